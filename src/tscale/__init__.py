@@ -1,0 +1,1 @@
+"""What does a transformer cost? See README.md."""

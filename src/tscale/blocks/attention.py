@@ -1,0 +1,103 @@
+"""Softmax attention: multi-head, grouped-query and multi-query, over everything or within a window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+from tscale.blocks.fields import CONFIG, Problem, Site, Size
+from tscale.core.ledger import Cache, Entry, Matmul, Scores
+from tscale.core.numbers import ceil_div, named
+
+Projection = Literal["q", "k", "v", "o"]
+
+
+class Widths(NamedTuple):
+    """The widths of an attention layer, defaults filled in."""
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """Softmax attention. kv_heads below heads is grouped-query attention, 1 is multi-query attention."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["multi-head"] = "multi-head"
+    heads: Size
+    """Query heads."""
+    kv_heads: Size | None = None
+    """Key and value heads; as many as query heads where absent."""
+    head_dim: Size | None = None
+    """Width of one head; d_model / heads where absent."""
+    bias: bool | tuple[Projection, ...] = False
+    """Which projections have a bias: true for all of q, k, v and o, or a list of them."""
+    window: Size | None = None
+    """The most keys that a query sees in a local layer, itself included."""
+    pattern: tuple[Literal["local", "global"], ...] | None = None
+    """Which layers are local, repeated down the stack; where absent, all of them are if there is a window."""
+
+    def widths(self, d_model: int) -> Widths:
+        """Heads, key-value heads and head width in a model of width `d_model`."""
+        heads = self.heads
+        kv_heads = heads if self.kv_heads is None else self.kv_heads
+        head_dim = named("head_dim", d_model // heads) if self.head_dim is None else self.head_dim
+        return Widths(heads, kv_heads, head_dim)
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """What contradicts itself in this block."""
+        if self.head_dim is None and d_model % self.heads:
+            yield (
+                ("heads",),
+                f"{self.heads} heads do not divide d_model {d_model}: set head_dim, or heads to a divisor of {d_model}",
+            )
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            yield (
+                ("kv_heads",),
+                f"{self.kv_heads} kv_heads do not divide {self.heads} heads: every key-value head serves as many heads",
+            )
+        if self.pattern is not None and "local" in self.pattern and self.window is None:
+            yield ("pattern",), "a pattern with local layers needs the window that they see: set window"
+        if self.window is not None and self.pattern is not None and "local" not in self.pattern:
+            yield ("window",), "no layer of the pattern is local, so nothing reads the window: drop it"
+        if self.pattern is not None and not self.pattern:
+            yield ("pattern",), "an empty pattern says nothing: drop it, or list local and global"
+
+    def layers_by_sight(self, layers: int) -> Iterator[tuple[str, int, int | None]]:
+        """Name, number and window of the layers of each kind of sight: all alike, or local and global ones."""
+        if self.pattern is None or len(set(self.pattern)) == 1:
+            yield "", layers, self.window
+            return
+        period = len(self.pattern)
+        local = [ceil_div(layers - place, period) for place, sight in enumerate(self.pattern) if sight == "local"]
+        local_layers = named("local_layers", sum(local))
+        yield ".local", local_layers, self.window
+        yield ".global", named("global_layers", layers - local_layers), None
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Projections q, k, v, o; scores; and, where the stack decodes, a cache of keys and values."""
+        heads, kv_heads, head_dim = self.widths(site.d_model)
+        d, n = site.d_model, site.layers
+        biased: tuple[Projection, ...] = ("q", "k", "v", "o") if self.bias is True else (self.bias or ())
+        yield Matmul(f"{site.name}.q", "attention", site.stream, d, heads * head_dim, n, n, "q" in biased)
+        yield Matmul(f"{site.name}.k", "attention", site.keys, d, kv_heads * head_dim, n, n, "k" in biased)
+        yield Matmul(f"{site.name}.v", "attention", site.keys, d, kv_heads * head_dim, n, n, "v" in biased)
+        for suffix, layers, window in self.layers_by_sight(n):
+            yield Scores(
+                f"{site.name}.scores{suffix}",
+                site.stream,
+                site.keys,
+                heads,
+                head_dim,
+                head_dim,
+                layers,
+                site.causal,
+                window,
+            )
+            if caches:
+                yield Cache(f"{site.name}.cache{suffix}", site.keys, 2 * kv_heads * head_dim, layers, window)
+        yield Matmul(f"{site.name}.o", "attention", site.stream, heads * head_dim, d, n, n, "o" in biased)

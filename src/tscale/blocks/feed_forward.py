@@ -1,0 +1,37 @@
+"""The dense feed-forward: two matrices, or three where a gate multiplies (SwiGLU, GeGLU)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, Problem, Site, Size
+from tscale.core.ledger import Entry, Matmul
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedForward:
+    """A dense feed-forward: up to d_ff and down again; gated with a third matrix beside the one up."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["dense"] = "dense"
+    d_ff: Size
+    """Inner width."""
+    gated: bool = False
+    """Whether a gate matrix multiplies the inner activations, as in SwiGLU and GeGLU."""
+    bias: bool = False
+    """Whether every matrix has a bias."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """Nothing in this block can contradict itself."""
+        return iter(())
+
+    def lower(self, site: Site) -> Iterator[Entry]:
+        """One entry a matrix."""
+        d, n = site.d_model, site.layers
+        yield Matmul(f"{site.name}.up", "feed_forward", site.stream, d, self.d_ff, n, n, self.bias)
+        if self.gated:
+            yield Matmul(f"{site.name}.gate", "feed_forward", site.stream, d, self.d_ff, n, n, self.bias)
+        yield Matmul(f"{site.name}.down", "feed_forward", site.stream, self.d_ff, d, n, n, self.bias)

@@ -1,0 +1,48 @@
+"""Normalisation: of which kind, and where in a layer it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, Site
+from tscale.core.ledger import Entry, Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norm:
+    """The norms of every stack.
+
+    pre: before each sub-layer, and a final one. post: after each sub-layer, no final one. sandwich: before and after
+    each sub-layer, and a final one. parallel: one a layer, shared by sub-layers that run side by side, and a final one.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["layernorm", "rmsnorm"]
+    place: Literal["pre", "post", "sandwich", "parallel"] = "pre"
+    """Where the norms of a layer stand."""
+    bias: bool | None = None
+    """Whether a norm has a bias beside its gain; where absent, a layernorm has and an rmsnorm has not."""
+    final: bool | None = None
+    """Whether a norm follows the last layer; where absent, all but a post-norm stack have one."""
+    embedding: bool = False
+    """Whether a norm follows the embedding."""
+
+    def width(self, d_model: int) -> int:
+        """Weights of one norm: a gain for each channel, and a bias where there is one."""
+        biased = self.kind == "layernorm" if self.bias is None else self.bias
+        return 2 * d_model if biased else d_model
+
+    def lower(self, site: Site, sub_layers: tuple[str, ...]) -> Iterator[Entry]:
+        """One entry for the norms of each sub-layer, one for the final norm."""
+        width, prefix = self.width(site.d_model), site.name
+        places = {"pre": ("",), "post": ("",), "sandwich": ("before_", "after_"), "parallel": ()}[self.place]
+        for sub_layer in sub_layers:
+            for place in places:
+                yield Vector(f"{prefix}norm.{place}{sub_layer}", "norm", width, site.layers)
+        if self.place == "parallel":
+            yield Vector(f"{prefix}norm.layer", "norm", width, site.layers)
+        if self.place != "post" if self.final is None else self.final:
+            yield Vector(f"{prefix}norm.final", "norm", width, 1)

@@ -1,0 +1,116 @@
+"""How a model knows where a token stands: one class a kind; most own nothing, some a table, one a projection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.attention import Widths
+from tscale.blocks.fields import CONFIG, Site, Size
+from tscale.core.ledger import Entry, Lookup, Matmul, Scores, Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """A learned vector for each position, added to the embedding; an encoder-decoder has a table for each stack."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["learned"] = "learned"
+    rows: Size | None = None
+    """Rows of the table; the model's context where absent."""
+
+    def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
+        """The table."""
+        rows = context if self.rows is None else self.rows
+        assert rows is not None, "the spec's own check asks for rows or a context"
+        yield Lookup(f"{site.name}embedding.positions", "positions", rows, site.d_model, 1)
+
+
+class _OwnsNothing:
+    """Kinds that are computed, not learned."""
+
+    __slots__ = ()
+
+    def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
+        """No weights and no matrix multiplications."""
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sinusoidal(_OwnsNothing):
+    """Sines and cosines of fixed frequencies, added to the embedding; they cost nothing and know no limit."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["sinusoidal"] = "sinusoidal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotary(_OwnsNothing):
+    """Queries and keys are rotated by their position (RoPE); owns nothing."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["rotary"] = "rotary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alibi(_OwnsNothing):
+    """A fixed penalty on scores that grows with distance (ALiBi); owns nothing."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["alibi"] = "alibi"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoPositions(_OwnsNothing):
+    """Nothing tells a token where it stands."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["none"] = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelativeBias:
+    """A learned bias on scores for each bucket of distances and each head, as in T5."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["relative-bias"] = "relative-bias"
+    buckets: Size = 32
+    """Buckets that distances fall into."""
+    per_layer: bool = False
+    """Whether every layer has a table of its own (UMT5), not one a stack (T5)."""
+
+    def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
+        """A table [buckets, heads] for the stack, or for each of its layers."""
+        copies = site.layers if self.per_layer else 1
+        yield Lookup(f"{site.name}relative_bias", "positions", self.buckets, widths.heads, copies)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relative:
+    """Relative positions as in Transformer-XL: distances are projected to keys that queries score (Dai 2019).
+
+    Each layer owns a projection [d_model, heads·head_dim] of the sinusoids of the distances; one sequence's worth of
+    distances goes through it, and each query scores each distance beside each key.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["relative"] = "relative"
+    biases: bool = True
+    """Whether each layer also owns the two biases that Transformer-XL adds to its queries (u and v)."""
+
+    def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
+        """The projection of distances, the scores against them, and the two biases."""
+        heads, _, head_dim = widths
+        n = site.layers
+        yield Matmul(f"{site.name}relative.key", "attention", site.stream, site.d_model, heads * head_dim, n, n)
+        yield Scores(f"{site.name}relative.scores", site.stream, site.keys, heads, head_dim, 0, n, site.causal)
+        if self.biases:
+            yield Vector(f"{site.name}relative.biases", "attention", 2 * heads * head_dim, n)

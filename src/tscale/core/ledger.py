@@ -1,0 +1,88 @@
+"""The ledger: one entry for each kind of thing that a model owns or does. No arithmetic here.
+
+Every entry names the `part` of the model that it belongs to. Entries that own weights say how many copies are `stored`;
+entries that compute say how many copies each position of their `stream` is run through (`used`). Equal layers are one
+entry with a multiplicity, so a ledger does not grow with depth. A tied head is stored 0 times and used once, a block
+shared by all layers is stored once and used `layers` times.
+
+Widths and multiplicities may be any of the three kinds of number (`tscale.core.numbers`); they are typed as int.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Part = Literal["embedding", "positions", "attention", "feed_forward", "norm", "head"]
+
+Stream = Literal["source", "target", "once"]
+"""What an entry runs over: an encoder's tokens, a decoder's tokens, or a single position of each sequence."""
+
+
+class Matmul(NamedTuple):
+    """A weight matrix [d_in, d_out] that every position of `stream` is multiplied by."""
+
+    name: str
+    part: Part
+    stream: Stream
+    d_in: int
+    d_out: int
+    stored: int
+    used: int
+    bias: bool = False
+
+
+class Lookup(NamedTuple):
+    """A table [rows, width] that is read, not multiplied: no arithmetic."""
+
+    name: str
+    part: Part
+    rows: int
+    width: int
+    stored: int
+
+
+class Vector(NamedTuple):
+    """Weights applied elementwise: gains and biases of norms, biases without a matrix of their own."""
+
+    name: str
+    part: Part
+    width: int
+    stored: int
+
+
+class Scores(NamedTuple):
+    """Attention of each query in `stream` over the keys in `keys`: logits (d_qk a head) and their sum of values (d_v).
+
+    `causal`: a query sees itself and what came before; otherwise it sees every key. `window`: how many keys it sees at
+    the most, counting itself (half of them on either side where it sees both ways); None for all of them.
+    """
+
+    name: str
+    stream: Stream
+    keys: Stream
+    heads: int
+    d_qk: int
+    d_v: int
+    used: int
+    causal: bool
+    window: int | None = None
+
+
+class Cache(NamedTuple):
+    """`width` numbers kept for each position of `stream` while decoding, in each of `stored` layers."""
+
+    name: str
+    stream: Stream
+    width: int
+    stored: int
+    window: int | None = None
+
+
+Entry = Matmul | Lookup | Vector | Scores | Cache
+
+
+class Ledger(NamedTuple):
+    """All that a model owns and does."""
+
+    model: str
+    entries: tuple[Entry, ...]

@@ -1,0 +1,192 @@
+"""The numbers that formulas run on, and the reading of counts as people write them.
+
+A formula is written once and runs on three kinds of number: plain ints, `Remembered` ints, and float64 arrays.
+It therefore uses `+ - * // **2`, and `minimum` and `ceil_div` below where a size decides; never `if` on a size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, cast
+
+from tscale.errors import RequestError
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The remembering int
+# ---------------------------------------------------------------------------------------------------------------------
+
+_RANK: Final = {"+": 1, "-": 1, "*": 2, "/": 2, "^2": 3}  # how tightly an operation binds; atoms bind tightest
+_ATOM: Final = 4
+
+
+class Remembered(int):
+    """An int that remembers how it was made.
+
+    It is an int in every respect, so formulas need not know of it. `names` prints the derivation with names
+    (`layers·d_model·d_ff`), `numbers` with numbers (`96·12288·49152`); both are made from the very operations that
+    computed the value, and evaluating either gives the value back.
+    """
+
+    op: str
+    args: tuple[int, ...]
+    label: str
+
+    def __new__(cls, value: int, op: str = "name", args: tuple[int, ...] = (), label: str = "") -> Remembered:
+        self = super().__new__(cls, value)
+        self.op, self.args, self.label = op, args, label
+        return self
+
+    def __add__(self, other: int) -> int:
+        return _made("+", self, other, int(self) + int(other)) if isinstance(other, int) else NotImplemented
+
+    def __radd__(self, other: int) -> int:
+        return _made("+", other, self, int(other) + int(self)) if isinstance(other, int) else NotImplemented
+
+    def __sub__(self, other: int) -> int:
+        return _made("-", self, other, int(self) - int(other)) if isinstance(other, int) else NotImplemented
+
+    def __rsub__(self, other: int) -> int:
+        return _made("-", other, self, int(other) - int(self)) if isinstance(other, int) else NotImplemented
+
+    def __mul__(self, other: int) -> int:
+        return _made("*", self, other, int(self) * int(other)) if isinstance(other, int) else NotImplemented
+
+    def __rmul__(self, other: int) -> int:
+        return _made("*", other, self, int(other) * int(self)) if isinstance(other, int) else NotImplemented
+
+    def __floordiv__(self, other: int) -> int:
+        return _made("/", self, other, int(self) // int(other)) if isinstance(other, int) else NotImplemented
+
+    def __rfloordiv__(self, other: int) -> int:
+        return _made("/", other, self, int(other) // int(self)) if isinstance(other, int) else NotImplemented
+
+    def __pow__(self, exponent: int, modulus: None = None) -> int:  # type: ignore[override]
+        assert exponent == 2, "formulas square and do nothing higher"
+        return Remembered(int(self) ** 2, "^2", (self,))
+
+    @property
+    def names(self) -> str:
+        """The derivation with names, e.g. `layers·d_model·d_ff`."""
+        return _text(self, with_names=True)[0]
+
+    @property
+    def numbers(self) -> str:
+        """The derivation with numbers, e.g. `96·12288·49152`."""
+        return _text(self, with_names=False)[0]
+
+    def definitions(self) -> Iterator[tuple[str, int]]:
+        """Each derived name that the derivation uses, with the number it stands for (`head_dim`, 128)."""
+        if self.op == "name" and self.args:
+            yield self.label, self.args[0]
+        for argument in self.args:
+            if isinstance(argument, Remembered):
+                yield from argument.definitions()
+
+
+def named(label: str, value: int) -> int:
+    """`value` under a name of its own, so that derivations read `head_dim` and not how it came about.
+
+    A number that does not remember passes through: names cost nothing where nobody asks for them.
+    """
+    return Remembered(int(value), "name", (value,), label) if isinstance(value, Remembered) else value
+
+
+def minimum(a: int, b: int) -> int:
+    """The smaller of two numbers of any of the three kinds."""
+    if isinstance(a, int) and isinstance(b, int):
+        if isinstance(a, Remembered) or isinstance(b, Remembered):
+            return Remembered(min(int(a), int(b)), "min", (a, b))
+        return min(a, b)
+    array = a if hasattr(a, "__array_namespace__") else b
+    return cast("int", array.__array_namespace__().minimum(a, b))  # type: ignore[attr-defined]
+
+
+def ceil_div(a: int, b: int) -> int:
+    """a / b rounded up, exactly, for any of the three kinds of number."""
+    value = -(-a // b)
+    if isinstance(a, Remembered) or isinstance(b, Remembered):
+        return Remembered(int(value), "ceil", (a, b))
+    return value
+
+
+def _made(op: str, left: int, right: int, value: int) -> int:
+    """The result of an operation; neutral literals (a sum's 0, a single copy's 1) leave no trace."""
+    if op in "+-" and _is_literal(right, 0):
+        return left
+    if op == "+" and _is_literal(left, 0):
+        return right
+    if op in "*/" and _is_literal(right, 1):
+        return left
+    if op == "*" and _is_literal(left, 1):
+        return right
+    return Remembered(value, op, (left, right))
+
+
+def _is_literal(number: int, value: int) -> bool:
+    return not isinstance(number, Remembered) and number == value
+
+
+def _text(number: int, *, with_names: bool) -> tuple[str, int]:
+    """The text of a derivation and how tightly its outermost operation binds."""
+    if not isinstance(number, Remembered):
+        return str(int(number)), _ATOM
+    if number.op == "name":
+        return (number.label if with_names else str(int(number))), _ATOM
+    parts = [_text(argument, with_names=with_names) for argument in number.args]
+    if number.op == "min":
+        return f"min({parts[0][0]}, {parts[1][0]})", _ATOM
+    if number.op in ("/", "ceil"):
+        if int(number) * int(number.args[1]) == int(number.args[0]):
+            return _over(parts), _RANK["/"]
+        return (f"⌈{_over(parts)}⌉" if number.op == "ceil" else f"⌊{_over(parts)}⌋"), _ATOM
+    rank = _RANK[number.op]
+    if number.op == "^2":
+        return f"{_wrapped(parts[0], rank + 1)}²", rank
+    # A product on the right of a product, or a sum on the right of a sum, needs no parentheses: they are associative.
+    # A quotient there does, since a·b/c would be read (and, floored, computed) from the left.
+    right_op = number.args[1].op if isinstance(number.args[1], Remembered) else ""
+    tight = number.op == "-" or (number.op == "*" and right_op in ("/", "ceil"))
+    left, right = _wrapped(parts[0], rank), _wrapped(parts[1], rank + 1 if tight else rank)
+    return (f"{left}·{right}" if number.op == "*" else f"{left} {number.op} {right}"), rank
+
+
+def _over(parts: list[tuple[str, int]]) -> str:
+    return f"{_wrapped(parts[0], _RANK['/'])}/{_wrapped(parts[1], _RANK['/'] + 1)}"
+
+
+def _wrapped(part: tuple[str, int], rank: int) -> str:
+    text, own_rank = part
+    return f"({text})" if own_rank < rank else text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Counts as people write them
+# ---------------------------------------------------------------------------------------------------------------------
+
+MOST_TOKENS: Final = 10**24  # past all the text there is: a slip of the keyboard, not a training run
+MOST_CONTEXT: Final = 10**12
+_COUNT: Final = re.compile(r"(\d+(?:_\d+)*)(?:\.(\d+))?(?:[eE]\+?(\d{1,3}))?\s?([kKMGBT]?)", re.ASCII)
+_POWER: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "B": 3, "T": 4}
+
+
+def parse_count(text: str, *, what: str, most: int, kilo: int = 1000) -> int:
+    """The exact positive whole number that `text` spells: `300e9`, `1.5T`, `128k`, `4_096`.
+
+    Suffixes are k, M, B (or G) and T in powers of `kilo`: 1000 for tokens, 1024 for context lengths, where model
+    cards write 128k for 131,072. Raises `RequestError` for anything else, naming `what` was asked for.
+    """
+    wanted = f"{what} must be a whole number above 0, such as 2048, 4_096, 300e9, 128k or 1.5T"
+    match = _COUNT.fullmatch(text.strip())
+    if not match:
+        raise RequestError(f'{wanted}, not "{text[:40]}"')
+    whole, fraction, exponent, suffix = match.groups(default="")
+    if len(whole) + len(fraction) > 40 or int(exponent or 0) > 40:
+        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {most:.0e}")
+    digits = int(whole.replace("_", "") + fraction) * 10 ** int(exponent or 0) * kilo ** _POWER[suffix]
+    count, remainder = divmod(digits, 10 ** len(fraction))
+    if remainder or count <= 0:
+        raise RequestError(f'{wanted}, not "{text[:40]}"')
+    if count > most:
+        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {most:.0e}")
+    return count

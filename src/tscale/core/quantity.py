@@ -1,0 +1,107 @@
+"""What an answer is made of: figures with a unit and how they are known, laid out in tables, never as strings.
+
+Renderers take a `Report` and decide how it looks; nothing before them rounds or formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+from tscale.core.numbers import Remembered
+from tscale.core.units import Unit
+
+Known = Literal["exact", "convention", "cited", "assumed"]
+"""How a figure is known: counted from the architecture, by a published shortcut, quoted, or resting on an assumption."""
+
+
+class Figure(NamedTuple):
+    """A number with its unit, how it is known, the citation behind it, and what must be said beside it."""
+
+    value: int | float | Fraction
+    unit: Unit
+    known: Known = "exact"
+    source: str = ""
+    note: str = ""
+
+    @property
+    def formula(self) -> str:
+        """The derivation with names, or "" for a number that was not derived."""
+        return self.value.names if isinstance(self.value, Remembered) else ""
+
+
+class Missing(NamedTuple):
+    """There is no number here, and why."""
+
+    why: str
+
+
+class Line(NamedTuple):
+    """One line of a total."""
+
+    name: str
+    value: int
+
+
+class Quantity(NamedTuple):
+    """A total with its lines, its unit, how it is known, and what it leaves out."""
+
+    name: str
+    lines: tuple[Line, ...]
+    unit: Unit
+    known: Known = "exact"
+    source: str = ""
+    leaves_out: str = ""
+
+    @property
+    def total(self) -> int:
+        return sum(line.value for line in self.lines)
+
+    @property
+    def figure(self) -> Figure:
+        return Figure(self.total, self.unit, self.known, self.source)
+
+
+Cell = Figure | Missing | str
+
+
+class Column(NamedTuple):
+    """A column: its heading, its key in CSV, and whether a narrow terminal may leave it out (the highest goes first)."""
+
+    title: str
+    key: str
+    drop: int = 0
+    numeric: bool = True
+
+
+class Table(NamedTuple):
+    """Rows under columns. `stack`: too wide a table is cut into several by column, the first column repeated."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    totals: frozenset[int] = frozenset()
+    stack: bool = False
+    footer: str = ""
+
+
+class Step(NamedTuple):
+    """A derivation to print: what was derived, its value with the text of how, and where the formula was published."""
+
+    name: str
+    figure: Figure
+
+
+Data = Figure | Missing | str | int | bool | None | Mapping[str, "Data"] | Sequence["Data"]
+
+
+class Report(NamedTuple):
+    """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted."""
+
+    title: str
+    tables: tuple[Table, ...]
+    data: Data
+    notes: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    exit_code: int = 0

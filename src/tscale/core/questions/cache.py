@@ -1,0 +1,32 @@
+"""How much memory a sequence keeps while decoding: keys and values of every layer (Pope 2022, section 2.1).
+
+Both of them: 2·layers·kv_heads·head_dim numbers a token. A layer with a window keeps at most its window.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tscale.core.ledger import Cache, Ledger
+from tscale.core.numbers import ceil_div, minimum
+from tscale.core.quantity import Line, Quantity
+from tscale.core.run import Run
+from tscale.core.units import BYTES
+
+SOURCE = "pope2022 section 2.1"
+
+BITS: Final[dict[str, int]] = {"fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8, "int4": 4}
+"""Bits of one number in each of the formats that a cache is kept in."""
+
+
+def cache_bytes(ledger: Ledger, run: Run, bits: int) -> Quantity:
+    """Bytes that one sequence keeps, one line for each kind of layer that caches."""
+    lines: list[Line] = []
+    for entry in ledger.entries:
+        if isinstance(entry, Cache):
+            positions = run.length(entry.stream)
+            kept = positions if entry.window is None else minimum(positions, entry.window)
+            lines.append(Line(entry.name, ceil_div(kept * entry.stored * entry.width * bits, 8)))
+    return Quantity(
+        "KV cache", tuple(lines), BYTES, source=SOURCE, leaves_out="Not counted: block padding of a paged cache."
+    )

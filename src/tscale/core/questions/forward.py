@@ -1,0 +1,62 @@
+"""How many FLOPs a forward pass takes: 2 for each multiply-add of every matrix multiplication.
+
+F(S) = 2·S·P + q·S² for a stack with P weights in matrices and q = 2·heads·(d_qk + d_v) a layer: what frameworks count.
+`full` lets every query see every key and ignores windows, as they do. `causal` counts the keys that a query may see.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, assert_never
+
+from tscale.core.ledger import Cache, Ledger, Lookup, Matmul, Scores, Vector
+from tscale.core.numbers import minimum
+from tscale.core.quantity import Line, Quantity
+from tscale.core.run import Run
+from tscale.core.units import FLOPS
+
+Sight = Literal["full", "causal"]
+
+LEAVES_OUT = (
+    "Not counted: softmax, norms, activations, biases, rotary embeddings, look-ups and other elementwise work; dropout."
+)
+
+
+def pairs(scores: Scores, run: Run, sight: Sight) -> int:
+    """Query-key pairs of one sequence that one layer scores.
+
+    Causal: 1 + 2 + ... up to the window w, then w for each further query. In a stack that sees both ways a window of w
+    is half of w on either side of the query, and the query itself.
+    """
+    queries, keys = run.length(scores.stream), run.length(scores.keys)
+    if sight == "full":
+        return queries * keys
+    if scores.causal:
+        if scores.window is None:
+            return queries * (queries + 1) // 2
+        seen = minimum(queries, scores.window)
+        return seen * (seen + 1) // 2 + (queries - seen) * seen
+    if scores.window is None:
+        return queries * keys
+    side = minimum(queries - 1, scores.window // 2)
+    return queries * (2 * side + 1) - side * (side + 1)
+
+
+def score_flops(scores: Scores, run: Run, sight: Sight) -> int:
+    """FLOPs of one sequence's attention scores in all layers of an entry: the logits q·k and the weighted sum of v."""
+    return 2 * pairs(scores, run, sight) * scores.used * scores.heads * (scores.d_qk + scores.d_v)
+
+
+def forward_flops(ledger: Ledger, run: Run, sight: Sight = "full") -> Quantity:
+    """FLOPs of one sequence's forward pass, head at every position, one line for each entry that computes."""
+    lines: list[Line] = []
+    for entry in ledger.entries:
+        match entry:
+            case Matmul():
+                lines.append(Line(entry.name, 2 * run.length(entry.stream) * entry.used * entry.d_in * entry.d_out))
+            case Scores():
+                lines.append(Line(entry.name, score_flops(entry, run, sight)))
+            case Lookup() | Vector() | Cache():
+                pass  # no matrix multiplication: LEAVES_OUT says so
+            case _:
+                assert_never(entry)
+    return Quantity(f"forward FLOPs, {sight} attention", tuple(lines), FLOPS, leaves_out=LEAVES_OUT)

@@ -1,0 +1,31 @@
+"""What is asked about: how long each token stream of a sequence is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, assert_never
+
+from tscale.core.ledger import Stream
+
+
+class Run(NamedTuple):
+    """One sequence: `target` tokens through a decoder, `source` tokens through an encoder (0 where there is none)."""
+
+    target: int
+    source: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one sequence, both streams together."""
+        return self.source + self.target
+
+    def length(self, stream: Stream) -> int:
+        """Positions of one sequence that an entry on `stream` runs over."""
+        match stream:
+            case "target":
+                return self.target
+            case "source":
+                return self.source
+            case "once":
+                return 1
+            case _:
+                assert_never(stream)

@@ -1,0 +1,69 @@
+"""Every paper once: its key, its title and where it is read.
+
+A citation is text that begins with a key, `brown2020 Table D.1`; `cited` spells it out. Text that begins with no key
+stands for itself.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Source(NamedTuple):
+    """A publication: who and when, its title, and a link."""
+
+    short: str
+    title: str
+    link: str
+
+
+def _arxiv(short: str, title: str, number: str) -> Source:
+    return Source(short, title, f"https://arxiv.org/abs/{number}")
+
+
+SOURCES: dict[str, Source] = {
+    "brown2020": _arxiv("Brown 2020", "Language Models are Few-Shot Learners", "2005.14165"),
+    "chowdhery2022": _arxiv("Chowdhery 2022", "PaLM: Scaling Language Modeling with Pathways", "2204.02311"),
+    "dai2019": _arxiv("Dai 2019", "Transformer-XL: Attentive Language Models beyond a Fixed-Length Context", "1901.02860"),
+    "devlin2018": _arxiv("Devlin 2018", "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805"),
+    "dubey2024": _arxiv("Dubey 2024", "The Llama 3 Herd of Models", "2407.21783"),
+    "gemma2024": _arxiv("Gemma Team 2024", "Gemma 2: Improving Open Language Models at a Practical Size", "2408.00118"),
+    "hoffmann2022": _arxiv("Hoffmann 2022", "Training Compute-Optimal Large Language Models", "2203.15556"),
+    "jiang2023": _arxiv("Jiang 2023", "Mistral 7B", "2310.06825"),
+    "kaplan2020": _arxiv("Kaplan 2020", "Scaling Laws for Neural Language Models", "2001.08361"),
+    "narayanan2021": _arxiv("Narayanan 2021", "Efficient Large-Scale Language Model Training on GPU Clusters", "2104.04473"),
+    "openai2023": _arxiv("OpenAI 2023", "GPT-4 Technical Report", "2303.08774"),
+    "pope2022": _arxiv("Pope 2022", "Efficiently Scaling Transformer Inference", "2211.05102"),
+    "qwen2024": _arxiv("Qwen Team 2024", "Qwen2.5 Technical Report", "2412.15115"),
+    "radford2018": Source(
+        "Radford 2018",
+        "Improving Language Understanding by Generative Pre-Training",
+        "https://cdn.openai.com/research-covers/language-unsupervised/language_understanding_paper.pdf",
+    ),
+    "radford2019": Source(
+        "Radford 2019",
+        "Language Models are Unsupervised Multitask Learners",
+        "https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf",
+    ),
+    "rae2021": _arxiv("Rae 2021", "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", "2112.11446"),
+    "raffel2019": _arxiv("Raffel 2019", "Exploring the Limits of Transfer Learning with T5", "1910.10683"),
+    "scao2022": _arxiv("Le Scao 2022", "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model", "2211.05100"),
+    "touvron2023a": _arxiv("Touvron 2023", "LLaMA: Open and Efficient Foundation Language Models", "2302.13971"),
+    "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
+    "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),
+    "zhang2022": _arxiv("Zhang 2022", "OPT: Open Pre-trained Transformer Language Models", "2205.01068"),
+}
+
+
+def cited(citation: str) -> str:
+    """`brown2020 Table D.1` as people read it: `Brown 2020, Table D.1`."""
+    key, _, place = citation.partition(" ")
+    if key not in SOURCES:
+        return citation
+    return f"{SOURCES[key].short}, {place}" if place else SOURCES[key].short
+
+
+def reference(citation: str) -> str:
+    """The full reference that a citation points to, or "" where it names no known publication."""
+    source = SOURCES.get(citation.partition(" ")[0])
+    return f"{source.short}: {source.title}, {source.link}" if source else ""

@@ -1,0 +1,31 @@
+"""The units of every figure, and how people read each: in full, in powers of ten, or scaled by a prefix."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Reading = Literal["full", "power", "decimal", "ratio", "percent"]
+
+
+class Unit(NamedTuple):
+    """A unit: its name in full, the symbol set behind a scaled figure, and how people read it.
+
+    full: every digit (174,604,259,328). power: 3.14e+23. decimal: 4.83 GB, in powers of 1000, never of 1024.
+    ratio: ×16. percent: 0.4%, of a number that is itself a fraction of 1.
+    """
+
+    name: str
+    symbol: str
+    reading: Reading
+
+
+PARAMETERS = Unit("parameters", "", "full")
+COUNT = Unit("count", "", "full")
+TOKENS = Unit("tokens", "", "full")
+YEAR = Unit("year", "", "full")
+FLOPS = Unit("FLOPs", "", "power")
+FLOPS_PER_TOKEN = Unit("FLOPs per token", "", "power")
+PF_DAYS = Unit("PF-days (8.64e19 FLOPs)", "", "full")
+BYTES = Unit("bytes", "B", "decimal")
+RATIO = Unit("ratio", "", "ratio")
+SHARE = Unit("share", "", "percent")

@@ -1,0 +1,82 @@
+"""Every way in which a request can be wrong, each with where it is and what to do about it.
+
+An error's text is one line, `where: what is wrong: what to do`, because the command line prints it as it stands.
+The class decides the exit code: 1 for a file or a spec, 2 for the command line, 3 for an honest "no".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class TscaleError(Exception):
+    """A mistake of the user's, told in one line. Everything tscale raises on purpose is one of these."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, where: str = "") -> None:
+        super().__init__(one_line(f"{where}: {message}" if where else message))
+        self.where = where
+
+
+class SpecError(TscaleError):
+    """A file that cannot be read, or a model that cannot be as it is described."""
+
+
+class ManyErrors(TscaleError):
+    """All that is wrong with one file, one line each."""
+
+    def __init__(self, errors: Iterable[TscaleError]) -> None:
+        self.errors = tuple(errors)
+        first = self.errors[0]
+        super().__init__(str(first))
+        self.where = first.where
+
+
+class RequestError(TscaleError):
+    """A question that makes no sense: an unknown name, a token count of zero, a context without end."""
+
+    exit_code = 2
+
+
+class NotPublishedError(TscaleError):
+    """The honest answer is that nobody outside knows."""
+
+    exit_code = 3
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and control characters, which a file's own content could bring in."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def shown(value: object, limit: int = 40) -> str:
+    """`value` as the user wrote it, cut to `limit` characters, for quoting in a message."""
+    if value is None:
+        text = "null"
+    elif isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, str):
+        text = f'"{value[: limit + 1]}"'
+    elif isinstance(value, int) and abs(value) >= 10**limit:
+        text = f"a number of over {limit} digits"
+    elif isinstance(value, (list, tuple)):
+        text = "a list"
+    elif isinstance(value, dict):
+        text = "a mapping"
+    else:
+        text = str(value)
+    return one_line(text if len(text) <= limit + 2 else text[:limit] + '..."')
+
+
+def nearest(name: str, legal: Iterable[str]) -> str:
+    """'did you mean X?' for a slip of the finger, otherwise the legal names, at most a dozen of them."""
+    from difflib import get_close_matches
+
+    names = list(legal)
+    close = get_close_matches(name[:80], names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    listed = ", ".join(names[:12])
+    return f"known: {listed}, ..." if len(names) > 12 else f"known: {listed}"

@@ -1,0 +1,86 @@
+"""From a spec to its ledger: which stacks, tables and heads there are; the blocks write their own entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tscale.blocks import FeedForward, Mixer
+from tscale.blocks.fields import Site
+from tscale.core.ledger import Entry, Ledger, Lookup, Matmul, Stream, Vector
+from tscale.core.run import Run
+from tscale.spec.model import ModelSpec
+
+
+def lower(spec: ModelSpec) -> Ledger:
+    """The ledger of a model, in reading order: embeddings, stacks, head."""
+    return Ledger(spec.name, tuple(_entries(spec)))
+
+
+def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:
+    """The run of one sequence: `context` tokens, or in an encoder-decoder `source` and `target` where given."""
+    match spec.kind:
+        case "decoder":
+            return Run(target=context)
+        case "encoder":
+            return Run(target=0, source=context)
+        case "encoder-decoder":
+            return Run(target=context if target is None else target, source=context if source is None else source)
+
+
+def _entries(spec: ModelSpec) -> Iterator[Entry]:
+    d = spec.d_model
+    last: Stream = "source" if spec.kind == "encoder" else "target"
+    yield from _embeddings(spec)
+    match spec.kind:
+        case "decoder":
+            yield from _stack(spec, Site("", d, spec.layers, "target", "target", causal=True))
+        case "encoder":
+            yield from _stack(spec, Site("", d, spec.layers, "source", "source", causal=False))
+        case "encoder-decoder":
+            layers, attention, feed_forward = spec.encoder_parts()
+            encoder = Site("encoder.", d, layers, "source", "source", causal=False)
+            yield from _stack(spec, encoder, attention, feed_forward)
+            yield from _stack(spec, Site("decoder.", d, spec.layers, "target", "target", causal=True))
+    yield from _head(spec, last)
+
+
+def _embeddings(spec: ModelSpec) -> Iterator[Entry]:
+    d = spec.d_model
+    two_stacks = spec.kind == "encoder-decoder"
+    tables = 2 if two_stacks and not spec.embedding.shared else 1
+    yield Lookup("embedding.tokens", "embedding", spec.vocabulary, d, tables)
+    if spec.embedding.segments is not None:
+        yield Lookup("embedding.segments", "embedding", spec.embedding.segments, d, 1)
+    if spec.norm.embedding:
+        yield Vector("norm.embedding", "norm", spec.norm.width(d), 2 if two_stacks else 1)
+
+
+def _stack(
+    spec: ModelSpec, site: Site, attention: Mixer | None = None, feed_forward: FeedForward | None = None
+) -> Iterator[Entry]:
+    """One stack of layers. A decoder that reads an encoder attends to it between its own attention and feed-forward."""
+    attention, feed_forward = attention or spec.attention, feed_forward or spec.feed_forward
+    crosses = site.name == "decoder."
+    own = "self_attention" if spec.kind == "encoder-decoder" else "attention"
+    yield from spec.positions.lower(site, attention.widths(site.d_model), spec.context)
+    yield from attention.lower(site._replace(name=f"{site.name}{own}"), caches=site.causal)
+    if crosses:
+        cross = site._replace(name=f"{site.name}cross_attention", keys="source", causal=False)
+        yield from attention.lower(cross, caches=True)
+    yield from feed_forward.lower(site._replace(name=f"{site.name}feed_forward"))
+    sub_layers = (own, "cross_attention", "feed_forward") if crosses else (own, "feed_forward")
+    yield from spec.norm.lower(site, sub_layers)
+
+
+def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
+    d, head = spec.d_model, spec.head
+    if head.pooler:
+        yield Matmul("head.pooler", "head", "once", d, d, 1, 1, bias=True)
+    if head.kind == "none":
+        return
+    if head.kind == "masked":
+        yield Matmul("head.transform", "head", stream, d, d, 1, 1, bias=True)
+        yield Vector("head.norm", "head", spec.norm.width(d), 1)
+    yield Matmul("head", "head", stream, d, spec.vocabulary, 0 if spec.tied else 1, 1)
+    if head.bias:
+        yield Vector("head.bias", "head", spec.vocabulary, 1)

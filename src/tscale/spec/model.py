@@ -1,0 +1,290 @@
+"""What a spec says: a model's shape, where every figure of it was published, and what was published about it.
+
+Plain frozen dataclasses. `tscale.spec.validation` lets pydantic check files against them; the catalogue of built-in
+models, checked when it was made, builds them directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from tscale.blocks import FEED_FORWARDS, MIXERS, POSITIONS, FeedForward, Mixer, Norm, Positions
+from tscale.blocks.fields import CONFIG, Number, Problem, Size, Tagged, Whole
+from tscale.core.numbers import MOST_TOKENS, Remembered
+
+Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
+"""How a published figure was confirmed: read in the source itself, quoted by others, calculated, or recalled."""
+
+PublishedName = Literal[
+    "params",
+    "non_embedding_params",
+    "embedding_params",
+    "training_flops",
+    "pf_days",
+    "training_tokens",
+    "dataset_tokens",
+    "common_crawl_tokens",
+    "sentence_pairs",
+    "batch_tokens",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A figure as its source prints it."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    value: Annotated[int | float, Number()]
+    source: str
+    evidence: Evidence = "unconfirmed"
+    note: str | None = None
+    """What must be said beside it, such as a slip in the source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a third party believes about a model whose makers did not say."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    claim: str
+    by: str
+    evidence: Evidence = "unconfirmed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What the model was trained on."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    tokens: Annotated[int, Whole(1, MOST_TOKENS)]
+    """Tokens that training ran through, repeats counted; both streams of an encoder-decoder."""
+    source: str
+    evidence: Evidence = "unconfirmed"
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """The token embedding."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    shared: bool = True
+    """Whether encoder and decoder share one table."""
+    segments: Size | None = None
+    """Rows of a table of segments added to the embedding (BERT has 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What stands on the last layer."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["language-model", "masked", "none"] = "language-model"
+    """A projection to the vocabulary; one behind a transform of its own, as BERT's; or none."""
+    bias: bool = False
+    """Whether the projection to the vocabulary has a bias."""
+    pooler: bool = False
+    """Whether a square layer is applied to the first position of a sequence, as in BERT."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """Where the encoder of an encoder-decoder differs from its decoder; what is absent is the same."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    layers: Size | None = None
+    attention: Annotated[Mixer | None, Tagged(MIXERS, "multi-head")] = None
+    feed_forward: Annotated[FeedForward | None, Tagged(FEED_FORWARDS, "dense")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A model whose shape is known."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    name: str
+    """Lower case, with dashes: what people type."""
+    title: str | None = None
+    """The name as its makers write it."""
+    aliases: tuple[str, ...] = ()
+    """Other names that people type."""
+    year: Annotated[int, Whole(1900, 2100)] | None = None
+    """The year of its publication."""
+    kind: Literal["decoder", "encoder", "encoder-decoder"] = "decoder"
+    """Which stacks it has."""
+    layers: Size
+    """Layers of the stack; of the decoder, and of the encoder unless it says otherwise, in an encoder-decoder."""
+    d_model: Size
+    """Width of the residual stream."""
+    vocabulary: Size
+    """Rows of the token embedding, padding included."""
+    context: Size | None = None
+    """The longest sequence it was trained on; absent where there is no limit or it is not known."""
+    tied: bool | None = None
+    """Whether the head is the token embedding, transposed; needed where there is a head."""
+    attention: Annotated[Mixer, Tagged(MIXERS, "multi-head")]
+    feed_forward: Annotated[FeedForward, Tagged(FEED_FORWARDS, "dense")]
+    positions: Annotated[Positions, Tagged(POSITIONS)]
+    norm: Norm
+    embedding: Embedding = Embedding()
+    head: Head = Head()
+    encoder: Encoder | None = None
+    """Where an encoder-decoder's encoder differs from its decoder."""
+    training: Training | None = None
+    published: dict[PublishedName, Published | tuple[Published, ...]] | None = None
+    """What was published about it, by name of the figure; the first of several is the one to compare with."""
+    sources: tuple[str, ...] = ()
+    """Where its shape was read."""
+    evidence: Evidence | None = None
+    """How its shape was confirmed."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name as its makers write it."""
+        return self.title or self.name
+
+    def encoder_parts(self) -> tuple[int, Mixer, FeedForward]:
+        """Depth, attention and feed-forward of the encoder of an encoder-decoder."""
+        own = self.encoder or Encoder()
+        return (own.layers or self.layers, own.attention or self.attention, own.feed_forward or self.feed_forward)
+
+    def figures(self, name: PublishedName) -> tuple[Published, ...]:
+        """All that was published under a name, the one to compare with first."""
+        found = (self.published or {}).get(name, ())
+        return found if isinstance(found, tuple) else (found,)
+
+    def problems(self) -> Iterator[Problem]:
+        """What contradicts itself: each names a field and says what is wrong and what to do."""
+        for path, block in self._blocks():
+            for field, message in block.problems(self.d_model):
+                yield (*path, *field), message
+        if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
+            yield ("positions",), "a learned table needs its rows: set context or positions.rows"
+        if self.head.kind != "none" and self.tied is None:
+            yield ("head",), "a head is tied to the embedding or it is not: set tied to true or false"
+        if self.head.kind == "none" and self.tied is not None:
+            yield ("tied",), "there is no head to tie: drop tied, or give the head a kind"
+        if self.encoder is not None and self.kind != "encoder-decoder":
+            yield ("encoder",), f"only an encoder-decoder has a second stack: drop it, or change the kind ({self.kind})"
+        if self.kind == "encoder" and self.head.kind == "language-model":
+            yield ("head",), "an encoder has no language-model head: set head.kind to masked or none"
+        if self.kind != "encoder" and self.head.kind == "masked":
+            yield ("head", "kind"), f"a masked head stands on an encoder, not on a {self.kind}"
+
+    def _blocks(self) -> Iterator[tuple[tuple[str, ...], Mixer | FeedForward]]:
+        yield ("attention",), self.attention
+        yield ("feed_forward",), self.feed_forward
+        if self.encoder is not None:
+            if self.encoder.attention is not None:
+                yield ("encoder", "attention"), self.encoder.attention
+            if self.encoder.feed_forward is not None:
+                yield ("encoder", "feed_forward"), self.encoder.feed_forward
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndisclosedSpec:
+    """A model whose makers did not publish its shape: what they did publish, and what others believe."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    name: str
+    title: str | None = None
+    aliases: tuple[str, ...] = ()
+    year: Annotated[int, Whole(1900, 2100)] | None = None
+    kind: Literal["undisclosed"]
+    disclosed: str
+    """What its makers published."""
+    source: str
+    evidence: Evidence = "unconfirmed"
+    estimates: tuple[Estimate, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name as its makers write it."""
+        return self.title or self.name
+
+
+Spec = ModelSpec | UndisclosedSpec
+
+NESTED: dict[str, tuple[type, ...]] = {
+    "attention": MIXERS,
+    "feed_forward": FEED_FORWARDS,
+    "positions": POSITIONS,
+    "norm": (Norm,),
+    "embedding": (Embedding,),
+    "head": (Head,),
+    "encoder": (Encoder,),
+    "training": (Training,),
+    "figure": (Published,),
+    "estimates": (Estimate,),
+}
+"""The spec classes that a field may hold, told apart by `kind` where there are several."""
+
+
+def build(cls: type, data: dict[str, Any]) -> Any:
+    """A spec from data that is known to be valid: the catalogue's, checked when it was made. Nothing is checked here."""
+    return cls(**{key: _build_field(key, value) for key, value in data.items()})
+
+
+def _build_field(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_build_field(key, item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if key == "published":
+        return {name: _build_field("figure", item) for name, item in value.items()}
+    return build(spec_class(key, value), value)
+
+
+def spec_class(key: str, data: Any) -> type:
+    """The spec class that a field's data describes: the one of its `kind`, or the only one."""
+    classes = NESTED[key]
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if len(classes) > 1:
+        for cls in classes:
+            if cls.__dataclass_fields__["kind"].default == kind:  # type: ignore[attr-defined]
+                return cls
+    return classes[0]
+
+
+def remembered(spec: ModelSpec) -> ModelSpec:
+    """The same spec on numbers that remember: every size carries its field's name into whatever is derived from it."""
+    from dataclasses import replace
+
+    encoder = spec.encoder and _with_names(spec.encoder, "encoder_")
+    sizes = {name: Remembered(getattr(spec, name), label=name) for name in ("layers", "d_model", "vocabulary")}
+    return replace(
+        spec,
+        **sizes,
+        context=None if spec.context is None else Remembered(spec.context, label="context"),
+        attention=_with_names(spec.attention),
+        feed_forward=_with_names(spec.feed_forward),
+        positions=_with_names(spec.positions),
+        embedding=_with_names(spec.embedding),
+        encoder=encoder,
+    )
+
+
+def _with_names(block: Any, prefix: str = "") -> Any:
+    """A copy of a spec class's instance whose whole numbers remember the field that they came from."""
+    from dataclasses import fields, is_dataclass, replace
+
+    changes: dict[str, Any] = {}
+    for field in fields(block):
+        value = getattr(block, field.name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            changes[field.name] = Remembered(value, label=prefix + field.name)
+        elif is_dataclass(value):
+            changes[field.name] = _with_names(value, prefix)
+    return replace(block, **changes)

@@ -1,0 +1,133 @@
+"""From what a file says to a spec: pydantic judges the data, and its verdicts are put in our words and places."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+from tscale.errors import ManyErrors, SpecError, nearest, shown
+from tscale.spec.model import NESTED, ModelSpec, Published, PublishedName, Spec, UndisclosedSpec, spec_class
+from tscale.spec.yaml_file import Document, Path_
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+@cache
+def adapter() -> TypeAdapter[Spec]:
+    """Pydantic's validator of specs, built when the first file is read."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Annotated[Spec, _SpecKind()])
+
+
+class _SpecKind:
+    """Tells the two kinds of spec apart: an undisclosed model says that it is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        def which(data: object) -> str:
+            kind = data.get("kind") if isinstance(data, dict) else getattr(data, "kind", None)
+            return "undisclosed" if kind == "undisclosed" else "model"
+
+        choices = {"model": handler.generate_schema(ModelSpec), "undisclosed": handler.generate_schema(UndisclosedSpec)}
+        return core_schema.tagged_union_schema(choices, discriminator=which)
+
+
+def validated(document: Document) -> Spec:
+    """The spec in a document. Raises `ManyErrors` with all that is wrong, each at its line and column."""
+    from pydantic import ValidationError
+
+    if not isinstance(document.data, dict):
+        raise SpecError(f"a spec is a mapping of keys to values, not {_kind_of(document.data)}", where=document.where(()))
+    try:
+        spec = adapter().validate_json(json.dumps(document.data))
+    except ValidationError as error:
+        raise ManyErrors(_in_our_words(error.errors(include_url=False), document)) from None
+    if isinstance(spec, ModelSpec):
+        problems = [
+            SpecError(f"{'.'.join(path)}: {message}", where=document.where(path)) for path, message in spec.problems()
+        ]
+        if problems:
+            raise ManyErrors(problems)
+    return spec
+
+
+def _in_our_words(errors: list[Any], document: Document) -> Iterator[SpecError]:
+    """One error for each place in the file, in the order of the file."""
+    found: dict[Path_, SpecError] = {}
+    for error in errors:
+        path = _path_in_file(error["loc"], document)
+        place = (*path, str(error["loc"][-1])) if error["type"] == "missing" else path
+        found.setdefault(place, SpecError(_message(error, path, document), where=document.where(path)))
+    return iter(sorted(found.values(), key=lambda error: [int(n) for n in error.where.rsplit(":", 2)[1:]]))
+
+
+def _path_in_file(loc: tuple[str | int, ...], document: Document) -> Path_:
+    """Pydantic's location without what is not in the file: the tags of unions, and a key that is missing."""
+    path: Path_ = ()
+    data: Any = document.data
+    for part in loc:
+        if isinstance(data, dict) and part in data and isinstance(part, str):
+            path, data = (*path, part), data[part]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            path, data = (*path, part), data[part]
+    return path
+
+
+def _message(error: Any, path: Path_, document: Document) -> str:
+    name = ".".join(str(part) for part in path)
+    kind, value = error["type"], error["input"]
+    if kind == "missing":
+        return f'missing key "{error["loc"][-1]}"' + (f" in {name}" if name else "")
+    if kind == "unexpected_keyword_argument":
+        return f'unknown key "{path[-1]}": {nearest(str(path[-1]), _legal_keys(path[:-1], document))}'
+    if kind in ("whole", "number", "kind"):
+        return f"{name} {error['msg']}, not {_quoted(value)}"
+    if kind == "literal_error":
+        legal = [word.strip("'") for word in str(error["ctx"]["expected"]).replace(" or ", ", ").split(", ")]
+        return f"{name} must be {error['ctx']['expected']}, not {_quoted(value)}" + _meant(value, legal)
+    wanted = {
+        "int_type": "a whole number",
+        "float_type": "a number",
+        "bool_type": "true or false",
+        "string_type": "text",
+        "tuple_type": "a list",
+        "dict_type": "a mapping",
+        "dataclass_type": "a mapping",
+    }.get(kind)
+    return f"{name} must be {wanted}, not {_quoted(value)}" if wanted else f"{name}: {error['msg']}"
+
+
+def _meant(value: object, legal: list[str]) -> str:
+    hint = nearest(value, legal) if isinstance(value, str) else ""
+    return f": {hint}" if hint.startswith("did you mean") else ""
+
+
+def _quoted(value: object) -> str:
+    return f"{shown(value)} (text: drop the quotes)" if isinstance(value, str) and value[:1].isdigit() else shown(value)
+
+
+def _legal_keys(path: Path_, document: Document) -> list[str]:
+    """The keys that may stand in the mapping at `path`."""
+    data: Any = document.data
+    cls: type = UndisclosedSpec if data.get("kind") == "undisclosed" else ModelSpec
+    for part in path:
+        data = data[part]
+        if part == "published":
+            return list(get_args(PublishedName)) if path[-1] == part else _fields(Published)
+        if part in NESTED:
+            cls = spec_class(str(part), data)
+    return _fields(cls)
+
+
+def _fields(cls: type) -> list[str]:
+    return [field.name for field in fields(cls)]
+
+
+def _kind_of(data: object) -> str:
+    return "a list" if isinstance(data, list) else f"{shown(data)} alone"

@@ -1,0 +1,220 @@
+"""A strict reader of YAML that knows where everything stands.
+
+PyYAML's parser gives the events; what they mean is decided here, by the core rules of YAML 1.2 and no others. `no` and
+`1:30` are text, `010` is refused rather than read as 8, `300e9` is a whole number, and whatever could surprise (an
+anchor, a tag, a key given twice, a second document) is refused with its line and column.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import yaml
+
+from tscale.errors import SpecError, shown
+
+MOST_BYTES: Final = 256 * 1024  # a spec takes two kilobytes
+MOST_DEPTH: Final = 40
+MOST_DIGITS: Final = 40
+PATIENCE_SECONDS: Final = 10  # for a pipe that nobody writes to
+
+Path_ = tuple[str | int, ...]
+Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
+
+_INT: Final = re.compile(r"[-+]?(?:0|[1-9]\d*(?:_\d+)*)", re.ASCII)
+_BASED_INT: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
+_PADDED_INT: Final = re.compile(r"[-+]?0[\d_]+", re.ASCII)
+_FLOAT: Final = re.compile(r"[-+]?(?:\.\d+|\d+(?:_\d+)*(?:\.\d*)?)(?:[eE][-+]?\d+)?", re.ASCII)
+_NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_WORDS: Final[dict[str, bool | None]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+class Document(NamedTuple):
+    """What a file says, and where: `at` maps each path in `data` to its line and column, counted from 1."""
+
+    data: Plain
+    name: str
+    at: dict[Path_, tuple[int, int]]
+
+    def where(self, path: Path_) -> str:
+        """`file:line:column` of the nearest thing that stands on the way to `path`."""
+        while path and path not in self.at:
+            path = path[:-1]
+        line, column = self.at.get(path, (1, 1))
+        return f"{self.name}:{line}:{column}"
+
+
+def read_document(path: str) -> Document:
+    """The one document in the file at `path`, or on standard input for `-`. Raises `SpecError`."""
+    name = "standard input" if path == "-" else path
+    return parse_document(read_text(path), name)
+
+
+def read_text(path: str) -> str:
+    """The text of a small UTF-8 file, with or without a byte order mark. Raises `SpecError`."""
+    name = "standard input" if path == "-" else path
+    try:
+        raw = sys.stdin.buffer.read(MOST_BYTES + 1) if path == "-" else _read_bytes(Path(path))
+    except (OSError, ValueError) as error:
+        raise SpecError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=name) from error
+    if len(raw) > MOST_BYTES:
+        raise SpecError(f"is larger than {MOST_BYTES // 1024} KiB: a spec takes two or three", where=name)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        message = f"byte {error.object[error.start]:#04x} is not UTF-8: save the file as UTF-8"
+        raise SpecError(message, where=f"{name}:{line}:{column}") from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    """At most one byte more than is allowed, without waiting for ever on a device or a pipe."""
+    if path.is_dir():
+        raise IsADirectoryError(0, "it is a folder, not a file")
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb", buffering=0) as file:
+        if not stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            return file.read(MOST_BYTES + 1)
+        from select import select
+
+        chunks: list[bytes] = []
+        while sum(map(len, chunks)) <= MOST_BYTES:
+            if not select([file], [], [], PATIENCE_SECONDS)[0]:
+                raise TimeoutError(0, f"nothing came through the pipe for {PATIENCE_SECONDS} seconds")
+            chunk = file.read(MOST_BYTES + 1)
+            if not chunk:
+                break
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def parse_document(text: str, name: str) -> Document:
+    """The one document in `text`. `name` is how messages call it. Raises `SpecError` at the first thing amiss."""
+    reader = _Reader(name)
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            reader.take(event)
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        where = f"{name}:{before.count(chr(10)) + 1}:{error.position - before.rfind(chr(10))}"
+        raise SpecError(f"character U+{_code_point(error.character):04X} is not allowed in YAML", where=where) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise SpecError(f"not YAML: {error.problem or error.context}", where=where) from error
+    if not reader.documents:
+        raise SpecError("is empty: `tscale new NAME` writes a spec to start from", where=name)
+    return Document(reader.documents[0], name, reader.at)
+
+
+def _code_point(character: object) -> int:
+    return ord(character) if isinstance(character, str) else int(str(character))
+
+
+class _Open(NamedTuple):
+    """A list or mapping that is still being read."""
+
+    path: Path_
+    value: list[Plain] | dict[str, Plain]
+    keys: list[str]  # of a mapping: the key whose value comes next, if one was read
+
+
+class _Reader:
+    """Builds plain data from the parser's events, without recursion."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.documents: list[Plain] = []
+        self.at: dict[Path_, tuple[int, int]] = {}
+        self._open: list[_Open] = []
+
+    def take(self, event: yaml.Event) -> None:
+        """One event of the parser's."""
+        if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            self._open.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            self._refuse(event, f"alias *{event.anchor}: write the value out, aliases are not read")
+        elif isinstance(event, yaml.DocumentStartEvent):
+            if self.documents:
+                self._refuse(event, "a second document: a file holds one spec")
+        elif isinstance(event, yaml.NodeEvent):
+            self._node(event)
+
+    def _node(self, event: yaml.NodeEvent) -> None:
+        if event.anchor is not None:
+            self._refuse(event, f"anchor &{event.anchor}: write the value out, anchors are not read")
+        if getattr(event, "tag", None) not in (None, "!"):
+            self._refuse(event, f"tag {event.tag}: tags are not read")
+        if isinstance(event, yaml.ScalarEvent):
+            self._put(event, self._scalar(event))
+            return
+        if len(self._open) >= MOST_DEPTH:
+            self._refuse(event, f"nested more than {MOST_DEPTH} deep")
+        value: list[Plain] | dict[str, Plain] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+        self._open.append(_Open(self._put(event, value), value, []))
+
+    def _put(self, event: yaml.NodeEvent, value: Plain) -> Path_:
+        """Stores a value where it belongs, or holds it as the next key of its mapping; gives its path."""
+        position = (event.start_mark.line + 1, event.start_mark.column + 1)
+        if not self._open:
+            self.documents.append(value)
+            self.at[()] = position
+            return ()
+        path, container, keys = self._open[-1]
+        if isinstance(container, list):
+            own = (*path, len(container))
+            container.append(value)
+        elif not keys:
+            self._key(event, value, path, container, keys)
+            return path
+        else:
+            own = (*path, keys.pop())
+            container[own[-1]] = value  # type: ignore[index]
+        self.at[own] = position
+        return own
+
+    def _key(self, event: yaml.NodeEvent, value: Plain, path: Path_, mapping: dict[str, Plain], keys: list[str]) -> None:
+        if not isinstance(value, str):
+            self._refuse(event, f"{shown(value)} as a key: keys are text")
+        if value in mapping:
+            line = self.at[(*path, value)][0]
+            self._refuse(event, f"key {shown(value)} is given twice, first in line {line}")
+        keys.append(value)
+        self.at[(*path, value)] = (event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Plain:
+        text: str = event.value
+        if event.style is not None:  # quoted, or a block: text
+            return text
+        if text in _WORDS:
+            return _WORDS[text]
+        if _BASED_INT.fullmatch(text) and len(text) <= MOST_DIGITS:
+            return int(text, 0)
+        if _PADDED_INT.fullmatch(text):
+            self._refuse(event, f"{shown(text)}: leading zeros are read as octal by some: drop them, or write 0o...")
+        if _NOT_FINITE.fullmatch(text):
+            self._refuse(event, f"{text} is not a number that a model can have")
+        if _INT.fullmatch(text) or _FLOAT.fullmatch(text):
+            return self._number(event, text.replace("_", ""))
+        return text
+
+    def _number(self, event: yaml.ScalarEvent, text: str) -> int | float:
+        """An int wherever the number is whole, however it is written; a float otherwise."""
+        if len(text) > MOST_DIGITS or abs(Decimal(text).adjusted()) > MOST_DIGITS:
+            self._refuse(event, f"{text[:20]}... is past any sense" if len(text) > 20 else f"{text} is past any sense")
+        number = Decimal(text)
+        return int(number) if number == number.to_integral_value() else float(number)
+
+    def _refuse(self, event: yaml.Event, message: str) -> None:
+        mark = event.start_mark
+        raise SpecError(message, where=f"{self.name}:{mark.line + 1}:{mark.column + 1}")
