@@ -25,13 +25,17 @@ class Norm:
     """Where the norms of a layer stand."""
     bias: bool | None = None
     """Whether a norm has a bias beside its gain; where absent, a layernorm has and an rmsnorm has not."""
+    gain: bool = True
+    """Whether a norm has weights at all; false for one that only normalises, as in OLMo."""
     final: bool | None = None
     """Whether a norm follows the last layer; where absent, all but a post-norm stack have one."""
     embedding: bool = False
     """Whether a norm follows the embedding."""
 
     def width(self, d_model: int) -> int:
-        """Weights of one norm: a gain for each channel, and a bias where there is one."""
+        """Weights of one norm: a gain for each channel, and a bias where there is one; 0 for a norm without weights."""
+        if not self.gain:
+            return 0
         biased = self.kind == "layernorm" if self.bias is None else self.bias
         return 2 * d_model if biased else d_model
 

@@ -32,9 +32,17 @@ class Figure(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """There is no number here, and why."""
+    """There is no number here, and why. `settled`: that is known for certain; otherwise nobody has said."""
 
     why: str
+    settled: bool = False
+
+
+class Compared(NamedTuple):
+    """A figure beside how many times the first model's it is, where that can be said."""
+
+    figure: Figure
+    ratio: Fraction | None
 
 
 class Line(NamedTuple):
@@ -63,7 +71,7 @@ class Quantity(NamedTuple):
         return Figure(self.total, self.unit, self.known, self.source)
 
 
-Cell = Figure | Missing | str
+Cell = Figure | Compared | Missing | str
 
 
 class Column(NamedTuple):
@@ -76,21 +84,34 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows under columns. `stack`: too wide a table is cut into several by column, the first column repeated."""
+    """Rows under columns.
+
+    `subject`: whose figures these are, where an answer has several. `totals`: the rows that sum up those above them.
+    `stack`: too wide a table is cut into several by column, the first column repeated. `aside`: not part of the CSV.
+    """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    subject: str = ""
     totals: frozenset[int] = frozenset()
     stack: bool = False
-    footer: str = ""
+    aside: bool = False
 
 
 class Step(NamedTuple):
-    """A derivation to print: what was derived, its value with the text of how, and where the formula was published."""
+    """A derivation to print: the formula with names and with numbers, and the figure that came of it."""
 
     name: str
+    names: str
+    numbers: str
     figure: Figure
+
+
+def step(name: str, figure: Figure) -> Step | None:
+    """The derivation of a figure whose number remembers how it was made; None for one that was given, not derived."""
+    value = figure.value
+    return Step(name, value.names, value.numbers, figure) if isinstance(value, Remembered) else None
 
 
 Data = Figure | Missing | str | int | bool | None | Mapping[str, "Data"] | Sequence["Data"]

@@ -22,17 +22,51 @@ def _arxiv(short: str, title: str, number: str) -> Source:
 
 
 SOURCES: dict[str, Source] = {
+    "bigscience2022": Source(
+        "BigScience 2022",
+        "Training of the 176-billion-parameter multilingual model (tr11-176B-ml)",
+        "https://github.com/bigscience-workshop/bigscience/tree/master/train/tr11-176B-ml",
+    ),
     "brown2020": _arxiv("Brown 2020", "Language Models are Few-Shot Learners", "2005.14165"),
     "chowdhery2022": _arxiv("Chowdhery 2022", "PaLM: Scaling Language Modeling with Pathways", "2204.02311"),
-    "dai2019": _arxiv("Dai 2019", "Transformer-XL: Attentive Language Models beyond a Fixed-Length Context", "1901.02860"),
+    "dai2019": _arxiv(
+        "Dai 2019", "Transformer-XL: Attentive Language Models beyond a Fixed-Length Context", "1901.02860"
+    ),
     "devlin2018": _arxiv("Devlin 2018", "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805"),
     "dubey2024": _arxiv("Dubey 2024", "The Llama 3 Herd of Models", "2407.21783"),
     "gemma2024": _arxiv("Gemma Team 2024", "Gemma 2: Improving Open Language Models at a Practical Size", "2408.00118"),
+    "google2024": Source(
+        "Google 2024",
+        "gemma_pytorch, config.py",
+        "https://github.com/google/gemma_pytorch/blob/main/gemma/config.py",
+    ),
     "hoffmann2022": _arxiv("Hoffmann 2022", "Training Compute-Optimal Large Language Models", "2203.15556"),
     "jiang2023": _arxiv("Jiang 2023", "Mistral 7B", "2310.06825"),
     "kaplan2020": _arxiv("Kaplan 2020", "Scaling Laws for Neural Language Models", "2001.08361"),
-    "narayanan2021": _arxiv("Narayanan 2021", "Efficient Large-Scale Language Model Training on GPU Clusters", "2104.04473"),
+    "karpathy2022": Source("Karpathy 2022", "nanoGPT", "https://github.com/karpathy/nanoGPT"),
+    "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
+    "meta2022": Source(
+        "Meta AI 2022",
+        "metaseq, OPT chronicles: 175B Training Run Completed",
+        "https://github.com/facebookresearch/metaseq/blob/main/projects/OPT/chronicles/final_update.md",
+    ),
+    "meta2023": Source(
+        "Meta 2023", "Llama 2 Model Card", "https://github.com/meta-llama/llama/blob/main/MODEL_CARD.md"
+    ),
+    "meta2024": Source(
+        "Meta 2024",
+        "Llama 3.1 Model Card",
+        "https://github.com/meta-llama/llama-models/blob/main/models/llama3_1/MODEL_CARD.md",
+    ),
+    "narayanan2021": _arxiv(
+        "Narayanan 2021", "Efficient Large-Scale Language Model Training on GPU Clusters", "2104.04473"
+    ),
+    "openai2019": Source("OpenAI 2019", "openai/gpt-2", "https://github.com/openai/gpt-2"),
     "openai2023": _arxiv("OpenAI 2023", "GPT-4 Technical Report", "2303.08774"),
+    "openai2023v": Source(
+        "OpenAI 2023b", "GPT-4V(ision) System Card", "https://cdn.openai.com/papers/GPTV_System_Card.pdf"
+    ),
+    "patterson2021": _arxiv("Patterson 2021", "Carbon Emissions and Large Neural Network Training", "2104.10350"),
     "pope2022": _arxiv("Pope 2022", "Efficiently Scaling Transformer Inference", "2211.05102"),
     "qwen2024": _arxiv("Qwen Team 2024", "Qwen2.5 Technical Report", "2412.15115"),
     "radford2018": Source(
@@ -45,7 +79,9 @@ SOURCES: dict[str, Source] = {
         "Language Models are Unsupervised Multitask Learners",
         "https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf",
     ),
-    "rae2021": _arxiv("Rae 2021", "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", "2112.11446"),
+    "rae2021": _arxiv(
+        "Rae 2021", "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", "2112.11446"
+    ),
     "raffel2019": _arxiv("Raffel 2019", "Exploring the Limits of Transfer Learning with T5", "1910.10683"),
     "scao2022": _arxiv("Le Scao 2022", "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model", "2211.05100"),
     "touvron2023a": _arxiv("Touvron 2023", "LLaMA: Open and Efficient Foundation Language Models", "2302.13971"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Reading = Literal["full", "power", "decimal", "ratio", "percent"]
+Reading = Literal["full", "plain", "power", "decimal", "ratio", "percent"]
 
 
 class Unit(NamedTuple):
     """A unit: its name in full, the symbol set behind a scaled figure, and how people read it.
 
-    full: every digit (174,604,259,328). power: 3.14e+23. decimal: 4.83 GB, in powers of 1000, never of 1024.
+    full: every digit (174,604,259,328). plain: as it is (2020). power: 3.14e+23. decimal: 4.83 GB, in powers of 1000, never of 1024.
     ratio: ×16. percent: 0.4%, of a number that is itself a fraction of 1.
     """
 
@@ -22,7 +22,8 @@ class Unit(NamedTuple):
 PARAMETERS = Unit("parameters", "", "full")
 COUNT = Unit("count", "", "full")
 TOKENS = Unit("tokens", "", "full")
-YEAR = Unit("year", "", "full")
+OPERATIONS = Unit("operations", "", "power")
+YEAR = Unit("year", "", "plain")
 FLOPS = Unit("FLOPs", "", "power")
 FLOPS_PER_TOKEN = Unit("FLOPs per token", "", "power")
 PF_DAYS = Unit("PF-days (8.64e19 FLOPs)", "", "full")

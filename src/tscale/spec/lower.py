@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from tscale.blocks import FeedForward, Mixer
 from tscale.blocks.fields import Site
@@ -30,7 +31,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
 def _entries(spec: ModelSpec) -> Iterator[Entry]:
     d = spec.d_model
     last: Stream = "source" if spec.kind == "encoder" else "target"
-    yield from _embeddings(spec)
+    yield from _embeddings(spec, last)
     match spec.kind:
         case "decoder":
             yield from _stack(spec, Site("", d, spec.layers, "target", "target", causal=True))
@@ -44,15 +45,18 @@ def _entries(spec: ModelSpec) -> Iterator[Entry]:
     yield from _head(spec, last)
 
 
-def _embeddings(spec: ModelSpec) -> Iterator[Entry]:
-    d = spec.d_model
+def _embeddings(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
+    tokens, added = spec.embedding_widths()
     two_stacks = spec.kind == "encoder-decoder"
     tables = 2 if two_stacks and not spec.embedding.shared else 1
-    yield Lookup("embedding.tokens", "embedding", spec.vocabulary, d, tables)
+    yield Lookup("embedding.tokens", "embedding", spec.vocabulary, tokens, tables)
     if spec.embedding.segments is not None:
-        yield Lookup("embedding.segments", "embedding", spec.embedding.segments, d, 1)
+        yield Lookup("embedding.segments", "embedding", spec.embedding.segments, added, 1)
     if spec.norm.embedding:
-        yield Vector("norm.embedding", "norm", spec.norm.width(d), 2 if two_stacks else 1)
+        yield Vector("norm.embedding", "norm", spec.norm.width(added), 2 if two_stacks else 1)
+    if spec.embedding.width is not None:
+        biased = spec.embedding.projects == "sum"
+        yield Matmul("embedding.projection", "embedding", stream, tokens, spec.d_model, 1, 1, biased)
 
 
 def _stack(
@@ -62,7 +66,8 @@ def _stack(
     attention, feed_forward = attention or spec.attention, feed_forward or spec.feed_forward
     crosses = site.name == "decoder."
     own = "self_attention" if spec.kind == "encoder-decoder" else "attention"
-    yield from spec.positions.lower(site, attention.widths(site.d_model), spec.context)
+    added = site._replace(d_model=spec.embedding_widths()[1]) if spec.positions.kind == "learned" else site
+    yield from spec.positions.lower(added, attention.widths(site.d_model), spec.context)
     yield from attention.lower(site._replace(name=f"{site.name}{own}"), caches=site.causal)
     if crosses:
         cross = site._replace(name=f"{site.name}cross_attention", keys="source", causal=False)
@@ -74,13 +79,27 @@ def _stack(
 
 def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     d, head = spec.d_model, spec.head
+    width, _ = spec.embedding_widths()
     if head.pooler:
         yield Matmul("head.pooler", "head", "once", d, d, 1, 1, bias=True)
-    if head.kind == "none":
-        return
-    if head.kind == "masked":
-        yield Matmul("head.transform", "head", stream, d, d, 1, 1, bias=True)
-        yield Vector("head.norm", "head", spec.norm.width(d), 1)
-    yield Matmul("head", "head", stream, d, spec.vocabulary, 0 if spec.tied else 1, 1)
+    if head.classes is not None:
+        yield Matmul("head.classes", "head", "once", d, head.classes, 1, 1, bias=True)
+    if spec.embedding.width is not None and spec.embedding.projects == "tokens":
+        yield Matmul("head.projection", "head", stream, d, width, 1, 1)
+    match head.kind:
+        case "none":
+            return
+        case "discriminator":
+            yield Matmul("head.transform", "head", stream, d, d, 1, 1, bias=True)
+            yield Matmul("head.verdict", "head", stream, d, 1, 1, 1, bias=True)
+            return
+        case "masked":
+            yield Matmul("head.transform", "head", stream, d, width, 1, 1, bias=True)
+            yield Vector("head.norm", "head", spec.norm.width(width), 1)
+        case "language-model":
+            pass  # the projection alone
+        case _:
+            assert_never(head.kind)
+    yield Matmul("head", "head", stream, width, spec.vocabulary, 0 if spec.tied else 1, 1)
     if head.bias:
         yield Vector("head.bias", "head", spec.vocabulary, 1)

@@ -78,6 +78,11 @@ class Embedding:
     """Whether encoder and decoder share one table."""
     segments: Size | None = None
     """Rows of a table of segments added to the embedding (BERT has 2)."""
+    width: Size | None = None
+    """Width of the token embedding where it is not d_model, and of the head on it: a projection bridges the two."""
+    projects: Literal["tokens", "sum"] = "tokens"
+    """What is brought from `width` to d_model. tokens: the tokens' vectors alone, and the output of the stack back again,
+    without biases (OPT-350m). sum: with positions and segments and after the norm, with a bias (ELECTRA, ALBERT)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +91,15 @@ class Head:
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
-    kind: Literal["language-model", "masked", "none"] = "language-model"
-    """A projection to the vocabulary; one behind a transform of its own, as BERT's; or none."""
+    kind: Literal["language-model", "masked", "discriminator", "none"] = "language-model"
+    """A projection to the vocabulary; one behind a transform of its own, as BERT's; a transform and one number for each
+    position, as ELECTRA's discriminator; or none."""
     bias: bool = False
     """Whether the projection to the vocabulary has a bias."""
     pooler: bool = False
     """Whether a square layer is applied to the first position of a sequence, as in BERT."""
+    classes: Size | None = None
+    """Outputs of a classifier behind the pooler (BERT's next-sentence head has 2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +161,11 @@ class ModelSpec:
         """The name as its makers write it."""
         return self.title or self.name
 
+    def embedding_widths(self) -> tuple[int, int]:
+        """Width of the token embedding, and of what is added to it: positions, segments and a norm."""
+        tokens = self.d_model if self.embedding.width is None else self.embedding.width
+        return tokens, tokens if self.embedding.projects == "sum" else self.d_model
+
     def encoder_parts(self) -> tuple[int, Mixer, FeedForward]:
         """Depth, attention and feed-forward of the encoder of an encoder-decoder."""
         own = self.encoder or Encoder()
@@ -170,16 +183,21 @@ class ModelSpec:
                 yield (*path, *field), message
         if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
             yield ("positions",), "a learned table needs its rows: set context or positions.rows"
-        if self.head.kind != "none" and self.tied is None:
+        on_vocabulary = self.head.kind in ("language-model", "masked")
+        if on_vocabulary and self.tied is None:
             yield ("head",), "a head is tied to the embedding or it is not: set tied to true or false"
-        if self.head.kind == "none" and self.tied is not None:
+        if not on_vocabulary and self.tied is not None:
             yield ("tied",), "there is no head to tie: drop tied, or give the head a kind"
+        if self.head.classes is not None and not self.head.pooler:
+            yield ("head", "classes"), "a classifier stands on the pooler: set head.pooler to true"
+        if self.embedding.width is not None and self.kind == "encoder-decoder":
+            yield ("embedding", "width"), "an embedding of a width of its own is known in a single stack only: drop it"
         if self.encoder is not None and self.kind != "encoder-decoder":
             yield ("encoder",), f"only an encoder-decoder has a second stack: drop it, or change the kind ({self.kind})"
         if self.kind == "encoder" and self.head.kind == "language-model":
             yield ("head",), "an encoder has no language-model head: set head.kind to masked or none"
-        if self.kind != "encoder" and self.head.kind == "masked":
-            yield ("head", "kind"), f"a masked head stands on an encoder, not on a {self.kind}"
+        if self.kind != "encoder" and self.head.kind in ("masked", "discriminator"):
+            yield ("head", "kind"), f"a {self.head.kind} head stands on an encoder, not on a {self.kind}"
 
     def _blocks(self) -> Iterator[tuple[tuple[str, ...], Mixer | FeedForward]]:
         yield ("attention",), self.attention
@@ -267,7 +285,7 @@ def remembered(spec: ModelSpec) -> ModelSpec:
     return replace(
         spec,
         **sizes,
-        context=None if spec.context is None else Remembered(spec.context, label="context"),
+        context=None if spec.context is None else Remembered(spec.context, label="trained_context"),
         attention=_with_names(spec.attention),
         feed_forward=_with_names(spec.feed_forward),
         positions=_with_names(spec.positions),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 from tscale.errors import ManyErrors, SpecError, nearest, shown
 from tscale.spec.model import NESTED, ModelSpec, Published, PublishedName, Spec, UndisclosedSpec, spec_class
@@ -16,12 +16,20 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
+T = TypeVar("T")
+
+
 @cache
 def adapter() -> TypeAdapter[Spec]:
     """Pydantic's validator of specs, built when the first file is read."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Annotated[Spec, _SpecKind()])
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a spec."""
+    return adapter().json_schema()
 
 
 class _SpecKind:
@@ -40,14 +48,7 @@ class _SpecKind:
 
 def validated(document: Document) -> Spec:
     """The spec in a document. Raises `ManyErrors` with all that is wrong, each at its line and column."""
-    from pydantic import ValidationError
-
-    if not isinstance(document.data, dict):
-        raise SpecError(f"a spec is a mapping of keys to values, not {_kind_of(document.data)}", where=document.where(()))
-    try:
-        spec = adapter().validate_json(json.dumps(document.data))
-    except ValidationError as error:
-        raise ManyErrors(_in_our_words(error.errors(include_url=False), document)) from None
+    spec = judged(adapter(), document, _legal_keys)
     if isinstance(spec, ModelSpec):
         problems = [
             SpecError(f"{'.'.join(path)}: {message}", where=document.where(path)) for path, message in spec.problems()
@@ -57,14 +58,29 @@ def validated(document: Document) -> Spec:
     return spec
 
 
-def _in_our_words(errors: list[Any], document: Document) -> Iterator[SpecError]:
-    """One error for each place in the file, in the order of the file."""
-    found: dict[Path_, SpecError] = {}
-    for error in errors:
-        path = _path_in_file(error["loc"], document)
-        place = (*path, str(error["loc"][-1])) if error["type"] == "missing" else path
-        found.setdefault(place, SpecError(_message(error, path, document), where=document.where(path)))
-    return iter(sorted(found.values(), key=lambda error: [int(n) for n in error.where.rsplit(":", 2)[1:]]))
+LegalKeys = Callable[[Path_, Document], list[str]]
+"""The keys that may stand in the mapping at a path of a document."""
+
+
+def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys) -> T:
+    """What pydantic makes of a document. Raises `ManyErrors` with all that it finds wrong, in the order of the file."""
+    from pydantic import ValidationError
+
+    if not isinstance(document.data, dict):
+        raise SpecError(f"a mapping of keys to values is wanted, not {_kind_of(document.data)}", where=document.where(()))
+    try:
+        return judge.validate_json(json.dumps(document.data))
+    except ValidationError as error:
+        found: dict[Path_, SpecError] = {}
+        for one in error.errors(include_url=False):
+            path = _path_in_file(one["loc"], document)
+            place = (*path, str(one["loc"][-1])) if one["type"] == "missing" else path
+            found.setdefault(place, SpecError(_message(one, path, document, legal_keys), where=document.where(path)))
+        raise ManyErrors(sorted(found.values(), key=_position)) from None
+
+
+def _position(error: SpecError) -> list[int]:
+    return [int(number) for number in error.where.rsplit(":", 2)[1:]]
 
 
 def _path_in_file(loc: tuple[str | int, ...], document: Document) -> Path_:
@@ -79,13 +95,13 @@ def _path_in_file(loc: tuple[str | int, ...], document: Document) -> Path_:
     return path
 
 
-def _message(error: Any, path: Path_, document: Document) -> str:
+def _message(error: Any, path: Path_, document: Document, legal_keys: LegalKeys) -> str:
     name = ".".join(str(part) for part in path)
     kind, value = error["type"], error["input"]
     if kind == "missing":
         return f'missing key "{error["loc"][-1]}"' + (f" in {name}" if name else "")
     if kind == "unexpected_keyword_argument":
-        return f'unknown key "{path[-1]}": {nearest(str(path[-1]), _legal_keys(path[:-1], document))}'
+        return f'unknown key "{path[-1]}": {nearest(str(path[-1]), legal_keys(path[:-1], document))}'
     if kind in ("whole", "number", "kind"):
         return f"{name} {error['msg']}, not {_quoted(value)}"
     if kind == "literal_error":

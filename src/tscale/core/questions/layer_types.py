@@ -15,13 +15,14 @@ SOURCE = "vaswani2017 Table 1"
 
 
 class LayerType(NamedTuple):
-    """A row of the table, at one sequence length. `cheaper` says when it takes fewer operations than attention."""
+    """A row of the table at one sequence length, and from which length on it takes fewer operations than attention."""
 
     layer: str
     operations: int
     sequential_operations: int
     maximum_path_length: int
-    cheaper: str
+    condition: str
+    cheaper_from: int | None
 
 
 def layer_types(n: int, d: int, kernel: int, neighbourhood: int) -> tuple[LayerType, ...]:
@@ -32,18 +33,18 @@ def layer_types(n: int, d: int, kernel: int, neighbourhood: int) -> tuple[LayerT
     """
     k, r = kernel, minimum(neighbourhood, n)
     return (
-        LayerType("self-attention", n**2 * d, 1, 1, ""),
-        LayerType("recurrent", n * d**2, n, n, f"n > d: from {d + 1:,} positions on"),
-        LayerType("convolutional", k * n * d**2, 1, _layers_to_reach(n, k), f"n > k·d: from {k * d + 1:,} positions on"),
-        LayerType("self-attention, restricted", r * n * d, 1, ceil_div(n, r), f"n > r: from {neighbourhood + 1:,} positions on"),
+        LayerType("self-attention", n**2 * d, 1, 1, "", None),
+        LayerType("recurrent", n * d**2, n, n, f"n > d = {d:,}", d + 1),
+        LayerType("convolutional", k * n * d**2, 1, layers_to_reach(n, k), f"n > k·d = {k * d:,}", k * d + 1),
+        LayerType("restricted attention", r * n * d, 1, ceil_div(n, r), f"n > r = {neighbourhood:,}", neighbourhood + 1),
     )
 
 
-def _layers_to_reach(n: int, k: int) -> int:
+def layers_to_reach(n: int, k: int) -> int:
     """ceil(log_k(n)) in whole numbers, at least 1; n where a kernel of 1 never reaches."""
     if k == 1:
         return n
-    layers, reach = 1, int(k)
+    layers, reach = 1, k
     while reach < n:
-        layers, reach = layers + 1, reach * int(k)
+        layers, reach = layers + 1, reach * k
     return layers

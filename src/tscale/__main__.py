@@ -1,0 +1,19 @@
+"""`tscale` and `python -m tscale`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line; an interrupt, at whatever moment, ends it quietly."""
+    try:
+        from tscale.cli import app
+
+        app(prog_name="tscale")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

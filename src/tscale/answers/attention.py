@@ -1,0 +1,306 @@
+"""`tscale attention`: what context costs, at each length; where it overtakes the rest; and why it replaced recurrence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.answers.common import Counted, counted, notes_of, share, source_text, steps_of, summed
+from tscale.core.ledger import Matmul, Scores
+from tscale.core.numbers import Remembered, ceil_div, named
+from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.questions.cache import BITS, cache_bytes
+from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
+from tscale.core.questions.crossover import first_context
+from tscale.core.questions.forward import LEAVES_OUT, Sight, forward_flops, score_flops
+from tscale.core.questions.layer_types import SOURCE as LAYER_TYPES_SOURCE
+from tscale.core.questions.layer_types import layer_types
+from tscale.core.questions.params import params
+from tscale.core.run import Run
+from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, OPERATIONS, RATIO, TOKENS, Unit
+from tscale.spec.lower import run_of
+from tscale.spec.model import ModelSpec
+
+DEFAULT_CONTEXTS: Final = tuple(2**power for power in range(9, 18, 2))
+_FLOPS_SOURCE: Final = "kaplan2020 Table 1"
+_STEPS: Final = Unit("sequential steps", "", "power")
+
+_COLUMNS = (
+    Column("context", "context"),
+    Column("score FLOPs a token", "attention_flops_per_token"),
+    Column("a sequence", "attention_flops_per_sequence"),
+    Column("growth", "growth", drop=3),
+    Column("forward FLOPs", "forward_flops_per_sequence", drop=2),
+    Column("share", "attention_share"),
+    Column("KV cache", "kv_cache_bytes"),
+    Column("score matrix", "score_matrix_bytes", drop=1),
+    Column("", "beyond_trained_context", numeric=False),
+)
+_CROSSOVER_COLUMNS = (Column("one sequence reaches it at", "crossover", numeric=False), Column("context", "context"))
+_VERSUS_COLUMNS = (
+    Column("layer", "layer", numeric=False),
+    Column("context", "context"),
+    Column("operations", "operations"),
+    Column("to attention", "ratio"),
+    Column("sequential", "sequential_operations"),
+    Column("longest path", "maximum_path_length"),
+    Column("attention costs more once", "cheaper", drop=1, numeric=False),
+)
+
+
+class Ask(NamedTuple):
+    """What is asked of a model's attention."""
+
+    contexts: Sequence[int] = ()
+    sight: Sight = "full"
+    dtype: str = "bf16"
+    versus: bool = False
+    kernel: int = 3
+    neighbourhood: int = 256
+
+
+class _Costs(NamedTuple):
+    """The costs of one sequence of a context, each a figure."""
+
+    context: Figure
+    per_token: Figure
+    per_sequence: Figure
+    forward: Figure
+    cache: Figure | Missing
+    matrix: Figure
+
+
+def attention_report(spec: ModelSpec, ask: Ask) -> Report:
+    """Attention's cost at each context length, where it overtakes the rest, and what stood in its place before."""
+    model = counted(spec)
+    contexts = sorted(set(ask.contexts)) or _default_contexts(spec)
+    rows = [_costs(model, context, ask) for context in contexts]
+    crossovers = _crossovers(model, ask)
+    sight = "full attention: every query sees every key" if ask.sight == "full" else "causal attention: a query sees itself and what came before"
+    tables = [
+        Table(
+            f"{spec.label}: attention by context length, one sequence ({sight}; cache and scores in {ask.dtype})",
+            _COLUMNS,
+            tuple(_row(cost, before, spec) for cost, before in zip(rows, [None, *rows], strict=False)),
+            subject=spec.name,
+        ),
+        Table("", _CROSSOVER_COLUMNS, tuple(_crossover_rows(crossovers)), aside=True),
+    ]
+    if ask.versus:
+        tables.append(_versus_table(spec, contexts, ask))
+    data: Data = {
+        "model": spec.name,
+        "title": spec.label,
+        "attention": ask.sight,
+        "dtype": ask.dtype,
+        "rows": [_row_data(cost, spec) for cost in rows],
+        "crossovers": crossovers,
+        **({"versus": _versus_data(spec, contexts, ask)} if ask.versus else {}),
+    }
+    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(spec, ask), tuple(steps_of(_derived(rows, crossovers))))
+
+
+def _default_contexts(spec: ModelSpec) -> list[int]:
+    """Powers of two around what the model was trained on, and that itself."""
+    trained = [int(spec.context)] if spec.context else []
+    return sorted({*DEFAULT_CONTEXTS, *trained})
+
+
+def _run(spec: ModelSpec, context: int) -> Run:
+    return run_of(spec, context)
+
+
+def _costs(model: Counted, context: int, ask: Ask) -> _Costs:
+    length = Remembered(context, label="context")
+    run = _run(model.spec, length)
+    scores = named("attention_flops_per_sequence", _score_total(model, run, ask.sight))
+    cache = cache_bytes(model.ledger, run, BITS[ask.dtype])
+    return _Costs(
+        Figure(length, TOKENS),
+        Figure(ceil_div(scores, run.tokens), FLOPS_PER_TOKEN, source=_FLOPS_SOURCE),
+        Figure(_score_total(model, run, ask.sight), FLOPS, source=_FLOPS_SOURCE),
+        Figure(summed(forward_flops(model.ledger, run, ask.sight).lines), FLOPS, source=_FLOPS_SOURCE),
+        Figure(sum(line.value for line in cache.lines), BYTES, source=CACHE_SOURCE) if cache.lines else _NO_CACHE,
+        Figure(_matrix_bytes(model, run, ask.dtype), BYTES),
+    )
+
+
+_NO_CACHE: Final = Missing("none: an encoder keeps no cache")
+
+
+def _score_total(model: Counted, run: Run, sight: Sight) -> int:
+    return sum(score_flops(entry, run, sight) for entry in model.ledger.entries if isinstance(entry, Scores))
+
+
+def _matrix_bytes(model: Counted, run: Run, dtype: str) -> int:
+    """Bytes of the scores [heads, queries, keys] of one layer, stored whole: what flash attention avoids."""
+    first = next(entry for entry in model.ledger.entries if isinstance(entry, Scores))
+    return ceil_div(first.heads * run.length(first.stream) * run.length(first.keys) * BITS[dtype], 8)
+
+
+def _beyond(cost: _Costs, spec: ModelSpec) -> bool:
+    return spec.context is not None and int(cost.context.value) > spec.context
+
+
+def _row(cost: _Costs, before: _Costs | None, spec: ModelSpec) -> tuple[Cell, ...]:
+    grown = (
+        Figure(Fraction(int(cost.per_sequence.value), int(before.per_sequence.value)), RATIO) if before is not None else ""
+    )
+    return (
+        cost.context,
+        cost.per_token,
+        cost.per_sequence,
+        grown,
+        cost.forward,
+        share(int(cost.per_sequence.value), int(cost.forward.value)),
+        cost.cache,
+        cost.matrix,
+        "beyond training" if _beyond(cost, spec) else "",
+    )
+
+
+def _row_data(cost: _Costs, spec: ModelSpec) -> Data:
+    return {
+        "context": cost.context,
+        "attention_flops_per_token": cost.per_token,
+        "attention_flops_per_sequence": cost.per_sequence,
+        "forward_flops_per_sequence": cost.forward,
+        "attention_share": share(int(cost.per_sequence.value), int(cost.forward.value)),
+        "kv_cache_bytes": cost.cache,
+        "score_matrix_bytes": cost.matrix,
+        "beyond_trained_context": _beyond(cost, spec),
+    }
+
+
+def _crossovers(model: Counted, ask: Ask) -> dict[str, Figure | Missing]:
+    """The contexts at which attention's scores cost as much as the feed-forward, as all else; the cache as the weights."""
+    ledger = model.ledger
+    scores = [entry for entry in ledger.entries if isinstance(entry, Scores)]
+    products = [entry for entry in ledger.entries if isinstance(entry, Matmul)]
+    feed_forward = [entry for entry in products if entry.part == "feed_forward"]
+    rank = sum(entry.used * entry.heads * (entry.d_qk + entry.d_v) for entry in scores)
+    bits = BITS[ask.dtype]
+    weights = params(ledger).total
+
+    def attended(context: int) -> int:
+        return sum(score_flops(entry, _run(model.spec, context), ask.sight) for entry in scores)
+
+    def multiplied(entries: list[Matmul]) -> Callable[[int], int]:
+        def flops(context: int) -> int:
+            run = _run(model.spec, context)
+            return sum(2 * run.length(entry.stream) * entry.used * entry.d_in * entry.d_out for entry in entries)
+
+        return flops
+
+    def cached(context: int) -> int:
+        return cache_bytes(ledger, _run(model.spec, context), bits).total
+
+    def reached(entries: list[Matmul], name: str) -> Figure | Missing:
+        """Scores grow by 2·rank a token and key; products cost 2·weights a token. Causal, a query sees half the keys."""
+        size = named(f"{name}_weights", sum(entry.used * entry.d_in * entry.d_out for entry in entries if entry.stream != "once"))
+        each = named("scores_per_pair", rank)
+        closed = ceil_div(size, each) if ask.sight == "full" else ceil_div(2 * size, each) - 1
+        return _crossing(first_context(attended, multiplied(entries), closed), closed)
+
+    cache_per_token = cached(1)
+    outweighs: Figure | Missing = _NO_CACHE
+    if cache_per_token:
+        closed = ceil_div(named("total", weights) * bits, named("cache_bits_per_token", 8 * cache_per_token))
+        outweighs = _crossing(first_context(cached, lambda _: ceil_div(weights * bits, 8), closed), closed)
+    return {
+        "feed_forward": reached(feed_forward, "feed_forward"),
+        "all_else": reached(products, "all"),
+        "cache_equals_weights": outweighs,
+    }
+
+
+def _crossing(context: int | None, closed: int) -> Figure | Missing:
+    """A crossing, with its closed form where that is what was found."""
+    if context is None:
+        return Missing("never: a window stops the growth")
+    return Figure(closed if context == closed else int(context), TOKENS)
+
+
+def _crossover_rows(crossovers: dict[str, Figure | Missing]) -> list[tuple[Cell, ...]]:
+    names = {
+        "feed_forward": "score FLOPs equal the feed-forward's",
+        "all_else": "score FLOPs equal all the rest",
+        "cache_equals_weights": "its KV cache outweighs the weights",
+    }
+    return [(names[key], crossing) for key, crossing in crossovers.items()]
+
+
+def _derived(rows: list[_Costs], crossovers: dict[str, Figure | Missing]) -> list[tuple[str, Figure]]:
+    derived: list[tuple[str, Figure]] = []
+    for cost in rows:
+        at = f" at {int(cost.context.value):,}"
+        derived += [
+            (f"attention_flops_per_sequence{at}", cost.per_sequence),
+            (f"attention_flops_per_token{at}", cost.per_token),
+            (f"forward_flops_per_sequence{at}", cost.forward),
+            (f"score_matrix_bytes{at}", cost.matrix),
+        ]
+        if isinstance(cost.cache, Figure):
+            derived.append((f"kv_cache_bytes{at}", cost.cache))
+    return derived + [(f"crossover {key}", value) for key, value in crossovers.items() if isinstance(value, Figure)]
+
+
+def _versus_data(spec: ModelSpec, contexts: Sequence[int], ask: Ask) -> list[Data]:
+    return [
+        {
+            "layer": layer.layer,
+            "context": context,
+            "operations": Figure(layer.operations, OPERATIONS, "convention", LAYER_TYPES_SOURCE),
+            "sequential_operations": Figure(layer.sequential_operations, _STEPS, "convention", LAYER_TYPES_SOURCE),
+            "maximum_path_length": Figure(layer.maximum_path_length, _STEPS, "convention", LAYER_TYPES_SOURCE),
+            "cheaper_than_attention_from": layer.cheaper_from,
+        }
+        for context in contexts
+        for layer in layer_types(context, int(spec.d_model), ask.kernel, ask.neighbourhood)
+    ]
+
+
+def _versus_table(spec: ModelSpec, contexts: Sequence[int], ask: Ask) -> Table:
+    """Table 1 of Vaswani 2017 for the model's width, layer by layer, each at every context."""
+    d = int(spec.d_model)
+    by_context = {context: layer_types(context, d, ask.kernel, ask.neighbourhood) for context in contexts}
+    rows: list[tuple[Cell, ...]] = []
+    for place in range(4):
+        for context, layers in by_context.items():
+            layer, attention = layers[place], layers[0]
+            rows.append(
+                (
+                    layer.layer,
+                    Figure(context, TOKENS),
+                    Figure(layer.operations, OPERATIONS, "convention", LAYER_TYPES_SOURCE),
+                    Figure(Fraction(layer.operations, attention.operations), RATIO),
+                    Figure(layer.sequential_operations, _STEPS, "convention", LAYER_TYPES_SOURCE),
+                    Figure(layer.maximum_path_length, _STEPS, "convention", LAYER_TYPES_SOURCE),
+                    layer.condition,
+                )
+            )
+    title = (
+        f"One layer of width {d:,} against its alternatives ({source_text(LAYER_TYPES_SOURCE)}; convolution of {ask.kernel}, "
+        f"restricted to {ask.neighbourhood:,} neighbours)"
+    )
+    return Table(title, _VERSUS_COLUMNS, tuple(rows), subject=spec.name, aside=True)
+
+
+def _notes(spec: ModelSpec, ask: Ask) -> tuple[str, ...]:
+    window = spec.attention.window
+    windows = (
+        f"Windows of {int(window):,} are {'ignored in FLOPs, as frameworks do (--causal respects them)' if ask.sight == 'full' else 'respected'}; "
+        "a cache stops growing at its window."
+        if window is not None
+        else ""
+    )
+    two = "Source and target are both of the context's length; the cache holds the decoder's and the encoder's keys and values." if spec.kind == "encoder-decoder" else ""
+    trained = "" if spec.context is not None else f"{spec.label} has no trained context, so no row is marked as beyond it."
+    versus = (
+        "The recurrent layer needs fewer operations once a sequence is longer than the layer is wide, but its steps wait for one "
+        "another; attention's do not, and any two positions are one step apart. The table's O(...) is taken with a constant of 1."
+        if ask.versus
+        else ""
+    )
+    return notes_of(spec, windows, two, trained, versus, "The score matrix is that of one layer, all heads, stored whole; flash attention never stores it.", LEAVES_OUT)

@@ -1,0 +1,122 @@
+"""What every answer needs: a model on numbers that remember, its published figures, and the notes beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.core.ledger import Ledger
+from tscale.core.numbers import Remembered, named
+from tscale.core.quantity import Data, Figure, Known, Line, Step, step
+from tscale.core.sources import cited, reference
+from tscale.core.units import SHARE, TOKENS, Unit
+from tscale.spec.lower import lower
+from tscale.spec.model import ModelSpec, Published, PublishedName, remembered
+
+ASSUMED_CONTEXT: Final = 1024
+"""Tokens of a sequence where a model has no trained context and none was given."""
+
+
+class Counted(NamedTuple):
+    """A model and its ledger, both on numbers that remember how they were made."""
+
+    spec: ModelSpec
+    ledger: Ledger
+
+    @property
+    def shape_source(self) -> str:
+        """Where the shape that everything is counted from was read."""
+        return self.spec.sources[0] if self.spec.sources else ""
+
+
+def counted(spec: ModelSpec) -> Counted:
+    """A model ready to be asked about."""
+    spec = remembered(spec)
+    return Counted(spec, lower(spec))
+
+
+def summed(lines: Iterable[Line]) -> int:
+    """The sum of lines, remembered by their names, so that a total reads `attention.q + attention.k + ...`."""
+    return sum(named(line.name, line.value) for line in lines)
+
+
+def steps_of(figures: Iterable[tuple[str, Figure]]) -> Iterator[Step]:
+    """The derivations of those figures that have one; a name that a derivation uses is explained before it, once."""
+    told: set[str] = set()
+    for name, figure in figures:
+        if isinstance(figure.value, Remembered):
+            for label, made in figure.value.definitions():
+                derived = step(label, Figure(made, figure.unit._replace(name=""), "exact")) if label not in told else None
+                told.add(label)
+                if derived is not None:
+                    yield derived
+        derived = step(name, figure)
+        told.add(name)
+        if derived is not None:
+            yield derived
+
+
+def share(part: int, whole: int) -> Figure:
+    """What fraction of the whole a part is."""
+    return Figure(Fraction(int(part), int(whole)) if whole else 0, SHARE)
+
+
+def context_of(spec: ModelSpec, asked: int | None) -> Figure:
+    """The tokens of a sequence: asked for, or the model's trained context, or an assumption that says so."""
+    if asked is not None:
+        return Figure(Remembered(asked, label="context"), TOKENS)
+    if spec.context is not None:
+        return Figure(Remembered(spec.context, label="context"), TOKENS)
+    note = f"{spec.label} has no trained context: sequences of {ASSUMED_CONTEXT:,} tokens are assumed; --context sets it"
+    return Figure(Remembered(ASSUMED_CONTEXT, label="context"), TOKENS, "assumed", note=note)
+
+
+def published_figure(published: Published, unit: Unit) -> Figure:
+    """A published figure, with its source and how it was confirmed."""
+    graded = "" if published.evidence == "primary" else f"{published.evidence}"
+    note = "; ".join(text for text in (graded, published.note) if text)
+    return Figure(published.value, unit, "cited", published.source, note)
+
+
+def difference(computed: int, published: Published) -> Fraction:
+    """(computed - published) / published."""
+    value = Fraction(published.value)
+    return (int(computed) - value) / value
+
+
+def published_data(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, Unit, int]]) -> dict[str, Data]:
+    """For JSON: each published figure beside its source, its grade, and how far the computed one is from it."""
+    data: dict[str, Data] = {}
+    for name, unit, computed in wanted:
+        entries: list[Data] = [
+            {
+                "value": published_figure(published, unit),
+                "source": cited(published.source),
+                "evidence": published.evidence,
+                "note": published.note,
+                "difference_percent": Figure(100 * difference(computed, published), unit._replace(name="percent")),
+            }
+            for published in spec.figures(name)
+        ]
+        if entries:
+            first = entries[0]
+            assert isinstance(first, dict)
+            data[name] = {**first, "others": entries[1:]} if len(entries) > 1 else first
+    return data
+
+
+def source_text(source: str, known: Known = "exact") -> str:
+    """A citation as people read it, or what stands in its place."""
+    return cited(source) if source else {"exact": "counted", "assumed": "assumption"}.get(known, "")
+
+
+def notes_of(spec: ModelSpec, *more: str) -> tuple[str, ...]:
+    """The notes that belong to a model, then those of the answer."""
+    named_notes = tuple(f"{spec.label}: {note.strip()}" for note in spec.notes)
+    return (*named_notes, *(note for note in more if note))
+
+
+def references(citations: Iterable[str]) -> tuple[str, ...]:
+    """The full references behind some citations, each once, in order."""
+    return tuple(dict.fromkeys(text for text in map(reference, citations) if text))

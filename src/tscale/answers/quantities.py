@@ -1,0 +1,157 @@
+"""The quantities that a model can be asked for by name: what `compare` sets side by side and `check` audits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tscale.answers.common import Counted, context_of, counted, published_figure, share, summed
+from tscale.core.ledger import Scores
+from tscale.core.numbers import ceil_div, named
+from tscale.core.quantity import Figure, Missing
+from tscale.core.questions.cache import BITS, cache_bytes
+from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
+from tscale.core.questions.forward import forward_flops
+from tscale.core.questions.params import non_embedding_params, params
+from tscale.core.questions.training import training_flops
+from tscale.core.run import Run
+from tscale.core.units import BYTES, COUNT, FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, TOKENS, YEAR, Unit
+from tscale.spec.lower import run_of
+from tscale.spec.model import ModelSpec, PublishedName
+
+NOT_PUBLISHED = Missing("not published")
+
+
+class Subject(NamedTuple):
+    """A model as it is asked, at the context that it is asked for."""
+
+    model: Counted
+    context: Figure
+    run: Run
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.model.spec
+
+
+def subject_of(spec: ModelSpec, context: int | None = None) -> Subject:
+    """A model at a context: its trained one where none is given."""
+    model = counted(spec)
+    length = context_of(model.spec, context)
+    return Subject(model, length, run_of(model.spec, int(length.value)))
+
+
+class Named(NamedTuple):
+    """A quantity: its key, its name, what a model answers, and the published figures that speak of the same."""
+
+    key: str
+    name: str
+    answer: Callable[[Subject], Figure | Missing | str]
+    published: PublishedName | None = None
+    unit: Unit = COUNT
+
+
+def _count(pick: Callable[[ModelSpec], int], unit: Unit = COUNT) -> Callable[[Subject], Figure | Missing | str]:
+    return lambda subject: Figure(pick(subject.spec), unit, source=subject.model.shape_source)
+
+
+def _year(subject: Subject) -> Figure | Missing:
+    return Missing("not said") if subject.spec.year is None else Figure(subject.spec.year, YEAR, "cited")
+
+
+def _trained_context(subject: Subject) -> Figure | Missing:
+    spec = subject.spec
+    if spec.context is None:
+        return Missing("no limit", settled=True) if spec.positions.kind == "sinusoidal" else NOT_PUBLISHED
+    return Figure(int(spec.context), TOKENS, source=subject.model.shape_source)
+
+
+def _params(subject: Subject) -> Figure:
+    return Figure(summed(params(subject.model.ledger).lines), PARAMETERS)
+
+
+def _non_embedding(subject: Subject) -> Figure:
+    return Figure(non_embedding_params(subject.model.ledger), PARAMETERS)
+
+
+def _flops_per_token(subject: Subject) -> Figure:
+    forward = named("forward_full", summed(forward_flops(subject.model.ledger, subject.run).lines))
+    known: Known = subject.context.known
+    return Figure(ceil_div(forward, subject.run.tokens), FLOPS_PER_TOKEN, known, "kaplan2020 Table 1")
+
+
+def _attention_share(subject: Subject) -> Figure:
+    lines = forward_flops(subject.model.ledger, subject.run).lines
+    scores = {entry.name for entry in subject.model.ledger.entries if isinstance(entry, Scores)}
+    part = sum(line.value for line in lines if line.name in scores)
+    return share(part, sum(line.value for line in lines))._replace(known=subject.context.known)
+
+
+def _cache(subject: Subject) -> Figure | Missing:
+    cache = cache_bytes(subject.model.ledger, run_of(subject.spec, 1), BITS["bf16"])
+    if not cache.lines:
+        return Missing("none: no decoder", settled=True)
+    return Figure(sum(line.value for line in cache.lines), BYTES, source=CACHE_SOURCE)
+
+
+def _training_tokens(subject: Subject) -> Figure | Missing:
+    training = subject.spec.training
+    return Figure(training.tokens, TOKENS, "cited", training.source) if training else NOT_PUBLISHED
+
+
+def _training_flops(subject: Subject) -> Figure | Missing:
+    training = subject.spec.training
+    if training is None:
+        return Missing("tokens not published")
+    known: Known = subject.context.known
+    return Figure(training_flops(subject.model.ledger, subject.run, training.tokens), FLOPS, known)
+
+
+def _published(name: PublishedName, unit: Unit) -> Callable[[Subject], Figure | Missing | str]:
+    def answer(subject: Subject) -> Figure | Missing:
+        found = subject.spec.figures(name)
+        return published_figure(found[0], unit) if found else NOT_PUBLISHED
+
+    return answer
+
+
+COMPARED = (
+    Named("year", "year", _year, unit=YEAR),
+    Named("kind", "kind", lambda subject: subject.spec.kind),
+    Named("layers", "layers", _count(lambda spec: spec.layers)),
+    Named("heads", "heads", _count(lambda spec: spec.attention.heads)),
+    Named("kv_heads", "key-value heads", _count(lambda spec: spec.attention.widths(spec.d_model).kv_heads)),
+    Named("head_dim", "head_dim", _count(lambda spec: spec.attention.widths(spec.d_model).head_dim)),
+    Named("d_model", "d_model", _count(lambda spec: spec.d_model)),
+    Named("d_ff", "d_ff", _count(lambda spec: spec.feed_forward.d_ff)),
+    Named("vocabulary", "vocabulary", _count(lambda spec: spec.vocabulary)),
+    Named("context", "trained context", _trained_context),
+    Named("positions", "positions", lambda subject: subject.spec.positions.kind),
+    Named("params", "parameters", _params, "params", PARAMETERS),
+    Named("non_embedding_params", "non-embedding", _non_embedding, "non_embedding_params", PARAMETERS),
+    Named("published_params", "parameters, published", _published("params", PARAMETERS)),
+    Named("flops_per_token", "forward FLOPs a token", _flops_per_token, unit=FLOPS_PER_TOKEN),
+    Named("attention_share", "attention's share", _attention_share),
+    Named("kv_bytes_per_token", "KV cache a token", _cache, unit=BYTES),
+    Named("training_tokens", "training tokens", _training_tokens, "training_tokens", TOKENS),
+    Named("training_flops", "training FLOPs", _training_flops, "training_flops", FLOPS),
+    Named("published_training_flops", "training, published", _published("training_flops", FLOPS)),
+)
+"""What models are compared by, in the order in which they are read."""
+
+_ONLY_PUBLISHED: tuple[tuple[PublishedName, Unit], ...] = (
+    ("embedding_params", PARAMETERS),
+    ("pf_days", PF_DAYS),
+    ("dataset_tokens", TOKENS),
+    ("common_crawl_tokens", TOKENS),
+    ("sentence_pairs", COUNT),
+    ("batch_tokens", TOKENS),
+)
+
+CLAIMABLE: dict[str, Named] = {
+    **{quantity.key: quantity for quantity in COMPARED if quantity.key not in ("kind", "positions")},
+    **{
+        name: Named(name, name.replace("_", " "), lambda _: NOT_PUBLISHED, name, unit) for name, unit in _ONLY_PUBLISHED
+    },
+}
+"""What a claim may be about, by key."""

@@ -1,0 +1,44 @@
+"""The command line: one file a subcommand, and one boundary that turns errors into exit codes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tscale.cli.attention import attention
+from tscale.cli.boundary import Boundary
+from tscale.cli.catalogue import list_, show
+from tscale.cli.check import check
+from tscale.cli.compare import compare
+from tscale.cli.files import new, schema, validate
+from tscale.cli.flops import flops
+from tscale.cli.params import params
+
+app = typer.Typer(
+    cls=Boundary,
+    name="tscale",
+    help="What does a transformer cost? Parameters, attention, FLOPs and memory: exactly, with the derivation and the source.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def tscale(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"tscale {installed('tscale')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for command in (params, attention, flops, compare, check, list_, show, validate, new, schema):
+    app.command(command.__name__.rstrip("_"))(command)

@@ -1,0 +1,65 @@
+"""The one place where errors become a line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from tscale.core.quantity import Report
+from tscale.errors import ManyErrors, TscaleError, one_line
+
+_UsageError: Final = typer.BadParameter.__mro__[1]  # typer's own errors about a command line; it exports only this leaf
+_INTERRUPTED: Final = 130
+_PIPE_CLOSED: Final = 141  # what a shell reports of a program that a closed pipe ended
+
+
+class Boundary(TyperGroup):
+    """A group of commands whose every failure is one line: on stderr, with the exit code that its kind has."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Runs a command and ends the process with its exit code."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except ManyErrors as errors:
+            code = _told([str(error) for error in errors.errors], errors.exit_code)
+        except TscaleError as error:
+            code = _told([str(error)], error.exit_code)
+        except _UsageError as error:
+            code = _told([_usage(error)], 2)
+        except BrokenPipeError:
+            code = _PIPE_CLOSED
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to complain about at exit
+        except (KeyboardInterrupt, EOFError, typer.Abort):
+            code = _INTERRUPTED
+        except OSError as error:
+            code = _told([f"the answer cannot be written: {error.strerror or error}"], 1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: BaseException) -> str:
+    """A mistake on the command line in one line, with where help is."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "tscale"
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    return f"{text.rstrip('.')}: `{command} -h` tells what it takes"
+
+
+def _told(lines: Sequence[str], code: int) -> int:
+    for line in lines:
+        text = one_line(f"tscale: {line}")
+        encoding = getattr(sys.stderr, "encoding", None) or "ascii"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    return code
+
+
+def finish(report: Report) -> None:
+    """Ends a command with the exit code of its answer."""
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)

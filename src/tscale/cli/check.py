@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tscale.cli.options import OutputFormat
+from tscale.render import show
+
+_Claims = Annotated[str, typer.Argument(metavar="CLAIMS", help="A YAML file of claims, or the name of one that is shipped.")]
+
+
+def check(claims: _Claims, format: OutputFormat = "table") -> None:
+    """Audit claims about models: which hold, which do not, and why. Exit code 3 if one does not."""
+    from tscale.answers.check import check_report
+    from tscale.cli.boundary import finish
+    from tscale.spec.claims import read_claims
+
+    report = check_report(*read_claims(claims))
+    show(report, format)
+    finish(report)

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from tscale.cli import options
+from tscale.cli.options import Changes, Context, Explain, Models, OutputFormat
+from tscale.errors import RequestError
+from tscale.render import show
+
+_MOST = 8
+
+
+def compare(
+    models: Models,
+    context: Context = None,
+    changes: Changes = [],
+    format: OutputFormat = "table",
+    explain: Explain = False,
+) -> None:
+    """Set 2 to 8 models side by side, with ratios to the first. --set changes all of them."""
+    from tscale.answers.compare import compare_report
+    from tscale.spec.resolve import find
+
+    if not 2 <= len(models) <= _MOST:
+        raise RequestError(f"compare takes 2 to {_MOST} models, not {len(models)}: tscale compare transformer gpt3")
+    report = compare_report([find(model, changes) for model in models], options.context(context))
+    show(report, format, explain=explain)

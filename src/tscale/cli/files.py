@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="YAML specs, or - for standard input.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Lower case, with digits, dots and dashes.")]
+
+
+def validate(files: _Files) -> None:
+    """Check YAML specs: all that is wrong with each, at its line and column. Exit code 1 if anything is."""
+    from tscale.errors import ManyErrors, TscaleError
+    from tscale.render import print_text
+    from tscale.spec.validation import validated
+    from tscale.spec.yaml_file import read_document
+
+    wrong: list[TscaleError] = []
+    for file in files:
+        try:
+            spec = validated(read_document(file))
+        except ManyErrors as errors:
+            wrong += errors.errors
+        except TscaleError as error:
+            wrong.append(error)
+        else:
+            print_text(f"{file}: {spec.label} ({spec.kind}) is a valid spec\n")
+    if wrong:
+        raise ManyErrors(wrong)
+
+
+def new(name: _Name) -> None:
+    """Write NAME.yaml, a commented spec to start from. Never overwrites a file."""
+    from tscale.render import print_text
+    from tscale.spec.template import write_template
+
+    path = write_template(name, Path())
+    print_text(f"{path} is written: edit it, then `tscale params {path}`\n")
+
+
+def schema() -> None:
+    """Print the JSON Schema of a spec, for an editor to check YAML against."""
+    import json
+
+    from tscale.render import print_text
+    from tscale.spec.validation import schema as spec_schema
+
+    print_text(json.dumps(spec_schema(), indent=2) + "\n")

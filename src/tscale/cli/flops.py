@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tscale.cli import options
+from tscale.cli.options import Changes, Context, Explain, OutputFormat, Tokens
+from tscale.render import show
+
+_Model = Annotated[
+    str | None,
+    typer.Argument(metavar="[MODEL]", help=f"{options.MODEL_HELP} gpt3 where absent.", autocompletion=options.model_names),
+]
+_Source = Annotated[str | None, typer.Option("--source", metavar="N", help="Encoder tokens of a sequence.")]
+_Target = Annotated[str | None, typer.Option("--target", metavar="N", help="Decoder tokens of a sequence.")]
+
+
+def flops(
+    model: _Model = None,
+    tokens: Tokens = None,
+    context: Context = None,
+    source: _Source = None,
+    target: _Target = None,
+    changes: Changes = [],
+    format: OutputFormat = "table",
+    explain: Explain = False,
+) -> None:
+    """Count training FLOPs: exactly, and by each published convention."""
+    from tscale.answers.flops import flops_report
+    from tscale.spec.resolve import resolve
+
+    report = flops_report(
+        resolve(model or "gpt3", changes),
+        options.tokens(tokens),
+        options.context(context),
+        options.context(source, "--source"),
+        options.context(target, "--target"),
+        by_default=model is None,
+    )
+    show(report, format, explain=explain)

@@ -1,0 +1,60 @@
+"""The options that commands share, each spelled once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from tscale.core.numbers import MOST_CONTEXT, MOST_TOKENS, parse_count
+from tscale.errors import RequestError
+from tscale.render import Format
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Built-in names for shell completion; no YAML is read."""
+    from tscale.spec.catalogue import names
+
+    return [name for name in names() if name.startswith(incomplete.lower())]
+
+
+def tokens(text: str | None) -> int | None:
+    """--tokens: 300e9, 1.5T; k is 1000."""
+    return None if text is None else parse_count(text, what="--tokens", most=MOST_TOKENS)
+
+
+def context(text: str | None, what: str = "--context") -> int | None:
+    """--context: 2048, 128k; k is 1024, as in model cards."""
+    return None if text is None else parse_count(text, what=what, most=MOST_CONTEXT, kilo=1024)
+
+
+def contexts(text: str | None) -> list[int]:
+    """--context as a list: 512,2k,8k."""
+    if text is None:
+        return []
+    parts = [part for part in text.split(",") if part.strip()]
+    if not parts or len(parts) > MOST_CONTEXTS:
+        raise RequestError(f"--context takes 1 to {MOST_CONTEXTS} lengths separated by commas, such as 512,2k,8k")
+    return [parse_count(part, what="--context", most=MOST_CONTEXT, kilo=1024) for part in parts]
+
+
+def size(text: str, what: str) -> int:
+    """A width or a count: 3, 256, 1k (1024)."""
+    return parse_count(text, what=what, most=10**12, kilo=1024)
+
+
+Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "int4"]
+MOST_CONTEXTS = 100
+
+MODEL_HELP = "A built-in name, a YAML file, or - for standard input."
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=model_names, show_default=False)]
+Models = Annotated[list[str], typer.Argument(metavar="MODEL...", help=MODEL_HELP, autocompletion=model_names, show_default=False)]
+Changes = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the spec; repeatable.", show_default=False),
+]
+OutputFormat = Annotated[Format, typer.Option("--format", help="How to write the answer.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Show how each number was made, and its source.")]
+Tokens = Annotated[str | None, typer.Option("--tokens", metavar="N", help="Training tokens, such as 300e9 or 1.5T.")]
+Context = Annotated[str | None, typer.Option("--context", metavar="N", help="Tokens of a sequence; 2k is 2048.")]

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from tscale.cli.options import Changes, Explain, Models, OutputFormat
+from tscale.render import show
+
+
+def params(models: Models, changes: Changes = [], format: OutputFormat = "table", explain: Explain = False) -> None:
+    """Count the parameters of each model, part by part, beside what was published."""
+    from tscale.answers.params import params_report
+    from tscale.cli.boundary import finish
+    from tscale.spec.resolve import find
+
+    report = params_report([find(model, changes) for model in models])
+    show(report, format, explain=explain)
+    finish(report)

@@ -1,0 +1,40 @@
+"""The only places that format: one report, shown for people or written for programs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+from tscale.core.quantity import Report
+
+Format = Literal["table", "json", "csv", "markdown"]
+FORMATS: tuple[Format, ...] = ("table", "json", "csv", "markdown")
+
+
+def show(report: Report, format: Format, *, explain: bool = False) -> None:
+    """Writes a report to standard output. Everything but the terminal's tables is made without rich."""
+    match format:
+        case "table":
+            from tscale.render.terminal import show_in_terminal
+
+            show_in_terminal(report, explain=explain)
+        case "json":
+            from tscale.render.json import to_json
+
+            print_text(to_json(report, explain=explain))
+        case "csv":
+            from tscale.render.csv import to_csv
+
+            print_text(to_csv(report))
+        case "markdown":
+            from tscale.render.markdown import to_markdown
+
+            print_text(to_markdown(report, explain=explain))
+
+
+def print_text(text: str) -> None:
+    """Writes text to standard output in its own encoding, with ASCII forms of the glyphs that it lacks."""
+    from tscale.render.figures import in_encoding
+
+    sys.stdout.write(in_encoding(text, sys.stdout.encoding or "ascii"))
+    sys.stdout.flush()

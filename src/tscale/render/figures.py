@@ -1,0 +1,127 @@
+"""How a figure reads: the one place where numbers are rounded and given separators, prefixes and marks."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final, assert_never
+
+from tscale.core.quantity import Cell, Compared, Figure, Known, Missing
+from tscale.core.units import Reading
+
+MARKS: Final[dict[Known, str]] = {"exact": "", "convention": "~", "cited": "*", "assumed": "†"}
+LEGEND: Final[dict[Known, str]] = {
+    "exact": "exact",
+    "convention": "~ by a published convention",
+    "cited": "* as published",
+    "assumed": "† rests on an assumption",
+}
+_PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
+_ASCII: Final = str.maketrans(
+    {"×": "x", "·": "*", "²": "^2", "⌈": "ceil(", "⌉": ")", "⌊": "floor(", "⌋": ")", "†": "+", "−": "-", "–": "-", "—": "-",
+     "…": "...", "’": "'", "“": '"', "”": '"', "≈": "~", "≥": ">=", "é": "e", "→": "->"}
+)  # fmt: skip
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell without its mark."""
+    match cell:
+        case Figure():
+            return number_text(cell.value, cell.unit.reading, cell.unit.symbol)
+        case Compared(figure=figure):
+            return f"{cell_text(figure)} {ratio_text(cell)}".rstrip()
+        case Missing(why=why):
+            return why
+        case str():
+            return cell
+        case _:
+            assert_never(cell)
+
+
+def ratio_text(cell: Cell) -> str:
+    """How many times the first model's figure a compared one is."""
+    return f"({number_text(cell.ratio, 'ratio')})" if isinstance(cell, Compared) and cell.ratio is not None else ""
+
+
+def mark(cell: Cell) -> str:
+    """The mark that says how a cell's figure is known; an exact one has none."""
+    figure = cell.figure if isinstance(cell, Compared) else cell
+    return MARKS[figure.known] if isinstance(figure, Figure) else ""
+
+
+def number_text(value: float | Fraction, reading: Reading, symbol: str = "") -> str:
+    """A number as people read it; whole numbers in full keep every digit."""
+    match reading:
+        case "full":
+            return f"{int(value):,}" if _whole(value) else _rounded(value)
+        case "plain":
+            return str(value)
+        case "power":
+            return _power(value)
+        case "decimal":
+            return _scaled(value, symbol)
+        case "ratio":
+            return f"×{_ratio(value)}"
+        case "percent":
+            return _percent(value)
+        case _:
+            assert_never(reading)
+
+
+def _whole(value: float | Fraction) -> bool:
+    return value == int(value)
+
+
+def _rounded(value: float | Fraction, digits: int = 4) -> str:
+    """A number that is not whole, to so many significant digits and never in scientific notation."""
+    number = float(value)
+    if abs(number) >= 10 ** (digits - 1):
+        return f"{number:,.1f}"
+    places = digits - 1 - Decimal(repr(number)).adjusted() if number else 0
+    return f"{number:,.{min(max(places, 0), 12)}f}"
+
+
+def _power(value: float | Fraction) -> str:
+    """3.14e23; in full below a million."""
+    if abs(value) < 10**6:
+        return f"{int(value):,}" if _whole(value) else _rounded(value)
+    mantissa, exponent = f"{Decimal(int(value)):.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def _scaled(value: float | Fraction, symbol: str) -> str:
+    """4.83 GB: four significant digits and a power of 1000."""
+    step = 0
+    while abs(value) >= 1000 and step < len(_PREFIXES) - 1:
+        value, step = Fraction(value) / 1000, step + 1
+    if step == 0:
+        return f"{int(value) if _whole(value) else float(value):,} {symbol}"
+    return f"{float(value):.{2 if value < 100 else 1}f} {_PREFIXES[step]}{symbol}"
+
+
+def _ratio(value: float | Fraction) -> str:
+    """How many times: to three significant digits, and closer around 1, where the difference is the news."""
+    if value >= 1000:
+        return f"{round(value):,}"
+    if _whole(value):
+        return f"{int(value)}"
+    if value >= 10:
+        return f"{float(value):.1f}"
+    return f"{float(value):.3f}" if value >= Fraction(1, 10) else f"{float(value):.2g}"
+
+
+def _percent(value: float | Fraction) -> str:
+    """12.34%; a share too small for that is said to be so, for it is not nothing."""
+    percent = 100 * float(value)
+    if percent and abs(percent) < 0.005:
+        return "<0.01%" if percent > 0 else "−<0.01%"
+    return f"{percent:.2f}%".replace("-", "−")
+
+
+def in_encoding(text: str, encoding: str) -> str:
+    """Text as an encoding can hold it: glyphs that it lacks become their ASCII forms, and only where it lacks them."""
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+    return text

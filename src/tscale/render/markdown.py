@@ -1,0 +1,42 @@
+"""Markdown for a README: the terminal's tables, with the notes as a list below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tscale.core.quantity import Report, Table
+from tscale.core.sources import cited
+from tscale.render.figures import cell_text, mark
+from tscale.render.marks import legend, shared_mark
+
+
+def to_markdown(report: Report, *, explain: bool = False) -> str:
+    """A report as Markdown, with the derivations as code where they are asked for."""
+    parts = [f"**{_safe(report.title)}**"] if not report.tables or not report.tables[0].title else []
+    parts += ["\n".join(_table(table)) for table in report.tables]
+    if explain:
+        parts.append("\n".join(f"- {step.name}: `{step.names}` = `{step.numbers}` = {cell_text(step.figure)}"
+                               + (f" ({cited(step.figure.source)})" if step.figure.source else "")
+                               for step in report.steps))  # fmt: skip
+    notes = [f"- {_safe(note)}" for note in (*legend(report), *report.notes)]
+    if notes:
+        parts.append("\n".join(notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> Iterator[str]:
+    if table.title:
+        yield f"**{_safe(table.title)}**\n"
+    shared = [shared_mark(row[index] for row in table.rows) for index in range(len(table.columns))]
+    yield "| " + " | ".join(_safe(column.title + sign) for column, sign in zip(table.columns, shared, strict=True)) + " |"
+    yield "|" + "|".join("---:" if column.numeric else ":---" for column in table.columns) + "|"
+    for row in table.rows:
+        cells = zip(row, shared, strict=True)
+        yield "| " + " | ".join(_safe(cell_text(cell) + ("" if sign else mark(cell))) for cell, sign in cells) + " |"
+
+
+def _safe(text: str) -> str:
+    """Text that Markdown will not take for markup."""
+    for character in "\\|*_<>`":
+        text = text.replace(character, f"\\{character}")
+    return text

@@ -1,0 +1,198 @@
+"""Tables in a terminal, or in a pipe where no digit is ever cut.
+
+A terminal has a width: a table that does not fit loses its droppable columns, the highest `drop` first, or is cut into
+several side by side where it compares things; what was left out is said. A pipe has no width, unless COLUMNS sets one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from tscale.core.quantity import Cell, Column, Compared, Missing, Report, Step, Table
+from tscale.core.sources import cited
+from tscale.render.figures import cell_text, in_encoding, mark, ratio_text
+from tscale.render.marks import legend, shared_mark
+
+NO_LIMIT: Final = 100_000
+_PADDING: Final = 2  # between columns
+_MOST_TEXT: Final = 72  # a column of words wraps there
+
+
+def show_in_terminal(report: Report, *, explain: bool = False) -> None:
+    """Prints a report: its tables, its derivations where they are asked for, its notes."""
+    console = _console()
+    screen = _Screen(console)
+    for table in report.tables:
+        screen.table(table)
+    if not report.tables:
+        screen.line(report.title, style="bold")
+    if explain:
+        screen.steps(report.steps)
+    screen.notes(report)
+
+
+def _console() -> Console:
+    """A console that neither cuts nor colours what its reader did not ask it to."""
+    stream = sys.stdout
+    is_terminal = stream.isatty()
+    colour = is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    width = None if is_terminal or os.environ.get("COLUMNS", "").isdigit() else NO_LIMIT
+    return Console(
+        file=stream,
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        color_system="auto" if colour else None,
+        no_color=not colour,
+        soft_wrap=False,
+        legacy_windows=False,
+    )
+
+
+class _Screen:
+    """A console with an encoding and a width."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.encoding = getattr(console.file, "encoding", None) or "ascii"
+        self.unicode = in_encoding("─×", self.encoding) == "─×"
+        self.dropped: list[str] = []
+
+    def table(self, table: Table) -> None:
+        """A table in as many pieces as the width asks for."""
+        for piece in self._pieces(table):
+            self._one(piece)
+
+    def line(self, text: str, style: str = "") -> None:
+        """A paragraph, wrapped at the width."""
+        self.console.print(Text(self._text(text), style=style), soft_wrap=self.console.width >= NO_LIMIT)
+
+    def steps(self, steps: tuple[Step, ...]) -> None:
+        """Each derivation: its name, the formula with names, with numbers, the value and where it is from."""
+        if not steps:
+            return
+        self.line("How each number was made", style="bold")
+        for step in steps:
+            known = cited(step.figure.source) if step.figure.source else ""
+            unit = step.figure.unit.name
+            value = f"{int(step.figure.value):,}" if step.figure.value == int(step.figure.value) else cell_text(step.figure)
+            self.line(step.name)
+            for text in (step.names, step.numbers, f"{value} {unit}".rstrip() + (f"   [{known}]" if known else "")):
+                self.console.print(Text(self._text(f"    = {text}")), soft_wrap=True)
+        self.line("")
+
+    def notes(self, report: Report) -> None:
+        """The footnotes: marks, columns left out, what is not counted, and the references in full."""
+        notes = [*legend(report), *report.notes]
+        if self.dropped:
+            notes.insert(0, f"Left out at this width: {', '.join(dict.fromkeys(self.dropped))}; a wider terminal or --format csv has all.")
+        for note in notes:
+            self.line(note, style="dim")
+
+    def _text(self, text: str) -> str:
+        return in_encoding(text, self.encoding)
+
+    def _pieces(self, table: Table) -> Iterator[Table]:
+        """The table if it fits; else without columns that may go; else, where it compares, in several pieces."""
+        widths = [self._width(table, index) for index in range(len(table.columns))]
+        keep = list(range(len(table.columns)))
+        room = self.console.width
+        while _total(widths, keep) > room:
+            droppable = max(keep, key=lambda index: table.columns[index].drop)
+            if not table.columns[droppable].drop:
+                break
+            keep.remove(droppable)
+            self.dropped.append(table.columns[droppable].title)
+        if not table.stack or _total(widths, keep) <= room:
+            yield _cut(table, keep)
+            return
+        first, rest = keep[0], keep[1:]
+        while rest:
+            piece = [first, rest.pop(0)]
+            while rest and _total(widths, [*piece, rest[0]]) <= room:
+                piece.append(rest.pop(0))
+            yield _cut(table, piece)
+
+    def _width(self, table: Table, index: int) -> int:
+        column, cells = table.columns[index], [row[index] for row in table.rows]
+        texts = self._column(column, cells, with_marks=not shared_mark(cells))
+        widest = max((len(text) for text in texts), default=0)
+        heading = len(self._text(column.title + shared_mark(cells)))
+        return max(widest if column.numeric else min(widest, _MOST_TEXT), heading)
+
+    def _one(self, table: Table) -> None:
+        if table.title:
+            self.line(table.title, style="bold")
+        grid = RichTable(
+            box=box.SIMPLE_HEAD if self.unicode else box.ASCII2,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, _PADDING, 0, 0) if self.unicode else (0, 1),
+            header_style="dim",
+        )
+        texts: list[list[Text]] = []
+        for index, column in enumerate(table.columns):
+            cells = [row[index] for row in table.rows]
+            shared = shared_mark(cells)
+            texts.append(self._column(column, cells, with_marks=not shared))
+            width = max((len(text) for text in texts[-1]), default=0)
+            heading = self._text(column.title + shared)
+            grid.add_column(
+                heading.rjust(width) if column.numeric else heading,
+                no_wrap=column.numeric,
+                overflow="fold",
+                max_width=None if column.numeric else _MOST_TEXT,
+            )
+        for number in range(len(table.rows)):
+            total = number in table.totals
+            if total and number - 1 not in table.totals:
+                grid.add_section()
+            grid.add_row(*(column[number] for column in texts), style="bold" if total else "")
+        self._print(grid)
+        self.line("")
+
+    def _print(self, grid: RichTable) -> None:
+        """Prints a table; without colour, lines end where their text does."""
+        if self.console.color_system is not None:
+            self.console.print(grid)
+            return
+        with self.console.capture() as captured:
+            self.console.print(grid)
+        self.console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+    def _column(self, column: Column, cells: list[Cell], *, with_marks: bool) -> list[Text]:
+        """The texts of a column: marks and ratios in places of their own, so that digits stay under digits."""
+        marks = [mark(cell) if with_marks and column.numeric else "" for cell in cells]
+        ratios = [ratio_text(cell) for cell in cells]
+        mark_width, ratio_width = max(map(len, marks), default=0), max(map(len, ratios), default=0)
+        texts = []
+        for cell, sign, ratio in zip(cells, marks, ratios, strict=True):
+            figure = cell.figure if isinstance(cell, Compared) else cell
+            beside = f"  {ratio:<{ratio_width}}" if ratio_width else ""
+            texts.append(self._text(cell_text(figure) + f"{sign:<{mark_width}}" + beside))
+        width = max(map(len, texts), default=0) if column.numeric else 0
+        return [
+            Text(text.rjust(max(width, len(column.title))) if column.numeric else text, style="dim" if isinstance(cell, Missing) else "")
+            for cell, text in zip(cells, texts, strict=True)
+        ]
+
+
+def _total(widths: list[int], keep: list[int]) -> int:
+    return sum(widths[index] + _PADDING for index in keep)
+
+
+def _cut(table: Table, keep: list[int]) -> Table:
+    return table._replace(
+        columns=tuple(table.columns[index] for index in keep),
+        rows=tuple(tuple(row[index] for index in keep) for row in table.rows),
+    )
+

@@ -1,0 +1,78 @@
+"""What a file of claims may say: who is said to have how much of what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from tscale.blocks.fields import CONFIG, Number
+from tscale.errors import RequestError, nearest
+from tscale.spec.catalogue import configs
+from tscale.spec.yaml_file import Document, read_document
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One claim: that `subject` has `claimed` of `quantity`; or that many times what `relative_to` has."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    subject: str
+    """The model it is about."""
+    quantity: str
+    """What is claimed: layers, params, training_flops, ..."""
+    claimed: Annotated[int | float, Number()]
+    """The value that is claimed; of a ratio, how many times."""
+    relative_to: str | None = None
+    """The model that a ratio is to."""
+    quote: str | None = None
+    """The words of the claim."""
+    tolerance: Annotated[int | float, Number()] | None = None
+    """How far off still holds, as a share of the right value: 0.01 is one percent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """Claims to audit, and where they were made."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    title: str
+    source: str | None = None
+    claims: tuple[Claim, ...]
+
+
+@cache
+def adapter() -> TypeAdapter[Claims]:
+    """Pydantic's validator of claims."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Claims)
+
+
+def listed_claims() -> list[str]:
+    """The names of the files of claims that are shipped."""
+    return sorted(path.stem for path in (configs() / "claims").glob("*.yaml"))
+
+
+def read_claims(name: str) -> tuple[Claims, Document]:
+    """The claims in a file, or in one that is shipped, by its name. Raises `TscaleError`."""
+    from tscale.spec.validation import judged
+
+    path = Path(name)
+    if name in listed_claims():
+        document = read_document(str(configs() / "claims" / f"{name}.yaml"))._replace(name=f"{name}.yaml")
+    elif name == "-" or path.suffix.lower() in (".yaml", ".yml") or "/" in name or path.is_file():
+        document = read_document(name)
+    else:
+        raise RequestError(f'no claims "{name[:60]}": {nearest(name, listed_claims())}; a path to a YAML file works too')
+    return judged(adapter(), document, _legal_keys), document
+
+
+def _legal_keys(path: tuple[str | int, ...], document: Document) -> list[str]:
+    return list((Claim if path else Claims).__dataclass_fields__)

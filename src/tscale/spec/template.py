@@ -1,0 +1,70 @@
+"""The spec that `tscale new` writes: small, complete, valid, and telling what every line means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from tscale.errors import RequestError, SpecError
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}", re.ASCII)
+
+_TEMPLATE: Final = """\
+# A model's spec. `tscale params {name}.yaml` counts it, `tscale schema` describes every key there is.
+name: {name}
+kind: decoder             # decoder, encoder or encoder-decoder
+layers: 32
+d_model: 4096             # width of the residual stream
+vocabulary: 32000         # rows of the token embedding, padding included
+context: 4096             # longest sequence of its training; leave out where there is no limit
+tied: false               # is the head the token embedding, transposed?
+
+attention:
+  heads: 32
+  kv_heads: 8             # fewer than heads: grouped-query attention; leave out for as many as heads
+  # head_dim: 128         # leave out for d_model / heads
+  # bias: [q, k, v]       # true for all four projections, or a list of them
+  # window: 4096          # keys that a query of a local layer sees
+  # pattern: [local, global]
+
+feed_forward:
+  d_ff: 11008
+  gated: true             # a third matrix gates the inner activations (SwiGLU, GeGLU)
+  # bias: true
+
+positions: {{kind: rotary}} # learned, sinusoidal, rotary, alibi, relative-bias, relative or none
+norm: {{kind: rmsnorm}}     # or layernorm; place: pre, post, sandwich or parallel
+
+# training: {{tokens: 2e12, source: where that was read}}
+# published:
+#   params: {{value: 7e9, source: where that was read}}
+# sources: [where the shape was read]
+"""
+
+
+def template(name: str) -> str:
+    """A commented spec for a model of that name. Raises `RequestError` for a name that could not be typed or stored."""
+    if not _NAME.fullmatch(name):
+        raise RequestError(f'a name is of lower case letters, digits, dots and dashes, such as my-model-7b, not "{name[:40]}"')
+    return _TEMPLATE.format(name=name)
+
+
+def write_template(name: str, folder: Path) -> Path:
+    """Writes `name`.yaml into a folder, whole or not at all, and never over a file. Raises `TscaleError`."""
+    name = name.removesuffix(".yaml")
+    path = folder / f"{name}.yaml"
+    text = template(name)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            try:
+                file.write(text)
+                file.flush()
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except FileExistsError:
+        raise SpecError("exists already, and is left as it is: choose another name", where=str(path)) from None
+    except OSError as error:
+        raise SpecError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
+    return path
