@@ -24,7 +24,7 @@ class SpecError(TscaleError):
     """A file that cannot be read, or a model that cannot be as it is described."""
 
 
-class ManyErrors(TscaleError):
+class SpecErrors(TscaleError):  # noqa: N818 (it holds several errors)
     """All that is wrong with one file, one line each."""
 
     def __init__(self, errors: Iterable[TscaleError]) -> None:

@@ -77,7 +77,11 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
     contexts = sorted(set(ask.contexts)) or _default_contexts(spec)
     rows = [_costs(model, context, ask) for context in contexts]
     crossovers = _crossovers(model, ask)
-    sight = "full attention: every query sees every key" if ask.sight == "full" else "causal attention: a query sees itself and what came before"
+    sight = (
+        "full attention: every query sees every key"
+        if ask.sight == "full"
+        else "causal attention: a query sees itself and what came before"
+    )
     tables = [
         Table(
             f"{spec.label}: attention by context length, one sequence ({sight}; cache and scores in {ask.dtype})",
@@ -98,7 +102,9 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
         "crossovers": crossovers,
         **({"versus": _versus_data(spec, contexts, ask)} if ask.versus else {}),
     }
-    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(spec, ask), tuple(steps_of(_derived(rows, crossovers))))
+    return Report(
+        f"{spec.label}: attention", tuple(tables), data, _notes(spec, ask), tuple(steps_of(_derived(rows, crossovers)))
+    )
 
 
 def _default_contexts(spec: ModelSpec) -> list[int]:
@@ -145,7 +151,9 @@ def _beyond(cost: _Costs, spec: ModelSpec) -> bool:
 
 def _row(cost: _Costs, before: _Costs | None, spec: ModelSpec) -> tuple[Cell, ...]:
     grown = (
-        Figure(Fraction(int(cost.per_sequence.value), int(before.per_sequence.value)), RATIO) if before is not None else ""
+        Figure(Fraction(int(cost.per_sequence.value), int(before.per_sequence.value)), RATIO)
+        if before is not None
+        else ""
     )
     return (
         cost.context,
@@ -198,7 +206,9 @@ def _crossovers(model: Counted, ask: Ask) -> dict[str, Figure | Missing]:
 
     def reached(entries: list[Matmul], name: str) -> Figure | Missing:
         """Scores grow by 2·rank a token and key; products cost 2·weights a token. Causal, a query sees half the keys."""
-        size = named(f"{name}_weights", sum(entry.used * entry.d_in * entry.d_out for entry in entries if entry.stream != "once"))
+        size = named(
+            f"{name}_weights", sum(entry.used * entry.d_in * entry.d_out for entry in entries if entry.stream != "once")
+        )
         each = named("scores_per_pair", rank)
         closed = ceil_div(size, each) if ask.sight == "full" else ceil_div(2 * size, each) - 1
         return _crossing(first_context(attended, multiplied(entries), closed), closed)
@@ -295,12 +305,26 @@ def _notes(spec: ModelSpec, ask: Ask) -> tuple[str, ...]:
         if window is not None
         else ""
     )
-    two = "Source and target are both of the context's length; the cache holds the decoder's and the encoder's keys and values." if spec.kind == "encoder-decoder" else ""
-    trained = "" if spec.context is not None else f"{spec.label} has no trained context, so no row is marked as beyond it."
+    two = (
+        "Source and target are both of the context's length; the cache holds the decoder's and the encoder's keys and values."
+        if spec.kind == "encoder-decoder"
+        else ""
+    )
+    trained = (
+        "" if spec.context is not None else f"{spec.label} has no trained context, so no row is marked as beyond it."
+    )
     versus = (
         "The recurrent layer needs fewer operations once a sequence is longer than the layer is wide, but its steps wait for one "
         "another; attention's do not, and any two positions are one step apart. The table's O(...) is taken with a constant of 1."
         if ask.versus
         else ""
     )
-    return notes_of(spec, windows, two, trained, versus, "The score matrix is that of one layer, all heads, stored whole; flash attention never stores it.", LEAVES_OUT)
+    return notes_of(
+        spec,
+        windows,
+        two,
+        trained,
+        versus,
+        "The score matrix is that of one layer, all heads, stored whole; flash attention never stores it.",
+        LEAVES_OUT,
+    )

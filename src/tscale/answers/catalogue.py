@@ -18,12 +18,16 @@ def models_report() -> Report:
         Column("also known as", "aliases", drop=1, numeric=False),
     )
     models = listed()
-    rows = tuple(
-        (model.name, model.title, _year(model.year), model.kind, ", ".join(model.aliases)) for model in models
-    )
+    rows = tuple((model.name, model.title, _year(model.year), model.kind, ", ".join(model.aliases)) for model in models)
     data: Data = {
         "models": [
-            {"name": model.name, "title": model.title, "year": model.year, "kind": model.kind, "aliases": list(model.aliases)}
+            {
+                "name": model.name,
+                "title": model.title,
+                "year": model.year,
+                "kind": model.kind,
+                "aliases": list(model.aliases),
+            }
             for model in models
         ]
     }
@@ -37,5 +41,7 @@ def _year(year: int | None) -> Figure | Missing:
 def claims_report() -> Report:
     """The files of claims that are shipped."""
     names = listed_claims()
-    table = Table("Claims to audit with `tscale check NAME`", (Column("name", "name", numeric=False),), tuple((n,) for n in names))
+    table = Table(
+        "Claims to audit with `tscale check NAME`", (Column("name", "name", numeric=False),), tuple((n,) for n in names)
+    )
     return Report("Claims", (table,), {"claims": list(names)})

@@ -50,8 +50,7 @@ def check_report(claims: Claims, document: Document) -> Report:
     counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in _VERDICTS}
     summary = ", ".join(f"{count} {_PLURAL[verdict]}" for verdict, count in counts.items() if count)
     rows: list[tuple[Cell, ...]] = [
-        (_text(one.claim), one.claimed, one.right, one.verdict, _why(one))
-        for one in judged
+        (_text(one.claim), one.claimed, one.right, one.verdict, _why(one)) for one in judged
     ]
     data: Data = {
         "title": claims.title,

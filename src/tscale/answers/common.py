@@ -47,7 +47,9 @@ def steps_of(figures: Iterable[tuple[str, Figure]]) -> Iterator[Step]:
     for name, figure in figures:
         if isinstance(figure.value, Remembered):
             for label, made in figure.value.definitions():
-                derived = step(label, Figure(made, figure.unit._replace(name=""), "exact")) if label not in told else None
+                derived = (
+                    step(label, Figure(made, figure.unit._replace(name=""), "exact")) if label not in told else None
+                )
                 told.add(label)
                 if derived is not None:
                     yield derived
@@ -68,7 +70,9 @@ def context_of(spec: ModelSpec, asked: int | None) -> Figure:
         return Figure(Remembered(asked, label="context"), TOKENS)
     if spec.context is not None:
         return Figure(Remembered(spec.context, label="context"), TOKENS)
-    note = f"{spec.label} has no trained context: sequences of {ASSUMED_CONTEXT:,} tokens are assumed; --context sets it"
+    note = (
+        f"{spec.label} has no trained context: sequences of {ASSUMED_CONTEXT:,} tokens are assumed; --context sets it"
+    )
     return Figure(Remembered(ASSUMED_CONTEXT, label="context"), TOKENS, "assumed", note=note)
 
 

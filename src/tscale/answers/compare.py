@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from tscale.answers.common import notes_of, steps_of
+from tscale.answers.common import steps_of
 from tscale.answers.quantities import COMPARED, NOT_PUBLISHED, Named, Subject, subject_of
 from tscale.core.quantity import Cell, Column, Compared, Data, Figure, Missing, Report, Table
 from tscale.core.questions.forward import LEAVES_OUT
-from tscale.core.units import YEAR
+from tscale.core.units import RATIO, YEAR
 from tscale.spec.model import ModelSpec, Spec
 
 
@@ -21,18 +21,18 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         (quantity, [_answer(quantity, spec, subject) for spec, subject in zip(specs, subjects, strict=True)])
         for quantity in COMPARED
     ]
-    columns = (Column("", "quantity", numeric=False), *(Column(label, spec.name) for label, spec in zip(labels, specs, strict=True)))
+    columns = (
+        Column("", "quantity", numeric=False),
+        *(Column(label, spec.name) for label, spec in zip(labels, specs, strict=True)),
+    )
     rows = tuple((quantity.name, *_compared(values)) for quantity, values in answers)
+    compared: list[Data] = [
+        {"quantity": quantity.key, "values": list(values), "ratios": [_ratio(ratio) for ratio in _ratios(values)]}
+        for quantity, values in answers
+    ]
     data: Data = {
         "models": [spec.name for spec in specs],
-        "rows": [
-            {
-                "quantity": quantity.key,
-                "values": list(values),
-                "ratios": [None if ratio is None else float(ratio) for ratio in _ratios(values)],
-            }
-            for quantity, values in answers
-        ],
+        "rows": compared,
     }
     known = [subject for subject in subjects if subject is not None]
     derived = [
@@ -42,7 +42,9 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         if isinstance(value, Figure)
     ]
     title = f"{labels[0]} beside {', '.join(labels[1:])}: in brackets, times the first"
-    return Report(title, (Table(title, columns, rows, stack=True),), data, _notes(specs, known), tuple(steps_of(derived)))
+    return Report(
+        title, (Table(title, columns, rows, stack=True),), data, _notes(specs, known), tuple(steps_of(derived))
+    )
 
 
 def _answer(quantity: Named, spec: Spec, subject: Subject | None) -> Figure | Missing | str:
@@ -60,6 +62,10 @@ def _ratios(values: Sequence[Figure | Missing | str]) -> list[Fraction | None]:
         Fraction(value.value) / base if base and isinstance(value, Figure) and place else None
         for place, value in enumerate(values)
     ]
+
+
+def _ratio(ratio: Fraction | None) -> Figure | None:
+    return None if ratio is None else Figure(ratio, RATIO)
 
 
 def _compared(values: Sequence[Figure | Missing | str]) -> list[Cell]:
@@ -81,6 +87,7 @@ def _notes(specs: Sequence[Spec], subjects: Sequence[Subject]) -> tuple[str, ...
                 f"{spec.label}: {encoder_layers} layers in the encoder and {int(spec.layers)} in the decoder; "
                 "FLOPs per token are over both streams, the cache is for a token of each."
             )
-    own = [note for spec in specs for note in (notes_of(spec) if isinstance(spec, ModelSpec) else ())]
+    noted = [spec.name for spec in specs if spec.notes]
+    own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
     lengths = "FLOPs per token and attention's share are at the trained context, in full attention; KV cache in bf16."
     return (*notes, *own, lengths, LEAVES_OUT)

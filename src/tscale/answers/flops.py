@@ -82,7 +82,11 @@ def flops_report(
     pf_days = Figure(Fraction(int(six.value), PF_DAY), PF_DAYS, "convention", "brown2020 Table D.1")
     total = named("N", params(model.ledger).total)
     whose = " (the default model)" if by_default else ""
-    length = f"{int(run.source):,} source and {int(run.target):,} target tokens" if _two(spec) else f"{int(run.tokens):,} tokens"
+    length = (
+        f"{int(run.source):,} source and {int(run.target):,} target tokens"
+        if _two(spec)
+        else f"{int(run.tokens):,} tokens"
+    )
     title = f"{spec.label}{whose}: training FLOPs on {int(tokens_figure.value):,} tokens, in sequences of {length}"
     published = spec.figures("training_flops")
     tables = (
@@ -134,7 +138,9 @@ def _two(spec: ModelSpec) -> bool:
 def _run(spec: ModelSpec, context: int | None, source: int | None, target: int | None) -> tuple[Run, Figure]:
     """The run asked for, on numbers that remember."""
     if not _two(spec) and (source is not None or target is not None):
-        raise RequestError(f"--source and --target are for an encoder-decoder; {spec.name} is a {spec.kind}: use --context")
+        raise RequestError(
+            f"--source and --target are for an encoder-decoder; {spec.name} is a {spec.kind}: use --context"
+        )
     figure = context_of(spec, context if context is not None else target if source is not None else None)
     length = int(figure.value)
     if _two(spec):
@@ -151,10 +157,14 @@ def _tokens(spec: ModelSpec, asked: int | None) -> Figure:
     if asked is not None:
         return Figure(Remembered(asked, label="tokens"), TOKENS)
     if spec.training is None:
-        raise NotPublishedError(f"{spec.label}: its training tokens were never published: give --tokens, such as --tokens 300e9")
+        raise NotPublishedError(
+            f"{spec.label}: its training tokens were never published: give --tokens, such as --tokens 300e9"
+        )
     training = spec.training
     graded = "" if training.evidence == "primary" else f", {training.evidence}"
-    note = f"Tokens: those it was trained on ({source_text(training.source)}{graded})" + (f"; {training.note}" if training.note else "")
+    note = f"Tokens: those it was trained on ({source_text(training.source)}{graded})" + (
+        f"; {training.note}" if training.note else ""
+    )
     return Figure(Remembered(training.tokens, label="tokens"), TOKENS, "cited", training.source, note.rstrip(".") + ".")
 
 
@@ -213,8 +223,12 @@ def _split(
     yield row("forward, a sequence", once)
     yield row("forward, a token", per_token)
     yield row("backward, a token", {sight: 2 * value for sight, value in per_token.items()})
-    yield row("forward, all tokens", {sight: ceil_div(value * tokens, int(run.tokens)) for sight, value in once.items()})
-    yield row("backward, all tokens", {sight: ceil_div(2 * value * tokens, int(run.tokens)) for sight, value in once.items()})
+    yield row(
+        "forward, all tokens", {sight: ceil_div(value * tokens, int(run.tokens)) for sight, value in once.items()}
+    )
+    yield row(
+        "backward, all tokens", {sight: ceil_div(2 * value * tokens, int(run.tokens)) for sight, value in once.items()}
+    )
     yield "training", total["full"], total["causal"]
 
 
@@ -229,7 +243,9 @@ def _published_table(spec: ModelSpec, six: Figure) -> tuple[Table, ...]:
     for published in spec.figures("training_flops"):
         figure = published_figure(published, FLOPS)
         ratio = Figure(Fraction(int(six.value)) / Fraction(published.value), RATIO)
-        rows.append(("training", figure, ratio, source_text(figure.source) + (f" ({figure.note})" if figure.note else "")))
+        rows.append(
+            ("training", figure, ratio, source_text(figure.source) + (f" ({figure.note})" if figure.note else ""))
+        )
     return (Table("", columns, tuple(rows), aside=True),) if rows else ()
 
 
@@ -248,7 +264,11 @@ def _departures(spec: ModelSpec) -> Iterator[str]:
         if holds
     ]
     if found and not _two(spec):
-        yield f"Chinchilla's and Megatron's formulas are applied as printed, though in {spec.label} " + "; ".join(found) + "."
+        yield (
+            f"Chinchilla's and Megatron's formulas are applied as printed, though in {spec.label} "
+            + "; ".join(found)
+            + "."
+        )
     if _two(spec):
         yield (
             f"Each token of {spec.label} passes one of its two stacks, so 6·N·D is about twice too much; "

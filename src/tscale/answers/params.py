@@ -129,7 +129,15 @@ def _published_tables(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, int
             figure = published_figure(published, PARAMETERS)
             source = source_text(figure.source) + (f" ({figure.note})" if figure.note else "")
             gap = Figure(difference(computed, published), SHARE)
-            rows.append((name.replace("_", " ").replace("params", "parameters"), figure, Figure(computed, PARAMETERS), gap, source))
+            rows.append(
+                (
+                    name.replace("_", " ").replace("params", "parameters"),
+                    figure,
+                    Figure(computed, PARAMETERS),
+                    gap,
+                    source,
+                )
+            )
     return [Table("", _PUBLISHED_COLUMNS, tuple(rows), subject=spec.name, aside=True)] if rows else []
 
 
@@ -171,4 +179,3 @@ def undisclosed(spec: UndisclosedSpec) -> Report:
     )
     tables = (Table(title, columns, rows, subject=spec.name),) if rows else ()
     return Report(f"{spec.label}: undisclosed", tables, data, notes, exit_code=3)
-

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tscale.answers.common import Counted, context_of, counted, published_figure, share, summed
 from tscale.core.ledger import Scores
 from tscale.core.numbers import ceil_div, named
-from tscale.core.quantity import Figure, Missing
+from tscale.core.quantity import Figure, Known, Missing
 from tscale.core.questions.cache import BITS, cache_bytes
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
 from tscale.core.questions.forward import forward_flops

@@ -32,6 +32,7 @@ def tscale(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
+    """Answer what a transformer costs."""
     if version:
         from importlib.metadata import version as installed
 

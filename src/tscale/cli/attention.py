@@ -15,7 +15,9 @@ _Dtype = Annotated[options.Dtype, typer.Option("--dtype", help="Format of cache,
 _Causal = Annotated[
     bool, typer.Option("--causal/--full", help="Count the keys that a query may see, or all of them as frameworks do.")
 ]
-_Versus = Annotated[bool, typer.Option("--versus", help="Set recurrent, convolutional and restricted layers beside it.")]
+_Versus = Annotated[
+    bool, typer.Option("--versus", help="Set recurrent, convolutional and restricted layers beside it.")
+]
 _Kernel = Annotated[str, typer.Option("--kernel", metavar="K", help="Kernel of the convolution, for --versus.")]
 _Neighbourhood = Annotated[
     str, typer.Option("--neighbourhood", metavar="R", help="Keys that restricted attention sees, for --versus.")

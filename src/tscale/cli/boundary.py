@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import typer
 from typer.core import TyperGroup
 
 from tscale.core.quantity import Report
-from tscale.errors import ManyErrors, TscaleError, one_line
+from tscale.errors import SpecErrors, TscaleError, one_line
 
-_UsageError: Final = typer.BadParameter.__mro__[1]  # typer's own errors about a command line; it exports only this leaf
+# Typer's own errors about a command line all derive from the parent of the one that it exports.
+_UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[1])
 _INTERRUPTED: Final = 130
 _PIPE_CLOSED: Final = 141  # what a shell reports of a program that a closed pipe ended
 
@@ -21,13 +22,15 @@ _PIPE_CLOSED: Final = 141  # what a shell reports of a program that a closed pip
 class Boundary(TyperGroup):
     """A group of commands whose every failure is one line: on stderr, with the exit code that its kind has."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, *args: Any, **options: Any) -> Any:
         """Runs a command and ends the process with its exit code."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+        ends_the_process = options.get("standalone_mode", True)
+        options["standalone_mode"] = False
+        if not ends_the_process:
+            return super().main(*args, **options)
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
-        except ManyErrors as errors:
+            code = super().main(*args, **options)
+        except SpecErrors as errors:
             code = _told([str(error) for error in errors.errors], errors.exit_code)
         except TscaleError as error:
             code = _told([str(error)], error.exit_code)

@@ -7,7 +7,9 @@ import typer
 from tscale.cli.options import OutputFormat
 from tscale.render import show
 
-_Claims = Annotated[str, typer.Argument(metavar="CLAIMS", help="A YAML file of claims, or the name of one that is shipped.")]
+_Claims = Annotated[
+    str, typer.Argument(metavar="CLAIMS", help="A YAML file of claims, or the name of one that is shipped.")
+]
 
 
 def check(claims: _Claims, format: OutputFormat = "table") -> None:

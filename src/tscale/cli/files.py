@@ -11,7 +11,7 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="Lower case, with dig
 
 def validate(files: _Files) -> None:
     """Check YAML specs: all that is wrong with each, at its line and column. Exit code 1 if anything is."""
-    from tscale.errors import ManyErrors, TscaleError
+    from tscale.errors import SpecErrors, TscaleError
     from tscale.render import print_text
     from tscale.spec.validation import validated
     from tscale.spec.yaml_file import read_document
@@ -20,14 +20,14 @@ def validate(files: _Files) -> None:
     for file in files:
         try:
             spec = validated(read_document(file))
-        except ManyErrors as errors:
+        except SpecErrors as errors:
             wrong += errors.errors
         except TscaleError as error:
             wrong.append(error)
         else:
             print_text(f"{file}: {spec.label} ({spec.kind}) is a valid spec\n")
     if wrong:
-        raise ManyErrors(wrong)
+        raise SpecErrors(wrong)
 
 
 def new(name: _Name) -> None:

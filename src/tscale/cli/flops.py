@@ -10,7 +10,9 @@ from tscale.render import show
 
 _Model = Annotated[
     str | None,
-    typer.Argument(metavar="[MODEL]", help=f"{options.MODEL_HELP} gpt3 where absent.", autocompletion=options.model_names),
+    typer.Argument(
+        metavar="[MODEL]", help=f"{options.MODEL_HELP} gpt3 where absent.", autocompletion=options.model_names
+    ),
 ]
 _Source = Annotated[str | None, typer.Option("--source", metavar="N", help="Encoder tokens of a sequence.")]
 _Target = Annotated[str | None, typer.Option("--target", metavar="N", help="Decoder tokens of a sequence.")]

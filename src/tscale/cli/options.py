@@ -49,7 +49,9 @@ MOST_CONTEXTS = 100
 MODEL_HELP = "A built-in name, a YAML file, or - for standard input."
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=model_names, show_default=False)]
-Models = Annotated[list[str], typer.Argument(metavar="MODEL...", help=MODEL_HELP, autocompletion=model_names, show_default=False)]
+Models = Annotated[
+    list[str], typer.Argument(metavar="MODEL...", help=MODEL_HELP, autocompletion=model_names, show_default=False)
+]
 Changes = Annotated[
     list[str],
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the spec; repeatable.", show_default=False),

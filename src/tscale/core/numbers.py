@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from tscale.errors import RequestError
 
@@ -98,12 +98,12 @@ def minimum(a: int, b: int) -> int:
         if isinstance(a, Remembered) or isinstance(b, Remembered):
             return Remembered(min(int(a), int(b)), "min", (a, b))
         return min(a, b)
-    array = a if hasattr(a, "__array_namespace__") else b
-    return cast("int", array.__array_namespace__().minimum(a, b))  # type: ignore[attr-defined]
+    array: Any = a if hasattr(a, "__array_namespace__") else b
+    return cast("int", array.__array_namespace__().minimum(a, b))
 
 
 def ceil_div(a: int, b: int) -> int:
-    """a / b rounded up, exactly, for any of the three kinds of number."""
+    """The quotient a / b rounded up, exactly, for any of the three kinds of number."""
     value = -(-a // b)
     if isinstance(a, Remembered) or isinstance(b, Remembered):
         return Remembered(int(value), "ceil", (a, b))
@@ -183,8 +183,8 @@ def parse_count(text: str, *, what: str, most: int, kilo: int = 1000) -> int:
     whole, fraction, exponent, suffix = match.groups(default="")
     if len(whole) + len(fraction) > 40 or int(exponent or 0) > 40:
         raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {most:.0e}")
-    digits = int(whole.replace("_", "") + fraction) * 10 ** int(exponent or 0) * kilo ** _POWER[suffix]
-    count, remainder = divmod(digits, 10 ** len(fraction))
+    digits: int = int(whole.replace("_", "") + fraction) * 10 ** int(exponent or 0) * kilo ** _POWER[suffix]
+    count, remainder = divmod(digits, int(10 ** len(fraction)))
     if remainder or count <= 0:
         raise RequestError(f'{wanted}, not "{text[:40]}"')
     if count > most:

@@ -16,6 +16,7 @@ LEGEND: Final[dict[Known, str]] = {
     "cited": "* as published",
     "assumed": "† rests on an assumption",
 }
+Number = int | float | Fraction
 _PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 _ASCII: Final = str.maketrans(
     {"×": "x", "·": "*", "²": "^2", "⌈": "ceil(", "⌉": ")", "⌊": "floor(", "⌋": ")", "†": "+", "−": "-", "–": "-", "—": "-",
@@ -49,7 +50,7 @@ def mark(cell: Cell) -> str:
     return MARKS[figure.known] if isinstance(figure, Figure) else ""
 
 
-def number_text(value: float | Fraction, reading: Reading, symbol: str = "") -> str:
+def number_text(value: Number, reading: Reading, symbol: str = "") -> str:
     """A number as people read it; whole numbers in full keep every digit."""
     match reading:
         case "full":
@@ -68,11 +69,11 @@ def number_text(value: float | Fraction, reading: Reading, symbol: str = "") -> 
             assert_never(reading)
 
 
-def _whole(value: float | Fraction) -> bool:
+def _whole(value: Number) -> bool:
     return value == int(value)
 
 
-def _rounded(value: float | Fraction, digits: int = 4) -> str:
+def _rounded(value: Number, digits: int = 4) -> str:
     """A number that is not whole, to so many significant digits and never in scientific notation."""
     number = float(value)
     if abs(number) >= 10 ** (digits - 1):
@@ -81,25 +82,25 @@ def _rounded(value: float | Fraction, digits: int = 4) -> str:
     return f"{number:,.{min(max(places, 0), 12)}f}"
 
 
-def _power(value: float | Fraction) -> str:
+def _power(value: Number) -> str:
     """3.14e23; in full below a million."""
-    if abs(value) < 10**6:
+    if -(10**6) < value < 10**6:
         return f"{int(value):,}" if _whole(value) else _rounded(value)
     mantissa, exponent = f"{Decimal(int(value)):.2e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
 
-def _scaled(value: float | Fraction, symbol: str) -> str:
+def _scaled(value: Number, symbol: str) -> str:
     """4.83 GB: four significant digits and a power of 1000."""
     step = 0
-    while abs(value) >= 1000 and step < len(_PREFIXES) - 1:
+    while value >= 1000 and step < len(_PREFIXES) - 1:
         value, step = Fraction(value) / 1000, step + 1
     if step == 0:
         return f"{int(value) if _whole(value) else float(value):,} {symbol}"
     return f"{float(value):.{2 if value < 100 else 1}f} {_PREFIXES[step]}{symbol}"
 
 
-def _ratio(value: float | Fraction) -> str:
+def _ratio(value: Number) -> str:
     """How many times: to three significant digits, and closer around 1, where the difference is the news."""
     if value >= 1000:
         return f"{round(value):,}"
@@ -110,7 +111,7 @@ def _ratio(value: float | Fraction) -> str:
     return f"{float(value):.3f}" if value >= Fraction(1, 10) else f"{float(value):.2g}"
 
 
-def _percent(value: float | Fraction) -> str:
+def _percent(value: Number) -> str:
     """12.34%; a share too small for that is said to be so, for it is not nothing."""
     percent = 100 * float(value)
     if percent and abs(percent) < 0.005:

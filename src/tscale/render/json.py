@@ -48,9 +48,7 @@ def number(value: float | Fraction) -> int | float:
     return int(value) if value == int(value) else float(value)
 
 
-def _plain(
-    data: Data, path: str, column: str, figures: dict[str, dict[str, str]], digits: dict[str, str]
-) -> object:
+def _plain(data: Data, path: str, column: str, figures: dict[str, dict[str, str]], digits: dict[str, str]) -> object:
     """Data without our own classes, noting on the way how each figure is known and which need their digits spelled."""
     match data:
         case Figure():
@@ -72,6 +70,4 @@ def _plain(
         case str() | int() | None:
             return data
         case _:
-            return [
-                _plain(item, f"{path}[{index}]", f"{column}[]", figures, digits) for index, item in enumerate(data)
-            ]
+            return [_plain(item, f"{path}[{index}]", f"{column}[]", figures, digits) for index, item in enumerate(data)]

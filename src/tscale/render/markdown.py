@@ -28,7 +28,9 @@ def _table(table: Table) -> Iterator[str]:
     if table.title:
         yield f"**{_safe(table.title)}**\n"
     shared = [shared_mark(row[index] for row in table.rows) for index in range(len(table.columns))]
-    yield "| " + " | ".join(_safe(column.title + sign) for column, sign in zip(table.columns, shared, strict=True)) + " |"
+    yield (
+        "| " + " | ".join(_safe(column.title + sign) for column, sign in zip(table.columns, shared, strict=True)) + " |"
+    )
     yield "|" + "|".join("---:" if column.numeric else ":---" for column in table.columns) + "|"
     for row in table.rows:
         cells = zip(row, shared, strict=True)

@@ -84,7 +84,9 @@ class _Screen:
         for step in steps:
             known = cited(step.figure.source) if step.figure.source else ""
             unit = step.figure.unit.name
-            value = f"{int(step.figure.value):,}" if step.figure.value == int(step.figure.value) else cell_text(step.figure)
+            value = (
+                f"{int(step.figure.value):,}" if step.figure.value == int(step.figure.value) else cell_text(step.figure)
+            )
             self.line(step.name)
             for text in (step.names, step.numbers, f"{value} {unit}".rstrip() + (f"   [{known}]" if known else "")):
                 self.console.print(Text(self._text(f"    = {text}")), soft_wrap=True)
@@ -94,7 +96,10 @@ class _Screen:
         """The footnotes: marks, columns left out, what is not counted, and the references in full."""
         notes = [*legend(report), *report.notes]
         if self.dropped:
-            notes.insert(0, f"Left out at this width: {', '.join(dict.fromkeys(self.dropped))}; a wider terminal or --format csv has all.")
+            notes.insert(
+                0,
+                f"Left out at this width: {', '.join(dict.fromkeys(self.dropped))}; a wider terminal or --format csv has all.",
+            )
         for note in notes:
             self.line(note, style="dim")
 
@@ -181,7 +186,10 @@ class _Screen:
             texts.append(self._text(cell_text(figure) + f"{sign:<{mark_width}}" + beside))
         width = max(map(len, texts), default=0) if column.numeric else 0
         return [
-            Text(text.rjust(max(width, len(column.title))) if column.numeric else text, style="dim" if isinstance(cell, Missing) else "")
+            Text(
+                text.rjust(max(width, len(column.title))) if column.numeric else text,
+                style="dim" if isinstance(cell, Missing) else "",
+            )
             for cell, text in zip(cells, texts, strict=True)
         ]
 
@@ -195,4 +203,3 @@ def _cut(table: Table, keep: list[int]) -> Table:
         columns=tuple(table.columns[index] for index in keep),
         rows=tuple(tuple(row[index] for index in keep) for row in table.rows),
     )
-

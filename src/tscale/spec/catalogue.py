@@ -45,11 +45,16 @@ def listed() -> list[Listed]:
     """Every built-in model, in the order of their years."""
     specs = [entry["spec"] for entry in _catalogue().values()]
     rows = [
-        Listed(spec["name"], spec.get("title", spec["name"]), spec.get("year"), spec.get("kind", "decoder"),
-               tuple(spec.get("aliases", ())))
+        Listed(
+            spec["name"],
+            spec.get("title", spec["name"]),
+            spec.get("year"),
+            spec.get("kind", "decoder"),
+            tuple(spec.get("aliases", ())),
+        )
         for spec in specs
     ]
-    return sorted(rows, key=lambda row: (row.year or 0))
+    return sorted(rows, key=lambda row: row.year or 0)
 
 
 def names() -> list[str]:

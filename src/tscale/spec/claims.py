@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from tscale.blocks.fields import CONFIG, Number
 from tscale.errors import RequestError, nearest
 from tscale.spec.catalogue import configs
-from tscale.spec.yaml_file import Document, read_document
+from tscale.spec.yaml_file import Document, Path_, read_document
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -70,9 +70,11 @@ def read_claims(name: str) -> tuple[Claims, Document]:
     elif name == "-" or path.suffix.lower() in (".yaml", ".yml") or "/" in name or path.is_file():
         document = read_document(name)
     else:
-        raise RequestError(f'no claims "{name[:60]}": {nearest(name, listed_claims())}; a path to a YAML file works too')
+        raise RequestError(
+            f'no claims "{name[:60]}": {nearest(name, listed_claims())}; a path to a YAML file works too'
+        )
     return judged(adapter(), document, _legal_keys), document
 
 
-def _legal_keys(path: tuple[str | int, ...], document: Document) -> list[str]:
+def _legal_keys(path: Path_, _: Document) -> list[str]:
     return list((Claim if path else Claims).__dataclass_fields__)

@@ -7,7 +7,7 @@ models, checked when it was made, builds them directly.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from tscale.blocks import FEED_FORWARDS, MIXERS, POSITIONS, FeedForward, Mixer, Norm, Positions
@@ -278,26 +278,22 @@ def spec_class(key: str, data: Any) -> type:
 
 def remembered(spec: ModelSpec) -> ModelSpec:
     """The same spec on numbers that remember: every size carries its field's name into whatever is derived from it."""
-    from dataclasses import replace
-
-    encoder = spec.encoder and _with_names(spec.encoder, "encoder_")
-    sizes = {name: Remembered(getattr(spec, name), label=name) for name in ("layers", "d_model", "vocabulary")}
     return replace(
         spec,
-        **sizes,
+        layers=Remembered(spec.layers, label="layers"),
+        d_model=Remembered(spec.d_model, label="d_model"),
+        vocabulary=Remembered(spec.vocabulary, label="vocabulary"),
         context=None if spec.context is None else Remembered(spec.context, label="trained_context"),
         attention=_with_names(spec.attention),
         feed_forward=_with_names(spec.feed_forward),
         positions=_with_names(spec.positions),
         embedding=_with_names(spec.embedding),
-        encoder=encoder,
+        encoder=spec.encoder and _with_names(spec.encoder, "encoder_"),
     )
 
 
 def _with_names(block: Any, prefix: str = "") -> Any:
     """A copy of a spec class's instance whose whole numbers remember the field that they came from."""
-    from dataclasses import fields, is_dataclass, replace
-
     changes: dict[str, Any] = {}
     for field in fields(block):
         value = getattr(block, field.name)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from tscale.errors import ManyErrors, NotPublishedError, RequestError, SpecError, nearest
+from tscale.errors import NotPublishedError, RequestError, SpecError, SpecErrors, nearest
 from tscale.spec.catalogue import built_in, known_name, no_such_model
 from tscale.spec.model import ModelSpec, Spec
 
@@ -27,7 +27,9 @@ def resolve(model: str, changes: Iterable[str] = ()) -> ModelSpec:
     spec = find(model, changes)
     if isinstance(spec, ModelSpec):
         return spec
-    raise NotPublishedError(f"{spec.label}: its shape was never published, so there is nothing to count: `tscale params {spec.name}`")
+    raise NotPublishedError(
+        f"{spec.label}: its shape was never published, so there is nothing to count: `tscale params {spec.name}`"
+    )
 
 
 def _from_file(model: str) -> Spec:
@@ -60,9 +62,9 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
             raise RequestError(f'--set takes KEY=VALUE, such as layers=24 or attention.kv_heads=8, not "{change[:60]}"')
         _set(data, key.strip(), _value(text, change))
     try:
-        return validated(Document(data, "--set", {}))
-    except (ManyErrors, SpecError) as error:
-        first = error.errors[0] if isinstance(error, ManyErrors) else error
+        return validated(Document(data, "--set", {}, {}))
+    except (SpecErrors, SpecError) as error:
+        first = error.errors[0] if isinstance(error, SpecErrors) else error
         raise RequestError(str(first).removeprefix("--set:1:1: "), where="--set " + ", ".join(changes)) from None
 
 
@@ -102,7 +104,10 @@ def _path_of(data: dict[str, Any], key: str) -> list[str]:
         return [found[0], key]
     if found:
         raise RequestError(f"--set {key}: which one? " + " or ".join(f"{block}.{key}" for block in found))
-    known = [*ModelSpec.__dataclass_fields__, *(f"{block}.{name}" for block in NESTED if block in legal for name in legal[block])]
+    known = [
+        *ModelSpec.__dataclass_fields__,
+        *(f"{block}.{name}" for block in NESTED if block in legal for name in legal[block]),
+    ]
     bare = [*known, *(name for keys in legal.values() for name in keys)]
     raise RequestError(f'--set: unknown key "{key[:40]}": {nearest(key, bare)}')
 

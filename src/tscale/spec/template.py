@@ -46,7 +46,9 @@ norm: {{kind: rmsnorm}}     # or layernorm; place: pre, post, sandwich or parall
 def template(name: str) -> str:
     """A commented spec for a model of that name. Raises `RequestError` for a name that could not be typed or stored."""
     if not _NAME.fullmatch(name):
-        raise RequestError(f'a name is of lower case letters, digits, dots and dashes, such as my-model-7b, not "{name[:40]}"')
+        raise RequestError(
+            f'a name is of lower case letters, digits, dots and dashes, such as my-model-7b, not "{name[:40]}"'
+        )
     return _TEMPLATE.format(name=name)
 
 

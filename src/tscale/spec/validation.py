@@ -8,7 +8,7 @@ from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
-from tscale.errors import ManyErrors, SpecError, nearest, shown
+from tscale.errors import SpecError, SpecErrors, TscaleError, nearest, shown
 from tscale.spec.model import NESTED, ModelSpec, Published, PublishedName, Spec, UndisclosedSpec, spec_class
 from tscale.spec.yaml_file import Document, Path_
 
@@ -47,14 +47,14 @@ class _SpecKind:
 
 
 def validated(document: Document) -> Spec:
-    """The spec in a document. Raises `ManyErrors` with all that is wrong, each at its line and column."""
+    """The spec in a document. Raises `SpecErrors` with all that is wrong, each at its line and column."""
     spec = judged(adapter(), document, _legal_keys)
     if isinstance(spec, ModelSpec):
         problems = [
             SpecError(f"{'.'.join(path)}: {message}", where=document.where(path)) for path, message in spec.problems()
         ]
         if problems:
-            raise ManyErrors(problems)
+            raise SpecErrors(problems)
     return spec
 
 
@@ -63,11 +63,13 @@ LegalKeys = Callable[[Path_, Document], list[str]]
 
 
 def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys) -> T:
-    """What pydantic makes of a document. Raises `ManyErrors` with all that it finds wrong, in the order of the file."""
+    """What pydantic makes of a document. Raises `SpecErrors` with all that it finds wrong, in the order of the file."""
     from pydantic import ValidationError
 
     if not isinstance(document.data, dict):
-        raise SpecError(f"a mapping of keys to values is wanted, not {_kind_of(document.data)}", where=document.where(()))
+        raise SpecError(
+            f"a mapping of keys to values is wanted, not {_kind_of(document.data)}", where=document.where(())
+        )
     try:
         return judge.validate_json(json.dumps(document.data))
     except ValidationError as error:
@@ -75,11 +77,12 @@ def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys) -> 
         for one in error.errors(include_url=False):
             path = _path_in_file(one["loc"], document)
             place = (*path, str(one["loc"][-1])) if one["type"] == "missing" else path
-            found.setdefault(place, SpecError(_message(one, path, document, legal_keys), where=document.where(path)))
-        raise ManyErrors(sorted(found.values(), key=_position)) from None
+            where = document.where(path, key=one["type"] == "unexpected_keyword_argument")
+            found.setdefault(place, SpecError(_message(one, path, document, legal_keys), where=where))
+        raise SpecErrors(sorted(found.values(), key=_position)) from None
 
 
-def _position(error: SpecError) -> list[int]:
+def _position(error: TscaleError) -> list[int]:
     return [int(number) for number in error.where.rsplit(":", 2)[1:]]
 
 
@@ -88,10 +91,9 @@ def _path_in_file(loc: tuple[str | int, ...], document: Document) -> Path_:
     path: Path_ = ()
     data: Any = document.data
     for part in loc:
-        if isinstance(data, dict) and part in data and isinstance(part, str):
-            path, data = (*path, part), data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            path, data = (*path, part), data[part]
+        items = dict(enumerate(data)) if isinstance(data, list) else data if isinstance(data, dict) else {}
+        if part in items:
+            path, data = (*path, part), items[part]
     return path
 
 

@@ -13,7 +13,7 @@ import stat
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 import yaml
 
@@ -40,17 +40,19 @@ _WORDS: Final[dict[str, bool | None]] = {
 
 
 class Document(NamedTuple):
-    """What a file says, and where: `at` maps each path in `data` to its line and column, counted from 1."""
+    """What a file says, and where: the line and column, from 1, of the value and of the key at each path in `data`."""
 
     data: Plain
     name: str
-    at: dict[Path_, tuple[int, int]]
+    values_at: dict[Path_, tuple[int, int]]
+    keys_at: dict[Path_, tuple[int, int]]
 
-    def where(self, path: Path_) -> str:
-        """`file:line:column` of the nearest thing that stands on the way to `path`."""
-        while path and path not in self.at:
+    def where(self, path: Path_, *, key: bool = False) -> str:
+        """`file:line:column` of the value at `path` (or of its key), or of the nearest thing on the way there."""
+        places = self.keys_at if key else self.values_at
+        while path and path not in places:
             path = path[:-1]
-        line, column = self.at.get(path, (1, 1))
+        line, column = places.get(path, self.values_at.get((), (1, 1)))
         return f"{self.name}:{line}:{column}"
 
 
@@ -82,7 +84,7 @@ def _read_bytes(path: Path) -> bytes:
     """At most one byte more than is allowed, without waiting for ever on a device or a pipe."""
     if path.is_dir():
         raise IsADirectoryError(0, "it is a folder, not a file")
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb", buffering=0) as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb", buffering=0) as file:
         if not stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
             return file.read(MOST_BYTES + 1)
         from select import select
@@ -107,14 +109,16 @@ def parse_document(text: str, name: str) -> Document:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         where = f"{name}:{before.count(chr(10)) + 1}:{error.position - before.rfind(chr(10))}"
-        raise SpecError(f"character U+{_code_point(error.character):04X} is not allowed in YAML", where=where) from error
+        raise SpecError(
+            f"character U+{_code_point(error.character):04X} is not allowed in YAML", where=where
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise SpecError(f"not YAML: {error.problem or error.context}", where=where) from error
     if not reader.documents:
         raise SpecError("is empty: `tscale new NAME` writes a spec to start from", where=name)
-    return Document(reader.documents[0], name, reader.at)
+    return Document(reader.documents[0], name, reader.values_at, reader.keys_at)
 
 
 def _code_point(character: object) -> int:
@@ -135,7 +139,8 @@ class _Reader:
     def __init__(self, name: str) -> None:
         self.name = name
         self.documents: list[Plain] = []
-        self.at: dict[Path_, tuple[int, int]] = {}
+        self.values_at: dict[Path_, tuple[int, int]] = {}
+        self.keys_at: dict[Path_, tuple[int, int]] = {}
         self._open: list[_Open] = []
 
     def take(self, event: yaml.Event) -> None:
@@ -153,8 +158,9 @@ class _Reader:
     def _node(self, event: yaml.NodeEvent) -> None:
         if event.anchor is not None:
             self._refuse(event, f"anchor &{event.anchor}: write the value out, anchors are not read")
-        if getattr(event, "tag", None) not in (None, "!"):
-            self._refuse(event, f"tag {event.tag}: tags are not read")
+        tag = getattr(event, "tag", None)
+        if tag not in (None, "!"):
+            self._refuse(event, f"tag {tag}: tags are not read")
         if isinstance(event, yaml.ScalarEvent):
             self._put(event, self._scalar(event))
             return
@@ -165,32 +171,35 @@ class _Reader:
 
     def _put(self, event: yaml.NodeEvent, value: Plain) -> Path_:
         """Stores a value where it belongs, or holds it as the next key of its mapping; gives its path."""
-        position = (event.start_mark.line + 1, event.start_mark.column + 1)
         if not self._open:
             self.documents.append(value)
-            self.at[()] = position
+            self.values_at[()] = _position(event)
             return ()
         path, container, keys = self._open[-1]
+        own: Path_
         if isinstance(container, list):
             own = (*path, len(container))
             container.append(value)
-        elif not keys:
+        elif keys:
+            key = keys.pop()
+            own = (*path, key)
+            container[key] = value
+        else:
             self._key(event, value, path, container, keys)
             return path
-        else:
-            own = (*path, keys.pop())
-            container[own[-1]] = value  # type: ignore[index]
-        self.at[own] = position
+        self.values_at[own] = _position(event)
         return own
 
-    def _key(self, event: yaml.NodeEvent, value: Plain, path: Path_, mapping: dict[str, Plain], keys: list[str]) -> None:
+    def _key(
+        self, event: yaml.NodeEvent, value: Plain, path: Path_, mapping: dict[str, Plain], keys: list[str]
+    ) -> None:
         if not isinstance(value, str):
             self._refuse(event, f"{shown(value)} as a key: keys are text")
         if value in mapping:
-            line = self.at[(*path, value)][0]
+            line = self.keys_at[(*path, value)][0]
             self._refuse(event, f"key {shown(value)} is given twice, first in line {line}")
         keys.append(value)
-        self.at[(*path, value)] = (event.start_mark.line + 1, event.start_mark.column + 1)
+        self.keys_at[(*path, value)] = _position(event)
 
     def _scalar(self, event: yaml.ScalarEvent) -> Plain:
         text: str = event.value
@@ -215,6 +224,12 @@ class _Reader:
         number = Decimal(text)
         return int(number) if number == number.to_integral_value() else float(number)
 
-    def _refuse(self, event: yaml.Event, message: str) -> None:
-        mark = event.start_mark
-        raise SpecError(message, where=f"{self.name}:{mark.line + 1}:{mark.column + 1}")
+    def _refuse(self, event: yaml.Event, message: str) -> NoReturn:
+        line, column = _position(event)
+        raise SpecError(message, where=f"{self.name}:{line}:{column}")
+
+
+def _position(event: yaml.Event) -> tuple[int, int]:
+    mark = event.start_mark
+    assert mark is not None, "a parser's events know where they stand"
+    return mark.line + 1, mark.column + 1

@@ -15,7 +15,9 @@ from tscale.core.numbers import MOST_CONTEXT
 MOST: Final = MOST_CONTEXT
 
 
-def first_context(cost: Callable[[int], int], other: Callable[[int], int], closed_form: int | None = None) -> int | None:
+def first_context(
+    cost: Callable[[int], int], other: Callable[[int], int], closed_form: int | None = None
+) -> int | None:
     """The least context at which `cost` is at least `other`, None where it never is (up to 10^12 positions).
 
     `cost` must not fall, measured against `other`, as context grows. `closed_form` is believed if it is what it claims.
@@ -24,8 +26,9 @@ def first_context(cost: Callable[[int], int], other: Callable[[int], int], close
     def reached(context: int) -> bool:
         return cost(context) >= other(context)
 
-    if closed_form is not None and 1 <= closed_form <= MOST and reached(closed_form):
-        if closed_form == 1 or not reached(closed_form - 1):
+    if closed_form is not None and 1 <= closed_form <= MOST:
+        before = closed_form > 1 and reached(closed_form - 1)
+        if reached(closed_form) and not before:
             return closed_form
     if not reached(MOST):
         return None

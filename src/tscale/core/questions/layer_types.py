@@ -36,7 +36,9 @@ def layer_types(n: int, d: int, kernel: int, neighbourhood: int) -> tuple[LayerT
         LayerType("self-attention", n**2 * d, 1, 1, "", None),
         LayerType("recurrent", n * d**2, n, n, f"n > d = {d:,}", d + 1),
         LayerType("convolutional", k * n * d**2, 1, layers_to_reach(n, k), f"n > k·d = {k * d:,}", k * d + 1),
-        LayerType("restricted attention", r * n * d, 1, ceil_div(n, r), f"n > r = {neighbourhood:,}", neighbourhood + 1),
+        LayerType(
+            "restricted attention", r * n * d, 1, ceil_div(n, r), f"n > r = {neighbourhood:,}", neighbourhood + 1
+        ),
     )
 
 

@@ -33,7 +33,9 @@ def size(entry: Entry) -> int:
 def params(ledger: Ledger) -> Quantity:
     """Parameters stored, one line for each entry that owns weights; a tied tensor counts once, where it is stored."""
     lines = [
-        Line(entry.name, entry.stored * size(entry)) for entry in ledger.entries if not isinstance(entry, (Scores, Cache))
+        Line(entry.name, entry.stored * size(entry))
+        for entry in ledger.entries
+        if not isinstance(entry, (Scores, Cache))
     ]
     return Quantity("parameters", tuple(lines), PARAMETERS, leaves_out=LEAVES_OUT)
 
@@ -66,7 +68,7 @@ def embedding_params(ledger: Ledger) -> Quantity:
     lines = [
         Line(entry.name, entry.stored * size(entry))
         for entry in ledger.entries
-        if isinstance(entry, Lookup) or entry.name == "head"
+        if isinstance(entry, Lookup) or (isinstance(entry, Matmul) and entry.name == "head")
     ]
     return Quantity("embedding parameters", tuple(lines), PARAMETERS)
 

@@ -1,0 +1,65 @@
+"""What one row of the table of model families says; the rows stand in `tscale.spec.families`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from tscale.blocks import Norm, Positions, Rotary
+from tscale.spec import family_rules as rules
+from tscale.spec.model import Embedding, Encoder, Head
+
+if TYPE_CHECKING:
+    from tscale.spec.importer import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """How a family's files call the sizes that all of them have. In an encoder-decoder, those of its decoder."""
+
+    vocabulary: str = "vocab_size"
+    d_model: str = "hidden_size"
+    layers: str = "num_hidden_layers"
+    heads: str = "num_attention_heads"
+    d_ff: str | None = "intermediate_size"
+    """Its value, or the key's absence, may be null: four times d_model."""
+    context: str | None = "max_position_embeddings"
+
+    def reads(self, sizes: tuple[object, ...], **more: object) -> dict[str, object]:
+        """These keys and `more`, each with what the class takes where it is absent; `sizes` in the order above."""
+        names = (self.vocabulary, self.d_model, self.layers, self.heads, self.d_ff, self.context)
+        named = [name for name in names if name is not None]
+        return dict(zip(named, sizes, strict=True)) | more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One row. Where a value of the file decides, a column holds its key, or a function where several decide."""
+
+    classes: Mapping[str, Head]
+    """The head of each class that `architectures` may name; the first is taken where none is named."""
+    kind: Literal["decoder", "encoder", "encoder-decoder"] = "decoder"
+    keys: Keys = Keys()
+    reads: Mapping[str, object]
+    """Every key that decides a count, and what the class takes where it is absent."""
+    null: tuple[str, ...] = ()
+    """Keys that may be null although their default is not."""
+    fixed: Mapping[str, object] = field(default_factory=dict)
+    """Keys that files hold and whose value the class takes for granted: another value is another architecture."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other names of keys."""
+    norm: Norm | Callable[[Config], Norm]
+    positions: Positions | Callable[[Config], Positions] = Rotary()
+    unread_rows: int = 0
+    """Rows of the position table that no token reads, so that the context is shorter than the table."""
+    biases: Mapping[str, bool | str] = field(default_factory=dict)
+    """Which of the projections q, k, v and o have a bias: always, or where a key says so."""
+    gated: bool | Callable[[Config], bool] = False
+    d_ff_bias: bool | str = False
+    layers: Callable[[Config], int] | None = None
+    kv_heads: Callable[[Config], int | None] = rules.kv_heads
+    head_dim: Callable[[Config], int | None] = rules.head_dim
+    sight: Callable[[Config], rules.Sight] = rules.everything
+    embedding: Embedding | Callable[[Config], Embedding] = Embedding()
+    encoder: Callable[[Config], Encoder | None] | None = None

@@ -1,0 +1,273 @@
+"""From a Hugging Face `config.json` to a spec: exact, or refused.
+
+What the file does not say stands in one row a family in `tscale.spec.families`. A key that no row reads is either known
+to be harmless, or empty, or the reason for a refusal: it may change a count in a way that is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, NoReturn, TypeVar, cast
+
+from tscale.blocks import Attention, FeedForward
+from tscale.blocks.attention import Projection
+from tscale.blocks.fields import MOST_SIZE
+from tscale.errors import SpecError, nearest, shown
+from tscale.spec.families import FAMILIES, NEEDED, NOT_YET
+from tscale.spec.family import Family, Keys
+from tscale.spec.model import Head, ModelSpec
+
+T = TypeVar("T")
+
+HARMLESS: Final = frozenset(
+    # what the file is
+    "architectures model_type _name_or_path transformers_version auto_map torch_dtype dtype tokenizer_class "
+    "tokenizer_name task_specific_params finetuning_task problem_type id2label label2id num_labels _num_labels prefix "
+    "license quantization_config "
+    # how it is run
+    "use_cache cache_implementation return_dict return_dict_in_generate output_attentions output_hidden_states "
+    "output_scores output_past torchscript use_bfloat16 gradient_checkpointing chunk_size_feed_forward tf_legacy_loss "
+    "_attn_implementation attn_implementation pretraining_tp slow_but_exact attention_softmax_in_fp32 "
+    "scale_attention_softmax_in_fp32 reorder_and_upcast_attn masked_softmax_fusion bias_dropout_fusion skip_bias_add "
+    "skip_bias_add_qkv inference_runner max_batch_size max_sequence_length pad_key_length pre_allocate_kv_cache "
+    "validate_runner_input verbose save_step use_flash_attn flash_attn fused_dense flash_rotary "
+    # how it writes
+    "max_length min_length max_new_tokens do_sample num_beams num_beam_groups num_return_sequences early_stopping "
+    "temperature top_k top_p typical_p repetition_penalty length_penalty diversity_penalty no_repeat_ngram_size "
+    "encoder_no_repeat_ngram_size bad_words_ids remove_invalid_values exponential_decay_length_penalty "
+    "force_bos_token_to_be_generated predict_special_tokens "
+    # elementwise: activations, scales, clips, epsilons
+    "hidden_act hidden_activation activation activation_function afn dense_act_fn scale_embedding scale_attn_weights "
+    "scale_attn_by_inverse_layer_idx logit_scale logits_scaling embedding_multiplier residual_multiplier "
+    "attention_multiplier query_pre_attn_scalar attn_logit_softcapping final_logit_softcapping clip_qkv norm_eps "
+    "norm_epsilon layer_norm_epsilon layer_norm_eps rms_norm_eps use_norm_bias apply_residual_connection_post_layernorm "
+    # positions that own nothing, sub-layers side by side that own the same
+    "partial_rotary_factor original_max_position_embeddings offset_alibi learned_pos_emb n_ctx n_positions seq_length "
+    "relative_attention_max_distance scalable_attention use_parallel_residual extra_pos_embeddings directionality "
+    # sparing the zeros
+    "embedding_fraction tie_weights_ embd_layer interpolate_factor full_attn_mod dropout_rate".split()
+)
+"""Keys that change no count in any family that is read here."""
+
+_HARMLESS_LIKE: Final = re.compile(
+    r"(.*_)?(dropout|layerdrop|pdrop|dropout_prob|token_id|token_ids)"
+    r"|(rope|rotary|init|initializer|summary|pooler|forced|suppress|begin_suppress)_.*|(classif|classifier)_dropout|rotary|init_std"
+)
+
+
+def imported(config: Mapping[str, object], *, name: str, where: str) -> ModelSpec:
+    """The spec that a `config.json` describes. Raises `SpecError` for whatever would make it less than exact."""
+    family_name = _model_type(config, where)
+    read = Config(config, family_name, FAMILIES[family_name], where)
+    read.refuse_unknown()
+    spec = _spec(read, name)
+    for path, message in spec.problems():
+        raise SpecError(f"{'.'.join(path)}: {message}", where=where)
+    return spec
+
+
+def _model_type(config: Mapping[str, object], where: str) -> str:
+    value = config.get("model_type")
+    if value is None:
+        raise SpecError('no "model_type": it says which family the file is of', where=where)
+    if not isinstance(value, str):
+        raise SpecError(f"model_type must be text, not {shown(value)}", where=where)
+    if value in NOT_YET:
+        raise SpecError(f"model_type {shown(value)} is not known yet: {NOT_YET[value]}", where=where)
+    if value not in FAMILIES:
+        raise SpecError(f"model_type {shown(value)} is not known: {nearest(value, FAMILIES)}", where=where)
+    return value
+
+
+class Config:
+    """The keys of one file under their own names, with the defaults of its family's class for those it leaves out."""
+
+    def __init__(self, data: Mapping[str, object], family_name: str, family: Family, where: str) -> None:
+        self.family_name, self.family, self._where = family_name, family, where
+        self._data = self._without_aliases(data)
+
+    @property
+    def keys(self) -> Keys:
+        """How this family calls its sizes."""
+        return self.family.keys
+
+    def wrong(self, message: str) -> SpecError:
+        """An error in this file."""
+        return SpecError(message, where=self._where)
+
+    def reads(self, key: str) -> bool:
+        """Whether the class reads a key."""
+        return key in self.family.reads
+
+    def value(self, key: str) -> object:
+        """What stands at a key, or what the class takes in its place."""
+        default = self.family.reads[key]
+        value = self._data.get(key, default)
+        if value is NEEDED:
+            raise self.wrong(f'no "{key}": {self.family_name} needs it')
+        if value is None and default is not None and key not in self.family.null:
+            self._mistyped(key, self._kind_of(default), None)
+        return value
+
+    def size(self, key: str) -> int:
+        """A whole number above 0."""
+        return self._whole(key, self.value(key), 1)
+
+    def whole(self, key: str) -> int:
+        """A whole number, 0 allowed."""
+        return self._whole(key, self.value(key), 0)
+
+    def optional(self, key: str) -> int | None:
+        """A whole number above 0, or None where it is absent or null."""
+        value = self.value(key)
+        return None if value is None else self._whole(key, value, 1)
+
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        value = self.value(key)
+        return value if isinstance(value, bool) else self._mistyped(key, "true or false", value)
+
+    def text(self, key: str) -> str:
+        """A word."""
+        value = self.value(key)
+        return value if isinstance(value, str) else self._mistyped(key, "text", value)
+
+    def listed(self, key: str, kind: type[T]) -> list[T] | None:
+        """A list of one kind of value, or None where it is absent or null."""
+        value = self.value(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+            self._mistyped(key, "a list of words" if kind is str else "a list of whole numbers", value)
+        return cast("list[T]", value)
+
+    def architectures(self) -> str | None:
+        """The one class that the file names, or None."""
+        value = self._data.get("architectures")
+        match value:
+            case None | []:
+                return None
+            case [str(name)]:
+                return name
+        return self._mistyped("architectures", "a list of one class", value)
+
+    def agreed(self, key: str, derived: int, source: str) -> int:
+        """A number that another key decides: this one may repeat it, and nothing else."""
+        if self.optional(key) not in (None, derived):
+            raise self.wrong(f"{key}: {self.optional(key)} contradicts {source}, which makes it {derived}")
+        return derived
+
+    def refuse_unknown(self) -> None:
+        """Refuses a value that the class does not have, and a key that might change a count."""
+        for key, value in self._data.items():
+            if key in self.family.fixed:
+                self._refuse_unlike(key, value, self.family.fixed[key])
+            elif value and not (self.reads(key) or key in HARMLESS or _HARMLESS_LIKE.fullmatch(key)):
+                raise self.wrong(
+                    f'key "{key[:60]}" ({shown(value)}) is not known for {self.family_name}, and may change what is counted'
+                )
+
+    def _refuse_unlike(self, key: str, value: object, expected: object) -> None:
+        if value is not None and (value != expected or isinstance(value, bool) != isinstance(expected, bool)):
+            raise self.wrong(
+                f"{key}: {shown(value)} is not known yet for {self.family_name}: only {shown(expected)} is"
+            )
+
+    def _without_aliases(self, data: Mapping[str, object]) -> dict[str, object]:
+        known = dict(data)
+        for alias, key in self.family.aliases.items():
+            value = known.pop(alias, None)
+            if value is None:
+                continue
+            if known.get(key) is not None and known[key] != value:
+                raise self.wrong(f"{alias} ({shown(value)}) and {key} ({shown(known[key])}) are one and differ")
+            known[key] = value
+        return known
+
+    def _whole(self, key: str, value: object, least: int) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST_SIZE:
+            self._mistyped(key, f"a whole number from {least} to 10^12", value)
+        return value
+
+    def _kind_of(self, default: object) -> str:
+        return {bool: "true or false", int: "a whole number", str: "text"}.get(type(default), "a list")
+
+    def _mistyped(self, key: str, wanted: str, value: object) -> NoReturn:
+        raise self.wrong(f"{key} must be {wanted}, not {shown(value)}")
+
+
+def _spec(config: Config, name: str) -> ModelSpec:
+    family, keys = config.family, config.keys
+    head = _head(config)
+    return ModelSpec(
+        name=name,
+        kind=family.kind,
+        layers=config.size(keys.layers) if family.layers is None else family.layers(config),
+        d_model=config.size(keys.d_model),
+        vocabulary=config.size(keys.vocabulary),
+        context=_context(config),
+        tied=_tied(config) if head.kind in ("language-model", "masked") else None,
+        attention=_attention(config),
+        feed_forward=_feed_forward(config),
+        positions=_settled(family.positions, config),
+        norm=_settled(family.norm, config),
+        embedding=_settled(family.embedding, config),
+        head=head,
+        encoder=None if family.encoder is None else family.encoder(config),
+    )
+
+
+def _head(config: Config) -> Head:
+    """The head of the class that `architectures` names; of the family's usual class where it names none."""
+    classes, named = config.family.classes, config.architectures()
+    if named is None:
+        return next(iter(classes.values()))
+    for known, head in classes.items():
+        if known.lower() == named.lower():
+            return head
+    raise config.wrong(
+        f"architectures: {shown(named)} is not known for {config.family_name}: {nearest(named, classes)}"
+    )
+
+
+def _attention(config: Config) -> Attention:
+    family, sight = config.family, config.family.sight(config)
+    biased = "".join(letters for letters, said in family.biases.items() if _said(said, config))
+    projections = cast("tuple[Projection, ...]", tuple(biased))
+    return Attention(
+        heads=config.size(config.keys.heads),
+        kv_heads=family.kv_heads(config),
+        head_dim=family.head_dim(config),
+        bias=True if len(projections) == 4 else projections or False,
+        window=sight.window,
+        pattern=sight.pattern,
+    )
+
+
+def _feed_forward(config: Config) -> FeedForward:
+    family, key = config.family, config.keys.d_ff
+    d_ff = None if key is None else config.optional(key)
+    return FeedForward(
+        d_ff=4 * config.size(config.keys.d_model) if d_ff is None else d_ff,
+        gated=_settled(family.gated, config),
+        bias=_said(family.d_ff_bias, config),
+    )
+
+
+def _context(config: Config) -> int | None:
+    key = config.keys.context
+    rows = None if key is None else config.optional(key)
+    return None if rows is None or rows <= config.family.unread_rows else rows - config.family.unread_rows
+
+
+def _tied(config: Config) -> bool:
+    return not config.reads("tie_word_embeddings") or config.flag("tie_word_embeddings")
+
+
+def _said(column: bool | str, config: Config) -> bool:
+    return column if isinstance(column, bool) else config.flag(column)
+
+
+def _settled(column: T | Callable[[Config], T], config: Config) -> T:
+    return cast("T", column(config) if callable(column) else column)
