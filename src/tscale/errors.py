@@ -29,8 +29,8 @@ class SpecErrors(TscaleError):  # noqa: N818 (it holds several errors)
 
     def __init__(self, errors: Iterable[TscaleError]) -> None:
         self.errors = tuple(errors)
-        first = self.errors[0]
-        super().__init__(str(first))
+        first, more = self.errors[0], len(self.errors) - 1
+        super().__init__(f"{first} (and {more} more: `tscale validate` lists them)" if more else str(first))
         self.where = first.where
 
 

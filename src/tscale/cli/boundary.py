@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import typer
 from typer.core import TyperGroup
 
 from tscale.core.quantity import Report
-from tscale.errors import SpecErrors, TscaleError, one_line
+from tscale.errors import TscaleError, one_line
 
 # Typer's own errors about a command line all derive from the parent of the one that it exports.
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[1])
@@ -30,19 +30,17 @@ class Boundary(TyperGroup):
             return super().main(*args, **options)
         try:
             code = super().main(*args, **options)
-        except SpecErrors as errors:
-            code = _told([str(error) for error in errors.errors], errors.exit_code)
         except TscaleError as error:
-            code = _told([str(error)], error.exit_code)
+            code = told([error], error.exit_code)
         except _UsageError as error:
-            code = _told([_usage(error)], 2)
+            code = told([_usage(error)], 2)
         except BrokenPipeError:
             code = _PIPE_CLOSED
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to complain about at exit
         except (KeyboardInterrupt, EOFError, typer.Abort):
             code = _INTERRUPTED
         except OSError as error:
-            code = _told([f"the answer cannot be written: {error.strerror or error}"], 1)
+            code = told([f"the answer cannot be written: {error.strerror or error}"], 1)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -54,7 +52,8 @@ def _usage(error: BaseException) -> str:
     return f"{text.rstrip('.')}: `{command} -h` tells what it takes"
 
 
-def _told(lines: Sequence[str], code: int) -> int:
+def told(lines: Iterable[object], code: int) -> int:
+    """Says what went wrong on stderr, a line each, and gives the exit code back."""
     for line in lines:
         text = one_line(f"tscale: {line}")
         encoding = getattr(sys.stderr, "encoding", None) or "ascii"

@@ -11,6 +11,7 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="Lower case, with dig
 
 def validate(files: _Files) -> None:
     """Check YAML specs: all that is wrong with each, at its line and column. Exit code 1 if anything is."""
+    from tscale.cli.boundary import told
     from tscale.errors import SpecErrors, TscaleError
     from tscale.render import print_text
     from tscale.spec.validation import validated
@@ -27,7 +28,7 @@ def validate(files: _Files) -> None:
         else:
             print_text(f"{file}: {spec.label} ({spec.kind}) is a valid spec\n")
     if wrong:
-        raise SpecErrors(wrong)
+        raise typer.Exit(told(wrong, 1))
 
 
 def new(name: _Name) -> None:

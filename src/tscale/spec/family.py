@@ -42,7 +42,7 @@ class Family:
     kind: Literal["decoder", "encoder", "encoder-decoder"] = "decoder"
     keys: Keys = Keys()
     reads: Mapping[str, object]
-    """Every key that decides a count, and what the class takes where it is absent."""
+    """Every key that the class reads and that could decide a count, and what it takes where the key is absent."""
     null: tuple[str, ...] = ()
     """Keys that may be null although their default is not."""
     fixed: Mapping[str, object] = field(default_factory=dict)
@@ -60,6 +60,7 @@ class Family:
     layers: Callable[[Config], int] | None = None
     kv_heads: Callable[[Config], int | None] = rules.kv_heads
     head_dim: Callable[[Config], int | None] = rules.head_dim
-    sight: Callable[[Config], rules.Sight] = rules.everything
+    sight: Callable[[Config], rules.Sight] | None = None
+    """Which layers see how far; where absent, every layer sees every key."""
     embedding: Embedding | Callable[[Config], Embedding] = Embedding()
     encoder: Callable[[Config], Encoder | None] | None = None

@@ -72,11 +72,6 @@ def falcon_kv_heads(config: Config) -> int | None:
 # ---- windows ----
 
 
-def everything(config: Config) -> Sight:
-    """Every layer sees every key."""
-    return Sight()
-
-
 def window(config: Config) -> Sight:
     """Every layer has the window, if there is one."""
     return Sight(config.optional("sliding_window"))

@@ -10,49 +10,50 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn, TypeVar, cast
 
-from tscale.blocks import Attention, FeedForward
+from tscale.blocks import Attention, FeedForward, Positions
 from tscale.blocks.attention import Projection
 from tscale.blocks.fields import MOST_SIZE
 from tscale.errors import SpecError, nearest, shown
 from tscale.spec.families import FAMILIES, NEEDED, NOT_YET
 from tscale.spec.family import Family, Keys
+from tscale.spec.family_rules import Sight
 from tscale.spec.model import Head, ModelSpec
 
 T = TypeVar("T")
 
-HARMLESS: Final = frozenset(
-    # what the file is
-    "architectures model_type _name_or_path transformers_version auto_map torch_dtype dtype tokenizer_class "
-    "tokenizer_name task_specific_params finetuning_task problem_type id2label label2id num_labels _num_labels prefix "
-    "license quantization_config "
-    # how it is run
-    "use_cache cache_implementation return_dict return_dict_in_generate output_attentions output_hidden_states "
-    "output_scores output_past torchscript use_bfloat16 gradient_checkpointing chunk_size_feed_forward tf_legacy_loss "
-    "_attn_implementation attn_implementation pretraining_tp slow_but_exact attention_softmax_in_fp32 "
-    "scale_attention_softmax_in_fp32 reorder_and_upcast_attn masked_softmax_fusion bias_dropout_fusion skip_bias_add "
-    "skip_bias_add_qkv inference_runner max_batch_size max_sequence_length pad_key_length pre_allocate_kv_cache "
-    "validate_runner_input verbose save_step use_flash_attn flash_attn fused_dense flash_rotary "
-    # how it writes
-    "max_length min_length max_new_tokens do_sample num_beams num_beam_groups num_return_sequences early_stopping "
-    "temperature top_k top_p typical_p repetition_penalty length_penalty diversity_penalty no_repeat_ngram_size "
-    "encoder_no_repeat_ngram_size bad_words_ids remove_invalid_values exponential_decay_length_penalty "
-    "force_bos_token_to_be_generated predict_special_tokens "
-    # elementwise: activations, scales, clips, epsilons
-    "hidden_act hidden_activation activation activation_function afn dense_act_fn scale_embedding scale_attn_weights "
-    "scale_attn_by_inverse_layer_idx logit_scale logits_scaling embedding_multiplier residual_multiplier "
-    "attention_multiplier query_pre_attn_scalar attn_logit_softcapping final_logit_softcapping clip_qkv norm_eps "
-    "norm_epsilon layer_norm_epsilon layer_norm_eps rms_norm_eps use_norm_bias apply_residual_connection_post_layernorm "
-    # positions that own nothing, sub-layers side by side that own the same
-    "partial_rotary_factor original_max_position_embeddings offset_alibi learned_pos_emb n_ctx n_positions seq_length "
-    "relative_attention_max_distance scalable_attention use_parallel_residual extra_pos_embeddings directionality "
-    # sparing the zeros
-    "embedding_fraction tie_weights_ embd_layer interpolate_factor full_attn_mod dropout_rate".split()
-)
-"""Keys that change no count in any family that is read here."""
+_HARMLESS: Final = """
+    architectures model_type _name_or_path transformers_version auto_map torch_dtype dtype tokenizer_class tokenizer_name
+    task_specific_params finetuning_task problem_type id2label label2id num_labels _num_labels prefix license
+    quantization_config
+
+    use_cache cache_implementation return_dict return_dict_in_generate output_attentions output_hidden_states
+    output_scores output_past torchscript use_bfloat16 gradient_checkpointing chunk_size_feed_forward tf_legacy_loss
+    _attn_implementation attn_implementation pretraining_tp slow_but_exact attention_softmax_in_fp32
+    scale_attention_softmax_in_fp32 reorder_and_upcast_attn masked_softmax_fusion bias_dropout_fusion skip_bias_add
+    skip_bias_add_qkv inference_runner max_batch_size max_sequence_length pad_key_length pre_allocate_kv_cache
+    validate_runner_input verbose save_step use_flash_attn
+
+    max_length min_length max_new_tokens do_sample num_beams num_beam_groups num_return_sequences early_stopping
+    temperature top_k top_p typical_p repetition_penalty length_penalty diversity_penalty no_repeat_ngram_size
+    encoder_no_repeat_ngram_size bad_words_ids remove_invalid_values exponential_decay_length_penalty
+    force_bos_token_to_be_generated predict_special_tokens
+
+    hidden_act hidden_activation activation activation_function afn dense_act_fn dropout_rate scale_embedding
+    scale_attn_weights scale_attn_by_inverse_layer_idx logit_scale logits_scaling embedding_multiplier
+    residual_multiplier attention_multiplier query_pre_attn_scalar attn_logit_softcapping final_logit_softcapping
+    clip_qkv norm_eps norm_epsilon layer_norm_epsilon layer_norm_eps rms_norm_eps embedding_fraction
+    apply_residual_connection_post_layernorm
+
+    partial_rotary_factor original_max_position_embeddings offset_alibi learned_pos_emb n_ctx n_positions seq_length
+    relative_attention_max_distance scalable_attention extra_pos_embeddings directionality tie_weights_
+"""
+HARMLESS: Final = frozenset(_HARMLESS.split())
+"""Keys that change no count in any family that is read here: what the file is, how the model is run, how it writes,
+what it does elementwise, and how it reckons positions that own nothing."""
 
 _HARMLESS_LIKE: Final = re.compile(
     r"(.*_)?(dropout|layerdrop|pdrop|dropout_prob|token_id|token_ids)"
-    r"|(rope|rotary|init|initializer|summary|pooler|forced|suppress|begin_suppress)_.*|(classif|classifier)_dropout|rotary|init_std"
+    r"|(rope|rotary|init|initializer|summary|pooler|forced|suppress|begin_suppress)_.*|rotary"
 )
 
 
@@ -200,6 +201,7 @@ class Config:
 def _spec(config: Config, name: str) -> ModelSpec:
     family, keys = config.family, config.keys
     head = _head(config)
+    positions: Positions = _settled(family.positions, config)
     return ModelSpec(
         name=name,
         kind=family.kind,
@@ -210,7 +212,7 @@ def _spec(config: Config, name: str) -> ModelSpec:
         tied=_tied(config) if head.kind in ("language-model", "masked") else None,
         attention=_attention(config),
         feed_forward=_feed_forward(config),
-        positions=_settled(family.positions, config),
+        positions=positions,
         norm=_settled(family.norm, config),
         embedding=_settled(family.embedding, config),
         head=head,
@@ -232,7 +234,7 @@ def _head(config: Config) -> Head:
 
 
 def _attention(config: Config) -> Attention:
-    family, sight = config.family, config.family.sight(config)
+    family, sight = config.family, _sight(config)
     biased = "".join(letters for letters, said in family.biases.items() if _said(said, config))
     projections = cast("tuple[Projection, ...]", tuple(biased))
     return Attention(
@@ -243,6 +245,10 @@ def _attention(config: Config) -> Attention:
         window=sight.window,
         pattern=sight.pattern,
     )
+
+
+def _sight(config: Config) -> Sight:
+    return Sight() if config.family.sight is None else config.family.sight(config)
 
 
 def _feed_forward(config: Config) -> FeedForward:
@@ -270,4 +276,4 @@ def _said(column: bool | str, config: Config) -> bool:
 
 
 def _settled(column: T | Callable[[Config], T], config: Config) -> T:
-    return cast("T", column(config) if callable(column) else column)
+    return column(config) if callable(column) else column

@@ -79,11 +79,12 @@ def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys) -> 
             place = (*path, str(one["loc"][-1])) if one["type"] == "missing" else path
             where = document.where(path, key=one["type"] == "unexpected_keyword_argument")
             found.setdefault(place, SpecError(_message(one, path, document, legal_keys), where=where))
-        raise SpecErrors(sorted(found.values(), key=_position)) from None
+        raise SpecErrors(sorted(found.values(), key=_order)) from None
 
 
-def _position(error: TscaleError) -> list[int]:
-    return [int(number) for number in error.where.rsplit(":", 2)[1:]]
+def _order(error: TscaleError) -> tuple[bool, list[int]]:
+    """By place in the file; what is missing comes last, since a misspelt key is both unknown and missing."""
+    return "missing key" in str(error), [int(number) for number in error.where.rsplit(":", 2)[1:]]
 
 
 def _path_in_file(loc: tuple[str | int, ...], document: Document) -> Path_:
@@ -104,6 +105,11 @@ def _message(error: Any, path: Path_, document: Document, legal_keys: LegalKeys)
         return f'missing key "{error["loc"][-1]}"' + (f" in {name}" if name else "")
     if kind == "unexpected_keyword_argument":
         return f'unknown key "{path[-1]}": {nearest(str(path[-1]), legal_keys(path[:-1], document))}'
+    if kind == "kind" and isinstance(value, dict):
+        legal = [word.strip(",") for word in error["msg"].split(": ")[1].split()]
+        return f"{name}.kind must be one of {', '.join(legal)}, not {shown(value.get('kind'))}" + _meant(
+            value.get("kind"), legal
+        )
     if kind in ("whole", "number", "kind"):
         return f"{name} {error['msg']}, not {_quoted(value)}"
     if kind == "literal_error":
