@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import Counted, counted, notes_of, share, source_text, steps_of, summed
+from tscale.answers.common import Counted, counted, notes_of, share, steps_of, summed
+from tscale.answers.versus import VERSUS_NOTE, versus_data, versus_table
 from tscale.core.ledger import Matmul, Scores
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
@@ -14,17 +15,14 @@ from tscale.core.questions.cache import BITS, cache_bytes
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
 from tscale.core.questions.crossover import first_context
 from tscale.core.questions.forward import LEAVES_OUT, Sight, forward_flops, score_flops
-from tscale.core.questions.layer_types import SOURCE as LAYER_TYPES_SOURCE
-from tscale.core.questions.layer_types import layer_types
 from tscale.core.questions.params import params
 from tscale.core.run import Run
-from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, OPERATIONS, RATIO, TOKENS, Unit
+from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, RATIO, TOKENS
 from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec
 
 DEFAULT_CONTEXTS: Final = tuple(2**power for power in range(9, 18, 2))
 _FLOPS_SOURCE: Final = "kaplan2020 Table 1"
-_STEPS: Final = Unit("sequential steps", "", "power")
 
 _COLUMNS = (
     Column("context", "context"),
@@ -38,15 +36,6 @@ _COLUMNS = (
     Column("", "beyond_trained_context", numeric=False),
 )
 _CROSSOVER_COLUMNS = (Column("one sequence reaches it at", "crossover", numeric=False), Column("context", "context"))
-_VERSUS_COLUMNS = (
-    Column("layer", "layer", numeric=False),
-    Column("context", "context"),
-    Column("operations", "operations"),
-    Column("to attention", "ratio"),
-    Column("sequential", "sequential_operations"),
-    Column("longest path", "maximum_path_length"),
-    Column("attention costs more once", "cheaper", drop=1, numeric=False),
-)
 
 
 class Ask(NamedTuple):
@@ -92,7 +81,7 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
         Table("", _CROSSOVER_COLUMNS, tuple(_crossover_rows(crossovers)), aside=True),
     ]
     if ask.versus:
-        tables.append(_versus_table(spec, contexts, ask))
+        tables.append(versus_table(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood))
     data: Data = {
         "model": spec.name,
         "title": spec.label,
@@ -100,7 +89,7 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
         "dtype": ask.dtype,
         "rows": [_row_data(cost, spec) for cost in rows],
         "crossovers": crossovers,
-        **({"versus": _versus_data(spec, contexts, ask)} if ask.versus else {}),
+        **({"versus": versus_data(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)} if ask.versus else {}),
     }
     return Report(
         f"{spec.label}: attention", tuple(tables), data, _notes(spec, ask), tuple(steps_of(_derived(rows, crossovers)))
@@ -256,47 +245,6 @@ def _derived(rows: list[_Costs], crossovers: dict[str, Figure | Missing]) -> lis
     return derived + [(f"crossover {key}", value) for key, value in crossovers.items() if isinstance(value, Figure)]
 
 
-def _versus_data(spec: ModelSpec, contexts: Sequence[int], ask: Ask) -> list[Data]:
-    return [
-        {
-            "layer": layer.layer,
-            "context": context,
-            "operations": Figure(layer.operations, OPERATIONS, "convention", LAYER_TYPES_SOURCE),
-            "sequential_operations": Figure(layer.sequential_operations, _STEPS, "convention", LAYER_TYPES_SOURCE),
-            "maximum_path_length": Figure(layer.maximum_path_length, _STEPS, "convention", LAYER_TYPES_SOURCE),
-            "cheaper_than_attention_from": layer.cheaper_from,
-        }
-        for context in contexts
-        for layer in layer_types(context, int(spec.d_model), ask.kernel, ask.neighbourhood)
-    ]
-
-
-def _versus_table(spec: ModelSpec, contexts: Sequence[int], ask: Ask) -> Table:
-    """Table 1 of Vaswani 2017 for the model's width, layer by layer, each at every context."""
-    d = int(spec.d_model)
-    by_context = {context: layer_types(context, d, ask.kernel, ask.neighbourhood) for context in contexts}
-    rows: list[tuple[Cell, ...]] = []
-    for place in range(4):
-        for context, layers in by_context.items():
-            layer, attention = layers[place], layers[0]
-            rows.append(
-                (
-                    layer.layer,
-                    Figure(context, TOKENS),
-                    Figure(layer.operations, OPERATIONS, "convention", LAYER_TYPES_SOURCE),
-                    Figure(Fraction(layer.operations, attention.operations), RATIO),
-                    Figure(layer.sequential_operations, _STEPS, "convention", LAYER_TYPES_SOURCE),
-                    Figure(layer.maximum_path_length, _STEPS, "convention", LAYER_TYPES_SOURCE),
-                    layer.condition,
-                )
-            )
-    title = (
-        f"One layer of width {d:,} against its alternatives ({source_text(LAYER_TYPES_SOURCE)}; convolution of {ask.kernel}, "
-        f"restricted to {ask.neighbourhood:,} neighbours)"
-    )
-    return Table(title, _VERSUS_COLUMNS, tuple(rows), subject=spec.name, aside=True)
-
-
 def _notes(spec: ModelSpec, ask: Ask) -> tuple[str, ...]:
     window = spec.attention.window
     windows = (
@@ -313,18 +261,12 @@ def _notes(spec: ModelSpec, ask: Ask) -> tuple[str, ...]:
     trained = (
         "" if spec.context is not None else f"{spec.label} has no trained context, so no row is marked as beyond it."
     )
-    versus = (
-        "The recurrent layer needs fewer operations once a sequence is longer than the layer is wide, but its steps wait for one "
-        "another; attention's do not, and any two positions are one step apart. The table's O(...) is taken with a constant of 1."
-        if ask.versus
-        else ""
-    )
     return notes_of(
         spec,
         windows,
         two,
         trained,
-        versus,
+        VERSUS_NOTE if ask.versus else "",
         "The score matrix is that of one layer, all heads, stored whole; flash attention never stores it.",
         LEAVES_OUT,
     )

@@ -66,8 +66,12 @@ def check_report(claims: Claims, document: Document) -> Report:
     table = Table(claims.title, _COLUMNS, tuple(rows))
     hints = Table(
         "",
-        (Column("does not hold", "claim", numeric=False), Column("why", "why", numeric=False)),
-        tuple((_text(one.claim), _why(one)) for one in judged if one.verdict == "does not hold"),
+        (
+            Column("does not hold", "claim", numeric=False),
+            Column("right value", "right"),
+            Column("because", "because", numeric=False),
+        ),
+        tuple((_text(one.claim), one.right, _why(one)) for one in judged if one.verdict == "does not hold"),
         aside=True,
     )
     tables = (table, hints) if hints.rows else (table,)

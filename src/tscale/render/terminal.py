@@ -74,7 +74,7 @@ class _Screen:
 
     def line(self, text: str, style: str = "") -> None:
         """A paragraph, wrapped at the width."""
-        self.console.print(Text(self._text(text), style=style), soft_wrap=self.console.width >= NO_LIMIT)
+        self._print(Text(self._text(text), style=style))
 
     def steps(self, steps: tuple[Step, ...]) -> None:
         """Each derivation: its name, the formula with names, with numbers, the value and where it is from."""
@@ -165,13 +165,13 @@ class _Screen:
         self._print(grid)
         self.line("")
 
-    def _print(self, grid: RichTable) -> None:
-        """Prints a table; without colour, lines end where their text does."""
+    def _print(self, shown: RichTable | Text) -> None:
+        """Prints a table or a paragraph; without colour, lines end where their text does."""
         if self.console.color_system is not None:
-            self.console.print(grid)
+            self.console.print(shown)
             return
         with self.console.capture() as captured:
-            self.console.print(grid)
+            self.console.print(shown)
         self.console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
     def _column(self, column: Column, cells: list[Cell], *, with_marks: bool) -> list[Text]:

@@ -50,188 +50,102 @@ _ONE_BIAS_FREE: Final = Norm(kind="layernorm", place="parallel", bias=False)
 _SANDWICH: Final = Norm(kind="rmsnorm", place="sandwich")
 _GLM: Final[dict[str, object]] = {"num_key_value_heads": 2, "head_dim": 128, "attention_bias": True}
 
+# fmt: off
 MODERN: Final[dict[str, Family]] = {
     "llama": _modern("Llama", (32000, 4096, 32, 32, 11008, 2048), _NO_BIASES),
     "mistral": _modern(
-        "Mistral",
-        (32000, 4096, 32, 32, 14336, 131072),
-        {"num_key_value_heads": 8, "sliding_window": 4096},
-        null=("num_key_value_heads", "sliding_window"),
-        sight=rules.window,
+        "Mistral", (32000, 4096, 32, 32, 14336, 131072), {"num_key_value_heads": 8, "sliding_window": 4096},
+        null=("num_key_value_heads", "sliding_window"), sight=rules.window,
     ),
     "qwen2": _modern(
-        "Qwen2",
-        (151936, 4096, 32, 32, 22016, 32768),
-        {
-            "num_key_value_heads": 32,
-            "use_sliding_window": False,
-            "sliding_window": None,
-            "max_window_layers": 28,
-            "layer_types": None,
-        },
-        null=("num_key_value_heads",),
-        biases={"qkv": True},
-        sight=rules.qwen2_sight,
+        "Qwen2", (151936, 4096, 32, 32, 22016, 32768),
+        {"num_key_value_heads": 32, "use_sliding_window": False, "sliding_window": None, "max_window_layers": 28,
+         "layer_types": None}, null=("num_key_value_heads",), biases={"qkv": True}, sight=rules.qwen2_sight,
     ),
     "gemma": _modern(
-        "Gemma",
-        (256000, 3072, 28, 16, 24576, 8192),
+        "Gemma", (256000, 3072, 28, 16, 24576, 8192),
         {"num_key_value_heads": 16, "head_dim": 256, "attention_bias": False, "tie_word_embeddings": True},
     ),
     "gemma2": _modern(
-        "Gemma2",
-        (256000, 2304, 26, 8, 9216, 8192),
-        {
-            "num_key_value_heads": 4,
-            "head_dim": 256,
-            "attention_bias": False,
-            "tie_word_embeddings": True,
-            "sliding_window": 4096,
-            "layer_types": None,
-        },
-        null=("sliding_window",),
-        aliases={"sliding_window_size": "sliding_window"},
-        norm=_SANDWICH,
-        sight=rules.gemma2_sight,
+        "Gemma2", (256000, 2304, 26, 8, 9216, 8192),
+        {"num_key_value_heads": 4, "head_dim": 256, "attention_bias": False, "tie_word_embeddings": True,
+         "sliding_window": 4096, "layer_types": None}, null=("sliding_window",),
+        aliases={"sliding_window_size": "sliding_window"}, norm=_SANDWICH, sight=rules.gemma2_sight,
     ),
     "phi": _modern(
-        "Phi",
-        (51200, 2048, 24, 32, 8192, 2048),
-        {},
-        classes=_causal("Phi", bias=True),
-        fixed={"qk_layernorm": False},
-        norm=Norm(kind="layernorm", place="parallel"),
-        biases=_EVERY,
-        d_ff_bias=True,
-        gated=False,
+        "Phi", (51200, 2048, 24, 32, 8192, 2048), {}, classes=_causal("Phi", bias=True), fixed={"qk_layernorm": False},
+        norm=Norm(kind="layernorm", place="parallel"), biases=_EVERY, d_ff_bias=True, gated=False,
     ),
     "phi3": _modern("Phi3", (32064, 3072, 32, 32, 8192, 4096), {"sliding_window": None}, sight=rules.window),
     "granite": _modern("Granite", (32000, 4096, 32, 32, 11008, 2048), _NO_BIASES),
     "cohere": _modern(
-        "Cohere",
-        (256000, 8192, 40, 64, 22528, 8192),
-        {"attention_bias": False, "tie_word_embeddings": True},
-        fixed={"use_qk_norm": False},
-        norm=_ONE_BIAS_FREE,
+        "Cohere", (256000, 8192, 40, 64, 22528, 8192), {"attention_bias": False, "tie_word_embeddings": True},
+        fixed={"use_qk_norm": False}, norm=_ONE_BIAS_FREE,
     ),
     "cohere2": _modern(
-        "Cohere2",
-        (256000, 8192, 40, 64, 22528, 8192),
-        {
-            "attention_bias": False,
-            "tie_word_embeddings": True,
-            "sliding_window": 4096,
-            "sliding_window_pattern": 4,
-            "layer_types": None,
-        },
-        null=("sliding_window",),
+        "Cohere2", (256000, 8192, 40, 64, 22528, 8192),
+        {"attention_bias": False, "tie_word_embeddings": True, "sliding_window": 4096, "sliding_window_pattern": 4,
+         "layer_types": None}, null=("sliding_window",),
         aliases={"_sliding_window_pattern": "sliding_window_pattern", "layer_switch": "sliding_window_pattern"},
-        fixed={
-            "use_qk_norm": False,
-            "use_gated_activation": True,
-            "use_parallel_block": True,
-            "use_parallel_embedding": True,
-            "use_embedding_sharing": True,
-            "position_embedding_type": "rope_gptj",
-            "order_of_interleaved_layers": "local_attn_first",
-        },
-        norm=_ONE_BIAS_FREE,
-        head_dim=rules.exact_head_dim,
+        fixed={"use_qk_norm": False, "use_gated_activation": True, "use_parallel_block": True,
+               "use_parallel_embedding": True, "use_embedding_sharing": True, "position_embedding_type": "rope_gptj",
+               "order_of_interleaved_layers": "local_attn_first"}, norm=_ONE_BIAS_FREE, head_dim=rules.exact_head_dim,
         sight=rules.cohere2_sight,
     ),
     "glm": _modern("Glm", (151552, 4096, 40, 32, 13696, 131072), _GLM, biases={"qkv": "attention_bias"}),
     "glm4": _modern(
-        "Glm4", (151552, 4096, 40, 32, 13696, 131072), _GLM, biases={"qkv": "attention_bias"}, norm=_SANDWICH
+        "Glm4", (151552, 4096, 40, 32, 13696, 131072), _GLM, biases={"qkv": "attention_bias"}, norm=_SANDWICH,
     ),
     "nemotron": _modern(
-        "Nemotron",
-        (256000, 6144, 32, 48, 24576, 4096),
-        {**_NO_BIASES, "num_key_value_heads": NEEDED},
-        norm=_LAYER,
+        "Nemotron", (256000, 6144, 32, 48, 24576, 4096), {**_NO_BIASES, "num_key_value_heads": NEEDED}, norm=_LAYER,
         gated=False,
     ),
     "smollm3": _modern(
-        "SmolLM3",
-        (128256, 2048, 36, 16, 11008, 32768),
-        {
-            **_NO_BIASES,
-            "num_key_value_heads": 4,
-            "tie_word_embeddings": True,
-            "use_sliding_window": False,
-            "sliding_window": None,
-            "no_rope_layers": None,
-            "no_rope_layer_interval": 4,
-            "layer_types": None,
-        },
-        null=("num_key_value_heads",),
-        sight=rules.smollm3_sight,
+        "SmolLM3", (128256, 2048, 36, 16, 11008, 32768),
+        {**_NO_BIASES, "num_key_value_heads": 4, "tie_word_embeddings": True, "use_sliding_window": False,
+         "sliding_window": None, "no_rope_layers": None, "no_rope_layer_interval": 4, "layer_types": None},
+        null=("num_key_value_heads",), sight=rules.smollm3_sight,
     ),
     "seed_oss": _modern(
-        "SeedOss",
-        (155136, 4096, 64, 80, 27648, 524288),
-        {
-            "num_key_value_heads": 8,
-            "head_dim": 128,
-            "attention_bias": True,
-            "attention_out_bias": False,
-            "mlp_bias": False,
-        },
-        null=("num_key_value_heads", "head_dim"),
+        "SeedOss", (155136, 4096, 64, 80, 27648, 524288),
+        {"num_key_value_heads": 8, "head_dim": 128, "attention_bias": True, "attention_out_bias": False,
+         "mlp_bias": False}, null=("num_key_value_heads", "head_dim"),
         biases={"qkv": "attention_bias", "o": "attention_out_bias"},
     ),
     "arcee": _modern("Arcee", (32000, 2560, 32, 32, 18432, 4096), _NO_BIASES, gated=False),
     "ernie4_5": _modern(
-        "Ernie4_5",
-        (103424, 1024, 18, 16, 3072, 131072),
+        "Ernie4_5", (103424, 1024, 18, 16, 3072, 131072),
         {"num_key_value_heads": 2, "head_dim": 128, "use_bias": False, "tie_word_embeddings": True},
-        null=("num_key_value_heads", "head_dim"),
-        biases={"qkvo": "use_bias"},
-        d_ff_bias="use_bias",
+        null=("num_key_value_heads", "head_dim"), biases={"qkvo": "use_bias"}, d_ff_bias="use_bias",
     ),
     "helium": _modern(
-        "Helium",
-        (48000, 2560, 24, 20, 7040, 4096),
-        {**_NO_BIASES, "num_key_value_heads": 20, "head_dim": 128},
-        biases={"qkv": "attention_bias"},
-        head_dim=rules.exact_head_dim,
+        "Helium", (48000, 2560, 24, 20, 7040, 4096), {**_NO_BIASES, "num_key_value_heads": 20, "head_dim": 128},
+        biases={"qkv": "attention_bias"}, head_dim=rules.exact_head_dim,
     ),
-    "stablelm": _modern(  # whatever use_norm_bias says, its norms have biases
-        "StableLm",
-        (50304, 2560, 32, 32, 6912, 4096),
+    # whatever use_norm_bias says, its norms have biases
+    "stablelm": _modern(
+        "StableLm", (50304, 2560, 32, 32, 6912, 4096),
         {"num_key_value_heads": 32, "use_qkv_bias": False, "use_parallel_residual": False},
-        fixed={"qk_layernorm": False},
-        norm=rules.stablelm_norm,
-        biases={"qkv": "use_qkv_bias"},
+        fixed={"qk_layernorm": False}, norm=rules.stablelm_norm, biases={"qkv": "use_qkv_bias"},
         head_dim=rules.exact_head_dim,
     ),
     "olmo": _modern(
-        "Olmo",
-        (50304, 4096, 32, 32, 11008, 2048),
-        {"attention_bias": False},
+        "Olmo", (50304, 4096, 32, 32, 11008, 2048), {"attention_bias": False},
         norm=Norm(kind="layernorm", bias=False, gain=False),
     ),
     "starcoder2": _modern(
-        "Starcoder2",
-        (49152, 3072, 30, 24, 12288, 4096),
+        "Starcoder2", (49152, 3072, 30, 24, 12288, 4096),
         {"num_key_value_heads": 2, "tie_word_embeddings": True, "use_bias": True, "sliding_window": None},
-        fixed={"norm_type": "layer_norm", "mlp_type": "default"},
-        norm=_LAYER,
-        biases={"qkvo": "use_bias"},
-        d_ff_bias="use_bias",
-        gated=False,
-        sight=rules.window,
+        fixed={"norm_type": "layer_norm", "mlp_type": "default"}, norm=_LAYER, biases={"qkvo": "use_bias"},
+        d_ff_bias="use_bias", gated=False, sight=rules.window,
     ),
-    "gpt_neox": _modern(  # two norms a layer, whether its sub-layers run side by side or not
-        "GPTNeoX",
-        (50432, 6144, 44, 64, 24576, 2048),
-        {"attention_bias": True},
-        norm=_LAYER,
-        d_ff_bias=True,
-        gated=False,
-        kv_heads=rules.all_kv_heads,
-        head_dim=rules.exact_head_dim,
+    # two norms a layer, whether its sub-layers run side by side or not
+    "gpt_neox": _modern(
+        "GPTNeoX", (50432, 6144, 44, 64, 24576, 2048), {"attention_bias": True, "use_parallel_residual": True},
+        norm=_LAYER, d_ff_bias=True, gated=False, kv_heads=rules.all_kv_heads, head_dim=rules.exact_head_dim,
     ),
 }
+# fmt: on
 
 
 # ---- other decoders: ungated, with biases and a LayerNorm where nothing else is said ----
@@ -254,138 +168,74 @@ _POSITIONS: Final = {"max_position_embeddings": "n_positions"}
 _EMBED: Final = {"n_embed": "hidden_size"}
 _LM: Final = "LMHeadModel"
 
+# fmt: off
 OTHERS: Final[dict[str, Family]] = {
     "gpt2": _decoder(
-        "GPT2",
-        _GPT,
-        (50257, 768, 12, 12, None, 1024),
-        {},
-        classes=_causal("GPT2", suffix=_LM),
-        aliases=_POSITIONS,
+        "GPT2", _GPT, (50257, 768, 12, 12, None, 1024), {}, classes=_causal("GPT2", suffix=_LM), aliases=_POSITIONS,
         positions=Learned(),
     ),
     "openai-gpt": _decoder(
-        "OpenAIGPT",
-        _GPT1,
-        (40478, 768, 12, 12, 512),
-        {},
-        classes=_causal("OpenAIGPT", suffix=_LM),
-        aliases=_POSITIONS,
-        positions=Learned(),
-        norm=Norm(kind="layernorm", place="post"),
+        "OpenAIGPT", _GPT1, (40478, 768, 12, 12, 512), {}, classes=_causal("OpenAIGPT", suffix=_LM), aliases=_POSITIONS,
+        positions=Learned(), norm=Norm(kind="layernorm", place="post"),
     ),
     "gpt_neo": _decoder(
-        "GPTNeo",
-        _GPT_NEO,
-        (50257, 2048, 24, 16, None, 2048),
+        "GPTNeo", _GPT_NEO, (50257, 2048, 24, 16, None, 2048),
         {"window_size": 256, "attention_types": [[["global", "local"], 12]], "attention_layers": None},
-        positions=Learned(),
-        biases={"o": True},
-        sight=rules.gpt_neo_sight,
+        positions=Learned(), biases={"o": True}, sight=rules.gpt_neo_sight,
     ),
     "gptj": _decoder(
-        "GPTJ",
-        _GPT,
-        (50400, 4096, 28, 16, None, 2048),
-        {"tie_word_embeddings": False},
-        aliases=_POSITIONS,
-        classes=_causal("GPTJ", bias=True),
-        norm=Norm(kind="layernorm", place="parallel"),
-        biases={},
+        "GPTJ", _GPT, (50400, 4096, 28, 16, None, 2048), {"tie_word_embeddings": False}, aliases=_POSITIONS,
+        classes=_causal("GPTJ", bias=True), norm=Norm(kind="layernorm", place="parallel"), biases={},
     ),
     "codegen": _decoder(
-        "CodeGen",
-        _GPT,
-        (50400, 4096, 28, 16, None, 2048),
-        {"tie_word_embeddings": False},
-        aliases=_POSITIONS,
-        classes=_causal("CodeGen", bias=True),
-        norm=Norm(kind="layernorm", place="parallel"),
-        biases={},
+        "CodeGen", _GPT, (50400, 4096, 28, 16, None, 2048), {"tie_word_embeddings": False}, aliases=_POSITIONS,
+        classes=_causal("CodeGen", bias=True), norm=Norm(kind="layernorm", place="parallel"), biases={},
     ),
     "gpt_bigcode": _decoder(
-        "GPTBigCode",
-        _GPT,
-        (50257, 768, 12, 12, None, 1024),
-        {"multi_query": True, "num_key_value_heads": None},
-        aliases=_POSITIONS,
-        positions=Learned(),
-        kv_heads=rules.bigcode_kv_heads,
+        "GPTBigCode", _GPT, (50257, 768, 12, 12, None, 1024), {"multi_query": True, "num_key_value_heads": None},
+        aliases=_POSITIONS, positions=Learned(), kv_heads=rules.bigcode_kv_heads,
     ),
     "opt": _decoder(
-        "OPT",
-        Keys(d_ff="ffn_dim"),
-        (50272, 768, 12, 12, 3072, 2048),
-        {
-            "word_embed_proj_dim": 768,
-            "enable_bias": True,
-            "do_layer_norm_before": True,
-            "_remove_final_layer_norm": False,
-            "layer_norm_elementwise_affine": True,
-        },
-        null=("word_embed_proj_dim",),
-        norm=rules.opt_norm,
-        positions=rules.table_and_two,
-        biases={"qkvo": "enable_bias"},
-        d_ff_bias="enable_bias",
+        "OPT", Keys(d_ff="ffn_dim"), (50272, 768, 12, 12, 3072, 2048),
+        {"word_embed_proj_dim": None, "enable_bias": True, "do_layer_norm_before": True,
+         "_remove_final_layer_norm": False, "layer_norm_elementwise_affine": True}, norm=rules.opt_norm,
+        positions=rules.table_and_two, biases={"qkvo": "enable_bias"}, d_ff_bias="enable_bias",
         embedding=rules.opt_embedding,
     ),
     "bloom": _decoder(
-        "Bloom",
-        _BLOOM,
-        (250880, NEEDED, NEEDED, NEEDED, None),
-        {},
-        aliases=_EMBED,
-        fixed={"n_inner": None},
-        norm=Norm(kind="layernorm", embedding=True),
-        positions=Alibi(),
+        "Bloom", _BLOOM, (250880, NEEDED, NEEDED, NEEDED, None), {}, aliases=_EMBED, fixed={"n_inner": None},
+        norm=Norm(kind="layernorm", embedding=True), positions=Alibi(),
     ),
     "falcon": _decoder(
-        "Falcon",
-        Keys(d_ff="ffn_hidden_size"),
-        (65024, 4544, 32, 71, None, 2048),
-        {
-            "num_kv_heads": None,
-            "multi_query": True,
-            "new_decoder_architecture": False,
-            "parallel_attn": True,
-            "num_ln_in_parallel_attn": None,
-            "bias": False,
-            "alibi": False,
-        },
-        aliases=_EMBED,
-        norm=rules.falcon_norm,
-        positions=rules.falcon_positions,
-        biases={"qkvo": "bias"},
-        d_ff_bias="bias",
-        kv_heads=rules.falcon_kv_heads,
+        "Falcon", Keys(d_ff="ffn_hidden_size"), (65024, 4544, 32, 71, None, 2048),
+        {"num_kv_heads": None, "multi_query": True, "new_decoder_architecture": False, "parallel_attn": True,
+         "num_ln_in_parallel_attn": None, "bias": False, "alibi": False}, aliases=_EMBED, norm=rules.falcon_norm,
+        positions=rules.falcon_positions, biases={"qkvo": "bias"}, d_ff_bias="bias", kv_heads=rules.falcon_kv_heads,
     ),
     "mpt": _decoder(
-        "Mpt",
-        _MPT,
-        (50368, 2048, 24, 16, 2048),
-        {"attn_config": None},
+        "Mpt", _MPT, (50368, 2048, 24, 16, 2048), {"attn_config": None},
         fixed={"no_bias": True, "expansion_ratio": 4, "norm_type": "low_precision_layernorm"},
-        norm=Norm(kind="layernorm", bias=False),
-        positions=rules.mpt_positions,
-        biases={},
-        d_ff_bias=False,
+        norm=Norm(kind="layernorm", bias=False), positions=rules.mpt_positions, biases={}, d_ff_bias=False,
     ),
     "biogpt": _decoder("BioGpt", Keys(), (42384, 1024, 24, 16, 4096, 1024), {}, positions=rules.table_and_two),
     "xglm": _decoder("XGLM", _XGLM, (256008, 1024, 24, 16, 4096, 2048), {}, positions=Sinusoidal()),
 }
+# fmt: on
 
 
 # ---- encoders: post-norm, with biases and a norm behind the embedding ----
 
 
+_MASKED: Final = Head(kind="masked", bias=True)
+_POOLED: Final = Head(kind="none", pooler=True)
+_DISCRIMINATOR: Final = Head(kind="discriminator")
+_PRETRAINING: Final = Head(kind="masked", bias=True, pooler=True, classes=2)
+
+
 def _encoder(prefix: str, keys: Keys, sizes: tuple[int, ...], reads: dict[str, object], **columns: Any) -> Family:
     pooler = columns.pop("pooler", False)
     usual: dict[str, Any] = {
-        "classes": {
-            prefix + "ForMaskedLM": Head(kind="masked", bias=True),
-            prefix + "Model": Head(kind="none", pooler=pooler),
-        },
+        "classes": {prefix + "ForMaskedLM": _MASKED, prefix + "Model": _POOLED if pooler else _BARE},
         "fixed": _TIED | {"position_embedding_type": "absolute"},
     }
     return Family(
@@ -400,60 +250,34 @@ def _encoder(prefix: str, keys: Keys, sizes: tuple[int, ...], reads: dict[str, o
     )
 
 
-_MASKED: Final = Head(kind="masked", bias=True)
-_POOLED: Final = Head(kind="none", pooler=True)
-_PRETRAINING: Final = Head(kind="masked", bias=True, pooler=True, classes=2)
 _SEGMENTS: Final[dict[str, object]] = {"type_vocab_size": 2}
 _DISTILBERT: Final = Keys(d_model="dim", layers="n_layers", heads="n_heads", d_ff="hidden_dim")
 
+# fmt: off
 ENCODERS: Final[dict[str, Family]] = {
     "bert": _encoder(
-        "Bert",
-        Keys(),
-        (30522, 768, 12, 12, 3072, 512),
-        _SEGMENTS,
-        embedding=rules.segments,
+        "Bert", Keys(), (30522, 768, 12, 12, 3072, 512), _SEGMENTS, embedding=rules.segments,
         classes={"BertForMaskedLM": _MASKED, "BertForPreTraining": _PRETRAINING, "BertModel": _POOLED},
     ),
     "roberta": _encoder(
-        "Roberta",
-        Keys(),
-        (50265, 768, 12, 12, 3072, 512),
-        _SEGMENTS,
-        embedding=rules.segments,
-        pooler=True,
+        "Roberta", Keys(), (50265, 768, 12, 12, 3072, 512), _SEGMENTS, embedding=rules.segments, pooler=True,
         unread_rows=2,
     ),
     "xlm-roberta": _encoder(
-        "XLMRoberta",
-        Keys(),
-        (30522, 768, 12, 12, 3072, 512),
-        _SEGMENTS,
-        embedding=rules.segments,
-        pooler=True,
+        "XLMRoberta", Keys(), (30522, 768, 12, 12, 3072, 512), _SEGMENTS, embedding=rules.segments, pooler=True,
         unread_rows=2,
     ),
     "distilbert": _encoder(
-        "DistilBert",
-        _DISTILBERT,
-        (30522, 768, 6, 12, 3072, 512),
-        {},
-        fixed=_TIED | {"sinusoidal_pos_embds": False},
+        "DistilBert", _DISTILBERT, (30522, 768, 6, 12, 3072, 512), {}, fixed=_TIED | {"sinusoidal_pos_embds": False},
         aliases={"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"},
     ),
     "electra": _encoder(
-        "Electra",
-        Keys(),
-        (30522, 256, 12, 4, 1024, 512),
-        _SEGMENTS | {"embedding_size": 128},
+        "Electra", Keys(), (30522, 256, 12, 4, 1024, 512), _SEGMENTS | {"embedding_size": 128},
         embedding=rules.electra_embedding,
-        classes={
-            "ElectraForPreTraining": Head(kind="discriminator"),
-            "ElectraForMaskedLM": _MASKED,
-            "ElectraModel": _BARE,
-        },
+        classes={"ElectraForPreTraining": _DISCRIMINATOR, "ElectraForMaskedLM": _MASKED, "ElectraModel": _BARE},
     ),
 }
+# fmt: on
 
 
 # ---- encoder-decoders ----
@@ -492,15 +316,15 @@ def _t5(prefix: str, sizes: tuple[int, ...], activation: str, **columns: Any) ->
     )
 
 
-def _bart(prefix: str, sizes: tuple[int, ...], encoder: tuple[int, int, int], norm: Norm, **columns: Any) -> Family:
-    """A row of BART's kin: `encoder` is the depth, heads and d_ff of the encoder, `sizes` are the decoder's."""
-    layers, heads, d_ff = encoder
-    own = columns.pop("fixed", {})
+def _bart(prefix: str, sizes: tuple[int, ...], source: tuple[int, int, int], norm: Norm, **columns: Any) -> Family:
+    """A row of BART's kin: `source` is the depth, heads and d_ff of the encoder, `sizes` are the decoder's."""
+    layers, heads, d_ff = source
+    own, more = columns.pop("fixed", {}), columns.pop("reads", {})
     return Family(
-        **({"classes": _causal(prefix, suffix="ForConditionalGeneration")} | columns),
+        **({"classes": _causal(prefix, suffix="ForConditionalGeneration"), "encoder": rules.bart_encoder} | columns),
         kind="encoder-decoder",
         keys=_BART,
-        reads=_BART.reads(sizes, encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=d_ff),
+        reads=_BART.reads(sizes, encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=d_ff, **more),
         fixed=_TIED
         | {
             "is_encoder_decoder": True,
@@ -518,7 +342,6 @@ def _bart(prefix: str, sizes: tuple[int, ...], encoder: tuple[int, int, int], no
         norm=norm,
         biases=_EVERY,
         d_ff_bias=True,
-        encoder=rules.bart_encoder,
     )
 
 
@@ -526,97 +349,46 @@ _BIG: Final = (12, 16, 4096)
 _LEARNED: Final[dict[str, object]] = {"static_position_embeddings": False}
 _STATIC: Final[dict[str, object]] = {"static_position_embeddings": True}
 
+# fmt: off
 ENCODER_DECODERS: Final[dict[str, Family]] = {
     "t5": _t5("T5", (32128, 512, 6, 8, 2048), "relu"),
     "mt5": _t5("MT5", (250112, 512, 8, 6, 1024), "gated-gelu"),
     "umt5": _t5("UMT5", (250112, 512, 8, 6, 1024), "gated-gelu", positions=rules.relative_bias_per_layer),
     "bart": _bart(
-        "Bart",
-        (50265, 1024, 12, 16, 4096, 1024),
-        _BIG,
-        Norm(kind="layernorm", place="post", embedding=True),
-        positions=rules.table_and_two,
-        fixed=_LEARNED | {"extra_pos_embeddings": 2},
+        "Bart", (50265, 1024, 12, 16, 4096, 1024), _BIG, Norm(kind="layernorm", place="post", embedding=True),
+        positions=rules.table_and_two, fixed=_LEARNED | {"extra_pos_embeddings": 2},
     ),
     "mbart": _bart(
-        "MBart",
-        (50265, 1024, 12, 16, 4096, 1024),
-        _BIG,
-        Norm(kind="layernorm", embedding=True),
-        positions=rules.table_and_two,
-        fixed=_LEARNED | {"extra_pos_embeddings": 2},
+        "MBart", (50265, 1024, 12, 16, 4096, 1024), _BIG, Norm(kind="layernorm", embedding=True),
+        positions=rules.table_and_two, fixed=_LEARNED | {"extra_pos_embeddings": 2},
     ),
     "blenderbot": _bart(
-        "Blenderbot",
-        (8008, 2560, 24, 32, 10240, 128),
-        (2, 32, 10240),
-        _LAYER,
-        positions=rules.table,
+        "Blenderbot", (8008, 2560, 24, 32, 10240, 128), (2, 32, 10240), _LAYER, positions=rules.table,
         fixed=_LEARNED | {"extra_pos_embeddings": 0, "layernorm_variant": "prelayernorm"},
     ),
     "m2m_100": _bart("M2M100", (128112, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=Sinusoidal()),
     "pegasus": _bart("Pegasus", (50265, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=Sinusoidal(), fixed=_STATIC),
     "marian": _bart(
-        "Marian",
-        (58101, 1024, 12, 16, 4096, 1024),
-        _BIG,
-        Norm(kind="layernorm", place="post"),
-        classes=_causal("Marian", suffix="MTModel"),
-        positions=Sinusoidal(),
-        fixed=_STATIC | {"share_encoder_decoder_embeddings": True},
+        "Marian", (58101, 1024, 12, 16, 4096, 1024), _BIG, Norm(kind="layernorm", place="post"),
+        classes=_causal("Marian", suffix="MTModel"), positions=Sinusoidal(),
+        fixed=_STATIC | {"share_encoder_decoder_embeddings": True}, reads={"decoder_vocab_size": None},
+        encoder=rules.marian_encoder,
     ),
 }
+# fmt: on
 
 FAMILIES: Final[dict[str, Family]] = MODERN | OTHERS | ENCODERS | ENCODER_DECODERS
 
-NOT_YET: Final[dict[str, str]] = {
-    **dict.fromkeys(("albert",), "its layers share their weights"),
-    **dict.fromkeys(
-        ("apertus", "exaone4", "gemma3_text", "gemma3", "olmo2", "olmo3", "qwen3", "persimmon"),
-        "it normalises queries and keys",
-    ),
-    **dict.fromkeys(
-        (
-            "dbrx",
-            "ernie4_5_moe",
-            "glm4_moe",
-            "gpt_oss",
-            "granitemoe",
-            "jetmoe",
-            "llama4_text",
-            "llama4",
-            "minimax_m2",
-            "mixtral",
-            "olmoe",
-            "phimoe",
-            "qwen2_moe",
-            "qwen3_moe",
-            "switch_transformers",
-        ),
-        "it has experts",
-    ),
-    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2", "minicpm3"), "its attention is latent"),
-    **dict.fromkeys(
-        (
-            "bamba",
-            "falcon_h1",
-            "falcon_mamba",
-            "jamba",
-            "lfm2",
-            "mamba",
-            "mamba2",
-            "qwen3_next",
-            "recurrent_gemma",
-            "rwkv",
-            "xlstm",
-            "zamba2",
-        ),
-        "it mixes tokens without attention",
-    ),
-    **dict.fromkeys(
-        ("deberta", "deberta-v2", "longformer", "mobilebert", "prophetnet", "xlnet"),
-        "its attention is of a kind of its own",
-    ),
-    **dict.fromkeys(("clip_text_model", "vit", "whisper"), "it reads more than text"),
+_REASONS: Final = {
+    "its layers share their weights": "albert",
+    "it normalises queries and keys": "apertus exaone4 gemma3 gemma3_text olmo2 olmo3 persimmon qwen3",
+    "it has experts": "dbrx ernie4_5_moe glm4_moe gpt_oss granitemoe jetmoe llama4 llama4_text minimax_m2 mixtral olmoe "
+    "phimoe qwen2_moe qwen3_moe switch_transformers",
+    "its attention is latent": "deepseek_v2 deepseek_v3",
+    "not all of its layers have attention": "bamba falcon_h1 falcon_mamba jamba lfm2 mamba mamba2 qwen3_next "
+    "recurrent_gemma rwkv xlstm zamba2",
+    "its attention is of a kind of its own": "deberta deberta-v2 longformer prophetnet xlnet",
+    "it reads more than text": "vit whisper",
 }
+NOT_YET: Final = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 """Families that are known, and why they cannot be read yet."""

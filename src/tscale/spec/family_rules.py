@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from tscale.blocks import Alibi, Attention, FeedForward, Learned, Norm, Positions, RelativeBias, Rotary
 from tscale.errors import shown
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tscale.spec.importer import Config
 
 Reach = Literal["local", "global"]
+T = TypeVar("T")
+
+MOST_LAYERS: Final = 10_000
 
 
 class Sight(NamedTuple):
@@ -96,21 +99,19 @@ def qwen2_sight(config: Config) -> Sight:
 
 def smollm3_sight(config: Config) -> Sight:
     """With `use_sliding_window`, the layers without rotation are local: the last of each interval, or those at 0."""
-    used, listed = _window_in_use(config), config.listed("no_rope_layers", int)
+    used, listed = _window_in_use(config), _a_layer_each(config, "no_rope_layers", int)
     interval = config.size("no_rope_layer_interval")
 
     def local(layer: int) -> bool:
         rotates = bool(listed[layer]) if listed is not None else (layer + 1) % interval != 0
         return used is not None and not rotates
 
-    if listed is not None and len(listed) != config.size("num_hidden_layers"):
-        raise config.wrong(f"no_rope_layers has {len(listed)} entries for {config.size('num_hidden_layers')} layers")
     return _by_layer_types(config, used, local)
 
 
 def gpt_neo_sight(config: Config) -> Sight:
     """Each item of `attention_types` is a pattern and how often it is repeated."""
-    layers = config.size("num_layers")
+    layers = _layers(config)
     found = _expanded(config, config.value("attention_types"))
     listed = config.listed("attention_layers", str)
     if listed is not None and listed != found:
@@ -141,14 +142,11 @@ def _window_in_use(config: Config) -> int | None:
 _LAYER_TYPES: Final[dict[str, Reach]] = {"full_attention": "global", "sliding_attention": "local"}
 
 
-def _by_layer_types(config: Config, window: int | None, local: object) -> Sight:
+def _by_layer_types(config: Config, window: int | None, local: Callable[[int], bool]) -> Sight:
     """Which layers are local: as `layer_types` lists them, otherwise those that `local` says are."""
-    layers, listed = config.size(config.keys.layers), config.listed("layer_types", str)
-    assert callable(local)
+    listed = _a_layer_each(config, "layer_types", str)
     if listed is None:
-        pattern = tuple[Reach, ...]("local" if local(layer) else "global" for layer in range(layers))
-    elif len(listed) != layers:
-        raise config.wrong(f"layer_types has {len(listed)} entries, and {config.keys.layers} is {layers}")
+        pattern = tuple[Reach, ...]("local" if local(layer) else "global" for layer in range(_layers(config)))
     else:
         pattern = tuple(_reach(config, "layer_types", name, _LAYER_TYPES) for name in listed)
     if "local" in pattern and window is None:
@@ -156,6 +154,22 @@ def _by_layer_types(config: Config, window: int | None, local: object) -> Sight:
             "some layers slide, but there is no sliding_window: set it, or layer_types to full_attention"
         )
     return _sight(pattern, window)
+
+
+def _layers(config: Config) -> int:
+    """The depth, where every layer is told apart: no model comes near the limit."""
+    layers = config.size(config.keys.layers)
+    if layers > MOST_LAYERS:
+        raise config.wrong(f"{config.keys.layers}: {layers} is too deep for layers that differ: at most {MOST_LAYERS}")
+    return layers
+
+
+def _a_layer_each(config: Config, key: str, kind: type[T]) -> list[T] | None:
+    """A list that has an entry for every layer, or None where the key is absent."""
+    listed, layers = config.listed(key, kind), config.size(config.keys.layers)
+    if listed is not None and len(listed) != layers:
+        raise config.wrong(f"{key} has {len(listed)} entries, and {config.keys.layers} is {layers}")
+    return listed
 
 
 def _reach(config: Config, key: str, name: str, legal: dict[str, Reach]) -> Reach:
@@ -281,6 +295,12 @@ def bart_encoder(config: Config) -> Encoder | None:
         None if heads == config.size("decoder_attention_heads") else Attention(heads=heads, bias=True),
         None if d_ff == config.size("decoder_ffn_dim") else FeedForward(d_ff=d_ff, bias=True),
     )
+
+
+def marian_encoder(config: Config) -> Encoder | None:
+    """As BART's; both stacks have one vocabulary."""
+    config.agreed("decoder_vocab_size", config.size("vocab_size"), "vocab_size")
+    return bart_encoder(config)
 
 
 def t5_decoder_layers(config: Config) -> int:

@@ -45,7 +45,7 @@ _HARMLESS: Final = """
     apply_residual_connection_post_layernorm
 
     partial_rotary_factor original_max_position_embeddings offset_alibi learned_pos_emb n_ctx n_positions seq_length
-    relative_attention_max_distance scalable_attention extra_pos_embeddings directionality tie_weights_
+    relative_attention_max_distance scale_decoder_outputs scalable_attention extra_pos_embeddings directionality tie_weights_
 """
 HARMLESS: Final = frozenset(_HARMLESS.split())
 """Keys that change no count in any family that is read here: what the file is, how the model is run, how it writes,
@@ -105,7 +105,7 @@ class Config:
         """What stands at a key, or what the class takes in its place."""
         default = self.family.reads[key]
         value = self._data.get(key, default)
-        if value is NEEDED:
+        if default is NEEDED and value in (None, NEEDED):
             raise self.wrong(f'no "{key}": {self.family_name} needs it')
         if value is None and default is not None and key not in self.family.null:
             self._mistyped(key, self._kind_of(default), None)
@@ -201,7 +201,7 @@ class Config:
 def _spec(config: Config, name: str) -> ModelSpec:
     family, keys = config.family, config.keys
     head = _head(config)
-    positions: Positions = _settled(family.positions, config)
+    positions: Positions = family.positions(config) if callable(family.positions) else family.positions
     return ModelSpec(
         name=name,
         kind=family.kind,

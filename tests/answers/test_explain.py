@@ -1,0 +1,117 @@
+"""What --explain prints is what was computed: every derivation is parsed, evaluated and compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+
+import pytest
+
+from tests.core.test_numbers import evaluated
+from tests.helpers import run
+from tscale.answers.attention import Ask, attention_report
+from tscale.answers.compare import compare_report
+from tscale.answers.flops import flops_report
+from tscale.answers.params import params_report
+from tscale.core.numbers import Remembered
+from tscale.core.quantity import Report, Step
+from tscale.spec.catalogue import built_in, names
+from tscale.spec.model import ModelSpec
+
+MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
+
+
+def reports(name: str) -> Iterator[Report]:
+    """Every question about one model, in each of its ways."""
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    yield params_report([spec])
+    yield flops_report(spec, 300 * 10**9, None)
+    yield flops_report(spec, 10**9 + 7, 1000)
+    yield attention_report(spec, Ask((512, 5000), "full"))
+    yield attention_report(spec, Ask((512, 5000), "causal", "int4"))
+    yield compare_report([spec, built_in("gpt3")], None)
+
+
+def leaves(number: int) -> Iterator[tuple[str, int]]:
+    """The names in a derivation with the numbers that they stand for."""
+    if isinstance(number, Remembered):
+        if number.op == "name":
+            yield number.label, int(number)
+        else:
+            for argument in number.args:
+                yield from leaves(argument)
+
+
+def identifiers(text: str, scope: dict[str, int]) -> tuple[str, dict[str, int]]:
+    """The same text with every name spelled as Python can read it."""
+    clean = {}
+    for name in sorted(scope, key=len, reverse=True):
+        clean[re.sub(r"\W", "_", name)] = scope[name]
+        text = text.replace(name, re.sub(r"\W", "_", name))
+    return text, clean
+
+
+def holds(step: Step) -> None:
+    value = Fraction(step.figure.value)
+    assert evaluated(step.numbers) == value, step.name
+    if isinstance(step.figure.value, Remembered):
+        text, scope = identifiers(step.names, dict(leaves(step.figure.value)))
+        assert evaluated(text, **scope) == value, step.name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_derivation_of_every_model_evaluates_to_its_figure(name: str) -> None:
+    for report in reports(name):
+        assert report.steps
+        for step in report.steps:
+            holds(step)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_name_means_one_number_within_a_derivation(name: str) -> None:
+    for report in reports(name):
+        for step in report.steps:
+            if isinstance(step.figure.value, Remembered):
+                meanings: dict[str, int] = {}
+                for label, number in leaves(step.figure.value):
+                    assert meanings.setdefault(label, number) == number, (step.name, label)
+
+
+PRINTED = re.compile(
+    r"^(?P<name>\S.*)\n    = (?P<names>.+)\n    = (?P<numbers>.+)\n    = (?P<value>[\d,.]+)", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["params", "gpt3"],
+        ["params", "gemma-2-9b", "t5-small"],
+        ["flops", "--tokens", "300e9"],
+        ["flops", "llama-2-70b"],
+        ["attention", "mistral-7b", "--context", "4k,32k", "--causal"],
+        ["compare", "transformer", "gpt3"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("columns", [None, 60])
+def test_what_the_terminal_prints_evaluates_to_the_printed_value(command: list[str], columns: int | None) -> None:
+    """At any width: derivations are not wrapped, so that they can be pasted."""
+    out = run(*command, "--explain", columns=columns).out
+    found = list(PRINTED.finditer(out))
+    assert len(found) > 10
+    for match in found:
+        printed = match["value"].replace(",", "")
+        if "." in printed:
+            assert float(evaluated(match["numbers"])) == pytest.approx(float(printed), rel=1e-3)
+        else:
+            assert evaluated(match["numbers"]) == int(printed), match["name"]
+
+
+def test_every_line_that_json_gives_carries_its_formula() -> None:
+    spec = built_in("llama-2-70b")
+    data = params_report([spec]).data
+    assert isinstance(data, dict)
+    assert all(line["formula"] for line in data["lines"])

@@ -1,0 +1,85 @@
+"""Ints, ints that remember and float64 arrays give the same answer, for every built-in model and question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tscale.core.ledger import Ledger
+from tscale.core.numbers import Remembered, function_of
+from tscale.core.questions.cache import cache_bytes
+from tscale.core.questions.forward import forward_flops
+from tscale.core.questions.params import active_params, embedding_params, non_embedding_params, params
+from tscale.core.questions.training import training_flops
+from tscale.core.run import Run
+from tscale.spec.catalogue import built_in, names
+from tscale.spec.lower import lower
+from tscale.spec.model import ModelSpec, remembered
+
+MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
+
+QUESTIONS: dict[str, Callable[[Ledger, Run], int]] = {
+    "params": lambda ledger, _: params(ledger).total,
+    "active": lambda ledger, _: active_params(ledger).total,
+    "embedding": lambda ledger, _: embedding_params(ledger).total,
+    "non-embedding": lambda ledger, _: non_embedding_params(ledger),
+    "forward, full": lambda ledger, run: forward_flops(ledger, run, "full").total,
+    "forward, causal": lambda ledger, run: forward_flops(ledger, run, "causal").total,
+    "training": lambda ledger, run: training_flops(ledger, run, 300 * 10**9, "causal"),
+    "cache": lambda ledger, run: cache_bytes(ledger, run, 16).total,
+}
+RUN = Run(target=5000, source=700)
+
+
+def as_arrays(value: Any) -> Any:
+    """A spec whose sizes are arrays of one float each."""
+    sizes = {
+        field.name: np.array([float(inner)])
+        if isinstance(inner := getattr(value, field.name), int) and not isinstance(inner, bool)
+        else as_arrays(inner)
+        for field in fields(value)
+        if is_dataclass(inner := getattr(value, field.name))
+        or (isinstance(inner, int) and not isinstance(inner, bool) and field.name != "year")
+    }
+    return replace(value, **sizes)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("name", MODELS)
+def test_the_three_kinds_of_number_agree(name: str, question: str) -> None:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    ask = QUESTIONS[question]
+    plain = ask(lower(spec), RUN)
+    assert type(plain) is int
+    assert ask(lower(remembered(spec)), RUN) == plain
+    arrays = ask(lower(as_arrays(spec)), Run(np.array([5000.0]), np.array([700.0])))  # type: ignore[arg-type]
+    values: Any = arrays
+    assert (values if isinstance(values, int) else values.item()) == pytest.approx(plain, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_derivation_made_into_a_function_answers_for_the_model_it_came_from(name: str) -> None:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    total = params(lower(remembered(spec))).total
+    assert isinstance(total, Remembered)
+    sizes = dict(_sizes(remembered(spec)))
+    function = function_of(total)
+    wanted = function.__kwdefaults__ or function.__code__.co_varnames
+    assert function(**{key: sizes[key] for key in wanted}) == total
+
+
+def _sizes(value: Any) -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] = []
+    for field in fields(value):
+        inner = getattr(value, field.name)
+        if isinstance(inner, Remembered):
+            found.append((inner.label, int(inner)))
+        elif is_dataclass(inner):
+            found += _sizes(inner)
+    return found

@@ -1,0 +1,133 @@
+"""The three kinds of number, and the reading of counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tscale.core.numbers import Remembered, ceil_div, function_of, minimum, named, parse_count
+from tscale.errors import RequestError
+
+Formula = Callable[[Any, Any, Any], Any]
+
+FORMULAS: dict[str, Formula] = {
+    "sum of products": lambda a, b, c: a * b + b * c + 7,
+    "product of a sum": lambda a, b, c: a * (b + c) * 2,
+    "difference": lambda a, b, c: a - (b - c) - 1,
+    "halves": lambda a, b, c: a * (a + 1) // 2 + b * c,
+    "quotient on the right": lambda a, b, c: a * (b // c),
+    "quotient of a quotient": lambda a, b, c: a * b // c // 2,
+    "quotient of a product": lambda a, b, c: a // (b * c),
+    "square": lambda a, b, c: (a + b) ** 2 * c**2,
+    "rounded up": lambda a, b, c: ceil_div(a * b, c) + a * ceil_div(b, c),
+    "window": lambda a, b, c: minimum(a, b) * c + (a - minimum(a, b)),
+    "named": lambda a, b, c: named("head_dim", a // b) * c,
+    "from the left": lambda a, b, c: 3 * a - (2 - b) * c,
+}
+
+
+def evaluated(text: str, **names: int) -> Fraction:
+    """The value of a derivation's text, worked out with fractions by Python's own parser."""
+    text = text.replace("·", "*").replace("²", "**2")
+    text = text.replace("⌈", "ceil(").replace("⌉", ")").replace("⌊", "floor(").replace("⌋", ")")
+    text = re.sub(r"(?<![\w.])(\d+)(?![\w.])", r"Fraction(\1)", text).replace("**Fraction(2)", "**2")
+    scope = {"Fraction": Fraction, "ceil": ceil, "floor": floor, "min": min}
+    result: Fraction = eval(text, scope, {name: Fraction(value) for name, value in names.items()})  # noqa: S307
+    return result
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@given(a=st.integers(1, 10**6), b=st.integers(1, 10**6), c=st.integers(1, 10**6))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_a_formula_gives_the_same_on_ints_and_on_ints_that_remember(name: str, a: int, b: int, c: int) -> None:
+    formula = FORMULAS[name]
+    remembered = formula(Remembered(a, label="a"), Remembered(b, label="b"), Remembered(c, label="c"))
+    assert remembered == formula(a, b, c)
+    assert evaluated(remembered.numbers) == remembered
+    head_dim = a // b
+    assert evaluated(remembered.names, a=a, b=b, c=c, head_dim=head_dim) == remembered
+    assert function_of(remembered)(**dict(zip("abc", (a, b, c), strict=True))) == remembered
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_formula_gives_the_same_on_arrays(name: str) -> None:
+    triples = [(a, b, c) for a in (1, 7, 64, 1000) for b in (1, 3, 64, 999) for c in (1, 2, 128)]
+    arrays = [np.array(column, dtype=np.float64) for column in zip(*triples, strict=True)]
+    result = FORMULAS[name](*arrays)
+    assert result.tolist() == [FORMULAS[name](*triple) for triple in triples]
+
+
+def test_a_derivation_reads_like_the_formula() -> None:
+    layers, d_model, d_ff = (
+        Remembered(n, label=name) for name, n in (("layers", 96), ("d_model", 12288), ("d_ff", 49152))
+    )
+    value = layers * (d_model * d_ff + d_ff)
+    assert isinstance(value, Remembered)
+    assert value.names == "layers·(d_model·d_ff + d_ff)"
+    assert value.numbers == "96·(12288·49152 + 49152)"
+
+
+def test_neutral_literals_leave_no_trace() -> None:
+    n = Remembered(5, label="n")
+    assert sum([n, n]) == 10
+    assert isinstance(1 * n, Remembered)
+    assert (1 * n + 0).names == "n"  # type: ignore[attr-defined]
+    assert not isinstance(0 * n, Remembered)
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("2048", 2048),
+        ("4_096", 4096),
+        ("300e9", 300 * 10**9),
+        ("1.5T", 15 * 10**11),
+        ("2.5e3", 2500),
+        ("128k", 128_000),
+        ("128K", 128_000),
+        ("7B", 7 * 10**9),
+        ("1e+3", 1000),
+        (" 12 ", 12),
+        ("0.5M", 500_000),
+    ],
+)
+def test_counts_are_read_as_people_write_them(text: str, value: int) -> None:
+    assert parse_count(text, what="--tokens", most=10**24) == value
+
+
+def test_a_context_of_128k_is_what_model_cards_mean() -> None:
+    assert parse_count("128k", what="--context", most=10**12, kilo=1024) == 131_072
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0",
+        "-1",
+        "nan",
+        "inf",
+        "many",
+        "1.5",
+        "2.0001k",
+        "1e-3",
+        "1e400",
+        "٣",
+        "1__0",
+        "0x10",
+        "1 2",
+        "1kk",
+        "1" * 50,
+    ],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match="--tokens"):
+        parse_count(text, what="--tokens", most=10**24)

@@ -1,0 +1,32 @@
+"""What several tests need."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from typer.testing import CliRunner
+
+from tscale.cli import app
+
+
+class Answer(NamedTuple):
+    """What a command line came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(*args: str, stdin: str | bytes | None = None, columns: int | None = None) -> Answer:
+    """A command run in this process; `columns` sets the width as a narrow or wide terminal would."""
+    env = {"COLUMNS": None if columns is None else str(columns), "NO_COLOR": None}
+    result = CliRunner().invoke(app, list(args), input=stdin, env=env, prog_name="tscale")
+    return Answer(result.exit_code, result.stdout, result.stderr)
+
+
+def answer(*args: str) -> Any:
+    """The JSON of a command that has an answer."""
+    done = run(*args, "--format", "json")
+    assert done.code == 0, done.err
+    return json.loads(done.out)
