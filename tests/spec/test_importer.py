@@ -18,6 +18,9 @@ from tscale.spec.families import FAMILIES, NOT_YET
 from tscale.spec.importer import HARMLESS, imported
 from tscale.spec.lower import lower, run_of
 from tscale.spec.model import ModelSpec
+from tscale.spec.validation import validated
+from tscale.spec.writing import to_yaml
+from tscale.spec.yaml_file import parse_document
 
 ORACLE = Path(__file__).parents[1] / "oracle"
 
@@ -431,6 +434,12 @@ def test_empty_values_of_unknown_keys_are_ignored() -> None:
     """A file may say that it has no experts."""
     plain = _imported({"model_type": "llama"})
     assert _imported({"model_type": "llama", "num_experts": 0, "qk_norm": False, "moe": None, "adapters": {}}) == plain
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_an_imported_spec_can_be_written_and_read_back(case: dict[str, Any]) -> None:
+    spec = _imported(case["config"])
+    assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
 
 
 def test_an_absent_architecture_means_the_family_s_usual_head() -> None:

@@ -1,7 +1,5 @@
 """The command line: one file a subcommand, and one boundary that turns errors into exit codes."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

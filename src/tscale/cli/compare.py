@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from tscale.cli import options
 from tscale.cli.options import Changes, Context, Explain, Models, OutputFormat
 from tscale.errors import RequestError

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from tscale.cli.options import Changes, Explain, Models, OutputFormat
 from tscale.render import show
 

@@ -76,7 +76,10 @@ MODERN: Final[dict[str, Family]] = {
         "Phi", (51200, 2048, 24, 32, 8192, 2048), {}, classes=_causal("Phi", bias=True), fixed={"qk_layernorm": False},
         norm=Norm(kind="layernorm", place="parallel"), biases=_EVERY, d_ff_bias=True, gated=False,
     ),
-    "phi3": _modern("Phi3", (32064, 3072, 32, 32, 8192, 4096), {"sliding_window": None}, sight=rules.window),
+    "phi3": _modern(
+        "Phi3", (32064, 3072, 32, 32, 8192, 4096), {"sliding_window": None},
+        fixed={"full_attn_mod": 1, "interpolate_factor": 1}, sight=rules.window,
+    ),
     "granite": _modern("Granite", (32000, 4096, 32, 32, 11008, 2048), _NO_BIASES),
     "cohere": _modern(
         "Cohere", (256000, 8192, 40, 64, 22528, 8192), {"attention_bias": False, "tie_word_embeddings": True},
@@ -103,7 +106,8 @@ MODERN: Final[dict[str, Family]] = {
     "smollm3": _modern(
         "SmolLM3", (128256, 2048, 36, 16, 11008, 32768),
         {**_NO_BIASES, "num_key_value_heads": 4, "tie_word_embeddings": True, "use_sliding_window": False,
-         "sliding_window": None, "no_rope_layers": None, "no_rope_layer_interval": 4, "layer_types": None},
+         "sliding_window": None, "no_rope_layers": None, "no_rope_layer_interval": 4, "max_window_layers": 28,
+         "layer_types": None},
         null=("num_key_value_heads",), sight=rules.smollm3_sight,
     ),
     "seed_oss": _modern(

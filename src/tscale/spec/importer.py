@@ -24,7 +24,7 @@ T = TypeVar("T")
 _HARMLESS: Final = """
     architectures model_type _name_or_path transformers_version auto_map torch_dtype dtype tokenizer_class tokenizer_name
     task_specific_params finetuning_task problem_type id2label label2id num_labels _num_labels prefix license
-    quantization_config
+    quantization_config is_llama_config transformers.js_config unsloth_fixed unsloth_version
 
     use_cache cache_implementation return_dict return_dict_in_generate output_attentions output_hidden_states
     output_scores output_past torchscript use_bfloat16 gradient_checkpointing chunk_size_feed_forward tf_legacy_loss

@@ -1,0 +1,136 @@
+"""How fast it is, as ratios measured side by side in one run: `python -m tests.benchmark [ROUNDS]`.
+
+Not a test: a machine's load must not fail a build. The least app is what anybody pays who reads one YAML field into one
+pydantic model and prints a one-row rich table from typer; the rival is `llm-flops`, if it is installed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import numpy as np
+
+import tscale
+from tscale.core.numbers import Remembered, function_of
+
+LEAST = """
+import typer, yaml
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+class Model(BaseModel):
+    layers: int
+
+app = typer.Typer()
+
+@app.command()
+def main(name: str = "gpt3") -> None:
+    model = Model.model_validate(yaml.safe_load("layers: 96"))
+    table = Table("layers")
+    table.add_row(str(model.layers))
+    Console().print(table)
+
+app()
+"""
+
+
+def fastest(commands: dict[str, list[str]], rounds: int) -> dict[str, float]:
+    """The best time in seconds of each command, the commands taking turns so that load falls on all alike."""
+    best = dict.fromkeys(commands, float("inf"))
+    for _ in range(rounds):
+        for name, command in commands.items():
+            start = time.perf_counter()
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def start_up(rounds: int) -> None:
+    """Whole commands against the least app and the rival."""
+    with tempfile.TemporaryDirectory() as folder:
+        least = Path(folder) / "least.py"
+        least.write_text(LEAST, encoding="utf-8")
+        ours = [sys.executable, "-m", "tscale"]
+        beside = Path(sys.executable).parent
+        rival = which("llm-flops", path=str(beside))
+        commands = {
+            "bare python": [sys.executable, "-c", "pass"],
+            "least app": [sys.executable, str(least)],
+            "params gpt3": [*ours, "params", "gpt3"],
+            "params gpt3 --format json": [*ours, "params", "gpt3", "--format", "json"],
+            "compare transformer gpt3": [*ours, "compare", "transformer", "gpt3"],
+            "--help": [*ours, "--help"],
+            **({"llm-flops estimate gpt2 --json": [rival, "estimate", "gpt2", "--json", "--no-hf"]} if rival else {}),
+        }
+        best = fastest(commands, rounds)
+    for name, seconds in best.items():
+        line = f"{name:32} {1000 * seconds:7.1f} ms   {seconds / best['least app']:5.2f} of the least app"
+        if rival:
+            line += f"   {seconds / best['llm-flops estimate gpt2 --json']:5.2f} of llm-flops"
+        print(line)
+
+
+def best_of(action: Callable[[], Any], times: int) -> float:
+    best = float("inf")
+    for _ in range(times):
+        start = time.perf_counter()
+        action()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def depth_and_context() -> None:
+    """The work does not grow with layers or context."""
+    spec = tscale.load("gpt3")
+    for what, shallow, deep in (
+        ("10,000 layers to 10", replace(spec, layers=10), replace(spec, layers=10_000)),
+        ("a context of 10^9 to 10^3", replace(spec, context=10**3), replace(spec, context=10**9)),
+    ):
+        times = [
+            best_of(lambda s=s: tscale.forward_flops(tscale.lower(s), tscale.Run(s.context), "causal").total, 200)
+            for s in (deep, shallow)
+        ]
+        print(f"{what}: {times[0] / times[1]:.2f} times the work")
+
+
+def sweeps(count: int = 1_000_000) -> None:
+    """A million random decoders as arrays, and one at a time."""
+    spec = tscale.remembered(tscale.load("gpt3"))
+    ledger = tscale.lower(spec)
+    context, tokens = Remembered(2048, label="context"), Remembered(300 * 10**9, label="tokens")
+    params = function_of(tscale.params(ledger).total)
+    flops = function_of(tscale.training_flops(ledger, tscale.Run(context), tokens))
+    random = np.random.default_rng(0)
+    heads = random.integers(1, 128, count).astype(float)
+    sizes: Any = {
+        "layers": random.integers(1, 200, count).astype(float),
+        "d_model": 128 * heads,
+        "heads": heads,
+        "d_ff": 512 * heads,
+        "vocabulary": random.integers(1_000, 300_000, count).astype(float),
+    }
+    seconds = best_of(
+        lambda: (params(**sizes, trained_context=2048), flops(**sizes, context=2048, tokens=300 * 10**9)), 3
+    )
+    print(f"params and training FLOPs of {count:,} configurations as arrays: {seconds:.2f} s")
+    one = {"layers": 96, "d_model": 12288, "heads": 96, "d_ff": 49152, "vocabulary": 50257, "trained_context": 2048}
+    seconds = best_of(lambda: [params(**one) for _ in range(10_000)], 3)
+    print(f"params one at a time: {10_000 / seconds:,.0f} a second")
+    plain = tscale.load("gpt3")
+    seconds = best_of(lambda: [tscale.params(tscale.lower(plain)).total for _ in range(1_000)], 3)
+    print(f"the whole way from a spec, one at a time: {1_000 / seconds:,.0f} a second")
+
+
+if __name__ == "__main__":
+    start_up(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
+    depth_and_context()
+    sweeps()
