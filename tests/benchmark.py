@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -95,10 +96,11 @@ def depth_and_context() -> None:
         ("10,000 layers to 10", replace(spec, layers=10), replace(spec, layers=10_000)),
         ("a context of 10^9 to 10^3", replace(spec, context=10**3), replace(spec, context=10**9)),
     ):
-        times = [
-            best_of(lambda s=s: tscale.forward_flops(tscale.lower(s), tscale.Run(s.context), "causal").total, 200)
-            for s in (deep, shallow)
-        ]
+
+        def count(asked: tscale.ModelSpec) -> int:
+            return tscale.forward_flops(tscale.lower(asked), tscale.Run(asked.context or 1), "causal").total
+
+        times = [best_of(partial(count, asked), 200) for asked in (deep, shallow)]
         print(f"{what}: {times[0] / times[1]:.2f} times the work")
 
 

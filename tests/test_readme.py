@@ -58,7 +58,9 @@ def test_its_spec_is_valid_and_counts() -> None:
 
 def test_every_command_is_documented() -> None:
     text = README.read_text(encoding="utf-8")
-    listed = re.findall(r"^  (\w+) {2,}\S", CliRunner().invoke(app, ["--help"]).stdout.partition("Commands:")[2], re.MULTILINE)
+    listed = re.findall(
+        r"^  (\w+) {2,}\S", CliRunner().invoke(app, ["--help"]).stdout.partition("Commands:")[2], re.MULTILINE
+    )
     assert len(listed) >= 10
     for command in listed:
         assert f"`tscale {command}" in text or f"`{command}" in text, command

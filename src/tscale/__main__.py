@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
 def main() -> None:
     """Runs the command line; an interrupt, at whatever moment, ends it quietly."""
+    gc.disable()  # an answer takes no longer than a collection: there is nothing to gain from one
     try:
         from tscale.cli import app
 

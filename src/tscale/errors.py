@@ -7,7 +7,10 @@ The class decides the exit code: 1 for a file or a spec, 2 for the command line,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_LONGEST_LINE: Final = 1000
+_CLOSE: Final = 0.65  # the least likeness of a name that is suggested
 
 
 class TscaleError(Exception):
@@ -25,12 +28,12 @@ class SpecError(TscaleError):
 
 
 class SpecErrors(TscaleError):  # noqa: N818 (it holds several errors)
-    """All that is wrong with one file, one line each."""
+    """All that is wrong with one file, one line each; `hint` says what lists them where the first is told alone."""
 
-    def __init__(self, errors: Iterable[TscaleError]) -> None:
+    def __init__(self, errors: Iterable[TscaleError], hint: str = ": `tscale validate` lists them") -> None:
         self.errors = tuple(errors)
         first, more = self.errors[0], len(self.errors) - 1
-        super().__init__(f"{first} (and {more} more: `tscale validate` lists them)" if more else str(first))
+        super().__init__(f"{first} (and {more} more{hint})" if more else str(first))
         self.where = first.where
 
 
@@ -47,8 +50,15 @@ class NotPublishedError(TscaleError):
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks and control characters, which a file's own content could bring in."""
+    """`text` without line breaks and control characters, which a file's own content could bring in, and not endless."""
+    if len(text) > _LONGEST_LINE:
+        text = f"{text[: _LONGEST_LINE // 2]} ... {text[-_LONGEST_LINE // 2 :]}"
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def called(name: str, limit: int = 300) -> str:
+    """A file's name for a message: both ends of one that is longer than any that is typed."""
+    return one_line(name if len(name) <= limit else f"{name[: limit // 2]}...{name[-limit // 2 :]}")
 
 
 def shown(value: object, limit: int = 40) -> str:
@@ -75,7 +85,7 @@ def nearest(name: str, legal: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     names = list(legal)
-    close = get_close_matches(name[:80], names, n=1, cutoff=0.6)
+    close = get_close_matches(name[:80], names, n=1, cutoff=_CLOSE)
     if close:
         return f"did you mean {close[0]}?"
     listed = ", ".join(names[:12])

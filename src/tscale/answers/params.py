@@ -80,9 +80,10 @@ def _disclosed(model: Counted) -> Report:
         ("non_embedding_params", int(summary["non_embedding"].value)),
         ("embedding_params", embedding),
     ]
+    shape = f" ({source_text(model.shape_source)})" if model.shape_source else ""
     tables = [
         Table(
-            f"{spec.label}: parameters, counted from its shape ({source_text(model.shape_source)})",
+            f"{spec.label}: parameters, counted from its shape{shape}",
             _COLUMNS,
             (*rows, *sums),
             subject=spec.name,
@@ -111,7 +112,7 @@ def _row(entry: Entry, figure: Figure, total: int) -> tuple[Cell, ...]:
 def _sums(summary: dict[str, Figure], spec: ModelSpec) -> list[tuple[Cell, ...]]:
     """The rows below the lines: total, its split, and the active part where that is not everything."""
     total = int(summary["total"].value)
-    untied = spec.head.kind != "none" and not spec.tied
+    untied = spec.tied is False
     rows: list[tuple[str, str, str]] = [
         ("total", "total", ""),
         ("non-embedding", "non_embedding", "total - embedding"),

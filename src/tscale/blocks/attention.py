@@ -21,7 +21,7 @@ class Widths(NamedTuple):
     head_dim: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Attention:
     """Softmax attention. kv_heads below heads is grouped-query attention, 1 is multi-query attention."""
 

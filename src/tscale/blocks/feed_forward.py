@@ -10,7 +10,7 @@ from tscale.blocks.fields import CONFIG, Problem, Site, Size
 from tscale.core.ledger import Entry, Matmul
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FeedForward:
     """A dense feed-forward: up to d_ff and down again; gated with a third matrix beside the one up."""
 

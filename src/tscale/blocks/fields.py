@@ -54,30 +54,21 @@ class Number:
 class Tagged:
     """Marks a union of spec classes told apart by their `kind`; `default` is the kind of a mapping that names none."""
 
-    def __init__(self, classes: tuple[type, ...], default: str = "") -> None:
-        self.classes, self.default = classes, default
+    def __init__(self, kinds: Mapping[str, type], default: str = "") -> None:
+        self.kinds, self.default = kinds, default
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
-
-        kinds = kinds_of(self.classes)
 
         def kind(data: object) -> object:
             return data.get("kind", self.default) if isinstance(data, Mapping) else None
 
         return core_schema.tagged_union_schema(
-            {name: handler.generate_schema(spec_class) for name, spec_class in kinds.items()},
+            {name: handler.generate_schema(spec_class) for name, spec_class in self.kinds.items()},
             discriminator=kind,
             custom_error_type="kind",
-            custom_error_message=f"must be a mapping with kind: {', '.join(kinds)}",
+            custom_error_message=f"must be a mapping with kind: {', '.join(self.kinds)}",
         )
-
-
-def kinds_of(classes: tuple[type, ...]) -> dict[str, type]:
-    """The spec class of each kind."""
-    from typing import get_args, get_type_hints
-
-    return {name: cls for cls in classes for name in get_args(get_type_hints(cls)["kind"])}
 
 
 def _power(number: int) -> str:

@@ -10,7 +10,7 @@ from tscale.blocks.fields import CONFIG, Site
 from tscale.core.ledger import Entry, Vector
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Norm:
     """The norms of every stack.
 

@@ -1,4 +1,4 @@
-"""How a model knows where a token stands: one class a kind; most own nothing, some a table, one a projection."""
+"""How a model knows where a token stands: most ways own nothing, some a table, one a projection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tscale.blocks.fields import CONFIG, Site, Size
 from tscale.core.ledger import Entry, Lookup, Matmul, Scores, Vector
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Learned:
     """A learned vector for each position, added to the embedding; an encoder-decoder has a table for each stack."""
 
@@ -28,53 +28,21 @@ class Learned:
         yield Lookup(f"{site.name}embedding.positions", "positions", rows, site.d_model, 1)
 
 
-class _OwnsNothing:
-    """Kinds that are computed, not learned."""
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """Positions that are computed and own nothing: sinusoids added to the embedding, queries and keys rotated (RoPE),
+    a penalty on scores that grows with distance (ALiBi), or none at all."""
 
-    __slots__ = ()
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["sinusoidal", "rotary", "alibi", "none"]
 
     def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
         """No weights and no matrix multiplications."""
         return iter(())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sinusoidal(_OwnsNothing):
-    """Sines and cosines of fixed frequencies, added to the embedding; they cost nothing and know no limit."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
-    kind: Literal["sinusoidal"] = "sinusoidal"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rotary(_OwnsNothing):
-    """Queries and keys are rotated by their position (RoPE); owns nothing."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
-    kind: Literal["rotary"] = "rotary"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alibi(_OwnsNothing):
-    """A fixed penalty on scores that grows with distance (ALiBi); owns nothing."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
-    kind: Literal["alibi"] = "alibi"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoPositions(_OwnsNothing):
-    """Nothing tells a token where it stands."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
-    kind: Literal["none"] = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RelativeBias:
     """A learned bias on scores for each bucket of distances and each head, as in T5."""
 
@@ -92,7 +60,7 @@ class RelativeBias:
         yield Lookup(f"{site.name}relative_bias", "positions", self.buckets, widths.heads, copies)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Relative:
     """Relative positions as in Transformer-XL: distances are projected to keys that queries score (Dai 2019).
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import typer
 from typer.core import TyperGroup
 
-from tscale.core.quantity import Report
 from tscale.errors import TscaleError, one_line
+
+if TYPE_CHECKING:
+    from tscale.core.quantity import Report
 
 # Typer's own errors about a command line all derive from the parent of the one that it exports.
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[1])

@@ -12,13 +12,12 @@ def validate(files: _Files) -> None:
     from tscale.cli.boundary import told
     from tscale.errors import SpecErrors, TscaleError
     from tscale.render import print_text
-    from tscale.spec.validation import validated
-    from tscale.spec.yaml_file import read_document
+    from tscale.spec.resolve import read_spec
 
     wrong: list[TscaleError] = []
     for file in files:
         try:
-            spec = validated(read_document(file))
+            spec = read_spec(file)
         except SpecErrors as errors:
             wrong += errors.errors
         except TscaleError as error:

@@ -208,7 +208,7 @@ def _wrapped(part: tuple[str, int], rank: int) -> str:
 
 MOST_TOKENS: Final = 10**24  # past all the text there is: a slip of the keyboard, not a training run
 MOST_CONTEXT: Final = 10**12
-_COUNT: Final = re.compile(r"(\d+(?:_\d+)*)(?:\.(\d+))?(?:[eE]\+?(\d{1,3}))?\s?([kKMGBT]?)", re.ASCII)
+_COUNT: Final = r"(\d+(?:_\d+)*)(?:\.(\d+))?(?:[eE]\+?(\d{1,3}))?\s?([kKMGBT]?)"  # compiled when first used
 _POWER: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "B": 3, "T": 4}
 
 
@@ -219,7 +219,7 @@ def parse_count(text: str, *, what: str, most: int, kilo: int = 1000) -> int:
     cards write 128k for 131,072. Raises `RequestError` for anything else, naming `what` was asked for.
     """
     wanted = f"{what} must be a whole number above 0, such as 2048, 4_096, 300e9, 128k or 1.5T"
-    match = _COUNT.fullmatch(text.strip())
+    match = re.fullmatch(_COUNT, text.strip(), re.ASCII)
     if not match:
         raise RequestError(f'{wanted}, not "{text[:40]}"')
     whole, fraction, exponent, suffix = match.groups(default="")

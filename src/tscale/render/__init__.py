@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from tscale.core.quantity import Report
+if TYPE_CHECKING:
+    from tscale.core.quantity import Report
 
 Format = Literal["table", "json", "csv", "markdown"]
 FORMATS: tuple[Format, ...] = ("table", "json", "csv", "markdown")

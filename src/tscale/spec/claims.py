@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One claim: that `subject` has `claimed` of `quantity`; or that many times what `relative_to` has."""
 
@@ -36,7 +36,7 @@ class Claim:
     """How far off still holds, as a share of the right value: 0.01 is one percent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Claims:
     """Claims to audit, and where they were made."""
 

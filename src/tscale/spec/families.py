@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tscale.blocks import Alibi, Learned, Norm, Sinusoidal
+from tscale.blocks import Computed, Learned, Norm
 from tscale.spec import family_rules as rules
 from tscale.spec.family import Family, Keys
 from tscale.spec.model import Head
@@ -208,7 +208,7 @@ OTHERS: Final[dict[str, Family]] = {
     ),
     "bloom": _decoder(
         "Bloom", _BLOOM, (250880, NEEDED, NEEDED, NEEDED, None), {}, aliases=_EMBED, fixed={"n_inner": None},
-        norm=Norm(kind="layernorm", embedding=True), positions=Alibi(),
+        norm=Norm(kind="layernorm", embedding=True), positions=Computed(kind="alibi"),
     ),
     "falcon": _decoder(
         "Falcon", Keys(d_ff="ffn_hidden_size"), (65024, 4544, 32, 71, None, 2048),
@@ -222,7 +222,7 @@ OTHERS: Final[dict[str, Family]] = {
         norm=Norm(kind="layernorm", bias=False), positions=rules.mpt_positions, biases={}, d_ff_bias=False,
     ),
     "biogpt": _decoder("BioGpt", Keys(), (42384, 1024, 24, 16, 4096, 1024), {}, positions=rules.table_and_two),
-    "xglm": _decoder("XGLM", _XGLM, (256008, 1024, 24, 16, 4096, 2048), {}, positions=Sinusoidal()),
+    "xglm": _decoder("XGLM", _XGLM, (256008, 1024, 24, 16, 4096, 2048), {}, positions=Computed(kind="sinusoidal")),
 }
 # fmt: on
 
@@ -324,8 +324,9 @@ def _bart(prefix: str, sizes: tuple[int, ...], source: tuple[int, int, int], nor
     """A row of BART's kin: `source` is the depth, heads and d_ff of the encoder, `sizes` are the decoder's."""
     layers, heads, d_ff = source
     own, more = columns.pop("fixed", {}), columns.pop("reads", {})
+    columns = {"classes": _causal(prefix, suffix="ForConditionalGeneration"), "encoder": rules.bart_encoder} | columns
     return Family(
-        **({"classes": _causal(prefix, suffix="ForConditionalGeneration"), "encoder": rules.bart_encoder} | columns),
+        **columns,
         kind="encoder-decoder",
         keys=_BART,
         reads=_BART.reads(sizes, encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=d_ff, **more),
@@ -370,11 +371,11 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
         "Blenderbot", (8008, 2560, 24, 32, 10240, 128), (2, 32, 10240), _LAYER, positions=rules.table,
         fixed=_LEARNED | {"extra_pos_embeddings": 0, "layernorm_variant": "prelayernorm"},
     ),
-    "m2m_100": _bart("M2M100", (128112, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=Sinusoidal()),
-    "pegasus": _bart("Pegasus", (50265, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=Sinusoidal(), fixed=_STATIC),
+    "m2m_100": _bart("M2M100", (128112, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=Computed(kind="sinusoidal")),
+    "pegasus": _bart("Pegasus", (50265, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=Computed(kind="sinusoidal"), fixed=_STATIC),
     "marian": _bart(
         "Marian", (58101, 1024, 12, 16, 4096, 1024), _BIG, Norm(kind="layernorm", place="post"),
-        classes=_causal("Marian", suffix="MTModel"), positions=Sinusoidal(),
+        classes=_causal("Marian", suffix="MTModel"), positions=Computed(kind="sinusoidal"),
         fixed=_STATIC | {"share_encoder_decoder_embeddings": True}, reads={"decoder_vocab_size": None},
         encoder=rules.marian_encoder,
     ),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tscale.blocks import Norm, Positions, Rotary
+from tscale.blocks import Computed, Norm, Positions
 from tscale.spec import family_rules as rules
 from tscale.spec.model import Embedding, Encoder, Head
 
@@ -50,7 +50,7 @@ class Family:
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other names of keys."""
     norm: Norm | Callable[[Config], Norm]
-    positions: Positions | Callable[[Config], Positions] = Rotary()
+    positions: Positions | Callable[[Config], Positions] = Computed(kind="rotary")
     unread_rows: int = 0
     """Rows of the position table that no token reads, so that the context is shorter than the table."""
     biases: Mapping[str, bool | str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
-from tscale.blocks import Alibi, Attention, FeedForward, Learned, Norm, Positions, RelativeBias, Rotary
+from tscale.blocks import Attention, Computed, FeedForward, Learned, Norm, Positions, RelativeBias
 from tscale.errors import shown
 from tscale.spec.model import Embedding, Encoder
 
@@ -237,7 +237,7 @@ def table_and_two(config: Config) -> Positions:
 
 def falcon_positions(config: Config) -> Positions:
     """A penalty on distances, or rotation."""
-    return Alibi() if config.flag("alibi") else Rotary()
+    return Computed(kind="alibi") if config.flag("alibi") else Computed(kind="rotary")
 
 
 def mpt_positions(config: Config) -> Positions:
@@ -250,7 +250,7 @@ def mpt_positions(config: Config) -> Positions:
         value = (inner or {}).get(key)
         if value is not None and value != expected:
             raise config.wrong(f"attn_config.{key}: {shown(value)} is not known yet: only {shown(expected)} is")
-    return Alibi()
+    return Computed(kind="alibi")
 
 
 def relative_bias(config: Config) -> Positions:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks import FEED_FORWARDS, MIXERS, POSITIONS, FeedForward, Mixer, Norm, Positions
 from tscale.blocks.fields import CONFIG, Number, Problem, Size, Tagged, Whole
@@ -31,7 +31,7 @@ PublishedName = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Published:
     """A figure as its source prints it."""
 
@@ -44,7 +44,7 @@ class Published:
     """What must be said beside it, such as a slip in the source."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """What a third party believes about a model whose makers did not say."""
 
@@ -55,7 +55,7 @@ class Estimate:
     evidence: Evidence = "unconfirmed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """What the model was trained on."""
 
@@ -68,7 +68,7 @@ class Training:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Embedding:
     """The token embedding."""
 
@@ -85,7 +85,7 @@ class Embedding:
     without biases (OPT-350m). sum: with positions and segments and after the norm, with a bias (ELECTRA, ALBERT)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Head:
     """What stands on the last layer."""
 
@@ -102,7 +102,7 @@ class Head:
     """Outputs of a classifier behind the pooler (BERT's next-sentence head has 2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Encoder:
     """Where the encoder of an encoder-decoder differs from its decoder; what is absent is the same."""
 
@@ -113,7 +113,7 @@ class Encoder:
     feed_forward: Annotated[FeedForward | None, Tagged(FEED_FORWARDS, "dense")] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model whose shape is known."""
 
@@ -190,6 +190,8 @@ class ModelSpec:
             yield ("tied",), "there is no head to tie: drop tied, or give the head a kind"
         if self.head.classes is not None and not self.head.pooler:
             yield ("head", "classes"), "a classifier stands on the pooler: set head.pooler to true"
+        if self.embedding.width is None and self.embedding.projects != "tokens":
+            yield ("embedding", "projects"), "nothing is projected without a width of its own: set embedding.width"
         if self.embedding.width is not None and self.kind == "encoder-decoder":
             yield ("embedding", "width"), "an embedding of a width of its own is known in a single stack only: drop it"
         if self.encoder is not None and self.kind != "encoder-decoder":
@@ -209,7 +211,7 @@ class ModelSpec:
                 yield ("encoder", "feed_forward"), self.encoder.feed_forward
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class UndisclosedSpec:
     """A model whose makers did not publish its shape: what they did publish, and what others believe."""
 
@@ -235,19 +237,19 @@ class UndisclosedSpec:
 
 Spec = ModelSpec | UndisclosedSpec
 
-NESTED: dict[str, tuple[type, ...]] = {
+NESTED: Final[dict[str, dict[str, type]]] = {
     "attention": MIXERS,
     "feed_forward": FEED_FORWARDS,
     "positions": POSITIONS,
-    "norm": (Norm,),
-    "embedding": (Embedding,),
-    "head": (Head,),
-    "encoder": (Encoder,),
-    "training": (Training,),
-    "figure": (Published,),
-    "estimates": (Estimate,),
+    "norm": {"": Norm},
+    "embedding": {"": Embedding},
+    "head": {"": Head},
+    "encoder": {"": Encoder},
+    "training": {"": Training},
+    "figure": {"": Published},
+    "estimates": {"": Estimate},
 }
-"""The spec classes that a field may hold, told apart by `kind` where there are several."""
+"""The spec classes that a field may hold, by `kind` where there are several."""
 
 
 def build(cls: type, data: dict[str, Any]) -> Any:
@@ -266,14 +268,10 @@ def _build_field(key: str, value: Any) -> Any:
 
 
 def spec_class(key: str, data: Any) -> type:
-    """The spec class that a field's data describes: the one of its `kind`, or the only one."""
-    classes = NESTED[key]
+    """The spec class that a field's data describes: the one of its `kind`, or the first."""
+    kinds = NESTED[key]
     kind = data.get("kind") if isinstance(data, dict) else None
-    if len(classes) > 1:
-        for cls in classes:
-            if cls.__dataclass_fields__["kind"].default == kind:  # type: ignore[attr-defined]
-                return cls
-    return classes[0]
+    return kinds.get(kind, next(iter(kinds.values())))  # type: ignore[arg-type]
 
 
 def remembered(spec: ModelSpec) -> ModelSpec:

@@ -1,4 +1,7 @@
-"""MODEL, everywhere the same: a built-in name, a YAML file, or `-` for standard input; and `--set KEY=VALUE` on top."""
+"""MODEL, everywhere the same, and `--set KEY=VALUE` on top of it.
+
+A built-in name, a YAML file, a `config.json`, a folder that holds one, or `-` for standard input.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,29 @@ def resolve(model: str, changes: Iterable[str] = ()) -> ModelSpec:
 
 
 def _from_file(model: str) -> Spec:
-    from tscale.spec.validation import validated
-    from tscale.spec.yaml_file import read_document
-
     path = Path(model)
     if model == "-" or path.suffix.lower() in _SUFFIXES or "/" in model or "\\" in model or _exists(path):
-        return validated(read_document(model))
+        return read_spec(model)
     raise no_such_model(model)
+
+
+def read_spec(file: str) -> Spec:
+    """The spec in a YAML file, a `config.json`, a folder that holds one, or on standard input. Raises `TscaleError`."""
+    from tscale.spec.validation import validated
+    from tscale.spec.yaml_file import parse_document, read_text
+
+    path = Path(file)
+    if file != "-" and _exists(path) and path.is_dir():
+        path = path / "config.json"
+        if not _exists(path):
+            raise SpecError("the folder holds no config.json: name the file in it that describes the model", where=file)
+        file = str(path)
+    text, where = read_text(file), "standard input" if file == "-" else file
+    from tscale.spec.config_file import config_spec, looks_like_config
+
+    if looks_like_config(text, path):
+        return config_spec(text, path, where)
+    return validated(parse_document(text, where))
 
 
 def _exists(path: Path) -> bool:

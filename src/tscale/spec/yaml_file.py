@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, NoReturn
 
 import yaml
 
-from tscale.errors import SpecError, shown
+from tscale.errors import SpecError, called, shown
 
 MOST_BYTES: Final = 256 * 1024  # a spec takes two kilobytes
 MOST_DEPTH: Final = 40
@@ -31,6 +31,8 @@ _INT: Final = re.compile(r"[-+]?(?:0|[1-9]\d*(?:_\d+)*)", re.ASCII)
 _BASED_INT: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _PADDED_INT: Final = re.compile(r"[-+]?0[\d_]+", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(?:\.\d+|\d+(?:_\d+)*(?:\.\d*)?)(?:[eE][-+]?\d+)?", re.ASCII)
+_LONG_BASED_INT: Final = re.compile(r"0[ox][0-9a-fA-F]{40,}", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -58,15 +60,14 @@ class Document(NamedTuple):
 
 def read_document(path: str) -> Document:
     """The one document in the file at `path`, or on standard input for `-`. Raises `SpecError`."""
-    name = "standard input" if path == "-" else path
-    return parse_document(read_text(path), name)
+    return parse_document(read_text(path), _called(path))
 
 
 def read_text(path: str) -> str:
     """The text of a small UTF-8 file, with or without a byte order mark. Raises `SpecError`."""
-    name = "standard input" if path == "-" else path
+    name = _called(path)
     try:
-        raw = sys.stdin.buffer.read(MOST_BYTES + 1) if path == "-" else _read_bytes(Path(path))
+        raw = _read_stdin() if path == "-" else _read_bytes(Path(path))
     except (OSError, ValueError) as error:
         raise SpecError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=name) from error
     if len(raw) > MOST_BYTES:
@@ -80,24 +81,34 @@ def read_text(path: str) -> str:
         raise SpecError(message, where=f"{name}:{line}:{column}") from error
 
 
+def _called(path: str) -> str:
+    return "standard input" if path == "-" else called(path)
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise OSError(0, "it is closed")
+    return sys.stdin.buffer.read(MOST_BYTES + 1)
+
+
 def _read_bytes(path: Path) -> bytes:
     """At most one byte more than is allowed, without waiting for ever on a device or a pipe."""
     if path.is_dir():
         raise IsADirectoryError(0, "it is a folder, not a file")
     with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb", buffering=0) as file:
-        if not stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file.read(MOST_BYTES + 1)
         from select import select
 
-        chunks: list[bytes] = []
-        while sum(map(len, chunks)) <= MOST_BYTES:
-            if not select([file], [], [], PATIENCE_SECONDS)[0]:
-                raise TimeoutError(0, f"nothing came through the pipe for {PATIENCE_SECONDS} seconds")
-            chunk = file.read(MOST_BYTES + 1)
+        read = b""
+        while len(read) <= MOST_BYTES:
+            chunk = file.read(MOST_BYTES + 1) if select([file], [], [], PATIENCE_SECONDS)[0] else None
+            if chunk is None:
+                raise TimeoutError(0, f"nothing came for {PATIENCE_SECONDS} seconds")
             if not chunk:
                 break
-            chunks.append(chunk)
-        return b"".join(chunks)
+            read += chunk
+        return read
 
 
 def parse_document(text: str, name: str) -> Document:
@@ -115,10 +126,27 @@ def parse_document(text: str, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise SpecError(f"not YAML: {error.problem or error.context}", where=where) from error
+        raise SpecError(f"not YAML: {_problem(error)}", where=where) from error
+    except (
+        ValueError,
+        OverflowError,
+    ) as error:  # "\U00110000": PyYAML makes a character of it before it gives an event
+        raise SpecError("not YAML: an escape that stands for no character", where=name) from error
     if not reader.documents:
         raise SpecError("is empty: `tscale new NAME` writes a spec to start from", where=name)
     return Document(reader.documents[0], name, reader.values_at, reader.keys_at)
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What PyYAML found, in the words of someone who wrote a spec where they are known."""
+    found = str(error.problem or error.context)
+    if "'\\t'" in found:
+        return "a tab: indent and space with blanks"
+    if found == "could not find expected ':'":
+        return "a colon and a blank are expected behind the key before this"
+    if found == "mapping values are not allowed here":
+        return "a colon where none can stand: quote the text that it is part of"
+    return f"{found} (a bracket or a quote is not closed?)" if "<stream end>" in found else found
 
 
 def _code_point(character: object) -> int:
@@ -160,7 +188,7 @@ class _Reader:
             self._refuse(event, f"anchor &{event.anchor}: write the value out, anchors are not read")
         tag = getattr(event, "tag", None)
         if tag not in (None, "!"):
-            self._refuse(event, f"tag {tag}: tags are not read")
+            self._refuse(event, f"tag {shown(_short(str(tag)))}: tags are not read, write the value alone")
         if isinstance(event, yaml.ScalarEvent):
             self._put(event, self._scalar(event))
             return
@@ -195,6 +223,8 @@ class _Reader:
     ) -> None:
         if not isinstance(value, str):
             self._refuse(event, f"{shown(value)} as a key: keys are text")
+        if value == "<<":
+            self._refuse(event, "merge key <<: merge keys are not read, write the keys out")
         if value in mapping:
             line = self.keys_at[(*path, value)][0]
             self._refuse(event, f"key {shown(value)} is given twice, first in line {line}")
@@ -203,12 +233,17 @@ class _Reader:
 
     def _scalar(self, event: yaml.ScalarEvent) -> Plain:
         text: str = event.value
+        control = _CONTROL.search(text)
+        if control:
+            self._refuse(event, f"character U+{ord(control[0]):04X} is not allowed in text")
         if event.style is not None:  # quoted, or a block: text
             return text
         if text in _WORDS:
             return _WORDS[text]
         if _BASED_INT.fullmatch(text) and len(text) <= MOST_DIGITS:
             return int(text, 0)
+        if _LONG_BASED_INT.fullmatch(text):
+            self._refuse(event, f"{shown(text)} is past any sense: a number has at most {MOST_DIGITS} digits")
         if _PADDED_INT.fullmatch(text):
             self._refuse(event, f"{shown(text)}: leading zeros are read as octal by some: drop them, or write 0o...")
         if _NOT_FINITE.fullmatch(text):
@@ -219,14 +254,21 @@ class _Reader:
 
     def _number(self, event: yaml.ScalarEvent, text: str) -> int | float:
         """An int wherever the number is whole, however it is written; a float otherwise."""
-        if len(text) > MOST_DIGITS or abs(Decimal(text).adjusted()) > MOST_DIGITS:
-            self._refuse(event, f"{text[:20]}... is past any sense" if len(text) > 20 else f"{text} is past any sense")
+        exponent = text.lower().partition("e")[2].lstrip("+-0")
+        if len(text) > MOST_DIGITS or len(exponent) > 2 or abs(Decimal(text).adjusted()) > MOST_DIGITS:
+            written = f"{text[:20]}..." if len(text) > 20 else text
+            self._refuse(event, f"{written} is past any sense: a number has at most {MOST_DIGITS} digits")
         number = Decimal(text)
         return int(number) if number == number.to_integral_value() else float(number)
 
     def _refuse(self, event: yaml.Event, message: str) -> NoReturn:
         line, column = _position(event)
         raise SpecError(message, where=f"{self.name}:{line}:{column}")
+
+
+def _short(tag: str) -> str:
+    """A tag as it is written."""
+    return tag.replace("tag:yaml.org,2002:", "!!", 1)
 
 
 def _position(event: yaml.Event) -> tuple[int, int]:

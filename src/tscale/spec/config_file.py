@@ -1,0 +1,52 @@
+"""Reads a `config.json`: strict JSON, nothing given twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tscale.errors import SpecError, shown
+from tscale.spec.importer import imported
+from tscale.spec.model import ModelSpec
+
+
+def looks_like_config(text: str, path: Path) -> bool:
+    """Whether a file holds a model's configuration rather than a spec: JSON that is named so, or says its family."""
+    return path.suffix.lower() == ".json" or (text.lstrip()[:1] == "{" and '"model_type"' in text)
+
+
+def config_spec(text: str, path: Path, where: str) -> ModelSpec:
+    """The spec that a `config.json` describes, under its folder's name. Raises `SpecError`."""
+    config = parse_config(text, where)
+    stem = path.stem if path.stem not in ("config", "-", "") else path.absolute().parent.name
+    name = stem.lower().replace("_", "-").replace(" ", "-") or "config"
+    return imported(
+        config, name=str(config.get("model_type", name)) if where == "standard input" else name, where=where
+    )
+
+
+def parse_config(text: str, where: str) -> dict[str, Any]:
+    """The object in a JSON text. Raises `SpecError` for anything else, and for a key that is given twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise SpecError(f"key {shown(key)} is given twice", where=where)
+            found[key] = value
+        return found
+
+    def refuse(constant: str) -> NoReturn:
+        raise SpecError(f"{constant} is not a number that a model can have", where=where)
+
+    try:
+        config = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        raise SpecError(f"not JSON: {error.msg}", where=f"{where}:{error.lineno}:{error.colno}") from None
+    except (ValueError, RecursionError):
+        raise SpecError("not JSON that a model is described in: nested too deep, or a number of thousands of digits",
+                        where=where) from None  # fmt: skip
+    if not isinstance(config, dict):
+        raise SpecError(f"a config.json is an object, not {shown(config)}", where=where)
+    return config
