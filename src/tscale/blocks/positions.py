@@ -30,8 +30,11 @@ class Learned:
 
 @dataclass(frozen=True, kw_only=True)
 class Computed:
-    """Positions that are computed and own nothing: sinusoids added to the embedding, queries and keys rotated (RoPE),
-    a penalty on scores that grows with distance (ALiBi), or none at all."""
+    """Positions that are computed and own nothing.
+
+    Sinusoids added to the embedding, queries and keys rotated (RoPE), a penalty on scores that grows with distance
+    (ALiBi), or none at all.
+    """
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 

@@ -324,9 +324,12 @@ def _bart(prefix: str, sizes: tuple[int, ...], source: tuple[int, int, int], nor
     """A row of BART's kin: `source` is the depth, heads and d_ff of the encoder, `sizes` are the decoder's."""
     layers, heads, d_ff = source
     own, more = columns.pop("fixed", {}), columns.pop("reads", {})
-    columns = {"classes": _causal(prefix, suffix="ForConditionalGeneration"), "encoder": rules.bart_encoder} | columns
+    defaults: dict[str, Any] = {
+        "classes": _causal(prefix, suffix="ForConditionalGeneration"),
+        "encoder": rules.bart_encoder,
+    }
     return Family(
-        **columns,
+        **(defaults | columns),
         kind="encoder-decoder",
         keys=_BART,
         reads=_BART.reads(sizes, encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=d_ff, **more),

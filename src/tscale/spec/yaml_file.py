@@ -33,6 +33,7 @@ _PADDED_INT: Final = re.compile(r"[-+]?0[\d_]+", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(?:\.\d+|\d+(?:_\d+)*(?:\.\d*)?)(?:[eE][-+]?\d+)?", re.ASCII)
 _LONG_BASED_INT: Final = re.compile(r"0[ox][0-9a-fA-F]{40,}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_NO_CHARACTER: Final = re.compile(r"\\U(?!000|0010)[0-9a-fA-F]{8}")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -124,29 +125,42 @@ def parse_document(text: str, name: str) -> Document:
             f"character U+{_code_point(error.character):04X} is not allowed in YAML", where=where
         ) from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        problem, mark = _problem(error)
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise SpecError(f"not YAML: {_problem(error)}", where=where) from error
-    except (
-        ValueError,
-        OverflowError,
-    ) as error:  # "\U00110000": PyYAML makes a character of it before it gives an event
-        raise SpecError("not YAML: an escape that stands for no character", where=name) from error
+        raise SpecError(f"not YAML: {problem}", where=where) from error
+    except (ValueError, OverflowError) as error:  # PyYAML's own int() and chr(), unchecked
+        escape = _NO_CHARACTER.search(text)
+        place = escape.start() if escape else 0
+        where = f"{name}:{text[:place].count(chr(10)) + 1}:{place - text[:place].rfind(chr(10))}"
+        message = f"{escape[0]} stands for no character" if escape else "a directive that no program reads: drop it"
+        raise SpecError(f"not YAML: {message}", where=where) from error
     if not reader.documents:
         raise SpecError("is empty: `tscale new NAME` writes a spec to start from", where=name)
     return Document(reader.documents[0], name, reader.values_at, reader.keys_at)
 
 
-def _problem(error: yaml.MarkedYAMLError) -> str:
-    """What PyYAML found, in the words of someone who wrote a spec where they are known."""
-    found = str(error.problem or error.context)
-    if "'\\t'" in found:
-        return "a tab: indent and space with blanks"
-    if found == "could not find expected ':'":
-        return "a colon and a blank are expected behind the key before this"
-    if found == "mapping values are not allowed here":
-        return "a colon where none can stand: quote the text that it is part of"
-    return f"{found} (a bracket or a quote is not closed?)" if "<stream end>" in found else found
+def _problem(error: yaml.MarkedYAMLError) -> tuple[str, yaml.Mark | None]:
+    """What PyYAML found, in the words of a spec's author where they are known, and the place to look at."""
+    found, here, start = (
+        str(error.problem or error.context),
+        error.problem_mark or error.context_mark,
+        error.context_mark,
+    )
+    character = re.fullmatch(r"found character '(.*)' that cannot start any token", found)
+    if start and ("'<stream end>'" in found or "end of stream" in found):
+        return "what is opened here is never closed", start
+    if start and found.startswith("expected ',' or"):
+        return f"{found}: is the bracket of line {start.line + 1} closed?", here
+    if character:
+        tab = character[1] == "\\t"
+        return "a tab: use blanks" if tab else f"text that begins with {character[1]} needs quotes", here
+    known = {
+        "could not find expected ':'": "the key before this has no colon and blank behind it",
+        "mapping values are not allowed here": "a colon that follows no key: check the line above, or quote the text",
+    }
+    if found.startswith("expected <block end>"):
+        return "this fits nothing above it: check indentation and quotes", here
+    return known.get(found, found.replace(r"'\x00'", "the end")), here
 
 
 def _code_point(character: object) -> int:
