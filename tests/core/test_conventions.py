@@ -91,7 +91,7 @@ TABLE_22 = [("palm-8b", 0.0550, 4.29e22, 780), ("palm-62b", 0.388, 3.08e23, 795)
 def test_palms_own_table(name: str, tflops: float, total: float, billions: int) -> None:
     spec = tscale.load(name)
     n = tscale.params(tscale.lower(spec)).total
-    widths = spec.attention.widths(spec.d_model)
+    widths = spec.mixers[0].widths(spec.d_model)
     per_token = palm(n, 1, 2048, spec.layers, widths.heads, widths.head_dim)
     assert per_token / 1e12 == pytest.approx(tflops, rel=0.005)
     assert per_token * billions * 1e9 == pytest.approx(total, rel=0.005)
@@ -126,6 +126,6 @@ def test_kaplans_forward_count_is_half_of_ours_in_attention() -> None:
     """Kaplan 2020, equation 2.2: C = 2·N + 2·layers·context·d_attn; with full attention the second term doubles."""
     spec = tscale.load("gpt3")
     lines = dict(tscale.forward_flops(tscale.lower(spec), tscale.Run(target=2048)).lines)
-    n = 2 * spec.d_model * spec.layers * (2 * 12288 + spec.feed_forward.d_ff)
+    n = 2 * spec.d_model * spec.layers * (2 * 12288 + spec.feed_forwards[0].d_ff)
     per_token = sum(value for name, value in lines.items() if name != "head") / 2048
     assert per_token == 2 * n + 2 * (2 * spec.layers * 2048 * 12288)

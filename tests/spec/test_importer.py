@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tscale.blocks import Attention
 from tscale.core.questions.cache import cache_bytes
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import params
@@ -246,6 +247,7 @@ LOCAL, FULL = "sliding_attention", "full_attention"
 )
 def test_which_layers_see_how_far(config: dict[str, Any], window: int | None, pattern: tuple[str, ...] | None) -> None:
     attention = _imported(config).attention
+    assert isinstance(attention, Attention)
     assert (attention.window, attention.pattern) == (window, pattern)
 
 

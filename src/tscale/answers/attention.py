@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from tscale.answers.common import Counted, counted, notes_of, share, steps_of, summed
 from tscale.answers.versus import VERSUS_NOTE, versus_data, versus_table
+from tscale.blocks import Attention
 from tscale.core.ledger import Matmul, Scores
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
@@ -246,7 +247,7 @@ def _derived(rows: list[_Costs], crossovers: dict[str, Figure | Missing]) -> lis
 
 
 def _notes(spec: ModelSpec, ask: Ask) -> tuple[str, ...]:
-    window = spec.attention.window
+    window = next((mixer.window for mixer in spec.mixers if isinstance(mixer, Attention) and mixer.window), None)
     windows = (
         f"Windows of {int(window):,} are {'ignored in FLOPs, as frameworks do (--causal respects them)' if ask.sight == 'full' else 'respected'}; "
         "a cache stops growing at its window."

@@ -25,7 +25,13 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         Column("", "quantity", numeric=False),
         *(Column(label, spec.name) for label, spec in zip(labels, specs, strict=True)),
     )
-    rows = tuple((quantity.name, *_compared(values)) for quantity, values in answers)
+    told = {quantity.key: values for quantity, values in answers}
+    dense = told["active_params"] == told["params"]
+    rows = tuple(
+        (quantity.name, *_compared(values))
+        for quantity, values in answers
+        if not (dense and quantity.key == "active_params")
+    )
     compared: list[Data] = [
         {"quantity": quantity.key, "values": list(values), "ratios": [_ratio(ratio) for ratio in _ratios(values)]}
         for quantity, values in answers
@@ -82,7 +88,7 @@ def _notes(specs: Sequence[Spec], subjects: Sequence[Subject]) -> tuple[str, ...
         if subject.context.note:
             notes.append(subject.context.note)
         if spec.kind == "encoder-decoder":
-            encoder_layers = int(spec.encoder_parts()[0])
+            encoder_layers = int(spec.encoder_layers())
             notes.append(
                 f"{spec.label}: {encoder_layers} layers in the encoder and {int(spec.layers)} in the decoder; "
                 "FLOPs per token are over both streams, the cache is for a token of each."

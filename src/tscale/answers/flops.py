@@ -17,11 +17,12 @@ from tscale.answers.common import (
     steps_of,
     summed,
 )
+from tscale.blocks import Attention, Experts, FeedForward
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.questions.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
 from tscale.core.questions.forward import LEAVES_OUT, forward_flops
-from tscale.core.questions.params import non_embedding_params, params
+from tscale.core.questions.params import active_params, embedding_params
 from tscale.core.questions.training import PF_DAY, training_flops
 from tscale.core.run import Run
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, TOKENS
@@ -50,7 +51,6 @@ _NAMES: Final = {
     "exact": ("exact, full attention", "every product; every query sees every key", ""),
     "exact_causal": ("exact, causal attention", "every product; each query sees what it may", ""),
 }
-_ONE_STACK: Final = Missing("not defined for two stacks")
 _WHY: Final = (
     "Why they differ: 6·N·D counts no attention scores and every parameter once a token, the embedding too; PaLM, Megatron "
     "and Chinchilla add full attention scores; the exact count takes each matrix product of the model as it is."
@@ -80,7 +80,7 @@ def flops_report(
     assert isinstance(six, Figure)
     per_token = Figure(ceil_div(named("forward_full", int(forward["full"].value)), run.tokens), FLOPS_PER_TOKEN)
     pf_days = Figure(Fraction(int(six.value), PF_DAY), PF_DAYS, "convention", "brown2020 Table D.1")
-    total = named("N", params(model.ledger).total)
+    total = named("N", active_params(model.ledger).total)
     whose = " (the default model)" if by_default else ""
     length = (
         f"{int(run.source):,} source and {int(run.target):,} target tokens"
@@ -172,30 +172,28 @@ def _training(model: Counted, run: Run, tokens: int, context: int) -> dict[str, 
     """Training FLOPs under every convention; the published ones are applied as printed."""
     spec, ledger = model
     d = Remembered(tokens, label="tokens")
-    n, t = named("N", params(ledger).total), Remembered(context, label="context")
-    heads, _, head_dim = spec.attention.widths(spec.d_model)
-    layers, d_model, d_ff, v = spec.layers, spec.d_model, spec.feed_forward.d_ff, spec.vocabulary
-    exact = {
-        "exact": Figure(training_flops(ledger, run, d, "full"), FLOPS),
-        "exact_causal": Figure(training_flops(ledger, run, d, "causal"), FLOPS),
-    }
-    by_parameters = {
+    n, t = named("N", active_params(ledger).total), Remembered(context, label="context")
+    n_non_embedding = n - named("N_embedding", embedding_params(ledger).total)
+    plain = None if _two(spec) else spec.plain_blocks()
+    figures: dict[str, int] = {
         "six_nd": six_nd(n, d),
-        "six_nd_non_embedding": six_nd(named("N_non_embedding", non_embedding_params(ledger)), d),
+        "six_nd_non_embedding": six_nd(named("N_non_embedding", n_non_embedding), d),
+        "exact": training_flops(ledger, run, d, "full"),
+        "exact_causal": training_flops(ledger, run, d, "causal"),
     }
-    one_stack: dict[str, int] = {} if _two(spec) else {
-        "chinchilla": chinchilla(d, t, layers, d_model, d_ff, heads, head_dim, v),
-        "palm": palm(n, d, t, layers, heads, head_dim),
-        "megatron": megatron(d, t, layers, d_model, v),
-        "megatron_recompute": megatron_recompute(d, t, layers, d_model, v),
-    }  # fmt: skip
-    published = {**by_parameters, **one_stack}
+    if plain is not None:
+        attention, feed_forward = plain
+        heads, _, head_dim = attention.widths(spec.d_model)
+        layers, d_model, v = spec.layers, spec.d_model, spec.vocabulary
+        figures |= {
+            "chinchilla": chinchilla(d, t, layers, d_model, feed_forward.d_ff, heads, head_dim, v),
+            "palm": palm(n, d, t, layers, heads, head_dim),
+            "megatron": megatron(d, t, layers, d_model, v),
+            "megatron_recompute": megatron_recompute(d, t, layers, d_model, v),
+        }
+    absent = Missing("not defined for two stacks" if _two(spec) else "not defined for such layers")
     return {
-        key: exact[key]
-        if key in exact
-        else Figure(published[key], FLOPS, "convention", citation)
-        if key in published
-        else _ONE_STACK
+        key: Figure(figures[key], FLOPS, "convention" if citation else "exact", citation) if key in figures else absent
         for key, (_, _, citation) in _NAMES.items()
     }
 
@@ -251,26 +249,31 @@ def _published_table(spec: ModelSpec, six: Figure) -> tuple[Table, ...]:
 
 def _departures(spec: ModelSpec) -> Iterator[str]:
     """Where a model is not what the conventions' papers had in mind, so that their figures are only what they print."""
-    heads, kv_heads, head_dim = (int(width) for width in spec.attention.widths(spec.d_model))
-    d_model, d_ff = int(spec.d_model), int(spec.feed_forward.d_ff)
+    if any(isinstance(block, Experts) for block in spec.feed_forwards):
+        yield f"N is {spec.label}'s active parameters: each token is sent through some of the experts."
+    plain = spec.plain_blocks()
+    if plain is not None and not _two(spec):
+        yield from _printed_for_others(spec, *plain)
+    if _two(spec):
+        yield (
+            f"Each token of {spec.label} passes one of its two stacks, so 6·N·D is about twice too much; "
+            "Brown 2020, Table D.1 takes 3·N·D. Tokens are those of both streams together."
+        )
+
+
+def _printed_for_others(spec: ModelSpec, attention: Attention, feed_forward: FeedForward) -> Iterator[str]:
+    """Where a plain stack differs from the one in the formulas of Hoffmann 2022 and Narayanan 2021."""
+    heads, kv_heads, head_dim = (int(width) for width in attention.widths(spec.d_model))
+    d_model, d_ff = int(spec.d_model), int(feed_forward.d_ff)
     found = [
         text
         for holds, text in (
-            (spec.feed_forward.gated, "a gated feed-forward has three matrices, not two"),
+            (feed_forward.gated, "a gated feed-forward has three matrices, not two"),
             (kv_heads != heads, f"{kv_heads} key-value heads serve {heads} heads"),
             (heads * head_dim != d_model, f"heads·head_dim is {heads * head_dim:,}, not d_model {d_model:,}"),
             (d_ff != 4 * d_model, f"d_ff is {d_ff:,}, not 4·d_model"),
         )
         if holds
     ]
-    if found and not _two(spec):
-        yield (
-            f"Chinchilla's and Megatron's formulas are applied as printed, though in {spec.label} "
-            + "; ".join(found)
-            + "."
-        )
-    if _two(spec):
-        yield (
-            f"Each token of {spec.label} passes one of its two stacks, so 6·N·D is about twice too much; "
-            "Brown 2020, Table D.1 takes 3·N·D. Tokens are those of both streams together."
-        )
+    if found:
+        yield f"Chinchilla's and Megatron's formulas are as printed, though in {spec.label} " + "; ".join(found) + "."

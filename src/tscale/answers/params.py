@@ -16,12 +16,13 @@ from tscale.answers.common import (
     steps_of,
     summed,
 )
-from tscale.core.ledger import Cache, Entry, Scores
+from tscale.core.ledger import Buffer, Cache, Entry, Scores
 from tscale.core.numbers import named
 from tscale.core.quantity import Cell, Column, Data, Figure, Report, Table
 from tscale.core.questions.params import (
     LEAVES_OUT,
     active_params,
+    buffers,
     embedding_params,
     params,
     size,
@@ -62,7 +63,7 @@ def params_report(specs: Sequence[Spec]) -> Report:
 
 def _disclosed(model: Counted) -> Report:
     spec, ledger = model
-    owners = [entry for entry in ledger.entries if not isinstance(entry, (Scores, Cache))]
+    owners = [entry for entry in ledger.entries if not isinstance(entry, (Buffer, Scores, Cache))]
     lines = params(ledger).lines
     total = summed(lines)
     embedding = summed(embedding_params(ledger).lines)
@@ -72,6 +73,9 @@ def _disclosed(model: Counted) -> Report:
         "non_embedding": Figure(named("total", total) - named("embedding", embedding), PARAMETERS),
         "active": Figure(summed(active_params(ledger).lines), PARAMETERS),
     }
+    kept = summed(buffers(ledger).lines)
+    if kept:
+        summary["buffers"] = Figure(kept, PARAMETERS)
     figures = [(line.name, Figure(line.value, PARAMETERS, source=model.shape_source)) for line in lines]
     rows = [_row(entry, figure, total) for entry, (_, figure) in zip(owners, figures, strict=True)]
     sums = _sums(summary, spec)
@@ -103,7 +107,7 @@ def _disclosed(model: Counted) -> Report:
 
 
 def _row(entry: Entry, figure: Figure, total: int) -> tuple[Cell, ...]:
-    assert not isinstance(entry, (Scores, Cache))
+    assert not isinstance(entry, (Buffer, Scores, Cache))
     if not entry.stored:
         return (entry.name, Figure(0, COUNT), figure, share(0, 1), "tied to embedding.tokens")
     return (entry.name, Figure(entry.stored, COUNT), figure, share(int(figure.value), total), figure.formula)
@@ -119,7 +123,9 @@ def _sums(summary: dict[str, Figure], spec: ModelSpec) -> list[tuple[Cell, ...]]
         ("embedding", "embedding", "token and position tables" + (", untied head" if untied else "")),
     ]
     if summary["active"].value != total:
-        rows.append(("active per token", "active", ""))
+        rows.append(("active a token", "active", "routed experts by those that a token uses"))
+    if "buffers" in summary:
+        rows.append(("buffers, not in the total", "buffers", "kept with the weights, not trained as they are"))
     return [(name, "", summary[key], share(int(summary[key].value), total), text) for name, key, text in rows]
 
 
@@ -143,7 +149,7 @@ def _published_tables(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, int
 
 
 def _line_data(entry: Entry, figure: Figure) -> Data:
-    assert not isinstance(entry, (Scores, Cache))
+    assert not isinstance(entry, (Buffer, Scores, Cache))
     used = getattr(entry, "used", 0)  # tables are read and vectors applied elementwise: no copy is used in a product
     return {
         "name": entry.name,

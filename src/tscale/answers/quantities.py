@@ -12,7 +12,7 @@ from tscale.core.quantity import Figure, Known, Missing
 from tscale.core.questions.cache import BITS, cache_bytes
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
 from tscale.core.questions.forward import forward_flops
-from tscale.core.questions.params import non_embedding_params, params
+from tscale.core.questions.params import active_params, non_embedding_params, params
 from tscale.core.questions.training import training_flops
 from tscale.core.run import Run
 from tscale.core.units import BYTES, COUNT, FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, TOKENS, YEAR, Unit
@@ -55,6 +55,28 @@ def _count(pick: Callable[[ModelSpec], int], unit: Unit = COUNT) -> Callable[[Su
     return lambda subject: Figure(pick(subject.spec), unit, source=subject.model.shape_source)
 
 
+def _of_mixers(width: str) -> Callable[[Subject], Figure | Missing | str]:
+    """A width of the attention layers, where all of them have the same."""
+
+    def answer(subject: Subject) -> Figure | Missing:
+        spec = subject.spec
+        found = {int(getattr(mixer.widths(spec.d_model), width)) for mixer in spec.mixers}
+        return _the_only(found, subject)
+
+    return answer
+
+
+def _d_ff(subject: Subject) -> Figure | Missing:
+    """The inner width of the feed-forward; of one expert, where there are some."""
+    return _the_only({int(block.d_ff) for block in subject.spec.feed_forwards}, subject)
+
+
+def _the_only(found: set[int], subject: Subject) -> Figure | Missing:
+    if len(found) == 1:
+        return Figure(found.pop(), COUNT, source=subject.model.shape_source)
+    return Missing(" or ".join(f"{value:,}" for value in sorted(found)) or "none", settled=True)
+
+
 def _year(subject: Subject) -> Figure | Missing:
     return Missing("not said") if subject.spec.year is None else Figure(subject.spec.year, YEAR, "cited")
 
@@ -68,6 +90,10 @@ def _trained_context(subject: Subject) -> Figure | Missing:
 
 def _params(subject: Subject) -> Figure:
     return Figure(summed(params(subject.model.ledger).lines), PARAMETERS)
+
+
+def _active(subject: Subject) -> Figure:
+    return Figure(active_params(subject.model.ledger).total, PARAMETERS)
 
 
 def _non_embedding(subject: Subject) -> Figure:
@@ -119,15 +145,16 @@ COMPARED = (
     Named("year", "year", _year, unit=YEAR),
     Named("kind", "kind", lambda subject: subject.spec.kind),
     Named("layers", "layers", _count(lambda spec: spec.layers)),
-    Named("heads", "heads", _count(lambda spec: spec.attention.heads)),
-    Named("kv_heads", "key-value heads", _count(lambda spec: spec.attention.widths(spec.d_model).kv_heads)),
-    Named("head_dim", "head_dim", _count(lambda spec: spec.attention.widths(spec.d_model).head_dim)),
+    Named("heads", "heads", _of_mixers("heads")),
+    Named("kv_heads", "key-value heads", _of_mixers("kv_heads")),
+    Named("head_dim", "head_dim", _of_mixers("head_dim")),
     Named("d_model", "d_model", _count(lambda spec: spec.d_model)),
-    Named("d_ff", "d_ff", _count(lambda spec: spec.feed_forward.d_ff)),
+    Named("d_ff", "d_ff", _d_ff),
     Named("vocabulary", "vocabulary", _count(lambda spec: spec.vocabulary)),
     Named("context", "trained context", _trained_context),
     Named("positions", "positions", lambda subject: subject.spec.positions.kind),
     Named("params", "parameters", _params, "params", PARAMETERS),
+    Named("active_params", "active a token", _active, unit=PARAMETERS),
     Named("non_embedding_params", "non-embedding", _non_embedding, "non_embedding_params", PARAMETERS),
     Named("published_params", "parameters, published", _published("params", PARAMETERS)),
     Named("flops_per_token", "forward FLOPs a token", _flops_per_token, unit=FLOPS_PER_TOKEN),

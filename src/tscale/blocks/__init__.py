@@ -9,15 +9,18 @@ from __future__ import annotations
 from typing import Final
 
 from tscale.blocks.attention import Attention
+from tscale.blocks.experts import Experts
 from tscale.blocks.feed_forward import FeedForward
+from tscale.blocks.latent import LatentAttention
 from tscale.blocks.norm import Norm
 from tscale.blocks.positions import Computed, Learned, Relative, RelativeBias
 
-Mixer = Attention
+Mixer = Attention | LatentAttention
+Mlp = FeedForward | Experts
 Positions = Learned | Computed | RelativeBias | Relative
 
-MIXERS: Final[dict[str, type]] = {"multi-head": Attention}
-FEED_FORWARDS: Final[dict[str, type]] = {"dense": FeedForward}
+MIXERS: Final[dict[str, type]] = {"multi-head": Attention, "latent": LatentAttention}
+FEED_FORWARDS: Final[dict[str, type]] = {"dense": FeedForward, "experts": Experts}
 POSITIONS: Final[dict[str, type]] = {
     "learned": Learned,
     "sinusoidal": Computed,
@@ -34,9 +37,12 @@ __all__ = [
     "POSITIONS",
     "Attention",
     "Computed",
+    "Experts",
     "FeedForward",
+    "LatentAttention",
     "Learned",
     "Mixer",
+    "Mlp",
     "Norm",
     "Positions",
     "Relative",

@@ -1,4 +1,4 @@
-"""Softmax attention: multi-head, grouped-query and multi-query, over everything or within a window."""
+"""Softmax attention: multi-head, grouped-query and multi-query, over everything, within a window or within a chunk."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from tscale.blocks.fields import CONFIG, Problem, Site, Size
-from tscale.core.ledger import Cache, Entry, Matmul, Scores
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Entry, Matmul, Scores, Vector
 from tscale.core.numbers import ceil_div, named
 
 Projection = Literal["q", "k", "v", "o"]
@@ -26,6 +26,7 @@ class Attention:
     """Softmax attention. kv_heads below heads is grouped-query attention, 1 is multi-query attention."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "attention"
 
     kind: Literal["multi-head"] = "multi-head"
     heads: Size
@@ -36,10 +37,22 @@ class Attention:
     """Width of one head; d_model / heads where absent."""
     bias: bool | tuple[Projection, ...] = False
     """Which projections have a bias: true for all of q, k, v and o, or a list of them."""
+    gated: bool = False
+    """Whether the query projection also yields a gate of its own width on the output (Qwen3-Next)."""
+    qk_norm: Literal["head", "full"] | None = None
+    """Norms on queries and keys. head: one gain of a head's width for all heads; full: one for every channel."""
+    qk_norm_bias: bool = False
+    """Whether those norms have a bias too."""
+    sinks: bool = False
+    """Whether each head has a learned logit that attends to nothing (gpt-oss)."""
     window: Size | None = None
     """The most keys that a query sees in a local layer, itself included."""
+    chunked: bool = False
+    """Whether a local layer cuts the sequence into chunks of the window's length (Llama 4), not a sliding window."""
     pattern: tuple[Literal["local", "global"], ...] | None = None
     """Which layers are local, repeated down the stack; where absent, all of them are if there is a window."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def widths(self, d_model: int) -> Widths:
         """Heads, key-value heads and head width in a model of width `d_model`."""
@@ -60,12 +73,19 @@ class Attention:
                 ("kv_heads",),
                 f"{self.kv_heads} kv_heads do not divide {self.heads} heads: every key-value head serves as many heads",
             )
+        if self.qk_norm_bias and self.qk_norm is None:
+            yield ("qk_norm_bias",), "there is no norm to have a bias: set qk_norm, or drop it"
+        yield from self._sight_problems()
+
+    def _sight_problems(self) -> Iterator[Problem]:
         if self.pattern is not None and "local" in self.pattern and self.window is None:
             yield ("pattern",), "a pattern with local layers needs the window that they see: set window"
         if self.window is not None and self.pattern is not None and "local" not in self.pattern:
             yield ("window",), "no layer of the pattern is local, so nothing reads the window: drop it"
         if self.pattern is not None and not self.pattern:
             yield ("pattern",), "an empty pattern says nothing: drop it, or list local and global"
+        if self.chunked and self.window is None:
+            yield ("chunked",), "a chunk needs its length: set window"
 
     def layers_by_sight(self, layers: int) -> Iterator[tuple[str, int, int | None]]:
         """Name, number and window of the layers of each kind of sight: all alike, or local and global ones."""
@@ -81,12 +101,16 @@ class Attention:
     def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         """Projections q, k, v, o; scores; and, where the stack decodes, a cache of keys and values."""
         heads, kv_heads, head_dim = self.widths(site.d_model)
-        d, n = site.d_model, site.layers
+        d, copies = site.d_model, (site.stored, site.used)
         biased: tuple[Projection, ...] = ("q", "k", "v", "o") if self.bias is True else (self.bias or ())
-        yield Matmul(f"{site.name}.q", "attention", site.stream, d, heads * head_dim, n, n, "q" in biased)
-        yield Matmul(f"{site.name}.k", "attention", site.keys, d, kv_heads * head_dim, n, n, "k" in biased)
-        yield Matmul(f"{site.name}.v", "attention", site.keys, d, kv_heads * head_dim, n, n, "v" in biased)
-        for suffix, layers, window in self.layers_by_sight(n):
+        queries = 2 * heads * head_dim if self.gated else heads * head_dim
+        yield Matmul(f"{site.name}.q", "attention", site.stream, d, queries, *copies, "q" in biased)
+        yield Matmul(f"{site.name}.k", "attention", site.keys, d, kv_heads * head_dim, *copies, "k" in biased)
+        yield Matmul(f"{site.name}.v", "attention", site.keys, d, kv_heads * head_dim, *copies, "v" in biased)
+        yield from self._norms(site)
+        if self.sinks:
+            yield Vector(f"{site.name}.sinks", "attention", heads, site.stored)
+        for suffix, layers, window in self.layers_by_sight(site.used):
             yield Scores(
                 f"{site.name}.scores{suffix}",
                 site.stream,
@@ -97,7 +121,17 @@ class Attention:
                 layers,
                 site.causal,
                 window,
+                self.chunked and window is not None,
             )
             if caches:
                 yield Cache(f"{site.name}.cache{suffix}", site.keys, 2 * kv_heads * head_dim, layers, window)
-        yield Matmul(f"{site.name}.o", "attention", site.stream, heads * head_dim, d, n, n, "o" in biased)
+        yield Matmul(f"{site.name}.o", "attention", site.stream, heads * head_dim, d, *copies, "o" in biased)
+
+    def _norms(self, site: Site) -> Iterator[Entry]:
+        """The norms on queries and keys."""
+        if self.qk_norm is None:
+            return
+        heads, kv_heads, head_dim = self.widths(site.d_model)
+        of_q, of_k = (head_dim, head_dim) if self.qk_norm == "head" else (heads * head_dim, kv_heads * head_dim)
+        for name, width in (("q_norm", of_q), ("k_norm", of_k)):
+            yield Vector(f"{site.name}.{name}", "norm", 2 * width if self.qk_norm_bias else width, site.stored)

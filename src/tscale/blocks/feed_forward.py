@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, Problem, Site, Size
-from tscale.core.ledger import Entry, Matmul
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Entry, Matmul, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,7 @@ class FeedForward:
     """A dense feed-forward: up to d_ff and down again; gated with a third matrix beside the one up."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "feed_forward"
 
     kind: Literal["dense"] = "dense"
     d_ff: Size
@@ -23,6 +24,10 @@ class FeedForward:
     """Whether a gate matrix multiplies the inner activations, as in SwiGLU and GeGLU."""
     bias: bool = False
     """Whether every matrix has a bias."""
+    scalars: Size | None = None
+    """Learned numbers of the activation (2 in Apertus's xIELU)."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other feed-forward claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""
@@ -30,8 +35,10 @@ class FeedForward:
 
     def lower(self, site: Site) -> Iterator[Entry]:
         """One entry a matrix."""
-        d, n = site.d_model, site.layers
-        yield Matmul(f"{site.name}.up", "feed_forward", site.stream, d, self.d_ff, n, n, self.bias)
+        d, copies = site.d_model, (site.stored, site.used)
+        yield Matmul(f"{site.name}.up", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias)
         if self.gated:
-            yield Matmul(f"{site.name}.gate", "feed_forward", site.stream, d, self.d_ff, n, n, self.bias)
-        yield Matmul(f"{site.name}.down", "feed_forward", site.stream, self.d_ff, d, n, n, self.bias)
+            yield Matmul(f"{site.name}.gate", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias)
+        if self.scalars is not None:
+            yield Vector(f"{site.name}.activation", "feed_forward", self.scalars, site.stored)
+        yield Matmul(f"{site.name}.down", "feed_forward", site.stream, self.d_ff, d, *copies, self.bias)

@@ -6,10 +6,12 @@ catalogue is made, and answers without paying for the validator again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from tscale.core.ledger import Stream
+from tscale.core.numbers import ceil_div, minimum
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -54,20 +56,26 @@ class Number:
 class Tagged:
     """Marks a union of spec classes told apart by their `kind`; `default` is the kind of a mapping that names none."""
 
-    def __init__(self, kinds: Mapping[str, type], default: str = "") -> None:
-        self.kinds, self.default = kinds, default
+    def __init__(self, kinds: Mapping[str, type], default: str = "", *, many: bool = False) -> None:
+        self.kinds, self.default, self.many = kinds, default, many
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
 
-        def kind(data: object) -> object:
-            return data.get("kind", self.default) if isinstance(data, Mapping) else None
+        def one() -> CoreSchema:
+            return core_schema.tagged_union_schema(
+                {name: handler.generate_schema(spec_class) for name, spec_class in self.kinds.items()},
+                discriminator=lambda data: data.get("kind", self.default) if isinstance(data, Mapping) else None,
+                custom_error_type="kind",
+                custom_error_message=f"must be a mapping with kind: {', '.join(self.kinds)}",
+            )
 
+        if not self.many:
+            return one()
+        several = core_schema.tuple_schema([one()], variadic_item_index=0, min_length=1)
         return core_schema.tagged_union_schema(
-            {name: handler.generate_schema(spec_class) for name, spec_class in self.kinds.items()},
-            discriminator=kind,
-            custom_error_type="kind",
-            custom_error_message=f"must be a mapping with kind: {', '.join(self.kinds)}",
+            {"one": one(), "several": several},
+            discriminator=lambda data: "several" if isinstance(data, (list, tuple)) else "one",
         )
 
 
@@ -79,19 +87,62 @@ Size = Annotated[int, Whole(1, MOST_SIZE)]
 """A width, a depth, a number of heads."""
 
 
+Problem = tuple[tuple[str, ...], str]
+"""The field at fault (as a path) and what is wrong with it: a contradiction that no single field shows."""
+
+
 class Site(NamedTuple):
     """Where in a model a block stands.
 
-    `name` begins its entries' names; `layers` have it; its queries come from `stream` and its keys from `keys`.
+    `name` begins its entries' names; tokens run through it `used` times, and `stored` copies of it are kept (fewer where
+    layers share weights); its queries come from `stream` and its keys from `keys`.
     """
 
     name: str
     d_model: int
-    layers: int
+    stored: int
+    used: int
     stream: Stream
     keys: Stream
     causal: bool
 
 
-Problem = tuple[tuple[str, ...], str]
-"""The field at fault (as a path) and what is wrong with it: a contradiction that no single field shows."""
+@dataclass(frozen=True, kw_only=True)
+class On:
+    """Which layers of a stack a block stands in, counted from 0: one of these ways."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    first: Size | None = None
+    """The first so many layers."""
+    after: Size | None = None
+    """All layers but the first so many."""
+    every: Size | None = None
+    """Every n-th layer, beginning with layer `at`."""
+    at: Annotated[int, Whole(0, MOST_SIZE)] = 0
+    """With `every`: the first layer of those."""
+    layers: tuple[Annotated[int, Whole(0, MOST_SIZE)], ...] | None = None
+    """The layers by number."""
+
+    def count(self, layers: int) -> int:
+        """How many of a stack's layers these are."""
+        if self.first is not None:
+            return minimum(self.first, layers)
+        if self.after is not None:
+            return layers - minimum(self.after, layers)
+        if self.every is not None:
+            return ceil_div(layers - self.at, self.every)
+        assert self.layers is not None, "problems() asks for one way"
+        return len(self.layers)
+
+    def problems(self, layers: int) -> Iterator[Problem]:
+        """More ways than one, or layers that the stack does not have."""
+        ways = [name for name in ("first", "after", "every", "layers") if getattr(self, name) is not None]
+        if len(ways) != 1:
+            yield ("on",), f"one of first, after, every or layers says which layers, not {len(ways)} of them"
+        if self.at and (self.every is None or self.at >= self.every):
+            yield ("on", "at"), f"the first of every n-th layers is below n, not {self.at}"
+        if self.layers is not None and (
+            len(set(self.layers)) < len(self.layers) or max(self.layers, default=0) >= layers
+        ):
+            yield ("on", "layers"), f"layers are each listed once, from 0 to {layers - 1}"

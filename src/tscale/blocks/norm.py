@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -39,14 +39,14 @@ class Norm:
         biased = self.kind == "layernorm" if self.bias is None else self.bias
         return 2 * d_model if biased else d_model
 
-    def lower(self, site: Site, sub_layers: tuple[str, ...]) -> Iterator[Entry]:
-        """One entry for the norms of each sub-layer, one for the final norm."""
+    def lower(self, site: Site, sub_layers: Mapping[str, int]) -> Iterator[Entry]:
+        """One entry for the norms of each sub-layer, by how many layers store one, and one for the final norm."""
         width, prefix = self.width(site.d_model), site.name
         places = {"pre": ("",), "post": ("",), "sandwich": ("before_", "after_"), "parallel": ()}[self.place]
-        for sub_layer in sub_layers:
+        for sub_layer, stored in sub_layers.items():
             for place in places:
-                yield Vector(f"{prefix}norm.{place}{sub_layer}", "norm", width, site.layers)
+                yield Vector(f"{prefix}norm.{place}{sub_layer}", "norm", width, stored)
         if self.place == "parallel":
-            yield Vector(f"{prefix}norm.layer", "norm", width, site.layers)
+            yield Vector(f"{prefix}norm.layer", "norm", width, site.stored)
         if self.place != "post" if self.final is None else self.final:
             yield Vector(f"{prefix}norm.final", "norm", width, 1)

@@ -59,7 +59,7 @@ class RelativeBias:
 
     def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
         """A table [buckets, heads] for the stack, or for each of its layers."""
-        copies = site.layers if self.per_layer else 1
+        copies = site.stored if self.per_layer else 1
         yield Lookup(f"{site.name}relative_bias", "positions", self.buckets, widths.heads, copies)
 
 
@@ -80,8 +80,8 @@ class Relative:
     def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
         """The projection of distances, the scores against them, and the two biases."""
         heads, _, head_dim = widths
-        n = site.layers
-        yield Matmul(f"{site.name}relative.key", "attention", site.stream, site.d_model, heads * head_dim, n, n)
-        yield Scores(f"{site.name}relative.scores", site.stream, site.keys, heads, head_dim, 0, n, site.causal)
+        copies = (site.stored, site.used)
+        yield Matmul(f"{site.name}relative.key", "attention", site.stream, site.d_model, heads * head_dim, *copies)
+        yield Scores(f"{site.name}relative.scores", site.stream, site.keys, heads, head_dim, 0, site.used, site.causal)
         if self.biases:
-            yield Vector(f"{site.name}relative.biases", "attention", 2 * heads * head_dim, n)
+            yield Vector(f"{site.name}relative.biases", "attention", 2 * heads * head_dim, site.stored)

@@ -50,11 +50,21 @@ class Vector(NamedTuple):
     stored: int
 
 
+class Buffer(NamedTuple):
+    """Numbers that are kept with the weights and not trained as they are: a router's selection bias, a fixed table."""
+
+    name: str
+    part: Part
+    width: int
+    stored: int
+
+
 class Scores(NamedTuple):
     """Attention of each query in `stream` over the keys in `keys`: logits (d_qk a head) and their sum of values (d_v).
 
     `causal`: a query sees itself and what came before; otherwise it sees every key. `window`: how many keys it sees at
-    the most, counting itself (half of them on either side where it sees both ways); None for all of them.
+    the most, counting itself (half of them on either side where it sees both ways); None for all of them. `chunked`: the sequence is cut into pieces
+    of the window's length, and a query sees what came before it in its own.
     """
 
     name: str
@@ -66,6 +76,7 @@ class Scores(NamedTuple):
     used: int
     causal: bool
     window: int | None = None
+    chunked: bool = False
 
 
 class Cache(NamedTuple):
@@ -78,7 +89,7 @@ class Cache(NamedTuple):
     window: int | None = None
 
 
-Entry = Matmul | Lookup | Vector | Scores | Cache
+Entry = Matmul | Lookup | Vector | Buffer | Scores | Cache
 
 
 class Ledger(NamedTuple):

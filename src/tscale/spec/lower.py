@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import TypeVar, assert_never
 
-from tscale.blocks import FeedForward, Mixer
+from tscale.blocks import Mixer, Mlp
 from tscale.blocks.fields import Site
 from tscale.core.ledger import Entry, Ledger, Lookup, Matmul, Stream, Vector
+from tscale.core.numbers import named
 from tscale.core.run import Run
-from tscale.spec.model import ModelSpec
+from tscale.spec.model import Encoder, ModelSpec, labelled
 
 
 def lower(spec: ModelSpec) -> Ledger:
@@ -32,16 +33,16 @@ def _entries(spec: ModelSpec) -> Iterator[Entry]:
     d = spec.d_model
     last: Stream = "source" if spec.kind == "encoder" else "target"
     yield from _embeddings(spec, last)
+    stored = spec.unique_layers or spec.layers
     match spec.kind:
         case "decoder":
-            yield from _stack(spec, Site("", d, spec.layers, "target", "target", causal=True))
+            yield from _stack(spec, Site("", d, stored, spec.layers, "target", "target", causal=True))
         case "encoder":
-            yield from _stack(spec, Site("", d, spec.layers, "source", "source", causal=False))
+            yield from _stack(spec, Site("", d, stored, spec.layers, "source", "source", causal=False))
         case "encoder-decoder":
-            layers, attention, feed_forward = spec.encoder_parts()
-            encoder = Site("encoder.", d, layers, "source", "source", causal=False)
-            yield from _stack(spec, encoder, attention, feed_forward)
-            yield from _stack(spec, Site("decoder.", d, spec.layers, "target", "target", causal=True))
+            layers = spec.encoder_layers()
+            yield from _stack(spec, Site("encoder.", d, layers, layers, "source", "source", causal=False), spec.encoder)
+            yield from _stack(spec, Site("decoder.", d, stored, spec.layers, "target", "target", causal=True))
     yield from _head(spec, last)
 
 
@@ -59,22 +60,40 @@ def _embeddings(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
         yield Matmul("embedding.projection", "embedding", stream, tokens, spec.d_model, 1, 1, biased)
 
 
-def _stack(
-    spec: ModelSpec, site: Site, attention: Mixer | None = None, feed_forward: FeedForward | None = None
-) -> Iterator[Entry]:
+def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[Entry]:
     """One stack of layers. A decoder that reads an encoder attends to it between its own attention and feed-forward."""
-    attention, feed_forward = attention or spec.attention, feed_forward or spec.feed_forward
-    crosses = site.name == "decoder."
-    own = "self_attention" if spec.kind == "encoder-decoder" else "attention"
+    mixers = (own.attention,) if own and own.attention else spec.mixers
+    feed_forwards = (own.feed_forward,) if own and own.feed_forward else spec.feed_forwards
+    two_stacks = spec.kind == "encoder-decoder"
+    normed: dict[str, int] = {}
     added = site._replace(d_model=spec.embedding_widths()[1]) if spec.positions.kind == "learned" else site
-    yield from spec.positions.lower(added, attention.widths(site.d_model), spec.context)
-    yield from attention.lower(site._replace(name=f"{site.name}{own}"), caches=site.causal)
-    if crosses:
+    yield from spec.positions.lower(added, mixers[0].widths(site.d_model), spec.context)
+    for label, mixer, place in _dealt(mixers, site):
+        name = "self_attention" if two_stacks else label
+        normed[name] = place.stored
+        yield from mixer.lower(place._replace(name=f"{site.name}{name}"), caches=site.causal)
+    if two_stacks and site.causal:
+        normed["cross_attention"] = site.stored
         cross = site._replace(name=f"{site.name}cross_attention", keys="source", causal=False)
-        yield from attention.lower(cross, caches=True)
-    yield from feed_forward.lower(site._replace(name=f"{site.name}feed_forward"))
-    sub_layers = (own, "cross_attention", "feed_forward") if crosses else (own, "feed_forward")
-    yield from spec.norm.lower(site, sub_layers)
+        yield from mixers[0].lower(cross, caches=True)
+    for label, feed_forward, place in _dealt(feed_forwards, site):
+        normed[label] = place.stored
+        yield from feed_forward.lower(place._replace(name=f"{site.name}{label}"))
+    yield from spec.norm.lower(site, normed)
+
+
+Block = TypeVar("Block", bound=Mixer | Mlp)
+
+
+def _dealt(blocks: tuple[Block, ...], site: Site) -> Iterator[tuple[str, Block, Site]]:
+    """Each block with its name and the layers that it stands in: those it claims, or those that no other does."""
+    claimed = sum(block.on.count(site.used) for block in blocks if block.on is not None)
+    for label, block in labelled(blocks):
+        if len(blocks) == 1 and block.on is None:
+            yield label, block, site
+            continue
+        layers = named(f"{label}_layers", site.used - claimed if block.on is None else block.on.count(site.used))
+        yield label, block, site._replace(stored=layers, used=layers)
 
 
 def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:

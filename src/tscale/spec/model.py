@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from tscale.blocks import FEED_FORWARDS, MIXERS, POSITIONS, FeedForward, Mixer, Norm, Positions
-from tscale.blocks.fields import CONFIG, Number, Problem, Size, Tagged, Whole
+from tscale.blocks import FEED_FORWARDS, MIXERS, POSITIONS, Attention, FeedForward, Mixer, Mlp, Norm, Positions
+from tscale.blocks.fields import CONFIG, Number, On, Problem, Size, Tagged, Whole
 from tscale.core.numbers import MOST_TOKENS, Remembered
 
 Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
@@ -110,7 +110,7 @@ class Encoder:
 
     layers: Size | None = None
     attention: Annotated[Mixer | None, Tagged(MIXERS, "multi-head")] = None
-    feed_forward: Annotated[FeedForward | None, Tagged(FEED_FORWARDS, "dense")] = None
+    feed_forward: Annotated[Mlp | None, Tagged(FEED_FORWARDS, "dense")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +139,12 @@ class ModelSpec:
     """The longest sequence it was trained on; absent where there is no limit or it is not known."""
     tied: bool | None = None
     """Whether the head is the token embedding, transposed; needed where there is a head."""
-    attention: Annotated[Mixer, Tagged(MIXERS, "multi-head")]
-    feed_forward: Annotated[FeedForward, Tagged(FEED_FORWARDS, "dense")]
+    attention: Annotated[Mixer | tuple[Mixer, ...], Tagged(MIXERS, "multi-head", many=True)]
+    """How tokens are mixed: one block for every layer, or a list of blocks that say which layers they stand in."""
+    feed_forward: Annotated[Mlp | tuple[Mlp, ...] | None, Tagged(FEED_FORWARDS, "dense", many=True)] = None
+    """What follows the mixing, alike; absent where nothing does."""
+    unique_layers: Size | None = None
+    """How many layers have weights of their own, where several share them (ALBERT has 1)."""
     positions: Annotated[Positions, Tagged(POSITIONS)]
     norm: Norm
     embedding: Embedding = Embedding()
@@ -166,10 +170,27 @@ class ModelSpec:
         tokens = self.d_model if self.embedding.width is None else self.embedding.width
         return tokens, tokens if self.embedding.projects == "sum" else self.d_model
 
-    def encoder_parts(self) -> tuple[int, Mixer, FeedForward]:
-        """Depth, attention and feed-forward of the encoder of an encoder-decoder."""
-        own = self.encoder or Encoder()
-        return (own.layers or self.layers, own.attention or self.attention, own.feed_forward or self.feed_forward)
+    @property
+    def mixers(self) -> tuple[Mixer, ...]:
+        """The blocks that mix tokens, one or several."""
+        return self.attention if isinstance(self.attention, tuple) else (self.attention,)
+
+    @property
+    def feed_forwards(self) -> tuple[Mlp, ...]:
+        """The feed-forwards, none, one or several."""
+        if self.feed_forward is None:
+            return ()
+        return self.feed_forward if isinstance(self.feed_forward, tuple) else (self.feed_forward,)
+
+    def plain_blocks(self) -> tuple[Attention, FeedForward] | None:
+        """The attention and the feed-forward of a stack in which all layers have the same plain ones; None of others."""
+        if isinstance(self.attention, Attention) and isinstance(self.feed_forward, FeedForward):
+            return self.attention, self.feed_forward
+        return None
+
+    def encoder_layers(self) -> int:
+        """Depth of the encoder of an encoder-decoder."""
+        return (self.encoder and self.encoder.layers) or self.layers
 
     def figures(self, name: PublishedName) -> tuple[Published, ...]:
         """All that was published under a name, the one to compare with first."""
@@ -181,6 +202,10 @@ class ModelSpec:
         for path, block in self._blocks():
             for field, message in block.problems(self.d_model):
                 yield (*path, *field), message
+            if block.on is not None:
+                for field, message in block.on.problems(self.layers):
+                    yield (*path, *field), message
+        yield from self._dealing_problems()
         if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
             yield ("positions",), "a learned table needs its rows: set context or positions.rows"
         on_vocabulary = self.head.kind in ("language-model", "masked")
@@ -201,9 +226,26 @@ class ModelSpec:
         if self.kind != "encoder" and self.head.kind in ("masked", "discriminator"):
             yield ("head", "kind"), f"a {self.head.kind} head stands on an encoder, not on a {self.kind}"
 
-    def _blocks(self) -> Iterator[tuple[tuple[str, ...], Mixer | FeedForward]]:
-        yield ("attention",), self.attention
-        yield ("feed_forward",), self.feed_forward
+    def _dealing_problems(self) -> Iterator[Problem]:
+        """Whether every layer has one mixer and at most one feed-forward, as far as counting tells."""
+        for field, blocks in (("attention", self.mixers), ("feed_forward", self.feed_forwards)):
+            rest = [block for block in blocks if block.on is None]
+            claimed = sum(block.on.count(self.layers) for block in blocks if block.on is not None)
+            if len(rest) > 1:
+                yield (field,), "only one block may be without `on`: it takes the layers that no other claims"
+            if claimed > self.layers:
+                yield (field,), f"{claimed} layers are claimed of {self.layers}: let each layer have one block"
+            if field == "attention" and not rest and claimed < self.layers:
+                yield (field,), f"only {claimed} of {self.layers} layers have a block: leave `on` out of one of them"
+            if len(blocks) > 1 and (self.kind == "encoder-decoder" or self.unique_layers is not None):
+                yield (field,), "several blocks are known in a single stack of layers of their own weights only"
+        if self.unique_layers is not None and self.unique_layers > self.layers:
+            yield ("unique_layers",), f"{self.unique_layers} layers of their own weights are more than {self.layers}"
+
+    def _blocks(self) -> Iterator[tuple[tuple[str, ...], Mixer | Mlp]]:
+        for field, blocks in (("attention", self.mixers), ("feed_forward", self.feed_forwards)):
+            for block in blocks:
+                yield (field,), block
         if self.encoder is not None:
             if self.encoder.attention is not None:
                 yield ("encoder", "attention"), self.encoder.attention
@@ -247,6 +289,7 @@ NESTED: Final[dict[str, dict[str, type]]] = {
     "encoder": {"": Encoder},
     "training": {"": Training},
     "figure": {"": Published},
+    "on": {"": On},
     "estimates": {"": Estimate},
 }
 """The spec classes that a field may hold, by `kind` where there are several."""
@@ -282,12 +325,30 @@ def remembered(spec: ModelSpec) -> ModelSpec:
         d_model=Remembered(spec.d_model, label="d_model"),
         vocabulary=Remembered(spec.vocabulary, label="vocabulary"),
         context=None if spec.context is None else Remembered(spec.context, label="trained_context"),
-        attention=_with_names(spec.attention),
-        feed_forward=_with_names(spec.feed_forward),
+        unique_layers=spec.unique_layers and Remembered(spec.unique_layers, label="unique_layers"),
+        attention=_named_blocks(spec.attention),
+        feed_forward=_named_blocks(spec.feed_forward),
         positions=_with_names(spec.positions),
         embedding=_with_names(spec.embedding),
         encoder=spec.encoder and _with_names(spec.encoder, "encoder_"),
     )
+
+
+def _named_blocks(blocks: Any) -> Any:
+    """One block with the names of its fields; several with their own name before each, so that a name means one number."""
+    if blocks is None or not isinstance(blocks, tuple):
+        return blocks and _with_names(blocks)
+    return tuple(
+        _with_names(block, f"{label}_" if place else "") for place, (label, block) in enumerate(labelled(blocks))
+    )
+
+
+def labelled(blocks: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    """Blocks with the names that their entries begin with: their own label, numbered where it comes again."""
+    seen: dict[str, int] = {}
+    for block in blocks:
+        seen[block.label] = seen.get(block.label, 0) + 1
+        yield block.label if seen[block.label] == 1 else f"{block.label}_{seen[block.label]}", block
 
 
 def _with_names(block: Any, prefix: str = "") -> Any:

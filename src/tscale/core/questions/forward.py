@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, assert_never
 
-from tscale.core.ledger import Cache, Ledger, Lookup, Matmul, Scores, Vector
+from tscale.core.ledger import Buffer, Cache, Ledger, Lookup, Matmul, Scores, Vector
 from tscale.core.numbers import minimum
 from tscale.core.quantity import Line, Quantity
 from tscale.core.run import Run
@@ -25,7 +25,7 @@ def pairs(scores: Scores, run: Run, sight: Sight) -> int:
     """Query-key pairs of one sequence that one layer scores.
 
     Causal: 1 + 2 + ... up to the window w, then w for each further query. In a stack that sees both ways a window of w
-    is half of w on either side of the query, and the query itself.
+    is half of w on either side of the query, and the query itself. In chunks of w, each chunk is a sequence of its own.
     """
     queries, keys = run.length(scores.stream), run.length(scores.keys)
     if sight == "full":
@@ -33,6 +33,10 @@ def pairs(scores: Scores, run: Run, sight: Sight) -> int:
     if scores.causal:
         if scores.window is None:
             return queries * (queries + 1) // 2
+        if scores.chunked:
+            whole, w = queries // scores.window, scores.window
+            rest = queries - whole * w
+            return whole * (w * (w + 1) // 2) + rest * (rest + 1) // 2
         seen = minimum(queries, scores.window)
         return seen * (seen + 1) // 2 + (queries - seen) * seen
     if scores.window is None:
@@ -55,7 +59,7 @@ def forward_flops(ledger: Ledger, run: Run, sight: Sight = "full") -> Quantity:
                 lines.append(Line(entry.name, 2 * run.length(entry.stream) * entry.used * entry.d_in * entry.d_out))
             case Scores():
                 lines.append(Line(entry.name, score_flops(entry, run, sight)))
-            case Lookup() | Vector() | Cache():
+            case Lookup() | Vector() | Buffer() | Cache():
                 pass  # no matrix multiplication: LEAVES_OUT says so
             case _:
                 assert_never(entry)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from tscale.core.ledger import Cache, Entry, Ledger, Lookup, Matmul, Part, Scores, Vector
+from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Lookup, Matmul, Part, Scores, Vector
 from tscale.core.numbers import minimum
 from tscale.core.quantity import Line, Quantity
 from tscale.core.units import PARAMETERS
 
-LEAVES_OUT = "Not counted: buffers that are not trained (masks, sinusoid tables, rotary frequencies)."
+LEAVES_OUT = "Not counted: buffers that are not trained (masks, sinusoid tables, rotary frequencies, selection biases)."
 
 TABLES: frozenset[Part] = frozenset({"embedding", "positions"})
 """The parts that `non_embedding` leaves out, beside an untied head."""
@@ -22,7 +22,7 @@ def size(entry: Entry) -> int:
             return entry.d_in * entry.d_out + entry.d_out if entry.bias else entry.d_in * entry.d_out
         case Lookup():
             return entry.rows * entry.width
-        case Vector():
+        case Vector() | Buffer():
             return entry.width
         case Scores() | Cache():
             return 0  # attention itself and its cache own no weights
@@ -32,12 +32,12 @@ def size(entry: Entry) -> int:
 
 def params(ledger: Ledger) -> Quantity:
     """Parameters stored, one line for each entry that owns weights; a tied tensor counts once, where it is stored."""
-    lines = [
-        Line(entry.name, entry.stored * size(entry))
-        for entry in ledger.entries
-        if not isinstance(entry, (Scores, Cache))
-    ]
-    return Quantity("parameters", tuple(lines), PARAMETERS, leaves_out=LEAVES_OUT)
+    return Quantity("parameters", _lines(ledger, Matmul, Lookup, Vector), PARAMETERS, leaves_out=LEAVES_OUT)
+
+
+def _lines(ledger: Ledger, *kinds: type[Matmul | Lookup | Vector | Buffer]) -> tuple[Line, ...]:
+    """What the entries of some kinds store."""
+    return tuple(Line(entry.name, entry.stored * size(entry)) for entry in ledger.entries if isinstance(entry, kinds))
 
 
 def active_params(ledger: Ledger) -> Quantity:
@@ -52,8 +52,8 @@ def active_params(ledger: Ledger) -> Quantity:
                 lines.append(Line(entry.name, minimum(entry.stored, entry.used) * size(entry)))
             case Lookup() | Vector():
                 lines.append(Line(entry.name, entry.stored * size(entry)))
-            case Scores() | Cache():
-                pass
+            case Buffer() | Scores() | Cache():
+                pass  # not parameters
             case _:
                 assert_never(entry)
     return Quantity("active parameters", tuple(lines), PARAMETERS, leaves_out=LEAVES_OUT)
@@ -78,5 +78,10 @@ def non_embedding_params(ledger: Ledger) -> int:
     return sum(
         entry.stored * size(entry)
         for entry in ledger.entries
-        if not isinstance(entry, (Lookup, Scores, Cache)) and entry.name != "head"
+        if not isinstance(entry, (Lookup, Buffer, Scores, Cache)) and entry.name != "head"
     )
+
+
+def buffers(ledger: Ledger) -> Quantity:
+    """Numbers stored with the weights that are no parameters: published totals count them now and then."""
+    return Quantity("buffers", _lines(ledger, Buffer), PARAMETERS)

@@ -1,0 +1,76 @@
+"""Mixture of experts: many feed-forwards are stored, each token is sent through a few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Buffer, Entry, Matmul, Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experts:
+    """Routed experts, of which each token uses top_k, and shared ones that every token uses."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "experts"
+
+    kind: Literal["experts"]
+    experts: Size
+    """Routed experts stored in each layer."""
+    top_k: Size
+    """Routed experts that a token is sent through."""
+    d_ff: Size
+    """Inner width of one routed expert."""
+    gated: bool = True
+    """Whether a gate matrix multiplies the inner activations of every expert."""
+    bias: bool = False
+    """Whether every matrix of every routed expert has a bias."""
+    router_bias: bool = False
+    """Whether the router has a bias."""
+    selection_bias: Literal["buffer", "parameter"] | None = None
+    """A number for each expert that is added when experts are chosen: kept as a buffer, or as a parameter."""
+    shared_d_ff: Size | None = None
+    """Inner width of the shared experts, all of them together."""
+    shared_gate: bool = False
+    """Whether the shared experts' output is gated by one number a token."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other feed-forward claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """What contradicts itself in this block."""
+        if self.top_k > self.experts:
+            yield (
+                ("top_k",),
+                f"a token cannot use {self.top_k} of {self.experts} experts: set top_k to at most {self.experts}",
+            )
+        if self.shared_gate and self.shared_d_ff is None:
+            yield ("shared_gate",), "there is no shared expert to gate: set shared_d_ff, or drop it"
+
+    def lower(self, site: Site) -> Iterator[Entry]:
+        """The router; the experts' matrices, stored for all and used for top_k; the shared experts' matrices."""
+        d, copies = site.d_model, (site.stored, site.used)
+        routed = (site.stored * self.experts, site.used * self.top_k)
+        name = site.name
+
+        def matmul(matrix: str, d_in: int, d_out: int, copies: tuple[int, int], *, bias: bool = False) -> Matmul:
+            return Matmul(f"{name}.{matrix}", "feed_forward", site.stream, d_in, d_out, *copies, bias)
+
+        yield matmul("router", d, self.experts, copies, bias=self.router_bias)
+        if self.selection_bias == "parameter":
+            yield Vector(f"{name}.selection_bias", "feed_forward", self.experts, site.stored)
+        elif self.selection_bias == "buffer":
+            yield Buffer(f"{name}.selection_bias", "feed_forward", self.experts, site.stored)
+        yield matmul("up", d, self.d_ff, routed, bias=self.bias)
+        if self.gated:
+            yield matmul("gate", d, self.d_ff, routed, bias=self.bias)
+        yield matmul("down", self.d_ff, d, routed, bias=self.bias)
+        if self.shared_d_ff is not None:
+            yield matmul("shared.up", d, self.shared_d_ff, copies)
+            if self.gated:
+                yield matmul("shared.gate", d, self.shared_d_ff, copies)
+            yield matmul("shared.down", self.shared_d_ff, d, copies)
+            if self.shared_gate:
+                yield matmul("shared.switch", d, 1, copies)
