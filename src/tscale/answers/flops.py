@@ -21,7 +21,7 @@ from tscale.blocks import Attention, Experts, FeedForward
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.questions.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
-from tscale.core.questions.forward import LEAVES_OUT, forward_flops
+from tscale.core.questions.forward import forward_flops, leaves_out
 from tscale.core.questions.params import active_params, embedding_params
 from tscale.core.questions.training import PF_DAY, training_flops
 from tscale.core.run import Run
@@ -126,7 +126,7 @@ def flops_report(
         *_departures(spec),
         f"PF-days of 6·N·D: {float(pf_days.value):,.1f}. Forward is a third of training, backward two thirds.",
         _WHY,
-        LEAVES_OUT + " No recomputation, but for the convention that names it.",
+        leaves_out(model.ledger) + " No recomputation, but for the convention that names it.",
     )
     return Report(title, tables, data, notes, (*steps_of(derived), pf_step))
 

@@ -16,7 +16,7 @@ from tscale.answers.common import (
     steps_of,
     summed,
 )
-from tscale.core.ledger import Buffer, Cache, Entry, Scores
+from tscale.core.ledger import Buffer, Cache, Entry, Scan, Scores
 from tscale.core.numbers import named
 from tscale.core.quantity import Cell, Column, Data, Figure, Report, Table
 from tscale.core.questions.params import (
@@ -63,7 +63,7 @@ def params_report(specs: Sequence[Spec]) -> Report:
 
 def _disclosed(model: Counted) -> Report:
     spec, ledger = model
-    owners = [entry for entry in ledger.entries if not isinstance(entry, (Buffer, Scores, Cache))]
+    owners = [entry for entry in ledger.entries if not isinstance(entry, (Buffer, Scores, Scan, Cache))]
     lines = params(ledger).lines
     total = summed(lines)
     embedding = summed(embedding_params(ledger).lines)
@@ -107,7 +107,7 @@ def _disclosed(model: Counted) -> Report:
 
 
 def _row(entry: Entry, figure: Figure, total: int) -> tuple[Cell, ...]:
-    assert not isinstance(entry, (Buffer, Scores, Cache))
+    assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
     if not entry.stored:
         return (entry.name, Figure(0, COUNT), figure, share(0, 1), "tied to embedding.tokens")
     return (entry.name, Figure(entry.stored, COUNT), figure, share(int(figure.value), total), figure.formula)
@@ -149,7 +149,7 @@ def _published_tables(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, int
 
 
 def _line_data(entry: Entry, figure: Figure) -> Data:
-    assert not isinstance(entry, (Buffer, Scores, Cache))
+    assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
     used = getattr(entry, "used", 0)  # tables are read and vectors applied elementwise: no copy is used in a product
     return {
         "name": entry.name,
