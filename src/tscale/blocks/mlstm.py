@@ -38,9 +38,10 @@ class Mlstm:
     def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         """Projections, gates, the recurrence in chunks, its state, and a norm for each head.
 
-        A chunk of Q positions takes, for each head and at 2 FLOPs each, Q²·(d_qk + d_v) multiply-adds within the chunk
-        and 2·Q·d_qk·d_v + Q·d_qk against the memory and its normaliser, as transformers 5.23.0 computes it. The state
-        is the memory, the normaliser and one number that keeps the gates' exponentials in range.
+        Each position takes, for each head and at 2 FLOPs each, 2·d_qk·d_v + d_qk multiply-adds: the memory written, and
+        read with its normaliser. Each whole chunk of Q positions takes Q²·(d_qk + d_v) more within it; what is left over
+        goes position by position (as transformers 5.23.0 computes it). The state is the memory, the normaliser and
+        one number that keeps the gates' exponentials in range.
         """
         d, h, dk, dv, q = site.d_model, self.heads, self.qk_dim, self.v_dim, self.chunk
         name, copies = site.name, (site.stored, site.used)
@@ -53,8 +54,15 @@ class Mlstm:
         yield matmul("v", d, h * dv, bias=self.bias)
         yield matmul("output_gate", d, h * dv, bias=self.bias)
         yield matmul("gates", d, 2 * h, bias=True)
-        work = h * (q**2 * (dk + dv) + 2 * q * dk * dv + q * dk)
-        yield Scan(f"{name}.scan", site.stream, site.used, chunk=q, per_chunk=work)
+        yield Scan(
+            f"{name}.scan",
+            site.stream,
+            site.used,
+            per_position=h * (2 * dk * dv + dk),
+            chunk=q,
+            per_chunk=h * q**2 * (dk + dv),
+            padded=False,
+        )
         if caches:
             yield Cache(f"{name}.state", "once", h * (dk * dv + dk + 1), site.used)
         yield Vector(f"{name}.norm", "norm", h * dv, site.stored)

@@ -96,7 +96,8 @@ class Conv(NamedTuple):
 class Scan(NamedTuple):
     """A recurrence along `stream`, by the multiply-adds of one layer's products; what is elementwise is in none of them.
 
-    A sequence is cut into chunks of `chunk` positions, the last one padded. Work is counted for each position, for each
+    A sequence is cut into chunks of `chunk` positions. What is left over is padded to a chunk, or, where not `padded`, goes
+    position by position and takes no work of a chunk. Work is counted for each position, for each
     chunk, and for each pair of the chunks' edges, of which there is one more than there are chunks. The block that
     lowers to an entry says where its counts were published; a recurrence that is elementwise alone has zeros.
     """
@@ -108,6 +109,7 @@ class Scan(NamedTuple):
     chunk: int = 1
     per_chunk: int = 0
     per_edge_pair: int = 0
+    padded: bool = True
 
 
 class Cache(NamedTuple):

@@ -2,7 +2,7 @@
 
 F(S) = 2·S·P + q·S² for a stack with P weights in matrices and q = 2·heads·(d_qk + d_v) a layer: what frameworks count.
 A depthwise convolution runs over S + kernel - 1 positions, since frameworks pad before and cut after. A recurrence takes
-what its block says of its chunks, of which there are S/chunk, rounded up.
+what its block says of its chunks, of which there are S/chunk, rounded up where the last one is padded, down where not.
 
 `full` lets every query see every key and ignores windows, as they do. `causal` counts the keys that a query may see.
 """
@@ -69,7 +69,7 @@ def conv_flops(conv: Conv, run: Run) -> int:
 def scan_flops(scan: Scan, run: Run) -> int:
     """FLOPs of one sequence's recurrences in all layers of an entry."""
     positions = run.length(scan.stream)
-    chunks = ceil_div(positions, scan.chunk)
+    chunks = ceil_div(positions, scan.chunk) if scan.padded else positions // scan.chunk
     work = positions * scan.per_position + chunks * scan.per_chunk + (chunks + 1) ** 2 * scan.per_edge_pair
     return 2 * scan.used * work
 
