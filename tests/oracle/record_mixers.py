@@ -18,17 +18,28 @@ from record import built, variations
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
-FAMILIES = (
-    "mamba falcon_mamba mamba2 bamba falcon_h1 jamba qwen3_next lfm2 recurrent_gemma rwkv xlstm granitemoehybrid"
-).split()
+FAMILIES = [
+    "mamba",
+    "falcon_mamba",
+    "mamba2",
+    "bamba",
+    "falcon_h1",
+    "jamba",
+    "qwen3_next",
+    "lfm2",
+    "recurrent_gemma",
+    "rwkv",
+    "xlstm",
+    "granitemoehybrid",
+]
 LENGTH = 70
 
 FULL, LINEAR = "full_attention", "linear_attention"
 record.BASE |= {
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},  # so that four layers have one of attention
-    "xlstm": {"num_blocks": 4},
+    "xlstm": {"num_blocks": 4, "num_hidden_layers": 4},
     "bamba": {"attn_layer_indices": [1]},
-    "granitemoehybrid": {"layer_types": [LINEAR, FULL, LINEAR, LINEAR]},
+    "granitemoehybrid": {"num_hidden_layers": 4, "layer_types": [LINEAR, FULL, LINEAR, LINEAR]},
     "lfm2": {"full_attn_idxs": [1, 3]},
 }
 record.LISTS |= {
@@ -38,7 +49,12 @@ record.LISTS |= {
     "block_types": (["attention"], ["recurrent"], ["attention", "recurrent"]),
     "mlp_only_layers": ([0], [0, 1, 2, 3]),
 }
-FACTORS = {"qk_dim_factor": (1.0, 0.25), "v_dim_factor": (0.5, 2.0), "ffn_proj_factor": (2.0, 1.3), "block_ffn_dim_multiplier": (1.5, 0.7)}
+FACTORS = {
+    "qk_dim_factor": (1.0, 0.25),
+    "v_dim_factor": (0.5, 2.0),
+    "ffn_proj_factor": (2.0, 1.3),
+    "block_ffn_dim_multiplier": (1.5, 0.7),
+}
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ class Mamba2:
     kind: Literal["mamba2"]
     heads: Size
     """Heads of the recurrence."""
-    head_dim: Size
+    d_head: Size
     """Channels of one head."""
     d_state: Size = 128
     """Numbers in the state of one channel."""
@@ -54,7 +54,7 @@ class Mamba2:
         2024, section 6, as in the listing there): H·Q²·(N + P) within a chunk, H·Q·N·P for its state and as many for
         what the state adds to its output, and H·P·N for each pair of the c + 1 edges that states are handed over.
         """
-        d, h, p, n, q = site.d_model, self.heads, self.head_dim, self.d_state, self.chunk
+        d, h, p, n, q = site.d_model, self.heads, self.d_head, self.d_state, self.chunk
         name, inner, copies = site.name, h * p, (site.stored, site.used)
         channels = inner + 2 * self.groups * n
         yield Matmul(f"{name}.in", "mixer", site.stream, d, inner + channels + h, *copies, self.bias)

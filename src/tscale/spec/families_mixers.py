@@ -147,7 +147,7 @@ MIXED: Final[dict[str, Family]] = {
         | dict.fromkeys(["norm_reduction_force_float32", "chunkwise_kernel", "sequence_kernel", "step_kernel", "mode",
                          "return_last_states", "autocast_kernel_dtype", "eps", "inference_state_dtype",
                          "gate_soft_cap", "output_logit_soft_cap", "weight_mode", "max_inference_chunksize"]),
-        fixed={"use_bias": False, "weight_mode": "single"}, positions=_NONE, attention=mixers.xlstm,
+        fixed={"use_bias": False, "weight_mode": "single", "tie_word_embeddings": False}, positions=_NONE, attention=mixers.xlstm,
         feed_forward=mixers.xlstm_feed_forward, layers=mixers.xlstm_layers,
     ),
     # d_ff is that of one expert; without experts the shared feed-forward is the only one

@@ -119,7 +119,7 @@ def mamba2(config: Config) -> Mamba2:
     return Mamba2(
         kind="mamba2",
         heads=heads,
-        head_dim=head_dim,
+        d_head=head_dim,
         d_state=config.size("state_size"),
         groups=config.size("n_groups"),
         d_conv=config.size("conv_kernel"),
@@ -142,7 +142,7 @@ def _ssd(config: Config, inner: int, key: str, *, norm: bool = True) -> Mamba2:
     return Mamba2(
         kind="mamba2",
         heads=heads,
-        head_dim=head_dim,
+        d_head=head_dim,
         d_state=config.size("mamba_d_state"),
         groups=config.size("mamba_n_groups"),
         d_conv=config.size("mamba_d_conv"),
