@@ -1,6 +1,6 @@
 """Counts parameters with Hugging Face transformers on the meta device, one change of a configuration at a time.
 
-`python tests/oracle/record.py > tests/oracle/variations.jsonl` needs `transformers` 5.23.0 and `torch` 2.13.0; it knows
+`python tests/oracle/record.py > tests/oracle/variations.jsonl`, and `record.py experts` for the other file, needs `transformers` 5.23.0 and `torch` 2.13.0; it knows
 nothing of tscale. Every field of a family's configuration class is varied, whether tscale reads it or not: a field that
 the importer forgot would show as a difference. Each line holds the family, the configuration, what was changed, and the
 parameters of the class that `architectures` names, those that are never trained apart.
@@ -37,7 +37,22 @@ FAMILIES = {
 }
 """The families of each usual head."""
 
+EXPERTS = {
+    AutoModelForCausalLM: "qwen3 gemma3_text olmo2 olmo3 exaone4 apertus persimmon hunyuan_v1_dense ministral ministral3 "
+    "cwm granite_swa vaultgemma jais2 mixtral qwen3_moe qwen2_moe deepseek_v3 deepseek_v2 glm4_moe_lite youtu minicpm3 "
+    "gpt_oss llama4_text glm4_moe granitemoe granitemoeshared phimoe dbrx ernie4_5_moe olmoe flex_olmo minimax_m2 "
+    "hunyuan_v1_moe dots1 exaone_moe hy_v3 solar_open mellum",
+}
+"""The families of variations_experts.jsonl."""
+
 BASE: dict[str, dict[str, Any]] = {
+    "deepseek_v2": {"num_experts_per_tok": 6},
+    "glm4_moe": {"head_dim": 128},  # the class's own heads do not divide its width
+    "dots1": {"n_routed_experts": 64, "num_experts_per_tok": 6, "n_shared_experts": 2},
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 8, "moe_topk": 2},
+    "ministral": {"head_dim": 128},
+    "dbrx": {"attn_config": {"kv_n_heads": 4, "rope_theta": 500000}},
     "nemotron": {"num_key_value_heads": 8},  # the class cannot do without
     "bloom": {"hidden_size": 1024, "n_layer": 4, "n_head": 16},  # the class's own are a toy's
     "gpt_neo": {"num_layers": 4, "attention_types": [[["global", "local"], 2]]},
@@ -48,6 +63,12 @@ DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_lay
 WORDS = {"feed_forward_proj": ("relu", "gelu", "gated-gelu", "gated-silu")}
 LISTS: dict[str, tuple[Any, ...]] = {
     "layer_types": (["full_attention"] * 4, ["sliding_attention"] * 4, ["full_attention", "sliding_attention"] * 2),
+    "mlp_layer_types": (["dense"] * 4, ["sparse"] * 4, ["dense", "sparse"] * 2, ["sparse", "dense", "dense", "dense"]),
+    "mlp_only_layers": ([0], [1, 2], [0, 1, 2, 3]),
+    "moe_layers": ([], [1], [0, 1, 2], [0, 2]),
+    "no_rope_layers": ([], [0, 1, 1, 0]),
+    "attn_config": ({"rope_theta": 500000}, {"kv_n_heads": 8, "clip_qkv": 8, "rope_theta": 500000}),
+    "ffn_config": ({"ffn_hidden_size": 64}, {"moe_num_experts": 8, "moe_top_k": 2, "ffn_act_fn": {"name": "silu"}}),
     "attention_types": ([[["global"], 4]], [[["global", "local", "local"], 1], [["global"], 1]]),
 }
 UNCOUNTED = ("token_id", "drop", "label", "_eps", "epsilon", "initializer", "init_std", "attention_layers")
@@ -56,9 +77,10 @@ UNCOUNTED = ("token_id", "drop", "label", "_eps", "epsilon", "initializer", "ini
 def main() -> None:
     """Writes one line for each change that the class accepts."""
     logging.disable(logging.WARNING)
-    for usual, families in FAMILIES.items():
+    later, named = sys.argv[1:2] == ["experts"], sys.argv[1:]
+    for usual, families in (EXPERTS if later else FAMILIES).items():
         for family in families.split():
-            if not sys.argv[1:] or family in sys.argv[1:]:
+            if named in ([], ["experts"]) or family in named:
                 record(family, usual)
 
 

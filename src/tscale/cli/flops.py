@@ -31,7 +31,7 @@ def flops(
     from tscale.spec.resolve import resolve
 
     report = flops_report(
-        resolve(model or "gpt3", changes),
+        resolve("gpt3" if model is None else model, changes),
         options.tokens(tokens),
         options.context(context),
         options.context(source, "--source"),

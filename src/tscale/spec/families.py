@@ -11,44 +11,24 @@ from typing import Any, Final
 
 from tscale.blocks import Computed, Learned, Norm
 from tscale.spec import family_rules as rules
+from tscale.spec.families_experts import EXPERTS, NESTED, NORMED
 from tscale.spec.families_mixers import MIXED
 from tscale.spec.family import Family, Keys
+from tscale.spec.family_rows import BARE as _BARE
+from tscale.spec.family_rows import EVERY as _EVERY
+from tscale.spec.family_rows import LAYER as _LAYER
+from tscale.spec.family_rows import NEEDED
+from tscale.spec.family_rows import NO_BIASES as _NO_BIASES
+from tscale.spec.family_rows import RMS as _RMS
+from tscale.spec.family_rows import SANDWICH as _SANDWICH
+from tscale.spec.family_rows import TIED as _TIED
+from tscale.spec.family_rows import causal as _causal
+from tscale.spec.family_rows import modern as _modern
 from tscale.spec.model import Head
 
-NEEDED: Final = object()
-"""In place of a default: the class has none that makes sense."""
+__all__ = ["FAMILIES", "NEEDED", "NESTED", "NOT_YET"]
 
-_BARE: Final = Head(kind="none")
-_RMS: Final = Norm(kind="rmsnorm")
-_LAYER: Final = Norm(kind="layernorm")
-_EVERY: Final = {"qkvo": True}
-_BY_KEY: Final = {"qkvo": "attention_bias"}
-_TIED: Final = {"tie_word_embeddings": True}
-
-
-def _causal(prefix: str, *, bias: bool = False, suffix: str = "ForCausalLM") -> dict[str, Head]:
-    return {prefix + suffix: Head(bias=bias), prefix + "Model": _BARE}
-
-
-# ---- decoders whose keys are named as LLaMA's ----
-
-
-def _modern(prefix: str, sizes: tuple[int, ...], reads: dict[str, object], **columns: Any) -> Family:
-    """RMSNorm, a gate and no biases but those that the keys `attention_bias` and `mlp_bias` ask for, if not said."""
-    usual: dict[str, Any] = {
-        "classes": _causal(prefix),
-        "norm": _RMS,
-        "gated": True,
-        "biases": _BY_KEY if "attention_bias" in reads else {},
-        "d_ff_bias": "mlp_bias" if "mlp_bias" in reads else False,
-    }
-    silent: dict[str, object] = {"num_key_value_heads": None, "head_dim": None, "tie_word_embeddings": False}
-    return Family(**(usual | columns), reads=Keys().reads(sizes, **(silent | reads)))
-
-
-_NO_BIASES: Final[dict[str, object]] = {"attention_bias": False, "mlp_bias": False}
 _ONE_BIAS_FREE: Final = Norm(kind="layernorm", place="parallel", bias=False)
-_SANDWICH: Final = Norm(kind="rmsnorm", place="sandwich")
 _GLM: Final[dict[str, object]] = {"num_key_value_heads": 2, "head_dim": 128, "attention_bias": True}
 
 # fmt: off
@@ -74,7 +54,8 @@ MODERN: Final[dict[str, Family]] = {
         aliases={"sliding_window_size": "sliding_window"}, norm=_SANDWICH, sight=rules.gemma2_sight,
     ),
     "phi": _modern(
-        "Phi", (51200, 2048, 24, 32, 8192, 2048), {}, classes=_causal("Phi", bias=True), fixed={"qk_layernorm": False},
+        "Phi", (51200, 2048, 24, 32, 8192, 2048), {"qk_layernorm": False}, classes=_causal("Phi", bias=True),
+        qk_norm="head", qk_norm_if="qk_layernorm", qk_norm_bias=True, head_dim=rules.phi_head_dim,
         norm=Norm(kind="layernorm", place="parallel"), biases=_EVERY, d_ff_bias=True, gated=False,
     ),
     "phi3": _modern(
@@ -83,8 +64,9 @@ MODERN: Final[dict[str, Family]] = {
     ),
     "granite": _modern("Granite", (32000, 4096, 32, 32, 11008, 2048), _NO_BIASES),
     "cohere": _modern(
-        "Cohere", (256000, 8192, 40, 64, 22528, 8192), {"attention_bias": False, "tie_word_embeddings": True},
-        fixed={"use_qk_norm": False}, norm=_ONE_BIAS_FREE,
+        "Cohere", (256000, 8192, 40, 64, 22528, 8192),
+        {"attention_bias": False, "tie_word_embeddings": True, "use_qk_norm": False}, qk_norm="full",
+        qk_norm_if="use_qk_norm", norm=_ONE_BIAS_FREE,
     ),
     "cohere2": _modern(
         "Cohere2", (256000, 8192, 40, 64, 22528, 8192),
@@ -130,8 +112,8 @@ MODERN: Final[dict[str, Family]] = {
     # whatever use_norm_bias says, its norms have biases
     "stablelm": _modern(
         "StableLm", (50304, 2560, 32, 32, 6912, 4096),
-        {"num_key_value_heads": 32, "use_qkv_bias": False, "use_parallel_residual": False},
-        fixed={"qk_layernorm": False}, norm=rules.stablelm_norm, biases={"qkv": "use_qkv_bias"},
+        {"num_key_value_heads": 32, "use_qkv_bias": False, "use_parallel_residual": False, "qk_layernorm": False},
+        qk_norm="full", qk_norm_if="qk_layernorm", norm=rules.stablelm_norm, biases={"qkv": "use_qkv_bias"},
         head_dim=rules.exact_head_dim,
     ),
     "olmo": _modern(
@@ -386,14 +368,12 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
 }
 # fmt: on
 
-FAMILIES: Final[dict[str, Family]] = MODERN | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED
+FAMILIES: Final[dict[str, Family]] = MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED
 
 _REASONS: Final = {
     "its layers share their weights": "albert",
-    "it normalises queries and keys": "apertus exaone4 gemma3 gemma3_text olmo2 olmo3 persimmon qwen3",
-    "it has experts": "dbrx ernie4_5_moe glm4_moe gpt_oss granitemoe jetmoe llama4 llama4_text minimax_m2 mixtral olmoe "
-    "phimoe qwen2_moe qwen3_moe switch_transformers",
-    "its attention is latent": "deepseek_v2 deepseek_v3",
+    "its attention is a choice of experts": "jetmoe",
+    "it has experts in its encoder": "switch_transformers",
     "some of its layers share weights and others have none beside them": "zamba2",
     "each of its layers is a mixer or a feed-forward": "nemotron_h",
     "its attention is of a kind of its own": "deberta deberta-v2 longformer prophetnet xlnet",

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tscale.blocks import Computed, Mixer, Mlp, Norm, Positions
+from tscale.blocks import Computed, FeedForward, Mixer, Mlp, Norm, Positions
 from tscale.spec import family_rules as rules
+from tscale.spec.expert_rules import Routed
 from tscale.spec.model import Embedding, Encoder, Head
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Family:
 
     classes: Mapping[str, Head]
     """The head of each class that `architectures` may name; the first is taken where none is named."""
+    head_bias: str | None = None
+    """The key that says whether the projection to the vocabulary has a bias, where the class does not."""
     kind: Literal["decoder", "encoder", "encoder-decoder"] = "decoder"
     keys: Keys = Keys()
     reads: Mapping[str, object]
@@ -56,7 +59,17 @@ class Family:
     biases: Mapping[str, bool | str] = field(default_factory=dict)
     """Which of the projections q, k, v and o have a bias: always, or where a key says so."""
     gated: bool | Callable[[Config], bool] = False
+    qk_norm: Literal["head", "full"] | None = None
+    """Norms on queries and keys."""
+    qk_norm_if: str | None = None
+    """The key that says whether there are any; where absent, there are."""
+    qk_norm_bias: bool = False
+    sinks: bool = False
     d_ff_bias: bool | str = False
+    scalars: int | None = None
+    """Learned numbers of the activation."""
+    experts: Routed | Callable[[Config, FeedForward], Mlp | tuple[Mlp, ...]] | None = None
+    """What stands in place of some or all of the dense feed-forwards, which are handed over."""
     layers: Callable[[Config], int] | None = None
     kv_heads: Callable[[Config], int | None] = rules.kv_heads
     attention: Callable[[Config], Mixer | tuple[Mixer, ...]] | None = None
@@ -68,3 +81,19 @@ class Family:
     """Which layers see how far; where absent, every layer sees every key."""
     embedding: Embedding | Callable[[Config], Embedding] = Embedding()
     encoder: Callable[[Config], Encoder | None] | None = None
+    notes: Callable[[Config], tuple[str, ...]] | None = None
+    """What the file names and the class leaves out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nested:
+    """A family that reads more than text: the text model stands in `text_config`, and that alone is read."""
+
+    classes: tuple[str, ...]
+    text: tuple[str, ...]
+    """The families that `text_config` may be of; the first where it names none."""
+    tied: bool | None
+    """Whether the head is tied where the file is silent; None where it must say so."""
+    own: tuple[str, ...]
+    """Keys of the file beside those of the text model, all of what is left out."""
+    left_out: str

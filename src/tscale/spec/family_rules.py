@@ -19,10 +19,11 @@ MOST_LAYERS: Final = 10_000
 
 
 class Sight(NamedTuple):
-    """How far queries see: the window of local layers, and which layers are local."""
+    """How far queries see: the window of local layers, which layers are local, and whether a window is a chunk."""
 
     window: int | None = None
     pattern: tuple[Reach, ...] | None = None
+    chunked: bool = False
 
 
 # ---- heads ----
@@ -50,6 +51,20 @@ def exact_head_dim(config: Config) -> int | None:
             f"head_dim: {width} times {heads} heads is not {config.keys.d_model} {d_model}, as it must be"
         )
     return None
+
+
+def phi_head_dim(config: Config) -> int | None:
+    """As the file says; the norms on queries and keys are as wide as d_model / heads whatever it says."""
+    return exact_head_dim(config) if config.flag("qk_layernorm") else head_dim(config)
+
+
+def even_head_dim(config: Config) -> None:
+    """d_model / heads, whatever else the file says."""
+
+
+def dbrx_kv_heads(config: Config) -> int:
+    """Those of the inner mapping `attn_config`."""
+    return config.inner("attn_config", {"kv_n_heads": 1}, harmless=("clip_qkv", "attn_pdrop"))["kv_n_heads"]
 
 
 def all_kv_heads(config: Config) -> int | None:
@@ -109,6 +124,76 @@ def smollm3_sight(config: Config) -> Sight:
     return _by_layer_types(config, used, local)
 
 
+def window_in_use(config: Config) -> Sight:
+    """With `use_sliding_window`, every layer has the window."""
+    return Sight(_window_in_use(config))
+
+
+def qwen2_moe_sight(config: Config) -> Sight:
+    """With `use_sliding_window`, every other one of the first `max_window_layers` is local."""
+    used, end = _window_in_use(config), config.whole("max_window_layers")
+    return _by_layer_types(config, used, lambda layer: used is not None and layer % 2 == 0 and layer < end)
+
+
+def gemma3_sight(config: Config) -> Sight:
+    """The last of every `sliding_window_pattern` layers is global; the class saves that number under another name."""
+    period = config.size("sliding_window_pattern")
+    if config.value("layer_types") is None:
+        config.agreed("_sliding_window_pattern", period, "sliding_window_pattern")
+    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
+
+
+def three_of_four(config: Config) -> Sight:
+    """The last of every four layers is global."""
+    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % 4 != 0)
+
+
+def all_but_every_fourth(config: Config) -> Sight:
+    """The first of every four layers is global."""
+    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: layer % 4 != 0)
+
+
+def exaone4_sight(config: Config) -> Sight:
+    """As `layer_types` lists them, otherwise the last of every `sliding_window_pattern` layers is global."""
+    period = 1 if config.value("layer_types") is not None else config.size("sliding_window_pattern")
+    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
+
+
+def ministral_sight(config: Config) -> Sight:
+    """Every layer has the window, unless `layer_types` says otherwise."""
+    length = config.optional("sliding_window")
+    return _by_layer_types(config, length, lambda _: length is not None)
+
+
+def dots1_sight(config: Config) -> Sight:
+    """The layers from `max_window_layers` on are local, if there is a window."""
+    length, first = config.optional("sliding_window"), config.whole("max_window_layers")
+    return _by_layer_types(config, length, lambda layer: length is not None and layer >= first)
+
+
+def full_unless_listed(config: Config) -> Sight:
+    """Every layer is global, unless `layer_types` says otherwise."""
+    return _by_layer_types(config, config.optional("sliding_window"), lambda _: False)
+
+
+def llama4_sight(config: Config) -> Sight:
+    """The layers that rotate see their own chunk only: all but the last of each interval, or those not at 0."""
+    length, interval = config.optional("attention_chunk_size"), config.size("no_rope_layer_interval")
+    rotates = a_layer_each(config, "no_rope_layers", int) if config.value("no_rope_layers") else None
+    if length is None:
+        raise config.wrong("attention_chunk_size must be a whole number from 1 to 10^12, not null")
+    local = (lambda layer: (layer + 1) % interval != 0) if rotates is None else (lambda layer: bool(rotates[layer]))
+    return _by_layer_types(config, length, local, "chunked_attention")._replace(chunked=True)
+
+
+def minimax_m2_sight(config: Config) -> Sight:
+    """Every layer is global: older files list that."""
+    listed = a_layer_each(config, "attn_type_list", int)
+    if listed is not None and any(kind != 1 for kind in listed):
+        raise config.wrong("attn_type_list: only layers of full attention (1) are known")
+    return Sight()
+
+
 def gpt_neo_sight(config: Config) -> Sight:
     """Each item of `attention_types` is a pattern and how often it is repeated."""
     layers = layers_told_apart(config)
@@ -139,16 +224,16 @@ def _window_in_use(config: Config) -> int | None:
     return config.optional("sliding_window") if config.flag("use_sliding_window") else None
 
 
-_LAYER_TYPES: Final[dict[str, Reach]] = {"full_attention": "global", "sliding_attention": "local"}
-
-
-def _by_layer_types(config: Config, window: int | None, local: Callable[[int], bool]) -> Sight:
+def _by_layer_types(
+    config: Config, window: int | None, local: Callable[[int], bool], called: str = "sliding_attention"
+) -> Sight:
     """Which layers are local: as `layer_types` lists them, otherwise those that `local` says are."""
-    listed = a_layer_each(config, "layer_types", str)
+    listed, legal = a_layer_each(config, "layer_types", str), dict[str, Reach](full_attention="global")
+    legal[called] = "local"
     if listed is None:
         pattern = tuple[Reach, ...]("local" if local(layer) else "global" for layer in range(layers_told_apart(config)))
     else:
-        pattern = tuple(_reach(config, "layer_types", name, _LAYER_TYPES) for name in listed)
+        pattern = tuple(_reach(config, "layer_types", name, legal) for name in listed)
     if "local" in pattern and window is None:
         raise config.wrong(
             "some layers slide, but there is no sliding_window: set it, or layer_types to full_attention"

@@ -7,15 +7,17 @@ to be harmless, or empty, or the reason for a refusal: it may change a count in 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Final, NoReturn, TypeVar, cast
 
-from tscale.blocks import Attention, FeedForward, Positions
+from tscale.blocks import Attention, FeedForward, Mixer, Mlp, Positions
 from tscale.blocks.attention import Projection
 from tscale.blocks.fields import MOST_SIZE
 from tscale.errors import SpecError, nearest, shown
-from tscale.spec.families import FAMILIES, NEEDED, NOT_YET
-from tscale.spec.family import Family, Keys
+from tscale.spec.expert_rules import Routed, dealt_out
+from tscale.spec.families import FAMILIES, NEEDED, NESTED, NOT_YET
+from tscale.spec.family import Family, Keys, Nested
 from tscale.spec.family_rules import Sight
 from tscale.spec.model import Head, ModelSpec
 
@@ -45,6 +47,11 @@ _HARMLESS: Final = """
     apply_residual_connection_post_layernorm
 
     partial_rotary_factor original_max_position_embeddings offset_alibi learned_pos_emb n_ctx n_positions seq_length
+    output_router_logits router_aux_loss_coef aux_loss_coef aux_loss_alpha seq_aux router_jitter_noise input_jitter_noise
+    norm_topk_prob routed_scaling_factor router_scaling_factor n_group topk_group topk_method scoring_func ep_size
+    moe_norm_min swiglu_limit swiglu_alpha attn_temperature_tuning attn_scale floor_scale initial_context_length
+    enable_moe_fp32_combine embedding_initializer_range scale_emb scale_depth dim_model_base
+
     relative_attention_max_distance scale_decoder_outputs scalable_attention extra_pos_embeddings directionality tie_weights_
 """
 HARMLESS: Final = frozenset(_HARMLESS.split())
@@ -59,10 +66,14 @@ _HARMLESS_LIKE: Final = re.compile(
 
 def imported(config: Mapping[str, object], *, name: str, where: str) -> ModelSpec:
     """The spec that a `config.json` describes. Raises `SpecError` for whatever would make it less than exact."""
-    family_name = _model_type(config, where)
+    family_name, left_out = _model_type(config, where), tuple[str, ...]()
+    if family_name in NESTED:
+        nested = NESTED[family_name]
+        config, left_out = _text_config(config, family_name, nested, where), (nested.left_out,)
+        family_name = str(config["model_type"])
     read = Config(config, family_name, FAMILIES[family_name], where)
     read.refuse_unknown()
-    spec = _spec(read, name)
+    spec = replace(_spec(read, name), notes=left_out + _notes(read))
     for path, message in spec.problems():
         raise SpecError(f"{'.'.join(path)}: {message}", where=where)
     return spec
@@ -76,9 +87,42 @@ def _model_type(config: Mapping[str, object], where: str) -> str:
         raise SpecError(f"model_type must be text, not {shown(value)}", where=where)
     if value in NOT_YET:
         raise SpecError(f"model_type {shown(value)} is not known yet: {NOT_YET[value]}", where=where)
-    if value not in FAMILIES:
-        raise SpecError(f"model_type {shown(value)} is not known: {nearest(value, FAMILIES)}", where=where)
+    if value not in FAMILIES and value not in NESTED:
+        raise SpecError(f"model_type {shown(value)} is not known: {nearest(value, [*FAMILIES, *NESTED])}", where=where)
     return value
+
+
+def _text_config(config: Mapping[str, object], name: str, nested: Nested, where: str) -> dict[str, object]:
+    """The text model of a file that describes more, tied as the whole says."""
+    text = config.get("text_config")
+    if not isinstance(text, dict):
+        raise SpecError(f"text_config must be an object, not {shown(text)}", where=where)
+    inner = text.get("model_type", nested.text[0])
+    if inner not in nested.text:
+        raise SpecError(f"text_config.model_type {shown(inner)} is not known for {name}: only "
+                        f"{' and '.join(nested.text)}", where=where)  # fmt: skip
+    for key, value in config.items():
+        if value and not (key in nested.own or key in HARMLESS or _HARMLESS_LIKE.fullmatch(key)):
+            raise _unknown(key, value, name, where)
+    if config.get("architectures") not in (None, [], *([known] for known in nested.classes)):
+        raise SpecError(f"architectures: {shown(config['architectures'])} is not known for {name}: only "
+                        f"{' and '.join(nested.classes)}", where=where)  # fmt: skip
+    key = "tie_word_embeddings"
+    tied, said = config.get(key, nested.tied), text.get(key)
+    if tied is None:
+        raise SpecError(f'no "{key}" beside text_config: {name} needs it', where=where)
+    if said not in (None, tied):
+        raise SpecError(f"{key} ({shown(tied)}) and text_config.{key} ({shown(said)}) differ", where=where)
+    return {**text, "model_type": inner, "architectures": None, key: tied}
+
+
+def _unknown(key: str, value: object, name: str, where: str) -> SpecError:
+    why = f'key "{key[:60]}" ({shown(value)}) is not known for {name}, and may change what is counted'
+    return SpecError(why, where=where)
+
+
+def _notes(config: Config) -> tuple[str, ...]:
+    return () if config.family.notes is None else config.family.notes(config)
 
 
 class Config:
@@ -159,15 +203,26 @@ class Config:
             raise self.wrong(f"{key}: {self.optional(key)} contradicts {source}, which makes it {derived}")
         return derived
 
+    def inner(self, key: str, sizes: Mapping[str, int], *, harmless: Iterable[str] = ()) -> dict[str, int]:
+        """The whole numbers of an object inside the file, and nothing else in it that might change a count."""
+        data = self.value(key)
+        if not isinstance(data, dict | None):
+            raise self.wrong(f"{key} must be a mapping, not {shown(data)}")
+        for name, value in (data or {}).items():
+            known = name in sizes or name in harmless or name in HARMLESS or _HARMLESS_LIKE.fullmatch(name)
+            if value and not known:
+                raise _unknown(f"{key}.{name}", value, self.family_name, self._where)
+        return {
+            name: self._whole(f"{key}.{name}", (data or {}).get(name, default), 1) for name, default in sizes.items()
+        }
+
     def refuse_unknown(self) -> None:
         """Refuses a value that the class does not have, and a key that might change a count."""
         for key, value in self._data.items():
             if key in self.family.fixed:
                 self._refuse_unlike(key, value, self.family.fixed[key])
             elif value and not (self.reads(key) or key in HARMLESS or _HARMLESS_LIKE.fullmatch(key)):
-                raise self.wrong(
-                    f'key "{key[:60]}" ({shown(value)}) is not known for {self.family_name}, and may change what is counted'
-                )
+                raise _unknown(key, value, self.family_name, self._where)
 
     def _refuse_unlike(self, key: str, value: object, expected: object) -> None:
         if value is not None and (value != expected or isinstance(value, bool) != isinstance(expected, bool)):
@@ -223,18 +278,20 @@ def _spec(config: Config, name: str) -> ModelSpec:
 def _head(config: Config) -> Head:
     """The head of the class that `architectures` names; of the family's usual class where it names none."""
     classes, named = config.family.classes, config.architectures()
-    if named is None:
-        return next(iter(classes.values()))
     for known, head in classes.items():
-        if known.lower() == named.lower():
-            return head
+        if named is None or known.lower() == named.lower():
+            biased = (
+                config.family.head_bias is not None and head.kind != "none" and config.flag(config.family.head_bias)
+            )
+            return replace(head, bias=True) if biased else head
     raise config.wrong(
-        f"architectures: {shown(named)} is not known for {config.family_name}: {nearest(named, classes)}"
+        f"architectures: {shown(named)} is not known for {config.family_name}: {nearest(str(named), classes)}"
     )
 
 
-def _attention(config: Config) -> Attention:
+def _attention(config: Config) -> Mixer:
     family, sight = config.family, _sight(config)
+    qk_norm = family.qk_norm if family.qk_norm_if is None or config.flag(family.qk_norm_if) else None
     biased = "".join(letters for letters, said in family.biases.items() if _said(said, config))
     projections = cast("tuple[Projection, ...]", tuple(biased))
     return Attention(
@@ -242,7 +299,11 @@ def _attention(config: Config) -> Attention:
         kv_heads=family.kv_heads(config),
         head_dim=family.head_dim(config),
         bias=True if len(projections) == 4 else projections or False,
+        qk_norm=qk_norm,
+        qk_norm_bias=family.qk_norm_bias and qk_norm is not None,
+        sinks=family.sinks,
         window=sight.window,
+        chunked=sight.chunked and sight.window is not None,
         pattern=sight.pattern,
     )
 
@@ -251,14 +312,22 @@ def _sight(config: Config) -> Sight:
     return Sight() if config.family.sight is None else config.family.sight(config)
 
 
-def _feed_forward(config: Config) -> FeedForward:
+def _feed_forward(config: Config) -> Mlp | tuple[Mlp, ...]:
     family, key = config.family, config.keys.d_ff
     d_ff = None if key is None else config.optional(key)
-    return FeedForward(
+    dense = FeedForward(
         d_ff=4 * config.size(config.keys.d_model) if d_ff is None else d_ff,
         gated=_settled(family.gated, config),
         bias=_said(family.d_ff_bias, config),
+        scalars=family.scalars,
     )
+    match family.experts:
+        case None:
+            return dense
+        case Routed():
+            return dealt_out(config, dense, family.experts)
+        case own:
+            return own(config, dense)
 
 
 def _context(config: Config) -> int | None:
