@@ -10,6 +10,8 @@ from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Cache, Entry, Matmul, Scores, Vector
 from tscale.core.numbers import ceil_div, named
 
+_LONGEST_PATTERN = 256  # a derivation spells every place of it
+
 Projection = Literal["q", "k", "v", "o"]
 
 
@@ -82,6 +84,11 @@ class Attention:
             yield ("pattern",), "a pattern with local layers needs the window that they see: set window"
         if self.window is not None and self.pattern is not None and "local" not in self.pattern:
             yield ("window",), "no layer of the pattern is local, so nothing reads the window: drop it"
+        if self.pattern is not None and len(self.pattern) > _LONGEST_PATTERN:
+            yield (
+                ("pattern",),
+                f"a pattern of {len(self.pattern)} layers is no pattern: write at most {_LONGEST_PATTERN}",
+            )
         if self.pattern is not None and not self.pattern:
             yield ("pattern",), "an empty pattern says nothing: drop it, or list local and global"
         if self.chunked and self.window is None:
