@@ -45,7 +45,29 @@ def _from_file(model: str) -> Spec:
 def read_spec(file: str) -> Spec:
     """The spec in a YAML file, a `config.json`, a folder that holds one, or on standard input. Raises `TscaleError`."""
     from tscale.spec.validation import validated
-    from tscale.spec.yaml_file import parse_document, read_text
+    from tscale.spec.yaml_file import parse_document
+
+    text, path, where = _read(file)
+    from tscale.spec.config_file import config_spec, looks_like_config
+
+    if looks_like_config(text, path):
+        return config_spec(text, path, where)
+    return validated(parse_document(text, where))
+
+
+def read_config(file: str) -> ModelSpec:
+    """The spec that a `config.json`, a folder that holds one, or standard input describes. Raises `TscaleError`."""
+    from tscale.spec.config_file import config_spec, looks_like_config
+
+    text, path, where = _read(file)
+    if not looks_like_config(text, path) and text.lstrip()[:1] != "{":
+        raise SpecError("is no config.json: import reads those, and a YAML spec is one already", where=where)
+    return config_spec(text, path, where)
+
+
+def _read(file: str) -> tuple[str, Path, str]:
+    """The text of a file, of the config.json in a folder, or of standard input, with its path and how it is called."""
+    from tscale.spec.yaml_file import read_text
 
     path = Path(file)
     if file != "-" and _exists(path) and path.is_dir():
@@ -53,12 +75,7 @@ def read_spec(file: str) -> Spec:
         if not _exists(path):
             raise SpecError("the folder holds no config.json: name the file in it that describes the model", where=file)
         file = str(path)
-    text, where = read_text(file), "standard input" if file == "-" else file
-    from tscale.spec.config_file import config_spec, looks_like_config
-
-    if looks_like_config(text, path):
-        return config_spec(text, path, where)
-    return validated(parse_document(text, where))
+    return read_text(file), path, "standard input" if file == "-" else file
 
 
 def _exists(path: Path) -> bool:
