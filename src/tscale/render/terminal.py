@@ -155,6 +155,7 @@ class _Screen:
                 heading.rjust(width) if column.numeric else heading,
                 no_wrap=column.numeric,
                 overflow="fold",
+                min_width=width if column.numeric else _longest_word(texts[-1]),
                 max_width=None if column.numeric else _MOST_TEXT,
             )
         for number in range(len(table.rows)):
@@ -162,16 +163,17 @@ class _Screen:
             if total and number - 1 not in table.totals:
                 grid.add_section()
             grid.add_row(*(column[number] for column in texts), style="bold" if total else "")
-        self._print(grid)
+        # Narrower than its numbers and words a table does not get: past that the terminal wraps, and no digit is cut.
+        self._print(grid, width=max(self.console.width, self.console.measure(grid).minimum))
         self.line("")
 
-    def _print(self, shown: RichTable | Text) -> None:
+    def _print(self, shown: RichTable | Text, width: int | None = None) -> None:
         """Prints a table or a paragraph; without colour, lines end where their text does."""
         if self.console.color_system is not None:
-            self.console.print(shown)
+            self.console.print(shown, width=width, crop=False)
             return
         with self.console.capture() as captured:
-            self.console.print(shown)
+            self.console.print(shown, width=width, crop=False)
         self.console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
     def _column(self, column: Column, cells: list[Cell], *, with_marks: bool) -> list[Text]:
@@ -192,6 +194,12 @@ class _Screen:
             )
             for cell, text in zip(cells, texts, strict=True)
         ]
+
+
+def _longest_word(texts: list[Text]) -> int:
+    """The longest word of a column of words, which is not broken; up to a limit, so that a path may be."""
+    words = [len(word) for text in texts for word in text.plain.split()]
+    return min(max(words, default=0), _MOST_TEXT // 2)
 
 
 def _total(widths: list[int], keep: list[int]) -> int:

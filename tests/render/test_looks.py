@@ -1,0 +1,168 @@
+"""What a person sees: at every width, in a pipe, in ASCII, in a spreadsheet, in a README."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+from fractions import Fraction
+
+import pytest
+
+from tests.helpers import run
+from tscale.core.quantity import Compared, Figure
+from tscale.core.units import BYTES, FLOPS, PARAMETERS, RATIO, SHARE, YEAR
+from tscale.render.figures import cell_text, in_encoding
+
+COMMANDS = [
+    ["params", "gpt3"],
+    ["params", "t5-small", "gemma-2-9b"],
+    ["flops", "--tokens", "300e9"],
+    ["flops", "t5-small", "--tokens", "1e12"],
+    ["attention", "gpt3", "--context", "512,2k,8k,128k", "--versus"],
+    ["compare", "transformer", "gpt3"],
+    ["compare", "transformer", "gpt1", "gpt2", "gpt2-xl", "gpt3", "palm-540b", "llama-3.1-405b", "gpt-4"],
+    ["check", "article"],
+    ["list"],
+]
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+
+@pytest.mark.parametrize("columns", [80, 120, 200])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_nothing_is_wider_than_the_terminal(command: list[str], columns: int) -> None:
+    assert max(len(line) for line in run(*command, columns=columns).out.splitlines()) <= columns
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_no_digit_is_cut_at_any_width(command: list[str], columns: int) -> None:
+    """Whatever number a narrow terminal shows stands in the wide answer too, whole."""
+    whole = set(NUMBER.findall(run(*command).out))
+    narrow = run(*command, columns=columns).out
+    tables = "\n".join(line for line in narrow.splitlines() if "  " in line)
+    assert "…" not in narrow
+    assert set(NUMBER.findall(tables)) <= whole
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_narrow_terminal_says_what_it_leaves_out(command: list[str]) -> None:
+    narrow, wide = run(*command, columns=80).out, run(*command, columns=300).out
+    assert "Left out at this width" not in wide
+    headings = [line for line in wide.splitlines() if line.startswith(("part", "training FLOPs by", "context "))]
+    for heading in headings:
+        missing = [title for title in re.split(r" {2,}", heading.strip()) if title not in narrow.replace("\n", " ")]
+        assert not missing or "Left out at this width" in narrow
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_ascii_is_enough(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tscale", *command],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "100"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode in (0, 3)
+    assert done.stderr == b""
+    text = done.stdout.decode("ascii")
+    assert "?" not in text
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_pipe_gets_no_escape_codes_and_no_trailing_spaces(command: list[str]) -> None:
+    out = run(*command).out
+    assert "\x1b" not in out
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
+@pytest.mark.parametrize("no_color, escapes", [(None, True), ("1", False)])
+def test_a_terminal_gets_styles_unless_it_asks_for_none(no_color: str | None, *, escapes: bool) -> None:
+    environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")}
+    environment |= {"TERM": "xterm-256color"} | ({"NO_COLOR": no_color} if no_color else {})
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "tscale", "params", "gpt2"], stdout=follower, stderr=follower, env=environment
+    ) as process:
+        os.close(follower)
+        chunks = []
+        while True:
+            try:
+                chunk = os.read(leader, 65536)
+            except OSError:  # the other end is closed: all is read
+                break
+            if not chunk:
+                break
+            chunks.append(chunk)
+    os.close(leader)
+    assert process.returncode == 0
+    assert (b"\x1b[" in b"".join(chunks)) is escapes
+
+
+@pytest.mark.parametrize("command", [*COMMANDS[:7], ["check", "article"]], ids=" ".join)
+def test_csv_is_one_table_with_whole_numbers(command: list[str]) -> None:
+    rows = list(csv.reader(io.StringIO(run(*command, "--format", "csv").out)))
+    assert len(rows) > 3
+    assert len({len(row) for row in rows}) == 1
+    assert not any(re.fullmatch(r"\d{1,3}(,\d{3})+", cell) for row in rows for cell in row)
+
+
+def test_csv_adds_up() -> None:
+    rows = list(csv.DictReader(io.StringIO(run("params", "gpt3", "--format", "csv").out)))
+    lines = [row for row in rows if row["stored"]]
+    total = next(row for row in rows if row["name"] == "total")
+    assert sum(int(row["params"]) for row in lines) == int(total["params"]) == 174_604_259_328
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_markdown_tables_are_tables(command: list[str]) -> None:
+    """Every row of a table has as many cells as its heading, and no cell is taken for markup."""
+    out = run(*command, "--format", "markdown").out
+    rows = [line for line in out.splitlines() if line.startswith("|")]
+    assert rows
+    cells = 0
+    for index, line in enumerate(rows):
+        count = len(re.findall(r"(?<!\\)\|", line))
+        if index + 1 < len(rows) and set(rows[index + 1]) <= set("|-:"):
+            cells = count
+        assert count == cells, line
+
+
+@pytest.mark.parametrize(
+    "figure, text",
+    [
+        (Figure(174_604_259_328, PARAMETERS), "174,604,259,328"),
+        (Figure(2020, YEAR), "2020"),
+        (Figure(314_287_666_790_400_000_000_000, FLOPS), "3.14e23"),
+        (Figure(999_500_000_000, FLOPS), "1.00e12"),
+        (Figure(291_648, FLOPS), "291,648"),
+        (Figure(0, FLOPS), "0"),
+        (Figure(4_831_838_208, BYTES), "4.83 GB"),
+        (Figure(512, BYTES), "512 B"),
+        (Figure(805_306_368, BYTES), "805.3 MB"),
+        (Figure(Fraction(16), RATIO), "×16"),
+        (Figure(Fraction(1002, 1000), RATIO), "×1.002"),
+        (Figure(Fraction(2769), RATIO), "×2,769"),
+        (Figure(Fraction(1, 3), SHARE), "33.33%"),
+        (Figure(Fraction(1, 10**6), SHARE), "<0.01%"),
+        (Figure(0, SHARE), "0.00%"),
+        (Figure(Fraction(-23, 10_000), SHARE), "−0.23%"),
+        (Figure(Fraction(36376, 10), PARAMETERS), "3,637.6"),
+    ],
+)
+def test_a_figure_reads_as_people_write_it(figure: Figure, text: str) -> None:
+    assert cell_text(figure) == text
+
+
+def test_a_compared_figure_has_its_ratio_beside_it() -> None:
+    assert cell_text(Compared(Figure(96, PARAMETERS), Fraction(16))) == "96 (×16)"
+
+
+def test_glyphs_have_ascii_forms_only_where_they_are_needed() -> None:
+    assert in_encoding("×16 · ⌈a/b⌉", "utf-8") == "×16 · ⌈a/b⌉"
+    assert in_encoding("×16 · ⌈a/b⌉", "ascii") == "x16 * ceil(a/b)"
+    assert in_encoding("×16", "latin-1") == "×16"
