@@ -75,7 +75,7 @@ def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path, mon
             def fails() -> None:
                 raise OSError(28, "No space left on device")
 
-            file.flush = fails
+            monkeypatch.setattr(file, "flush", fails)
         return file
 
     monkeypatch.setattr(Path, "open", full)
