@@ -92,12 +92,13 @@ def _notes(result: Comparison, surplus: int, wanted: int, found: int) -> tuple[s
         parts += [f"{unexpected:,} tensors are not expected"] if unexpected else []
         parts += [f"the file has {found:,} parameters, the spec {wanted:,}"] if wanted != found else []
         verdict = f"They differ: {'; '.join(parts)}."
-    return (
+    notes = (
         verdict,
         f"{surplus - MOST_ROWS} more shapes are not predicted: --format json has all." if surplus > MOST_ROWS else "",
         "A tied head is kept again: a header cannot tell a copy from a head of its own." if result.copies else "",
         "Compared by shape, transposed or not; tensors of one shape cannot be told apart. Only headers were read.",
     )
+    return tuple(note for note in notes if note)
 
 
 def _count(pieces: Sequence[Piece]) -> int:

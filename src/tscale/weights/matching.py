@@ -122,8 +122,11 @@ def _packings(pieces: Sequence[Piece]) -> Iterator[_Packing]:
     for piece in pieces:
         block, _, matrix = piece.entry.rpartition(".")
         groups[block, "bias" if piece.what == "bias" else ""][matrix] = piece
-    for group in groups.values():
-        experts = group["router"].shape[0] if {"router", "up"} <= set(group) and group["up"].count else 0
+    routed = {
+        block: group["router"].shape[0] for (block, what), group in groups.items() if "router" in group and not what
+    }
+    for (block, _), group in groups.items():
+        experts = routed.get(block, 0)
         for matrices in (("q", "k", "v"), ("k", "v"), ("gate", "up")):
             if all(matrix in group for matrix in matrices):
                 parts = [group[matrix] for matrix in matrices]
@@ -148,6 +151,17 @@ class _Found:
         for item in _items(tensors):
             self.all[_key_of_item(item)].append(item)
         self.left = Counter({key: len(items) for key, items in self.all.items()})
+
+    def part_norms(self) -> None:
+        """Takes the norms that are left apart: a gain and a bias that were not predicted together."""
+        for key, items in list(self.all.items()):
+            pairs = [item for item in items if len(item) > 1][-self.left[key] :] if self.left[key] else []
+            for item in pairs:
+                single = key_of(item[0].shape)
+                items.remove(item)
+                self.all[single] += [(tensor,) for tensor in item]
+                self.left[key] -= 1
+                self.left[single] += len(item)
 
     def surplus(self, key: Key) -> Surplus:
         """What is left of a shape."""
@@ -181,23 +195,39 @@ def compared(ledger: Ledger, tensors: Sequence[Tensor]) -> Comparison:
     for piece in pieces:
         if not piece.optional:
             lacking[piece.key] += piece.count
-    for key in lacking:
-        equal = min(lacking[key], found.left[key])
-        lacking[key] -= equal
-        found.left[key] -= equal
-    as_is = {
-        key: sum(p.count for p in pieces if p.key == key and not p.optional) - left for key, left in lacking.items()
-    }
+    _cancel(lacking, found)
+    found.part_norms()
+    _cancel(lacking, found)
+    as_is = Counter({key: -left for key, left in lacking.items()})
+    for piece in pieces:
+        as_is[piece.key] += 0 if piece.optional else piece.count
     _unpack(pieces, lacking, found)
     _relaid(pieces, lacking, found)
-    for piece in pieces:
-        if not piece.optional:
-            piece.matched = min(piece.count - piece.packed, as_is[piece.key])
-            as_is[piece.key] -= piece.matched
+    _share_out(pieces, as_is)
     _take_buffers(pieces, found)
     copies = _take_copies(ledger, found)
     unexpected = tuple(found.surplus(key) for key in found.all if found.left[key])
     return Comparison(tuple(pieces), unexpected, copies, beside)
+
+
+def _cancel(lacking: Counter[Key], found: _Found) -> None:
+    """Takes from both sides what is equal."""
+    for key in lacking:
+        equal = min(lacking[key], found.left[key])
+        lacking[key] -= equal
+        found.left[key] -= equal
+
+
+def _share_out(pieces: Sequence[Piece], as_is: Counter[Key]) -> None:
+    """Says which pieces stand in the file as they are: those of one shape share what there is, each by its number."""
+    for key, there in as_is.items():
+        alike = [piece for piece in pieces if piece.key == key and not piece.optional]
+        wanted = sum(piece.count - piece.packed for piece in alike)
+        for piece in alike:
+            piece.matched = (piece.count - piece.packed) * there // wanted if wanted else 0
+        rest = there - sum(piece.matched for piece in alike)
+        for piece in sorted(alike, key=lambda piece: -((piece.count - piece.packed) * there % max(wanted, 1)))[:rest]:
+            piece.matched += 1
 
 
 def _unpack(pieces: Sequence[Piece], lacking: Counter[Key], found: _Found) -> None:
