@@ -1,6 +1,7 @@
 """MODEL, everywhere the same, and `--set KEY=VALUE` on top of it.
 
-A built-in name, a YAML file, a `config.json`, a folder that holds one, or `-` for standard input.
+A built-in name, a YAML file, a `config.json`, a folder that holds one, `-` for standard input, or a repository of the
+Hugging Face hub as `organisation/name`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ def resolve(model: str, changes: Iterable[str] = ()) -> ModelSpec:
 
 
 def _from_file(model: str) -> Spec:
+    from tscale import hub
+
     path = Path(model)
+    if hub.is_repository(model):
+        return read_config(model)
     if model == "-" or path.suffix.lower() in _SUFFIXES or "/" in model or "\\" in model or _exists(path):
         return read_spec(model)
     raise no_such_model(model)
@@ -56,9 +61,12 @@ def read_spec(file: str) -> Spec:
 
 
 def read_config(file: str) -> ModelSpec:
-    """The spec that a `config.json`, a folder that holds one, or standard input describes. Raises `TscaleError`."""
+    """The spec that a `config.json` describes: in a folder, on standard input or on the hub. Raises `TscaleError`."""
+    from tscale import hub
     from tscale.spec.config_file import config_spec, looks_like_config
 
+    if hub.is_repository(file):
+        return config_spec(hub.config_text(file), Path(file, "config.json"), f"{file}/config.json")
     text, path, where = _read(file)
     if not looks_like_config(text, path) and text.lstrip()[:1] != "{":
         raise SpecError("is no config.json: import reads those, and a YAML spec is one already", where=where)
