@@ -69,14 +69,54 @@ def test_every_derivation_of_every_model_evaluates_to_its_figure(name: str) -> N
             holds(step)
 
 
+def parts(number: int) -> Iterator[tuple[str, int, bool]]:
+    """The names in a derivation as it is printed, with their numbers, and whether each was derived in turn."""
+    if isinstance(number, Remembered):
+        if number.op == "name":
+            yield number.label, int(number), bool(number.args) and isinstance(number.args[0], Remembered)
+        else:
+            for argument in number.args:
+                yield from parts(argument)
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_one_name_means_one_number_within_a_derivation(name: str) -> None:
+def test_one_name_means_one_number_wherever_it_is_printed(name: str) -> None:
+    """Within a subject (a model, a context) no name is explained as one number and used as another."""
+    for report in [*reports(name), compare_report([built_in("gpt2"), built_in(name)], None)]:
+        meanings: dict[tuple[str, str], int] = {}
+        for step in report.steps:
+            assert meanings.setdefault((step.subject, step.name), int(step.figure.value)) == int(step.figure.value)
+            if isinstance(step.figure.value, Remembered):
+                for label, number, _ in leaves_of(step):
+                    assert meanings.setdefault((step.subject, label), number) == number, (step.name, label)
+
+
+def leaves_of(step: Step) -> list[tuple[str, int, bool]]:
+    """The names in what a step prints: the formula below its own name."""
+    value = step.figure.value
+    assert isinstance(value, Remembered)
+    return list(parts(value.args[0] if value.op == "name" and value.args else value))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_derived_name_is_explained_before_it_is_used(name: str) -> None:
     for report in reports(name):
+        explained: set[tuple[str, str]] = set()
         for step in report.steps:
             if isinstance(step.figure.value, Remembered):
-                meanings: dict[str, int] = {}
-                for label, number in leaves(step.figure.value):
-                    assert meanings.setdefault(label, number) == number, (step.name, label)
+                for label, _, derived in leaves_of(step):
+                    assert not derived or (step.subject, label) in explained, (step.name, label)
+            explained.add((step.subject, step.name))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_names_stand_for_sizes_and_literals_for_rules(name: str) -> None:
+    """In a formula with names there is no number that belongs to the model: 2 and 3, bits of a format, nothing large."""
+    for report in reports(name):
+        for step in report.steps:
+            if isinstance(step.figure.value, Remembered) and not step.name.startswith("pf_days"):
+                literals = [int(text) for text in re.findall(r"(?<![\w.])\d+(?![\w.])", step.names)]
+                assert all(literal <= 128 for literal in literals), (step.name, step.names)
 
 
 PRINTED = re.compile(

@@ -173,7 +173,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
         _bytes(b'{"a": ' + b"9" * 5000 + b"}"),
         "not JSON that a header is made of: nested too deep, or a number of thousands of digits",
     ),
-    "NaN": (_bytes(b'{"a": NaN}'), "NaN is not a number that a header can have"),
+    "NaN": (_bytes(b'{"a": NaN}'), "NaN is not a number that a model can have"),
     "twice": (
         _bytes(b'{"a": 1, "a": 2}'),
         'key "a" is given twice',

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import Counted, counted, notes_of, share, steps_of, summed
+from tscale.answers.common import Counted, counted, line_figures, notes_of, share, steps_of, summed
 from tscale.answers.versus import VERSUS_NOTE, versus_data, versus_table
 from tscale.blocks import Attention
 from tscale.core.ledger import Matmul, Scores
 from tscale.core.numbers import Remembered, ceil_div, named
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.quantity import Cell, Column, Data, Figure, Line, Missing, Report, Step, Table
 from tscale.core.questions.cache import BITS, cache_bytes
+from tscale.core.questions.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
 from tscale.core.questions.crossover import first_context
 from tscale.core.questions.forward import LEAVES_OUT, Sight, forward_flops, score_flops
@@ -47,7 +48,9 @@ class Ask(NamedTuple):
     dtype: str = "bf16"
     versus: bool = False
     kernel: int = 3
+    """Of the convolution that is set beside attention."""
     neighbourhood: int = 256
+    """Keys that restricted attention sees."""
 
 
 class _Costs(NamedTuple):
@@ -59,6 +62,7 @@ class _Costs(NamedTuple):
     forward: Figure
     cache: Figure | Missing
     matrix: Figure
+    lines: tuple[Line, ...]
 
 
 def attention_report(spec: ModelSpec, ask: Ask) -> Report:
@@ -67,17 +71,13 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
     contexts = sorted(set(ask.contexts)) or _default_contexts(spec)
     rows = [_costs(model, context, ask) for context in contexts]
     crossovers = _crossovers(model, ask)
-    sight = (
-        "full attention: every query sees every key"
-        if ask.sight == "full"
-        else "causal attention: a query sees itself and what came before"
-    )
     tables = [
         Table(
-            f"{spec.label}: attention by context length, one sequence ({sight}; cache and scores in {ask.dtype})",
+            f"{spec.label}: attention by context length, one sequence ({_seen(spec, ask)}; cache and scores in {ask.dtype})",
             _COLUMNS,
             tuple(_row(cost, before, spec) for cost, before in zip(rows, [None, *rows], strict=False)),
             subject=spec.name,
+            aside=ask.versus,  # a spreadsheet gets the table that was asked for
         ),
         Table("", _CROSSOVER_COLUMNS, tuple(_crossover_rows(crossovers)), aside=True),
     ]
@@ -92,9 +92,16 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
         "crossovers": crossovers,
         **({"versus": versus_data(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)} if ask.versus else {}),
     }
-    return Report(
-        f"{spec.label}: attention", tuple(tables), data, _notes(spec, ask), tuple(steps_of(_derived(rows, crossovers)))
-    )
+    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(spec, ask), tuple(_steps(rows, crossovers)))
+
+
+def _seen(spec: ModelSpec, ask: Ask) -> str:
+    """What the counted FLOPs take a query to see."""
+    if ask.sight == "full":
+        return "full attention: every query sees every key"
+    if spec.kind == "encoder":
+        return "every query sees every key within its window: an encoder is not causal"
+    return "causal attention: a query sees itself and what came before"
 
 
 def _default_contexts(spec: ModelSpec) -> list[int]:
@@ -103,22 +110,20 @@ def _default_contexts(spec: ModelSpec) -> list[int]:
     return sorted({*DEFAULT_CONTEXTS, *trained})
 
 
-def _run(spec: ModelSpec, context: int) -> Run:
-    return run_of(spec, context)
-
-
 def _costs(model: Counted, context: int, ask: Ask) -> _Costs:
     length = Remembered(context, label="context")
-    run = _run(model.spec, length)
+    run = run_of(model.spec, length)
     scores = named("attention_flops_per_sequence", _score_total(model, run, ask.sight))
     cache = cache_bytes(model.ledger, run, BITS[ask.dtype])
+    lines = forward_flops(model.ledger, run, ask.sight).lines
     return _Costs(
         Figure(length, TOKENS),
         Figure(ceil_div(scores, run.tokens), FLOPS_PER_TOKEN, source=_FLOPS_SOURCE),
         Figure(_score_total(model, run, ask.sight), FLOPS, source=_FLOPS_SOURCE),
-        Figure(summed(forward_flops(model.ledger, run, ask.sight).lines), FLOPS, source=_FLOPS_SOURCE),
+        Figure(summed(lines), FLOPS, source=_FLOPS_SOURCE),
         Figure(sum(line.value for line in cache.lines), BYTES, source=CACHE_SOURCE) if cache.lines else _NO_CACHE,
         Figure(_matrix_bytes(model, run, ask.dtype), BYTES),
+        lines,
     )
 
 
@@ -182,17 +187,17 @@ def _crossovers(model: Counted, ask: Ask) -> dict[str, Figure | Missing]:
     weights = params(ledger).total
 
     def attended(context: int) -> int:
-        return sum(score_flops(entry, _run(model.spec, context), ask.sight) for entry in scores)
+        return sum(score_flops(entry, run_of(model.spec, context), ask.sight) for entry in scores)
 
     def multiplied(entries: list[Matmul]) -> Callable[[int], int]:
         def flops(context: int) -> int:
-            run = _run(model.spec, context)
+            run = run_of(model.spec, context)
             return sum(2 * run.length(entry.stream) * entry.used * entry.d_in * entry.d_out for entry in entries)
 
         return flops
 
     def cached(context: int) -> int:
-        return cache_bytes(ledger, _run(model.spec, context), bits).total
+        return cache_bytes(ledger, run_of(model.spec, context), bits).total
 
     def reached(entries: list[Matmul], name: str) -> Figure | Missing:
         """Scores grow by 2·rank a token and key; products cost 2·weights a token. Causal, a query sees half the keys."""
@@ -231,19 +236,21 @@ def _crossover_rows(crossovers: dict[str, Figure | Missing]) -> list[tuple[Cell,
     return [(names[key], crossing) for key, crossing in crossovers.items()]
 
 
-def _derived(rows: list[_Costs], crossovers: dict[str, Figure | Missing]) -> list[tuple[str, Figure]]:
-    derived: list[tuple[str, Figure]] = []
+def _steps(rows: list[_Costs], crossovers: dict[str, Figure | Missing]) -> Iterator[Step]:
+    """How the figures were made, context by context."""
     for cost in rows:
-        at = f" at {int(cost.context.value):,}"
-        derived += [
-            (f"attention_flops_per_sequence{at}", cost.per_sequence),
-            (f"attention_flops_per_token{at}", cost.per_token),
-            (f"forward_flops_per_sequence{at}", cost.forward),
-            (f"score_matrix_bytes{at}", cost.matrix),
+        derived = [
+            *line_figures(cost.lines, FLOPS, _FLOPS_SOURCE),
+            ("attention_flops_per_sequence", cost.per_sequence),
+            ("attention_flops_per_token", cost.per_token),
+            ("forward_flops_per_sequence", cost.forward),
+            ("score_matrix_bytes", cost.matrix),
+            ("kv_cache_bytes", cost.cache),
         ]
-        if isinstance(cost.cache, Figure):
-            derived.append((f"kv_cache_bytes{at}", cost.cache))
-    return derived + [(f"crossover {key}", value) for key, value in crossovers.items() if isinstance(value, Figure)]
+        figures = [(name, figure) for name, figure in derived if isinstance(figure, Figure)]
+        yield from steps_of(figures, f"context {int(cost.context.value):,}")
+    crossed = [(name, figure) for name, figure in crossovers.items() if isinstance(figure, Figure)]
+    yield from steps_of(crossed, "crossovers")
 
 
 def _notes(spec: ModelSpec, ask: Ask) -> tuple[str, ...]:
@@ -268,6 +275,7 @@ def _notes(spec: ModelSpec, ask: Ask) -> tuple[str, ...]:
         two,
         trained,
         VERSUS_NOTE if ask.versus else "",
-        "The score matrix is that of one layer, all heads, stored whole; flash attention never stores it.",
-        LEAVES_OUT,
+        f"Weights, cache and scores are in {ask.dtype}. The score matrix is that of one layer, all heads, stored whole; flash "
+        "attention never stores it.",
+        LEAVES_OUT + " " + CACHE_LEAVES_OUT,
     )

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.answers.common import published_figure, source_text
 from tscale.answers.quantities import CLAIMABLE, Named, Subject, subject_of
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table, weakest
 from tscale.core.units import COUNT, RATIO, TOKENS, YEAR
 from tscale.errors import RequestError, SpecError, nearest
 from tscale.spec.claims import Claim, Claims
@@ -116,7 +116,7 @@ def _judge(claim: Claim, document: Document, place: int) -> _Judged:
     if claim.relative_to is not None:
         other = _subject(claim.relative_to, document, ("claims", place, "relative_to"))
         return _judged_ratio(claim, quantity, subject, other)
-    claimed = Figure(claim.claimed, quantity.unit, "cited", "the claim")
+    claimed = Figure(claim.claimed, quantity.unit)
     truths = list(_truths(quantity, subject))
     figures = [truth for truth in truths if isinstance(truth, Figure)]
     if not figures:
@@ -131,13 +131,14 @@ def _judge(claim: Claim, document: Document, place: int) -> _Judged:
 
 
 def _judged_ratio(claim: Claim, quantity: Named, subject: Subject | None, other: Subject | None) -> _Judged:
-    claimed = Figure(claim.claimed, RATIO, "cited", "the claim")
+    claimed = Figure(claim.claimed, RATIO)
     ours, theirs = (next(iter(_truths(quantity, one))) for one in (subject, other))
     if not isinstance(ours, Figure) or not isinstance(theirs, Figure):
         missing = ours if isinstance(ours, Missing) else theirs
         assert isinstance(missing, Missing)
         return _Judged(claim, claimed, missing, "cannot be checked", missing.why, "")
-    right = Figure(Fraction(ours.value) / Fraction(theirs.value), RATIO, ours.known, ours.source)
+    known = weakest(ours.known, theirs.known)
+    right = Figure(Fraction(ours.value) / Fraction(theirs.value), RATIO, known, ours.source)
     because = f"{_plain(ours)} against {_plain(theirs)}"
     return _Judged(claim, claimed, right, _verdict(claim, right), because, "")
 

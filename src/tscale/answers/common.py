@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from tscale.core.ledger import Ledger
 from tscale.core.numbers import Remembered, named
 from tscale.core.quantity import Data, Figure, Known, Line, Step, step
-from tscale.core.sources import cited, reference
+from tscale.core.sources import cited
 from tscale.core.units import SHARE, TOKENS, Unit
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec, Published, PublishedName, remembered
@@ -36,27 +36,34 @@ def counted(spec: ModelSpec) -> Counted:
     return Counted(spec, lower(spec))
 
 
-def summed(lines: Iterable[Line]) -> int:
-    """The sum of lines, remembered by their names, so that a total reads `attention.q + attention.k + ...`."""
-    return sum(named(line.name, line.value) for line in lines)
+def summed(lines: Iterable[Line], tag: str = "") -> int:
+    """The sum of lines, remembered by their names, so that a total reads `attention.q + attention.k + ...`.
+
+    `tag` begins the names where the same lines are counted in two ways.
+    """
+    return sum(named(tag + line.name, line.value) for line in lines)
 
 
-def steps_of(figures: Iterable[tuple[str, Figure]]) -> Iterator[Step]:
+def line_figures(lines: Iterable[Line], unit: Unit, source: str = "", tag: str = "") -> Iterator[tuple[str, Figure]]:
+    """Lines as figures to derive, under the names that `summed` gives them."""
+    return ((tag + line.name, Figure(line.value, unit, source=source)) for line in lines)
+
+
+def steps_of(figures: Iterable[tuple[str, Figure]], subject: str = "") -> Iterator[Step]:
     """The derivations of those figures that have one; a name that a derivation uses is explained before it, once."""
-    told: set[str] = set()
+    told: dict[str, int] = {}
     for name, figure in figures:
-        if isinstance(figure.value, Remembered):
-            for label, made in figure.value.definitions():
-                derived = (
-                    step(label, Figure(made, figure.unit._replace(name=""), "exact")) if label not in told else None
-                )
-                told.add(label)
-                if derived is not None:
-                    yield derived
-        derived = step(name, figure)
-        told.add(name)
-        if derived is not None:
-            yield derived
+        if not isinstance(figure.value, Remembered):
+            continue
+        for label, made in (*figure.value.definitions(), (name, figure.value)):
+            if label in told:
+                assert told[label] == made, f"{label} is two numbers"
+                continue
+            told[label] = made
+            own = figure if label == name else Figure(made, figure.unit._replace(name=""))
+            derived = step(label, own, subject)
+            if derived is not None:
+                yield derived
 
 
 def share(part: int, whole: int) -> Figure:
@@ -89,8 +96,13 @@ def difference(computed: int, published: Published) -> Fraction:
     return (int(computed) - value) / value
 
 
-def published_data(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, Unit, int]]) -> dict[str, Data]:
-    """For JSON: each published figure beside its source, its grade, and how far the computed one is from it."""
+def published_data(
+    spec: ModelSpec, wanted: Iterable[tuple[PublishedName, Unit, int]], *, compared: bool = True
+) -> dict[str, Data]:
+    """For JSON: each published figure beside its source, its grade, and how far the computed one is from it.
+
+    `compared`: whether the two speak of the same; a run on other tokens is not compared.
+    """
     data: dict[str, Data] = {}
     for name, unit, computed in wanted:
         entries: list[Data] = [
@@ -99,7 +111,9 @@ def published_data(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, Unit, 
                 "source": cited(published.source),
                 "evidence": published.evidence,
                 "note": published.note,
-                "difference_percent": Figure(100 * difference(computed, published), unit._replace(name="percent")),
+                "difference_percent": Figure(100 * difference(computed, published), unit._replace(name="percent"))
+                if compared
+                else None,
             }
             for published in spec.figures(name)
         ]
@@ -119,8 +133,3 @@ def notes_of(spec: ModelSpec, *more: str) -> tuple[str, ...]:
     """The notes that belong to a model, then those of the answer."""
     named_notes = tuple(f"{spec.label}: {note.strip()}" for note in spec.notes)
     return (*named_notes, *(note for note in more if note))
-
-
-def references(citations: Iterable[str]) -> tuple[str, ...]:
-    """The full references behind some citations, each once, in order."""
-    return tuple(dict.fromkeys(text for text in map(reference, citations) if text))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from tscale.answers.common import steps_of
-from tscale.answers.quantities import COMPARED, NOT_PUBLISHED, Named, Subject, subject_of
-from tscale.core.quantity import Cell, Column, Compared, Data, Figure, Missing, Report, Table
-from tscale.core.questions.forward import LEAVES_OUT
-from tscale.core.units import RATIO, YEAR
+from tscale.answers.common import line_figures, steps_of
+from tscale.answers.quantities import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, subject_of
+from tscale.core.quantity import Cell, Column, Compared, Data, Figure, Known, Missing, Report, Step, Table, weakest
+from tscale.core.questions.forward import LEAVES_OUT, forward_flops
+from tscale.core.questions.params import params
+from tscale.core.units import FLOPS, PARAMETERS, RATIO, YEAR
 from tscale.spec.model import ModelSpec, Spec
 
 
@@ -33,7 +34,14 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         if not (dense and quantity.key == "active_params")
     )
     compared: list[Data] = [
-        {"quantity": quantity.key, "values": list(values), "ratios": [_ratio(ratio) for ratio in _ratios(values)]}
+        {
+            "quantity": quantity.key,
+            "values": list(values),
+            "ratios": [
+                _ratio(ratio, weakest(*(one.known for one in (values[0], value) if isinstance(one, Figure))))
+                for ratio, value in zip(_ratios(values), values, strict=True)
+            ],
+        }
         for quantity, values in answers
     ]
     data: Data = {
@@ -41,15 +49,29 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         "rows": compared,
     }
     known = [subject for subject in subjects if subject is not None]
-    derived = [
-        (f"{spec.name} {quantity.key}", value)
-        for quantity, values in answers
-        for spec, value in zip(specs, values, strict=True)
-        if isinstance(value, Figure)
+    steps = [
+        step
+        for place, subject in enumerate(subjects)
+        if subject is not None
+        for step in _derived(answers, place, subject)
     ]
     title = f"{labels[0]} beside {', '.join(labels[1:])}: in brackets, times the first"
-    return Report(
-        title, (Table(title, columns, rows, stack=True),), data, _notes(specs, known), tuple(steps_of(derived))
+    return Report(title, (Table(title, columns, rows, stack=True),), data, _notes(specs, known, context), tuple(steps))
+
+
+def _derived(
+    answers: Sequence[tuple[Named, Sequence[Figure | Missing | str]]], place: int, subject: Subject
+) -> Iterator[Step]:
+    """How the figures of one model were made."""
+    flops = forward_flops(subject.model.ledger, subject.run).lines
+    figures = [(quantity.key, values[place]) for quantity, values in answers]
+    return steps_of(
+        [
+            *line_figures(params(subject.model.ledger).lines, PARAMETERS),
+            *line_figures(flops, FLOPS, "kaplan2020 Table 1", FLOPS_OF),
+            *((key, figure) for key, figure in figures if isinstance(figure, Figure)),
+        ],
+        subject.spec.name,
     )
 
 
@@ -70,8 +92,8 @@ def _ratios(values: Sequence[Figure | Missing | str]) -> list[Fraction | None]:
     ]
 
 
-def _ratio(ratio: Fraction | None) -> Figure | None:
-    return None if ratio is None else Figure(ratio, RATIO)
+def _ratio(ratio: Fraction | None, known: Known) -> Figure | None:
+    return None if ratio is None else Figure(ratio, RATIO, known)
 
 
 def _compared(values: Sequence[Figure | Missing | str]) -> list[Cell]:
@@ -81,7 +103,7 @@ def _compared(values: Sequence[Figure | Missing | str]) -> list[Cell]:
     ]
 
 
-def _notes(specs: Sequence[Spec], subjects: Sequence[Subject]) -> tuple[str, ...]:
+def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | None) -> tuple[str, ...]:
     notes: list[str] = []
     for subject in subjects:
         spec = subject.spec
@@ -91,9 +113,13 @@ def _notes(specs: Sequence[Spec], subjects: Sequence[Subject]) -> tuple[str, ...
             encoder_layers = int(spec.encoder_layers())
             notes.append(
                 f"{spec.label}: {encoder_layers} layers in the encoder and {int(spec.layers)} in the decoder; "
-                "FLOPs per token are over both streams, the cache is for a token of each."
+                "FLOPs a token are over both streams, the cache is for a token of each."
             )
     noted = [spec.name for spec in specs if spec.notes]
     own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
-    lengths = "FLOPs per token and attention's share are at the trained context, in full attention; KV cache in bf16."
+    where = "at the trained context" if context is None else f"at {context:,} tokens"
+    lengths = f"FLOPs a token, attention's share and training FLOPs are {where}, in full attention; KV cache in bf16."
+    beyond = [one.spec.label for one in subjects if one.spec.context is not None and (context or 0) > one.spec.context]
+    if beyond:
+        notes.append(f"{context:,} tokens are beyond the trained context of {', '.join(beyond)}.")
     return (*notes, *own, lengths, LEAVES_OUT)

@@ -53,6 +53,7 @@ def params_report(specs: Sequence[Spec]) -> Report:
         return reports[0]
     return Report(
         title="Parameters",
+        parts=tuple(reports),
         tables=tuple(table for report in reports for table in report.tables),
         data=[report.data for report in reports],
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
@@ -102,7 +103,7 @@ def _disclosed(model: Counted) -> Report:
         "lines": [_line_data(entry, figure) for entry, (_, figure) in zip(owners, figures, strict=True)],
         "published": published_data(spec, [(name, PARAMETERS, value) for name, value in wanted]),
     }
-    steps = tuple(steps_of([*figures, *summary.items()]))
+    steps = tuple(steps_of([*figures, *summary.items()], spec.name))
     return Report(f"{spec.label}: parameters", tuple(tables), data, notes_of(spec, LEAVES_OUT), steps)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tscale.answers.common import Counted, context_of, counted, published_figure, share, summed
 from tscale.core.ledger import Scores
-from tscale.core.numbers import ceil_div, named
+from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Figure, Known, Missing
 from tscale.core.questions.cache import BITS, cache_bytes
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
@@ -20,6 +20,8 @@ from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec, PublishedName
 
 NOT_PUBLISHED = Missing("not published")
+FLOPS_OF = "flops."
+"""What begins the names of FLOPs where parameters are told of too."""
 
 
 class Subject(NamedTuple):
@@ -38,7 +40,8 @@ def subject_of(spec: ModelSpec, context: int | None = None) -> Subject:
     """A model at a context: its trained one where none is given."""
     model = counted(spec)
     length = context_of(model.spec, context)
-    return Subject(model, length, run_of(model.spec, int(length.value)))
+    assert isinstance(length.value, int)
+    return Subject(model, length, run_of(model.spec, length.value))
 
 
 class Named(NamedTuple):
@@ -101,7 +104,7 @@ def _non_embedding(subject: Subject) -> Figure:
 
 
 def _flops_per_token(subject: Subject) -> Figure:
-    forward = named("forward_full", summed(forward_flops(subject.model.ledger, subject.run).lines))
+    forward = named("forward_full", summed(forward_flops(subject.model.ledger, subject.run).lines, FLOPS_OF))
     known: Known = subject.context.known
     return Figure(ceil_div(forward, subject.run.tokens), FLOPS_PER_TOKEN, known, "kaplan2020 Table 1")
 
@@ -128,9 +131,10 @@ def _training_tokens(subject: Subject) -> Figure | Missing:
 def _training_flops(subject: Subject) -> Figure | Missing:
     training = subject.spec.training
     if training is None:
-        return Missing("tokens not published")
+        return NOT_PUBLISHED
     known: Known = subject.context.known
-    return Figure(training_flops(subject.model.ledger, subject.run, training.tokens), FLOPS, known)
+    tokens = Remembered(training.tokens, label="tokens")
+    return Figure(training_flops(subject.model.ledger, subject.run, tokens), FLOPS, known)
 
 
 def _published(name: PublishedName, unit: Unit) -> Callable[[Subject], Figure | Missing | str]:

@@ -70,4 +70,4 @@ def versus_table(d_model: int, contexts: Sequence[int], kernel: int, neighbourho
         f"One layer of width {d_model:,} against its alternatives ({source_text(SOURCE)}; "
         f"a convolution of {kernel}, attention restricted to {neighbourhood:,} neighbours)"
     )
-    return Table(title, _COLUMNS, tuple(rows), aside=True)
+    return Table(title, _COLUMNS, tuple(rows))

@@ -4,6 +4,7 @@ import typer
 
 from tscale.cli import options
 from tscale.cli.options import Changes, Explain, Model, OutputFormat
+from tscale.errors import RequestError
 from tscale.render import show
 
 _Contexts = Annotated[
@@ -16,9 +17,12 @@ _Causal = Annotated[
 _Versus = Annotated[
     bool, typer.Option("--versus", help="Set recurrent, convolutional and restricted layers beside it.")
 ]
-_Kernel = Annotated[str, typer.Option("--kernel", metavar="K", help="Kernel of the convolution, for --versus.")]
+_Kernel = Annotated[
+    str | None, typer.Option("--kernel", metavar="K", help="With --versus: kernel of the convolution (3).")
+]
 _Neighbourhood = Annotated[
-    str, typer.Option("--neighbourhood", metavar="R", help="Keys that restricted attention sees, for --versus.")
+    str | None,
+    typer.Option("--neighbourhood", metavar="R", help="With --versus: keys that restricted attention sees (256)."),
 ]
 
 
@@ -28,8 +32,8 @@ def attention(
     dtype: _Dtype = "bf16",
     causal: _Causal = False,
     versus: _Versus = False,
-    kernel: _Kernel = "3",
-    neighbourhood: _Neighbourhood = "256",
+    kernel: _Kernel = None,
+    neighbourhood: _Neighbourhood = None,
     changes: Changes = [],
     format: OutputFormat = "table",
     explain: Explain = False,
@@ -38,12 +42,14 @@ def attention(
     from tscale.answers.attention import Ask, attention_report
     from tscale.spec.resolve import resolve
 
+    if not versus and (kernel or neighbourhood):
+        raise RequestError("--kernel and --neighbourhood are read with --versus only: add it, or drop them")
     ask = Ask(
         options.contexts(context),
         "causal" if causal else "full",
         dtype,
         versus,
-        options.size(kernel, "--kernel"),
-        options.size(neighbourhood, "--neighbourhood"),
+        options.size(kernel or "3", "--kernel"),
+        options.size(neighbourhood or "256", "--neighbourhood"),
     )
     show(attention_report(resolve(model, changes), ask), format, explain=explain)

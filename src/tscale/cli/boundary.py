@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import typer
 from typer.core import TyperGroup
 
-from tscale.errors import TscaleError, one_line
+from tscale.errors import TscaleError, called, one_line
 
 if TYPE_CHECKING:
     from tscale.core.quantity import Report
@@ -30,20 +31,32 @@ class Boundary(TyperGroup):
         options["standalone_mode"] = False
         if not ends_the_process:
             return super().main(*args, **options)
+        if sys.stdout is None:
+            sys.exit(told(["the answer cannot be written: standard output is closed"], 1))
         try:
             code = super().main(*args, **options)
+            sys.stdout.flush()
         except TscaleError as error:
             code = told([error], error.exit_code)
         except _UsageError as error:
             code = told([_usage(error)], 2)
+        except SystemExit as end:  # typer's own answer to a closed pipe is an exit code of 1
+            code = _PIPE_CLOSED if isinstance(end.__context__, BrokenPipeError) else end.code
         except BrokenPipeError:
             code = _PIPE_CLOSED
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to complain about at exit
+            _forget_stdout()
         except (KeyboardInterrupt, EOFError, typer.Abort):
             code = _INTERRUPTED
         except OSError as error:
             code = told([f"the answer cannot be written: {error.strerror or error}"], 1)
+            _forget_stdout()
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _forget_stdout() -> None:
+    """Leaves nothing that Python would try to write, and complain about, when it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # a closed one, or a test's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: BaseException) -> str:
@@ -51,15 +64,17 @@ def _usage(error: BaseException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "tscale"
     text = error.format_message() if hasattr(error, "format_message") else str(error)
-    return f"{text.rstrip('.')}: `{command} -h` tells what it takes"
+    text = text.replace("Value error, ", "").rstrip(".")  # typer 0.29 lets pydantic check choices
+    return f"{called(text, 200)}{'' if text.endswith('?') else ':'} `{command} -h` tells what it takes"
 
 
 def told(lines: Iterable[object], code: int) -> int:
     """Says what went wrong on stderr, a line each, and gives the exit code back."""
-    for line in lines:
-        text = one_line(f"tscale: {line}")
-        encoding = getattr(sys.stderr, "encoding", None) or "ascii"
-        print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
+    with contextlib.suppress(OSError):  # there is nowhere left to say so
+        for line in lines if sys.stderr is not None else ():
+            text = one_line(f"tscale: {line}")
+            print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
     return code
 
 

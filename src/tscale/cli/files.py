@@ -10,11 +10,12 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="Lower case, with dig
 def validate(files: _Files) -> None:
     """Check YAML specs: all that is wrong with each, at its line and column. Exit code 1 if anything is."""
     from tscale.cli.boundary import told
-    from tscale.errors import SpecErrors, TscaleError
+    from tscale.errors import SpecErrors, TscaleError, called, one_line
     from tscale.render import print_text
     from tscale.spec.resolve import read_spec
 
     wrong: list[TscaleError] = []
+    valid: list[str] = []
     for file in files:
         try:
             spec = read_spec(file)
@@ -23,9 +24,10 @@ def validate(files: _Files) -> None:
         except TscaleError as error:
             wrong.append(error)
         else:
-            print_text(f"{file}: {spec.label} ({spec.kind}) is a valid spec\n")
+            valid.append(one_line(f"{called(file)}: {spec.label} ({spec.kind}) is a valid spec"))
     if wrong:
         raise typer.Exit(told(wrong, 1))
+    print_text("\n".join(valid) + "\n")
 
 
 def new(name: _Name) -> None:

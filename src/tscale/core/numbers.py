@@ -76,12 +76,12 @@ class Remembered(int):
         return _text(self, with_names=False)[0]
 
     def definitions(self) -> Iterator[tuple[str, int]]:
-        """Each derived name that the derivation uses, with the number it stands for (`head_dim`, 128)."""
-        if self.op == "name" and self.args:
-            yield self.label, self.args[0]
+        """Each derived name that the derivation uses, with what it stands for; what that uses in turn comes before."""
         for argument in self.args:
             if isinstance(argument, Remembered):
                 yield from argument.definitions()
+        if self.op == "name" and self.args:
+            yield self.label, self.args[0]
 
 
 def named(label: str, value: int) -> int:

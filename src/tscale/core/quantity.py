@@ -66,10 +66,6 @@ class Quantity(NamedTuple):
     def total(self) -> int:
         return sum(line.value for line in self.lines)
 
-    @property
-    def figure(self) -> Figure:
-        return Figure(self.total, self.unit, self.known, self.source)
-
 
 Cell = Figure | Compared | Missing | str
 
@@ -100,25 +96,42 @@ class Table(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A derivation to print: the formula with names and with numbers, and the figure that came of it."""
+    """A derivation to print: the formula with names and with numbers, and the figure that came of it.
+
+    `subject`: the model, the context or the like that it is about; within one subject, a name means one number.
+    """
 
     name: str
     names: str
     numbers: str
     figure: Figure
+    subject: str = ""
 
 
-def step(name: str, figure: Figure) -> Step | None:
+def step(name: str, figure: Figure, subject: str = "") -> Step | None:
     """The derivation of a figure whose number remembers how it was made; None for one that was given, not derived."""
     value = figure.value
-    return Step(name, value.names, value.numbers, figure) if isinstance(value, Remembered) else None
+    if not isinstance(value, Remembered) or (value.op == "name" and not value.args and value.label == name):
+        return None  # a size of the model under its own name
+    return Step(name, value.names, value.numbers, figure, subject)
+
+
+_BY_STRENGTH: tuple[Known, ...] = ("exact", "convention", "cited", "assumed")
+
+
+def weakest(*known: Known) -> Known:
+    """How a figure is known that was made of figures known in these ways."""
+    return max(known, key=_BY_STRENGTH.index, default="exact")
 
 
 Data = Figure | Missing | str | int | bool | None | Mapping[str, "Data"] | Sequence["Data"]
 
 
 class Report(NamedTuple):
-    """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted."""
+    """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
+
+    `parts`: the answers that this one sets one below the other; their JSON is an array of theirs.
+    """
 
     title: str
     tables: tuple[Table, ...]
@@ -126,3 +139,4 @@ class Report(NamedTuple):
     notes: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     exit_code: int = 0
+    parts: tuple[Report, ...] = ()

@@ -5,42 +5,71 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from tscale.core.quantity import Data, Figure, Missing, Report
-from tscale.core.sources import cited
+from tscale.core.quantity import Data, Figure, Missing, Report, Step
+from tscale.core.sources import cited, reference
 
 EXACT_IN_A_DOUBLE: Final = 2**53
 """Past this, readers that hold numbers as doubles round: the digits are given as text as well."""
 
 
 def to_json(report: Report, *, explain: bool = False) -> str:
-    """A report as JSON.
+    """A report as JSON: an object, or for a report of several an array of theirs.
 
-    Its own data first; then `figures`, how the figure at each path is known (list positions left out, since the
-    figures of a column are alike); `digits`, the text of every integer past 2^53; `notes`, what is not counted.
+    Its own data first; then `figures`, how the figure at each path is known (a whole column at once, `rows[].context`,
+    where all of it is known alike); `digits`, the text of every integer past 2^53; `notes`, what is not counted.
     """
-    figures: dict[str, dict[str, str]] = {}
+    body = [_body(part, explain=explain) for part in report.parts] if report.parts else _body(report, explain=explain)
+    return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+
+
+def _body(report: Report, *, explain: bool) -> dict[str, Any]:
+    told: list[_Told] = []
     digits: dict[str, str] = {}
-    data = _plain(report.data, "", "", figures, digits)
-    body: dict[str, Any] = data if isinstance(data, dict) else {"answers": data}
-    extra: dict[str, Any] = {"figures": figures, "digits": digits, "notes": list(report.notes)}
+    data = _plain(report.data, "", "", told, digits)
+    assert isinstance(data, dict), "a report's data has keys"
+    body = {**data, "figures": _by_column(told), "digits": digits, "notes": list(report.notes)}
     if explain:
-        extra["explain"] = [
-            {
-                "name": step.name,
-                "formula": step.names,
-                "numbers": step.numbers,
-                "value": number(step.figure.value),
-                "unit": step.figure.unit.name,
-                "known": step.figure.known,
-                "source": cited(step.figure.source),
-            }
-            for step in report.steps
-        ]
-    if isinstance(data, list):  # an array of models stays an array, each with what belongs to it
-        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    return json.dumps({**body, **extra}, indent=2, ensure_ascii=False) + "\n"
+        body["explain"] = [_explained(step) for step in report.steps]
+    return body
+
+
+def _explained(step: Step) -> dict[str, Any]:
+    figure = step.figure
+    return {
+        "subject": step.subject,
+        "name": step.name,
+        "formula": step.names,
+        "numbers": step.numbers,
+        "value": number(figure.value),
+        "unit": figure.unit.name,
+        "known": figure.known,
+        "source": cited(figure.source),
+        "reference": reference(figure.source),
+    }
+
+
+class _Told(NamedTuple):
+    """How the figure at a path is known; `column` is the path without the positions in lists."""
+
+    path: str
+    column: str
+    how: dict[str, str]
+
+
+def _by_column(told: list[_Told]) -> dict[str, dict[str, str]]:
+    """What is said of each path, or of a column at once where it is the same for all of it."""
+    columns: dict[str, list[_Told]] = {}
+    for one in told:
+        columns.setdefault(one.column, []).append(one)
+    return {
+        key: one.how
+        for column, ones in columns.items()
+        for key, one in (
+            [(column, ones[0])] if all(one.how == ones[0].how for one in ones) else [(o.path, o) for o in ones]
+        )
+    }
 
 
 def number(value: float | Fraction) -> int | float:
@@ -48,26 +77,26 @@ def number(value: float | Fraction) -> int | float:
     return int(value) if value == int(value) else float(value)
 
 
-def _plain(data: Data, path: str, column: str, figures: dict[str, dict[str, str]], digits: dict[str, str]) -> object:
+def _plain(data: Data, path: str, column: str, told: list[_Told], digits: dict[str, str]) -> object:
     """Data without our own classes, noting on the way how each figure is known and which need their digits spelled."""
     match data:
         case Figure():
             value = number(data.value)
-            known = {"unit": data.unit.name, "known": data.known, "source": cited(data.source)}
-            figures.setdefault(column, {**known, "note": data.note} if data.note else known)
+            how = {"unit": data.unit.name, "known": data.known, "source": cited(data.source)}
+            told.append(_Told(path, column, {**how, "note": data.note} if data.note else how))
             if isinstance(value, int) and abs(value) > EXACT_IN_A_DOUBLE:
                 digits[path] = str(value)
             return value
         case Missing():
-            figures.setdefault(column, {"unit": "", "known": "missing", "source": "", "note": data.why})
+            told.append(_Told(path, column, {"unit": "", "known": "missing", "source": "", "note": data.why}))
             return None
         case Mapping():
             dot = "." if path else ""
             return {
-                key: _plain(value, f"{path}{dot}{key}", f"{column}{dot}{key}", figures, digits)
+                key: _plain(value, f"{path}{dot}{key}", f"{column}{dot}{key}", told, digits)
                 for key, value in data.items()
             }
         case str() | int() | None:
             return data
         case _:
-            return [_plain(item, f"{path}[{index}]", f"{column}[]", figures, digits) for index, item in enumerate(data)]
+            return [_plain(item, f"{path}[{index}]", f"{column}[]", told, digits) for index, item in enumerate(data)]

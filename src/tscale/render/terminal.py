@@ -17,7 +17,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from tscale.core.quantity import Cell, Column, Compared, Missing, Report, Step, Table
-from tscale.core.sources import cited
+from tscale.core.sources import cited, reference
 from tscale.render.figures import cell_text, in_encoding, mark, ratio_text
 from tscale.render.marks import legend, shared_mark
 
@@ -36,7 +36,7 @@ def show_in_terminal(report: Report, *, explain: bool = False) -> None:
         screen.line(report.title, style="bold")
     if explain:
         screen.steps(report.steps)
-    screen.notes(report)
+    screen.notes(report, explain=explain)
 
 
 def _console() -> Console:
@@ -78,28 +78,30 @@ class _Screen:
 
     def steps(self, steps: tuple[Step, ...]) -> None:
         """Each derivation: its name, the formula with names, with numbers, the value and where it is from."""
-        if not steps:
-            return
-        self.line("How each number was made", style="bold")
-        for step in steps:
-            known = cited(step.figure.source) if step.figure.source else ""
-            unit = step.figure.unit.name
-            value = (
-                f"{int(step.figure.value):,}" if step.figure.value == int(step.figure.value) else cell_text(step.figure)
-            )
-            self.line(step.name)
-            for text in (step.names, step.numbers, f"{value} {unit}".rstrip() + (f"   [{known}]" if known else "")):
-                self.console.print(Text(self._text(f"    = {text}")), soft_wrap=True)
-        self.line("")
+        subjects = dict.fromkeys(step.subject for step in steps)
+        for subject in subjects:
+            self.line(f"How each number was made{f': {subject}' if subject else ''}", style="bold")
+            for step in steps:
+                if step.subject == subject:
+                    self._step(step)
+            self.line("")
 
-    def notes(self, report: Report) -> None:
-        """The footnotes: marks, columns left out, what is not counted, and the references in full."""
+    def _step(self, step: Step) -> None:
+        value = step.figure.value
+        shown = f"{int(value):,}" if value == int(value) else cell_text(step.figure)
+        source = f"   [{cited(step.figure.source)}]" if step.figure.source else ""
+        self.line(step.name)
+        for text in (step.names, step.numbers, f"{shown} {step.figure.unit.name}".rstrip() + source):
+            self.console.print(Text(self._text(f"    = {text}")), soft_wrap=True)
+
+    def notes(self, report: Report, *, explain: bool) -> None:
+        """The footnotes: columns left out, marks, what is not counted, and the references of what was derived."""
         notes = [*legend(report), *report.notes]
         if self.dropped:
-            notes.insert(
-                0,
-                f"Left out at this width: {', '.join(dict.fromkeys(self.dropped))}; a wider terminal or --format csv has all.",
-            )
+            dropped = ", ".join(dict.fromkeys(self.dropped))
+            notes.insert(0, f"Left out at this width: {dropped}; a wider terminal or a pipe shows all.")
+        if explain:
+            notes += dict.fromkeys(filter(None, (reference(step.figure.source) for step in report.steps)))
         for note in notes:
             self.line(note, style="dim")
 

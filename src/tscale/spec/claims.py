@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tscale.blocks.fields import CONFIG, Number
-from tscale.errors import RequestError, nearest
+from tscale.errors import RequestError, SpecErrors, nearest, shown
 from tscale.spec.catalogue import configs
 from tscale.spec.yaml_file import Document, Path_, read_document
 
@@ -68,13 +68,16 @@ def read_claims(name: str) -> tuple[Claims, Document]:
     if name in listed_claims():
         document = read_document(str(configs() / "claims" / f"{name}.yaml"))._replace(name=f"{name}.yaml")
     elif name == "-" or path.suffix.lower() in (".yaml", ".yml") or "/" in name or path.is_file():
-        document = read_document(name)
+        document = read_document(name, "`tscale list claims` names those that are shipped")
     else:
-        raise RequestError(
-            f'no claims "{name[:60]}": {nearest(name, listed_claims())}; a path to a YAML file works too'
-        )
-    return judged(adapter(), document, _legal_keys), document
+        hint = nearest(name, listed_claims())
+        other = "" if hint.startswith("did you mean") else "; a path to a YAML file works too"
+        raise RequestError(f"no claims {shown(name)}: {hint}{other}")
+    try:
+        return judged(adapter(), document, _legal_keys), document
+    except SpecErrors as errors:
+        raise SpecErrors(errors.errors, hint="") from None
 
 
 def _legal_keys(path: Path_, _: Document) -> list[str]:
-    return list((Claim if path else Claims).__dataclass_fields__)
+    return [field.name for field in fields(Claim if path else Claims)]

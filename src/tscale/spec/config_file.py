@@ -43,7 +43,7 @@ def parse_object(text: str, where: str, *, what: str) -> dict[str, Any]:
         return found
 
     def refuse(constant: str) -> NoReturn:
-        raise SpecError(f"{constant} is not a number that {what} can have", where=where)
+        raise SpecError(f"{constant} is not a number that a model can have", where=where)
 
     try:
         config = json.loads(text, object_pairs_hook=once, parse_constant=refuse)

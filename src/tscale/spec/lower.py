@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TypeVar, assert_never
 
-from tscale.blocks import Mixer, Mlp
+from tscale.blocks import Attention, Mixer, Mlp
 from tscale.blocks.fields import Site
 from tscale.core.ledger import Entry, Ledger, Lookup, Matmul, Stream, Vector
 from tscale.core.numbers import named
@@ -75,11 +76,18 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     if two_stacks and site.causal:
         normed["cross_attention"] = site.stored
         cross = site._replace(name=f"{site.name}cross_attention", keys="source", causal=False)
-        yield from mixers[0].lower(cross, caches=True)
+        yield from _seeing_all(mixers[0]).lower(cross, caches=True)
     for label, feed_forward, place in _dealt(feed_forwards, site):
         normed[label] = place.stored
         yield from feed_forward.lower(place._replace(name=f"{site.name}{label}"))
     yield from spec.norm.lower(site, normed)
+
+
+def _seeing_all(mixer: Mixer) -> Mixer:
+    """The same mixer without its window: a window is a stretch of its own sequence, not of another's."""
+    if isinstance(mixer, Attention):
+        return replace(mixer, window=None, pattern=None, chunked=False)
+    return mixer
 
 
 Block = TypeVar("Block", bound=Mixer | Mlp)

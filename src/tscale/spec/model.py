@@ -213,6 +213,15 @@ class ModelSpec:
             yield ("head",), "a head is tied to the embedding or it is not: set tied to true or false"
         if not on_vocabulary and self.tied is not None:
             yield ("tied",), "there is no head to tie: drop tied, or give the head a kind"
+        if not self.embedding.shared and self.kind != "encoder-decoder":
+            yield ("embedding", "shared"), "there is one stack only to have a table: drop it"
+        if self.head.bias and not on_vocabulary:
+            yield (
+                ("head", "bias"),
+                f"a head of kind {self.head.kind} has no projection to the vocabulary: drop the bias",
+            )
+        if self.norm.bias and not self.norm.gain:
+            yield ("norm", "bias"), "a norm without weights has no bias: drop it, or set norm.gain to true"
         if self.head.classes is not None and not self.head.pooler:
             yield ("head", "classes"), "a classifier stands on the pooler: set head.pooler to true"
         if self.embedding.width is None and self.embedding.projects != "tokens":

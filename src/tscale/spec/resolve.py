@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from tscale.errors import NotPublishedError, RequestError, SpecError, SpecErrors, nearest
+from tscale.errors import NotPublishedError, RequestError, SpecError, SpecErrors, called, nearest, shown
 from tscale.spec.catalogue import built_in, known_name, no_such_model
 from tscale.spec.model import ModelSpec, Spec
 
@@ -40,6 +40,8 @@ def _from_file(model: str) -> Spec:
     from tscale import hub
 
     path = Path(model)
+    if not model.strip():
+        raise no_such_model(model)
     if hub.is_repository(model):
         return read_config(model)
     if model == "-" or path.suffix.lower() in _SUFFIXES or "/" in model or "\\" in model or _exists(path):
@@ -81,9 +83,11 @@ def _read(file: str) -> tuple[str, Path, str]:
     if file != "-" and _exists(path) and path.is_dir():
         path = path / "config.json"
         if not _exists(path):
-            raise SpecError("the folder holds no config.json: name the file in it that describes the model", where=file)
+            raise SpecError(
+                "the folder holds no config.json: name the file in it that describes the model", where=called(file)
+            )
         file = str(path)
-    return read_text(file), path, "standard input" if file == "-" else file
+    return read_text(file), path, "standard input" if file == "-" else called(file)
 
 
 def _exists(path: Path) -> bool:
@@ -95,21 +99,45 @@ def _exists(path: Path) -> bool:
 
 def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
     """A spec with fields changed from the command line, validated again as a whole."""
-    from tscale.spec.validation import validated
+    from tscale.spec.validation import keys_of, validated
     from tscale.spec.writing import plain
     from tscale.spec.yaml_file import Document
 
     data: dict[str, Any] = copy.deepcopy(plain(spec))
     for change in changes:
         key, equals, text = change.partition("=")
-        if not equals or not key:
-            raise RequestError(f'--set takes KEY=VALUE, such as layers=24 or attention.kv_heads=8, not "{change[:60]}"')
-        _set(data, key.strip(), _value(text, change))
+        path = key.strip().split(".")
+        if not equals or not all(path):
+            raise RequestError(f"--set takes KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}")
+        path, value = _full(path, spec, data), _value(text, change)
+        if (
+            value is None
+            and len(path) > 1
+            and path[0] in _BLOCKS
+            and path[1] not in keys_of(path[0], data.get(path[0]))
+        ):
+            hint = nearest(path[1], keys_of(path[0], data.get(path[0])))
+            raise RequestError(f"--set {called(change, 80)}: unknown key {shown(path[1])}: {hint}")
+        _set(data, path, value)
+    if data == plain(spec):
+        return spec
+    # What was published and noted is about the model as it was: the changed one has a title of its own and no sources.
+    data["title"] = data["title"] if "title" in _keys(changes) else f"{spec.label} with {', '.join(changes)}"
+    for key in ("aliases", "published", "sources", "evidence", "notes"):
+        if key not in _keys(changes):
+            data.pop(key, None)
     try:
         return validated(Document(data, "--set", {}, {}))
     except (SpecErrors, SpecError) as error:
         first = error.errors[0] if isinstance(error, SpecErrors) else error
-        raise RequestError(str(first).removeprefix("--set:1:1: "), where="--set " + ", ".join(changes)) from None
+        raise RequestError(
+            str(first).removeprefix("--set:1:1: "), where=called("--set " + ", ".join(changes), 80)
+        ) from None
+
+
+def _keys(changes: tuple[str, ...]) -> set[str]:
+    """The fields of the spec, by their first name, that some changes touch."""
+    return {change.partition("=")[0].strip().partition(".")[0] for change in changes}
 
 
 def _value(text: str, change: str) -> object:
@@ -118,18 +146,15 @@ def _value(text: str, change: str) -> object:
     try:
         return parse_document(text, "--set").data if text.strip() else None
     except SpecError as error:
-        raise RequestError(str(error).split(": ", 1)[-1], where=f"--set {change[:60]}") from None
+        raise RequestError(str(error).split(": ", 1)[-1], where=called(f"--set {change}", 80)) from None
 
 
-def _set(data: dict[str, Any], key: str, value: object) -> None:
-    """Sets the field at a dotted path. A bare name that stands in one block only, such as `heads`, is found there."""
-    path = key.split(".")
-    if len(path) == 1 and key not in ModelSpec.__dataclass_fields__:
-        path = _path_of(data, key)
+def _set(data: dict[str, Any], path: list[str], value: object) -> None:
+    """Sets the field at a path; a value of null takes it away."""
     for part in path[:-1]:
         inner = data.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise RequestError(f"--set {key}: {part} holds no keys")
+            raise RequestError(f"--set {called('.'.join(path), 80)}: {part} holds no keys")
         data = inner
     if value is None:
         data.pop(path[-1], None)
@@ -137,23 +162,28 @@ def _set(data: dict[str, Any], key: str, value: object) -> None:
         data[path[-1]] = value
 
 
-def _path_of(data: dict[str, Any], key: str) -> list[str]:
+def _full(path: list[str], spec: Spec, data: dict[str, Any]) -> list[str]:
+    """The path of a field in full: a bare name that stands in one block only, such as `heads`, is found there.
+
+    Raises `RequestError` for one that no field has, and for one that several have.
+    """
     from dataclasses import fields
 
-    from tscale.spec.model import NESTED, spec_class
+    from tscale.spec.validation import keys_of
 
-    legal = {block: {field.name for field in fields(spec_class(block, data.get(block)))} for block in _BLOCKS}
-    found = [block for block, keys in legal.items() if key in keys]
+    own, key = [field.name for field in fields(spec)], ".".join(path)
+    if path[0] in own and len(path) <= _DEEPEST:
+        return path
+    blocks = {block: keys_of(block, data.get(block)) for block in _BLOCKS if block in own}
+    found = [block for block, keys in blocks.items() if key in keys]
     if len(found) == 1:
         return [found[0], key]
     if found:
         raise RequestError(f"--set {key}: which one? " + " or ".join(f"{block}.{key}" for block in found))
-    known = [
-        *ModelSpec.__dataclass_fields__,
-        *(f"{block}.{name}" for block in NESTED if block in legal for name in legal[block]),
-    ]
-    bare = [*known, *(name for keys in legal.values() for name in keys)]
-    raise RequestError(f'--set: unknown key "{key[:40]}": {nearest(key, bare)}')
+    known = [*own, *(f"{block}.{name}" for block, keys in blocks.items() for name in keys)]
+    bare = [*known, *(name for keys in blocks.values() for name in keys)]
+    raise RequestError(f"--set: unknown key {shown(key)}: {nearest(key, bare)}")
 
 
+_DEEPEST: Final = 4  # encoder.attention.heads has three parts
 _BLOCKS: Final = ("attention", "feed_forward", "positions", "norm", "embedding", "head", "training")

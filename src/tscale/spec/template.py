@@ -6,14 +6,15 @@ import re
 from pathlib import Path
 from typing import Final
 
-from tscale.errors import RequestError
+from tscale.errors import RequestError, shown
 from tscale.spec.writing import write_new
+from tscale.spec.yaml_file import is_text
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}", re.ASCII)
 
 _TEMPLATE: Final = """\
 # A model's spec. `tscale params {name}.yaml` counts it, `tscale schema` describes every key there is.
-name: {name}
+name: {quoted}
 kind: decoder             # decoder, encoder or encoder-decoder
 layers: 32
 d_model: 4096             # width of the residual stream
@@ -48,9 +49,9 @@ def template(name: str) -> str:
     """A commented spec for a model of that name. Raises `RequestError` for a name that could not be typed or stored."""
     if not _NAME.fullmatch(name):
         raise RequestError(
-            f'a name is of lower case letters, digits, dots and dashes, such as my-model-7b, not "{name[:40]}"'
+            f"a name is 1 to 63 lower case letters, digits, dots and dashes, such as my-model-7b, not {shown(name)}"
         )
-    return _TEMPLATE.format(name=name)
+    return _TEMPLATE.format(name=name, quoted=name if is_text(name) else f'"{name}"')
 
 
 def write_template(name: str, folder: Path) -> Path:

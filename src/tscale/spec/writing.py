@@ -31,10 +31,19 @@ def _plain(value: Any) -> Any:
 
 
 def to_yaml(spec: Spec) -> str:
-    """A spec as YAML, which reads back as the same spec."""
+    """A spec as YAML, which reads back as the same spec: text that our reader would take for a number is quoted."""
     import yaml
 
-    return yaml.safe_dump(plain(spec), sort_keys=False, allow_unicode=True, width=120)
+    from tscale.spec.yaml_file import reads_as_text
+
+    class Dumper(yaml.SafeDumper):
+        """PyYAML's, whose rules for what is a number are older than our reader's."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if reads_as_text(value) else "'")
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(plain(spec), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def write_new(path: Path, text: str) -> None:

@@ -21,8 +21,11 @@ from tscale.errors import SpecError, called, shown
 
 MOST_BYTES: Final = 256 * 1024  # a spec takes two kilobytes
 MOST_DEPTH: Final = 40
+MOST_VALUES: Final = 10_000  # keys included; PyYAML reads as many in a second
 MOST_DIGITS: Final = 40
 PATIENCE_SECONDS: Final = 10  # for a pipe that nobody writes to
+
+_START: Final = "`tscale new NAME` writes a spec to start from"
 
 Path_ = tuple[str | int, ...]
 Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
@@ -59,9 +62,9 @@ class Document(NamedTuple):
         return f"{self.name}:{line}:{column}"
 
 
-def read_document(path: str) -> Document:
+def read_document(path: str, start: str = _START) -> Document:
     """The one document in the file at `path`, or on standard input for `-`. Raises `SpecError`."""
-    return parse_document(read_text(path), _called(path))
+    return parse_document(read_text(path), _called(path), start)
 
 
 def read_text(path: str) -> str:
@@ -112,31 +115,47 @@ def _read_bytes(path: Path) -> bytes:
         return read
 
 
-def parse_document(text: str, name: str) -> Document:
-    """The one document in `text`. `name` is how messages call it. Raises `SpecError` at the first thing amiss."""
+def reads_as_text(text: str) -> bool:
+    """Whether a plain scalar is read as text, and not as a number, a truth value or nothing."""
+    patterns = (_INT, _BASED_INT, _PADDED_INT, _FLOAT, _NOT_FINITE)
+    return text not in _WORDS and not any(pattern.fullmatch(text) for pattern in patterns)
+
+
+def parse_document(text: str, name: str, start: str = _START) -> Document:
+    """The one document in `text`. Raises `SpecError` at the first thing amiss.
+
+    `name` is how messages call it; `start` is what one is told to start from where it is empty.
+    """
     reader = _Reader(name)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             reader.take(event)
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        where = f"{name}:{before.count(chr(10)) + 1}:{error.position - before.rfind(chr(10))}"
-        raise SpecError(
-            f"character U+{_code_point(error.character):04X} is not allowed in YAML", where=where
-        ) from error
+        message = f"character U+{_code_point(error.character):04X} is not allowed in YAML"
+        raise SpecError(message, where=_where(name, text, error.position)) from error
     except yaml.MarkedYAMLError as error:
         problem, mark = _problem(error)
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise SpecError(f"not YAML: {problem}", where=where) from error
     except (ValueError, OverflowError) as error:  # PyYAML's own int() and chr(), unchecked
         escape = _NO_CHARACTER.search(text)
-        place = escape.start() if escape else 0
-        where = f"{name}:{text[:place].count(chr(10)) + 1}:{place - text[:place].rfind(chr(10))}"
         message = f"{escape[0]} stands for no character" if escape else "a directive that no program reads: drop it"
+        where = _where(name, text, escape.start() if escape else 0)
         raise SpecError(f"not YAML: {message}", where=where) from error
     if not reader.documents:
-        raise SpecError("is empty: `tscale new NAME` writes a spec to start from", where=name)
+        raise SpecError(f"is empty: {start}", where=name)
     return Document(reader.documents[0], name, reader.values_at, reader.keys_at)
+
+
+def is_text(text: str) -> bool:
+    """Whether a scalar without quotes is read as text: 1e5 and null are read as something else, and 010 not at all."""
+    patterns = (_INT, _BASED_INT, _LONG_BASED_INT, _PADDED_INT, _FLOAT, _NOT_FINITE)
+    return text not in _WORDS and not any(pattern.fullmatch(text) for pattern in patterns)
+
+
+def _where(name: str, text: str, place: int) -> str:
+    before = text[:place]
+    return f"{name}:{before.count(chr(10)) + 1}:{place - before.rfind(chr(10))}"
 
 
 def _problem(error: yaml.MarkedYAMLError) -> tuple[str, yaml.Mark | None]:
@@ -184,6 +203,7 @@ class _Reader:
         self.values_at: dict[Path_, tuple[int, int]] = {}
         self.keys_at: dict[Path_, tuple[int, int]] = {}
         self._open: list[_Open] = []
+        self._values = 0
 
     def take(self, event: yaml.Event) -> None:
         """One event of the parser's."""
@@ -203,6 +223,9 @@ class _Reader:
         tag = getattr(event, "tag", None)
         if tag not in (None, "!"):
             self._refuse(event, f"tag {shown(_short(str(tag)))}: tags are not read, write the value alone")
+        self._values += 1
+        if self._values > MOST_VALUES:
+            self._refuse(event, f"more than {MOST_VALUES:,} keys and values: a spec takes a hundred")
         if isinstance(event, yaml.ScalarEvent):
             self._put(event, self._scalar(event))
             return
@@ -246,7 +269,9 @@ class _Reader:
         self.keys_at[(*path, value)] = _position(event)
 
     def _scalar(self, event: yaml.ScalarEvent) -> Plain:
-        text: str = event.value
+        text = str(event.value)
+        if not text.isascii():  # JSON writes a character past U+FFFF as two escapes
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         control = _CONTROL.search(text)
         if control:
             self._refuse(event, f"character U+{ord(control[0]):04X} is not allowed in text")

@@ -15,6 +15,8 @@ from tscale.core.units import BYTES
 
 SOURCE = "pope2022 section 2.1"
 
+LEAVES_OUT = "Not in the cache: the padding of paged blocks."
+
 BITS: Final[dict[str, int]] = {"fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8, "int4": 4}
 """Bits of one number in each of the formats that a cache is kept in."""
 
@@ -27,6 +29,4 @@ def cache_bytes(ledger: Ledger, run: Run, bits: int) -> Quantity:
             positions = run.length(entry.stream)
             kept = positions if entry.window is None else minimum(positions, entry.window)
             lines.append(Line(entry.name, ceil_div(kept * entry.stored * entry.width * bits, 8)))
-    return Quantity(
-        "KV cache", tuple(lines), BYTES, source=SOURCE, leaves_out="Not counted: block padding of a paged cache."
-    )
+    return Quantity("KV cache", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)

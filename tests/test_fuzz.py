@@ -1,0 +1,66 @@
+"""Whatever it is given, the program answers or refuses in one line. Always the same tries: `tests/fuzz/long_run.py`
+makes new ones."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.fuzz.properties import PROPERTIES
+from tests.helpers import run
+from tscale.spec.catalogue import built_in, names
+from tscale.spec.validation import validated
+from tscale.spec.writing import plain, to_yaml
+from tscale.spec.yaml_file import parse_document
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_holds_of_any_input(name: str) -> None:
+    one = PROPERTIES[name]
+    tried = given(*one.inputs)(one.holds)
+    settings(
+        max_examples=one.tries,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )(tried)()
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_built_in_reads_back_as_the_same_spec(name: str) -> None:
+    spec = built_in(name)
+    assert validated(parse_document(to_yaml(spec), "yaml")) == spec
+    assert validated(parse_document(json.dumps(plain(spec)), "json")) == spec
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_show_prints_reads_back(name: str) -> None:
+    """As it stands, and with a title that YAML could take for something else."""
+    assert validated(parse_document(run("show", name).out, "shown")) == built_in(name)
+    for title in ("no", "a: b # c", "'quoted' \"twice\"", "- x", "é·×", "2026-01-01", "null "):
+        shown = run("show", name, "--set", f"title={json.dumps(title)}").out
+        spec = validated(parse_document(shown, "shown"))
+        assert spec.title == title
+        assert run("show", "-", stdin=shown).out == shown
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        *("-1.5e-3", "010", "0x1F", "1_000", ".5", "5.", "1:30", "~", "=", "<<"),
+        *("1e5", "0o17", "08"),
+    ],
+)
+def test_a_title_like_a_number_stays_text(title: str) -> None:
+    shown = run("show", "gpt3", "--set", f"title={json.dumps(title)}").out
+    assert validated(parse_document(shown, "shown")).title == title
+
+
+@pytest.mark.parametrize("tokens", ["9007199254740993", "1e24", "123456789012345678901234"])
+def test_great_numbers_read_back_to_the_last_digit(tokens: str) -> None:
+    shown = run("show", "gpt3", "--set", f"training.tokens={tokens}").out
+    assert plain(validated(parse_document(shown, "shown")))["training"]["tokens"] == int(Decimal(tokens))
