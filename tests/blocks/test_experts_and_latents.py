@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tscale.core.ledger import Scores
+from tscale.core.ledger import Scan, Scores
 from tscale.core.questions.cache import cache_bytes
 from tscale.core.questions.forward import forward_flops, pairs
 from tscale.core.questions.params import active_params, buffers, params
@@ -90,7 +90,7 @@ def test_blocks_are_dealt_out_by_layer(on: str, count: int) -> None:
         "feed_forward: {kind: experts, experts: 8, top_k: 2, d_ff: 14336}",
         f"feed_forward: [{{d_ff: 64, on: {way}}}, {{kind: experts, experts: 8, top_k: 2, d_ff: 14336}}]",
     )
-    stored = {entry.name: entry.stored for entry in lower(spec(text)).entries if not isinstance(entry, Scores)}
+    stored = {entry.name: entry.stored for entry in lower(spec(text)).entries if not isinstance(entry, (Scores, Scan))}
     assert stored["feed_forward.up"] == count
     assert stored["experts.router"] == 10 - count
     assert stored["norm.feed_forward"] + stored["norm.experts"] == 10

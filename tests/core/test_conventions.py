@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 
 import tscale
+from tscale.blocks import attentions
 from tscale.core.questions.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
 from tscale.core.questions.training import PF_DAY
 
@@ -91,7 +92,8 @@ TABLE_22 = [("palm-8b", 0.0550, 4.29e22, 780), ("palm-62b", 0.388, 3.08e23, 795)
 def test_palms_own_table(name: str, tflops: float, total: float, billions: int) -> None:
     spec = tscale.load(name)
     n = tscale.params(tscale.lower(spec)).total
-    widths = spec.mixers[0].widths(spec.d_model)
+    (attention,) = attentions(spec.mixers)
+    widths = attention.widths(spec.d_model)
     per_token = palm(n, 1, 2048, spec.layers, widths.heads, widths.head_dim)
     assert per_token / 1e12 == pytest.approx(tflops, rel=0.005)
     assert per_token * billions * 1e9 == pytest.approx(total, rel=0.005)

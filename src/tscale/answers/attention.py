@@ -8,15 +8,15 @@ from typing import Final, NamedTuple
 
 from tscale.answers.common import Counted, counted, line_figures, notes_of, share, steps_of, summed
 from tscale.answers.versus import VERSUS_NOTE, versus_data, versus_table
-from tscale.blocks import Attention
-from tscale.core.ledger import Matmul, Scores
+from tscale.blocks import Attention, attentions
+from tscale.core.ledger import Conv, Matmul, Scan, Scores
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Cell, Column, Data, Figure, Line, Missing, Report, Step, Table
-from tscale.core.questions.cache import BITS, cache_bytes
+from tscale.core.questions.cache import BITS, cache_bytes, growing, states
 from tscale.core.questions.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
 from tscale.core.questions.crossover import first_context
-from tscale.core.questions.forward import LEAVES_OUT, Sight, forward_flops, score_flops
+from tscale.core.questions.forward import Sight, conv_flops, forward_flops, leaves_out, scan_flops, score_flops
 from tscale.core.questions.params import params
 from tscale.core.run import Run
 from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, RATIO, TOKENS
@@ -92,7 +92,7 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
         "crossovers": crossovers,
         **({"versus": versus_data(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)} if ask.versus else {}),
     }
-    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(spec, ask), tuple(_steps(rows, crossovers)))
+    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), tuple(_steps(rows, crossovers)))
 
 
 def _seen(spec: ModelSpec, ask: Ask) -> str:
@@ -136,7 +136,9 @@ def _score_total(model: Counted, run: Run, sight: Sight) -> int:
 
 def _matrix_bytes(model: Counted, run: Run, dtype: str) -> int:
     """Bytes of the scores [heads, queries, keys] of one layer, stored whole: what flash attention avoids."""
-    first = next(entry for entry in model.ledger.entries if isinstance(entry, Scores))
+    first = next((entry for entry in model.ledger.entries if isinstance(entry, Scores)), None)
+    if first is None:
+        return 0
     return ceil_div(first.heads * run.length(first.stream) * run.length(first.keys) * BITS[dtype], 8)
 
 
@@ -147,7 +149,7 @@ def _beyond(cost: _Costs, spec: ModelSpec) -> bool:
 def _row(cost: _Costs, before: _Costs | None, spec: ModelSpec) -> tuple[Cell, ...]:
     grown = (
         Figure(Fraction(int(cost.per_sequence.value), int(before.per_sequence.value)), RATIO)
-        if before is not None
+        if before is not None and before.per_sequence.value
         else ""
     )
     return (
@@ -196,26 +198,39 @@ def _crossovers(model: Counted, ask: Ask) -> dict[str, Figure | Missing]:
 
         return flops
 
+    def mixed(context: int) -> int:
+        """All that is not scores: products, convolutions and recurrences."""
+        run = run_of(model.spec, context)
+        convolved = sum(conv_flops(entry, run) for entry in ledger.entries if isinstance(entry, Conv))
+        scanned = sum(scan_flops(entry, run) for entry in ledger.entries if isinstance(entry, Scan))
+        return multiplied(products)(context) + convolved + scanned
+
     def cached(context: int) -> int:
         return cache_bytes(ledger, run_of(model.spec, context), bits).total
 
-    def reached(entries: list[Matmul], name: str) -> Figure | Missing:
+    def reached(entries: list[Matmul], cost: Callable[[int], int], name: str) -> Figure | Missing:
         """Scores grow by 2·rank a token and key; products cost 2·weights a token. Causal, a query sees half the keys."""
+        if not scores:
+            return Missing("never: it scores nothing")
+        if not entries:
+            return Missing("never: there is none")
         size = named(
             f"{name}_weights", sum(entry.used * entry.d_in * entry.d_out for entry in entries if entry.stream != "once")
         )
         each = named("scores_per_pair", rank)
         closed = ceil_div(size, each) if ask.sight == "full" else ceil_div(2 * size, each) - 1
-        return _crossing(first_context(attended, multiplied(entries), closed), closed)
+        return _crossing(first_context(attended, cost, closed), closed)
 
-    cache_per_token = cached(1)
-    outweighs: Figure | Missing = _NO_CACHE
+    cache_per_token = cache_bytes(growing(ledger), run_of(model.spec, 1), bits).total
+    state = cache_bytes(states(ledger), run_of(model.spec, 1), bits).total
+    outweighs: Figure | Missing = Missing("never: a state does not grow") if state else _NO_CACHE
     if cache_per_token:
-        closed = ceil_div(named("total", weights) * bits, named("cache_bits_per_token", 8 * cache_per_token))
+        room = named("total", weights) * bits - (8 * named("state_bytes", state) if state else 0)
+        closed = ceil_div(room, named("cache_bits_per_token", 8 * cache_per_token))
         outweighs = _crossing(first_context(cached, lambda _: ceil_div(weights * bits, 8), closed), closed)
     return {
-        "feed_forward": reached(feed_forward, "feed_forward"),
-        "all_else": reached(products, "all"),
+        "feed_forward": reached(feed_forward, multiplied(feed_forward), "feed_forward"),
+        "all_else": reached(products, mixed, "all"),
         "cache_equals_weights": outweighs,
     }
 
@@ -253,8 +268,11 @@ def _steps(rows: list[_Costs], crossovers: dict[str, Figure | Missing]) -> Itera
     yield from steps_of(crossed, "crossovers")
 
 
-def _notes(spec: ModelSpec, ask: Ask) -> tuple[str, ...]:
-    window = next((mixer.window for mixer in spec.mixers if isinstance(mixer, Attention) and mixer.window), None)
+def _notes(model: Counted, ask: Ask) -> tuple[str, ...]:
+    spec = model.spec
+    window = next(
+        (mixer.window for mixer in attentions(spec.mixers) if isinstance(mixer, Attention) and mixer.window), None
+    )
     windows = (
         f"Windows of {int(window):,} are {'ignored in FLOPs, as frameworks do (--causal respects them)' if ask.sight == 'full' else 'respected'}; "
         "a cache stops growing at its window."
@@ -277,5 +295,5 @@ def _notes(spec: ModelSpec, ask: Ask) -> tuple[str, ...]:
         VERSUS_NOTE if ask.versus else "",
         f"Weights, cache and scores are in {ask.dtype}. The score matrix is that of one layer, all heads, stored whole; flash "
         "attention never stores it.",
-        LEAVES_OUT + " " + CACHE_LEAVES_OUT,
+        leaves_out(model.ledger) + " " + CACHE_LEAVES_OUT,
     )

@@ -22,7 +22,7 @@ from tscale.answers.departures import departures
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Step, Table
 from tscale.core.questions.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
-from tscale.core.questions.forward import LEAVES_OUT, forward_flops
+from tscale.core.questions.forward import forward_flops, leaves_out
 from tscale.core.questions.params import active_params, embedding_params, params
 from tscale.core.questions.training import PF_DAY, training_flops
 from tscale.core.run import Run
@@ -107,7 +107,7 @@ def flops_report(
         asked.tokens.note,
         *departures(spec),
         _why(training),
-        LEAVES_OUT + " No recomputation, but for the convention that names it.",
+        leaves_out(model.ledger) + " No recomputation, but for the convention that names it.",
     )
     return Report(title, tables, {**data, "default_model": by_default}, notes, (*steps, _pf_days_step(training)))
 

@@ -8,6 +8,7 @@ from tscale.answers.common import (
     Counted,
     counted,
     difference,
+    line_figures,
     notes_of,
     published_data,
     published_figure,
@@ -16,7 +17,7 @@ from tscale.answers.common import (
     steps_of,
     summed,
 )
-from tscale.core.ledger import Buffer, Cache, Entry, Scores
+from tscale.core.ledger import Buffer, Cache, Entry, Scan, Scores
 from tscale.core.numbers import named
 from tscale.core.quantity import Cell, Column, Data, Figure, Report, Table
 from tscale.core.questions.params import (
@@ -29,6 +30,9 @@ from tscale.core.questions.params import (
 )
 from tscale.core.units import COUNT, PARAMETERS, SHARE
 from tscale.spec.model import ModelSpec, PublishedName, Spec, UndisclosedSpec
+
+_ACTIVE = "active."
+"""What begins the names of what a token meets of the lines, where that is not all of them."""
 
 _COLUMNS = (
     Column("part", "name", numeric=False),
@@ -64,15 +68,18 @@ def params_report(specs: Sequence[Spec]) -> Report:
 
 def _disclosed(model: Counted) -> Report:
     spec, ledger = model
-    owners = [entry for entry in ledger.entries if not isinstance(entry, (Buffer, Scores, Cache))]
+    owners = [entry for entry in ledger.entries if not isinstance(entry, (Buffer, Scores, Scan, Cache))]
     lines = params(ledger).lines
     total = summed(lines)
     embedding = summed(embedding_params(ledger).lines)
+    active = active_params(ledger)
     summary = {
         "total": Figure(total, PARAMETERS),
         "embedding": Figure(embedding, PARAMETERS),
         "non_embedding": Figure(named("total", total) - named("embedding", embedding), PARAMETERS),
-        "active": Figure(summed(active_params(ledger).lines), PARAMETERS),
+        "active": Figure(summed(active.lines, _ACTIVE), PARAMETERS)
+        if active.total != total
+        else Figure(total, PARAMETERS),
     }
     kept = summed(buffers(ledger).lines)
     if kept:
@@ -103,12 +110,13 @@ def _disclosed(model: Counted) -> Report:
         "lines": [_line_data(entry, figure) for entry, (_, figure) in zip(owners, figures, strict=True)],
         "published": published_data(spec, [(name, PARAMETERS, value) for name, value in wanted]),
     }
-    steps = tuple(steps_of([*figures, *summary.items()], spec.name))
+    in_part = line_figures(active.lines, PARAMETERS, model.shape_source, _ACTIVE) if active.total != total else ()
+    steps = tuple(steps_of([*figures, *in_part, *summary.items()], spec.name))
     return Report(f"{spec.label}: parameters", tuple(tables), data, notes_of(spec, LEAVES_OUT), steps)
 
 
 def _row(entry: Entry, figure: Figure, total: int) -> tuple[Cell, ...]:
-    assert not isinstance(entry, (Buffer, Scores, Cache))
+    assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
     if not entry.stored:
         return (entry.name, Figure(0, COUNT), figure, share(0, 1), "tied to embedding.tokens")
     return (entry.name, Figure(entry.stored, COUNT), figure, share(int(figure.value), total), figure.formula)
@@ -150,7 +158,7 @@ def _published_tables(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, int
 
 
 def _line_data(entry: Entry, figure: Figure) -> Data:
-    assert not isinstance(entry, (Buffer, Scores, Cache))
+    assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
     used = getattr(entry, "used", 0)  # tables are read and vectors applied elementwise: no copy is used in a product
     return {
         "name": entry.name,

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tscale.answers.common import Counted, context_of, counted, published_figure, share, summed
-from tscale.core.ledger import Scores
+from tscale.blocks import attentions
+from tscale.core.ledger import Cache, Scores
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Figure, Known, Missing
-from tscale.core.questions.cache import BITS, cache_bytes
+from tscale.core.questions.cache import BITS, cache_bytes, growing
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import active_params, non_embedding_params, params
@@ -63,8 +64,8 @@ def _of_mixers(width: str) -> Callable[[Subject], Figure | Missing | str]:
 
     def answer(subject: Subject) -> Figure | Missing:
         spec = subject.spec
-        found = {int(getattr(mixer.widths(spec.d_model), width)) for mixer in spec.mixers}
-        return _the_only(found, subject)
+        found = {int(getattr(mixer.widths(spec.d_model), width)) for mixer in attentions(spec.mixers)}
+        return _the_only(found, subject) if found else Missing("none: no attention", settled=True)
 
     return answer
 
@@ -117,9 +118,11 @@ def _attention_share(subject: Subject) -> Figure:
 
 
 def _cache(subject: Subject) -> Figure | Missing:
-    cache = cache_bytes(subject.model.ledger, run_of(subject.spec, 1), BITS["bf16"])
+    ledger = subject.model.ledger
+    cache = cache_bytes(growing(ledger), run_of(subject.spec, 1), BITS["bf16"])
     if not cache.lines:
-        return Missing("none: no decoder", settled=True)
+        stateful = any(isinstance(entry, Cache) for entry in ledger.entries)
+        return Missing("none: a state that does not grow" if stateful else "none: no decoder", settled=True)
     return Figure(sum(line.value for line in cache.lines), BYTES, source=CACHE_SOURCE)
 
 

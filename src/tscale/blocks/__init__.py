@@ -6,21 +6,41 @@ To add a mixer: one file here, and its class in `MIXERS` under the `kind` that a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tscale.blocks.attention import Attention
+from tscale.blocks.delta import GatedDeltaNet
 from tscale.blocks.experts import Experts
 from tscale.blocks.feed_forward import FeedForward
 from tscale.blocks.latent import LatentAttention
+from tscale.blocks.mamba import Mamba
+from tscale.blocks.mamba2 import Mamba2
+from tscale.blocks.mlstm import Mlstm
 from tscale.blocks.norm import Norm
 from tscale.blocks.positions import Computed, Learned, Relative, RelativeBias
+from tscale.blocks.rg_lru import RgLru
+from tscale.blocks.rwkv import ChannelMixing, Rwkv
+from tscale.blocks.short_conv import ShortConv
+from tscale.blocks.side_by_side import SideBySide
 
-Mixer = Attention | LatentAttention
-Mlp = FeedForward | Experts
+Mixer = Attention | LatentAttention | Mamba | Mamba2 | GatedDeltaNet | ShortConv | RgLru | Rwkv | Mlstm | SideBySide
+Mlp = FeedForward | Experts | ChannelMixing
 Positions = Learned | Computed | RelativeBias | Relative
 
-MIXERS: Final[dict[str, type]] = {"multi-head": Attention, "latent": LatentAttention}
-FEED_FORWARDS: Final[dict[str, type]] = {"dense": FeedForward, "experts": Experts}
+MIXERS: Final[dict[str, type]] = {
+    "multi-head": Attention,
+    "latent": LatentAttention,
+    "mamba": Mamba,
+    "mamba2": Mamba2,
+    "gated-delta-net": GatedDeltaNet,
+    "short-conv": ShortConv,
+    "rg-lru": RgLru,
+    "rwkv": Rwkv,
+    "mlstm": Mlstm,
+    "side-by-side": SideBySide,
+}
+FEED_FORWARDS: Final[dict[str, type]] = {"dense": FeedForward, "experts": Experts, "rwkv": ChannelMixing}
 POSITIONS: Final[dict[str, type]] = {
     "learned": Learned,
     "sinusoidal": Computed,
@@ -31,20 +51,40 @@ POSITIONS: Final[dict[str, type]] = {
     "relative": Relative,
 }
 
+
+def attentions(mixers: Iterable[Mixer]) -> Iterator[Attention | LatentAttention]:
+    """The mixers that score queries against keys, and so have heads that others ask for."""
+    for mixer in mixers:
+        if isinstance(mixer, Attention | LatentAttention):
+            yield mixer
+        elif isinstance(mixer, SideBySide):
+            yield mixer.attention
+
+
 __all__ = [
     "FEED_FORWARDS",
     "MIXERS",
     "POSITIONS",
     "Attention",
+    "ChannelMixing",
     "Computed",
     "Experts",
     "FeedForward",
+    "GatedDeltaNet",
     "LatentAttention",
     "Learned",
+    "Mamba",
+    "Mamba2",
     "Mixer",
     "Mlp",
+    "Mlstm",
     "Norm",
     "Positions",
     "Relative",
     "RelativeBias",
+    "RgLru",
+    "Rwkv",
+    "ShortConv",
+    "SideBySide",
+    "attentions",
 ]

@@ -21,7 +21,7 @@ class Learned:
     rows: Size | None = None
     """Rows of the table; the model's context where absent."""
 
-    def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
+    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
         """The table."""
         rows = context if self.rows is None else self.rows
         assert rows is not None, "the spec's own check asks for rows or a context"
@@ -40,7 +40,7 @@ class Computed:
 
     kind: Literal["sinusoidal", "rotary", "alibi", "none"]
 
-    def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
+    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
         """No weights and no matrix multiplications."""
         return iter(())
 
@@ -57,8 +57,9 @@ class RelativeBias:
     per_layer: bool = False
     """Whether every layer has a table of its own (UMT5), not one a stack (T5)."""
 
-    def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
+    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
         """A table [buckets, heads] for the stack, or for each of its layers."""
+        assert widths is not None, "the spec's own check asks for heads"
         copies = site.stored if self.per_layer else 1
         yield Lookup(f"{site.name}relative_bias", "positions", self.buckets, widths.heads, copies)
 
@@ -77,8 +78,9 @@ class Relative:
     biases: bool = True
     """Whether each layer also owns the two biases that Transformer-XL adds to its queries (u and v)."""
 
-    def lower(self, site: Site, widths: Widths, context: int | None) -> Iterator[Entry]:
+    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
         """The projection of distances, the scores against them, and the two biases."""
+        assert widths is not None, "the spec's own check asks for heads"
         heads, _, head_dim = widths
         copies = (site.stored, site.used)
         yield Matmul(f"{site.name}relative.key", "attention", site.stream, site.d_model, heads * head_dim, *copies)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Part = Literal["embedding", "positions", "attention", "feed_forward", "norm", "head"]
+Part = Literal["embedding", "positions", "attention", "mixer", "feed_forward", "norm", "head"]
+"""What a weight belongs to; `mixer` is whatever mixes tokens without attention scores."""
 
 Stream = Literal["source", "target", "once"]
 """What an entry runs over: an encoder's tokens, a decoder's tokens, or a single position of each sequence."""
@@ -79,8 +80,43 @@ class Scores(NamedTuple):
     chunked: bool = False
 
 
+class Conv(NamedTuple):
+    """A depthwise convolution along `stream`: each of `channels` is filtered by `kernel` weights of its own."""
+
+    name: str
+    part: Part
+    stream: Stream
+    channels: int
+    kernel: int
+    stored: int
+    used: int
+    bias: bool = False
+
+
+class Scan(NamedTuple):
+    """A recurrence along `stream`, by the multiply-adds of one layer's products; what is elementwise is in none of them.
+
+    A sequence is cut into chunks of `chunk` positions. What is left over is padded to a chunk, or, where not `padded`, goes
+    position by position and takes no work of a chunk. Work is counted for each position, for each
+    chunk, and for each pair of the chunks' edges, of which there is one more than there are chunks. The block that
+    lowers to an entry says where its counts were published; a recurrence that is elementwise alone has zeros.
+    """
+
+    name: str
+    stream: Stream
+    used: int
+    per_position: int = 0
+    chunk: int = 1
+    per_chunk: int = 0
+    per_edge_pair: int = 0
+    padded: bool = True
+
+
 class Cache(NamedTuple):
-    """`width` numbers kept for each position of `stream` while decoding, in each of `stored` layers."""
+    """`width` numbers kept for each position of `stream` while decoding, in each of `stored` layers.
+
+    On the stream `once` it is a state that does not grow: so many numbers a sequence, however long.
+    """
 
     name: str
     stream: Stream
@@ -89,7 +125,7 @@ class Cache(NamedTuple):
     window: int | None = None
 
 
-Entry = Matmul | Lookup | Vector | Buffer | Scores | Cache
+Entry = Matmul | Lookup | Vector | Buffer | Conv | Scores | Scan | Cache
 
 
 class Ledger(NamedTuple):

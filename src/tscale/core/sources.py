@@ -22,6 +22,7 @@ def _arxiv(short: str, title: str, number: str) -> Source:
 
 
 SOURCES: dict[str, Source] = {
+    "beck2024": _arxiv("Beck 2024", "xLSTM: Extended Long Short-Term Memory", "2405.04517"),
     "bigscience2022": Source(
         "BigScience 2022",
         "Training of the 176-billion-parameter multilingual model (tr11-176B-ml)",
@@ -32,6 +33,16 @@ SOURCES: dict[str, Source] = {
     "dai2019": _arxiv(
         "Dai 2019", "Transformer-XL: Attentive Language Models beyond a Fixed-Length Context", "1901.02860"
     ),
+    "dao2024": _arxiv(
+        "Dao & Gu 2024",
+        "Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State Space Duality",
+        "2405.21060",
+    ),
+    "de2024": _arxiv(
+        "De 2024",
+        "Griffin: Mixing Gated Linear Recurrences with Local Attention for Efficient Language Models",
+        "2402.19427",
+    ),
     "devlin2018": _arxiv("Devlin 2018", "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805"),
     "dubey2024": _arxiv("Dubey 2024", "The Llama 3 Herd of Models", "2407.21783"),
     "gemma2024": _arxiv("Gemma Team 2024", "Gemma 2: Improving Open Language Models at a Practical Size", "2408.00118"),
@@ -40,6 +51,7 @@ SOURCES: dict[str, Source] = {
         "gemma_pytorch, config.py",
         "https://github.com/google/gemma_pytorch/blob/main/gemma/config.py",
     ),
+    "gu2023": _arxiv("Gu & Dao 2023", "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", "2312.00752"),
     "hoffmann2022": _arxiv("Hoffmann 2022", "Training Compute-Optimal Large Language Models", "2203.15556"),
     "jiang2023": _arxiv("Jiang 2023", "Mistral 7B", "2310.06825"),
     "kaplan2020": _arxiv("Kaplan 2020", "Scaling Laws for Neural Language Models", "2001.08361"),
@@ -67,6 +79,7 @@ SOURCES: dict[str, Source] = {
         "OpenAI 2023b", "GPT-4V(ision) System Card", "https://cdn.openai.com/papers/GPTV_System_Card.pdf"
     ),
     "patterson2021": _arxiv("Patterson 2021", "Carbon Emissions and Large Neural Network Training", "2104.10350"),
+    "peng2023": _arxiv("Peng 2023", "RWKV: Reinventing RNNs for the Transformer Era", "2305.13048"),
     "pope2022": _arxiv("Pope 2022", "Efficiently Scaling Transformer Inference", "2211.05102"),
     "qwen2024": _arxiv("Qwen Team 2024", "Qwen2.5 Technical Report", "2412.15115"),
     "radford2018": Source(
@@ -87,6 +100,7 @@ SOURCES: dict[str, Source] = {
     "touvron2023a": _arxiv("Touvron 2023", "LLaMA: Open and Efficient Foundation Language Models", "2302.13971"),
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
     "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),
+    "yang2024": _arxiv("Yang 2024", "Gated Delta Networks: Improving Mamba2 with Delta Rule", "2412.06464"),
     "zhang2022": _arxiv("Zhang 2022", "OPT: Open Pre-trained Transformer Language Models", "2205.01068"),
 }
 

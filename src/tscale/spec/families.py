@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tscale.blocks import Computed, Learned, Norm
 from tscale.spec import family_rules as rules
+from tscale.spec.families_mixers import MIXED
 from tscale.spec.family import Family, Keys
 from tscale.spec.model import Head
 
@@ -385,7 +386,7 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
 }
 # fmt: on
 
-FAMILIES: Final[dict[str, Family]] = MODERN | OTHERS | ENCODERS | ENCODER_DECODERS
+FAMILIES: Final[dict[str, Family]] = MODERN | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED
 
 _REASONS: Final = {
     "its layers share their weights": "albert",
@@ -393,8 +394,8 @@ _REASONS: Final = {
     "it has experts": "dbrx ernie4_5_moe glm4_moe gpt_oss granitemoe jetmoe llama4 llama4_text minimax_m2 mixtral olmoe "
     "phimoe qwen2_moe qwen3_moe switch_transformers",
     "its attention is latent": "deepseek_v2 deepseek_v3",
-    "not all of its layers have attention": "bamba falcon_h1 falcon_mamba jamba lfm2 mamba mamba2 qwen3_next "
-    "recurrent_gemma rwkv xlstm zamba2",
+    "some of its layers share weights and others have none beside them": "zamba2",
+    "each of its layers is a mixer or a feed-forward": "nemotron_h",
     "its attention is of a kind of its own": "deberta deberta-v2 longformer prophetnet xlnet",
     "it reads more than text": "vit whisper",
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tscale.blocks import Computed, Norm, Positions
+from tscale.blocks import Computed, Mixer, Mlp, Norm, Positions
 from tscale.spec import family_rules as rules
 from tscale.spec.model import Embedding, Encoder, Head
 
@@ -59,6 +59,10 @@ class Family:
     d_ff_bias: bool | str = False
     layers: Callable[[Config], int] | None = None
     kv_heads: Callable[[Config], int | None] = rules.kv_heads
+    attention: Callable[[Config], Mixer | tuple[Mixer, ...]] | None = None
+    """The mixers, where they are not all of one softmax attention that the other columns describe."""
+    feed_forward: Callable[[Config], Mlp | tuple[Mlp, ...] | None] | None = None
+    """The feed-forwards, where they are not all of one dense kind that the other columns describe."""
     head_dim: Callable[[Config], int | None] = rules.head_dim
     sight: Callable[[Config], rules.Sight] | None = None
     """Which layers see how far; where absent, every layer sees every key."""

@@ -99,7 +99,7 @@ def qwen2_sight(config: Config) -> Sight:
 
 def smollm3_sight(config: Config) -> Sight:
     """With `use_sliding_window`, the layers without rotation are local: the last of each interval, or those at 0."""
-    used, listed = _window_in_use(config), _a_layer_each(config, "no_rope_layers", int)
+    used, listed = _window_in_use(config), a_layer_each(config, "no_rope_layers", int)
     interval = config.size("no_rope_layer_interval")
 
     def local(layer: int) -> bool:
@@ -111,7 +111,7 @@ def smollm3_sight(config: Config) -> Sight:
 
 def gpt_neo_sight(config: Config) -> Sight:
     """Each item of `attention_types` is a pattern and how often it is repeated."""
-    layers = _layers(config)
+    layers = layers_told_apart(config)
     found = _expanded(config, config.value("attention_types"))
     listed = config.listed("attention_layers", str)
     if listed is not None and listed != found:
@@ -144,9 +144,9 @@ _LAYER_TYPES: Final[dict[str, Reach]] = {"full_attention": "global", "sliding_at
 
 def _by_layer_types(config: Config, window: int | None, local: Callable[[int], bool]) -> Sight:
     """Which layers are local: as `layer_types` lists them, otherwise those that `local` says are."""
-    listed = _a_layer_each(config, "layer_types", str)
+    listed = a_layer_each(config, "layer_types", str)
     if listed is None:
-        pattern = tuple[Reach, ...]("local" if local(layer) else "global" for layer in range(_layers(config)))
+        pattern = tuple[Reach, ...]("local" if local(layer) else "global" for layer in range(layers_told_apart(config)))
     else:
         pattern = tuple(_reach(config, "layer_types", name, _LAYER_TYPES) for name in listed)
     if "local" in pattern and window is None:
@@ -156,7 +156,7 @@ def _by_layer_types(config: Config, window: int | None, local: Callable[[int], b
     return _sight(pattern, window)
 
 
-def _layers(config: Config) -> int:
+def layers_told_apart(config: Config) -> int:
     """The depth, where every layer is told apart: no model comes near the limit."""
     layers = config.size(config.keys.layers)
     if layers > MOST_LAYERS:
@@ -164,7 +164,7 @@ def _layers(config: Config) -> int:
     return layers
 
 
-def _a_layer_each(config: Config, key: str, kind: type[T]) -> list[T] | None:
+def a_layer_each(config: Config, key: str, kind: type[T]) -> list[T] | None:
     """A list that has an entry for every layer, or None where the key is absent."""
     listed, layers = config.listed(key, kind), config.size(config.keys.layers)
     if listed is not None and len(listed) != layers:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar, assert_never
 
-from tscale.blocks import Attention, Mixer, Mlp
+from tscale.blocks import Attention, Mixer, Mlp, attentions
 from tscale.blocks.fields import Site
 from tscale.core.ledger import Entry, Ledger, Lookup, Matmul, Stream, Vector
 from tscale.core.numbers import named
@@ -68,7 +68,8 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     two_stacks = spec.kind == "encoder-decoder"
     normed: dict[str, int] = {}
     added = site._replace(d_model=spec.embedding_widths()[1]) if spec.positions.kind == "learned" else site
-    yield from spec.positions.lower(added, mixers[0].widths(site.d_model), spec.context)
+    widths = next((mixer.widths(site.d_model) for mixer in attentions(mixers)), None)
+    yield from spec.positions.lower(added, widths, spec.context)
     for label, mixer, place in _dealt(mixers, site):
         name = "self_attention" if two_stacks else label
         normed[name] = place.stored

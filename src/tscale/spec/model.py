@@ -10,7 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from tscale.blocks import FEED_FORWARDS, MIXERS, POSITIONS, Attention, FeedForward, Mixer, Mlp, Norm, Positions
+from tscale.blocks import (
+    FEED_FORWARDS,
+    MIXERS,
+    POSITIONS,
+    Attention,
+    FeedForward,
+    Mamba2,
+    Mixer,
+    Mlp,
+    Norm,
+    Positions,
+    attentions,
+)
 from tscale.blocks.fields import CONFIG, Number, On, Problem, Size, Tagged, Whole
 from tscale.core.numbers import MOST_TOKENS, Remembered
 
@@ -208,6 +220,12 @@ class ModelSpec:
         yield from self._dealing_problems()
         if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
             yield ("positions",), "a learned table needs its rows: set context or positions.rows"
+        if self.positions.kind in ("relative", "relative-bias") and not any(attentions(self.mixers)):
+            yield ("positions",), "relative positions score by heads, and no layer has any: set positions to none"
+        if self.kind == "encoder" and any(mixer.kind not in ("multi-head", "latent") for mixer in self.mixers):
+            yield ("attention",), "a recurrence reads from left to right, an encoder does not: set kind to decoder"
+        if self.kind == "encoder-decoder" and any(mixer.kind not in ("multi-head", "latent") for mixer in self.mixers):
+            yield ("attention",), "a recurrence cannot read an encoder: set kind to decoder"
         on_vocabulary = self.head.kind in ("language-model", "masked")
         if on_vocabulary and self.tied is None:
             yield ("head",), "a head is tied to the embedding or it is not: set tied to true or false"
@@ -290,6 +308,7 @@ Spec = ModelSpec | UndisclosedSpec
 
 NESTED: Final[dict[str, dict[str, type]]] = {
     "attention": MIXERS,
+    "mamba": {"": Mamba2},
     "feed_forward": FEED_FORWARDS,
     "positions": POSITIONS,
     "norm": {"": Norm},
@@ -368,5 +387,6 @@ def _with_names(block: Any, prefix: str = "") -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
             changes[field.name] = Remembered(value, label=prefix + field.name)
         elif is_dataclass(value):
-            changes[field.name] = _with_names(value, prefix)
+            # a recurrence beside attention has heads of its own
+            changes[field.name] = _with_names(value, f"{prefix}mamba_" if field.name == "mamba" else prefix)
     return replace(block, **changes)

@@ -1,13 +1,14 @@
 """How much memory a sequence keeps while decoding: keys and values of every layer (Pope 2022, section 2.1).
 
-Both of them: 2·layers·kv_heads·head_dim numbers a token. A layer with a window keeps at most its window.
+Both of them: 2·layers·kv_heads·head_dim numbers a token. A layer with a window keeps at most its window. A recurrent layer
+keeps a state instead, as large for one token as for a million.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from tscale.core.ledger import Cache, Ledger
+from tscale.core.ledger import Cache, Entry, Ledger
 from tscale.core.numbers import ceil_div, minimum
 from tscale.core.quantity import Line, Quantity
 from tscale.core.run import Run
@@ -30,3 +31,17 @@ def cache_bytes(ledger: Ledger, run: Run, bits: int) -> Quantity:
             kept = positions if entry.window is None else minimum(positions, entry.window)
             lines.append(Line(entry.name, ceil_div(kept * entry.stored * entry.width * bits, 8)))
     return Quantity("KV cache", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
+
+
+def growing(ledger: Ledger) -> Ledger:
+    """The part of a ledger whose cache grows with context: all of it but the states of recurrent layers."""
+    return ledger._replace(entries=tuple(entry for entry in ledger.entries if not _is_state(entry)))
+
+
+def states(ledger: Ledger) -> Ledger:
+    """The states of recurrent layers, which do not grow with context."""
+    return ledger._replace(entries=tuple(entry for entry in ledger.entries if _is_state(entry)))
+
+
+def _is_state(entry: Entry) -> bool:
+    return isinstance(entry, Cache) and entry.stream == "once"

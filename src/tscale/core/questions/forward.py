@@ -1,6 +1,9 @@
 """How many FLOPs a forward pass takes: 2 for each multiply-add of every matrix multiplication.
 
 F(S) = 2·S·P + q·S² for a stack with P weights in matrices and q = 2·heads·(d_qk + d_v) a layer: what frameworks count.
+A depthwise convolution runs over S + kernel - 1 positions, since frameworks pad before and cut after. A recurrence takes
+what its block says of its chunks, of which there are S/chunk, rounded up where the last one is padded, down where not.
+
 `full` lets every query see every key and ignores windows, as they do. `causal` counts the keys that a query may see.
 """
 
@@ -8,8 +11,8 @@ from __future__ import annotations
 
 from typing import Literal, assert_never
 
-from tscale.core.ledger import Buffer, Cache, Ledger, Lookup, Matmul, Scores, Vector
-from tscale.core.numbers import minimum
+from tscale.core.ledger import Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan, Scores, Vector
+from tscale.core.numbers import ceil_div, minimum
 from tscale.core.quantity import Line, Quantity
 from tscale.core.run import Run
 from tscale.core.units import FLOPS
@@ -50,6 +53,27 @@ def score_flops(scores: Scores, run: Run, sight: Sight) -> int:
     return 2 * pairs(scores, run, sight) * scores.used * scores.heads * (scores.d_qk + scores.d_v)
 
 
+def leaves_out(ledger: Ledger) -> str:
+    """What forward FLOPs leave out of a model: where it has recurrences, also their elementwise part."""
+    if not any(isinstance(entry, Scan) for entry in ledger.entries):
+        return LEAVES_OUT
+    return f"{LEAVES_OUT} Of recurrences, matrix products are counted and elementwise updates are not."
+
+
+def conv_flops(conv: Conv, run: Run) -> int:
+    """FLOPs of one sequence's depthwise convolutions in all layers of an entry, over the padded positions too."""
+    positions = run.length(conv.stream) + conv.kernel - 1
+    return 2 * positions * conv.used * conv.channels * conv.kernel
+
+
+def scan_flops(scan: Scan, run: Run) -> int:
+    """FLOPs of one sequence's recurrences in all layers of an entry."""
+    positions = run.length(scan.stream)
+    chunks = ceil_div(positions, scan.chunk) if scan.padded else positions // scan.chunk
+    work = positions * scan.per_position + chunks * scan.per_chunk + (chunks + 1) ** 2 * scan.per_edge_pair
+    return 2 * scan.used * work
+
+
 def forward_flops(ledger: Ledger, run: Run, sight: Sight = "full") -> Quantity:
     """FLOPs of one sequence's forward pass, head at every position, one line for each entry that computes."""
     lines: list[Line] = []
@@ -59,8 +83,12 @@ def forward_flops(ledger: Ledger, run: Run, sight: Sight = "full") -> Quantity:
                 lines.append(Line(entry.name, 2 * run.length(entry.stream) * entry.used * entry.d_in * entry.d_out))
             case Scores():
                 lines.append(Line(entry.name, score_flops(entry, run, sight)))
+            case Conv():
+                lines.append(Line(entry.name, conv_flops(entry, run)))
+            case Scan():
+                lines.append(Line(entry.name, scan_flops(entry, run)))
             case Lookup() | Vector() | Buffer() | Cache():
                 pass  # no matrix multiplication: LEAVES_OUT says so
             case _:
                 assert_never(entry)
-    return Quantity(f"forward FLOPs, {sight} attention", tuple(lines), FLOPS, leaves_out=LEAVES_OUT)
+    return Quantity(f"forward FLOPs, {sight} attention", tuple(lines), FLOPS, leaves_out=leaves_out(ledger))

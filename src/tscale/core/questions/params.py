@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Lookup, Matmul, Part, Scores, Vector
+from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Part, Scan, Scores, Vector
 from tscale.core.numbers import minimum
 from tscale.core.quantity import Line, Quantity
 from tscale.core.units import PARAMETERS
@@ -24,18 +24,20 @@ def size(entry: Entry) -> int:
             return entry.rows * entry.width
         case Vector() | Buffer():
             return entry.width
-        case Scores() | Cache():
-            return 0  # attention itself and its cache own no weights
+        case Conv():
+            return entry.channels * entry.kernel + entry.channels if entry.bias else entry.channels * entry.kernel
+        case Scores() | Scan() | Cache():
+            return 0  # attention and recurrences themselves and what they cache own no weights
         case _:
             assert_never(entry)
 
 
 def params(ledger: Ledger) -> Quantity:
     """Parameters stored, one line for each entry that owns weights; a tied tensor counts once, where it is stored."""
-    return Quantity("parameters", _lines(ledger, Matmul, Lookup, Vector), PARAMETERS, leaves_out=LEAVES_OUT)
+    return Quantity("parameters", _lines(ledger, Matmul, Lookup, Vector, Conv), PARAMETERS, leaves_out=LEAVES_OUT)
 
 
-def _lines(ledger: Ledger, *kinds: type[Matmul | Lookup | Vector | Buffer]) -> tuple[Line, ...]:
+def _lines(ledger: Ledger, *kinds: type[Matmul | Lookup | Vector | Buffer | Conv]) -> tuple[Line, ...]:
     """What the entries of some kinds store."""
     return tuple(Line(entry.name, entry.stored * size(entry)) for entry in ledger.entries if isinstance(entry, kinds))
 
@@ -48,11 +50,11 @@ def active_params(ledger: Ledger) -> Quantity:
     lines: list[Line] = []
     for entry in ledger.entries:
         match entry:
-            case Matmul():
+            case Matmul() | Conv():
                 lines.append(Line(entry.name, minimum(entry.stored, entry.used) * size(entry)))
             case Lookup() | Vector():
                 lines.append(Line(entry.name, entry.stored * size(entry)))
-            case Buffer() | Scores() | Cache():
+            case Buffer() | Scores() | Scan() | Cache():
                 pass  # not parameters
             case _:
                 assert_never(entry)
@@ -78,7 +80,7 @@ def non_embedding_params(ledger: Ledger) -> int:
     return sum(
         entry.stored * size(entry)
         for entry in ledger.entries
-        if not isinstance(entry, (Lookup, Buffer, Scores, Cache)) and entry.name != "head"
+        if not isinstance(entry, (Lookup, Buffer, Scores, Scan, Cache)) and entry.name != "head"
     )
 
 

@@ -1,0 +1,66 @@
+"""The gated delta rule: a linear attention whose state forgets and corrects itself (Yang 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Conv, Entry, Matmul, Scan, Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedDeltaNet:
+    """A gated DeltaNet layer (Yang 2024, section 3) as Qwen3-Next has it: a convolution before, a gated norm behind."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "delta_net"
+
+    kind: Literal["gated-delta-net"]
+    key_heads: Size
+    """Heads of queries and keys."""
+    value_heads: Size
+    """Heads of values, and of the recurrence."""
+    key_dim: Size
+    """Width of a query's and a key's head."""
+    value_dim: Size
+    """Width of a value's head."""
+    d_conv: Size = 4
+    """Length of the convolution on queries, keys and values."""
+    chunk: Size = 64
+    """Positions that are computed at once; the last chunk of a sequence is padded."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """What contradicts itself in this block."""
+        if self.value_heads % self.key_heads:
+            yield (
+                ("key_heads",),
+                f"{self.key_heads} key_heads do not divide {self.value_heads} value_heads: every key serves as many",
+            )
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Projections, convolution, the recurrence in chunks and its state.
+
+        A chunk of Q positions takes, for each head and at 2 FLOPs each, 2·Q²·d_k + Q²·d_v + 3·Q·d_k·d_v multiply-adds
+        (the chunkwise form of Yang 2024, section 3.3, as transformers 5.23.0 computes it): keys and queries against
+        keys, the scores against the values, and the state read, corrected and written. The triangular system in it is
+        solved row by row, elementwise, so that frameworks count nothing for it.
+        """
+        d, h, dk, dv, q = site.d_model, self.value_heads, self.key_dim, self.value_dim, self.chunk
+        name, copies = site.name, (site.stored, site.used)
+        keys, values = self.key_heads * dk, h * dv
+        channels = 2 * keys + values
+        yield Matmul(f"{name}.qkvz", "mixer", site.stream, d, 2 * keys + 2 * values, *copies)
+        yield Matmul(f"{name}.ba", "mixer", site.stream, d, 2 * h, *copies)
+        yield Conv(f"{name}.conv", "mixer", site.stream, channels, self.d_conv, *copies)
+        yield Vector(f"{name}.A_dt", "mixer", 2 * h, site.stored)
+        work = h * (2 * q**2 * dk + q**2 * dv + 3 * q * dk * dv)
+        yield Scan(f"{name}.scan", site.stream, site.used, chunk=q, per_chunk=work)
+        if caches:
+            yield Cache(f"{name}.conv_state", "once", channels * self.d_conv, site.used)
+            yield Cache(f"{name}.state", "once", h * dk * dv, site.used)
+        yield Vector(f"{name}.norm", "norm", dv, site.stored)
+        yield Matmul(f"{name}.out", "mixer", site.stream, values, d, *copies)

@@ -1,0 +1,65 @@
+"""Mamba: a selective state space model, each channel a linear recurrence that its own input steers (Gu & Dao 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Conv, Entry, Matmul, Scan, Vector
+from tscale.core.numbers import ceil_div, named
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mamba:
+    """A Mamba layer (Gu & Dao 2023, section 3.4): convolution, selective scan and a gate, in one block."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "mamba"
+
+    kind: Literal["mamba"]
+    d_inner: Size | None = None
+    """Channels of the recurrence; twice d_model where absent."""
+    d_state: Size = 16
+    """Numbers in the state of one channel."""
+    d_conv: Size = 4
+    """Length of the convolution."""
+    dt_rank: Size | None = None
+    """Width that the step sizes are expanded from; d_model / 16, rounded up, where absent."""
+    conv_bias: bool = True
+    """Whether the convolution has a bias."""
+    bias: bool = False
+    """Whether the projections in and out have a bias."""
+    norms: bool = False
+    """Whether step sizes, inputs and outputs of the state are normalised with gains of their own (Jamba)."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """Nothing in this block can contradict itself."""
+        return iter(())
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Projections, convolution, the recurrence and its state.
+
+        Of the recurrence, products are 2·S·d_inner·d_state: the state read out by C (equation 1b). What comes before,
+        the state's own update, is elementwise, so that frameworks count nothing for it.
+        """
+        d, n, copies = site.d_model, self.d_state, (site.stored, site.used)
+        inner = named("d_inner", 2 * d) if self.d_inner is None else self.d_inner
+        rank = named("dt_rank", ceil_div(d, 16)) if self.dt_rank is None else self.dt_rank
+        name = site.name
+        yield Matmul(f"{name}.in", "mixer", site.stream, d, 2 * inner, *copies, self.bias)
+        yield Conv(f"{name}.conv", "mixer", site.stream, inner, self.d_conv, *copies, self.conv_bias)
+        yield Matmul(f"{name}.x", "mixer", site.stream, inner, rank + 2 * n, *copies)
+        yield Matmul(f"{name}.dt", "mixer", site.stream, rank, inner, *copies, bias=True)
+        if self.norms:
+            yield Vector(f"{name}.norms", "norm", rank + 2 * n, site.stored)
+        yield Vector(f"{name}.A", "mixer", inner * n, site.stored)
+        yield Vector(f"{name}.D", "mixer", inner, site.stored)
+        yield Scan(f"{name}.scan", site.stream, site.used, per_position=inner * n)
+        if caches:
+            yield Cache(f"{name}.conv_state", "once", inner * self.d_conv, site.used)
+            yield Cache(f"{name}.state", "once", inner * n, site.used)
+        yield Matmul(f"{name}.out", "mixer", site.stream, inner, d, *copies, self.bias)

@@ -1,0 +1,76 @@
+"""Mamba-2: a state space of heads, computed in chunks by matrix products (state space duality, Dao & Gu 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Conv, Entry, Matmul, Scan, Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mamba2:
+    """A Mamba-2 layer (Dao & Gu 2024, section 7): one projection in, a convolution, the heads' recurrence, one out."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "mamba2"
+
+    kind: Literal["mamba2"]
+    heads: Size
+    """Heads of the recurrence."""
+    d_head: Size
+    """Channels of one head."""
+    d_state: Size = 128
+    """Numbers in the state of one channel."""
+    groups: Size = 1
+    """Groups of heads that share the inputs and outputs of their states."""
+    d_conv: Size = 4
+    """Length of the convolution."""
+    chunk: Size = 256
+    """Positions that are computed at once; the last chunk of a sequence is padded."""
+    conv_bias: bool = True
+    """Whether the convolution has a bias."""
+    bias: bool = False
+    """Whether the projections in and out have a bias."""
+    norm: bool = True
+    """Whether the output is normalised with a gain for each channel."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """What contradicts itself in this block."""
+        if self.heads % self.groups:
+            yield (
+                ("groups",),
+                f"{self.groups} groups do not divide {self.heads} heads: every group serves as many heads",
+            )
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Projections, convolution, the recurrence in chunks and its state.
+
+        With H heads of P channels, states of N and c chunks of Q positions, products take 2 FLOPs each of (Dao & Gu
+        2024, section 6, as in the listing there): H·Q²·(N + P) within a chunk, H·Q·N·P for its state and as many for
+        what the state adds to its output, and H·P·N for each pair of the c + 1 edges that states are handed over.
+        """
+        d, h, p, n, q = site.d_model, self.heads, self.d_head, self.d_state, self.chunk
+        name, inner, copies = site.name, h * p, (site.stored, site.used)
+        channels = inner + 2 * self.groups * n
+        yield Matmul(f"{name}.in", "mixer", site.stream, d, inner + channels + h, *copies, self.bias)
+        yield Conv(f"{name}.conv", "mixer", site.stream, channels, self.d_conv, *copies, self.conv_bias)
+        yield Vector(f"{name}.A_D_dt", "mixer", 3 * h, site.stored)
+        yield Scan(
+            f"{name}.scan",
+            site.stream,
+            site.used,
+            chunk=q,
+            per_chunk=h * q**2 * (n + p) + 2 * h * q * n * p,
+            per_edge_pair=h * p * n,
+        )
+        if caches:
+            yield Cache(f"{name}.conv_state", "once", channels * self.d_conv, site.used)
+            yield Cache(f"{name}.state", "once", inner * n, site.used)
+        if self.norm:
+            yield Vector(f"{name}.norm", "norm", inner, site.stored)
+        yield Matmul(f"{name}.out", "mixer", site.stream, inner, d, *copies, self.bias)

@@ -1,0 +1,69 @@
+"""The mLSTM of xLSTM: a recurrence whose memory is a matrix, written by keys and values (Beck 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Entry, Matmul, Scan, Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mlstm:
+    """An mLSTM layer (Beck 2024, section 2.3) as xLSTM 7B has it: no convolution, the block is d_model wide."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "mlstm"
+
+    kind: Literal["mlstm"]
+    heads: Size
+    """Heads, each with a memory of its own."""
+    qk_dim: Size
+    """Width of a head's queries and keys."""
+    v_dim: Size
+    """Width of a head's values."""
+    chunk: Size = 64
+    """Positions that are computed at once."""
+    bias: bool = False
+    """Whether the projections have a bias beside those of the input and forget gates, which always have."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """Nothing in this block can contradict itself."""
+        return iter(())
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Projections, gates, the recurrence in chunks, its state, and a norm for each head.
+
+        Each position takes, for each head and at 2 FLOPs each, 2·d_qk·d_v + d_qk multiply-adds: the memory written, and
+        read with its normaliser. Each whole chunk of Q positions takes Q²·(d_qk + d_v) more within it; what is left over
+        goes position by position (as transformers 5.23.0 computes it). The state is the memory, the normaliser and
+        one number that keeps the gates' exponentials in range.
+        """
+        d, h, dk, dv, q = site.d_model, self.heads, self.qk_dim, self.v_dim, self.chunk
+        name, copies = site.name, (site.stored, site.used)
+
+        def matmul(matrix: str, d_in: int, d_out: int, *, bias: bool) -> Matmul:
+            return Matmul(f"{name}.{matrix}", "mixer", site.stream, d_in, d_out, *copies, bias)
+
+        yield matmul("q", d, h * dk, bias=self.bias)
+        yield matmul("k", d, h * dk, bias=self.bias)
+        yield matmul("v", d, h * dv, bias=self.bias)
+        yield matmul("output_gate", d, h * dv, bias=self.bias)
+        yield matmul("gates", d, 2 * h, bias=True)
+        yield Scan(
+            f"{name}.scan",
+            site.stream,
+            site.used,
+            per_position=h * (2 * dk * dv + dk),
+            chunk=q,
+            per_chunk=h * q**2 * (dk + dv),
+            padded=False,
+        )
+        if caches:
+            yield Cache(f"{name}.state", "once", h * (dk * dv + dk + 1), site.used)
+        yield Vector(f"{name}.norm", "norm", h * dv, site.stored)
+        yield matmul("out", h * dv, d, bias=self.bias)

@@ -1,0 +1,56 @@
+"""The recurrent block of Griffin: a convolution and a gated linear recurrence, one number a channel (De 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Conv, Entry, Matmul, Scan, Vector
+from tscale.core.numbers import named
+
+
+@dataclass(frozen=True, kw_only=True)
+class RgLru:
+    """The real-gated linear recurrent unit within its block (De 2024, sections 2.3 and 2.4)."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "rg_lru"
+
+    kind: Literal["rg-lru"]
+    width: Size | None = None
+    """Channels of the recurrence; d_model where absent."""
+    blocks: Size
+    """Square blocks on the diagonal of each of the two gates' matrices."""
+    d_conv: Size = 4
+    """Length of the convolution."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """What contradicts itself in this block."""
+        width = d_model if self.width is None else self.width
+        if width % self.blocks:
+            yield ("blocks",), f"{self.blocks} blocks do not divide {width} channels: set blocks to a divisor of it"
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Projections with biases, convolution, the two gates, the recurrence and its state.
+
+        The recurrence multiplies each channel by a number of its own (De 2024, equation 4), so that it is elementwise
+        and frameworks count nothing for it. The convolution keeps the inputs before the present one alone.
+        """
+        d, name, copies = site.d_model, site.name, (site.stored, site.used)
+        width = d if self.width is None else self.width
+        block = named("block", width // self.blocks)
+        gates = (2 * site.stored * self.blocks, 2 * site.used * self.blocks)
+        yield Matmul(f"{name}.x", "mixer", site.stream, d, width, *copies, bias=True)
+        yield Matmul(f"{name}.y", "mixer", site.stream, d, width, *copies, bias=True)
+        yield Conv(f"{name}.conv", "mixer", site.stream, width, self.d_conv, *copies, bias=True)
+        yield Matmul(f"{name}.gates", "mixer", site.stream, block, block, *gates, bias=True)
+        yield Vector(f"{name}.decay", "mixer", width, site.stored)
+        yield Scan(f"{name}.scan", site.stream, site.used)
+        if caches:
+            yield Cache(f"{name}.conv_state", "once", width * (self.d_conv - 1), site.used)
+            yield Cache(f"{name}.state", "once", width, site.used)
+        yield Matmul(f"{name}.out", "mixer", site.stream, width, d, *copies, bias=True)

@@ -1,0 +1,74 @@
+"""RWKV (version 4): time mixing in place of attention, channel mixing in place of a feed-forward (Peng 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Entry, Matmul, Scan, Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rwkv:
+    """Time mixing (Peng 2023, section 3.1.2): receptance, key, value and output, and a recurrence of each channel."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "rwkv"
+
+    kind: Literal["rwkv"]
+    width: Size | None = None
+    """Channels of the recurrence; d_model where absent."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """Nothing in this block can contradict itself."""
+        return iter(())
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Projections, the mixing of each token with the one before, decays, the recurrence and its state.
+
+        The recurrence is elementwise, so that frameworks count nothing for it. Its state is a numerator, a denominator
+        and their common exponent for each channel, and the token before.
+        """
+        d, name, copies = site.d_model, site.name, (site.stored, site.used)
+        width = d if self.width is None else self.width
+        yield Vector(f"{name}.shift", "mixer", 3 * d, site.stored)
+        yield Vector(f"{name}.decay", "mixer", 2 * width, site.stored)
+        for matrix in ("receptance", "key", "value"):
+            yield Matmul(f"{name}.{matrix}", "mixer", site.stream, d, width, *copies)
+        yield Scan(f"{name}.scan", site.stream, site.used)
+        if caches:
+            yield Cache(f"{name}.shift_state", "once", d, site.used)
+            yield Cache(f"{name}.state", "once", 3 * width, site.used)
+        yield Matmul(f"{name}.output", "mixer", site.stream, width, d, *copies)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelMixing:
+    """Channel mixing (Peng 2023, section 3.1.3): a feed-forward behind a gate, each token mixed with the one before."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "feed_forward"
+
+    kind: Literal["rwkv"]
+    d_ff: Size
+    """Inner width."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other feed-forward claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """Nothing in this block can contradict itself."""
+        return iter(())
+
+    def lower(self, site: Site) -> Iterator[Entry]:
+        """Key, value and receptance, what mixes a token with the one before, and that token, which is kept."""
+        d, name, copies = site.d_model, site.name, (site.stored, site.used)
+        yield Vector(f"{name}.shift", "feed_forward", 2 * d, site.stored)
+        yield Matmul(f"{name}.key", "feed_forward", site.stream, d, self.d_ff, *copies)
+        yield Matmul(f"{name}.receptance", "feed_forward", site.stream, d, d, *copies)
+        if site.causal:
+            yield Cache(f"{name}.shift_state", "once", d, site.used)
+        yield Matmul(f"{name}.value", "feed_forward", site.stream, self.d_ff, d, *copies)

@@ -1,0 +1,39 @@
+"""The gated short convolution of LFM2: tokens are mixed over a few neighbours, and no further."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Conv, Entry, Matmul
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortConv:
+    """A convolution between two gates, as in LFM2 (Liquid AI 2025): three projections in, one out."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "short_conv"
+
+    kind: Literal["short-conv"]
+    d_conv: Size = 3
+    """Length of the convolution."""
+    bias: bool = False
+    """Whether projections and convolution have a bias."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """Nothing in this block can contradict itself."""
+        return iter(())
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Projections, convolution, and the inputs that it keeps."""
+        d, name, copies = site.d_model, site.name, (site.stored, site.used)
+        yield Matmul(f"{name}.in", "mixer", site.stream, d, 3 * d, *copies, self.bias)
+        yield Conv(f"{name}.conv", "mixer", site.stream, d, self.d_conv, *copies, self.bias)
+        if caches:
+            yield Cache(f"{name}.conv_state", "once", d * self.d_conv, site.used)
+        yield Matmul(f"{name}.out", "mixer", site.stream, d, d, *copies, self.bias)

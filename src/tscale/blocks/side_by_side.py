@@ -1,0 +1,39 @@
+"""Attention and a state space in the same layer, on the same norm, their outputs added (Falcon-H1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.attention import Attention
+from tscale.blocks.fields import CONFIG, On, Problem, Site
+from tscale.blocks.mamba2 import Mamba2
+from tscale.core.ledger import Entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideBySide:
+    """Both mixers run over every token of the layers that this stands in."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "mixer"
+
+    kind: Literal["side-by-side"]
+    attention: Attention
+    mamba: Mamba2
+    on: On | None = None
+    """Which layers they stand in; where absent, those that no other mixer claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """What contradicts itself in either of them."""
+        for field, block in (("attention", self.attention), ("mamba", self.mamba)):
+            for path, message in block.problems(d_model):
+                yield (field, *path), message
+            if block.on is not None:
+                yield (field, "on"), "both stand in the same layers: say which outside of the two"
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """The entries of both."""
+        for block in (self.attention, self.mamba):
+            yield from block.lower(site._replace(name=f"{site.name}.{block.label}"), caches=caches)
