@@ -37,6 +37,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {"d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
          "encoder_ffn_dim": 20, "decoder_ffn_dim": 20, "vocab_size": 24, "max_position_embeddings": 16},
     ),
+    "mamba": ("MambaForCausalLM", {"hidden_size": 8, "num_hidden_layers": 2, "state_size": 4, "vocab_size": 24}),
     "mixtral": ("MixtralForCausalLM", {**GROUPED, "num_local_experts": 4, **UNTIED}),
     "gpt-oss": ("GptOssForCausalLM", {**GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 4, **UNTIED}),
 }  # fmt: skip

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final, NamedTuple, assert_never
 
-from tscale.core.ledger import Buffer, Cache, Ledger, Lookup, Matmul, Scores, Vector
+from tscale.core.ledger import Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.weights.tensors import Tensor
 
 Key = tuple[int, ...]
@@ -102,7 +102,11 @@ def predicted(ledger: Ledger) -> Iterator[Piece]:
                     yield Piece(entry.name, "", (entry.width,), entry.stored)
             case Buffer():
                 yield Piece(entry.name, "", (entry.width,), entry.stored, optional=True)
-            case Scores() | Cache():
+            case Conv():
+                yield Piece(entry.name, "weight" if entry.bias else "", (entry.channels, entry.kernel), entry.stored)
+                if entry.bias:
+                    yield Piece(entry.name, "bias", (entry.channels,), entry.stored)
+            case Scores() | Scan() | Cache():
                 pass  # own nothing
             case _:
                 assert_never(entry)
