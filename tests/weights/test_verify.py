@@ -31,7 +31,7 @@ SPECS = {
     "gpt-oss": _EXPERTS % (", head_dim: 4, bias: true, sinks: true", ", bias: true, router_bias: true"),
 }
 """The specs of checkpoints whose config.json need not be read: single experts, and experts packed together."""
-PACKED = {"phi3", "gpt-neox", "gpt2", "gpt-oss"}
+PACKED = {"phi3", "gpt-neox", "gpt2", "gpt-oss", "mamba"}  # Mamba keeps A in two dimensions
 NAMES = sorted(folder.name for folder in CHECKPOINTS.iterdir())
 
 
