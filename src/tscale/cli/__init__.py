@@ -11,7 +11,9 @@ from tscale.cli.check import check
 from tscale.cli.compare import compare
 from tscale.cli.files import new, schema, validate
 from tscale.cli.flops import flops
+from tscale.cli.import_ import import_
 from tscale.cli.params import params
+from tscale.cli.verify import verify
 
 app = typer.Typer(
     cls=Boundary,
@@ -39,5 +41,5 @@ def tscale(
         typer.echo(context.get_help())
 
 
-for command in (params, attention, flops, compare, check, list_, show, validate, new, schema):
+for command in (params, attention, flops, compare, check, verify, list_, show, validate, new, import_, schema):
     app.command(command.__name__.rstrip("_"))(command)

@@ -44,7 +44,7 @@ def size(text: str, what: str) -> int:
 Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "int4"]
 MOST_CONTEXTS = 100
 
-MODEL_HELP = "A built-in name, a YAML file, a config.json or its folder, or - for standard input."
+MODEL_HELP = "A built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for standard input."
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=model_names, show_default=False)]
 Models = Annotated[

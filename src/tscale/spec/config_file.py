@@ -28,6 +28,11 @@ def config_spec(text: str, path: Path, where: str) -> ModelSpec:
 
 def parse_config(text: str, where: str) -> dict[str, Any]:
     """The object in a JSON text. Raises `SpecError` for anything else, and for a key that is given twice."""
+    return parse_object(text, where, what="a config.json")
+
+
+def parse_object(text: str, where: str, *, what: str) -> dict[str, Any]:
+    """The object in a JSON text, which messages call `what`. Raises `SpecError`, as for a key that is given twice."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -45,8 +50,8 @@ def parse_config(text: str, where: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise SpecError(f"not JSON: {error.msg}", where=f"{where}:{error.lineno}:{error.colno}") from None
     except (ValueError, RecursionError):
-        raise SpecError("not JSON that a model is described in: nested too deep, or a number of thousands of digits",
+        raise SpecError(f"not JSON that {what} is made of: nested too deep, or a number of thousands of digits",
                         where=where) from None  # fmt: skip
     if not isinstance(config, dict):
-        raise SpecError(f"a config.json is an object, not {shown(config)}", where=where)
+        raise SpecError(f"{what} is an object, not {shown(config)}", where=where)
     return config

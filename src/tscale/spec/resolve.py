@@ -1,6 +1,7 @@
 """MODEL, everywhere the same, and `--set KEY=VALUE` on top of it.
 
-A built-in name, a YAML file, a `config.json`, a folder that holds one, or `-` for standard input.
+A built-in name, a YAML file, a `config.json`, a folder that holds one, `-` for standard input, or a repository of the
+Hugging Face hub as `organisation/name`.
 """
 
 from __future__ import annotations
@@ -36,9 +37,13 @@ def resolve(model: str, changes: Iterable[str] = ()) -> ModelSpec:
 
 
 def _from_file(model: str) -> Spec:
+    from tscale import hub
+
     path = Path(model)
     if not model.strip():
         raise no_such_model(model)
+    if hub.is_repository(model):
+        return read_config(model)
     if model == "-" or path.suffix.lower() in _SUFFIXES or "/" in model or "\\" in model or _exists(path):
         return read_spec(model)
     raise no_such_model(model)
@@ -47,7 +52,32 @@ def _from_file(model: str) -> Spec:
 def read_spec(file: str) -> Spec:
     """The spec in a YAML file, a `config.json`, a folder that holds one, or on standard input. Raises `TscaleError`."""
     from tscale.spec.validation import validated
-    from tscale.spec.yaml_file import parse_document, read_text
+    from tscale.spec.yaml_file import parse_document
+
+    text, path, where = _read(file)
+    from tscale.spec.config_file import config_spec, looks_like_config
+
+    if looks_like_config(text, path):
+        return config_spec(text, path, where)
+    return validated(parse_document(text, where))
+
+
+def read_config(file: str) -> ModelSpec:
+    """The spec that a `config.json` describes: in a folder, on standard input or on the hub. Raises `TscaleError`."""
+    from tscale import hub
+    from tscale.spec.config_file import config_spec, looks_like_config
+
+    if hub.is_repository(file):
+        return config_spec(hub.config_text(file), Path(file, "config.json"), f"{file}/config.json")
+    text, path, where = _read(file)
+    if not looks_like_config(text, path) and text.lstrip()[:1] != "{":
+        raise SpecError("is no config.json: import reads those, and a YAML spec is one already", where=where)
+    return config_spec(text, path, where)
+
+
+def _read(file: str) -> tuple[str, Path, str]:
+    """The text of a file, of the config.json in a folder, or of standard input, with its path and how it is called."""
+    from tscale.spec.yaml_file import read_text
 
     path = Path(file)
     if file != "-" and _exists(path) and path.is_dir():
@@ -57,12 +87,7 @@ def read_spec(file: str) -> Spec:
                 "the folder holds no config.json: name the file in it that describes the model", where=called(file)
             )
         file = str(path)
-    text, where = read_text(file), "standard input" if file == "-" else called(file)
-    from tscale.spec.config_file import config_spec, looks_like_config
-
-    if looks_like_config(text, path):
-        return config_spec(text, path, where)
-    return validated(parse_document(text, where))
+    return read_text(file), path, "standard input" if file == "-" else called(file)
 
 
 def _exists(path: Path) -> bool:

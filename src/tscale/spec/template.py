@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from tscale.errors import RequestError, SpecError, shown
+from tscale.errors import RequestError, shown
+from tscale.spec.writing import write_new
 from tscale.spec.yaml_file import is_text
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}", re.ASCII)
@@ -57,17 +58,5 @@ def write_template(name: str, folder: Path) -> Path:
     """Writes `name`.yaml into a folder, whole or not at all, and never over a file. Raises `TscaleError`."""
     name = name.removesuffix(".yaml")
     path = folder / f"{name}.yaml"
-    text = template(name)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            try:
-                file.write(text)
-                file.flush()
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
-    except FileExistsError:
-        raise SpecError("exists already, and is left as it is: choose another name", where=str(path)) from None
-    except OSError as error:
-        raise SpecError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
+    write_new(path, template(name))
     return path

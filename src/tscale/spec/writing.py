@@ -1,10 +1,12 @@
-"""From a spec back to plain data and to YAML."""
+"""From a spec back to plain data, to YAML and to a file."""
 
 from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
+from tscale.errors import SpecError, called
 from tscale.spec.model import Spec
 
 
@@ -42,3 +44,20 @@ def to_yaml(spec: Spec) -> str:
 
     Dumper.add_representer(str, text)
     return yaml.dump(plain(spec), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Writes a file that was not there, whole or not at all, and never over another. Raises `SpecError`."""
+    name = called(str(path))
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            try:
+                file.write(text)
+                file.flush()
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except FileExistsError:
+        raise SpecError("exists already, and is left as it is: choose another name", where=name) from None
+    except (OSError, ValueError) as error:
+        raise SpecError(f"cannot be written: {getattr(error, 'strerror', None) or error}", where=name) from error

@@ -1,0 +1,184 @@
+"""`tscale verify`: the tensors of a checkpoint beside those that a spec predicts, by shape, from headers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from tscale.core.quantity import Cell, Column, Data, Figure, Report, Table
+from tscale.core.questions.params import params
+from tscale.core.units import BYTES, COUNT, PARAMETERS
+from tscale.errors import one_line
+from tscale.spec.lower import lower
+from tscale.spec.model import ModelSpec
+from tscale.weights.matching import Comparison, Piece, Surplus, compared, shape_text
+from tscale.weights.tensors import Tensor, Weights
+
+MOST_NAMES: Final = 3
+MOST_ROWS: Final = 20
+
+_PIECES = (
+    Column("predicted", "name", numeric=False),
+    Column("shape", "shape", numeric=False),
+    Column("tensors", "predicted"),
+    Column("as predicted", "matched"),
+    Column("packed", "packed"),
+    Column("missing", "missing"),
+    Column("packed as", "packed_as", drop=1, numeric=False),
+)
+_SURPLUS = (
+    Column("not predicted", "why", numeric=False),
+    Column("shape", "shape", numeric=False),
+    Column("tensors", "tensors"),
+    Column("among", "among"),
+    Column("such as", "names", drop=1, numeric=False),
+)
+_TOTALS = (
+    Column("in all", "what", numeric=False),
+    Column("tensors", "tensors"),
+    Column("parameters", "params"),
+    Column("bytes", "bytes"),
+)
+
+
+def verify_report(spec: ModelSpec, weights: Weights, path: str) -> Report:
+    """Whether a checkpoint holds what a spec predicts, line by line: exit code 3 where it does not."""
+    ledger = lower(spec)
+    result = compared(ledger, weights.tensors)
+    wanted = int(params(ledger).total)
+    found = sum(tensor.numbers for tensor in weights.tensors) - _beside(result) - _copied(result)
+    agrees = result.agrees and wanted == found
+    surplus = [("not expected", one) for one in result.unexpected] + [
+        ("copy of a tied tensor", one) for one in result.copies
+    ]
+    title = f"{spec.label}: its tensors beside those of {one_line(path)}"
+    tables = [Table(title, _PIECES, tuple(_piece_row(piece) for piece in result.pieces), subject=spec.name)]
+    if surplus or result.beside:
+        rows = [_surplus_row(why, one) for why, one in surplus[:MOST_ROWS]]
+        if result.beside:
+            rows.append(_surplus_row("no parameters", Surplus(len(result.beside), result.beside)))
+        tables.append(Table("", _SURPLUS, tuple(rows), aside=True))
+    tables.append(Table("", _TOTALS, tuple(_total_rows(result, weights, wanted, found)), aside=True))
+    data: Data = {
+        "model": spec.name,
+        "path": path,
+        "agrees": agrees,
+        "params": {"predicted": Figure(wanted, PARAMETERS), "found": Figure(found, PARAMETERS)},
+        "tensors": {
+            "predicted": Figure(_count(result.pieces), COUNT),
+            "found": Figure(len(weights.tensors), COUNT),
+        },
+        "bytes": {
+            "data": Figure(sum(tensor.size for tensor in weights.tensors), BYTES),
+            "on_disk": Figure(weights.bytes_on_disk, BYTES),
+        },
+        "files": weights.files,
+        "dtypes": {dtype: _dtype_data(tensors) for dtype, tensors in _by_dtype(weights.tensors).items()},
+        "lines": [_piece_data(piece) for piece in result.pieces],
+        "unexpected": [_surplus_data(one) for one in result.unexpected],
+        "copies": [_surplus_data(one) for one in result.copies],
+        "beside": [tensor.name for tensor in result.beside],
+    }
+    return Report(title, tuple(tables), data, _notes(result, len(surplus), wanted, found), exit_code=0 if agrees else 3)
+
+
+def _notes(result: Comparison, surplus: int, wanted: int, found: int) -> tuple[str, ...]:
+    missing = sum(piece.missing for piece in result.pieces)
+    unexpected = sum(one.extra for one in result.unexpected)
+    if result.agrees and wanted == found:
+        verdict = "The tensors are those that the spec predicts."
+    else:
+        parts = [f"{missing:,} predicted tensors are missing"] if missing else []
+        parts += [f"{unexpected:,} tensors are not expected"] if unexpected else []
+        parts += [f"the file has {found:,} parameters, the spec {wanted:,}"] if wanted != found else []
+        verdict = f"They differ: {'; '.join(parts)}."
+    notes = (
+        verdict,
+        f"{surplus - MOST_ROWS} more shapes are not predicted: --format json has all." if surplus > MOST_ROWS else "",
+        "A tied head is kept again: a header cannot tell a copy from a head of its own." if result.copies else "",
+        "Compared by shape, transposed or not; tensors of one shape cannot be told apart. Only headers were read.",
+    )
+    return tuple(note for note in notes if note)
+
+
+def _count(pieces: Sequence[Piece]) -> int:
+    return sum(int(piece.count) for piece in pieces if not piece.optional)
+
+
+def _beside(result: Comparison) -> int:
+    """Numbers that are no parameters: known by name, or predicted as buffers."""
+    buffers = sum(piece.matched * piece.shape[0] for piece in result.pieces if piece.optional)
+    return buffers + sum(tensor.numbers for tensor in result.beside)
+
+
+def _copied(result: Comparison) -> int:
+    return sum(one.extra * one.tensors[0].numbers for one in result.copies)
+
+
+def _piece_row(piece: Piece) -> tuple[Cell, ...]:
+    counts = [Figure(count, COUNT) for count in (piece.count, piece.matched, piece.packed, piece.missing)]
+    return (piece.name, shape_text(piece.shape), *counts, piece.packed_as or ("a buffer" if piece.optional else ""))
+
+
+def _piece_data(piece: Piece) -> Data:
+    return {
+        "name": piece.name,
+        "shape": list(piece.shape),
+        "predicted": int(piece.count),
+        "matched": int(piece.matched),
+        "packed": int(piece.packed),
+        "packed_as": piece.packed_as,
+        "missing": int(piece.missing),
+    }
+
+
+def _surplus_row(why: str, one: Surplus) -> tuple[Cell, ...]:
+    shapes = {tensor.shape for tensor in one.tensors}
+    shape = shape_text(one.tensors[0].shape) + (", ..." if len(shapes) > 1 else "")
+    names = one_line(", ".join(tensor.name for tensor in one.tensors[:MOST_NAMES]))
+    more = ", ..." if len(one.tensors) > MOST_NAMES else ""
+    return (why, shape, Figure(one.extra, COUNT), Figure(len(one.tensors), COUNT), names + more)
+
+
+def _surplus_data(one: Surplus) -> Data:
+    return {
+        "shape": list(one.tensors[0].shape),
+        "tensors": one.extra,
+        "among": [tensor.name for tensor in one.tensors],
+    }
+
+
+def _by_dtype(tensors: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+    found: dict[str, list[Tensor]] = {}
+    for tensor in tensors:
+        found.setdefault(tensor.dtype, []).append(tensor)
+    return found
+
+
+def _dtype_data(tensors: Sequence[Tensor]) -> Data:
+    return {
+        "tensors": Figure(len(tensors), COUNT),
+        "numbers": Figure(sum(tensor.numbers for tensor in tensors), COUNT),
+        "bytes": Figure(sum(tensor.size for tensor in tensors), BYTES),
+    }
+
+
+def _total_rows(result: Comparison, weights: Weights, wanted: int, found: int) -> list[tuple[Cell, ...]]:
+    def row(what: str, tensors: int | None, numbers: int | None, size: int | None) -> tuple[Cell, ...]:
+        return (
+            what,
+            "" if tensors is None else Figure(tensors, COUNT),
+            "" if numbers is None else Figure(numbers, PARAMETERS),
+            "" if size is None else Figure(size, BYTES),
+        )
+
+    files = "1 file" if weights.files == 1 else f"{weights.files} files"
+    return [
+        row("predicted", _count(result.pieces), wanted, None),
+        row("found", len(weights.tensors), found, None),
+        *(
+            row(f"of {dtype}", len(tensors), sum(one.numbers for one in tensors), sum(one.size for one in tensors))
+            for dtype, tensors in _by_dtype(weights.tensors).items()
+        ),
+        row(f"on disk, {files}", None, None, weights.bytes_on_disk),
+    ]

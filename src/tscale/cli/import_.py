@@ -1,0 +1,25 @@
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_Config = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A config.json, the folder that holds it, or - for standard input.")
+]
+_Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; never over a file.")
+]
+
+
+def import_(config: _Config, output: _Output = None) -> None:
+    """Write the YAML spec of a config.json, which counts alike."""
+    from tscale.render import print_text
+    from tscale.spec.resolve import read_config
+    from tscale.spec.writing import to_yaml, write_new
+
+    text = to_yaml(read_config(config))
+    if output is None:
+        print_text(text)
+    else:
+        write_new(output, text)
+        print_text(f"{output} is written: `tscale params {output}` counts it\n")
