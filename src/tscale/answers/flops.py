@@ -245,9 +245,8 @@ def _data(
     asked: _Asked, forward: dict[str, Figure], training: dict[str, Figure | Missing], *, own_run: bool
 ) -> dict[str, Data]:
     spec, ledger = asked.model
-    six, exact = training["six_nd"], forward["full"].value
+    six = training["six_nd"]
     assert isinstance(six, Figure)
-    assert isinstance(exact, int)
     total, active = params(ledger).total, active_params(ledger).total
     lengths: dict[str, Data] = (
         {

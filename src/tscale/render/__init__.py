@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from tscale.core.quantity import Report
 
 Format = Literal["table", "json", "csv", "markdown"]
-FORMATS: tuple[Format, ...] = ("table", "json", "csv", "markdown")
 
 
 def show(report: Report, format: Format, *, explain: bool = False) -> None:
