@@ -75,11 +75,10 @@ def test_a_derivation_made_into_a_function_answers_for_the_model_it_came_from(na
 
 
 def _sizes(value: Any) -> list[tuple[str, int]]:
-    found: list[tuple[str, int]] = []
-    for field in fields(value):
-        inner = getattr(value, field.name)
-        if isinstance(inner, Remembered):
-            found.append((inner.label, int(inner)))
-        elif is_dataclass(inner):
-            found += _sizes(inner)
-    return found
+    if isinstance(value, Remembered):
+        return [(value.label, int(value))]
+    if isinstance(value, tuple):
+        return [size for inner in value for size in _sizes(inner)]
+    if is_dataclass(value):
+        return [size for field in fields(value) for size in _sizes(getattr(value, field.name))]
+    return []

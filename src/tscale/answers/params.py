@@ -89,6 +89,7 @@ def _disclosed(model: Counted) -> Report:
     sums = _sums(summary, spec)
     wanted: list[tuple[PublishedName, int]] = [
         ("params", total),
+        ("active_params", int(summary["active"].value)),
         ("non_embedding_params", int(summary["non_embedding"].value)),
         ("embedding_params", embedding),
     ]

@@ -161,7 +161,7 @@ COMPARED = (
     Named("context", "trained context", _trained_context),
     Named("positions", "positions", lambda subject: subject.spec.positions.kind),
     Named("params", "parameters", _params, "params", PARAMETERS),
-    Named("active_params", "active a token", _active, unit=PARAMETERS),
+    Named("active_params", "active a token", _active, "active_params", PARAMETERS),
     Named("non_embedding_params", "non-embedding", _non_embedding, "non_embedding_params", PARAMETERS),
     Named("published_params", "parameters, published", _published("params", PARAMETERS)),
     Named("flops_per_token", "forward FLOPs a token", _flops_per_token, unit=FLOPS_PER_TOKEN),

@@ -22,12 +22,20 @@ def _arxiv(short: str, title: str, number: str) -> Source:
 
 
 SOURCES: dict[str, Source] = {
+    "abdin2024": _arxiv(
+        "Abdin 2024", "Phi-3 Technical Report: A Highly Capable Language Model Locally on Your Phone", "2404.14219"
+    ),
+    "almazrouei2023": _arxiv("Almazrouei 2023", "The Falcon Series of Open Language Models", "2311.16867"),
     "beck2024": _arxiv("Beck 2024", "xLSTM: Extended Long Short-Term Memory", "2405.04517"),
+    "biderman2023": _arxiv(
+        "Biderman 2023", "Pythia: A Suite for Analyzing Large Language Models Across Training and Scaling", "2304.01373"
+    ),
     "bigscience2022": Source(
         "BigScience 2022",
         "Training of the 176-billion-parameter multilingual model (tr11-176B-ml)",
         "https://github.com/bigscience-workshop/bigscience/tree/master/train/tr11-176B-ml",
     ),
+    "black2022": _arxiv("Black 2022", "GPT-NeoX-20B: An Open-Source Autoregressive Language Model", "2204.06745"),
     "brown2020": _arxiv("Brown 2020", "Language Models are Few-Shot Learners", "2005.14165"),
     "chowdhery2022": _arxiv("Chowdhery 2022", "PaLM: Scaling Language Modeling with Pathways", "2204.02311"),
     "dai2019": _arxiv(
@@ -43,9 +51,16 @@ SOURCES: dict[str, Source] = {
         "Griffin: Mixing Gated Linear Recurrences with Local Attention for Efficient Language Models",
         "2402.19427",
     ),
+    "deepseek2024b": _arxiv(
+        "DeepSeek-AI 2024b",
+        "DeepSeek-V2: A Strong, Economical, and Efficient Mixture-of-Experts Language Model",
+        "2405.04434",
+    ),
+    "deepseek2024c": _arxiv("DeepSeek-AI 2024c", "DeepSeek-V3 Technical Report", "2412.19437"),
     "devlin2018": _arxiv("Devlin 2018", "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805"),
     "dubey2024": _arxiv("Dubey 2024", "The Llama 3 Herd of Models", "2407.21783"),
     "gemma2024": _arxiv("Gemma Team 2024", "Gemma 2: Improving Open Language Models at a Practical Size", "2408.00118"),
+    "gemma2025": _arxiv("Gemma Team 2025", "Gemma 3 Technical Report", "2503.19786"),
     "google2024": Source(
         "Google 2024",
         "gemma_pytorch, config.py",
@@ -54,9 +69,12 @@ SOURCES: dict[str, Source] = {
     "gu2023": _arxiv("Gu & Dao 2023", "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", "2312.00752"),
     "hoffmann2022": _arxiv("Hoffmann 2022", "Training Compute-Optimal Large Language Models", "2203.15556"),
     "jiang2023": _arxiv("Jiang 2023", "Mistral 7B", "2310.06825"),
+    "jiang2024": _arxiv("Jiang 2024", "Mixtral of Experts", "2401.04088"),
     "kaplan2020": _arxiv("Kaplan 2020", "Scaling Laws for Neural Language Models", "2001.08361"),
     "karpathy2022": Source("Karpathy 2022", "nanoGPT", "https://github.com/karpathy/nanoGPT"),
+    "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
+    "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
     "meta2022": Source(
         "Meta AI 2022",
         "metaseq, OPT chronicles: 175B Training Run Completed",
@@ -73,15 +91,19 @@ SOURCES: dict[str, Source] = {
     "narayanan2021": _arxiv(
         "Narayanan 2021", "Efficient Large-Scale Language Model Training on GPU Clusters", "2104.04473"
     ),
+    "olmo2025": _arxiv("OLMo Team 2025", "2 OLMo 2 Furious", "2501.00656"),
     "openai2019": Source("OpenAI 2019", "openai/gpt-2", "https://github.com/openai/gpt-2"),
     "openai2023": _arxiv("OpenAI 2023", "GPT-4 Technical Report", "2303.08774"),
     "openai2023v": Source(
         "OpenAI 2023b", "GPT-4V(ision) System Card", "https://cdn.openai.com/papers/GPTV_System_Card.pdf"
     ),
+    "openai2025": _arxiv("OpenAI 2025", "gpt-oss-120b & gpt-oss-20b Model Card", "2508.10925"),
+    "parmar2024": _arxiv("NVIDIA 2024", "Nemotron-4 340B Technical Report", "2406.11704"),
     "patterson2021": _arxiv("Patterson 2021", "Carbon Emissions and Large Neural Network Training", "2104.10350"),
     "peng2023": _arxiv("Peng 2023", "RWKV: Reinventing RNNs for the Transformer Era", "2305.13048"),
     "pope2022": _arxiv("Pope 2022", "Efficiently Scaling Transformer Inference", "2211.05102"),
     "qwen2024": _arxiv("Qwen Team 2024", "Qwen2.5 Technical Report", "2412.15115"),
+    "qwen2025": _arxiv("Qwen Team 2025", "Qwen3 Technical Report", "2505.09388"),
     "radford2018": Source(
         "Radford 2018",
         "Improving Language Understanding by Generative Pre-Training",
@@ -101,6 +123,7 @@ SOURCES: dict[str, Source] = {
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
     "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),
     "yang2024": _arxiv("Yang 2024", "Gated Delta Networks: Improving Mamba2 with Delta Rule", "2412.06464"),
+    "zeng2025": _arxiv("Zeng 2025", "GLM-4.5: Agentic, Reasoning, and Coding (ARC) Foundation Models", "2508.06471"),
     "zhang2022": _arxiv("Zhang 2022", "OPT: Open Pre-trained Transformer Language Models", "2205.01068"),
 }
 

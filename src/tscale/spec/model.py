@@ -31,6 +31,7 @@ Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
 
 PublishedName = Literal[
     "params",
+    "active_params",
     "non_embedding_params",
     "embedding_params",
     "training_flops",
