@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,26 @@ from typer.testing import CliRunner
 import tscale
 from tests.helpers import run
 from tscale.cli import app
+from tscale.spec.families import ENCODER_DECODERS, ENCODERS, FAMILIES, MODERN, NESTED, OTHERS
+from tscale.spec.families_experts import EXPERTS, NORMED
+from tscale.spec.families_mixers import MIXED
 from tscale.spec.validation import validated
 from tscale.spec.yaml_file import parse_document
 
 README = Path(__file__).parent.parent / "README.md"
 EXAMPLE = re.compile(r"^```console\n\$ tscale (?P<command>.*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
 WIDTH = 100
+ORACLE = Path(__file__).parent / "oracle"
+TABLE = re.compile(r"(?<=<!-- families -->\n)(?:.*\n)*?(?=<!-- /families -->)")
+KINDS = {
+    "decoders": MODERN | OTHERS,
+    "with norms on queries and keys": NORMED,
+    "with experts or latent attention": EXPERTS,
+    "with recurrences or convolutions, and hybrids": MIXED,
+    "encoders": ENCODERS,
+    "encoder-decoders": ENCODER_DECODERS,
+}
+"""The families of the README's table, as the importer's own tables divide them."""
 
 
 def examples() -> list[tuple[str, str]]:
@@ -56,6 +72,34 @@ def test_its_spec_is_valid_and_counts() -> None:
     assert tscale.params(tscale.lower(spec)).total == 5_933_109_248
 
 
+def families() -> str:
+    """The README's table of families: what is read, and how many recorded counts each kind is held to."""
+    recorded = {name: Counter[str]() for name in ("cases", "variations")}
+    for name, count in recorded.items():
+        for path in ORACLE.glob(f"{name}*.jsonl"):
+            if path.stem != "cases_built_ins":
+                lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+                count.update(line["config"]["model_type"] for line in lines)
+    rows = [
+        f"| {kind} | {', '.join(sorted(rows))} | "
+        + " | ".join(f"{sum(count[family] for family in rows):,}" for count in recorded.values())
+        + " |\n"
+        for kind, rows in KINDS.items()
+    ]
+    rows.append(f"| the text model inside | {', '.join(sorted(NESTED))} | | |\n")
+    return "".join(["| kind | `model_type` | published models | variations |\n", "|:---|:---|---:|---:|\n", *rows])
+
+
+def test_the_table_of_families_is_what_the_importer_reads() -> None:
+    assert {family for rows in KINDS.values() for family in rows} == set(FAMILIES)
+    assert TABLE.findall(README.read_text(encoding="utf-8")) == [families()]
+
+
+def test_the_readme_counts_the_families() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert f"a `config.json` of one of {len(FAMILIES)} families" in text
+
+
 def test_every_command_is_documented() -> None:
     text = README.read_text(encoding="utf-8")
     listed = re.findall(
@@ -67,10 +111,10 @@ def test_every_command_is_documented() -> None:
 
 
 def main() -> None:
-    """Writes the outputs of the examples into the README."""
+    """Writes the outputs of the examples, and the table of families, into the README."""
     text = README.read_text(encoding="utf-8")
     fresh = EXAMPLE.sub(lambda match: f"```console\n$ tscale {match['command']}\n{output(match['command'])}```", text)
-    README.write_text(fresh, encoding="utf-8")
+    README.write_text(TABLE.sub(families(), fresh), encoding="utf-8")
 
 
 if __name__ == "__main__":
