@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tscale.core.quantity import Column, Data, Figure, Missing, Report, Table
-from tscale.core.units import YEAR
+from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
+from tscale.core.units import BYTES, BYTES_PER_SECOND, FLOPS_PER_SECOND, WATTS, YEAR, Unit
 from tscale.spec.catalogue import listed
 from tscale.spec.claims import listed_claims
+from tscale.spec.hardware import Hardware, listed_hardware
 
 
 def models_report() -> Report:
@@ -45,3 +46,56 @@ def claims_report() -> Report:
         "Claims to audit with `tscale check NAME`", (Column("name", "name", numeric=False),), tuple((n,) for n in names)
     )
     return Report("Claims", (table,), {"claims": list(names)})
+
+
+def hardware_report() -> Report:
+    """The accelerators that are shipped, oldest first, with what their vendors state."""
+    columns = (
+        Column("name", "name", numeric=False),
+        Column("hardware", "title", drop=2, numeric=False),
+        Column("year", "year", drop=1),
+        Column("bf16, dense", "bf16_flops_per_second"),
+        Column("fp8, dense", "fp8_flops_per_second", drop=4),
+        Column("memory", "memory_bytes"),
+        Column("bandwidth", "memory_bytes_per_second"),
+        Column("link, each way", "link_bytes_per_second", drop=3),
+        Column("TDP", "watts", drop=5),
+        Column("also known as", "aliases", drop=6, numeric=False),
+    )
+    found = listed_hardware()
+    rows = tuple(_hardware_row(hardware) for hardware in found)
+    keys = [column.key for column in columns]
+    data: Data = {
+        "hardware": [
+            {key: _datum(cell) for key, cell in zip(keys, row, strict=True)} | {"aliases": list(hardware.aliases)}
+            for hardware, row in zip(found, rows, strict=True)
+        ]
+    }
+    notes = ("Peaks are dense. `tscale show NAME` tells the source of each figure, and where sources contradict.",)
+    return Report("Hardware", (Table("Hardware, as its vendors state it", columns, rows),), data, notes)
+
+
+def _hardware_row(hardware: Hardware) -> tuple[Cell, ...]:
+    device, source = hardware.device(), hardware.source
+
+    def stated(value: int | None, unit: Unit) -> Figure | Missing:
+        known: Known = "cited"
+        return Missing("not stated") if value is None else Figure(value, unit, known, source)
+
+    peaks = device.flops_per_second
+    return (
+        hardware.name,
+        hardware.label,
+        _year(hardware.year),
+        stated(peaks.get("bf16"), FLOPS_PER_SECOND),
+        stated(peaks.get("fp8"), FLOPS_PER_SECOND),
+        stated(device.memory_bytes, BYTES),
+        stated(device.memory_bytes_per_second, BYTES_PER_SECOND),
+        stated(device.link_bytes_per_second, BYTES_PER_SECOND),
+        stated(device.watts, WATTS),
+        ", ".join(hardware.aliases),
+    )
+
+
+def _datum(cell: Cell) -> Data:
+    return cell if isinstance(cell, (Figure, Missing, str)) else None

@@ -5,25 +5,30 @@ import typer
 from tscale.cli.options import Changes, Model, OutputFormat
 from tscale.render import show as show_report
 
-_What = Annotated[Literal["models", "claims"], typer.Argument(metavar="[models|claims]", help="What to list.")]
+_What = Annotated[
+    Literal["models", "hardware", "claims"], typer.Argument(metavar="[models|hardware|claims]", help="What to list.")
+]
 _ShowFormat = Annotated[Literal["yaml", "json"], typer.Option("--format", help="How to write the spec.")]
 
 
 def list_(what: _What = "models", format: OutputFormat = "table") -> None:
-    """List the built-in models, or the claims that are shipped."""
-    from tscale.answers.catalogue import claims_report, models_report
+    """List the built-in models, the hardware, or the claims that are shipped."""
+    from tscale.answers.catalogue import claims_report, hardware_report, models_report
 
-    show_report(models_report() if what == "models" else claims_report(), format)
+    reports = {"models": models_report, "hardware": hardware_report, "claims": claims_report}
+    show_report(reports[what](), format)
 
 
 def show(model: Model, changes: Changes = [], format: _ShowFormat = "yaml") -> None:
-    """Print a model's spec, with its sources and notes."""
+    """Print a model's spec, or an accelerator's, with its sources and notes."""
     from tscale.render import print_text
     from tscale.spec.catalogue import known_name, text_of
     from tscale.spec.resolve import find
 
-    spec = find(model, changes)
     name = known_name(model)
+    if name is None and _shows_hardware(model, changes, format):
+        return
+    spec = find(model, changes)
     if format == "json":
         import json
 
@@ -36,3 +41,21 @@ def show(model: Model, changes: Changes = [], format: _ShowFormat = "yaml") -> N
         from tscale.spec.writing import to_yaml
 
         print_text(to_yaml(spec))
+
+
+def _shows_hardware(name: str, changes: list[str], format: str) -> bool:
+    """Prints the accelerator that is shipped under a name; whether there is one."""
+    from tscale.render import print_text
+    from tscale.spec.hardware import find_hardware, hardware_text, known_hardware
+    from tscale.spec.writing import plain, yaml_of
+
+    known = known_hardware(name)
+    if known is None:
+        return False
+    if format == "json":
+        import json
+
+        print_text(json.dumps(plain(find_hardware(known, changes)), indent=2, ensure_ascii=False) + "\n")
+    else:
+        print_text(yaml_of(plain(find_hardware(known, changes))) if changes else hardware_text(known))
+    return True

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tscale.errors import SpecError, called
 from tscale.spec.model import Spec
 
+if TYPE_CHECKING:
+    from tscale.spec.hardware import Hardware
 
-def plain(spec: Spec) -> dict[str, Any]:
+
+def plain(spec: Spec | Hardware) -> dict[str, Any]:
     """A spec as a file would say it: what is at its default is left out, but for the kind of each block."""
     data: dict[str, Any] = _plain(spec)
     return data
@@ -31,7 +34,12 @@ def _plain(value: Any) -> Any:
 
 
 def to_yaml(spec: Spec) -> str:
-    """A spec as YAML, which reads back as the same spec: text that our reader would take for a number is quoted."""
+    """A spec as YAML, which reads back as the same spec."""
+    return yaml_of(plain(spec))
+
+
+def yaml_of(data: dict[str, Any]) -> str:
+    """Plain data as YAML: text that our reader would take for a number is quoted."""
     import yaml
 
     from tscale.spec.yaml_file import reads_as_text
@@ -43,7 +51,7 @@ def to_yaml(spec: Spec) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if reads_as_text(value) else "'")
 
     Dumper.add_representer(str, text)
-    return yaml.dump(plain(spec), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def write_new(path: Path, text: str) -> None:

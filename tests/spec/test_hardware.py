@@ -1,0 +1,121 @@
+"""Hardware: what is shipped reads, is dense, and says where it is from; what cannot be is refused."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import answer, run
+from tscale.errors import TscaleError
+from tscale.spec.catalogue import known_name
+from tscale.spec.hardware import Peaks, find_hardware, hardware_names, listed_hardware
+
+SMALL = "name: x\nmemory_gb: 80\nbandwidth_gb_per_s: 2000\nsource: mine\n"
+
+
+@pytest.mark.parametrize("hardware", listed_hardware(), ids=lambda hardware: hardware.name)
+def test_what_is_shipped_says_when_and_where_from(hardware: object) -> None:
+    assert getattr(hardware, "year", None)
+    assert getattr(hardware, "source", None)
+
+
+def test_no_name_means_two_things() -> None:
+    called = [name for hardware in listed_hardware() for name in (hardware.name, *hardware.aliases)]
+    assert len(called) == len(set(called))
+    assert not [name for name in called if known_name(name)]
+    assert {hardware.name for hardware in listed_hardware()} == set(hardware_names())
+
+
+@pytest.mark.parametrize(
+    ("name", "bf16", "memory", "bandwidth", "link"),
+    [  # as the vendors' pages print them
+        ("h100", 989_400_000_000_000, 80 * 10**9, 3350 * 10**9, 450 * 10**9),
+        ("a100", 312 * 10**12, 80 * 10**9, 2039 * 10**9, 300 * 10**9),
+        ("mi300x", 1_307_400_000_000_000, 192 * 10**9, 5300 * 10**9, 448 * 10**9),
+        ("tpu-v4", 275 * 10**12, 32 * 10**9, 1228 * 10**9, 150 * 10**9),
+        ("B200", 2250 * 10**12, 180 * 10**9, 8000 * 10**9, 900 * 10**9),
+    ],
+)
+def test_a_device_is_in_whole_units_and_one_direction(
+    name: str, bf16: int, memory: int, bandwidth: int, link: int
+) -> None:
+    device = find_hardware(name).device()
+    assert device.flops_per_second["bf16"] == bf16
+    assert (device.memory_bytes, device.memory_bytes_per_second) == (memory, bandwidth)
+    assert device.link_bytes_per_second == link
+
+
+def test_h100_is_its_clock_times_its_tensor_cores() -> None:
+    """1,830 MHz x 528 tensor cores x 512 multiply-adds: the dense peak, to the digits that the vendor prints."""
+    assert find_hardware("h100").dense_tflops.bf16 == pytest.approx(1830e6 * 528 * 512 * 2 / 1e12, rel=1e-4)
+
+
+def test_fields_are_changed_from_the_command_line() -> None:
+    changed = find_hardware("h100", ["memory_gb=94", "bf16=500"])
+    assert (changed.memory_gb, changed.dense_tflops.bf16, changed.dense_tflops.fp8) == (94, 500, 1978.9)
+    assert changed.label == "NVIDIA H100 SXM5 80GB with memory_gb=94, bf16=500"
+
+
+def test_a_file_of_one_s_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMALL + "dense_tflops: {bf16: 100}\n", encoding="utf-8")
+    assert find_hardware(str(path)).device().flops_per_second == {"bf16": 100 * 10**12}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            "sparse_tflops: {bf16: 1979}\n",
+            'x.yaml:5:1: "sparse_tflops": peaks with structured sparsity are not read: write the dense ones, half of '
+            "them, in dense_tflops",
+        ),
+        (
+            "dense_tflops: {bf16: 989.4, fp8: 3958}\n",
+            "x.yaml:5:34: dense_tflops.fp8: 3958 is more than twice the 989.4 of 16 bits: write the dense figure, "
+            "without sparsity",
+        ),
+        ("dense_tflops: {bf17: 1}\n", 'x.yaml:5:16: unknown key "bf17": did you mean bf16?'),
+        ("tdp_watt: 3\n", 'x.yaml:5:1: unknown key "tdp_watt": did you mean tdp_watts?'),
+        ("tdp_watts: -3\n", "x.yaml:5:12: tdp_watts must be a number above 0, not -3"),
+        ("evidence: {tdp: rumour}\n", "x.yaml:5:17: evidence.tdp must be "),
+    ],
+)
+def test_what_cannot_be_is_refused(more: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.yaml").write_text(SMALL + more, encoding="utf-8")
+    with pytest.raises(TscaleError) as refused:
+        find_hardware("x.yaml")
+    assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("h10", [], 'no hardware "h10": did you mean h100?'),
+        ("qqq", [], 'no hardware "qqq": `tscale list hardware` names those that are shipped; a path to a YAML file'),
+        ("h100", ["memory=3"], 'memory=3: unknown key "memory": did you mean memory_gb?'),
+        ("h100", ["memory_gb"], 'KEY=VALUE is wanted, such as memory_gb=96 or bf16=500, not "memory_gb"'),
+        ("h100", ["memory_gb=zero"], "memory_gb=zero:1:1: memory_gb must be a number above 0"),
+        ("none.yaml", [], "none.yaml: cannot be read"),
+    ],
+)
+def test_a_slip_is_told_in_one_line(name: str, changes: list[str], message: str) -> None:
+    with pytest.raises(TscaleError) as refused:
+        find_hardware(name, changes)
+    assert str(refused.value).startswith(message)
+
+
+def test_it_is_listed_and_shown() -> None:
+    listed = {item["name"]: item for item in answer("list", "hardware")["hardware"]}
+    assert set(listed) == set(hardware_names())
+    assert listed["h100-sxm"]["memory_bytes"] == 80 * 10**9
+    assert run("show", "h100").out.startswith("name: h100-sxm\n")
+    assert '"memory_gb": 94' in run("show", "h100", "--set", "memory_gb=94", "--format", "json").out
+
+
+def test_every_dtype_that_is_read_is_stated_by_some_vendor() -> None:
+    stated = {dtype for hardware in listed_hardware() for dtype in hardware.device().flops_per_second}
+    assert stated == {field.name for field in fields(Peaks)}
