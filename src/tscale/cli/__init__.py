@@ -13,6 +13,7 @@ from tscale.cli.files import new, schema, validate
 from tscale.cli.flops import flops
 from tscale.cli.import_ import import_
 from tscale.cli.params import params
+from tscale.cli.train import train
 from tscale.cli.verify import verify
 
 app = typer.Typer(
@@ -41,5 +42,5 @@ def tscale(
         typer.echo(context.get_help())
 
 
-for command in (params, attention, flops, compare, check, verify, list_, show, validate, new, import_, schema):
+for command in (params, attention, flops, compare, train, check, verify, list_, show, validate, new, import_, schema):
     app.command(command.__name__.rstrip("_"))(command)

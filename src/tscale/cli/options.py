@@ -1,10 +1,11 @@
 """The options that commands share, each spelled once."""
 
+from fractions import Fraction
 from typing import Annotated, Literal
 
 import typer
 
-from tscale.core.numbers import MOST_CONTEXT, MOST_TOKENS, parse_count
+from tscale.core.numbers import MOST_CONTEXT, MOST_TOKENS, parse_count, parse_fraction
 from tscale.errors import RequestError
 from tscale.render import Format
 
@@ -36,6 +37,29 @@ def contexts(text: str | None) -> list[int]:
     return [parse_count(part, what="--context", most=MOST_CONTEXT, kilo=1024) for part in parts]
 
 
+def number(text: str | None, what: str, most: int = 10**9, such_as: str = "2.5") -> Fraction | None:
+    """A number above 0, whole or not."""
+    return None if text is None else parse_fraction(text, what=what, most=most, such_as=such_as)
+
+
+def share(text: str | None, what: str) -> Fraction | None:
+    """A share of 1: 0.4 or 40%."""
+    if text is None:
+        return None
+    percent = text.strip().endswith("%")
+    value = parse_fraction(text.strip().removesuffix("%"), what=what, most=10**6, such_as="0.4 or 40%")
+    value = value / 100 if percent else value
+    if value > 1:
+        meant = f": write {text.strip()}% if per cent is meant" if not percent and 1 < value <= 100 else ""
+        raise RequestError(f"{what} is a share of the peak, at most 1, not {text.strip()[:40]}{meant}")
+    return value
+
+
+def devices(text: str | None, what: str = "--gpus") -> int | None:
+    """A number of devices: 8, 1024, 16k (16,000)."""
+    return None if text is None else parse_count(text, what=what, most=10**9)
+
+
 def size(text: str, what: str) -> int:
     """A width or a count: 3, 256, 1k (1024)."""
     return parse_count(text, what=what, most=10**12, kilo=1024)
@@ -58,3 +82,14 @@ OutputFormat = Annotated[Format, typer.Option("--format", help="How to write the
 Explain = Annotated[bool, typer.Option("--explain", help="Show how each number was made, and its source.")]
 Tokens = Annotated[str | None, typer.Option("--tokens", metavar="N", help="Training tokens, such as 300e9 or 1.5T.")]
 Context = Annotated[str | None, typer.Option("--context", metavar="N", help="Tokens of a sequence; 2k is 2048.")]
+HardwareChanges = Annotated[
+    list[str],
+    typer.Option(
+        "--gpu-set", metavar="KEY=VALUE", help="Change a field of the hardware; repeatable.", show_default=False
+    ),
+]
+Gpu = Annotated[
+    str, typer.Option("--gpu", metavar="NAME", help="The hardware: h100, a YAML file; `list hardware` names it.")
+]
+Gpus = Annotated[str | None, typer.Option("--gpus", metavar="N", help="How many devices.")]
+Price = Annotated[str | None, typer.Option("--price", metavar="USD", help="US dollars for a GPU-hour.")]

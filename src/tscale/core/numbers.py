@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any, Final, cast
 
 from tscale.errors import RequestError
@@ -232,3 +233,16 @@ def parse_count(text: str, *, what: str, most: int, kilo: int = 1000) -> int:
     if count > most:
         raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {most:.0e}")
     return count
+
+
+def parse_fraction(text: str, *, what: str, most: int, such_as: str = "2.5") -> Fraction:
+    """The exact positive number that `text` spells: `2.5`, `0.40`, `1e3`. Raises `RequestError` for anything else."""
+    wanted = f"{what} must be a number above 0, such as {such_as}"
+    if not re.fullmatch(r"\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,2})?", text.strip(), re.ASCII):
+        raise RequestError(f'{wanted}, not "{text[:40]}"')
+    value = Fraction(text.strip())
+    if value <= 0:
+        raise RequestError(f'{wanted}, not "{text[:40]}"')
+    if value > most:
+        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {most}")
+    return value

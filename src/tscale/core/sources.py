@@ -72,6 +72,9 @@ SOURCES: dict[str, Source] = {
     "jiang2024": _arxiv("Jiang 2024", "Mixtral of Experts", "2401.04088"),
     "kaplan2020": _arxiv("Kaplan 2020", "Scaling Laws for Neural Language Models", "2001.08361"),
     "karpathy2022": Source("Karpathy 2022", "nanoGPT", "https://github.com/karpathy/nanoGPT"),
+    "korthikanti2022": _arxiv(
+        "Korthikanti 2022", "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
+    ),
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),

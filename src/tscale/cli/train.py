@@ -1,0 +1,71 @@
+from typing import Annotated, Literal
+
+import typer
+
+from tscale.cli import options
+from tscale.cli.options import Changes, Context, Explain, Gpu, Gpus, HardwareChanges, Model, OutputFormat, Price, Tokens
+from tscale.render import show
+
+_Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
+_Speed = Annotated[
+    str | None, typer.Option("--tokens-per-second", metavar="N", help="A measured speed, of all devices together.")
+]
+_Days = Annotated[str | None, typer.Option("--days", metavar="N", help="How long it may take, or took.")]
+_Dtype = Annotated[
+    Literal["fp32", "bf16", "fp16", "fp8", "int8", "fp4"] | None,
+    typer.Option("--dtype", help="The format of the products; 16 bits where absent."),
+]
+_Recompute = Annotated[
+    Literal["none", "selective", "full"],
+    typer.Option("--recompute", help="What is computed again in the backward pass: scores, or whole layers."),
+]
+_Watts = Annotated[str | None, typer.Option("--watts", metavar="W", help="Draw of a device; its TDP where absent.")]
+_Pue = Annotated[str, typer.Option("--pue", metavar="N", help="Energy of the building over that of the devices.")]
+_Grid = Annotated[str | None, typer.Option("--grid", metavar="G", help="Grams of CO2e for a kWh.")]
+
+
+def train(
+    model: Model,
+    gpu: Gpu,
+    tokens: Tokens = None,
+    gpus: Gpus = None,
+    days: _Days = None,
+    mfu: _Mfu = None,
+    tokens_per_second: _Speed = None,
+    context: Context = None,
+    dtype: _Dtype = None,
+    recompute: _Recompute = "none",
+    price: Price = None,
+    watts: _Watts = None,
+    pue: _Pue = "1",
+    grid: _Grid = None,
+    changes: Changes = [],
+    gpu_changes: HardwareChanges = [],
+    format: OutputFormat = "table",
+    explain: Explain = False,
+) -> None:
+    """Reckon how long training takes, what it costs and what it draws; or how many GPUs finish in time."""
+    from tscale.answers.train import Ask, train_report
+    from tscale.errors import RequestError
+    from tscale.spec.hardware import find_hardware
+    from tscale.spec.resolve import resolve
+
+    share_of_building = options.number(pue, "--pue", 10, "1.1")
+    assert share_of_building is not None
+    if share_of_building < 1:
+        raise RequestError(f"--pue is at least 1, the devices themselves, not {pue[:40]}")
+    ask = Ask(
+        options.tokens(tokens),
+        options.context(context),
+        options.devices(gpus),
+        options.share(mfu, "--mfu"),
+        options.number(tokens_per_second, "--tokens-per-second", 10**15),
+        options.number(days, "--days", 10**6, "30"),
+        dtype,
+        recompute,
+        options.number(price, "--price", 10**6, "2.50"),
+        options.number(watts, "--watts", 10**6, "700"),
+        share_of_building,
+        options.number(grid, "--grid", 10**4, "400"),
+    )
+    show(train_report(resolve(model, changes), find_hardware(gpu, gpu_changes), ask), format, explain=explain)

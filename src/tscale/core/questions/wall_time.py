@@ -1,0 +1,53 @@
+"""How long a training run takes: FLOPs over what the devices do of their peak.
+
+seconds = FLOPs / (gpus · peak · MFU), after Narayanan 2021 (equation 4) and Chowdhery 2022 (Appendix B), with the exact
+FLOPs of the model in the place of 8·T·P or 6·N + 12·L·H·Q·T. Any two of devices, utilisation and time give the third.
+Utilisation is in whole millionths, so that all of it is exact.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final, Literal
+
+from tscale.core.ledger import Ledger, Scores
+from tscale.core.numbers import ceil_div
+from tscale.core.questions.forward import forward_flops, score_flops
+from tscale.core.run import Run
+
+MILLION: Final = 10**6
+Recompute = Literal["none", "selective", "full"]
+
+SOURCE: Final = "narayanan2021 equation 4"
+
+
+def seconds_to_train(flops: int, gpus: int, peak: int, mfu_millionths: int) -> int:
+    """Seconds that `gpus` devices of `peak` FLOP/s take at a utilisation, rounded up."""
+    return ceil_div(flops * MILLION, gpus * peak * mfu_millionths)
+
+
+def gpus_to_train(flops: int, seconds: int, peak: int, mfu_millionths: int) -> int:
+    """Devices that finish within so many seconds."""
+    return ceil_div(flops * MILLION, seconds * peak * mfu_millionths)
+
+
+def mfu_of(flops: int, gpus: int, peak: int, seconds: Fraction) -> Fraction:
+    """The model FLOPs utilisation of a run that took so long: a fraction of the peak."""
+    return Fraction(int(flops)) / (int(gpus) * int(peak) * seconds)
+
+
+def hardware_flops_ratio(ledger: Ledger, run: Run, recompute: Recompute) -> Fraction:
+    """What the devices compute over what the model asks for: HFU / MFU.
+
+    selective: the attention scores go forward twice (Korthikanti 2022, section 5, whose equation 8 charges them the
+    backward pass again too: three times as much). full: every layer does, the head does not (Narayanan 2021, equation 3).
+    """
+    forward = forward_flops(ledger, run).total
+    if recompute == "none":
+        return Fraction(1)
+    if recompute == "selective":
+        again = sum(score_flops(entry, run, "full") for entry in ledger.entries if isinstance(entry, Scores))
+    else:
+        heads = {getattr(entry, "name", "") for entry in ledger.entries if getattr(entry, "part", "") == "head"}
+        again = sum(line.value for line in forward_flops(ledger, run).lines if line.name not in heads)
+    return 1 + Fraction(int(again), 3 * int(forward))
