@@ -12,6 +12,7 @@ from tscale.cli.compare import compare
 from tscale.cli.files import new, schema, validate
 from tscale.cli.flops import flops
 from tscale.cli.import_ import import_
+from tscale.cli.optimal import optimal
 from tscale.cli.params import params
 from tscale.cli.train import train
 from tscale.cli.verify import verify
@@ -42,5 +43,20 @@ def tscale(
         typer.echo(context.get_help())
 
 
-for command in (params, attention, flops, compare, train, check, verify, list_, show, validate, new, import_, schema):
+for command in (
+    params,
+    attention,
+    flops,
+    compare,
+    train,
+    optimal,
+    check,
+    verify,
+    list_,
+    show,
+    validate,
+    new,
+    import_,
+    schema,
+):
     app.command(command.__name__.rstrip("_"))(command)

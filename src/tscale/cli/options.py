@@ -19,7 +19,7 @@ def model_names(incomplete: str) -> list[str]:
 
 def tokens(text: str | None) -> int | None:
     """--tokens: 300e9, 1.5T; k is 1000."""
-    return None if text is None else parse_count(text, what="--tokens", most=MOST_TOKENS)
+    return optional_count(text, "--tokens")
 
 
 def context(text: str | None, what: str = "--context") -> int | None:
@@ -65,8 +65,21 @@ def size(text: str, what: str) -> int:
     return parse_count(text, what=what, most=10**12, kilo=1024)
 
 
+def optional_count(text: str | None, what: str) -> int | None:
+    """A number of tokens where one was given: 300e9, 1.5T."""
+    return None if text is None else parse_count(text, what=what, most=MOST_TOKENS)
+
+
+def law_names(incomplete: str) -> list[str]:
+    """The laws that are shipped for shell completion; no YAML is read."""
+    from tscale.spec.laws import listed_laws
+
+    return [name for name in listed_laws() if name.startswith(incomplete.lower())]
+
+
 Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "int4"]
 MOST_CONTEXTS = 100
+MOST_PARAMETERS = 10**18
 
 MODEL_HELP = "A built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for standard input."
 
@@ -93,3 +106,13 @@ Gpu = Annotated[
 ]
 Gpus = Annotated[str | None, typer.Option("--gpus", metavar="N", help="How many devices.")]
 Price = Annotated[str | None, typer.Option("--price", metavar="USD", help="US dollars for a GPU-hour.")]
+Laws = Annotated[
+    list[str],
+    typer.Option(
+        "--law",
+        metavar="NAME|FILE",
+        help="A scaling law by name, or a file of one; repeatable. All where absent.",
+        autocompletion=law_names,
+        show_default=False,
+    ),
+]

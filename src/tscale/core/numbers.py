@@ -209,6 +209,7 @@ def _wrapped(part: tuple[str, int], rank: int) -> str:
 
 MOST_TOKENS: Final = 10**24  # past all the text there is: a slip of the keyboard, not a training run
 MOST_CONTEXT: Final = 10**12
+MOST_FLOPS: Final = 10**36
 _COUNT: Final = r"(\d+(?:_\d+)*)(?:\.(\d+))?(?:[eE]\+?(\d{1,3}))?\s?([kKMGBT]?)"  # compiled when first used
 _POWER: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "B": 3, "T": 4}
 

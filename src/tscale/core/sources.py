@@ -30,6 +30,7 @@ SOURCES: dict[str, Source] = {
     "biderman2023": _arxiv(
         "Biderman 2023", "Pythia: A Suite for Analyzing Large Language Models Across Training and Scaling", "2304.01373"
     ),
+    "besiroglu2024": _arxiv("Besiroglu 2024", "Chinchilla Scaling: A Replication Attempt", "2404.10102"),
     "bigscience2022": Source(
         "BigScience 2022",
         "Training of the 176-billion-parameter multilingual model (tr11-176B-ml)",
@@ -57,6 +58,9 @@ SOURCES: dict[str, Source] = {
         "2405.04434",
     ),
     "deepseek2024c": _arxiv("DeepSeek-AI 2024c", "DeepSeek-V3 Technical Report", "2412.19437"),
+    "deepseek2024": _arxiv(
+        "DeepSeek 2024", "DeepSeek LLM: Scaling Open-Source Language Models with Longtermism", "2401.02954"
+    ),
     "devlin2018": _arxiv("Devlin 2018", "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805"),
     "dubey2024": _arxiv("Dubey 2024", "The Llama 3 Herd of Models", "2407.21783"),
     "gemma2024": _arxiv("Gemma Team 2024", "Gemma 2: Improving Open Language Models at a Practical Size", "2408.00118"),
@@ -91,6 +95,7 @@ SOURCES: dict[str, Source] = {
         "Llama 3.1 Model Card",
         "https://github.com/meta-llama/llama-models/blob/main/models/llama3_1/MODEL_CARD.md",
     ),
+    "muennighoff2023": _arxiv("Muennighoff 2023", "Scaling Data-Constrained Language Models", "2305.16264"),
     "narayanan2021": _arxiv(
         "Narayanan 2021", "Efficient Large-Scale Language Model Training on GPU Clusters", "2104.04473"
     ),
@@ -121,6 +126,11 @@ SOURCES: dict[str, Source] = {
         "Rae 2021", "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", "2112.11446"
     ),
     "raffel2019": _arxiv("Raffel 2019", "Exploring the Limits of Transfer Learning with T5", "1910.10683"),
+    "sardana2024": _arxiv(
+        "Sardana 2024",
+        "Beyond Chinchilla-Optimal: Accounting for Inference in Language Model Scaling Laws",
+        "2401.00448",
+    ),
     "scao2022": _arxiv("Le Scao 2022", "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model", "2211.05100"),
     "touvron2023a": _arxiv("Touvron 2023", "LLaMA: Open and Efficient Foundation Language Models", "2302.13971"),
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Reading = Literal["full", "plain", "power", "decimal", "ratio", "percent"]
+Reading = Literal["full", "plain", "power", "decimal", "short", "ratio", "percent"]
 
 
 class Unit(NamedTuple):
     """A unit: its name in full, the symbol set behind a scaled figure, and how people read it.
 
     full: every digit (174,604,259,328). plain: as it is (2020). power: 3.14e+23. decimal: 4.83 GB, in powers of 1000, never of 1024.
-    ratio: ×16. percent: 0.4%, of a number that is itself a fraction of 1.
+    short: 40.4B, three digits of a number that was predicted. ratio: ×16. percent: 0.4%, of a number that is itself a fraction of 1.
     """
 
     name: str
@@ -24,6 +24,12 @@ COUNT = Unit("count", "", "full")
 TOKENS = Unit("tokens", "", "full")
 OPERATIONS = Unit("operations", "", "power")
 STEPS = Unit("sequential steps", "", "full")
+PREDICTED_PARAMETERS = Unit("parameters", "", "short")
+PREDICTED_TOKENS = Unit("tokens", "", "short")
+TOKENS_PER_PARAMETER = Unit("tokens per parameter", "", "full")
+NATS = Unit("nats per token", "", "full")
+EXPONENT = Unit("exponent", "", "plain")
+EPOCHS = Unit("epochs", "", "full")
 YEAR = Unit("year", "", "plain")
 FLOPS = Unit("FLOPs", "", "power")
 FLOPS_PER_TOKEN = Unit("FLOPs per token", "", "power")

@@ -61,6 +61,8 @@ def number_text(value: Number, reading: Reading, symbol: str = "") -> str:
             return _power(value)
         case "decimal":
             return _scaled(value, symbol)
+        case "short":
+            return _short(value)
         case "ratio":
             return f"×{_ratio(value)}"
         case "percent":
@@ -98,6 +100,17 @@ def _scaled(value: Number, symbol: str) -> str:
     if step == 0:
         return f"{int(value) if _whole(value) else float(value):,} {symbol}"
     return f"{float(value):.{2 if value < 100 else 1}f} {_PREFIXES[step]}{symbol}"
+
+
+def _short(value: Number) -> str:
+    """40.4B, 1.42T: three significant digits, with the suffixes in which counts are read."""
+    mantissa, exponent = f"{Decimal(round(value)):.2e}".split("e")
+    step = min(max(int(exponent) // 3, 0), len(_SUFFIXES) - 1)
+    above = int(exponent) - 3 * step
+    return f"{Decimal(mantissa).scaleb(above):,.{max(2 - above, 0) if step else 0}f}{_SUFFIXES[step]}"
+
+
+_SUFFIXES: Final = ("", "k", "M", "B", "T")
 
 
 def _ratio(value: Number) -> str:

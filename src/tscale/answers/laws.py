@@ -1,0 +1,195 @@
+"""What the answers by scaling laws share: which laws, a prediction as figures, and what must be said beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from tscale.core.quantity import Data, Figure, Missing, Step
+from tscale.core.questions.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
+from tscale.core.questions.laws import Law as Formula
+from tscale.core.units import (
+    EXPONENT,
+    FLOPS,
+    NATS,
+    PREDICTED_PARAMETERS,
+    PREDICTED_TOKENS,
+    RATIO,
+    TOKENS_PER_PARAMETER,
+    Unit,
+)
+from tscale.errors import RequestError
+from tscale.spec.laws import Law, read_law, shipped_laws
+
+INCOMPARABLE: Final = (
+    "Losses are in nats a token, each on its law's own data and tokenizer: those of two laws are not to be compared."
+)
+NO_LOSS: Final = Missing("no loss", settled=True)
+
+
+class Bound(NamedTuple):
+    """A law with its formula, bound to the unique tokens and the tokens served that were asked about."""
+
+    law: Law
+    formula: Formula
+
+
+def picked(names: Sequence[str], unique: int | None, served: int | None) -> list[Bound]:
+    """The laws asked for; where none are, all that are shipped, and those of repeated data and service if asked about."""
+    kinds = {"repeated": unique, "lifetime": served}
+    laws = [read_law(name) for name in dict.fromkeys(names)] or [
+        law for law in shipped_laws() if kinds.get(law.kind, 1) is not None
+    ]
+    for kind, option, given in (("repeated", "--unique-tokens", unique), ("lifetime", "--inference-tokens", served)):
+        if given is not None and all(law.kind != kind for law in laws):
+            raise RequestError(
+                f"{option} is read by a law of kind {kind} only: leave out --law, or add one of that kind"
+            )
+    return [Bound(law, law.formula(unique, served)) for law in laws]
+
+
+def predicted(value: float, unit: Unit, law: Law) -> Figure:
+    """A number that a law predicts; whole where its unit counts things."""
+    whole = unit in (PREDICTED_PARAMETERS, PREDICTED_TOKENS, FLOPS)
+    return Figure(round(value) if whole else value, unit, "convention", law.source)
+
+
+def loss_figure(loss: float | None, law: Law) -> Figure | Missing:
+    """A loss in nats a token, where the law has one."""
+    return NO_LOSS if loss is None else predicted(round(loss, 6), NATS, law)
+
+
+def per_param(point: Point, law: Law) -> Figure:
+    """Tokens for each parameter of a run."""
+    return predicted(round(point.tokens / point.params, 6), TOKENS_PER_PARAMETER, law)
+
+
+def extrapolated(bound: Bound, point: Point) -> bool:
+    """Whether a run lies outside of those that its law was fitted on."""
+    unique = bound.formula.unique if isinstance(bound.formula, Repeated) else point.tokens
+    return not bound.law.fitted.holds(point.params, point.tokens, point.flops, max(point.tokens / unique, 1))
+
+
+def interval(bound: Bound, points: Sequence[Point]) -> Data:
+    """For JSON: the interval of the parameters where the law file holds bootstrap samples, else of the exponent if published."""
+    law = bound.law
+    if points:
+        low, high = percentiles([point.params for point in points])
+        return {
+            "of": "params",
+            "low": predicted(low, PREDICTED_PARAMETERS, law),
+            "high": predicted(high, PREDICTED_PARAMETERS, law),
+            "level": LEVEL,
+        }
+    if law.exponent is None:
+        return None
+    source, level = law.exponent.source, law.exponent.level
+    return {
+        "of": "exponent",
+        "low": Figure(law.exponent.low, EXPONENT, "cited", source),
+        "high": Figure(law.exponent.high, EXPONENT, "cited", source),
+        "level": level,
+    }
+
+
+LEVEL: Final = "2.5th to 97.5th percentile of bootstrap samples"
+
+
+def percentiles(values: Sequence[float]) -> tuple[float, float]:
+    """The 2.5th and the 97.5th percentile, between neighbours as numpy does by default."""
+    ordered = sorted(values)
+
+    def at(share: float) -> float:
+        place = share * (len(ordered) - 1)
+        below = int(place)
+        above = min(below + 1, len(ordered) - 1)
+        return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+    return at(0.025), at(0.975)
+
+
+def exponent_of(bound: Bound) -> Figure | Missing:
+    """The a of N ~ C^a: as published, else as the constants give it."""
+    if bound.law.exponent is not None:
+        return Figure(bound.law.exponent.value, EXPONENT, "cited", bound.law.exponent.source)
+    match bound.formula:
+        case Power() | Kaplan() | Parametric():
+            return predicted(round(bound.formula.exponent, 4), EXPONENT, bound.law)
+        case Lifetime() | Repeated():
+            return Missing("no one power", settled=True)
+
+
+def counts_note(laws: Sequence[Law]) -> str:
+    """Which parameters the laws count, and how FLOPs."""
+    bare = [law.name for law in laws if law.counts == "non_embedding"]
+    by_m = [law.name for law in laws if law.flops == "M*D"]
+    said = "N is all parameters" + (f", but without embeddings in {', '.join(bare)}" if bare else "")
+    return f"{said}. C is 6·N·D" + (f", and M·D with attention in {', '.join(by_m)}." if by_m else ".")
+
+
+def range_note(bounds: Sequence[tuple[Bound, Point]]) -> str:
+    """Which laws were asked about what they were not fitted on."""
+    beyond = [bound.law.name for bound, point in bounds if extrapolated(bound, point)]
+    if not beyond:
+        return ""
+    if len(beyond) == len(bounds):
+        return "Extrapolated: the run is outside of those that the law was fitted on, for every law here."
+    return f"Extrapolated, since the run is outside of those that the law was fitted on: {', '.join(beyond)}."
+
+
+def law_notes(laws: Sequence[Law], *, explain: bool) -> Iterator[str]:
+    """What is noted of the laws: all of it where it is asked for or of a law or two, else where to find it."""
+    noted = [law for law in laws if law.notes]
+    if explain or len(laws) <= 2:
+        yield from (f"{law.name}: {note.strip()}" for law in noted for note in law.notes)
+    elif noted:
+        yield f"Misprints and the like are noted of {', '.join(law.name for law in noted)}: --explain or --law NAME shows them."
+
+
+_FORMULAS: Final = {
+    "parametric": "N = G·(C/6)^(beta/(alpha + beta)), G = (alpha·A/(beta·B))^(1/(alpha + beta)), L = E + A/N^alpha + B/D^beta",
+    "lifetime": "the least 6·N·D + 2·N·D_served that keeps L = E + A/N^alpha + B/D^beta",
+    "repeated": "the least L = E + A/N_eff^alpha + B/D_eff^beta, X_eff = U + U·R·(1 - exp(-(X/U - 1)/R))",
+    "power": "{of} = coefficient·C^exponent",
+    "kaplan": "N = coefficient·C^exponent, C in PF-days, L = (C_c/C)^alpha_C",
+}
+_OF: Final = {"params": "N", "tokens": "D", "flops_per_token": "M"}
+
+
+def steps(bounds: Sequence[tuple[Bound, Point]]) -> Iterator[Step]:
+    """Each law's formula, its constants with their sources, and the parameters that came of it."""
+    for bound, point in bounds:
+        law = bound.law
+        formula = _FORMULAS[law.kind].format(of=_OF[law.of])
+        constants = ", ".join(f"{name} {one.value:g}" for name, one in law.constants.items())
+        yield Step("params", formula, constants, predicted(point.params, PREDICTED_PARAMETERS, law), law.name)
+
+
+def law_data(law: Law) -> dict[str, Data]:
+    """For JSON: what a law counts, what it was fitted on, its constants and what is noted of it."""
+
+    def span(pair: tuple[float, float] | None, unit: Unit) -> Data:
+        if pair is None:
+            return None
+        return [Figure(value, unit, "cited", law.fitted.source) for value in pair]
+
+    return {
+        "title": law.label,
+        "counts": law.counts,
+        "flops_by": law.flops,
+        "fitted": {
+            "params": span(law.fitted.params, PREDICTED_PARAMETERS),
+            "tokens": span(law.fitted.tokens, PREDICTED_TOKENS),
+            "flops": span(law.fitted.flops, FLOPS),
+            "evidence": law.fitted.evidence,
+        },
+        "constants": {
+            name: {
+                "value": Figure(one.value, RATIO._replace(name=""), "cited", one.source),
+                "evidence": one.evidence,
+                "note": one.note,
+            }
+            for name, one in law.constants.items()
+        },
+        "law_notes": [note.strip() for note in law.notes],
+    }

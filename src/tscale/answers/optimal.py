@@ -1,0 +1,283 @@
+"""`tscale optimal`: the best run for a budget by each scaling law, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple
+
+from tscale.answers.laws import (
+    INCOMPARABLE,
+    LEVEL,
+    Bound,
+    counts_note,
+    exponent_of,
+    extrapolated,
+    interval,
+    law_data,
+    law_notes,
+    loss_figure,
+    per_param,
+    percentiles,
+    picked,
+    predicted,
+    range_note,
+    steps,
+)
+from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.questions.laws import Law as Formula
+from tscale.core.questions.laws import Lifetime, Parametric, Point, Repeated, effective
+from tscale.core.units import EPOCHS, EXPONENT, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
+from tscale.errors import RequestError, called
+
+Asked = Literal["flops", "params", "tokens"]
+
+_COLUMNS = (
+    Column("law", "law", numeric=False),
+    Column("params", "params"),
+    Column("tokens", "tokens"),
+    Column("tokens/param", "tokens_per_param"),
+    Column("loss", "loss"),
+    Column("FLOPs", "flops", drop=3),
+    Column("N ~ C^a: a", "exponent", drop=2),
+    Column("from", "exponent_low", drop=4),
+    Column("to", "exponent_high", drop=4),
+    Column("fitted range", "range", drop=1, numeric=False),
+)
+_INTERVAL_COLUMNS = (
+    Column("95% of bootstrap samples", "law", numeric=False),
+    Column("params from", "params_low"),
+    Column("to", "params_high"),
+    Column("tokens from", "tokens_low"),
+    Column("to", "tokens_high"),
+)
+_LIFE_COLUMNS = (
+    Column("over its life", "run", numeric=False),
+    Column("params", "params"),
+    Column("tokens", "tokens"),
+    Column("training FLOPs", "flops"),
+    Column("with serving", "lifetime_flops"),
+    Column("saved", "saving"),
+)
+_REPEATED_COLUMNS = (
+    Column("repeated data", "law", numeric=False),
+    Column("unique tokens", "unique_tokens"),
+    Column("epochs", "epochs"),
+    Column("worth in fresh tokens", "effective_tokens"),
+    Column("of fresh", "worth"),
+)
+
+
+class Budget(NamedTuple):
+    """What is given: training FLOPs, parameters or tokens; how that is known, and what was made of."""
+
+    asked: Asked
+    amount: int
+    figure: Figure
+    notes: tuple[str, ...] = ()
+
+
+class Answer(NamedTuple):
+    """A law's answer: the optimal run, and those of the law's bootstrap samples."""
+
+    bound: Bound
+    point: Point
+    samples: tuple[Point, ...]
+
+    @property
+    def pair(self) -> tuple[Bound, Point]:
+        return self.bound, self.point
+
+
+def optimal_report(
+    budget: Budget, names: Sequence[str], unique: int | None, served: int | None, *, explain: bool = False
+) -> Report:
+    """The compute-optimal run of a budget by each law: parameters, tokens, their ratio and the loss."""
+    bounds = picked(names, unique, served)
+    answers = [_answer(bound, budget) for bound in bounds]
+    laws = [bound.law for bound in bounds]
+    rows = tuple(_row(answer) for answer in answers)
+    tables = (
+        Table(_title(budget), _COLUMNS, rows),
+        *_interval_tables(answers),
+        *_life_tables(answers, budget),
+        *_repeated_tables(answers),
+    )
+    data: Data = {
+        "flops": budget.figure if budget.asked == "flops" else None,
+        "given": {"quantity": budget.asked, "value": budget.figure},
+        "unique_tokens": unique,
+        "inference_tokens": served,
+        "rows": [_data(answer, budget) for answer in answers],
+    }
+    pairs = [answer.pair for answer in answers]
+    notes = [
+        *budget.notes,
+        counts_note(laws),
+        range_note(pairs),
+        INCOMPARABLE if len([a for a in answers if a.point.loss is not None]) > 1 else "",
+        *_binding_notes(answers, unique, served),
+        *law_notes(laws, explain=explain),
+    ]
+    return Report("Compute-optimal training", tables, data, tuple(filter(None, notes)), tuple(steps(pairs)))
+
+
+def at(formula: Formula, budget: Budget) -> Point:
+    """The optimal run of what is given, by one formula."""
+    match budget.asked:
+        case "flops":
+            return formula.at_flops(budget.amount)
+        case "params":
+            return formula.at_params(budget.amount)
+        case "tokens":
+            return formula.at_tokens(budget.amount)
+
+
+def _answer(bound: Bound, budget: Budget) -> Answer:
+    try:
+        point = at(bound.formula, budget)
+        samples = tuple(at(Parametric(*map(float, draw)), budget) for draw in bound.law.draws)
+        fits = all(1 <= value < _MOST for point in (point, *samples) for value in point[:3])
+    except (OverflowError, ZeroDivisionError):
+        fits = False
+    if not fits:
+        name = called(bound.law.name, 40)
+        raise RequestError(
+            f"--{budget.asked} of {budget.amount:.4g} is past any sense by {name}: ask nearer to what is trained"
+        )
+    return Answer(bound, point, samples)
+
+
+_MOST: Final = 1e60
+
+
+def _title(budget: Budget) -> str:
+    amount = f"{budget.amount:.4g}" if budget.asked == "flops" else f"{budget.amount:,}"
+    unit = {"flops": "training FLOPs", "params": "parameters", "tokens": "training tokens"}[budget.asked]
+    return f"Compute-optimal training with {amount.replace('e+', 'e')} {unit}, by each law"
+
+
+def _row(answer: Answer) -> tuple[Cell, ...]:
+    bound, point, _ = answer
+    law, exponent = bound.law, bound.law.exponent
+    ends: tuple[Cell, Cell] = ("", "")
+    if exponent is not None:
+        low, high = (Figure(end, EXPONENT, "cited", exponent.source) for end in (exponent.low, exponent.high))
+        ends = (low, high)
+    return (
+        law.name,
+        predicted(point.params, PREDICTED_PARAMETERS, law),
+        predicted(point.tokens, PREDICTED_TOKENS, law),
+        per_param(point, law),
+        loss_figure(point.loss, law),
+        predicted(point.flops, FLOPS, law),
+        exponent_of(bound),
+        *ends,
+        "extrapolated" if extrapolated(bound, point) else "inside",
+    )
+
+
+def _data(answer: Answer, budget: Budget) -> Data:
+    bound, point, samples = answer
+    law = bound.law
+    data: dict[str, Data] = {
+        "law": law.name,
+        "params": predicted(point.params, PREDICTED_PARAMETERS, law),
+        "tokens": predicted(point.tokens, PREDICTED_TOKENS, law),
+        "tokens_per_param": per_param(point, law),
+        "loss": loss_figure(point.loss, law),
+        "interval": interval(bound, samples),
+        "extrapolated": extrapolated(bound, point),
+        "flops": predicted(point.flops, FLOPS, law),
+        "exponent": exponent_of(bound),
+        **law_data(law),
+    }
+    if isinstance(bound.formula, Lifetime):
+        plain = at(bound.formula.law, budget)
+        data["lifetime"] = {
+            "flops": predicted(bound.formula.flops(point), FLOPS, law),
+            "compute_optimal_params": predicted(plain.params, PREDICTED_PARAMETERS, law),
+            "compute_optimal_tokens": predicted(plain.tokens, PREDICTED_TOKENS, law),
+            "compute_optimal_flops": predicted(bound.formula.flops(plain), FLOPS, law),
+            "saving": _saving(bound.formula, point, plain, bound),
+        }
+    if isinstance(bound.formula, Repeated):
+        epochs, worth = _repeats(bound.formula, point)
+        data["repeated"] = {
+            "epochs": predicted(epochs, EPOCHS, law),
+            "effective_tokens": predicted(worth, PREDICTED_TOKENS, law),
+        }
+    return data
+
+
+def _saving(formula: Lifetime, point: Point, plain: Point, bound: Bound) -> Figure:
+    """The share of the lifetime FLOPs of the compute-optimal run that another of the same loss does without."""
+    return predicted(1 - formula.flops(point) / formula.flops(plain), SHARE, bound.law)
+
+
+def _repeats(formula: Repeated, point: Point) -> tuple[float, float]:
+    """Epochs over the unique tokens, and what all tokens are worth in fresh ones."""
+    return max(point.tokens / formula.unique, 1), effective(point.tokens, formula.unique, formula.R_D)
+
+
+def _interval_tables(answers: Sequence[Answer]) -> Iterator[Table]:
+    rows: list[tuple[Cell, ...]] = []
+    for bound, _, samples in answers:
+        if samples:
+            spans = [
+                (percentiles([point.params for point in samples]), PREDICTED_PARAMETERS),
+                (percentiles([point.tokens for point in samples]), PREDICTED_TOKENS),
+            ]
+            rows.append((bound.law.name, *(predicted(end, unit, bound.law) for ends, unit in spans for end in ends)))
+    if rows:
+        yield Table("", _INTERVAL_COLUMNS, tuple(rows), aside=True)
+
+
+def _life_tables(answers: Sequence[Answer], budget: Budget) -> Iterator[Table]:
+    for bound, point, _ in answers:
+        formula, law = bound.formula, bound.law
+        if isinstance(formula, Lifetime):
+            plain = at(formula.law, budget)
+            rows: list[tuple[Cell, ...]] = [
+                (
+                    text,
+                    predicted(run.params, PREDICTED_PARAMETERS, law),
+                    predicted(run.tokens, PREDICTED_TOKENS, law),
+                    predicted(run.flops, FLOPS, law),
+                    predicted(formula.flops(run), FLOPS, law),
+                    _saving(formula, run, plain, bound) if run is point else Missing(""),
+                )
+                for text, run in (("compute-optimal", plain), (law.name, point))
+            ]
+            yield Table("", _LIFE_COLUMNS, tuple(rows), aside=True)
+
+
+def _repeated_tables(answers: Sequence[Answer]) -> Iterator[Table]:
+    for bound, point, _ in answers:
+        formula, law = bound.formula, bound.law
+        if isinstance(formula, Repeated):
+            epochs, worth = _repeats(formula, point)
+            row = (
+                law.name,
+                Figure(round(formula.unique), PREDICTED_TOKENS),
+                predicted(epochs, EPOCHS, law),
+                predicted(worth, PREDICTED_TOKENS, law),
+                predicted(worth / point.tokens, SHARE, law),
+            )
+            yield Table("", _REPEATED_COLUMNS, (row,), aside=True)
+
+
+def _binding_notes(answers: Sequence[Answer], unique: int | None, served: int | None) -> Iterator[str]:
+    """Which laws know of the tokens that there are and of the service, and which do not."""
+    if unique is not None:
+        blind = [
+            a.bound.law.name for a in answers if not isinstance(a.bound.formula, Repeated) and a.point.tokens > unique
+        ]
+        if blind:
+            yield f"Of more tokens than the {unique:,} that there are, as if each were fresh: {', '.join(blind)}."
+    if served is not None:
+        yield (
+            f"A law of kind lifetime names the run with the loss of the compute-optimal one that takes the fewest FLOPs to "
+            f"train and to serve {served:,} tokens, 2·N each; the other laws leave serving out."
+        )
+    if any(answer.samples for answer in answers):
+        yield f"Intervals of a law that was fitted here: the {LEVEL}."
