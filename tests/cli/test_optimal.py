@@ -24,7 +24,7 @@ def test_its_json_has_the_keys_that_programs_read() -> None:
         assert 6 * row["params"] * row["tokens"] == pytest.approx(5.76e23, rel=1e-6)
         assert row["tokens_per_param"] == pytest.approx(row["tokens"] / row["params"], rel=1e-4)
         assert row["extrapolated"] is True
-    assert data["figures"]["rows[].params"]["unit"] == "parameters"
+    assert data["figures"]["rows[0].params"]["unit"] == "parameters"
 
 
 def test_besiroglus_interval_is_that_of_the_exponent() -> None:
