@@ -27,10 +27,10 @@ SOURCES: dict[str, Source] = {
     ),
     "almazrouei2023": _arxiv("Almazrouei 2023", "The Falcon Series of Open Language Models", "2311.16867"),
     "beck2024": _arxiv("Beck 2024", "xLSTM: Extended Long Short-Term Memory", "2405.04517"),
+    "besiroglu2024": _arxiv("Besiroglu 2024", "Chinchilla Scaling: A Replication Attempt", "2404.10102"),
     "biderman2023": _arxiv(
         "Biderman 2023", "Pythia: A Suite for Analyzing Large Language Models Across Training and Scaling", "2304.01373"
     ),
-    "besiroglu2024": _arxiv("Besiroglu 2024", "Chinchilla Scaling: A Replication Attempt", "2404.10102"),
     "bigscience2022": Source(
         "BigScience 2022",
         "Training of the 176-billion-parameter multilingual model (tr11-176B-ml)",
@@ -52,15 +52,15 @@ SOURCES: dict[str, Source] = {
         "Griffin: Mixing Gated Linear Recurrences with Local Attention for Efficient Language Models",
         "2402.19427",
     ),
+    "deepseek2024": _arxiv(
+        "DeepSeek 2024", "DeepSeek LLM: Scaling Open-Source Language Models with Longtermism", "2401.02954"
+    ),
     "deepseek2024b": _arxiv(
         "DeepSeek-AI 2024b",
         "DeepSeek-V2: A Strong, Economical, and Efficient Mixture-of-Experts Language Model",
         "2405.04434",
     ),
     "deepseek2024c": _arxiv("DeepSeek-AI 2024c", "DeepSeek-V3 Technical Report", "2412.19437"),
-    "deepseek2024": _arxiv(
-        "DeepSeek 2024", "DeepSeek LLM: Scaling Open-Source Language Models with Longtermism", "2401.02954"
-    ),
     "devlin2018": _arxiv("Devlin 2018", "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805"),
     "dubey2024": _arxiv("Dubey 2024", "The Llama 3 Herd of Models", "2407.21783"),
     "gemma2024": _arxiv("Gemma Team 2024", "Gemma 2: Improving Open Language Models at a Practical Size", "2408.00118"),
