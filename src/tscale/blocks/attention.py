@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Entry, Matmul, Scores, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Scores, Vector
 from tscale.core.numbers import ceil_div, named
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
@@ -111,12 +111,14 @@ class Attention:
         d, copies = site.d_model, (site.stored, site.used)
         biased: tuple[Projection, ...] = ("q", "k", "v", "o") if self.bias is True else (self.bias or ())
         queries = 2 * heads * head_dim if self.gated else heads * head_dim
-        yield Matmul(f"{site.name}.q", "attention", site.stream, d, queries, *copies, "q" in biased)
-        yield Matmul(f"{site.name}.k", "attention", site.keys, d, kv_heads * head_dim, *copies, "k" in biased)
-        yield Matmul(f"{site.name}.v", "attention", site.keys, d, kv_heads * head_dim, *copies, "v" in biased)
+        by_head, by_kv_head = Cut(heads), Cut(kv_heads, otherwise="repeated")
+        yield Matmul(f"{site.name}.q", "attention", site.stream, d, queries, *copies, "q" in biased, by_head)
+        for name in ("k", "v"):
+            width = kv_heads * head_dim
+            yield Matmul(f"{site.name}.{name}", "attention", site.keys, d, width, *copies, name in biased, by_kv_head)
         yield from self._norms(site)
         if self.sinks:
-            yield Vector(f"{site.name}.sinks", "attention", heads, site.stored)
+            yield Vector(f"{site.name}.sinks", "attention", heads, site.stored, by_head)
         for suffix, layers, window in self.layers_by_sight(site.used):
             yield Scores(
                 f"{site.name}.scores{suffix}",
@@ -129,10 +131,15 @@ class Attention:
                 site.causal,
                 window,
                 self.chunked and window is not None,
+                by_head,
             )
             if caches:
-                yield Cache(f"{site.name}.cache{suffix}", site.keys, 2 * kv_heads * head_dim, layers, window)
-        yield Matmul(f"{site.name}.o", "attention", site.stream, heads * head_dim, d, *copies, "o" in biased)
+                yield Cache(
+                    f"{site.name}.cache{suffix}", site.keys, 2 * kv_heads * head_dim, layers, window, by_kv_head
+                )
+        yield Matmul(
+            f"{site.name}.o", "attention", site.stream, heads * head_dim, d, *copies, "o" in biased, Cut(heads, "in")
+        )
 
     def _norms(self, site: Site) -> Iterator[Entry]:
         """The norms on queries and keys."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Buffer, Entry, Matmul, Vector
+from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +55,26 @@ class Experts:
         routed = (site.stored * self.experts, site.used * self.top_k)
         name = site.name
 
-        def matmul(matrix: str, d_in: int, d_out: int, copies: tuple[int, int], *, bias: bool = False) -> Matmul:
-            return Matmul(f"{name}.{matrix}", "feed_forward", site.stream, d_in, d_out, *copies, bias)
+        def matmul(matrix: str, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
+            return Matmul(f"{name}.{matrix}", "feed_forward", site.stream, d_in, d_out, *copies, bias, cut)
 
-        yield matmul("router", d, self.experts, copies, bias=self.router_bias)
+        def expert(matrix: str, d_in: int, d_out: int, cut: Cut) -> Matmul:
+            full = f"{name}.{matrix}"
+            return Matmul(full, "feed_forward", site.stream, d_in, d_out, *routed, self.bias, cut, self.experts)
+
+        yield matmul("router", d, self.experts, bias=self.router_bias)
         if self.selection_bias == "parameter":
             yield Vector(f"{name}.selection_bias", "feed_forward", self.experts, site.stored)
         elif self.selection_bias == "buffer":
             yield Buffer(f"{name}.selection_bias", "feed_forward", self.experts, site.stored)
-        yield matmul("up", d, self.d_ff, routed, bias=self.bias)
+        yield expert("up", d, self.d_ff, Cut(self.d_ff))
         if self.gated:
-            yield matmul("gate", d, self.d_ff, routed, bias=self.bias)
-        yield matmul("down", self.d_ff, d, routed, bias=self.bias)
+            yield expert("gate", d, self.d_ff, Cut(self.d_ff))
+        yield expert("down", self.d_ff, d, Cut(self.d_ff, "in"))
         if self.shared_d_ff is not None:
-            yield matmul("shared.up", d, self.shared_d_ff, copies)
+            yield matmul("shared.up", d, self.shared_d_ff, Cut(self.shared_d_ff))
             if self.gated:
-                yield matmul("shared.gate", d, self.shared_d_ff, copies)
-            yield matmul("shared.down", self.shared_d_ff, d, copies)
+                yield matmul("shared.gate", d, self.shared_d_ff, Cut(self.shared_d_ff))
+            yield matmul("shared.down", self.shared_d_ff, d, Cut(self.shared_d_ff, "in"))
             if self.shared_gate:
-                yield matmul("shared.switch", d, 1, copies)
+                yield matmul("shared.switch", d, 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Entry, Matmul, Vector
+from tscale.core.ledger import Cut, Entry, Matmul, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,12 @@ class FeedForward:
 
     def lower(self, site: Site) -> Iterator[Entry]:
         """One entry a matrix."""
-        d, copies = site.d_model, (site.stored, site.used)
-        yield Matmul(f"{site.name}.up", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias)
+        d, copies, columns = site.d_model, (site.stored, site.used), Cut(self.d_ff)
+        yield Matmul(f"{site.name}.up", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns)
         if self.gated:
-            yield Matmul(f"{site.name}.gate", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias)
+            yield Matmul(f"{site.name}.gate", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns)
         if self.scalars is not None:
             yield Vector(f"{site.name}.activation", "feed_forward", self.scalars, site.stored)
-        yield Matmul(f"{site.name}.down", "feed_forward", site.stream, self.d_ff, d, *copies, self.bias)
+        yield Matmul(
+            f"{site.name}.down", "feed_forward", site.stream, self.d_ff, d, *copies, self.bias, Cut(self.d_ff, "in")
+        )

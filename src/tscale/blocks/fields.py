@@ -133,7 +133,7 @@ class On:
         if self.every is not None:
             return ceil_div(layers - self.at, self.every)
         assert self.layers is not None, "problems() asks for one way"
-        return len(self.layers)
+        return sum(layer < layers for layer in self.layers)
 
     def problems(self, layers: int) -> Iterator[Problem]:
         """More ways than one, or layers that the stack does not have."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Entry, Matmul, Scores, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Scores, Vector
 from tscale.core.numbers import named
 
 
@@ -50,19 +50,21 @@ class LatentAttention:
         d, h, copies = site.d_model, self.heads, (site.stored, site.used)
         d_qk = self.nope_dim + self.rope_dim
 
-        def matmul(name: str, d_in: int, d_out: int, *, bias: bool = False) -> Matmul:
-            return Matmul(f"{site.name}.{name}", "attention", site.stream, d_in, d_out, *copies, bias)
+        def matmul(name: str, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
+            return Matmul(f"{site.name}.{name}", "attention", site.stream, d_in, d_out, *copies, bias, cut)
 
         if self.q_rank is None:
-            yield matmul("q", d, h * d_qk)
+            yield matmul("q", d, h * d_qk, Cut(h))
         else:
             yield matmul("q_down", d, self.q_rank, bias=self.bias)
             yield Vector(f"{site.name}.q_norm", "norm", self.q_rank, site.stored)
-            yield matmul("q_up", self.q_rank, h * d_qk)
+            yield matmul("q_up", self.q_rank, h * d_qk, Cut(h))
         yield matmul("kv_down", d, self.kv_rank + self.rope_dim, bias=self.bias)
         yield Vector(f"{site.name}.kv_norm", "norm", self.kv_rank, site.stored)
-        yield matmul("kv_up", self.kv_rank, h * (self.nope_dim + self.v_dim))
-        yield Scores(f"{site.name}.scores", site.stream, site.keys, h, d_qk, self.v_dim, site.used, site.causal)
+        yield matmul("kv_up", self.kv_rank, h * (self.nope_dim + self.v_dim), Cut(h))
+        yield Scores(
+            f"{site.name}.scores", site.stream, site.keys, h, d_qk, self.v_dim, site.used, site.causal, cut=Cut(h)
+        )
         if caches:
             yield Cache(f"{site.name}.cache", site.keys, self.kv_rank + self.rope_dim, site.used)
-        yield matmul("o", h * self.v_dim, d, bias=self.bias)
+        yield matmul("o", h * self.v_dim, d, Cut(h, "in"), bias=self.bias)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, Site, Size
-from tscale.core.ledger import Entry, Lookup, Matmul, Scores, Vector
+from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Scores, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,20 @@ class Relative:
         """The projection of distances, the scores against them, and the two biases."""
         assert widths is not None, "the spec's own check asks for heads"
         heads, _, head_dim = widths
-        copies = (site.stored, site.used)
-        yield Matmul(f"{site.name}relative.key", "attention", site.stream, site.d_model, heads * head_dim, *copies)
-        yield Scores(f"{site.name}relative.scores", site.stream, site.keys, heads, head_dim, 0, site.used, site.causal)
+        copies, by_head = (site.stored, site.used), Cut(heads)
+        yield Matmul(
+            f"{site.name}relative.key", "attention", site.stream, site.d_model, heads * head_dim, *copies, cut=by_head
+        )
+        yield Scores(
+            f"{site.name}relative.scores",
+            site.stream,
+            site.keys,
+            heads,
+            head_dim,
+            0,
+            site.used,
+            site.causal,
+            cut=by_head,
+        )
         if self.biases:
-            yield Vector(f"{site.name}relative.biases", "attention", 2 * heads * head_dim, site.stored)
+            yield Vector(f"{site.name}relative.biases", "attention", 2 * heads * head_dim, site.stored, by_head)

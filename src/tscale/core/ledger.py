@@ -19,8 +19,25 @@ Stream = Literal["source", "target", "once"]
 """What an entry runs over: an encoder's tokens, a decoder's tokens, or a single position of each sequence."""
 
 
+class Cut(NamedTuple):
+    """How tensor parallelism divides an entry (Shoeybi 2019, section 3): into `pieces` that are never cut themselves.
+
+    A matrix is cut along its columns (`out`), or along its rows (`in`), where the devices' products are summed. A number
+    of devices that does not divide the pieces is refused, or the last device is `padded`, or, where there are fewer
+    pieces than devices, a piece is `repeated` on several of them.
+    """
+
+    pieces: int
+    axis: Literal["out", "in"] = "out"
+    otherwise: Literal["refused", "padded", "repeated"] = "refused"
+
+
 class Matmul(NamedTuple):
-    """A weight matrix [d_in, d_out] that every position of `stream` is multiplied by."""
+    """A weight matrix [d_in, d_out] that every position of `stream` is multiplied by.
+
+    `experts`: how many of its copies in a layer are routed experts', of which a token is sent through a few; 1 for all
+    else. `cut`: how tensor parallelism divides it; None where every device keeps it whole.
+    """
 
     name: str
     part: Part
@@ -30,16 +47,19 @@ class Matmul(NamedTuple):
     stored: int
     used: int
     bias: bool = False
+    cut: Cut | None = None
+    experts: int = 1
 
 
 class Lookup(NamedTuple):
-    """A table [rows, width] that is read, not multiplied: no arithmetic."""
+    """A table [rows, width] that is read, not multiplied: no arithmetic. Cut along its rows."""
 
     name: str
     part: Part
     rows: int
     width: int
     stored: int
+    cut: Cut | None = None
 
 
 class Vector(NamedTuple):
@@ -49,6 +69,7 @@ class Vector(NamedTuple):
     part: Part
     width: int
     stored: int
+    cut: Cut | None = None
 
 
 class Buffer(NamedTuple):
@@ -78,6 +99,7 @@ class Scores(NamedTuple):
     causal: bool
     window: int | None = None
     chunked: bool = False
+    cut: Cut | None = None
 
 
 class Conv(NamedTuple):
@@ -123,6 +145,7 @@ class Cache(NamedTuple):
     width: int
     stored: int
     window: int | None = None
+    cut: Cut | None = None
 
 
 Entry = Matmul | Lookup | Vector | Buffer | Conv | Scores | Scan | Cache

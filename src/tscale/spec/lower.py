@@ -8,7 +8,7 @@ from typing import TypeVar, assert_never
 
 from tscale.blocks import Attention, Mixer, Mlp, attentions
 from tscale.blocks.fields import Site
-from tscale.core.ledger import Entry, Ledger, Lookup, Matmul, Stream, Vector
+from tscale.core.ledger import Cut, Entry, Ledger, Lookup, Matmul, Stream, Vector
 from tscale.core.numbers import named
 from tscale.core.run import Run
 from tscale.spec.model import Encoder, ModelSpec, labelled
@@ -51,7 +51,8 @@ def _embeddings(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     tokens, added = spec.embedding_widths()
     two_stacks = spec.kind == "encoder-decoder"
     tables = 2 if two_stacks and not spec.embedding.shared else 1
-    yield Lookup("embedding.tokens", "embedding", spec.vocabulary, tokens, tables)
+    by_row = Cut(spec.vocabulary, otherwise="padded")
+    yield Lookup("embedding.tokens", "embedding", spec.vocabulary, tokens, tables, by_row)
     if spec.embedding.segments is not None:
         yield Lookup("embedding.segments", "embedding", spec.embedding.segments, added, 1)
     if spec.norm.embedding:
@@ -128,6 +129,7 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
             pass  # the projection alone
         case _:
             assert_never(head.kind)
-    yield Matmul("head", "head", stream, width, spec.vocabulary, 0 if spec.tied else 1, 1)
+    by_word = Cut(spec.vocabulary, otherwise="padded")
+    yield Matmul("head", "head", stream, width, spec.vocabulary, 0 if spec.tied else 1, 1, cut=by_word)
     if head.bias:
-        yield Vector("head.bias", "head", spec.vocabulary, 1)
+        yield Vector("head.bias", "head", spec.vocabulary, 1, by_word)
