@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from typer.testing import CliRunner
 
 from tscale.cli import app
+from tscale.spec.catalogue import built_in, names
+from tscale.spec.model import ModelSpec
 
 
 class Answer(NamedTuple):
@@ -16,6 +18,11 @@ class Answer(NamedTuple):
     code: int
     out: str
     err: str
+
+
+def disclosed() -> list[str]:
+    """The built-in models whose shape is known."""
+    return [name for name in names() if isinstance(built_in(name), ModelSpec)]
 
 
 def run(*args: str, stdin: str | bytes | None = None, columns: int | None = None) -> Answer:

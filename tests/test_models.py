@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
+from tests.helpers import disclosed
 from tscale.core.questions.params import embedding_params, non_embedding_params, params
 from tscale.core.sources import SOURCES
 from tscale.spec import catalogue
@@ -137,11 +138,6 @@ FAR_FROM_THE_COUNT: dict[tuple[str, str], str] = {
     ("t5-11b", "raffel2019 section 3.7"): "11.3 billion rounded to 11 billion",
     ("t5-11b", "brown2020 Table D.1"): "11.3 billion rounded to 11 billion",
 }
-
-
-def disclosed() -> list[str]:
-    """The built-in models whose shape is known."""
-    return [name for name in names() if isinstance(built_in(name), ModelSpec)]
 
 
 def spec_of(name: str) -> ModelSpec:

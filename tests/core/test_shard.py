@@ -1,0 +1,173 @@
+"""One device's share of a model: the parts make up the whole, line by line, and a degree that cannot divide is refused."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import tscale
+from tests.helpers import disclosed
+from tscale.blocks import Attention
+from tscale.core.ledger import Matmul, Scores
+from tscale.core.plan import Plan, divisors, or_list
+from tscale.core.questions.params import size
+from tscale.core.shard import division, shard, tensor_degrees
+from tscale.errors import RequestError
+from tscale.spec.stages import stages
+
+
+@pytest.mark.parametrize("name", disclosed())
+def test_one_device_changes_nothing(name: str) -> None:
+    ledger = tscale.lower(tscale.load(name))
+    assert shard(ledger, Plan()) == ledger
+    assert stages(tscale.load(name), Plan()) == (ledger,)
+
+
+@pytest.mark.parametrize("name", disclosed())
+def test_the_shares_of_all_devices_make_up_the_whole(name: str) -> None:
+    """What is more than the whole is what a line says: kept whole by each, held by several, or padding."""
+    ledger = tscale.lower(tscale.load(name))
+    for tensor in tensor_degrees(ledger):
+        plan = Plan(tensor=tensor)
+        for whole, part in zip(ledger.entries, shard(ledger, plan).entries, strict=True):
+            how = division(whole, plan)
+            of_all = tensor * size(part)
+            if how == "whole":
+                assert part == whole
+                continue
+            shares, *rest = map(int, re.findall(r"\d+", how.removeprefix("1/")))
+            copies = rest[0] if rest else 1
+            assert shares * copies == tensor
+            padding = of_all - copies * size(whole)
+            # A bias is not cut with a matrix that is cut along its rows: it is added once, after the sum.
+            by_rows = isinstance(whole, Matmul) and isinstance(part, Matmul) and part.d_out == whole.d_out
+            biases = (tensor - 1) * whole.d_out * whole.bias if by_rows and isinstance(whole, Matmul) else 0
+            assert padding - biases == 0 or ("padded" in how and 0 < padding < size(part)), (whole, how)
+
+
+@pytest.mark.parametrize("name", disclosed())
+def test_stages_make_up_the_model(name: str) -> None:
+    """Every layer is in one stage; only a tied head has a copy of its table in the last."""
+    spec = tscale.load(name)
+    ledger = tscale.lower(spec)
+    if spec.kind == "encoder-decoder" or spec.unique_layers is not None:
+        with pytest.raises(RequestError, match="use --pipeline 1"):
+            stages(spec, Plan(pipeline=2))
+        return
+    head = next((entry for entry in ledger.entries if entry.name == "head"), None)
+    copy = size(head) if isinstance(head, Matmul) and not head.stored else 0
+    run = tscale.Run(target=7, source=7)
+    for pipeline in divisors(spec.layers)[1:]:
+        parts = stages(spec, Plan(pipeline=pipeline))
+        assert sum(tscale.params(part).total for part in parts) == tscale.params(ledger).total + copy
+        assert sum(tscale.forward_flops(part, run).total for part in parts) == tscale.forward_flops(ledger, run).total
+
+
+def stored(ledger: tscale.Ledger, name: str) -> int:
+    return sum(entry.stored for entry in ledger.entries if isinstance(entry, Matmul) and entry.name == name)
+
+
+def test_stages_of_several_pieces_take_turns() -> None:
+    """DeepSeek-V3's three dense layers: of 61 layers cut to 60, in 10 stages of 2 pieces, all in the first piece."""
+    spec = tscale.load("deepseek-v3", ["layers=60"])
+    parts = stages(spec, Plan(pipeline=10, interleave=2))
+    dense = [stored(part, "feed_forward.up") for part in parts]
+    assert dense == [3, *[0] * 9]
+    assert [stored(part, "experts.router") for part in parts] == [3, *[6] * 9]
+
+
+def test_a_pattern_is_dealt_by_place() -> None:
+    """Gemma 3: five local layers, then a global one; of 10 layers a stage, counted one by one."""
+    spec = tscale.load("gemma3-27b", ["layers=60"])
+    assert isinstance(spec.attention, Attention)
+    pattern = spec.attention.pattern
+    assert pattern is not None
+    parts = stages(spec, Plan(pipeline=6))
+    for stage, part in enumerate(parts):
+        kinds = [pattern[layer % len(pattern)] for layer in range(10 * stage, 10 * stage + 10)]
+        used = {entry.name: entry.used for entry in part.entries if isinstance(entry, Scores)}
+        assert used == {
+            "attention.scores.local": kinds.count("local"),
+            "attention.scores.global": kinds.count("global"),
+        }
+
+
+def test_experts_are_dealt() -> None:
+    ledger = tscale.lower(tscale.load("deepseek-v3"))
+    part = shard(ledger, Plan(data=64, expert=64))
+    whole_of = {entry.name: entry for entry in ledger.entries}
+    for entry in part.entries:
+        whole = whole_of[entry.name]
+        if isinstance(entry, Matmul) and entry.experts > 1:
+            assert isinstance(whole, Matmul)
+            assert (entry.experts, entry.stored * 64, entry.used) == (4, whole.stored, whole.used)
+        else:
+            assert entry == whole
+
+
+def test_few_key_value_heads_are_held_by_several() -> None:
+    """Llama 3 70B has 8 key-value heads: of 16 devices, two keep the same one."""
+    ledger = tscale.lower(tscale.load("llama31-70b"))
+    part = {entry.name: entry for entry in shard(ledger, Plan(tensor=16)).entries}
+    assert part["attention.k"].d_out == 128  # type: ignore[union-attr]
+    assert part["attention.cache"].width == 2 * 128  # type: ignore[union-attr]
+    assert division(part["attention.k"], Plan(tensor=16)) == "1/8, 2 hold the same"
+
+
+@pytest.mark.parametrize(
+    ("model", "plan", "says"),
+    [
+        (
+            "gpt3",
+            Plan(tensor=5),
+            "5 devices cannot share attention.q of gpt3, which is cut into 96 pieces: use 1, 2",
+        ),
+        ("qwen3-next-80b-a3b", Plan(tensor=2), "tscale does not know how devices share delta_net.qkvz"),
+        ("gpt3", Plan(expert=2, data=2), "gpt3 has no routed experts to deal to 2 devices"),
+        (
+            "deepseek-v3",
+            Plan(expert=6, data=6),
+            "6 devices cannot share 256 experts of deepseek-v3 evenly: use 1, 2, 4",
+        ),
+    ],
+)
+def test_what_cannot_be_divided_is_refused(model: str, plan: Plan, says: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(says)):
+        shard(tscale.lower(tscale.load(model)), plan)
+
+
+@pytest.mark.parametrize(
+    ("plan", "says"),
+    [
+        (Plan(interleave=2), "an interleaved schedule needs pipeline stages"),
+        (Plan(sequence=True), "sequence parallelism is over the devices of tensor parallelism"),
+        (Plan(data=6, expert=4), "expert parallelism by 4 is over the 6 devices"),
+        (Plan(data=6, shards=4), "4 shards do not divide the 6 devices"),
+    ],
+)
+def test_degrees_that_contradict_are_refused(plan: Plan, says: str) -> None:
+    with pytest.raises(RequestError, match=says):
+        plan.check()
+
+
+def test_devices_and_sharing() -> None:
+    plan = Plan(tensor=8, pipeline=4, data=16, context=2, expert=32)
+    assert (plan.devices, plan.sharing) == (8 * 4 * 16 * 2, 32)
+    assert plan._replace(shards=8).sharing == 8
+
+
+def test_layers_that_do_not_divide_are_refused() -> None:
+    with pytest.raises(RequestError, match="61 layers are not dealt evenly to 4 stages: use 1 or 61 stages"):
+        stages(tscale.load("deepseek-v3"), Plan(pipeline=4))
+    with pytest.raises(
+        RequestError, match="96 layers are not dealt evenly to 8 stages of 5 pieces each: use --interleave 1"
+    ):
+        stages(tscale.load("gpt3"), Plan(pipeline=8, interleave=5))
+
+
+def test_lists_of_numbers() -> None:
+    assert or_list([1]) == "1"
+    assert or_list([1, 2]) == "1 or 2"
+    assert or_list(divisors(96)) == "1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 or 96"
+    assert or_list(divisors(720)).endswith(", ...")
