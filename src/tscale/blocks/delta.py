@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Conv, Entry, Matmul, Scan, Vector
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Scan, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +53,16 @@ class GatedDeltaNet:
         name, copies = site.name, (site.stored, site.used)
         keys, values = self.key_heads * dk, h * dv
         channels = 2 * keys + values
-        yield Matmul(f"{name}.qkvz", "mixer", site.stream, d, 2 * keys + 2 * values, *copies)
-        yield Matmul(f"{name}.ba", "mixer", site.stream, d, 2 * h, *copies)
-        yield Conv(f"{name}.conv", "mixer", site.stream, channels, self.d_conv, *copies)
-        yield Vector(f"{name}.A_dt", "mixer", 2 * h, site.stored)
+        pieces = self.key_heads  # each with its value heads
+        by_head = Cut(pieces)
+        yield Matmul(f"{name}.qkvz", "mixer", site.stream, d, 2 * keys + 2 * values, *copies, cut=by_head)
+        yield Matmul(f"{name}.ba", "mixer", site.stream, d, 2 * h, *copies, cut=by_head)
+        yield Conv(f"{name}.conv", "mixer", site.stream, channels, self.d_conv, *copies, cut=by_head)
+        yield Vector(f"{name}.A_dt", "mixer", 2 * h, site.stored, by_head)
         work = h * (2 * q**2 * dk + q**2 * dv + 3 * q * dk * dv)
-        yield Scan(f"{name}.scan", site.stream, site.used, chunk=q, per_chunk=work)
+        yield Scan(f"{name}.scan", site.stream, site.used, chunk=q, per_chunk=work, cut=by_head)
         if caches:
-            yield Cache(f"{name}.conv_state", "once", channels * self.d_conv, site.used)
-            yield Cache(f"{name}.state", "once", h * dk * dv, site.used)
+            yield Cache(f"{name}.conv_state", "once", channels * self.d_conv, site.used, cut=by_head)
+            yield Cache(f"{name}.state", "once", h * dk * dv, site.used, cut=by_head)
         yield Vector(f"{name}.norm", "norm", dv, site.stored)
-        yield Matmul(f"{name}.out", "mixer", site.stream, values, d, *copies)
+        yield Matmul(f"{name}.out", "mixer", site.stream, values, d, *copies, cut=Cut(pieces, "in"))

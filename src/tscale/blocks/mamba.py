@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Conv, Entry, Matmul, Scan, Vector
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Scan, Vector
 from tscale.core.numbers import ceil_div, named
 
 
@@ -49,17 +49,17 @@ class Mamba:
         d, n, copies = site.d_model, self.d_state, (site.stored, site.used)
         inner = named("d_inner", 2 * d) if self.d_inner is None else self.d_inner
         rank = named("dt_rank", ceil_div(d, 16)) if self.dt_rank is None else self.dt_rank
-        name = site.name
-        yield Matmul(f"{name}.in", "mixer", site.stream, d, 2 * inner, *copies, self.bias)
-        yield Conv(f"{name}.conv", "mixer", site.stream, inner, self.d_conv, *copies, self.conv_bias)
-        yield Matmul(f"{name}.x", "mixer", site.stream, inner, rank + 2 * n, *copies)
-        yield Matmul(f"{name}.dt", "mixer", site.stream, rank, inner, *copies, bias=True)
+        name, columns = site.name, Cut(inner)
+        yield Matmul(f"{name}.in", "mixer", site.stream, d, 2 * inner, *copies, self.bias, columns)
+        yield Conv(f"{name}.conv", "mixer", site.stream, inner, self.d_conv, *copies, self.conv_bias, columns)
+        yield Matmul(f"{name}.x", "mixer", site.stream, inner, rank + 2 * n, *copies, cut=Cut(inner, "in"))
+        yield Matmul(f"{name}.dt", "mixer", site.stream, rank, inner, *copies, bias=True, cut=columns)
         if self.norms:
             yield Vector(f"{name}.norms", "norm", rank + 2 * n, site.stored)
-        yield Vector(f"{name}.A", "mixer", inner * n, site.stored)
-        yield Vector(f"{name}.D", "mixer", inner, site.stored)
-        yield Scan(f"{name}.scan", site.stream, site.used, per_position=inner * n)
+        yield Vector(f"{name}.A", "mixer", inner * n, site.stored, columns)
+        yield Vector(f"{name}.D", "mixer", inner, site.stored, columns)
+        yield Scan(f"{name}.scan", site.stream, site.used, per_position=inner * n, cut=columns)
         if caches:
-            yield Cache(f"{name}.conv_state", "once", inner * self.d_conv, site.used)
-            yield Cache(f"{name}.state", "once", inner * n, site.used)
-        yield Matmul(f"{name}.out", "mixer", site.stream, inner, d, *copies, self.bias)
+            yield Cache(f"{name}.conv_state", "once", inner * self.d_conv, site.used, cut=columns)
+            yield Cache(f"{name}.state", "once", inner * n, site.used, cut=columns)
+        yield Matmul(f"{name}.out", "mixer", site.stream, inner, d, *copies, self.bias, Cut(inner, "in"))

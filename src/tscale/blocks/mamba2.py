@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Conv, Entry, Matmul, Scan, Vector
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Scan, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,11 @@ class Mamba2:
         d, h, p, n, q = site.d_model, self.heads, self.d_head, self.d_state, self.chunk
         name, inner, copies = site.name, h * p, (site.stored, site.used)
         channels = inner + 2 * self.groups * n
-        yield Matmul(f"{name}.in", "mixer", site.stream, d, inner + channels + h, *copies, self.bias)
-        yield Conv(f"{name}.conv", "mixer", site.stream, channels, self.d_conv, *copies, self.conv_bias)
-        yield Vector(f"{name}.A_D_dt", "mixer", 3 * h, site.stored)
+        pieces = self.groups  # a device has whole groups of heads (Dao & Gu 2024, section 8.1)
+        by_group = Cut(pieces)
+        yield Matmul(f"{name}.in", "mixer", site.stream, d, inner + channels + h, *copies, self.bias, by_group)
+        yield Conv(f"{name}.conv", "mixer", site.stream, channels, self.d_conv, *copies, self.conv_bias, by_group)
+        yield Vector(f"{name}.A_D_dt", "mixer", 3 * h, site.stored, by_group)
         yield Scan(
             f"{name}.scan",
             site.stream,
@@ -67,10 +69,11 @@ class Mamba2:
             chunk=q,
             per_chunk=h * q**2 * (n + p) + 2 * h * q * n * p,
             per_edge_pair=h * p * n,
+            cut=by_group,
         )
         if caches:
-            yield Cache(f"{name}.conv_state", "once", channels * self.d_conv, site.used)
-            yield Cache(f"{name}.state", "once", inner * n, site.used)
+            yield Cache(f"{name}.conv_state", "once", channels * self.d_conv, site.used, cut=by_group)
+            yield Cache(f"{name}.state", "once", inner * n, site.used, cut=by_group)
         if self.norm:
-            yield Vector(f"{name}.norm", "norm", inner, site.stored)
-        yield Matmul(f"{name}.out", "mixer", site.stream, inner, d, *copies, self.bias)
+            yield Vector(f"{name}.norm", "norm", inner, site.stored, by_group)
+        yield Matmul(f"{name}.out", "mixer", site.stream, inner, d, *copies, self.bias, Cut(pieces, "in"))

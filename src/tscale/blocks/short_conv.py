@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Conv, Entry, Matmul
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,9 @@ class ShortConv:
 
     def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         """Projections, convolution, and the inputs that it keeps."""
-        d, name, copies = site.d_model, site.name, (site.stored, site.used)
-        yield Matmul(f"{name}.in", "mixer", site.stream, d, 3 * d, *copies, self.bias)
-        yield Conv(f"{name}.conv", "mixer", site.stream, d, self.d_conv, *copies, self.bias)
+        d, name, copies, columns = site.d_model, site.name, (site.stored, site.used), Cut(site.d_model)
+        yield Matmul(f"{name}.in", "mixer", site.stream, d, 3 * d, *copies, self.bias, columns)
+        yield Conv(f"{name}.conv", "mixer", site.stream, d, self.d_conv, *copies, self.bias, columns)
         if caches:
-            yield Cache(f"{name}.conv_state", "once", d * self.d_conv, site.used)
-        yield Matmul(f"{name}.out", "mixer", site.stream, d, d, *copies, self.bias)
+            yield Cache(f"{name}.conv_state", "once", d * self.d_conv, site.used, cut=columns)
+        yield Matmul(f"{name}.out", "mixer", site.stream, d, d, *copies, self.bias, Cut(d, "in"))

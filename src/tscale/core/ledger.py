@@ -113,6 +113,7 @@ class Conv(NamedTuple):
     stored: int
     used: int
     bias: bool = False
+    cut: Cut | None = None
 
 
 class Scan(NamedTuple):
@@ -132,6 +133,7 @@ class Scan(NamedTuple):
     per_chunk: int = 0
     per_edge_pair: int = 0
     padded: bool = True
+    cut: Cut | None = None
 
 
 class Cache(NamedTuple):

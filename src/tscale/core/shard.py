@@ -83,12 +83,13 @@ def division(entry: Entry, plan: Plan) -> str:
 
 
 def _cut_of(entry: Entry) -> Cut | None:
-    return None if isinstance(entry, (Buffer, Conv, Scan)) else entry.cut
+    return None if isinstance(entry, Buffer) else entry.cut
 
 
 def _is_uncuttable(entry: Entry) -> bool:
     """Whether nothing says how devices share it, and it is not one of those that each keeps whole."""
-    return isinstance(entry, (Conv, Scan)) or (isinstance(entry, Matmul) and entry.part == "mixer")
+    mixes = isinstance(entry, (Conv, Scan)) or (isinstance(entry, Matmul) and entry.part == "mixer")
+    return mixes and _cut_of(entry) is None
 
 
 def _fits(cut: Cut, devices: int) -> bool:
@@ -125,6 +126,14 @@ def _cut(entry: Entry, devices: int) -> Entry:
             return entry._replace(width=_share(entry.width, cut, devices))
         case Scores(cut=Cut() as cut):
             return entry._replace(heads=_share(entry.heads, cut, devices))
+        case Conv(cut=Cut() as cut):
+            return entry._replace(channels=_share(entry.channels, cut, devices))
+        case Scan(cut=Cut() as cut):
+            return entry._replace(
+                per_position=_share(entry.per_position, cut, devices),
+                per_chunk=_share(entry.per_chunk, cut, devices),
+                per_edge_pair=_share(entry.per_edge_pair, cut, devices),
+            )
         case Matmul() | Lookup() | Vector() | Buffer() | Conv() | Scores() | Scan() | Cache():
             return entry
         case _:
