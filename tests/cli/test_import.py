@@ -97,3 +97,69 @@ def test_what_is_no_config_is_refused(tmp_path: Path) -> None:
     )
     assert "the folder holds no config.json" in run("import", str(tmp_path)).err
     assert "nowhere" in run("import", str(_file(tmp_path, LLAMA)), "-o", str(tmp_path / "nowhere" / "x.yaml")).err
+
+
+FOO: dict[str, object] = {
+    "architectures": ["FooForCausalLM"],
+    "model_type": "foo",
+    "hidden_size": 2048,
+    "intermediate_size": 5632,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "num_hidden_layers": 22,
+    "vocab_size": 32000,
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": False,
+}
+"""TinyLlama 1.1B under a name that nobody knows."""
+
+
+def test_an_unknown_family_counts_like_a_known_one_on_the_users_word(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(FOO | {"foo_width": 3}))
+    refused = run("params", str(file))
+    assert refused.code == 1
+    assert "--assume FAMILY" in refused.err
+    counted = run("params", str(file), "--assume", "llama")
+    assert "1,100,048,384" in counted.out
+    assert "counted as a llama" in counted.out
+    assert "foo_width" in counted.out
+    beside = run("compare", "gpt2", str(file), "--assume", "llama")
+    assert "counted as a llama" in " ".join(beside.out.split())
+
+
+def test_the_head_of_an_assumed_family_is_the_one_that_is_named_alike(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(FOO | {"architectures": ["FooModel"]}))
+    assert answer("params", str(file), "--assume", "llama")["params"]["total"] == 1_100_048_384 - 32000 * 2048
+    file.write_text(json.dumps(FOO | {"architectures": ["FooForTokenClassification"]}))
+    refused = run("params", str(file), "--assume", "llama")
+    assert (refused.code, "is named like" in refused.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "family", "says"),
+    [
+        (FOO, "lama", "did you mean llama?"),
+        (FOO | {"model_type": "qwen2"}, "llama", 'says model_type "qwen2", which is known: drop --assume'),
+        (FOO | {"hidden_size": None}, "llama", "hidden_size must be a whole number, not null"),
+        (FOO | {"num_attention_heads": 33}, "llama", "heads"),
+    ],
+)
+def test_an_assumption_that_makes_no_sense_is_refused(
+    tmp_path: Path, config: dict[str, object], family: str, says: str
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    refused = run("params", str(file), "--assume", family)
+    assert refused.code in (1, 2)
+    assert says in refused.err
+    assert len(refused.err.splitlines()) == 1
+
+
+def test_an_assumption_about_what_is_no_config_is_refused(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(run("show", "gpt2").out)
+    for model in ("gpt2", str(spec)):
+        refused = run("params", model, "--assume", "llama")
+        assert (refused.code, "--assume is about a config.json" in refused.err) == (2, True)

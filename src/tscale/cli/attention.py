@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Changes, Explain, Model, OutputFormat
+from tscale.cli.options import Assume, Changes, Explain, Model, OutputFormat
 from tscale.errors import RequestError
 from tscale.render import show
 
@@ -35,6 +35,7 @@ def attention(
     kernel: _Kernel = None,
     neighbourhood: _Neighbourhood = None,
     changes: Changes = [],
+    assume: Assume = None,
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
@@ -52,4 +53,4 @@ def attention(
         options.size(kernel or "3", "--kernel"),
         options.size(neighbourhood or "256", "--neighbourhood"),
     )
-    show(attention_report(resolve(model, changes), ask), format, explain=explain)
+    show(attention_report(resolve(model, changes, assume), ask), format, explain=explain)

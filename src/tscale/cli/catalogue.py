@@ -2,7 +2,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tscale.cli.options import Changes, Model, OutputFormat
+from tscale.cli.options import Assume, Changes, Model, OutputFormat
 from tscale.render import show as show_report
 
 _What = Annotated[
@@ -19,7 +19,7 @@ def list_(what: _What = "models", format: OutputFormat = "table") -> None:
     show_report(reports[what](), format)
 
 
-def show(model: Model, changes: Changes = [], format: _ShowFormat = "yaml") -> None:
+def show(model: Model, changes: Changes = [], assume: Assume = None, format: _ShowFormat = "yaml") -> None:
     """Print a model's spec, or an accelerator's, with its sources and notes."""
     from tscale.render import print_text
     from tscale.spec.catalogue import known_name, text_of
@@ -28,7 +28,7 @@ def show(model: Model, changes: Changes = [], format: _ShowFormat = "yaml") -> N
     name = known_name(model)
     if name is None and _shows_hardware(model, changes, format):
         return
-    spec = find(model, changes)
+    spec = find(model, changes, assume)
     if format == "json":
         import json
 

@@ -1,5 +1,5 @@
 from tscale.cli import options
-from tscale.cli.options import Changes, Context, Explain, Models, OutputFormat
+from tscale.cli.options import Assume, Changes, Context, Explain, Models, OutputFormat
 from tscale.errors import RequestError
 from tscale.render import show
 
@@ -10,14 +10,15 @@ def compare(
     models: Models,
     context: Context = None,
     changes: Changes = [],
+    assume: Assume = None,
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
     """Set 2 to 8 models side by side, with ratios to the first. --set changes all of them."""
     from tscale.answers.compare import compare_report
-    from tscale.spec.resolve import find
+    from tscale.spec.resolve import find_all
 
     if not 2 <= len(models) <= _MOST:
         raise RequestError(f"compare takes 2 to {_MOST} models, not {len(models)}: tscale compare transformer gpt3")
-    report = compare_report([find(model, changes) for model in models], options.context(context))
+    report = compare_report(find_all(models, changes, assume), options.context(context))
     show(report, format, explain=explain)

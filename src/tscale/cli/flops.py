@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Changes, Context, Explain, OutputFormat, Tokens
+from tscale.cli.options import Assume, Changes, Context, Explain, OutputFormat, Tokens
 from tscale.render import show
 
 _Model = Annotated[
@@ -23,6 +23,7 @@ def flops(
     source: _Source = None,
     target: _Target = None,
     changes: Changes = [],
+    assume: Assume = None,
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
@@ -31,7 +32,7 @@ def flops(
     from tscale.spec.resolve import resolve
 
     report = flops_report(
-        resolve("gpt3" if model is None else model, changes),
+        resolve("gpt3" if model is None else model, changes, assume),
         options.tokens(tokens),
         options.context(context),
         options.context(source, "--source"),

@@ -3,6 +3,8 @@ from typing import Annotated
 
 import typer
 
+from tscale.cli.options import Assume
+
 _Config = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A config.json, the folder that holds it, or - for standard input.")
 ]
@@ -11,13 +13,13 @@ _Output = Annotated[
 ]
 
 
-def import_(config: _Config, output: _Output = None) -> None:
+def import_(config: _Config, output: _Output = None, assume: Assume = None) -> None:
     """Write the YAML spec of a config.json, which counts alike."""
     from tscale.render import print_text
     from tscale.spec.resolve import read_config
     from tscale.spec.writing import to_yaml, write_new
 
-    text = to_yaml(read_config(config))
+    text = to_yaml(read_config(config, assume))
     if output is None:
         print_text(text)
     else:

@@ -91,6 +91,10 @@ Changes = Annotated[
     list[str],
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the spec; repeatable.", show_default=False),
 ]
+Assume = Annotated[
+    str | None,
+    typer.Option("--assume", metavar="FAMILY", help="Count a config.json of an unknown family as one of this family."),
+]
 OutputFormat = Annotated[Format, typer.Option("--format", help="How to write the answer.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Show how each number was made, and its source.")]
 Tokens = Annotated[str | None, typer.Option("--tokens", metavar="N", help="Training tokens, such as 300e9 or 1.5T.")]

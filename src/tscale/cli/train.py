@@ -3,7 +3,19 @@ from typing import Annotated, Literal
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Changes, Context, Explain, Gpu, Gpus, HardwareChanges, Model, OutputFormat, Price, Tokens
+from tscale.cli.options import (
+    Assume,
+    Changes,
+    Context,
+    Explain,
+    Gpu,
+    Gpus,
+    HardwareChanges,
+    Model,
+    OutputFormat,
+    Price,
+    Tokens,
+)
 from tscale.render import show
 
 _Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
@@ -40,6 +52,7 @@ def train(
     pue: _Pue = "1",
     grid: _Grid = None,
     changes: Changes = [],
+    assume: Assume = None,
     gpu_changes: HardwareChanges = [],
     format: OutputFormat = "table",
     explain: Explain = False,
@@ -68,4 +81,4 @@ def train(
         share_of_building,
         options.number(grid, "--grid", 10**4, "400"),
     )
-    show(train_report(resolve(model, changes), find_hardware(gpu, gpu_changes), ask), format, explain=explain)
+    show(train_report(resolve(model, changes, assume), find_hardware(gpu, gpu_changes), ask), format, explain=explain)

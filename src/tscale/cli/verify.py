@@ -2,7 +2,7 @@ from typing import Annotated
 
 import typer
 
-from tscale.cli.options import Changes, Model, OutputFormat
+from tscale.cli.options import Assume, Changes, Model, OutputFormat
 from tscale.render import show
 
 _Path = Annotated[
@@ -14,7 +14,9 @@ _Path = Annotated[
 ]
 
 
-def verify(model: Model, path: _Path = None, changes: Changes = [], format: OutputFormat = "table") -> None:
+def verify(
+    model: Model, path: _Path = None, changes: Changes = [], assume: Assume = None, format: OutputFormat = "table"
+) -> None:
     """Check a checkpoint's tensors against a spec, from its header alone. Exit code 3 where they differ."""
     from tscale.answers.verify import verify_report
     from tscale.cli.boundary import finish
@@ -22,6 +24,6 @@ def verify(model: Model, path: _Path = None, changes: Changes = [], format: Outp
     from tscale.weights.reading import read_weights
 
     path = path or model
-    report = verify_report(resolve(model, changes), read_weights(path), path)
+    report = verify_report(resolve(model, changes, assume), read_weights(path), path)
     show(report, format)
     finish(report)

@@ -16,14 +16,16 @@ def looks_like_config(text: str, path: Path) -> bool:
     return path.suffix.lower() == ".json" or (text.lstrip()[:1] == "{" and '"model_type"' in text)
 
 
-def config_spec(text: str, path: Path, where: str) -> ModelSpec:
-    """The spec that a `config.json` describes, under its folder's name. Raises `SpecError`."""
+def config_spec(text: str, path: Path, where: str, assume: str | None = None) -> ModelSpec:
+    """The spec that a `config.json` describes, under its folder's name. Raises `SpecError`.
+
+    `assume`: the family that it counts like where its own is not known.
+    """
     config = parse_config(text, where)
     stem = path.stem if path.stem not in ("config", "-", "") else path.absolute().parent.name
     name = stem.lower().replace("_", "-").replace(" ", "-") or "config"
-    return imported(
-        config, name=str(config.get("model_type", name)) if where == "standard input" else name, where=where
-    )
+    name = str(config.get("model_type", name)) if where == "standard input" else name
+    return imported(config, name=name, where=where, assume=assume)
 
 
 def parse_config(text: str, where: str) -> dict[str, Any]:

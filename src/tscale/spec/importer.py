@@ -14,7 +14,7 @@ from typing import Final, NoReturn, TypeVar, cast
 from tscale.blocks import Attention, FeedForward, Mixer, Mlp, Positions
 from tscale.blocks.attention import Projection
 from tscale.blocks.fields import MOST_SIZE
-from tscale.errors import SpecError, nearest, shown
+from tscale.errors import RequestError, SpecError, nearest, shown
 from tscale.spec.expert_rules import Routed, dealt_out
 from tscale.spec.families import FAMILIES, NEEDED, NESTED, NOT_YET
 from tscale.spec.family import Family, Keys, Nested
@@ -64,8 +64,13 @@ _HARMLESS_LIKE: Final = re.compile(
 )
 
 
-def imported(config: Mapping[str, object], *, name: str, where: str) -> ModelSpec:
-    """The spec that a `config.json` describes. Raises `SpecError` for whatever would make it less than exact."""
+def imported(config: dict[str, object], *, name: str, where: str, assume: str | None = None) -> ModelSpec:
+    """The spec that a `config.json` describes. Raises `SpecError` for whatever would make it less than exact.
+
+    `assume`: the family that a file of an unknown one counts like, on the user's word, which the spec's notes repeat.
+    """
+    if assume is not None:
+        return _assumed(config, assume, name, where)
     family_name, left_out = _model_type(config, where), tuple[str, ...]()
     if family_name in NESTED:
         nested = NESTED[family_name]
@@ -73,10 +78,47 @@ def imported(config: Mapping[str, object], *, name: str, where: str) -> ModelSpe
         family_name = str(config["model_type"])
     read = Config(config, family_name, FAMILIES[family_name], where)
     read.refuse_unknown()
-    spec = replace(_spec(read, name), notes=left_out + _notes(read))
+    return _checked(replace(_spec(read, name), notes=left_out + _notes(read)), where)
+
+
+def _checked(spec: ModelSpec, where: str) -> ModelSpec:
     for path, message in spec.problems():
         raise SpecError(f"{'.'.join(path)}: {message}", where=where)
     return spec
+
+
+def _assumed(config: dict[str, object], family_name: str, name: str, where: str) -> ModelSpec:
+    """The spec of a file whose family is not known, read as one that is; the notes say what was not read."""
+    if family_name not in FAMILIES:
+        raise RequestError(f"--assume {shown(family_name)} is no known family: {nearest(family_name, FAMILIES)}")
+    own = config.get("model_type")
+    if own in FAMILIES or own in NESTED:
+        raise RequestError(f"{where} says model_type {shown(own)}, which is known: drop --assume")
+    family = FAMILIES[family_name]
+    read = Config(config | {"architectures": _like_named(config, family.classes, where)}, family_name, family, where)
+    unread = read.left_aside()
+    notes = (
+        f"Counted as a {family_name}, on your word (--assume): tscale does not know "
+        + ("what model_type it is" if own is None else f"model_type {shown(own)}"),
+        *([f"Not read, since no {family_name} has them: {', '.join(unread)}"] if unread else []),
+    )
+    spec = replace(_spec(read, name), title=f"{name}, counted as a {family_name}", notes=notes + _notes(read))
+    return _checked(spec, where)
+
+
+def _like_named(config: Mapping[str, object], classes: Mapping[str, Head], where: str) -> list[str] | None:
+    """The class of the assumed family that is named like the file's own: both `...ForCausalLM`, or both a bare model."""
+    named = config.get("architectures")
+    if not isinstance(named, list) or not named:
+        return None
+    ending = re.search(r"(LMHead)?(For[A-Z]\w*|Model)$", str(named[0]))
+    known = [name for name in classes if ending is not None and name.endswith(ending[0])]
+    if not known:
+        raise SpecError(
+            f"architectures: none of {', '.join(classes)} is named like {shown(named[0])}: drop it, or name one of them",
+            where=where,
+        )
+    return known[:1]
 
 
 def _model_type(config: Mapping[str, object], where: str) -> str:
@@ -88,7 +130,11 @@ def _model_type(config: Mapping[str, object], where: str) -> str:
     if value in NOT_YET:
         raise SpecError(f"model_type {shown(value)} is not known yet: {NOT_YET[value]}", where=where)
     if value not in FAMILIES and value not in NESTED:
-        raise SpecError(f"model_type {shown(value)} is not known: {nearest(value, [*FAMILIES, *NESTED])}", where=where)
+        raise SpecError(
+            f"model_type {shown(value)} is not known: {nearest(value, [*FAMILIES, *NESTED])} "
+            "(--assume FAMILY counts it as one of a known family)",
+            where=where,
+        )
     return value
 
 
@@ -223,6 +269,16 @@ class Config:
                 self._refuse_unlike(key, value, self.family.fixed[key])
             elif value and not (self.reads(key) or key in HARMLESS or _HARMLESS_LIKE.fullmatch(key)):
                 raise _unknown(key, value, self.family_name, self._where)
+
+    def left_aside(self) -> list[str]:
+        """The keys that might change a count and that the class does not read; refuses a value that it does not have."""
+        for key, value in self._data.items():
+            if key in self.family.fixed:
+                self._refuse_unlike(key, value, self.family.fixed[key])
+        read = {*self.family.fixed, *self.family.reads, *HARMLESS}
+        return [
+            key for key, value in self._data.items() if value and key not in read and not _HARMLESS_LIKE.fullmatch(key)
+        ]
 
     def _refuse_unlike(self, key: str, value: object, expected: object) -> None:
         if value is not None and (value != expected or isinstance(value, bool) != isinstance(expected, bool)):

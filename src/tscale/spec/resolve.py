@@ -18,17 +18,29 @@ from tscale.spec.model import ModelSpec, Spec
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
-def find(model: str, changes: Iterable[str] = ()) -> Spec:
-    """The spec that MODEL means, with `--set` applied, disclosed or not. Raises `TscaleError`."""
+def find(model: str, changes: Iterable[str] = (), assume: str | None = None) -> Spec:
+    """The spec that MODEL means, with `--set` applied, disclosed or not. Raises `TscaleError`.
+
+    `assume`: the family that a config.json of an unknown one counts like.
+    """
     changes = tuple(changes)
     name = known_name(model)
-    spec = built_in(name) if name is not None else _from_file(model)
+    if assume is not None and name is not None:
+        raise RequestError(f"--assume is about a config.json, and {model} is a built-in model: drop it")
+    spec = built_in(name) if name is not None else _from_file(model, assume)
     return _changed(spec, changes) if changes else spec
 
 
-def resolve(model: str, changes: Iterable[str] = ()) -> ModelSpec:
+def find_all(models: Iterable[str], changes: Iterable[str] = (), assume: str | None = None) -> list[Spec]:
+    """The specs that several MODELs mean; `assume` is about those that are no built-in ones, if there are any."""
+    models, changes = tuple(models), tuple(changes)
+    files = [model for model in models if known_name(model) is None]
+    return [find(model, changes, assume if model in files or not files else None) for model in models]
+
+
+def resolve(model: str, changes: Iterable[str] = (), assume: str | None = None) -> ModelSpec:
     """The spec that MODEL means, where there is one to count with. Raises `NotPublishedError` where there is not."""
-    spec = find(model, changes)
+    spec = find(model, changes, assume)
     if isinstance(spec, ModelSpec):
         return spec
     raise NotPublishedError(
@@ -36,20 +48,20 @@ def resolve(model: str, changes: Iterable[str] = ()) -> ModelSpec:
     )
 
 
-def _from_file(model: str) -> Spec:
+def _from_file(model: str, assume: str | None) -> Spec:
     from tscale import hub
 
     path = Path(model)
     if not model.strip():
         raise no_such_model(model)
     if hub.is_repository(model):
-        return read_config(model)
+        return read_config(model, assume)
     if model == "-" or path.suffix.lower() in _SUFFIXES or "/" in model or "\\" in model or _exists(path):
-        return read_spec(model)
+        return read_spec(model, assume)
     raise no_such_model(model)
 
 
-def read_spec(file: str) -> Spec:
+def read_spec(file: str, assume: str | None = None) -> Spec:
     """The spec in a YAML file, a `config.json`, a folder that holds one, or on standard input. Raises `TscaleError`."""
     from tscale.spec.validation import validated
     from tscale.spec.yaml_file import parse_document
@@ -58,21 +70,23 @@ def read_spec(file: str) -> Spec:
     from tscale.spec.config_file import config_spec, looks_like_config
 
     if looks_like_config(text, path):
-        return config_spec(text, path, where)
+        return config_spec(text, path, where, assume)
+    if assume is not None:
+        raise RequestError(f"--assume is about a config.json, and {where} is a spec of tscale's own: drop it")
     return validated(parse_document(text, where))
 
 
-def read_config(file: str) -> ModelSpec:
+def read_config(file: str, assume: str | None = None) -> ModelSpec:
     """The spec that a `config.json` describes: in a folder, on standard input or on the hub. Raises `TscaleError`."""
     from tscale import hub
     from tscale.spec.config_file import config_spec, looks_like_config
 
     if hub.is_repository(file):
-        return config_spec(hub.config_text(file), Path(file, "config.json"), f"{file}/config.json")
+        return config_spec(hub.config_text(file), Path(file, "config.json"), f"{file}/config.json", assume)
     text, path, where = _read(file)
     if not looks_like_config(text, path) and text.lstrip()[:1] != "{":
         raise SpecError("is no config.json: import reads those, and a YAML spec is one already", where=where)
-    return config_spec(text, path, where)
+    return config_spec(text, path, where, assume)
 
 
 def _read(file: str) -> tuple[str, Path, str]:
