@@ -71,6 +71,89 @@ def test_megatron_s_34_and_84_days(changes: list[str], gpus: int, tflops: int, t
     assert days <= trained(*args, "--mfu", f"{mfu:.6f}")["days"] <= 1.035 * days
 
 
+# ---- parallel plans ----
+
+NARAYANAN = [  # Narayanan 2021, Table 1: heads, d_model, layers, tensor, pipeline, GPUs, batch, share of the peak
+    (24, 2304, 24, 1, 1, 32, 512, 0.44),
+    (32, 3072, 30, 2, 1, 64, 512, 0.44),
+    (32, 4096, 36, 4, 1, 128, 512, 0.46),
+    (48, 6144, 40, 8, 1, 256, 1024, 0.43),
+    (64, 8192, 48, 8, 2, 512, 1536, 0.44),
+    (80, 10240, 60, 8, 4, 1024, 1792, 0.45),
+    (96, 12288, 80, 8, 8, 1536, 2304, 0.47),
+    (128, 16384, 96, 8, 16, 1920, 2160, 0.50),
+    (128, 20480, 105, 8, 35, 2520, 2520, 0.52),
+    (160, 25600, 128, 8, 64, 3072, 3072, 0.52),
+]
+
+
+@pytest.mark.parametrize(("heads", "width", "layers", "tensor", "pipeline", "gpus", "batch", "measured"), NARAYANAN)
+def test_no_measured_plan_beats_its_bound(
+    heads: int, width: int, layers: int, tensor: int, pipeline: int, gpus: int, batch: int, measured: float
+) -> None:
+    """And what is sent is what section 3 says: 8·b·s·h·(t-1)/t numbers for a layer and a micro-batch, b·s·h each way."""
+    changes = [f"heads={heads}", f"d_model={width}", f"d_ff={4 * width}", f"layers={layers}", "vocabulary=51200"]
+    sets = [arg for change in changes for arg in ("--set", change)]
+    found = trained(
+        "gpt3", *sets, "--gpu", "a100", "--gpus", str(gpus), "--tokens", "1e9", "--recompute", "full", "--mfu", "0.3",
+        "--batch", str(batch), "--tensor", str(tensor), "--pipeline", str(pipeline),
+    )  # fmt: skip
+    plan = found["plan"]
+    assert plan["mfu_in_turn"] <= plan["mfu_at_most"]
+    assert measured < plan["mfu_at_most"] * found["hfu"] / found["mfu"]
+    many = batch * tensor * pipeline // gpus
+    sent = {part["part"]: part["bytes"] for part in plan["parts"]}
+    seconds = {part["part"]: part["seconds"] for part in plan["parts"]}
+    assert plan["micro_batches"] == many
+    if tensor > 1:  # two passes of four are a forward pass; full recomputation makes it once more
+        numbers = 8 * 2048 * width * (tensor - 1) // tensor * layers // pipeline * many
+        assert sent["tensor-parallel sums"] == numbers * 2 * 3 // 2
+    if pipeline > 1:
+        assert sent["hand-over to the next stage"] == 2 * 2048 * width * 2 * many
+        assert seconds["pipeline bubble"] / seconds["computing"] == pytest.approx((pipeline - 1) / many)
+
+
+def test_gradients_are_summed_once_a_step_and_weights_gathered_in_zero_3() -> None:
+    """Rajbhandari 2019, section 7: 2 numbers a parameter, 3 with stage 3; (n-1)/n of it, which the paper rounds up."""
+    args = ["gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--mfu", "0.4"]
+    for zero, numbers in (("0", 2), ("1", 2), ("2", 2), ("3", 3)):
+        parts = {part["part"]: part for part in trained(*args, "--zero", zero)["plan"]["parts"]}
+        assert parts["gradients"]["bytes"] == pytest.approx(2 * numbers * 174_604_259_328 * 63 / 64, rel=1e-6)
+
+
+def test_a_plan_that_the_links_bound_says_so() -> None:
+    done = run("train", "gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--mfu", "0.4")
+    assert "The plan is bound by gradients" in done.out
+    assert "The MFU above, 40.0%, is more than the plan allows" in done.out
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--gpus", "64", "--tensor", "8"], "a parallel plan needs --batch"),
+        (["--days", "30", "--tensor", "8", "--batch", "64"], "a parallel plan needs --gpus"),
+        (["--gpus", "60", "--tensor", "8", "--batch", "64"], "make it a multiple of 8"),
+        (["--gpus", "64", "--tensor", "8", "--batch", "60"], "make it a multiple of 8"),
+        (["--gpus", "70", "--tensor", "5", "--pipeline", "2", "--batch", "7"], "5 devices cannot share attention.q"),
+        (["--gpus", "70", "--pipeline", "7", "--batch", "10"], "96 layers are not dealt evenly to 7 stages"),
+        (["--gpus", "64", "--interleave", "2", "--batch", "64"], "needs pipeline stages"),
+        (["--gpus", "64", "--zero", "4", "--batch", "64"], "--zero is a stage of ZeRO, 0, 1, 2 or 3"),
+        (["--gpus", "64", "--tensor", "0", "--batch", "64"], "--tensor must be a whole number above 0"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(args: list[str], says: str) -> None:
+    done = run("train", "gpt3", "--gpu", "a100", "--mfu", "0.4", *args)
+    assert done.code == 2
+    assert says in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_link_that_nobody_stated_is_asked_for() -> None:
+    args = ["train", "gpt2", "--tokens", "1e9", "--gpu", "l4", "--gpus", "4", "--batch", "4", "--mfu", "0.4"]
+    assert "--gpu-set network_gb_per_s=N gives it" in run(*args).err
+    assert run(*args, "--gpu-set", "network_gb_per_s=12.5").code == 0
+
+
 def test_deepseek_v3_is_below_its_peak() -> None:
     """2.664 million H800 hours for 14.8T tokens on 2,048 (DeepSeek-AI 2024c, Table 1): in fp8, so of either peak."""
     days = 2_664_000 / 2048 / 24

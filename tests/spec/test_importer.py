@@ -277,7 +277,10 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
     [
         ({}, 'no "model_type": it says which family the file is of'),
         ({"model_type": 7}, "model_type must be text, not 7"),
-        ({"model_type": "lama"}, 'model_type "lama" is not known: did you mean llama? (--assume FAMILY counts it as one of a known family)'),
+        (
+            {"model_type": "lama"},
+            'model_type "lama" is not known: did you mean llama? (--assume FAMILY counts it as one of a known family)',
+        ),
         ({"model_type": "jetmoe"}, 'model_type "jetmoe" is not known yet: its attention is a choice of experts'),
         (
             {"model_type": "switch_transformers"},

@@ -16,12 +16,15 @@ from tscale.answers.common import (
     steps_of,
     summed,
 )
+from tscale.answers.train_plan import planned_step
 from tscale.core.device import Device
 from tscale.core.ledger import Scores
 from tscale.core.numbers import Remembered, named
+from tscale.core.plan import Plan
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
 from tscale.core.questions.forward import forward_flops, leaves_out
 from tscale.core.questions.params import active_params
+from tscale.core.questions.step_time import Batch
 from tscale.core.questions.training import training_flops
 from tscale.core.questions.wall_time import (
     MILLION,
@@ -73,6 +76,8 @@ class Ask(NamedTuple):
     watts: Fraction | None = None
     pue: Fraction = Fraction(1)
     grid: Fraction | None = None
+    plan: Plan | None = None
+    batch: Batch | None = None
 
 
 class _Case(NamedTuple):
@@ -105,10 +110,14 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         raise RequestError(f"with --recompute {ask.recompute} the devices would do more than their peak: a lower --mfu")
     columns = [_figures(case, ask, device, ratio, flops, int(tokens.value), known) for case in cases]
     title = f"{model.spec.label}: training on {hardware.label}"
-    tables = (_table(title, spec.name, cases, columns),)
+    tables = [_table(title, spec.name, cases, columns)]
+    planned = None
+    if ask.plan is not None and ask.batch is not None:
+        planned = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, ask.recompute)
+        tables.append(planned.table)
     notes = _notes(model, hardware, ask, dtype, peak, assumed, context, tokens)
     middle = columns[len(columns) // 2]
-    data: Data = {
+    data: dict[str, Data] = {
         "model": spec.name,
         "tokens": tokens,
         "gpu": hardware.name,
@@ -141,7 +150,10 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
             if step.name in ("gpus", "seconds")
         ),
     )
-    return Report(title, tables, data, notes, steps)
+    if planned is not None:
+        data["plan"] = planned.data
+        notes = (*notes, *planned.notes(max(case.mfu for case in cases)))
+    return Report(title, tuple(tables), data, notes, steps)
 
 
 def _peak(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str, int]:

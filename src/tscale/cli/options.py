@@ -60,6 +60,18 @@ def devices(text: str | None, what: str = "--gpus") -> int | None:
     return None if text is None else parse_count(text, what=what, most=10**9)
 
 
+def zero_stage(text: str) -> int:
+    """A stage of ZeRO: 0, 1, 2 or 3."""
+    if text.strip() not in {"0", "1", "2", "3"}:
+        raise RequestError(f"--zero is a stage of ZeRO, 0, 1, 2 or 3, not {text.strip()[:40]}")
+    return int(text)
+
+
+def degree(text: str, what: str) -> int:
+    """How many devices share something in one way: 1, 8."""
+    return parse_count(text, what=what, most=10**6)
+
+
 def size(text: str, what: str) -> int:
     """A width or a count: 3, 256, 1k (1024)."""
     return parse_count(text, what=what, most=10**12, kilo=1024)
@@ -110,6 +122,17 @@ Gpu = Annotated[
 ]
 Gpus = Annotated[str | None, typer.Option("--gpus", metavar="N", help="How many devices.")]
 Price = Annotated[str | None, typer.Option("--price", metavar="USD", help="US dollars for a GPU-hour.")]
+Tensor = Annotated[
+    str, typer.Option("--tensor", metavar="N", help="Devices that share each layer (tensor parallelism).")
+]
+Pipeline = Annotated[str, typer.Option("--pipeline", metavar="N", help="Stages that share the layers.")]
+Interleave = Annotated[
+    str, typer.Option("--interleave", metavar="N", help="Pieces of the stack that each stage has (interleaved 1F1B).")
+]
+Zero = Annotated[
+    str, typer.Option("--zero", metavar="0-3", help="What data-parallel devices share: ZeRO stage; 3 is FSDP.")
+]
+MicroBatch = Annotated[str, typer.Option("--micro-batch", metavar="N", help="Sequences that a device takes at a time.")]
 Laws = Annotated[
     list[str],
     typer.Option(

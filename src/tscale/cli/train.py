@@ -1,4 +1,4 @@
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,12 +11,21 @@ from tscale.cli.options import (
     Gpu,
     Gpus,
     HardwareChanges,
+    Interleave,
+    MicroBatch,
     Model,
     OutputFormat,
+    Pipeline,
     Price,
+    Tensor,
     Tokens,
+    Zero,
 )
 from tscale.render import show
+
+if TYPE_CHECKING:
+    from tscale.core.plan import Plan
+    from tscale.core.questions.step_time import Batch
 
 _Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
 _Speed = Annotated[
@@ -33,6 +42,10 @@ _Recompute = Annotated[
 ]
 _Watts = Annotated[str | None, typer.Option("--watts", metavar="W", help="Draw of a device; its TDP where absent.")]
 _Pue = Annotated[str, typer.Option("--pue", metavar="N", help="Energy of the building over that of the devices.")]
+_Batch = Annotated[
+    str | None,
+    typer.Option("--batch", metavar="N", help="Sequences of a step: with it the bounds of a parallel plan are told."),
+]
 _Grid = Annotated[str | None, typer.Option("--grid", metavar="G", help="Grams of CO2e for a kWh.")]
 
 
@@ -51,6 +64,12 @@ def train(
     watts: _Watts = None,
     pue: _Pue = "1",
     grid: _Grid = None,
+    tensor: Tensor = "1",
+    pipeline: Pipeline = "1",
+    interleave: Interleave = "1",
+    zero: Zero = "0",
+    batch: _Batch = None,
+    micro_batch: MicroBatch = "1",
     changes: Changes = [],
     assume: Assume = None,
     gpu_changes: HardwareChanges = [],
@@ -80,5 +99,33 @@ def train(
         options.number(watts, "--watts", 10**6, "700"),
         share_of_building,
         options.number(grid, "--grid", 10**4, "400"),
+        *_planned(gpus, tensor, pipeline, interleave, zero, batch, micro_batch),
     )
     show(train_report(resolve(model, changes, assume), find_hardware(gpu, gpu_changes), ask), format, explain=explain)
+
+
+def _planned(
+    gpus: str | None, tensor: str, pipeline: str, interleave: str, zero: str, batch: str | None, micro_batch: str
+) -> "tuple[Plan | None, Batch | None]":
+    """The parallel plan over all GPUs, and the batch; of neither where none is asked for."""
+    from tscale.core.plan import Plan
+    from tscale.core.questions.step_time import Batch
+    from tscale.errors import RequestError
+
+    ways = [options.degree(tensor, "--tensor"), options.degree(pipeline, "--pipeline")]
+    pieces, stage = options.degree(interleave, "--interleave"), options.zero_stage(zero)
+    micro = options.degree(micro_batch, "--micro-batch")
+    if batch is None:
+        if (*ways, pieces, stage, micro) != (1, 1, 1, 0, 1):
+            raise RequestError("a parallel plan needs --batch, the sequences of a step")
+        return None, None
+    devices = options.devices(gpus)
+    if devices is None:
+        raise RequestError("a parallel plan needs --gpus, the devices that it is spread over")
+    if devices % (ways[0] * ways[1]):
+        raise RequestError(
+            f"{devices} GPUs are not {ways[0]} tensor by {ways[1]} pipeline devices by copies of the model: "
+            f"make it a multiple of {ways[0] * ways[1]}"
+        )
+    plan = Plan(ways[0], pipeline=ways[1], interleave=pieces, data=devices // (ways[0] * ways[1]), zero=stage)
+    return plan, Batch(options.degree(batch, "--batch"), micro)

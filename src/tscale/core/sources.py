@@ -126,12 +126,20 @@ SOURCES: dict[str, Source] = {
         "Rae 2021", "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", "2112.11446"
     ),
     "raffel2019": _arxiv("Raffel 2019", "Exploring the Limits of Transfer Learning with T5", "1910.10683"),
+    "rajbhandari2019": _arxiv(
+        "Rajbhandari 2019", "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", "1910.02054"
+    ),
     "sardana2024": _arxiv(
         "Sardana 2024",
         "Beyond Chinchilla-Optimal: Accounting for Inference in Language Model Scaling Laws",
         "2401.00448",
     ),
     "scao2022": _arxiv("Le Scao 2022", "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model", "2211.05100"),
+    "shoeybi2019": _arxiv(
+        "Shoeybi 2019",
+        "Megatron-LM: Training Multi-Billion Parameter Language Models Using Model Parallelism",
+        "1909.08053",
+    ),
     "touvron2023a": _arxiv("Touvron 2023", "LLaMA: Open and Efficient Foundation Language Models", "2302.13971"),
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
     "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),

@@ -1,0 +1,73 @@
+"""What devices that share a model send one another, in bytes that each of them sends.
+
+A sum over n devices in a ring takes each of them 2·(n-1)/n of what is summed, gathering or scattering half of that
+(Rajbhandari 2019, section 7.1). Of tensor parallelism it is what each matrix that is cut along its rows gives out, forward,
+and as much backward (Shoeybi 2019, section 3); of data parallelism the gradients, once a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tscale.core.ledger import Ledger, Matmul
+from tscale.core.numbers import ceil_div
+from tscale.core.plan import Plan
+from tscale.core.quantity import Line, Quantity
+from tscale.core.questions.params import size
+from tscale.core.units import BYTES
+
+SOURCE: Final = "rajbhandari2019 section 7"
+
+LEAVES_OUT: Final = (
+    "Not in what is sent: sums for a table or a head that is cut by the vocabulary, norms of gradients, latency."
+)
+
+
+def all_reduce(size_in_bytes: int, devices: int) -> int:
+    """Bytes that each of `devices` in a ring sends for a sum that all of them get, rounded up."""
+    return ceil_div(2 * (devices - 1) * size_in_bytes, devices)
+
+
+def tensor_sums(ledger: Ledger, width_in_bytes: int) -> Quantity:
+    """Bytes that are summed over tensor-parallel devices for each position of a forward pass.
+
+    One sum for each sub-layer of each layer: routed and shared experts are added up before it. `ledger`: that of one
+    device (`tscale.core.shard`), or the model's own, which sums the same.
+    """
+    sums: dict[str, int] = {}
+    for entry in ledger.entries:
+        if isinstance(entry, Matmul) and entry.cut is not None and entry.cut.axis == "in":
+            layers = entry.used if entry.experts == 1 else entry.stored // entry.experts
+            sums[_sub_layer(entry)] = layers * entry.d_out * width_in_bytes
+    lines = tuple(Line(name, value) for name, value in sums.items())
+    return Quantity("summed over tensor-parallel devices", lines, BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
+
+
+def _sub_layer(entry: Matmul) -> str:
+    """What is summed up at once: `experts` for `experts.down` and `experts.shared.down`, else the matrix itself."""
+    return entry.name.removesuffix(".shared.down").removesuffix(".down")
+
+
+def gradient_bytes(ledger: Ledger, plan: Plan, width_in_bytes: int) -> Quantity:
+    """Bytes that each data-parallel device sends in a step, for the gradients of what one device holds.
+
+    ZeRO's stage 3 gathers the weights as well, forward and backward: half as much again (Rajbhandari 2019, section 7.2.2).
+    Routed experts that are dealt to `plan.expert` devices have that many fewer copies to be summed over.
+    """
+    return Quantity(
+        "sent for gradients", tuple(_gradients(ledger, plan, width_in_bytes)), BYTES, source=SOURCE,
+        leaves_out=LEAVES_OUT,
+    )  # fmt: skip
+
+
+def _gradients(ledger: Ledger, plan: Plan, width_in_bytes: int) -> Iterator[Line]:
+    for entry in ledger.entries:
+        weights = getattr(entry, "stored", 0) * size(entry)
+        copies = plan.data * plan.context
+        if isinstance(entry, Matmul) and entry.experts > 1:
+            copies //= plan.expert
+        if not weights or copies == 1:
+            continue
+        sent = all_reduce(weights * width_in_bytes, copies)
+        yield Line(entry.name, sent + ceil_div(sent, 2) if plan.zero == 3 else sent)

@@ -1,0 +1,101 @@
+"""What a parallel plan makes of a training step: what its devices compute, wait for and send, each at its best.
+
+Times are exact fractions of a second at the dense peak and at the full bandwidth of the links, so that each is the least
+that it can be. The bubble of a pipeline of p stages, each of v pieces, over m micro-batches is (p - 1)/(v·m) of the time of
+all of them (Narayanan 2021, section 2.2).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.core.device import Cluster
+from tscale.core.ledger import Ledger
+from tscale.core.plan import Plan
+from tscale.core.questions.communication import all_reduce, gradient_bytes, tensor_sums
+from tscale.core.questions.forward import forward_flops
+from tscale.core.questions.wall_time import Recompute, hardware_flops_ratio
+from tscale.core.run import Run
+from tscale.core.shard import shard
+from tscale.errors import RequestError
+
+SOURCE: Final = "narayanan2021 sections 2 and 3"
+
+WIDTH: Final = 2
+"""Bytes of a number that is sent: activations and gradients go in 16 bits."""
+
+
+class Batch(NamedTuple):
+    """Sequences that a step is of, and those that a device takes at a time."""
+
+    sequences: int
+    micro: int
+
+    def micro_batches(self, plan: Plan) -> int:
+        """Micro-batches that run through each copy of the model in a step. Raises `RequestError` where they do not divide."""
+        each = plan.data * self.micro
+        if self.sequences % each:
+            raise RequestError(
+                f"a batch of {self.sequences} is not {plan.data} copies of the model by micro-batches of {self.micro}: "
+                f"make it a multiple of {each}"
+            )
+        return self.sequences // each
+
+
+class Part(NamedTuple):
+    """One thing that a step takes: the bytes that a device sends for it, and the least time."""
+
+    name: str
+    seconds: Fraction
+    sent: int | None = None
+
+
+def step_parts(
+    stages: tuple[Ledger, ...],
+    d_model: int,
+    run: Run,
+    plan: Plan,
+    batch: Batch,
+    cluster: Cluster,
+    peak: int,
+    recompute: Recompute,
+) -> tuple[Part, ...]:
+    """What a step of a plan takes on the device that takes longest: computing, the bubble, and what is sent.
+
+    `stages`: the ledgers of the pipeline's stages, whole, which hand over `d_model` numbers a token. Raises `RequestError` where degrees do not divide the model or
+    the batch, and where a link that the plan needs is not known.
+    """
+    many = batch.micro_batches(plan)
+    shares = [shard(stage, plan) for stage in stages]
+    flops = [forward_flops(share, run).total * hardware_flops_ratio(share, run, recompute) for share in shares]
+    computing = Fraction(max(3 * of_stage for of_stage in flops)) * batch.micro * many / peak
+    parts = [Part("computing", computing)]
+    if plan.pipeline > 1:
+        parts.append(Part("pipeline bubble", computing * (plan.pipeline - 1) / (plan.interleave * many)))
+    if plan.tensor > 1:
+        passes = 3 if recompute == "full" else 2
+        summed = max(tensor_sums(share, WIDTH).total for share in shares) * run.tokens * batch.micro
+        sent = all_reduce(summed, plan.tensor) * passes * many
+        parts.append(Part("tensor-parallel sums", sent / Fraction(_bandwidth(cluster, plan.tensor)), sent))
+    if plan.pipeline > 1:
+        sent = 2 * plan.interleave * many * batch.micro * run.tokens * int(d_model) * WIDTH
+        parts.append(Part("hand-over to the next stage", sent / Fraction(_bandwidth(cluster, plan.devices)), sent))
+    if plan.data > 1:
+        sent = max(gradient_bytes(share, plan, WIDTH).total for share in shares)
+        parts.append(Part("gradients", sent / Fraction(_bandwidth(cluster, plan.tensor * plan.data)), sent))
+    return tuple(parts)
+
+
+def _bandwidth(cluster: Cluster, devices: int) -> int:
+    """Bytes a second in one direction between as many neighbours: the node's link, or the network beyond the node.
+
+    Tensor-parallel devices are neighbours, then those that share a stage's data, then the stages (Narayanan 2021, section 3).
+    """
+    within = devices <= cluster.devices_per_node
+    found = cluster.device.link_bytes_per_second if within else cluster.network_bytes_per_second
+    if found is None:
+        what, key = ("link", "link_gb_per_s") if within else ("network", "network_gb_per_s")
+        nodes = f"{cluster.device.name}s in nodes of {cluster.devices_per_node}"
+        raise RequestError(f"the {what} between {devices} {nodes} is not known: --gpu-set {key}=N gives it")
+    return found
