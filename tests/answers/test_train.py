@@ -71,6 +71,31 @@ def test_megatron_s_34_and_84_days(changes: list[str], gpus: int, tflops: int, t
     assert days <= trained(*args, "--mfu", f"{mfu:.6f}")["days"] <= 1.035 * days
 
 
+# ---- price and grid ----
+
+
+def test_deepseek_v3_cost_what_its_makers_reckoned() -> None:
+    """DeepSeek-AI 2024c, Table 1: 2.664 million H800 hours of pre-training at 2 USD are 5.328 million."""
+    days = 2_664_000 / 2048 / 24
+    found = trained("deepseek-v3", "--context", "4096", "--gpu", "h800", "--gpus", "2048", "--days", f"{days:.6f}")
+    assert found["cost_usd"] == pytest.approx(5.328e6, rel=1e-6)
+    assert "The cost is at 2 USD a GPU-hour" in run(
+        "train", "deepseek-v3", "--gpu", "h800", "--gpus", "2048", "--mfu", "0.3"
+    ).out.replace("\n", " ")
+
+
+def test_a_country_is_its_grid() -> None:
+    """Touvron 2023a, Table 15: LLaMA-7B took 82,432 A100 hours at 400 W and a PUE of 1.1: 36 MWh, 14 t at 0.385 kg a kWh."""
+    args = ["llama-7b", "--gpu", "a100", "--gpus", "2048", "--days", f"{82_432 / 2048 / 24:.6f}", "--pue", "1.1"]
+    found = trained(*args, "--grid", "385")
+    assert found["energy_kwh"] == pytest.approx(36_000, rel=0.01)
+    assert found["co2e_kg"] == pytest.approx(14_000, rel=0.01)
+    in_france = trained(*args, "--grid", "France")
+    assert in_france["co2e_kg"] == pytest.approx(found["co2e_kg"] * 67.39 / 385)
+    refused = run("train", *args, "--grid", "frence")
+    assert (refused.code, "did you mean france?" in refused.err) == (2, True)
+
+
 # ---- parallel plans ----
 
 NARAYANAN = [  # Narayanan 2021, Table 1: heads, d_model, layers, tensor, pipeline, GPUs, batch, share of the peak

@@ -73,9 +73,11 @@ class Ask(NamedTuple):
     dtype: str | None = None
     recompute: Recompute = "none"
     price: Fraction | None = None
+    price_source: str = ""
     watts: Fraction | None = None
     pue: Fraction = Fraction(1)
     grid: Fraction | None = None
+    grid_source: str = ""
     plan: Plan | None = None
     batch: Batch | None = None
 
@@ -108,6 +110,8 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     known: Known = "assumed" if assumed or context.known == "assumed" else "exact"
     if any(case.mfu * ratio > 1 for case in cases):
         raise RequestError(f"with --recompute {ask.recompute} the devices would do more than their peak: a lower --mfu")
+    if ask.price is None and hardware.price_usd_per_hour is not None:
+        ask = ask._replace(price=Fraction(str(hardware.price_usd_per_hour)), price_source=hardware.price_source or "")
     columns = [_figures(case, ask, device, ratio, flops, int(tokens.value), known) for case in cases]
     title = f"{model.spec.label}: training on {hardware.label}"
     tables = [_table(title, spec.name, cases, columns)]
@@ -264,7 +268,9 @@ def _figures(
         "tokens_per_second": figure(Fraction(tokens, int(case.seconds)), TOKENS_PER_SECOND),
         "flops_per_second_per_gpu": figure(Fraction(int(flops), int(case.seconds) * int(case.gpus)), FLOPS_PER_SECOND),
         "gpu_hours": figure(hours, GPU_HOURS),
-        "cost_usd": figure(None if ask.price is None else hours * ask.price, USD),
+        "cost_usd": figure(
+            None if ask.price is None else hours * ask.price, USD, "assumed" if ask.price_source else known
+        ),
         "energy_kwh": figure(energy, KWH, drawn),
         "co2e_kg": figure(None if energy is None or ask.grid is None else energy * ask.grid / 1000, KG, drawn),
     }
@@ -325,6 +331,10 @@ def _notes(
     )
     if ask.watts is None and hardware.tdp_watts is not None:
         said.append(f"Energy is at the TDP of {hardware.tdp_watts} W all the time, times a PUE of {float(ask.pue):g}.")
+    if ask.price_source and ask.price is not None:
+        said.append(f"The cost is at {float(ask.price):g} USD a GPU-hour: {ask.price_source}. --price gives yours.")
+    if ask.grid_source and ask.grid is not None:
+        said.append(f"A kWh emits {float(ask.grid):g} g of CO2e in {ask.grid_source}.")
     said += _departures(model)
     return notes_of(model.spec, context.note, tokens.note, *said, leaves_out(model.ledger))
 

@@ -1,3 +1,4 @@
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -46,7 +47,9 @@ _Batch = Annotated[
     str | None,
     typer.Option("--batch", metavar="N", help="Sequences of a step: with it the bounds of a parallel plan are told."),
 ]
-_Grid = Annotated[str | None, typer.Option("--grid", metavar="G", help="Grams of CO2e for a kWh.")]
+_Grid = Annotated[
+    str | None, typer.Option("--grid", metavar="G", help="Grams of CO2e for a kWh, or a country: 400, france.")
+]
 
 
 def train(
@@ -86,22 +89,35 @@ def train(
     assert share_of_building is not None
     if share_of_building < 1:
         raise RequestError(f"--pue is at least 1, the devices themselves, not {pue[:40]}")
+    grams, whose = _emitted(grid)
+    plan, sequences = _planned(gpus, tensor, pipeline, interleave, zero, batch, micro_batch)
     ask = Ask(
-        options.tokens(tokens),
-        options.context(context),
-        options.devices(gpus),
-        options.share(mfu, "--mfu"),
-        options.number(tokens_per_second, "--tokens-per-second", 10**15),
-        options.number(days, "--days", 10**6, "30"),
-        dtype,
-        recompute,
-        options.number(price, "--price", 10**6, "2.50"),
-        options.number(watts, "--watts", 10**6, "700"),
-        share_of_building,
-        options.number(grid, "--grid", 10**4, "400"),
-        *_planned(gpus, tensor, pipeline, interleave, zero, batch, micro_batch),
+        tokens=options.tokens(tokens),
+        context=options.context(context),
+        gpus=options.devices(gpus),
+        mfu=options.share(mfu, "--mfu"),
+        tokens_per_second=options.number(tokens_per_second, "--tokens-per-second", 10**15),
+        days=options.number(days, "--days", 10**6, "30"),
+        dtype=dtype,
+        recompute=recompute,
+        price=options.number(price, "--price", 10**6, "2.50"),
+        watts=options.number(watts, "--watts", 10**6, "700"),
+        pue=share_of_building,
+        grid=grams,
+        grid_source=whose,
+        plan=plan,
+        batch=sequences,
     )
     show(train_report(resolve(model, changes, assume), find_hardware(gpu, gpu_changes), ask), format, explain=explain)
+
+
+def _emitted(grid: str | None) -> tuple[Fraction | None, str]:
+    """--grid: grams of CO2e for a kWh, and where that is from: given, or a country's."""
+    from tscale.spec.measured import grid_of
+
+    if grid is None or not grid.strip() or grid.strip()[0].isdigit() or grid.strip()[0] in "-+.":
+        return options.number(grid, "--grid", 10**4, "400"), ""
+    return grid_of(grid)
 
 
 def _planned(

@@ -79,6 +79,9 @@ class Hardware:
     """Devices that the scale-up link joins."""
     network_gb_per_s: Rate | None = None
     """What a device can send outside of its node, in one direction."""
+    price_usd_per_hour: Rate | None = None
+    """A list price for an hour of one device, by `price_source`, which says its date."""
+    price_source: str | None = None
     source: str
     evidence: Grades = Grades()
     notes: tuple[str, ...] = ()
@@ -90,6 +93,8 @@ class Hardware:
 
     def problems(self) -> Iterator[Problem]:
         """What cannot be: a peak that is more than twice that of twice the bits was printed with sparsity."""
+        if (self.price_usd_per_hour is None) != (self.price_source is None):
+            yield ("price_usd_per_hour",), "a price needs its price_source, with the date, and the other way round"
         peaks = self.dense_tflops
         sixteen = max((peak for peak in (peaks.bf16, peaks.fp16) if peak is not None), default=None)
         for field, peak in (("fp8", peaks.fp8), ("int8", peaks.int8)):
