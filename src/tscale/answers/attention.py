@@ -9,13 +9,12 @@ from typing import Final, NamedTuple
 from tscale.answers.common import Counted, counted, line_figures, notes_of, share, steps_of, summed
 from tscale.answers.versus import VERSUS_NOTE, versus_data, versus_table
 from tscale.blocks import Attention, attentions
-from tscale.core.formats import PLAIN_BITS, bytes_of
 from tscale.core.ledger import Conv, Matmul, Scan, Scores
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Cell, Column, Data, Figure, Line, Missing, Report, Step, Table
+from tscale.core.questions.cache import BITS, cache_bytes, growing, states
 from tscale.core.questions.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
-from tscale.core.questions.cache import cache_bytes, growing, states
 from tscale.core.questions.crossover import first_context
 from tscale.core.questions.forward import Sight, conv_flops, forward_flops, leaves_out, scan_flops, score_flops
 from tscale.core.questions.params import params
@@ -115,7 +114,7 @@ def _costs(model: Counted, context: int, ask: Ask) -> _Costs:
     length = Remembered(context, label="context")
     run = run_of(model.spec, length)
     scores = named("attention_flops_per_sequence", _score_total(model, run, ask.sight))
-    cache = cache_bytes(model.ledger, run, PLAIN_BITS[ask.dtype])
+    cache = cache_bytes(model.ledger, run, BITS[ask.dtype])
     lines = forward_flops(model.ledger, run, ask.sight).lines
     return _Costs(
         Figure(length, TOKENS),
@@ -140,7 +139,7 @@ def _matrix_bytes(model: Counted, run: Run, dtype: str) -> int:
     first = next((entry for entry in model.ledger.entries if isinstance(entry, Scores)), None)
     if first is None:
         return 0
-    return bytes_of(first.heads * run.length(first.stream) * run.length(first.keys), PLAIN_BITS[dtype])
+    return ceil_div(first.heads * run.length(first.stream) * run.length(first.keys) * BITS[dtype], 8)
 
 
 def _beyond(cost: _Costs, spec: ModelSpec) -> bool:
@@ -186,7 +185,7 @@ def _crossovers(model: Counted, ask: Ask) -> dict[str, Figure | Missing]:
     products = [entry for entry in ledger.entries if isinstance(entry, Matmul)]
     feed_forward = [entry for entry in products if entry.part == "feed_forward"]
     rank = sum(entry.used * entry.heads * (entry.d_qk + entry.d_v) for entry in scores)
-    bits = PLAIN_BITS[ask.dtype]
+    bits = BITS[ask.dtype]
     weights = params(ledger).total
 
     def attended(context: int) -> int:

@@ -61,7 +61,6 @@ SOURCES: dict[str, Source] = {
         "2405.04434",
     ),
     "deepseek2024c": _arxiv("DeepSeek-AI 2024c", "DeepSeek-V3 Technical Report", "2412.19437"),
-    "dettmers2023": _arxiv("Dettmers 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "2305.14314"),
     "devlin2018": _arxiv("Devlin 2018", "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805"),
     "dubey2024": _arxiv("Dubey 2024", "The Llama 3 Herd of Models", "2407.21783"),
     "gemma2024": _arxiv("Gemma Team 2024", "Gemma 2: Improving Open Language Models at a Practical Size", "2408.00118"),
@@ -80,14 +79,8 @@ SOURCES: dict[str, Source] = {
     "korthikanti2022": _arxiv(
         "Korthikanti 2022", "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
     ),
-    "kwon2023": _arxiv(
-        "Kwon 2023", "Efficient Memory Management for Large Language Model Serving with PagedAttention", "2309.06180"
-    ),
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
-    "lin2023": _arxiv(
-        "Lin 2023", "AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration", "2306.00978"
-    ),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
     "meta2022": Source(
         "Meta AI 2022",
@@ -136,7 +129,6 @@ SOURCES: dict[str, Source] = {
     "rajbhandari2019": _arxiv(
         "Rajbhandari 2019", "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", "1910.02054"
     ),
-    "rouhani2023": _arxiv("Rouhani 2023", "Microscaling Data Formats for Deep Learning", "2310.10537"),
     "sardana2024": _arxiv(
         "Sardana 2024",
         "Beyond Chinchilla-Optimal: Accounting for Inference in Language Model Scaling Laws",

@@ -6,9 +6,8 @@ keeps a state instead, as large for one token as for a million.
 
 from __future__ import annotations
 
-from fractions import Fraction
+from typing import Final
 
-from tscale.core.formats import bytes_of
 from tscale.core.ledger import Cache, Entry, Ledger
 from tscale.core.numbers import ceil_div, minimum
 from tscale.core.quantity import Line, Quantity
@@ -19,18 +18,19 @@ SOURCE = "pope2022 section 2.1"
 
 LEAVES_OUT = "Not in the cache: the padding of paged blocks."
 
+BITS: Final[dict[str, int]] = {"fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8, "int4": 4}
+"""Bits of one number in each of the formats that a cache is kept in."""
 
-def cache_bytes(ledger: Ledger, run: Run, bits: int | Fraction, page: int = 1) -> Quantity:
-    """Bytes that one sequence keeps, one line for each kind of layer that caches; positions rounded up to whole pages."""
+
+def cache_bytes(ledger: Ledger, run: Run, bits: int) -> Quantity:
+    """Bytes that one sequence keeps, one line for each kind of layer that caches."""
     lines: list[Line] = []
     for entry in ledger.entries:
         if isinstance(entry, Cache):
             positions = run.length(entry.stream)
             kept = positions if entry.window is None else minimum(positions, entry.window)
-            if page > 1 and entry.stream != "once":
-                kept = ceil_div(kept, page) * page
-            lines.append(Line(entry.name, bytes_of(kept * entry.stored * entry.width, bits)))
-    return Quantity("KV cache", tuple(lines), BYTES, source=SOURCE, leaves_out="" if page > 1 else LEAVES_OUT)
+            lines.append(Line(entry.name, ceil_div(kept * entry.stored * entry.width * bits, 8)))
+    return Quantity("KV cache", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
 
 def growing(ledger: Ledger) -> Ledger:
