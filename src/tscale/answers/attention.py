@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 from tscale.answers.common import Counted, counted, line_figures, notes_of, share, steps_of, summed
 from tscale.answers.versus import VERSUS_NOTE, versus_data, versus_table
 from tscale.blocks import Attention, attentions
+from tscale.core.formats import FORMATS
 from tscale.core.ledger import Conv, Matmul, Scan, Scores
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Cell, Column, Data, Figure, Line, Missing, Report, Step, Table
-from tscale.core.questions.cache import BITS, cache_bytes, growing, states
 from tscale.core.questions.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
+from tscale.core.questions.cache import cache_bytes, growing, states
 from tscale.core.questions.crossover import first_context
 from tscale.core.questions.forward import Sight, conv_flops, forward_flops, leaves_out, scan_flops, score_flops
 from tscale.core.questions.params import params
@@ -114,7 +115,7 @@ def _costs(model: Counted, context: int, ask: Ask) -> _Costs:
     length = Remembered(context, label="context")
     run = run_of(model.spec, length)
     scores = named("attention_flops_per_sequence", _score_total(model, run, ask.sight))
-    cache = cache_bytes(model.ledger, run, BITS[ask.dtype])
+    cache = cache_bytes(model.ledger, run, _bits(ask.dtype))
     lines = forward_flops(model.ledger, run, ask.sight).lines
     return _Costs(
         Figure(length, TOKENS),
@@ -139,7 +140,14 @@ def _matrix_bytes(model: Counted, run: Run, dtype: str) -> int:
     first = next((entry for entry in model.ledger.entries if isinstance(entry, Scores)), None)
     if first is None:
         return 0
-    return ceil_div(first.heads * run.length(first.stream) * run.length(first.keys) * BITS[dtype], 8)
+    return ceil_div(first.heads * run.length(first.stream) * run.length(first.keys) * _bits(dtype), 8)
+
+
+def _bits(dtype: str) -> int:
+    """Whole bits of a number: the formats that are asked for here share no scales."""
+    bits = FORMATS[dtype].bits
+    assert bits.denominator == 1, dtype
+    return bits.numerator
 
 
 def _beyond(cost: _Costs, spec: ModelSpec) -> bool:
@@ -185,7 +193,7 @@ def _crossovers(model: Counted, ask: Ask) -> dict[str, Figure | Missing]:
     products = [entry for entry in ledger.entries if isinstance(entry, Matmul)]
     feed_forward = [entry for entry in products if entry.part == "feed_forward"]
     rank = sum(entry.used * entry.heads * (entry.d_qk + entry.d_v) for entry in scores)
-    bits = BITS[ask.dtype]
+    bits = _bits(ask.dtype)
     weights = params(ledger).total
 
     def attended(context: int) -> int:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from tscale.answers.common import Counted, context_of, counted, published_figure, share, summed
 from tscale.blocks import attentions
+from tscale.core.formats import FORMATS
 from tscale.core.ledger import Cache, Scores
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Figure, Known, Missing
-from tscale.core.questions.cache import BITS, cache_bytes, growing
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
+from tscale.core.questions.cache import cache_bytes, growing
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import active_params, non_embedding_params, params
 from tscale.core.questions.training import training_flops
@@ -119,7 +120,7 @@ def _attention_share(subject: Subject) -> Figure:
 
 def _cache(subject: Subject) -> Figure | Missing:
     ledger = subject.model.ledger
-    cache = cache_bytes(growing(ledger), run_of(subject.spec, 1), BITS["bf16"])
+    cache = cache_bytes(growing(ledger), run_of(subject.spec, 1), FORMATS["bf16"].bits)
     if not cache.lines:
         stateful = any(isinstance(entry, Cache) for entry in ledger.entries)
         return Missing("none: a state that does not grow" if stateful else "none: no decoder", settled=True)

@@ -61,10 +61,22 @@ SOURCES: dict[str, Source] = {
         "2405.04434",
     ),
     "deepseek2024c": _arxiv("DeepSeek-AI 2024c", "DeepSeek-V3 Technical Report", "2412.19437"),
+    "dettmers2022": _arxiv(
+        "Dettmers 2022", "LLM.int8(): 8-bit Matrix Multiplication for Transformers at Scale", "2208.07339"
+    ),
+    "dettmers2023": _arxiv("Dettmers 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "2305.14314"),
     "devlin2018": _arxiv("Devlin 2018", "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805"),
     "dubey2024": _arxiv("Dubey 2024", "The Llama 3 Herd of Models", "2407.21783"),
+    "frantar2022": _arxiv(
+        "Frantar 2022",
+        "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
+        "2210.17323",
+    ),
     "gemma2024": _arxiv("Gemma Team 2024", "Gemma 2: Improving Open Language Models at a Practical Size", "2408.00118"),
     "gemma2025": _arxiv("Gemma Team 2025", "Gemma 3 Technical Report", "2503.19786"),
+    "ggml2023": Source(
+        "ggml 2023", "gguf, constants.py", "https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py"
+    ),
     "google2024": Source(
         "Google 2024",
         "gemma_pytorch, config.py",
@@ -74,10 +86,14 @@ SOURCES: dict[str, Source] = {
     "hoffmann2022": _arxiv("Hoffmann 2022", "Training Compute-Optimal Large Language Models", "2203.15556"),
     "jiang2023": _arxiv("Jiang 2023", "Mistral 7B", "2310.06825"),
     "jiang2024": _arxiv("Jiang 2024", "Mixtral of Experts", "2401.04088"),
+    "kalamkar2019": _arxiv("Kalamkar 2019", "A Study of BFLOAT16 for Deep Learning Training", "1905.12322"),
     "kaplan2020": _arxiv("Kaplan 2020", "Scaling Laws for Neural Language Models", "2001.08361"),
     "karpathy2022": Source("Karpathy 2022", "nanoGPT", "https://github.com/karpathy/nanoGPT"),
     "korthikanti2022": _arxiv(
         "Korthikanti 2022", "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
+    ),
+    "kwon2023": _arxiv(
+        "Kwon 2023", "Efficient Memory Management for Large Language Model Serving with PagedAttention", "2309.06180"
     ),
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
@@ -95,9 +111,15 @@ SOURCES: dict[str, Source] = {
         "Llama 3.1 Model Card",
         "https://github.com/meta-llama/llama-models/blob/main/models/llama3_1/MODEL_CARD.md",
     ),
+    "micikevicius2022": _arxiv("Micikevicius 2022", "FP8 Formats for Deep Learning", "2209.05433"),
     "muennighoff2023": _arxiv("Muennighoff 2023", "Scaling Data-Constrained Language Models", "2305.16264"),
     "narayanan2021": _arxiv(
         "Narayanan 2021", "Efficient Large-Scale Language Model Training on GPU Clusters", "2104.04473"
+    ),
+    "nvidia2025": Source(
+        "NVIDIA 2025",
+        "Introducing NVFP4 for Efficient and Accurate Low-Precision Inference",
+        "https://developer.nvidia.com/blog/introducing-nvfp4-for-efficient-and-accurate-low-precision-inference/",
     ),
     "olmo2025": _arxiv("OLMo Team 2025", "2 OLMo 2 Furious", "2501.00656"),
     "openai2019": Source("OpenAI 2019", "openai/gpt-2", "https://github.com/openai/gpt-2"),
@@ -129,6 +151,7 @@ SOURCES: dict[str, Source] = {
     "rajbhandari2019": _arxiv(
         "Rajbhandari 2019", "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", "1910.02054"
     ),
+    "rouhani2023": _arxiv("Rouhani 2023", "Microscaling Data Formats for Deep Learning", "2310.10537"),
     "sardana2024": _arxiv(
         "Sardana 2024",
         "Beyond Chinchilla-Optimal: Accounting for Inference in Language Model Scaling Laws",

@@ -1,11 +1,12 @@
 """How much memory a sequence keeps while decoding: keys and values of every layer (Pope 2022, section 2.1).
 
 Both of them: 2·layers·kv_heads·head_dim numbers a token. A layer with a window keeps at most its window. A recurrent layer
-keeps a state instead, as large for one token as for a million.
+keeps a state instead, as large for one token as for a million, in 16 bits at the least.
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Final
 
 from tscale.core.ledger import Cache, Entry, Ledger
@@ -18,18 +19,20 @@ SOURCE = "pope2022 section 2.1"
 
 LEAVES_OUT = "Not in the cache: the padding of paged blocks."
 
-BITS: Final[dict[str, int]] = {"fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8, "int4": 4}
-"""Bits of one number in each of the formats that a cache is kept in."""
+STATE_BITS: Final = 16
+"""The fewest bits of a recurrent state: what quantises a cache leaves it as it is, since it is rewritten at every step."""
 
 
-def cache_bytes(ledger: Ledger, run: Run, bits: int) -> Quantity:
-    """Bytes that one sequence keeps, one line for each kind of layer that caches."""
+def cache_bytes(ledger: Ledger, run: Run, bits: int | Fraction) -> Quantity:
+    """Bytes that one sequence keeps at so many `bits` a number, one line for each kind of layer that caches."""
     lines: list[Line] = []
     for entry in ledger.entries:
         if isinstance(entry, Cache):
             positions = run.length(entry.stream)
             kept = positions if entry.window is None else minimum(positions, entry.window)
-            lines.append(Line(entry.name, ceil_div(kept * entry.stored * entry.width * bits, 8)))
+            held = Fraction(max(bits, STATE_BITS) if _is_state(entry) else bits)
+            numbers = kept * entry.stored * entry.width
+            lines.append(Line(entry.name, ceil_div(numbers * held.numerator, 8 * held.denominator)))
     return Quantity("KV cache", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
 

@@ -1,0 +1,143 @@
+"""Every number format that weights and caches are kept in, with its true bits: scales and zero points included.
+
+A format that shares a scale among the numbers of a block takes more than its name says: `q4_0` keeps 32 numbers of 4 bits and
+a scale of 16, 4.5 bits a number. Not all of a model is kept in such a format, so each says which weights are (`scope`),
+what a matrix is kept in whose rows do not divide into its blocks (`fallback`), and what all the rest is kept in (`rest`).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final, Literal, NamedTuple
+
+from tscale.errors import RequestError, nearest, shown
+
+Scope = Literal["all", "linear", "experts", "matrices"]
+"""Which weights a format holds.
+
+all: every one. linear: the matrices of attention, mixers and feed-forwards, neither embeddings, routers nor the head.
+experts: the routed experts alone where a model has any, otherwise as linear. matrices: also embeddings and head, as GGUF.
+"""
+
+
+class Format(NamedTuple):
+    """A number format: bits of one number, scales included, and where they were published.
+
+    `multiple`: a row must be a multiple of so many numbers, else it is kept in the format `fallback`. `row_bits`: what each row of
+    a matrix has besides, such as a scale. `caches`: whether a cache can be kept in it, by an engine that is in use.
+    """
+
+    name: str
+    bits: Fraction
+    source: str
+    scope: Scope = "all"
+    multiple: int = 1
+    fallback: str = ""
+    rest: str = ""
+    row_bits: int = 0
+    caches: bool = False
+    note: str = ""
+
+
+def _plain(name: str, bits: int, source: str, *, caches: bool = True) -> Format:
+    return Format(name, Fraction(bits), source, rest=name, caches=caches)
+
+
+def _linear(
+    name: str, bits: Fraction, source: str, multiple: int = 1, row_bits: int = 0, caches: bool = False, note: str = ""
+) -> Format:
+    """Of linear layers only, as bitsandbytes, GPTQ, AWQ and engines that compute in 8 bits do: the rest is in bf16."""
+    return Format(name, bits, source, "linear", multiple, "bf16", "bf16", row_bits, caches, note)
+
+
+def _gguf(name: str, block: int, size: int, fallback: str = "fp16", *, caches: bool = False) -> Format:
+    """A type of GGUF: blocks of `size` bytes hold `block` numbers."""
+    return Format(name, Fraction(8 * size, block), _GGUF, "matrices", block, fallback, "fp32", caches=caches)
+
+
+_GGUF: Final = "ggml2023 GGML_QUANT_SIZES"
+_MX: Final = "rouhani2023 Table 1"
+_NF4_BLOCK, _NF4_SECOND = 64, 256  # numbers that share a scale, and scales that share one of their own
+
+_ALL: Final = (
+    _plain("fp32", 32, "IEEE 754 binary32"),
+    _plain("bf16", 16, "kalamkar2019 section 3"),
+    _plain("fp16", 16, "IEEE 754 binary16"),
+    _linear("fp8", Fraction(8), "micikevicius2022 section 3", caches=True, note="a scale for a whole tensor"),
+    _linear("int8", Fraction(8), "dettmers2022 section 2", row_bits=32, caches=True, note="a scale of 32 bits a row"),
+    _linear("int4", Fraction(4), "4 bits, no scales", caches=True, note="no scales: int4-g128 counts them"),
+    _linear(
+        "int4-g128", Fraction(4 * 128 + 16 + 4, 128), "frantar2022", 128, note="a scale and a zero point for each 128"
+    ),
+    _linear("mxfp8", Fraction(8 * 32 + 8, 32), _MX, 32),
+    _linear("mxfp6", Fraction(6 * 32 + 8, 32), _MX, 32),
+    Format("mxfp4", Fraction(4 * 32 + 8, 32), _MX, "experts", 32, "bf16", "bf16"),
+    _linear("nvfp4", Fraction(4 * 16 + 8, 16), "nvidia2025", 16, caches=True),
+    _linear(
+        "nf4",
+        4 + Fraction(8, _NF4_BLOCK) + Fraction(32, _NF4_BLOCK * _NF4_SECOND),
+        "dettmers2023 section 3",
+        note="its scales are quantised too",
+    ),
+    _linear("nf4-single", 4 + Fraction(32, _NF4_BLOCK), "dettmers2023 section 3", note="its scales are kept in fp32"),
+    _gguf("q4_0", 32, 18, caches=True),
+    _gguf("q4_1", 32, 20, caches=True),
+    _gguf("q5_0", 32, 22, caches=True),
+    _gguf("q5_1", 32, 24, caches=True),
+    _gguf("q8_0", 32, 34, caches=True),
+    _gguf("iq4_nl", 32, 18, caches=True),
+    _gguf("q2_k", 256, 84, "q4_0"),
+    _gguf("q3_k", 256, 110, "q4_0"),
+    _gguf("q4_k", 256, 144, "q5_0"),
+    _gguf("q5_k", 256, 176, "q5_1"),
+    _gguf("q6_k", 256, 210, "q8_0"),
+    _gguf("iq1_s", 256, 50, "iq4_nl"),
+    _gguf("iq1_m", 256, 56, "iq4_nl"),
+    _gguf("iq2_xxs", 256, 66, "iq4_nl"),
+    _gguf("iq2_xs", 256, 74, "iq4_nl"),
+    _gguf("iq2_s", 256, 82, "iq4_nl"),
+    _gguf("iq3_xxs", 256, 98, "iq4_nl"),
+    _gguf("iq3_s", 256, 110, "iq4_nl"),
+    _gguf("iq4_xs", 256, 136, "iq4_nl"),
+    _gguf("tq1_0", 256, 54, "q4_0"),
+    _gguf("tq2_0", 256, 66, "q4_0"),
+)
+
+FORMATS: Final[dict[str, Format]] = {format.name: format for format in _ALL}
+"""Every format by its name."""
+
+_ALIASES: Final = {
+    "f32": "fp32",
+    "float32": "fp32",
+    "f16": "fp16",
+    "float16": "fp16",
+    "half": "fp16",
+    "bfloat16": "bf16",
+    "fp8_e4m3": "fp8",
+    "fp8_e5m2": "fp8",
+    "gptq": "int4-g128",
+    "awq": "int4-g128",
+}
+_MIXES: Final = ("_s", "_m", "_l", "_xl", "_xs")
+
+
+def find_format(name: str, *, what: str, cache: bool = False) -> Format:
+    """The format that a name means. `cache`: one that a cache can be kept in. Raises `RequestError`, naming `what`."""
+    wanted = name.strip().lower()
+    wanted = _ALIASES.get(wanted, wanted)
+    if wanted not in FORMATS:
+        raise RequestError(f"{what}: {_unknown(wanted, name)}")
+    found = FORMATS[wanted]
+    if cache and not found.caches:
+        legal = ", ".join(format.name for format in _ALL if format.caches)
+        raise RequestError(f"{what}: a cache is not kept in {found.name}: one of {legal}")
+    return found
+
+
+def _unknown(wanted: str, name: str) -> str:
+    """What to do about a name of no format; one of llama.cpp's presets is a mix of several."""
+    base = next((wanted.removesuffix(end) for end in _MIXES if wanted.endswith(end)), "")
+    if base in FORMATS or wanted in {"iq2_m", "iq3_m"}:
+        pure = base if base in FORMATS else f"{wanted[:3]}_s"
+        return f"{shown(name)} mixes formats, tensor by tensor: {pure} is the one that it names, or give another"
+    return f"no number format {shown(name)}: {nearest(wanted, FORMATS)}"

@@ -1,0 +1,104 @@
+"""The bits of number formats, beside what the formats' own software and papers say of them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from tscale.cli.options import Dtype
+from tscale.core.formats import FORMATS, find_format
+from tscale.core.ledger import Cache, Ledger
+from tscale.core.questions.cache import cache_bytes
+from tscale.core.run import Run
+from tscale.errors import RequestError
+
+gguf = pytest.importorskip("gguf")
+OF_GGUF = [name for name, format in FORMATS.items() if format.scope == "matrices"]
+
+
+@pytest.mark.parametrize("name", [*OF_GGUF, "mxfp4", "nvfp4"])
+def test_a_block_is_what_the_gguf_package_says(name: str) -> None:
+    """Bits are bytes of a block over its numbers; MXFP4 and NVFP4 are laid out there as their papers lay them out."""
+    block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name.upper()]]
+    assert FORMATS[name].bits == Fraction(8 * size, block)
+    if name in OF_GGUF:
+        assert FORMATS[name].multiple == block
+
+
+def test_every_quantised_type_of_gguf_is_known() -> None:
+    """But for those that only hold activations (Q8_1, Q8_K), and Q1_0, which older packages do not have."""
+    types = {kind.name.lower() for kind, (block, _) in gguf.GGML_QUANT_SIZES.items() if block > 1}
+    assert types - {"q8_1", "q8_k", "q1_0"} <= set(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        ("nf4", "4.127"),  # Dettmers 2023, section 3: 8/64 + 32/(64 * 256) = 0.127 bits a parameter
+        ("nf4-single", "4.5"),  # the same: 32/64 = 0.5 bits
+        ("mxfp4", "4.250"),  # Rouhani 2023, Table 1: 32 elements of 4 bits, a scale of 8
+        ("mxfp8", "8.250"),
+        ("nvfp4", "4.500"),
+        ("q4_k", "4.500"),  # as llama.cpp prints them: 4.5, 5.5, 6.5625 and 3.4375 bits a weight
+        ("q5_k", "5.500"),
+        ("q6_k", "6.5625"),
+        ("q3_k", "3.4375"),
+        ("iq2_xxs", "2.0625"),
+        ("int4-g128", "4.15625"),  # 4 + (16 + 4)/128
+    ],
+)
+def test_bits_are_as_published(name: str, bits: str) -> None:
+    assert round(float(FORMATS[name].bits), len(bits.partition(".")[2])) == float(bits)
+
+
+def test_what_a_format_refers_to_exists() -> None:
+    """A fallback or the format of the rest is one that is known, and no chain of them goes round in circles."""
+    for format in FORMATS.values():
+        assert format.rest in FORMATS
+        seen = format
+        while seen.multiple > 1:
+            assert FORMATS[seen.fallback].multiple < seen.multiple
+            seen = FORMATS[seen.fallback]
+
+
+def test_formats_without_blocks_are_those_of_attention() -> None:
+    whole = {name for name, format in FORMATS.items() if format.caches and format.multiple == 1}
+    assert whole == set(Dtype.__args__)  # type: ignore[attr-defined]
+
+
+def test_a_cache_takes_fractions_of_bits() -> None:
+    """32 numbers in q8_0 are 34 bytes; what a token keeps is rounded up to a byte once, at the end."""
+    ledger = Ledger("x", (Cache("k", "target", 64, 2),))
+    assert cache_bytes(ledger, Run(10), FORMATS["q8_0"].bits).total == 10 * 2 * 64 // 32 * 34
+    assert cache_bytes(ledger, Run(1), Fraction(33, 7)).total == -(-2 * 64 * 33 // (7 * 8))
+
+
+def test_a_recurrent_state_is_not_quantised() -> None:
+    ledger = Ledger("x", (Cache("state", "once", 64, 2),))
+    assert [cache_bytes(ledger, Run(9), FORMATS[name].bits).total for name in ("int4", "bf16", "fp32")] == [
+        256,
+        256,
+        512,
+    ]
+
+
+def test_names_are_read_as_people_write_them() -> None:
+    assert find_format("Q4_K", what="--dtype").name == "q4_k"
+    assert find_format("awq", what="--dtype").name == "int4-g128"
+    assert find_format("bfloat16", what="--dtype").name == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("name", "cache", "said"),
+    [
+        ("fp9", False, 'no number format "fp9": did you mean fp8?'),
+        ("q4_k_m", False, '"q4_k_m" mixes formats, tensor by tensor: q4_k is the one that it names'),
+        ("iq2_m", False, '"iq2_m" mixes formats, tensor by tensor: iq2_s is the one that it names'),
+        ("q4_k", True, "a cache is not kept in q4_k: one of fp32, bf16,"),
+    ],
+)
+def test_what_is_no_format_is_refused(name: str, cache: bool, said: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        find_format(name, what="--dtype", cache=cache)
+    assert said in str(refused.value)
