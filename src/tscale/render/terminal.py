@@ -69,8 +69,8 @@ class _Screen:
 
     def table(self, table: Table) -> None:
         """A table in as many pieces as the width asks for."""
-        for piece in self._pieces(table):
-            self._one(piece)
+        for number, piece in enumerate(self._pieces(table)):
+            self._one(piece if number == 0 else piece._replace(title=""))
 
     def line(self, text: str, style: str = "") -> None:
         """A paragraph, wrapped at the width."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +22,26 @@ def config_spec(text: str, path: Path, where: str, assume: str | None = None) ->
 
     `assume`: the family that it counts like where its own is not known.
     """
+    try:
+        return _config_spec(text, path, where, assume)
+    except SpecError as error:
+        raise _located(error, text, where) from None
+
+
+def _located(error: SpecError, text: str, where: str) -> SpecError:
+    """An error with the line of the key that it is about, where it names one that stands in the file once."""
+    message = str(error).removeprefix(f"{where}: ")
+    named = re.match(r'(?:key )?"?([A-Za-z_][\w.]*)', message)
+    found = [] if named is None else [*re.finditer(rf'"{re.escape(named[1].split(".")[-1])}"\s*:', text)]
+    if error.where != where or len(found) != 1:
+        return error
+    start = found[0].start()
+    return SpecError(
+        message, where=f"{where}:{text.count(chr(10), 0, start) + 1}:{start - text.rfind(chr(10), 0, start)}"
+    )
+
+
+def _config_spec(text: str, path: Path, where: str, assume: str | None) -> ModelSpec:
     config = parse_config(text, where)
     stem = path.stem if path.stem not in ("config", "-", "") else path.absolute().parent.name
     name = stem.lower().replace("_", "-").replace(" ", "-") or "config"
