@@ -28,6 +28,8 @@ COMMANDS = [
     ["compare", "transformer", "gpt1", "gpt2", "gpt2-xl", "gpt3", "palm-540b", "llama-3.1-405b", "gpt-4"],
     ["check", "article"],
     ["list"],
+    ["train", "gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--tensor", "8"],
+    ["optimal", "--flops", "1e24"],
 ]
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
@@ -47,6 +49,18 @@ def test_no_digit_is_cut_at_any_width(command: list[str], columns: int) -> None:
     tables = "\n".join(line for line in narrow.splitlines() if "  " in line)
     assert "…" not in narrow
     assert set(NUMBER.findall(tables)) <= whole
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (["params", "gpt3"], "embedding.positions"),
+        (["optimal", "--flops", "1e24"], "hoffmann2022-3"),
+        (["list"], "gpt3"),
+    ],
+)
+def test_rows_keep_their_names_at_any_width(command: list[str], name: str) -> None:
+    assert name in run(*command, columns=24).out
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -166,16 +166,21 @@ class _Screen:
                 grid.add_section()
             grid.add_row(*(column[number] for column in texts), style="bold" if total else "")
         # Narrower than its numbers and words a table does not get: past that the terminal wraps, and no digit is cut.
-        self._print(grid, width=max(self.console.width, self.console.measure(grid).minimum))
+        least = self.console.measure(grid, options=self.console.options.update(max_width=NO_LIMIT)).minimum
+        self._print(grid, width=max(self.console.width, least))
         self.line("")
 
     def _print(self, shown: RichTable | Text, width: int | None = None) -> None:
         """Prints a table or a paragraph; without colour, lines end where their text does."""
+        own = self.console.width
+        self.console.width = own if width is None else width  # print() itself goes no further than the console
         if self.console.color_system is not None:
-            self.console.print(shown, width=width, crop=False)
+            self.console.print(shown, crop=False)
+            self.console.width = own
             return
         with self.console.capture() as captured:
-            self.console.print(shown, width=width, crop=False)
+            self.console.print(shown, crop=False)
+        self.console.width = own
         self.console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
     def _column(self, column: Column, cells: list[Cell], *, with_marks: bool) -> list[Text]:
