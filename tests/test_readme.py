@@ -17,7 +17,9 @@ from tests.helpers import run
 from tscale.cli import app
 from tscale.spec.families import ENCODER_DECODERS, ENCODERS, FAMILIES, MODERN, NESTED, OTHERS
 from tscale.spec.families_experts import EXPERTS, NORMED
+from tscale.spec.families_hybrids import HYBRIDS
 from tscale.spec.families_mixers import MIXED
+from tscale.spec.families_more import DECODERS, INSIDE, MORE_EXPERTS
 from tscale.spec.validation import validated
 from tscale.spec.yaml_file import parse_document
 
@@ -27,10 +29,11 @@ WIDTH = 100
 ORACLE = Path(__file__).parent / "oracle"
 TABLE = re.compile(r"(?<=<!-- families -->\n)(?:.*\n)*?(?=<!-- /families -->)")
 KINDS = {
-    "decoders": MODERN | OTHERS,
+    "decoders": MODERN | OTHERS | DECODERS,
     "with norms on queries and keys": NORMED,
-    "with experts or latent attention": EXPERTS,
-    "with recurrences or convolutions, and hybrids": MIXED,
+    "with experts or latent attention": EXPERTS | MORE_EXPERTS,
+    "with recurrences or convolutions, and hybrids": MIXED | HYBRIDS,
+    "text models of families that read more than text": INSIDE,
     "encoders": ENCODERS,
     "encoder-decoders": ENCODER_DECODERS,
 }

@@ -16,7 +16,7 @@ from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import active_params, params
 from tscale.core.run import Run
 from tscale.errors import SpecError
-from tscale.spec.families import FAMILIES, NOT_YET
+from tscale.spec.families import FAMILIES, MORE, NOT_YET
 from tscale.spec.families_mixers import MIXED
 from tscale.spec.importer import HARMLESS, imported
 from tscale.spec.lower import lower, run_of
@@ -119,7 +119,7 @@ def _variations(family: str) -> Iterator[dict[str, Any]]:
     return (line for line in VARIATIONS if line["config"]["model_type"] == family)
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(MIXED)))
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(MIXED) - set(MORE)))
 def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None:
     wrong = []
     for line in _variations(family):
@@ -132,7 +132,7 @@ def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None
     assert not wrong
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(MIXED)))
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(MIXED) - set(MORE)))
 def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
     """Left out, written out as the class saves them, and with each class on them."""
     lines = [line for line in _variations(family) if line["changed"] in ("nothing", "nothing, saved", "architectures")]
@@ -543,7 +543,7 @@ def test_what_is_not_known_yet_is_not_in_the_table(family: str) -> None:
 def test_a_key_is_read_or_harmless_but_not_both() -> None:
     """But for keys that one family reads and others only hold."""
     shared = {"n_positions", "seq_length", "extra_pos_embeddings", "hidden_act", "num_nextn_predict_layers"}
-    shared |= HARMLESS & {key for family in MIXED.values() for key in (*family.reads, *family.fixed)}
+    shared |= HARMLESS & {key for family in (*MIXED.values(), *MORE.values()) for key in (*family.reads, *family.fixed)}
     for family in FAMILIES.values():
         assert not (set(family.reads) | set(family.fixed)) & (HARMLESS - shared)
 
@@ -572,7 +572,7 @@ def test_every_table_row_can_be_built_from_its_defaults_or_names_what_it_needs()
             _imported({"model_type": family})
         except SpecError:
             needs.append(family)
-    assert needs == ["nemotron", "deepseek_v2", "glm4_moe", "dots1", "bloom"]
+    assert needs == ["nemotron", "deepseek_v2", "glm4_moe", "dots1", "bloom", "glm4v_moe_text", "lfm2_moe"]
 
 
 # ---- experts, latent attention, and text models inside others ----

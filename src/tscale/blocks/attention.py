@@ -45,6 +45,10 @@ class Attention:
     """Norms on queries and keys. head: one gain of a head's width for all heads; full: one for every channel."""
     qk_norm_bias: bool = False
     """Whether those norms have a bias too."""
+    out_norm: bool = False
+    """Whether the heads' outputs are normalised together, with a gain for each channel, before they are projected (BitNet)."""
+    differential: bool = False
+    """Whether heads are scored in pairs, one subtracted from the other (DiffLlama): each sums values of two heads' width."""
     sinks: bool = False
     """Whether each head has a learned logit that attends to nothing (gpt-oss)."""
     window: Size | None = None
@@ -119,6 +123,9 @@ class Attention:
         yield from self._norms(site)
         if self.sinks:
             yield Vector(f"{site.name}.sinks", "attention", heads, site.stored, by_head)
+        if self.differential:
+            yield Vector(f"{site.name}.lambda", "attention", 4 * head_dim, site.stored)
+        d_v = 2 * head_dim if self.differential else head_dim
         for suffix, layers, window in self.layers_by_sight(site.used):
             yield Scores(
                 f"{site.name}.scores{suffix}",
@@ -126,7 +133,7 @@ class Attention:
                 site.keys,
                 heads,
                 head_dim,
-                head_dim,
+                d_v,
                 layers,
                 site.causal,
                 window,
@@ -137,6 +144,8 @@ class Attention:
                 yield Cache(
                     f"{site.name}.cache{suffix}", site.keys, 2 * kv_heads * head_dim, layers, window, by_kv_head
                 )
+        if self.out_norm:
+            yield Vector(f"{site.name}.out_norm", "norm", heads * head_dim, site.stored)
         yield Matmul(
             f"{site.name}.o", "attention", site.stream, heads * head_dim, d, *copies, "o" in biased, Cut(heads, "in")
         )

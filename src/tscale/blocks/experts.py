@@ -36,6 +36,8 @@ class Experts:
     """Inner width of the shared experts, all of them together."""
     shared_gate: bool = False
     """Whether the shared experts' output is gated by one number a token."""
+    out_norm: bool = False
+    """Whether the sum of the experts' outputs is normalised, with a gain for each channel (A.X K1)."""
     on: On | None = None
     """Which layers it stands in; where absent, those that no other feed-forward claims."""
 
@@ -78,3 +80,5 @@ class Experts:
             yield matmul("shared.down", self.shared_d_ff, d, Cut(self.shared_d_ff, "in"))
             if self.shared_gate:
                 yield matmul("shared.switch", d, 1)
+        if self.out_norm:
+            yield Vector(f"{name}.out_norm", "norm", d, site.stored)

@@ -24,6 +24,8 @@ class FeedForward:
     """Whether a gate matrix multiplies the inner activations, as in SwiGLU and GeGLU."""
     bias: bool = False
     """Whether every matrix has a bias."""
+    inner_norm: bool = False
+    """Whether the inner activations are normalised, with a gain for each, before the matrix down (BitNet)."""
     scalars: Size | None = None
     """Learned numbers of the activation (2 in Apertus's xIELU)."""
     on: On | None = None
@@ -41,6 +43,8 @@ class FeedForward:
             yield Matmul(f"{site.name}.gate", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns)
         if self.scalars is not None:
             yield Vector(f"{site.name}.activation", "feed_forward", self.scalars, site.stored)
+        if self.inner_norm:
+            yield Vector(f"{site.name}.inner_norm", "norm", self.d_ff, site.stored)
         yield Matmul(
             f"{site.name}.down", "feed_forward", site.stream, self.d_ff, d, *copies, self.bias, Cut(self.d_ff, "in")
         )

@@ -30,6 +30,7 @@ class Routed:
     bias: bool = False
     router_bias: bool = False
     selection_bias: Literal["buffer", "parameter"] | None = None
+    out_norm: bool = False
     sparse: Callable[[Config], Sequence[bool]] | None = None
     """For each layer, whether it has experts; where absent, every layer has."""
 
@@ -71,6 +72,7 @@ def _routed(config: Config, row: Routed, *, gated: bool) -> Experts:
         bias=row.bias,
         router_bias=row.router_bias,
         selection_bias=row.selection_bias,
+        out_norm=row.out_norm,
         shared_d_ff=shared or None,
         shared_gate=row.shared_gate and shared > 0,
     )
@@ -82,6 +84,12 @@ def _routed(config: Config, row: Routed, *, gated: bool) -> Experts:
 def after_the_first(config: Config) -> list[bool]:
     """All but the first `first_k_dense_replace`."""
     first = config.whole("first_k_dense_replace")
+    return [layer >= first for layer in range(layers_told_apart(config))]
+
+
+def after_dense(config: Config) -> list[bool]:
+    """All but the first `num_dense_layers`."""
+    first = config.whole("num_dense_layers")
     return [layer >= first for layer in range(layers_told_apart(config))]
 
 
@@ -146,6 +154,12 @@ def dbrx_experts(config: Config, dense: FeedForward) -> Experts:
     inner = config.inner("ffn_config", defaults, harmless=harmless)
     experts, top_k = inner["moe_num_experts"], inner["moe_top_k"]
     return Experts(kind="experts", experts=experts, top_k=top_k, d_ff=inner["ffn_hidden_size"], gated=dense.gated)
+
+
+def cohere2_moe(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
+    """Dense layers may have a width of their own; a shared expert is as wide as a routed one."""
+    row = Routed(experts="num_experts", d_ff="intermediate_size", shared="num_shared_experts", sparse=all_unless_listed)
+    return dealt_out(config, replace(dense, d_ff=config.optional("prefix_dense_intermediate_size") or dense.d_ff), row)
 
 
 def latent(config: Config) -> LatentAttention:

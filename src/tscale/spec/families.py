@@ -11,9 +11,13 @@ from typing import Any, Final
 
 from tscale.blocks import Computed, Learned, Norm
 from tscale.spec import family_rules as rules
-from tscale.spec.families_experts import EXPERTS, NESTED, NORMED
+from tscale.spec.families_experts import EXPERTS, NORMED
+from tscale.spec.families_experts import NESTED as _FIRST_NESTED
+from tscale.spec.families_hybrids import HYBRIDS
 from tscale.spec.families_mixers import MIXED
-from tscale.spec.family import Family, Keys
+from tscale.spec.families_more import DECODERS, INSIDE, MORE_EXPERTS
+from tscale.spec.families_nested import HEARING, SEEING
+from tscale.spec.family import Family, Keys, Nested
 from tscale.spec.family_rows import BARE as _BARE
 from tscale.spec.family_rows import EVERY as _EVERY
 from tscale.spec.family_rows import LAYER as _LAYER
@@ -368,7 +372,9 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
 }
 # fmt: on
 
-FAMILIES: Final[dict[str, Family]] = MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED
+MORE: Final[dict[str, Family]] = DECODERS | MORE_EXPERTS | INSIDE | HYBRIDS
+FAMILIES: Final[dict[str, Family]] = MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE
+NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING
 
 _REASONS: Final = {
     "its layers share their weights": "albert",

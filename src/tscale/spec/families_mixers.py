@@ -13,7 +13,7 @@ _BARE: Final = Head(kind="none")
 _RMS: Final = Norm(kind="rmsnorm")
 _NONE: Final = Computed(kind="none")
 _ROTARY: Final = Computed(kind="rotary")
-_ELEMENTWISE: Final[dict[str, object]] = dict.fromkeys(
+ELEMENTWISE: Final[dict[str, object]] = dict.fromkeys(
     [
         "residual_in_fp32",
         "rescale_prenorm_residual",
@@ -38,14 +38,14 @@ _ELEMENTWISE: Final[dict[str, object]] = dict.fromkeys(
 """Keys that change no count in the families of this table, whatever their value."""
 
 
-def _row(prefix: str, keys: Keys, reads: dict[str, object], **columns: Any) -> Family:
+def row(prefix: str, keys: Keys, reads: dict[str, object], **columns: Any) -> Family:
     """RMSNorm, and mixers and feed-forwards by a function each."""
     usual: dict[str, Any] = {
         "classes": {f"{prefix}ForCausalLM": Head(), f"{prefix}Model": _BARE},
         "norm": _RMS,
         "positions": _ROTARY,
     }
-    return Family(**(usual | columns), keys=keys, reads={"tie_word_embeddings": False} | reads | _ELEMENTWISE)
+    return Family(**(usual | columns), keys=keys, reads={"tie_word_embeddings": False} | reads | ELEMENTWISE)
 
 
 _ENDLESS: Final = Keys(d_ff=None, context=None)
@@ -65,29 +65,29 @@ _HYBRID: Final[dict[str, object]] = {
 
 # fmt: off
 MIXED: Final[dict[str, Family]] = {
-    "mamba": _row(
+    "mamba": row(
         "Mamba", _ENDLESS, _MAMBA, attention=mixers.mamba, feed_forward=mixers.nothing, positions=_NONE,
         null=("time_step_rank",),
     ),
     # its norms of step sizes, inputs and outputs have no weights
-    "falcon_mamba": _row(
+    "falcon_mamba": row(
         "FalconMamba", _ENDLESS, _MAMBA, attention=mixers.mamba, feed_forward=mixers.nothing, positions=_NONE,
         null=("time_step_rank",),
     ),
-    "mamba2": _row(
+    "mamba2": row(
         "Mamba2", _ENDLESS,
         {"vocab_size": 32768, "hidden_size": 4096, "num_hidden_layers": 64, "num_heads": 128, "head_dim": 64,
          "state_size": 128, "n_groups": 8, "expand": 2, "conv_kernel": 4, "chunk_size": 256, "use_bias": False,
          "use_conv_bias": True, "time_step_rank": None}, attention=mixers.mamba2, feed_forward=mixers.nothing,
         positions=_NONE,
     ),
-    "bamba": _row(
+    "bamba": row(
         "Bamba", Keys(), _HYBRID | _SSD | {"max_position_embeddings": 262144, "attn_layer_indices": None,
          "attention_bias": False, "mlp_bias": False, "attn_rotary_emb": None}, null=("num_key_value_heads",),
         attention=mixers.bamba, gated=True, d_ff_bias="mlp_bias",
     ),
     # the bias of its projection out is a key of its own
-    "falcon_h1": _row(
+    "falcon_h1": row(
         "FalconH1", Keys(), _HYBRID | _SSD | {"max_position_embeddings": 8192, "mamba_d_ssm": 1024,
          "mamba_rms_norm": False, "projectors_bias": False, "attention_bias": False, "mlp_bias": False}
         | dict.fromkeys(["mamba_norm_before_gate", "lm_head_multiplier", "mlp_multipliers", "key_multiplier",
@@ -95,14 +95,14 @@ MIXED: Final[dict[str, Family]] = {
                          "ssm_in_multiplier", "ssm_out_multiplier"]),
         null=("num_key_value_heads", "mamba_d_ssm"), attention=mixers.falcon_h1, gated=True, d_ff_bias="mlp_bias",
     ),
-    "jamba": _row(
+    "jamba": row(
         "Jamba", Keys(), _HYBRID | {"vocab_size": 65536, "max_position_embeddings": 262144, "num_experts": 16,
          "num_experts_per_tok": 2, "expert_layer_period": 2, "expert_layer_offset": 1, "attn_layer_period": 8,
          "attn_layer_offset": 4, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_expand": 2, "mamba_dt_rank": "auto",
          "mamba_conv_bias": True, "mamba_proj_bias": False}, null=("num_key_value_heads",), positions=_NONE,
         aliases={"num_local_experts": "num_experts"}, attention=mixers.jamba, feed_forward=mixers.jamba_experts,
     ),
-    "qwen3_next": _row(
+    "qwen3_next": row(
         "Qwen3Next", Keys(),
         {"vocab_size": 151936, "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 48,
          "num_attention_heads": 16, "num_key_value_heads": 2, "head_dim": 256, "max_position_embeddings": 32768,
@@ -112,7 +112,7 @@ MIXED: Final[dict[str, Family]] = {
          "shared_expert_intermediate_size": 512, "num_experts_per_tok": 10, "num_experts": 512, "mlp_only_layers": None},
         attention=mixers.qwen3_next, feed_forward=mixers.qwen3_next_experts,
     ),
-    "lfm2": _row(
+    "lfm2": row(
         "Lfm2", Keys(),
         {"vocab_size": 65536, "hidden_size": 2560, "intermediate_size": 12288, "num_hidden_layers": 32,
          "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": None, "max_position_embeddings": 128000,
@@ -122,7 +122,7 @@ MIXED: Final[dict[str, Family]] = {
         aliases={"tie_embedding": "tie_word_embeddings", "block_ff_dim": "intermediate_size"},
         attention=mixers.lfm2, feed_forward=mixers.lfm2_feed_forward,
     ),
-    "recurrent_gemma": _row(
+    "recurrent_gemma": row(
         "RecurrentGemma", Keys(context=None),
         {"vocab_size": 256000, "hidden_size": 2560, "intermediate_size": 7680, "num_hidden_layers": 26,
          "num_attention_heads": 10, "num_key_value_heads": None, "head_dim": None, "lru_width": None,
@@ -132,14 +132,14 @@ MIXED: Final[dict[str, Family]] = {
         aliases={"sliding_window": "attention_window_size"}, attention=mixers.recurrent_gemma,
         feed_forward=mixers.halved,
     ),
-    "rwkv": _row(
+    "rwkv": row(
         "Rwkv", Keys(context="context_length"),
         {"vocab_size": 50277, "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": None,
          "attention_hidden_size": None, "context_length": 1024, "rescale_every": None},
         aliases={"max_position_embeddings": "context_length"}, positions=_NONE,
         norm=Norm(kind="layernorm", embedding=True), attention=mixers.rwkv, feed_forward=mixers.channel_mixing,
     ),
-    "xlstm": _row(
+    "xlstm": row(
         "xLSTM", Keys(d_ff=None, context=None),
         {"vocab_size": 50304, "hidden_size": 4096, "embedding_dim": None, "num_hidden_layers": 32, "num_blocks": None,
          "num_heads": 8, "qk_dim_factor": 0.5, "v_dim_factor": 1.0, "ffn_proj_factor": 2.667,
@@ -151,7 +151,7 @@ MIXED: Final[dict[str, Family]] = {
         feed_forward=mixers.xlstm_feed_forward, layers=mixers.xlstm_layers,
     ),
     # d_ff is that of one expert; without experts the shared feed-forward is the only one
-    "granitemoehybrid": _row(
+    "granitemoehybrid": row(
         "GraniteMoeHybrid", Keys(),
         _SSD | {"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
          "num_attention_heads": 32, "num_key_value_heads": None, "max_position_embeddings": 2048,

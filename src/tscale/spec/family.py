@@ -64,8 +64,13 @@ class Family:
     qk_norm_if: str | None = None
     """The key that says whether there are any; where absent, there are."""
     qk_norm_bias: bool = False
+    out_norm: bool = False
+    differential: bool = False
+    gated_heads: bool = False
+    """Whether a projection of the width of the queries gates the heads' outputs."""
     sinks: bool = False
     d_ff_bias: bool | str = False
+    inner_norm: bool = False
     scalars: int | None = None
     """Learned numbers of the activation."""
     experts: Routed | Callable[[Config, FeedForward], Mlp | tuple[Mlp, ...]] | None = None
@@ -96,4 +101,14 @@ class Nested:
     """Whether the head is tied where the file is silent; None where it must say so."""
     own: tuple[str, ...]
     """Keys of the file beside those of the text model, all of what is left out."""
+    inside: tuple[str, ...] = ()
+    """Keys of the text model that say how it meets what is left out."""
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    """What the class takes for keys that the text model lacks, where its own family takes other values."""
+    flat: bool = False
+    """Whether older files have the keys of the text model beside the others, and no `text_config`."""
+    ties_whole: bool = False
+    """Whether a text model that says that it is tied ties the whole where the file is silent, as before release 5."""
+    retied: bool = True
+    """Whether the file decides at all whether the head is tied."""
     left_out: str

@@ -48,7 +48,7 @@ def on(layers: Sequence[int], depth: int) -> On:
     return On(layers=tuple(layers))
 
 
-def _dealt(config: Config, attention: Sequence[int], usual: Mixer, other: Attention) -> Mixer | tuple[Mixer, ...]:
+def dealt(config: Config, attention: Sequence[int], usual: Mixer, other: Attention) -> Mixer | tuple[Mixer, ...]:
     """`other` in the layers of `attention`, `usual` in those that are left."""
     depth = config.size(config.keys.layers)
     if not attention:
@@ -56,17 +56,17 @@ def _dealt(config: Config, attention: Sequence[int], usual: Mixer, other: Attent
     return other if len(attention) == depth else (usual, replace(other, on=on(attention, depth)))
 
 
-def _listed(config: Config, names: frozenset[str]) -> list[int] | None:
+def listed_attention(config: Config, *names: str) -> list[int] | None:
     """The layers whose type in `layer_types` is attention; None where the file lists none."""
     listed = a_layer_each(config, "layer_types", str)
     for name in listed or ():
-        if name not in ATTENTION | names:
-            legal = " and ".join(sorted(ATTENTION | names))
+        if name not in ATTENTION.union(names):
+            legal = " and ".join(sorted(ATTENTION.union(names)))
             raise config.wrong(f"layer_types: {shown(name)} is not known yet: only {legal} are")
     return None if listed is None else [layer for layer, name in enumerate(listed) if name in ATTENTION]
 
 
-def _attention(config: Config, **columns: object) -> Attention:
+def attention_of(config: Config, **columns: object) -> Attention:
     """Softmax attention, with biases where `attention_bias` says so."""
     usual: dict[str, object] = {
         "heads": config.size("num_attention_heads"),
@@ -163,7 +163,7 @@ def bamba(config: Config) -> Mixer | tuple[Mixer, ...]:
     listed = config.listed("attn_layer_indices", int) or []
     if any(isinstance(layer, bool) or not 0 <= layer < depth for layer in listed):
         raise config.wrong(f"attn_layer_indices must list layers from 0 to {depth - 1}")
-    return _dealt(config, sorted(set(listed)), _ssd(config, _expanded(config), "mamba_expand"), _attention(config))
+    return dealt(config, sorted(set(listed)), _ssd(config, _expanded(config), "mamba_expand"), attention_of(config))
 
 
 def falcon_h1(config: Config) -> SideBySide:
@@ -180,14 +180,14 @@ def falcon_h1(config: Config) -> SideBySide:
         "mamba_expand" if inner is None else "mamba_d_ssm",
         norm=config.flag("mamba_rms_norm"),
     )
-    return SideBySide(kind="side-by-side", attention=_attention(config), mamba=state_space)
+    return SideBySide(kind="side-by-side", attention=attention_of(config), mamba=state_space)
 
 
 def granitemoehybrid(config: Config) -> Mixer | tuple[Mixer, ...]:
     """Attention where `layer_types` says so."""
     layers_told_apart(config)
-    found = _listed(config, frozenset({"linear_attention", "mamba"})) or []
-    return _dealt(config, found, _ssd(config, _expanded(config), "mamba_expand"), _attention(config))
+    found = listed_attention(config, "linear_attention", "mamba") or []
+    return dealt(config, found, _ssd(config, _expanded(config), "mamba_expand"), attention_of(config))
 
 
 def granite_positions(config: Config) -> Computed:
@@ -222,7 +222,7 @@ def jamba(config: Config) -> Mixer | tuple[Mixer, ...]:
         bias=config.flag("mamba_proj_bias"),
         norms=True,
     )
-    return _dealt(config, layers, usual, _attention(config))
+    return dealt(config, layers, usual, attention_of(config))
 
 
 def jamba_experts(config: Config) -> Mlp | tuple[Mlp, ...]:
@@ -232,7 +232,7 @@ def jamba_experts(config: Config) -> Mlp | tuple[Mlp, ...]:
     if experts == 1:
         return dense
     routed = Experts(kind="experts", experts=experts, top_k=config.size("num_experts_per_tok"), d_ff=d_ff)
-    return _with_experts(config, dense, routed, _every(config, "expert_layer_period", "expert_layer_offset"))
+    return with_experts(config, dense, routed, _every(config, "expert_layer_period", "expert_layer_offset"))
 
 
 def _every(config: Config, period_key: str, offset_key: str) -> list[int]:
@@ -242,7 +242,8 @@ def _every(config: Config, period_key: str, offset_key: str) -> list[int]:
     return list(range(offset, layers_told_apart(config), period))
 
 
-def _with_experts(config: Config, dense: FeedForward, routed: Experts, layers: Sequence[int]) -> Mlp | tuple[Mlp, ...]:
+def with_experts(config: Config, dense: FeedForward, routed: Experts, layers: Sequence[int]) -> Mlp | tuple[Mlp, ...]:
+    """Experts in these layers, the dense feed-forward in those that are left."""
     depth = config.size(config.keys.layers)
     if not layers:
         return dense
@@ -255,7 +256,7 @@ def _with_experts(config: Config, dense: FeedForward, routed: Experts, layers: S
 def qwen3_next(config: Config) -> Mixer | tuple[Mixer, ...]:
     """Gated attention in every `full_attention_interval`-th layer, or where `layer_types` says so."""
     depth, interval = layers_told_apart(config), config.size("full_attention_interval")
-    found = _listed(config, frozenset({"linear_attention"}))
+    found = listed_attention(config, "linear_attention")
     usual = GatedDeltaNet(
         kind="gated-delta-net",
         key_heads=config.size("linear_num_key_heads"),
@@ -265,7 +266,7 @@ def qwen3_next(config: Config) -> Mixer | tuple[Mixer, ...]:
         d_conv=config.size("linear_conv_kernel_dim"),
     )
     layers = list(range(interval - 1, depth, interval)) if found is None else found
-    return _dealt(config, layers, usual, _attention(config, gated=True, qk_norm="head"))
+    return dealt(config, layers, usual, attention_of(config, gated=True, qk_norm="head"))
 
 
 def qwen3_next_experts(config: Config) -> Mlp | tuple[Mlp, ...]:
@@ -284,7 +285,7 @@ def qwen3_next_experts(config: Config) -> Mlp | tuple[Mlp, ...]:
         shared_d_ff=config.size("shared_expert_intermediate_size"),
         shared_gate=True,
     )
-    return _with_experts(config, dense, routed, layers)
+    return with_experts(config, dense, routed, layers)
 
 
 # ---- others ----
@@ -293,11 +294,16 @@ def qwen3_next_experts(config: Config) -> Mlp | tuple[Mlp, ...]:
 def lfm2(config: Config) -> Mixer | tuple[Mixer, ...]:
     """Attention where `layer_types` says so, or else in the layers of `full_attn_idxs`, or else everywhere."""
     depth = layers_told_apart(config)
-    found, indices = _listed(config, frozenset({"conv"})), config.listed("full_attn_idxs", int)
+    found, indices = listed_attention(config, "conv"), config.listed("full_attn_idxs", int)
     if found is None:
         found = [layer for layer in range(depth) if indices is None or layer in indices]
+    return with_short_convolutions(config, found)
+
+
+def with_short_convolutions(config: Config, attention: Sequence[int]) -> Mixer | tuple[Mixer, ...]:
+    """Normalised attention in these layers, short convolutions in those that are left."""
     usual = ShortConv(kind="short-conv", d_conv=config.size("conv_L_cache"), bias=config.flag("conv_bias"))
-    return _dealt(config, found, usual, _attention(config, qk_norm="head"))
+    return dealt(config, attention, usual, attention_of(config, qk_norm="head"))
 
 
 def lfm2_feed_forward(config: Config) -> FeedForward:
@@ -325,7 +331,7 @@ def recurrent_gemma(config: Config) -> Mixer | tuple[Mixer, ...]:
     )
     bias = True if config.flag("attention_bias") else ("o",)
     window = config.size("attention_window_size")
-    return _dealt(config, found, usual, _attention(config, head_dim=d_model // heads, bias=bias, window=window))
+    return dealt(config, found, usual, attention_of(config, head_dim=d_model // heads, bias=bias, window=window))
 
 
 def halved(config: Config) -> FeedForward:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from tscale.blocks import Attention, Computed, FeedForward, Learned, Norm, Positions, RelativeBias
+from tscale.blocks.fields import On
 from tscale.errors import shown
 from tscale.spec.model import Embedding, Encoder
 
@@ -151,6 +152,17 @@ def three_of_four(config: Config) -> Sight:
 def all_but_every_fourth(config: Config) -> Sight:
     """The first of every four layers is global."""
     return _by_layer_types(config, config.optional("sliding_window"), lambda layer: layer % 4 != 0)
+
+
+def four_of_five(config: Config) -> Sight:
+    """The last of every five layers is global."""
+    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % 5 != 0)
+
+
+def afmoe_sight(config: Config) -> Sight:
+    """The last of every `global_attn_every_n_layers` layers is global."""
+    period = config.size("global_attn_every_n_layers")
+    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
 
 
 def exaone4_sight(config: Config) -> Sight:
@@ -305,6 +317,25 @@ def falcon_norm(config: Config) -> Norm:
 def stablelm_norm(config: Config) -> Norm:
     """One norm a layer where the sub-layers run side by side."""
     return Norm(kind="layernorm", place="parallel" if config.flag("use_parallel_residual") else "pre")
+
+
+def post_norm_too(config: Config) -> Norm:
+    """Norms behind the sub-layers beside those before them, where `use_post_norm` says so."""
+    return Norm(kind="rmsnorm", place="sandwich" if config.flag("use_post_norm") else "pre")
+
+
+# ---- attention and feed-forwards of families of their own ----
+
+
+def last_biased(config: Config) -> tuple[Attention, Attention]:
+    """Attention without biases, but for one behind the last layer's."""
+    heads, last = config.size("num_attention_heads"), layers_told_apart(config) - 1
+    return Attention(heads=heads), Attention(heads=heads, bias=("o",), on=On(layers=(last,)))
+
+
+def multiple_of_width(config: Config) -> FeedForward:
+    """So many times d_model wide."""
+    return FeedForward(d_ff=config.size("intermediate_multiple_size") * config.size("hidden_size"))
 
 
 # ---- positions ----

@@ -138,9 +138,15 @@ def _model_type(config: Mapping[str, object], where: str) -> str:
     return value
 
 
+_OF_BOTH: Final = frozenset({"architectures", "tie_word_embeddings"})
+
+
 def _text_config(config: Mapping[str, object], name: str, nested: Nested, where: str) -> dict[str, object]:
     """The text model of a file that describes more, tied as the whole says."""
     text = config.get("text_config")
+    if nested.flat and text is None:
+        text = {key: value for key, value in config.items() if key not in nested.own and key != "model_type"}
+        config = {key: value for key, value in config.items() if key not in text or key in _OF_BOTH}
     if not isinstance(text, dict):
         raise SpecError(f"text_config must be an object, not {shown(text)}", where=where)
     inner = text.get("model_type", nested.text[0])
@@ -154,12 +160,16 @@ def _text_config(config: Mapping[str, object], name: str, nested: Nested, where:
         raise SpecError(f"architectures: {shown(config['architectures'])} is not known for {name}: only "
                         f"{' and '.join(nested.classes)}", where=where)  # fmt: skip
     key = "tie_word_embeddings"
-    tied, said = config.get(key, nested.tied), text.get(key)
+    said = text.get(key)
+    tied = config.get(key, True if nested.ties_whole and said is True else nested.tied)
+    if not nested.retied and (tied != nested.tied or said not in (None, tied)):
+        raise SpecError(f"{key}: only {shown(nested.tied)} is known for {name}", where=where)
     if tied is None:
         raise SpecError(f'no "{key}" beside text_config: {name} needs it', where=where)
     if said not in (None, tied):
         raise SpecError(f"{key} ({shown(tied)}) and text_config.{key} ({shown(said)}) differ", where=where)
-    return {**text, "model_type": inner, "architectures": None, key: tied}
+    own = {key: value for key, value in text.items() if key not in nested.inside}
+    return {**nested.defaults, **own, "model_type": inner, "architectures": None, key: tied}
 
 
 def _unknown(key: str, value: object, name: str, where: str) -> SpecError:
@@ -357,6 +367,9 @@ def _attention(config: Config) -> Mixer:
         bias=True if len(projections) == 4 else projections or False,
         qk_norm=qk_norm,
         qk_norm_bias=family.qk_norm_bias and qk_norm is not None,
+        gated=family.gated_heads,
+        out_norm=family.out_norm,
+        differential=family.differential,
         sinks=family.sinks,
         window=sight.window,
         chunked=sight.chunked and sight.window is not None,
@@ -375,6 +388,7 @@ def _feed_forward(config: Config) -> Mlp | tuple[Mlp, ...]:
         d_ff=4 * config.size(config.keys.d_model) if d_ff is None else d_ff,
         gated=_settled(family.gated, config),
         bias=_said(family.d_ff_bias, config),
+        inner_norm=family.inner_norm,
         scalars=family.scalars,
     )
     match family.experts:

@@ -1,0 +1,130 @@
+"""Counts more families as `record_mixers.py` does, with active parameters and what a cache keeps.
+
+`python tests/oracle/record_more.py [FAMILY ...] > tests/oracle/variations_more.jsonl` needs `transformers` 5.23.0 and
+`torch` 2.13.0. Each line holds, beside what `record_mixers.py` writes, `active` (routed experts by top_k of all of them,
+null where there are none) and `cache`: the numbers that each further token adds, from 64 to 96 tokens, and those that
+do not grow; null where the class returns no cache.
+"""
+
+# mypy: ignore-errors
+# transformers and torch are installed only where this is run
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import record
+import torch
+from record import built, variations
+from record_mixers import FACTORS, FULL, LINEAR, flops
+from transformers import AutoModelForCausalLM
+
+FAMILIES = [
+    "internlm3",
+    "iquestcoder",
+    "hyperclovax",
+    "nanochat",
+    "bitnet",
+    "kolibri1",
+    "axk1",
+    "mistral4",
+    "afmoe",
+    "lfm2_moe",
+    "gpt_neox_japanese",
+    "gpt-sw3",
+    "diffllama",
+    "cohere2_moe",
+    "qwen3_5_text",
+    "qwen3_5_moe_text",
+    "granitemoe_swa",
+]
+SLIDES = "sliding_attention"
+record.BASE |= {
+    "glm4v_moe_text": {"head_dim": 128},  # the class's own heads do not divide its width
+    "lfm2_moe": {"num_hidden_layers": 4, "layer_types": ["conv", "conv", FULL, "conv"]},
+}
+record.LISTS |= {
+    "layer_types": ([FULL] * 4, [LINEAR] * 4, [SLIDES] * 4, [FULL, SLIDES] * 2, [LINEAR, FULL] * 2, ["conv", FULL] * 2),
+}
+NAMES = {"mistral4": ["Mistral4ForCausalLM", "Mistral4Model"], "paddleocr_vl_text": ["PaddleOCRTextModel"]}
+"""Classes that the library's own tables of usual heads do not hold."""
+TOP_K = ("num_experts_per_tok", "moe_topk", "moe_k", "top_k_experts", "num_experts_per_token")
+
+
+def main() -> None:
+    """Writes one line for each change that the class accepts."""
+    logging.disable(logging.WARNING)
+    usual_values, usual_classes = record.values, record.classes
+    record.classes = lambda family, head: NAMES.get(family) or usual_classes(family, head)
+    record.values = lambda key, value: (*usual_values(key, value), *FACTORS.get(key, ()))
+    for family in sys.argv[1:] or FAMILIES:
+        for changed, config in variations(family, AutoModelForCausalLM):
+            try:
+                write(changed, config)
+            except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
+                print(f"{family} {changed}: {error!r}"[:150], file=sys.stderr)
+
+
+def write(changed: str, config: dict) -> None:
+    """One configuration, counted."""
+    config = json.loads(json.dumps(config, default=str).replace("Infinity", "1e9"))
+    model = built(config).eval()
+    parameters = list(model.parameters())
+    line = {
+        "changed": changed,
+        "config": config,
+        "total": sum(p.numel() for p in parameters),
+        "frozen": sum(p.numel() for p in parameters if not p.requires_grad),
+        "flops": flops(model, config["model_type"]),
+        "active": active(model),
+        "cache": cache(model),
+    }
+    print(json.dumps(line), flush=True)
+
+
+def active(model: torch.nn.Module) -> int | None:
+    """Parameters that a token is run through: of routed experts top_k of as many as their tensors hold."""
+    routed = [p for name, p in model.named_parameters() if ".experts." in name and "shared" not in name]
+    if not routed:
+        return None
+    top_k = next(getattr(model.config, key) for key in TOP_K if getattr(model.config, key, None) is not None)
+    idle = sum(p.numel() * (p.shape[0] - top_k) // p.shape[0] for p in routed)
+    return sum(p.numel() for p in model.parameters()) - idle
+
+
+def cache(model: torch.nn.Module) -> dict[str, int] | None:
+    """Numbers that a token adds to the cache and numbers that stay, by the difference of two lengths."""
+    try:
+        short, long = kept(model, 64), kept(model, 96)
+    except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
+        print(f"{model.config.model_type}: {error!r}"[:150], file=sys.stderr)
+        return None
+    per_token, rest = divmod(long - short, 32)
+    return None if rest or not short else {"per_token": per_token, "constant": short - 64 * per_token}
+
+
+def kept(model: torch.nn.Module, length: int) -> int:
+    """Numbers in the cache that the class returns after so many tokens."""
+    with torch.no_grad(), torch.device("meta"):
+        found = model(input_ids=torch.zeros(1, length, dtype=torch.long), use_cache=True).past_key_values
+    return sum(tensor.numel() for layer in found.layers for tensor in tensors(vars(layer)))
+
+
+def tensors(value: object) -> Iterator[torch.Tensor]:
+    """All tensors of a state, however it holds them."""
+    match value:
+        case torch.Tensor():
+            if value.is_floating_point():
+                yield value
+        case dict():
+            for inner in value.values():
+                yield from tensors(inner)
+        case list() | tuple():
+            for inner in value:
+                yield from tensors(inner)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Counts the text model inside of classes that read more than text, one change of a configuration at a time.
+
+`python tests/oracle/record_nested.py [FAMILY ...] > tests/oracle/nested.jsonl` needs `transformers` 5.23.0 and `torch`
+2.13.0. `total` is what belongs to the text model and its head; `flops` are those of 70 tokens of text, null where the
+class cannot run so. The changes: every way to tie the head or not, in the whole, in the text model and in neither; the
+file as the class saves it; other sizes; other text models; and, where older files have no `text_config`, one of those.
+"""
+
+# mypy: ignore-errors
+# transformers and torch are installed only where this is run
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import torch
+import transformers
+from record_mixers import flops
+from transformers import CONFIG_MAPPING
+from transformers.models.auto import modeling_auto
+
+FAMILIES = [
+    "llava",
+    "llava_next",
+    "llava_next_video",
+    "llava_onevision",
+    "video_llava",
+    "vipllava",
+    "video_llama_3",
+    "qwen2_vl",
+    "qwen2_5_vl",
+    "qwen3_vl",
+    "qwen3_vl_moe",
+    "qwen3_5",
+    "qwen3_5_moe",
+    "internvl",
+    "got_ocr2",
+    "glm4v",
+    "glm46v",
+    "glm4v_moe",
+    "glm_ocr",
+    "idefics2",
+    "idefics3",
+    "smolvlm",
+    "paligemma",
+    "shieldgemma2",
+    "aya_vision",
+    "cohere2_vision",
+    "aria",
+    "exaone4_5",
+    "lighton_ocr",
+    "qianfan_ocr",
+    "kimi_k25",
+    "paddleocr_vl",
+    "lfm2_vl",
+    "granite_docling",
+    "minicpmv4_6",
+    "hyperclovax_vision_v2",
+    "deepseek_vl",
+    "deepseek_vl_hybrid",
+    "janus",
+    "blip-2",
+    "instructblip",
+    "qwen2_audio",
+    "qwen3_asr",
+    "voxtral",
+    "glmasr",
+    "granite_speech",
+]
+CLASSES = {
+    **modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+    **modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+}
+MORE = {"aya_vision": {"vision_config": {"model_type": "siglip_vision_model", "num_attention_heads": 16}}}
+TEXT = {"glm4v_moe": {"head_dim": 128}}
+OTHERS = {
+    "llava": ("mistral", "qwen2", "phi3"),
+    "llava_next": ("mistral", "qwen2"),
+    "llava_onevision": ("qwen3", "llama"),
+    "internvl": ("llama", "qwen3"),
+    "idefics3": ("smollm3",),
+    "paligemma": ("gemma2",),
+    "instructblip": ("llama",),
+}
+OLDER = ("qwen2_vl", "qwen2_5_vl")
+OWN = ("model.language_model.", "model.text_model.", "language_model.", "lm_head.")
+DEPTH = {"num_hidden_layers": 4}
+
+
+def main() -> None:
+    """Writes one line for each change that the class accepts."""
+    logging.disable(logging.WARNING)
+    for family in sys.argv[1:] or FAMILIES:
+        for changed, config in changes(family):
+            try:
+                write(changed, config)
+            except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
+                print(f"{family} {changed}: {error!r}"[:150], file=sys.stderr)
+
+
+def changes(family: str) -> Iterator[tuple[str, dict]]:
+    """The changes of one family."""
+    inner = CONFIG_MAPPING[family]().to_dict()["text_config"]["model_type"]
+    text = {"model_type": inner, **DEPTH, **TEXT.get(family, {})}
+    base = {"model_type": family, "architectures": [CLASSES[family]], **MORE.get(family, {}), "text_config": text}
+    for whole in ({}, {"tie_word_embeddings": True}, {"tie_word_embeddings": False}):
+        for inside in ({}, {"tie_word_embeddings": True}, {"tie_word_embeddings": False}):
+            yield "tie_word_embeddings", {**base, **whole, "text_config": {**text, **inside}}
+    saved = CONFIG_MAPPING[family].from_dict(copy.deepcopy(base)).to_dict()
+    yield "nothing, saved", {**saved, "architectures": [CLASSES[family]]}
+    told = saved.get("tie_word_embeddings", False)
+    wide = {"hidden_size": 1024, "num_attention_heads": 8, "num_key_value_heads": 8, "vocab_size": 32000}
+    yield "sizes", {**base, "tie_word_embeddings": told, "text_config": {**text, **wide}}
+    for other in OTHERS.get(family, ()):
+        yield "text", {**base, "tie_word_embeddings": False, "text_config": {"model_type": other, **DEPTH}}
+    if family in OLDER:
+        flat = {**DEPTH, **wide, "vision_config": {"depth": 2}, "tie_word_embeddings": True}
+        yield "flat", {"model_type": family, "architectures": [CLASSES[family]], **flat}
+
+
+def write(changed: str, config: dict) -> None:
+    """One configuration, counted."""
+    config = json.loads(json.dumps(config, default=str).replace("Infinity", "1e9"))
+    with torch.device("meta"):
+        (name,) = config["architectures"]
+        model = getattr(transformers, name)(CONFIG_MAPPING[config["model_type"]].from_dict(copy.deepcopy(config)))
+    total = sum(p.numel() for name, p in model.named_parameters() if name.startswith(OWN))
+    line = {"changed": changed, "config": config, "total": total, "flops": flops(model.eval(), config["model_type"])}
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
