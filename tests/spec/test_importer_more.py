@@ -60,13 +60,13 @@ def _differences(spec: ModelSpec, line: dict[str, Any]) -> dict[str, tuple[int, 
     if line["cache"] is not None:
         pairs["per token"] = (_grown(ledger), line["cache"]["per_token"])
         if not _slides_early(ledger):
-            pairs["constant"] = (cache_bytes(states(ledger), Run(1), 8).total, line["cache"]["constant"])
+            pairs["constant"] = (cache_bytes(states(ledger), Run(1), 16).total // 2, line["cache"]["constant"])
     return {name: (int(ours), theirs) for name, (ours, theirs) in pairs.items() if ours != theirs}
 
 
 def _grown(ledger: Ledger) -> int:
     """Numbers that one token adds between 64 and 96 tokens."""
-    short, long = (cache_bytes(growing(ledger), Run(length), 8).total for length in (64, 96))
+    short, long = (cache_bytes(growing(ledger), Run(length), 16).total // 2 for length in (64, 96))
     return int(long - short) // 32
 
 
