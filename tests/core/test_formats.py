@@ -83,6 +83,14 @@ def test_a_recurrent_state_is_not_quantised() -> None:
     ]
 
 
+def test_pages_are_rounded_up_and_states_are_not() -> None:
+    """17 positions are two pages of 16, a window of 20 is too; a state has no positions."""
+    caches = (Cache("k", "target", 64, 2), Cache("w", "target", 64, 2, 20), Cache("state", "once", 64, 2))
+    for positions, full, windowed in ((16, 16, 16), (17, 32, 32), (99, 112, 32)):
+        lines = cache_bytes(Ledger("x", caches), Run(positions), 16, page=16).lines
+        assert [line.value for line in lines] == [256 * full, 256 * windowed, 256]
+
+
 def test_names_are_read_as_people_write_them() -> None:
     assert find_format("Q4_K", what="--dtype").name == "q4_k"
     assert find_format("awq", what="--dtype").name == "int4-g128"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
+from tscale.core.numbers import ceil_div
 from tscale.errors import RequestError, nearest, shown
 
 Scope = Literal["all", "linear", "experts", "matrices"]
@@ -119,6 +120,12 @@ _ALIASES: Final = {
     "awq": "int4-g128",
 }
 _MIXES: Final = ("_s", "_m", "_l", "_xl", "_xs")
+
+
+def bytes_of(numbers: int, bits: int | Fraction) -> int:
+    """Bytes of so many numbers of so many bits each, rounded up to a whole one; exact for fractions of bits."""
+    held = Fraction(bits)
+    return ceil_div(numbers * held.numerator, 8 * held.denominator)
 
 
 def find_format(name: str, *, what: str, cache: bool = False) -> Format:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
+from tscale.core.formats import bytes_of
 from tscale.core.ledger import Cache, Entry, Ledger
 from tscale.core.numbers import ceil_div, minimum
 from tscale.core.quantity import Line, Quantity
@@ -23,17 +24,22 @@ STATE_BITS: Final = 16
 """The fewest bits of a recurrent state: what quantises a cache leaves it as it is, since it is rewritten at every step."""
 
 
-def cache_bytes(ledger: Ledger, run: Run, bits: int | Fraction) -> Quantity:
-    """Bytes that one sequence keeps at so many `bits` a number, one line for each kind of layer that caches."""
+def cache_bytes(ledger: Ledger, run: Run, bits: int | Fraction, page: int | None = None) -> Quantity:
+    """Bytes that one sequence keeps at so many `bits` a number, one line for each kind of layer that caches.
+
+    `page`: positions are kept in blocks of so many, the last one whole however full it is (Kwon 2023, section 4.1).
+    """
     lines: list[Line] = []
     for entry in ledger.entries:
         if isinstance(entry, Cache):
             positions = run.length(entry.stream)
             kept = positions if entry.window is None else minimum(positions, entry.window)
-            held = Fraction(max(bits, STATE_BITS) if _is_state(entry) else bits)
-            numbers = kept * entry.stored * entry.width
-            lines.append(Line(entry.name, ceil_div(numbers * held.numerator, 8 * held.denominator)))
-    return Quantity("KV cache", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
+            if page is not None and not _is_state(entry):
+                kept = ceil_div(kept, page) * page
+            held = max(bits, STATE_BITS) if _is_state(entry) else bits
+            lines.append(Line(entry.name, bytes_of(kept * entry.stored * entry.width, held)))
+    source, leaves_out = (SOURCE, LEAVES_OUT) if page is None else ("kwon2023 section 4.1", "")
+    return Quantity("KV cache", tuple(lines), BYTES, source=source, leaves_out=leaves_out)
 
 
 def growing(ledger: Ledger) -> Ledger:

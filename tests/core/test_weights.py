@@ -1,0 +1,108 @@
+"""Bytes of weights in each format, beside files and packages that keep them so."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers import disclosed
+from tscale.core.formats import FORMATS
+from tscale.core.ledger import Ledger, Lookup, Matmul, Vector
+from tscale.core.numbers import Remembered
+from tscale.core.plan import Plan
+from tscale.core.questions.params import buffers, params
+from tscale.core.questions.weights import kept_in, weight_bytes
+from tscale.core.shard import shard, tensor_degrees
+from tscale.spec.catalogue import built_in
+from tscale.spec.lower import lower
+from tscale.spec.model import ModelSpec, remembered
+
+
+def ledger_of(name: str) -> Ledger:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    return lower(spec)
+
+
+@pytest.mark.parametrize("name", disclosed())
+def test_without_quantisation_each_number_takes_its_bits(name: str) -> None:
+    ledger = ledger_of(name)
+    stored = params(ledger).total + buffers(ledger).total
+    assert weight_bytes(ledger, FORMATS["bf16"]).total == 2 * stored
+    assert weight_bytes(ledger, FORMATS["fp32"]).total == 4 * stored
+
+
+@pytest.mark.parametrize(("name", "size"), [("gpt-oss-20b", 12.8), ("gpt-oss-120b", 60.8)])
+def test_published_checkpoints_in_mxfp4(name: str, size: float) -> None:
+    """OpenAI 2025, Table 1: checkpoints of 12.8 and 60.8 GiB, experts in MXFP4 (4.25 bits) and the rest in bf16."""
+    assert round(weight_bytes(ledger_of(name), FORMATS["mxfp4"]).total / 2**30, 1) == size
+
+
+def test_fp8_of_deepseek_v3_is_about_a_byte_a_parameter() -> None:
+    """Embedding, head, routers and norms stay in bf16: 2 * 129,280 * 7,168 numbers and a few more have two bytes."""
+    ledger = ledger_of("deepseek-v3")
+    stored = params(ledger).total + buffers(ledger).total
+    in_two = 2 * 129_280 * 7_168 + 58 * 7_168 * 256
+    above = weight_bytes(ledger, FORMATS["fp8"]).total - stored - in_two
+    assert 0 < above < in_two / 1000
+
+
+def test_what_is_quantised_and_what_is_not() -> None:
+    """A matrix of each kind by hand: bitsandbytes, GGUF and an expert format each leave other things alone."""
+    ledger = Ledger(
+        "x",
+        (
+            Lookup("embedding.tokens", "embedding", 100, 512, 1),
+            Lookup("positions", "positions", 10, 512, 1),
+            Matmul("attention.q", "attention", "target", 512, 256, 2, 2, bias=True),
+            Matmul("experts.router", "feed_forward", "target", 512, 8, 2, 2),
+            Matmul("experts.up", "feed_forward", "target", 512, 128, 16, 4, experts=8),
+            Vector("norm", "norm", 512, 5),
+            Matmul("head", "head", "target", 512, 100, 1, 1),
+        ),
+    )
+    embedding, positions, q, bias, router, up, norm, head = (
+        100 * 512, 10 * 512, 2 * 512 * 256, 2 * 256, 2 * 512 * 8, 16 * 512 * 128, 5 * 512, 512 * 100
+    )  # fmt: skip
+    assert weight_bytes(ledger, FORMATS["q8_0"]).total == (
+        (embedding + q + up + head) // 32 * 34 + 4 * (positions + bias + router + norm)
+    )
+    assert weight_bytes(ledger, FORMATS["int8"]).total == (
+        q + 4 * 2 * 256 + up + 4 * 16 * 128 + 2 * (embedding + positions + bias + router + norm + head)
+    )
+    assert weight_bytes(ledger, FORMATS["mxfp4"]).total == (
+        up // 32 * 17 + 2 * (embedding + positions + q + bias + router + norm + head)
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "kept"),
+    [(512, "q4_k"), (480, "q5_0"), (500, "fp16")],
+)
+def test_rows_that_do_not_divide_are_kept_in_what_llama_cpp_falls_back_to(row: int, kept: str) -> None:
+    """Of tensor_type_fallback in its quantiser: blocks of 256, then of 32, then F16."""
+    ledger = Ledger("x", (Matmul("attention.q", "attention", "target", row, 64, 1, 1),))
+    assert [one.format.name for one in kept_in(ledger, FORMATS["q4_k"])] == [kept]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3", "gpt2", "bamba-9b", "t5-small", "bert-base"])
+def test_any_model_is_kept_in_any_format_and_remembers_how(name: str, format: str) -> None:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    plain = weight_bytes(lower(spec), FORMATS[format])
+    told = weight_bytes(lower(remembered(spec)), FORMATS[format])
+    assert [tuple(line) for line in plain.lines] == [tuple(line) for line in told.lines]
+    assert all(isinstance(line.value, Remembered) for line in told.lines if line.value)
+    assert plain.total <= weight_bytes(lower(spec), FORMATS["fp32"]).total
+
+
+@pytest.mark.parametrize("format", ["bf16", "q4_k", "nf4", "int8"])
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "mixtral-8x7b", "qwen2.5-7b"])
+def test_shares_hold_at_least_the_whole(name: str, format: str) -> None:
+    """What is cut adds up; what is not, or is repeated, comes on top; and a cut leaves each matrix in its format."""
+    ledger = ledger_of(name)
+    whole = {line.name: line.value for line in weight_bytes(ledger, FORMATS[format]).lines}
+    for devices in tensor_degrees(ledger):
+        share = weight_bytes(shard(ledger, Plan(tensor=devices)), FORMATS[format], ledger).lines
+        assert all(devices * line.value >= whole[line.name] for line in share)
+        assert all(line.value <= whole[line.name] for line in share)
