@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Cut, Entry, Matmul, Scores, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
 from tscale.core.numbers import ceil_div, named
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
@@ -150,6 +150,40 @@ class Attention:
             f"{site.name}.o", "attention", site.stream, heads * head_dim, d, *copies, "o" in biased, Cut(heads, "in")
         )
 
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """Queries, keys and values, the probabilities where they are kept, and what the last projection multiplies.
+
+        Attention step by step makes copies of grouped keys and values for every head, and keeps those.
+        """
+        heads, kv_heads, head_dim = self.widths(site.d_model)
+        width, kv_width, by_head = heads * head_dim, kv_heads * head_dim, Cut(heads)
+        by_kv_head = Cut(kv_heads, otherwise="repeated")
+        yield Saved(f"{site.name}.q", "attention", site.stream, width, site.used, cut=by_head)
+        for name in ("k", "v"):
+            kept = Saved(f"{site.name}.{name}", "attention", site.keys, kv_width, site.used, cut=by_kv_head)
+            if self.kv_heads is None:
+                yield kept._replace(width=width, cut=by_head)
+            else:
+                yield kept._replace(keeping=("selective", "flash"))
+                yield kept._replace(name=f"{kept.name}.repeated", width=width, cut=by_head, keeping=("naive",))
+        if self.qk_norm is not None:
+            of_q, of_k = (heads, kv_heads) if self.qk_norm == "head" else (1, 1)
+            for norm, stream, inner, each, cut in (
+                ("q_norm", site.stream, width, of_q, by_head),
+                ("k_norm", site.keys, kv_width, of_k, by_kv_head),
+            ):
+                name = f"{site.name}.{norm}"
+                yield Saved(f"{name}.input", "norm", stream, inner, site.used, cut=cut)
+                if self.qk_norm == "head":
+                    yield Saved(f"{name}.statistics", "norm", stream, each, site.used, "fp32", cut=cut)
+                else:
+                    yield Saved(f"{name}.statistics", "norm", stream, each, site.used, "fp32")
+        yield from core_saves(site, heads)
+        yield Saved(f"{site.name}.out", "attention", site.stream, width, site.used, cut=by_head)
+        if self.gated:
+            for name in ("gate", "gated"):
+                yield Saved(f"{site.name}.{name}", "attention", site.stream, width, site.used, cut=by_head)
+
     def _norms(self, site: Site) -> Iterator[Entry]:
         """The norms on queries and keys."""
         if self.qk_norm is None:
@@ -158,3 +192,27 @@ class Attention:
         of_q, of_k = (head_dim, head_dim) if self.qk_norm == "head" else (heads * head_dim, kv_heads * head_dim)
         for name, width in (("q_norm", of_q), ("k_norm", of_k)):
             yield Vector(f"{site.name}.{name}", "norm", 2 * width if self.qk_norm_bias else width, site.stored)
+
+
+def core_saves(site: Site, heads: int) -> Iterator[Saved]:
+    """What attention itself keeps: step by step, the probabilities of every pair, masked or not.
+
+    A fused kernel keeps one number a query and head, the logarithm of the sum (Dao 2022, section 3.1).
+    """
+    name, by_head = f"{site.name}.scores", Cut(heads)
+    pairs = Saved(
+        f"{name}.probabilities",
+        "attention",
+        site.stream,
+        heads,
+        site.used,
+        keys=site.keys,
+        keeping=("naive",),
+        cut=by_head,
+    )
+    yield pairs
+    yield pairs._replace(name=f"{name}.dropout", number="mask", dropout=True)
+    yield pairs._replace(name=f"{name}.dropped", dropout=True)
+    yield Saved(
+        f"{name}.logsumexp", "attention", site.stream, heads, site.used, "fp32", keeping=("flash",), cut=by_head
+    )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from tscale.blocks.feed_forward import inner_saves
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Vector
+from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,3 +83,25 @@ class Experts:
                 yield matmul("shared.switch", d, 1)
         if self.out_norm:
             yield Vector(f"{name}.out_norm", "norm", d, site.stored)
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.
+
+        Every device of tensor parallelism has a slice of each expert, so that all of a token's copies are gathered there.
+        """
+        d, k, name = site.d_model, self.top_k, site.name
+
+        def saved(what: str, width: int, number: Number = "activation", *, gathered: bool = False) -> Saved:
+            return Saved(f"{name}.{what}", "feed_forward", site.stream, width, site.used, number, gathered=gathered)
+
+        yield saved("router.probabilities", self.experts, "fp32")
+        yield saved("router.weights", k, "fp32")
+        yield saved("router.choices", k, "index")
+        yield saved("dispatched", k * d, gathered=True)
+        yield from inner_saves(site, name, self.d_ff, gated=self.gated, copies=k)
+        yield saved("returned", k * d, gathered=True)
+        if self.shared_d_ff is not None:
+            yield from inner_saves(site, f"{name}.shared", self.shared_d_ff, gated=self.gated)
+            if self.shared_gate:
+                yield saved("shared.switch", 1)
+                yield saved("shared.out", d)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cut, Entry, Matmul, Vector
+from tscale.core.ledger import Cut, Entry, Matmul, Saved, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,3 +48,17 @@ class FeedForward:
         yield Matmul(
             f"{site.name}.down", "feed_forward", site.stream, self.d_ff, d, *copies, self.bias, Cut(self.d_ff, "in")
         )
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """What goes into the activation and what comes out of it; gated, both factors and the product too."""
+        yield from inner_saves(site, site.name, self.d_ff, gated=self.gated)
+
+
+def inner_saves(site: Site, name: str, d_ff: int, *, gated: bool, copies: int = 1) -> Iterator[Saved]:
+    """What lies between the matrices of a feed-forward; `copies` of it a token.
+
+    An activation is taken to need its own input again, as GELU and SiLU do.
+    """
+    steps = ("up", "gate", "activation", "product") if gated else ("up", "activation")
+    for step in steps:
+        yield Saved(f"{name}.{step}", "feed_forward", site.stream, copies * d_ff, site.used, cut=Cut(d_ff))

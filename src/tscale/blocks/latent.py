@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.attention import Widths
+from tscale.blocks.attention import Widths, core_saves
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Cut, Entry, Matmul, Scores, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
 from tscale.core.numbers import named
 
 
@@ -68,3 +68,16 @@ class LatentAttention:
         if caches:
             yield Cache(f"{site.name}.cache", site.keys, self.kv_rank + self.rope_dim, site.used)
         yield matmul("o", h * self.v_dim, d, Cut(h, "in"), bias=self.bias)
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """The latents before and after their norms, the expanded queries, keys and values, and what they come to."""
+        h, d_qk = self.heads, self.nope_dim + self.rope_dim
+        ranks = {"q": self.q_rank, "kv": self.kv_rank}
+        for name, rank in ranks.items():
+            if rank is not None:
+                for kept in (f"{name}_down", f"{name}_up.input"):
+                    yield Saved(f"{site.name}.{kept}", "attention", site.stream, rank, site.used)
+                yield Saved(f"{site.name}.{name}_norm.statistics", "norm", site.stream, 1, site.used, "fp32")
+        for name, width in (("q", d_qk), ("k", d_qk), ("v", self.v_dim), ("out", self.v_dim)):
+            yield Saved(f"{site.name}.{name}", "attention", site.stream, h * width, site.used, cut=Cut(h))
+        yield from core_saves(site, h)

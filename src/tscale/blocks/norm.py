@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, Site
-from tscale.core.ledger import Entry, Vector
+from tscale.core.ledger import ALWAYS, Entry, Part, Saved, Stream, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +42,37 @@ class Norm:
     def lower(self, site: Site, sub_layers: Mapping[str, int]) -> Iterator[Entry]:
         """One entry for the norms of each sub-layer, by how many layers store one, and one for the final norm."""
         width, prefix = self.width(site.d_model), site.name
-        places = {"pre": ("",), "post": ("",), "sandwich": ("before_", "after_"), "parallel": ()}[self.place]
         for sub_layer, stored in sub_layers.items():
-            for place in places:
+            for place in self._places():
                 yield Vector(f"{prefix}norm.{place}{sub_layer}", "norm", width, stored)
         if self.place == "parallel":
             yield Vector(f"{prefix}norm.layer", "norm", width, site.stored)
-        if self.place != "post" if self.final is None else self.final:
+        if self._has_final():
             yield Vector(f"{prefix}norm.final", "norm", width, 1)
+
+    def saves(self, site: Site, sub_layers: Mapping[str, int]) -> Iterator[Saved]:
+        """What the norms of each sub-layer keep, by how many layers run through one, and what the final norm does."""
+        prefix = site.name
+        for sub_layer, used in sub_layers.items():
+            for place in self._places():
+                yield from self.saves_one(f"{prefix}norm.{place}{sub_layer}", site.stream, site.d_model, used)
+        if self.place == "parallel":
+            yield from self.saves_one(f"{prefix}norm.layer", site.stream, site.d_model, site.used)
+        if self._has_final():
+            yield from self.saves_one(f"{prefix}norm.final", site.stream, site.d_model, 1, "head")
+
+    def saves_one(self, name: str, stream: Stream, width: int, used: int, part: Part = "norm") -> Iterator[Saved]:
+        """A norm's input, and its mean and deviation, or the deviation alone; fused, with nothing between."""
+        kept = Saved(f"{name}.input", part, stream, width, used)
+        if part != "norm":
+            kept = kept._replace(keeping=ALWAYS)
+        yield kept
+        statistics = 2 if self.kind == "layernorm" else 1
+        yield kept._replace(name=f"{name}.statistics", width=statistics, number="fp32")
+
+    def _places(self) -> tuple[str, ...]:
+        places: dict[str, tuple[str, ...]] = {"pre": ("",), "post": ("",), "sandwich": ("before_", "after_")}
+        return places.get(self.place, ())
+
+    def _has_final(self) -> bool:
+        return self.place != "post" if self.final is None else self.final

@@ -153,6 +153,41 @@ class Cache(NamedTuple):
 Entry = Matmul | Lookup | Vector | Buffer | Conv | Scores | Scan | Cache
 
 
+Keeping = Literal["naive", "selective", "flash", "full"]
+"""How a layer's forward pass is kept for its backward pass: attention step by step, with all that it makes; the same with
+the scores computed again (Korthikanti 2022, section 5); by a fused kernel that computes them again (Dao 2022); or whole
+layers computed again from their input."""
+
+ALWAYS: tuple[Keeping, ...] = ("naive", "selective", "flash", "full")
+"""Outside of the layers nothing is computed again."""
+
+Number = Literal["activation", "fp32", "mask", "index"]
+"""The format of a number that is kept: that of the activations, 32 bits, one byte, or a whole number of 8 bytes."""
+
+
+class Saved(NamedTuple):
+    """`width` numbers that the forward pass keeps for the backward pass, for each position of `stream` in `used` layers.
+
+    `keys`: they are kept for each pair of a position and one of that stream. `keeping`: in which of the ways of keeping.
+    `dropout`: only where there is dropout. `cut`: how tensor parallelism divides them; what it does not divide, sequence
+    parallelism does (Korthikanti 2022, section 4.2.2), unless it is `gathered` from all of its devices.
+
+    It is no entry of a ledger: only the memory of training asks for it, and no other question pays for it.
+    """
+
+    name: str
+    part: Part
+    stream: Stream
+    width: int
+    used: int
+    number: Number = "activation"
+    keys: Stream | None = None
+    keeping: tuple[Keeping, ...] = ("naive", "selective", "flash")
+    dropout: bool = False
+    cut: Cut | None = None
+    gathered: bool = False
+
+
 class Ledger(NamedTuple):
     """All that a model owns and does."""
 

@@ -104,7 +104,7 @@ def _fits(cut: Cut, devices: int) -> bool:
             assert_never(cut.otherwise)
 
 
-def _share(width: int, cut: Cut, devices: int) -> int:
+def cut_width(width: int, cut: Cut, devices: int) -> int:
     """The width that one device has of a width that is cut."""
     if devices == 1:
         return width
@@ -117,22 +117,22 @@ def _cut(entry: Entry, devices: int) -> Entry:
     """An entry as one of so many devices has it."""
     match entry:
         case Matmul(cut=Cut(axis="out") as cut):
-            return entry._replace(d_out=_share(entry.d_out, cut, devices))
+            return entry._replace(d_out=cut_width(entry.d_out, cut, devices))
         case Matmul(cut=Cut(axis="in") as cut):
-            return entry._replace(d_in=_share(entry.d_in, cut, devices))
+            return entry._replace(d_in=cut_width(entry.d_in, cut, devices))
         case Lookup(cut=Cut() as cut):
-            return entry._replace(rows=_share(entry.rows, cut, devices))
+            return entry._replace(rows=cut_width(entry.rows, cut, devices))
         case Vector(cut=Cut() as cut) | Cache(cut=Cut() as cut):
-            return entry._replace(width=_share(entry.width, cut, devices))
+            return entry._replace(width=cut_width(entry.width, cut, devices))
         case Scores(cut=Cut() as cut):
-            return entry._replace(heads=_share(entry.heads, cut, devices))
+            return entry._replace(heads=cut_width(entry.heads, cut, devices))
         case Conv(cut=Cut() as cut):
-            return entry._replace(channels=_share(entry.channels, cut, devices))
+            return entry._replace(channels=cut_width(entry.channels, cut, devices))
         case Scan(cut=Cut() as cut):
             return entry._replace(
-                per_position=_share(entry.per_position, cut, devices),
-                per_chunk=_share(entry.per_chunk, cut, devices),
-                per_edge_pair=_share(entry.per_edge_pair, cut, devices),
+                per_position=cut_width(entry.per_position, cut, devices),
+                per_chunk=cut_width(entry.per_chunk, cut, devices),
+                per_edge_pair=cut_width(entry.per_edge_pair, cut, devices),
             )
         case Matmul() | Lookup() | Vector() | Buffer() | Conv() | Scores() | Scan() | Cache():
             return entry

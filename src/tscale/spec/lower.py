@@ -71,21 +71,21 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     added = site._replace(d_model=spec.embedding_widths()[1]) if spec.positions.kind == "learned" else site
     widths = next((mixer.widths(site.d_model) for mixer in attentions(mixers)), None)
     yield from spec.positions.lower(added, widths, spec.context)
-    for label, mixer, place in _dealt(mixers, site):
+    for label, mixer, place in dealt(mixers, site):
         name = "self_attention" if two_stacks else label
         normed[name] = place.stored
         yield from mixer.lower(place._replace(name=f"{site.name}{name}"), caches=site.causal)
     if two_stacks and site.causal:
         normed["cross_attention"] = site.stored
         cross = site._replace(name=f"{site.name}cross_attention", keys="source", causal=False)
-        yield from _seeing_all(mixers[0]).lower(cross, caches=True)
-    for label, feed_forward, place in _dealt(feed_forwards, site):
+        yield from seeing_all(mixers[0]).lower(cross, caches=True)
+    for label, feed_forward, place in dealt(feed_forwards, site):
         normed[label] = place.stored
         yield from feed_forward.lower(place._replace(name=f"{site.name}{label}"))
     yield from spec.norm.lower(site, normed)
 
 
-def _seeing_all(mixer: Mixer) -> Mixer:
+def seeing_all(mixer: Mixer) -> Mixer:
     """The same mixer without its window: a window is a stretch of its own sequence, not of another's."""
     if isinstance(mixer, Attention):
         return replace(mixer, window=None, pattern=None, chunked=False)
@@ -95,7 +95,7 @@ def _seeing_all(mixer: Mixer) -> Mixer:
 Block = TypeVar("Block", bound=Mixer | Mlp)
 
 
-def _dealt(blocks: tuple[Block, ...], site: Site) -> Iterator[tuple[str, Block, Site]]:
+def dealt(blocks: tuple[Block, ...], site: Site) -> Iterator[tuple[str, Block, Site]]:
     """Each block with its name and the layers that it stands in: those it claims, or those that no other does."""
     claimed = sum(block.on.count(site.used) for block in blocks if block.on is not None)
     for label, block in labelled(blocks):

@@ -1,0 +1,96 @@
+"""How much of a forward pass is kept for its backward pass: what each layer saves, by how it is computed again.
+
+A pre-norm layer of multi-head attention and GELU keeps s·b·h·(34 + 5·a·s/h) bytes with dropout and 16-bit activations
+(Korthikanti 2022, equation 1); without the 5·a·s/h where the scores are computed again, and 2·s·b·h where all of it is. Here
+the same is counted entry by entry for any stack, with the statistics of the norms, which the paper leaves out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple, assert_never
+
+from tscale.core.ledger import Keeping, Number, Saved
+from tscale.core.numbers import ceil_div
+from tscale.core.plan import Plan
+from tscale.core.quantity import Line, Quantity
+from tscale.core.run import Run
+from tscale.core.shard import cut_width
+from tscale.core.units import BYTES
+
+SOURCE: Final = "korthikanti2022 section 4"
+
+LEAVES_OUT: Final = (
+    "Activations are those that fused kernels keep: a norm its input and statistics, GELU and SiLU their input (a ReLU keeps "
+    "less). Not counted: rotary tables and attention masks, which all layers share."
+)
+
+Recompute = Literal["none", "selective", "full"]
+Attention = Literal["flash", "naive"]
+
+
+class Passes(NamedTuple):
+    """How a forward pass is run: how many sequences at once, what of it is kept, bytes of an activation, dropout or not."""
+
+    micro_batch: int = 1
+    keeping: Keeping = "flash"
+    activation_bytes: int = 2
+    dropout: bool = False
+
+
+def keeping(attention: Attention, recompute: Recompute) -> Keeping:
+    """How a layer is kept. A fused kernel computes the scores again in any case: `selective` adds nothing to it."""
+    if recompute == "full":
+        return "full"
+    if attention == "flash":
+        return "flash"
+    return "selective" if recompute == "selective" else "naive"
+
+
+def number_bytes(number: Number, activation_bytes: int) -> int:
+    """Bytes of one number that is kept."""
+    match number:
+        case "activation":
+            return activation_bytes
+        case "fp32":
+            return 4
+        case "mask":
+            return 1
+        case "index":
+            return 8
+        case _:
+            assert_never(number)
+
+
+def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Plan | None = None) -> Quantity:
+    """Bytes that the forward pass of one micro-batch keeps on one device, one line for each thing that is kept."""
+    plan = plan or Plan()
+    lines = [
+        Line(saved.name, _bytes(saved, run, passes, plan))
+        for saved in kept
+        if passes.keeping in saved.keeping and (passes.dropout or not saved.dropout)
+    ]
+    return Quantity("activations", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
+
+
+def _bytes(saved: Saved, run: Run, passes: Passes, plan: Plan) -> int:
+    """Bytes of one line. Context parallelism divides positions, and sequence parallelism those that nothing else divides."""
+    positions = run.length(saved.stream)
+    if saved.stream != "once" and plan.context > 1:
+        positions = ceil_div(positions, plan.context)
+    if saved.cut is None and plan.sequence and not saved.gathered and saved.stream != "once":
+        positions = ceil_div(positions, plan.tensor)
+    width = saved.width if saved.cut is None else cut_width(saved.width, saved.cut, plan.tensor)
+    each = saved.used * positions * passes.micro_batch * width * number_bytes(saved.number, passes.activation_bytes)
+    return each if saved.keys is None else each * run.length(saved.keys)
+
+
+def korthikanti_layer_bytes(s: int, b: int, h: int, a: int, t: int, passes: Passes, *, sequence: bool) -> int:
+    """Bytes of one layer by the published shortcut: 16 bits, dropout, d_ff = 4·h and as many key-value heads as heads.
+
+    s positions, b sequences, h d_model, a heads, t devices of tensor parallelism (equations 2 and 4, section 5).
+    """
+    if passes.keeping == "full":
+        return 2 * s * b * h  # the layer's input, on every device: Megatron does not divide it
+    scores = 5 * a * s**2 * b if passes.keeping == "naive" else 0
+    return ceil_div(34 * s * b * h + scores, t) if sequence else 10 * s * b * h + ceil_div(24 * s * b * h + scores, t)

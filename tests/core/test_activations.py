@@ -1,0 +1,337 @@
+"""What a forward pass keeps: as PyTorch's autograd keeps it, every byte of difference named, and as Korthikanti 2022 says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tscale
+from tests.helpers import disclosed
+from tscale.blocks import Attention, Computed, Experts, FeedForward, LatentAttention, Norm
+from tscale.core.plan import Plan
+from tscale.core.questions.activations import (
+    Passes,
+    activation_bytes,
+    keeping,
+    korthikanti_layer_bytes,
+)
+from tscale.core.run import Run
+from tscale.errors import RequestError
+from tscale.spec.importer import imported
+from tscale.spec.lower import run_of
+from tscale.spec.model import Head, ModelSpec, remembered
+from tscale.spec.saves import saves
+
+RECORDED = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "oracle" / "activations.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+
+def test_the_recording_holds_what_is_asked_of_it() -> None:
+    """Blocks and models, two formats, two batches and lengths, attention step by step and fused."""
+    assert sum("block" in record for record in RECORDED) == 36
+    assert sum("config" in record for record in RECORDED) == 160
+    assert {record["dtype"] for record in RECORDED} == {"fp32", "bf16"}
+    assert {(record["batch"], record["length"]) for record in RECORDED} == {(1, 16), (2, 48)}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Plain blocks
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("record", [record for record in RECORDED if "block" in record])
+def test_a_plain_block_keeps_what_is_counted(record: dict[str, Any]) -> None:
+    shape, number = record["block"], 2 if record["dtype"] == "bf16" else 4
+    spec = ModelSpec(
+        name="block",
+        layers=1,
+        d_model=shape["d_model"],
+        vocabulary=1,
+        attention=Attention(heads=shape["heads"], kv_heads=shape["kv_heads"]),
+        feed_forward=FeedForward(d_ff=shape["d_ff"], gated=shape["gated"]),
+        positions=Computed(kind="none"),
+        norm=Norm(kind=shape["norm"]),
+        head=Head(kind="none"),
+    )
+    passes = Passes(record["batch"], shape["attention"], number, shape["dropout"] > 0)
+    block = [saved for saved in saves(spec) if saved.part not in ("embedding", "head")]
+    counted = activation_bytes(block, Run(target=record["length"]), passes).total
+    assert record["bytes"] - counted == sum(block_differences(record, number).values())
+
+
+def block_differences(record: dict[str, Any], number: int) -> dict[str, int]:
+    """What torch on a CPU keeps beside, or less, for want of the fused kernels that a GPU has."""
+    shape, positions = record["block"], record["batch"] * record["length"]
+    d, wide = shape["d_model"], record["dtype"] == "bf16"
+    masks = 2 * d * positions + shape["heads"] * positions * record["length"]
+    return {
+        "the statistics of a layernorm are kept in the activations' format, not in fp32": (number - 4) * 4 * positions
+        if shape["norm"] == "layernorm"
+        else 0,
+        "an rmsnorm in steps keeps its input and the normalised input, both in fp32": 2
+        * positions
+        * d
+        * (2 * 4 - (2 if wide else 4))
+        if shape["norm"] == "rmsnorm"
+        else 0,
+        "a dropout mask is kept in the activations' format, not in bytes": (number - 1) * masks
+        if shape["dropout"]
+        else 0,
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Whole models
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("record", [record for record in RECORDED if "config" in record])
+def test_a_whole_model_keeps_what_is_counted(record: dict[str, Any]) -> None:
+    config, number = record["config"], 2 if record["dtype"] == "bf16" else 4
+    spec = imported(config, name="recorded", where="recorded")
+    dropout = config.get("attn_pdrop", 0.0) > 0
+    passes = Passes(record["batch"], "naive" if record["attention"] == "eager" else "flash", number, dropout)
+    counted = activation_bytes(saves(spec), run_of(spec, record["length"]), passes).total
+    named = dict(model_differences(record, spec, number))
+    assert record["bytes"] - counted == sum(named.values()), named
+
+
+def model_differences(record: dict[str, Any], spec: ModelSpec, number: int) -> Iterator[tuple[str, int]]:
+    """What transformers' own code keeps beside, or less, each with its reason."""
+    config, length = record["config"], record["length"]
+    name, wide, positions = config["model_type"], record["dtype"] == "bf16", record["batch"] * length
+    d, layers = spec.d_model, spec.layers
+    (mixer,) = spec.mixers
+    assert isinstance(mixer, Attention | LatentAttention)
+    yield "the number that the loss is divided by", number if name == "bert" else 4
+    if name != "bert" and record["batch"] == 1:
+        yield "the words are a part of an array that is one longer, before they are shifted", 8
+    if name in ("gpt2", "bert"):
+        yield "the positions' or segments' numbers, one sequence of them", 8 * length
+        norms = 2 * layers + (2 if name == "bert" else 1)
+        yield "the statistics of layernorms in the activations' format", (number - 4) * 2 * positions * norms
+        yield from plain_differences(config, positions, length, number, spec)
+    else:
+        rotated = mixer.rope_dim if isinstance(mixer, LatentAttention) else mixer.widths(d).head_dim
+        yield "sines and cosines, kept once", 2 * length * rotated * (4 if name == "olmo2" else number)
+        yield from norm_differences(name, wide, positions, spec, number)
+        if record["attention"] == "eager" and wide:
+            pairs = layers * mixer.heads * positions * length
+            yield "the probabilities in fp32 beside those in bf16", 4 * pairs
+    if isinstance(mixer, LatentAttention) and record["batch"] == 1:
+        inner = layers * positions * mixer.heads * mixer.nope_dim
+        yield "values are a part of an array whose rest is their keys; a larger batch copies them", inner * number
+    yield from router_differences(name, positions, spec, wide=wide)
+
+
+def plain_differences(
+    config: dict[str, Any], positions: int, length: int, number: int, spec: ModelSpec
+) -> Iterator[tuple[str, int]]:
+    """GPT-2's activations and dropout; BERT's loss."""
+    if config["model_type"] == "bert":
+        yield (
+            "the logarithms of the probabilities stay in the activations' format",
+            ((number - 4) * positions * spec.vocabulary),
+        )
+        return
+    inner = spec.layers * positions * 4 * spec.d_model
+    yield (
+        "the activation: its tanh form in four steps, or a ReLU that needs its output alone",
+        (number * inner * {"gelu_new": 3, "gelu": 0, "relu": -1}[config.get("activation_function", "gelu_new")]),
+    )
+    if config["attn_pdrop"]:
+        masks = (2 * spec.layers + 1) * positions * spec.d_model
+        probabilities = spec.layers * config["n_head"] * positions * length
+        yield "dropout masks in the activations' format, not in bytes", (number - 1) * (masks + probabilities)
+
+
+def norm_differences(name: str, wide: bool, positions: int, spec: ModelSpec, number: int) -> Iterator[tuple[str, int]]:
+    """Norms in steps: an fp32 copy of a bf16 input, and the normalised input, each kept."""
+    d, layers = spec.d_model, spec.layers
+    (mixer,) = spec.mixers
+    assert isinstance(mixer, Attention | LatentAttention)
+    if name == "cohere":
+        norms = layers + 1
+        yield (
+            "a layernorm in steps keeps three fp32 arrays and one statistic",
+            norms * positions * (3 * 4 * d - number * d - 4),
+        )
+        yield "a layernorm's gain in fp32", norms * 4 * d if wide else 0
+        return
+    normalised = 4 if name == "olmo2" else number
+    each = normalised + (2 if wide else 0)
+    yield (
+        "an rmsnorm in steps keeps its input in fp32 and the normalised input",
+        ((2 * layers + 1) * positions * d * each),
+    )
+    if isinstance(mixer, LatentAttention):
+        ranks = (mixer.q_rank or 0) + mixer.kv_rank
+        yield "so do the norms of latents", layers * positions * ranks * each
+        if not wide:
+            yield (
+                "the latent is a part of an array whose rest is the rotary key",
+                (layers * positions * mixer.rope_dim * number),
+            )
+    elif mixer.qk_norm is not None:
+        heads, kv_heads, head_dim = mixer.widths(d)
+        yield "so do the norms of queries and keys", layers * positions * (heads + kv_heads) * head_dim * each
+
+
+def router_differences(name: str, positions: int, spec: ModelSpec, *, wide: bool) -> Iterator[tuple[str, int]]:
+    """What transformers' way of sorting tokens to experts keeps, in each layer that has them."""
+    experts = next((block for block in spec.feed_forwards if isinstance(block, Experts)), None)
+    if experts is None:
+        return
+    k, count = experts.top_k, experts.experts
+    layers = spec.layers - 1 if name == "deepseek_v3" else spec.layers
+    yield (
+        "the order of the tokens' copies, three times, and where each expert's begin",
+        (layers * (3 * 8 * k * positions + 4 * count)),
+    )
+    if name != "qwen2_moe":
+        yield (
+            "the chosen probabilities and their sum, from before they were made to add up to 1",
+            (layers * positions * 4 * (k + 1)),
+        )
+    if name in ("qwen2_moe", "qwen3_moe") and wide:
+        yield "the weights are kept in bf16", -layers * positions * 2 * k
+    if name == "deepseek_v3":
+        yield (
+            "the choice of groups: a group's number, its two best experts, and which experts remain",
+            (layers * positions * (8 + 2 * 8 + count)),
+        )
+        yield (
+            "the router's input and its matrix in fp32",
+            (layers * 4 * spec.d_model * (positions + count) if wide else 0),
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Korthikanti 2022
+# ----------------------------------------------------------------------------------------------------------------------
+
+TABLE_3 = {
+    "22B": (64, 6144, 48, 4),
+    "175B": (96, 12288, 96, 1),
+    "530B": (128, 20480, 105, 1),
+    "1T": (160, 25600, 128, 1),
+}
+"""Heads, width, layers and micro-batch of the paper's models (Table 3)."""
+
+
+def layer(model: str, plan: Plan, how: str) -> Fraction:
+    """Bytes of one layer as the paper counts them: by the spec, the statistics of norms left out ("we ignore small
+    buffers", section 4.1)."""
+    _, _, layers, batch = TABLE_3[model]
+    spec = paper_model(model)
+    inside = [
+        saved
+        for saved in saves(spec)
+        if saved.part not in ("embedding", "head") and not saved.name.endswith(("statistics", "logsumexp"))
+    ]
+    passes = Passes(batch, how, 2, dropout=True)  # type: ignore[arg-type]
+    return Fraction(activation_bytes(inside, Run(target=2048), passes, plan).total, layers)
+
+
+def paper_model(model: str) -> ModelSpec:
+    heads, width, layers, _ = TABLE_3[model]
+    changes = [f"layers={layers}", f"d_model={width}", f"attention.heads={heads}", f"feed_forward.d_ff={4 * width}"]
+    return tscale.load("gpt3", [*changes, "vocabulary=51200"])
+
+
+@pytest.mark.parametrize("model", TABLE_3)
+def test_equations_1_to_6_of_korthikanti(model: str) -> None:
+    """Each with the paper's numbers, as a reader would write them; t = 8."""
+    a, h, _, b = TABLE_3[model]
+    s, t = 2048, 8
+    one, tensor, sequence = Plan(), Plan(tensor=t), Plan(tensor=t, sequence=True)
+    sbh, scores = s * b * h, Fraction(5 * a * s, h)
+    assert layer(model, one, "naive") == sbh * (34 + scores)  # equation 1
+    assert layer(model, tensor, "naive") == sbh * (10 + Fraction(24, t) + scores / t)  # equation 2
+    assert layer(model, sequence, "naive") == Fraction(sbh, t) * (34 + scores)  # equations 3 and 4
+    assert layer(model, tensor, "selective") == sbh * (10 + Fraction(24, t))  # section 5
+    assert layer(model, sequence, "selective") == Fraction(34 * sbh, t)  # equation 6, a layer
+    assert layer(model, tensor, "full") == 2 * sbh  # Table 2
+    assert layer(model, one, "flash") == 34 * sbh  # a fused kernel drops the same term
+
+
+@pytest.mark.parametrize("model", TABLE_3)
+@pytest.mark.parametrize("how", ["naive", "selective", "full"])
+@pytest.mark.parametrize("sequence", [False, True])
+def test_the_shortcut_is_the_count(model: str, how: str, sequence: bool) -> None:
+    """Megatron keeps a layer's input whole where sequence parallelism would divide it."""
+    a, h, _, b = TABLE_3[model]
+    plan = Plan(tensor=8, sequence=sequence and how != "full")
+    passes = Passes(b, how)  # type: ignore[arg-type]
+    assert korthikanti_layer_bytes(2048, b, h, a, 8, passes, sequence=sequence) == layer(model, plan, how)
+
+
+def test_what_stands_outside_of_the_layers() -> None:
+    """Section 4.3: the embedding's mask s·b·h, and 4·s·b·h·(1 + v/h) of final norm, head and logits, over t."""
+    s, b, h, v, t = 2048, 4, 6144, 51_200, 8
+    outside = [
+        saved
+        for saved in saves(paper_model("22B"))
+        if saved.part in ("embedding", "head") and saved.number != "index" and not saved.name.endswith("statistics")
+    ]
+    plan = Plan(tensor=t, sequence=True)
+    total = activation_bytes(outside, Run(target=s), Passes(b, "selective", 2, dropout=True), plan).total
+    assert total == s * b * h // t + 4 * s * b * h // t + 4 * s * b * v // t
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Any model
+# ----------------------------------------------------------------------------------------------------------------------
+
+KNOWN = (Attention, LatentAttention, FeedForward, Experts)
+
+
+@pytest.mark.parametrize("name", disclosed())
+def test_every_model_answers_or_is_refused_by_name(name: str) -> None:
+    spec = tscale.load(name)
+    recorded = all(isinstance(block, KNOWN) for block in (*spec.mixers, *spec.feed_forwards))
+    if not recorded:
+        with pytest.raises(RequestError, match=r"tscale does not know what \w+(\.\w+)? keeps for the backward pass"):
+            saves(spec)
+        return
+    try:
+        kept = saves(spec)
+    except RequestError as error:
+        assert "pooler" in str(error) or "discriminator" in str(error) or "relative" in str(error)  # noqa: PT017
+        return
+    run = Run(target=128, source=128)
+    totals = [activation_bytes(kept, run, Passes(keeping=how)).total for how in ("naive", "selective", "full")]
+    assert totals[0] > totals[1] > totals[2] > 0
+
+
+@pytest.mark.parametrize("name", ["gpt3", "llama31-8b", "deepseek-v3", "mixtral-8x7b", "t5-11b", "gemma2-9b"])
+def test_one_device_and_names_change_nothing(name: str) -> None:
+    spec = tscale.load(name)
+    for how in ("naive", "selective", "flash", "full"):
+        passes = Passes(3, how, 2, dropout=True)
+        run = run_of(spec, 1000)
+        plain = activation_bytes(saves(spec), run, passes).total
+        assert activation_bytes(saves(spec), run, passes, Plan()).total == plain
+        assert activation_bytes(saves(remembered(spec)), run, passes).total == plain
+
+
+def test_context_parallelism_divides_the_queries() -> None:
+    """Ring attention (Liu 2023): each device has its queries and meets every key."""
+    kept, run = saves(tscale.load("llama31-8b")), Run(target=8192)
+    for how in ("naive", "flash"):
+        whole = activation_bytes(kept, run, Passes(keeping=how)).total
+        assert activation_bytes(kept, run, Passes(keeping=how), Plan(context=8)).total * 8 == whole
+
+
+def test_how_layers_are_kept() -> None:
+    assert keeping("naive", "none") == "naive"
+    assert keeping("naive", "selective") == "selective"
+    assert keeping("flash", "none") == keeping("flash", "selective") == "flash"
+    assert keeping("naive", "full") == keeping("flash", "full") == "full"
