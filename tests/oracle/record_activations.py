@@ -50,6 +50,11 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "CohereForCausalLM": {"model_type": "cohere", **GROUPED, "tie_word_embeddings": True},
     "Olmo2ForCausalLM": {"model_type": "olmo2", **GROUPED},
+    "GptOssForCausalLM": {
+        "model_type": "gpt_oss", **GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 16,
+        "attention_dropout": 0.0, "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 8,
+        "output_router_logits": False,
+    },
     "BertForMaskedLM": {"model_type": "bert", **SMALL, "intermediate_size": 256, **BERT_NO_DROPOUT, "hidden_act": "gelu"},
 }  # fmt: skip
 """Whole models, by class."""
@@ -168,8 +173,9 @@ def record_models() -> None:
         for change in CHANGES.get(name, ({},)):
             config = {**base, **change, "architectures": [name]}
             dropout = any(isinstance(value, float) and value > 0 and "drop" in key for key, value in config.items())
-            # with dropout, or with values of another width than keys, sdpa is no fused kernel on a CPU
-            for attention in ("eager",) if dropout or "v_head_dim" in config else ("eager", "sdpa"):
+            # with dropout, or with values of another width than keys, sdpa is no fused kernel on a CPU; gpt-oss has none
+            unfused = dropout or "v_head_dim" in config or name == "GptOssForCausalLM"
+            for attention in ("eager",) if unfused else ("eager", "sdpa"):
                 for batch, length in SHAPES:
                     for dtype, kind in DTYPES.items():
                         record_model(name, config, attention, batch, length, dtype, kind)

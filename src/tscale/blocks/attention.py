@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
 from tscale.core.numbers import ceil_div, named
 
@@ -178,8 +178,17 @@ class Attention:
                     yield Saved(f"{name}.statistics", "norm", stream, each, site.used, "fp32", cut=cut)
                 else:
                     yield Saved(f"{name}.statistics", "norm", stream, each, site.used, "fp32")
+        if self.differential:
+            raise unrecorded(f"{site.name}'s heads in pairs")
         yield from core_saves(site, heads)
+        if self.sinks:
+            yield Saved(
+                f"{site.name}.sinks", "attention", site.stream, heads, site.used, keeping=("naive",), cut=by_head
+            )
         yield Saved(f"{site.name}.out", "attention", site.stream, width, site.used, cut=by_head)
+        if self.out_norm:
+            yield Saved(f"{site.name}.out_norm.input", "norm", site.stream, width, site.used, cut=by_head)
+            yield Saved(f"{site.name}.out_norm.statistics", "norm", site.stream, 1, site.used, "fp32")
         if self.gated:
             for name in ("gate", "gated"):
                 yield Saved(f"{site.name}.{name}", "attention", site.stream, width, site.used, cut=by_head)

@@ -105,3 +105,6 @@ class Experts:
             if self.shared_gate:
                 yield saved("shared.switch", 1)
                 yield saved("shared.out", d)
+        if self.out_norm:
+            yield saved("out_norm.input", d)
+            yield saved("out_norm.statistics", 1, "fp32")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Cut, Entry, Matmul, Saved, Vector
 
 
@@ -51,7 +51,13 @@ class FeedForward:
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What goes into the activation and what comes out of it; gated, both factors and the product too."""
+        if self.scalars is not None:
+            raise unrecorded(f"{site.name}'s learned activation")
         yield from inner_saves(site, site.name, self.d_ff, gated=self.gated)
+        if self.inner_norm:
+            name = f"{site.name}.inner_norm"
+            yield Saved(f"{name}.input", "norm", site.stream, self.d_ff, site.used, cut=Cut(self.d_ff))
+            yield Saved(f"{name}.statistics", "norm", site.stream, 1, site.used, "fp32")
 
 
 def inner_saves(site: Site, name: str, d_ff: int, *, gated: bool, copies: int = 1) -> Iterator[Saved]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from tscale.core.ledger import Stream
 from tscale.core.numbers import ceil_div, minimum
+from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -146,3 +147,8 @@ class On:
             len(set(self.layers)) < len(self.layers) or max(self.layers, default=0) >= layers
         ):
             yield ("on", "layers"), f"layers are each listed once, from 0 to {layers - 1}"
+
+
+def unrecorded(what: str) -> RequestError:
+    """The refusal to guess at the activations of something of which nobody has recorded what autograd keeps."""
+    return RequestError(f"tscale does not know what {what} keeps for the backward pass: leave out --train")

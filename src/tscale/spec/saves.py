@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from tscale.blocks.fields import Site
+from tscale.blocks.fields import Site, unrecorded
 from tscale.core.ledger import ALWAYS, Cut, Part, Saved, Stream
-from tscale.errors import RequestError
 from tscale.spec.lower import dealt, seeing_all
 from tscale.spec.model import Encoder, ModelSpec
 
@@ -34,7 +33,7 @@ def saves(spec: ModelSpec) -> tuple[Saved, ...]:
 def _saves(spec: ModelSpec) -> Iterator[Saved]:
     d = spec.d_model
     if spec.positions.kind == "relative":
-        raise _unknown(spec, "relative positions keep")
+        raise unrecorded("scoring relative positions")
     if spec.kind == "encoder-decoder":
         layers = spec.encoder_layers()
         encoder = Site("encoder.", d, layers, layers, "source", "source", causal=False)
@@ -96,7 +95,7 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
 def _sub_layer(spec: ModelSpec, block: object, site: Site, part: Part, *, parallel: bool) -> Iterator[Saved]:
     """A sub-layer's input, what it keeps within, and the mask of the dropout behind it."""
     if not isinstance(block, Saving):
-        raise _unknown(spec, f"{site.name} keeps")
+        raise unrecorded(f"{site.name} of {spec.name}")
     if not parallel:
         yield Saved(f"{site.name}.input", part, site.stream, site.d_model, site.used)
     yield from block.saves(site)
@@ -112,12 +111,12 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
         return Saved(f"head.{what}", "head", stream, numbers, 1, keeping=ALWAYS)
 
     if head.pooler or head.classes is not None:
-        raise _unknown(spec, "a pooler keeps")
+        raise unrecorded("a pooler")
     match head.kind:
         case "none":
             return
         case "discriminator":
-            raise _unknown(spec, "a discriminator's head keeps")
+            raise unrecorded("a discriminator's head")
         case "masked":
             yield saved("transform.input", d)
             yield saved("transform", width)
@@ -129,7 +128,3 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
     by_word = Cut(spec.vocabulary, otherwise="padded")
     yield saved("logits", spec.vocabulary)._replace(number="fp32", cut=by_word)
     yield saved("words", 1)._replace(number="index", gathered=True)
-
-
-def _unknown(spec: ModelSpec, what: str) -> RequestError:
-    return RequestError(f"tscale does not know what {what} for the backward pass of {spec.label}: leave out --train")
