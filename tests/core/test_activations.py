@@ -131,7 +131,7 @@ def model_differences(record: dict[str, Any], spec: ModelSpec, number: int) -> I
     if isinstance(mixer, LatentAttention) and record["batch"] == 1:
         inner = layers * positions * mixer.heads * mixer.nope_dim
         yield "values are a part of an array whose rest is their keys; a larger batch copies them", inner * number
-    yield from router_differences(name, positions, spec, wide=wide)
+    yield from router_differences(name, positions, spec, number, wide=wide)
 
 
 def plain_differences(
@@ -193,7 +193,9 @@ def mixer_heads(spec: ModelSpec) -> int:
     return mixer.heads
 
 
-def router_differences(name: str, positions: int, spec: ModelSpec, *, wide: bool) -> Iterator[tuple[str, int]]:
+def router_differences(
+    name: str, positions: int, spec: ModelSpec, number: int, *, wide: bool
+) -> Iterator[tuple[str, int]]:
     """What transformers' way of sorting tokens to experts keeps, in each layer that has them."""
     experts = next((block for block in spec.feed_forwards if isinstance(block, Experts)), None)
     if experts is None:
