@@ -38,9 +38,13 @@ SOURCES: dict[str, Source] = {
     ),
     "black2022": _arxiv("Black 2022", "GPT-NeoX-20B: An Open-Source Autoregressive Language Model", "2204.06745"),
     "brown2020": _arxiv("Brown 2020", "Language Models are Few-Shot Learners", "2005.14165"),
+    "chen2023": _arxiv("Chen 2023", "Symbolic Discovery of Optimization Algorithms", "2302.06675"),
     "chowdhery2022": _arxiv("Chowdhery 2022", "PaLM: Scaling Language Modeling with Pathways", "2204.02311"),
     "dai2019": _arxiv(
         "Dai 2019", "Transformer-XL: Attentive Language Models beyond a Fixed-Length Context", "1901.02860"
+    ),
+    "dao2022": _arxiv(
+        "Dao 2022", "FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness", "2205.14135"
     ),
     "dao2024": _arxiv(
         "Dao & Gu 2024",
@@ -61,6 +65,7 @@ SOURCES: dict[str, Source] = {
         "2405.04434",
     ),
     "deepseek2024c": _arxiv("DeepSeek-AI 2024c", "DeepSeek-V3 Technical Report", "2412.19437"),
+    "dettmers2021": _arxiv("Dettmers 2021", "8-bit Optimizers via Block-wise Quantization", "2110.02861"),
     "dettmers2022": _arxiv(
         "Dettmers 2022", "LLM.int8(): 8-bit Matrix Multiplication for Transformers at Scale", "2208.07339"
     ),
@@ -84,8 +89,14 @@ SOURCES: dict[str, Source] = {
     ),
     "gu2023": _arxiv("Gu & Dao 2023", "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", "2312.00752"),
     "hoffmann2022": _arxiv("Hoffmann 2022", "Training Compute-Optimal Large Language Models", "2203.15556"),
+    "hu2021": _arxiv("Hu 2021", "LoRA: Low-Rank Adaptation of Large Language Models", "2106.09685"),
     "jiang2023": _arxiv("Jiang 2023", "Mistral 7B", "2310.06825"),
     "jiang2024": _arxiv("Jiang 2024", "Mixtral of Experts", "2401.04088"),
+    "jordan2024": Source(
+        "Jordan 2024",
+        "Muon: An optimizer for hidden layers in neural networks",
+        "https://kellerjordan.github.io/posts/muon/",
+    ),
     "kalamkar2019": _arxiv("Kalamkar 2019", "A Study of BFLOAT16 for Deep Learning Training", "1905.12322"),
     "kaplan2020": _arxiv("Kaplan 2020", "Scaling Laws for Neural Language Models", "2001.08361"),
     "karpathy2022": Source("Karpathy 2022", "nanoGPT", "https://github.com/karpathy/nanoGPT"),
@@ -98,6 +109,7 @@ SOURCES: dict[str, Source] = {
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
+    "loshchilov2017": _arxiv("Loshchilov & Hutter 2017", "Decoupled Weight Decay Regularization", "1711.05101"),
     "meta2022": Source(
         "Meta AI 2022",
         "metaseq, OPT chronicles: 175B Training Run Completed",
@@ -111,6 +123,7 @@ SOURCES: dict[str, Source] = {
         "Llama 3.1 Model Card",
         "https://github.com/meta-llama/llama-models/blob/main/models/llama3_1/MODEL_CARD.md",
     ),
+    "micikevicius2017": _arxiv("Micikevicius 2017", "Mixed Precision Training", "1710.03740"),
     "micikevicius2022": _arxiv("Micikevicius 2022", "FP8 Formats for Deep Learning", "2209.05433"),
     "muennighoff2023": _arxiv("Muennighoff 2023", "Scaling Data-Constrained Language Models", "2305.16264"),
     "narayanan2021": _arxiv(
@@ -158,6 +171,9 @@ SOURCES: dict[str, Source] = {
         "2401.00448",
     ),
     "scao2022": _arxiv("Le Scao 2022", "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model", "2211.05100"),
+    "shazeer2018": _arxiv(
+        "Shazeer & Stern 2018", "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", "1804.04235"
+    ),
     "shoeybi2019": _arxiv(
         "Shoeybi 2019",
         "Megatron-LM: Training Multi-Billion Parameter Language Models Using Model Parallelism",

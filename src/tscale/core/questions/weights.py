@@ -85,14 +85,14 @@ def _holds(format: Format, entry: Entry, *, routed: bool) -> bool:
                 return entry.part == "embedding" and entry.name != "embedding.segments"
             return isinstance(entry, Matmul) and not _is_router(entry)
         case "linear":
-            return _is_linear(entry)
+            return is_linear(entry)
         case "experts":
-            return isinstance(entry, Matmul) and (entry.experts > 1 if routed else _is_linear(entry))
+            return isinstance(entry, Matmul) and (entry.experts > 1 if routed else is_linear(entry))
         case _:
             assert_never(format.scope)
 
 
-def _is_linear(entry: Entry) -> bool:
+def is_linear(entry: Entry) -> bool:
     """Whether it is a matrix inside of a layer, a router excepted."""
     return isinstance(entry, Matmul) and entry.part not in {"head", *TABLES} and not _is_router(entry)
 

@@ -1,0 +1,164 @@
+"""Bytes of a parameter in training: as ZeRO's table, Megatron's figure and real optimizers have them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tscale
+from tests.core.test_activations import TABLE_3, paper_model
+from tests.helpers import disclosed
+from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Vector
+from tscale.core.plan import Plan
+from tscale.core.questions.params import params
+from tscale.core.questions.states import adapters, training_states
+from tscale.core.recipes import OPTIMIZERS, RECIPES, state_bytes
+from tscale.core.shard import shard
+from tscale.spec.importer import imported
+from tscale.spec.lower import lower
+
+RECORDED = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "oracle" / "optimizers.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+OURS = {
+    "torch.optim.AdamW": "adamw",
+    "torch.optim.SGD": "sgd",
+    "torch.optim.Adafactor": "adafactor",
+    "transformers.Adafactor": "adafactor",
+    "torch.optim.Muon": "muon",
+    "bitsandbytes.optim.Lion": "lion",
+    "bitsandbytes.optim.AdamW8bit": "adam-8bit",
+}
+
+
+@pytest.mark.parametrize("record", RECORDED)
+def test_states_are_those_of_real_optimizers(record: dict[str, Any]) -> None:
+    """All but single numbers of a tensor (a step, a norm) and the one table of what the 256 codes of 8 bits mean."""
+    recorded = 0
+    for parameter in record["parameters"]:
+        for name, (_, _, kept) in parameter["state"].items():
+            if name in ("step", "RMS"):
+                assert kept == 4
+            elif name in ("qmap1", "qmap2"):
+                assert kept == 256 * 4
+            else:
+                recorded += kept
+    keeps_fp32 = record["optimizer"].startswith(("transformers", "bitsandbytes"))
+    number = 4 if keeps_fp32 or record["dtype"] == "fp32" else 2
+    optimizer = OPTIMIZERS[OURS[record["optimizer"]]]
+    ledger = lower(imported(record["config"], name="recorded", where="recorded"))
+    owners = [entry for entry in ledger.entries if isinstance(entry, (Matmul, Lookup, Vector, Conv))]
+    assert sum(entry.stored * state_bytes(entry, optimizer, number) for entry in owners) == recorded
+
+
+ZERO_TABLE_1 = """
+7.5  1    120 120 120
+7.5  4    52.5 41.3 30
+7.5  16   35.6 21.6 7.5
+7.5  64   31.4 16.6 1.88
+7.5  256  30.4 15.4 0.47
+7.5  1024 30.1 15.1 0.12
+128  1    2048 2048 2048
+128  4    896 704 512
+128  16   608 368 128
+128  64   536 284 32
+128  256  518 263 8
+128  1024 513 257 2
+1000 1    16000 16000 16000
+1000 4    7000 5500 4000
+1000 16   4750 2875 1000
+1000 64   4187 2218 250
+1000 256  4046 2054 62.5
+1000 1024 4011 2013 15.6
+"""
+"""Billions of parameters, devices, and gigabytes on each at ZeRO's stages 1, 2 and 3 (Rajbhandari 2019, Table 1)."""
+
+
+@pytest.mark.parametrize("row", ZERO_TABLE_1.split("\n")[1:-1])
+def test_table_1_of_zero(row: str) -> None:
+    """To the printed digits, of which the paper cuts some and rounds others."""
+    billions, devices, *printed = row.split()
+    ledger = Ledger("a model", (Vector("all", "norm", int(float(billions) * 10**9), 1),))
+    for stage, text in enumerate(printed, 1):
+        plan = Plan(data=int(devices), zero=stage)
+        states = training_states(ledger, RECIPES["fp16"], OPTIMIZERS["adamw"], plan)
+        gigabytes = sum(quantity.total for quantity in states) / 10**9
+        last_digit = 10.0 ** -len(text.partition(".")[2])
+        assert abs(gigabytes - float(text)) < last_digit
+
+
+@pytest.mark.parametrize(
+    ("zero", "gigabytes"),
+    [(0, "120.0"), (1, "31.4"), (2, "16.6"), (3, "1.9")],
+)
+def test_figure_1_of_zero(zero: int, gigabytes: str) -> None:
+    ledger = Ledger("a model", (Vector("all", "norm", 7_500_000_000, 1),))
+    states = training_states(ledger, RECIPES["fp16"], OPTIMIZERS["adamw"], Plan(data=64, zero=zero))
+    assert f"{sum(quantity.total for quantity in states) / 10**9:.1f}" == gigabytes
+
+
+@pytest.mark.parametrize(
+    ("model", "pipeline", "gibibytes"),
+    [("22B", 1, 45.5625), ("175B", 8, 45.5625), ("530B", 35, 31.640625), ("1T", 64, 32.958984375)],
+)
+def test_figure_1_of_korthikanti(model: str, pipeline: int, gibibytes: float) -> None:
+    """18 bytes for each of 12·L·h² weights, over t·p devices; biases, norms and tables are not in the figure."""
+    _, width, layers, _ = TABLE_3[model]
+    ledger = shard(lower(paper_model(model)), Plan(tensor=8))
+    matrices = [
+        entry._replace(bias=False)
+        for entry in ledger.entries
+        if isinstance(entry, Matmul) and entry.part in ("attention", "feed_forward")
+    ]
+    states = training_states(
+        Ledger("layers", tuple(matrices)), RECIPES["bf16-fp32-gradients"], OPTIMIZERS["adamw"], Plan()
+    )
+    assert sum(quantity.total for quantity in states) / pipeline == gibibytes * 2**30
+    assert gibibytes * 2**30 == 18 * 12 * layers * width**2 / (8 * pipeline)
+
+
+@pytest.mark.parametrize("name", disclosed())
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_devices_of_zero_share_the_whole(name: str, optimizer: str) -> None:
+    """Each line's shares add up to the line, rounded up by less than a byte a device."""
+    ledger = lower(tscale.load(name))
+    for recipe in RECIPES.values():
+        whole = training_states(ledger, recipe, OPTIMIZERS[optimizer], Plan())
+        assert whole == training_states(ledger, recipe, OPTIMIZERS[optimizer], Plan(zero=3))
+        part = training_states(ledger, recipe, OPTIMIZERS[optimizer], Plan(data=8, zero=3))
+        for one, all_of_it in zip(part, whole, strict=True):
+            for line, total in zip(one.lines, all_of_it.lines, strict=True):
+                buffer = 7 * total.value if line.value == total.value else 0
+                assert 0 <= 8 * line.value - total.value <= max(7, buffer)
+
+
+def test_experts_are_shared_by_those_that_hold_them() -> None:
+    """Of 64 devices with experts dealt to 32, two hold the same expert: ZeRO divides it by 2."""
+    ledger = lower(tscale.load("deepseek-v3"))
+    plan = Plan(data=64, expert=32, zero=1)
+    states = training_states(shard(ledger, plan), RECIPES["bf16"], OPTIMIZERS["adamw"], plan)
+    lines = {line.name: line.value for line in states.master.lines}
+    assert lines["experts.up"] == 58 * 256 * 7168 * 2048 * 4 // 64
+    assert lines["head"] == 129_280 * 7168 * 4 // 64
+
+
+def test_fp8_keeps_the_matrices_of_layers_in_8_bits() -> None:
+    """DeepSeek-V3 keeps embedding, head and norms in higher precision (section 3.3)."""
+    ledger = lower(tscale.load("deepseek-v3"))
+    states = training_states(ledger, RECIPES["fp8"], OPTIMIZERS["adamw"], Plan())
+    lines = {line.name: line.value for line in states.weights.lines}
+    assert lines["head"] == 2 * 129_280 * 7168
+    assert lines["experts.up"] == 58 * 256 * 7168 * 2048
+    assert states.optimizer.total == 4 * params(ledger).total
+
+
+def test_adapters_of_llama_7b() -> None:
+    """PEFT's count for rank 8 on all seven matrices of LLaMA 7B's layers: 19,988,480."""
+    ledger = lower(tscale.load("llama-7b"))
+    d, f, r = 4096, 11_008, 8
+    assert params(adapters(ledger, r)).total == 32 * (4 * 2 * d * r + 3 * (d + f) * r) == 19_988_480
