@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tscale.core.quantity import Data, Figure, Missing, Step
+from tscale.core.quantity import Data, Figure, Known, Missing, Step
 from tscale.core.questions.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.questions.laws import Law as Formula
 from tscale.core.units import (
@@ -83,13 +83,8 @@ def interval(bound: Bound, points: Sequence[Point]) -> Data:
         }
     if law.exponent is None:
         return None
-    source, level = law.exponent.source, law.exponent.level
-    return {
-        "of": "exponent",
-        "low": Figure(law.exponent.low, EXPONENT, "cited", source),
-        "high": Figure(law.exponent.high, EXPONENT, "cited", source),
-        "level": level,
-    }
+    _, least, most = exponents(law)
+    return {"of": "exponent", "low": least, "high": most, "level": law.exponent.level}
 
 
 LEVEL: Final = "2.5th to 97.5th percentile of bootstrap samples"
@@ -108,10 +103,19 @@ def percentiles(values: Sequence[float]) -> tuple[float, float]:
     return at(0.025), at(0.975)
 
 
+def exponents(law: Law) -> tuple[Figure, Figure, Figure]:
+    """The a of N ~ C^a of a law that states it, and the ends of its interval: as published, or as it was fitted here."""
+    one = law.exponent
+    assert one is not None
+    known: Known = "convention" if one.evidence == "derived" else "cited"
+    value, low, high = (Figure(end, EXPONENT, known, one.source) for end in (one.value, one.low, one.high))
+    return value, low, high
+
+
 def exponent_of(bound: Bound) -> Figure | Missing:
     """The a of N ~ C^a: as published, else as the constants give it."""
     if bound.law.exponent is not None:
-        return Figure(bound.law.exponent.value, EXPONENT, "cited", bound.law.exponent.source)
+        return exponents(bound.law)[0]
     match bound.formula:
         case Power() | Kaplan() | Parametric():
             return predicted(round(bound.formula.exponent, 4), EXPONENT, bound.law)

@@ -11,6 +11,7 @@ from tscale.answers.laws import (
     Bound,
     counts_note,
     exponent_of,
+    exponents,
     extrapolated,
     interval,
     law_data,
@@ -26,7 +27,7 @@ from tscale.answers.laws import (
 from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
 from tscale.core.questions.laws import Law as Formula
 from tscale.core.questions.laws import Lifetime, Parametric, Point, Repeated, effective
-from tscale.core.units import EPOCHS, EXPONENT, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
+from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
 from tscale.errors import RequestError, called
 
 Asked = Literal["flops", "params", "tokens"]
@@ -158,11 +159,8 @@ def _title(budget: Budget) -> str:
 
 def _row(answer: Answer) -> tuple[Cell, ...]:
     bound, point, _ = answer
-    law, exponent = bound.law, bound.law.exponent
-    ends: tuple[Cell, Cell] = ("", "")
-    if exponent is not None:
-        low, high = (Figure(end, EXPONENT, "cited", exponent.source) for end in (exponent.low, exponent.high))
-        ends = (low, high)
+    law = bound.law
+    ends: tuple[Cell, ...] = ("", "") if law.exponent is None else exponents(law)[1:]
     return (
         law.name,
         predicted(point.params, PREDICTED_PARAMETERS, law),

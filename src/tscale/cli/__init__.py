@@ -10,6 +10,7 @@ from tscale.cli.catalogue import list_, show
 from tscale.cli.check import check
 from tscale.cli.compare import compare
 from tscale.cli.files import new, schema, validate
+from tscale.cli.fit import fit
 from tscale.cli.flops import flops
 from tscale.cli.import_ import import_
 from tscale.cli.optimal import optimal
@@ -50,6 +51,7 @@ for command in (
     compare,
     train,
     optimal,
+    fit,
     check,
     verify,
     list_,

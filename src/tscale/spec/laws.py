@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Positive = Annotated[int | float, Number()]
 Range = tuple[Positive, Positive]
 
+Counts = Literal["all", "non_embedding"]
+
 _PARAMETRIC: Final = ("E", "A", "B", "alpha", "beta")
 CONSTANTS: Final[dict[str, tuple[str, ...]]] = {
     "parametric": _PARAMETRIC,
@@ -104,7 +106,7 @@ class Law:
     of: Literal["params", "tokens", "flops_per_token"] = "params"
     """What the power of C is, in a law of kind power."""
     source: str
-    counts: Literal["all", "non_embedding"]
+    counts: Counts
     """Which parameters N is."""
     flops: Literal["6ND", "M*D"]
     """How it counts training FLOPs; M is FLOPs a token with attention."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields, is_dataclass
+import os
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Any, Final
 
 from tscale.errors import SpecError, called
 from tscale.spec.model import Spec
 
 if TYPE_CHECKING:
     from tscale.spec.hardware import Hardware
+    from tscale.spec.laws import Law
+
+_INSTEAD: Final = "choose another name"
 
 
-def plain(spec: Spec | Hardware) -> dict[str, Any]:
+def plain(spec: Spec | Hardware | Law) -> dict[str, Any]:
     """A spec as a file would say it: what is at its default is left out, but for the kind of each block."""
     data: dict[str, Any] = _plain(spec)
     return data
@@ -54,6 +59,13 @@ def yaml_of(data: dict[str, Any]) -> str:
     return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
+def law_to_yaml(law: Law) -> str:
+    """A scaling law as YAML, which reads back as the same law; of its bootstrap samples, one a line."""
+    text = yaml_of(plain(replace(law, draws=())))
+    lines = [f"  - [{', '.join(map(repr, draw))}]\n" for draw in law.draws]
+    return text + ("draws:\n" + "".join(lines) if lines else "")
+
+
 def write_new(path: Path, text: str) -> None:
     """Writes a file that was not there, whole or not at all, and never over another. Raises `SpecError`."""
     name = called(str(path))
@@ -66,6 +78,43 @@ def write_new(path: Path, text: str) -> None:
                 path.unlink(missing_ok=True)
                 raise
     except FileExistsError:
-        raise SpecError("exists already, and is left as it is: choose another name", where=name) from None
+        raise _exists(path) from None
     except (OSError, ValueError) as error:
         raise SpecError(f"cannot be written: {getattr(error, 'strerror', None) or error}", where=name) from error
+
+
+def refuse_to_overwrite(path: Path, instead: str = _INSTEAD) -> None:
+    """Raises `SpecError` where a file is there already: before work that would be lost when it is to be written."""
+    if os.path.lexists(path):
+        raise _exists(path, instead)
+
+
+def _exists(path: Path, instead: str = _INSTEAD) -> SpecError:
+    return SpecError(f"exists already, and is left as it is: {instead}", where=called(str(path)))
+
+
+def write_over(path: Path, text: str) -> None:
+    """Writes a file, in the place of another if there is one, whole or not at all. Raises `SpecError`."""
+    try:
+        folder = path.resolve().parent
+        with NamedTemporaryFile("w", encoding="utf-8", dir=folder, prefix=".", delete=False) as file:
+            written = Path(file.name)
+            try:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                written.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+                written.replace(path.resolve())
+            except BaseException:
+                written.unlink(missing_ok=True)
+                raise
+    except (OSError, ValueError) as error:
+        message = f"cannot be written: {getattr(error, 'strerror', None) or error}"
+        raise SpecError(message, where=called(str(path))) from error
+
+
+def _umask() -> int:
+    """The permissions that new files do not get; there is no way to ask but to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -67,15 +67,18 @@ def read_document(path: str, start: str = _START) -> Document:
     return parse_document(read_text(path), _called(path), start)
 
 
-def read_text(path: str) -> str:
-    """The text of a small UTF-8 file, with or without a byte order mark. Raises `SpecError`."""
+def read_text(path: str, most: int = MOST_BYTES, usual: str = "a spec takes two or three") -> str:
+    """The text of a small UTF-8 file, with or without a byte order mark. Raises `SpecError`.
+
+    `usual` is what one is told of a file larger than `most` bytes.
+    """
     name = _called(path)
     try:
-        raw = _read_stdin() if path == "-" else _read_bytes(Path(path))
+        raw = _read_stdin(most) if path == "-" else _read_bytes(Path(path), most)
     except (OSError, ValueError) as error:
         raise SpecError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=name) from error
-    if len(raw) > MOST_BYTES:
-        raise SpecError(f"is larger than {MOST_BYTES // 1024} KiB: a spec takes two or three", where=name)
+    if len(raw) > most:
+        raise SpecError(f"is larger than {most // 1024} KiB: {usual}", where=name)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,24 +92,24 @@ def _called(path: str) -> str:
     return "standard input" if path == "-" else called(path)
 
 
-def _read_stdin() -> bytes:
+def _read_stdin(most: int) -> bytes:
     if sys.stdin is None:
         raise OSError(0, "it is closed")
-    return sys.stdin.buffer.read(MOST_BYTES + 1)
+    return sys.stdin.buffer.read(most + 1)
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, most: int) -> bytes:
     """At most one byte more than is allowed, without waiting for ever on a device or a pipe."""
     if path.is_dir():
         raise IsADirectoryError(0, "it is a folder, not a file")
     with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb", buffering=0) as file:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return file.read(MOST_BYTES + 1)
+            return file.read(most + 1)
         from select import select
 
         read = b""
-        while len(read) <= MOST_BYTES:
-            chunk = file.read(MOST_BYTES + 1) if select([file], [], [], PATIENCE_SECONDS)[0] else None
+        while len(read) <= most:
+            chunk = file.read(most + 1) if select([file], [], [], PATIENCE_SECONDS)[0] else None
             if chunk is None:
                 raise TimeoutError(0, f"nothing came for {PATIENCE_SECONDS} seconds")
             if not chunk:

@@ -1,0 +1,63 @@
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tscale.cli.options import Explain, OutputFormat
+from tscale.core.numbers import parse_count
+from tscale.errors import RequestError, shown
+from tscale.render import show
+
+_Runs = Annotated[
+    str, typer.Argument(metavar="RUNS.csv", help="A CSV of params, tokens (or flops) and loss; - for standard input.")
+]
+_Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write the law, as --law reads it.")
+]
+_Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
+_Bootstraps = Annotated[str, typer.Option("--bootstraps", metavar="N", help="Samples for the intervals.")]
+_Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Which samples are drawn.")]
+_Counts = Annotated[
+    Literal["all", "non_embedding"], typer.Option("--counts", help="Which parameters the runs' params are.")
+]
+MOST_BOOTSTRAPS = 10_000
+LEAST_BOOTSTRAPS = 100
+
+
+def fit(
+    runs: _Runs,
+    output: _Output = None,
+    force: _Force = False,
+    bootstraps: _Bootstraps = "1000",
+    seed: _Seed = "0",
+    counts: _Counts = "all",
+    format: OutputFormat = "table",
+    explain: Explain = False,
+) -> None:
+    """Fit a scaling law to your own training runs, with bootstrap intervals and the optimum that it implies."""
+    from tscale.fitting import require
+
+    count = parse_count(bootstraps, what="--bootstraps", most=MOST_BOOTSTRAPS)
+    if count < LEAST_BOOTSTRAPS:
+        raise RequestError(
+            f"--bootstraps of {count}: an interval to the 2.5th percentile takes at least {LEAST_BOOTSTRAPS}"
+        )
+    if not re.fullmatch("[0-9]{1,18}", seed):
+        raise RequestError(f"--seed must be a whole number of up to 18 digits, such as 0, not {shown(seed)}")
+    if force and output is None:
+        raise RequestError("--force goes with --output FILE")
+    require()
+    from tscale.answers.fit import fit_report, fitted
+    from tscale.fitting.runs import read_runs
+    from tscale.render.progress import progress
+    from tscale.spec.writing import law_to_yaml, refuse_to_overwrite, write_new, write_over
+
+    if output is not None and not force:
+        refuse_to_overwrite(output, "choose another name, or --force")
+    read = read_runs(runs)
+    with progress("bootstrap", count) as advance:
+        answer = fitted(read, count, int(seed), counts, "fit" if output is None else output.stem, advance)
+    if output is not None:
+        (write_over if force else write_new)(output, law_to_yaml(answer.law))
+    show(fit_report(answer, output), format, explain=explain)

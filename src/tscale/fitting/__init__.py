@@ -1,0 +1,18 @@
+"""One's own training runs, and the scaling law that fits them; numpy and scipy come with `tscale[fit]`."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+from tscale.errors import SpecError
+
+# L-BFGS factors matrices of ten rows. OpenBLAS shares such work among threads that wait for one another, which takes ten
+# times as long, and a hundred times where other programs run. It reads this when scipy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def require() -> None:
+    """Raises `SpecError` where what fits is not installed."""
+    if find_spec("scipy") is None or find_spec("numpy") is None:
+        raise SpecError("to fit a law: pip install 'tscale[fit]'")

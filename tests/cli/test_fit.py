@@ -1,0 +1,160 @@
+"""`tscale fit`: its JSON is a contract, and the law that it writes is one that other commands read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tscale.fitting
+from tests.fitting.synthetic import BESIROGLU, csv_of, runs_of
+from tests.helpers import answer, run
+from tscale.core.questions.laws import Parametric
+from tscale.spec.laws import read_law
+
+FIT = ("fit", "runs.csv", "--bootstraps", "100")
+
+
+@pytest.fixture(autouse=True)
+def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs.csv").write_text(csv_of(runs_of(BESIROGLU, 40, 0.003, 1)), encoding="utf-8")
+
+
+def test_its_json_has_the_keys_that_programs_read() -> None:
+    data = answer(*FIT, "--seed", "3")
+    assert {
+        "file",
+        "runs",
+        "columns",
+        "columns_left_out",
+        "constants",
+        "exponents",
+        "level",
+        "bootstraps",
+    } <= data.keys()
+    assert {
+        "bootstraps_lost",
+        "seed",
+        "huber_delta",
+        "objective",
+        "residuals",
+        "optima",
+        "law",
+        "law_file",
+    } <= data.keys()
+    assert list(data["constants"]) == ["E", "A", "B", "alpha", "beta"]
+    assert list(data["exponents"]) == ["a", "b"]
+    for one in (*data["constants"].values(), *data["exponents"].values()):
+        assert one["low"] <= one["value"] <= one["high"]
+    assert {"rms", "largest", "largest_line"} == data["residuals"].keys()
+    assert (data["runs"], data["bootstraps"], data["seed"], data["law_file"]) == (40, 100, 3, None)
+    assert data["huber_delta"] == 1e-3
+    law = data["law"]
+    assert (law["counts"], law["flops_by"]) == ("all", "6ND")
+
+
+def test_the_exponents_and_the_optimum_follow_from_the_constants() -> None:
+    data = answer(*FIT)
+    law = Parametric(*(data["constants"][name]["value"] for name in Parametric._fields))
+    assert data["exponents"]["a"]["value"] == pytest.approx(law.beta / (law.alpha + law.beta), abs=5e-5)
+    assert data["exponents"]["a"]["value"] + data["exponents"]["b"]["value"] == pytest.approx(1)
+    largest = max(one.flops for one in runs_of(BESIROGLU, 40, 0.003, 1))
+    for times, optimum in zip((1, 10, 100, 1000), data["optima"], strict=True):
+        point = law.at_flops(times * largest)
+        assert optimum["flops"] == pytest.approx(times * largest)
+        assert optimum["params"] == pytest.approx(point.params, rel=1e-6)
+        assert optimum["tokens"] == pytest.approx(point.tokens, rel=1e-6)
+        assert optimum["loss"] == pytest.approx(point.loss, rel=1e-6)
+        assert optimum["params_low"] < optimum["params"] < optimum["params_high"]
+        assert optimum["tokens_low"] < optimum["tokens"] < optimum["tokens_high"]
+    assert [optimum["extrapolated"] for optimum in data["optima"]] == [False, True, True, True]
+
+
+def test_the_law_that_it_writes_is_read_by_optimal() -> None:
+    written = answer(*FIT, "-o", "mine.yaml", "--counts", "non_embedding")
+    law = read_law("mine.yaml")
+    assert {name: one.value for name, one in law.constants.items()} == {
+        name: one["value"] for name, one in written["constants"].items()
+    }
+    assert (law.name, law.counts, len(law.draws)) == ("mine", "non_embedding", 100)
+    assert law.fitted.flops is not None
+    (row,) = answer("optimal", "--flops", str(round(law.fitted.flops[1])), "--law", "mine.yaml")["rows"]
+    first = written["optima"][0]
+    assert row["params"] == pytest.approx(first["params"], rel=1e-6)
+    assert row["interval"]["low"] == pytest.approx(first["params_low"], rel=1e-6)
+    assert row["interval"]["high"] == pytest.approx(first["params_high"], rel=1e-6)
+    assert row["extrapolated"] is False
+    (row,) = answer("optimal", "--flops", "1e25", "--law", "mine.yaml")["rows"]
+    assert row["extrapolated"] is True
+
+
+def test_the_same_answer_twice() -> None:
+    assert run(*FIT, "--seed", "5").out == run(*FIT, "--seed", "5").out
+    assert run(*FIT, "--seed", "5").out != run(*FIT, "--seed", "6").out
+
+
+def test_it_writes_over_no_file_unless_told_to() -> None:
+    Path("mine.yaml").write_text("dear to me", encoding="utf-8")
+    done = run(*FIT, "-o", "mine.yaml")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == ("tscale: mine.yaml: exists already, and is left as it is: choose another name, or --force\n")
+    assert Path("mine.yaml").read_text(encoding="utf-8") == "dear to me"
+    assert run(*FIT, "-o", "mine.yaml", "--force").code == 0
+    assert read_law("mine.yaml").kind == "parametric"
+    assert sorted(path.name for path in Path().iterdir()) == ["mine.yaml", "runs.csv"]
+
+
+def test_runs_that_are_wrong_write_nothing() -> None:
+    Path("runs.csv").write_text("params,tokens,loss\n1,2,x\n", encoding="utf-8")
+    Path("mine.yaml").write_text("dear to me", encoding="utf-8")
+    assert run(*FIT, "-o", "mine.yaml", "--force").code == 1
+    assert Path("mine.yaml").read_text(encoding="utf-8") == "dear to me"
+    assert run(*FIT, "-o", "other.yaml").code == 1
+    assert not Path("other.yaml").exists()
+
+
+def test_where_it_cannot_be_written() -> None:
+    for force in ((), ("--force",)):
+        done = run(*FIT, "-o", "absent/mine.yaml", *force)
+        assert (done.code, done.out) == (1, "")
+        assert done.err == "tscale: absent/mine.yaml: cannot be written: No such file or directory\n"
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tscale.fitting, "find_spec", lambda _: None)
+    done = run(*FIT)
+    assert (done.code, done.out, done.err) == (1, "", "tscale: to fit a law: pip install 'tscale[fit]'\n")
+
+
+def test_explain_shows_what_is_sought_and_what_follows() -> None:
+    out = run(*FIT, "--explain").out
+    assert "Huber(LSE(ln A − alpha·ln N, ln B − beta·ln D, ln E) − ln L)" in out
+    assert "beta/(alpha + beta)" in out
+    assert "G·(C/6)^a" in out
+    assert "https://arxiv.org/abs/2203.15556" in out
+
+
+def test_what_makes_it_less_sure_is_said() -> None:
+    runs = runs_of(BESIROGLU, 15, 0.003, 1)
+    Path("runs.csv").write_text(csv_of(runs), encoding="utf-8")
+    assert "15 runs are few for 5 constants" in run(*FIT).out.replace("\n", " ")
+    perplexities = [one._replace(loss=2.718281828**one.loss) for one in runs_of(BESIROGLU, 40, 0.003, 1)]
+    Path("runs.csv").write_text(csv_of(perplexities), encoding="utf-8")
+    assert "are these perplexities" in run(*FIT).out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("format", ["csv", "markdown"])
+def test_other_formats_have_a_row_a_constant(format: str) -> None:
+    lines = run(*FIT, "--format", format).out.splitlines()
+    for name in ("E", "A", "B", "alpha", "beta", "a", "b"):
+        assert sum(line.startswith((f"{name},", f"| {name} |", f"|{name}|")) for line in lines) == 1, name
+
+
+def test_nothing_but_fit_imports_numpy() -> None:
+    code = "import sys, tscale.cli\nprint(json := [name for name in ('numpy', 'scipy', 'pydantic') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
