@@ -63,7 +63,16 @@ class LatentAttention:
         yield Vector(f"{site.name}.kv_norm", "norm", self.kv_rank, site.stored)
         yield matmul("kv_up", self.kv_rank, h * (self.nope_dim + self.v_dim), Cut(h))
         yield Scores(
-            f"{site.name}.scores", site.stream, site.keys, h, d_qk, self.v_dim, site.used, site.causal, cut=Cut(h)
+            f"{site.name}.scores",
+            site.stream,
+            site.keys,
+            h,
+            d_qk,
+            self.v_dim,
+            site.used,
+            site.causal,
+            cut=Cut(h),
+            decoded=(self.kv_rank + self.rope_dim, self.kv_rank),
         )
         if caches:
             yield Cache(f"{site.name}.cache", site.keys, self.kv_rank + self.rope_dim, site.used)

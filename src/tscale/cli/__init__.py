@@ -15,6 +15,7 @@ from tscale.cli.flops import flops
 from tscale.cli.import_ import import_
 from tscale.cli.optimal import optimal
 from tscale.cli.params import params
+from tscale.cli.serve import serve
 from tscale.cli.train import train
 from tscale.cli.verify import verify
 
@@ -50,6 +51,7 @@ for command in (
     flops,
     compare,
     train,
+    serve,
     optimal,
     fit,
     check,

@@ -86,7 +86,8 @@ class Scores(NamedTuple):
 
     `causal`: a query sees itself and what came before; otherwise it sees every key. `window`: how many keys it sees at
     the most, counting itself (half of them on either side where it sees both ways); None for all of them. `chunked`: the sequence is cut into pieces
-    of the window's length, and a query sees what came before it in its own.
+    of the window's length, and a query sees what came before it in its own. `decoded`: d_qk and d_v while decoding, where a
+    cache of latents is scored as it is (DeepSeek-AI 2024b, section 2.1.2) and not spread out to keys and values first.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Scores(NamedTuple):
     window: int | None = None
     chunked: bool = False
     cut: Cut | None = None
+    decoded: tuple[int, int] | None = None
 
 
 class Conv(NamedTuple):

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.numbers import ceil_div
 from tscale.core.plan import Plan
 from tscale.core.quantity import Line, Quantity
 from tscale.core.questions.params import size
 from tscale.core.units import BYTES
+from tscale.errors import RequestError
 
 SOURCE: Final = "rajbhandari2019 section 7"
 
@@ -71,3 +73,17 @@ def _gradients(ledger: Ledger, plan: Plan, width_in_bytes: int) -> Iterator[Line
             continue
         sent = all_reduce(weights * width_in_bytes, copies)
         yield Line(entry.name, sent + ceil_div(sent, 2) if plan.zero == 3 else sent)
+
+
+def bandwidth(cluster: Cluster, devices: int) -> int:
+    """Bytes a second in one direction between as many neighbours: the node's link, or the network beyond the node.
+
+    Tensor-parallel devices are neighbours, then those that share a stage's data, then the stages (Narayanan 2021, section 3).
+    """
+    within = devices <= cluster.devices_per_node
+    found = cluster.device.link_bytes_per_second if within else cluster.network_bytes_per_second
+    if found is None:
+        what, key = ("link", "link_gb_per_s") if within else ("network", "network_gb_per_s")
+        nodes = f"{cluster.device.name}s in nodes of {cluster.devices_per_node}"
+        raise RequestError(f"the {what} between {devices} {nodes} is not known: --gpu-set {key}=N gives it")
+    return found

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger
 from tscale.core.plan import Plan
-from tscale.core.questions.communication import all_reduce, gradient_bytes, tensor_sums
+from tscale.core.questions.communication import all_reduce, bandwidth, gradient_bytes, tensor_sums
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.wall_time import Recompute, hardware_flops_ratio
 from tscale.core.run import Run
@@ -77,25 +77,11 @@ def step_parts(
         passes = 3 if recompute == "full" else 2
         summed = max(tensor_sums(share, WIDTH).total for share in shares) * run.tokens * batch.micro
         sent = all_reduce(summed, plan.tensor) * passes * many
-        parts.append(Part("tensor-parallel sums", sent / Fraction(_bandwidth(cluster, plan.tensor)), sent))
+        parts.append(Part("tensor-parallel sums", sent / Fraction(bandwidth(cluster, plan.tensor)), sent))
     if plan.pipeline > 1:
         sent = 2 * plan.interleave * many * batch.micro * run.tokens * int(d_model) * WIDTH
-        parts.append(Part("hand-over to the next stage", sent / Fraction(_bandwidth(cluster, plan.devices)), sent))
+        parts.append(Part("hand-over to the next stage", sent / Fraction(bandwidth(cluster, plan.devices)), sent))
     if plan.data > 1:
         sent = max(gradient_bytes(share, plan, WIDTH).total for share in shares)
-        parts.append(Part("gradients", sent / Fraction(_bandwidth(cluster, plan.tensor * plan.data)), sent))
+        parts.append(Part("gradients", sent / Fraction(bandwidth(cluster, plan.tensor * plan.data)), sent))
     return tuple(parts)
-
-
-def _bandwidth(cluster: Cluster, devices: int) -> int:
-    """Bytes a second in one direction between as many neighbours: the node's link, or the network beyond the node.
-
-    Tensor-parallel devices are neighbours, then those that share a stage's data, then the stages (Narayanan 2021, section 3).
-    """
-    within = devices <= cluster.devices_per_node
-    found = cluster.device.link_bytes_per_second if within else cluster.network_bytes_per_second
-    if found is None:
-        what, key = ("link", "link_gb_per_s") if within else ("network", "network_gb_per_s")
-        nodes = f"{cluster.device.name}s in nodes of {cluster.devices_per_node}"
-        raise RequestError(f"the {what} between {devices} {nodes} is not known: --gpu-set {key}=N gives it")
-    return found

@@ -1,0 +1,97 @@
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tscale.cli import options
+from tscale.cli.options import Assume, Changes, Explain, Gpu, HardwareChanges, Model, OutputFormat, Price
+from tscale.render import show
+
+if TYPE_CHECKING:
+    from tscale.answers.serve import Draft
+
+_Gpus = Annotated[str, typer.Option("--gpus", metavar="N", help="Devices that share each layer.")]
+_Batch = Annotated[str, typer.Option("--batch", metavar="N", help="Sequences that are served at once.")]
+_Prompt = Annotated[str, typer.Option("--context", metavar="N", help="Tokens of each prompt; 2k is 2048.")]
+_Output = Annotated[str, typer.Option("--output", metavar="N", help="Tokens of each answer.")]
+_Dtype = Annotated[str, typer.Option("--dtype", metavar="FORMAT", help="Format of the weights: bf16, fp8, nf4, q4_k.")]
+_CacheDtype = Annotated[
+    str, typer.Option("--cache-dtype", metavar="FORMAT", help="Format of the cache: bf16, fp8, q8_0.")
+]
+_Efficiency = Annotated[
+    str, typer.Option("--efficiency", metavar="SHARE", help="Share of peak and bandwidth that a machine reaches.")
+]
+_Prefix = Annotated[
+    str | None, typer.Option("--prefix", metavar="N", help="Tokens of each prompt that are cached already.")
+]
+_Draft = Annotated[
+    str | None, typer.Option("--draft", metavar="MODEL", help="A small model that guesses (speculative decoding).")
+]
+_DraftTokens = Annotated[str, typer.Option("--draft-tokens", metavar="N", help="Tokens that it guesses a round.")]
+_Acceptance = Annotated[
+    str | None, typer.Option("--acceptance", metavar="SHARE", help="The chance that one of its tokens is accepted.")
+]
+
+
+def serve(
+    model: Model,
+    gpu: Gpu,
+    gpus: _Gpus = "1",
+    batch: _Batch = "1",
+    context: _Prompt = "2k",
+    output: _Output = "256",
+    dtype: _Dtype = "bf16",
+    cache_dtype: _CacheDtype = "bf16",
+    efficiency: _Efficiency = "1",
+    price: Price = None,
+    prefix: _Prefix = None,
+    draft: _Draft = None,
+    draft_tokens: _DraftTokens = "4",
+    acceptance: _Acceptance = None,
+    changes: Changes = [],
+    assume: Assume = None,
+    gpu_changes: HardwareChanges = [],
+    format: OutputFormat = "table",
+    explain: Explain = False,
+) -> None:
+    """Reckon how fast a model answers at the best, what bounds it, and what its tokens cost."""
+    from tscale.answers.serve import Ask, serve_report
+    from tscale.cli.boundary import finish
+    from tscale.core.formats import find_format
+    from tscale.spec.hardware import find_hardware
+    from tscale.spec.resolve import resolve
+
+    reached = options.share(efficiency, "--efficiency")
+    prompt = options.context(context)
+    assert reached is not None
+    assert prompt is not None
+    ask = Ask(
+        find_format(dtype, what="--dtype"),
+        find_format(cache_dtype, what="--cache-dtype", cache=True),
+        options.degree(gpus, "--gpus"),
+        options.degree(batch, "--batch"),
+        prompt,
+        options.size(output, "--output"),
+        0 if prefix is None else options.size(prefix, "--prefix"),
+        reached,
+        options.number(price, "--price", 10**6, "2.50"),
+        draft=_draft(draft, draft_tokens, acceptance),
+    )
+    report = serve_report(resolve(model, changes, assume), find_hardware(gpu, gpu_changes), ask)
+    show(report, format, explain=explain)
+    finish(report)
+
+
+def _draft(model: str | None, tokens: str, acceptance: str | None) -> "Draft | None":
+    """The model that guesses, and how well; None where none does."""
+    from tscale.answers.serve import Draft
+    from tscale.errors import RequestError
+    from tscale.spec.resolve import resolve
+
+    if model is None:
+        if acceptance is not None:
+            raise RequestError("--acceptance is read with --draft only: name the model that guesses, or drop it")
+        return None
+    chance = options.share(acceptance, "--acceptance")
+    if chance is None:
+        raise RequestError("--draft needs --acceptance, the chance that one of its tokens is accepted, such as 0.8")
+    return Draft(resolve(model), options.degree(tokens, "--draft-tokens"), chance)
