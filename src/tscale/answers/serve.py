@@ -365,10 +365,10 @@ def _parts(served: _Served, title: str, lines: list[Work], subject: str) -> Tabl
         Column(title, "part", numeric=False),
         Column("FLOPs", "flops"),
         Column("bytes", "bytes"),
-        Column("FLOPs a byte", "intensity", drop=1),
+        Column("FLOPs a byte", "intensity", drop=2),
         Column("ms", "ms"),
         Column("share", "share"),
-        Column("bound by", "bound", drop=2, numeric=False),
+        Column("bound by", "bound", drop=1, numeric=False),
     )
     total = served.seconds(lines)
     rows: list[tuple[Cell, ...]] = []
