@@ -69,9 +69,9 @@ class _Costs(NamedTuple):
 def attention_report(spec: ModelSpec, ask: Ask) -> Report:
     """Attention's cost at each context length, where it overtakes the rest, and what stood in its place before."""
     model = counted(spec)
-    contexts = sorted(set(ask.contexts)) or _default_contexts(spec)
+    contexts = sorted(set(ask.contexts)) or default_contexts(spec)
     rows = [_costs(model, context, ask) for context in contexts]
-    crossovers = _crossovers(model, ask)
+    crossed = crossovers(model, ask)
     tables = [
         Table(
             f"{spec.label}: attention by context length, one sequence ({_seen(spec, ask)}; cache and scores in {ask.dtype})",
@@ -80,7 +80,7 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
             subject=spec.name,
             aside=ask.versus,  # a spreadsheet gets the table that was asked for
         ),
-        Table("", _CROSSOVER_COLUMNS, tuple(_crossover_rows(crossovers)), aside=True),
+        Table("", _CROSSOVER_COLUMNS, tuple(_crossover_rows(crossed)), aside=True),
     ]
     if ask.versus:
         tables.append(versus_table(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood))
@@ -90,10 +90,10 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
         "attention": ask.sight,
         "dtype": ask.dtype,
         "rows": [_row_data(cost, spec) for cost in rows],
-        "crossovers": crossovers,
+        "crossovers": crossed,
         **({"versus": versus_data(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)} if ask.versus else {}),
     }
-    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), tuple(_steps(rows, crossovers)))
+    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), tuple(_steps(rows, crossed)))
 
 
 def _seen(spec: ModelSpec, ask: Ask) -> str:
@@ -105,7 +105,7 @@ def _seen(spec: ModelSpec, ask: Ask) -> str:
     return "causal attention: a query sees itself and what came before"
 
 
-def _default_contexts(spec: ModelSpec) -> list[int]:
+def default_contexts(spec: ModelSpec) -> list[int]:
     """Powers of two around what the model was trained on, and that itself."""
     trained = [int(spec.context)] if spec.context else []
     return sorted({*DEFAULT_CONTEXTS, *trained})
@@ -114,13 +114,13 @@ def _default_contexts(spec: ModelSpec) -> list[int]:
 def _costs(model: Counted, context: int, ask: Ask) -> _Costs:
     length = Remembered(context, label="context")
     run = run_of(model.spec, length)
-    scores = named("attention_flops_per_sequence", _score_total(model, run, ask.sight))
+    scores = named("attention_flops_per_sequence", score_total(model, run, ask.sight))
     cache = cache_bytes(model.ledger, run, _bits(ask.dtype))
     lines = forward_flops(model.ledger, run, ask.sight).lines
     return _Costs(
         Figure(length, TOKENS),
         Figure(ceil_div(scores, run.tokens), FLOPS_PER_TOKEN, source=_FLOPS_SOURCE),
-        Figure(_score_total(model, run, ask.sight), FLOPS, source=_FLOPS_SOURCE),
+        Figure(score_total(model, run, ask.sight), FLOPS, source=_FLOPS_SOURCE),
         Figure(summed(lines), FLOPS, source=_FLOPS_SOURCE),
         Figure(sum(line.value for line in cache.lines), BYTES, source=CACHE_SOURCE) if cache.lines else _NO_CACHE,
         Figure(_matrix_bytes(model, run, ask.dtype), BYTES),
@@ -131,7 +131,8 @@ def _costs(model: Counted, context: int, ask: Ask) -> _Costs:
 _NO_CACHE: Final = Missing("none: an encoder keeps no cache")
 
 
-def _score_total(model: Counted, run: Run, sight: Sight) -> int:
+def score_total(model: Counted, run: Run, sight: Sight) -> int:
+    """FLOPs of all scores of one sequence."""
     return sum(score_flops(entry, run, sight) for entry in model.ledger.entries if isinstance(entry, Scores))
 
 
@@ -186,7 +187,7 @@ def _row_data(cost: _Costs, spec: ModelSpec) -> Data:
     }
 
 
-def _crossovers(model: Counted, ask: Ask) -> dict[str, Figure | Missing]:
+def crossovers(model: Counted, ask: Ask) -> dict[str, Figure | Missing]:
     """The contexts at which attention's scores cost as much as the feed-forward, as all else; the cache as the weights."""
     ledger = model.ledger
     scores = [entry for entry in ledger.entries if isinstance(entry, Scores)]

@@ -16,12 +16,9 @@ from tscale.spec.model import ModelSpec, Spec
 
 def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
     """Models side by side, each at its own trained context unless `context` sets one for all."""
-    subjects = [subject_of(spec, context) if isinstance(spec, ModelSpec) else None for spec in specs]
+    subjects = _subjects(specs, context)
     labels = [spec.label for spec in specs]
-    answers = [
-        (quantity, [_answer(quantity, spec, subject) for spec, subject in zip(specs, subjects, strict=True)])
-        for quantity in COMPARED
-    ]
+    answers = _answers(specs, subjects)
     columns = (
         Column("", "quantity", numeric=False),
         *(Column(label, spec.name) for label, spec in zip(labels, specs, strict=True)),
@@ -57,6 +54,24 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
     ]
     title = f"{labels[0]} beside {', '.join(labels[1:])}: in brackets, times the first"
     return Report(title, (Table(title, columns, rows, stack=True),), data, _notes(specs, known, context), tuple(steps))
+
+
+def answers_of(specs: Sequence[Spec], context: int | None) -> dict[str, list[Figure | Missing | str]]:
+    """What each model answers, by the key of the quantity: the cells of the table without their ratios."""
+    return {quantity.key: values for quantity, values in _answers(specs, _subjects(specs, context))}
+
+
+def _subjects(specs: Sequence[Spec], context: int | None) -> list[Subject | None]:
+    return [subject_of(spec, context) if isinstance(spec, ModelSpec) else None for spec in specs]
+
+
+def _answers(
+    specs: Sequence[Spec], subjects: Sequence[Subject | None]
+) -> list[tuple[Named, list[Figure | Missing | str]]]:
+    return [
+        (quantity, [_answer(quantity, spec, subject) for spec, subject in zip(specs, subjects, strict=True)])
+        for quantity in COMPARED
+    ]
 
 
 def _derived(

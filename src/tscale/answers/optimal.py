@@ -94,7 +94,7 @@ def optimal_report(
 ) -> Report:
     """The compute-optimal run of a budget by each law: parameters, tokens, their ratio and the loss."""
     bounds = picked(names, unique, served)
-    answers = [_answer(bound, budget) for bound in bounds]
+    answers = [answered(bound, budget) for bound in bounds]
     laws = [bound.law for bound in bounds]
     rows = tuple(_row(answer) for answer in answers)
     tables = (
@@ -133,7 +133,8 @@ def at(formula: Formula, budget: Budget) -> Point:
             return formula.at_tokens(budget.amount)
 
 
-def _answer(bound: Bound, budget: Budget) -> Answer:
+def answered(bound: Bound, budget: Budget) -> Answer:
+    """What a law answers. Raises `RequestError` where that is no number that makes sense."""
     try:
         point = at(bound.formula, budget)
         samples = tuple(at(Parametric(*map(float, draw)), budget) for draw in bound.law.draws)

@@ -3,9 +3,9 @@ from typing import Annotated
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Assume, Changes, Explain, Model, OutputFormat
+from tscale.cli.options import Assume, Changes, Explain, Model, OutputFormat, PlotTo
 from tscale.errors import RequestError
-from tscale.render import show
+from tscale.render import show_with_plot
 
 _Contexts = Annotated[
     str | None, typer.Option("--context", metavar="N,N,...", help="Context lengths, such as 512,2k,8k; 2k is 2048.")
@@ -36,11 +36,13 @@ def attention(
     neighbourhood: _Neighbourhood = None,
     changes: Changes = [],
     assume: Assume = None,
+    plot: PlotTo = None,
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
     """Show what attention costs at each context length, and where it overtakes the rest."""
     from tscale.answers.attention import Ask, attention_report
+    from tscale.answers.plots.attention import attention_plot
     from tscale.spec.resolve import resolve
 
     if not versus and (kernel or neighbourhood):
@@ -53,4 +55,7 @@ def attention(
         options.size(kernel or "3", "--kernel"),
         options.size(neighbourhood or "256", "--neighbourhood"),
     )
-    show(attention_report(resolve(model, changes, assume), ask), format, explain=explain)
+    spec = resolve(model, changes, assume)
+    show_with_plot(
+        lambda: attention_report(spec, ask), lambda: [attention_plot(spec, ask)], plot, format, explain=explain
+    )

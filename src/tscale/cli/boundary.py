@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import typer
@@ -18,12 +18,31 @@ if TYPE_CHECKING:
 
 # Typer's own errors about a command line all derive from the parent of the one that it exports.
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[1])
+_PICTURES: Final = (
+    ".svg",
+    ".png",
+    ".pdf",
+    ".eps",
+    ".ps",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".html",
+)
 _INTERRUPTED: Final = 130
 _PIPE_CLOSED: Final = 141  # what a shell reports of a program that a closed pipe ended
 
 
 class Boundary(TyperGroup):
     """A group of commands whose every failure is one line: on stderr, with the exit code that its kind has."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads a command line on which `--plot` may stand alone: typer knows no option whose value may be left out."""
+        return super().parse_args(ctx, plot_with_value(args))
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Runs a command and ends the process with its exit code."""
@@ -51,6 +70,21 @@ class Boundary(TyperGroup):
             code = told([f"the answer cannot be written: {error.strerror or error}"], 1)
             _forget_stdout()
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def plot_with_value(args: Sequence[str]) -> list[str]:
+    """A command line with a value for every `--plot`: the file behind it, or `-`, the terminal, where none follows.
+
+    What follows is a file if its ending is that of a picture, even of one that is not written here, which is refused
+    later, by name; else it is the next argument, such as a model. `--plot=FILE` is always read as it stands.
+    """
+    until = list(args).index("--") if "--" in args else len(args)
+    read: list[str] = []
+    for place, word in enumerate(args[:until]):
+        following = args[place + 1] if place + 1 < until else ""
+        named = following.lower().endswith(_PICTURES)
+        read.append("--plot=-" if word == "--plot" and not named else word)
+    return [*read, *args[until:]]
 
 
 def _forget_stdout() -> None:

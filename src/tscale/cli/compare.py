@@ -1,7 +1,7 @@
 from tscale.cli import options
-from tscale.cli.options import Assume, Changes, Context, Explain, Models, OutputFormat
+from tscale.cli.options import Assume, Changes, Context, Explain, Models, OutputFormat, PlotTo
 from tscale.errors import RequestError
-from tscale.render import show
+from tscale.render import show_with_plot
 
 _MOST = 8
 
@@ -11,14 +11,18 @@ def compare(
     context: Context = None,
     changes: Changes = [],
     assume: Assume = None,
+    plot: PlotTo = None,
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
     """Set 2 to 8 models side by side, with ratios to the first. --set changes all of them."""
     from tscale.answers.compare import compare_report
+    from tscale.answers.plots.compare import compare_plot
     from tscale.spec.resolve import find_all
 
     if not 2 <= len(models) <= _MOST:
         raise RequestError(f"compare takes 2 to {_MOST} models, not {len(models)}: tscale compare transformer gpt3")
-    report = compare_report(find_all(models, changes, assume), options.context(context))
-    show(report, format, explain=explain)
+    specs, length = find_all(models, changes, assume), options.context(context)
+    show_with_plot(
+        lambda: compare_report(specs, length), lambda: [compare_plot(specs, length)], plot, format, explain=explain
+    )

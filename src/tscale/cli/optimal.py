@@ -3,10 +3,10 @@ from typing import Annotated
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Explain, Laws, OutputFormat
+from tscale.cli.options import Explain, Laws, OutputFormat, PlotTo
 from tscale.core.numbers import MOST_FLOPS, MOST_TOKENS, parse_count
 from tscale.errors import RequestError
-from tscale.render import show
+from tscale.render import show_with_plot
 
 _Flops = Annotated[str | None, typer.Option("--flops", metavar="C", help="Training FLOPs, such as 5.76e23.")]
 _Params = Annotated[str | None, typer.Option("--params", metavar="N", help="Parameters, such as 7B.")]
@@ -25,12 +25,14 @@ def optimal(
     unique_tokens: _Unique = None,
     inference_tokens: _Served = None,
     law: Laws = [],
+    plot: PlotTo = None,
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
     """Show the compute-optimal model and tokens for a budget, by each scaling law."""
     from tscale.answers.budget import amount_given
     from tscale.answers.optimal import optimal_report
+    from tscale.answers.plots.optimal import optimal_plots
 
     given = [option for option, text in (("--flops", flops), ("--params", params), ("--tokens", tokens)) if text]
     if len(given) != 1:
@@ -46,4 +48,10 @@ def optimal(
         budget = amount_given("tokens", parse_count(tokens or "", what="--tokens", most=MOST_TOKENS))
     unique = options.optional_count(unique_tokens, "--unique-tokens")
     served = options.optional_count(inference_tokens, "--inference-tokens")
-    show(optimal_report(budget, law, unique, served, explain=explain), format, explain=explain)
+    show_with_plot(
+        lambda: optimal_report(budget, law, unique, served, explain=explain),
+        lambda: optimal_plots(budget, law, unique, served),
+        plot,
+        format,
+        explain=explain,
+    )

@@ -109,6 +109,15 @@ Assume = Annotated[
 ]
 OutputFormat = Annotated[Format, typer.Option("--format", help="How to write the answer.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Show how each number was made, and its source.")]
+PlotTo = Annotated[
+    str | None,
+    typer.Option(
+        "--plot",
+        metavar="[FILE]",
+        help="Draw it: to a new .svg or .png file, or in the terminal where none is named.",
+        show_default=False,
+    ),
+]
 Tokens = Annotated[str | None, typer.Option("--tokens", metavar="N", help="Training tokens, such as 300e9 or 1.5T.")]
 Context = Annotated[str | None, typer.Option("--context", metavar="N", help="Tokens of a sequence; 2k is 2048.")]
 HardwareChanges = Annotated[

@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from tscale.core.plot import Plot
     from tscale.core.quantity import Report
 
 Format = Literal["table", "json", "csv", "markdown"]
+
+
+def show_with_plot(
+    report: Callable[[], Report],
+    plots: Callable[[], Sequence[Plot]],
+    target: str | None,
+    format: Format,
+    *,
+    explain: bool = False,
+) -> None:
+    """Writes a report to standard output, and its pictures below it or to a file, where a target for them is given.
+
+    Nothing is shown of a report whose picture cannot be drawn.
+    """
+    if target is None:
+        show(report(), format, explain=explain)
+        return
+    from tscale.render.plot import TERMINAL, check_target, write_plots
+
+    check_target(target, format)
+    answer, pictures = report(), plots()
+    if target == TERMINAL:
+        from tscale.render.plot_terminal import drawn
+
+        show(answer, format, explain=explain)
+        print_text(drawn(pictures))
+        return
+    write_plots(pictures, target)
+    show(answer, format, explain=explain)
+    if format == "table":
+        print_text(f"{target} is written\n")
 
 
 def show(report: Report, format: Format, *, explain: bool = False) -> None:

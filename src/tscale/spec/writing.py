@@ -66,13 +66,14 @@ def law_to_yaml(law: Law) -> str:
     return text + ("draws:\n" + "".join(lines) if lines else "")
 
 
-def write_new(path: Path, text: str) -> None:
+def write_new(path: Path, content: str | bytes) -> None:
     """Writes a file that was not there, whole or not at all, and never over another. Raises `SpecError`."""
     name = called(str(path))
     try:
-        with path.open("x", encoding="utf-8") as file:
+        data = content.encode() if isinstance(content, str) else content
+        with path.open("xb") as file:
             try:
-                file.write(text)
+                file.write(data)
                 file.flush()
             except BaseException:
                 path.unlink(missing_ok=True)

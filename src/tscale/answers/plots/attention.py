@@ -1,0 +1,73 @@
+"""The picture of `tscale attention`: what a token costs as context grows, and where its scores overtake the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from tscale.answers.attention import Ask, crossovers, default_contexts, score_total
+from tscale.answers.common import Counted, counted
+from tscale.core.ledger import Matmul
+from tscale.core.numbers import ceil_div
+from tscale.core.plot import Axis, Plot, Point, Rule, Series
+from tscale.core.quantity import Figure
+from tscale.core.questions.forward import forward_flops
+from tscale.core.units import FLOPS_PER_TOKEN, TOKENS
+from tscale.spec.lower import lower, run_of
+from tscale.spec.model import ModelSpec
+
+_STEPS: Final = 4  # points for each doubling of the context
+_FURTHER: Final = 16  # times the greatest context asked for: so far off a crossing is still drawn
+
+
+def attention_plot(spec: ModelSpec, ask: Ask) -> Plot:
+    """FLOPs a token of the scores, of the feed-forward and of all but the scores, by context; where they cross."""
+    model = Counted(spec, lower(spec))  # plain numbers: a picture explains nothing
+    asked = sorted(set(ask.contexts)) or default_contexts(spec)
+    met = {name: one for name, one in crossovers(counted(spec), ask).items() if isinstance(one, Figure)}
+    near = {name: int(one.value) for name, one in met.items() if one.value <= _FURTHER * asked[-1]}
+    crossed = [near[name] for name in ("feed_forward", "all_else") if name in near]
+    grid = list(_grid(asked, [*asked, *crossed]))
+    costs: dict[str, Callable[[int], int]] = {
+        "attention scores": lambda context: _per_token(model, context, ask, "scores"),
+        "feed-forward": lambda context: _per_token(model, context, ask, "feed_forward"),
+        "all but scores": lambda context: _per_token(model, context, ask, "rest"),
+    }
+    lines = [Series(name, tuple(Point(context, cost(context)) for context in grid)) for name, cost in costs.items()]
+    lines = [line for line in lines if all(point.y > 0 for point in line.points)]  # nothing stands on a log axis
+    crossings = tuple(
+        Point(near[name], costs["attention scores"](near[name]), Figure(near[name], TOKENS))
+        for name in ("feed_forward", "all_else")
+        if name in near
+    )
+    trained = spec.context is not None and grid[0] <= spec.context <= grid[-1]
+    seen = "full" if ask.sight == "full" else "causal"
+    return Plot(
+        f"{spec.label}: forward cost of a token by context ({seen} attention)",
+        Axis("context", TOKENS),
+        Axis("cost", FLOPS_PER_TOKEN),
+        (*lines, *([Series("crossover", crossings, "points")] if crossings else [])),
+        (Rule("x", int(spec.context or 0), f"trained at {int(spec.context or 0):,}"),) if trained else (),
+    )
+
+
+def _grid(asked: list[int], shown: list[int]) -> Iterator[int]:
+    """Contexts from the least to the greatest in equal ratios, and those asked for themselves."""
+    low, high = min(shown), 2 * max(shown) if max(shown) > asked[-1] else max(shown)
+    between, place = set(shown), 0
+    while low * 2 ** (place / _STEPS) <= high:
+        between.add(round(low * 2 ** (place / _STEPS)))
+        place += 1
+    yield from sorted(between)
+
+
+def _per_token(model: Counted, context: int, ask: Ask, part: str) -> int:
+    """Forward FLOPs a token of one part of a sequence of so many tokens, rounded up as in the table."""
+    run = run_of(model.spec, context)
+    scores = score_total(model, run, ask.sight)
+    if part == "scores":
+        return int(ceil_div(scores, run.tokens))
+    lines = forward_flops(model.ledger, run, ask.sight).lines
+    names = {entry.name for entry in model.ledger.entries if isinstance(entry, Matmul) and entry.part == part}
+    total = sum(line.value for line in lines if line.name in names or part == "rest")
+    return int(ceil_div(total - scores if part == "rest" else total, run.tokens))

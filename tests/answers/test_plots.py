@@ -1,0 +1,124 @@
+"""A picture shows the figures of the answer that it belongs to, and only what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.helpers import answer
+from tscale.answers.attention import Ask
+from tscale.answers.budget import amount_given
+from tscale.answers.plots.attention import attention_plot
+from tscale.answers.plots.compare import compare_plot
+from tscale.answers.plots.optimal import optimal_plots
+from tscale.core.plot import Plot, Point, Series
+from tscale.core.quantity import Figure
+from tscale.errors import NotPublishedError
+from tscale.spec.catalogue import built_in
+from tscale.spec.model import ModelSpec
+
+
+def series(plot: Plot, name: str) -> Series:
+    (found,) = [one for one in plot.series if one.name == name]
+    return found
+
+
+def heights(points: Sequence[Point]) -> dict[float, float]:
+    return {float(point.x): float(point.y) for point in points}
+
+
+def model(name: str) -> ModelSpec:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    return spec
+
+
+@pytest.mark.parametrize("name", ["gpt3", "mistral-7b", "deepseek-v3", "bert-base", "t5-small", "jamba"])
+@pytest.mark.parametrize("sight", ["full", "causal"])
+def test_attention_draws_the_rows_of_its_table(name: str, sight: str) -> None:
+    plot = attention_plot(model(name), Ask(sight="causal" if sight == "causal" else "full"))
+    scores, rest = (heights(series(plot, of).points) for of in ("attention scores", "all but scores"))
+    told = answer("attention", name, f"--{sight}")
+    for row in told["rows"]:
+        streams = 2 if name == "t5-small" else 1  # source and target are both of the context's length
+        assert scores[row["context"]] == row["attention_flops_per_token"]
+        left = row["forward_flops_per_sequence"] - row["attention_flops_per_sequence"]
+        assert rest[row["context"]] == -(-left // (streams * row["context"]))
+
+
+def test_attention_marks_where_scores_overtake_the_rest() -> None:
+    """Scores of n tokens cost GPT-3 4·L·n·d each; its feed-forward 2·8·L·d^2: equal at n = 4·d = 49,152."""
+    plot = attention_plot(model("gpt3"), Ask())
+    feed_forward, _ = series(plot, "crossover").points
+    assert isinstance(feed_forward.label, Figure)
+    assert feed_forward.x == feed_forward.label.value == 4 * 12288
+    assert feed_forward.y == heights(series(plot, "feed-forward").points)[4 * 12288] == 2 * 8 * 96 * 12288**2
+    told = answer("attention", "gpt3")["crossovers"]
+    assert [point.x for point in series(plot, "crossover").points] == [told["feed_forward"], told["all_else"]]
+
+
+def test_a_model_without_attention_draws_no_scores() -> None:
+    plot = attention_plot(model("mamba-130m"), Ask())
+    assert {one.name for one in plot.series} == {"all but scores"}
+
+
+def test_a_crossing_far_off_is_not_drawn() -> None:
+    plot = attention_plot(model("gpt3"), Ask(contexts=[512, 1024]))
+    assert all(one.name != "crossover" for one in plot.series)
+    assert max(point.x for point in series(plot, "attention scores").points) == 1024
+
+
+def test_compare_draws_the_years_and_parameters_of_its_table() -> None:
+    names = ["transformer", "gpt3", "deepseek-v3", "gpt-4"]
+    plot = compare_plot([built_in(name) for name in names], None)
+    rows = {row["quantity"]: row["values"] for row in answer("compare", *names)["rows"]}
+    drawn = series(plot, "parameters").points
+    assert [point.x for point in drawn] == rows["year"][:3]
+    assert [point.y for point in drawn] == rows["params"][:3]
+    assert [point.y for point in series(plot, "active a token").points] == rows["active_params"][2:3]
+    assert plot.notes == ("Not drawn, for its size or year is not known: GPT-4.",)
+
+
+def test_compare_draws_nothing_of_models_of_unknown_size() -> None:
+    with pytest.raises(NotPublishedError):
+        compare_plot([built_in("gpt-4"), built_in("gpt-3.5-turbo")], None)
+
+
+def test_optimal_draws_each_laws_optimum_on_the_line_of_the_budget() -> None:
+    among, _ = optimal_plots(amount_given("flops", 576 * 10**21), [], None, None)
+    told = answer("optimal", "--flops", "5.76e23")["rows"]
+    drawn = series(among, "optimum by a law").points
+    assert [(point.x, point.y, point.label) for point in drawn] == [
+        (row["params"], row["tokens"], row["law"]) for row in told
+    ]
+    (budget,) = [one for one in among.series if one.style == "line" and not one.quiet]
+    for point in (*budget.points, *drawn):
+        assert 6 * float(point.x) * float(point.y) == pytest.approx(5.76e23, rel=1e-6)
+
+
+def test_optimal_draws_models_where_they_were_trained() -> None:
+    """Hoffmann 2022, Table 1: Chinchilla on 1.4T tokens, Gopher on 300B."""
+    among, _ = optimal_plots(amount_given("flops", 576 * 10**21), [], None, None)
+    points = {point.label: point for point in series(among, "models as they were trained").points}
+    assert points["Chinchilla 70B"].y == 14 * 10**11
+    assert points["Gopher 280B"].y == 3 * 10**11
+    assert "DeepSeek-V3" not in points  # a mixture of experts trains fewer parameters a token than it has
+
+
+@pytest.mark.parametrize("law", ["hoffmann2022-3", "besiroglu2024"])
+def test_an_iso_flop_curve_is_lowest_at_the_optimum(law: str) -> None:
+    _, curves = optimal_plots(amount_given("flops", 10**22), [law], None, None)
+    optima = series(curves, "optimum").points
+    lines = [one for one in curves.series if one.style == "line"]
+    assert len(optima) == len(lines)
+    for best, line in zip(optima, lines, strict=True):
+        lowest = min(line.points, key=lambda point: point.y)
+        assert float(lowest.y) == pytest.approx(float(best.y), abs=1e-6)
+        assert float(lowest.x) == pytest.approx(float(best.x), rel=1e-6)
+    (row,) = answer("optimal", "--flops", "1e22", "--law", law)["rows"]
+    assert (row["params"], row["loss"]) in {(point.x, point.y) for point in optima}
+
+
+def test_a_law_without_a_loss_has_no_iso_flop_curves() -> None:
+    assert len(optimal_plots(amount_given("params", 7 * 10**9), ["deepseek2024"], None, None)) == 1

@@ -1,0 +1,134 @@
+"""`--plot`: with a file and without, what is written, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.helpers import run
+from tscale.cli.boundary import plot_with_value
+from tscale.render import plot as drawing
+from tscale.render.plot import ENDINGS
+
+COMMANDS = [
+    ["attention", "gpt3"],
+    ["attention", "mistral-7b", "--causal"],
+    ["compare", "transformer", "gpt3", "deepseek-v3", "gpt-4"],
+    ["optimal", "--flops", "5.76e23"],
+    ["optimal", "--params", "70e9", "--unique-tokens", "1e11", "--inference-tokens", "1e13"],
+]
+BY_WORDS = pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize(
+    "given, read",
+    [
+        (["attention", "gpt3", "--plot"], ["attention", "gpt3", "--plot=-"]),
+        (["attention", "--plot", "gpt3"], ["attention", "--plot=-", "gpt3"]),
+        (["attention", "--plot", "--causal", "gpt3"], ["attention", "--plot=-", "--causal", "gpt3"]),
+        (["attention", "gpt3", "--plot", "a.svg"], ["attention", "gpt3", "--plot", "a.svg"]),
+        (["attention", "--plot", "A.PNG", "gpt3"], ["attention", "--plot", "A.PNG", "gpt3"]),
+        (["attention", "gpt3", "--plot", "a.pdf"], ["attention", "gpt3", "--plot", "a.pdf"]),
+        (["attention", "--plot", "llama-3.1-8b"], ["attention", "--plot=-", "llama-3.1-8b"]),
+        (["attention", "--plot", "model.yaml"], ["attention", "--plot=-", "model.yaml"]),
+        (["attention", "--plot", "-"], ["attention", "--plot=-", "-"]),  # the model on standard input
+        (["attention", "--plot=a", "gpt3"], ["attention", "--plot=a", "gpt3"]),
+        (["attention", "--plot", "--", "a.svg"], ["attention", "--plot=-", "--", "a.svg"]),
+        (["attention", "--", "--plot"], ["attention", "--", "--plot"]),
+    ],
+)
+def test_plot_may_stand_alone(given: list[str], read: list[str]) -> None:
+    assert plot_with_value(given) == read
+
+
+@BY_WORDS
+def test_an_svg_is_well_formed_and_its_text_is_text(command: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "a.svg"
+    done = run(*command, "--plot", str(file))
+    assert (done.code, done.err) == (0, "")
+    assert done.out.endswith(f"{file} is written\n")
+    assert done.out.removesuffix(f"{file} is written\n") == run(*command).out
+    root = ET.fromstring(file.read_text(encoding="utf-8"))  # noqa: S314 (we wrote it)
+    words = {element.text for element in root.iter(f"{SVG}text")}
+    assert words & {"context (tokens)", "year", "parameters"}
+
+
+@BY_WORDS
+def test_the_same_picture_is_the_same_bytes(command: list[str], tmp_path: Path) -> None:
+    for ending in ENDINGS:
+        first, second = (tmp_path / f"{name}{ending}" for name in "ab")
+        for file in (first, second):
+            assert run(*command, "--plot", str(file)).code == 0
+        assert first.read_bytes() == second.read_bytes()
+        assert re.search(rb"20\d\d-\d\d-\d\dT", first.read_bytes()) is None
+
+
+def test_a_png_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.PNG"
+    assert run("attention", "gpt3", "--plot", str(file)).code == 0
+    assert file.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+@BY_WORDS
+@pytest.mark.parametrize("columns", [None, 40, 80, 100])
+def test_a_pipe_gets_a_picture_without_colour_within_its_width(command: list[str], columns: int | None) -> None:
+    done = run(*command, "--plot", columns=columns)
+    assert (done.code, done.err) == (0, "")
+    report = run(*command, columns=columns).out
+    assert done.out.startswith(report)
+    picture = done.out.removeprefix(report)
+    assert "\x1b" not in picture
+    assert max(map(len, picture.splitlines())) <= (columns or 80)
+    assert all(line == line.rstrip() for line in picture.splitlines())
+
+
+def test_programs_get_their_json_beside_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.svg"
+    done = run("attention", "gpt3", "--format", "json", "--plot", str(file))
+    assert done.out == run("attention", "gpt3", "--format", "json").out
+    assert file.exists()
+
+
+def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "a.svg"
+    file.write_text("mine", encoding="utf-8")
+    done = run("attention", "gpt3", "--plot", str(file))
+    assert (done.code, done.out) == (1, "")
+    assert done.err == f"tscale: {file}: exists already, and is left as it is: choose another name\n"
+    assert file.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    done = run("attention", "gpt3", "--plot", str(tmp_path / "none" / "a.svg"))
+    assert (done.code, done.out) == (1, "")
+    assert "cannot be written: No such file or directory" in done.err
+
+
+@pytest.mark.parametrize("file, package", [("a.svg", "matplotlib"), ("-", "plotext")])
+def test_without_the_extra_it_says_how_to_get_it(file: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(name: str) -> ModuleSpec | None:
+        assert name == package
+        return None
+
+    monkeypatch.setattr(drawing, "find_spec", found)
+    done = run("attention", "gpt3", f"--plot={file}")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.endswith(f"with {package}: pip install 'tscale[plot]'\n")
+
+
+def test_nothing_is_imported_for_a_picture_that_is_not_asked_for() -> None:
+    code = """
+import sys
+from tscale.cli import app
+app(["attention", "gpt3"], standalone_mode=False)
+print([name for name in ("matplotlib", "plotext", "numpy", "tscale.render.plot") if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
