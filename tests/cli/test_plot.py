@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import re
 import subprocess
 import sys
+import termios
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.helpers import run
+from tests.helpers import answer, run
 from tscale.cli.boundary import plot_with_value
 from tscale.render import plot as drawing
 from tscale.render.plot import ENDINGS
@@ -126,9 +130,56 @@ def test_without_the_extra_it_says_how_to_get_it(file: str, package: str, monkey
 def test_nothing_is_imported_for_a_picture_that_is_not_asked_for() -> None:
     code = """
 import sys
+import termios
 from tscale.cli import app
 app(["attention", "gpt3"], standalone_mode=False)
 print([name for name in ("matplotlib", "plotext", "numpy", "tscale.render.plot") if name in sys.modules], file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_ascii_where_the_encoding_has_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for command in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-m", "tscale", *command, "--plot"], capture_output=True, env=environment, check=True
+        )
+        assert done.stdout.isascii() and b"?" not in done.stdout
+        assert b"+---" in done.stdout
+
+
+def test_a_point_without_room_for_its_name_gets_a_letter() -> None:
+    """Five laws agree within a few cells of a narrow picture: each is named beside its point or below by its letter."""
+    picture = run("optimal", "--flops", "5.76e23", "--plot").out.partition("The optimum by each law")[2]
+    told = answer("optimal", "--flops", "5.76e23")["rows"]
+    for row in told:
+        assert picture.count(row["law"]) >= 1
+    assert re.search(r"^a: ", picture, re.MULTILINE)
+
+
+@pytest.mark.parametrize("term, coloured", [("xterm-256color", True), ("dumb", False)])
+def test_a_terminal_gets_colours_and_no_background(term: str, coloured: bool) -> None:
+    shown = in_terminal(["attention", "gpt3", "--plot"], {"TERM": term})
+    assert ("\x1b[" in shown) == coloured
+    assert not re.search(r"\x1b\[(4\d|10\d|[\d;]*48;)", shown)
+
+
+def test_no_color_is_heeded() -> None:
+    assert "\x1b" not in in_terminal(["attention", "gpt3", "--plot"], {"TERM": "xterm-256color", "NO_COLOR": "1"})
+
+
+def in_terminal(command: list[str], environment: dict[str, str]) -> str:
+    """What a command writes to a terminal of 100 columns and 40 rows."""
+    main, side = pty.openpty()
+    termios.tcsetwinsize(side, (40, 100))
+    known = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
+    done = subprocess.Popen([sys.executable, "-m", "tscale", *command], stdout=side, env={**known, **environment})
+    os.close(side)
+    read = bytearray()
+    with contextlib.suppress(OSError):  # the other side is closed
+        while part := os.read(main, 65536):
+            read += part
+    os.close(main)
+    assert done.wait() == 0
+    return read.decode()

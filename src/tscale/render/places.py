@@ -53,12 +53,18 @@ _FURTHER: Final = 0.15  # of its own area: so much of it may lines run through b
 
 
 def placed(
-    words: Sequence[Word], points: Sequence[Box], lines: Sequence[Box], room: Box, gap: tuple[float, float]
+    words: Sequence[Word],
+    points: Sequence[Box],
+    lines: Sequence[Box],
+    room: Box,
+    gap: tuple[float, float],
+    *,
+    cells: bool = False,
 ) -> list[Box | None]:
     """A place for each word inside `room`, the cheapest: off other words above all, off points, off lines, and near.
 
-    None for a word that is left out. `gap`: how far it stands off sideways and upwards. Words that must stand are placed
-    first, then as they come.
+    None for a word that is left out. `gap`: how far it stands off sideways and upwards. `cells`: places begin at whole
+    numbers. Words that must stand are placed first, then those that reach further, then as they come.
     """
     taken: list[Box] = []
     found: list[Box | None] = [None] * len(words)
@@ -66,7 +72,8 @@ def placed(
         word = words[place]
         offers = [
             (hidden + crossed + _FURTHER * turn / 8, turn, box)
-            for turn, box in enumerate(_around(word, gap))
+            for turn, offered in enumerate(_around(word, gap))
+            for box in [_in_cells(offered, word) if cells else offered]
             if room.holds(box)
             for hidden, crossed in [_cover(box, taken, points, lines)]
             if word.lines is None or (not hidden and crossed <= word.lines)
@@ -75,6 +82,11 @@ def placed(
             found[place] = min(offers)[2]
             taken.append(min(offers)[2])
     return found
+
+
+def _in_cells(box: Box, word: Word) -> Box:
+    left, low = round(box.left), round(box.low)
+    return Box(left, low, left + word.width, low + word.height)
 
 
 def _cover(box: Box, taken: Sequence[Box], points: Sequence[Box], lines: Sequence[Box]) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import ceil, floor, log10
 from shutil import get_terminal_size
+from string import ascii_lowercase
 from textwrap import wrap
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +18,8 @@ from tscale.render.figures import in_encoding
 from tscale.render.places import Box, Word, placed, quietest
 from tscale.render.ticks import Reach, label_text, reach_x, reach_y, ticks
 
-_LOUD: Final = (2, 0.6)  # words are near their point, for no line leads to them, or are told of below the picture
+_GAP: Final = (1.5, 0.5)  # from the middle of a point: one cell is left free beside it, none above it
+_LOUD: Final = (1, 0.6)  # words are beside their point, for no line leads to them, or are told of below the picture
 _QUIET: Final = (1, 0.0)  # in the background they keep off lines as well, or are left out
 _WIDTH: Final = 80
 _WIDEST: Final = 120
@@ -138,8 +140,8 @@ def _draw(plot: Plot, screen: _Screen) -> str:
     figure.ruler("y").lim(0, cells.rows - 1).ticks([cells.row(at) for at, _ in up], [text for _, text in up])
     looks = list(_looks(plot, screen))
     _draw_series(figure, cells, looks)
-    homeless = _write_words(figure, cells, screen)
-    notes = [*([f"No room for the names of {', '.join(homeless)}."] if homeless else []), *plot.notes]
+    letters = "   ".join(_write_words(figure, cells, screen))
+    notes = [*([letters] if letters else []), *plot.notes]
     picture = figure.build().string(colorless=not screen.colour).rstrip("\n").split("\n")
     if not screen.unicode:
         picture = [line.translate(_FRAME) for line in picture]
@@ -164,10 +166,13 @@ def _draw_series(figure: Any, cells: _Cells, looks: Sequence[_Look]) -> None:
     others = [look for look in looks if look.series.style != "area"]
     others.sort(key=lambda look: 1 if look.series.quiet else order[look.series.style])
     for rule in cells.plot.rules:
-        if rule.axis == "x":
-            figure.line(cells.column(rule.at), orientation="vertical", style="dotted")
-        else:
-            figure.line(cells.row(rule.at), orientation="horizontal", style="dotted")
+        upright = rule.axis == "x"
+        figure.line(
+            cells.column(rule.at) if upright else cells.row(rule.at),
+            orientation="vertical" if upright else "horizontal",
+            style="dotted",
+            pixel=plotext.pixel(),  # its own would be orange on white
+        )
     for look in [*reversed(areas), *others]:
         points = [(cells.column(point.x), cells.row(point.y)) for point in look.series.points]
         points = list(_at_each_column(points)) if look.series.style == "area" else points
@@ -189,7 +194,10 @@ def _at_each_column(points: Sequence[tuple[float, float]]) -> Iterator[tuple[flo
 
 
 def _write_words(figure: Any, cells: _Cells, screen: _Screen) -> list[str]:
-    """Writes the words beside points and lines across, where they hide nothing; gives those that found no room."""
+    """Writes the words beside points and lines across, where they hide nothing.
+
+    Where one finds no room, its point becomes a letter, and what the letters stand for is given back.
+    """
     plot = cells.plot
     marks: list[Box] = []
     lines: list[Box] = []
@@ -220,14 +228,16 @@ def _write_words(figure: Any, cells: _Cells, screen: _Screen) -> list[str]:
         marks.append(box)
         figure.draw(figure.text(box.left, box.low, text))
     words = [word for _, word in labels]
-    homeless: list[str] = []
-    for (text, word), found in zip(labels, placed(words, marks, lines, room, (1.5, 1.0)), strict=True):
+    homeless: dict[tuple[int, int], list[str]] = {}
+    for (text, word), found in zip(labels, placed(words, marks, lines, room, _GAP, cells=True), strict=True):
         if found is not None:
-            left, low = round(found.left), round(found.low)
-            figure.draw(figure.text(min(left, cells.columns - len(text)), low, text))
-        elif word.reach == _LOUD[0]:
-            homeless.append(text)
-    return homeless
+            figure.draw(figure.text(found.left, found.low, text))
+        elif word.lines == _LOUD[1]:
+            homeless.setdefault((int(word.x), int(word.y)), []).append(text)
+    for letter, (column, row) in zip(ascii_lowercase, sorted(homeless), strict=False):
+        figure.draw(figure.text(column, row, letter))
+    told = [", ".join(homeless[place]) for place in sorted(homeless)]
+    return [f"{letter}: {names}" for letter, names in zip(ascii_lowercase, told, strict=False)]
 
 
 def _cell(x: float, y: float) -> Box:
