@@ -69,8 +69,8 @@ def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path, mon
 
     def full(path: Path, mode: str = "r", **options: Any) -> Any:
         file = opened(path, mode, **options)
-        if mode == "x":
-            file.write("half a sp")
+        if mode == "xb":
+            file.write(b"half a sp")
 
             def fails() -> None:
                 raise OSError(28, "No space left on device")
