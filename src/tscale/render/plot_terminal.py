@@ -139,7 +139,7 @@ def _draw(plot: Plot, screen: _Screen) -> str:
     )
     figure.ruler("y").lim(0, cells.rows - 1).ticks([cells.row(at) for at, _ in up], [text for _, text in up])
     looks = list(_looks(plot, screen))
-    _draw_series(figure, cells, looks)
+    _draw_series(figure, cells, looks, unicode=screen.unicode)
     letters = "   ".join(_write_words(figure, cells, screen))
     notes = [*([letters] if letters else []), *plot.notes]
     picture = figure.build().string(colorless=not screen.colour).rstrip("\n").split("\n")
@@ -157,33 +157,36 @@ def _draw(plot: Plot, screen: _Screen) -> str:
     return "\n".join(shown) + "\n"
 
 
-def _draw_series(figure: Any, cells: _Cells, looks: Sequence[_Look]) -> None:
+def _draw_series(figure: Any, cells: _Cells, looks: Sequence[_Look], *, unicode: bool) -> None:
     """Draws from the back to the front: areas from the highest to the lowest, what is quiet, lines, points."""
-    import plotext
-
     order = {"area": 0, "line": 2, "points": 3}
     areas = [look for look in looks if look.series.style == "area"]
     others = [look for look in looks if look.series.style != "area"]
     others.sort(key=lambda look: 1 if look.series.quiet else order[look.series.style])
     for rule in cells.plot.rules:
-        upright = rule.axis == "x"
-        figure.line(
-            cells.column(rule.at) if upright else cells.row(rule.at),
-            orientation="vertical" if upright else "horizontal",
-            style="dotted",
-            pixel=plotext.pixel(),  # its own would be orange on white
-        )
+        # As points: plotext's own lines across stand on a white ground.
+        if rule.axis == "x":
+            places = [(cells.column(rule.at), float(row)) for row in range(cells.rows)]
+        else:
+            places = [(float(column), cells.row(rule.at)) for column in range(cells.columns)]
+        glyph = ("┊" if rule.axis == "x" else "┈") if unicode else (":" if rule.axis == "x" else ".")
+        figure.draw(_signal(figure, places, glyph))
     for look in [*reversed(areas), *others]:
         points = [(cells.column(point.x), cells.row(point.y)) for point in look.series.points]
         points = list(_at_each_column(points)) if look.series.style == "area" else points
-        pixel = plotext.pixel() if look.colour is None else plotext.pixel(foreground=look.colour)
-        marker = plotext.marker(look.glyph, pixel)
-        signal = figure.signal([x for x, _ in points], [y for _, y in points], marker=marker)
+        signal = _signal(figure, points, look.glyph, look.colour)
         if look.series.style == "line":
             signal.lines()
         if look.series.style == "area":
             signal.fillx()
         figure.draw(signal)
+
+
+def _signal(figure: Any, places: Sequence[tuple[float, float]], glyph: str, colour: int | None = None) -> Any:
+    import plotext
+
+    marker = plotext.marker(glyph, plotext.pixel() if colour is None else plotext.pixel(foreground=colour))
+    return figure.signal([x for x, _ in places], [y for _, y in places], marker=marker)
 
 
 def _at_each_column(points: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
