@@ -13,7 +13,10 @@ from tests.helpers import run
 from tscale.answers.attention import Ask, attention_report
 from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
+from tscale.answers.memory import Ask as MemoryAsk
+from tscale.answers.memory import memory_report
 from tscale.answers.params import params_report
+from tscale.core.formats import FORMATS
 from tscale.core.numbers import Remembered
 from tscale.core.quantity import Report, Step
 from tscale.spec.catalogue import built_in, names
@@ -31,6 +34,7 @@ def reports(name: str) -> Iterator[Report]:
     yield flops_report(spec, 10**9 + 7, 1000)
     yield attention_report(spec, Ask((512, 5000), "full"))
     yield attention_report(spec, Ask((512, 5000), "causal", "int4"))
+    yield memory_report(spec, MemoryAsk(FORMATS["q4_k"], batch=3, context=5000, page=16))
     yield compare_report([spec, built_in("gpt3")], None)
 
 

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tscale.core.formats import FORMATS
 from tscale.core.ledger import Ledger
 from tscale.core.numbers import Remembered, function_of
 from tscale.core.questions.cache import cache_bytes
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import active_params, embedding_params, non_embedding_params, params
 from tscale.core.questions.training import training_flops
+from tscale.core.questions.weights import weight_bytes
+from tscale.core.questions.workspace import workspace_bytes
 from tscale.core.run import Run
 from tscale.spec.catalogue import built_in, names
 from tscale.spec.lower import lower
@@ -30,6 +33,8 @@ QUESTIONS: dict[str, Callable[[Ledger, Run], int]] = {
     "forward, full": lambda ledger, run: forward_flops(ledger, run, "full").total,
     "forward, causal": lambda ledger, run: forward_flops(ledger, run, "causal").total,
     "training": lambda ledger, run: training_flops(ledger, run, 300 * 10**9, "causal"),
+    "weights": lambda ledger, _: weight_bytes(ledger, FORMATS["int8"]).total,
+    "workspace": lambda ledger, run: workspace_bytes(ledger, ledger, run, 7, 2048, 64, 16).total,
     "cache": lambda ledger, run: cache_bytes(ledger, run, 16).total,
 }
 RUN = Run(target=5000, source=700)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscale.core.numbers import Remembered, ceil_div, function_of, minimum, named, parse_count
+from tscale.core.numbers import Remembered, ceil_div, function_of, maximum, minimum, named, parse_count
 from tscale.errors import RequestError
 
 Formula = Callable[[Any, Any, Any], Any]
@@ -29,6 +29,7 @@ FORMULAS: dict[str, Formula] = {
     "square": lambda a, b, c: (a + b) ** 2 * c**2,
     "rounded up": lambda a, b, c: ceil_div(a * b, c) + a * ceil_div(b, c),
     "window": lambda a, b, c: minimum(a, b) * c + (a - minimum(a, b)),
+    "widest": lambda a, b, c: maximum(a * c, b) * c + maximum(b, 7),
     "named": lambda a, b, c: named("head_dim", a // b) * c,
     "from the left": lambda a, b, c: 3 * a - (2 - b) * c,
 }
@@ -39,7 +40,7 @@ def evaluated(text: str, **names: int) -> Fraction:
     text = text.replace("·", "*").replace("²", "**2")
     text = text.replace("⌈", "ceil(").replace("⌉", ")").replace("⌊", "floor(").replace("⌋", ")")
     text = re.sub(r"(?<![\w.])(\d+)(?![\w.])", r"Fraction(\1)", text).replace("**Fraction(2)", "**2")
-    scope = {"Fraction": Fraction, "ceil": ceil, "floor": floor, "min": min}
+    scope = {"Fraction": Fraction, "ceil": ceil, "floor": floor, "min": min, "max": max}
     result: Fraction = eval(text, scope, {name: Fraction(value) for name, value in names.items()})  # noqa: S307
     return result
 

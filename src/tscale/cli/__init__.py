@@ -13,6 +13,7 @@ from tscale.cli.files import new, schema, validate
 from tscale.cli.fit import fit
 from tscale.cli.flops import flops
 from tscale.cli.import_ import import_
+from tscale.cli.memory import memory
 from tscale.cli.optimal import optimal
 from tscale.cli.params import params
 from tscale.cli.serve import serve
@@ -50,6 +51,7 @@ for command in (
     attention,
     flops,
     compare,
+    memory,
     train,
     serve,
     optimal,

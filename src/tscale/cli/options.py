@@ -42,8 +42,8 @@ def number(text: str | None, what: str, most: int = 10**9, such_as: str = "2.5")
     return None if text is None else parse_fraction(text, what=what, most=most, such_as=such_as)
 
 
-def share(text: str | None, what: str) -> Fraction | None:
-    """A share of 1: 0.4 or 40%."""
+def share(text: str | None, what: str, of: str = "the peak") -> Fraction | None:
+    """A share of 1: 0.4 or 40%; `of` what it is one, for whoever writes more than all of it."""
     if text is None:
         return None
     percent = text.strip().endswith("%")
@@ -51,7 +51,7 @@ def share(text: str | None, what: str) -> Fraction | None:
     value = value / 100 if percent else value
     if value > 1:
         meant = f": write {text.strip()}% if per cent is meant" if not percent and 1 < value <= 100 else ""
-        raise RequestError(f"{what} is a share of the peak, at most 1, not {text.strip()[:40]}{meant}")
+        raise RequestError(f"{what} is a share of {of}, at most 1, not {text.strip()[:40]}{meant}")
     return value
 
 

@@ -19,6 +19,7 @@ from tscale.errors import RequestError
 
 _RANK: Final = {"+": 1, "-": 1, "*": 2, "/": 2, "^2": 3}  # how tightly an operation binds; atoms bind tightest
 _ATOM: Final = 4
+_FUNCTIONS: Final = {"min": "minimum", "max": "maximum", "ceil": "ceil_div"}
 
 
 class Remembered(int):
@@ -96,11 +97,25 @@ def named(label: str, value: int) -> int:
 def minimum(a: int, b: int) -> int:
     """The smaller of two numbers of any of the three kinds."""
     if isinstance(a, int) and isinstance(b, int):
-        if isinstance(a, Remembered) or isinstance(b, Remembered):
-            return Remembered(min(int(a), int(b)), "min", (a, b))
-        return min(a, b)
+        return _chosen("min", a, b, min(int(a), int(b)))
+    return cast("int", _arrays(a, b).minimum(a, b))
+
+
+def maximum(a: int, b: int) -> int:
+    """The larger of two numbers of any of the three kinds."""
+    if isinstance(a, int) and isinstance(b, int):
+        return _chosen("max", a, b, max(int(a), int(b)))
+    return cast("int", _arrays(a, b).maximum(a, b))
+
+
+def _chosen(op: str, a: int, b: int, value: int) -> int:
+    return Remembered(value, op, (a, b)) if isinstance(a, Remembered) or isinstance(b, Remembered) else value
+
+
+def _arrays(a: object, b: object) -> Any:
+    """The library of the one of two that is an array."""
     array: Any = a if hasattr(a, "__array_namespace__") else b
-    return cast("int", array.__array_namespace__().minimum(a, b))
+    return array.__array_namespace__()
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -122,7 +137,7 @@ def function_of(number: int) -> Callable[..., int]:
     names = sorted(_leaves(number))
     assert all(name.isidentifier() for name in names), names
     code = f"lambda *, {', '.join(names)}: {_code(number)}"
-    function: Callable[..., int] = eval(code, {"minimum": minimum, "ceil_div": ceil_div})  # noqa: S307 (our own text)
+    function: Callable[..., int] = eval(code, {"minimum": minimum, "maximum": maximum, "ceil_div": ceil_div})  # noqa: S307 (our own text)
     return function
 
 
@@ -142,8 +157,8 @@ def _code(number: int) -> str:
     if number.op == "name":
         return _code(number.args[0]) if number.args else number.label
     parts = [_code(argument) for argument in number.args]
-    if number.op in ("min", "ceil"):
-        return f"{'minimum' if number.op == 'min' else 'ceil_div'}({', '.join(parts)})"
+    if number.op in _FUNCTIONS:
+        return f"{_FUNCTIONS[number.op]}({', '.join(parts)})"
     return (
         f"({parts[0]}**2)"
         if number.op == "^2"
@@ -177,8 +192,8 @@ def _text(number: int, *, with_names: bool) -> tuple[str, int]:
     if number.op == "name":
         return (number.label if with_names else str(int(number))), _ATOM
     parts = [_text(argument, with_names=with_names) for argument in number.args]
-    if number.op == "min":
-        return f"min({parts[0][0]}, {parts[1][0]})", _ATOM
+    if number.op in ("min", "max"):
+        return f"{number.op}({parts[0][0]}, {parts[1][0]})", _ATOM
     if number.op in ("/", "ceil"):
         if int(number) * int(number.args[1]) == int(number.args[0]):
             return _over(parts), _RANK["/"]

@@ -71,12 +71,16 @@ Cell = Figure | Compared | Missing | str
 
 
 class Column(NamedTuple):
-    """A column: its heading, its key in CSV, and whether a narrow terminal may leave it out (the highest goes first)."""
+    """A column: its heading, its key in CSV, and whether a narrow terminal may leave it out (the highest goes first).
+
+    `bar`: of shares, which a terminal draws; other formats, which have no use for bars, leave the column out.
+    """
 
     title: str
     key: str
     drop: int = 0
     numeric: bool = True
+    bar: bool = False
 
 
 class Table(NamedTuple):

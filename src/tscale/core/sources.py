@@ -182,6 +182,7 @@ SOURCES: dict[str, Source] = {
     "touvron2023a": _arxiv("Touvron 2023", "LLaMA: Open and Efficient Foundation Language Models", "2302.13971"),
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
     "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),
+    "vllm2023": Source("vLLM 2023", "CacheConfig", "https://docs.vllm.ai/en/stable/api/vllm/config/cache/"),
     "yang2024": _arxiv("Yang 2024", "Gated Delta Networks: Improving Mamba2 with Delta Rule", "2412.06464"),
     "zeng2025": _arxiv("Zeng 2025", "GLM-4.5: Agentic, Reasoning, and Coding (ARC) Foundation Models", "2508.06471"),
     "zhang2022": _arxiv("Zhang 2022", "OPT: Open Pre-trained Transformer Language Models", "2205.01068"),

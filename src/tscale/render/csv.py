@@ -6,6 +6,7 @@ import csv
 import io
 
 from tscale.core.quantity import Cell, Compared, Figure, Missing, Report
+from tscale.render.bars import without_bars
 from tscale.render.json import number
 
 
@@ -15,7 +16,7 @@ def to_csv(report: Report) -> str:
     Where the answer has several subjects, a first column says whose each row is, and one without such a table has a row
     that says what it is instead. A compared figure has its ratio in a column of its own.
     """
-    tables = [table for table in report.tables if not table.aside]
+    tables = [without_bars(table) for table in report.tables if not table.aside]
     if not tables:
         return _written([[report.title]])
     main = next((table for table in tables if any(column.numeric for column in table.columns)), tables[0])

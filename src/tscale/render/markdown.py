@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tscale.core.quantity import Report, Table
 from tscale.core.sources import cited
+from tscale.render.bars import without_bars
 from tscale.render.figures import cell_text, mark
 from tscale.render.marks import legend, shared_mark
 
@@ -13,7 +14,7 @@ from tscale.render.marks import legend, shared_mark
 def to_markdown(report: Report, *, explain: bool = False) -> str:
     """A report as Markdown, with the derivations as code where they are asked for."""
     parts = [f"**{_safe(report.title)}**"] if not report.tables or not report.tables[0].title else []
-    parts += ["\n".join(_table(table)) for table in report.tables]
+    parts += ["\n".join(_table(without_bars(table))) for table in report.tables]
     if explain:
         parts.append("\n".join(f"- {step.name}: `{step.names}` = `{step.numbers}` = {cell_text(step.figure)}"
                                + (f" ({cited(step.figure.source)})" if step.figure.source else "")

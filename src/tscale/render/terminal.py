@@ -18,6 +18,7 @@ from rich.text import Text
 
 from tscale.core.quantity import Cell, Column, Compared, Missing, Report, Step, Table
 from tscale.core.sources import cited, reference
+from tscale.render.bars import bar_texts
 from tscale.render.figures import cell_text, in_encoding, mark, ratio_text
 from tscale.render.marks import legend, shared_mark
 
@@ -64,7 +65,7 @@ class _Screen:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.encoding = getattr(console.file, "encoding", None) or "ascii"
-        self.unicode = in_encoding("─×", self.encoding) == "─×"
+        self.unicode = in_encoding("─×█", self.encoding) == "─×█"
         self.dropped: list[str] = []
 
     def table(self, table: Table) -> None:
@@ -118,7 +119,8 @@ class _Screen:
             if not table.columns[droppable].drop:
                 break
             keep.remove(droppable)
-            self.dropped.append(table.columns[droppable].title)
+            if not table.columns[droppable].bar:  # its share stays
+                self.dropped.append(table.columns[droppable].title)
         if not table.stack or _total(widths, keep) <= room:
             yield _cut(table, keep)
             return
@@ -185,6 +187,8 @@ class _Screen:
 
     def _column(self, column: Column, cells: list[Cell], *, with_marks: bool) -> list[Text]:
         """The texts of a column: marks and ratios in places of their own, so that digits stay under digits."""
+        if column.bar:
+            return [Text(bar) for bar in bar_texts(cells, unicode=self.unicode)]
         marks = [mark(cell) if with_marks and column.numeric else "" for cell in cells]
         ratios = [ratio_text(cell) for cell in cells]
         mark_width, ratio_width = max(map(len, marks), default=0), max(map(len, ratios), default=0)

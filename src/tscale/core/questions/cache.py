@@ -9,12 +9,13 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from tscale.core.formats import bytes_of
+from tscale.core.formats import Format, bytes_of
 from tscale.core.ledger import Cache, Entry, Ledger
 from tscale.core.numbers import ceil_div, minimum
 from tscale.core.quantity import Line, Quantity
 from tscale.core.run import Run
 from tscale.core.units import BYTES
+from tscale.errors import RequestError
 
 SOURCE = "pope2022 section 2.1"
 
@@ -40,6 +41,30 @@ def cache_bytes(ledger: Ledger, run: Run, bits: int | Fraction, page: int | None
             lines.append(Line(entry.name, bytes_of(kept * entry.stored * entry.width, held)))
     source, leaves_out = (SOURCE, LEAVES_OUT) if page is None else ("kwon2023 section 4.1", "")
     return Quantity("KV cache", tuple(lines), BYTES, source=source, leaves_out=leaves_out)
+
+
+def check_rows(ledger: Ledger, format: Format) -> None:
+    """Raises `RequestError` where a format's blocks do not divide what a cache keeps for a head, or for a latent."""
+    for entry in ledger.entries:
+        if isinstance(entry, Cache) and not _divides(entry, format):
+            raise RequestError(
+                f"{format.name} shares a scale among {format.multiple} numbers, and {entry.name} of {ledger.model} keeps rows of "
+                f"{int(_row(entry)):,}: keep the cache in a format without blocks, such as fp8 or bf16"
+            )
+
+
+def rows_divide(ledger: Ledger, format: Format) -> bool:
+    """Whether a format's blocks divide what every cache keeps for a head, or for a latent."""
+    return all(_divides(entry, format) for entry in ledger.entries if isinstance(entry, Cache))
+
+
+def _divides(cache: Cache, format: Format) -> bool:
+    return _is_state(cache) or _row(cache) % format.multiple == 0
+
+
+def _row(cache: Cache) -> int:
+    """Numbers that stand in a row: of keys and of values, those of a head; of a latent that heads share, all."""
+    return cache.width if cache.cut is None else cache.width // (2 * cache.cut.pieces)
 
 
 def growing(ledger: Ledger) -> Ledger:

@@ -104,6 +104,6 @@ def _is_router(entry: Matmul) -> bool:
 def _dividing(entry: Entry, format: Format) -> Format:
     """The format itself, or the first of those that stand in for it whose blocks divide the rows of an entry."""
     row = entry.d_in if isinstance(entry, Matmul) else entry.width if isinstance(entry, Lookup) else 0
-    while row % format.multiple:
+    while format.multiple > 1 and row % format.multiple:
         format = FORMATS[format.fallback]
     return format

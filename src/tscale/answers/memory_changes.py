@@ -1,0 +1,154 @@
+"""Which single changes make a model fit that does not, each with what it costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from math import ceil
+from typing import Final, NamedTuple
+
+from tscale.answers.memory_held import Server, held
+from tscale.core.formats import FORMATS, Format
+from tscale.core.ledger import Cache
+from tscale.core.quantity import Column, Data, Figure, Table
+from tscale.core.questions.cache import rows_divide
+from tscale.core.shard import tensor_degrees
+from tscale.core.units import BYTES
+from tscale.spec.hardware import Hardware, listed_hardware
+
+MOST_SHARE: Final = Fraction(19, 20)
+_MOST_DEVICES: Final = 1024
+_MOST_HARDWARE: Final = 3
+_NARROWER: Final = ("fp8", "int4-g128")
+_GGUF: Final = ("q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k")
+_CACHES: Final = ("bf16", "fp8", "nvfp4")
+_CACHES_OF_GGUF: Final = ("fp16", "q8_0", "q4_0")
+_OWN_KIND: Final = ("apple", "tpu", "trainium", "gaudi")
+
+
+class Change(NamedTuple):
+    """A change that makes it fit: the option, what a device then holds, and what it costs."""
+
+    option: str
+    total: int
+    costs: str
+
+    def data(self) -> Data:
+        return {"option": self.option, "per_device_bytes": Figure(self.total, BYTES, "convention"), "costs": self.costs}
+
+
+def single_changes(
+    server: Server, hardware: Hardware, usable: int, batch: int | None, context: int | None
+) -> tuple[Change, ...]:
+    """Each change that is enough alone, the least of its kind; `batch` and `context` are the largest that fit."""
+    found: list[Change] = []
+    found += _narrower_weights(server, usable)
+    found += _narrower_cache(server, usable)
+    if batch:
+        smaller = server._replace(batch=batch)
+        found.append(
+            Change(f"--batch {batch}", held(smaller).total, f"{batch:,} sequences at once, not {server.batch:,}")
+        )
+    if context:
+        shorter = server._replace(context=context)
+        part = f"{context:,} tokens a sequence, {100 * context / server.context:.3g}% of them"
+        found.append(Change(f"--context {context}", held(shorter).total, part))
+    found += _more_devices(server, hardware, usable)
+    found += _larger_hardware(server, hardware, Fraction(usable, hardware.device().memory_bytes))
+    found += _larger_share(server, hardware, usable)
+    return tuple(found)
+
+
+def changes_table(changes: tuple[Change, ...]) -> Table:
+    """The changes as people read them."""
+    columns = (
+        Column("one of these fits", "option", numeric=False),
+        Column("a device holds", "bytes"),
+        Column("what it costs", "costs", numeric=False),
+    )
+    rows = tuple((change.option, Figure(change.total, BYTES, "convention"), change.costs) for change in changes)
+    return Table("", columns, rows, aside=True)
+
+
+def _first(formats: Iterable[Format], total: Callable[[Format], int], usable: int) -> tuple[Format, int] | None:
+    """The first format in which it fits, with what a device then holds."""
+    for format in formats:
+        size = total(format)
+        if size <= usable:
+            return format, size
+    return None
+
+
+def _narrower_weights(server: Server, usable: int) -> Iterator[Change]:
+    now = server.format
+    ladder = (FORMATS[name] for name in (_GGUF if now.scope == "matrices" else ("bf16", *_NARROWER)))
+    narrower = (format for format in ladder if format.bits < now.bits)
+    found = _first(narrower, lambda kept: held(server._replace(format=kept)).total, usable)
+    if found is not None:
+        format, size = found
+        yield Change(f"--dtype {format.name}", size, f"weights rounded from {_bits(now)} to {_bits(format)} bits")
+
+
+def _narrower_cache(server: Server, usable: int) -> Iterator[Change]:
+    if not any(isinstance(entry, Cache) for entry in server.whole.entries):
+        return
+    now = server.cache_format
+    ladder = (FORMATS[name] for name in (_CACHES_OF_GGUF if server.format.scope == "matrices" else _CACHES))
+    narrower = (format for format in ladder if format.bits < now.bits and rows_divide(server.whole, format))
+    found = _first(narrower, lambda kept: held(server._replace(cache_format=kept)).total, usable)
+    if found is not None:
+        format, size = found
+        text = f"keys and values rounded from {_bits(now)} to {_bits(format)} bits"
+        yield Change(f"--cache-dtype {format.name}", size, text)
+
+
+def _more_devices(server: Server, hardware: Hardware, usable: int) -> Iterator[Change]:
+    for gpus in tensor_degrees(server.whole):
+        if server.gpus < gpus <= _MOST_DEVICES:
+            total = held(server.on(gpus)).total
+            if total <= usable:
+                joined = hardware.devices_per_node or 1
+                beyond = f", more than the {joined} of a node" if gpus > joined else ""
+                costs = f"{gpus:,} devices, not {server.gpus:,}{beyond}{_priced(hardware, gpus)}"
+                yield Change(f"--gpus {gpus}", total, costs)
+                return
+
+
+def _larger_hardware(server: Server, hardware: Hardware, portion: Fraction) -> Iterator[Change]:
+    """The accelerators with the least memory in which it fits, of the kind of this one."""
+    own = hardware.device().memory_bytes
+    total = held(server).total
+    found = [
+        (device.memory_bytes, other)
+        for other in listed_hardware()
+        if _kind(other.name) == _kind(hardware.name)
+        and (device := other.device()).memory_bytes > own
+        and total <= device.memory_bytes * portion
+    ]
+    for memory, other in sorted(found, key=lambda pair: (pair[0], pair[1].name))[:_MOST_HARDWARE]:
+        costs = f"{memory / 10**9:g} GB a device, not {own / 10**9:g}{_priced(other, server.gpus)}"
+        yield Change(f"--gpu {other.name}", total, costs)
+
+
+def _kind(name: str) -> str:
+    """What runs the same kind of software: each maker's own kind, or any GPU."""
+    first = re.match("[a-z]*", name)
+    return first.group() if first and first.group() in _OWN_KIND else "gpu"
+
+
+def _larger_share(server: Server, hardware: Hardware, usable: int) -> Iterator[Change]:
+    memory, total = hardware.device().memory_bytes, held(server).total
+    percent = ceil(Fraction(100 * total, memory))
+    if Fraction(percent, 100) <= MOST_SHARE and percent * memory > 100 * usable:
+        costs = f"{(memory * (100 - percent)) / 10**11:.3g} GB left for what is not counted"
+        yield Change(f"--memory-share {percent}%", total, costs)
+
+
+def _priced(hardware: Hardware, gpus: int) -> str:
+    price = hardware.price_usd_per_hour
+    return "" if price is None else f", {float(price) * gpus:,.2f} USD an hour"
+
+
+def _bits(format: Format) -> str:
+    return f"{float(format.bits):.4g}"

@@ -1,0 +1,111 @@
+"""What a serving step needs beside weights and cache: the activations of a layer, and the logits.
+
+A step takes a token of every sequence and a chunk of one more prompt (chunked prefill), so min(batch·context, batch + chunk)
+tokens; an encoder reads its input at once. At its largest a layer holds, for each token, its input before and after the norm
+and all that the products of one block of it (attention, feed-forward) come to. That is a convention: an engine frees some
+of it earlier, and takes more for its kernels. Scores are never stored whole, as in flash attention.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Final, assert_never
+
+from tscale.core.formats import bytes_of
+from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores, Stream, Vector
+from tscale.core.numbers import maximum, minimum, named
+from tscale.core.quantity import Line, Quantity
+from tscale.core.run import Run
+from tscale.core.units import BYTES
+
+LEAVES_OUT = (
+    "Not counted: what the device's software takes for itself (context, kernels, captured graphs, sums between devices), "
+    "fragmentation, and what sampling adds to the logits."
+)
+
+CHUNK: Final = 2048
+"""Prompt tokens of a step: vLLM's max_num_batched_tokens where nothing else is set."""
+_LOGIT_BITS: Final = 32
+
+
+def workspace_bytes(
+    share: Ledger, whole: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int
+) -> Quantity:
+    """Bytes of one device's activations at their largest, and of the logits, which are gathered whole in fp32.
+
+    `share`: what the device has of the model `whole`; activations are kept in so many `bits`.
+    """
+    lines = (
+        Line("activations", _activation_bytes(share, run, batch, chunk, d_model, bits)),
+        Line("logits", _logit_bytes(whole, run, batch)),
+    )
+    return Quantity("workspace", lines, BYTES, "convention", leaves_out=LEAVES_OUT)
+
+
+def _activation_bytes(ledger: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int) -> int:
+    """The largest over all blocks of tokens·(2·d_model + outputs)."""
+    sizes = []
+    for (block, stream), outputs in _outputs(ledger).items():
+        tokens = named(f"{stream}_step_tokens", _step_tokens(stream, run, batch, chunk))
+        name = block if stream == "target" else f"{block}.{stream}"
+        sizes.append(named(f"{name}.activations", tokens * (2 * d_model + named(f"{name}.outputs", outputs))))
+    return bytes_of(reduce(maximum, sizes), bits) if sizes else 0
+
+
+def _step_tokens(stream: Stream, run: Run, batch: int, chunk: int) -> int:
+    """Tokens of a stream, of all sequences together, that a step takes."""
+    match stream:
+        case "source":
+            return batch * run.source
+        case "target":
+            return minimum(batch * run.target, batch + chunk)
+        case "once":
+            return batch
+        case _:
+            assert_never(stream)
+
+
+def _outputs(ledger: Ledger) -> dict[tuple[str, Stream], int]:
+    """Numbers a token that the products of each block of a layer come to, by its name and stream."""
+    outputs: dict[tuple[str, Stream], int] = {}
+    alike: set[str] = set()  # of scores that see a window and those that do not, a layer has one
+
+    def add(entry: Matmul | Scores | Conv, block: str, width: int) -> None:
+        outputs[block, entry.stream] = outputs.get((block, entry.stream), 0) + width
+
+    for entry in ledger.entries:
+        match entry:
+            case Matmul():
+                if entry.part != "head" and entry.stream != "once":
+                    add(entry, _block(entry), _a_token(entry) * entry.d_out)
+            case Scores():
+                block = entry.name.partition(".scores")[0]
+                if block not in alike:
+                    add(entry, block, entry.heads * entry.d_v)
+                alike.add(block)
+            case Conv():
+                add(entry, _block(entry), entry.channels)
+            case Lookup() | Vector() | Buffer() | Scan() | Cache():
+                pass  # what they come to is the layer's input, or stays within a kernel
+            case _:
+                assert_never(entry)
+    return outputs
+
+
+def _block(entry: Entry) -> str:
+    """What stands together in a layer: all that is named alike up to the last dot; shared experts with the routed ones."""
+    return entry.name.rpartition(".")[0].removesuffix(".shared")
+
+
+def _a_token(entry: Matmul) -> int:
+    """How many copies in a layer a token is sent through: of routed experts, a few."""
+    return 1 if entry.experts == 1 else entry.used * entry.experts // entry.stored
+
+
+def _logit_bytes(ledger: Ledger, run: Run, batch: int) -> int:
+    """One row of logits for each sequence; of an encoder, one for each position."""
+    head = next((entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.name == "head"), None)
+    if head is None:
+        return 0
+    rows = batch * run.source if head.stream == "source" else batch
+    return bytes_of(rows * head.d_out, _LOGIT_BITS)

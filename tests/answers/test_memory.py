@@ -1,0 +1,141 @@
+"""`tscale memory`: what fits and what does not, found again by brute force."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.helpers import answer, disclosed, run
+from tscale.answers.memory import Ask, memory_report
+from tscale.core.formats import FORMATS
+from tscale.spec.catalogue import built_in
+from tscale.spec.model import ModelSpec
+
+CASES = [
+    "llama-3.1-8b --gpu l4 --context 2k",
+    "llama-3.1-8b --gpu l4 --batch 4 --dtype q4_k --cache-dtype q8_0 --page 16",
+    "llama-3.1-70b --gpu h100 --gpus 4 --batch 16 --context 8k",
+    "gpt-oss-120b --gpu h100 --dtype mxfp4 --cache-dtype fp8 --page 32 --context 4k",
+    "deepseek-v3 --gpu h200 --gpus 8 --dtype fp8 --context 16k --batch 8",
+    "gemma-3-27b --gpu a100 --batch 3 --context 5000 --chunk 512",
+    "jamba --gpu h200 --gpus 1 --dtype int4-g128 --context 1000",
+    "bert-base --gpu t4 --batch 7",
+    "t5-3b --gpu t4 --context 700 --batch 5",
+]
+
+
+def memory(args: str) -> Any:
+    done = run("memory", *args.split(), "--format", "json")
+    assert done.code in (0, 3), done.err
+    return json.loads(done.out)
+
+
+def total(args: str, **changed: int) -> int:
+    """What a device holds with a batch or a context in the place of the one that is asked about."""
+    more = [text for name, value in changed.items() for text in (f"--{name}", str(value))]
+    return int(memory(f"{args} {' '.join(more)}")["per_device_bytes"]["total"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_largest_batch_and_the_longest_context_are_that(case: str) -> None:
+    """What fits does, and one more does not."""
+    found = memory(case)
+    usable = found["usable_bytes"]
+    assert found["fits"] == (found["per_device_bytes"]["total"] <= usable)
+    for what, most in (("batch", found["max_batch"]), ("context", found["max_context"])):
+        assert most is not None
+        assert most == 0 or total(case, **{what: most}) <= usable
+        assert total(case, **{what: most + 1}) > usable
+
+
+@pytest.mark.parametrize("name", disclosed())
+def test_parts_add_up_for_every_model(name: str) -> None:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    for dtype in ("bf16", "q4_k", "int8"):
+        data: Any = memory_report(spec, Ask(FORMATS[dtype], batch=3, context=1000, page=16)).data
+        *parts, whole = (int(figure.value) for figure in data["per_device_bytes"].values())
+        assert sum(parts) == whole == sum(int(line["bytes"].value) for line in data["lines"])
+
+
+TOO_LARGE = [
+    "llama-3.1-70b --gpu h100 --gpus 2 --batch 16 --context 8k",
+    "llama-3.1-8b --gpu l4 --batch 64 --context 8k",
+    "llama-3.1-8b --gpu rtx-3090 --dtype q8_0 --batch 40 --context 8k",
+    "qwen2.5-32b --gpu h100 --context 32k",
+]
+
+
+@pytest.mark.parametrize("case", TOO_LARGE)
+def test_each_change_alone_makes_it_fit(case: str) -> None:
+    """The option is taken at its word: given to the command, the last one of its kind counts, and it fits."""
+    done = run("memory", *case.split(), "--format", "json")
+    found = json.loads(done.out)
+    assert (done.code, found["fits"]) == (3, False)
+    assert found["missing_bytes"] == found["per_device_bytes"]["total"] - found["usable_bytes"] > 0
+    assert found["changes"]
+    for change in found["changes"]:
+        again = run("memory", *case.split(), *change["option"].split(), "--format", "json")
+        assert again.code == 0, change
+        assert json.loads(again.out)["per_device_bytes"]["total"] == change["per_device_bytes"]
+
+
+def test_a_smaller_model_than_the_smallest_change_is_told_so() -> None:
+    done = run("memory", "llama-3.1-405b", "--gpu", "t4", "--format", "json")
+    assert done.code == 3
+    assert json.loads(done.out)["max_batch"] == json.loads(done.out)["max_context"] == 0
+
+
+def test_the_json_is_a_contract() -> None:
+    found = memory("llama-3.1-8b --gpu h100 --batch 8 --context 8k --gpus 2")
+    assert set(found) >= {"model", "mode", "per_device_bytes", "devices", "fits", "max_batch", "max_context", "changes"}
+    assert (found["model"], found["mode"], found["devices"], found["fits"]) == ("llama-3.1-8b", "serve", 2, True)
+    assert list(found["per_device_bytes"]) == [
+        "weights", "gradients", "optimizer", "activations", "logits", "kv_cache", "total",
+    ]  # fmt: skip
+    assert found["per_device_bytes"]["kv_cache"] == 8 * 8192 * 2 * 32 * 8 * 128 * 2 // 2
+    norms = 65 * 4096
+    assert found["per_device_bytes"]["weights"] == 2 * ((8_030_261_248 - norms) // 2 + norms)
+    assert found["usable_bytes"] == 72 * 10**9
+    without = memory("llama-3.1-8b")
+    assert without["fits"] is without["max_batch"] is without["max_context"] is without["gpu"] is None
+
+
+def test_more_devices_than_key_value_heads_repeat_them() -> None:
+    of_8, of_16 = (memory(f"llama-3.1-70b --gpus {gpus} --context 8k") for gpus in (8, 16))
+    assert of_8["per_device_bytes"]["kv_cache"] == of_16["per_device_bytes"]["kv_cache"]
+    lines = {line["name"]: line["division"] for line in of_16["lines"]}
+    assert (lines["attention.k"], lines["norm.final"], lines["head"]) == ("1/8, 2 hold the same", "whole", "1/16")
+    latent = [memory(f"deepseek-v3 --gpus {gpus}")["per_device_bytes"]["kv_cache"] for gpus in (1, 8)]
+    assert latent[0] == latent[1]
+
+
+def test_what_does_not_grow_has_no_longest_context() -> None:
+    found = memory("mamba-2.8b --gpu t4")
+    assert found["max_context"] is None and found["max_batch"] > 1
+    assert "no limit: what it keeps does not grow" in run("memory", "mamba-2.8b", "--gpu", "t4").out
+
+
+def test_a_vendor_s_memory_can_be_changed() -> None:
+    assert memory("gpt2 --gpu h100 --gpu-set memory_gb=96")["memory_bytes"] == 96 * 10**9
+
+
+def test_a_device_need_not_compute_in_what_it_stores() -> None:
+    assert "does not compute in fp8: it can store weights so" in run(
+        "memory", "llama-3.1-8b", "--gpu", "a100", "--dtype", "fp8"
+    ).out.replace("\n", " ")
+
+
+def test_bars_are_drawn_in_a_terminal_only() -> None:
+    shown = run("memory", "llama-3.1-70b", "--gpu", "h100", columns=80).out
+    assert "█" * 30 in shown
+    for format in ("json", "csv", "markdown"):
+        assert "█" not in run("memory", "llama-3.1-70b", "--gpu", "h100", "--format", format).out
+
+
+def test_pages_round_up() -> None:
+    """17 tokens of Llama 3.1 8B are two pages of 16: 2 * 16 * 131,072 bytes."""
+    assert memory("llama-3.1-8b --context 17 --page 16")["per_device_bytes"]["kv_cache"] == 32 * 131_072
+    assert answer("memory", "llama-3.1-8b", "--context", "17")["per_device_bytes"]["kv_cache"] == 17 * 131_072

@@ -1,0 +1,119 @@
+"""What serving keeps in memory, beside real caches and published ones."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tscale.core.formats import FORMATS
+from tscale.core.ledger import Cache, Ledger, Matmul, Scores
+from tscale.core.questions.cache import cache_bytes, check_rows
+from tscale.core.questions.largest import largest
+from tscale.core.questions.params import params
+from tscale.core.questions.weights import weight_bytes
+from tscale.core.questions.workspace import workspace_bytes
+from tscale.core.run import Run
+from tscale.errors import RequestError
+from tscale.spec.catalogue import built_in
+from tscale.spec.importer import imported
+from tscale.spec.lower import lower
+from tscale.spec.model import ModelSpec
+
+ORACLE = Path(__file__).parents[1] / "oracle" / "caches.jsonl"
+MEASURED = [json.loads(line) for line in ORACLE.read_text(encoding="utf-8").splitlines()]
+IDS = ["-".join(str(case[key]) for key in ("batch", "context", "bits")) for case in MEASURED]
+
+
+def ledger_of(name: str) -> Ledger:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    return lower(spec)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, id=f"{case['config']['model_type']}-{name}") for case, name in zip(MEASURED, IDS, strict=True)],
+)
+def test_a_cache_is_as_large_as_a_real_one(case: dict[str, Any]) -> None:
+    """After a prompt longer than a window, transformers drops one position more: it makes room for the next token."""
+    ledger = lower(imported(case["config"], name="x", where="config.json"))
+    windowed = [entry for entry in ledger.entries if isinstance(entry, Cache) and entry.window is not None]
+    assert sum(entry.stored for entry in windowed) == case["windowed_layers"]
+    one_less = sum(
+        entry.stored * entry.width * case["bits"] // 8 for entry in windowed if case["context"] >= (entry.window or 0)
+    )
+    mine = cache_bytes(ledger, Run(case["context"]), case["bits"]).total
+    assert case["batch"] * (mine - one_less) == case["cache_bytes"]
+    assert params(ledger).total * case["bits"] // 8 == case["weight_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("deepseek-v3", 70_272), ("qwen2.5-72b", 327_680), ("llama-3.1-405b", 516_096), ("deepseek-v2", 34_560 * 2)],
+)
+def test_published_bytes_of_a_token(name: str, size: int) -> None:
+    """Zhao 2025 (arXiv 2505.09343), Table 1, in bf16; DeepSeek-V2's 34,560 numbers (2405.04434, Table 9)."""
+    assert cache_bytes(ledger_of(name), Run(1), FORMATS["bf16"].bits).total == size
+
+
+def test_deepseek_v2_keeps_93_per_cent_less_than_its_predecessor() -> None:
+    """Its abstract's 93.3% is of numbers in 6 bits (section 3.2.3) beside DeepSeek 67B's 95 layers of 8 heads in 16."""
+    before = 2 * 95 * 8 * 128 * 16 // 8
+    after = cache_bytes(ledger_of("deepseek-v2"), Run(1), Fraction(6)).total
+    assert round(1 - after / before, 3) == 0.933
+
+
+def test_the_cache_of_pope_2022() -> None:
+    """Section 2.1: a 500B model with multi-head attention keeps 3 TB at a batch of 512 and a context of 2048."""
+    ledger = Ledger("500B", (Cache("attention.cache", "target", 2 * 48 * 128, 118),))
+    assert round(512 * cache_bytes(ledger, Run(2048), 16).total / 1e12) == 3
+
+
+def test_the_workspace_by_hand() -> None:
+    """One layer of width 8: attention's products come to 8 + 4 + 4 + 8, its sums to 8; two experts of four to 2*(16+16+8)."""
+    ledger = Ledger(
+        "x",
+        (
+            *(
+                Matmul(f"attention.{name}", "attention", "target", 8, out, 1, 1)
+                for name, out in zip("qkvo", (8, 4, 4, 8), strict=True)
+            ),
+            Scores("attention.scores.local", "target", "target", 2, 4, 4, 1, causal=True, window=4),
+            Scores("attention.scores.global", "target", "target", 2, 4, 4, 1, causal=True),
+            Matmul("experts.router", "feed_forward", "target", 8, 4, 1, 1),
+            *(Matmul(f"experts.{name}", "feed_forward", "target", 8, 16, 4, 2, experts=4) for name in ("up", "gate")),
+            Matmul("experts.down", "feed_forward", "target", 16, 8, 4, 2, experts=4),
+            Matmul("head", "head", "target", 8, 100, 1, 1),
+        ),
+    )
+    widest = 4 + 2 * (16 + 16 + 8)
+    assert widest > 8 + 4 + 4 + 8 + 8
+    for batch, context, tokens in ((1, 10, 10), (3, 1000, 3 + 64), (3, 5, 15)):
+        lines = workspace_bytes(ledger, ledger, Run(context), batch, 64, 8, 16).lines
+        assert [line.value for line in lines] == [tokens * (2 * 8 + widest) * 2, batch * 100 * 4]
+
+
+def test_a_quantised_cache_needs_rows_that_its_blocks_divide() -> None:
+    """Phi-2 has heads of 80: q8_0's blocks of 32 would hold numbers of two heads, so llama.cpp refuses too."""
+    check_rows(ledger_of("llama-3.1-8b"), FORMATS["q8_0"])
+    check_rows(ledger_of("deepseek-v3"), FORMATS["q8_0"])  # a latent of 576
+    with pytest.raises(RequestError, match="keeps rows of 80"):
+        check_rows(ledger_of("phi-2"), FORMATS["q8_0"])
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 50, 64, 1000])
+def test_the_largest_that_fits(most: int) -> None:
+    """Each answer from none to all, found as a loop finds it."""
+    for limit in range(most + 3):
+        found = largest(lambda number: number <= limit, most)  # noqa: B023 (called at once)
+        assert found == (None if limit >= most else limit)
+
+
+def test_mxfp4_checkpoints_to_the_byte() -> None:
+    """The `total_size` that model.safetensors.index.json of openai/gpt-oss-20b and of openai/gpt-oss-120b states."""
+    assert weight_bytes(ledger_of("gpt-oss-20b"), FORMATS["mxfp4"]).total == 13_761_264_768
+    assert weight_bytes(ledger_of("gpt-oss-120b"), FORMATS["mxfp4"]).total == 65_248_815_744
