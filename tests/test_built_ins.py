@@ -28,7 +28,11 @@ def _lines(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (ORACLE / name).read_text(encoding="utf-8").splitlines()]
 
 
-CASES = {case["name"]: case for name in ("cases", "cases_experts", "cases_mixers") for case in _lines(f"{name}.jsonl")}
+CASES = {
+    case["name"]: case
+    for name in ("cases", "cases_experts", "cases_mixers", "cases_more")
+    for case in _lines(f"{name}.jsonl")
+}
 AS_A_CASE = [
     pytest.param(name, CASES[case], id=name)
     for name, case in json.loads((ORACLE / "built_ins.json").read_text(encoding="utf-8")).items()

@@ -43,9 +43,24 @@ FAMILIES = [
 SLIDES = "sliding_attention"
 record.BASE |= {
     "glm4v_moe_text": {"head_dim": 128},  # the class's own heads do not divide its width
+    "zamba": {"attn_layer_period": 2, "attn_layer_offset": 0},
+    "zamba2": {
+        "num_hidden_layers": 6,
+        "num_mem_blocks": 2,
+        "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid", "mamba", "hybrid"],
+    },
+    "nemotron_h": {"layers_block_type": ["linear_attention", "moe", "full_attention", "mlp", "linear_attention"]},
     "lfm2_moe": {"num_hidden_layers": 4, "layer_types": ["conv", "conv", FULL, "conv"]},
 }
 record.LISTS |= {
+    "layers_block_type": (
+        ["mamba"] * 4,
+        ["hybrid", "mamba", "mamba", "mamba", "mamba", "hybrid"],
+        ["mamba", "mamba", "hybrid", "mamba"],
+        ["attention", "mlp", "mlp"],
+        ["moe", "linear_attention", "moe", "full_attention", "moe"],
+    ),
+    "hybrid_override_pattern": ("M-M*", "MEM*E", "M"),
     "layer_types": ([FULL] * 4, [LINEAR] * 4, [SLIDES] * 4, [FULL, SLIDES] * 2, [LINEAR, FULL] * 2, ["conv", FULL] * 2),
 }
 NAMES = {"mistral4": ["Mistral4ForCausalLM", "Mistral4Model"], "paddleocr_vl_text": ["PaddleOCRTextModel"]}
@@ -86,12 +101,18 @@ def write(changed: str, config: dict) -> None:
 
 def active(model: torch.nn.Module) -> int | None:
     """Parameters that a token is run through: of routed experts top_k of as many as their tensors hold."""
-    routed = [p for name, p in model.named_parameters() if ".experts." in name and "shared" not in name]
+    routed = [p for name, p in model.named_parameters() if is_routed(name, p)]
     if not routed:
         return None
     top_k = next(getattr(model.config, key) for key in TOP_K if getattr(model.config, key, None) is not None)
     idle = sum(p.numel() * (p.shape[0] - top_k) // p.shape[0] for p in routed)
     return sum(p.numel() for p in model.parameters()) - idle
+
+
+def is_routed(name: str, parameter: torch.Tensor) -> bool:
+    """Whether a tensor holds the matrices of all routed experts of a layer."""
+    known = ".experts." in name or "put_linear." in name  # JetMoE calls its own input_linear and output_linear
+    return known and "shared" not in name and parameter.dim() == 3
 
 
 def cache(model: torch.nn.Module) -> dict[str, int] | None:

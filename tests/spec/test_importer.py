@@ -281,14 +281,9 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
             {"model_type": "lama"},
             'model_type "lama" is not known: did you mean llama? (--assume FAMILY counts it as one of a known family)',
         ),
-        ({"model_type": "jetmoe"}, 'model_type "jetmoe" is not known yet: its attention is a choice of experts'),
         (
             {"model_type": "switch_transformers"},
             'model_type "switch_transformers" is not known yet: it has experts in its encoder',
-        ),
-        (
-            {"model_type": "zamba2"},
-            'model_type "zamba2" is not known yet: some of its layers share weights and others have none beside them',
         ),
         ({"model_type": "albert"}, 'model_type "albert" is not known yet: its layers share their weights'),
         ({"model_type": "bloom"}, 'no "n_layer": bloom needs it'),

@@ -150,10 +150,6 @@ def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
             {"model_type": "xlstm", "qk_dim_factor": 0.51},
             "qk_dim_factor: 8 heads and 64 must divide the width that it makes, 2088",
         ),
-        (
-            {"model_type": "nemotron_h"},
-            'model_type "nemotron_h" is not known yet: each of its layers is a mixer or a feed-forward',
-        ),
     ],
 )
 def test_what_is_refused(config: dict[str, Any], message: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from tscale.blocks.attention import Attention
 from tscale.blocks.delta import GatedDeltaNet
+from tscale.blocks.expert_attention import ExpertAttention
 from tscale.blocks.experts import Experts
 from tscale.blocks.feed_forward import FeedForward
 from tscale.blocks.latent import LatentAttention
@@ -21,16 +22,31 @@ from tscale.blocks.norm import Norm
 from tscale.blocks.positions import Computed, Learned, Relative, RelativeBias
 from tscale.blocks.rg_lru import RgLru
 from tscale.blocks.rwkv import ChannelMixing, Rwkv
+from tscale.blocks.shared import STATE_SPACES, SharedBlock
 from tscale.blocks.short_conv import ShortConv
 from tscale.blocks.side_by_side import SideBySide
 
-Mixer = Attention | LatentAttention | Mamba | Mamba2 | GatedDeltaNet | ShortConv | RgLru | Rwkv | Mlstm | SideBySide
+Mixer = (
+    Attention
+    | LatentAttention
+    | ExpertAttention
+    | Mamba
+    | Mamba2
+    | GatedDeltaNet
+    | ShortConv
+    | RgLru
+    | Rwkv
+    | Mlstm
+    | SideBySide
+    | SharedBlock
+)
 Mlp = FeedForward | Experts | ChannelMixing
 Positions = Learned | Computed | RelativeBias | Relative
 
 MIXERS: Final[dict[str, type]] = {
     "multi-head": Attention,
     "latent": LatentAttention,
+    "expert-attention": ExpertAttention,
     "mamba": Mamba,
     "mamba2": Mamba2,
     "gated-delta-net": GatedDeltaNet,
@@ -39,6 +55,7 @@ MIXERS: Final[dict[str, type]] = {
     "rwkv": Rwkv,
     "mlstm": Mlstm,
     "side-by-side": SideBySide,
+    "shared-block": SharedBlock,
 }
 FEED_FORWARDS: Final[dict[str, type]] = {"dense": FeedForward, "experts": Experts, "rwkv": ChannelMixing}
 POSITIONS: Final[dict[str, type]] = {
@@ -52,10 +69,10 @@ POSITIONS: Final[dict[str, type]] = {
 }
 
 
-def attentions(mixers: Iterable[Mixer]) -> Iterator[Attention | LatentAttention]:
+def attentions(mixers: Iterable[Mixer]) -> Iterator[Attention | LatentAttention | ExpertAttention | SharedBlock]:
     """The mixers that score queries against keys, and so have heads that others ask for."""
     for mixer in mixers:
-        if isinstance(mixer, Attention | LatentAttention):
+        if isinstance(mixer, Attention | LatentAttention | ExpertAttention | SharedBlock):
             yield mixer
         elif isinstance(mixer, SideBySide):
             yield mixer.attention
@@ -65,9 +82,11 @@ __all__ = [
     "FEED_FORWARDS",
     "MIXERS",
     "POSITIONS",
+    "STATE_SPACES",
     "Attention",
     "ChannelMixing",
     "Computed",
+    "ExpertAttention",
     "Experts",
     "FeedForward",
     "GatedDeltaNet",
@@ -84,6 +103,7 @@ __all__ = [
     "RelativeBias",
     "RgLru",
     "Rwkv",
+    "SharedBlock",
     "ShortConv",
     "SideBySide",
     "attentions",

@@ -37,6 +37,10 @@ class Experts:
     """Inner width of the shared experts, all of them together."""
     shared_gate: bool = False
     """Whether the shared experts' output is gated by one number a token."""
+    latent: Size | None = None
+    """Width that tokens are brought to for the routed experts, and from which they are brought back (Nemotron 3)."""
+    out_bias: bool = False
+    """Whether a bias is added to the sum of the experts' outputs (JetMoE)."""
     out_norm: bool = False
     """Whether the sum of the experts' outputs is normalised, with a gain for each channel (A.X K1)."""
     on: On | None = None
@@ -70,10 +74,17 @@ class Experts:
             yield Vector(f"{name}.selection_bias", "feed_forward", self.experts, site.stored)
         elif self.selection_bias == "buffer":
             yield Buffer(f"{name}.selection_bias", "feed_forward", self.experts, site.stored)
-        yield expert("up", d, self.d_ff, Cut(self.d_ff))
+        width = d if self.latent is None else self.latent
+        if self.latent is not None:
+            yield matmul("latent.down", d, width)
+        yield expert("up", width, self.d_ff, Cut(self.d_ff))
         if self.gated:
-            yield expert("gate", d, self.d_ff, Cut(self.d_ff))
-        yield expert("down", self.d_ff, d, Cut(self.d_ff, "in"))
+            yield expert("gate", width, self.d_ff, Cut(self.d_ff))
+        yield expert("down", self.d_ff, width, Cut(self.d_ff, "in"))
+        if self.latent is not None:
+            yield matmul("latent.up", width, d)
+        if self.out_bias:
+            yield Vector(f"{name}.bias", "feed_forward", d, site.stored)
         if self.shared_d_ff is not None:
             yield matmul("shared.up", d, self.shared_d_ff, Cut(self.shared_d_ff))
             if self.gated:

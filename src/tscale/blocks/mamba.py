@@ -31,14 +31,18 @@ class Mamba:
     """Whether the convolution has a bias."""
     bias: bool = False
     """Whether the projections in and out have a bias."""
+    heads: Size = 1
+    """Heads that make their step sizes, inputs and outputs each from its own channels (Zamba)."""
     norms: bool = False
     """Whether step sizes, inputs and outputs of the state are normalised with gains of their own (Jamba)."""
     on: On | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
-        """Nothing in this block can contradict itself."""
-        return iter(())
+        """What contradicts itself in this block."""
+        inner = 2 * d_model if self.d_inner is None else self.d_inner
+        if inner % self.heads:
+            yield ("heads",), f"{self.heads} heads do not divide {inner} channels: every head has as many"
 
     def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         """Projections, convolution, the recurrence and its state.
@@ -50,10 +54,13 @@ class Mamba:
         inner = named("d_inner", 2 * d) if self.d_inner is None else self.d_inner
         rank = named("dt_rank", ceil_div(d, 16)) if self.dt_rank is None else self.dt_rank
         name, columns = site.name, Cut(inner)
+        own, by_head = inner, copies
+        if self.heads != 1:
+            own, by_head = inner // self.heads, (self.heads * site.stored, self.heads * site.used)
         yield Matmul(f"{name}.in", "mixer", site.stream, d, 2 * inner, *copies, self.bias, columns)
         yield Conv(f"{name}.conv", "mixer", site.stream, inner, self.d_conv, *copies, self.conv_bias, columns)
-        yield Matmul(f"{name}.x", "mixer", site.stream, inner, rank + 2 * n, *copies, cut=Cut(inner, "in"))
-        yield Matmul(f"{name}.dt", "mixer", site.stream, rank, inner, *copies, bias=True, cut=columns)
+        yield Matmul(f"{name}.x", "mixer", site.stream, own, rank + 2 * n, *by_head, cut=Cut(own, "in"))
+        yield Matmul(f"{name}.dt", "mixer", site.stream, rank, own, *by_head, bias=True, cut=Cut(own))
         if self.norms:
             yield Vector(f"{name}.norms", "norm", rank + 2 * n, site.stored)
         yield Vector(f"{name}.A", "mixer", inner * n, site.stored, columns)

@@ -82,6 +82,7 @@ SOURCES: dict[str, Source] = {
     "ggml2023": Source(
         "ggml 2023", "gguf, constants.py", "https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py"
     ),
+    "glorioso2024": _arxiv("Glorioso 2024", "Zamba: A Compact 7B SSM Hybrid Model", "2405.16712"),
     "google2024": Source(
         "Google 2024",
         "gemma_pytorch, config.py",
@@ -107,6 +108,9 @@ SOURCES: dict[str, Source] = {
         "Kwon 2023", "Efficient Memory Management for Large Language Model Serving with PagedAttention", "2309.06180"
     ),
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
+    "keskar2019": _arxiv(
+        "Keskar 2019", "CTRL: A Conditional Transformer Language Model for Controllable Generation", "1909.05858"
+    ),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
     "loshchilov2017": _arxiv("Loshchilov & Hutter 2017", "Decoupled Weight Decay Regularization", "1711.05101"),
@@ -179,6 +183,7 @@ SOURCES: dict[str, Source] = {
         "Megatron-LM: Training Multi-Billion Parameter Language Models Using Model Parallelism",
         "1909.08053",
     ),
+    "shen2024": _arxiv("Shen 2024", "JetMoE: Reaching Llama2 Performance with 0.1M Dollars", "2404.07413"),
     "touvron2023a": _arxiv("Touvron 2023", "LLaMA: Open and Efficient Foundation Language Models", "2302.13971"),
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
     "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),

@@ -378,10 +378,7 @@ NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING
 
 _REASONS: Final = {
     "its layers share their weights": "albert",
-    "its attention is a choice of experts": "jetmoe",
     "it has experts in its encoder": "switch_transformers",
-    "some of its layers share weights and others have none beside them": "zamba2",
-    "each of its layers is a mixer or a feed-forward": "nemotron_h",
     "its attention is of a kind of its own": "deberta deberta-v2 longformer prophetnet xlnet",
     "it reads more than text": "vit whisper",
 }

@@ -14,9 +14,9 @@ from tscale.blocks import (
     FEED_FORWARDS,
     MIXERS,
     POSITIONS,
+    STATE_SPACES,
     Attention,
     FeedForward,
-    Mamba2,
     Mixer,
     Mlp,
     Norm,
@@ -263,12 +263,17 @@ class ModelSpec:
                 yield (field,), "only one block may be without `on`: it takes the layers that no other claims"
             if claimed > self.layers:
                 yield (field,), f"{claimed} layers are claimed of {self.layers}: let each layer have one block"
-            if field == "attention" and not rest and claimed < self.layers:
+            if field == "attention" and not rest and claimed + self._of_feed_forwards_alone() < self.layers:
                 yield (field,), f"only {claimed} of {self.layers} layers have a block: leave `on` out of one of them"
             if len(blocks) > 1 and (self.kind == "encoder-decoder" or self.unique_layers is not None):
                 yield (field,), "several blocks are known in a single stack of layers of their own weights only"
         if self.unique_layers is not None and self.unique_layers > self.layers:
             yield ("unique_layers",), f"{self.unique_layers} layers of their own weights are more than {self.layers}"
+
+    def _of_feed_forwards_alone(self) -> int:
+        """Layers that may do without a mixer: those that feed-forwards claim, where each of them says which."""
+        claims = [block.on for block in self.feed_forwards]
+        return 0 if None in claims else sum(on.count(self.layers) for on in claims if on is not None)
 
     def _blocks(self) -> Iterator[tuple[tuple[str, ...], Mixer | Mlp]]:
         for field, blocks in (("attention", self.mixers), ("feed_forward", self.feed_forwards)):
@@ -309,7 +314,7 @@ Spec = ModelSpec | UndisclosedSpec
 
 NESTED: Final[dict[str, dict[str, type]]] = {
     "attention": MIXERS,
-    "mamba": {"": Mamba2},
+    "mamba": STATE_SPACES,
     "feed_forward": FEED_FORWARDS,
     "positions": POSITIONS,
     "norm": {"": Norm},

@@ -1,0 +1,75 @@
+"""A choice of attention heads: each expert owns queries and an output, all of them share keys and values (JetMoE)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.attention import Widths
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Scores, Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpertAttention:
+    """A mixture of attention heads (Shen 2024, section 2.2): each token queries with the heads of top_k experts."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "attention"
+
+    kind: Literal["expert-attention"]
+    experts: Size
+    """Experts stored in each layer."""
+    top_k: Size
+    """Experts that a token queries with."""
+    heads: Size
+    """Heads of one expert, and as many of keys and values."""
+    head_dim: Size
+    """Width of one head."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def widths(self, d_model: int) -> Widths:
+        """Heads that a token queries with, heads of keys and values, and the width of a head."""
+        return Widths(self.top_k * self.heads, self.heads, self.head_dim)
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """What contradicts itself in this block."""
+        if self.top_k > self.experts:
+            yield (
+                ("top_k",),
+                f"a token cannot use {self.top_k} of {self.experts} experts: set top_k to at most {self.experts}",
+            )
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """The router; the experts' queries and outputs, stored for all and used for top_k; keys, values and scores."""
+        d, width, name = site.d_model, self.heads * self.head_dim, site.name
+        copies, by_head = (site.stored, site.used), Cut(self.heads)
+        routed = (site.stored * self.experts, site.used * self.top_k)
+
+        def expert(matrix: str, d_in: int, d_out: int, cut: Cut) -> Matmul:
+            return Matmul(
+                f"{name}.{matrix}", "attention", site.stream, d_in, d_out, *routed, cut=cut, experts=self.experts
+            )
+
+        yield Matmul(f"{name}.router", "attention", site.stream, d, self.experts, *copies)
+        yield expert("q", d, width, by_head)
+        for matrix in ("k", "v"):
+            yield Matmul(f"{name}.{matrix}", "attention", site.keys, d, width, *copies, cut=by_head)
+        heads = self.top_k * self.heads
+        yield Scores(
+            f"{name}.scores",
+            site.stream,
+            site.keys,
+            heads,
+            self.head_dim,
+            self.head_dim,
+            site.used,
+            site.causal,
+            cut=by_head,
+        )
+        if caches:
+            yield Cache(f"{name}.cache", site.keys, 2 * width, site.used, cut=by_head)
+        yield expert("o", width, d, Cut(self.heads, "in"))
+        yield Vector(f"{name}.bias", "attention", d, site.stored)

@@ -1,0 +1,122 @@
+"""A transformer block that several layers share, each with a state space of its own behind it (Zamba, Zamba2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final, Literal
+
+from tscale.blocks.attention import Widths
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, Tagged
+from tscale.blocks.mamba import Mamba
+from tscale.blocks.mamba2 import Mamba2
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Scores, Vector
+from tscale.core.numbers import minimum, named
+
+STATE_SPACES: Final[dict[str, type]] = {"mamba2": Mamba2, "mamba": Mamba}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedBlock:
+    """Attention and a feed-forward of which a few copies take turns in the layers that this stands in (Glorioso 2024).
+
+    A block reads the residual stream and the embedding side by side, so that its attention is 2·d_model wide. Each
+    layer projects what it yields with a matrix of its own, and may add low-rank adapters to the block's own matrices.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "hybrid"
+
+    kind: Literal["shared-block"]
+    blocks: Size = 1
+    """Copies that are stored, and take turns."""
+    heads: Size
+    """Query heads."""
+    kv_heads: Size | None = None
+    """Key and value heads; as many as query heads where absent."""
+    head_dim: Size | None = None
+    """Width of one head; 2·d_model / heads where absent."""
+    d_ff: Size
+    """Inner width of the gated feed-forward."""
+    bias: bool = False
+    """Whether the matrices of the feed-forward have a bias."""
+    adapter_rank: Size | None = None
+    """Rank of each layer's own adapters on the feed-forward's matrices up; none where absent."""
+    attention_adapters: bool = False
+    """Whether each layer also has adapters on queries, keys and values, of the same rank."""
+    mamba: Annotated[Mamba | Mamba2, Tagged(STATE_SPACES, "mamba2")]
+    """The state space behind the block, with weights of its own in each layer."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def widths(self, d_model: int) -> Widths:
+        """Heads, key-value heads and head width in a model of width `d_model`."""
+        head_dim = named("head_dim", 2 * d_model // self.heads) if self.head_dim is None else self.head_dim
+        return Widths(self.heads, self.heads if self.kv_heads is None else self.kv_heads, head_dim)
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """What contradicts itself in this block."""
+        if self.head_dim is None and 2 * d_model % self.heads:
+            yield ("heads",), f"{self.heads} heads do not divide twice d_model {d_model}: set head_dim"
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            yield ("kv_heads",), f"{self.kv_heads} kv_heads do not divide {self.heads} heads"
+        if self.attention_adapters and self.adapter_rank is None:
+            yield ("attention_adapters",), "an adapter needs its rank: set adapter_rank"
+        for path, message in self.mamba.problems(d_model):
+            yield ("mamba", *path), message
+        if self.mamba.on is not None:
+            yield ("mamba", "on"), "both stand in the same layers: say which outside of the two"
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """The shared block, stored `blocks` times; each layer's adapters and projection; its state space."""
+        shared = site._replace(stored=minimum(self.blocks, site.used))
+        yield from self._attention(shared, site.stored, caches=caches)
+        yield from self._feed_forward(shared, site.stored)
+        d = site.d_model
+        yield Matmul(f"{site.name}.linear", "mixer", site.stream, d, d, site.stored, site.used)
+        yield from self.mamba.lower(site._replace(name=f"{site.name}.mamba"), caches=caches)
+
+    def _attention(self, site: Site, layers: int, *, caches: bool) -> Iterator[Entry]:
+        heads, kv_heads, head_dim = self.widths(site.d_model)
+        name, wide, copies = site.name, 2 * site.d_model, (site.stored, site.used)
+        yield Vector(f"{name}.norm.attention", "norm", wide, site.stored)
+        for matrix, many in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
+            cut = Cut(many, otherwise="refused" if matrix == "q" else "repeated")
+            yield Matmul(f"{name}.{matrix}", "attention", site.stream, wide, many * head_dim, *copies, cut=cut)
+            if self.attention_adapters:
+                yield from self._adapter(site._replace(name=f"{name}.{matrix}"), "attention", layers, wide, wide)
+        yield Scores(
+            f"{name}.scores",
+            site.stream,
+            site.keys,
+            heads,
+            head_dim,
+            head_dim,
+            site.used,
+            site.causal,
+            cut=Cut(heads),
+        )
+        if caches:
+            cut = Cut(kv_heads, otherwise="repeated")
+            yield Cache(f"{name}.cache", site.keys, 2 * kv_heads * head_dim, site.used, cut=cut)
+        back = Cut(heads, "in")
+        yield Matmul(f"{name}.o", "attention", site.stream, heads * head_dim, site.d_model, *copies, cut=back)
+
+    def _feed_forward(self, site: Site, layers: int) -> Iterator[Entry]:
+        d, name, copies, columns = site.d_model, site.name, (site.stored, site.used), Cut(self.d_ff)
+        yield Vector(f"{name}.norm.feed_forward", "norm", d, site.stored)
+        for matrix in ("up", "gate"):
+            yield Matmul(f"{name}.{matrix}", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns)
+        if self.adapter_rank is not None:
+            yield from self._adapter(site, "feed_forward", layers, d, 2 * self.d_ff)
+        back = Cut(self.d_ff, "in")
+        yield Matmul(f"{name}.down", "feed_forward", site.stream, self.d_ff, d, *copies, self.bias, back)
+
+    def _adapter(
+        self, site: Site, part: Literal["attention", "feed_forward"], layers: int, d_in: int, d_out: int
+    ) -> Iterator[Entry]:
+        """A matrix down to the rank and one up from it, of their own in each layer."""
+        assert self.adapter_rank is not None, "problems() asks for it"
+        name = f"{site.name}.adapter"
+        yield Matmul(f"{name}.down", part, site.stream, d_in, self.adapter_rank, layers, site.used)
+        yield Matmul(f"{name}.up", part, site.stream, self.adapter_rank, d_out, layers, site.used)
