@@ -101,6 +101,9 @@ SOURCES: dict[str, Source] = {
     "kalamkar2019": _arxiv("Kalamkar 2019", "A Study of BFLOAT16 for Deep Learning Training", "1905.12322"),
     "kaplan2020": _arxiv("Kaplan 2020", "Scaling Laws for Neural Language Models", "2001.08361"),
     "karpathy2022": Source("Karpathy 2022", "nanoGPT", "https://github.com/karpathy/nanoGPT"),
+    "keskar2019": _arxiv(
+        "Keskar 2019", "CTRL: A Conditional Transformer Language Model for Controllable Generation", "1909.05858"
+    ),
     "korthikanti2022": _arxiv(
         "Korthikanti 2022", "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
     ),
@@ -108,9 +111,6 @@ SOURCES: dict[str, Source] = {
         "Kwon 2023", "Efficient Memory Management for Large Language Model Serving with PagedAttention", "2309.06180"
     ),
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
-    "keskar2019": _arxiv(
-        "Keskar 2019", "CTRL: A Conditional Transformer Language Model for Controllable Generation", "1909.05858"
-    ),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
     "loshchilov2017": _arxiv("Loshchilov & Hutter 2017", "Decoupled Weight Decay Regularization", "1711.05101"),
