@@ -178,12 +178,12 @@ SOURCES: dict[str, Source] = {
     "shazeer2018": _arxiv(
         "Shazeer & Stern 2018", "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", "1804.04235"
     ),
+    "shen2024": _arxiv("Shen 2024", "JetMoE: Reaching Llama2 Performance with 0.1M Dollars", "2404.07413"),
     "shoeybi2019": _arxiv(
         "Shoeybi 2019",
         "Megatron-LM: Training Multi-Billion Parameter Language Models Using Model Parallelism",
         "1909.08053",
     ),
-    "shen2024": _arxiv("Shen 2024", "JetMoE: Reaching Llama2 Performance with 0.1M Dollars", "2404.07413"),
     "touvron2023a": _arxiv("Touvron 2023", "LLaMA: Open and Efficient Foundation Language Models", "2302.13971"),
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
     "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),
