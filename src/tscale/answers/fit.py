@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Final, NamedTuple
 
 from tscale.answers.laws import LEVEL, Bound, extrapolated, law_data, loss_figure, per_param, percentiles, predicted
-from tscale.core.quantity import Cell, Column, Data, Figure, Report, Step, Table
+from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.questions.laws import Parametric, Point
 from tscale.core.units import (
     COUNT,
@@ -42,28 +42,31 @@ _CONSTANTS = (
     Column("value", "value"),
     Column("from", "low"),
     Column("to", "high"),
-    Column("", "meaning", drop=1, numeric=False),
+    Column("which is", "meaning", drop=1, numeric=False),
 )
 _OPTIMA = (
     Column("best with FLOPs", "flops"),
     Column("params", "params"),
-    Column("from", "params_low", drop=2),
-    Column("to", "params_high", drop=2),
     Column("tokens", "tokens"),
-    Column("from", "tokens_low", drop=3),
-    Column("to", "tokens_high", drop=3),
     Column("tokens/param", "tokens_per_param"),
     Column("loss", "loss"),
     Column("runs' range", "range", drop=1, numeric=False),
 )
+_INTERVALS = (
+    Column("with FLOPs", "flops"),
+    Column("params from", "params_low"),
+    Column("to", "params_high"),
+    Column("tokens from", "tokens_low"),
+    Column("to", "tokens_high"),
+)
 _MEANINGS: Final = {
-    "E": "loss that no model gets below, nats a token",
-    "A": "of A/N^alpha, what too few parameters add",
-    "B": "of B/D^beta, what too few tokens add",
-    "alpha": "",
-    "beta": "",
-    "a": "best parameters rise as C^a",
-    "b": "best tokens rise as C^b",
+    "E": "loss that no model gets below",
+    "A": "too few parameters add A/N^alpha",
+    "B": "too few tokens add B/D^beta",
+    "alpha": "how that falls as N rises",
+    "beta": "how that falls as D rises",
+    "a": "the best N rises as C^a",
+    "b": "the best D rises as C^b",
 }
 
 
@@ -115,7 +118,8 @@ def fit_report(answer: Fitting, written: Path | None = None) -> Report:
     title = f"L(N, D) = E + A/N^alpha + B/D^beta, fitted to the {len(answer.runs):,} runs of {answer.read.name}"
     tables = (
         Table(title, _CONSTANTS, tuple((name, *figures, _MEANINGS[name]) for name, *figures in rows)),
-        Table("", _OPTIMA, tuple(_optimum_row(one) for one in optima), aside=True),
+        Table("", _OPTIMA, tuple(_cells(one, _OPTIMA) for one in optima), aside=True),
+        Table("", _INTERVALS, tuple(_cells(one, _INTERVALS) for one in optima), aside=True),
         _quality(answer),
     )
     triples: dict[str, Data] = {name: {"value": value, "low": low, "high": high} for name, value, low, high in rows}
@@ -133,7 +137,7 @@ def fit_report(answer: Fitting, written: Path | None = None) -> Report:
         "huber_delta": _figure(DELTA, _PLAIN),
         "objective": _objective(answer),
         "residuals": {name: cell for name, _, cell in _residuals(answer)},
-        "optima": [one.data for one in optima],
+        "optima": [dict[str, Data](one.figures) | {"extrapolated": one.beyond} for one in optima],
         "law": {"name": answer.law.name, **law_data(answer.law)},
         "law_file": None if written is None else str(written),
     }
@@ -229,8 +233,8 @@ class _Optimum(NamedTuple):
     beyond: bool
 
     @property
-    def data(self) -> Data:
-        """For JSON: the run, and the intervals of its parameters and its tokens."""
+    def figures(self) -> dict[str, Figure | Missing]:
+        """The run, and the intervals of its parameters and its tokens."""
         return {
             "flops": predicted(self.point.flops, FLOPS, self.law),
             "params": predicted(self.point.params, PREDICTED_PARAMETERS, self.law),
@@ -241,7 +245,6 @@ class _Optimum(NamedTuple):
             "tokens_high": predicted(self.tokens[1], PREDICTED_TOKENS, self.law),
             "tokens_per_param": per_param(self.point, self.law),
             "loss": loss_figure(self.point.loss, self.law),
-            "extrapolated": self.beyond,
         }
 
 
@@ -260,10 +263,9 @@ def _optimum(answer: Fitting, times: int) -> _Optimum:
     )
 
 
-def _optimum_row(one: _Optimum) -> tuple[Cell, ...]:
-    data = one.data
-    assert isinstance(data, dict)
-    return (*(cell for key, cell in data.items() if key != "extrapolated"), "extrapolated" if one.beyond else "inside")
+def _cells(one: _Optimum, columns: Sequence[Column]) -> tuple[Cell, ...]:
+    cells: dict[str, Cell] = {**one.figures, "range": "extrapolated" if one.beyond else "inside"}
+    return tuple(cells[column.key] for column in columns)
 
 
 def _residuals(answer: Fitting) -> Iterator[tuple[str, str, Figure]]:
@@ -332,12 +334,12 @@ def _steps(answer: Fitting, optimum: _Optimum) -> Iterator[Step]:
         f"{constants}, to which {answer.fit.agreed} of the 25 came, over {len(answer.runs):,} runs",
         _objective(answer),
     )
-    a, b = (_figure(_kept(value), EXPONENT) for value in (f.exponent, 1 - f.exponent))
+    source = "hoffmann2022 equation 4"
+    a, b = (Figure(round(value, 4), EXPONENT, "convention", source) for value in (f.exponent, 1 - f.exponent))
     total = f"({f.alpha:.5g} + {f.beta:.5g})"
     yield Step("a", "beta/(alpha + beta)", f"{f.beta:.5g}/{total}", a)
     yield Step("b", "alpha/(alpha + beta)", f"{f.alpha:.5g}/{total}", b)
     g = (f.alpha * f.A / (f.beta * f.B)) ** (1 / (f.alpha + f.beta))
-    source = "hoffmann2022 equation 4"
     flops = f"{optimum.point.flops:.4g}/6"
     params, tokens = round(optimum.point.params), round(optimum.point.tokens)
     yield Step(

@@ -11,7 +11,7 @@ Arrays are float64: `x` is a, b, e, alpha and beta of centred logarithms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import exp, log
 from typing import Any, Final, NamedTuple
 
@@ -221,22 +221,18 @@ def _scale(x: Array, data: Measured, weights: Array) -> Array:
     return scale
 
 
-def _samples(data: Measured, count: int, seed: int) -> Array:
+def _samples(data: Measured, count: int, seed: int) -> Iterator[Array]:
     """How often each run stands in each bootstrap sample; samples that tell no five constants are drawn anew."""
     generator = np.random.default_rng(seed)
-    runs = len(data.n)
-    kept: list[Array] = []
-    for _ in range(100):
-        for weights in generator.multinomial(runs, np.full(runs, 1 / runs), size=count):
-            there = weights > 0
-            if (
-                there.sum() >= PARAMETERS
-                and _sizes(data.n[there]) >= LEAST_SIZES
-                and _sizes(data.d[there]) >= LEAST_SIZES
-            ):
-                kept.append(weights.astype(np.float64))
-        if len(kept) >= count:
-            return np.array(kept[:count])
+    runs, kept = len(data.n), 0
+    for _ in range(100 * count):
+        weights = generator.multinomial(runs, np.full(runs, 1 / runs))
+        there = weights > 0
+        if there.sum() >= PARAMETERS and min(_sizes(data.n[there]), _sizes(data.d[there])) >= LEAST_SIZES:
+            kept += 1
+            yield weights.astype(np.float64)
+        if kept == count:
+            return
     raise SpecError("too few runs of too few sizes: hardly any bootstrap sample of them tells five constants")
 
 
