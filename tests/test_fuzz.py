@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests.fuzz.files import FILES
 from tests.fuzz.properties import PROPERTIES
 from tests.helpers import run
 from tscale.spec.catalogue import built_in, names
@@ -17,9 +18,9 @@ from tscale.spec.writing import plain, to_yaml
 from tscale.spec.yaml_file import parse_document
 
 
-@pytest.mark.parametrize("name", PROPERTIES)
+@pytest.mark.parametrize("name", [*PROPERTIES, *FILES])
 def test_holds_of_any_input(name: str) -> None:
-    one = PROPERTIES[name]
+    one = (PROPERTIES | FILES)[name]
     tried = given(*one.inputs)(one.holds)
     settings(
         max_examples=one.tries,

@@ -11,6 +11,7 @@ import traceback
 
 from hypothesis import HealthCheck, given, settings
 
+from tests.fuzz.files import FILES
 from tests.fuzz.properties import PROPERTIES
 
 
@@ -18,8 +19,8 @@ def main() -> int:
     """Tries CASES (2000) inputs of each property, or of those that are named."""
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     failed = 0
-    for name in sys.argv[2:] or PROPERTIES:
-        one = PROPERTIES[name]
+    for name in sys.argv[2:] or PROPERTIES | FILES:
+        one = (PROPERTIES | FILES)[name]
         tried = given(*one.inputs)(one.holds)
         started = time.monotonic()
         try:

@@ -313,7 +313,7 @@ def _warnings(answer: Fitting) -> Iterator[str]:
     """What makes a fit less sure than its intervals say."""
     runs, found = answer.runs, answer.fit
     if len(runs) < _FEW:
-        yield f"{len(runs)} runs are few for 5 constants: a bootstrap of so few understates how unsure they are."
+        yield f"{len(runs)} runs are few for 5 constants: look at the intervals before the values."
     if found.correlation > _ALIKE:
         yield "Tokens rise with parameters nearly alike in all runs: what each of the two does is hardly told apart."
     share = answer.formula.E / min(run.loss for run in runs)

@@ -29,6 +29,8 @@ EXPONENTS: Final = (0.01, 3.0)
 """The alpha and beta that are sought. A fit at an end of it is no fit."""
 LEAST_E: Final = 1e-6
 """The least E that is sought, as a share of the least loss: with less, E is 0 to any loss that was ever measured."""
+MOST_FACTOR: Final = 1e38
+"""The A and B that are sought, and one over the least: a law file holds no number of more than 40 digits."""
 PARAMETERS: Final = 5
 LEAST_RUNS: Final = PARAMETERS + 1
 LEAST_SIZES: Final = 3
@@ -103,13 +105,13 @@ def fit(runs: Sequence[Run], bootstraps: int, seed: int, advance: Callable[[], N
                 f"no law of this form fits: the best {name} is {value:.3g}, an end of what is sought "
                 f"({EXPONENTS[0]:g} to {EXPONENTS[1]:g}), so that more {what} do not lower the loss as a power of them"
             )
+    if not _is_law(law):
+        raise SpecError(f"no law of this form fits: the best A and B are {law.A:.1g} and {law.B:.1g}")
     drawn = []
     for weights in _samples(data, bootstraps, seed):
         drawn.append(constants(_from(found, data, weights), data))
         advance()
-    kept = tuple(
-        draw for draw in drawn if all(EXPONENTS[0] <= value <= EXPONENTS[1] for value in (draw.alpha, draw.beta))
-    )
+    kept = tuple(filter(_is_law, drawn))
     return Fit(
         law,
         kept,
@@ -119,6 +121,12 @@ def fit(runs: Sequence[Run], bootstraps: int, seed: int, advance: Callable[[], N
         float(np.corrcoef(data.n, data.d)[0, 1]),
         agreed,
     )
+
+
+def _is_law(law: Parametric) -> bool:
+    """Whether a sample's constants are what was sought, of sizes that can be written, and not run off."""
+    sought = all(EXPONENTS[0] <= value <= EXPONENTS[1] for value in (law.alpha, law.beta))
+    return sought and all(1 / MOST_FACTOR <= value <= MOST_FACTOR for value in (law.A, law.B))
 
 
 def constants(x: Array, data: Measured) -> Parametric:
