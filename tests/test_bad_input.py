@@ -1,7 +1,8 @@
 """Every error has a file that causes it, with the exact text.
 
 `bad/NAME.yaml` (or `.json`, a configuration) has something wrong, and `bad/NAME.txt` beside it is what `tscale validate
-NAME.yaml` says (of `claims-*`, what `tscale check` says); `fine-*` looks wrong and is not. `bad/command-line-EXIT.txt` holds command lines,
+NAME.yaml` says (of `claims-*`, what `tscale check` says, of `law-*` and `hardware-*`, what a command that takes such a
+file says); `fine-*` looks wrong and is not. `bad/command-line-EXIT.txt` holds command lines,
 each with what it says and its exit code. What is too big, binary or a device is made by the tests below.
 
 `python -m tests.test_bad_input` writes the texts anew: read the difference before it is kept.
@@ -34,7 +35,13 @@ from tscale.spec.yaml_file import MOST_BYTES, parse_document, read_document
 
 BAD = Path(__file__).parent / "bad"
 FILES = sorted(path.name for path in BAD.iterdir() if path.suffix in (".yaml", ".json"))
+TOLD_BY = {
+    "claims": ["check"],
+    "law": ["optimal", "--flops", "1e22", "--law"],
+    "hardware": ["train", "gpt3", "--gpus", "8", "--gpu"],
+}
 WRONG = [name for name in FILES if not name.startswith("fine-")]
+SPECS = [name for name in WRONG if name.partition("-")[0] not in TOLD_BY]
 COMMANDS = re.compile(r"^\$ tscale(?P<arguments>.*)\n(?P<said>(?:tscale: .*\n)+)", re.MULTILINE)
 SMALL = (BAD / "fine-directive-and-document-marks.yaml").read_text(encoding="utf-8").partition("---\n")[2]
 SMALL = SMALL.removesuffix("...\n")
@@ -47,7 +54,7 @@ def _in_bad(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def judged(name: str) -> Answer:
-    return run("check" if name.startswith("claims-") else "validate", name)
+    return run(*TOLD_BY.get(name.partition("-")[0], ["validate"]), name)
 
 
 def command_lines(code: int) -> list[tuple[str, str]]:
@@ -78,7 +85,7 @@ def test_a_bad_file_says_what_its_text_holds(name: str) -> None:
     assert all(line.startswith("tscale: ") for line in done.err.splitlines())
 
 
-@pytest.mark.parametrize("name", [name for name in WRONG if not name.startswith("claims-")])
+@pytest.mark.parametrize("name", SPECS)
 def test_a_command_tells_the_first_error_and_how_many_more(name: str) -> None:
     first, *more = Path(name).with_suffix(".txt").read_text(encoding="utf-8").splitlines()
     tail = f" (and {len(more)} more: `tscale validate` lists them)" if more else ""
@@ -102,7 +109,7 @@ def test_a_bad_command_line_says_what_its_text_holds(code: int, arguments: str, 
     assert (done.code, done.out, done.err) == (code, "", said)
 
 
-@pytest.mark.parametrize("name", [name for name in WRONG if name.endswith(".yaml") and not name.startswith("claims-")])
+@pytest.mark.parametrize("name", [name for name in SPECS if name.endswith(".yaml")])
 def test_a_bad_file_on_standard_input_says_the_same(name: str) -> None:
     said = Path(name).with_suffix(".txt").read_text(encoding="utf-8")
     assert run("validate", "-", stdin=Path(name).read_bytes()).err == said.replace(name, "standard input")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from tscale.core.ledger import Stream
 from tscale.core.numbers import ceil_div, minimum
-from tscale.errors import RequestError
+from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -90,6 +90,13 @@ Size = Annotated[int, Whole(1, MOST_SIZE)]
 
 Problem = tuple[tuple[str, ...], str]
 """The field at fault (as a path) and what is wrong with it: a contradiction that no single field shows."""
+
+
+def of_one_line(**texts: str | None) -> Iterator[Problem]:
+    """Those of the named texts that no table could show."""
+    for key, text in texts.items():
+        if text is not None and not (text.strip() and text.isprintable()):
+            yield (key,), f"must be one line of printable text, not {shown(text)}"
 
 
 class Site(NamedTuple):

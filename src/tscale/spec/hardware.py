@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole
+from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole, of_one_line
 from tscale.core.device import Cluster, Device
 from tscale.errors import RequestError, SpecError, SpecErrors, called, nearest, shown
 from tscale.spec.catalogue import configs, normalised
@@ -93,6 +93,7 @@ class Hardware:
 
     def problems(self) -> Iterator[Problem]:
         """What cannot be: a peak that is more than twice that of twice the bits was printed with sparsity."""
+        yield from of_one_line(name=self.name, title=self.title)
         if (self.price_usd_per_hour is None) != (self.price_source is None):
             yield ("price_usd_per_hour",), "a price needs its price_source, with the date, and the other way round"
         peaks = self.dense_tflops
@@ -171,7 +172,7 @@ def find_hardware(name: str, changes: Iterable[str] = ()) -> Hardware:
     if known is not None:
         document = parse_document(hardware_text(known), f"{known}.yaml")
     elif name == "-" or Path(name).suffix.lower() in (".yaml", ".yml") or "/" in name:
-        document = read_document(name)
+        document = read_document(name, "`tscale show h100` prints one to start from")
     else:
         raise _no_such_hardware(name)
     return _judged(_changed(document, changes) if changes else document)

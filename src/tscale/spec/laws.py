@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
-from tscale.blocks.fields import CONFIG, Number, Problem, Whole
+from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
 from tscale.core.questions.laws import (
     Kaplan,
     Lifetime,
@@ -126,13 +126,15 @@ class Law:
 
     def problems(self) -> Iterator[Problem]:
         """What contradicts itself: each names a field and says what is wrong and what to do."""
+        for path, message in of_one_line(name=self.name, title=self.title):
+            yield path, f"{path[0]} {message}"
         wanted = CONSTANTS[self.kind]
-        for name in wanted:
-            if name not in self.constants:
-                yield ("constants",), f'missing key "{name}" in constants: a {self.kind} law has {", ".join(wanted)}'
         for name in self.constants:
             if name not in wanted:
                 yield ("constants", name), f"unknown constant {shown(name)}: {nearest(name, wanted)}"
+        for name in wanted:
+            if name not in self.constants:
+                yield ("constants",), f'missing key "{name}" in constants: a {self.kind} law has {", ".join(wanted)}'
         exponent = self.constants.get("exponent")
         if exponent is not None and exponent.value >= 1:
             yield ("constants", "exponent"), f"an exponent of the budget is below 1, not {exponent.value}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
-from tscale.blocks.fields import Problem
+from tscale.blocks.fields import Problem, of_one_line
 from tscale.errors import SpecError, SpecErrors, called, nearest, shown
 from tscale.spec.model import NESTED, ModelSpec, Published, PublishedName, Spec, UndisclosedSpec, spec_class
 from tscale.spec.yaml_file import Document, Path_
@@ -56,20 +56,13 @@ def validated(document: Document) -> Spec:
     """The spec in a document. Raises `SpecErrors` with all that is wrong, each at its line and column."""
     spec = judged(adapter(), document, _legal_keys)
     problems: list[Problem] = [
-        ((key,), f"{key} must be one line of printable text, not {shown(text)}") for key, text in _names(spec)
+        (path, f"{path[0]} {message}") for path, message in of_one_line(name=spec.name, title=spec.title)
     ]
     if isinstance(spec, ModelSpec):
         problems += [(path, f"{'.'.join(path)}: {message}") for path, message in spec.problems()]
     if problems:
         raise SpecErrors(SpecError(message, where=document.where(path)) for path, message in problems)
     return spec
-
-
-def _names(spec: Spec) -> Iterator[tuple[str, str]]:
-    """The names of a model that no table could show."""
-    for key, text in (("name", spec.name), ("title", spec.title)):
-        if text is not None and not (text.strip() and text.isprintable()):
-            yield key, text
 
 
 LegalKeys = Callable[[Path_, Document], list[str]]
@@ -160,6 +153,10 @@ def _path_in_file(loc: tuple[str | int, ...], document: Document) -> Path_:
 def _message(verdicts: list[Verdict], path: Path_, document: Document, legal_keys: LegalKeys) -> str:
     error, name = verdicts[0], called(".".join(str(part) for part in path), 80)
     kind, value = error["type"], error["input"]
+    if kind == "missing" and isinstance(error["loc"][-1], int):
+        return f"{name} takes {error['loc'][-1] + 1} values"
+    if kind == "too_long":
+        return f"{name} takes {error['ctx']['max_length']} values, not {error['ctx']['actual_length']}"
     if kind == "missing":
         return f'missing key "{error["loc"][-1]}"' + (f" in {name}" if name else "")
     if _of_key(error):
