@@ -6,16 +6,24 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.helpers import answer
+from tests.fitting.synthetic import BESIROGLU, runs_of
+from tests.helpers import answer, run
 from tscale.answers.attention import Ask
 from tscale.answers.budget import amount_given
+from tscale.answers.fit import fitted
 from tscale.answers.plots.attention import attention_plot
 from tscale.answers.plots.compare import compare_plot
+from tscale.answers.plots.fit import fit_plot
 from tscale.answers.plots.optimal import optimal_plots
+from tscale.answers.plots.serve import serve_plot
+from tscale.answers.serve import Ask as Served
+from tscale.core.formats import find_format
 from tscale.core.plot import Plot, Point, Series
 from tscale.core.quantity import Figure
 from tscale.errors import NotPublishedError
+from tscale.fitting.runs import Runs
 from tscale.spec.catalogue import built_in
+from tscale.spec.hardware import find_hardware
 from tscale.spec.model import ModelSpec
 
 
@@ -122,3 +130,59 @@ def test_an_iso_flop_curve_is_lowest_at_the_optimum(law: str) -> None:
 
 def test_a_law_without_a_loss_has_no_iso_flop_curves() -> None:
     assert len(optimal_plots(amount_given("params", 7 * 10**9), ["deepseek2024"], None, None)) == 1
+
+
+BF16 = find_format("bf16", what="--dtype")
+
+
+@pytest.mark.parametrize("batch", [1, 100, 1000])
+def test_serve_draws_the_throughput_of_its_table(batch: int) -> None:
+    ask = Served(BF16, BF16, batch=batch, context=128, output=64)
+    plot = serve_plot(model("llama-3.1-8b"), find_hardware("h100-sxm", []), ask)
+    given = ("--gpu", "h100-sxm", "--batch", str(batch), "--context", "128", "--output", "64")
+    told = answer("serve", "llama-3.1-8b", *given)
+    (point,) = series(plot, "as asked").points
+    assert (point.x, point.y) == (batch, told["tokens_per_second"])
+    assert heights(series(plot, "tokens a second").points)[batch] == told["tokens_per_second"]
+    ridge, _ = plot.rules
+    assert ridge.at == told["compute_bound_from_batch"]
+
+
+def test_the_ridge_is_where_computing_takes_as_long_as_memory() -> None:
+    ask = Served(BF16, BF16, context=128, output=64)
+    plot = serve_plot(model("llama-3.1-8b"), find_hardware("h100-sxm", []), ask)
+    ridge = int(plot.rules[0].at)
+    computing, reading = (heights(series(plot, f"{name} alone").points) for name in ("computing", "memory"))
+    assert computing[ridge] <= reading[ridge]
+    assert all((computing[batch] <= reading[batch]) == (batch >= ridge) for batch in computing)
+    speed = heights(series(plot, "tokens a second").points)
+    # A sum of the longer of two is no less than the longer of two sums; a step at the middle stands for all of them.
+    assert all(speed[batch] <= 1.001 * min(computing[batch], reading[batch]) for batch in speed)
+
+
+def test_a_cache_that_is_slower_to_read_than_to_compute_has_no_ridge() -> None:
+    ask = Served(BF16, BF16, context=8192)
+    plot = serve_plot(model("llama-3.1-8b"), find_hardware("h100-sxm", []), ask)
+    assert answer("serve", "llama-3.1-8b", "--gpu", "h100-sxm", "--context", "8k")["compute_bound_from_batch"] is None
+    assert "No ridge" in plot.notes[0]
+    assert all(not str(rule.label).startswith("ridge") for rule in plot.rules)
+
+
+def test_the_largest_batch_that_fits_is_the_last_that_serve_answers() -> None:
+    ask = Served(BF16, BF16, context=8192)
+    plot = serve_plot(model("llama-3.1-8b"), find_hardware("h100-sxm", []), ask)
+    (full,) = plot.rules
+    for batch, fits in ((full.at, True), (full.at + 1, False)):
+        told = run("serve", "llama-3.1-8b", "--gpu", "h100-sxm", "--context", "8k", "--batch", str(batch))
+        assert told.code == (0 if fits else 3)
+
+
+def test_fit_draws_the_runs_and_the_law_that_fits_them() -> None:
+    runs = tuple(runs_of(BESIROGLU, 40, 0.003, 1))
+    answered = fitted(Runs("runs.csv", runs, (), ()), 100, 0, "all", "fit")
+    plot = fit_plot(answered)
+    assert [(point.x, point.y) for point in series(plot, "runs").points] == [(run.flops, run.loss) for run in runs]
+    for flops, loss in heights(series(plot, "compute-optimal by the law").points).items():
+        assert loss == pytest.approx(BESIROGLU.at_flops(flops).loss, rel=0.02)
+    low, high = (one.points for one in plot.series if one.quiet)
+    assert all(one.y <= other.y for one, other in zip(low, high, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -471,3 +471,54 @@ def _steps(served: _Served, spec: ModelSpec, middle: int) -> Iterator[Step]:
             if isinstance(read, int):
                 figures.append((f"{line.name}, bytes", Figure(read, BYTES, source=SOURCE)))
         yield from steps_of(figures, f"{spec.name}, {title}")
+
+
+class Throughput(NamedTuple):
+    """Tokens a second of all users at a batch; and if computing, or reading weights and cache, were all that took time.
+
+    The two bounds are None where a draft model guesses, whose work is neither's.
+    """
+
+    batch: int
+    tokens_per_second: float
+    by_compute: float | None
+    by_memory: float | None
+
+
+class Sweep(NamedTuple):
+    """Throughput by batch, the batch from which computing bounds decoding, and the largest whose cache a device holds."""
+
+    rows: tuple[Throughput, ...]
+    turning: int | None
+    most: int
+
+
+def throughputs(spec: ModelSpec, hardware: Hardware, ask: Ask, batches: Iterable[int]) -> Sweep:
+    """The throughput that `serve_report` gives, at each of many batches."""
+    served = _served(lower(spec), hardware, ask)
+    middle = ask.context + (ask.output - 1) // 2
+    device = served.cluster.device
+    memory = _memory(served)
+    each = memory.cache // ask.batch
+    room = device.memory_bytes - memory.weights
+    most = max(int(room // each), 0) if each else MOST_BATCH if room >= 0 else 0
+    return Sweep(
+        tuple(_throughput(served._replace(ask=ask._replace(batch=batch)), middle) for batch in batches),
+        _turning_batch(served, middle),
+        most,
+    )
+
+
+def _throughput(served: _Served, middle: int) -> Throughput:
+    ask, device = served.ask, served.cluster.device
+    lines = served.works(Pass(ask.batch, 1, middle, 1, decoding=True))
+    computing = sum(line.flops / line.peak for line in lines)
+    reading = sum(line.weights + line.cache for line in lines) / device.memory_bytes_per_second
+    alone = ask.batch * float(ask.efficiency)
+    guessed = ask.draft is not None
+    return Throughput(
+        ask.batch,
+        ask.batch / _times(served, []).per_token,
+        None if guessed else float(alone / computing),
+        None if guessed else float(alone / reading),
+    )

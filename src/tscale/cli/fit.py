@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from tscale.cli.options import Explain, OutputFormat
+from tscale.cli.options import Explain, OutputFormat, PlotTo
 from tscale.core.numbers import parse_count
 from tscale.errors import RequestError, shown
-from tscale.render import show
+from tscale.render import show_with_plot
 
 _Runs = Annotated[
     str, typer.Argument(metavar="RUNS.csv", help="A CSV of params, tokens (or flops) and loss; - for standard input.")
@@ -32,6 +32,7 @@ def fit(
     bootstraps: _Bootstraps = "1000",
     seed: _Seed = "0",
     counts: _Counts = "all",
+    plot: PlotTo = None,
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
@@ -48,7 +49,12 @@ def fit(
     if force and output is None:
         raise RequestError("--force goes with --output FILE")
     require()
+    if plot is not None:
+        from tscale.render.plot import check_target
+
+        check_target(plot, format)
     from tscale.answers.fit import fit_report, fitted
+    from tscale.answers.plots.fit import fit_plot
     from tscale.fitting.runs import read_runs
     from tscale.render.progress import progress
     from tscale.spec.writing import law_to_yaml, refuse_to_overwrite, write_new, write_over
@@ -60,4 +66,4 @@ def fit(
         answer = fitted(read, count, int(seed), counts, "fit" if output is None else output.stem, advance)
     if output is not None:
         (write_over if force else write_new)(output, law_to_yaml(answer.law))
-    show(fit_report(answer, output), format, explain=explain)
+    show_with_plot(lambda: fit_report(answer, output), lambda: [fit_plot(answer)], plot, format, explain=explain)

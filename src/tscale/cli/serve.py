@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Assume, Changes, Explain, Gpu, HardwareChanges, Model, OutputFormat, Price
-from tscale.render import show
+from tscale.cli.options import Assume, Changes, Explain, Gpu, HardwareChanges, Model, OutputFormat, PlotTo, Price
+from tscale.render import show_with_plot
 
 if TYPE_CHECKING:
     from tscale.answers.serve import Draft
@@ -50,10 +50,12 @@ def serve(
     changes: Changes = [],
     assume: Assume = None,
     gpu_changes: HardwareChanges = [],
+    plot: PlotTo = None,
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
     """Reckon how fast a model answers at the best, what bounds it, and what its tokens cost."""
+    from tscale.answers.plots.serve import serve_plot
     from tscale.answers.serve import Ask, serve_report
     from tscale.cli.boundary import finish
     from tscale.core.formats import find_format
@@ -76,8 +78,9 @@ def serve(
         options.number(price, "--price", 10**6, "2.50"),
         draft=_draft(draft, draft_tokens, acceptance),
     )
-    report = serve_report(resolve(model, changes, assume), find_hardware(gpu, gpu_changes), ask)
-    show(report, format, explain=explain)
+    spec, hardware = resolve(model, changes, assume), find_hardware(gpu, gpu_changes)
+    report = serve_report(spec, hardware, ask)
+    show_with_plot(lambda: report, lambda: [serve_plot(spec, hardware, ask)], plot, format, explain=explain)
     finish(report)
 
 

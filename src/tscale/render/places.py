@@ -97,9 +97,9 @@ def _cover(box: Box, taken: Sequence[Box], points: Sequence[Box], lines: Sequenc
     return hidden / area, sum(box.overlap(other) for other in lines) / area
 
 
-def quietest(boxes: Sequence[Box], lines: Sequence[Box]) -> Box:
-    """The first of some places that the least of the lines runs through."""
-    return min(boxes, key=lambda box: sum(box.overlap(line) for line in lines))
+def quietest(boxes: Sequence[Box], taken: Sequence[Box], lines: Sequence[Box]) -> Box:
+    """The first of some places that hides the least of words and points, and that the least of the lines runs through."""
+    return min(boxes, key=lambda box: sum(_cover(box, taken, [], lines)))
 
 
 def _around(word: Word, gap: tuple[float, float]) -> Iterator[Box]:

@@ -19,7 +19,7 @@ ENDINGS: Final = (".svg", ".png")
 
 
 def check_target(target: str, format: Format) -> None:
-    """Refuses a picture that cannot be drawn, before anything is computed for it. Raises `RequestError`."""
+    """Refuses a picture that cannot be drawn, before anything is computed for it. Raises `TscaleError`."""
     if target == TERMINAL:
         if format != "table":
             raise RequestError(
@@ -28,12 +28,15 @@ def check_target(target: str, format: Format) -> None:
             )
         _need("plotext", "in the terminal")
         return
+    from tscale.spec.writing import refuse_to_overwrite
+
     if Path(target).suffix.lower() not in ENDINGS:
         raise RequestError(
             f"--plot writes {' or '.join(ENDINGS)} files, and {called(target, 60) or 'nothing'} is none: "
             "name one, such as --plot chart.svg, or give --plot alone to draw in the terminal"
         )
     _need("matplotlib", "to a file")
+    refuse_to_overwrite(Path(target))
 
 
 def _need(package: str, where: str) -> None:

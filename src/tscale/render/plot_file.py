@@ -179,9 +179,10 @@ def _label(plot: Plot, axes: Axes, labels: Sequence[_Label], renderer: RendererB
         for one in labels
     ]
     marks, lines = _obstacles(plot, at, dot)
-    rules = [_rule(axes, rule, at, size, edges, lines) for rule in plot.rules]
+    for rule in plot.rules:
+        marks.append(_rule(axes, rule, at, size, edges, marks, lines))
     gap = 6 * dot
-    for one, word, box in zip(labels, words, placed(words, [*marks, *rules], lines, room, (gap, gap)), strict=True):
+    for one, word, box in zip(labels, words, placed(words, marks, lines, room, (gap, gap)), strict=True):
         if box is None:
             continue
         dx, dy = box.middle[0] - word.x, box.middle[1] - word.y
@@ -194,7 +195,7 @@ def _label(plot: Plot, axes: Axes, labels: Sequence[_Label], renderer: RendererB
         )  # fmt: skip
 
 
-def _rule(axes: Axes, rule: Rule, at: _At, size: _Size, frame: Box, lines: Sequence[Box]) -> Box:
+def _rule(axes: Axes, rule: Rule, at: _At, size: _Size, frame: Box, taken: Sequence[Box], lines: Sequence[Box]) -> Box:
     """Writes the name of a line across beside it, where the fewest lines run, and gives the room that it takes."""
     text = label_text(rule.label)
     length, height = size(text)
@@ -204,11 +205,11 @@ def _rule(axes: Axes, rule: Rule, at: _At, size: _Size, frame: Box, lines: Seque
         left = x - 2 * off - height
         ends = [frame.high - length - off, frame.low + off, (frame.low + frame.high - length) / 2]
         sides = [left, x + off] if left > frame.left else [x + off]
-        box = quietest([Box(side, end, side + height, end + length) for side in sides for end in ends], lines)
+        box = quietest([Box(side, end, side + height, end + length) for side in sides for end in ends], taken, lines)
     else:
         y = at(1, rule.at)[1]
         ends = [frame.right - length - off, frame.left + off, (frame.left + frame.right - length) / 2]
-        box = quietest([Box(end, y + off, end + length, y + off + height) for end in ends], lines)
+        box = quietest([Box(end, y + off, end + length, y + off + height) for end in ends], taken, lines)
     x, y = axes.transAxes.inverted().transform(box.middle)
     axes.text(
         x, y, text, transform=axes.transAxes, rotation=90 if rule.axis == "x" else 0, ha="center", va="center",

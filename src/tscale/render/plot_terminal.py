@@ -161,7 +161,7 @@ def _draw_series(figure: Any, cells: _Cells, looks: Sequence[_Look], *, unicode:
     """Draws from the back to the front: areas from the highest to the lowest, what is quiet, lines, points."""
     order = {"area": 0, "line": 2, "points": 3}
     areas = [look for look in looks if look.series.style == "area"]
-    others = [look for look in looks if look.series.style != "area"]
+    others = [look for look in reversed(looks) if look.series.style != "area"]  # the first is what it is about
     others.sort(key=lambda look: 1 if look.series.quiet else order[look.series.style])
     for rule in cells.plot.rules:
         # As points: plotext's own lines across stand on a white ground.
@@ -225,9 +225,8 @@ def _write_words(figure: Any, cells: _Cells, screen: _Screen) -> list[str]:
     room = Box(0, 0, cells.columns, cells.rows)
     for rule in plot.rules:
         text = _text(label_text(rule.label), screen)
-        box = quietest(
-            _beside(rule.axis, cells.column(rule.at) if rule.axis == "x" else cells.row(rule.at), text, room), lines
-        )
+        at = cells.column(rule.at) if rule.axis == "x" else cells.row(rule.at)
+        box = quietest(_beside(rule.axis, at, text, room), marks, lines)
         marks.append(box)
         figure.draw(figure.text(box.left, box.low, text))
     words = [word for _, word in labels]

@@ -74,11 +74,11 @@ def _reach(axis: Axis, values: Sequence[float], rules: Sequence[float]) -> Reach
 
 def ticks(axis: Axis, reach: Reach, most: int = 8) -> list[Tick]:
     """At most so many round numbers on an axis: decades of a logarithmic one, and numbers between where it has few."""
-    places = _decades(reach, most) if axis.log else _steps(axis, reach, most)
+    places = _decades(axis, reach, most) if axis.log else _steps(axis, reach, most)
     return [Tick(place, tick_text(axis, place)) for place in places]
 
 
-def _decades(reach: Reach, most: int) -> list[float]:
+def _decades(axis: Axis, reach: Reach, most: int) -> list[float]:
     first, last = ceil(log10(reach.low) - 1e-9), floor(log10(reach.high) + 1e-9)
     every = max(ceil((last - first + 1) / most), 1)
     decades = [10.0**power for power in range(first, last + 1) if power % every == 0]
@@ -87,9 +87,9 @@ def _decades(reach: Reach, most: int) -> list[float]:
     for steps in ((1, 2, 5), (1, 3)):
         finer = [step * 10.0**power for power, step in product(range(first - 1, last + 1), steps)]
         inside = [place for place in finer if reach.low <= place <= reach.high]
-        if len(inside) <= most:
+        if 3 <= len(inside) <= most:
             return inside
-    return decades
+    return decades if len(decades) > 1 else _steps(axis, reach, most)  # less than a doubling is nearly straight
 
 
 def _steps(axis: Axis, reach: Reach, most: int) -> list[float]:

@@ -1,0 +1,55 @@
+"""The picture of `tscale serve`: tokens a second by batch, and the ridge from which computing bounds them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tscale.answers.serve import MOST_BATCH, Ask, throughputs
+from tscale.core.plot import Axis, Plot, Point, Rule, Series
+from tscale.core.quantity import Figure
+from tscale.core.units import TOKENS_PER_SECOND, Unit
+from tscale.spec.hardware import Hardware
+from tscale.spec.model import ModelSpec
+
+_SEQUENCES: Final = Unit("sequences at once", "", "full")
+_STEPS: Final = 3  # points for each doubling of the batch
+_LEAST: Final = 64
+_PAST: Final = 4  # times the ridge, the memory and what was asked for
+
+
+def serve_plot(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Plot:
+    """Tokens a second of all users by batch, with what computing alone and memory alone would allow; their crossing."""
+    known = throughputs(spec, hardware, ask, [])
+    last = min(max(_PAST * max(known.turning or 1, ask.batch, min(known.most, 10 * _LEAST)), _LEAST), MOST_BATCH)
+    batches, place = {ask.batch, *([known.turning] if known.turning else [])}, 0
+    while 2 ** (place / _STEPS) <= last:
+        batches.add(round(2 ** (place / _STEPS)))
+        place += 1
+    sweep = throughputs(spec, hardware, ask, sorted(batches))
+    asked = next(row for row in sweep.rows if row.batch == ask.batch)
+    lines = [Series("tokens a second", tuple(Point(row.batch, row.tokens_per_second) for row in sweep.rows))]
+    computing = [Point(row.batch, row.by_compute) for row in sweep.rows if row.by_compute is not None]
+    reading = [Point(row.batch, row.by_memory) for row in sweep.rows if row.by_memory is not None]
+    if computing:
+        lines.append(Series("computing alone", tuple(computing)))
+        lines.append(Series("memory alone", tuple(reading)))
+    here = Point(ask.batch, asked.tokens_per_second, Figure(asked.tokens_per_second, TOKENS_PER_SECOND))
+    rules = [Rule("x", sweep.turning, f"ridge at {sweep.turning:,}")] if sweep.turning is not None else []
+    if 1 <= sweep.most < last:
+        rules.append(Rule("x", sweep.most, f"memory is full at {sweep.most:,}"))
+    many = f"{ask.gpus} × " if ask.gpus > 1 else ""
+    return Plot(
+        f"{spec.label} on {many}{hardware.label}: tokens a second by batch",
+        Axis("batch", _SEQUENCES),
+        Axis("throughput", TOKENS_PER_SECOND),
+        (*lines, Series("as asked", (here,), "points")),
+        tuple(rules),
+        notes=(
+            f"Decoding {ask.output:,} tokens after {ask.context:,}, at the best, all users together; part after part, each the longer of the two."
+            + (
+                ""
+                if sweep.turning
+                else " No ridge: to read the cache of one more sequence takes longer than to compute its token."
+            ),
+        ),
+    )
