@@ -139,3 +139,10 @@ def test_pages_round_up() -> None:
     """17 tokens of Llama 3.1 8B are two pages of 16: 2 * 16 * 131,072 bytes."""
     assert memory("llama-3.1-8b --context 17 --page 16")["per_device_bytes"]["kv_cache"] == 32 * 131_072
     assert answer("memory", "llama-3.1-8b", "--context", "17")["per_device_bytes"]["kv_cache"] == 17 * 131_072
+
+
+def test_formats_are_listed_with_their_bits() -> None:
+    listed = {one["name"]: one for one in answer("list", "formats")["formats"]}
+    assert set(listed) == set(FORMATS)
+    assert (listed["q4_k"]["bits"], listed["q4_k"]["block"], listed["q4_k"]["caches"]) == (4.5, 256, False)
+    assert (listed["nf4"]["bits"], listed["bf16"]["bits"]) == (4 + 0.126953125, 16)

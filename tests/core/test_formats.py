@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tscale.cli.options import Dtype
 from tscale.core.formats import FORMATS, find_format
-from tscale.core.ledger import Cache, Ledger
+from tscale.core.ledger import Cache, Ledger, Matmul
 from tscale.core.questions.cache import cache_bytes
+from tscale.core.questions.weights import weight_bytes
 from tscale.core.run import Run
 from tscale.errors import RequestError
 
 gguf = pytest.importorskip("gguf")
+ORACLE = Path(__file__).parents[1] / "oracle"
 OF_GGUF = [name for name, format in FORMATS.items() if format.scope == "matrices"]
 
 
@@ -50,6 +55,21 @@ def test_every_quantised_type_of_gguf_is_known() -> None:
 )
 def test_bits_are_as_published(name: str, bits: str) -> None:
     assert round(float(FORMATS[name].bits), len(bits.partition(".")[2])) == float(bits)
+
+
+MEASURED = [json.loads(line) for line in (ORACLE / "formats.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("case", MEASURED, ids=lambda case: f"{case['format']}-{case['rows']}x{case['columns']}")
+def test_a_matrix_is_as_large_as_bitsandbytes_makes_it(case: dict[str, Any]) -> None:
+    """Numbers and scales to the byte, but for the last group of scales, which is whole; tables are the same for any size."""
+    kept, sizes = FORMATS[case["format"]], dict(case["bytes"])
+    tables = sum(sizes.pop(name, 0) for name in ("code", "code2", "offset"))
+    assert tables == {"nf4": 1092, "nf4-single": 64, "int8": 0}[case["format"]]
+    ledger = Ledger("x", (Matmul("q", "attention", "target", case["columns"], case["rows"], 1, 1),))
+    over = sum(sizes.values()) - weight_bytes(ledger, kept).total
+    assert 0 <= over < 4
+    assert over == 0 or case["rows"] * case["columns"] % (64 * 256)
 
 
 def test_what_a_format_refers_to_exists() -> None:

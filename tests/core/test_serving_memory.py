@@ -14,7 +14,6 @@ from tscale.core.ledger import Cache, Ledger, Matmul, Scores
 from tscale.core.questions.cache import cache_bytes, check_rows
 from tscale.core.questions.largest import largest
 from tscale.core.questions.params import params
-from tscale.core.questions.weights import weight_bytes
 from tscale.core.questions.workspace import workspace_bytes
 from tscale.core.run import Run
 from tscale.errors import RequestError
@@ -73,6 +72,12 @@ def test_the_cache_of_pope_2022() -> None:
     assert round(512 * cache_bytes(ledger, Run(2048), 16).total / 1e12) == 3
 
 
+def test_caches_that_llama_cpp_prints() -> None:
+    """Pythia 1.4B, `KV self size = 384.00 MiB` in f16 at 2048; Qwen3 30B, 816.00 MiB of keys in q8_0 at 32,768 cells."""
+    assert cache_bytes(ledger_of("pythia-1.4b"), Run(2048), FORMATS["fp16"].bits).total == 384 * 2**20
+    assert cache_bytes(ledger_of("qwen3-30b-a3b"), Run(32_768), FORMATS["q8_0"].bits).total == 2 * 816 * 2**20
+
+
 def test_the_workspace_by_hand() -> None:
     """One layer of width 8: attention's products come to 8 + 4 + 4 + 8, its sums to 8; two experts of four to 2*(16+16+8)."""
     ledger = Ledger(
@@ -111,9 +116,3 @@ def test_the_largest_that_fits(most: int) -> None:
     for limit in range(most + 3):
         found = largest(lambda number: number <= limit, most)  # noqa: B023 (called at once)
         assert found == (None if limit >= most else limit)
-
-
-def test_mxfp4_checkpoints_to_the_byte() -> None:
-    """The `total_size` that model.safetensors.index.json of openai/gpt-oss-20b and of openai/gpt-oss-120b states."""
-    assert weight_bytes(ledger_of("gpt-oss-20b"), FORMATS["mxfp4"]).total == 13_761_264_768
-    assert weight_bytes(ledger_of("gpt-oss-120b"), FORMATS["mxfp4"]).total == 65_248_815_744

@@ -31,10 +31,33 @@ def test_without_quantisation_each_number_takes_its_bits(name: str) -> None:
     assert weight_bytes(ledger, FORMATS["fp32"]).total == 4 * stored
 
 
-@pytest.mark.parametrize(("name", "size"), [("gpt-oss-20b", 12.8), ("gpt-oss-120b", 60.8)])
-def test_published_checkpoints_in_mxfp4(name: str, size: float) -> None:
-    """OpenAI 2025, Table 1: checkpoints of 12.8 and 60.8 GiB, experts in MXFP4 (4.25 bits) and the rest in bf16."""
-    assert round(weight_bytes(ledger_of(name), FORMATS["mxfp4"]).total / 2**30, 1) == size
+@pytest.mark.parametrize(
+    ("name", "gib", "size"), [("gpt-oss-20b", 12.8, 13_761_264_768), ("gpt-oss-120b", 60.8, 65_248_815_744)]
+)
+def test_published_checkpoints_in_mxfp4(name: str, gib: float, size: int) -> None:
+    """OpenAI 2025, Table 1: experts in MXFP4 (4.25 bits), the rest in bf16; bytes are the index files' `total_size`."""
+    total = weight_bytes(ledger_of(name), FORMATS["mxfp4"]).total
+    assert (round(total / 2**30, 1), total) == (gib, size)
+
+
+@pytest.mark.parametrize(
+    ("name", "mib"),
+    [("pythia-1.4b", 1435.23), ("llama-2-7b", 6828.64)],
+)
+def test_files_in_q8_0_are_as_large_as_llama_cpp_loads_them(name: str, mib: float) -> None:
+    """The model buffers that its continuous integration prints (ggml-org/ci), of all tensors."""
+    assert round(weight_bytes(ledger_of(name), FORMATS["q8_0"]).total / 2**20, 2) == mib
+
+
+@pytest.mark.parametrize(
+    ("name", "gib", "bits"),
+    [("gemma-2b", 2.48, 8.50), ("pythia-1.4b", 1.40, 8.51), ("pythia-2.8b", 2.75, 8.51), ("llama-3.1-8b", 7.95, 8.50)],
+)
+def test_bits_of_a_weight_are_as_llama_cpp_prints_them(name: str, gib: float, bits: float) -> None:
+    """`model size = 1.40 GiB (8.51 BPW)`: norms and biases in fp32 are in it."""
+    ledger = ledger_of(name)
+    total = weight_bytes(ledger, FORMATS["q8_0"]).total
+    assert (round(total / 2**30, 2), round(8 * total / params(ledger).total, 2)) == (gib, bits)
 
 
 def test_fp8_of_deepseek_v3_is_about_a_byte_a_parameter() -> None:

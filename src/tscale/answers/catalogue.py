@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from tscale.core.formats import FORMATS
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
-from tscale.core.units import BYTES, BYTES_PER_SECOND, FLOPS_PER_SECOND, WATTS, YEAR, Unit
+from tscale.core.sources import cited
+from tscale.core.units import BITS, BYTES, BYTES_PER_SECOND, COUNT, FLOPS_PER_SECOND, WATTS, YEAR, Unit
 from tscale.spec.catalogue import listed
 from tscale.spec.claims import listed_claims
 from tscale.spec.hardware import Hardware, listed_hardware
@@ -73,6 +77,52 @@ def hardware_report() -> Report:
     }
     notes = ("Peaks are dense. `tscale show NAME` tells the source of each figure, and where sources contradict.",)
     return Report("Hardware", (Table("Hardware, as its vendors state it", columns, rows),), data, notes)
+
+
+_HOLDS: Final = {
+    "all": "everything",
+    "linear": "matrices of layers",
+    "experts": "routed experts",
+    "matrices": "all matrices",
+}
+
+
+def formats_report() -> Report:
+    """The number formats that weights and caches are kept in, with their true bits."""
+    columns = (
+        Column("name", "name", numeric=False),
+        Column("bits", "bits"),
+        Column("weights in it", "weights", numeric=False),
+        Column("the rest in", "rest", drop=1, numeric=False),
+        Column("block", "block", drop=2),
+        Column("caches", "caches", numeric=False),
+        Column("source", "source", drop=3, numeric=False),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for format in FORMATS.values():
+        block: Cell = "" if format.multiple == 1 else Figure(format.multiple, COUNT)
+        holds, rest = _HOLDS[format.scope], "" if format.scope == "all" else format.rest
+        bits = Figure(format.bits, BITS, source=format.source)
+        rows.append((format.name, bits, holds, rest, block, "yes" if format.caches else "", cited(format.source)))
+    data: Data = {
+        "formats": [
+            {
+                "name": format.name,
+                "bits": Figure(format.bits, BITS, source=format.source),
+                "weights": format.scope,
+                "rest": format.rest,
+                "block": format.multiple,
+                "caches": format.caches,
+            }
+            for format in FORMATS.values()
+        ]
+    }
+    notes = (
+        "Bits are those of a number with its share of scales and zero points; int8 has 32 more for each row of a matrix, fp8 and "
+        "int4 are without theirs.",
+        "Rows that are no multiple of a block are kept in another format, which `tscale memory` names.",
+    )
+    return Report("Number formats", (Table("Number formats", columns, tuple(rows)),), data, notes)
 
 
 def _hardware_row(hardware: Hardware) -> tuple[Cell, ...]:

@@ -255,17 +255,18 @@ def _remembered(server: Server) -> Server:
 
 
 def _steps(server: Server, subject: str) -> tuple[Step, ...]:
-    """How each part of the total was made."""
+    """How each part of the total was made; a line of the weights has the source of the format that it is kept in."""
     weights, cache, workspace = server.weights(), server.cache(), server.workspace()
+    kept = {kept.entry.name: kept.format for kept in kept_in(server.share, server.format, server.whole)}
     activations, logits = (line.value for line in workspace.lines)
     parts = {
-        "weights": (summed(weights.lines, "weights."), weights.source),
+        "weights": (summed(weights.lines, "weights."), ""),
         "kv_cache": (server.batch * named("cache_of_a_sequence", summed(cache.lines)), cache.source),
         "activations": (activations, ""),
         "logits": (logits, ""),
     }
     figures = [
-        *line_figures(weights.lines, BYTES, weights.source, "weights."),
+        *((f"weights.{name}", Figure(value, BYTES, source=kept[name].source)) for name, value in weights.lines),
         *line_figures(cache.lines, BYTES, cache.source),
         *((name, Figure(value, BYTES, source=source)) for name, (value, source) in parts.items()),
         ("total", Figure(sum(named(name, value) for name, (value, _) in parts.items()), BYTES)),

@@ -6,16 +6,22 @@ from tscale.cli.options import Assume, Changes, Model, OutputFormat
 from tscale.render import show as show_report
 
 _What = Annotated[
-    Literal["models", "hardware", "claims"], typer.Argument(metavar="[models|hardware|claims]", help="What to list.")
+    Literal["models", "hardware", "formats", "claims"],
+    typer.Argument(metavar="[models|hardware|formats|claims]", help="What to list."),
 ]
 _ShowFormat = Annotated[Literal["yaml", "json"], typer.Option("--format", help="How to write the spec.")]
 
 
 def list_(what: _What = "models", format: OutputFormat = "table") -> None:
-    """List the built-in models, the hardware, or the claims that are shipped."""
-    from tscale.answers.catalogue import claims_report, hardware_report, models_report
+    """List the built-in models, the hardware, the number formats, or the claims that are shipped."""
+    from tscale.answers.catalogue import claims_report, formats_report, hardware_report, models_report
 
-    reports = {"models": models_report, "hardware": hardware_report, "claims": claims_report}
+    reports = {
+        "models": models_report,
+        "hardware": hardware_report,
+        "formats": formats_report,
+        "claims": claims_report,
+    }
     show_report(reports[what](), format)
 
 

@@ -13,11 +13,16 @@ _Gpu = Annotated[
 ]
 _Serve = Annotated[bool, typer.Option("--serve", help="Memory of serving, which is what is told anyway.")]
 _Dtype = Annotated[
-    str, typer.Option("--dtype", metavar="FORMAT", help="What weights are kept in: bf16, fp8, int4-g128, nf4, q4_k...")
+    str,
+    typer.Option(
+        "--dtype", metavar="FORMAT", help="What weights are kept in, such as fp8 or q4_k; `list formats` names all."
+    ),
 ]
 _CacheDtype = Annotated[
     str | None,
-    typer.Option("--cache-dtype", metavar="FORMAT", help="What the KV cache is kept in: 16 bits where absent; fp8..."),
+    typer.Option(
+        "--cache-dtype", metavar="FORMAT", help="What the KV cache is kept in, such as fp8; 16 bits where absent."
+    ),
 ]
 _Batch = Annotated[str, typer.Option("--batch", metavar="N", help="Sequences that are served at once.")]
 _Page = Annotated[

@@ -78,7 +78,7 @@ _ALL: Final = (
         "nf4",
         4 + Fraction(8, _NF4_BLOCK) + Fraction(32, _NF4_BLOCK * _NF4_SECOND),
         "dettmers2023 section 3",
-        note="its scales are quantised too",
+        note="its scales are quantised too; 1,092 bytes of tables a matrix are left out",
     ),
     _linear("nf4-single", 4 + Fraction(32, _NF4_BLOCK), "dettmers2023 section 3", note="its scales are kept in fp32"),
     _gguf("q4_0", 32, 18, caches=True),
