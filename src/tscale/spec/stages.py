@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from tscale.core.ledger import Cache, Entry, Ledger, Matmul, Scan, Scores
+from tscale.core.ledger import Cache, Entry, Ledger, Matmul, Saved, Scan, Scores
 from tscale.core.numbers import named
 from tscale.core.plan import Plan, divisors, or_list
 from tscale.errors import RequestError
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec
+from tscale.spec.saves import saves
+
+Staged = TypeVar("Staged", Entry, Saved)
 
 
 def stages(spec: ModelSpec, plan: Plan) -> tuple[Ledger, ...]:
@@ -38,6 +41,20 @@ def stages(spec: ModelSpec, plan: Plan) -> tuple[Ledger, ...]:
     )
 
 
+def saves_of_stages(spec: ModelSpec, plan: Plan) -> tuple[tuple[Saved, ...], ...]:
+    """What the forward pass of each stage keeps for its backward pass, dealt as `stages` deals what it owns.
+
+    Raises `RequestError` as `stages` does, and for a block of which nobody has recorded what it keeps.
+    """
+    if plan.pipeline == 1:
+        return (saves(spec),)
+    _check(spec, plan)
+    pieces = plan.pipeline * plan.interleave
+    each = named("piece_layers", spec.layers // pieces)
+    edges = [saves(replace(spec, layers=each * piece)) for piece in range(pieces + 1)]
+    return tuple(tuple(_stage(plan, stage, edges, each)) for stage in range(plan.pipeline))
+
+
 def _check(spec: ModelSpec, plan: Plan) -> None:
     if spec.kind == "encoder-decoder":
         raise RequestError(f"tscale does not know how {spec.name}'s two stacks are dealt to stages: use --pipeline 1")
@@ -50,7 +67,7 @@ def _check(spec: ModelSpec, plan: Plan) -> None:
         raise RequestError(f"{spec.layers} layers are not dealt evenly to {plan.pipeline} stages{pieces}: {what}")
 
 
-def _stage(plan: Plan, stage: int, edges: list[tuple[Entry, ...]], each: int) -> Iterator[Entry]:
+def _stage(plan: Plan, stage: int, edges: list[tuple[Staged, ...]], each: int) -> Iterator[Staged]:
     """The entries of one stage; each of `edges` is the model cut short after so many pieces."""
     first, last = stage == 0, stage == plan.pipeline - 1
     pieces = range(stage, plan.pipeline * plan.interleave, plan.pipeline)
@@ -67,9 +84,9 @@ def _stage(plan: Plan, stage: int, edges: list[tuple[Entry, ...]], each: int) ->
         if last and isinstance(bare, Matmul) and bare.name == "head" and not bare.stored:
             counts["stored"] = 1
         if any(counts.values()):
-            yield cast("Entry", cast("Any", bare)._replace(**counts))
+            yield cast("Staged", cast("Any", bare)._replace(**counts))
 
 
-def _is_at_the_end(entry: Entry) -> bool:
+def _is_at_the_end(entry: Entry | Saved) -> bool:
     """Whether what does not depend on depth stands behind the stack, not before it."""
     return entry.name == "norm.final" or (not isinstance(entry, Cache | Scores | Scan) and entry.part == "head")

@@ -1,0 +1,157 @@
+"""Single changes that make training fit, each with what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from tscale.answers.trainer import Trainer
+from tscale.core.formats import FORMATS
+from tscale.core.plan import Plan, divisors
+from tscale.core.quantity import Column, Data, Figure, Table
+from tscale.core.questions.wall_time import hardware_flops_ratio
+from tscale.core.recipes import OPTIMIZERS, RECIPES
+from tscale.core.shard import tensor_degrees
+from tscale.core.units import BYTES
+from tscale.errors import RequestError
+from tscale.spec.lower import lower
+
+_MOST_DEVICES: Final = 2**14
+_RANK: Final = 64
+"""The rank of the adapters in Dettmers 2023, appendix B."""
+
+
+class Change(NamedTuple):
+    """A change that makes it fit: the option, what a device then holds, and what it costs."""
+
+    option: str
+    total: int
+    costs: str
+
+    def data(self) -> Data:
+        """For JSON."""
+        return {"option": self.option, "per_device_bytes": Figure(self.total, BYTES, "convention"), "costs": self.costs}
+
+
+def single_changes(model: Trainer, usable: int, micro_batch: int | None, context: int | None) -> tuple[Change, ...]:
+    """Each change that is enough alone, the least of its kind; `micro_batch` and `context` are the largest that fit."""
+    found = [
+        *_of_the_pass(model),
+        *_of_the_batch(model, micro_batch, context),
+        *_of_zero(model),
+        *_of_the_formats(model),
+    ]
+    enough = [change for change in found if change.total <= usable]
+    for more in (_tensor, _pipeline, _data):
+        enough += _first(more(model), usable)
+    return tuple(enough)
+
+
+def changes_table(changes: tuple[Change, ...]) -> Table:
+    """The changes as people read them."""
+    columns = (
+        Column("one of these fits", "option", numeric=False),
+        Column("a device holds", "bytes"),
+        Column("what it costs", "costs", numeric=False),
+    )
+    rows = tuple((change.option, Figure(change.total, BYTES, "convention"), change.costs) for change in changes)
+    return Table("", columns, rows, aside=True)
+
+
+def _first(changes: Iterator[Change], usable: int) -> list[Change]:
+    """The first that is enough, as a list of one or none."""
+    for change in changes:
+        if change.total <= usable:
+            return [change]
+    return []
+
+
+def _change(model: Trainer, option: str, costs: str, **changes: Any) -> Change:
+    return Change(option, model.with_(**changes).worst()[1].total, costs)
+
+
+def _of_the_pass(model: Trainer) -> Iterator[Change]:
+    """A fused attention, and computing again."""
+    training = model.training
+    if training.attention == "naive":
+        yield _change(model, "--attention flash", "a fused kernel, and no result that differs", attention="flash")
+    for again in ("selective", "full"):
+        useful = training.recompute == "none" or (again == "full" and training.recompute == "selective")
+        if useful and (again == "full" or training.attention == "naive"):
+            before = hardware_flops_ratio(lower(model.spec), training.run, training.recompute)
+            after = hardware_flops_ratio(lower(model.spec), training.run, again)
+            more = f"{float(after / before - 1):.1%} more FLOPs"
+            yield _change(model, f"--recompute {again}", more, recompute=again)
+
+
+def _of_the_batch(model: Trainer, micro_batch: int | None, context: int | None) -> Iterator[Change]:
+    now = model.training.micro_batch
+    if micro_batch and micro_batch < now:
+        costs = f"{micro_batch:,} sequences at a time, not {now:,}: more steps for a batch"
+        yield _change(model, f"--micro-batch {micro_batch}", costs, micro_batch=micro_batch)
+    if context and context < model.context:
+        total = model.of_length(context).worst()[1].total
+        yield Change(f"--context {context}", total, f"{100 * context / model.context:.3g}% of the context")
+
+
+def _of_zero(model: Trainer) -> Iterator[Change]:
+    plan = model.training.plan
+    if plan.tensor > 1 and not plan.sequence:
+        costs = "as much is sent, in other pieces (Korthikanti 2022)"
+        yield _change(model, "--sequence", costs, plan=plan._replace(sequence=True))
+    if plan.sharing > 1:
+        for stage in range(plan.zero + 1, 4):
+            costs = "half as much again is sent" if stage == 3 else "no more is sent"
+            yield _change(model, f"--zero {stage}", f"{costs} (Rajbhandari 2019)", plan=plan._replace(zero=stage))
+
+
+def _of_the_formats(model: Trainer) -> Iterator[Change]:
+    training = model.training
+    for name in ("adam-8bit", "adafactor"):
+        if name != training.optimizer.name:
+            optimizer = OPTIMIZERS[name]
+            yield _change(model, f"--optimizer {name}", f"another optimizer: {optimizer.note}", optimizer=optimizer)
+    if training.recipe.master:
+        recipe = RECIPES["pure-bf16"]
+        costs = "no master copy: updates below bf16's 8 bits are lost"
+        yield _change(model, f"--precision {recipe.name}", costs, recipe=recipe)
+    if training.base is None:
+        costs = f"only adapters are trained, of rank {training.rank or _RANK}, on a model of 4 bits"
+        yield _change(model, "--qlora", costs, rank=training.rank or _RANK, base=FORMATS["nf4"])
+
+
+def _spread(model: Trainer, option: str, plan: Plan, costs: str) -> Iterator[Change]:
+    """The change to a plan of more devices; none where the model cannot be spread so."""
+    if plan.devices > _MOST_DEVICES:
+        return
+    try:
+        yield _change(model, option, f"{plan.devices:,} devices, not {model.training.plan.devices:,}{costs}", plan=plan)
+    except RequestError:
+        return
+
+
+def _tensor(model: Trainer) -> Iterator[Change]:
+    plan = model.training.plan
+    for degree in tensor_degrees(lower(model.spec)):
+        if degree > plan.tensor and degree % plan.tensor == 0:
+            yield from _spread(
+                model, f"--tensor {degree}", plan._replace(tensor=degree), "; every layer waits for sums"
+            )
+
+
+def _pipeline(model: Trainer) -> Iterator[Change]:
+    plan = model.training.plan
+    for degree in divisors(int(model.spec.layers)):
+        if degree > plan.pipeline:
+            costs = "; a bubble at the ends of a step"
+            yield from _spread(model, f"--pipeline {degree}", plan._replace(pipeline=degree), costs)
+
+
+def _data(model: Trainer) -> Iterator[Change]:
+    """More copies, of which ZeRO makes use."""
+    plan = model.training.plan
+    if plan.zero and plan.shards is None:
+        copies = 2 * plan.data
+        while copies * plan.devices <= _MOST_DEVICES * plan.data:
+            yield from _spread(model, f"--data {copies}", plan._replace(data=copies), "; as many sequences more a step")
+            copies *= 2

@@ -1,0 +1,53 @@
+"""A trainer: a model, how it is trained and spread, and what a device of each pipeline stage needs for it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tscale.core.ledger import Ledger, Saved
+from tscale.core.questions.training_memory import Needs, Training, needs
+from tscale.core.shard import shard
+from tscale.spec.lower import run_of
+from tscale.spec.model import ModelSpec
+from tscale.spec.stages import saves_of_stages, stages
+
+
+class Trainer(NamedTuple):
+    """A model that is trained: the ledger of each of its stages, one device's share of each, and what each stage keeps."""
+
+    spec: ModelSpec
+    training: Training
+    context: int
+    stages: tuple[Ledger, ...]
+    shares: tuple[Ledger, ...]
+    kept: tuple[tuple[Saved, ...], ...]
+
+    def needs(self, stage: int) -> Needs:
+        """What a device of a stage needs."""
+        return needs(self.shares[stage], self.kept[stage], stage, self.training)
+
+    def worst(self) -> tuple[int, Needs]:
+        """The stage whose devices need most, the first of several, and what they need."""
+        each = [self.needs(stage) for stage in range(len(self.shares))]
+        stage = max(range(len(each)), key=lambda place: each[place].total)
+        return stage, each[stage]
+
+    def with_(self, **changes: Any) -> Trainer:
+        """The same trained in another way; anew from the spec where the plan is another."""
+        training = self.training._replace(**changes)
+        if "plan" in changes:
+            return trainer(self.spec, training, self.context)
+        return self._replace(training=training)
+
+    def of_length(self, context: int) -> Trainer:
+        """The same on sequences of another length."""
+        return self._replace(context=context, training=self.training._replace(run=run_of(self.spec, context)))
+
+
+def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
+    """A model ready to be asked about. Raises `RequestError` for a plan that cannot be, or a block that is not known."""
+    training.plan.check()
+    each = stages(spec, training.plan)
+    kept = saves_of_stages(spec, training.plan)
+    training = training._replace(run=run_of(spec, context))
+    return Trainer(spec, training, context, each, tuple(shard(ledger, training.plan) for ledger in each), kept)

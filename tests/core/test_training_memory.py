@@ -1,0 +1,200 @@
+"""What a device needs for training: as published figures have it, and as its parts add up."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+import tscale
+from tests.core.test_activations import TABLE_3, paper_model
+from tests.helpers import disclosed
+from tscale.answers.trainer import Trainer, trainer
+from tscale.core.formats import FORMATS
+from tscale.core.plan import Plan
+from tscale.core.questions.activations import Passes, activation_bytes, keeping
+from tscale.core.questions.training_memory import Training, in_flight, layer_bytes
+from tscale.core.recipes import OPTIMIZERS, RECIPES
+from tscale.core.run import Run
+from tscale.core.shard import tensor_degrees
+from tscale.errors import RequestError
+from tscale.spec.lower import lower, run_of
+from tscale.spec.saves import saves
+from tscale.spec.stages import saves_of_stages
+
+MIXED = Training(RECIPES["bf16"], OPTIMIZERS["adamw"], Plan(), Run(target=0))
+
+FIGURE_1 = {
+    "22B": (Plan(tensor=8), 59.25, 9.5625),
+    "175B": (Plan(tensor=8, pipeline=8, interleave=3), 66.84375, 12.3515625),
+    "530B": (Plan(tensor=8, pipeline=35, interleave=3), 114.0234375, 23.076171875),
+    "1T": (Plan(tensor=8, pipeline=64), 131.25, 26.5625),
+}
+"""Plan, and GiB of activations a device with tensor parallelism, and with sequence parallelism and selective recompute."""
+
+
+@pytest.mark.parametrize("model", FIGURE_1)
+def test_figure_1_of_korthikanti(model: str) -> None:
+    """The first stage of each of the paper's models, interleaved where it is; the statistics of norms left out."""
+    plan, baseline, present = FIGURE_1[model]
+    paper = MIXED._replace(micro_batch=TABLE_3[model][3], attention="naive", dropout=True)
+    for training, gibibytes in (
+        (paper._replace(plan=plan, recompute="none"), baseline),
+        (paper._replace(plan=plan._replace(sequence=True), recompute="selective"), present),
+    ):
+        one = trainer(paper_model(model), training, 2048)
+        place, most = one.worst()
+        parts = {saved.name: saved.part for saved in one.kept[0]}
+        inside = sum(
+            line.value
+            for line in most.activations.lines
+            if parts[line.name] not in ("embedding", "head") and not line.name.endswith("statistics")
+        )
+        assert place == 0
+        assert inside == gibibytes * 2**30
+
+
+@pytest.mark.parametrize(("stages", "pieces"), [(4, 1), (8, 3), (35, 3), (64, 1)])
+def test_micro_batches_in_flight(stages: int, pieces: int) -> None:
+    """The first stage as Korthikanti 2022 says, 1 + (p-1)/(p·v) of all layers; the last one of a 1F1B schedule has one."""
+    plan = Plan(pipeline=stages, interleave=pieces)
+    flying, parts = in_flight(0, plan)
+    of_all_layers = Fraction(flying, parts * stages)
+    assert of_all_layers == (1 if pieces == 1 else 1 + Fraction(stages - 1, stages * pieces))
+    assert in_flight(stages - 1, plan) == ((1, 1) if pieces == 1 else ((pieces - 1) * stages + 1, pieces))
+
+
+@pytest.mark.parametrize("stages", [2, 3, 8])
+def test_one_forward_one_backward_step_by_step(stages: int) -> None:
+    """A brute-force run of the schedule: at each tick a stage goes backward where it can, forward where it may."""
+    micro_batches = 4 * stages
+    forward, backward, most = [0] * stages, [0] * stages, [0] * stages
+    while backward[0] < micro_batches:
+        ready = []
+        for stage in range(stages):
+            down = forward[stage] if stage == stages - 1 else backward[stage + 1]
+            up = micro_batches if stage == 0 else forward[stage - 1]
+            flying = forward[stage] - backward[stage]
+            if backward[stage] < down and (flying >= stages - stage or forward[stage] == micro_batches):
+                ready.append((stage, "backward"))
+            elif forward[stage] < up and flying < stages - stage:
+                ready.append((stage, "forward"))
+        for stage, what in ready:
+            if what == "forward":
+                forward[stage] += 1
+            else:
+                backward[stage] += 1
+            most[stage] = max(most[stage], forward[stage] - backward[stage])
+    assert most == [in_flight(stage, Plan(pipeline=stages))[0] for stage in range(stages)]
+
+
+def trainable() -> list[str]:
+    """The models of which it is known what they keep."""
+    known = []
+    for name in disclosed():
+        try:
+            saves(tscale.load(name))
+        except RequestError:
+            continue
+        known.append(name)
+    return known
+
+
+@pytest.mark.parametrize("name", trainable())
+def test_stages_keep_what_the_model_keeps(name: str) -> None:
+    """Dealt to two stages, and to every layer its own: each line is in one stage, or in several that add up to it."""
+    spec = tscale.load(name)
+    if spec.kind == "encoder-decoder" or spec.unique_layers is not None or spec.layers % 2:
+        return
+    run, passes = run_of(spec, 64), Passes(2, "naive", 2, dropout=True)
+    whole = activation_bytes(saves(spec), run, passes).total
+    for pipeline in (2, int(spec.layers)):
+        kept = saves_of_stages(spec, Plan(pipeline=pipeline))
+        assert sum(activation_bytes(stage, run, passes).total for stage in kept) == whole
+
+
+@pytest.mark.parametrize("name", trainable())
+def test_shares_of_activations_make_up_the_whole(name: str) -> None:
+    """Cut over devices: what nothing divides is as large on each, what is padded a little larger, and the rest adds up."""
+    spec = tscale.load(name)
+    run, passes = run_of(spec, 64), Passes(1, "naive", 2, dropout=True)
+    whole = activation_bytes(saves(spec), run, passes)
+    named = {saved.name: saved for saved in saves(spec)}
+    for tensor in tensor_degrees(lower(spec)):
+        if tensor > 1 and 64 % tensor == 0:
+            part = activation_bytes(saves(spec), run, passes, Plan(tensor=tensor, sequence=True))
+            for line, total in zip(part.lines, whole.lines, strict=True):
+                saved = named[line.name]
+                copies = tensor if saved.gathered and saved.cut is None else 1
+                if saved.cut is not None and saved.cut.otherwise == "repeated":
+                    copies = tensor // min(tensor, int(saved.cut.pieces))
+                excess = tensor * line.value - copies * total.value
+                padded = saved.cut is not None and saved.cut.otherwise == "padded"
+                once = saved.stream == "once"
+                assert excess == 0 or (padded and 0 < excess < tensor * total.value) or once, line.name
+
+
+def one_device(name: str, training: Training, context: int) -> Trainer:
+    return trainer(tscale.load(name), training, context)
+
+
+@pytest.mark.parametrize("name", ["gpt3", "llama31-8b", "deepseek-v3", "t5-11b", "bert-large"])
+@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+def test_a_plan_of_one_device_changes_nothing(name: str, zero: int) -> None:
+    try:
+        alone = one_device(name, MIXED, 512)
+    except RequestError:
+        return
+    assert one_device(name, MIXED._replace(plan=Plan(zero=zero)), 512).needs(0) == alone.needs(0)
+
+
+def test_qlora_of_65b_on_48_gb() -> None:
+    """Dettmers 2023: finetuning 65B takes more than 780 GB in 16 bits, and fits one GPU of 48 GB with 4-bit weights.
+
+    The 780 GB are 12 bytes a parameter, without a master copy: 2 + 2 + 8; its adapters are kept so as well, in bf16 (section
+    4.3), with rank 64 on every matrix (appendix B) and each layer computed again (section 2).
+    """
+    recipe = RECIPES["pure-bf16"]._replace(states=4)
+    plain = one_device("llama-65b", MIXED._replace(recipe=recipe, recompute="full"), 512).needs(0)
+    states = plain.weights.total + plain.gradients.total + plain.optimizer.total
+    assert 780e9 < states < 790e9
+    lora = MIXED._replace(recipe=recipe, recompute="full", rank=64, base=FORMATS["nf4"])
+    assert one_device("llama-65b", lora, 512).needs(0).total < 48e9
+
+
+def test_adapters_keep_the_rank_of_every_matrix() -> None:
+    """LLaMA 7B: seven matrices a layer, 16 numbers of 2 bytes a token between the two of each."""
+    base = one_device("llama-7b", MIXED, 100).needs(0).activations.total
+    lora = one_device("llama-7b", MIXED._replace(rank=16), 100).needs(0).activations.total
+    assert lora - base == 32 * 7 * 16 * 2 * 100
+
+
+def test_the_moment_that_needs_most() -> None:
+    """GPT-3 alone: in steps the scores' gradient, 2·2·96·2048² bytes; fused and with a large vocabulary the logits'."""
+    naive = one_device("gpt3", MIXED._replace(attention="naive"), 2048).needs(0).temporary
+    assert (naive.lines[0].name, naive.total) == ("widest_gradient_twice", 2 * 2 * 96 * 2048 * 2048)
+    fused = one_device("gemma2-9b", MIXED, 2048).needs(0).temporary
+    assert (fused.lines[0].name, fused.total) == ("gradient_of_logits", 4 * 256_000 * 2048)
+
+
+def test_zero_3_gathers_a_layer_at_a_time() -> None:
+    """Llama 3.1 8B: 218,103,808 weights in the matrices of a layer, less than the 525,336,576 of a table."""
+    plan = Plan(data=8, zero=3)
+    lines = {
+        line.name: line.value
+        for line in one_device("llama31-8b", MIXED._replace(plan=plan), 1).needs(0).temporary.lines
+    }
+    assert lines["gathered_weights"] == 2 * 128_256 * 4096
+    assert lines["unscattered_gradients"] == 2 * 128_256 * 4096
+
+
+def test_full_recompute_makes_one_layer_anew() -> None:
+    one = one_device("gpt3", MIXED._replace(attention="naive", recompute="full"), 2048)
+    lines = {line.name: line.value for line in one.needs(0).temporary.lines}
+    plain = one.with_(recompute="none")
+    assert lines["layer_again"] == layer_bytes(plain.kept[0], plain.training)
+    assert lines["layer_again"] * 96 == sum(
+        line.value
+        for line in activation_bytes(plain.kept[0], Run(target=2048), Passes(1, keeping("naive", "none"))).lines
+        if not line.name.startswith(("embedding", "norm.final", "head"))
+    )
