@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tscale.answers.common import context_of, line_figures, notes_of, share, steps_of, summed
 from tscale.answers.memory_train_changes import Change, changes_table, single_changes
 from tscale.answers.trainer import Trainer, trainer
-from tscale.core.formats import Format
+from tscale.core.formats import FORMATS, Format
 from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Saved, Scan, Scores
 from tscale.core.numbers import MOST_CONTEXT, Remembered
 from tscale.core.plan import Plan
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Quantity, Report, Step, Table
 from tscale.core.questions.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.questions.activations import Attention, Recompute, korthikanti_layer_bytes
-from tscale.core.questions.fit import largest
+from tscale.core.questions.largest import largest
 from tscale.core.questions.states import shards
 from tscale.core.questions.training_memory import LEAVES_OUT, Needs, Training, in_flight, layer_bytes
 from tscale.core.recipes import OPTIMIZERS, RECIPES, Optimizer, Recipe
+from tscale.core.run import Run
 from tscale.core.shard import division
 from tscale.core.units import BYTES, COUNT, RATIO, TOKENS, Unit
 from tscale.spec.hardware import Hardware
@@ -45,6 +46,21 @@ class Ask(NamedTuple):
     base: Format | None = None
     memory_share: Fraction | None = None
     hardware: Hardware | None = None
+
+
+RANK: Final = 64
+"""The rank of adapters where none is given: that of Dettmers 2023, appendix B."""
+
+
+def train_ask(*, precision: str, optimizer: str, rank: int | None, qlora: bool, **given: Any) -> Ask:
+    """What is asked, by the names of recipe and optimizer; QLoRA is adapters on a model in nf4."""
+    return Ask(
+        recipe=RECIPES[precision],
+        optimizer=OPTIMIZERS[optimizer],
+        rank=rank or (RANK if qlora else None),
+        base=FORMATS["nf4"] if qlora else None,
+        **given,
+    )
 
 
 _PARTS: Final = {
@@ -132,8 +148,6 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
 
 def _training(ask: Ask) -> Training:
     """What is asked about, without the run, which the context gives."""
-    from tscale.core.run import Run
-
     return Training(
         ask.recipe,
         ask.optimizer,

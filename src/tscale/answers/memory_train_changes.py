@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from tscale.answers.trainer import Trainer
 from tscale.core.formats import FORMATS
@@ -42,7 +42,7 @@ def single_changes(model: Trainer, usable: int, micro_batch: int | None, context
         *_of_the_formats(model),
     ]
     enough = [change for change in found if change.total <= usable]
-    for more in (_tensor, _pipeline, _data):
+    for more in (_tensor, _pipeline, _expert, _data):
         enough += _first(more(model), usable)
     return tuple(enough)
 
@@ -121,30 +121,56 @@ def _of_the_formats(model: Trainer) -> Iterator[Change]:
 
 
 def _spread(model: Trainer, option: str, plan: Plan, costs: str) -> Iterator[Change]:
-    """The change to a plan of more devices; none where the model cannot be spread so."""
-    if plan.devices > _MOST_DEVICES:
+    """The change to another plan; none where the model cannot be spread so."""
+    now = model.training.plan.devices
+    if plan.devices > max(_MOST_DEVICES, now):
         return
+    more = f"--gpus {plan.devices}" if plan.devices > now else f"--data {plan.data}"
+    devices = f"{plan.devices:,} devices, not {now:,}" if plan.devices > now else "fewer copies of the model"
     try:
-        yield _change(model, option, f"{plan.devices:,} devices, not {model.training.plan.devices:,}{costs}", plan=plan)
+        yield _change(model, f"{option} {more}".strip(), f"{devices}{costs}", plan=plan)
     except RequestError:
         return
 
 
-def _tensor(model: Trainer) -> Iterator[Change]:
+def _plans(model: Trainer, way: Literal["tensor", "pipeline"], degrees: list[int]) -> Iterator[tuple[int, Plan]]:
+    """Each higher degree of a way: first on as many devices, with fewer copies of the model, then on more of them."""
     plan = model.training.plan
-    for degree in tensor_degrees(lower(model.spec)):
-        if degree > plan.tensor and degree % plan.tensor == 0:
-            yield from _spread(
-                model, f"--tensor {degree}", plan._replace(tensor=degree), "; every layer waits for sums"
-            )
+    now = plan.tensor if way == "tensor" else plan.pipeline
+
+    def spread(degree: int, data: int) -> tuple[int, Plan]:
+        if way == "tensor":
+            return degree, plan._replace(tensor=degree, data=data)
+        return degree, plan._replace(pipeline=degree, data=data)
+
+    factors = [degree // now for degree in degrees if degree > now and degree % now == 0]
+    for factor in factors:
+        if plan.data % factor == 0:
+            yield spread(now * factor, plan.data // factor)
+    for factor in factors:
+        yield spread(now * factor, plan.data)
+
+
+def _tensor(model: Trainer) -> Iterator[Change]:
+    for degree, plan in _plans(model, "tensor", tensor_degrees(lower(model.spec))):
+        yield from _spread(model, f"--tensor {degree}", plan, "; every layer waits for sums")
 
 
 def _pipeline(model: Trainer) -> Iterator[Change]:
+    for degree, plan in _plans(model, "pipeline", divisors(int(model.spec.layers))):
+        yield from _spread(model, f"--pipeline {degree}", plan, "; a bubble at the ends of a step")
+
+
+def _expert(model: Trainer) -> Iterator[Change]:
+    """Routed experts dealt to devices that there are."""
     plan = model.training.plan
-    for degree in divisors(int(model.spec.layers)):
-        if degree > plan.pipeline:
-            costs = "; a bubble at the ends of a step"
-            yield from _spread(model, f"--pipeline {degree}", plan._replace(pipeline=degree), costs)
+    for degree in divisors(plan.data * plan.context):
+        if degree > plan.expert:
+            try:
+                costs = "each token is sent to its experts and back"
+                yield _change(model, f"--expert {degree}", costs, plan=plan._replace(expert=degree))
+            except RequestError:
+                continue
 
 
 def _data(model: Trainer) -> Iterator[Change]:
@@ -153,5 +179,5 @@ def _data(model: Trainer) -> Iterator[Change]:
     if plan.zero and plan.shards is None:
         copies = 2 * plan.data
         while copies * plan.devices <= _MOST_DEVICES * plan.data:
-            yield from _spread(model, f"--data {copies}", plan._replace(data=copies), "; as many sequences more a step")
+            yield from _spread(model, "", plan._replace(data=copies), "; as many sequences more a step")
             copies *= 2

@@ -3,7 +3,22 @@ from typing import Annotated
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Assume, Changes, Context, Explain, Gpus, HardwareChanges, Model, OutputFormat
+from tscale.cli import training_options as training
+from tscale.cli.options import (
+    Assume,
+    Changes,
+    Context,
+    Explain,
+    Gpus,
+    HardwareChanges,
+    Interleave,
+    MicroBatch,
+    Model,
+    OutputFormat,
+    Pipeline,
+    Tensor,
+    Zero,
+)
 from tscale.errors import RequestError
 from tscale.render import show
 
@@ -11,7 +26,8 @@ _Gpu = Annotated[
     str | None,
     typer.Option("--gpu", metavar="NAME", help="Whether it fits on this: h100, a YAML file; `list hardware` names it."),
 ]
-_Serve = Annotated[bool, typer.Option("--serve", help="Memory of serving, which is what is told anyway.")]
+_Serve = Annotated[bool, typer.Option("--serve", help="Memory of serving, which is told where nothing is said.")]
+_Train = Annotated[bool, typer.Option("--train", help="Memory of training, with the options from --precision on.")]
 _Dtype = Annotated[
     str,
     typer.Option(
@@ -39,7 +55,8 @@ def memory(
     model: Model,
     gpu: _Gpu = None,
     gpus: Gpus = None,
-    serve: _Serve = False,  # noqa: ARG001 (said for clarity: nothing else is told yet)
+    serve: _Serve = False,
+    train: _Train = False,
     dtype: _Dtype = "bf16",
     cache_dtype: _CacheDtype = None,
     batch: _Batch = "1",
@@ -47,33 +64,125 @@ def memory(
     page: _Page = None,
     chunk: _Chunk = "2048",
     memory_share: _MemoryShare = None,
+    precision: training.Precision = "bf16",
+    optimizer: training.Optimizer = "adamw",
+    micro_batch: MicroBatch = "1",
+    recompute: training.Recompute = "none",
+    attention: training.Attention = "flash",
+    dropout: training.Dropout = False,
+    data: training.Data = None,
+    zero: Zero = "0",
+    shards: training.Shards = None,
+    tensor: Tensor = "1",
+    sequence: training.Sequence = False,
+    pipeline: Pipeline = "1",
+    interleave: Interleave = "1",
+    context_parallel: training.ContextParallel = "1",
+    expert: training.Expert = "1",
+    lora_rank: training.LoraRank = None,
+    qlora: training.Qlora = False,
     changes: Changes = [],
     assume: Assume = None,
     gpu_changes: HardwareChanges = [],
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Show what serving a model keeps in memory, whether it fits, the largest batch and the longest context."""
-    from tscale.answers.memory import MOST_BATCH, Ask, memory_report
+    """Show what a device keeps in memory to serve a model, or to train it, whether it fits, and how much more would."""
     from tscale.cli.boundary import finish
-    from tscale.core.formats import find_format
-    from tscale.core.numbers import parse_count
     from tscale.spec.hardware import find_hardware
     from tscale.spec.resolve import resolve
 
     if gpu is None and (gpu_changes or memory_share is not None):
         raise RequestError("--gpu-set and --memory-share are read with --gpu only: add it, or drop them")
-    ask = Ask(
-        find_format(dtype, what="--dtype"),
-        None if cache_dtype is None else find_format(cache_dtype, what="--cache-dtype", cache=True),
-        parse_count(batch, what="--batch", most=MOST_BATCH),
-        options.context(context),
-        None if page is None else options.size(page, "--page"),
-        options.size(chunk, "--chunk"),
-        options.devices(gpus) or 1,
-        options.share(memory_share, "--memory-share", "the memory"),
-        None if gpu is None else find_hardware(gpu, gpu_changes),
-    )
-    report = memory_report(resolve(model, changes, assume), ask)
+    if serve and train:
+        raise RequestError("--serve or --train: memory is told of one of them at a time")
+    serving = {
+        "--dtype": dtype != "bf16",
+        "--cache-dtype": cache_dtype is not None,
+        "--batch": batch != "1",
+        "--page": page is not None,
+        "--chunk": chunk != "2048",
+    }
+    of_training = {
+        "--precision": precision != "bf16",
+        "--optimizer": optimizer != "adamw",
+        "--micro-batch": micro_batch != "1",
+        "--recompute": recompute != "none",
+        "--attention": attention != "flash",
+        "--dropout": dropout,
+        "--data": data is not None,
+        "--zero": zero != "0",
+        "--shards": shards is not None,
+        "--tensor": tensor != "1",
+        "--sequence": sequence,
+        "--pipeline": pipeline != "1",
+        "--interleave": interleave != "1",
+        "--context-parallel": context_parallel != "1",
+        "--expert": expert != "1",
+        "--lora-rank": lora_rank is not None,
+        "--qlora": qlora,
+    }
+    for option, given in (serving if train else of_training).items():
+        if given and train:
+            raise RequestError(f"{option} is of serving: drop it{_INSTEAD.get(option, '')}, or drop --train")
+        if given:
+            raise RequestError(f"{option} is of training: add --train, or drop it")
+    hardware = None if gpu is None else find_hardware(gpu, gpu_changes)
+    portion = options.share(memory_share, "--memory-share", "the memory")
+    spec = resolve(model, changes, assume)
+    if train:
+        from tscale.answers.memory_train import MOST_MICRO_BATCH, memory_train_report, train_ask
+        from tscale.core.numbers import parse_count
+
+        plan = training.plan_of(
+            gpus,
+            data=data,
+            tensor=tensor,
+            sequence=sequence,
+            pipeline=pipeline,
+            interleave=interleave,
+            context=context_parallel,
+            expert=expert,
+            zero=zero,
+            shards=shards,
+        )
+        ask = train_ask(
+            precision=precision,
+            optimizer=optimizer,
+            plan=plan,
+            micro_batch=parse_count(micro_batch, what="--micro-batch", most=MOST_MICRO_BATCH),
+            context=options.context(context),
+            attention=attention,
+            recompute=recompute,
+            dropout=dropout,
+            rank=None if lora_rank is None else options.size(lora_rank, "--lora-rank"),
+            qlora=qlora,
+            memory_share=portion,
+            hardware=hardware,
+        )
+        report = memory_train_report(spec, ask)
+    else:
+        from tscale.answers.memory import MOST_BATCH, Ask, memory_report
+        from tscale.core.formats import find_format
+        from tscale.core.numbers import parse_count
+
+        report = memory_report(
+            spec,
+            Ask(
+                find_format(dtype, what="--dtype"),
+                None if cache_dtype is None else find_format(cache_dtype, what="--cache-dtype", cache=True),
+                parse_count(batch, what="--batch", most=MOST_BATCH),
+                options.context(context),
+                None if page is None else options.size(page, "--page"),
+                options.size(chunk, "--chunk"),
+                options.devices(gpus) or 1,
+                portion,
+                hardware,
+            ),
+        )
     show(report, format, explain=explain)
     finish(report)
+
+
+_INSTEAD = {"--dtype": ", or give --precision", "--batch": ", or give --micro-batch"}
+"""What training has in the place of an option of serving."""

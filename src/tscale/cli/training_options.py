@@ -1,0 +1,93 @@
+"""The options of `memory --train`, and the plan of devices that they come to."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from tscale.cli import options
+from tscale.errors import RequestError
+
+if TYPE_CHECKING:
+    from tscale.core.plan import Plan
+
+Precision = Annotated[
+    Literal["bf16", "bf16-fp32-gradients", "pure-bf16", "fp16", "fp8", "fp32"],
+    typer.Option("--precision", help="Formats of weights, gradients, master copy and states."),
+]
+Optimizer = Annotated[
+    Literal["adamw", "adam-8bit", "adafactor", "sgd", "lion", "muon"],
+    typer.Option("--optimizer", help="Whose states are kept."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="N", help="Copies of the model (data parallelism); from --gpus where absent."),
+]
+Sequence = Annotated[
+    bool, typer.Option("--sequence", help="Between its matrices, a layer is cut along the sequence (with --tensor).")
+]
+ContextParallel = Annotated[
+    str, typer.Option("--context-parallel", metavar="N", help="Devices that share a sequence, attention included.")
+]
+Expert = Annotated[
+    str, typer.Option("--expert", metavar="N", help="Devices that routed experts are dealt to, of those of --data.")
+]
+Shards = Annotated[
+    str | None,
+    typer.Option("--shards", metavar="N", help="Devices that ZeRO divides among, where not all (hybrid sharding)."),
+]
+Recompute = Annotated[
+    Literal["none", "selective", "full"],
+    typer.Option("--recompute", help="What is computed again in the backward pass: scores, or whole layers."),
+]
+Attention = Annotated[
+    Literal["flash", "naive"],
+    typer.Option("--attention", help="By a fused kernel, or step by step with every score kept."),
+]
+Dropout = Annotated[bool, typer.Option("--dropout", help="Count the masks of dropout.")]
+LoraRank = Annotated[
+    str | None, typer.Option("--lora-rank", metavar="N", help="Train adapters of this rank; the model is frozen.")
+]
+Qlora = Annotated[bool, typer.Option("--qlora", help="Adapters on a model frozen in nf4; of rank 64 where absent.")]
+
+
+def plan_of(
+    gpus: str | None,
+    *,
+    data: str | None,
+    tensor: str,
+    sequence: bool,
+    pipeline: str,
+    interleave: str,
+    context: str,
+    expert: str,
+    zero: str,
+    shards: str | None,
+) -> "Plan":
+    """The plan over all GPUs. Raises `RequestError` where the degrees do not make up as many."""
+    from tscale.core.plan import Plan, divisors, or_list
+
+    plan = Plan(
+        tensor=options.degree(tensor, "--tensor"),
+        sequence=sequence,
+        pipeline=options.degree(pipeline, "--pipeline"),
+        interleave=options.degree(interleave, "--interleave"),
+        zero=options.zero_stage(zero),
+        shards=None if shards is None else options.degree(shards, "--shards"),
+        context=options.degree(context, "--context-parallel"),
+        expert=options.degree(expert, "--expert"),
+    )
+    given, copies = options.devices(gpus), None if data is None else options.degree(data, "--data")
+    one = plan.devices
+    if given is None:
+        return plan._replace(data=copies or 1)
+    if given % one:
+        fitting = [ways for ways in divisors(given) if ways < one]
+        raise RequestError(
+            f"{given:,} GPUs are not a multiple of the {one:,} that --tensor, --pipeline and --context-parallel take: let "
+            f"them take {or_list(fitting)}, or give {-(-given // one) * one:,} GPUs"
+        )
+    if copies is not None and copies * one != given:
+        raise RequestError(
+            f"{copies:,} copies of {one:,} GPUs are {copies * one:,}, not {given:,}: drop --data or --gpus"
+        )
+    return plan._replace(data=given // one)
