@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 
 import pytest
@@ -15,10 +16,14 @@ from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
 from tscale.answers.memory import Ask as MemoryAsk
 from tscale.answers.memory import memory_report
+from tscale.answers.memory_train import Ask as TrainAsk
+from tscale.answers.memory_train import memory_train_report
 from tscale.answers.params import params_report
 from tscale.core.formats import FORMATS
 from tscale.core.numbers import Remembered
+from tscale.core.plan import Plan
 from tscale.core.quantity import Report, Step
+from tscale.errors import RequestError
 from tscale.spec.catalogue import built_in, names
 from tscale.spec.model import ModelSpec
 
@@ -35,6 +40,9 @@ def reports(name: str) -> Iterator[Report]:
     yield attention_report(spec, Ask((512, 5000), "full"))
     yield attention_report(spec, Ask((512, 5000), "causal", "int4"))
     yield memory_report(spec, MemoryAsk(FORMATS["q4_k"], batch=3, context=5000, page=16))
+    with suppress(RequestError):  # where nobody knows what it keeps
+        yield memory_train_report(spec, TrainAsk(plan=Plan(data=4, zero=2), micro_batch=3, context=5000, rank=None))
+        yield memory_train_report(spec, TrainAsk(attention="naive", dropout=True, context=512, rank=8))
     yield compare_report([spec, built_in("gpt3")], None)
 
 

@@ -27,6 +27,7 @@ COMMANDS = [
     ["compare", "transformer", "gpt3"],
     ["compare", "transformer", "gpt1", "gpt2", "gpt2-xl", "gpt3", "palm-540b", "llama-3.1-405b", "gpt-4"],
     ["memory", "llama-3.1-70b", "--gpu", "h100", "--gpus", "2", "--batch", "16", "--context", "8k"],
+    ["memory", "gpt3", "--train", "--gpu", "a100", "--gpus", "64", "--tensor", "8", "--pipeline", "8", "--sequence"],
     ["check", "article"],
     ["list"],
     ["train", "gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--tensor", "8"],

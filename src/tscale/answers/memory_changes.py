@@ -55,8 +55,8 @@ def single_changes(
         part = f"{context:,} tokens a sequence, {100 * context / server.context:.3g}% of them"
         found.append(Change(f"--context {context}", held(shorter).total, part))
     found += _more_devices(server, hardware, usable)
-    found += _larger_hardware(server, hardware, Fraction(usable, hardware.device().memory_bytes))
-    found += _larger_share(server, hardware, usable)
+    found += larger_hardware(held(server).total, server.gpus, hardware, usable)
+    found += larger_share(held(server).total, hardware, usable)
     return tuple(found)
 
 
@@ -115,10 +115,10 @@ def _more_devices(server: Server, hardware: Hardware, usable: int) -> Iterator[C
                 return
 
 
-def _larger_hardware(server: Server, hardware: Hardware, portion: Fraction) -> Iterator[Change]:
-    """The accelerators with the least memory in which it fits, of the kind of this one."""
+def larger_hardware(total: int, gpus: int, hardware: Hardware, usable: int) -> Iterator[Change]:
+    """The accelerators with the least memory in which `total` fits, of the kind of this one, of which `usable` may be used."""
     own = hardware.device().memory_bytes
-    total = held(server).total
+    portion = Fraction(usable, own)
     found = [
         (device.memory_bytes, other)
         for other in listed_hardware()
@@ -127,7 +127,7 @@ def _larger_hardware(server: Server, hardware: Hardware, portion: Fraction) -> I
         and total <= device.memory_bytes * portion
     ]
     for memory, other in sorted(found, key=lambda pair: (pair[0], pair[1].name))[:_MOST_HARDWARE]:
-        costs = f"{memory / 10**9:g} GB a device, not {own / 10**9:g}{_priced(other, server.gpus)}"
+        costs = f"{memory / 10**9:g} GB a device, not {own / 10**9:g}{_priced(other, gpus)}"
         yield Change(f"--gpu {other.name}", total, costs)
 
 
@@ -137,8 +137,9 @@ def _kind(name: str) -> str:
     return first.group() if first and first.group() in _OWN_KIND else "gpu"
 
 
-def _larger_share(server: Server, hardware: Hardware, usable: int) -> Iterator[Change]:
-    memory, total = hardware.device().memory_bytes, held(server).total
+def larger_share(total: int, hardware: Hardware, usable: int) -> Iterator[Change]:
+    """The share of the memory that would be enough, where a little is left for what is not counted."""
+    memory = hardware.device().memory_bytes
     percent = ceil(Fraction(100 * total, memory))
     if Fraction(percent, 100) <= MOST_SHARE and percent * memory > 100 * usable:
         costs = f"{(memory * (100 - percent)) / 10**11:.3g} GB left for what is not counted"

@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from tscale.answers.common import context_of, line_figures, notes_of, share, steps_of, summed
-from tscale.answers.memory_train_changes import Change, changes_table, single_changes
+from tscale.answers.memory_changes import Change, changes_table
+from tscale.answers.memory_train_changes import single_changes
 from tscale.answers.trainer import Trainer, trainer
 from tscale.core.formats import FORMATS, Format
 from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Saved, Scan, Scores
@@ -96,7 +97,9 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
     known: Known = "assumed" if context.known == "assumed" else "convention"
     fits = None if usable is None else most.total <= usable
     room = _Room(None, None) if usable is None else _room(model, usable)
-    options = () if usable is None or fits else single_changes(model, usable, *room)
+    options = (
+        () if usable is None or fits or ask.hardware is None else single_changes(model, ask.hardware, usable, *room)
+    )
     title = _title(spec, model, ask, fits=fits)
     tables = [_table(title, spec.name, most, None if device is None else device.memory_bytes, usable, known)]
     if ask.plan.pipeline > 1:
@@ -467,6 +470,8 @@ def _notes(
         yield f"Told is stage {stage + 1} of {plan.pipeline}, the fullest: it has {what} in flight."
     if plan.expert > 1 or any(getattr(entry, "experts", 1) > 1 for entry in model.shares[stage].entries):
         yield "Tokens are taken to be spread evenly over experts: what one expert gets beyond that comes on top."
+    if model.spec.kind == "encoder-decoder":
+        yield "Source and target are both of the context's length."
     if not ask.dropout:
         yield "Without dropout: --dropout adds its masks."
     if ask.attention == "naive":

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
+from tscale.answers.memory_changes import Change, larger_hardware, larger_share
 from tscale.answers.trainer import Trainer
 from tscale.core.formats import FORMATS
 from tscale.core.plan import Plan, divisors
-from tscale.core.quantity import Column, Data, Figure, Table
 from tscale.core.questions.wall_time import hardware_flops_ratio
 from tscale.core.recipes import OPTIMIZERS, RECIPES
 from tscale.core.shard import tensor_degrees
-from tscale.core.units import BYTES
 from tscale.errors import RequestError
+from tscale.spec.hardware import Hardware
 from tscale.spec.lower import lower
 
 _MOST_DEVICES: Final = 2**14
@@ -21,19 +21,9 @@ _RANK: Final = 64
 """The rank of the adapters in Dettmers 2023, appendix B."""
 
 
-class Change(NamedTuple):
-    """A change that makes it fit: the option, what a device then holds, and what it costs."""
-
-    option: str
-    total: int
-    costs: str
-
-    def data(self) -> Data:
-        """For JSON."""
-        return {"option": self.option, "per_device_bytes": Figure(self.total, BYTES, "convention"), "costs": self.costs}
-
-
-def single_changes(model: Trainer, usable: int, micro_batch: int | None, context: int | None) -> tuple[Change, ...]:
+def single_changes(
+    model: Trainer, hardware: Hardware, usable: int, micro_batch: int | None, context: int | None
+) -> tuple[Change, ...]:
     """Each change that is enough alone, the least of its kind; `micro_batch` and `context` are the largest that fit."""
     found = [
         *_of_the_pass(model),
@@ -44,18 +34,10 @@ def single_changes(model: Trainer, usable: int, micro_batch: int | None, context
     enough = [change for change in found if change.total <= usable]
     for more in (_tensor, _pipeline, _expert, _data):
         enough += _first(more(model), usable)
+    total, devices = model.worst()[1].total, model.training.plan.devices
+    enough += larger_hardware(total, devices, hardware, usable)
+    enough += larger_share(total, hardware, usable)
     return tuple(enough)
-
-
-def changes_table(changes: tuple[Change, ...]) -> Table:
-    """The changes as people read them."""
-    columns = (
-        Column("one of these fits", "option", numeric=False),
-        Column("a device holds", "bytes"),
-        Column("what it costs", "costs", numeric=False),
-    )
-    rows = tuple((change.option, Figure(change.total, BYTES, "convention"), change.costs) for change in changes)
-    return Table("", columns, rows, aside=True)
 
 
 def _first(changes: Iterator[Change], usable: int) -> list[Change]:
@@ -125,7 +107,7 @@ def _spread(model: Trainer, option: str, plan: Plan, costs: str) -> Iterator[Cha
     now = model.training.plan.devices
     if plan.devices > max(_MOST_DEVICES, now):
         return
-    more = f"--gpus {plan.devices}" if plan.devices > now else f"--data {plan.data}"
+    more = f"--data {plan.data}" + (f" --gpus {plan.devices}" if plan.devices > now else "")
     devices = f"{plan.devices:,} devices, not {now:,}" if plan.devices > now else "fewer copies of the model"
     try:
         yield _change(model, f"{option} {more}".strip(), f"{devices}{costs}", plan=plan)

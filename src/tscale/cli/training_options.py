@@ -88,6 +88,7 @@ def plan_of(
         )
     if copies is not None and copies * one != given:
         raise RequestError(
-            f"{copies:,} copies of {one:,} GPUs are {copies * one:,}, not {given:,}: drop --data or --gpus"
+            f"{copies:,} copies of the model, each on {one:,} GPU{'s' if one > 1 else ''}, are not {given:,} GPUs: drop --data "
+            "or --gpus"
         )
     return plan._replace(data=given // one)

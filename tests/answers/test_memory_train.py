@@ -1,0 +1,137 @@
+"""`tscale memory --train`: what fits and what does not, found again by brute force, and options that contradict."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.core.test_training_memory import trainable
+from tests.helpers import run
+from tscale.answers.memory_train import Ask, memory_train_report
+from tscale.core.plan import Plan
+from tscale.core.recipes import OPTIMIZERS, RECIPES
+from tscale.spec.catalogue import built_in
+from tscale.spec.model import ModelSpec
+
+CASES = [
+    "llama-3.1-8b --gpu h100 --gpus 8 --context 8k --zero 3",
+    "llama-3.1-8b --gpu h100 --gpus 8 --context 4k --zero 1 --tensor 8 --sequence --attention naive --dropout",
+    "gpt3 --gpu a100 --gpus 64 --tensor 8 --pipeline 8 --interleave 3 --sequence --recompute selective --attention naive",
+    "llama-3.1-70b --gpu h100 --context 2k --qlora --recompute full",
+    "mixtral-8x7b --gpu h200 --gpus 32 --context 4k --zero 2 --expert 8 --optimizer muon",
+    "deepseek-v3 --gpu h200 --gpus 256 --context 4k --zero 3 --expert 64 --precision fp8",
+    "t5-3b --gpu h100 --context 512 --optimizer adafactor --precision fp32",
+]
+
+
+def memory(args: str) -> Any:
+    done = run("memory", *args.split(), "--train", "--format", "json")
+    assert done.code in (0, 3), done.err
+    return json.loads(done.out)
+
+
+def total(args: str, option: str, value: int) -> int:
+    return int(memory(f"{args} {option} {value}")["per_device_bytes"]["total"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_largest_micro_batch_and_the_longest_context_are_that(case: str) -> None:
+    """What fits does, and one more does not."""
+    found = memory(case)
+    usable = found["usable_bytes"]
+    assert found["fits"] == (found["per_device_bytes"]["total"] <= usable)
+    for option, most in (("--micro-batch", found["max_batch"]), ("--context", found["max_context"])):
+        assert most is not None
+        assert most == 0 or total(case, option, most) <= usable
+        assert total(case, option, most + 1) > usable
+
+
+TOO_LARGE = [
+    "llama-3.1-8b --gpu h100 --context 8k",
+    "llama-3.1-8b --gpu h100 --context 8k --gpus 8",
+    "llama-3.1-8b --gpu h100 --context 8k --data 8 --zero 1",
+    "llama-3.1-8b --gpu h100 --gpus 4 --tensor 2 --attention naive --context 4k",
+    "llama-3.1-70b --gpu h100 --gpus 64 --context 8k --zero 3",
+    "mixtral-8x7b --gpu h200 --gpus 32 --context 4k --zero 1",
+    "gpt2-xl --gpu rtx-4090 --micro-batch 8",
+]
+
+
+@pytest.mark.parametrize("case", TOO_LARGE)
+def test_each_change_alone_makes_it_fit(case: str) -> None:
+    """The option is taken at its word: given to the command, the last one of its kind counts, and it fits."""
+    found = memory(case)
+    assert found["fits"] is False
+    assert found["missing_bytes"] == found["per_device_bytes"]["total"] - found["usable_bytes"] > 0
+    assert found["changes"]
+    for change in found["changes"]:
+        again = memory(f"{case} {change['option']}")
+        assert again["fits"] is True, change
+        assert again["per_device_bytes"]["total"] == change["per_device_bytes"], change
+
+
+@pytest.mark.parametrize("name", trainable())
+def test_parts_add_up_for_every_model(name: str) -> None:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    for ask in (
+        Ask(context=500, micro_batch=3),
+        Ask(context=500, recipe=RECIPES["fp8"], optimizer=OPTIMIZERS["adam-8bit"], rank=4),
+        Ask(context=500, plan=Plan(data=4, zero=3), optimizer=OPTIMIZERS["muon"], attention="naive", dropout=True),
+    ):
+        data: Any = memory_train_report(spec, ask).data
+        parts = {part: int(figure.value) for part, figure in data["per_device_bytes"].items()}
+        whole = parts.pop("total")
+        assert sum(parts.values()) == whole
+        lines = sum(
+            int(figure.value)
+            for line in data["lines"]
+            for part, figure in line.items()
+            if part in ("weights", "gradients", "master", "optimizer", "kept")
+        )
+        buffers = whole - lines  # selection biases are weights that are no line, since nothing trains them
+        assert 0 <= buffers < 10**6
+
+
+def test_the_json_is_a_contract() -> None:
+    found = memory("llama-3.1-8b --gpu h100 --gpus 8 --context 8k --zero 1 --optimizer adamw")
+    assert set(found) >= {"model", "mode", "per_device_bytes", "devices", "fits", "max_batch", "max_context", "changes"}
+    assert (found["model"], found["mode"], found["devices"]) == ("llama-3.1-8b", "train", 8)
+    assert list(found["per_device_bytes"]) == [
+        "weights", "gradients", "master_weights", "optimizer", "activations", "logits", "temporary", "kv_cache", "total",
+    ]  # fmt: skip
+    parameters = 8_030_261_248
+    assert found["per_device_bytes"]["weights"] == found["per_device_bytes"]["gradients"] == 2 * parameters
+    assert found["per_device_bytes"]["master_weights"] == 4 * parameters // 8
+    assert found["per_device_bytes"]["optimizer"] == 8 * parameters // 8
+    assert found["per_device_bytes"]["logits"] == 4 * 8192 * 128_256
+    assert found["plan"] == {
+        "data": 8, "tensor": 1, "sequence": False, "pipeline": 1, "interleave": 1, "context": 1, "expert": 1, "zero": 1,
+        "shards": None,
+    }  # fmt: skip
+
+
+def test_hybrid_sharding_divides_among_fewer() -> None:
+    all_of_them = memory("llama-3.1-8b --gpus 64 --zero 3 --context 1k")
+    of_a_node = memory("llama-3.1-8b --gpus 64 --zero 3 --shards 8 --context 1k")
+    assert of_a_node["per_device_bytes"]["optimizer"] == 8 * 8_030_261_248 // 8
+    assert all_of_them["per_device_bytes"]["optimizer"] == 8 * 8_030_261_248 // 64
+
+
+def test_the_fullest_stage_is_named() -> None:
+    """The first has most micro-batches in flight, the last the head and the logits."""
+    many = run("memory", "gpt3", "--train", "--gpus", "64", "--tensor", "8", "--pipeline", "8").out
+    assert "1, the fullest" in many
+    few = memory("llama-3.1-8b --gpus 2 --pipeline 2 --context 8k --recompute full")
+    assert few["stage"] == 2
+    assert max(few["stages"]) == few["stages"][1] == few["per_device_bytes"]["total"]
+
+
+def test_qlora_is_adapters_of_rank_64_on_nf4() -> None:
+    short, long = memory("llama-7b --qlora --context 512"), memory("llama-7b --qlora --lora-rank 64 --context 512")
+    assert short == long
+    assert short["lora_rank"] == 64
+    gradients = 2 * 32 * 64 * (4 * 2 * 4096 + 3 * (4096 + 11_008))
+    assert short["per_device_bytes"]["gradients"] == gradients
