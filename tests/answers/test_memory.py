@@ -115,7 +115,10 @@ def test_more_devices_than_key_value_heads_repeat_them() -> None:
 def test_what_does_not_grow_has_no_longest_context() -> None:
     found = memory("mamba-2.8b --gpu t4")
     assert found["max_context"] is None and found["max_batch"] > 1
-    assert "no limit: what it keeps does not grow" in run("memory", "mamba-2.8b", "--gpu", "t4").out
+    shown = run("memory", "mamba-2.8b", "--gpu", "t4").out
+    assert "no limit: what it keeps does not grow" in shown
+    assert "\nstates " in shown and "KV cache" not in shown
+    assert "KV cache and states" in run("memory", "bamba-9b").out and "cache" not in run("memory", "bert-base").out
 
 
 def test_a_vendor_s_memory_can_be_changed() -> None:

@@ -121,6 +121,7 @@ def test_names_are_read_as_people_write_them() -> None:
     ("name", "cache", "said"),
     [
         ("fp9", False, 'no number format "fp9": did you mean fp8?'),
+        ("", False, 'no number format "": `tscale list formats` names them'),
         ("q4_k_m", False, '"q4_k_m" mixes formats, tensor by tensor: q4_k is the one that it names'),
         ("iq2_m", False, '"iq2_m" mixes formats, tensor by tensor: iq2_s is the one that it names'),
         ("q4_k", True, "a cache is not kept in q4_k: one of fp32, bf16,"),

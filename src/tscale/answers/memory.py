@@ -5,29 +5,28 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import context_of, line_figures, notes_of, share, steps_of, summed
+from tscale.answers.common import context_of, line_figures, notes_of, steps_of, summed
 from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Server, held
+from tscale.answers.memory_lines import held_lines, lines_data, lines_table
+from tscale.answers.memory_tables import MEMORY_SHARE, Room, parts_table
 from tscale.core.device import Device
 from tscale.core.formats import FORMATS, Format
 from tscale.core.ledger import Cache
 from tscale.core.numbers import MOST_CONTEXT, Remembered, named
-from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Step, Table
+from tscale.core.quantity import Data, Figure, Known, Report, Step
 from tscale.core.questions.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.questions.cache import check_rows, growing
 from tscale.core.questions.largest import largest
 from tscale.core.questions.weights import LEAVES_OUT as WEIGHTS_LEAVE_OUT
 from tscale.core.questions.weights import kept_in
 from tscale.core.questions.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
-from tscale.core.shard import division
-from tscale.core.units import BYTES, COUNT, TOKENS, Unit
+from tscale.core.units import BYTES
 from tscale.spec.hardware import Hardware
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec, remembered
 
 MOST_BATCH: Final = 10**9
-MEMORY_SHARE: Final = Fraction(9, 10)
 SHARE_SOURCE: Final = "vllm2023 gpu_memory_utilization"
 
 
@@ -51,22 +50,26 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     server = _server(spec, ask, int(context.value))
     check_rows(server.whole, server.cache_format)
     one = held(server)
-    told = _remembered(server)
     device = None if ask.hardware is None else ask.hardware.device()
     usable = None if device is None else int(device.memory_bytes * (ask.memory_share or MEMORY_SHARE))
     known: Known = "assumed" if context.known == "assumed" else "convention"
     fits = None if usable is None else one.total <= usable
-    room = _Room(0, 0) if usable is None else _room(server, usable)
-    options = (
-        () if usable is None or fits or ask.hardware is None else single_changes(server, ask.hardware, usable, *room)
-    )
+    room = None if usable is None else _room(server, usable)
+    options: tuple[Change, ...] = ()
+    if ask.hardware is not None and usable is not None and room is not None and not fits:
+        options = single_changes(server, ask.hardware, usable, *room)
     title = _title(spec, server, ask, fits=fits)
-    tables = [_table(title, spec.name, one, device, usable, known)]
-    if usable is not None:
-        tables.append(_room_table(server, room))
+    total = Figure(one.total, BYTES, known)
+    may_use = None if usable is None else Figure(usable, BYTES, "convention", SHARE_SOURCE)
+    memory = None if device is None else device.memory_bytes
+    tables = [parts_table(title, spec.name, _parts(server, one, known), total, memory, may_use)]
+    if room is not None:
+        of_batch, of_context = f"at {server.context:,} tokens", f"at a batch of {server.batch:,}"
+        tables.append(room.table(f"the largest batch {of_batch}", f"the longest context {of_context}"))
     if options:
         tables.append(changes_table(options))
-    tables.append(_lines_table(server))
+    lines = held_lines(server)
+    tables.append(lines_table(lines, cut=server.gpus > 1))
     data: Data = {
         "model": spec.name,
         "title": spec.label,
@@ -78,18 +81,17 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         "batch": ask.batch,
         "context": context,
         "page": ask.page,
-        "per_device_bytes": {**_bytes_by_part(one, known), "total": Figure(one.total, BYTES, known)},
-        "memory_bytes": None if device is None else Figure(device.memory_bytes, BYTES, "cited", _source(ask)),
-        "usable_bytes": None if usable is None else Figure(usable, BYTES, "convention", SHARE_SOURCE),
+        "per_device_bytes": {**_bytes_by_part(one, known), "total": total},
+        "memory_bytes": None if memory is None else Figure(memory, BYTES, "cited", _source(ask)),
+        "usable_bytes": may_use,
         "missing_bytes": None if usable is None else Figure(max(one.total - usable, 0), BYTES, known),
         "fits": fits,
-        "max_batch": None if usable is None else _limit(room.batch, COUNT),
-        "max_context": None if usable is None else _limit(room.context, TOKENS),
+        **(Room(None, None) if room is None else room).data(),
         "changes": [change.data() for change in options],
-        "lines": _lines_data(server),
+        "lines": lines_data(lines),
     }
     notes = notes_of(spec, *_notes(server, ask, context.note, device, room, options))
-    steps = _steps(told, spec.name)
+    steps = _steps(_remembered(server), spec.name)
     return Report(title, tuple(tables), data, notes, steps, exit_code=3 if fits is False else 0)
 
 
@@ -113,22 +115,11 @@ def _source(ask: Ask) -> str:
     return "" if ask.hardware is None else ask.hardware.source
 
 
-class _Room(NamedTuple):
-    """The largest batch at the context that was asked about, and the longest context at the batch; None without an end."""
-
-    batch: int | None
-    context: int | None
-
-
-def _room(server: Server, usable: int) -> _Room:
-    return _Room(
+def _room(server: Server, usable: int) -> Room:
+    return Room(
         largest(lambda batch: held(server._replace(batch=batch)).total <= usable, MOST_BATCH),
         largest(lambda context: held(server._replace(context=context)).total <= usable, MOST_CONTEXT),
     )
-
-
-def _limit(value: int | None, unit: Unit) -> Data:
-    return None if value is None else Figure(value, unit)
 
 
 def _title(spec: ModelSpec, server: Server, ask: Ask, *, fits: bool | None) -> str:
@@ -140,19 +131,19 @@ def _title(spec: ModelSpec, server: Server, ask: Ask, *, fits: bool | None) -> s
     return f"{what} on {where}: {'fits' if fits else 'does not fit'}"
 
 
-_PARTS: Final = {
-    "weights": "weights",
-    "kv_cache": "KV cache",
-    "activations": "activations",
-    "logits": "logits",
-}
-"""What a serving device holds, and how it is called."""
-
-
 def _part(one: Held, part: str, known: Known) -> Figure:
     """What a device holds of a part; `known`: how the sum of all is, by a convention or resting on an assumed context."""
     counted = part == "weights" or (part == "kv_cache" and known != "assumed")
     return Figure(getattr(one, part), BYTES, "exact" if counted else known)
+
+
+def _parts(server: Server, one: Held, known: Known) -> dict[str, Figure]:
+    """What a device holds, as people call it; what it has nothing of is left out."""
+    caches = [entry for entry in server.whole.entries if isinstance(entry, Cache)]
+    states = [entry for entry in caches if entry.stream == "once"]
+    cache = "KV cache" if not states else "states" if len(states) == len(caches) else "KV cache and states"
+    names = {"weights": "weights", "kv_cache": cache, "activations": "activations", "logits": "logits"}
+    return {name: _part(one, part, known) for part, name in names.items() if getattr(one, part)}
 
 
 def _bytes_by_part(one: Held, known: Known) -> dict[str, Data]:
@@ -160,86 +151,6 @@ def _bytes_by_part(one: Held, known: Known) -> dict[str, Data]:
     nothing = Figure(0, BYTES)
     parts = ("weights", "gradients", "optimizer", "activations", "logits", "kv_cache")
     return {part: nothing if part in ("gradients", "optimizer") else _part(one, part, known) for part in parts}
-
-
-def _table(title: str, subject: str, one: Held, device: Device | None, usable: int | None, known: Known) -> Table:
-    """What a device holds, each beside the memory that there is, or beside the sum of all."""
-    whole = one.total if device is None else device.memory_bytes
-    columns = (
-        Column("a device holds" if device is None else "of a device's memory", "part", numeric=False),
-        Column("bytes", "bytes"),
-        Column("share", "share"),
-        Column("", "bar", drop=1, numeric=False, bar=True),
-    )
-
-    def row(name: str, figure: Figure) -> tuple[Cell, ...]:
-        part = share(int(figure.value), whole)
-        return (name, figure, part, part)
-
-    rows = [row(name, _part(one, key, known)) for key, name in _PARTS.items() if getattr(one, key)]
-    parts = len(rows)
-    rows.append(row("total", Figure(one.total, BYTES, known)))
-    if usable is not None:
-        rows.append(row("usable", Figure(usable, BYTES, "convention", SHARE_SOURCE)))
-        left = usable - one.total
-        rows.append(row("free" if left >= 0 else "missing", Figure(abs(left), BYTES, known)))
-    return Table(title, columns, tuple(rows), subject=subject, totals=frozenset(range(parts, len(rows))))
-
-
-def _room_table(server: Server, room: _Room) -> Table:
-    none: Cell = Missing("none: not even one sequence fits", settled=True)
-    no_end: Cell = Missing("no limit: what it keeps does not grow", settled=True)
-
-    def cell(value: int | None, unit: Figure, nothing: Cell) -> Cell:
-        return no_end if value is None else (unit._replace(value=value) if value else nothing)
-
-    rows: tuple[tuple[Cell, ...], ...] = (
-        (f"the largest batch at {server.context:,} tokens", cell(room.batch, Figure(0, COUNT), none)),
-        (
-            f"the longest context at a batch of {server.batch:,}",
-            cell(room.context, Figure(0, TOKENS), Missing("none: not even one token fits", settled=True)),
-        ),
-    )
-    return Table("", (Column("what fits", "limit", numeric=False), Column("", "value")), rows, aside=True)
-
-
-def _lines(server: Server) -> list[tuple[str, str, str, int]]:
-    """Each thing that a device holds: its name, its format, how it is shared, and its bytes."""
-    plan = Plan(tensor=server.gpus)
-    entries = {entry.name: entry for entry in server.whole.entries}
-    sizes = {line.name: line.value for line in server.weights().lines}
-    lines = [
-        (kept.entry.name, kept.format.name, division(entries[kept.entry.name], plan), sizes[kept.entry.name])
-        for kept in kept_in(server.share, server.format, server.whole)
-        if sizes[kept.entry.name]
-    ]
-    for line in server.cache().lines:
-        name = server.cache_format.name
-        lines.append((line.name, name, division(entries[line.name], plan), server.batch * line.value))
-    lines += [(line.name, "", "", line.value) for line in server.workspace().lines]
-    return lines
-
-
-def _lines_table(server: Server) -> Table:
-    columns = (
-        Column("line by line", "name", numeric=False),
-        Column("kept in", "format", numeric=False),
-        Column("on a device", "division", numeric=False),
-        Column("bytes", "bytes"),
-    )
-    shown = columns if server.gpus > 1 else (*columns[:2], columns[3])
-    rows: list[tuple[Cell, ...]] = []
-    for name, kept, divided, size in _lines(server):
-        figure = Figure(size, BYTES)
-        rows.append((name, kept, divided, figure) if server.gpus > 1 else (name, kept, figure))
-    return Table("", shown, tuple(rows), aside=True)
-
-
-def _lines_data(server: Server) -> Data:
-    return [
-        {"name": name, "format": kept or None, "division": divided or None, "bytes": Figure(size, BYTES)}
-        for name, kept, divided, size in _lines(server)
-    ]
 
 
 def _remembered(server: Server) -> Server:
@@ -279,7 +190,7 @@ _COMPUTES: Final = {"fp8": "fp8", "int8": "int8", "mxfp8": "fp8", "mxfp4": "fp4"
 
 
 def _notes(
-    server: Server, ask: Ask, assumed: str, device: Device | None, room: _Room, options: tuple[Change, ...]
+    server: Server, ask: Ask, assumed: str, device: Device | None, room: Room | None, options: tuple[Change, ...]
 ) -> list[str]:
     format = server.format
     said = [assumed, _kept_note(format), _format_note(server)]
@@ -297,7 +208,11 @@ def _notes(
             )
         joined = ask.hardware.devices_per_node or 1
         if ask.gpus > joined:
-            said.append(f"{ask.gpus:,} devices are more than a node of {ask.hardware.label} joins ({joined:,}).")
+            no_link = (
+                f"No scale-up link joins devices of {ask.hardware.label}: {ask.gpus:,} of them speak over their hosts."
+            )
+            too_many = f"{ask.gpus:,} devices are more than the {joined:,} that a node of {ask.hardware.label} joins."
+            said.append(no_link if joined == 1 else too_many)
         if held(server).total > int(device.memory_bytes * portion) and not options:
             said.append("No single change that is known here makes it fit.")
     if server.gpus > 1:
@@ -306,7 +221,8 @@ def _notes(
             "vocabulary that does not divide is padded, norms and routers are whole on each."
         )
     trained = server.spec.context
-    if trained is not None and (server.context > trained or room.context is None or room.context > trained):
+    longest = server.context if room is None else room.context
+    if trained is not None and (server.context > trained or longest is None or longest > trained):
         said.append(
             f"{server.spec.label} was trained on {int(trained):,} tokens: longer contexts are what memory allows."
         )

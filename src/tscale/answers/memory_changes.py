@@ -52,8 +52,8 @@ def single_changes(
         )
     if context:
         shorter = server._replace(context=context)
-        part = f"{context:,} tokens a sequence, {100 * context / server.context:.3g}% of them"
-        found.append(Change(f"--context {context}", held(shorter).total, part))
+        costs = f"{context:,} tokens a sequence, not {server.context:,}"
+        found.append(Change(f"--context {context}", held(shorter).total, costs))
     found += _more_devices(server, hardware, usable)
     found += larger_hardware(held(server).total, server.gpus, hardware, usable)
     found += larger_share(held(server).total, hardware, usable)
@@ -109,7 +109,9 @@ def _more_devices(server: Server, hardware: Hardware, usable: int) -> Iterator[C
             total = held(server.on(gpus)).total
             if total <= usable:
                 joined = hardware.devices_per_node or 1
-                beyond = f", more than the {joined} of a node" if gpus > joined else ""
+                beyond = (
+                    "" if gpus <= joined else f", more than the {joined} of a node" if joined > 1 else ", with no link"
+                )
                 costs = f"{gpus:,} devices, not {server.gpus:,}{beyond}{_priced(hardware, gpus)}"
                 yield Change(f"--gpus {gpus}", total, costs)
                 return

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
-from tscale.answers.common import context_of, line_figures, notes_of, share, steps_of, summed
+from tscale.answers.common import context_of, line_figures, notes_of, steps_of, summed
 from tscale.answers.memory_changes import Change, changes_table
+from tscale.answers.memory_tables import MEMORY_SHARE, Room, parts_table
 from tscale.answers.memory_train_changes import single_changes
 from tscale.answers.trainer import Trainer, trainer
 from tscale.core.formats import FORMATS, Format
 from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Saved, Scan, Scores
 from tscale.core.numbers import MOST_CONTEXT, Remembered
 from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Quantity, Report, Step, Table
+from tscale.core.quantity import Cell, Column, Data, Figure, Known, Quantity, Report, Step, Table
 from tscale.core.questions.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.questions.activations import Attention, Recompute, korthikanti_layer_bytes
 from tscale.core.questions.largest import largest
@@ -23,12 +24,11 @@ from tscale.core.questions.training_memory import LEAVES_OUT, Needs, Training, i
 from tscale.core.recipes import OPTIMIZERS, RECIPES, Optimizer, Recipe
 from tscale.core.run import Run
 from tscale.core.shard import division
-from tscale.core.units import BYTES, COUNT, RATIO, TOKENS, Unit
+from tscale.core.units import BYTES, COUNT, RATIO
 from tscale.spec.hardware import Hardware
 from tscale.spec.model import ModelSpec, remembered
 
 MOST_MICRO_BATCH: Final = 10**6
-MEMORY_SHARE: Final = Fraction(9, 10)
 _MOST_STAGES_SHOWN: Final = 16
 
 
@@ -96,16 +96,20 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
     usable = None if device is None else int(device.memory_bytes * (ask.memory_share or MEMORY_SHARE))
     known: Known = "assumed" if context.known == "assumed" else "convention"
     fits = None if usable is None else most.total <= usable
-    room = _Room(None, None) if usable is None else _room(model, usable)
+    room = Room(None, None) if usable is None else _room(model, usable)
     options = (
         () if usable is None or fits or ask.hardware is None else single_changes(model, ask.hardware, usable, *room)
     )
     title = _title(spec, model, ask, fits=fits)
-    tables = [_table(title, spec.name, most, None if device is None else device.memory_bytes, usable, known)]
+    total = Figure(most.total, BYTES, known)
+    may_use = None if usable is None else Figure(usable, BYTES, "assumed")
+    parts = {name: _part(most, part, known) for part, name in _PARTS.items()}
+    tables = [parts_table(title, spec.name, parts, total, None if device is None else device.memory_bytes, may_use)]
     if ask.plan.pipeline > 1:
         tables.append(_stages_table(model, stage))
     if usable is not None:
-        tables.append(_room_table(model, room))
+        of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {ask.micro_batch:,}"
+        tables.append(room.table(f"the largest micro-batch {of_batch}", f"the longest context {of_context}"))
     if options:
         tables.append(changes_table(options))
     shortcut = _shortcut(model, stage)
@@ -129,15 +133,14 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "recompute": ask.recompute,
         "lora_rank": ask.rank,
         "stage": stage + 1,
-        "per_device_bytes": {**_bytes_by_part(most, known), "total": Figure(most.total, BYTES, known)},
+        "per_device_bytes": {**_bytes_by_part(most, known), "total": total},
         "memory_bytes": None
         if ask.hardware is None or device is None
         else Figure(device.memory_bytes, BYTES, "cited", ask.hardware.source),
-        "usable_bytes": None if usable is None else Figure(usable, BYTES, "assumed"),
+        "usable_bytes": may_use,
         "missing_bytes": None if usable is None else Figure(max(most.total - usable, 0), BYTES, known),
         "fits": fits,
-        "max_batch": _limit(room.micro_batch, COUNT),
-        "max_context": _limit(room.context, TOKENS),
+        **room.data(),
         "changes": [change.data() for change in options],
         "stages": [Figure(model.needs(place).total, BYTES, known) for place in range(ask.plan.pipeline)],
         "shortcut": None if shortcut is None else shortcut.data(),
@@ -165,22 +168,11 @@ def _training(ask: Ask) -> Training:
     )
 
 
-class _Room(NamedTuple):
-    """The largest micro-batch at the context, and the longest context at the micro-batch; None without an end."""
-
-    micro_batch: int | None
-    context: int | None
-
-
-def _room(model: Trainer, usable: int) -> _Room:
-    return _Room(
+def _room(model: Trainer, usable: int) -> Room:
+    return Room(
         largest(lambda batch: model.with_(micro_batch=batch).worst()[1].total <= usable, MOST_MICRO_BATCH),
         largest(lambda context: model.of_length(context).worst()[1].total <= usable, MOST_CONTEXT),
     )
-
-
-def _limit(value: int | None, unit: Unit) -> Data:
-    return None if value is None else Figure(value, unit)
 
 
 def _plan_data(plan: Plan) -> Data:
@@ -223,29 +215,6 @@ def _bytes_by_part(most: Needs, known: Known) -> dict[str, Data]:
     }
 
 
-def _table(title: str, subject: str, most: Needs, memory: int | None, usable: int | None, known: Known) -> Table:
-    """What a device holds, each beside the memory that there is, or beside the sum of all."""
-    whole = most.total if memory is None else memory
-    columns = (
-        Column("a device holds" if memory is None else "of a device's memory", "part", numeric=False),
-        Column("bytes", "bytes"),
-        Column("share", "share"),
-        Column("", "bar", drop=1, numeric=False, bar=True),
-    )
-
-    def row(name: str, figure: Figure) -> tuple[Cell, ...]:
-        part = share(int(figure.value), whole)
-        return (name, figure, part, part)
-
-    rows = [row(name, _part(most, key, known)) for key, name in _PARTS.items()]
-    rows.append(row("total", Figure(most.total, BYTES, known)))
-    if usable is not None:
-        rows.append(row("usable", Figure(usable, BYTES, "assumed")))
-        left = usable - most.total
-        rows.append(row("free" if left >= 0 else "missing", Figure(abs(left), BYTES, known)))
-    return Table(title, columns, tuple(rows), subject=subject, totals=frozenset(range(len(_PARTS), len(rows))))
-
-
 def _stages_table(model: Trainer, worst: int) -> Table:
     """What a device of each stage holds; of many stages, the first, the fullest and the last ones."""
     plan = model.training.plan
@@ -275,27 +244,6 @@ def _stages_table(model: Trainer, worst: int) -> Table:
             )
         )
     return Table("", columns, tuple(rows), aside=True)
-
-
-def _room_table(model: Trainer, room: _Room) -> Table:
-    no_end: Cell = Missing("no limit: it does not grow", settled=True)
-
-    def cell(value: int | None, unit: Unit, nothing: str) -> Cell:
-        if value is None:
-            return no_end
-        return Figure(value, unit) if value else Missing(nothing, settled=True)
-
-    rows: tuple[tuple[Cell, ...], ...] = (
-        (
-            f"the largest micro-batch at {model.context:,} tokens",
-            cell(room.micro_batch, COUNT, "none: not even one sequence fits"),
-        ),
-        (
-            f"the longest context at a micro-batch of {model.training.micro_batch:,}",
-            cell(room.context, TOKENS, "none: not even one token fits"),
-        ),
-    )
-    return Table("", (Column("what fits", "limit", numeric=False), Column("", "value")), rows, aside=True)
 
 
 class _Shortcut(NamedTuple):

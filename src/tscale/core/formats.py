@@ -147,4 +147,5 @@ def _unknown(wanted: str, name: str) -> str:
     if base in FORMATS or wanted in {"iq2_m", "iq3_m"}:
         pure = base if base in FORMATS else f"{wanted[:3]}_s"
         return f"{shown(name)} mixes formats, tensor by tensor: {pure} is the one that it names, or give another"
-    return f"no number format {shown(name)}: {nearest(wanted, FORMATS)}"
+    hint = nearest(wanted, FORMATS)
+    return f"no number format {shown(name)}: {hint if hint.startswith('did') else '`tscale list formats` names them'}"

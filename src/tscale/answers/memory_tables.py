@@ -1,0 +1,68 @@
+"""What the answers about memory share: a device's parts beside its memory, and how much more would fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.answers.common import share
+from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Table
+from tscale.core.units import BYTES, COUNT, TOKENS, Unit
+
+MEMORY_SHARE: Final = Fraction(9, 10)
+"""How much of a device's memory may be used where nothing is said: vLLM's gpu_memory_utilization."""
+
+
+class Room(NamedTuple):
+    """The largest batch at the context that is asked about, and the longest context at the batch; None without an end."""
+
+    batch: int | None
+    context: int | None
+
+    def data(self) -> dict[str, Data]:
+        """For JSON; what has no end is null."""
+        batch, context = self
+        return {
+            "max_batch": None if batch is None else Figure(batch, COUNT),
+            "max_context": None if context is None else Figure(context, TOKENS),
+        }
+
+    def table(self, of_batch: str, of_context: str) -> Table:
+        """Both, under what they are called."""
+        rows = (
+            (of_batch, _limit(self.batch, COUNT, "none: not even one sequence fits")),
+            (of_context, _limit(self.context, TOKENS, "none: not even one token fits")),
+        )
+        return Table("", (Column("what fits", "limit", numeric=False), Column("", "value")), rows, aside=True)
+
+
+def _limit(value: int | None, unit: Unit, nothing: str) -> Cell:
+    if value is None:
+        return Missing("no limit: what it keeps does not grow", settled=True)
+    return Figure(value, unit) if value else Missing(nothing, settled=True)
+
+
+def parts_table(
+    title: str, subject: str, parts: Mapping[str, Figure], total: Figure, memory: int | None, usable: Figure | None
+) -> Table:
+    """What a device holds, each part beside the memory that there is, or beside the total where no device is given."""
+    whole = int(total.value) if memory is None else memory
+    columns = (
+        Column("a device holds" if memory is None else "of a device's memory", "part", numeric=False),
+        Column("bytes", "bytes"),
+        Column("share", "share"),
+        Column("", "bar", drop=1, numeric=False, bar=True),
+    )
+
+    def row(name: str, figure: Figure) -> tuple[Cell, ...]:
+        part = share(int(figure.value), whole)
+        return (name, figure, part, part)
+
+    rows = [row(name, figure) for name, figure in parts.items()]
+    rows.append(row("total", total))
+    if usable is not None:
+        left = int(usable.value) - int(total.value)
+        rows.append(row("usable", usable))
+        rows.append(row("free" if left >= 0 else "missing", Figure(abs(left), BYTES, total.known)))
+    return Table(title, columns, tuple(rows), subject=subject, totals=frozenset(range(len(parts), len(rows))))
