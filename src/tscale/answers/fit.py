@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from math import expm1, log, sqrt
 from pathlib import Path
+from shlex import quote
 from statistics import fmean
 from typing import Final, NamedTuple
 
@@ -297,7 +298,9 @@ def _notes(answer: Fitting, written: Path | None) -> Iterator[str]:
     yield f"N is {counted}, as --counts says; D is tokens, C is 6·N·D; losses are in nats a token."
     yield f"From, to: {LEVEL}, {answer.bootstraps:,} of them, seed {answer.seed}."
     left_out = f"; left out: {', '.join(shown(name, 30) for name in read.unread[:12])}" if read.unread else ""
-    yield f"Read from {read.name}: {', '.join(read.columns)}{left_out}."
+    third = "params" if "params" not in read.columns else "tokens"
+    made = f"; {third} from C = 6·N·D" if "flops" in read.columns else ""
+    yield f"Read from {read.name}: {', '.join(read.columns)}{made}{left_out}."
     yield from _warnings(answer)
     if found.lost:
         yield (
@@ -306,7 +309,7 @@ def _notes(answer: Fitting, written: Path | None) -> Iterator[str]:
         )
     if written is not None:
         saved = f", with {MOST_SAVED:,} of the samples" if len(found.draws) > MOST_SAVED else ""
-        yield f"{written} is written{saved}: `tscale optimal --flops 1e22 --law {written}` reads it."
+        yield f"{written} is written{saved}: `tscale optimal --flops 1e22 --law {quote(str(written))}` reads it."
 
 
 def _warnings(answer: Fitting) -> Iterator[str]:

@@ -10,7 +10,11 @@ from tscale.errors import RequestError, shown
 from tscale.render import show_with_plot
 
 _Runs = Annotated[
-    str, typer.Argument(metavar="RUNS.csv", help="A CSV of params, tokens (or flops) and loss; - for standard input.")
+    str,
+    typer.Argument(
+        metavar="RUNS.csv",
+        help="A CSV headed params, tokens, loss; flops may stand for one of the first two. - for standard input.",
+    ),
 ]
 _Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write the law, as --law reads it.")
@@ -46,6 +50,8 @@ def fit(
         )
     if not re.fullmatch("[0-9]{1,18}", seed):
         raise RequestError(f"--seed must be a whole number of up to 18 digits, such as 0, not {shown(seed)}")
+    if output is not None and (output.suffix.lower() not in (".yaml", ".yml") or not str(output).isprintable()):
+        raise RequestError(f"--output names a YAML file, such as law.yaml, not {shown(str(output))}")
     if force and output is None:
         raise RequestError("--force goes with --output FILE")
     require()

@@ -11,7 +11,7 @@ Arrays are float64: `x` is a, b, e, alpha and beta of centred logarithms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import exp, log
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +34,10 @@ MOST_FACTOR: Final = 1e38
 PARAMETERS: Final = 5
 LEAST_RUNS: Final = PARAMETERS + 1
 LEAST_SIZES: Final = 3
+_MOST_KNOWN: Final = 200
+_ROUNDS: Final = 8
+_STEPS: Final = 40
+_SETTLED: Final = 1e-9
 _SAME_SIZE: Final = log(1.01)
 _ONE_LINE: Final = 0.9999
 
@@ -97,7 +101,8 @@ def fit(runs: Sequence[Run], bootstraps: int, seed: int, advance: Callable[[], N
     """
     data = measured(runs)
     ones = np.ones(len(runs))
-    found, agreed = _best(data, ones)
+    minima = _minima(data, ones)
+    least, found = minima[0]
     law = constants(found, data)
     for name, value, what in (("alpha", law.alpha, "parameters"), ("beta", law.beta, "tokens")):
         if not EXPONENTS[0] * 1.001 < value < EXPONENTS[1] * 0.999:
@@ -108,18 +113,18 @@ def fit(runs: Sequence[Run], bootstraps: int, seed: int, advance: Callable[[], N
     if not _is_law(law):
         raise SpecError(f"no law of this form fits: the best A and B are {law.A:.1g} and {law.B:.1g}")
     drawn = []
-    for weights in _samples(data, bootstraps, seed):
-        drawn.append(constants(_from(found, data, weights), data))
+    for draw in _redrawn([x for _, x in minima], data, _samples(data, bootstraps, seed)):
+        drawn.append(constants(draw, data))
         advance()
     kept = tuple(filter(_is_law, drawn))
     return Fit(
         law,
         kept,
         len(drawn) - len(kept),
-        objective(found, data, ones)[0] * DELTA**2,
+        least * DELTA**2,
         tuple((_predicted(found, data) - data.loss).tolist()),
         float(np.corrcoef(data.n, data.d)[0, 1]),
-        agreed,
+        sum(value <= least * (1 + 1e-6) + 1e-6 for value, _ in minima),
     )
 
 
@@ -132,10 +137,13 @@ def _is_law(law: Parametric) -> bool:
 def constants(x: Array, data: Measured) -> Parametric:
     """E, A, B, alpha and beta of a point that is sought."""
     a, b, e, alpha, beta = x.tolist()
-    least = float(data.loss.min()) + log(LEAST_E)
     with np.errstate(over="ignore"):
         of_n, of_d = np.exp([a + alpha * data.mean_n, b + beta * data.mean_d]).tolist()
-    return Parametric(exp(max(e, least)), of_n, of_d, alpha, beta)
+    return Parametric(exp(max(e, _least_e(data))), of_n, of_d, alpha, beta)
+
+
+def _least_e(data: Measured) -> float:
+    return float(data.loss.min()) + log(LEAST_E)
 
 
 def objective(x: Array, data: Measured, weights: Array) -> tuple[float, Array]:
@@ -174,44 +182,75 @@ def _predicted(x: Array, data: Measured) -> Array:
     return result
 
 
-def _best(data: Measured, weights: Array) -> tuple[Array, int]:
-    """The least of the minima from the best start for each pair of exponents, and how many came to it."""
+def _minima(data: Measured, weights: Array) -> list[tuple[float, Array]]:
+    """The minima from the best start for each pair of exponents, the least first, each with its value."""
     ends: list[tuple[float | None, float | None]] = [
         (None, None),
         (None, None),
-        (float(data.loss.min()) + log(LEAST_E), None),
+        (_least_e(data), None),
         EXPONENTS,
         EXPONENTS,
     ]
     found = []
     for block in starts(data):
-        residual = (_predicted(block, data) - data.loss) / DELTA
-        clipped = np.clip(residual, -1, 1)
-        start = block[np.argmin((clipped * (residual - clipped / 2)) @ weights)]
+        start = block[np.argmin(_losses(block, data) @ weights)]
         found.append(_minimum(lambda x: objective(x, data, weights), start, ends))
-    least, best = min(found, key=lambda pair: pair[0])
-    return best, sum(value <= least * (1 + 1e-6) + 1e-6 for value, _ in found)
+    return sorted(found, key=lambda pair: pair[0])
 
 
-def _from(x: Array, data: Measured, weights: Array) -> Array:
-    """The minimum near x, by L-BFGS in coordinates in which the sum is about as steep in every direction at x."""
-    scale = _scale(x, data, weights)
+def _redrawn(minima: Sequence[Array], data: Measured, samples: Iterable[Array]) -> Iterator[Array]:
+    """The minimum for each sample of the runs, from the best for it of all minima that were found before."""
+    known = list(minima)
+    losses = [_losses(x, data) for x in known]
+    for weights in samples:
+        x = _near(known[int(np.argmin(np.array(losses) @ weights))], data, weights)
+        yield x
+        if len(known) < _MOST_KNOWN:
+            known.append(x)
+            losses.append(_losses(x, data))
+
+
+def _losses(x: Array, data: Measured) -> Array:
+    """The Huber loss of each run at a point x, in units of delta^2; at many points, a row each."""
+    residual = (_predicted(x, data) - data.loss) / DELTA
+    clipped = np.clip(residual, -1, 1)
+    losses: Array = clipped * (residual - clipped / 2)
+    return losses
+
+
+def _near(x: Array, data: Measured, weights: Array) -> Array:
+    """The minimum near x, by L-BFGS in coordinates in which the sum is about as steep in every direction.
+
+    They are chosen anew where it has come to: the valleys are bent.
+    """
+    value = np.inf
+    for _ in range(_ROUNDS):
+        scale = _scale(x, data, weights)
+        before, (value, z) = value, _minimum(_scaled(x, scale, data, weights), np.zeros(PARAMETERS), steps=_STEPS)
+        x = x + scale @ z
+        if before - value <= _SETTLED * max(value, 1):
+            break
+    return x
+
+
+def _scaled(x: Array, scale: Array, data: Measured, weights: Array) -> Callable[[Array], tuple[float, Array]]:
+    """The objective in coordinates z about x, with x + scale·z for a, b, e, alpha and beta."""
 
     def scaled(z: Array) -> tuple[float, Array]:
         value, slope = objective(x + scale @ z, data, weights)
         return value, scale.T @ slope
 
-    moved: Array = x + scale @ _minimum(scaled, np.zeros(PARAMETERS))[1]
-    return moved
+    return scaled
 
 
 def _minimum(
     function: Callable[[Array], tuple[float, Array]],
     start: Array,
     ends: Sequence[tuple[float | None, float | None]] | None = None,
+    steps: int = 1000,
 ) -> tuple[float, Array]:
     """The least value that L-BFGS finds from a start, and where. It stops when a step gains a part in 10^13."""
-    options: Any = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-13, "gtol": 1e-6, "maxcor": 20}
+    options: Any = {"maxiter": steps, "maxfun": 3 * steps, "ftol": 1e-13, "gtol": 1e-6, "maxcor": 20}
     with np.errstate(over="ignore", invalid="ignore"):
         answer: Any = minimize(function, start, method="L-BFGS-B", jac=True, bounds=ends, options=options)
     return float(answer.fun), np.asarray(answer.x)
