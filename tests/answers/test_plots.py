@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -11,9 +12,12 @@ from tests.helpers import answer, run
 from tscale.answers.attention import Ask
 from tscale.answers.budget import amount_given
 from tscale.answers.fit import fitted
+from tscale.answers.memory import Ask as Kept
+from tscale.answers.memory_train import train_ask
 from tscale.answers.plots.attention import attention_plot
 from tscale.answers.plots.compare import compare_plot
 from tscale.answers.plots.fit import fit_plot
+from tscale.answers.plots.memory import memory_plot, memory_train_plot
 from tscale.answers.plots.optimal import optimal_plots
 from tscale.answers.plots.serve import serve_plot
 from tscale.answers.serve import Ask as Served
@@ -186,3 +190,38 @@ def test_fit_draws_the_runs_and_the_law_that_fits_them() -> None:
         assert loss == pytest.approx(BESIROGLU.at_flops(flops).loss, rel=0.02)
     low, high = (one.points for one in plot.series if one.quiet)
     assert all(one.y <= other.y for one, other in zip(low, high, strict=True))
+
+
+def parts_at(plot: Plot, context: int) -> list[float]:
+    """The sizes of the parts that are stacked at a context."""
+    tops = [heights(one.points)[context] for one in plot.series]
+    return [top - below for below, top in pairwise([0.0, *tops])]
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "mistral-7b", "deepseek-v3", "bert-base", "mamba-130m", "t5-small"])
+def test_memory_stacks_the_parts_of_its_table(name: str) -> None:
+    plot = memory_plot(model(name), Kept(context=4096))
+    told = answer("memory", name, "--context", "4k")["per_device_bytes"]
+    wanted = [told[part] for part in ("weights", "kv_cache", "activations", "logits") if told[part]]
+    assert parts_at(plot, 4096) == wanted
+    assert sum(wanted) == told["total"]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_memory_stacks_what_training_keeps(precision: str) -> None:
+    ask = train_ask(precision=precision, optimizer="adamw", rank=None, qlora=False, context=4096)
+    told = answer("memory", "llama-3.1-8b", "--train", "--precision", precision, "--context", "4k")["per_device_bytes"]
+    parts = ("weights", "gradients", "master_weights", "optimizer", "activations", "logits", "temporary")
+    drawn = parts_at(memory_train_plot(model("llama-3.1-8b"), ask), 4096)
+    assert drawn == [told[part] for part in parts if told[part]]
+    assert sum(drawn) == told["total"]
+
+
+def test_memory_is_full_where_the_longest_context_ends() -> None:
+    """Up to it the stack is below the line of what may be used, and past it above."""
+    plot = memory_plot(model("llama-3.1-8b"), Kept(batch=4, context=32768, hardware=find_hardware("h100-sxm", [])))
+    told = answer("memory", "llama-3.1-8b", "--gpu", "h100-sxm", "--batch", "4", "--context", "32k")
+    asked, full, usable = plot.rules
+    assert (asked.at, full.at, usable.at) == (32768, told["max_context"], told["usable_bytes"])
+    for context, top in heights(plot.series[-1].points).items():
+        assert (top <= usable.at) == (context <= full.at)

@@ -25,6 +25,8 @@ COMMANDS = [
     ["attention", "mistral-7b", "--causal"],
     ["compare", "transformer", "gpt3", "deepseek-v3", "gpt-4"],
     ["serve", "llama-3.1-8b", "--gpu", "h100", "--context", "128"],
+    ["memory", "llama-3.1-8b", "--gpu", "h100", "--batch", "4", "--context", "8k"],
+    ["memory", "llama-3.1-8b", "--train"],
     ["optimal", "--flops", "5.76e23"],
     ["optimal", "--params", "70e9", "--unique-tokens", "1e11", "--inference-tokens", "1e13"],
 ]
@@ -184,3 +186,41 @@ def in_terminal(command: list[str], environment: dict[str, str]) -> str:
     os.close(main)
     assert done.wait() == 0
     return read.decode()
+
+
+@pytest.mark.parametrize("title", ["costs $5 and \\\\$6", "模型", "_a^b{", "x" * 200])
+def test_a_title_is_text_whatever_it_holds(title: str, tmp_path: Path) -> None:
+    for ending in ENDINGS:
+        done = run("attention", "gpt2", "--set", f"title='{title}'", "--plot", str(tmp_path / f"a{ending}"))
+        assert (done.code, done.err) == (0, "")
+    assert run("attention", "gpt2", "--set", f"title='{title}'", "--plot").code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["attention", "gpt3", "--context", "1"],
+        ["attention", "gpt3", "--context", "1e12"],
+        ["attention", "gpt3", "--context", "1,1e12", "--causal"],
+        ["attention", "mamba-130m", "--context", "4k"],
+        ["compare", "gpt3", "gpt3"],
+        ["compare", "gpt3-small", "gpt3-medium", "gpt3-large", "gpt3-xl", "gpt3-2.7b", "gpt3-6.7b", "gpt3-13b", "gpt3"],
+        ["optimal", "--flops", "1e15"],
+        ["optimal", "--flops", "1e35"],
+        ["optimal", "--tokens", "1e6"],
+        ["serve", "llama-3.1-405b", "--gpu", "h100"],  # does not fit
+        ["serve", "llama-3.1-8b", "--gpu", "h100", "--batch", "1e6"],
+        ["serve", "mamba-130m", "--gpu", "h100"],
+        ["serve", "llama-3.1-70b", "--gpu", "h100", "--gpus", "8", "--draft", "llama-3.1-8b", "--acceptance", "0.8"],
+        ["memory", "llama-3.1-405b", "--gpu", "h100"],
+        ["memory", "gpt2", "--gpu", "h100", "--context", "1"],
+        ["memory", "mamba-130m", "--gpu", "h100"],
+    ],
+    ids=" ".join,
+)
+def test_the_ends_of_what_may_be_asked_are_drawn(command: list[str], tmp_path: Path) -> None:
+    report = run(*command, columns=80)
+    done = run(*command, "--plot", columns=80)
+    assert (done.code, done.err) == (report.code, "")
+    assert max(map(len, done.out.removeprefix(report.out).splitlines())) <= 80
+    assert run(*command, "--plot", str(tmp_path / "a.svg")).code == report.code

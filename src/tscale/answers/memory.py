@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -9,7 +10,7 @@ from tscale.answers.common import context_of, line_figures, notes_of, steps_of, 
 from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Server, held
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
-from tscale.answers.memory_tables import MEMORY_SHARE, Room, parts_table
+from tscale.answers.memory_tables import MEMORY_SHARE, Growth, Room, growth, parts_table
 from tscale.core.device import Device
 from tscale.core.formats import FORMATS, Format
 from tscale.core.ledger import Cache
@@ -270,3 +271,19 @@ def _format_note(server: Server) -> str:
     if instead:
         text += f" Rows that are no multiple of {format.multiple} are kept in {' and '.join(sorted(instead))}."
     return text
+
+
+def serving_growth(spec: ModelSpec, ask: Ask) -> Growth:
+    """The parts of `memory_report` at many contexts."""
+    context = context_of(spec, ask.context)
+    server = _server(spec, ask, int(context.value))
+    usable = None
+    if ask.hardware is not None:
+        usable = int(ask.hardware.device().memory_bytes * (ask.memory_share or MEMORY_SHARE))
+
+    def parts(length: int) -> Mapping[str, Figure]:
+        longer = server._replace(context=length)
+        return _parts(longer, held(longer), "convention")
+
+    longest = None if usable is None else _room(server, usable).context
+    return growth(server.context, usable, longest, parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -66,3 +66,24 @@ def parts_table(
         rows.append(row("usable", usable))
         rows.append(row("free" if left >= 0 else "missing", Figure(abs(left), BYTES, total.known)))
     return Table(title, columns, tuple(rows), subject=subject, totals=frozenset(range(len(parts), len(rows))))
+
+
+class Growth(NamedTuple):
+    """What a device holds, by context and part; what it may hold and the longest context with that, if it is known."""
+
+    context: int
+    rows: Mapping[int, Mapping[str, Figure]]
+    usable: int | None
+    longest: int | None
+
+
+def growth(
+    context: int, usable: int | None, longest: int | None, parts: Callable[[int], Mapping[str, Figure]]
+) -> Growth:
+    """The parts at contexts from the first token to well past what was asked for and what fits."""
+    furthest = max(2 * context, (longest or 0) * 5 // 4)
+    contexts = {context, *(max(furthest * place // _STEPS, 1) for place in range(_STEPS + 1))}
+    return Growth(context, {one: parts(one) for one in sorted(contexts)}, usable, longest)
+
+
+_STEPS: Final = 64

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from tscale.answers.common import context_of, line_figures, notes_of, steps_of, summed
 from tscale.answers.memory_changes import Change, changes_table
-from tscale.answers.memory_tables import MEMORY_SHARE, Room, parts_table
+from tscale.answers.memory_tables import MEMORY_SHARE, Growth, Room, growth, parts_table
 from tscale.answers.memory_train_changes import single_changes
 from tscale.answers.trainer import Trainer, trainer
 from tscale.core.formats import FORMATS, Format
@@ -466,3 +466,18 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
         figures += line_figures(quantity.lines, BYTES, quantity.source, f"{part}.")
         figures.append((part, Figure(summed(quantity.lines, f"{part}."), BYTES, source=quantity.source)))
     return tuple(steps_of(figures, f"{spec.name}, a device"))
+
+
+def training_growth(spec: ModelSpec, ask: Ask) -> Growth:
+    """The parts of `memory_train_report` at many contexts, each of the stage that is the fullest there."""
+    model = trainer(spec, _training(ask), int(context_of(spec, ask.context).value))
+    usable = None
+    if ask.hardware is not None:
+        usable = int(ask.hardware.device().memory_bytes * (ask.memory_share or MEMORY_SHARE))
+
+    def parts(length: int) -> Mapping[str, Figure]:
+        most = model.of_length(length).worst()[1]
+        return {name: _part(most, part, "convention") for part, name in _PARTS.items()}
+
+    longest = None if usable is None else _room(model, usable).context
+    return growth(model.context, usable, longest, parts)

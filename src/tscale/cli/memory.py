@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -16,11 +17,12 @@ from tscale.cli.options import (
     Model,
     OutputFormat,
     Pipeline,
+    PlotTo,
     Tensor,
     Zero,
 )
 from tscale.errors import RequestError
-from tscale.render import show
+from tscale.render import show_with_plot
 
 _Gpu = Annotated[
     str | None,
@@ -84,10 +86,12 @@ def memory(
     changes: Changes = [],
     assume: Assume = None,
     gpu_changes: HardwareChanges = [],
+    plot: PlotTo = None,
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
     """Show what a device keeps in memory to serve a model, or to train it, whether it fits, and how much more would."""
+    from tscale.answers.plots.memory import memory_plot, memory_train_plot
     from tscale.cli.boundary import finish
     from tscale.spec.hardware import find_hardware
     from tscale.spec.resolve import resolve
@@ -146,7 +150,7 @@ def memory(
             zero=zero,
             shards=shards,
         )
-        ask = train_ask(
+        trained = train_ask(
             precision=precision,
             optimizer=optimizer,
             plan=plan,
@@ -160,15 +164,14 @@ def memory(
             memory_share=portion,
             hardware=hardware,
         )
-        report = memory_train_report(spec, ask)
+        report = memory_train_report(spec, trained)
+        drawn = partial(memory_train_plot, spec, trained)
     else:
         from tscale.answers.memory import MOST_BATCH, Ask, memory_report
         from tscale.core.formats import find_format
         from tscale.core.numbers import parse_count
 
-        report = memory_report(
-            spec,
-            Ask(
+        served = Ask(
                 find_format(dtype, what="--dtype"),
                 None if cache_dtype is None else find_format(cache_dtype, what="--cache-dtype", cache=True),
                 parse_count(batch, what="--batch", most=MOST_BATCH),
@@ -178,9 +181,10 @@ def memory(
                 options.devices(gpus) or 1,
                 portion,
                 hardware,
-            ),
         )
-    show(report, format, explain=explain)
+        report = memory_report(spec, served)
+        drawn = partial(memory_plot, spec, served)
+    show_with_plot(lambda: report, lambda: [drawn()], plot, format, explain=explain)
     finish(report)
 
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from warnings import catch_warnings, filterwarnings
 
 from tscale.core.plot import Axis, Plot, Point, Rule, Series, Value
 from tscale.render.places import Box, Word, placed, quietest
@@ -36,6 +37,7 @@ _SETTINGS: Final[dict[Any, Any]] = {
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": _TEXT,
     "text.color": _INK,
+    "text.parse_math": False,  # a model's title is no formula
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
     "xtick.color": _INK,
@@ -53,7 +55,8 @@ def picture(plots: Sequence[Plot], format: Literal["svg", "png"]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(_SETTINGS), catch_warnings():
+        filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # a title in another script
         figure = Figure(figsize=(_WIDTH, _HEIGHT * len(plots)), layout="constrained")
         canvas = FigureCanvasAgg(figure)
         figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12, hspace=0.04)  # type: ignore[union-attr, call-arg]
@@ -179,6 +182,7 @@ def _label(plot: Plot, axes: Axes, labels: Sequence[_Label], renderer: RendererB
         for one in labels
     ]
     marks, lines = _obstacles(plot, at, dot)
+    lines += [_across(rule, at, edges, dot) for rule in plot.rules]
     for rule in plot.rules:
         marks.append(_rule(axes, rule, at, size, edges, marks, lines))
     gap = 6 * dot
@@ -193,6 +197,15 @@ def _label(plot: Plot, axes: Axes, labels: Sequence[_Label], renderer: RendererB
             color="#555555" if one.quiet else _INK, zorder=6, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": _GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3} if far else None,
         )  # fmt: skip
+
+
+def _across(rule: Rule, at: _At, frame: Box, dot: float) -> Box:
+    """The room that a line across takes."""
+    if rule.axis == "x":
+        x = at(rule.at, 1)[0]
+        return Box(x - dot, frame.low, x + dot, frame.high)
+    y = at(1, rule.at)[1]
+    return Box(frame.left, y - dot, frame.right, y + dot)
 
 
 def _rule(axes: Axes, rule: Rule, at: _At, size: _Size, frame: Box, taken: Sequence[Box], lines: Sequence[Box]) -> Box:
@@ -214,6 +227,7 @@ def _rule(axes: Axes, rule: Rule, at: _At, size: _Size, frame: Box, taken: Seque
     axes.text(
         x, y, text, transform=axes.transAxes, rotation=90 if rule.axis == "x" else 0, ha="center", va="center",
         fontsize=_TEXT - 0.5,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
     )  # fmt: skip
     return box
 
@@ -227,6 +241,10 @@ def _obstacles(plot: Plot, at: _At, dot: float) -> tuple[list[Box], list[Box]]:
         half = (2.0 if series.quiet else 4.0) * dot
         if series.style == "points":
             marks += [Box(x - half, y - half, x + half, y + half) for x, y in places]
+            continue
+        if series.style == "area":
+            floor = at(series.points[0].x, 0)[1]
+            lines += [Box(x0, floor, x1, max(y0, y1)) for (x0, y0), (x1, y1) in pairwise(places)]
             continue
         for (x0, y0), (x1, y1) in pairwise(places):
             pieces = max(int(max(abs(x1 - x0), abs(y1 - y0)) / (4 * dot)), 1)

@@ -163,6 +163,9 @@ def _draw_series(figure: Any, cells: _Cells, looks: Sequence[_Look], *, unicode:
     areas = [look for look in looks if look.series.style == "area"]
     others = [look for look in reversed(looks) if look.series.style != "area"]  # the first is what it is about
     others.sort(key=lambda look: 1 if look.series.quiet else order[look.series.style])
+    for look in reversed(areas):
+        points = list(_at_each_column([(cells.column(point.x), cells.row(point.y)) for point in look.series.points]))
+        figure.draw(_signal(figure, points, look.glyph, look.colour).fillx())
     for rule in cells.plot.rules:
         # As points: plotext's own lines across stand on a white ground.
         if rule.axis == "x":
@@ -171,14 +174,11 @@ def _draw_series(figure: Any, cells: _Cells, looks: Sequence[_Look], *, unicode:
             places = [(float(column), cells.row(rule.at)) for column in range(cells.columns)]
         glyph = ("┊" if rule.axis == "x" else "┈") if unicode else (":" if rule.axis == "x" else ".")
         figure.draw(_signal(figure, places, glyph))
-    for look in [*reversed(areas), *others]:
+    for look in others:
         points = [(cells.column(point.x), cells.row(point.y)) for point in look.series.points]
-        points = list(_at_each_column(points)) if look.series.style == "area" else points
         signal = _signal(figure, points, look.glyph, look.colour)
         if look.series.style == "line":
             signal.lines()
-        if look.series.style == "area":
-            signal.fillx()
         figure.draw(signal)
 
 
@@ -209,7 +209,9 @@ def _write_words(figure: Any, cells: _Cells, screen: _Screen) -> list[str]:
         places = [(cells.column(point.x), cells.row(point.y)) for point in series.points]
         if series.style == "points":
             marks += [_cell(x, y) for x, y in places]
-        elif series.style == "line":
+        elif series.style == "area":
+            lines += [Box(x0, 0, x1, max(y0, y1) + 1) for (x0, y0), (x1, y1) in pairwise(places)]
+        else:
             for (x0, y0), (x1, y1) in pairwise(places):
                 pieces = max(ceil(max(abs(x1 - x0), abs(y1 - y0))), 1)
                 lines += [

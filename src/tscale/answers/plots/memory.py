@@ -1,0 +1,51 @@
+"""The picture of `tscale memory`: what a device holds, part on part, as the context grows."""
+
+from __future__ import annotations
+
+from tscale.answers.memory import Ask, serving_growth
+from tscale.answers.memory_tables import Growth
+from tscale.answers.memory_train import Ask as TrainAsk
+from tscale.answers.memory_train import training_growth
+from tscale.core.plot import Axis, Plot, Point, Rule, Series
+from tscale.core.units import BYTES, TOKENS
+from tscale.spec.hardware import Hardware
+from tscale.spec.model import ModelSpec
+
+
+def memory_plot(spec: ModelSpec, ask: Ask) -> Plot:
+    """What serving keeps on a device, stacked, by context; the memory that may be used and where it is full."""
+    title = f"Serving {spec.label} in {ask.dtype.name}: memory of {_where(ask.hardware, ask.gpus)} by context"
+    return _stacked(title, serving_growth(spec, ask), f"{_sequences(ask.batch)} of each length.")
+
+
+def memory_train_plot(spec: ModelSpec, ask: TrainAsk) -> Plot:
+    """What training keeps on a device of the fullest stage, stacked, by context."""
+    where = _where(ask.hardware, ask.plan.devices)
+    title = f"Training {spec.label} in {ask.recipe.name} with {ask.optimizer.name}: memory of {where} by context"
+    return _stacked(title, training_growth(spec, ask), f"Micro-batches of {_sequences(ask.micro_batch).lower()}.")
+
+
+def _where(hardware: Hardware | None, devices: int) -> str:
+    device = "a device" if hardware is None else hardware.label
+    return device if devices == 1 else f"each of {devices:,} {'devices' if hardware is None else device}"
+
+
+def _sequences(count: int) -> str:
+    return "One sequence" if count == 1 else f"{count:,} sequences"
+
+
+def _stacked(title: str, grown: Growth, note: str) -> Plot:
+    tops = dict.fromkeys(grown.rows, 0)
+    areas: list[Series] = []
+    for name in dict.fromkeys(name for parts in grown.rows.values() for name in parts):
+        sizes = {context: int(parts[name].value) for context, parts in grown.rows.items() if name in parts}
+        if any(sizes.values()):
+            tops = {context: top + sizes.get(context, 0) for context, top in tops.items()}
+            areas.append(Series(name, tuple(Point(context, top) for context, top in tops.items()), "area"))
+    rules = [Rule("x", grown.context, f"{grown.context:,} tokens")]
+    if grown.longest:
+        rules.append(Rule("x", grown.longest, f"full at {grown.longest:,}"))
+    if grown.usable is not None:
+        rules.append(Rule("y", grown.usable, "usable"))
+    axes = Axis("context", TOKENS, log=False), Axis("memory", BYTES, log=False)
+    return Plot(title, *axes, tuple(areas), tuple(rules), notes=(note,))
