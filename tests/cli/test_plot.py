@@ -193,6 +193,8 @@ def test_a_title_is_text_whatever_it_holds(title: str, tmp_path: Path) -> None:
     for ending in ENDINGS:
         done = run("attention", "gpt2", "--set", f"title='{title}'", "--plot", str(tmp_path / f"a{ending}"))
         assert (done.code, done.err) == (0, "")
+        done = run("compare", "gpt2", "gpt3", "--set", f"title='{title}'", "--plot", str(tmp_path / f"c{ending}"))
+        assert (done.code, done.err) == (0, "")
     assert run("attention", "gpt2", "--set", f"title='{title}'", "--plot").code == 0
 
 
@@ -207,7 +209,7 @@ def test_a_title_is_text_whatever_it_holds(title: str, tmp_path: Path) -> None:
         ["compare", "gpt3-small", "gpt3-medium", "gpt3-large", "gpt3-xl", "gpt3-2.7b", "gpt3-6.7b", "gpt3-13b", "gpt3"],
         ["optimal", "--flops", "1e15"],
         ["optimal", "--flops", "1e35"],
-        ["optimal", "--tokens", "1e6"],
+        ["optimal", "--tokens", "1e9"],
         ["serve", "llama-3.1-405b", "--gpu", "h100"],  # does not fit
         ["serve", "llama-3.1-8b", "--gpu", "h100", "--batch", "1e6"],
         ["serve", "mamba-130m", "--gpu", "h100"],

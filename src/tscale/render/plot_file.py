@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from warnings import catch_warnings, filterwarnings
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _QUIET: Final = (2, 0.4)  # words in the background stand near, and with little of a line through them, or not at all
 _WIDTH: Final = 8.0  # inches
 _HEIGHT: Final = 5.2  # of each picture
+_TITLE: Final = 84  # characters of a line
+_NOTE: Final = 120
 _DOTS: Final = 160  # an inch, of a PNG
 _TEXT: Final = 8.5
 _GREY: Final = "#8a8a8a"
@@ -81,7 +84,9 @@ def _draw(plot: Plot, axes: Axes) -> list[_Label]:
     """Draws all but the words beside points, which are given back."""
     _axis(axes, plot.x, "x", reach_x(plot))
     _axis(axes, plot.y, "y", reach_y(plot))
-    axes.set_title(plot.title, fontsize=_TEXT + 2.5, fontweight="bold", loc="left", pad=_above(plot))
+    axes.set_title(
+        "\n".join(wrap(plot.title, _TITLE)), fontsize=_TEXT + 2.5, fontweight="bold", loc="left", pad=_above(plot)
+    )
     labels: list[_Label] = []
     floor = [0.0] * max((len(series.points) for series in plot.series), default=0)
     for tint, look, series in _looks(plot):
@@ -119,7 +124,7 @@ def _draw(plot: Plot, axes: Axes) -> list[_Label]:
         )  # fmt: skip
     if plot.notes:
         axes.annotate(
-            "\n".join(plot.notes), (0, 0), (0, -38), xycoords="axes fraction", textcoords="offset points", va="top",
+            "\n".join(line for note in plot.notes for line in wrap(note, _NOTE)), (0, 0), (0, -38), xycoords="axes fraction", textcoords="offset points", va="top",
             fontsize=_TEXT - 1, color="#555555",
         )  # fmt: skip
     return labels

@@ -12,6 +12,7 @@ from tscale.core.quantity import Figure
 from tscale.core.units import YEAR
 from tscale.render.figures import cell_text
 
+_LONGEST: Final = 40
 _MARGIN: Final = 0.04  # of an axis, at both ends
 _SUPERSCRIPTS: Final = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _SHORT: Final = ((12, "T"), (9, "B"), (6, "M"))
@@ -33,9 +34,9 @@ class Reach(NamedTuple):
 
 
 def label_text(label: str | Figure) -> str:
-    """A word, or a figure with its unit as people read it: 49,152 tokens."""
+    """A word, cut where it is none, or a figure with its unit as people read it: 49,152 tokens."""
     if isinstance(label, str):
-        return label
+        return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
     unit = "" if label.unit.symbol else label.unit.name
     return f"{cell_text(label)} {unit}".rstrip()
 
