@@ -172,15 +172,15 @@ def memory(
         from tscale.core.numbers import parse_count
 
         served = Ask(
-                find_format(dtype, what="--dtype"),
-                None if cache_dtype is None else find_format(cache_dtype, what="--cache-dtype", cache=True),
-                parse_count(batch, what="--batch", most=MOST_BATCH),
-                options.context(context),
-                None if page is None else options.size(page, "--page"),
-                options.size(chunk, "--chunk"),
-                options.devices(gpus) or 1,
-                portion,
-                hardware,
+            find_format(dtype, what="--dtype"),
+            None if cache_dtype is None else find_format(cache_dtype, what="--cache-dtype", cache=True),
+            parse_count(batch, what="--batch", most=MOST_BATCH),
+            options.context(context),
+            None if page is None else options.size(page, "--page"),
+            options.size(chunk, "--chunk"),
+            options.devices(gpus) or 1,
+            portion,
+            hardware,
         )
         report = memory_report(spec, served)
         drawn = partial(memory_plot, spec, served)
