@@ -18,6 +18,7 @@ from tscale.cli import app
 from tscale.spec.families import ENCODER_DECODERS, ENCODERS, FAMILIES, MODERN, NESTED, OTHERS
 from tscale.spec.families_experts import EXPERTS, NORMED
 from tscale.spec.families_hybrids import HYBRIDS
+from tscale.spec.families_kinds import SEVERAL
 from tscale.spec.families_mixers import MIXED
 from tscale.spec.families_more import DECODERS, INSIDE, MORE_EXPERTS
 from tscale.spec.validation import validated
@@ -33,6 +34,7 @@ KINDS = {
     "with norms on queries and keys": NORMED,
     "with experts or latent attention": EXPERTS | MORE_EXPERTS,
     "with recurrences or convolutions, and hybrids": MIXED | HYBRIDS,
+    "with several kinds of attention": SEVERAL,
     "text models of families that read more than text": INSIDE,
     "encoders": ENCODERS,
     "encoder-decoders": ENCODER_DECODERS,

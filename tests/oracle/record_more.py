@@ -43,6 +43,7 @@ FAMILIES = [
 SLIDES = "sliding_attention"
 record.BASE |= {
     "glm4v_moe_text": {"head_dim": 128},  # the class's own heads do not divide its width
+    "gemma4_text": {"num_hidden_layers": 6},
     "zamba": {"attn_layer_period": 2, "attn_layer_offset": 0},
     "zamba2": {
         "num_hidden_layers": 6,
@@ -60,11 +61,43 @@ record.LISTS |= {
         ["attention", "mlp", "mlp"],
         ["moe", "linear_attention", "moe", "full_attention", "moe"],
     ),
+    "indexer_types": (["full", "full", "shared", "shared"], ["full"] * 4, ["full", "shared", "full", "shared"]),
+    "num_attention_heads_per_layer": ([48] * 4, [48, 64, 64, 64], [64, 32, 64, 32]),
+    "gating": ("per-head", "per-channel"),
     "hybrid_override_pattern": ("M-M*", "MEM*E", "M"),
     "layer_types": ([FULL] * 4, [LINEAR] * 4, [SLIDES] * 4, [FULL, SLIDES] * 2, [LINEAR, FULL] * 2, ["conv", FULL] * 2),
 }
 NAMES = {"mistral4": ["Mistral4ForCausalLM", "Mistral4Model"], "paddleocr_vl_text": ["PaddleOCRTextModel"]}
 """Classes that the library's own tables of usual heads do not hold."""
+EXTRA = {
+    "kimi_linear": [
+        {"linear_attn_config": {"full_attn_layers": [2, 4], "kda_layers": [1, 3], "head_dim": 64, "num_heads": 16}},
+        {"linear_attn_config": {"short_conv_kernel_size": 3, "head_dim": 64, "num_heads": 16}},
+        {"first_k_dense_replace": 2},
+    ],
+    "glm_moe_dsa": [
+        {"index_topk_pattern": "FFSS"},
+        {"index_topk_freq": 2},
+        {"index_topk_freq": 2, "index_skip_topk_offset": 1},
+    ],
+    "deepseek_v32": [{"num_experts": 64}],
+    "mimo_v2_flash": [{"sliding_window_size": 127}],
+    "nemotron_h": [
+        {"hybrid_override_pattern": pattern, "num_hidden_layers": len(pattern), "layers_block_type": None}
+        for pattern in ("M-M*", "MEM*E", "M")
+    ],
+    "axk1": [{"first_k_dense_replace": 2}],
+    "qwen3_5_text": [{"full_attention_interval": 2}],
+    "gemma4_text": [
+        {"global_head_dim": 256},
+        {"num_global_key_value_heads": 2, "attention_k_eq_v": True},
+        {"num_global_key_value_heads": 2},
+        {"num_kv_shared_layers": 4, "num_hidden_layers": 12},
+        {"num_kv_shared_layers": 4, "num_hidden_layers": 12, "use_double_wide_mlp": True},
+        {"enable_moe_block": True, "num_experts": 16, "top_k_experts": 4, "moe_intermediate_size": 512},
+    ],
+}
+"""Changes by keys that older files have and the class does not save, and of several keys together."""
 TOP_K = ("num_experts_per_tok", "moe_topk", "moe_k", "top_k_experts", "num_experts_per_token")
 
 
@@ -75,11 +108,21 @@ def main() -> None:
     record.classes = lambda family, head: NAMES.get(family) or usual_classes(family, head)
     record.values = lambda key, value: (*usual_values(key, value), *FACTORS.get(key, ()))
     for family in sys.argv[1:] or FAMILIES:
-        for changed, config in variations(family, AutoModelForCausalLM):
+        for changed, config in every(family):
             try:
                 write(changed, config)
             except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
                 print(f"{family} {changed}: {error!r}"[:150], file=sys.stderr)
+
+
+def every(family: str) -> Iterator[tuple[str, dict]]:
+    """The variations of one field each, and those of `EXTRA`."""
+    found = list(variations(family, AutoModelForCausalLM))
+    yield from found
+    _, base = next(pair for pair in found if pair[0] not in ("nothing", "nothing, saved", "architectures"))
+    plain = {"model_type": family, "architectures": base["architectures"], **record.BASE.get(family, {})}
+    for changes in EXTRA.get(family, ()):
+        yield " and ".join(changes), {"num_hidden_layers": 4, **plain, **changes}
 
 
 def write(changed: str, config: dict) -> None:

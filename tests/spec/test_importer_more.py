@@ -220,6 +220,26 @@ def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]
             "layer_types must list both full_attention and linear_attention",
         ),
         (
+            {"model_type": "glm_moe_dsa", "num_hidden_layers": 2, "indexer_types": ["shared", "full"]},
+            "indexer_types must be full or shared for each of 2 layers, the first full",
+        ),
+        (
+            {"model_type": "kimi_linear", "num_hidden_layers": 2, "linear_attn_config": {"full_attn_layers": [1]}},
+            "linear_attn_config: its two lists must name each layer from 1 to 2 once",
+        ),
+        (
+            {"model_type": "kimi_linear", "linear_attn_config": 2},
+            "linear_attn_config must be a mapping, not 2",
+        ),
+        (
+            {"model_type": "mimo_v2_flash", "sliding_window": None},
+            "some layers slide, but there is no sliding_window: set it, or layer_types to full_attention",
+        ),
+        (
+            {"model_type": "laguna", "gating": "per-channel", "attention_bias": True},
+            "attention_bias: true is not known yet with a gate for each channel: only false is",
+        ),
+        (
             {"model_type": "internvl", "text_config": {"tie_word_embeddings": False}},
             'no "tie_word_embeddings" beside text_config: internvl needs it',
         ),

@@ -14,7 +14,9 @@ from tscale.blocks.delta import GatedDeltaNet
 from tscale.blocks.expert_attention import ExpertAttention
 from tscale.blocks.experts import Experts
 from tscale.blocks.feed_forward import FeedForward
+from tscale.blocks.kimi_delta import KimiDelta
 from tscale.blocks.latent import LatentAttention
+from tscale.blocks.layer_input import LayerInput
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
 from tscale.blocks.mlstm import Mlstm
@@ -33,6 +35,7 @@ Mixer = (
     | Mamba
     | Mamba2
     | GatedDeltaNet
+    | KimiDelta
     | ShortConv
     | RgLru
     | Rwkv
@@ -50,6 +53,7 @@ MIXERS: Final[dict[str, type]] = {
     "mamba": Mamba,
     "mamba2": Mamba2,
     "gated-delta-net": GatedDeltaNet,
+    "kimi-delta": KimiDelta,
     "short-conv": ShortConv,
     "rg-lru": RgLru,
     "rwkv": Rwkv,
@@ -90,7 +94,9 @@ __all__ = [
     "Experts",
     "FeedForward",
     "GatedDeltaNet",
+    "KimiDelta",
     "LatentAttention",
+    "LayerInput",
     "Learned",
     "Mamba",
     "Mamba2",

@@ -37,10 +37,18 @@ class Attention:
     """Key and value heads; as many as query heads where absent."""
     head_dim: Size | None = None
     """Width of one head; d_model / heads where absent."""
+    v_dim: Size | None = None
+    """Width of one head of values; head_dim where absent (MiMo-V2-Flash has narrower ones)."""
     bias: bool | tuple[Projection, ...] = False
     """Which projections have a bias: true for all of q, k, v and o, or a list of them."""
+    values_are_keys: bool = False
+    """Whether values are what the key projection yields, so that there is no matrix for them (Gemma 4)."""
+    borrows_keys: bool = False
+    """Whether keys and values are an earlier layer's, so that there are no matrices for them, and no cache (Gemma 3n)."""
     gated: bool = False
     """Whether the query projection also yields a gate of its own width on the output (Qwen3-Next)."""
+    head_gates: bool = False
+    """Whether a projection yields one number for each head that gates its output (Laguna)."""
     qk_norm: Literal["head", "full"] | None = None
     """Norms on queries and keys. head: one gain of a head's width for all heads; full: one for every channel."""
     qk_norm_bias: bool = False
@@ -79,6 +87,12 @@ class Attention:
                 ("kv_heads",),
                 f"{self.kv_heads} kv_heads do not divide {self.heads} heads: every key-value head serves as many heads",
             )
+        if self.differential and self.v_dim is not None:
+            yield ("v_dim",), "heads in pairs sum values of two heads' width: drop v_dim, or differential"
+        if self.values_are_keys and self.v_dim is not None:
+            yield ("v_dim",), "values that are keys are as wide as them: drop v_dim, or values_are_keys"
+        if self.borrows_keys and self.values_are_keys:
+            yield ("values_are_keys",), "a layer that borrows its keys has no projection to take values from: drop it"
         if self.qk_norm_bias and self.qk_norm is None:
             yield ("qk_norm_bias",), "there is no norm to have a bias: set qk_norm, or drop it"
         yield from self._sight_problems()
@@ -117,15 +131,18 @@ class Attention:
         queries = 2 * heads * head_dim if self.gated else heads * head_dim
         by_head, by_kv_head = Cut(heads), Cut(kv_heads, otherwise="repeated")
         yield Matmul(f"{site.name}.q", "attention", site.stream, d, queries, *copies, "q" in biased, by_head)
-        for name in ("k", "v"):
-            width = kv_heads * head_dim
+        v_dim = head_dim if self.v_dim is None else self.v_dim
+        for name, width in self._own_keys(kv_heads * head_dim, kv_heads * v_dim):
             yield Matmul(f"{site.name}.{name}", "attention", site.keys, d, width, *copies, name in biased, by_kv_head)
+        if self.head_gates:
+            yield Matmul(f"{site.name}.gates", "attention", site.stream, d, heads, *copies, cut=by_head)
         yield from self._norms(site)
         if self.sinks:
             yield Vector(f"{site.name}.sinks", "attention", heads, site.stored, by_head)
         if self.differential:
             yield Vector(f"{site.name}.lambda", "attention", 4 * head_dim, site.stored)
-        d_v = 2 * head_dim if self.differential else head_dim
+        d_v = 2 * head_dim if self.differential else v_dim
+        cached = 2 * kv_heads * head_dim if self.v_dim is None else kv_heads * (head_dim + v_dim)
         for suffix, layers, window in self.layers_by_sight(site.used):
             yield Scores(
                 f"{site.name}.scores{suffix}",
@@ -140,14 +157,12 @@ class Attention:
                 self.chunked and window is not None,
                 by_head,
             )
-            if caches:
-                yield Cache(
-                    f"{site.name}.cache{suffix}", site.keys, 2 * kv_heads * head_dim, layers, window, by_kv_head
-                )
+            if caches and not self.borrows_keys:
+                yield Cache(f"{site.name}.cache{suffix}", site.keys, cached, layers, window, by_kv_head)
         if self.out_norm:
-            yield Vector(f"{site.name}.out_norm", "norm", heads * head_dim, site.stored)
+            yield Vector(f"{site.name}.out_norm", "norm", heads * v_dim, site.stored)
         yield Matmul(
-            f"{site.name}.o", "attention", site.stream, heads * head_dim, d, *copies, "o" in biased, Cut(heads, "in")
+            f"{site.name}.o", "attention", site.stream, heads * v_dim, d, *copies, "o" in biased, Cut(heads, "in")
         )
 
     def saves(self, site: Site) -> Iterator[Saved]:
@@ -180,6 +195,10 @@ class Attention:
                     yield Saved(f"{name}.statistics", "norm", stream, each, site.used, "fp32")
         if self.differential:
             raise unrecorded(f"{site.name}'s heads in pairs")
+        if self.v_dim is not None or self.head_gates:
+            raise unrecorded(f"{site.name}'s narrower values or gates")
+        if self.values_are_keys or self.borrows_keys:
+            raise unrecorded(f"{site.name}'s keys in place of values, or of another layer")
         yield from core_saves(site, heads)
         if self.sinks:
             yield Saved(
@@ -193,13 +212,20 @@ class Attention:
             for name in ("gate", "gated"):
                 yield Saved(f"{site.name}.{name}", "attention", site.stream, width, site.used, cut=by_head)
 
+    def _own_keys(self, k_width: int, v_width: int) -> Iterator[tuple[str, int]]:
+        """Names and widths of the projections that make keys and values."""
+        if not self.borrows_keys:
+            yield "k", k_width
+            if not self.values_are_keys:
+                yield "v", v_width
+
     def _norms(self, site: Site) -> Iterator[Entry]:
         """The norms on queries and keys."""
         if self.qk_norm is None:
             return
         heads, kv_heads, head_dim = self.widths(site.d_model)
         of_q, of_k = (head_dim, head_dim) if self.qk_norm == "head" else (heads * head_dim, kv_heads * head_dim)
-        for name, width in (("q_norm", of_q), ("k_norm", of_k)):
+        for name, width in (("q_norm", of_q), ("k_norm", of_k))[: 1 if self.borrows_keys else 2]:
             yield Vector(f"{site.name}.{name}", "norm", 2 * width if self.qk_norm_bias else width, site.stored)
 
 

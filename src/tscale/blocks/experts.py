@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.feed_forward import inner_saves
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Vector
 
 
@@ -37,6 +37,11 @@ class Experts:
     """Inner width of the shared experts, all of them together."""
     shared_gate: bool = False
     """Whether the shared experts' output is gated by one number a token."""
+    scaled: bool = False
+    """Whether the router's input has a gain for each channel, and each expert's output a learned factor (Gemma 4)."""
+    norms: bool = False
+    """Whether the routed experts' input and output and the shared ones' output are normalised with gains of their own
+    (Gemma 4)."""
     latent: Size | None = None
     """Width that tokens are brought to for the routed experts, and from which they are brought back (Nemotron 3)."""
     out_bias: bool = False
@@ -70,6 +75,8 @@ class Experts:
             return Matmul(full, "feed_forward", site.stream, d_in, d_out, *routed, self.bias, cut, self.experts)
 
         yield matmul("router", d, self.experts, bias=self.router_bias)
+        if self.scaled:
+            yield Vector(f"{name}.scales", "feed_forward", d + self.experts, site.stored)
         if self.selection_bias == "parameter":
             yield Vector(f"{name}.selection_bias", "feed_forward", self.experts, site.stored)
         elif self.selection_bias == "buffer":
@@ -94,6 +101,8 @@ class Experts:
                 yield matmul("shared.switch", d, 1)
         if self.out_norm:
             yield Vector(f"{name}.out_norm", "norm", d, site.stored)
+        if self.norms:
+            yield Vector(f"{name}.norms", "norm", 3 * d, site.stored)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.
@@ -101,6 +110,8 @@ class Experts:
         Every device of tensor parallelism has a slice of each expert, so that all of a token's copies are gathered there.
         """
         d, k, name = site.d_model, self.top_k, site.name
+        if self.latent is not None or self.norms or self.scaled:
+            raise unrecorded(f"{name}'s latent width, norms or scales")
 
         def saved(what: str, width: int, number: Number = "activation", *, gathered: bool = False) -> Saved:
             return Saved(f"{name}.{what}", "feed_forward", site.stream, width, site.used, number, gathered=gathered)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths, core_saves
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
 from tscale.core.numbers import named
 
@@ -34,6 +34,12 @@ class LatentAttention:
     """Width of a head's values."""
     bias: bool = False
     """Whether the projections from the residual stream and the one back to it have a bias."""
+    index_heads: Size | None = None
+    """Heads of an indexer, which scores every key cheaply and picks the ones that a query sees (DeepSeek-V3.2)."""
+    index_dim: Size | None = None
+    """Width of one of its heads; its key is one for all of them."""
+    index_top_k: Size | None = None
+    """The most keys that a query sees: picked by the layer's own indexer, or, without one, by an earlier layer's."""
     on: On | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
@@ -42,8 +48,13 @@ class LatentAttention:
         return Widths(self.heads, self.heads, named("head_dim", self.nope_dim + self.rope_dim))
 
     def problems(self, d_model: int) -> Iterator[Problem]:
-        """Nothing in this block can contradict itself."""
-        return iter(())
+        """What contradicts itself in this block."""
+        if (self.index_heads is None) != (self.index_dim is None):
+            yield ("index_heads",), "an indexer needs both index_heads and index_dim: set both, or neither"
+        if self.index_heads is not None and self.index_top_k is None:
+            yield ("index_top_k",), "an indexer picks keys for the queries: set index_top_k to how many"
+        if self.index_heads is not None and self.q_rank is None:
+            yield ("index_heads",), "an indexer reads the latent of the queries: set q_rank"
 
     def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         """Projections down to the latents and up from them, norms on the latents, scores, and the latent's cache."""
@@ -62,6 +73,7 @@ class LatentAttention:
         yield matmul("kv_down", d, self.kv_rank + self.rope_dim, bias=self.bias)
         yield Vector(f"{site.name}.kv_norm", "norm", self.kv_rank, site.stored)
         yield matmul("kv_up", self.kv_rank, h * (self.nope_dim + self.v_dim), Cut(h))
+        yield from self._indexer(site, caches=caches)
         yield Scores(
             f"{site.name}.scores",
             site.stream,
@@ -71,6 +83,7 @@ class LatentAttention:
             self.v_dim,
             site.used,
             site.causal,
+            self.index_top_k,
             cut=Cut(h),
             decoded=(self.kv_rank + self.rope_dim, self.kv_rank),
         )
@@ -81,6 +94,8 @@ class LatentAttention:
     def saves(self, site: Site) -> Iterator[Saved]:
         """The latents before and after their norms, the expanded queries, keys and values, and what they come to."""
         h, d_qk = self.heads, self.nope_dim + self.rope_dim
+        if self.index_top_k is not None:
+            raise unrecorded(f"{site.name}'s choice of keys")
         ranks = {"q": self.q_rank, "kv": self.kv_rank}
         for name, rank in ranks.items():
             if rank is not None:
@@ -90,3 +105,20 @@ class LatentAttention:
         for name, width in (("q", d_qk), ("k", d_qk), ("v", self.v_dim), ("out", self.v_dim)):
             yield Saved(f"{site.name}.{name}", "attention", site.stream, h * width, site.used, cut=Cut(h))
         yield from core_saves(site, h)
+
+    def _indexer(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Its queries from their latent, one key a token, a weight for each head, and its scores (DeepSeek-AI 2025).
+
+        Each head scores each key, and the heads' scores are summed by their weights: index_dim and one multiply-adds.
+        """
+        if self.index_heads is None or self.index_dim is None or self.q_rank is None:
+            return
+        d, h, width, name = site.d_model, self.index_heads, self.index_dim, f"{site.name}.index"
+        copies = (site.stored, site.used)
+        yield Matmul(f"{name}.q", "attention", site.stream, self.q_rank, h * width, *copies)
+        yield Matmul(f"{name}.k", "attention", site.stream, d, width, *copies)
+        yield Vector(f"{name}.k_norm", "norm", 2 * width, site.stored)
+        yield Matmul(f"{name}.weights", "attention", site.stream, d, h, *copies)
+        yield Scores(f"{name}.scores", site.stream, site.keys, h, width, 1, site.used, site.causal)
+        if caches:
+            yield Cache(f"{name}.cache", site.keys, width, site.used)

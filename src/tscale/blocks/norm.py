@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, Site
-from tscale.core.ledger import ALWAYS, Entry, Part, Saved, Stream, Vector
+from tscale.core.ledger import ALWAYS, Buffer, Entry, Part, Saved, Stream, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,8 @@ class Norm:
     """Whether a norm has weights at all; false for one that only normalises, as in OLMo."""
     final: bool | None = None
     """Whether a norm follows the last layer; where absent, all but a post-norm stack have one."""
+    layer_scale: bool = False
+    """Whether what each layer yields is scaled by one number, kept as a buffer (Gemma 4)."""
     embedding: bool = False
     """Whether a norm follows the embedding."""
 
@@ -49,6 +51,8 @@ class Norm:
             yield Vector(f"{prefix}norm.layer", "norm", width, site.stored)
         if self._has_final():
             yield Vector(f"{prefix}norm.final", "norm", width, 1)
+        if self.layer_scale:
+            yield Buffer(f"{prefix}layer_scale", "norm", 1, site.stored)
 
     def saves(self, site: Site, sub_layers: Mapping[str, int]) -> Iterator[Saved]:
         """What the norms of each sub-layer keep, by how many layers run through one, and what the final norm does."""

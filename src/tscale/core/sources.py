@@ -104,6 +104,7 @@ SOURCES: dict[str, Source] = {
     "keskar2019": _arxiv(
         "Keskar 2019", "CTRL: A Conditional Transformer Language Model for Controllable Generation", "1909.05858"
     ),
+    "kimi2025": _arxiv("Kimi Team 2025", "Kimi Linear: An Expressive, Efficient Attention Architecture", "2510.26692"),
     "korthikanti2022": _arxiv(
         "Korthikanti 2022", "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
     ),

@@ -14,6 +14,7 @@ from tscale.spec import family_rules as rules
 from tscale.spec.families_experts import EXPERTS, NORMED
 from tscale.spec.families_experts import NESTED as _FIRST_NESTED
 from tscale.spec.families_hybrids import HYBRIDS
+from tscale.spec.families_kinds import SEVERAL
 from tscale.spec.families_mixers import MIXED
 from tscale.spec.families_more import DECODERS, INSIDE, MORE_EXPERTS
 from tscale.spec.families_nested import HEARING, SEEING
@@ -372,7 +373,7 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
 }
 # fmt: on
 
-MORE: Final[dict[str, Family]] = DECODERS | MORE_EXPERTS | INSIDE | HYBRIDS
+MORE: Final[dict[str, Family]] = DECODERS | MORE_EXPERTS | INSIDE | HYBRIDS | SEVERAL
 FAMILIES: Final[dict[str, Family]] = MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE
 NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING
 

@@ -87,7 +87,7 @@ HYBRIDS: Final[dict[str, Family]] = {
     "nemotron_h": row(
         "NemotronH", Keys(layers="num_hidden_layers"),
         {"vocab_size": 131072, "hidden_size": 4096, "num_hidden_layers": None, "num_attention_heads": 32,
-         "layers_block_type": ["linear_attention", "moe", "full_attention", "mlp"], "hybrid_override_pattern": None,
+         "layers_block_type": None, "hybrid_override_pattern": None,
          "num_key_value_heads": 8, "head_dim": 128, "attention_head_dim": None, "max_position_embeddings": 4096,
          "intermediate_size": 21504, "mlp_bias": False, "ssm_state_size": 128,
          "mamba_num_heads": 128, "mamba_head_dim": 64, "n_groups": 8, "conv_kernel": 4, "use_conv_bias": True,
@@ -99,7 +99,7 @@ HYBRIDS: Final[dict[str, Family]] = {
         aliases=_LAYERS | {"num_local_experts": "n_routed_experts", "mamba_n_groups": "n_groups",
                            "mamba_d_conv": "conv_kernel", "mamba_expand": "expand", "mamba_conv_bias": "use_conv_bias",
                            "mamba_chunk_size": "chunk_size", "num_mtp_layers": "num_nextn_predict_layers"},
-        fixed={"sliding_window": None, "mamba_proj_bias": False, "attention_bias": False, "tie_word_embeddings": False}, null=("num_key_value_heads", "layers_block_type"),
+        fixed={"sliding_window": None, "mamba_proj_bias": False, "attention_bias": False, "tie_word_embeddings": False}, null=("num_key_value_heads",),
         positions=Computed(kind="none"), layers=hybrids.nemotron_h_layers, attention=hybrids.nemotron_h,
         feed_forward=hybrids.nemotron_h_feed_forward, notes=experts.prediction_layers,
     ),

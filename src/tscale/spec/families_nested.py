@@ -111,6 +111,10 @@ SEEING: Final[dict[str, Nested]] = {
     ),
     "shieldgemma2": _sees("Gemma3", "gemma3_text", True, "mm_tokens_per_image", retied=False,
                           classes=("Gemma3ForConditionalGeneration", "ShieldGemma2ForImageClassification")),
+    "gemma4": _sees(
+        "Gemma4", "gemma4_text", True, "audio_config", "eoa_token_index",
+        left_out="Left out: the vision and audio towers (vision_config, audio_config): the text model alone is counted.",
+    ),
     "aya_vision": _sees("AyaVision", "cohere2", True, "adapter_layer_norm_eps"),
     "cohere2_vision": _sees("Cohere2Vision", "cohere2", True, "alignment_intermediate_size"),
     "aria": _sees("Aria", "aria_text", False, "projector_patch_to_query_dict", "max_value_projector_patch_to_query_dict"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tscale.blocks import Computed, FeedForward, Mixer, Mlp, Norm, Positions
+from tscale.blocks import Computed, FeedForward, LayerInput, Mixer, Mlp, Norm, Positions
 from tscale.spec import family_rules as rules
 from tscale.spec.expert_rules import Routed
 from tscale.spec.model import Embedding, Encoder, Head
@@ -85,6 +85,7 @@ class Family:
     sight: Callable[[Config], rules.Sight] | None = None
     """Which layers see how far; where absent, every layer sees every key."""
     embedding: Embedding | Callable[[Config], Embedding] = Embedding()
+    layer_input: Callable[[Config], LayerInput | None] | None = None
     encoder: Callable[[Config], Encoder | None] | None = None
     notes: Callable[[Config], tuple[str, ...]] | None = None
     """What the file names and the class leaves out."""

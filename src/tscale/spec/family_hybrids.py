@@ -219,13 +219,16 @@ _LETTERS: Final = {"M": "linear_attention", "E": "moe", "*": "full_attention", "
 
 def _each(config: Config) -> list[str]:
     """What each layer is: by the letters of a pattern, or by a list."""
-    pattern = config.value("hybrid_override_pattern")
-    if pattern is None:
-        return _types(config, _EACH) or ["linear_attention", "moe", "full_attention", "mlp"]
+    listed = _types(config, _EACH)
+    if config.value("hybrid_override_pattern") is None:
+        return listed or ["linear_attention", "moe", "full_attention", "mlp"]
     letters = config.text("hybrid_override_pattern")
     if not letters or not set(letters) <= set(_LETTERS):
         raise config.wrong(f"hybrid_override_pattern must be letters of {' '.join(_LETTERS)}, not {shown(letters)}")
-    return [_LETTERS[letter] for letter in letters]
+    found = [_LETTERS[letter] for letter in letters]
+    if listed not in (None, found):
+        raise config.wrong("hybrid_override_pattern and layers_block_type differ")
+    return found
 
 
 def nemotron_h_layers(config: Config) -> int:

@@ -98,19 +98,19 @@ def window(config: Config) -> Sight:
 
 def gemma2_sight(config: Config) -> Sight:
     """Every other layer is local, beginning with the first."""
-    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: layer % 2 == 0)
+    return by_layer_types(config, config.optional("sliding_window"), lambda layer: layer % 2 == 0)
 
 
 def cohere2_sight(config: Config) -> Sight:
     """The last of every `sliding_window_pattern` layers is global."""
     period = config.size("sliding_window_pattern")
-    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
+    return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
 
 
 def qwen2_sight(config: Config) -> Sight:
     """With `use_sliding_window`, the layers from `max_window_layers` on are local."""
     used, first = _window_in_use(config), config.whole("max_window_layers")
-    return _by_layer_types(config, used, lambda layer: used is not None and layer >= first)
+    return by_layer_types(config, used, lambda layer: used is not None and layer >= first)
 
 
 def smollm3_sight(config: Config) -> Sight:
@@ -122,7 +122,7 @@ def smollm3_sight(config: Config) -> Sight:
         rotates = bool(listed[layer]) if listed is not None else (layer + 1) % interval != 0
         return used is not None and not rotates
 
-    return _by_layer_types(config, used, local)
+    return by_layer_types(config, used, local)
 
 
 def window_in_use(config: Config) -> Sight:
@@ -133,7 +133,7 @@ def window_in_use(config: Config) -> Sight:
 def qwen2_moe_sight(config: Config) -> Sight:
     """With `use_sliding_window`, every other one of the first `max_window_layers` is local."""
     used, end = _window_in_use(config), config.whole("max_window_layers")
-    return _by_layer_types(config, used, lambda layer: used is not None and layer % 2 == 0 and layer < end)
+    return by_layer_types(config, used, lambda layer: used is not None and layer % 2 == 0 and layer < end)
 
 
 def gemma3_sight(config: Config) -> Sight:
@@ -141,51 +141,51 @@ def gemma3_sight(config: Config) -> Sight:
     period = config.size("sliding_window_pattern")
     if config.value("layer_types") is None:
         config.agreed("_sliding_window_pattern", period, "sliding_window_pattern")
-    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
+    return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
 
 
 def three_of_four(config: Config) -> Sight:
     """The last of every four layers is global."""
-    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % 4 != 0)
+    return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % 4 != 0)
 
 
 def all_but_every_fourth(config: Config) -> Sight:
     """The first of every four layers is global."""
-    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: layer % 4 != 0)
+    return by_layer_types(config, config.optional("sliding_window"), lambda layer: layer % 4 != 0)
 
 
 def four_of_five(config: Config) -> Sight:
     """The last of every five layers is global."""
-    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % 5 != 0)
+    return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % 5 != 0)
 
 
 def afmoe_sight(config: Config) -> Sight:
     """The last of every `global_attn_every_n_layers` layers is global."""
     period = config.size("global_attn_every_n_layers")
-    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
+    return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
 
 
 def exaone4_sight(config: Config) -> Sight:
     """As `layer_types` lists them, otherwise the last of every `sliding_window_pattern` layers is global."""
     period = 1 if config.value("layer_types") is not None else config.size("sliding_window_pattern")
-    return _by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
+    return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
 
 
 def ministral_sight(config: Config) -> Sight:
     """Every layer has the window, unless `layer_types` says otherwise."""
     length = config.optional("sliding_window")
-    return _by_layer_types(config, length, lambda _: length is not None)
+    return by_layer_types(config, length, lambda _: length is not None)
 
 
 def dots1_sight(config: Config) -> Sight:
     """The layers from `max_window_layers` on are local, if there is a window."""
     length, first = config.optional("sliding_window"), config.whole("max_window_layers")
-    return _by_layer_types(config, length, lambda layer: length is not None and layer >= first)
+    return by_layer_types(config, length, lambda layer: length is not None and layer >= first)
 
 
 def full_unless_listed(config: Config) -> Sight:
     """Every layer is global, unless `layer_types` says otherwise."""
-    return _by_layer_types(config, config.optional("sliding_window"), lambda _: False)
+    return by_layer_types(config, config.optional("sliding_window"), lambda _: False)
 
 
 def llama4_sight(config: Config) -> Sight:
@@ -195,7 +195,7 @@ def llama4_sight(config: Config) -> Sight:
     if length is None:
         raise config.wrong("attention_chunk_size must be a whole number from 1 to 10^12, not null")
     local = (lambda layer: (layer + 1) % interval != 0) if rotates is None else (lambda layer: bool(rotates[layer]))
-    return _by_layer_types(config, length, local, "chunked_attention")._replace(chunked=True)
+    return by_layer_types(config, length, local, "chunked_attention")._replace(chunked=True)
 
 
 def minimax_m2_sight(config: Config) -> Sight:
@@ -236,7 +236,7 @@ def _window_in_use(config: Config) -> int | None:
     return config.optional("sliding_window") if config.flag("use_sliding_window") else None
 
 
-def _by_layer_types(
+def by_layer_types(
     config: Config, window: int | None, local: Callable[[int], bool], called: str = "sliding_attention"
 ) -> Sight:
     """Which layers are local: as `layer_types` lists them, otherwise those that `local` says are."""

@@ -336,6 +336,7 @@ def _spec(config: Config, name: str) -> ModelSpec:
         positions=positions,
         norm=_settled(family.norm, config),
         embedding=_settled(family.embedding, config),
+        layer_input=None if family.layer_input is None else family.layer_input(config),
         head=head,
         encoder=None if family.encoder is None else family.encoder(config),
     )

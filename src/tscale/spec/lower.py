@@ -37,7 +37,10 @@ def _entries(spec: ModelSpec) -> Iterator[Entry]:
     stored = spec.unique_layers or spec.layers
     match spec.kind:
         case "decoder":
-            yield from _stack(spec, Site("", d, stored, spec.layers, "target", "target", causal=True))
+            site = Site("", d, stored, spec.layers, "target", "target", causal=True)
+            if spec.layer_input is not None:
+                yield from spec.layer_input.lower(site)
+            yield from _stack(spec, site)
         case "encoder":
             yield from _stack(spec, Site("", d, stored, spec.layers, "source", "source", causal=False))
         case "encoder-decoder":

@@ -17,6 +17,7 @@ from tscale.blocks import (
     STATE_SPACES,
     Attention,
     FeedForward,
+    LayerInput,
     Mixer,
     Mlp,
     Norm,
@@ -161,6 +162,8 @@ class ModelSpec:
     positions: Annotated[Positions, Tagged(POSITIONS)]
     norm: Norm
     embedding: Embedding = Embedding()
+    layer_input: LayerInput | None = None
+    """What each layer looks up for itself; absent where none does."""
     head: Head = Head()
     encoder: Encoder | None = None
     """Where an encoder-decoder's encoder differs from its decoder."""
@@ -245,6 +248,8 @@ class ModelSpec:
             yield ("head", "classes"), "a classifier stands on the pooler: set head.pooler to true"
         if self.embedding.width is None and self.embedding.projects != "tokens":
             yield ("embedding", "projects"), "nothing is projected without a width of its own: set embedding.width"
+        if self.layer_input is not None and self.kind != "decoder":
+            yield ("layer_input",), "an input for every layer is known in a decoder only: drop it"
         if self.embedding.width is not None and self.kind == "encoder-decoder":
             yield ("embedding", "width"), "an embedding of a width of its own is known in a single stack only: drop it"
         if self.encoder is not None and self.kind != "encoder-decoder":
@@ -319,6 +324,7 @@ NESTED: Final[dict[str, dict[str, type]]] = {
     "positions": POSITIONS,
     "norm": {"": Norm},
     "embedding": {"": Embedding},
+    "layer_input": {"": LayerInput},
     "head": {"": Head},
     "encoder": {"": Encoder},
     "training": {"": Training},
@@ -364,6 +370,7 @@ def remembered(spec: ModelSpec) -> ModelSpec:
         feed_forward=_named_blocks(spec.feed_forward),
         positions=_with_names(spec.positions),
         embedding=_with_names(spec.embedding),
+        layer_input=spec.layer_input and _with_names(spec.layer_input, "layer_input_"),
         encoder=spec.encoder and _with_names(spec.encoder, "encoder_"),
     )
 

@@ -1,0 +1,69 @@
+"""Kimi Delta Attention: the gated delta rule with a decay of its own for each channel (Kimi Team 2025)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Scan, Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class KimiDelta:
+    """A layer of Kimi Linear (Kimi Team 2025, section 3): convolved queries, keys and values, a gate behind."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "delta_net"
+
+    kind: Literal["kimi-delta"]
+    heads: Size
+    """Heads of queries, keys and values, and of the recurrence."""
+    head_dim: Size
+    """Width of a head."""
+    d_conv: Size = 4
+    """Length of the convolution on queries, keys and values."""
+    gate_rank: Size | None = None
+    """Width that the decays and the gate behind are expanded from; they come from the residual stream where absent."""
+    chunk: Size = 64
+    """Positions that are computed at once; the last chunk of a sequence is padded."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """Nothing in this block can contradict itself."""
+        return iter(())
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Projections, convolution, decays, the recurrence in chunks and its state.
+
+        A chunk of Q positions takes, for each head of width d and at 2 FLOPs each, 3·Q²·d + 3·Q·d² multiply-adds (the
+        chunkwise form of Kimi Team 2025, section 3.2, as transformers 5.23.0 computes it): the corrected values and
+        keys, the scores against the values, and the state read twice and written. Decays of single channels stand inside
+        the products of keys and queries, which are summed elementwise, so that frameworks count nothing for those.
+        """
+        d, h, p, q = site.d_model, self.heads, self.head_dim, self.chunk
+        name, width, copies, by_head = site.name, h * p, (site.stored, site.used), Cut(h)
+
+        def matmul(matrix: str, d_in: int, d_out: int, cut: Cut | None = None) -> Matmul:
+            return Matmul(f"{name}.{matrix}", "mixer", site.stream, d_in, d_out, *copies, cut=cut)
+
+        for matrix in ("q", "k", "v"):
+            yield matmul(matrix, d, width, by_head)
+        yield Conv(f"{name}.conv", "mixer", site.stream, 3 * width, self.d_conv, *copies, cut=by_head)
+        for matrix in ("decay", "gate"):
+            if self.gate_rank is None:
+                yield matmul(matrix, d, width, by_head)
+            else:
+                yield matmul(f"{matrix}_down", d, self.gate_rank)
+                yield matmul(f"{matrix}_up", self.gate_rank, width, by_head)
+        yield matmul("beta", d, h, by_head)
+        yield Vector(f"{name}.A_dt", "mixer", h + width, site.stored, by_head)
+        work = h * (3 * q**2 * p + 3 * q * p**2)
+        yield Scan(f"{name}.scan", site.stream, site.used, chunk=q, per_chunk=work, cut=by_head)
+        if caches:
+            yield Cache(f"{name}.conv_state", "once", 3 * width * self.d_conv, site.used, cut=by_head)
+            yield Cache(f"{name}.state", "once", h * p**2, site.used, cut=by_head)
+        yield Vector(f"{name}.norm", "norm", p, site.stored)
+        yield matmul("out", width, d, Cut(h, "in"))

@@ -1,0 +1,34 @@
+"""An input of its own for every layer: each token looks up a narrow vector for each of them (Gemma 3n, Gemma 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tscale.blocks.fields import CONFIG, Site, Size
+from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerInput:
+    """Per-layer embeddings (Gemma 3n): one table for all layers, and a gate in each that lets its vector in."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    vocabulary: Size
+    """Rows of the table."""
+    width: Size
+    """Width of the vector that a layer gets."""
+
+    def lower(self, site: Site) -> Iterator[Entry]:
+        """The table, what the embedding adds to it, and each layer's gate, projection back and norm."""
+        d, width, copies = site.d_model, self.width, (site.stored, site.used)
+        every = site.used * width
+        by_row = Cut(self.vocabulary, otherwise="padded")
+        yield Lookup("embedding.layers", "embedding", self.vocabulary, every, 1, by_row)
+        yield Matmul("layer_input.projection", "embedding", site.stream, d, every, 1, 1)
+        yield Vector("layer_input.norm", "norm", width, 1)
+        yield Matmul("layer_input.gate", "feed_forward", site.stream, d, width, *copies)
+        yield Matmul("layer_input.back", "feed_forward", site.stream, width, d, *copies)
+        yield Vector("layer_input.norm.back", "norm", d, site.stored)
