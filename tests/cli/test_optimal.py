@@ -96,3 +96,23 @@ def test_explain_shows_each_formula_and_its_constants() -> None:
 def test_other_formats_have_a_row_a_law(format: str) -> None:
     out = run("optimal", "--flops", "1e22", "--format", format).out
     assert sum("besiroglu2024" in line for line in out.splitlines()) == (1 if format == "csv" else 2)
+
+
+def test_gpus_and_days_are_the_flops_of_their_peak_times_the_utilisation() -> None:
+    data = answer("optimal", "--gpu", "h100", "--gpus", "1024", "--days", "30", "--mfu", "40%")
+    assert data["flops"] == 1024 * 30 * 86_400 * 989_400 * 10**9 * 40 // 100
+    assert data["given"]["of"]["gpu_hours"] == 1024 * 30 * 24
+    assert data["figures"]["flops"]["known"] == "exact"
+
+
+def test_dollars_buy_gpu_hours() -> None:
+    data = answer("optimal", "--gpu", "h100", "--dollars", "1e6", "--price", "2", "--mfu", "0.4")
+    assert data["flops"] == 500_000 * 3600 * 989_400 * 10**9 * 40 // 100
+
+
+def test_a_utilisation_that_was_not_given_is_an_assumption_that_says_so() -> None:
+    data = answer("optimal", "--gpu", "h100", "--gpus", "8", "--days", "1")
+    assert data["figures"]["flops"]["known"] == "assumed"
+    assert any("utilisation is assumed: that of Nemotron-4 340B" in note for note in data["notes"])
+    out = run("optimal", "--gpu", "h100", "--gpus", "8", "--days", "1", "--explain").out
+    assert "gpu_seconds·peak·mfu_millionths/1000000" in out.replace(" ", "")

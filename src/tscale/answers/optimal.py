@@ -24,7 +24,7 @@ from tscale.answers.laws import (
     range_note,
     steps,
 )
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.questions.laws import Law as Formula
 from tscale.core.questions.laws import Lifetime, Parametric, Point, Repeated, effective
 from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
@@ -40,8 +40,8 @@ _COLUMNS = (
     Column("loss", "loss"),
     Column("FLOPs", "flops", drop=3),
     Column("N ~ C^a: a", "exponent", drop=2),
-    Column("from", "exponent_low", drop=4),
-    Column("to", "exponent_high", drop=4),
+    Column("a from", "exponent_low", drop=4),
+    Column("a to", "exponent_high", drop=4),
     Column("fitted range", "range", drop=1, numeric=False),
 )
 _INTERVAL_COLUMNS = (
@@ -69,12 +69,14 @@ _REPEATED_COLUMNS = (
 
 
 class Budget(NamedTuple):
-    """What is given: training FLOPs, parameters or tokens; how that is known, and what was made of."""
+    """What is given: training FLOPs, parameters or tokens; how that is known, and what it was made of."""
 
     asked: Asked
     amount: int
     figure: Figure
     notes: tuple[str, ...] = ()
+    made_of: Data = None
+    steps: tuple[Step, ...] = ()
 
 
 class Answer(NamedTuple):
@@ -105,7 +107,7 @@ def optimal_report(
     )
     data: Data = {
         "flops": budget.figure if budget.asked == "flops" else None,
-        "given": {"quantity": budget.asked, "value": budget.figure},
+        "given": {"quantity": budget.asked, "value": budget.figure, "of": budget.made_of},
         "unique_tokens": unique,
         "inference_tokens": served,
         "rows": [_data(answer, budget) for answer in answers],
@@ -119,7 +121,7 @@ def optimal_report(
         *_binding_notes(answers, unique, served),
         *law_notes(laws, explain=explain),
     ]
-    return Report("Compute-optimal training", tables, data, tuple(filter(None, notes)), tuple(steps(pairs)))
+    return Report("Compute-optimal training", tables, data, tuple(filter(None, notes)), (*budget.steps, *steps(pairs)))
 
 
 def at(formula: Formula, budget: Budget) -> Point:

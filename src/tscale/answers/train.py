@@ -95,7 +95,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     """Time, GPU-hours, cost and energy of a training run; a range where the utilisation is an assumption."""
     model = counted(spec)
     device = hardware.device()
-    dtype, peak = _peak(device, hardware, ask.dtype)
+    dtype, peak = peak_of(device, hardware, ask.dtype)
     tokens = _tokens(model.spec, ask.tokens)
     context = context_of(model.spec, ask.context)
     assert isinstance(context.value, int)
@@ -160,7 +160,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     return Report(title, tuple(tables), data, notes, steps)
 
 
-def _peak(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str, int]:
+def peak_of(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str, int]:
     """The dtype of the products and its dense peak: 16 bits where none is asked for."""
     peaks = device.flops_per_second
     if dtype is None:

@@ -1,15 +1,25 @@
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Explain, Laws, OutputFormat, PlotTo
+from tscale.cli.options import Explain, Gpus, HardwareChanges, Laws, OutputFormat, PlotTo, Price
 from tscale.core.numbers import MOST_FLOPS, MOST_TOKENS, parse_count
 from tscale.errors import RequestError
 from tscale.render import show_with_plot
 
+if TYPE_CHECKING:
+    from tscale.answers.optimal import Budget
+
 _Flops = Annotated[str | None, typer.Option("--flops", metavar="C", help="Training FLOPs, such as 5.76e23.")]
 _Params = Annotated[str | None, typer.Option("--params", metavar="N", help="Parameters, such as 7B.")]
+_Gpu = Annotated[
+    str | None,
+    typer.Option("--gpu", metavar="NAME", help="The hardware of a budget in GPUs and days, or in dollars."),
+]
+_Days = Annotated[str | None, typer.Option("--days", metavar="N", help="How long the GPUs train.")]
+_Dollars = Annotated[str | None, typer.Option("--dollars", metavar="USD", help="US dollars for GPU-hours: 1e6.")]
+_Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
 _Unique = Annotated[
     str | None, typer.Option("--unique-tokens", metavar="N", help="Tokens that there are: more are repeats.")
 ]
@@ -22,9 +32,16 @@ def optimal(
     flops: _Flops = None,
     params: _Params = None,
     tokens: options.Tokens = None,
+    gpu: _Gpu = None,
+    gpus: Gpus = None,
+    days: _Days = None,
+    dollars: _Dollars = None,
+    price: Price = None,
+    mfu: _Mfu = None,
     unique_tokens: _Unique = None,
     inference_tokens: _Served = None,
     law: Laws = [],
+    gpu_changes: HardwareChanges = [],
     plot: PlotTo = None,
     format: OutputFormat = "table",
     explain: Explain = False,
@@ -34,13 +51,20 @@ def optimal(
     from tscale.answers.optimal import optimal_report
     from tscale.answers.plots.optimal import optimal_plots
 
-    given = [option for option, text in (("--flops", flops), ("--params", params), ("--tokens", tokens)) if text]
+    choices = (("--flops", flops), ("--params", params), ("--tokens", tokens), ("--gpu", gpu))
+    given = [option for option, text in choices if text]
     if len(given) != 1:
         raise RequestError(
-            "optimal takes one of --flops, --params or --tokens, "
+            "optimal takes one of --flops, --params, --tokens or --gpu, "
             + (f"not {' and '.join(given)}" if given else "such as --flops 5.76e23")
         )
-    if flops:
+    of_gpu = (("--gpus", gpus), ("--days", days), ("--dollars", dollars), ("--price", price), ("--mfu", mfu))
+    alone = [option for option, text in (*of_gpu, ("--gpu-set", gpu_changes)) if text]
+    if gpu:
+        budget = _on_machines(gpu, gpu_changes, gpus, days, dollars, price, mfu)
+    elif alone:
+        raise RequestError(f"{alone[0]} is read with --gpu only: --gpu h100 in place of {given[0]}, or drop it")
+    elif flops:
         budget = amount_given("flops", parse_count(flops, what="--flops", most=MOST_FLOPS))
     elif params:
         budget = amount_given("params", parse_count(params, what="--params", most=options.MOST_PARAMETERS))
@@ -55,3 +79,26 @@ def optimal(
         format,
         explain=explain,
     )
+
+
+def _on_machines(
+    gpu: str,
+    changes: list[str],
+    gpus: str | None,
+    days: str | None,
+    dollars: str | None,
+    price: str | None,
+    mfu: str | None,
+) -> "Budget":
+    """The FLOPs of GPUs and days, or of dollars."""
+    from tscale.answers.budget import Machines, on_machines
+    from tscale.spec.hardware import find_hardware
+
+    machines = Machines(
+        options.devices(gpus),
+        options.number(days, "--days", 10**6, "30"),
+        options.number(dollars, "--dollars", 10**15, "1e6"),
+        options.number(price, "--price", 10**6, "2.50"),
+        options.share(mfu, "--mfu"),
+    )
+    return on_machines(find_hardware(gpu, changes), machines)

@@ -31,6 +31,11 @@ def gpus_to_train(flops: int, seconds: int, peak: int, mfu_millionths: int) -> i
     return ceil_div(flops * MILLION, seconds * peak * mfu_millionths)
 
 
+def flops_within(gpu_seconds: int, peak: int, mfu_millionths: int) -> int:
+    """Training FLOPs that so many seconds of a device of `peak` FLOP/s come to at a utilisation, rounded down."""
+    return gpu_seconds * peak * mfu_millionths // MILLION
+
+
 def mfu_of(flops: int, gpus: int, peak: int, seconds: Fraction) -> Fraction:
     """The model FLOPs utilisation of a run that took so long: a fraction of the peak."""
     return Fraction(int(flops)) / (int(gpus) * int(peak) * seconds)
