@@ -41,8 +41,8 @@ def reports(name: str) -> Iterator[Report]:
     yield attention_report(spec, Ask((512, 5000), "causal", "int4"))
     yield memory_report(spec, MemoryAsk(FORMATS["q4_k"], batch=3, context=5000, page=16))
     with suppress(RequestError):  # where nobody knows what it keeps
-        yield memory_train_report(spec, TrainAsk(plan=Plan(data=4, zero=2), micro_batch=3, context=5000, rank=None))
-        yield memory_train_report(spec, TrainAsk(attention="naive", dropout=True, context=512, rank=8))
+        asked = TrainAsk(plan=Plan(data=4, zero=2), micro_batch=3, context=5000, attention="naive", dropout=True)
+        yield memory_train_report(spec, asked)
     yield compare_report([spec, built_in("gpt3")], None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -12,16 +13,22 @@ import pytest
 from tscale.core.formats import FORMATS
 from tscale.core.ledger import Ledger
 from tscale.core.numbers import Remembered, function_of
+from tscale.core.plan import Plan
+from tscale.core.questions.activations import Passes, activation_bytes
 from tscale.core.questions.cache import cache_bytes
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import active_params, embedding_params, non_embedding_params, params
+from tscale.core.questions.states import training_states
 from tscale.core.questions.training import training_flops
 from tscale.core.questions.weights import weight_bytes
 from tscale.core.questions.workspace import workspace_bytes
+from tscale.core.recipes import OPTIMIZERS, RECIPES
 from tscale.core.run import Run
+from tscale.errors import RequestError
 from tscale.spec.catalogue import built_in, names
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec, remembered
+from tscale.spec.saves import saves
 
 MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
 
@@ -38,6 +45,13 @@ QUESTIONS: dict[str, Callable[[Ledger, Run], int]] = {
     "cache": lambda ledger, run: cache_bytes(ledger, run, 16).total,
 }
 RUN = Run(target=5000, source=700)
+
+STATES = {
+    "adam-8bit": ("fp8", Plan(data=3, zero=3)),
+    "adafactor": ("bf16", Plan(data=4, zero=1)),
+    "muon": ("fp32", Plan()),
+}
+"""Optimizers, each with a recipe and a plan."""
 
 
 def as_arrays(value: Any) -> Any:
@@ -87,3 +101,33 @@ def _sizes(value: Any) -> list[tuple[str, int]]:
     if is_dataclass(value):
         return [size for field in fields(value) for size in _sizes(getattr(value, field.name))]
     return []
+
+
+def has_the_three_kinds(name: str, ask: Callable[[ModelSpec], int]) -> None:
+    """What is asked of a spec on numbers of each kind."""
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    plain = ask(spec)
+    assert type(plain) is int
+    assert ask(remembered(spec)) == plain
+    assert float(np.squeeze(ask(as_arrays(spec)))) == pytest.approx(plain, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_states_of_the_three_kinds_agree(name: str) -> None:
+    for optimizer, (recipe, plan) in STATES.items():
+        has_the_three_kinds(
+            name,
+            lambda spec, optimizer=optimizer, recipe=recipe, plan=plan: sum(  # type: ignore[misc]
+                quantity.total
+                for quantity in training_states(lower(spec), RECIPES[recipe], OPTIMIZERS[optimizer], plan)
+            ),
+        )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_activations_of_the_three_kinds_agree(name: str) -> None:
+    for keeping in ("naive", "full"):
+        passes = Passes(3, keeping, dropout=True)
+        with suppress(RequestError):  # where nobody knows what it keeps
+            has_the_three_kinds(name, lambda spec, passes=passes: activation_bytes(saves(spec), RUN, passes).total)  # type: ignore[misc]

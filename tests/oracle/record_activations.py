@@ -55,6 +55,26 @@ MODELS: dict[str, dict[str, Any]] = {
         "attention_dropout": 0.0, "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 8,
         "output_router_logits": False,
     },
+    "GPTNeoXForCausalLM": {
+        "model_type": "gpt_neox", **SMALL, "intermediate_size": 256, "hidden_dropout": 0.0, "attention_dropout": 0.0,
+        "hidden_act": "gelu", "tie_word_embeddings": False,
+    },
+    "PhiForCausalLM": {
+        "model_type": "phi", **SMALL, "intermediate_size": 256, "hidden_act": "gelu", "tie_word_embeddings": False,
+        "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attention_dropout": 0.0,
+    },
+    "Gemma2ForCausalLM": {
+        "model_type": "gemma2", **GROUPED, "head_dim": 16, "tie_word_embeddings": True, "sliding_window": 8,
+        "hidden_activation": "gelu_pytorch_tanh",
+    },
+    "T5ForConditionalGeneration": {
+        "model_type": "t5", "vocab_size": 128, "d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 2, "num_heads": 4,
+        "num_decoder_layers": 3, "dropout_rate": 0.0, "feed_forward_proj": "relu", "tie_word_embeddings": True,
+        "decoder_start_token_id": 0, "pad_token_id": 0,
+    },
+    "BertForPreTraining": {
+        "model_type": "bert", **SMALL, "intermediate_size": 256, **BERT_NO_DROPOUT, "hidden_act": "gelu",
+    },
     "BertForMaskedLM": {"model_type": "bert", **SMALL, "intermediate_size": 256, **BERT_NO_DROPOUT, "hidden_act": "gelu"},
 }  # fmt: skip
 """Whole models, by class."""
@@ -71,6 +91,10 @@ CHANGES: dict[str, tuple[dict[str, Any], ...]] = {
     "DeepseekV3ForCausalLM": ({}, {"num_hidden_layers": 3}, {"q_lora_rank": None}),
 }  # fmt: skip
 """What is changed of them, one at a time; nothing where absent."""
+
+
+UNFUSED = ("GptOssForCausalLM", "Gemma2ForCausalLM", "T5ForConditionalGeneration")
+"""Models whose attention the fused kernel of a CPU cannot compute: with sinks, clipped logits, or a bias."""
 
 
 class Block(nn.Module):
@@ -174,7 +198,7 @@ def record_models() -> None:
             config = {**base, **change, "architectures": [name]}
             dropout = any(isinstance(value, float) and value > 0 and "drop" in key for key, value in config.items())
             # with dropout, or with values of another width than keys, sdpa is no fused kernel on a CPU; gpt-oss has none
-            unfused = dropout or "v_head_dim" in config or name == "GptOssForCausalLM"
+            unfused = dropout or "v_head_dim" in config or name in UNFUSED
             for attention in ("eager",) if unfused else ("eager", "sdpa"):
                 for batch, length in SHAPES:
                     for dtype, kind in DTYPES.items():
@@ -192,7 +216,8 @@ def record_model(
     model = getattr(transformers, name)(settings).to(kind).train()
     tokens = torch.randint(4, 128, (batch, length))
     what = {"config": config, "attention": attention, "batch": batch, "length": length, "dtype": dtype}
-    line(what, kept(lambda: model(input_ids=tokens, labels=tokens.clone()).loss, model))
+    more = {"next_sentence_label": torch.zeros(batch, dtype=torch.long)} if name == "BertForPreTraining" else {}
+    line(what, kept(lambda: model(input_ids=tokens, labels=tokens.clone(), **more).loss, model))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
     )
     title = _title(spec, model, ask, fits=fits)
     total = Figure(most.total, BYTES, known)
-    may_use = None if usable is None else Figure(usable, BYTES, "assumed")
+    may_use = None if usable is None else Figure(usable, BYTES, "exact" if ask.memory_share else "assumed")
     parts = {name: _part(most, part, known) for part, name in _PARTS.items()}
     tables = [parts_table(title, spec.name, parts, total, None if device is None else device.memory_bytes, may_use)]
     if ask.plan.pipeline > 1:
@@ -319,12 +319,11 @@ def _owned(model: Trainer, stage: int) -> Iterator[tuple[str, str, str, list[int
 
 def _owned_table(model: Trainer, stage: int) -> Table:
     plan = model.training.plan
-    kinds = [("weights", 0), ("gradients", 0), ("master weights", 0), ("optimizer", 0)]
     columns = (
         Column("line by line", "name", numeric=False),
         *((Column("on a device", "division", numeric=False),) if plan.tensor * plan.expert > 1 else ()),
         *((Column("by ZeRO", "zero", numeric=False),) if plan.zero else ()),
-        *(Column(title, key) for (title, _), key in zip(kinds, _OWNED, strict=True)),
+        *(Column(part, part) for part in _OWNED),
     )
     rows: list[tuple[Cell, ...]] = []
     for name, divided, states, sizes in _owned(model, stage):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tscale.core.ledger import Ledger, Saved
-from tscale.core.questions.training_memory import Needs, Training, needs
+from tscale.core.questions.states import States
+from tscale.core.questions.training_memory import Needs, Training, needs, states_of
 from tscale.core.shard import shard
 from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec
@@ -13,7 +14,7 @@ from tscale.spec.stages import saves_of_stages, stages
 
 
 class Trainer(NamedTuple):
-    """A model that is trained: the ledger of each of its stages, one device's share of each, and what each stage keeps."""
+    """A model that is trained: of each of its stages the ledger, one device's share of it, what it keeps and its states."""
 
     spec: ModelSpec
     training: Training
@@ -21,10 +22,11 @@ class Trainer(NamedTuple):
     stages: tuple[Ledger, ...]
     shares: tuple[Ledger, ...]
     kept: tuple[tuple[Saved, ...], ...]
+    states: tuple[States, ...]
 
     def needs(self, stage: int) -> Needs:
         """What a device of a stage needs."""
-        return needs(self.shares[stage], self.kept[stage], stage, self.training)
+        return needs(self.shares[stage], self.kept[stage], self.states[stage], stage, self.training)
 
     def worst(self) -> tuple[int, Needs]:
         """The stage whose devices need most, the first of several, and what they need."""
@@ -33,11 +35,11 @@ class Trainer(NamedTuple):
         return stage, each[stage]
 
     def with_(self, **changes: Any) -> Trainer:
-        """The same trained in another way; anew from the spec where the plan is another."""
+        """The same trained in another way: anew from the spec, unless that changes nothing of the parameters."""
         training = self.training._replace(**changes)
-        if "plan" in changes:
-            return trainer(self.spec, training, self.context)
-        return self._replace(training=training)
+        if changes.keys() <= {"micro_batch", "attention", "recompute", "dropout"}:
+            return self._replace(training=training)
+        return trainer(self.spec, training, self.context)
 
     def of_length(self, context: int) -> Trainer:
         """The same on sequences of another length."""
@@ -50,4 +52,6 @@ def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     each = stages(spec, training.plan)
     kept = saves_of_stages(spec, training.plan)
     training = training._replace(run=run_of(spec, context))
-    return Trainer(spec, training, context, each, tuple(shard(ledger, training.plan) for ledger in each), kept)
+    shares = tuple(shard(ledger, training.plan) for ledger in each)
+    states = tuple(states_of(share, training) for share in shares)
+    return Trainer(spec, training, context, each, shares, kept, states)

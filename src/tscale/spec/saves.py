@@ -112,8 +112,10 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
     def saved(what: str, numbers: int) -> Saved:
         return Saved(f"head.{what}", "head", stream, numbers, 1, keeping=ALWAYS)
 
-    if head.pooler or head.classes is not None:
-        raise unrecorded("a pooler")
+    if head.pooler:
+        yield Saved("head.pooler", "head", "once", d, 1, keeping=ALWAYS)
+    if head.classes is not None:
+        yield Saved("head.classes", "head", "once", head.classes, 1, "fp32", keeping=ALWAYS)
     match head.kind:
         case "none":
             return

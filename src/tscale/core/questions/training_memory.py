@@ -81,10 +81,12 @@ class Needs(NamedTuple):
         return sum(quantity.total for quantity in self)
 
 
-def needs(share: Ledger, kept: tuple[Saved, ...], stage: int, training: Training) -> Needs:
-    """What a device of one pipeline stage needs; `share`: its ledger (`tscale.core.shard`), `kept`: what the stage saves."""
+def needs(share: Ledger, kept: tuple[Saved, ...], states: States, stage: int, training: Training) -> Needs:
+    """What a device of one pipeline stage needs.
+
+    `share`: its ledger (`tscale.core.shard`), `kept`: what the stage saves, `states`: what is kept of its parameters.
+    """
     plan = training.plan
-    states = _states(share, training)
     if training.rank is not None:
         kept += adapter_saves(share, training.rank)
     pass_lines = activation_bytes(kept, training.run, training.passes, plan)
@@ -99,7 +101,8 @@ def needs(share: Ledger, kept: tuple[Saved, ...], stage: int, training: Training
             case "embedding":
                 activations.append(Line(line.name, line.value * (plan.pipeline - stage)))
             case _:
-                activations.append(Line(line.name, ceil_div(line.value * flying, pieces)))
+                amount = line.value * flying
+                activations.append(Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces)))
     return Needs(
         states.weights,
         states.gradients,
@@ -119,7 +122,7 @@ def in_flight(stage: int, plan: Plan) -> tuple[int, int]:
     return 2 * behind + (plan.interleave - 1) * plan.pipeline + 1, plan.interleave
 
 
-def _states(share: Ledger, training: Training) -> States:
+def states_of(share: Ledger, training: Training) -> States:
     """What is kept of the parameters: of all of them, or of adapters beside a frozen model."""
     if training.rank is None:
         return training_states(share, training.recipe, training.optimizer, training.plan)
