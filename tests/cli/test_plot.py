@@ -18,7 +18,6 @@ import pytest
 from tests.helpers import answer, run
 from tscale.cli.boundary import plot_with_value
 from tscale.render import plot as drawing
-from tscale.render.plot import ENDINGS
 
 COMMANDS = [
     ["attention", "gpt3"],
@@ -67,14 +66,13 @@ def test_an_svg_is_well_formed_and_its_text_is_text(command: list[str], tmp_path
     assert words & {"context (tokens)", "year", "parameters", "batch (sequences at once)"}
 
 
-@pytest.mark.parametrize("command", COMMANDS[-1:], ids=" ".join)
-def test_the_same_picture_is_the_same_bytes(command: list[str], tmp_path: Path) -> None:
-    for ending in ENDINGS:
-        first, second = (tmp_path / f"{name}{ending}" for name in "ab")
-        for file in (first, second):
-            assert run(*command, "--plot", str(file)).code == 0
-        assert first.read_bytes() == second.read_bytes()
-        assert re.search(rb"20\d\d-\d\d-\d\dT", first.read_bytes()) is None
+@pytest.mark.parametrize("command, ending", [(COMMANDS[0], ".png"), (COMMANDS[-1], ".svg")])
+def test_the_same_picture_is_the_same_bytes(command: list[str], ending: str, tmp_path: Path) -> None:
+    first, second = (tmp_path / f"{name}{ending}" for name in "ab")
+    for file in (first, second):
+        assert run(*command, "--plot", str(file)).code == 0
+    assert first.read_bytes() == second.read_bytes()
+    assert re.search(rb"20\d\d-\d\d-\d\dT", first.read_bytes()) is None
 
 
 def test_a_png_is_one(tmp_path: Path) -> None:
@@ -84,7 +82,7 @@ def test_a_png_is_one(tmp_path: Path) -> None:
 
 
 @BY_WORDS
-@pytest.mark.parametrize("columns", [None, 40, 80, 100])
+@pytest.mark.parametrize("columns", [None, 40])
 def test_a_pipe_gets_a_picture_without_colour_within_its_width(command: list[str], columns: int | None) -> None:
     done = run(*command, "--plot", columns=columns)
     assert (done.code, done.err) == (0, "")
@@ -144,7 +142,7 @@ print([name for name in ("matplotlib", "plotext", "numpy", "tscale.render.plot")
 
 def test_ascii_where_the_encoding_has_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    for command in COMMANDS:
+    for command in (COMMANDS[0], COMMANDS[-1]):
         done = subprocess.run(
             [sys.executable, "-m", "tscale", *command, "--plot"], capture_output=True, env=environment, check=True
         )
@@ -190,10 +188,8 @@ def in_terminal(command: list[str], environment: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("title", ["costs $5 and \\\\$6", "模型", "_a^b{", "x" * 200])
 def test_a_title_is_text_whatever_it_holds(title: str, tmp_path: Path) -> None:
-    for ending in ENDINGS:
-        done = run("attention", "gpt2", "--set", f"title='{title}'", "--plot", str(tmp_path / f"a{ending}"))
-        assert (done.code, done.err) == (0, "")
-        done = run("compare", "gpt2", "gpt3", "--set", f"title='{title}'", "--plot", str(tmp_path / f"c{ending}"))
+    for command, file in ((("attention", "gpt2"), "a.svg"), (("compare", "gpt2", "gpt3"), "a.png")):
+        done = run(*command, "--set", f"title='{title}'", "--plot", str(tmp_path / file))
         assert (done.code, done.err) == (0, "")
     assert run("attention", "gpt2", "--set", f"title='{title}'", "--plot").code == 0
 

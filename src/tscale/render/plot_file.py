@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _QUIET: Final = (2, 0.4)  # words in the background stand near, and with little of a line through them, or not at all
 _WIDTH: Final = 8.0  # inches
 _HEIGHT: Final = 5.2  # of each picture
-_TITLE: Final = 84  # characters of a line
+_TITLE: Final = 72  # characters of a line
 _NOTE: Final = 120
 _DOTS: Final = 160  # an inch, of a PNG
 _TEXT: Final = 8.5
