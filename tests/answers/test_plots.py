@@ -20,7 +20,7 @@ from tscale.answers.plots.fit import fit_plot
 from tscale.answers.plots.memory import memory_plot, memory_train_plot
 from tscale.answers.plots.optimal import optimal_plots
 from tscale.answers.plots.serve import serve_plot
-from tscale.answers.serve import Ask as Served
+from tscale.answers.serve_times import Ask as Served
 from tscale.core.formats import find_format
 from tscale.core.plot import Plot, Point, Series
 from tscale.core.quantity import Figure

@@ -14,7 +14,7 @@ from tscale.core.plan import Plan
 from tscale.core.questions.cache import cache_bytes
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import active_params, buffers, params
-from tscale.core.questions.roofline import Formats, Pass, decode_seconds, distinct_experts, pass_seconds, works
+from tscale.core.questions.roofline import Formats, Pass, Setup, decode_seconds, distinct_experts, pass_seconds, works
 from tscale.core.run import Run
 from tscale.core.shard import shard
 
@@ -24,8 +24,17 @@ BF16 = Formats(FORMATS["bf16"], FORMATS["bf16"], {"": 989_400_000_000_000})
 DECODERS = [name for name in disclosed() if tscale.load(name).kind == "decoder"]
 
 
+def alone(ledger: Ledger) -> Setup:
+    """A model on one device."""
+    return Setup(ledger, ledger, BF16, NODE)
+
+
+def shared(ledger: Ledger, devices: int) -> Setup:
+    return Setup(ledger, shard(ledger, Plan(tensor=devices)), BF16, NODE, devices)
+
+
 def decoding(ledger: Ledger, batch: int, context: int) -> float:
-    return pass_seconds(works(ledger, ledger, BF16, Pass(batch, 1, context, 1, decoding=True), NODE, 1), NODE, 1)
+    return pass_seconds(alone(ledger), works(alone(ledger), Pass(batch, 1, context, 1, decoding=True)))
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -33,7 +42,7 @@ def test_the_sum_over_tokens_is_that_of_a_loop(name: str) -> None:
     """Across a window's edge and a chunk's, for every architecture."""
     ledger = tscale.lower(tscale.load(name))
     for start, steps in ((0, 1), (5, 40), (1000, 60), (4090, 12), (8185, 10)):
-        summed = decode_seconds(ledger, ledger, BF16, 7, start, steps, NODE, 1)
+        summed = decode_seconds(alone(ledger), 7, start, steps)
         assert summed == pytest.approx(sum(decoding(ledger, 7, start + step) for step in range(steps)), rel=1e-9)
 
 
@@ -47,7 +56,7 @@ def test_a_prefill_computes_a_forward_pass(name: str) -> None:
     """Of causal attention, with the head at every position."""
     ledger = tscale.lower(tscale.load(name))
     n = 300
-    found = sum(line.flops for line in works(ledger, ledger, BF16, Pass(1, n, 0, n, decoding=False), NODE, 1))
+    found = sum(line.flops for line in works(alone(ledger), Pass(1, n, 0, n, decoding=False)))
     assert found == forward_flops(ledger, Run(target=n), "causal").total
 
 
@@ -55,7 +64,7 @@ def test_a_prefill_computes_a_forward_pass(name: str) -> None:
 def test_a_single_sequence_reads_each_active_parameter_once(name: str) -> None:
     """All of them but tables, of which it reads a row, and the routed experts that it does not meet."""
     ledger = tscale.lower(tscale.load(name))
-    lines = works(ledger, ledger, BF16, Pass(1, 1, 100, 1, decoding=True), NODE, 1)
+    lines = works(alone(ledger), Pass(1, 1, 100, 1, decoding=True))
     read = sum(line.weights for line in lines)
     tables = sum(e.stored * (e.rows - 1) * e.width for e in ledger.entries if isinstance(e, Lookup))
     tied = sum(e.d_in * e.d_out for e in ledger.entries if isinstance(e, Matmul) and e.name == "head" and not e.stored)
@@ -78,7 +87,7 @@ def test_experts_that_a_batch_meets_are_those_of_a_simulation() -> None:
 def test_one_token_s_experts_at_any_batch_are_far_too_few() -> None:
     """DeepSeek-V3 at a batch of 32: 163 of 256 experts are read in each layer, not 8."""
     ledger = tscale.lower(tscale.load("deepseek-v3"))
-    lines = works(ledger, ledger, BF16, Pass(32, 1, 100, 1, decoding=True), NODE, 1)
+    lines = works(alone(ledger), Pass(32, 1, 100, 1, decoding=True))
     up = next(line for line in lines if line.name == "experts.up")
     assert up.weights == pytest.approx(58 * 256 * (1 - (1 - 8 / 256) ** 32) * 7168 * 2048 * 2)
 
@@ -86,7 +95,7 @@ def test_one_token_s_experts_at_any_batch_are_far_too_few() -> None:
 def test_latents_are_scored_as_they_are_while_decoding() -> None:
     """DeepSeek-AI 2024b, section 2.1.2: 128 heads over a latent of 512 and a rotated key of 64, in each of 61 layers."""
     ledger = tscale.lower(tscale.load("deepseek-v3"))
-    lines = works(ledger, ledger, BF16, Pass(1, 1, 999, 1, decoding=True), NODE, 1)
+    lines = works(alone(ledger), Pass(1, 1, 999, 1, decoding=True))
     scores = next(line for line in lines if line.group == "cache")
     assert scores.flops == 2 * 1000 * 61 * 128 * (512 + 64 + 512)
     assert scores.cache == 1000 * 61 * (512 + 64) * 2
@@ -94,7 +103,7 @@ def test_latents_are_scored_as_they_are_while_decoding() -> None:
 
 def test_a_shared_layer_is_read_each_time() -> None:
     spec = tscale.load("gpt2", ["unique_layers=1"])
-    lines = works(tscale.lower(spec), tscale.lower(spec), BF16, Pass(1, 1, 10, 1, decoding=True), NODE, 1)
+    lines = works(alone(tscale.lower(spec)), Pass(1, 1, 10, 1, decoding=True))
     up = next(line for line in lines if line.name == "feed_forward.up")
     assert up.weights == pytest.approx(12 * (768 * 3072 + 3072) * 2)
 
@@ -102,18 +111,48 @@ def test_a_shared_layer_is_read_each_time() -> None:
 def test_devices_share_the_work_and_pay_for_it() -> None:
     """Eight of them: an eighth of the products, and two all-reduces a layer of 2·7/8 of what is summed."""
     ledger = tscale.lower(tscale.load("llama31-70b"))
-    share = shard(ledger, Plan(tensor=8))
     run = Pass(4, 1, 1000, 1, decoding=True)
-    alone, together = works(ledger, ledger, BF16, run, NODE, 1), works(share, ledger, BF16, run, NODE, 8)
-    assert sum(line.flops for line in alone) == 8 * sum(line.flops for line in together)
-    assert together[-1].sent == 2 * 7 * (80 * 2 * 4 * 8192 * 2) // 8
-    assert pass_seconds(together, NODE, 8) > pass_seconds(alone, NODE, 1) / 8
+    one, eight = works(alone(ledger), run), works(shared(ledger, 8), run)
+    assert sum(line.flops for line in one) == 8 * sum(line.flops for line in eight)
+    assert eight[-1].sent == 2 * 7 * (80 * 2 * 4 * 8192 * 2) // 8
+    assert pass_seconds(shared(ledger, 8), eight) > pass_seconds(alone(ledger), one) / 8
+
+
+def test_sub_layers_side_by_side_are_summed_at_once() -> None:
+    """Pope 2022, section 3.4: half of what attention and feed-forward send one after the other."""
+    setup = shared(tscale.lower(tscale.load("palm-540b", ["attention.heads=64"])), 8)
+    run = Pass(4, 1, 1000, 1, decoding=True)
+    in_turn, at_once = works(setup, run)[-1].sent, works(setup._replace(side_by_side=True), run)[-1].sent
+    assert in_turn == 2 * at_once == 2 * 2 * 7 * (118 * 4 * 18432 * 2) // 8
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-70b", "deepseek-v3", "gemma-3-27b", "palm-540b"])
+def test_a_cache_by_sequences_is_read_once_by_all_devices_together(name: str) -> None:
+    """Pope 2022, section 3.3: an eighth of the whole each; by heads, a single key-value head is read by all of them."""
+    ledger = tscale.lower(tscale.load(name))
+    run = Pass(16, 1, 3000, 1, decoding=True)
+    whole = works(alone(ledger), run)
+    parts = works(shared(ledger, 8)._replace(by_sequences=True), run)
+    for mine, all_of_it in zip(*([w for w in ws if w.group == "cache"] for ws in (parts, whole)), strict=True):
+        assert 8 * mine.cache == all_of_it.cache
+        assert 8 * mine.flops == all_of_it.flops
+    by_heads = works(shared(ledger, 8), run)
+    kept = sum(line.cache for line in by_heads) / sum(line.cache for line in parts)
+    assert kept == (1 if name in {"llama-3.1-70b", "gemma-3-27b"} else 8)
+
+
+def test_queries_are_sent_to_their_cache_and_outputs_back() -> None:
+    """Each device has an eighth of 16 sequences' 64 heads of 128, and sends 7/8 of them; as much comes back."""
+    setup = shared(tscale.lower(tscale.load("llama-3.1-70b")), 8)._replace(by_sequences=True)
+    lines = {line.name: line for line in works(setup, Pass(16, 1, 3000, 1, decoding=True))}
+    assert lines["all-to-alls"].sent == 2 * (16 * 80 * 64 * 128 * 2 * 7) // 64
+    assert "all-to-alls" not in {line.name for line in works(setup, Pass(16, 100, 0, 1, decoding=False))}
 
 
 def test_a_verified_draft_reads_the_cache_once() -> None:
     ledger = tscale.lower(tscale.load("llama31-8b"))
-    single = works(ledger, ledger, BF16, Pass(1, 1, 1000, 1, decoding=True), NODE, 1)
-    five = works(ledger, ledger, BF16, Pass(1, 5, 1000, 5, decoding=True), NODE, 1)
+    single = works(alone(ledger), Pass(1, 1, 1000, 1, decoding=True))
+    five = works(alone(ledger), Pass(1, 5, 1000, 5, decoding=True))
     cache = [next(line.cache for line in lines if line.group == "cache") for lines in (single, five)]
     assert cache[1] * 1001 == cache[0] * 1005
     assert (
@@ -123,5 +162,5 @@ def test_a_verified_draft_reads_the_cache_once() -> None:
 
 def test_totals_stay_below_the_whole() -> None:
     ledger = tscale.lower(tscale.load("mixtral-8x7b"))
-    lines = works(ledger, ledger, BF16, Pass(10**6, 1, 0, 1, decoding=True), NODE, 1)
+    lines = works(alone(ledger), Pass(10**6, 1, 0, 1, decoding=True))
     assert sum(line.weights for line in lines) <= 2 * params(ledger).total

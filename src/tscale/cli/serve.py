@@ -1,4 +1,4 @@
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -7,7 +7,7 @@ from tscale.cli.options import Assume, Changes, Explain, Gpu, HardwareChanges, M
 from tscale.render import show_with_plot
 
 if TYPE_CHECKING:
-    from tscale.answers.serve import Draft
+    from tscale.answers.serve_times import Draft
 
 _Gpus = Annotated[str, typer.Option("--gpus", metavar="N", help="Devices that share each layer.")]
 _Batch = Annotated[str, typer.Option("--batch", metavar="N", help="Sequences that are served at once.")]
@@ -26,9 +26,16 @@ _Prefix = Annotated[
 _Draft = Annotated[
     str | None, typer.Option("--draft", metavar="MODEL", help="A small model that guesses (speculative decoding).")
 ]
-_DraftTokens = Annotated[str, typer.Option("--draft-tokens", metavar="N", help="Tokens that it guesses a round.")]
+_DraftTokens = Annotated[
+    str | None,
+    typer.Option("--draft-tokens", metavar="N", help="Tokens guessed a round, 4 where absent; free without --draft."),
+]
 _Acceptance = Annotated[
-    str | None, typer.Option("--acceptance", metavar="SHARE", help="The chance that one of its tokens is accepted.")
+    str | None, typer.Option("--acceptance", metavar="SHARE", help="The chance that a guessed token is accepted.")
+]
+_SplitCache = Annotated[
+    Literal["heads", "sequences"],
+    typer.Option("--split-cache", help="What devices divide a cache by while decoding."),
 ]
 
 
@@ -45,8 +52,9 @@ def serve(
     price: Price = None,
     prefix: _Prefix = None,
     draft: _Draft = None,
-    draft_tokens: _DraftTokens = "4",
+    draft_tokens: _DraftTokens = None,
     acceptance: _Acceptance = None,
+    split_cache: _SplitCache = "heads",
     changes: Changes = [],
     assume: Assume = None,
     gpu_changes: HardwareChanges = [],
@@ -56,7 +64,8 @@ def serve(
 ) -> None:
     """Reckon how fast a model answers at the best, what bounds it, and what its tokens cost."""
     from tscale.answers.plots.serve import serve_plot
-    from tscale.answers.serve import Ask, serve_report
+    from tscale.answers.serve import serve_report
+    from tscale.answers.serve_times import Ask
     from tscale.cli.boundary import finish
     from tscale.core.formats import find_format
     from tscale.spec.hardware import find_hardware
@@ -74,6 +83,7 @@ def serve(
         prompt,
         options.size(output, "--output"),
         0 if prefix is None else options.size(prefix, "--prefix"),
+        split_cache == "sequences",
         reached,
         options.number(price, "--price", 10**6, "2.50"),
         draft=_draft(draft, draft_tokens, acceptance),
@@ -84,17 +94,20 @@ def serve(
     finish(report)
 
 
-def _draft(model: str | None, tokens: str, acceptance: str | None) -> "Draft | None":
-    """The model that guesses, and how well; None where none does."""
-    from tscale.answers.serve import Draft
+def _draft(model: str | None, tokens: str | None, acceptance: str | None) -> "Draft | None":
+    """What guesses, and how well; None where nothing does."""
+    from tscale.answers.serve_times import Draft
     from tscale.errors import RequestError
     from tscale.spec.resolve import resolve
 
-    if model is None:
+    if model is None and tokens is None:
         if acceptance is not None:
-            raise RequestError("--acceptance is read with --draft only: name the model that guesses, or drop it")
+            raise RequestError(
+                "--acceptance is that of guesses: --draft names the model that guesses, or --draft-tokens how many"
+            )
         return None
-    chance = options.share(acceptance, "--acceptance")
+    chance = options.share(acceptance, "--acceptance", "the guesses")
     if chance is None:
-        raise RequestError("--draft needs --acceptance, the chance that one of its tokens is accepted, such as 0.8")
-    return Draft(resolve(model), options.degree(tokens, "--draft-tokens"), chance)
+        given = "--draft-tokens" if model is None else "--draft"
+        raise RequestError(f"{given} needs --acceptance, the chance that a guessed token is accepted, such as 0.8")
+    return Draft(None if model is None else resolve(model), options.degree(tokens or "4", "--draft-tokens"), chance)

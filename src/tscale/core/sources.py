@@ -111,6 +111,9 @@ SOURCES: dict[str, Source] = {
     "kwon2023": _arxiv(
         "Kwon 2023", "Efficient Memory Management for Large Language Model Serving with PagedAttention", "2309.06180"
     ),
+    "leviathan2023": _arxiv(
+        "Leviathan 2023", "Fast Inference from Transformers via Speculative Decoding", "2211.17192"
+    ),
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
@@ -189,6 +192,11 @@ SOURCES: dict[str, Source] = {
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
     "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),
     "vllm2023": Source("vLLM 2023", "CacheConfig", "https://docs.vllm.ai/en/stable/api/vllm/config/cache/"),
+    "williams2009": Source(
+        "Williams 2009",
+        "Roofline: An Insightful Visual Performance Model for Multicore Architectures",
+        "https://doi.org/10.1145/1498765.1498785",
+    ),
     "yang2024": _arxiv("Yang 2024", "Gated Delta Networks: Improving Mamba2 with Delta Rule", "2412.06464"),
     "zeng2025": _arxiv("Zeng 2025", "GLM-4.5: Agentic, Reasoning, and Coding (ARC) Foundation Models", "2508.06471"),
     "zhang2022": _arxiv("Zhang 2022", "OPT: Open Pre-trained Transformer Language Models", "2205.01068"),

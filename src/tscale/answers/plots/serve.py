@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tscale.answers.serve import MOST_BATCH, Ask, throughputs
+from tscale.answers.serve_sweep import throughputs
+from tscale.answers.serve_times import MOST_BATCH, Ask
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.quantity import Figure
 from tscale.core.units import TOKENS_PER_SECOND, Unit

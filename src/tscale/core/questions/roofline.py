@@ -6,6 +6,9 @@ wait for one another, so their times add up; what can be fused or kept on the ch
 
 Of E routed experts, k a token, n tokens meet E·(1 - (1 - k/E)^n) different ones in expectation, where each is as likely.
 Latent attention scores its latents as they are when it decodes (`Scores.decoded`). Recurrent states are read and written.
+
+Devices share each layer by tensor parallelism (Shoeybi 2019). Fewer key-value heads than devices are kept on several of them,
+unless a cache is split by sequences (Pope 2022, section 3.3): each device then scores all heads of its own sequences.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Final, Literal, NamedTuple, assert_never
 from tscale.core.device import Cluster
 from tscale.core.formats import Format, bytes_of
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
-from tscale.core.numbers import minimum
+from tscale.core.numbers import ceil_div, minimum
 from tscale.core.questions.cache import STATE_BITS
 from tscale.core.questions.communication import all_reduce, bandwidth, tensor_sums
 from tscale.core.questions.forward import pairs
@@ -25,10 +28,11 @@ from tscale.core.questions.weights import kept_in, weight_bytes
 from tscale.core.run import Run
 
 SOURCE: Final = "pope2022 section 2"
+TIME_SOURCE: Final = "williams2009"
 
 LEAVES_OUT: Final = (
     "Not in the time: activations read and written, softmax, norms and other elementwise work, sampling, launching, the "
-    "writing of a cache; all-reduces are not hidden behind computing, and have no latency."
+    "writing of a cache; what devices send is not hidden behind computing, and has no latency."
 )
 WIDTH: Final = 2
 """Bytes of an activation that devices sum up."""
@@ -70,6 +74,22 @@ class Pass(NamedTuple):
         return self.batch * self.new
 
 
+class Setup(NamedTuple):
+    """What stays the same from pass to pass: the ledger `whole` and the `share` of it that each of `devices` has.
+
+    `side_by_side`: attention and feed-forward of a layer read the same input, so that one sum over the devices serves both
+    (Pope 2022, section 3.4). `by_sequences`: a cache is split by sequences while decoding, not by heads.
+    """
+
+    whole: Ledger
+    share: Ledger
+    formats: Formats
+    cluster: Cluster
+    devices: int = 1
+    side_by_side: bool = False
+    by_sequences: bool = False
+
+
 class Work(NamedTuple):
     """What one line does in a pass: FLOPs at a peak, and bytes of weights and of cache from memory."""
 
@@ -92,6 +112,11 @@ def distinct_experts(experts: int, top_k: int, tokens: int) -> float:
     return experts * -_power_less_one(1 - top_k / experts, tokens)
 
 
+def top_k(routed: Matmul) -> int:
+    """How many experts of a layer each token is sent through."""
+    return routed.used * routed.experts // routed.stored
+
+
 def _power_less_one(base: float, exponent: int) -> float:
     """base^exponent - 1, close to 0 as exact as elsewhere."""
     from math import expm1, log
@@ -99,39 +124,54 @@ def _power_less_one(base: float, exponent: int) -> float:
     return expm1(exponent * log(base)) if base > 0 else -1.0
 
 
-def works(share: Ledger, whole: Ledger, formats: Formats, run: Pass, cluster: Cluster, devices: int) -> list[Work]:
-    """Every line of a pass, on one of `devices` that share each layer; `share` is its part of the ledger `whole`."""
-    found = [*_products(share, whole, formats, run), *_mixed(share, formats, run)]
-    if devices > 1:
-        summed = tensor_sums(share, WIDTH).total * run.tokens
-        bandwidth(cluster, devices)  # refuses links that nobody stated
-        found.append(Work("all-reduces", "communication", 0, 1, 0, 0, all_reduce(summed, devices)))
+def works(setup: Setup, run: Pass) -> list[Work]:
+    """Every line of a pass, on one of the devices that share each layer."""
+    found = [*_products(setup, run), *_mixed(setup, run)]
+    if setup.devices > 1:
+        bandwidth(setup.cluster, setup.devices)  # refuses links that nobody stated
+        found += _sent(setup, run)
     return found
 
 
-def pass_seconds(lines: list[Work], cluster: Cluster, devices: int) -> float:
+def _sent(setup: Setup, run: Pass) -> Iterator[Work]:
+    """What each device sends: sums of tensor parallelism, and queries to their sequences' cache and outputs back."""
+    devices = setup.devices
+    summed = tensor_sums(setup.share, WIDTH).total
+    if setup.side_by_side:
+        summed //= 2
+    yield Work("all-reduces", "communication", 0, 1, 0, 0, all_reduce(summed * run.tokens, devices))
+    if setup.by_sequences and run.decoding:
+        moved = sum(
+            run.tokens * entry.used * entry.heads * sum(_widths(entry, run)) * WIDTH
+            for entry in setup.whole.entries
+            if isinstance(entry, Scores)
+        )
+        # Each device has its part of them, and all of that but what is its own goes to others.
+        yield Work("all-to-alls", "communication", 0, 1, 0, 0, ceil_div(moved * (devices - 1), devices * devices))
+
+
+def pass_seconds(setup: Setup, lines: list[Work]) -> float:
     """The least time of a pass: its lines one after the other."""
-    link = bandwidth(cluster, devices) if devices > 1 else 1
-    return sum(line.seconds(cluster.device.memory_bytes_per_second, link) for line in lines)
+    link = bandwidth(setup.cluster, setup.devices) if setup.devices > 1 else 1
+    return sum(line.seconds(setup.cluster.device.memory_bytes_per_second, link) for line in lines)
 
 
-def decode_seconds(
-    share: Ledger, whole: Ledger, formats: Formats, batch: int, start: int, steps: int, cluster: Cluster, devices: int
-) -> float:
+def decode_seconds(setup: Setup, batch: int, start: int, steps: int) -> float:
     """The least time of `steps` tokens of each sequence, one at a time, after `start` that are cached.
 
     All but the scores takes the same time at each step, and the scores' computing and traffic both grow with the keys that
     are seen, so that the sum of the longer one is the longer of the sums.
     """
-    first = works(share, whole, formats, Pass(batch, 1, start, 1, decoding=True), cluster, devices)
+    first = works(setup, Pass(batch, 1, start, 1, decoding=True))
     fixed = [line for line in first if line.group != "cache"]
     all_steps = Pass(batch, steps, start, 1, decoding=True, in_turn=True)
-    growing = [line for line in _mixed(share, formats, all_steps) if line.group == "cache"]
-    return steps * pass_seconds(fixed, cluster, devices) + pass_seconds(growing, cluster, devices)
+    growing = [line for line in _mixed(setup, all_steps) if line.group == "cache"]
+    return steps * pass_seconds(setup, fixed) + pass_seconds(setup, growing)
 
 
-def _products(share: Ledger, whole: Ledger, formats: Formats, run: Pass) -> Iterator[Work]:
+def _products(setup: Setup, run: Pass) -> Iterator[Work]:
     """Matrices, tables and vectors: what is read of them, and what is multiplied."""
+    share, whole, formats = setup.share, setup.whole, setup.formats
     touched = share._replace(entries=tuple(_touched(entry, run) for entry in share.entries))
     held = {kept.entry.name: kept.format.name for kept in kept_in(share, formats.weights, whole)}
     sizes = {line.name: line.value for line in weight_bytes(touched, formats.weights, whole).lines}
@@ -143,8 +183,7 @@ def _products(share: Ledger, whole: Ledger, formats: Formats, run: Pass) -> Iter
                 )
                 read: float = sizes[entry.name]
                 if entry.experts > 1:
-                    top_k = entry.used * entry.experts // entry.stored
-                    read = read * distinct_experts(entry.experts, top_k, run.tokens) / entry.experts
+                    read = read * distinct_experts(entry.experts, top_k(entry), run.tokens) / entry.experts
                 flops = 2 * positions * entry.used * entry.d_in * entry.d_out
                 group: Group = "head" if entry.part == "head" else _group(entry)
                 yield Work(entry.name, group, flops, formats.peak(held[entry.name]), read, 0)
@@ -174,23 +213,21 @@ def _group(entry: Matmul | Lookup | Vector | Buffer) -> Group:
     return "embedding" if entry.part == "positions" else entry.part
 
 
-def _mixed(share: Ledger, formats: Formats, run: Pass) -> Iterator[Work]:
+def _mixed(setup: Setup, run: Pass) -> Iterator[Work]:
     """Scores with the cache that they read, and recurrences with their states."""
-    caches = {entry.name: entry for entry in share.entries if isinstance(entry, Cache)}
-    for entry in share.entries:
+    formats = setup.formats
+    split = setup.by_sequences and run.decoding
+    held = setup.whole if split else setup.share  # all heads of some sequences, or some heads of all
+    sequences = ceil_div(run.batch, setup.devices) if split else run.batch
+    caches = {entry.name: entry for entry in held.entries if isinstance(entry, Cache)}
+    for entry in held.entries:
+        if isinstance(entry, Scores):
+            flops = 2 * sequences * _seen(entry, run) * entry.used * entry.heads * sum(_widths(entry, run))
+            cache = caches.get(entry.name.replace(".scores", ".cache"))
+            read = 0 if cache is None else bytes_of(sequences * _read(entry, cache, run), formats.cache.bits)
+            yield Work(entry.name, "cache", flops, formats.peak(""), 0, read)
+    for entry in setup.share.entries:
         match entry:
-            case Scores():
-                seen = _seen(entry, run)
-                widths = entry.decoded if run.decoding and entry.decoded is not None else (entry.d_qk, entry.d_v)
-                flops = 2 * run.batch * seen * entry.used * entry.heads * sum(widths)
-                cache = caches.get(entry.name.replace(".scores", ".cache"))
-                read = 0
-                if cache is not None:
-                    # A pass reads what its first token sees of the cache; decoding, its own tokens are in there too.
-                    cached = _seen(entry, run._replace(new=1)) - 1 + (run.new if run.decoding else 0)
-                    keys = seen if run.in_turn else cached
-                    read = bytes_of(run.batch * keys * cache.stored * cache.width, formats.cache.bits)
-                yield Work(entry.name, "cache", flops, formats.peak(""), 0, read)
             case Cache() if entry.stream == "once":
                 bits = max(formats.cache.bits, Fraction(STATE_BITS))
                 yield Work(entry.name, "state", 0, 1, 0, 2 * bytes_of(run.batch * entry.stored * entry.width, bits))
@@ -199,10 +236,25 @@ def _mixed(share: Ledger, formats: Formats, run: Pass) -> Iterator[Work]:
                 if not run.decoding and entry.per_chunk:
                     flops += 2 * run.batch * (run.new // entry.chunk) * entry.used * entry.per_chunk
                 yield Work(entry.name, "mixer", flops, formats.peak(""), 0, 0)
-            case Matmul() | Lookup() | Vector() | Buffer() | Conv() | Cache():
-                pass  # above, or read with the scores
+            case Matmul() | Lookup() | Vector() | Buffer() | Conv() | Scores() | Cache():
+                pass  # read with the products, or with the scores
             case _:
                 assert_never(entry)
+
+
+def _widths(scores: Scores, run: Pass) -> tuple[int, int]:
+    """What a head scores with and sums up: of latents, themselves while decoding."""
+    return scores.decoded if run.decoding and scores.decoded is not None else (scores.d_qk, scores.d_v)
+
+
+def _read(scores: Scores, cache: Cache, run: Pass) -> int:
+    """Numbers of one sequence's cache that are read, by every layer that scores it.
+
+    A pass reads what its first token sees of the cache; decoding, its own tokens are in there too.
+    """
+    cached = _seen(scores, run._replace(new=1)) - 1 + (run.new if run.decoding else 0)
+    keys = _seen(scores, run) if run.in_turn else cached
+    return keys * scores.used * cache.width
 
 
 def _seen(scores: Scores, run: Pass) -> int:

@@ -1,0 +1,154 @@
+"""Where the time of a pass goes, for `tscale serve`: by part, by what bounds it, and how each line was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from tscale.answers.common import steps_of
+from tscale.answers.serve_times import Served
+from tscale.core.ledger import Entry, Matmul
+from tscale.core.numbers import Remembered
+from tscale.core.quantity import Cell, Column, Data, Figure, Step, Table
+from tscale.core.questions.roofline import SOURCE, TIME_SOURCE, Pass, Work, distinct_experts, top_k
+from tscale.core.units import BYTES, COUNT, FLOPS, INTENSITY, MILLISECONDS, SECONDS, SHARE
+from tscale.spec.model import remembered
+
+Cause = Literal["weights", "cache", "compute", "communication"]
+"""What a line waits for: its weights or its cache from memory, its products, or the other devices."""
+
+_GROUPS: Final = {
+    "attention": "attention's matrices",
+    "cache": "attention over the cache",
+    "mixer": "recurrences and convolutions",
+    "state": "states",
+    "feed_forward": "feed-forward",
+    "head": "head",
+    "embedding": "embedding",
+    "norm": "norms",
+    "communication": "sent to other devices",
+}
+
+
+def cause(one: Served, line: Work) -> Cause:
+    """What a line waits for the longest."""
+    if line.sent:
+        return "communication"
+    moving = (line.weights + line.cache) / one.device.memory_bytes_per_second
+    if line.flops / line.peak > moving:
+        return "compute"
+    return "cache" if line.cache > line.weights else "weights"
+
+
+def causes(one: Served, lines: list[Work]) -> dict[Cause, float]:
+    """What share of a pass waits for each of them."""
+    spent: dict[Cause, float] = {"weights": 0.0, "cache": 0.0, "compute": 0.0, "communication": 0.0}
+    for line in lines:
+        spent[cause(one, line)] += one.seconds(line)
+    total = sum(spent.values())
+    return {key: seconds / total for key, seconds in spent.items()}
+
+
+def bound(one: Served, lines: list[Work]) -> str:
+    """What most of the time goes to: memory, compute or communication."""
+    spent = causes(one, lines)
+    kinds = {
+        "memory": spent["weights"] + spent["cache"],
+        "compute": spent["compute"],
+        "communication": spent["communication"],
+    }
+    return max(kinds, key=lambda kind: kinds[kind])
+
+
+def parts_table(one: Served, title: str, lines: list[Work], subject: str) -> Table:
+    """FLOPs, bytes and time of a pass by part of the model."""
+    columns = (
+        Column(title, "part", numeric=False),
+        Column("FLOPs", "flops"),
+        Column("bytes", "bytes"),
+        Column("FLOPs a byte", "intensity", drop=2),
+        Column("ms", "ms"),
+        Column("share", "share"),
+        Column("bound by", "bound", drop=1, numeric=False),
+    )
+    total = one.seconds(*lines)
+    rows: list[tuple[Cell, ...]] = []
+    for group, name in _GROUPS.items():
+        own = [line for line in lines if line.group == group]
+        if any(line.weights or line.cache or line.sent or line.flops for line in own):
+            rows.append(_row(one, name, own, total, moved=sum(line.weights + line.cache + line.sent for line in own)))
+    last = _row(one, "together", lines, total, moved=sum(line.weights + line.cache for line in lines))
+    return Table("", columns, (*rows, last), subject=subject, totals=frozenset({len(rows)}), aside=True)
+
+
+def _row(one: Served, name: str, lines: list[Work], total: float, moved: float) -> tuple[Cell, ...]:
+    computed, seconds = sum(line.flops for line in lines), one.seconds(*lines)
+    return (
+        name,
+        Figure(computed, FLOPS),
+        Figure(round(moved), BYTES),
+        Figure(computed / moved, INTENSITY) if moved and computed else "",
+        Figure(seconds * 1000, MILLISECONDS),
+        Figure(seconds / total, SHARE),
+        bound(one, lines),
+    )
+
+
+def lines_data(one: Served, lines: list[Work]) -> Data:
+    """Each line of a pass, for programs."""
+    return [
+        {
+            "name": line.name,
+            "part": line.group,
+            "flops": Figure(line.flops, FLOPS),
+            "weight_bytes": Figure(round(line.weights), BYTES),
+            "cache_bytes": Figure(line.cache, BYTES),
+            "sent_bytes": Figure(line.sent, BYTES),
+            "seconds": Figure(one.seconds(line), SECONDS, source=TIME_SOURCE),
+            "bound": cause(one, line),
+        }
+        for line in lines
+    ]
+
+
+def steps_of_passes(one: Served) -> Iterator[Step]:
+    """How FLOPs, bytes and time of each line were made, in both phases."""
+    ask, made = one.ask, one.of(remembered(one.spec))
+    batch = Remembered(ask.batch, label="batch")
+    prompt = Pass(batch, Remembered(ask.context - ask.prefix, label="prompt"), ask.prefix, 1, decoding=False)
+    step = Pass(batch, 1, Remembered(ask.middle, label="cached"), 1, decoding=True)
+    for title, run in (("prefill", prompt), ("decoding", step)):
+        subject = f"{one.spec.name}, {title}"
+        lines = made.works(run)
+        figures: list[tuple[str, Figure]] = []
+        for line in lines:
+            read = line.weights + line.cache + line.sent
+            figures.append((f"{line.name}, FLOPs", Figure(line.flops, FLOPS, source=SOURCE)))
+            if isinstance(read, int):
+                figures.append((f"{line.name}, bytes", Figure(read, BYTES, source=SOURCE)))
+        yield from steps_of(figures, subject)
+        yield from _experts_step(one.setup.whole.entries, int(run.tokens), subject)
+        yield from (_time_step(one, line, subject) for line in lines if line.flops or line.weights + line.cache)
+
+
+def routed(entries: tuple[Entry, ...]) -> Matmul | None:
+    """A matrix of routed experts, where a model has any."""
+    return next((entry for entry in entries if isinstance(entry, Matmul) and entry.experts > 1), None)
+
+
+def _experts_step(entries: tuple[Entry, ...], tokens: int, subject: str) -> Iterator[Step]:
+    """How many experts are read in a layer; it is no whole number, so that nothing remembers it."""
+    entry = routed(entries)
+    if entry is not None:
+        e, k = int(entry.experts), int(top_k(entry))
+        met = Figure(distinct_experts(e, k, tokens), COUNT)
+        names = "experts·(1 - (1 - top_k/experts)^tokens)"
+        yield Step("experts that are read in a layer", names, f"{e}·(1 - (1 - {k}/{e})^{tokens})", met, subject)
+
+
+def _time_step(one: Served, line: Work, subject: str) -> Step:
+    read, memory = round(line.weights + line.cache), one.device.memory_bytes_per_second
+    names, numbers = "max(FLOPs/peak, bytes/bandwidth)", f"max({int(line.flops)}/{line.peak}, {read}/{memory})"
+    if one.ask.efficiency != 1:
+        names, numbers = f"{names}/efficiency", f"{numbers}/{float(one.ask.efficiency):g}"
+    return Step(f"{line.name}, time", names, numbers, Figure(one.seconds(line), SECONDS, source=TIME_SOURCE), subject)

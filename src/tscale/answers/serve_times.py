@@ -1,0 +1,243 @@
+"""What `tscale serve` reckons with: a model on its devices, the time of each of its passes, and what a device holds."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.answers.memory_held import Server, held
+from tscale.answers.memory_tables import MEMORY_SHARE
+from tscale.core.device import Device
+from tscale.core.formats import Format
+from tscale.core.ledger import Ledger
+from tscale.core.numbers import ceil_div
+from tscale.core.plan import Plan
+from tscale.core.questions.cache import cache_bytes, check_rows, growing, states
+from tscale.core.questions.roofline import Formats, Pass, Setup, Work, decode_seconds, pass_seconds, works
+from tscale.core.shard import shard
+from tscale.errors import RequestError
+from tscale.spec.hardware import Hardware
+from tscale.spec.lower import lower
+from tscale.spec.model import ModelSpec
+
+MOST_BATCH: Final = 10**6
+CHUNK: Final = 2048
+"""Tokens of prompts that a step takes at once, for its workspace: as `tscale memory` does where nothing is said."""
+
+_OWN_PEAKS: Final = {
+    "fp8": "fp8",
+    "mxfp8": "fp8",
+    "mxfp6": "fp8",
+    "int8": "int8",
+    "nvfp4": "fp4",
+    "mxfp4": "fp4",
+}
+"""The peak at which a device multiplies by weights of a format, where it has one; all the others are made 16 bits first."""
+
+
+class Draft(NamedTuple):
+    """What guesses: a small model, or something that costs nothing; tokens a round, and the chance that one is accepted."""
+
+    spec: ModelSpec | None
+    tokens: int
+    acceptance: Fraction
+
+    @property
+    def expected(self) -> float:
+        """Tokens that a round yields in expectation: (1 - a^(k+1)) / (1 - a) (Leviathan 2023, equation 1)."""
+        chance = float(self.acceptance)
+        return self.tokens + 1 if chance == 1 else (1 - chance ** (self.tokens + 1)) / (1 - chance)
+
+
+class Ask(NamedTuple):
+    """What is served: sequences at once, tokens of each prompt, of them `prefix` cached before, tokens of each answer."""
+
+    weights: Format
+    cache: Format
+    gpus: int = 1
+    batch: int = 1
+    context: int = 2048
+    output: int = 256
+    prefix: int = 0
+    by_sequences: bool = False
+    efficiency: Fraction = Fraction(1)
+    price: Fraction | None = None
+    price_source: str = ""
+    draft: Draft | None = None
+
+    @property
+    def steps(self) -> int:
+        """Tokens of an answer after the first; of an answer of one, that which would follow."""
+        return max(self.output - 1, 1)
+
+    @property
+    def middle(self) -> int:
+        """Tokens that are cached in the middle of an answer."""
+        return self.context + (self.output - 1) // 2
+
+
+class Served(NamedTuple):
+    """A model on its devices, and what is asked of it."""
+
+    spec: ModelSpec
+    setup: Setup
+    ask: Ask
+
+    @property
+    def device(self) -> Device:
+        return self.setup.cluster.device
+
+    def works(self, run: Pass) -> list[Work]:
+        return works(self.setup, run)
+
+    def seconds(self, *lines: Work) -> float:
+        """The time of lines one after the other, at the efficiency that is given."""
+        return pass_seconds(self.setup, list(lines)) / float(self.ask.efficiency)
+
+    def pass_seconds(self, run: Pass) -> float:
+        return self.seconds(*self.works(run))
+
+    def decoding(self, start: int, steps: int) -> float:
+        """The time of so many tokens of each sequence, after `start` that are cached."""
+        return decode_seconds(self.setup, self.ask.batch, start, steps) / float(self.ask.efficiency)
+
+    def of(self, spec: ModelSpec) -> Served:
+        """Another model on the same devices, or this one on numbers that remember."""
+        whole = lower(spec)
+        setup = self.setup._replace(whole=whole, share=_shared(whole, self.ask.gpus), side_by_side=_side_by_side(spec))
+        return Served(spec, setup, self.ask)
+
+
+def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
+    """A model on the hardware that is asked about. Raises `RequestError` where it cannot be served so."""
+    cluster, whole = hardware.cluster(), lower(spec)
+    check_rows(whole, ask.cache)
+    formats = _formats(cluster.device, hardware, ask)
+    share = _shared(whole, ask.gpus)
+    by_sequences = ask.by_sequences and ask.gpus > 1
+    return Served(spec, Setup(whole, share, formats, cluster, ask.gpus, _side_by_side(spec), by_sequences), ask)
+
+
+def _shared(whole: Ledger, gpus: int) -> Ledger:
+    return shard(whole, Plan(tensor=gpus))
+
+
+def _side_by_side(spec: ModelSpec) -> bool:
+    return spec.norm.place == "parallel"
+
+
+def _formats(device: Device, hardware: Hardware, ask: Ask) -> Formats:
+    """The peaks by format of weights; what a device cannot multiply by is made 16 bits first, and multiplied in those."""
+    peaks = device.flops_per_second
+    wanted = ("fp32",) if ask.weights.name == "fp32" else ("bf16", "fp16")
+    rest = max((peaks[name] for name in wanted if name in peaks), default=None)
+    if rest is None:
+        what = "fp32" if ask.weights.name == "fp32" else "16-bit"
+        raise RequestError(
+            f"{hardware.label}: its vendor states no {what} peak, so there is nothing to reckon time from: "
+            f"--gpu-set {wanted[0]}=TFLOPS gives one"
+        )
+    own = {format: peaks[peak] for format, peak in _OWN_PEAKS.items() if peak in peaks}
+    return Formats(ask.weights, ask.cache, {"": rest, **own})
+
+
+class Times(NamedTuple):
+    """Seconds to the first token of each answer, and of each further one: on average, the first and the last.
+
+    `drafting`: what the draft takes for its own prefill, before it can guess.
+    """
+
+    prefill: float
+    per_token: float
+    first: float
+    last: float
+    drafting: float = 0
+
+    def answer(self, output: int) -> float:
+        """Seconds of a whole answer."""
+        return self.prefill + self.drafting + (output - 1) * self.per_token
+
+
+def times_of(one: Served) -> Times:
+    """The times of one answer."""
+    ask = one.ask
+    prompt = Pass(ask.batch, ask.context - ask.prefix, ask.prefix, 1, decoding=False)
+    prefill = one.pass_seconds(prompt)
+    if ask.draft is None:
+        ends = [one.decoding(ask.context, 1), one.decoding(ask.context + ask.steps - 1, 1)]
+        return Times(prefill, one.decoding(ask.context, ask.steps) / ask.steps, *ends)
+    guessing = None if ask.draft.spec is None else one.of(ask.draft.spec)
+    contexts = (ask.context + ask.steps // 2, ask.context, ask.context + ask.steps - 1)
+    middle, first, last = (_round_seconds(one, guessing, ask.draft, n) / ask.draft.expected for n in contexts)
+    return Times(prefill, middle, first, last, 0 if guessing is None else guessing.pass_seconds(prompt))
+
+
+def _round_seconds(one: Served, guessing: Served | None, draft: Draft, context: int) -> float:
+    """A round of speculative decoding: guesses one at a time, then all of them and one more token by the model at once."""
+    verified = Pass(one.ask.batch, draft.tokens + 1, context, draft.tokens + 1, decoding=True)
+    guesses = 0 if guessing is None else guessing.decoding(context, draft.tokens)
+    return guesses + one.pass_seconds(verified)
+
+
+class Memory(NamedTuple):
+    """Bytes on each device, the draft's included: weights, the cache of all sequences at their longest, workspace."""
+
+    weights: int
+    cache: int
+    workspace: int
+    usable: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.workspace
+
+    @property
+    def fits(self) -> bool:
+        return self.total <= self.usable
+
+
+def memory_of(one: Served) -> Memory:
+    """What a device holds at the end of an answer, as `tscale memory` counts it."""
+    draft = one.ask.draft
+    models = [one] if draft is None or draft.spec is None else [one, one.of(draft.spec)]
+    weights, cache, workspace = map(sum, zip(*map(_held, models), strict=True))
+    return Memory(weights, cache, workspace, int(one.device.memory_bytes * MEMORY_SHARE))
+
+
+def _held(one: Served) -> tuple[int, int, int]:
+    """Weights, cache and workspace of one model."""
+    ask, setup = one.ask, one.setup
+    longest = ask.context + ask.output
+    server = Server(
+        one.spec, setup.whole, setup.share, ask.weights, ask.cache, ask.batch, longest, None, CHUNK, ask.gpus
+    )
+    parts = held(server)
+    cache = parts.kv_cache
+    if setup.by_sequences:
+        own = cache_bytes(growing(setup.whole), server.run, ask.cache.bits).total
+        cache = ceil_div(ask.batch, ask.gpus) * own
+        cache += ask.batch * cache_bytes(states(setup.share), server.run, ask.cache.bits).total
+    return parts.weights, cache, parts.activations + parts.logits
+
+
+def turning_batch(one: Served, *, matrices: bool = False) -> int | None:
+    """The least batch at which a step of decoding computes for as long as it waits for memory; None: no batch does.
+
+    Each sequence brings its own cache, so that computing need not catch up; weights are read once for all of them.
+    `matrices`: of what has weights alone. Where devices split a cache by sequences, of batches that they share evenly.
+    """
+    each = one.ask.gpus if one.setup.by_sequences else 1
+
+    def computes(batches: int) -> bool:
+        lines = one.works(Pass(each * batches, 1, one.ask.middle, 1, decoding=True))
+        lines = [line for line in lines if line.weights or not matrices]
+        computing = sum(line.flops / line.peak for line in lines)
+        return computing * one.device.memory_bytes_per_second >= sum(line.weights + line.cache for line in lines)
+
+    low, high = 0, max(MOST_BATCH // each, 1)
+    if not computes(high):
+        return None
+    while high - low > 1:
+        half = (low + high) // 2
+        low, high = (low, half) if computes(half) else (half, high)
+    return each * high
