@@ -137,6 +137,8 @@ FAR_FROM_THE_COUNT: dict[tuple[str, str], str] = {
     ("t5-3b", "brown2020 Table D.1"): "rounded up to 3 billion",
     ("t5-11b", "raffel2019 section 3.7"): "11.3 billion rounded to 11 billion",
     ("t5-11b", "brown2020 Table D.1"): "11.3 billion rounded to 11 billion",
+    ("whisper-tiny", "radford2022 Table 1"): "above the released model, not explained",
+    ("whisper-base", "radford2022 Table 1"): "above the released model, not explained",
 }
 
 

@@ -15,6 +15,8 @@ import sys
 
 import torch
 from record import built
+from record_encoders import FAMILIES as ENCODERS
+from record_encoders import flops as encoder_flops
 from record_mixers import LENGTH, flops
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -28,9 +30,11 @@ def main() -> None:
         parameters = list(model.parameters())
         line["total"] = sum(p.numel() for p in parameters)
         line["frozen"] = sum(p.numel() for p in parameters if not p.requires_grad)
-        line["flops"] = (
-            of_two_stacks(model) if model.config.is_encoder_decoder else flops(model, model.config.model_type)
-        )
+        family = model.config.model_type
+        if family in ENCODERS:
+            line["flops"] = encoder_flops(model, family)
+        else:
+            line["flops"] = of_two_stacks(model) if model.config.is_encoder_decoder else flops(model, family)
         print(json.dumps(line), flush=True)
 
 

@@ -17,7 +17,15 @@ from tscale.core.questions.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
 from tscale.core.questions.cache import cache_bytes, growing, states
 from tscale.core.questions.crossover import first_context
-from tscale.core.questions.forward import Sight, conv_flops, forward_flops, leaves_out, scan_flops, score_flops
+from tscale.core.questions.forward import (
+    Sight,
+    conv_flops,
+    forward_flops,
+    leaves_out,
+    matmul_flops,
+    scan_flops,
+    score_flops,
+)
 from tscale.core.questions.params import params
 from tscale.core.run import Run
 from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, RATIO, TOKENS
@@ -203,7 +211,7 @@ def crossovers(model: Counted, ask: Ask) -> dict[str, Figure | Missing]:
     def multiplied(entries: list[Matmul]) -> Callable[[int], int]:
         def flops(context: int) -> int:
             run = run_of(model.spec, context)
-            return sum(2 * run.length(entry.stream) * entry.used * entry.d_in * entry.d_out for entry in entries)
+            return sum(matmul_flops(entry, run) for entry in entries)
 
         return flops
 

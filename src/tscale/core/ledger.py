@@ -36,7 +36,8 @@ class Matmul(NamedTuple):
     """A weight matrix [d_in, d_out] that every position of `stream` is multiplied by.
 
     `experts`: how many of its copies in a layer are routed experts', of which a token is sent through a few; 1 for all
-    else. `cut`: how tensor parallelism divides it; None where every device keeps it whole.
+    else. `cut`: how tensor parallelism divides it; None where every device keeps it whole. `most`: the most positions of a
+    sequence that are multiplied by it; None for all of them.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Matmul(NamedTuple):
     bias: bool = False
     cut: Cut | None = None
     experts: int = 1
+    most: int | None = None
 
 
 class Lookup(NamedTuple):
@@ -88,6 +90,7 @@ class Scores(NamedTuple):
     the most, counting itself (half of them on either side where it sees both ways); None for all of them. `chunked`: the sequence is cut into pieces
     of the window's length, and a query sees what came before it in its own. `decoded`: d_qk and d_v while decoding, where a
     cache of latents is scored as it is (DeepSeek-AI 2024b, section 2.1.2) and not spread out to keys and values first.
+    `most`: the most keys that there are, however long the stream.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Scores(NamedTuple):
     chunked: bool = False
     cut: Cut | None = None
     decoded: tuple[int, int] | None = None
+    most: int | None = None
 
 
 class Conv(NamedTuple):

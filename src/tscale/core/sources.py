@@ -89,6 +89,12 @@ SOURCES: dict[str, Source] = {
         "https://github.com/google/gemma_pytorch/blob/main/gemma/config.py",
     ),
     "gu2023": _arxiv("Gu & Dao 2023", "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", "2312.00752"),
+    "he2020": _arxiv("He 2020", "DeBERTa: Decoding-enhanced BERT with Disentangled Attention", "2006.03654"),
+    "he2021": _arxiv(
+        "He 2021",
+        "DeBERTaV3: Improving DeBERTa using ELECTRA-Style Pre-Training with Gradient-Disentangled Embedding Sharing",
+        "2111.09543",
+    ),
     "hoffmann2022": _arxiv("Hoffmann 2022", "Training Compute-Optimal Large Language Models", "2203.15556"),
     "hu2021": _arxiv("Hu 2021", "LoRA: Low-Rank Adaptation of Large Language Models", "2106.09685"),
     "jiang2023": _arxiv("Jiang 2023", "Mistral 7B", "2310.06825"),
@@ -110,6 +116,9 @@ SOURCES: dict[str, Source] = {
     ),
     "kwon2023": _arxiv(
         "Kwon 2023", "Efficient Memory Management for Large Language Model Serving with PagedAttention", "2309.06180"
+    ),
+    "lan2019": _arxiv(
+        "Lan 2019", "ALBERT: A Lite BERT for Self-supervised Learning of Language Representations", "1909.11942"
     ),
     "leviathan2023": _arxiv(
         "Leviathan 2023", "Fast Inference from Transformers via Speculative Decoding", "2211.17192"
@@ -165,6 +174,7 @@ SOURCES: dict[str, Source] = {
         "Language Models are Unsupervised Multitask Learners",
         "https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf",
     ),
+    "radford2022": _arxiv("Radford 2022", "Robust Speech Recognition via Large-Scale Weak Supervision", "2212.04356"),
     "rae2021": _arxiv(
         "Rae 2021", "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", "2112.11446"
     ),
@@ -196,6 +206,8 @@ SOURCES: dict[str, Source] = {
         "Williams 2009",
         "Roofline: An Insightful Visual Performance Model for Multicore Architectures",
         "https://doi.org/10.1145/1498765.1498785",
+    "yang2019": _arxiv(
+        "Yang 2019", "XLNet: Generalized Autoregressive Pretraining for Language Understanding", "1906.08237"
     ),
     "yang2024": _arxiv("Yang 2024", "Gated Delta Networks: Improving Mamba2 with Delta Rule", "2412.06464"),
     "zeng2025": _arxiv("Zeng 2025", "GLM-4.5: Agentic, Reasoning, and Coding (ARC) Foundation Models", "2508.06471"),

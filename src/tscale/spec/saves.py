@@ -32,8 +32,10 @@ def saves(spec: ModelSpec) -> tuple[Saved, ...]:
 
 def _saves(spec: ModelSpec) -> Iterator[Saved]:
     d = spec.d_model
-    if spec.positions.kind == "relative":
+    if spec.positions.kind in ("relative", "disentangled"):
         raise unrecorded("scoring relative positions")
+    if spec.embedding.ngram is not None or (spec.encoder is not None and spec.encoder.frames is not None):
+        raise unrecorded("convolving what it reads")
     if spec.kind == "encoder-decoder":
         layers = spec.encoder_layers()
         encoder = Site("encoder.", d, layers, layers, "source", "source", causal=False)

@@ -30,7 +30,7 @@ def pairs(scores: Scores, run: Run, sight: Sight) -> int:
     Causal: 1 + 2 + ... up to the window w, then w for each further query. In a stack that sees both ways a window of w
     is half of w on either side of the query, and the query itself. In chunks of w, each chunk is a sequence of its own.
     """
-    queries, keys = run.length(scores.stream), run.length(scores.keys)
+    queries, keys = run.length(scores.stream), _at_most(run.length(scores.keys), scores.most)
     if sight == "full":
         return queries * keys
     if scores.causal:
@@ -51,6 +51,15 @@ def pairs(scores: Scores, run: Run, sight: Sight) -> int:
 def score_flops(scores: Scores, run: Run, sight: Sight) -> int:
     """FLOPs of one sequence's attention scores in all layers of an entry: the logits q·k and the weighted sum of v."""
     return 2 * pairs(scores, run, sight) * scores.used * scores.heads * (scores.d_qk + scores.d_v)
+
+
+def matmul_flops(matmul: Matmul, run: Run) -> int:
+    """FLOPs of one sequence's products with all copies of a matrix."""
+    return 2 * _at_most(run.length(matmul.stream), matmul.most) * matmul.used * matmul.d_in * matmul.d_out
+
+
+def _at_most(length: int, most: int | None) -> int:
+    return length if most is None else minimum(length, most)
 
 
 def leaves_out(ledger: Ledger) -> str:
@@ -80,7 +89,7 @@ def forward_flops(ledger: Ledger, run: Run, sight: Sight = "full") -> Quantity:
     for entry in ledger.entries:
         match entry:
             case Matmul():
-                lines.append(Line(entry.name, 2 * run.length(entry.stream) * entry.used * entry.d_in * entry.d_out))
+                lines.append(Line(entry.name, matmul_flops(entry, run)))
             case Scores():
                 lines.append(Line(entry.name, score_flops(entry, run, sight)))
             case Conv():
