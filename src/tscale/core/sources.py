@@ -206,6 +206,7 @@ SOURCES: dict[str, Source] = {
         "Williams 2009",
         "Roofline: An Insightful Visual Performance Model for Multicore Architectures",
         "https://doi.org/10.1145/1498765.1498785",
+    ),
     "yang2019": _arxiv(
         "Yang 2019", "XLNet: Generalized Autoregressive Pretraining for Language Understanding", "1906.08237"
     ),
