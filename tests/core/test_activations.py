@@ -35,7 +35,7 @@ RECORDED = [
 
 def test_the_recording_holds_what_is_asked_of_it() -> None:
     """Blocks and models, two formats, two batches and lengths, attention step by step and fused."""
-    assert sum("block" in record for record in RECORDED) == 36
+    assert sum("block" in record for record in RECORDED) == 52
     assert sum("config" in record for record in RECORDED) == 196
     assert {record["dtype"] for record in RECORDED} == {"fp32", "bf16"}
     assert {(record["batch"], record["length"]) for record in RECORDED} == {(1, 16), (2, 48)}
@@ -54,8 +54,10 @@ def test_a_plain_block_keeps_what_is_counted(record: dict[str, Any]) -> None:
         layers=1,
         d_model=shape["d_model"],
         vocabulary=1,
-        attention=Attention(heads=shape["heads"], kv_heads=shape["kv_heads"]),
-        feed_forward=FeedForward(d_ff=shape["d_ff"], gated=shape["gated"]),
+        attention=Attention(
+            heads=shape["heads"], kv_heads=shape["kv_heads"], gated=shape["out_gate"], out_norm=shape["out_norm"]
+        ),
+        feed_forward=FeedForward(d_ff=shape["d_ff"], gated=shape["gated"], inner_norm=shape["inner_norm"]),
         positions=Computed(kind="none"),
         norm=Norm(kind=shape["norm"]),
         head=Head(kind="none"),
@@ -69,17 +71,19 @@ def test_a_plain_block_keeps_what_is_counted(record: dict[str, Any]) -> None:
 def block_differences(record: dict[str, Any], number: int) -> dict[str, int]:
     """What torch on a CPU keeps beside, or less, for want of the fused kernels that a GPU has."""
     shape, positions = record["block"], record["batch"] * record["length"]
-    d, wide = shape["d_model"], record["dtype"] == "bf16"
+    d = shape["d_model"]
+    normed = 2 * d if shape["norm"] == "rmsnorm" else 0
+    normed += d * shape["out_norm"] + shape["d_ff"] * shape["inner_norm"]
     masks = 2 * d * positions + shape["heads"] * positions * record["length"]
     return {
         "the statistics of a layernorm are kept in the activations' format, not in fp32": (number - 4) * 4 * positions
         if shape["norm"] == "layernorm"
         else 0,
-        "an rmsnorm in steps keeps its input and the normalised input, both in fp32": 2
-        * positions
+        "an rmsnorm in steps keeps its input and the normalised input, both in fp32": positions * normed * (8 - number),
+        "the fused kernel keeps its output beside the copy in fp32 that the norm behind it keeps": positions
         * d
-        * (2 * 4 - (2 if wide else 4))
-        if shape["norm"] == "rmsnorm"
+        * number
+        if shape["out_norm"] and shape["attention"] == "flash" and number == 2
         else 0,
         "a dropout mask is kept in the activations' format, not in bytes": (number - 1) * masks
         if shape["dropout"]

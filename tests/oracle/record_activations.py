@@ -110,6 +110,9 @@ class Block(nn.Module):
         self.k, self.v = (nn.Linear(d, kv_heads * width, bias=False) for _ in "kv")
         self.up, self.down = nn.Linear(d, d_ff, bias=False), nn.Linear(d_ff, d, bias=False)
         self.gate = nn.Linear(d, d_ff, bias=False) if shape["gated"] else None
+        self.out_gate = nn.Linear(d, d, bias=False) if shape["out_gate"] else None
+        self.out_norm = nn.RMSNorm(d) if shape["out_norm"] else None
+        self.inner_norm = nn.RMSNorm(d_ff) if shape["inner_norm"] else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Attention, then the feed-forward, each on its norm and added to the stream."""
@@ -117,6 +120,7 @@ class Block(nn.Module):
         normed = self.norms[1](x)
         act = {"gelu": functional.gelu, "silu": functional.silu}[self.shape["activation"]]
         inner = act(self.up(normed)) if self.gate is None else act(self.gate(normed)) * self.up(normed)
+        inner = inner if self.inner_norm is None else self.inner_norm(inner)
         return x + self.dropped(self.down(inner))
 
     def dropped(self, x: torch.Tensor) -> torch.Tensor:
@@ -138,7 +142,9 @@ class Block(nn.Module):
             scores = q @ k.transpose(2, 3)
             hidden = torch.full((length, length), float("-inf"), dtype=x.dtype).triu(1)
             out = self.dropped(torch.softmax(scores + hidden, dim=-1)) @ v
-        return self.dropped(self.o(out.transpose(1, 2).reshape(batch, length, d)))
+        out = out.transpose(1, 2).reshape(batch, length, d)
+        out = out if self.out_norm is None else self.out_norm(out)
+        return self.dropped(self.o(out if self.out_gate is None else out * torch.sigmoid(self.out_gate(x))))
 
 
 def kept(forward: Callable[[], Any], module: nn.Module) -> Counter[str]:
@@ -168,11 +174,14 @@ def line(what: dict[str, Any], storages: Counter[str]) -> None:
 def blocks() -> Iterator[dict[str, Any]]:
     """The shapes of the plain blocks."""
     base = {"d_model": 64, "heads": 4, "kv_heads": 4, "d_ff": 256, "gated": False, "activation": "gelu", "dropout": 0.0}
+    base |= {"out_gate": False, "out_norm": False, "inner_norm": False}
     for change in (
         {"norm": "layernorm"},
         {"norm": "layernorm", "d_model": 128, "heads": 8, "kv_heads": 8, "d_ff": 512},
         {"norm": "rmsnorm", "kv_heads": 2, "gated": True, "activation": "silu", "d_ff": 160},
         {"norm": "rmsnorm", "kv_heads": 1, "d_ff": 96},
+        {"norm": "layernorm", "out_gate": True, "kv_heads": 2},
+        {"norm": "rmsnorm", "out_norm": True, "inner_norm": True, "d_ff": 96},
     ):
         for attention in ("naive", "flash"):
             yield {**base, **change, "attention": attention}

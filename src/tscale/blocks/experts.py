@@ -110,7 +110,7 @@ class Experts:
         Every device of tensor parallelism has a slice of each expert, so that all of a token's copies are gathered there.
         """
         d, k, name = site.d_model, self.top_k, site.name
-        if self.latent is not None or self.norms or self.scaled:
+        if self.latent is not None or self.norms or self.out_norm or self.scaled:
             raise unrecorded(f"{name}'s latent width, norms or scales")
 
         def saved(what: str, width: int, number: Number = "activation", *, gathered: bool = False) -> Saved:
@@ -127,6 +127,3 @@ class Experts:
             if self.shared_gate:
                 yield saved("shared.switch", 1)
                 yield saved("shared.out", d)
-        if self.out_norm:
-            yield saved("out_norm.input", d)
-            yield saved("out_norm.statistics", 1, "fp32")
