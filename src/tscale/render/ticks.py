@@ -96,7 +96,7 @@ def _decades(axis: Axis, reach: Reach, most: int) -> list[float]:
 def _steps(axis: Axis, reach: Reach, most: int) -> list[float]:
     rough = (reach.high - reach.low) / (2 * most if axis.unit is YEAR else most)
     power = 10.0 ** floor(log10(rough))
-    step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough)
+    step = next(size * power for size in (1, 2, 2.5, 5, 10) if size * power >= rough)
     if axis.unit is YEAR:
         step = max(ceil(step), 1)
     return [round(place * step, 12) for place in range(ceil(reach.low / step), floor(reach.high / step) + 1)]
