@@ -36,7 +36,7 @@ def show_with_plot(
         from tscale.render.plot_terminal import drawn
 
         show(answer, format, explain=explain)
-        print_text(drawn(pictures))
+        print_text(f"\n{drawn(pictures)}")
         return
     write_plots(pictures, target)
     show(answer, format, explain=explain)
