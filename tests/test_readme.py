@@ -16,7 +16,6 @@ import tscale
 from tests.helpers import run
 from tscale.cli import app
 from tscale.spec.families import ENCODER_DECODERS, ENCODERS, FAMILIES, MODERN, NESTED, OTHERS
-from tscale.spec.families_encoders import MORE_ENCODERS
 from tscale.spec.families_experts import EXPERTS, NORMED
 from tscale.spec.families_hybrids import HYBRIDS
 from tscale.spec.families_kinds import SEVERAL
@@ -30,8 +29,6 @@ EXAMPLE = re.compile(r"^```console\n\$ tscale (?P<command>.*)\n(?P<output>(?:.*\
 WIDTH = 100
 ORACLE = Path(__file__).parent / "oracle"
 TABLE = re.compile(r"(?<=<!-- families -->\n)(?:.*\n)*?(?=<!-- /families -->)")
-ENCODERS_OF_MORE = {name: row for name, row in MORE_ENCODERS.items() if row.kind == "encoder"}
-STACKS_OF_MORE = {name: row for name, row in MORE_ENCODERS.items() if row.kind != "encoder"}
 KINDS = {
     "decoders": MODERN | OTHERS | DECODERS,
     "with norms on queries and keys": NORMED,
@@ -39,8 +36,8 @@ KINDS = {
     "with recurrences or convolutions, and hybrids": MIXED | HYBRIDS,
     "with several kinds of attention": SEVERAL,
     "text models of families that read more than text": INSIDE,
-    "encoders": ENCODERS | ENCODERS_OF_MORE,
-    "encoder-decoders": ENCODER_DECODERS | STACKS_OF_MORE,
+    "encoders": ENCODERS,
+    "encoder-decoders": ENCODER_DECODERS,
 }
 """The families of the README's table, as the importer's own tables divide them."""
 

@@ -21,7 +21,7 @@ from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
 from tscale.blocks.mlstm import Mlstm
 from tscale.blocks.norm import Norm
-from tscale.blocks.positions import Computed, Disentangled, Learned, Relative, RelativeBias
+from tscale.blocks.positions import Computed, Learned, Relative, RelativeBias
 from tscale.blocks.rg_lru import RgLru
 from tscale.blocks.rwkv import ChannelMixing, Rwkv
 from tscale.blocks.shared import STATE_SPACES, SharedBlock
@@ -44,7 +44,7 @@ Mixer = (
     | SharedBlock
 )
 Mlp = FeedForward | Experts | ChannelMixing
-Positions = Learned | Computed | RelativeBias | Relative | Disentangled
+Positions = Learned | Computed | RelativeBias | Relative
 
 MIXERS: Final[dict[str, type]] = {
     "multi-head": Attention,
@@ -70,7 +70,6 @@ POSITIONS: Final[dict[str, type]] = {
     "none": Computed,
     "relative-bias": RelativeBias,
     "relative": Relative,
-    "disentangled": Disentangled,
 }
 
 
@@ -91,7 +90,6 @@ __all__ = [
     "Attention",
     "ChannelMixing",
     "Computed",
-    "Disentangled",
     "ExpertAttention",
     "Experts",
     "FeedForward",

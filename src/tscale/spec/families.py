@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from tscale.blocks import Computed, Learned, Norm
 from tscale.spec import family_rules as rules
-from tscale.spec.families_encoders import MORE_ENCODERS
 from tscale.spec.families_experts import EXPERTS, NORMED
 from tscale.spec.families_experts import NESTED as _FIRST_NESTED
 from tscale.spec.families_hybrids import HYBRIDS
@@ -364,10 +363,10 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
         fixed=_LEARNED | {"extra_pos_embeddings": 0, "layernorm_variant": "prelayernorm"},
     ),
     "m2m_100": _bart("M2M100", (128112, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=Computed(kind="sinusoidal")),
-    "pegasus": _bart("Pegasus", (50265, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=rules.sines, fixed=_STATIC),
+    "pegasus": _bart("Pegasus", (50265, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=Computed(kind="sinusoidal"), fixed=_STATIC),
     "marian": _bart(
         "Marian", (58101, 1024, 12, 16, 4096, 1024), _BIG, Norm(kind="layernorm", place="post"),
-        classes=_causal("Marian", suffix="MTModel"), positions=rules.sines,
+        classes=_causal("Marian", suffix="MTModel"), positions=Computed(kind="sinusoidal"),
         fixed=_STATIC | {"share_encoder_decoder_embeddings": True}, reads={"decoder_vocab_size": None},
         encoder=rules.marian_encoder,
     ),
@@ -375,15 +374,14 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
 # fmt: on
 
 MORE: Final[dict[str, Family]] = DECODERS | MORE_EXPERTS | INSIDE | HYBRIDS | SEVERAL
-FAMILIES: Final[dict[str, Family]] = (
-    MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MORE_ENCODERS | MIXED | MORE
-)
+FAMILIES: Final[dict[str, Family]] = MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE
 NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING
 
 _REASONS: Final = {
+    "its layers share their weights": "albert",
     "it has experts in its encoder": "switch_transformers",
-    "its attention is of a kind of its own": "longformer prophetnet",
-    "it reads no text": "vit",
+    "its attention is of a kind of its own": "deberta deberta-v2 longformer prophetnet xlnet",
+    "it reads more than text": "vit whisper",
 }
 NOT_YET: Final = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 """Families that are known, and why they cannot be read yet."""

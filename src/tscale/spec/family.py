@@ -76,8 +76,6 @@ class Family:
     experts: Routed | Callable[[Config, FeedForward], Mlp | tuple[Mlp, ...]] | None = None
     """What stands in place of some or all of the dense feed-forwards, which are handed over."""
     layers: Callable[[Config], int] | None = None
-    unique_layers: Callable[[Config], int | None] | None = None
-    """How many layers have weights of their own, where several share them."""
     kv_heads: Callable[[Config], int | None] = rules.kv_heads
     attention: Callable[[Config], Mixer | tuple[Mixer, ...]] | None = None
     """The mixers, where they are not all of one softmax attention that the other columns describe."""

@@ -52,10 +52,6 @@ _HARMLESS: Final = """
     moe_norm_min swiglu_limit swiglu_alpha attn_temperature_tuning attn_scale floor_scale initial_context_length
     enable_moe_fp32_combine embedding_initializer_range scale_emb scale_depth dim_model_base
 
-    conv_act untie_r langs clamp_len same_length mem_len reuse_len use_mems_eval use_mems_train start_n_top
-    end_n_top ff_activation classifier_proj_size apply_spec_augment use_weighted_layer_sum median_filter_width
-    pooler_hidden_size
-
     relative_attention_max_distance scale_decoder_outputs scalable_attention extra_pos_embeddings directionality tie_weights_
 """
 HARMLESS: Final = frozenset(_HARMLESS.split())
@@ -64,7 +60,7 @@ what it does elementwise, and how it reckons positions that own nothing."""
 
 _HARMLESS_LIKE: Final = re.compile(
     r"(.*_)?(dropout|layerdrop|pdrop|dropout_prob|token_id|token_ids)"
-    r"|(rope|rotary|init|initializer|summary|pooler|forced|suppress|begin_suppress|mask_time|mask_feature)_.*|rotary"
+    r"|(rope|rotary|init|initializer|summary|pooler|forced|suppress|begin_suppress)_.*|rotary"
 )
 
 
@@ -343,7 +339,6 @@ def _spec(config: Config, name: str) -> ModelSpec:
         layer_input=None if family.layer_input is None else family.layer_input(config),
         head=head,
         encoder=None if family.encoder is None else family.encoder(config),
-        unique_layers=None if family.unique_layers is None else family.unique_layers(config),
     )
 
 

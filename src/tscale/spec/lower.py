@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar, assert_never
 
-from tscale.blocks import Attention, Learned, Mixer, Mlp, attentions
+from tscale.blocks import Attention, Mixer, Mlp, attentions
 from tscale.blocks.fields import Site
 from tscale.core.ledger import Cut, Entry, Ledger, Lookup, Matmul, Stream, Vector
 from tscale.core.numbers import named
@@ -20,18 +20,13 @@ def lower(spec: ModelSpec) -> Ledger:
 
 
 def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:
-    """The run of one sequence: `context` tokens, or in an encoder-decoder `source` and `target` where given.
-
-    An encoder that reads sound has as many positions as its table.
-    """
+    """The run of one sequence: `context` tokens, or in an encoder-decoder `source` and `target` where given."""
     match spec.kind:
         case "decoder":
             return Run(target=context)
         case "encoder":
             return Run(target=0, source=context)
         case "encoder-decoder":
-            if source is None and spec.encoder is not None and spec.encoder.frames is not None:
-                source = spec.encoder.positions  # sound is filled up to as many positions
             return Run(target=context if target is None else target, source=context if source is None else source)
 
 
@@ -65,12 +60,6 @@ def _embeddings(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
         yield Lookup("embedding.segments", "embedding", spec.embedding.segments, added, 1)
     if spec.norm.embedding:
         yield Vector("norm.embedding", "norm", spec.norm.width(added), 2 if two_stacks else 1)
-    if spec.embedding.mask:
-        yield Vector("embedding.mask", "embedding", tokens, 1)
-    if spec.embedding.ngram is not None:
-        wide = spec.embedding.ngram * spec.d_model
-        yield Matmul("embedding.ngram", "embedding", stream, wide, spec.d_model, 1, 1, bias=True)
-        yield Vector("norm.ngram", "norm", spec.norm.width(spec.d_model), 1)
     if spec.embedding.width is not None:
         biased = spec.embedding.projects == "sum"
         yield Matmul("embedding.projection", "embedding", stream, tokens, spec.d_model, 1, 1, biased)
@@ -84,14 +73,7 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     normed: dict[str, int] = {}
     added = site._replace(d_model=spec.embedding_widths()[1]) if spec.positions.kind == "learned" else site
     widths = next((mixer.widths(site.d_model) for mixer in attentions(mixers)), None)
-    if own is not None and own.frames is not None:
-        for name, width, times in (("first", own.frames, 2), ("second", site.d_model, 1)):
-            convolution = f"{site.name}convolution.{name}"
-            yield Matmul(convolution, "embedding", site.stream, 3 * width, site.d_model, 1, times, bias=True)
-    positions = spec.positions
-    if own is not None and own.positions is not None and isinstance(positions, Learned):
-        positions = replace(positions, rows=own.positions)
-    yield from positions.lower(added, widths, spec.context)
+    yield from spec.positions.lower(added, widths, spec.context)
     for label, mixer, place in dealt(mixers, site):
         name = "self_attention" if two_stacks else label
         normed[name] = place.stored

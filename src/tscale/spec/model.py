@@ -16,7 +16,6 @@ from tscale.blocks import (
     POSITIONS,
     STATE_SPACES,
     Attention,
-    Computed,
     FeedForward,
     LayerInput,
     Mixer,
@@ -98,10 +97,6 @@ class Embedding:
     projects: Literal["tokens", "sum"] = "tokens"
     """What is brought from `width` to d_model. tokens: the tokens' vectors alone, and the output of the stack back again,
     without biases (OPT-350m). sum: with positions and segments and after the norm, with a bias (ELECTRA, ALBERT)."""
-    mask: bool = False
-    """Whether a vector stands in for the tokens to predict (XLNet)."""
-    ngram: Size | None = None
-    """Positions that a convolution mixes into what the first layer gives, with a norm of its own (DeBERTa v2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,11 +123,6 @@ class Encoder:
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     layers: Size | None = None
-    frames: Size | None = None
-    """Numbers in each frame of sound that it reads in place of tokens: two convolutions over three frames or positions make
-    a position of every two (Whisper)."""
-    positions: Size | None = None
-    """Rows of its own table of positions, where they are not the decoder's."""
     attention: Annotated[Mixer | None, Tagged(MIXERS, "multi-head")] = None
     feed_forward: Annotated[Mlp | None, Tagged(FEED_FORWARDS, "dense")] = None
 
@@ -234,7 +224,7 @@ class ModelSpec:
         yield from self._dealing_problems()
         if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
             yield ("positions",), "a learned table needs its rows: set context or positions.rows"
-        if self.positions.kind in ("relative", "relative-bias", "disentangled") and not any(attentions(self.mixers)):
+        if self.positions.kind in ("relative", "relative-bias") and not any(attentions(self.mixers)):
             yield ("positions",), "relative positions score by heads, and no layer has any: set positions to none"
         if self.kind == "encoder" and any(mixer.kind not in ("multi-head", "latent") for mixer in self.mixers):
             yield ("attention",), "a recurrence reads from left to right, an encoder does not: set kind to decoder"
@@ -262,18 +252,10 @@ class ModelSpec:
             yield ("layer_input",), "an input for every layer is known in a decoder only: drop it"
         if self.embedding.width is not None and self.kind == "encoder-decoder":
             yield ("embedding", "width"), "an embedding of a width of its own is known in a single stack only: drop it"
-        if (
-            isinstance(self.positions, Computed)
-            and self.positions.rows is not None
-            and self.positions.kind != "sinusoidal"
-        ):
-            yield ("positions", "rows"), f"{self.positions.kind} positions are no table that could be stored: drop it"
-        if self.positions.kind == "disentangled" and self.kind != "encoder":
-            yield ("positions", "kind"), f"disentangled positions are known in an encoder only, not in a {self.kind}"
-        if self.encoder is not None and self.encoder.positions is not None and self.positions.kind != "learned":
-            yield ("encoder", "positions"), f"there is no table to have rows: {self.positions.kind} positions own none"
         if self.encoder is not None and self.kind != "encoder-decoder":
             yield ("encoder",), f"only an encoder-decoder has a second stack: drop it, or change the kind ({self.kind})"
+        if self.kind == "encoder" and self.head.kind == "language-model":
+            yield ("head",), "an encoder has no language-model head: set head.kind to masked or none"
         if self.kind != "encoder" and self.head.kind in ("masked", "discriminator"):
             yield ("head", "kind"), f"a {self.head.kind} head stands on an encoder, not on a {self.kind}"
 

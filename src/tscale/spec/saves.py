@@ -32,10 +32,8 @@ def saves(spec: ModelSpec) -> tuple[Saved, ...]:
 
 def _saves(spec: ModelSpec) -> Iterator[Saved]:
     d = spec.d_model
-    if spec.positions.kind in ("relative", "disentangled"):
+    if spec.positions.kind == "relative":
         raise unrecorded("scoring relative positions")
-    if spec.embedding.ngram is not None or (spec.encoder is not None and spec.encoder.frames is not None):
-        raise unrecorded("convolving what it reads")
     if spec.kind == "encoder-decoder":
         layers = spec.encoder_layers()
         encoder = Site("encoder.", d, layers, layers, "source", "source", causal=False)
