@@ -16,6 +16,7 @@ import tscale
 from tests.helpers import run
 from tscale.cli import app
 from tscale.spec.families import ENCODER_DECODERS, ENCODERS, FAMILIES, MODERN, NESTED, OTHERS
+from tscale.spec.families_encoders import FURTHER, TO_TEXT
 from tscale.spec.families_experts import EXPERTS, NORMED
 from tscale.spec.families_hybrids import HYBRIDS
 from tscale.spec.families_kinds import SEVERAL
@@ -36,8 +37,8 @@ KINDS = {
     "with recurrences or convolutions, and hybrids": MIXED | HYBRIDS,
     "with several kinds of attention": SEVERAL,
     "text models of families that read more than text": INSIDE,
-    "encoders": ENCODERS,
-    "encoder-decoders": ENCODER_DECODERS,
+    "encoders": ENCODERS | FURTHER,
+    "encoder-decoders": ENCODER_DECODERS | TO_TEXT,
 }
 """The families of the README's table, as the importer's own tables divide them."""
 

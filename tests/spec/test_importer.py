@@ -17,6 +17,7 @@ from tscale.core.questions.params import active_params, params
 from tscale.core.run import Run
 from tscale.errors import SpecError
 from tscale.spec.families import FAMILIES, MORE, NOT_YET
+from tscale.spec.families_encoders import FURTHER, TO_TEXT
 from tscale.spec.families_mixers import MIXED
 from tscale.spec.importer import HARMLESS, imported
 from tscale.spec.lower import lower, run_of
@@ -119,7 +120,7 @@ def _variations(family: str) -> Iterator[dict[str, Any]]:
     return (line for line in VARIATIONS if line["config"]["model_type"] == family)
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(MIXED) - set(MORE)))
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(MIXED) - set(MORE) - set(FURTHER) - set(TO_TEXT)))
 def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None:
     wrong = []
     for line in _variations(family):
@@ -132,7 +133,7 @@ def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None
     assert not wrong
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(MIXED) - set(MORE)))
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(MIXED) - set(MORE) - set(FURTHER) - set(TO_TEXT)))
 def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
     """Left out, written out as the class saves them, and with each class on them."""
     lines = [line for line in _variations(family) if line["changed"] in ("nothing", "nothing, saved", "architectures")]
@@ -285,7 +286,7 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
             {"model_type": "switch_transformers"},
             'model_type "switch_transformers" is not known yet: it has experts in its encoder',
         ),
-        ({"model_type": "albert"}, 'model_type "albert" is not known yet: its layers share their weights'),
+        ({"model_type": "xmod"}, 'model_type "xmod" is not known yet: its layers have adapters'),
         ({"model_type": "bloom"}, 'no "n_layer": bloom needs it'),
         ({"model_type": "bloom", "n_layer": None}, 'no "n_layer": bloom needs it'),
         ({"model_type": "nemotron"}, 'no "num_key_value_heads": nemotron needs it'),
@@ -538,7 +539,11 @@ def test_what_is_not_known_yet_is_not_in_the_table(family: str) -> None:
 def test_a_key_is_read_or_harmless_but_not_both() -> None:
     """But for keys that one family reads and others only hold."""
     shared = {"n_positions", "seq_length", "extra_pos_embeddings", "hidden_act", "num_nextn_predict_layers"}
-    shared |= HARMLESS & {key for family in (*MIXED.values(), *MORE.values()) for key in (*family.reads, *family.fixed)}
+    shared |= HARMLESS & {
+        key
+        for family in (*MIXED.values(), *MORE.values(), *FURTHER.values(), *TO_TEXT.values())
+        for key in (*family.reads, *family.fixed)
+    }
     for family in FAMILIES.values():
         assert not (set(family.reads) | set(family.fixed)) & (HARMLESS - shared)
 

@@ -36,7 +36,7 @@ def _unlike_a_gpt(spec: ModelSpec, attention: Attention, feed_forward: FeedForwa
         yield f"heads·head_dim is {heads * head_dim:,}, not d_model {d_model:,}"
     if d_ff != 4 * d_model:
         yield f"d_ff is {d_ff:,}, not 4·d_model"
-    if spec.positions.kind == "relative":
+    if spec.positions.kind in ("relative", "disentangled"):
         yield "relative positions have a projection and scores of their own"
     if spec.head.kind not in ("language-model", "masked"):
         yield "no head stands on the last layer"

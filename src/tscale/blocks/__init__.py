@@ -11,6 +11,7 @@ from typing import Final
 
 from tscale.blocks.attention import Attention
 from tscale.blocks.delta import GatedDeltaNet
+from tscale.blocks.disentangled import Disentangled
 from tscale.blocks.expert_attention import ExpertAttention
 from tscale.blocks.experts import Experts
 from tscale.blocks.feed_forward import FeedForward
@@ -44,7 +45,7 @@ Mixer = (
     | SharedBlock
 )
 Mlp = FeedForward | Experts | ChannelMixing
-Positions = Learned | Computed | RelativeBias | Relative
+Positions = Learned | Computed | RelativeBias | Relative | Disentangled
 
 MIXERS: Final[dict[str, type]] = {
     "multi-head": Attention,
@@ -70,6 +71,7 @@ POSITIONS: Final[dict[str, type]] = {
     "none": Computed,
     "relative-bias": RelativeBias,
     "relative": Relative,
+    "disentangled": Disentangled,
 }
 
 
@@ -90,6 +92,7 @@ __all__ = [
     "Attention",
     "ChannelMixing",
     "Computed",
+    "Disentangled",
     "ExpertAttention",
     "Experts",
     "FeedForward",

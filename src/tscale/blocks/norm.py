@@ -33,6 +33,8 @@ class Norm:
     """Whether what each layer yields is scaled by one number, kept as a buffer (Gemma 4)."""
     embedding: bool = False
     """Whether a norm follows the embedding."""
+    skips_first: bool = False
+    """Whether the first layer's attention has none, since it stands right behind that of the embedding (ModernBERT)."""
 
     def width(self, d_model: int) -> int:
         """Weights of one norm: a gain for each channel, and a bias where there is one; 0 for a norm without weights."""
@@ -45,8 +47,9 @@ class Norm:
         """One entry for the norms of each sub-layer, by how many layers store one, and one for the final norm."""
         width, prefix = self.width(site.d_model), site.name
         for sub_layer, stored in sub_layers.items():
+            copies = stored - 1 if self.skips_first and sub_layer == "attention" else stored
             for place in self._places():
-                yield Vector(f"{prefix}norm.{place}{sub_layer}", "norm", width, stored)
+                yield Vector(f"{prefix}norm.{place}{sub_layer}", "norm", width, copies)
         if self.place == "parallel":
             yield Vector(f"{prefix}norm.layer", "norm", width, site.stored)
         if self._has_final():
@@ -58,8 +61,9 @@ class Norm:
         """What the norms of each sub-layer keep, by how many layers run through one, and what the final norm does."""
         prefix = site.name
         for sub_layer, used in sub_layers.items():
+            copies = used - 1 if self.skips_first and sub_layer == "attention" else used
             for place in self._places():
-                yield from self.saves_one(f"{prefix}norm.{place}{sub_layer}", site.stream, site.d_model, used)
+                yield from self.saves_one(f"{prefix}norm.{place}{sub_layer}", site.stream, site.d_model, copies)
         if self.place == "parallel":
             yield from self.saves_one(f"{prefix}norm.layer", site.stream, site.d_model, site.used)
         if self._has_final():

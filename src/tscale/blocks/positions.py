@@ -56,10 +56,14 @@ class RelativeBias:
     """Buckets that distances fall into."""
     per_layer: bool = False
     """Whether every layer has a table of its own (UMT5), not one a stack (T5)."""
+    rows: Size | None = None
+    """Rows of a table of learned vectors beside it, where there is one (MPNet)."""
 
     def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
         """A table [buckets, heads] for the stack, or for each of its layers."""
         assert widths is not None, "the spec's own check asks for heads"
+        if self.rows is not None:
+            yield Lookup(f"{site.name}embedding.positions", "positions", self.rows, site.d_model, 1)
         copies = site.stored if self.per_layer else 1
         yield Lookup(f"{site.name}relative_bias", "positions", self.buckets, widths.heads, copies)
 
@@ -69,7 +73,8 @@ class Relative:
     """Relative positions as in Transformer-XL: distances are projected to keys that queries score (Dai 2019).
 
     Each layer owns a projection [d_model, heads·head_dim] of the sinusoids of the distances; one sequence's worth of
-    distances goes through it, and each query scores each distance beside each key.
+    distances goes through it, and each query scores each distance beside each key. Where a stack sees both ways there are
+    twice as many distances as tokens (XLNet).
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
@@ -77,25 +82,30 @@ class Relative:
     kind: Literal["relative"] = "relative"
     biases: bool = True
     """Whether each layer also owns the two biases that Transformer-XL adds to its queries (u and v)."""
+    segments: bool = False
+    """Whether each layer also owns vectors for tokens of the same and of another segment, and a bias for them (XLNet)."""
 
     def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
         """The projection of distances, the scores against them, and the two biases."""
         assert widths is not None, "the spec's own check asks for heads"
         heads, _, head_dim = widths
-        copies, by_head = (site.stored, site.used), Cut(heads)
+        by_head, ways = Cut(heads), 1 if site.causal else 2
+        name, used = f"{site.name}relative", ways * site.used
         yield Matmul(
-            f"{site.name}relative.key", "attention", site.stream, site.d_model, heads * head_dim, *copies, cut=by_head
+            f"{name}.key", "attention", site.stream, site.d_model, heads * head_dim, site.stored, used, cut=by_head
         )
         yield Scores(
-            f"{site.name}relative.scores",
+            f"{name}.scores",
             site.stream,
             site.keys,
             heads,
-            head_dim,
+            ways * head_dim,
             0,
             site.used,
             site.causal,
             cut=by_head,
         )
         if self.biases:
-            yield Vector(f"{site.name}relative.biases", "attention", 2 * heads * head_dim, site.stored, by_head)
+            yield Vector(f"{name}.biases", "attention", 2 * heads * head_dim, site.stored, by_head)
+        if self.segments:
+            yield Vector(f"{name}.segments", "attention", 3 * heads * head_dim, site.stored, by_head)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tscale.blocks import Computed, Learned, Norm
 from tscale.spec import family_rules as rules
+from tscale.spec.families_encoders import FURTHER, TO_TEXT
 from tscale.spec.families_experts import EXPERTS, NORMED
 from tscale.spec.families_experts import NESTED as _FIRST_NESTED
 from tscale.spec.families_hybrids import HYBRIDS
@@ -20,16 +21,24 @@ from tscale.spec.families_more import DECODERS, INSIDE, MORE_EXPERTS
 from tscale.spec.families_nested import HEARING, SEEING
 from tscale.spec.family import Family, Keys, Nested
 from tscale.spec.family_rows import BARE as _BARE
+from tscale.spec.family_rows import BIG as _BIG
+from tscale.spec.family_rows import DISCRIMINATOR as _DISCRIMINATOR
 from tscale.spec.family_rows import EVERY as _EVERY
 from tscale.spec.family_rows import LAYER as _LAYER
+from tscale.spec.family_rows import LEARNED as _LEARNED
+from tscale.spec.family_rows import MASKED as _MASKED
 from tscale.spec.family_rows import NEEDED
 from tscale.spec.family_rows import NO_BIASES as _NO_BIASES
+from tscale.spec.family_rows import POOLED as _POOLED
+from tscale.spec.family_rows import PRETRAINING as _PRETRAINING
 from tscale.spec.family_rows import RMS as _RMS
 from tscale.spec.family_rows import SANDWICH as _SANDWICH
+from tscale.spec.family_rows import SEGMENTS as _SEGMENTS
 from tscale.spec.family_rows import TIED as _TIED
+from tscale.spec.family_rows import bart as _bart
 from tscale.spec.family_rows import causal as _causal
+from tscale.spec.family_rows import encoder as _encoder
 from tscale.spec.family_rows import modern as _modern
-from tscale.spec.model import Head
 
 __all__ = ["FAMILIES", "NEEDED", "NESTED", "NOT_YET"]
 
@@ -218,31 +227,6 @@ OTHERS: Final[dict[str, Family]] = {
 # ---- encoders: post-norm, with biases and a norm behind the embedding ----
 
 
-_MASKED: Final = Head(kind="masked", bias=True)
-_POOLED: Final = Head(kind="none", pooler=True)
-_DISCRIMINATOR: Final = Head(kind="discriminator")
-_PRETRAINING: Final = Head(kind="masked", bias=True, pooler=True, classes=2)
-
-
-def _encoder(prefix: str, keys: Keys, sizes: tuple[int, ...], reads: dict[str, object], **columns: Any) -> Family:
-    pooler = columns.pop("pooler", False)
-    usual: dict[str, Any] = {
-        "classes": {prefix + "ForMaskedLM": _MASKED, prefix + "Model": _POOLED if pooler else _BARE},
-        "fixed": _TIED | {"position_embedding_type": "absolute"},
-    }
-    return Family(
-        **(usual | columns),
-        kind="encoder",
-        keys=keys,
-        reads=keys.reads(sizes, **reads),
-        positions=rules.table,
-        norm=Norm(kind="layernorm", place="post", embedding=True),
-        biases=_EVERY,
-        d_ff_bias=True,
-    )
-
-
-_SEGMENTS: Final[dict[str, object]] = {"type_vocab_size": 2}
 _DISTILBERT: Final = Keys(d_model="dim", layers="n_layers", heads="n_heads", d_ff="hidden_dim")
 
 # fmt: off
@@ -275,7 +259,6 @@ ENCODERS: Final[dict[str, Family]] = {
 # ---- encoder-decoders ----
 
 _T5: Final = Keys(d_model="d_model", layers="num_layers", heads="num_heads", d_ff="d_ff", context=None)
-_BART: Final = Keys(d_model="d_model", layers="decoder_layers", heads="decoder_attention_heads", d_ff="decoder_ffn_dim")
 
 
 def _t5(prefix: str, sizes: tuple[int, ...], activation: str, **columns: Any) -> Family:
@@ -308,41 +291,6 @@ def _t5(prefix: str, sizes: tuple[int, ...], activation: str, **columns: Any) ->
     )
 
 
-def _bart(prefix: str, sizes: tuple[int, ...], source: tuple[int, int, int], norm: Norm, **columns: Any) -> Family:
-    """A row of BART's kin: `source` is the depth, heads and d_ff of the encoder, `sizes` are the decoder's."""
-    layers, heads, d_ff = source
-    own, more = columns.pop("fixed", {}), columns.pop("reads", {})
-    defaults: dict[str, Any] = {
-        "classes": _causal(prefix, suffix="ForConditionalGeneration"),
-        "encoder": rules.bart_encoder,
-    }
-    return Family(
-        **(defaults | columns),
-        kind="encoder-decoder",
-        keys=_BART,
-        reads=_BART.reads(sizes, encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=d_ff, **more),
-        fixed=_TIED
-        | {
-            "is_encoder_decoder": True,
-            "add_bias_logits": False,
-            "normalize_before": norm.place == "pre",
-            "normalize_embedding": norm.embedding,
-            "add_final_layer_norm": norm.place == "pre",
-        }
-        | own,
-        aliases={
-            "hidden_size": "d_model",
-            "num_attention_heads": "encoder_attention_heads",
-            "num_hidden_layers": "encoder_layers",
-        },
-        norm=norm,
-        biases=_EVERY,
-        d_ff_bias=True,
-    )
-
-
-_BIG: Final = (12, 16, 4096)
-_LEARNED: Final[dict[str, object]] = {"static_position_embeddings": False}
 _STATIC: Final[dict[str, object]] = {"static_position_embeddings": True}
 
 # fmt: off
@@ -374,14 +322,17 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
 # fmt: on
 
 MORE: Final[dict[str, Family]] = DECODERS | MORE_EXPERTS | INSIDE | HYBRIDS | SEVERAL
-FAMILIES: Final[dict[str, Family]] = MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE
+FAMILIES: Final[dict[str, Family]] = (
+    MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE | FURTHER | TO_TEXT
+)
 NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING
 
 _REASONS: Final = {
-    "its layers share their weights": "albert",
-    "it has experts in its encoder": "switch_transformers",
-    "its attention is of a kind of its own": "deberta deberta-v2 longformer prophetnet xlnet",
-    "it reads more than text": "vit whisper",
+    "it has experts in its encoder": "switch_transformers nllb-moe",
+    "its attention is of a kind of its own": "longformer led prophetnet big_bird bigbird_pegasus longt5 pegasus_x funnel",
+    "what mixes its tokens is of a kind of its own": "mobilebert convbert squeezebert nystromformer yoso",
+    "its layers have adapters": "xmod",
+    "it reads more than text": "vit clip_text_model layoutlm",
 }
 NOT_YET: Final = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 """Families that are known, and why they cannot be read yet."""

@@ -40,6 +40,8 @@ class Family:
 
     classes: Mapping[str, Head]
     """The head of each class that `architectures` may name; the first is taken where none is named."""
+    head: Callable[[Config, Head], Head] | None = None
+    """What the file says of that head, where it says anything."""
     head_bias: str | None = None
     """The key that says whether the projection to the vocabulary has a bias, where the class does not."""
     kind: Literal["decoder", "encoder", "encoder-decoder"] = "decoder"
@@ -50,6 +52,8 @@ class Family:
     """Keys that may be null although their default is not."""
     fixed: Mapping[str, object] = field(default_factory=dict)
     """Keys that files hold and whose value the class takes for granted: another value is another architecture."""
+    harmless: tuple[str, ...] = ()
+    """Keys of this family alone that change no count."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other names of keys."""
     norm: Norm | Callable[[Config], Norm]
@@ -76,6 +80,8 @@ class Family:
     experts: Routed | Callable[[Config, FeedForward], Mlp | tuple[Mlp, ...]] | None = None
     """What stands in place of some or all of the dense feed-forwards, which are handed over."""
     layers: Callable[[Config], int] | None = None
+    unique_layers: Callable[[Config], int | None] | None = None
+    """How many layers have weights of their own, where several share them."""
     kv_heads: Callable[[Config], int | None] = rules.kv_heads
     attention: Callable[[Config], Mixer | tuple[Mixer, ...]] | None = None
     """The mixers, where they are not all of one softmax attention that the other columns describe."""

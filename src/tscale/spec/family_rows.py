@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tscale.blocks import Norm
+from tscale.spec import family_rules as rules
 from tscale.spec.family import Family, Keys
 from tscale.spec.model import Head
 
@@ -43,3 +44,73 @@ def modern(prefix: str, sizes: tuple[int, ...], reads: Mapping[str, object], **c
 
 NO_BIASES: Final[dict[str, object]] = {"attention_bias": False, "mlp_bias": False}
 SANDWICH: Final = Norm(kind="rmsnorm", place="sandwich")
+
+
+# ---- encoders: post-norm, with biases and a norm behind the embedding ----
+
+MASKED: Final = Head(kind="masked", bias=True)
+POOLED: Final = Head(kind="none", pooler=True)
+DISCRIMINATOR: Final = Head(kind="discriminator")
+PRETRAINING: Final = Head(kind="masked", bias=True, pooler=True, classes=2)
+
+
+def encoder(prefix: str, keys: Keys, sizes: tuple[int, ...], reads: dict[str, object], **columns: Any) -> Family:
+    """A row like BERT's, with a pooler on the bare model where it is said."""
+    pooler = columns.pop("pooler", False)
+    usual: dict[str, Any] = {
+        "classes": {prefix + "ForMaskedLM": MASKED, prefix + "Model": POOLED if pooler else BARE},
+        "fixed": TIED | {"position_embedding_type": "absolute"},
+        "positions": rules.table,
+        "norm": Norm(kind="layernorm", place="post", embedding=True),
+        "biases": EVERY,
+        "d_ff_bias": True,
+    }
+    return Family(
+        **(usual | columns),
+        kind="encoder",
+        keys=keys,
+        reads=keys.reads(sizes, **reads),
+    )
+
+
+SEGMENTS: Final[dict[str, object]] = {"type_vocab_size": 2}
+
+
+# ---- encoder-decoders like BART ----
+
+BART: Final = Keys(d_model="d_model", layers="decoder_layers", heads="decoder_attention_heads", d_ff="decoder_ffn_dim")
+BIG: Final = (12, 16, 4096)
+LEARNED: Final[dict[str, object]] = {"static_position_embeddings": False}
+
+
+def bart(prefix: str, sizes: tuple[int, ...], source: tuple[int, int, int], norm: Norm, **columns: Any) -> Family:
+    """A row of BART's kin: `source` is the depth, heads and d_ff of the encoder, `sizes` are the decoder's."""
+    layers, heads, d_ff = source
+    own, more = columns.pop("fixed", {}), columns.pop("reads", {})
+    defaults: dict[str, Any] = {
+        "classes": causal(prefix, suffix="ForConditionalGeneration"),
+        "encoder": rules.bart_encoder,
+    }
+    return Family(
+        **(defaults | columns),
+        kind="encoder-decoder",
+        keys=BART,
+        reads=BART.reads(sizes, encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=d_ff, **more),
+        fixed=TIED
+        | {
+            "is_encoder_decoder": True,
+            "add_bias_logits": False,
+            "normalize_before": norm.place == "pre",
+            "normalize_embedding": norm.embedding,
+            "add_final_layer_norm": norm.place == "pre",
+        }
+        | own,
+        aliases={
+            "hidden_size": "d_model",
+            "num_attention_heads": "encoder_attention_heads",
+            "num_hidden_layers": "encoder_layers",
+        },
+        norm=norm,
+        biases=EVERY,
+        d_ff_bias=True,
+    )

@@ -277,7 +277,7 @@ class Config:
         for key, value in self._data.items():
             if key in self.family.fixed:
                 self._refuse_unlike(key, value, self.family.fixed[key])
-            elif value and not (self.reads(key) or key in HARMLESS or _HARMLESS_LIKE.fullmatch(key)):
+            elif value and not (self.reads(key) or self._is_harmless(key)):
                 raise _unknown(key, value, self.family_name, self._where)
 
     def left_aside(self) -> list[str]:
@@ -285,10 +285,11 @@ class Config:
         for key, value in self._data.items():
             if key in self.family.fixed:
                 self._refuse_unlike(key, value, self.family.fixed[key])
-        read = {*self.family.fixed, *self.family.reads, *HARMLESS}
-        return [
-            key for key, value in self._data.items() if value and key not in read and not _HARMLESS_LIKE.fullmatch(key)
-        ]
+        read = {*self.family.fixed, *self.family.reads}
+        return [key for key, value in self._data.items() if value and not (key in read or self._is_harmless(key))]
+
+    def _is_harmless(self, key: str) -> bool:
+        return key in HARMLESS or key in self.family.harmless or _HARMLESS_LIKE.fullmatch(key) is not None
 
     def _refuse_unlike(self, key: str, value: object, expected: object) -> None:
         if value is not None and (value != expected or isinstance(value, bool) != isinstance(expected, bool)):
@@ -327,6 +328,7 @@ def _spec(config: Config, name: str) -> ModelSpec:
         name=name,
         kind=family.kind,
         layers=config.size(keys.layers) if family.layers is None else family.layers(config),
+        unique_layers=None if family.unique_layers is None else family.unique_layers(config),
         d_model=config.size(keys.d_model),
         vocabulary=config.size(keys.vocabulary),
         context=_context(config),
@@ -350,7 +352,8 @@ def _head(config: Config) -> Head:
             biased = (
                 config.family.head_bias is not None and head.kind != "none" and config.flag(config.family.head_bias)
             )
-            return replace(head, bias=True) if biased else head
+            own = head if config.family.head is None else config.family.head(config, head)
+            return replace(own, bias=True) if biased else own
     raise config.wrong(
         f"architectures: {shown(named)} is not known for {config.family_name}: {nearest(str(named), classes)}"
     )

@@ -8,7 +8,7 @@ from typing import TypeVar, assert_never
 
 from tscale.blocks import Attention, Mixer, Mlp, attentions
 from tscale.blocks.fields import Site
-from tscale.core.ledger import Cut, Entry, Ledger, Lookup, Matmul, Stream, Vector
+from tscale.core.ledger import Buffer, Cut, Entry, Ledger, Lookup, Matmul, Stream, Vector
 from tscale.core.numbers import named
 from tscale.core.run import Run
 from tscale.spec.model import Encoder, ModelSpec, labelled
@@ -27,7 +27,9 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
         case "encoder":
             return Run(target=0, source=context)
         case "encoder-decoder":
-            return Run(target=context if target is None else target, source=context if source is None else source)
+            heard = spec.encoder.frames if spec.encoder is not None else None
+            read = context if source is None else source
+            return Run(target=context if target is None else target, source=read if heard is None else heard)
 
 
 def _entries(spec: ModelSpec) -> Iterator[Entry]:
@@ -58,6 +60,8 @@ def _embeddings(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     yield Lookup("embedding.tokens", "embedding", spec.vocabulary, tokens, tables, by_row)
     if spec.embedding.segments is not None:
         yield Lookup("embedding.segments", "embedding", spec.embedding.segments, added, 1)
+    if spec.embedding.mask:
+        yield Vector("embedding.mask", "embedding", tokens, 1)
     if spec.norm.embedding:
         yield Vector("norm.embedding", "norm", spec.norm.width(added), 2 if two_stacks else 1)
     if spec.embedding.width is not None:
@@ -71,9 +75,12 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     feed_forwards = (own.feed_forward,) if own and own.feed_forward else spec.feed_forwards
     two_stacks = spec.kind == "encoder-decoder"
     normed: dict[str, int] = {}
-    added = site._replace(d_model=spec.embedding_widths()[1]) if spec.positions.kind == "learned" else site
     widths = next((mixer.widths(site.d_model) for mixer in attentions(mixers)), None)
-    yield from spec.positions.lower(added, widths, spec.context)
+    if own is not None and own.mel_bins is not None and own.frames is not None:
+        yield from _hearing(site, own.mel_bins, own.frames)
+    else:
+        added = site._replace(d_model=spec.embedding_widths()[1]) if spec.positions.kind == "learned" else site
+        yield from spec.positions.lower(added, widths, spec.context)
     for label, mixer, place in dealt(mixers, site):
         name = "self_attention" if two_stacks else label
         normed[name] = place.stored
@@ -86,6 +93,14 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
         normed[label] = place.stored
         yield from feed_forward.lower(place._replace(name=f"{site.name}{label}"))
     yield from spec.norm.lower(site, normed)
+
+
+def _hearing(site: Site, mel_bins: int, frames: int) -> Iterator[Entry]:
+    """Whisper's two convolutions of length 3, as matrices (the first yields two frames for each position), and its sines."""
+    d = site.d_model
+    yield Matmul(f"{site.name}conv_1", "embedding", site.stream, 3 * mel_bins, d, 1, 2, bias=True)
+    yield Matmul(f"{site.name}conv_2", "embedding", site.stream, 3 * d, d, 1, 1, bias=True)
+    yield Buffer(f"{site.name}embedding.sines", "positions", frames * d, 1)
 
 
 def seeing_all(mixer: Mixer) -> Mixer:
@@ -126,8 +141,10 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
             yield Matmul("head.verdict", "head", stream, d, 1, 1, 1, bias=True)
             return
         case "masked":
-            yield Matmul("head.transform", "head", stream, d, width, 1, 1, bias=True)
-            yield Vector("head.norm", "head", spec.norm.width(width), 1)
+            width = width if head.width is None else head.width
+            if head.transform != "none":
+                yield Matmul("head.transform", "head", stream, d, width, 1, 1, bias=head.transform == "biased")
+                yield Vector("head.norm", "head", spec.norm.width(width), 1)
         case "language-model":
             pass  # the projection alone
         case _:

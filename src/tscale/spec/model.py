@@ -91,7 +91,9 @@ class Embedding:
     shared: bool = True
     """Whether encoder and decoder share one table."""
     segments: Size | None = None
-    """Rows of a table of segments added to the embedding (BERT has 2)."""
+    """Rows of a table of segments added to the embedding (BERT has 2); of all such tables, where there are several."""
+    mask: bool = False
+    """Whether a vector of its own, in no table, stands for tokens that are to be predicted (XLNet)."""
     width: Size | None = None
     """Width of the token embedding where it is not d_model, and of the head on it: a projection bridges the two."""
     projects: Literal["tokens", "sum"] = "tokens"
@@ -110,6 +112,11 @@ class Head:
     position, as ELECTRA's discriminator; or none."""
     bias: bool = False
     """Whether the projection to the vocabulary has a bias."""
+    transform: Literal["biased", "plain", "none"] = "biased"
+    """What stands before a masked head's projection: a square layer with a bias and a norm, as in BERT; the same without
+    a bias (ModernBERT); or nothing."""
+    width: Size | None = None
+    """Width of what a masked head projects to the vocabulary, where it is not the token embedding's (RemBERT)."""
     pooler: bool = False
     """Whether a square layer is applied to the first position of a sequence, as in BERT."""
     classes: Size | None = None
@@ -125,6 +132,10 @@ class Encoder:
     layers: Size | None = None
     attention: Annotated[Mixer | None, Tagged(MIXERS, "multi-head")] = None
     feed_forward: Annotated[Mlp | None, Tagged(FEED_FORWARDS, "dense")] = None
+    mel_bins: Size | None = None
+    """Bins of the spectrogram that it reads through two convolutions, the second of which halves its length (Whisper)."""
+    frames: Size | None = None
+    """With `mel_bins`: its positions behind the convolutions, in a table of sines; they are its length, whatever is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +235,7 @@ class ModelSpec:
         yield from self._dealing_problems()
         if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
             yield ("positions",), "a learned table needs its rows: set context or positions.rows"
-        if self.positions.kind in ("relative", "relative-bias") and not any(attentions(self.mixers)):
+        if self.positions.kind in ("relative", "relative-bias", "disentangled") and not any(attentions(self.mixers)):
             yield ("positions",), "relative positions score by heads, and no layer has any: set positions to none"
         if self.kind == "encoder" and any(mixer.kind not in ("multi-head", "latent") for mixer in self.mixers):
             yield ("attention",), "a recurrence reads from left to right, an encoder does not: set kind to decoder"
@@ -246,6 +257,17 @@ class ModelSpec:
             yield ("norm", "bias"), "a norm without weights has no bias: drop it, or set norm.gain to true"
         if self.head.classes is not None and not self.head.pooler:
             yield ("head", "classes"), "a classifier stands on the pooler: set head.pooler to true"
+        if self.head.kind != "masked" and (self.head.transform != "biased" or self.head.width is not None):
+            yield (
+                ("head", "transform"),
+                "a masked head alone has a transform and a width: drop them, or set kind to masked",
+            )
+        if self.head.width is not None and (self.tied or self.head.transform == "none"):
+            yield ("head", "width"), "a head of another width has a table and a transform of its own: set tied to false"
+        if self.norm.skips_first and (self.norm.place != "pre" or self.kind == "encoder-decoder"):
+            yield ("norm", "skips_first"), "known before the sub-layers of a single stack only: drop it"
+        if self.encoder is not None and (self.encoder.mel_bins is None) != (self.encoder.frames is None):
+            yield ("encoder", "frames"), "a spectrogram has both mel_bins and frames: set the other one too, or drop it"
         if self.embedding.width is None and self.embedding.projects != "tokens":
             yield ("embedding", "projects"), "nothing is projected without a width of its own: set embedding.width"
         if self.layer_input is not None and self.kind != "decoder":

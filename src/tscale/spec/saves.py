@@ -32,8 +32,12 @@ def saves(spec: ModelSpec) -> tuple[Saved, ...]:
 
 def _saves(spec: ModelSpec) -> Iterator[Saved]:
     d = spec.d_model
-    if spec.positions.kind == "relative":
+    if spec.positions.kind in ("relative", "disentangled"):
         raise unrecorded("scoring relative positions")
+    if spec.encoder is not None and spec.encoder.mel_bins is not None:
+        raise unrecorded("an encoder of sounds")
+    if spec.head.transform == "none" or spec.head.width is not None:
+        raise unrecorded("a masked head without a transform, or of a width of its own")
     if spec.kind == "encoder-decoder":
         layers = spec.encoder_layers()
         encoder = Site("encoder.", d, layers, layers, "source", "source", causal=False)

@@ -1,0 +1,195 @@
+"""Encoders and encoder-decoders of the importer's later tables, against transformers 5.23.0."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tscale.core.questions.cache import cache_bytes
+from tscale.core.questions.forward import forward_flops
+from tscale.core.questions.params import active_params, buffers, params
+from tscale.core.run import Run
+from tscale.errors import SpecError
+from tscale.spec.families_encoders import FURTHER, TO_TEXT
+from tscale.spec.importer import imported
+from tscale.spec.lower import lower, run_of
+from tscale.spec.model import ModelSpec
+from tscale.spec.validation import validated
+from tscale.spec.writing import to_yaml
+from tscale.spec.yaml_file import parse_document
+
+ORACLE = Path(__file__).parents[1] / "oracle"
+LENGTH = 70
+
+
+def _lines(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (ORACLE / name).read_text(encoding="utf-8").splitlines()]
+
+
+VARIATIONS, CASES = _lines("variations_encoders.jsonl"), _lines("cases_encoders.jsonl")
+COUNTED = [pytest.param(case, id=case["name"]) for case in CASES]
+CACHING = [pytest.param(case, id=case["name"]) for case in CASES if case["kv_bytes_per_token"]]
+
+
+def _imported(config: dict[str, Any]) -> ModelSpec:
+    return imported(config, name="x", where="config.json")
+
+
+def _never_trained(config: dict[str, Any], frozen: int) -> int:
+    """Tables of sines that the framework keeps as parameters.
+
+    FSMT has one for each stack, of two rows more than positions, and does not even say that it never trains them.
+    """
+    if config["model_type"] == "fsmt":
+        positions, d_model = (int(config.get(key, 1024)) for key in ("max_position_embeddings", "d_model"))
+        return 2 * (positions + 2) * d_model
+    return frozen
+
+
+def _variations(family: str) -> Iterator[dict[str, Any]]:
+    return (line for line in VARIATIONS if line["config"]["model_type"] == family)
+
+
+def _differences(spec: ModelSpec, line: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """What tscale and the framework count differently: parameters and FLOPs."""
+    ledger = lower(spec)
+    pairs = {"total": (params(ledger).total, line["total"] - _never_trained(line["config"], line["frozen"]))}
+    if line["flops"] is not None:
+        pairs["flops"] = (forward_flops(ledger, run_of(spec, LENGTH)).total, line["flops"])
+    return {name: (int(ours), theirs) for name, (ours, theirs) in pairs.items() if ours != theirs}
+
+
+@pytest.mark.parametrize("family", FURTHER | TO_TEXT)
+def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None:
+    wrong = []
+    for line in _variations(family):
+        try:
+            spec = _imported(line["config"])
+        except SpecError:
+            continue
+        if differences := _differences(spec, line):
+            wrong.append((line["changed"], line["config"], differences))
+    assert not wrong
+
+
+@pytest.mark.parametrize("family", FURTHER | TO_TEXT)
+def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
+    usual = ("nothing", "nothing, saved", "architectures")
+    lines = [line for line in _variations(family) if line["changed"] in usual]
+    assert {"nothing", "nothing, saved"} <= {line["changed"] for line in lines}
+    for line in lines:
+        spec = _imported(line["config"])
+        assert not _differences(spec, line)
+        assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
+
+
+def test_most_changes_are_counted() -> None:
+    """A refusal is always right, so that it is rare is a promise of its own."""
+    refused = sum(_refused(line["config"]) for line in VARIATIONS if line["changed"] != "head_dim")
+    assert 9 * refused < len(VARIATIONS)
+
+
+def _refused(config: dict[str, Any]) -> bool:
+    try:
+        _imported(config)
+    except SpecError:
+        return True
+    return False
+
+
+# ---- published models ----
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]) -> None:
+    """Parameters, those that a token meets, and forward FLOPs at each recorded length."""
+    spec = _imported(case["config"])
+    ledger, fixed = lower(spec), _never_trained(case["config"], case["params"]["frozen"])
+    counted = (params(ledger).total + fixed, active_params(ledger).total + fixed)
+    assert counted == (case["params"]["total"], case["params"]["active"])
+    flops = {length: forward_flops(ledger, run_of(spec, int(length))).total for length in case["flops"]}
+    assert flops == case["flops"]
+
+
+@pytest.mark.parametrize("case", CACHING)
+def test_the_cache_grows_as_the_framework_s_does(case: dict[str, Any]) -> None:
+    """With each token of the decoder, and with each position of the encoder, of which Whisper always has 1500."""
+    spec, kept = _imported(case["config"]), case["kv_bytes_per_token"]
+    ledger = lower(spec)
+    assert cache_bytes(ledger, Run(1, 0), 16).total == kept["per_token"]
+    read = spec.encoder.frames if spec.encoder is not None else None
+    crossed = kept["constant"] if read else kept["cross_per_encoder_token"]
+    assert cache_bytes(ledger, Run(0, read or 1), 16).total == crossed
+
+
+def test_whisper_s_sines_are_a_line_of_their_own() -> None:
+    (case,) = (case for case in CASES if case["name"] == "whisper-tiny")
+    assert buffers(lower(_imported(case["config"]))).total == case["params"]["frozen"] == 1500 * 384
+
+
+def test_albert_s_layers_are_stored_once_and_run_through_by_all() -> None:
+    """Three groups of two layers, six steps: six layers stored, twelve run through."""
+    spec = _imported({"model_type": "albert", "num_hidden_groups": 3, "inner_group_num": 2, "num_hidden_layers": 6})
+    assert (spec.unique_layers, spec.layers) == (6, 12)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            {"model_type": "albert", "num_hidden_groups": 13},
+            "num_hidden_groups: 13 groups are more than num_hidden_layers, so some are never used",
+        ),
+        (
+            {"model_type": "deberta", "relative_attention": True, "max_relative_positions": 64},
+            "max_relative_positions: 64 is not known below max_position_embeddings, 512",
+        ),
+        (
+            {"model_type": "deberta", "talking_head": True},
+            "talking_head: true is not known yet for deberta: only false is",
+        ),
+        (
+            {"model_type": "deberta-v2", "relative_attention": True, "pos_att_type": "c2p|p2p"},
+            'pos_att_type: "c2p|p2p" is not known: only c2p and p2c are',
+        ),
+        (
+            {"model_type": "deberta-v2", "conv_kernel_size": 3},
+            "conv_kernel_size and norm_rel_ebd are not known without relative_attention",
+        ),
+        (
+            {"model_type": "deberta-v2", "relative_attention": True, "conv_kernel_size": 4},
+            "conv_kernel_size must be odd, and conv_groups divide hidden_size",
+        ),
+        (
+            {"model_type": "deberta-v2", "relative_attention": True, "norm_rel_ebd": "batch"},
+            'norm_rel_ebd: "batch" is not known: none or layer_norm',
+        ),
+        (
+            {"model_type": "deberta-v2", "attention_head_size": 32},
+            "attention_head_size: 32 times 24 heads is not hidden_size 1536, as it must be",
+        ),
+        (
+            {"model_type": "deberta-v2", "position_biased_input": False},
+            "position_biased_input: false without relative_attention leaves no positions at all",
+        ),
+        ({"model_type": "xlnet", "d_head": 32}, "d_head: 32 contradicts d_model / n_head, which makes it 64"),
+        ({"model_type": "xlnet", "attn_type": "uni"}, 'attn_type: "uni" is not known yet for xlnet: only "bi" is'),
+        (
+            {"model_type": "fsmt", "src_vocab_size": 1000},
+            "src_vocab_size (1000) and tgt_vocab_size (42024) differ: that is not known yet",
+        ),
+        (
+            {"model_type": "camembert", "is_decoder": True},
+            'key "is_decoder" (true) is not known for camembert, and may change what is counted',
+        ),
+        ({"model_type": "vit"}, 'model_type "vit" is not known yet: it reads more than text'),
+    ],
+)
+def test_what_is_refused(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as error:
+        _imported(config)
+    assert str(error.value) == f"config.json: {message}"
