@@ -62,10 +62,21 @@ class Disentangled:
                     f"{name}.scores", "attention", site.stream, width, table, 0, site.used, cut=Cut(widths.heads, "in")
                 )
             else:
-                yield Matmul(name, "attention", site.stream, d, width, stored, 2 * site.used, biased, by_head)
+                yield Matmul(
+                    name, "attention", site.stream, d, width, stored, 2 * site.used, biased, by_head, most=self.span
+                )
                 seen = 2 * widths.head_dim
                 yield Scores(
-                    f"{name}.scores", site.stream, site.keys, widths.heads, seen, 0, site.used, site.causal, cut=by_head
+                    f"{name}.scores",
+                    site.stream,
+                    site.keys,
+                    widths.heads,
+                    seen,
+                    0,
+                    site.used,
+                    site.causal,
+                    cut=by_head,
+                    most=self.span,
                 )
         if self.conv is not None:
             yield Matmul(

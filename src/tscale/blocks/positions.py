@@ -39,10 +39,15 @@ class Computed:
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["sinusoidal", "rotary", "alibi", "none"]
+    rows: Size | None = None
+    """Rows of a table of sinusoids that each stack keeps with its parameters and never trains (Marian, Pegasus);
+    where queries and keys are rotated, of a head's width (RoFormer)."""
 
     def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
-        """No weights and no matrix multiplications."""
-        return iter(())
+        """No weights and no matrix multiplications, but for a table that is stored."""
+        if self.rows is not None:
+            width = widths.head_dim if self.kind == "rotary" and widths is not None else site.d_model
+            yield Lookup(f"{site.name}embedding.sines", "positions", self.rows, width, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -311,10 +311,10 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
         fixed=_LEARNED | {"extra_pos_embeddings": 0, "layernorm_variant": "prelayernorm"},
     ),
     "m2m_100": _bart("M2M100", (128112, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=Computed(kind="sinusoidal")),
-    "pegasus": _bart("Pegasus", (50265, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=Computed(kind="sinusoidal"), fixed=_STATIC),
+    "pegasus": _bart("Pegasus", (50265, 1024, 12, 16, 4096, 1024), _BIG, _LAYER, positions=rules.sines, fixed=_STATIC),
     "marian": _bart(
         "Marian", (58101, 1024, 12, 16, 4096, 1024), _BIG, Norm(kind="layernorm", place="post"),
-        classes=_causal("Marian", suffix="MTModel"), positions=Computed(kind="sinusoidal"),
+        classes=_causal("Marian", suffix="MTModel"), positions=rules.sines,
         fixed=_STATIC | {"share_encoder_decoder_embeddings": True}, reads={"decoder_vocab_size": None},
         encoder=rules.marian_encoder,
     ),

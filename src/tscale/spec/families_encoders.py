@@ -136,7 +136,7 @@ FURTHER: Final[dict[str, Family]] = {
     ),
     "roformer": _encoder(
         "RoFormer", Keys(), (50000, 768, 12, 12, 3072, 1536), SEGMENTS | {"embedding_size": None},
-        fixed=TIED | {"rotary_value": False}, embedding=own.roformer_embedding, positions=Computed(kind="rotary"),
+        fixed=TIED | {"rotary_value": False}, embedding=own.roformer_embedding, positions=own.roformer_positions,
     ),
     "eurobert": _modern(
         "EuroBert", (128256, 768, 12, 12, 3072, 8192),
@@ -170,7 +170,7 @@ TO_TEXT: Final[dict[str, Family]] = {
             encoder_ffn_dim=4096, tie_word_embeddings=False,
         ),
         fixed={"is_encoder_decoder": True}, aliases=_BART_ALIASES, norm=_POST, biases=EVERY, d_ff_bias=True,
-        positions=Computed(kind="sinusoidal"), embedding=own.fsmt_embedding, encoder=rules.bart_encoder,
+        positions=own.fsmt_positions, embedding=own.fsmt_embedding, encoder=rules.bart_encoder,
     ),
     "mvp": _bart(
         "Mvp", (50267, 1024, 12, 16, 4096, 1024), BIG, Norm(kind="layernorm", place="post", embedding=True),

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from tscale.blocks import Attention, Disentangled, FeedForward, Learned, Norm, Positions, Relative, RelativeBias
+from tscale.blocks import (
+    Attention,
+    Computed,
+    Disentangled,
+    FeedForward,
+    Learned,
+    Norm,
+    Positions,
+    Relative,
+    RelativeBias,
+)
 from tscale.blocks.disentangled import Term
 from tscale.errors import shown
 from tscale.spec import family_rules as rules
@@ -214,6 +224,16 @@ def whisper_encoder(config: Config) -> Encoder:
         mel_bins=config.size("num_mel_bins"),
         frames=config.size("max_source_positions"),
     )
+
+
+def fsmt_positions(config: Config) -> Positions:
+    """Sinusoids that are stored, of two rows more than positions."""
+    return Computed(kind="sinusoidal", rows=config.size("max_position_embeddings") + 2)
+
+
+def roformer_positions(config: Config) -> Positions:
+    """Rotations by sinusoids that are stored."""
+    return Computed(kind="rotary", rows=config.size("max_position_embeddings"))
 
 
 def fsmt_embedding(config: Config) -> Embedding:

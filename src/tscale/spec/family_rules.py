@@ -346,6 +346,11 @@ def table(config: Config) -> Positions:
     return Learned(rows=config.size("max_position_embeddings"))
 
 
+def sines(config: Config) -> Positions:
+    """Sinusoids that are stored, a row for each of `max_position_embeddings`."""
+    return Computed(kind="sinusoidal", rows=config.size("max_position_embeddings"))
+
+
 def table_and_two(config: Config) -> Positions:
     """A table with two more rows than positions, which no token reads."""
     return Learned(rows=config.size("max_position_embeddings") + 2)

@@ -8,7 +8,7 @@ from typing import TypeVar, assert_never
 
 from tscale.blocks import Attention, Mixer, Mlp, attentions
 from tscale.blocks.fields import Site
-from tscale.core.ledger import Buffer, Cut, Entry, Ledger, Lookup, Matmul, Stream, Vector
+from tscale.core.ledger import Cut, Entry, Ledger, Lookup, Matmul, Stream, Vector
 from tscale.core.numbers import named
 from tscale.core.run import Run
 from tscale.spec.model import Encoder, ModelSpec, labelled
@@ -100,7 +100,7 @@ def _hearing(site: Site, mel_bins: int, frames: int) -> Iterator[Entry]:
     d = site.d_model
     yield Matmul(f"{site.name}conv_1", "embedding", site.stream, 3 * mel_bins, d, 1, 2, bias=True)
     yield Matmul(f"{site.name}conv_2", "embedding", site.stream, 3 * d, d, 1, 1, bias=True)
-    yield Buffer(f"{site.name}embedding.sines", "positions", frames * d, 1)
+    yield Lookup(f"{site.name}embedding.sines", "positions", frames, d, 1)
 
 
 def seeing_all(mixer: Mixer) -> Mixer:

@@ -16,6 +16,7 @@ from tscale.blocks import (
     POSITIONS,
     STATE_SPACES,
     Attention,
+    Computed,
     FeedForward,
     LayerInput,
     Mixer,
@@ -235,6 +236,12 @@ class ModelSpec:
         yield from self._dealing_problems()
         if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
             yield ("positions",), "a learned table needs its rows: set context or positions.rows"
+        if (
+            isinstance(self.positions, Computed)
+            and self.positions.rows is not None
+            and self.positions.kind in ("alibi", "none")
+        ):
+            yield ("positions", "rows"), f"{self.positions.kind} positions are no table that could be stored: drop it"
         if self.positions.kind in ("relative", "relative-bias", "disentangled") and not any(attentions(self.mixers)):
             yield ("positions",), "relative positions score by heads, and no layer has any: set positions to none"
         if self.kind == "encoder" and any(mixer.kind not in ("multi-head", "latent") for mixer in self.mixers):
