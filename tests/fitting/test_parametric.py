@@ -99,6 +99,21 @@ def test_the_starts_are_hoffmanns() -> None:
     }
 
 
+def test_25_starts_find_what_all_4500_would() -> None:
+    """From every 60th of them, whatever its exponents, nothing better is found; and many find the same."""
+    runs = runs_of(STEEP, 40, 0.01, 11)
+    data, ones = measured(runs), np.ones(40)
+    best = fit(runs, 1, 0).objective
+    found = []
+    for start in starts(data).reshape(-1, 5)[::60]:
+        bounds: Any = [(None, None)] * 3 + [(0.01, 3)] * 2
+        options: Any = {"ftol": 1e-13, "maxfun": 3000}
+        other = minimize(objective, start, (data, ones), "L-BFGS-B", jac=True, bounds=bounds, options=options)
+        found.append(other.fun * DELTA**2)
+    assert min(found) >= best * (1 - 1e-9)
+    assert sum(value == pytest.approx(best, rel=1e-6) for value in found) > 10
+
+
 def test_the_gradient_is_that_of_finite_differences() -> None:
     runs = runs_of(BESIROGLU, 50, 0.01, 4)
     data, weights = measured(runs), (np.arange(50) % 3).astype(np.float64)

@@ -11,20 +11,22 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, MutableMapping, MutableSequence
+from collections.abc import Callable, Iterator, MutableMapping, MutableSequence, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import yaml
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from tests.helpers import Answer
 from tscale.cli import app
 from tscale.spec.catalogue import built_in, configs, names, text_of
+from tscale.spec.laws import listed_laws
 from tscale.spec.validation import validated
 from tscale.spec.writing import plain, to_yaml
 from tscale.spec.yaml_file import parse_document
@@ -387,30 +389,22 @@ _COUNTS: Final = [
     "8k,2k",
     ",",
 ]
-_COMMANDS: Final[dict[str, list[str]]] = {
-    "params": ["--set", "--format", "--explain"],
-    "attention": [
-        "--context",
-        "--dtype",
-        "--causal",
-        "--full",
-        "--versus",
-        "--kernel",
-        "--neighbourhood",
-        "--set",
-        "--format",
-        "--explain",
-    ],
-    "flops": ["--tokens", "--context", "--source", "--target", "--set", "--format", "--explain"],
-    "compare": ["--context", "--set", "--format", "--explain"],
-    "check": ["--format"],
-    "list": ["--format"],
-    "show": ["--set", "--format"],
-    "validate": [],
-    "new": [],
-    "schema": [],
-}
-_FLAGS: Final = {"--explain", "--causal", "--full", "--versus", "-h", "--help", "--version"}
+
+
+def _commands() -> dict[str, dict[str, Any]]:
+    """The options of every command, but for those that write a file: each with its words, a flag's being none."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, command in cast("Any", get_command(app)).commands.items():
+        options = [one for one in command.params if one.param_type_name == "option" and one.metavar != "FILE"]
+        found[name] = {
+            one.opts[0]: () if one.is_flag else getattr(one.type, "choices", None)
+            for one in options
+            if one.opts[0] != "--plot"
+        }
+    return found
+
+
+_COMMANDS: Final = _commands()
 _any_key: Final = st.one_of(
     st.sampled_from(_KEYS), st.lists(st.sampled_from(_KEYS), min_size=2, max_size=3).map(".".join), _text
 )
@@ -420,14 +414,18 @@ _change: Final = st.one_of(
 )
 
 
-def _value_of(option: str) -> SearchStrategy[str]:
+def _value_of(option: str, words: Sequence[str] | None) -> SearchStrategy[str]:
+    if words:
+        return st.one_of(st.sampled_from(words), st.sampled_from(words), _text)
     match option:
-        case "--set":
+        case "--set" | "--gpu-set":
             return _change
-        case "--format":
-            return st.one_of(st.sampled_from(["table", "json", "csv", "markdown", "yaml"]), _text)
-        case "--dtype":
-            return st.one_of(st.sampled_from(["fp32", "bf16", "int4", "fp33"]), _text)
+        case "--gpu":
+            return st.one_of(st.sampled_from(["h100", "a100", "H100 SXM", "v100", "tpu-v4", "h10", "-", "gpt3"]), _text)
+        case "--law":
+            return st.one_of(st.sampled_from([*listed_laws(), "kaplan", "-", "no.yaml"]), _text)
+        case "--assume" | "--draft":
+            return st.one_of(st.sampled_from(["llama", "gpt2", "lama", "gpt-4"]), _text)
         case _:
             return st.one_of(st.sampled_from(_COUNTS), _text)
 
@@ -441,7 +439,8 @@ def _command_line(draw: DrawFn) -> list[str]:
             st.sampled_from(["param", "", "-h", "--version"]),
         )
     )
-    options = [*_COMMANDS.get(command, []), "-h", "--xyz"]
+    known = _COMMANDS.get(command, {})
+    options = [*known, "-h", "--xyz"]
     argument = st.one_of(
         st.sampled_from(_MODELS),
         st.sampled_from(_MODELS),
@@ -449,10 +448,10 @@ def _command_line(draw: DrawFn) -> list[str]:
         _text,
     )
     line = [command, *draw(st.lists(argument, max_size=3))]
-    for option in draw(st.lists(st.sampled_from(options[:-1] if draw(st.booleans()) else options), max_size=3)):
+    for option in draw(st.lists(st.sampled_from(options[:-1] if draw(st.booleans()) else options), max_size=5)):
         line.append(option)
-        if option not in _FLAGS and draw(st.integers(0, 9)):
-            line.append(draw(_value_of(option)))
+        if known.get(option, ()) != () and draw(st.integers(0, 9)):
+            line.append(draw(_value_of(option, known[option])))
     return line
 
 
@@ -470,6 +469,11 @@ def _command_for_a_spec() -> SearchStrategy[tuple[str, ...]]:
             ("compare", "-", "gpt-4", "--context", "100"),
             ("show", "-", "--format", "json"),
             ("show", "-", "--set", "title=changed"),
+            ("train", "-", "--gpu", "h100", "--gpus", "8", "--tokens", "1e9", "--format", "json"),
+            ("train", "-", "--gpu", "h100", "--gpus", "8", "--tensor", "2", "--pipeline", "2", "--tokens", "1e9"),
+            ("serve", "-", "--gpu", "h100", "--context", "1k", "--explain"),
+            ("memory", "-", "--gpu", "h100", "--context", "1k", "--format", "json"),
+            ("memory", "-", "--train", "--context", "1k", "--data", "8", "--shards", "8", "--zero", "3"),
         ]
     )
 
