@@ -60,6 +60,7 @@ def test_a_cached_prefix_shortens_the_prefill_alone() -> None:
     whole, rest = served(*LLAMA, "--context", "8k"), served(*LLAMA, "--context", "8k", "--prefix", "6k")
     assert rest["prefill_seconds"] < 0.3 * whole["prefill_seconds"]
     assert rest["seconds_per_token"] == whole["seconds_per_token"]
+    assert served(*LLAMA, "--context", "8k", "--prefix", "75%") == rest
     flops = [sum(line["flops"] for line in data["prefill"] if line["part"] == "cache") for data in (whole, rest)]
     before = sum(line["flops"] for line in served(*LLAMA, "--context", "6k")["prefill"] if line["part"] == "cache")
     assert flops[0] == flops[1] + before

@@ -10,6 +10,7 @@ from tscale.answers.serve_times import Served
 from tscale.core.ledger import Entry, Matmul
 from tscale.core.numbers import Remembered
 from tscale.core.quantity import Cell, Column, Data, Figure, Step, Table
+from tscale.core.questions.communication import bandwidth
 from tscale.core.questions.roofline import SOURCE, TIME_SOURCE, Pass, Work, distinct_experts, top_k
 from tscale.core.units import BYTES, COUNT, FLOPS, INTENSITY, MILLISECONDS, SECONDS, SHARE
 from tscale.spec.model import remembered
@@ -128,7 +129,9 @@ def steps_of_passes(one: Served) -> Iterator[Step]:
                 figures.append((f"{line.name}, bytes", Figure(read, BYTES, source=SOURCE)))
         yield from steps_of(figures, subject)
         yield from _experts_step(one.setup.whole.entries, int(run.tokens), subject)
-        yield from (_time_step(one, line, subject) for line in lines if line.flops or line.weights + line.cache)
+        yield from (
+            _time_step(one, line, subject) for line in lines if line.flops or line.weights or line.cache or line.sent
+        )
 
 
 def routed(entries: tuple[Entry, ...]) -> Matmul | None:
@@ -147,8 +150,16 @@ def _experts_step(entries: tuple[Entry, ...], tokens: int, subject: str) -> Iter
 
 
 def _time_step(one: Served, line: Work, subject: str) -> Step:
+    """The longer of computing and traffic, or of a line that does one of them alone, that."""
+    setup = one.setup
     read, memory = round(line.weights + line.cache), one.device.memory_bytes_per_second
-    names, numbers = "max(FLOPs/peak, bytes/bandwidth)", f"max({int(line.flops)}/{line.peak}, {read}/{memory})"
+    names, numbers = "bytes/bandwidth", f"{read}/{memory}"
+    if line.sent:
+        names, numbers = "bytes/link", f"{int(line.sent)}/{bandwidth(setup.cluster, setup.devices)}"
+    elif line.flops and read:
+        names, numbers = f"max(FLOPs/peak, {names})", f"max({int(line.flops)}/{line.peak}, {numbers})"
+    elif line.flops:
+        names, numbers = "FLOPs/peak", f"{int(line.flops)}/{line.peak}"
     if one.ask.efficiency != 1:
         names, numbers = f"{names}/efficiency", f"{numbers}/{float(one.ask.efficiency):g}"
     return Step(f"{line.name}, time", names, numbers, Figure(one.seconds(line), SECONDS, source=TIME_SOURCE), subject)

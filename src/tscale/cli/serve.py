@@ -21,7 +21,7 @@ _Efficiency = Annotated[
     str, typer.Option("--efficiency", metavar="SHARE", help="Share of peak and bandwidth that a machine reaches.")
 ]
 _Prefix = Annotated[
-    str | None, typer.Option("--prefix", metavar="N", help="Tokens of each prompt that are cached already.")
+    str | None, typer.Option("--prefix", metavar="N", help="Tokens of each prompt that are cached already: 1k, 50%.")
 ]
 _Draft = Annotated[
     str | None, typer.Option("--draft", metavar="MODEL", help="A small model that guesses (speculative decoding).")
@@ -82,7 +82,7 @@ def serve(
         options.degree(batch, "--batch"),
         prompt,
         options.size(output, "--output"),
-        0 if prefix is None else options.size(prefix, "--prefix"),
+        _cached(prefix, prompt),
         split_cache == "sequences",
         reached,
         options.number(price, "--price", 10**6, "2.50"),
@@ -92,6 +92,15 @@ def serve(
     report = serve_report(spec, hardware, ask)
     show_with_plot(lambda: report, lambda: [serve_plot(spec, hardware, ask)], plot, format, explain=explain)
     finish(report)
+
+
+def _cached(prefix: str | None, prompt: int) -> int:
+    """Tokens of a prompt that are cached already: a number of them, or a share of the prompt, rounded down."""
+    if prefix is None or not prefix.strip().endswith("%"):
+        return 0 if prefix is None else options.size(prefix, "--prefix")
+    share = options.share(prefix, "--prefix", "the prompt")
+    assert share is not None
+    return int(share * prompt)
 
 
 def _draft(model: str | None, tokens: str | None, acceptance: str | None) -> "Draft | None":
