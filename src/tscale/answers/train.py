@@ -96,7 +96,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     model = counted(spec)
     device = hardware.device()
     dtype, peak = peak_of(device, hardware, ask.dtype)
-    tokens = _tokens(model.spec, ask.tokens)
+    tokens = tokens_of(model.spec, ask.tokens)
     context = context_of(model.spec, ask.context)
     assert isinstance(context.value, int)
     assert isinstance(tokens.value, int)
@@ -176,7 +176,8 @@ def peak_of(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str,
     return dtype, peaks[dtype]
 
 
-def _tokens(spec: ModelSpec, asked: int | None) -> Figure:
+def tokens_of(spec: ModelSpec, asked: int | None) -> Figure:
+    """The training tokens asked for, or else those that the model was trained on. Raises `NotPublishedError`."""
     if asked is not None:
         return Figure(Remembered(asked, label="tokens"), TOKENS)
     if spec.training is None:

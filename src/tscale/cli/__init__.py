@@ -13,6 +13,7 @@ from tscale.cli.files import new, schema, validate
 from tscale.cli.fit import fit
 from tscale.cli.flops import flops
 from tscale.cli.import_ import import_
+from tscale.cli.loss import loss
 from tscale.cli.memory import memory
 from tscale.cli.optimal import optimal
 from tscale.cli.params import params
@@ -55,6 +56,7 @@ for command in (
     train,
     serve,
     optimal,
+    loss,
     fit,
     check,
     verify,

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Explain, Gpus, HardwareChanges, Laws, OutputFormat, PlotTo, Price
+from tscale.cli.options import Explain, Gpus, HardwareChanges, Laws, OutputFormat, PlotTo, Price, Served, Unique
 from tscale.core.numbers import MOST_FLOPS, MOST_TOKENS, parse_count
 from tscale.errors import RequestError
 from tscale.render import show_with_plot
@@ -20,12 +20,6 @@ _Gpu = Annotated[
 _Days = Annotated[str | None, typer.Option("--days", metavar="N", help="How long the GPUs train.")]
 _Dollars = Annotated[str | None, typer.Option("--dollars", metavar="USD", help="US dollars for GPU-hours: 1e6.")]
 _Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
-_Unique = Annotated[
-    str | None, typer.Option("--unique-tokens", metavar="N", help="Tokens that there are: more are repeats.")
-]
-_Served = Annotated[
-    str | None, typer.Option("--inference-tokens", metavar="N", help="Tokens to be served: counts them in.")
-]
 
 
 def optimal(
@@ -38,8 +32,8 @@ def optimal(
     dollars: _Dollars = None,
     price: Price = None,
     mfu: _Mfu = None,
-    unique_tokens: _Unique = None,
-    inference_tokens: _Served = None,
+    unique_tokens: Unique = None,
+    inference_tokens: Served = None,
     law: Laws = [],
     gpu_changes: HardwareChanges = [],
     plot: PlotTo = None,

@@ -152,3 +152,9 @@ Laws = Annotated[
         show_default=False,
     ),
 ]
+Unique = Annotated[
+    str | None, typer.Option("--unique-tokens", metavar="N", help="Tokens that there are: more are repeats.")
+]
+Served = Annotated[
+    str | None, typer.Option("--inference-tokens", metavar="N", help="Tokens to be served: counts them in.")
+]

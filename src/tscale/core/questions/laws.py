@@ -231,6 +231,18 @@ class Repeated(NamedTuple):
         params = _where(lambda n: self._log_pull(n, tokens) < 0, least)
         return Point(params, tokens, 6 * params * tokens, self.loss(params, tokens))
 
+    def at_loss(self, loss: float, flops: float) -> Point:
+        """The run that reaches a loss with the least training FLOPs, of which `flops` are known to be enough."""
+        least = self.law.at_loss(loss).flops  # what it takes where every token is fresh
+        return self.at_flops(_where(lambda c: self.loss(*self.at_flops(c)[:2]) <= loss, least, flops))
+
+    def tokens_to(self, loss: float, params: float) -> float:
+        """Tokens, repeats counted, that bring so many parameters to a loss; infinite where no number of them does."""
+        most = self.unique * (1 + _WORTHLESS * self.R_D)
+        if self.loss(params, most) > loss:
+            return inf
+        return _where(lambda tokens: self.loss(params, tokens) <= loss, 1, most)
+
     def _log_pull(self, params: float, tokens: float) -> float:
         """The logarithm of `pull` on repeated tokens: how much a share more of either changes its effective number comes in."""
         wanted = self.law.at_tokens(self.unique).params
@@ -263,6 +275,7 @@ def _where(above: Callable[[float], bool], low: float, high: float | None = None
     return exp(high)
 
 
+_WORTHLESS: Final = 40  # repeats, in units of R_D, after which an effective number changes in no digit of a float
 _HALVINGS: Final = 100  # more than a float has digits
 
 Law = Power | Kaplan | Parametric | Lifetime | Repeated

@@ -1,0 +1,327 @@
+"""`tscale loss`: the loss that laws predict of a run, how far it is from the best one, and other runs of equal loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import inf
+from typing import Final, NamedTuple
+
+from tscale.answers.common import Counted, counted
+from tscale.answers.laws import (
+    INCOMPARABLE,
+    NO_LOSS,
+    Bound,
+    counts_note,
+    extrapolated,
+    law_data,
+    law_notes,
+    loss_figure,
+    per_param,
+    picked,
+    predicted,
+    range_note,
+)
+from tscale.answers.train import tokens_of
+from tscale.blocks import attentions
+from tscale.core.ledger import Matmul
+from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Step, Table
+from tscale.core.questions.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
+from tscale.core.questions.params import non_embedding_params, params
+from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, TOKENS
+from tscale.errors import NotPublishedError, RequestError
+from tscale.spec.model import ModelSpec
+
+_COLUMNS = (
+    Column("law", "law", numeric=False),
+    Column("params", "params"),
+    Column("loss", "loss"),
+    Column("best with its FLOPs", "best_loss"),
+    Column("tokens/param", "tokens_per_param"),
+    Column("best", "best_tokens_per_param"),
+    Column("fitted range", "range", drop=1, numeric=False),
+)
+_EQUAL_COLUMNS = (
+    Column("optimum of equal loss", "law", numeric=False),
+    Column("params", "params"),
+    Column("tokens", "tokens"),
+    Column("FLOPs", "flops", drop=1),
+    Column("this run: FLOPs", "compute_ratio"),
+    Column("params", "params_ratio"),
+    Column("pays after serving", "breakeven_tokens"),
+)
+_SIZES: Final = (1 / 4, 1 / 2, 1, 2, 4)
+"""Of the model's parameters: the other runs of equal loss that are shown."""
+
+
+class _Judged(NamedTuple):
+    """A run by one law: its loss; where the law has them, the best run of its FLOPs, and that of its loss."""
+
+    bound: Bound
+    point: Point
+    best: Point | None = None
+    equal: Point | None = None
+
+
+def loss_report(
+    spec: ModelSpec,
+    asked: int | None,
+    names: Sequence[str],
+    unique: int | None,
+    served: int | None,
+    *,
+    explain: bool = False,
+) -> Report:
+    """The loss of a model trained on so many tokens by each law that has one, and what it could have been."""
+    model = counted(spec)
+    _refuse_others(model)
+    tokens = tokens_of(spec, asked)
+    bounds = picked(names, unique, served)
+    without = [bound.law.name for bound in bounds if isinstance(bound.formula, Power)]
+    if len(without) == len(bounds):
+        raise RequestError(f"{', '.join(without)} says what is optimal and has no loss: give --law one that does")
+    sizes = {"all": int(params(model.ledger).total), "non_embedding": int(non_embedding_params(model.ledger))}
+    judged = [
+        _judged(bound, sizes[bound.law.counts], int(tokens.value))
+        for bound in bounds
+        if not isinstance(bound.formula, Power)
+    ]
+    title = f"{spec.label}: predicted loss after {int(tokens.value):,} training tokens"
+    tables = (
+        Table(title, _COLUMNS, tuple(map(_row, judged)), subject=spec.name),
+        *_equal_tables(judged),
+        *(table for run in judged for table in _alternative_tables(run, served)),
+    )
+    data: Data = {
+        "model": spec.name,
+        "params": {name: Figure(size, PARAMETERS) for name, size in sizes.items()},
+        "tokens": tokens,
+        "unique_tokens": unique,
+        "inference_tokens": served,
+        "rows": [_data(run, served) for run in judged],
+        "without_loss": without,
+    }
+    laws = [run.bound.law for run in judged]
+    notes = [
+        counts_note(laws),
+        range_note([(run.bound, run.point) for run in judged]),
+        INCOMPARABLE if len(judged) > 1 else "",
+        *_notes(model, judged, without, served, unique),
+        *law_notes(laws, explain=explain),
+    ]
+    return Report(title, tables, data, tuple(filter(None, notes)), tuple(map(_step, judged)))
+
+
+def _refuse_others(model: Counted) -> None:
+    """Raises `NotPublishedError` for a model of a sort that no law here was fitted on."""
+    spec = model.spec
+    if spec.kind != "decoder":
+        raise NotPublishedError(f"{spec.label}: every law here is of decoders, and it is an {spec.kind}")
+    if any(isinstance(entry, Matmul) and entry.experts > 1 for entry in model.ledger.entries):
+        raise NotPublishedError(
+            f"{spec.label}: no law here was fitted on models with routed experts, whose loss follows neither all of their "
+            "parameters nor the active ones"
+        )
+
+
+def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
+    flops, formula = 6 * size * tokens, bound.formula
+    if isinstance(formula, Lifetime):
+        formula = formula.law
+    assert isinstance(formula, (Kaplan, Parametric, Repeated))
+    try:
+        point = Point(size, tokens, flops, formula.loss(size, tokens))
+        if isinstance(formula, Kaplan):
+            return _Judged(bound, point)
+        assert point.loss is not None
+        equal = formula.at_loss(point.loss, flops) if isinstance(formula, Repeated) else formula.at_loss(point.loss)
+        return _Judged(bound, point, formula.at_flops(flops), equal)
+    except (OverflowError, ZeroDivisionError, ValueError):
+        raise RequestError(
+            f"{size:,} parameters on {tokens:,} tokens are past any sense by {bound.law.name}: ask nearer to what is trained"
+        ) from None
+
+
+def _row(run: _Judged) -> tuple[Cell, ...]:
+    law, point, best = run.bound.law, run.point, run.best
+    return (
+        law.name,
+        Figure(round(point.params), PREDICTED_PARAMETERS),
+        loss_figure(point.loss, law),
+        _NOT_SAID if best is None else loss_figure(best.loss, law),
+        _ratio(point),
+        _NOT_SAID if best is None else per_param(best, law),
+        "extrapolated" if extrapolated(run.bound, point) else "inside",
+    )
+
+
+_NOT_SAID: Final = Missing("not said", settled=True)
+
+
+def _ratio(point: Point) -> Figure:
+    """Tokens a parameter of the run that was asked about."""
+    return Figure(round(point.tokens / point.params, 6), TOKENS._replace(name="tokens per parameter"))
+
+
+def _equal_tables(judged: Sequence[_Judged]) -> Iterator[Table]:
+    rows: list[tuple[Cell, ...]] = []
+    for run in judged:
+        equal, law, point = run.equal, run.bound.law, run.point
+        if equal is not None:
+            rows.append(
+                (
+                    law.name,
+                    predicted(equal.params, PREDICTED_PARAMETERS, law),
+                    predicted(equal.tokens, PREDICTED_TOKENS, law),
+                    predicted(equal.flops, FLOPS, law),
+                    predicted(point.flops / equal.flops, RATIO, law),
+                    predicted(point.params / equal.params, RATIO, law),
+                    _breakeven(run) or Missing("never", settled=True),
+                )
+            )
+    if rows:
+        yield Table("", _EQUAL_COLUMNS, tuple(rows), aside=True)
+
+
+def _breakeven(run: _Judged) -> Figure | None:
+    """Tokens served, at 2·N FLOPs each, after which a smaller model has saved what its longer training took."""
+    point, equal = run.point, run.equal
+    if equal is None or point.params >= equal.params:
+        return None
+    served = max(point.flops - equal.flops, 0) / (2 * (equal.params - point.params))
+    return predicted(served, PREDICTED_TOKENS, run.bound.law)
+
+
+def _alternatives(run: _Judged) -> Iterator[tuple[str, Point]]:
+    """Runs of equal loss: smaller models for longer and larger ones for shorter, and the best among them, by size."""
+    equal, loss, formula = run.equal, run.point.loss, run.bound.formula
+    assert equal is not None
+    assert loss is not None
+    law = formula.law if isinstance(formula, Lifetime) else formula
+    assert isinstance(law, (Parametric, Repeated))
+    runs = [("compute-optimal", equal)]
+    for times in _SIZES:
+        size = run.point.params * times
+        tokens = run.point.tokens if times == 1 else law.tokens_to(loss, size)
+        flops = inf if tokens == inf else 6 * size * tokens
+        runs.append(("this run" if times == 1 else f"{times:g} of its parameters", Point(size, tokens, flops, loss)))
+    yield from sorted(runs, key=lambda pair: pair[1].params)
+
+
+def _alternative_tables(run: _Judged, served: int | None) -> Iterator[Table]:
+    if run.equal is None:
+        return
+    law = run.bound.law
+    columns = [
+        Column(f"equal loss by {law.name}", "run", numeric=False),
+        Column("params", "params"),
+        Column("tokens", "tokens"),
+        Column("tokens/param", "tokens_per_param", drop=1),
+        Column("training FLOPs", "flops"),
+        Column("to this run", "compute_ratio"),
+        *([Column("with serving", "lifetime_flops")] if served is not None else []),
+    ]
+    rows: list[tuple[Cell, ...]] = []
+    for text, other in _alternatives(run):
+        size = predicted(other.params, PREDICTED_PARAMETERS, law)
+        if other.tokens == inf:
+            never = Missing("no number", settled=True)
+            rows.append((text, size, never, *([Missing("", settled=True)] * (len(columns) - 3))))
+            continue
+        cells = [
+            predicted(other.tokens, PREDICTED_TOKENS, law),
+            per_param(other, law),
+            predicted(other.flops, FLOPS, law),
+            predicted(other.flops / run.point.flops, RATIO, law),
+        ]
+        if served is not None:
+            cells.append(predicted(_lifetime(other, served), FLOPS, law))
+        rows.append((text, size, *cells))
+    yield Table("", tuple(columns), tuple(rows), aside=True)
+
+
+def _lifetime(point: Point, served: int) -> float:
+    return point.flops + 2 * point.params * served
+
+
+def _data(run: _Judged, served: int | None) -> Data:
+    law, point, best, equal = run.bound.law, run.point, run.best, run.equal
+
+    def told(other: Point | None) -> Data:
+        if other is None:
+            return None
+        ends = other.tokens < inf
+        return {
+            "params": predicted(other.params, PREDICTED_PARAMETERS, law),
+            "tokens": predicted(other.tokens, PREDICTED_TOKENS, law) if ends else None,
+            "tokens_per_param": per_param(other, law) if ends else None,
+            "flops": predicted(other.flops, FLOPS, law) if ends else None,
+            "loss": loss_figure(other.loss, law),
+            "lifetime_flops": predicted(_lifetime(other, served), FLOPS, law) if ends and served is not None else None,
+        }
+
+    return {
+        "law": law.name,
+        "params": Figure(round(point.params), PARAMETERS),
+        "tokens": Figure(round(point.tokens), TOKENS),
+        "tokens_per_param": _ratio(point),
+        "flops": Figure(round(point.flops), FLOPS, "convention", "kaplan2020 section 2.1"),
+        "loss": NO_LOSS if point.loss is None else predicted(point.loss, NATS, law),
+        "best_with_flops": told(best),
+        "optimal_of_equal_loss": told(equal),
+        "compute_ratio": None if equal is None else predicted(point.flops / equal.flops, RATIO, law),
+        "params_ratio": None if equal is None else predicted(point.params / equal.params, RATIO, law),
+        "breakeven_tokens": _breakeven(run),
+        "alternatives": [] if equal is None else [{"run": text, **_mapping(told(p))} for text, p in _alternatives(run)],
+        "extrapolated": extrapolated(run.bound, point),
+        **law_data(law),
+    }
+
+
+def _mapping(data: Data) -> dict[str, Data]:
+    assert isinstance(data, dict)
+    return data
+
+
+def _notes(
+    model: Counted, judged: Sequence[_Judged], without: Sequence[str], served: int | None, unique: int | None
+) -> Iterator[str]:
+    spec = model.spec
+    if without:
+        yield f"Without a loss, only an optimum (`tscale optimal`): {', '.join(without)}."
+    told = [run for run in judged if run.equal is not None]
+    if told:
+        yield (
+            "The compute-optimal run reaches the same loss with the fewest training FLOPs. A smaller model than its own is "
+            "trained on more tokens, and saves 2 FLOPs a parameter and token served: `pays after serving` is where the "
+            "saving has made up for the training. Never: it is the larger one, and costs more in both."
+        )
+    if any(isinstance(run.bound.formula, Kaplan) for run in judged):
+        yield (
+            "kaplan2020's loss of a run is on so many tokens until it stops falling, however many steps that takes: it says "
+            "nothing of the compute."
+        )
+    if served is not None:
+        yield f"With serving: 2·N FLOPs more for each of {served:,} tokens."
+    if unique is not None:
+        blind = [
+            r.bound.law.name for r in judged if not isinstance(r.bound.formula, Repeated) and r.point.tokens > unique
+        ]
+        if blind:
+            yield f"As if every token were fresh, and not one of {unique:,}: {', '.join(blind)}."
+    if len(list(attentions(spec.mixers))) < len(spec.mixers):
+        yield f"{spec.label} is no plain transformer, and the laws were fitted on those: their losses are assumed to hold."
+
+
+_FORMULAS: Final = {
+    "parametric": "L = E + A/N^alpha + B/D^beta",
+    "lifetime": "L = E + A/N^alpha + B/D^beta",
+    "repeated": "L = E + A/N_eff^alpha + B/D_eff^beta, X_eff = U + U·R·(1 - exp(-(X/U - 1)/R))",
+    "kaplan": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
+}
+
+
+def _step(run: _Judged) -> Step:
+    law, point = run.bound.law, run.point
+    constants = ", ".join(f"{name} {one.value:g}" for name, one in law.constants.items())
+    numbers = f"N {point.params:,}, D {point.tokens:,}, {constants}"
+    return Step("loss", _FORMULAS[law.kind], numbers, predicted(point.loss or 0, NATS, law), law.name)

@@ -1,0 +1,27 @@
+from tscale.cli import options
+from tscale.cli.options import Assume, Changes, Explain, Laws, Model, OutputFormat, Served, Tokens, Unique
+from tscale.render import show
+
+
+def loss(
+    model: Model,
+    tokens: Tokens = None,
+    unique_tokens: Unique = None,
+    inference_tokens: Served = None,
+    law: Laws = [],
+    changes: Changes = [],
+    assume: Assume = None,
+    format: OutputFormat = "table",
+    explain: Explain = False,
+) -> None:
+    """Predict the loss of a model by each scaling law, and how far its training is from optimal."""
+    from tscale.answers.loss import loss_report
+    from tscale.spec.resolve import resolve
+
+    counts = (
+        options.tokens(tokens),
+        law,
+        options.optional_count(unique_tokens, "--unique-tokens"),
+        options.optional_count(inference_tokens, "--inference-tokens"),
+    )
+    show(loss_report(resolve(model, changes, assume), *counts, explain=explain), format, explain=explain)
