@@ -49,6 +49,8 @@ _EQUAL_COLUMNS = (
     Column("params", "params_ratio"),
     Column("pays after serving", "breakeven_tokens"),
 )
+_CHANCE: Final = 13
+"""Nats a token of a guess among 440,000 tokens: a model that learned anything is below."""
 _SIZES: Final = (1 / 4, 1 / 2, 1, 2, 4)
 """Of the model's parameters: the other runs of equal loss that are shown."""
 
@@ -128,17 +130,20 @@ def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
     if isinstance(formula, Lifetime):
         formula = formula.law
     assert isinstance(formula, (Kaplan, Parametric, Repeated))
+    past = RequestError(
+        f"{size:,} parameters on {tokens:,} tokens are past any sense by {bound.law.name}: ask nearer to what is trained"
+    )
     try:
         point = Point(size, tokens, flops, formula.loss(size, tokens))
+        assert point.loss is not None
+        if point.loss > _CHANCE:
+            raise past
         if isinstance(formula, Kaplan):
             return _Judged(bound, point)
-        assert point.loss is not None
         equal = formula.at_loss(point.loss, flops) if isinstance(formula, Repeated) else formula.at_loss(point.loss)
         return _Judged(bound, point, formula.at_flops(flops), equal)
     except (OverflowError, ZeroDivisionError, ValueError):
-        raise RequestError(
-            f"{size:,} parameters on {tokens:,} tokens are past any sense by {bound.law.name}: ask nearer to what is trained"
-        ) from None
+        raise past from None
 
 
 def _row(run: _Judged) -> tuple[Cell, ...]:
