@@ -165,3 +165,15 @@ def test_no_latency_of_pope_2022_beats_the_roofline(
     if prefill is not None:
         sent = found["prefill_shares"]["communication"] if batch > 1 else 0  # type: ignore[index]
         assert 0.4 * prefill < found["prefill_seconds"] * (1 - sent) < prefill
+
+
+@pytest.mark.parametrize(
+    ("batch", "context", "split"), [(128, 660, "heads"), (128, 43_000, "sequences"), (512, 165, "heads"), (512, 10_700, "sequences")]
+)  # fmt: skip
+def test_the_longest_contexts_of_pope_2022_fill_what_was_reserved(batch: int, context: int, split: str) -> None:
+    """Table 1: PaLM 540B on 64 chips with 30% of each one's 32 GiB for the cache; one head of keys and values for all chips."""
+    found = served(
+        "palm-540b", "--set", "attention.heads=64", "--gpu", "tpu-v4", "--gpu-set", "devices_per_node=64", "--gpus", "64",
+        "--batch", str(batch), "--context", str(context - 1), "--output", "1", "--split-cache", split,
+    )  # fmt: skip
+    assert found["kv_cache_bytes"] == pytest.approx(0.3 * 32 * 2**30, rel=0.01)
