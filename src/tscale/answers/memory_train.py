@@ -10,26 +10,32 @@ from tscale.answers.common import context_of, line_figures, notes_of, steps_of, 
 from tscale.answers.memory_changes import Change, changes_table
 from tscale.answers.memory_tables import MEMORY_SHARE, Growth, Room, growth, parts_table
 from tscale.answers.memory_train_changes import single_changes
+from tscale.answers.memory_train_lines import (
+    MOMENTS,
+    kept_data,
+    kept_table,
+    owned_data,
+    owned_table,
+    shortcut_of,
+    shortcut_table,
+    stages_table,
+)
 from tscale.answers.trainer import Trainer, trainer
 from tscale.core.formats import FORMATS, Format
-from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Saved, Scan, Scores
 from tscale.core.numbers import MOST_CONTEXT, Remembered
 from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Quantity, Report, Step, Table
+from tscale.core.quantity import Data, Figure, Known, Quantity, Report, Step
 from tscale.core.questions.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
-from tscale.core.questions.activations import Attention, Recompute, korthikanti_layer_bytes
+from tscale.core.questions.activations import Attention, Recompute
 from tscale.core.questions.largest import largest
-from tscale.core.questions.states import shards
-from tscale.core.questions.training_memory import LEAVES_OUT, Needs, Training, in_flight, layer_bytes
+from tscale.core.questions.training_memory import LEAVES_OUT, Needs, Training, in_flight
 from tscale.core.recipes import OPTIMIZERS, RECIPES, Optimizer, Recipe
 from tscale.core.run import Run
-from tscale.core.shard import division
-from tscale.core.units import BYTES, COUNT, RATIO
+from tscale.core.units import BYTES
 from tscale.spec.hardware import Hardware
 from tscale.spec.model import ModelSpec, remembered
 
 MOST_MICRO_BATCH: Final = 10**6
-_MOST_STAGES_SHOWN: Final = 16
 
 
 class Ask(NamedTuple):
@@ -75,17 +81,6 @@ _PARTS: Final = {
 }
 """What a training device holds, and how it is called."""
 
-_MOMENTS: Final = {
-    "gradient_of_logits": "the gradient of the logits, in fp32",
-    "layer_again": "a layer's activations, computed again",
-    "scores_again": "a layer's scores, computed again",
-    "widest_gradient_twice": "the widest gradient of a layer and the one made of it",
-    "gathered_weights": "the weights that ZeRO gathers for a layer or a table",
-    "unscattered_gradients": "its gradients, before they are scattered",
-    "unpacked_matrix": "the largest matrix, unpacked to 16 bits",
-}
-"""What is needed for a moment, as people read it."""
-
 
 def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
     """What a device of the fullest stage holds, whether it fits, and what else would. Exit code 3 where it does not."""
@@ -106,17 +101,17 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
     parts = {name: _part(most, part, known) for part, name in _PARTS.items()}
     tables = [parts_table(title, spec.name, parts, total, None if device is None else device.memory_bytes, may_use)]
     if ask.plan.pipeline > 1:
-        tables.append(_stages_table(model, stage))
+        tables.append(stages_table(model, stage))
     if usable is not None:
         of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {ask.micro_batch:,}"
         tables.append(room.table(f"the largest micro-batch {of_batch}", f"the longest context {of_context}"))
     if options:
         tables.append(changes_table(options))
-    shortcut = _shortcut(model, stage)
+    shortcut = shortcut_of(model, stage)
     tables += [
-        *([_shortcut_table(shortcut)] if shortcut else []),
-        _owned_table(model, stage),
-        _kept_table(model, stage),
+        *([shortcut_table(shortcut)] if shortcut else []),
+        owned_table(model, stage),
+        kept_table(model, stage),
     ]
     data: Data = {
         "model": spec.name,
@@ -144,7 +139,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "changes": [change.data() for change in options],
         "stages": [Figure(model.needs(place).total, BYTES, known) for place in range(ask.plan.pipeline)],
         "shortcut": None if shortcut is None else shortcut.data(),
-        "lines": [*_owned_data(model, stage), *_kept_data(model, stage)],
+        "lines": [*owned_data(model, stage), *kept_data(model, stage)],
     }
     notes = notes_of(spec, context.note, *_notes(model, ask, most, stage, fits=fits, options=options))
     return Report(
@@ -215,187 +210,6 @@ def _bytes_by_part(most: Needs, known: Known) -> dict[str, Data]:
     }
 
 
-def _stages_table(model: Trainer, worst: int) -> Table:
-    """What a device of each stage holds; of many stages, the first, the fullest and the last ones."""
-    plan = model.training.plan
-    shown = range(plan.pipeline)
-    places = (
-        [*shown] if plan.pipeline <= _MOST_STAGES_SHOWN else sorted({0, 1, worst, plan.pipeline - 2, plan.pipeline - 1})
-    )
-    columns = (
-        Column("stage", "stage", numeric=False),
-        Column("in flight", "in_flight"),
-        Column("parameters", "states"),
-        Column("activations", "activations"),
-        Column("total", "total"),
-    )
-    rows: list[tuple[Cell, ...]] = []
-    for place in places:
-        one = model.needs(place)
-        states = one.weights.total + one.gradients.total + one.master.total + one.optimizer.total
-        flying, pieces = in_flight(place, plan)
-        rows.append(
-            (
-                f"{place + 1}{', the fullest' if place == worst else ''}",
-                Figure(Fraction(flying, pieces), COUNT),
-                Figure(states, BYTES),
-                Figure(one.activations.total, BYTES, "convention"),
-                Figure(one.total, BYTES, "convention"),
-            )
-        )
-    return Table("", columns, tuple(rows), aside=True)
-
-
-class _Shortcut(NamedTuple):
-    """A layer's activations as they are counted, and by Korthikanti 2022's equations."""
-
-    counted: int
-    published: int
-
-    def figures(self) -> tuple[Figure, Figure, Figure]:
-        """Both, and what the counted is of the published."""
-        return (
-            Figure(self.counted, BYTES, "convention"),
-            Figure(self.published, BYTES, "convention", "korthikanti2022 equations 1 to 4"),
-            Figure(Fraction(self.counted, self.published), RATIO),
-        )
-
-    def data(self) -> Data:
-        counted, published, ratio = self.figures()
-        return {"counted_layer_bytes": counted, "korthikanti_layer_bytes": published, "ratio": ratio}
-
-
-def _shortcut(model: Trainer, stage: int) -> _Shortcut | None:
-    """The published shortcut beside the count, for a stack of attention alone in which it says anything."""
-    heads = next((entry.heads for entry in model.shares[stage].entries if isinstance(entry, Scores)), None)
-    plan, training = model.training.plan, model.training
-    if heads is None or model.spec.kind != "decoder" or plan.context > 1:
-        return None
-    published = korthikanti_layer_bytes(
-        model.context,
-        training.micro_batch,
-        model.spec.d_model,
-        heads * plan.tensor,
-        plan.tensor,
-        training.passes,
-        sequence=plan.sequence,
-    )
-    return _Shortcut(layer_bytes(model.kept[stage], training), published)
-
-
-def _shortcut_table(shortcut: _Shortcut) -> Table:
-    columns = (Column("activations of a layer", "way", numeric=False), Column("bytes", "bytes"), Column("", "ratio"))
-    counted, published, ratio = shortcut.figures()
-    rows: tuple[tuple[Cell, ...], ...] = (
-        ("counted", counted, ""),
-        ("s·b·h·(34 + 5·a·s/h) and its kin (Korthikanti 2022)", published, ratio),
-    )
-    return Table("", columns, rows, aside=True)
-
-
-def _owners(ledger: Ledger) -> Iterator[Entry]:
-    for entry in ledger.entries:
-        if not isinstance(entry, (Scores, Scan, Cache, Buffer)) and entry.stored:
-            yield entry
-
-
-_OWNED: Final = ("weights", "gradients", "master", "optimizer")
-
-
-def _owned(model: Trainer, stage: int) -> Iterator[tuple[str, str, str, list[int]]]:
-    """Each thing that owns weights: its name, how devices share its layer, its states, and the bytes of each kind."""
-    plan, one = model.training.plan, model.needs(stage)
-    sizes = [{line.name: line.value for line in getattr(one, part).lines} for part in _OWNED]
-    uncut = {entry.name: entry for entry in model.stages[stage].entries}
-    for entry in _owners(model.shares[stage]):
-        among = int(shards(entry, plan)) if plan.zero else 1
-        states = f"1/{among}" if among > 1 else "whole"
-        own = [each.get(entry.name, 0) for each in sizes]
-        yield entry.name, division(uncut[entry.name], plan), states, own
-        for adapter in (f"{entry.name}.lora_a", f"{entry.name}.lora_b"):
-            if adapter in sizes[1]:
-                yield adapter, "", states, [each.get(adapter, 0) for each in sizes]
-
-
-def _owned_table(model: Trainer, stage: int) -> Table:
-    plan = model.training.plan
-    columns = (
-        Column("line by line", "name", numeric=False),
-        *((Column("on a device", "division", numeric=False),) if plan.tensor * plan.expert > 1 else ()),
-        *((Column("by ZeRO", "zero", numeric=False),) if plan.zero else ()),
-        *(Column(part, part) for part in _OWNED),
-    )
-    rows: list[tuple[Cell, ...]] = []
-    for name, divided, states, sizes in _owned(model, stage):
-        rows.append(
-            (
-                name,
-                *((divided,) if plan.tensor * plan.expert > 1 else ()),
-                *((states,) if plan.zero else ()),
-                *(Figure(size, BYTES) for size in sizes),
-            )
-        )
-    return Table("", columns, tuple(rows), aside=True, stack=True)
-
-
-def _owned_data(model: Trainer, stage: int) -> list[Data]:
-    return [
-        {
-            "name": name,
-            "division": divided or None,
-            "zero": states,
-            **{part: Figure(size, BYTES) for part, size in zip(_OWNED, sizes, strict=True)},
-        }
-        for name, divided, states, sizes in _owned(model, stage)
-    ]
-
-
-def _kept(model: Trainer, stage: int) -> Iterator[tuple[str, str, int]]:
-    """Each activation that is kept: its name, how devices share it, and its bytes, all micro-batches in flight together."""
-    plan, one = model.training.plan, model.needs(stage)
-    named = {saved.name: saved for saved in model.kept[stage]}
-    for line in (*one.activations.lines, *one.logits.lines):
-        yield line.name, _shared(named.get(line.name), plan), line.value
-    for line in one.temporary.lines:
-        yield _MOMENTS[line.name], "", line.value
-
-
-def _shared(saved: Saved | None, plan: Plan) -> str:
-    """How devices share what is kept, in a few words."""
-    if saved is None:
-        return "whole"
-    ways = [f"1/{int(plan.context)} by position"] if plan.context > 1 and saved.stream != "once" else []
-    if saved.cut is not None and plan.tensor > 1:
-        ways.append(
-            f"1/{min(int(plan.tensor), int(saved.cut.pieces)) if saved.cut.otherwise == 'repeated' else int(plan.tensor)}"
-        )
-    elif plan.sequence and not saved.gathered:
-        ways.append(f"1/{int(plan.tensor)} by sequence")
-    return ", ".join(ways) or "whole"
-
-
-def _kept_table(model: Trainer, stage: int) -> Table:
-    plan = model.training.plan
-    shared = plan.tensor * plan.context > 1
-    columns = (
-        Column("kept of a forward pass, or for a moment", "name", numeric=False),
-        *((Column("on a device", "division", numeric=False),) if shared else ()),
-        Column("bytes", "bytes"),
-    )
-    rows: list[tuple[Cell, ...]] = []
-    for name, divided, size in _kept(model, stage):
-        figure = Figure(size, BYTES, "convention")
-        rows.append((name, divided, figure) if shared else (name, figure))
-    return Table("", columns, tuple(rows), aside=True)
-
-
-def _kept_data(model: Trainer, stage: int) -> list[Data]:
-    return [
-        {"name": name, "division": divided or None, "kept": Figure(size, BYTES, "convention")}
-        for name, divided, size in _kept(model, stage)
-    ]
-
-
 def _notes(
     model: Trainer, ask: Ask, most: Needs, stage: int, *, fits: bool | None, options: tuple[Change, ...]
 ) -> Iterator[str]:
@@ -423,7 +237,7 @@ def _notes(
         yield "Without dropout: --dropout adds its masks."
     if ask.attention == "naive":
         yield "Attention step by step scores every pair, masked or beyond a window as well."
-    yield "Largest temporary: " + ", ".join(_MOMENTS[line.name] for line in most.temporary.lines) + "."
+    yield "Largest temporary: " + ", ".join(MOMENTS[line.name] for line in most.temporary.lines) + "."
     yield ACTIVATIONS_LEAVE_OUT
     yield LEAVES_OUT
     if ask.hardware is not None:

@@ -1,0 +1,216 @@
+"""The tables line by line of `tscale memory --train`: stages, parameters, and what is kept of a forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.answers.trainer import Trainer
+from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Saved, Scan, Scores
+from tscale.core.plan import Plan
+from tscale.core.quantity import Cell, Column, Data, Figure, Table
+from tscale.core.questions.activations import korthikanti_layer_bytes
+from tscale.core.questions.states import shards
+from tscale.core.questions.training_memory import in_flight, layer_bytes
+from tscale.core.shard import division
+from tscale.core.units import BYTES, COUNT, RATIO
+
+_MOST_STAGES_SHOWN: Final = 16
+
+MOMENTS: Final = {
+    "gradient_of_logits": "the gradient of the logits, in fp32",
+    "layer_again": "a layer's activations, computed again",
+    "scores_again": "a layer's scores, computed again",
+    "widest_gradient_twice": "the widest gradient of a layer and the one made of it",
+    "gathered_weights": "the weights that ZeRO gathers for a layer or a table",
+    "unscattered_gradients": "its gradients, before they are scattered",
+    "unpacked_matrix": "the largest matrix, unpacked to 16 bits",
+}
+"""What is needed for a moment, as people read it."""
+
+
+def stages_table(model: Trainer, worst: int) -> Table:
+    """What a device of each stage holds; of many stages, the first, the fullest and the last ones."""
+    plan = model.training.plan
+    shown = range(plan.pipeline)
+    places = (
+        [*shown] if plan.pipeline <= _MOST_STAGES_SHOWN else sorted({0, 1, worst, plan.pipeline - 2, plan.pipeline - 1})
+    )
+    columns = (
+        Column("stage", "stage", numeric=False),
+        Column("in flight", "in_flight"),
+        Column("parameters", "states"),
+        Column("activations", "activations"),
+        Column("total", "total"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for place in places:
+        one = model.needs(place)
+        states = one.weights.total + one.gradients.total + one.master.total + one.optimizer.total
+        flying, pieces = in_flight(place, plan)
+        rows.append(
+            (
+                f"{place + 1}{', the fullest' if place == worst else ''}",
+                Figure(Fraction(flying, pieces), COUNT),
+                Figure(states, BYTES),
+                Figure(one.activations.total, BYTES, "convention"),
+                Figure(one.total, BYTES, "convention"),
+            )
+        )
+    return Table("", columns, tuple(rows), aside=True)
+
+
+class Shortcut(NamedTuple):
+    """A layer's activations as they are counted, and by Korthikanti 2022's equations."""
+
+    counted: int
+    published: int
+
+    def figures(self) -> tuple[Figure, Figure, Figure]:
+        """Both, and what the counted is of the published."""
+        return (
+            Figure(self.counted, BYTES, "convention"),
+            Figure(self.published, BYTES, "convention", "korthikanti2022 equations 1 to 4"),
+            Figure(Fraction(self.counted, self.published), RATIO),
+        )
+
+    def data(self) -> Data:
+        counted, published, ratio = self.figures()
+        return {"counted_layer_bytes": counted, "korthikanti_layer_bytes": published, "ratio": ratio}
+
+
+def shortcut_of(model: Trainer, stage: int) -> Shortcut | None:
+    """The published shortcut beside the count, for a stack of attention alone in which it says anything."""
+    heads = next((entry.heads for entry in model.shares[stage].entries if isinstance(entry, Scores)), None)
+    plan, training = model.training.plan, model.training
+    if heads is None or model.spec.kind != "decoder" or plan.context > 1:
+        return None
+    published = korthikanti_layer_bytes(
+        model.context,
+        training.micro_batch,
+        model.spec.d_model,
+        heads * plan.tensor,
+        plan.tensor,
+        training.passes,
+        sequence=plan.sequence,
+    )
+    return Shortcut(layer_bytes(model.kept[stage], training), published)
+
+
+def shortcut_table(shortcut: Shortcut) -> Table:
+    """A layer's activations counted, and by the shortcut, with the ratio."""
+    columns = (Column("activations of a layer", "way", numeric=False), Column("bytes", "bytes"), Column("", "ratio"))
+    counted, published, ratio = shortcut.figures()
+    rows: tuple[tuple[Cell, ...], ...] = (
+        ("counted", counted, ""),
+        ("s·b·h·(34 + 5·a·s/h) and its kin (Korthikanti 2022)", published, ratio),
+    )
+    return Table("", columns, rows, aside=True)
+
+
+def _owners(ledger: Ledger) -> Iterator[Entry]:
+    for entry in ledger.entries:
+        if not isinstance(entry, (Scores, Scan, Cache, Buffer)) and entry.stored:
+            yield entry
+
+
+_OWNED: Final = ("weights", "gradients", "master", "optimizer")
+
+
+def _owned(model: Trainer, stage: int) -> Iterator[tuple[str, str, str, list[int]]]:
+    """Each thing that owns weights: its name, how devices share its layer, its states, and the bytes of each kind."""
+    plan, one = model.training.plan, model.needs(stage)
+    sizes = [{line.name: line.value for line in getattr(one, part).lines} for part in _OWNED]
+    uncut = {entry.name: entry for entry in model.stages[stage].entries}
+    for entry in _owners(model.shares[stage]):
+        among = int(shards(entry, plan)) if plan.zero else 1
+        states = f"1/{among}" if among > 1 else "whole"
+        own = [each.get(entry.name, 0) for each in sizes]
+        yield entry.name, division(uncut[entry.name], plan), states, own
+        for adapter in (f"{entry.name}.lora_a", f"{entry.name}.lora_b"):
+            if adapter in sizes[1]:
+                yield adapter, "", states, [each.get(adapter, 0) for each in sizes]
+
+
+def owned_table(model: Trainer, stage: int) -> Table:
+    """What a device of a stage keeps of every parameter: how each line is shared, and its bytes."""
+    plan = model.training.plan
+    columns = (
+        Column("line by line", "name", numeric=False),
+        *((Column("on a device", "division", numeric=False),) if plan.tensor * plan.expert > 1 else ()),
+        *((Column("by ZeRO", "zero", numeric=False),) if plan.zero else ()),
+        *(Column(part, part) for part in _OWNED),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for name, divided, states, sizes in _owned(model, stage):
+        rows.append(
+            (
+                name,
+                *((divided,) if plan.tensor * plan.expert > 1 else ()),
+                *((states,) if plan.zero else ()),
+                *(Figure(size, BYTES) for size in sizes),
+            )
+        )
+    return Table("", columns, tuple(rows), aside=True, stack=True)
+
+
+def owned_data(model: Trainer, stage: int) -> list[Data]:
+    """The same for JSON."""
+    return [
+        {
+            "name": name,
+            "division": divided or None,
+            "zero": states,
+            **{part: Figure(size, BYTES) for part, size in zip(_OWNED, sizes, strict=True)},
+        }
+        for name, divided, states, sizes in _owned(model, stage)
+    ]
+
+
+def _kept(model: Trainer, stage: int) -> Iterator[tuple[str, str, int]]:
+    """Each activation that is kept: its name, how devices share it, and its bytes, all micro-batches in flight together."""
+    plan, one = model.training.plan, model.needs(stage)
+    named = {saved.name: saved for saved in model.kept[stage]}
+    for line in (*one.activations.lines, *one.logits.lines):
+        yield line.name, _shared(named.get(line.name), plan), line.value
+    for line in one.temporary.lines:
+        yield MOMENTS[line.name], "", line.value
+
+
+def _shared(saved: Saved | None, plan: Plan) -> str:
+    """How devices share what is kept, in a few words."""
+    if saved is None:
+        return "whole"
+    ways = [f"1/{int(plan.context)} by position"] if plan.context > 1 and saved.stream != "once" else []
+    if saved.cut is not None and plan.tensor > 1:
+        ways.append(
+            f"1/{min(int(plan.tensor), int(saved.cut.pieces)) if saved.cut.otherwise == 'repeated' else int(plan.tensor)}"
+        )
+    elif plan.sequence and not saved.gathered:
+        ways.append(f"1/{int(plan.tensor)} by sequence")
+    return ", ".join(ways) or "whole"
+
+
+def kept_table(model: Trainer, stage: int) -> Table:
+    """What a device of a stage keeps of its micro-batches, and what it needs for a moment."""
+    plan = model.training.plan
+    shared = plan.tensor * plan.context > 1
+    columns = (
+        Column("kept of a forward pass, or for a moment", "name", numeric=False),
+        *((Column("on a device", "division", numeric=False),) if shared else ()),
+        Column("bytes", "bytes"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for name, divided, size in _kept(model, stage):
+        figure = Figure(size, BYTES, "convention")
+        rows.append((name, divided, figure) if shared else (name, figure))
+    return Table("", columns, tuple(rows), aside=True)
+
+
+def kept_data(model: Trainer, stage: int) -> list[Data]:
+    """The same for JSON."""
+    return [
+        {"name": name, "division": divided or None, "kept": Figure(size, BYTES, "convention")}
+        for name, divided, size in _kept(model, stage)
+    ]
