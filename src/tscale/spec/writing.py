@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -67,21 +69,36 @@ def law_to_yaml(law: Law) -> str:
 
 
 def write_new(path: Path, content: str | bytes) -> None:
-    """Writes a file that was not there, whole or not at all, and never over another. Raises `SpecError`."""
+    """Writes a file that was not there, whole or not at all, and never over another. Raises `SpecError`.
+
+    It is written under a name of its own and linked to the one that is meant, so that even a killed process leaves none half.
+    """
     name = called(str(path))
     try:
         data = content.encode() if isinstance(content, str) else content
-        with path.open("xb") as file:
-            try:
-                file.write(data)
-                file.flush()
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+        if os.path.lexists(path):
+            raise _exists(path)
+        with _beside(path, data) as written:
+            written.chmod(0o666 & ~_umask())
+            os.link(written, path)
     except FileExistsError:
         raise _exists(path) from None
     except (OSError, ValueError) as error:
         raise SpecError(f"cannot be written: {getattr(error, 'strerror', None) or error}", where=name) from error
+
+
+@contextmanager
+def _beside(path: Path, data: bytes) -> Iterator[Path]:
+    """A file with `data`, on the disk, in the folder that a path is in; it is gone afterwards unless it was moved."""
+    with NamedTemporaryFile("wb", dir=path.resolve().parent, prefix=".", delete=False) as file:
+        written = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            yield written
+        finally:
+            written.unlink(missing_ok=True)
 
 
 def refuse_to_overwrite(path: Path, instead: str = _INSTEAD) -> None:
@@ -97,18 +114,9 @@ def _exists(path: Path, instead: str = _INSTEAD) -> SpecError:
 def write_over(path: Path, text: str) -> None:
     """Writes a file, in the place of another if there is one, whole or not at all. Raises `SpecError`."""
     try:
-        folder = path.resolve().parent
-        with NamedTemporaryFile("w", encoding="utf-8", dir=folder, prefix=".", delete=False) as file:
-            written = Path(file.name)
-            try:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                written.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
-                written.replace(path.resolve())
-            except BaseException:
-                written.unlink(missing_ok=True)
-                raise
+        with _beside(path, text.encode()) as written:
+            written.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+            written.replace(path.resolve())
     except (OSError, ValueError) as error:
         message = f"cannot be written: {getattr(error, 'strerror', None) or error}"
         raise SpecError(message, where=called(str(path))) from error
