@@ -102,3 +102,11 @@ def test_relative_positions_need_heads() -> None:
     assert list(spec.problems()) == [
         (("positions",), "relative positions score by heads, and no layer has any: set positions to none")
     ]
+
+
+def test_pairs_within_chunks_equal_a_loop() -> None:
+    """Ten positions in chunks of four: two whole chunks and one of two."""
+    scan = Scan("s", "target", 3, per_position=5, chunk=4, padded=False, per_pair=7)
+    pairs = sum(i // 4 == j // 4 for i in range(10) for j in range(10))
+    assert pairs == 16 + 16 + 4
+    assert scan_flops(scan, Run(10)) == 2 * 3 * (10 * 5 + pairs * 7)

@@ -173,7 +173,8 @@ def kept(model: torch.nn.Module, length: int) -> int:
     """Numbers in the cache that the class returns after so many tokens."""
     with torch.no_grad(), torch.device("meta"):
         found = model(input_ids=torch.zeros(1, length, dtype=torch.long), use_cache=True).past_key_values
-    return sum(tensor.numel() for layer in found.layers for tensor in tensors(vars(layer)))
+    own = [value for key, value in vars(found).items() if key != "layers"]  # MiniMax keeps its states beside them
+    return sum(tensor.numel() for tensor in tensors([*map(vars, found.layers), *own]))
 
 
 def tensors(value: object) -> Iterator[torch.Tensor]:

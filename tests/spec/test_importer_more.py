@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tscale.core.ledger import Cache, Ledger
+from tscale.core.ledger import Cache, Ledger, Scores
 from tscale.core.questions.cache import cache_bytes, growing, states
-from tscale.core.questions.forward import forward_flops
+from tscale.core.questions.forward import forward_flops, pairs
 from tscale.core.questions.params import active_params, params
 from tscale.core.run import Run
 from tscale.errors import SpecError
@@ -122,6 +122,24 @@ def test_differential_attention_scores_once_and_sums_values_of_twice_the_width()
     spec = _imported(line["config"])
     more = line["flops"] - forward_flops(lower(spec), Run(LENGTH)).total
     assert more == 2 * 16 * 32 * 64 * LENGTH**2
+
+
+def test_layers_that_borrow_keys_store_none_and_read_them() -> None:
+    """Gemma 4 with the last 4 of 12 layers borrowing: 3 local ones and 1 global one."""
+    ledger = lower(_imported({"model_type": "gemma4_text", "num_hidden_layers": 12, "num_kv_shared_layers": 4}))
+    caches = [(entry.stored, entry.window) for entry in ledger.entries if isinstance(entry, Cache)]
+    assert sorted(caches, key=str) == [(0, 512), (0, None), (1, None), (7, 512)]
+
+
+def test_keys_that_are_picked_bound_what_a_query_sees_but_not_what_is_cached() -> None:
+    """DeepSeek-V3.2: causal pairs past the 2,048th key stop growing; the indexer scores every key."""
+    ledger = lower(_imported({"model_type": "deepseek_v32"}))
+    seen = {entry.name: pairs(entry, Run(5000), "causal") for entry in ledger.entries if isinstance(entry, Scores)}
+    assert seen == {
+        "attention.scores": 2048 * 2049 // 2 + (5000 - 2048) * 2048,
+        "attention.index.scores": 5000 * 5001 // 2,
+    }
+    assert {entry.window for entry in ledger.entries if isinstance(entry, Cache)} == {None}
 
 
 # ---- text models inside others ----

@@ -18,6 +18,7 @@ from tscale.blocks.feed_forward import FeedForward
 from tscale.blocks.kimi_delta import KimiDelta
 from tscale.blocks.latent import LatentAttention
 from tscale.blocks.layer_input import LayerInput
+from tscale.blocks.lightning import Lightning
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
 from tscale.blocks.mlstm import Mlstm
@@ -37,6 +38,7 @@ Mixer = (
     | Mamba2
     | GatedDeltaNet
     | KimiDelta
+    | Lightning
     | ShortConv
     | RgLru
     | Rwkv
@@ -55,6 +57,7 @@ MIXERS: Final[dict[str, type]] = {
     "mamba2": Mamba2,
     "gated-delta-net": GatedDeltaNet,
     "kimi-delta": KimiDelta,
+    "lightning": Lightning,
     "short-conv": ShortConv,
     "rg-lru": RgLru,
     "rwkv": Rwkv,
@@ -101,6 +104,7 @@ __all__ = [
     "LatentAttention",
     "LayerInput",
     "Learned",
+    "Lightning",
     "Mamba",
     "Mamba2",
     "Mixer",

@@ -157,8 +157,9 @@ class Attention:
                 self.chunked and window is not None,
                 by_head,
             )
-            if caches and not self.borrows_keys:
-                yield Cache(f"{site.name}.cache{suffix}", site.keys, cached, layers, window, by_kv_head)
+            if caches:
+                cache = Cache(f"{site.name}.cache{suffix}", site.keys, cached, layers, window, by_kv_head)
+                yield cache._replace(stored=0) if self.borrows_keys else cache
         if self.out_norm:
             yield Vector(f"{site.name}.out_norm", "norm", heads * v_dim, site.stored)
         yield Matmul(

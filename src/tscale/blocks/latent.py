@@ -73,7 +73,6 @@ class LatentAttention:
         yield matmul("kv_down", d, self.kv_rank + self.rope_dim, bias=self.bias)
         yield Vector(f"{site.name}.kv_norm", "norm", self.kv_rank, site.stored)
         yield matmul("kv_up", self.kv_rank, h * (self.nope_dim + self.v_dim), Cut(h))
-        yield from self._indexer(site, caches=caches)
         yield Scores(
             f"{site.name}.scores",
             site.stream,
@@ -89,6 +88,7 @@ class LatentAttention:
         )
         if caches:
             yield Cache(f"{site.name}.cache", site.keys, self.kv_rank + self.rope_dim, site.used)
+        yield from self._indexer(site, caches=caches)
         yield matmul("o", h * self.v_dim, d, Cut(h, "in"), bias=self.bias)
 
     def saves(self, site: Site) -> Iterator[Saved]:

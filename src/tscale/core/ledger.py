@@ -128,7 +128,8 @@ class Scan(NamedTuple):
     A sequence is cut into chunks of `chunk` positions. What is left over is padded to a chunk, or, where not `padded`, goes
     position by position and takes no work of a chunk. Work is counted for each position, for each
     chunk, and for each pair of the chunks' edges, of which there is one more than there are chunks. The block that
-    lowers to an entry says where its counts were published; a recurrence that is elementwise alone has zeros.
+    lowers to an entry says where its counts were published; `per_pair` is work for each pair of positions within a chunk, of which
+    the last is as long as what is left over. A recurrence that is elementwise alone has zeros.
     """
 
     name: str
@@ -140,12 +141,14 @@ class Scan(NamedTuple):
     per_edge_pair: int = 0
     padded: bool = True
     cut: Cut | None = None
+    per_pair: int | None = None
 
 
 class Cache(NamedTuple):
     """`width` numbers kept for each position of `stream` while decoding, in each of `stored` layers.
 
     On the stream `once` it is a state that does not grow: so many numbers a sequence, however long.
+    A layer that borrows an earlier one's keys stores 0, and reads them all the same.
     """
 
     name: str

@@ -133,6 +133,7 @@ def _cut(entry: Entry, devices: int) -> Entry:
                 per_position=cut_width(entry.per_position, cut, devices),
                 per_chunk=cut_width(entry.per_chunk, cut, devices),
                 per_edge_pair=cut_width(entry.per_edge_pair, cut, devices),
+                per_pair=None if entry.per_pair is None else cut_width(entry.per_pair, cut, devices),
             )
         case Matmul() | Lookup() | Vector() | Buffer() | Conv() | Scores() | Scan() | Cache():
             return entry

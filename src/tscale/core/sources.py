@@ -162,6 +162,9 @@ SOURCES: dict[str, Source] = {
     "patterson2021": _arxiv("Patterson 2021", "Carbon Emissions and Large Neural Network Training", "2104.10350"),
     "peng2023": _arxiv("Peng 2023", "RWKV: Reinventing RNNs for the Transformer Era", "2305.13048"),
     "pope2022": _arxiv("Pope 2022", "Efficiently Scaling Transformer Inference", "2211.05102"),
+    "qin2024": _arxiv(
+        "Qin 2024", "Lightning Attention-2: A Free Lunch for Handling Unlimited Sequence Lengths", "2401.04658"
+    ),
     "qwen2024": _arxiv("Qwen Team 2024", "Qwen2.5 Technical Report", "2412.15115"),
     "qwen2025": _arxiv("Qwen Team 2025", "Qwen3 Technical Report", "2505.09388"),
     "radford2018": Source(

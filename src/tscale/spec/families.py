@@ -333,6 +333,12 @@ _REASONS: Final = {
     "what mixes its tokens is of a kind of its own": "mobilebert convbert squeezebert nystromformer yoso",
     "its layers have adapters": "xmod",
     "it reads more than text": "vit clip_text_model layoutlm",
+    "some of its layers attend to images": "mllama idefics",
+    "it mixes several copies of its residual stream": "gemma3n gemma3n_text deepseek_v4 hy_v4 qwen4_exp",
+    "how many of its experts have weights varies by token": "longcat_flash",
+    "its layers read an encoder of bytes": "blt",
+    "its saved files and its published ones disagree about the width of its heads": "bailing_hybrid",
+    "its head and its text model take their sizes from different keys": "ovis2",
 }
 NOT_YET: Final = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 """Families that are known, and why they cannot be read yet."""

@@ -50,6 +50,16 @@ HYBRIDS: Final[dict[str, Family]] = {
         aliases={"tie_embedding": "tie_word_embeddings"}, attention=hybrids.lfm2_moe,
         feed_forward=hybrids.lfm2_moe_experts,
     ),
+    "minimax": row(
+        "MiniMax", Keys(),
+        {"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+         "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": None, "max_position_embeddings": 131072,
+         "num_experts_per_tok": 2, "num_local_experts": 8, "layer_types": None, "block_size": 256}
+        | dict.fromkeys(["full_attn_alpha_factor", "full_attn_beta_factor", "linear_attn_alpha_factor",
+                         "linear_attn_beta_factor", "mlp_alpha_factor", "mlp_beta_factor"]),
+        aliases={"num_experts": "num_local_experts"}, null=("num_key_value_heads",), fixed={"sliding_window": None},
+        attention=hybrids.minimax, feed_forward=hybrids.minimax_experts,
+    ),
     "jetmoe": row(
         "JetMoe", Keys(heads="num_key_value_heads"),
         {"vocab_size": 32000, "hidden_size": 2048, "num_hidden_layers": 12, "num_key_value_heads": 16, "kv_channels": 128,

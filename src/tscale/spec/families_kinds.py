@@ -36,7 +36,7 @@ SEVERAL: Final[dict[str, Family]] = {
         _LATENT | {"q_lora_rank": 1536, "v_head_dim": 128, "qk_nope_head_dim": 128, "n_routed_experts": 256,
                    "index_n_heads": 64},
         fixed={"moe_layer_freq": 1, "mlp_bias": False}, aliases=_DSA_NAMES, null=("num_key_value_heads", "head_dim"),
-        attention=kinds.indexed, experts=_DSA, notes=experts.prediction_layers,
+        attention=kinds.indexed, experts=_DSA, notes=kinds.indexed_notes,
     ),
     "glm_moe_dsa": modern(
         "GlmMoeDsa", (154880, 6144, 78, 64, 12288, 202752),
@@ -44,7 +44,7 @@ SEVERAL: Final[dict[str, Family]] = {
                    "index_n_heads": 32, "indexer_types": None, "index_topk_pattern": None, "index_topk_freq": 1,
                    "index_skip_topk_offset": 2},
         fixed={"moe_layer_freq": 1, "mlp_bias": False}, aliases=_DSA_NAMES, null=("num_key_value_heads", "head_dim"),
-        attention=kinds.indexed_at_times, experts=_DSA, notes=experts.prediction_layers,
+        attention=kinds.indexed_at_times, experts=_DSA, notes=kinds.indexed_notes,
     ),
     "flint": modern(
         "Flint", (150144, 2048, 49, 32, 6144, 262144),

@@ -11,6 +11,7 @@ from tscale.blocks import (
     Experts,
     FeedForward,
     GatedDeltaNet,
+    Lightning,
     Mamba,
     Mamba2,
     Mixer,
@@ -77,6 +78,33 @@ def lfm2_moe_experts(config: Config) -> Mlp | tuple[Mlp, ...]:
     )
     dense = FeedForward(d_ff=config.size("intermediate_size"), gated=True)
     return mixers.with_experts(config, dense, routed, range(min(first, depth), depth))
+
+
+# ---- MiniMax ----
+
+
+def minimax(config: Config) -> Mixer | tuple[Mixer, ...]:
+    """Softmax attention in every other layer, beginning with the first, or where `layer_types` says so."""
+    depth, heads = layers_told_apart(config), config.size("num_attention_heads")
+    found = mixers.listed_attention(config, "linear_attention")
+    usual = Lightning(
+        kind="lightning",
+        heads=heads,
+        head_dim=config.optional("head_dim") or config.size("hidden_size") // heads,
+        chunk=config.size("block_size"),
+    )
+    layers = list(range(0, depth, 2)) if found is None else found
+    return mixers.dealt(config, layers, usual, mixers.attention_of(config))
+
+
+def minimax_experts(config: Config) -> Experts:
+    """Experts in every layer."""
+    return Experts(
+        kind="experts",
+        experts=config.size("num_local_experts"),
+        top_k=config.size("num_experts_per_tok"),
+        d_ff=config.size("intermediate_size"),
+    )
 
 
 # ---- JetMoE ----

@@ -74,6 +74,14 @@ def indexed_at_times(config: Config) -> LatentAttention | tuple[LatentAttention,
     return _by_kind(config, [legal[name] for name in listed], {"full": own, "shared": shared})
 
 
+def indexed_notes(config: Config) -> tuple[str, ...]:
+    """What full attention means for keys that are picked, and what the class does not build."""
+    picked = (
+        f"Each query sees {config.size('index_topk')} keys that an indexer picks: full attention counts all of them."
+    )
+    return (picked, *experts.prediction_layers(config))
+
+
 # ---- local layers of another shape ----
 
 _LOCAL, _GLOBAL, _LINEAR = "sliding_attention", "full_attention", "linear_attention"

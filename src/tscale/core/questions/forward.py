@@ -80,7 +80,15 @@ def scan_flops(scan: Scan, run: Run) -> int:
     positions = run.length(scan.stream)
     chunks = ceil_div(positions, scan.chunk) if scan.padded else positions // scan.chunk
     work = positions * scan.per_position + chunks * scan.per_chunk + (chunks + 1) ** 2 * scan.per_edge_pair
+    if scan.per_pair is not None:
+        work += chunk_pairs(scan, positions) * scan.per_pair
     return 2 * scan.used * work
+
+
+def chunk_pairs(scan: Scan, positions: int) -> int:
+    """Pairs of positions that stand in one chunk; the last chunk is as long as what is left over."""
+    whole = positions // scan.chunk
+    return whole * scan.chunk**2 + (positions - whole * scan.chunk) ** 2
 
 
 def forward_flops(ledger: Ledger, run: Run, sight: Sight = "full") -> Quantity:

@@ -23,7 +23,7 @@ from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmu
 from tscale.core.numbers import ceil_div, minimum
 from tscale.core.questions.cache import STATE_BITS
 from tscale.core.questions.communication import all_reduce, bandwidth, tensor_sums
-from tscale.core.questions.forward import pairs
+from tscale.core.questions.forward import chunk_pairs, pairs
 from tscale.core.questions.weights import kept_in, weight_bytes
 from tscale.core.run import Run
 
@@ -235,6 +235,8 @@ def _mixed(setup: Setup, run: Pass) -> Iterator[Work]:
                 flops = 2 * run.tokens * entry.used * entry.per_position
                 if not run.decoding and entry.per_chunk:
                     flops += 2 * run.batch * (run.new // entry.chunk) * entry.used * entry.per_chunk
+                if not run.decoding and entry.per_pair is not None:
+                    flops += 2 * run.batch * chunk_pairs(entry, run.new) * entry.used * entry.per_pair
                 yield Work(entry.name, "mixer", flops, formats.peak(""), 0, 0)
             case Matmul() | Lookup() | Vector() | Buffer() | Conv() | Scores() | Cache():
                 pass  # read with the products, or with the scores

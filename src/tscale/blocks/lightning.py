@@ -1,0 +1,57 @@
+"""Lightning attention: a linear attention whose state decays at a fixed rate for each head (Qin 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Scan, Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lightning:
+    """A layer of lightning attention (Qin 2024) as MiniMax-01 has it: a norm and a gate behind."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+    label: ClassVar[str] = "lightning"
+
+    kind: Literal["lightning"]
+    heads: Size
+    """Heads of queries, keys and values."""
+    head_dim: Size
+    """Width of a head."""
+    chunk: Size = 256
+    """Positions that are computed at once; the last chunk of a sequence is as long as what is left."""
+    on: On | None = None
+    """Which layers it stands in; where absent, those that no other mixer claims."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """Nothing in this block can contradict itself."""
+        return iter(())
+
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+        """Projections, the recurrence in chunks and its state, a norm and a gate.
+
+        For each head of width d, a position reads and adds to the state, d² multiply-adds each; within a chunk, queries
+        are scored against keys and the scores applied to values, 2·d for each pair (Qin 2024, algorithm 1).
+        """
+        h, p, name, by_head = self.heads, self.head_dim, site.name, Cut(self.heads)
+        width, copies = h * p, (site.stored, site.used)
+        for matrix in ("q", "k", "v", "gate"):
+            yield Matmul(f"{name}.{matrix}", "mixer", site.stream, site.d_model, width, *copies, cut=by_head)
+        yield Scan(
+            f"{name}.scan",
+            site.stream,
+            site.used,
+            per_position=2 * h * p**2,
+            chunk=self.chunk,
+            padded=False,
+            cut=by_head,
+            per_pair=2 * h * p,
+        )
+        if caches:
+            yield Cache(f"{name}.state", "once", h * p**2, site.used, cut=by_head)
+        yield Vector(f"{name}.norm", "norm", width, site.stored)
+        yield Matmul(f"{name}.out", "mixer", site.stream, width, site.d_model, *copies, cut=Cut(h, "in"))
