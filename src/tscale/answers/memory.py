@@ -207,13 +207,11 @@ def _notes(
             said.append(
                 f"{ask.hardware.label} does not compute in {wanted}: it can store weights so, and unpacks them to 16 bits."
             )
-        joined = ask.hardware.devices_per_node or 1
-        if ask.gpus > joined:
-            no_link = (
-                f"No scale-up link joins devices of {ask.hardware.label}: {ask.gpus:,} of them speak over their hosts."
-            )
-            too_many = f"{ask.gpus:,} devices are more than the {joined:,} that a node of {ask.hardware.label} joins."
-            said.append(no_link if joined == 1 else too_many)
+        joined = ask.hardware.devices_per_node
+        if joined is not None and ask.gpus > joined:
+            said.append(f"{ask.gpus:,} devices are more than the {joined:,} that a node of {ask.hardware.label} joins.")
+        elif joined is None and ask.gpus > 1:
+            said.append(f"How many devices of {ask.hardware.label} stand together is not known here.")
         if held(server).total > int(device.memory_bytes * portion) and not options:
             said.append("No single change that is known here makes it fit.")
     if server.gpus > 1:

@@ -108,10 +108,8 @@ def _more_devices(server: Server, hardware: Hardware, usable: int) -> Iterator[C
         if server.gpus < gpus <= _MOST_DEVICES:
             total = held(server.on(gpus)).total
             if total <= usable:
-                joined = hardware.devices_per_node or 1
-                beyond = (
-                    "" if gpus <= joined else f", more than the {joined} of a node" if joined > 1 else ", with no link"
-                )
+                joined = hardware.devices_per_node
+                beyond = f", more than the {joined} of a node" if joined is not None and gpus > joined else ""
                 costs = f"{gpus:,} devices, not {server.gpus:,}{beyond}{_priced(hardware, gpus)}"
                 yield Change(f"--gpus {gpus}", total, costs)
                 return
