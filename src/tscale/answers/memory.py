@@ -23,6 +23,7 @@ from tscale.core.questions.weights import LEAVES_OUT as WEIGHTS_LEAVE_OUT
 from tscale.core.questions.weights import kept_in
 from tscale.core.questions.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
 from tscale.core.units import BYTES
+from tscale.errors import RequestError
 from tscale.spec.hardware import Hardware
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec, remembered
@@ -49,7 +50,6 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     """Weights, cache and workspace of one device, whether they fit, and what else would. Exit code 3 where they do not."""
     context = context_of(spec, ask.context)
     server = _server(spec, ask, int(context.value))
-    check_rows(server.whole, server.cache_format)
     one = held(server)
     device = None if ask.hardware is None else ask.hardware.device()
     usable = None if device is None else int(device.memory_bytes * (ask.memory_share or MEMORY_SHARE))
@@ -97,9 +97,17 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
 
 
 def _server(spec: ModelSpec, ask: Ask, context: int) -> Server:
+    """Raises `RequestError` for devices that cannot share the model, and for a cache that its format cannot hold."""
     ledger = lower(spec)
     given = (ask.dtype, _cache_format(ask), ask.batch, context, ask.page, ask.chunk)
-    return Server(spec, ledger, ledger, *given, gpus=1).on(ask.gpus)
+    alone = Server(spec, ledger, ledger, *given, gpus=1)
+    option = "--cache-dtype"
+    try:
+        check_rows(ledger, alone.cache_format)
+        option = "--gpus"
+        return alone.on(ask.gpus)
+    except RequestError as error:
+        raise RequestError(f"{option}: {error}") from None
 
 
 def _cache_format(ask: Ask) -> Format:
