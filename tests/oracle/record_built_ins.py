@@ -17,6 +17,7 @@ import torch
 from record import built
 from record_encoders import FAMILIES as ENCODERS
 from record_encoders import flops as encoder_flops
+from record_encoders import runnable
 from record_mixers import LENGTH, flops
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -31,8 +32,8 @@ def main() -> None:
         line["total"] = sum(p.numel() for p in parameters)
         line["frozen"] = sum(p.numel() for p in parameters if not p.requires_grad)
         family = model.config.model_type
-        if family in ENCODERS:
-            line["flops"] = encoder_flops(model, family)
+        if family in " ".join(ENCODERS.values()).split():
+            line["flops"] = encoder_flops(runnable(line["config"], model))
         else:
             line["flops"] = of_two_stacks(model) if model.config.is_encoder_decoder else flops(model, family)
         print(json.dumps(line), flush=True)

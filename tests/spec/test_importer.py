@@ -564,7 +564,7 @@ def test_every_table_row_can_be_built_from_its_defaults_or_names_what_it_needs()
             _imported({"model_type": family})
         except SpecError:
             needs.append(family)
-    assert needs == ["nemotron", "deepseek_v2", "glm4_moe", "dots1", "bloom", "glm4v_moe_text", "lfm2_moe"]
+    assert needs == ["nemotron", "deepseek_v2", "glm4_moe", "dots1", "bloom", "glm4v_moe_text", "lfm2_moe", "esm"]
 
 
 # ---- experts, latent attention, and text models inside others ----

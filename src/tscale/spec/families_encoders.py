@@ -5,13 +5,14 @@ What the columns say: see `tscale.spec.families`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from tscale.blocks import Computed, Norm
 from tscale.spec import family_encoders as own
 from tscale.spec import family_rules as rules
 from tscale.spec.family import Family, Keys
-from tscale.spec.family_rows import BARE, BIG, EVERY, LEARNED, MASKED, POOLED, PRETRAINING, SEGMENTS, TIED
+from tscale.spec.family_rows import BARE, BIG, EVERY, LEARNED, MASKED, NEEDED, POOLED, PRETRAINING, SEGMENTS, TIED
 from tscale.spec.family_rows import bart as _bart
 from tscale.spec.family_rows import causal as _causal
 from tscale.spec.family_rows import encoder as _encoder
@@ -76,8 +77,8 @@ FURTHER: Final[dict[str, Family]] = {
     "xlnet": _encoder(
         "XLNet", _XLNET, (32000, 1024, 24, 16, 4096), {"d_head": None},
         classes={"XLNetLMHeadModel": Head(kind="masked", bias=True, transform="none"), "XLNetModel": BARE},
-        fixed=TIED | {"attn_type": "bi"},
-        harmless=("ff_activation", "mem_len", "reuse_len", "use_mems_eval", "use_mems_train", "bi_data", "clamp_len",
+        fixed=TIED | {"attn_type": "bi", "bi_data": False},
+        harmless=("ff_activation", "mem_len", "reuse_len", "use_mems_eval", "use_mems_train", "clamp_len",
                   "same_length", "start_n_top", "end_n_top", "untie_r"),
         aliases={"hidden_size": "d_model", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
                  "n_token": "vocab_size"},
@@ -129,6 +130,13 @@ FURTHER: Final[dict[str, Family]] = {
         "Ernie", Keys(), _BERT, SEGMENTS | {"task_type_vocab_size": 3, "use_task_id": False},
         classes={"ErnieForMaskedLM": MASKED, "ErnieForPreTraining": PRETRAINING, "ErnieModel": POOLED},
         embedding=own.ernie_embedding,
+    ),
+    "esm": _encoder(
+        "Esm", Keys(), (NEEDED, 768, 12, 12, 3072, 1026),
+        {"position_embedding_type": "absolute", "emb_layer_norm_before": False}, null=("emb_layer_norm_before",),
+        fixed=TIED | {"is_folding_model": False}, harmless=("vocab_list", "esmfold_config"), unread_rows=2,
+        norm=own.esm_norm, positions=own.esm_positions,
+        classes={"EsmForMaskedLM": replace(MASKED, contacts=True), "EsmModel": replace(POOLED, contacts=True)},
     ),
     "mpnet": _encoder(
         "MPNet", Keys(), (30527, 768, 12, 12, 3072, 512), {"relative_attention_num_buckets": 32}, pooler=True,

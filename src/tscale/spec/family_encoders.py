@@ -188,6 +188,20 @@ def ernie_embedding(config: Config) -> Embedding:
     return Embedding(segments=config.size("type_vocab_size") + tasks)
 
 
+def esm_norm(config: Config) -> Norm:
+    """Before the sub-layers, and behind the embedding where the file says so."""
+    said = config.value("emb_layer_norm_before")
+    return Norm(kind="layernorm", embedding=False if said is None else config.flag("emb_layer_norm_before"))
+
+
+def esm_positions(config: Config) -> Positions:
+    """A table, or rotation."""
+    kind = config.text("position_embedding_type")
+    if kind not in ("absolute", "rotary"):
+        raise config.wrong(f"position_embedding_type: {shown(kind)} is not known: only absolute and rotary are")
+    return Computed(kind="rotary") if kind == "rotary" else rules.table(config)
+
+
 def mpnet_positions(config: Config) -> Positions:
     """A table of positions, and one of biases for distances."""
     return RelativeBias(

@@ -54,7 +54,7 @@ DISCRIMINATOR: Final = Head(kind="discriminator")
 PRETRAINING: Final = Head(kind="masked", bias=True, pooler=True, classes=2)
 
 
-def encoder(prefix: str, keys: Keys, sizes: tuple[int, ...], reads: dict[str, object], **columns: Any) -> Family:
+def encoder(prefix: str, keys: Keys, sizes: tuple[object, ...], reads: dict[str, object], **columns: Any) -> Family:
     """A row like BERT's, with a pooler on the bare model where it is said."""
     pooler = columns.pop("pooler", False)
     usual: dict[str, Any] = {

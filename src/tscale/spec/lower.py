@@ -127,6 +127,9 @@ def dealt(blocks: tuple[Block, ...], site: Site) -> Iterator[tuple[str, Block, S
 def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     d, head = spec.d_model, spec.head
     width, _ = spec.embedding_widths()
+    if head.contacts:
+        heads = next(attentions(spec.mixers)).widths(d).heads
+        yield Vector("head.contacts", "head", spec.layers * heads + 1, 1)
     if head.pooler:
         yield Matmul("head.pooler", "head", "once", d, d, 1, 1, bias=True)
     if head.classes is not None:

@@ -118,6 +118,8 @@ class Head:
     a bias (ModernBERT); or nothing."""
     width: Size | None = None
     """Width of what a masked head projects to the vocabulary, where it is not the token embedding's (RemBERT)."""
+    contacts: bool = False
+    """Whether a regression on every head's attention map is stored, which no token runs through (ESM)."""
     pooler: bool = False
     """Whether a square layer is applied to the first position of a sequence, as in BERT."""
     classes: Size | None = None
