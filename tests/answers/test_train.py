@@ -134,7 +134,9 @@ def test_no_measured_plan_beats_its_bound(
         numbers = 8 * 2048 * width * (tensor - 1) // tensor * layers // pipeline * many
         assert sent["tensor-parallel sums"] == numbers * 2 * 3 // 2
     if pipeline > 1:
-        assert sent["hand-over to the next stage"] == 2 * 2048 * width * 2 * many
+        # of two stages each only hands on, or only hands back; each of the tensor-parallel devices a part (section 4.1)
+        ways = 1 if pipeline == 2 else 2
+        assert sent["hand-over to the next stage"] == ways * 2048 * width * 2 * many // tensor
         assert seconds["pipeline bubble"] / seconds["computing"] == pytest.approx((pipeline - 1) / many)
 
 
@@ -144,6 +146,40 @@ def test_gradients_are_summed_once_a_step_and_weights_gathered_in_zero_3() -> No
     for zero, numbers in (("0", 2), ("1", 2), ("2", 2), ("3", 3)):
         parts = {part["part"]: part for part in trained(*args, "--zero", zero)["plan"]["parts"]}
         assert parts["gradients"]["bytes"] == pytest.approx(2 * numbers * 174_604_259_328 * 63 / 64, rel=1e-6)
+
+
+def test_what_zero_does_not_keep_whole_is_sent_for_each_micro_batch() -> None:
+    """Eight of them: stage 2 scatters gradients 8 times and gathers weights once, stage 3 gathers them 16 times."""
+    args = ["gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "512", "--mfu", "0.1"]
+    for zero, numbers in (("0", 2), ("1", 2), ("2", 8 + 1), ("3", 8 + 16)):
+        parts = {part["part"]: part for part in trained(*args, "--zero", zero)["plan"]["parts"]}
+        assert parts["gradients"]["bytes"] == pytest.approx(2 * numbers * 174_604_259_328 * 63 / 64, rel=1e-6)
+
+
+def test_two_stacks_are_summed_over_their_own_tokens() -> None:
+    """T5 11B: 2 sums in each of 24 encoder layers over the source, 3 in each of 24 decoder layers over the target."""
+    found = trained(
+        "t5-11b", "--tokens", "1e12", "--gpu", "a100", "--gpus", "8", "--tensor", "8", "--batch", "4", "--mfu", "0.4"
+    )
+    sent = {part["part"]: part["bytes"] for part in found["plan"]["parts"]}
+    forward = (2 * 24 * 512 + 3 * 24 * 512) * 1024 * 2
+    assert sent["tensor-parallel sums"] == 2 * 4 * forward * 2 * 7 // 8
+
+
+@pytest.mark.parametrize(("pipeline", "interleave"), [(2, 1), (3, 1), (4, 1), (2, 3), (3, 2), (4, 3)])
+def test_a_stage_hands_on_as_often_as_it_has_a_neighbour(pipeline: int, interleave: int) -> None:
+    """Counted piece by piece: forward from all but the last, backward from all but the first."""
+    pieces = range(pipeline * interleave)
+    times = [
+        sum((piece != pieces[-1]) + (piece != 0) for piece in pieces if piece % pipeline == stage)
+        for stage in range(pipeline)
+    ]
+    found = trained(
+        "gpt3", "--set", "layers=72", "--gpu", "a100", "--gpus", str(pipeline), "--pipeline", str(pipeline),
+        "--interleave", str(interleave), "--batch", "5", "--mfu", "0.1",
+    )  # fmt: skip
+    sent = {part["part"]: part["bytes"] for part in found["plan"]["parts"]}
+    assert sent["hand-over to the next stage"] == max(times) * 5 * 2048 * 12288 * 2
 
 
 def test_a_plan_that_the_links_bound_says_so() -> None:

@@ -83,7 +83,11 @@ def _of_zero(model: Trainer) -> Iterator[Change]:
         yield _change(model, "--sequence", costs, plan=plan._replace(sequence=True))
     if plan.sharing > 1:
         for stage in range(plan.zero + 1, 4):
-            costs = "half as much again is sent" if stage == 3 else "no more is sent"
+            costs = {
+                1: "no more is sent",
+                2: "no more is sent, but for each micro-batch",
+                3: "half as much again is sent, for each micro-batch",
+            }[stage]
             yield _change(model, f"--zero {stage}", f"{costs} (Rajbhandari 2019)", plan=plan._replace(zero=stage))
 
 

@@ -2,7 +2,7 @@
 
 A sum over n devices in a ring takes each of them 2·(n-1)/n of what is summed, gathering or scattering half of that
 (Rajbhandari 2019, section 7.1). Of tensor parallelism it is what each matrix that is cut along its rows gives out, forward,
-and as much backward (Shoeybi 2019, section 3); of data parallelism the gradients, once a step.
+and as much backward (Shoeybi 2019, section 3); of data parallelism the gradients, once a step unless ZeRO keeps them in parts.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tscale.core.numbers import ceil_div
 from tscale.core.plan import Plan
 from tscale.core.quantity import Line, Quantity
 from tscale.core.questions.params import size
+from tscale.core.run import Run
 from tscale.core.units import BYTES
 from tscale.errors import RequestError
 
@@ -31,17 +32,17 @@ def all_reduce(size_in_bytes: int, devices: int) -> int:
     return ceil_div(2 * (devices - 1) * size_in_bytes, devices)
 
 
-def tensor_sums(ledger: Ledger, width_in_bytes: int) -> Quantity:
-    """Bytes that are summed over tensor-parallel devices for each position of a forward pass.
+def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int) -> Quantity:
+    """Bytes that are summed over tensor-parallel devices for one sequence's forward pass.
 
-    One sum for each sub-layer of each layer: routed and shared experts are added up before it. `ledger`: that of one
-    device (`tscale.core.shard`), or the model's own, which sums the same.
+    One sum for each sub-layer of each layer, at each position of its own stack: routed and shared experts are added up
+    before it. `ledger`: that of one device (`tscale.core.shard`), or the model's own, which sums the same.
     """
     sums: dict[str, int] = {}
     for entry in ledger.entries:
         if isinstance(entry, Matmul) and entry.cut is not None and entry.cut.axis == "in":
             layers = entry.used if entry.experts == 1 else entry.stored // entry.experts
-            sums[_sub_layer(entry)] = layers * entry.d_out * width_in_bytes
+            sums[_sub_layer(entry)] = run.length(entry.stream) * layers * entry.d_out * width_in_bytes
     lines = tuple(Line(name, value) for name, value in sums.items())
     return Quantity("summed over tensor-parallel devices", lines, BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
@@ -51,19 +52,32 @@ def _sub_layer(entry: Matmul) -> str:
     return entry.name.removesuffix(".shared.down").removesuffix(".down")
 
 
-def gradient_bytes(ledger: Ledger, plan: Plan, width_in_bytes: int) -> Quantity:
+def gradient_bytes(ledger: Ledger, plan: Plan, micro_batches: int, width_in_bytes: int) -> Quantity:
     """Bytes that each data-parallel device sends in a step, for the gradients of what one device holds.
 
-    ZeRO's stage 3 gathers the weights as well, forward and backward: half as much again (Rajbhandari 2019, section 7.2.2).
-    Routed experts that are dealt to `plan.expert` devices have that many fewer copies to be summed over.
+    A sum is two passes around the ring: gradients are scattered, then what they made is gathered. ZeRO's stage 2 keeps no
+    whole gradients from one micro-batch to the next, so that each has to scatter its own. Stage 3 keeps no whole weights
+    either, which each gathers forward and backward: of a single micro-batch half as much again (Rajbhandari 2019, section
+    7.2.2). Routed experts that are dealt to `plan.expert` devices have that many fewer copies to be summed over.
     """
     return Quantity(
-        "sent for gradients", tuple(_gradients(ledger, plan, width_in_bytes)), BYTES, source=SOURCE,
-        leaves_out=LEAVES_OUT,
+        "sent for gradients", tuple(_gradients(ledger, plan, _ring_passes(plan, micro_batches), width_in_bytes)), BYTES,
+        source=SOURCE, leaves_out=LEAVES_OUT,
     )  # fmt: skip
 
 
-def _gradients(ledger: Ledger, plan: Plan, width_in_bytes: int) -> Iterator[Line]:
+def _ring_passes(plan: Plan, micro_batches: int) -> int:
+    """How often a step scatters or gathers as many numbers as there are weights."""
+    match plan.zero:
+        case 3:
+            return 3 * micro_batches
+        case 2:
+            return micro_batches + 1
+        case _:
+            return 2
+
+
+def _gradients(ledger: Ledger, plan: Plan, passes: int, width_in_bytes: int) -> Iterator[Line]:
     for entry in ledger.entries:
         weights = getattr(entry, "stored", 0) * size(entry)
         copies = plan.data * plan.context
@@ -71,8 +85,7 @@ def _gradients(ledger: Ledger, plan: Plan, width_in_bytes: int) -> Iterator[Line
             copies //= plan.expert
         if not weights or copies == 1:
             continue
-        sent = all_reduce(weights * width_in_bytes, copies)
-        yield Line(entry.name, sent + ceil_div(sent, 2) if plan.zero == 3 else sent)
+        yield Line(entry.name, ceil_div(passes * (copies - 1) * weights * width_in_bytes, copies))
 
 
 def bandwidth(cluster: Cluster, devices: int) -> int:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger
+from tscale.core.numbers import ceil_div
 from tscale.core.plan import Plan
 from tscale.core.questions.communication import all_reduce, bandwidth, gradient_bytes, tensor_sums
 from tscale.core.questions.forward import forward_flops
@@ -75,13 +76,23 @@ def step_parts(
         parts.append(Part("pipeline bubble", computing * (plan.pipeline - 1) / (plan.interleave * many)))
     if plan.tensor > 1:
         passes = 3 if recompute == "full" else 2
-        summed = max(tensor_sums(share, WIDTH).total for share in shares) * run.tokens * batch.micro
+        summed = max(tensor_sums(share, run, WIDTH).total for share in shares) * batch.micro
         sent = all_reduce(summed, plan.tensor) * passes * many
         parts.append(Part("tensor-parallel sums", sent / Fraction(bandwidth(cluster, plan.tensor)), sent))
     if plan.pipeline > 1:
-        sent = 2 * plan.interleave * many * batch.micro * run.tokens * int(d_model) * WIDTH
+        handed = _hand_overs(plan) * many * batch.micro * run.tokens * int(d_model) * WIDTH
+        sent = ceil_div(handed, plan.tensor)  # each a part of it (Narayanan 2021, section 4.1)
         parts.append(Part("hand-over to the next stage", sent / Fraction(bandwidth(cluster, plan.devices)), sent))
     if plan.data > 1:
-        sent = max(gradient_bytes(share, plan, WIDTH).total for share in shares)
+        sent = max(gradient_bytes(share, plan, many, WIDTH).total for share in shares)
         parts.append(Part("gradients", sent / Fraction(bandwidth(cluster, plan.tensor * plan.data)), sent))
     return tuple(parts)
+
+
+def _hand_overs(plan: Plan) -> int:
+    """How often the busiest stage hands on what it made of a micro-batch: once forward and once backward for each piece.
+
+    Of two stages neither stands between others: the first has nobody to hand its first piece's gradients to, and the last
+    nobody to hand its last piece's outputs to.
+    """
+    return 2 * plan.interleave - (plan.pipeline == 2)
