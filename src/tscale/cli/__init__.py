@@ -9,6 +9,7 @@ from tscale.cli.boundary import Boundary
 from tscale.cli.catalogue import list_, show
 from tscale.cli.check import check
 from tscale.cli.compare import compare
+from tscale.cli.design import design
 from tscale.cli.files import new, schema, validate
 from tscale.cli.fit import fit
 from tscale.cli.flops import flops
@@ -57,6 +58,7 @@ for command in (
     serve,
     optimal,
     loss,
+    design,
     fit,
     check,
     verify,

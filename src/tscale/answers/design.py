@@ -1,0 +1,226 @@
+"""`tscale design`: a model of a budget's size by the proportions of a published one, as a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.answers.laws import Bound, counts_note, extrapolated, law_notes, predicted
+from tscale.answers.optimal import Budget, answered
+from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.questions.laws import Point
+from tscale.core.questions.shapes import WITHIN, Found, Grid, Shape, search, steps
+from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE
+from tscale.errors import RequestError
+from tscale.spec.catalogue import normalised
+from tscale.spec.designing import counting, padded, pattern, proportions, shape_of, shaped
+from tscale.spec.laws import read_law
+from tscale.spec.model import ModelSpec, Training
+from tscale.spec.writing import plain, to_yaml
+
+_MOST: Final = 10**15
+_LEAST: Final = 1000
+_ALTERNATIVES = (
+    Column("near it", "distance", numeric=False),
+    Column("layers", "layers"),
+    Column("d_model", "d_model"),
+    Column("heads", "heads"),
+    Column("kv_heads", "kv_heads"),
+    Column("d_ff", "d_ff"),
+    Column("parameters", "params"),
+    Column("from budget", "deviation"),
+)
+
+
+class Wish(NamedTuple):
+    """What is designed for: parameters, or the optimum of training FLOPs by a law, and like what."""
+
+    params: int | None
+    flops: int | None
+    law: str
+    like: str
+    grid: Grid
+    changes: Sequence[str] = ()
+
+
+class Design(NamedTuple):
+    """What was found: specs and shapes, the best first, or the one nearest to a budget that none hits within 1%."""
+
+    wish: Wish
+    budget: int
+    counts: str
+    like: ModelSpec
+    unpadded: int
+    found: tuple[Found, ...]
+    spec: ModelSpec
+    optimum: tuple[Bound, Point] | None
+
+    @property
+    def hits(self) -> bool:
+        """Whether it is within 1% of the budget."""
+        return abs(self.found[0].deviation) <= WITHIN
+
+    @property
+    def yaml(self) -> str:
+        """The spec as a file."""
+        return to_yaml(self.spec)
+
+
+def designed(wish: Wish, name: str) -> Design:
+    """The design that a wish comes to. Raises `TscaleError` for a wish that makes no sense."""
+    optimum = None
+    counts: str = "all"
+    if wish.flops is not None:
+        law = read_law(wish.law)
+        budget_of = Budget("flops", wish.flops, Figure(wish.flops, FLOPS))
+        optimum = (bound := Bound(law, law.formula()), answered(bound, budget_of).point)
+        counts, budget = law.counts, round(optimum[1].params)
+    else:
+        assert wish.params is not None
+        budget = wish.params
+    if not _LEAST <= budget <= _MOST:
+        raise RequestError(f"a design of {budget:,} parameters is past any sense: ask for {_LEAST:,} to {_MOST:.0e}")
+    count = counting(counts)
+    like = pattern(wish.like, budget, count, wish.changes)
+    base = padded(like, wish.grid)
+    found = search(budget, proportions(base), wish.grid, lambda shape: count(shaped(base, shape)))
+    made = shaped(base, found[0].shape)
+    total = counting("all")(made)
+    training = None
+    if optimum is not None:
+        bound, point = optimum
+        source = f"optimal by {bound.law.name} for {wish.flops:.4g} training FLOPs".replace("e+", "e")
+        training = Training(tokens=round(point.tokens), source=source, evidence="derived")
+    spec = replace(
+        made,
+        name=normalised(name),
+        title=f"{_short(total)} like {like.label}",
+        training=training,
+        notes=(f"A design by the proportions of {like.label}: its shape is not published, and it was not trained.",),
+    )
+    return Design(wish, budget, counts, like, like.vocabulary, tuple(found), spec, optimum)
+
+
+def design_report(design: Design, written: str = "", *, explain: bool = False) -> Report:
+    """The shape that was found beside its pattern, how far from the budget it is, and others nearly as good."""
+    best, like = design.found[0], design.like
+    title = f"A decoder of {design.budget:,} {_what(design)}, like {like.label}"
+    total = counting("all")(design.spec)
+    tables = [Table(title, _columns(like), tuple(_rows(design, total)), stack=True)]
+    if len(design.found) > 1:
+        tables.append(Table("", _ALTERNATIVES, tuple(map(_near, design.found)), aside=True))
+    data: Data = {
+        "budget": {
+            "params": Figure(design.budget, PARAMETERS),
+            "counts": design.counts,
+            "flops": None if design.wish.flops is None else Figure(design.wish.flops, FLOPS),
+            "law": None if design.optimum is None else design.optimum[0].law.name,
+            "tokens": None
+            if design.optimum is None
+            else predicted(design.optimum[1].tokens, PREDICTED_TOKENS, design.optimum[0].law),
+        },
+        "like": like.name,
+        "within_1_percent": design.hits,
+        "params": Figure(total, PARAMETERS),
+        "deviation": Figure(best.deviation, SHARE),
+        "shape": _shape_data(best, design),
+        "alternatives": [_shape_data(found, design) for found in design.found[1:]],
+        "spec": plain(design.spec),
+    }
+    notes = tuple(_notes(design, written, explain=explain))
+    return Report(title, tuple(tables), data, notes, exit_code=0 if design.hits else 3)
+
+
+def _short(value: int) -> str:
+    """A count as people name models by it: 6.74B."""
+    letter, scale = next((one for one in _SCALES if value >= one[1]), _SCALES[-1])
+    return f"{float(f'{value / scale:.3g}'):g}{letter}"
+
+
+_SCALES: Final = (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3))
+
+
+def _what(design: Design) -> str:
+    return "parameters" if design.counts == "all" else "parameters without embeddings"
+
+
+def _columns(like: ModelSpec) -> tuple[Column, ...]:
+    return (Column("", "size", numeric=False), Column("design", "design"), Column(like.name, "pattern"))
+
+
+def _rows(design: Design, total: int) -> Iterator[tuple[Cell, ...]]:
+    best, like = design.found[0], design.like
+    own, other = best.shape, shape_of(like)
+    wanted = proportions(like)
+    for name in Shape._fields:
+        yield name, Figure(getattr(own, name), COUNT), Figure(getattr(other, name), COUNT)
+    yield "head_dim", *([Figure(wanted.head_dim, COUNT)] * 2)
+    yield "vocabulary", Figure(design.spec.vocabulary, COUNT), Figure(design.unpadded, COUNT)
+    for text, ratio in _RATIOS.items():
+        yield text, *(_quotient(ratio(shape)) for shape in (own, other))
+    yield "parameters", Figure(total, PARAMETERS), Figure(counting("all")(like), PARAMETERS)
+    if design.counts != "all":
+        bare = counting(design.counts)
+        yield "without embeddings", Figure(best.params, PARAMETERS), Figure(bare(like), PARAMETERS)
+    yield "from the budget", Figure(best.deviation, SHARE), Missing("", settled=True)
+
+
+_RATIOS: Final[dict[str, Callable[[Shape], Fraction]]] = {
+    "d_model / layers": lambda shape: Fraction(shape.d_model, shape.layers),
+    "d_ff / d_model": lambda shape: Fraction(shape.d_ff, shape.d_model),
+    "heads / kv_heads": lambda shape: Fraction(shape.heads, shape.kv_heads),
+}
+
+
+def _quotient(value: Fraction) -> Figure:
+    return Figure(value, RATIO._replace(name="quotient", reading="full"))
+
+
+def _near(found: Found) -> tuple[Cell, ...]:
+    sizes = [Figure(size, COUNT) for size in found.shape]
+    return (
+        Figure(round(found.distance, 6), RATIO._replace(name="distance", reading="plain")),
+        *sizes,
+        Figure(found.params, PARAMETERS),
+        Figure(found.deviation, SHARE),
+    )
+
+
+def _shape_data(found: Found, design: Design) -> Data:
+    return {
+        **{name: Figure(size, COUNT) for name, size in found.shape._asdict().items()},
+        "head_dim": Figure(proportions(design.like).head_dim, COUNT),
+        "vocabulary": Figure(design.spec.vocabulary, COUNT),
+        "params": Figure(found.params, PARAMETERS),
+        "deviation": Figure(found.deviation, SHARE),
+    }
+
+
+def _notes(design: Design, written: str, *, explain: bool) -> Iterator[str]:
+    best, grid, spec = design.found[0], design.wish.grid, design.spec
+    step, step_ff = steps(proportions(design.like), grid)
+    if not design.hits:
+        yield (
+            f"No shape on this grid is within 1% of the budget: this one misses it by {float(100 * best.deviation):+.2f}%. "
+            "A smaller --multiple, a smaller vocabulary (--set vocabulary=32000) or another --like may."
+        )
+    if design.optimum is not None:
+        bound, point = design.optimum
+        yield (
+            f"By {bound.law.name} ({bound.law.label}), {_short(round(point.tokens))} tokens are optimal with it"
+            f"{', extrapolated' if extrapolated(bound, point) else ''}: the spec names them as its training."
+        )
+        yield counts_note([bound.law])
+        yield from law_notes([bound.law], explain=explain)
+    heads = f", heads of {grid.tensor}" if grid.tensor > 1 else ""
+    yield (
+        f"d_model is a multiple of {step:,}, d_ff of {step_ff:,}{heads}; of all such shapes within 1% of the budget, with "
+        "proportions half to twice the pattern's, the nearest in proportions and budget, by the sum of the squared "
+        "logarithms of how many times each is off."
+    )
+    if spec.vocabulary != design.unpadded:
+        yield f"The vocabulary is filled up from {design.unpadded:,} rows, to divide as the widths do."
+    if design.hits:
+        yield written or "-o FILE writes it as a spec that every command takes; -o - prints that alone."

@@ -1,0 +1,86 @@
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tscale.cli import options
+from tscale.cli.options import Changes, Explain, OutputFormat, Tensor, law_names, model_names
+from tscale.core.numbers import MOST_FLOPS, parse_count
+from tscale.errors import RequestError
+from tscale.render import print_text, show
+
+_Params = Annotated[str | None, typer.Option("--params", metavar="N", help="Parameters, such as 7e9.")]
+_Flops = Annotated[
+    str | None, typer.Option("--flops", metavar="C", help="Training FLOPs: parameters and tokens by --law.")
+]
+_Law = Annotated[
+    str, typer.Option("--law", metavar="NAME|FILE", help="The scaling law for --flops.", autocompletion=law_names)
+]
+_Like = Annotated[
+    str,
+    typer.Option(
+        "--like",
+        metavar="MODEL|FAMILY",
+        help="Whose proportions: a model, or a family, of which the nearest in size is taken.",
+        autocompletion=model_names,
+    ),
+]
+_Multiple = Annotated[str, typer.Option("--multiple", metavar="N", help="What d_model and d_ff are multiples of.")]
+_Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write the spec; - prints it alone.")
+]
+_Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
+
+LEAST_MULTIPLE = 8
+
+
+def design(
+    params: _Params = None,
+    flops: _Flops = None,
+    like: _Like = "llama",
+    law: _Law = "hoffmann2022-3",
+    multiple: _Multiple = "128",
+    tensor: Tensor = "1",
+    output: _Output = None,
+    force: _Force = False,
+    changes: Changes = [],
+    format: OutputFormat = "table",
+    explain: Explain = False,
+) -> None:
+    """Design a model of a number of parameters, or for a training budget, by a published one's proportions."""
+    from tscale.answers.design import Wish, design_report, designed
+    from tscale.cli.boundary import finish
+    from tscale.core.questions.shapes import Grid
+    from tscale.spec.writing import refuse_to_overwrite, write_new, write_over
+
+    if (params is None) == (flops is None):
+        raise RequestError("design takes --params or --flops, " + ("not both" if params else "such as --params 7e9"))
+    if force and (output is None or str(output) == "-"):
+        raise RequestError("--force goes with --output FILE")
+    to_file = output is not None and str(output) != "-"
+    if output is not None and to_file and output.suffix not in (".yaml", ".yml"):
+        raise RequestError(f"--output names a YAML file, such as model.yaml, not {str(output)[:40]}")
+    if output is not None and to_file and not force:
+        refuse_to_overwrite(output, "choose another name, or --force")
+    least = parse_count(multiple, what="--multiple", most=65536)
+    if least < LEAST_MULTIPLE:
+        raise RequestError(f"--multiple is {LEAST_MULTIPLE} at least: hardware wants widths that divide, not {least}")
+    wish = Wish(
+        None if params is None else parse_count(params, what="--params", most=options.MOST_PARAMETERS),
+        None if flops is None else parse_count(flops, what="--flops", most=MOST_FLOPS),
+        law,
+        like,
+        Grid(parse_count(multiple, what="--multiple", most=65536), parse_count(tensor, what="--tensor", most=1024)),
+        changes,
+    )
+    found = designed(wish, output.stem if output is not None and to_file else "design")
+    written = ""
+    if output is not None and found.hits:
+        if not to_file:
+            print_text(found.yaml)
+            return
+        (write_over if force else write_new)(output, found.yaml)
+        written = f"{output} is written: `tscale params {output}` counts it."
+    report = design_report(found, written, explain=explain)
+    show(report, format, explain=explain)
+    finish(report)

@@ -1,0 +1,229 @@
+"""The shape of a stack that holds a number of parameters, nearest to given proportions: an exact search over a grid.
+
+What a shape counts is asked of the caller, so that it is the model's own count, tables, norms and biases included. In
+layers and in d_ff that count is linear, which the search uses and holds its answers to; in d_model it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from math import lcm, log
+from typing import Final, NamedTuple
+
+REACH: Final = 2
+"""How far proportions may go from those wanted on the grid: half to twice."""
+WITHIN: Final = Fraction(1, 100)
+"""How far the count may be from the budget."""
+
+
+class Shape(NamedTuple):
+    """The sizes of a stack of equal layers."""
+
+    layers: int
+    d_model: int
+    heads: int
+    kv_heads: int
+    d_ff: int
+
+
+class Proportions(NamedTuple):
+    """What a family keeps as it grows."""
+
+    aspect: Fraction
+    """d_model / layers."""
+    widening: Fraction
+    """d_ff / d_model."""
+    span: Fraction
+    """heads · head_dim / d_model, 1 in most."""
+    sharing: Fraction | None
+    """heads / kv_heads; None where one key-value head serves all (multi-query attention)."""
+    head_dim: int
+
+
+class Grid(NamedTuple):
+    """What sizes must divide by: d_model and d_ff by `multiple`, d_ff and heads by the `tensor`-parallel degree too."""
+
+    multiple: int = 128
+    tensor: int = 1
+
+
+class Found(NamedTuple):
+    """A shape, its parameters, how far from the budget they are, and how far the whole is from what was wanted."""
+
+    shape: Shape
+    params: int
+    deviation: Fraction
+    distance: float
+
+
+Count = Callable[[Shape], int]
+
+
+def distance(shape: Shape, wanted: Proportions, params: int, budget: int) -> float:
+    """How far a shape is from proportions and budget: the sum of the squared logarithms of how many times each is off."""
+    layers, d, heads, kv_heads, d_ff = shape
+    ratios = [
+        Fraction(d, layers) / wanted.aspect,
+        Fraction(d_ff, d) / wanted.widening,
+        Fraction(heads * wanted.head_dim, d) / wanted.span,
+        Fraction(1) if wanted.sharing is None else Fraction(heads, kv_heads) / wanted.sharing,
+        Fraction(params, budget),
+    ]
+    return sum(log(ratio) ** 2 for ratio in ratios)
+
+
+def search(budget: int, wanted: Proportions, grid: Grid, count: Count, many: int = 5) -> list[Found]:
+    """The shapes within 1% of a budget that are nearest to it and to the proportions, the best first, one a depth and width.
+
+    Where the grid has none within 1%, the one that misses it least, alone.
+    """
+    best: list[Found] = []
+    missed: Found | None = None
+    lines = [
+        (_bound(line, budget, wanted), line)
+        for line in (_Line(count, one) for one in _starts(budget, wanted, grid, count))
+    ]
+    for bound, line in sorted(lines, key=lambda pair: (pair[0], pair[1].start)):
+        for layers in _depths(line.start.d_model, wanted):
+            off = log(line.start.d_model / layers / wanted.aspect) ** 2
+            if len(best) >= many and max(bound, off) > best[-1].distance:
+                break  # lines come by the least that they can be off, depths of a line by what they are off
+            for shape in _inner(line, layers, budget, wanted, grid):
+                params = line.at(shape)
+                deviation = Fraction(params - budget, budget)
+                found = Found(shape, params, deviation, distance(shape, wanted, params, budget))
+                if abs(deviation) <= WITHIN:
+                    best = _with(best, found, many)
+                elif missed is None or abs(deviation) < abs(missed.deviation):
+                    missed = found
+    found = best or ([missed] if missed else [])
+    assert all(count(one.shape) == one.params for one in found), "the count is linear in layers and d_ff"
+    return found
+
+
+class _Line:
+    """The count of shapes of one width and one set of heads: tables + layers · (the rest + each column · d_ff)."""
+
+    def __init__(self, count: Count, start: Shape) -> None:
+        self.start = start
+        d_ff = start.d_ff
+        one, two = count(start._replace(layers=1)), count(start._replace(layers=2))
+        wider = count(start._replace(layers=1, d_ff=2 * d_ff))
+        self.column = (wider - one) // d_ff
+        self.rest = two - one - self.column * d_ff
+        self.tables = one - self.rest - self.column * d_ff
+
+    def at(self, shape: Shape) -> int:
+        """Parameters."""
+        return self.tables + shape.layers * (self.rest + self.column * shape.d_ff)
+
+    def width_for(self, params: int | Fraction, layers: int) -> Fraction:
+        """The d_ff, whole or not, with which so many layers come to that."""
+        return ((Fraction(params) - self.tables) / layers - self.rest) / self.column
+
+
+def steps(wanted: Proportions, grid: Grid) -> tuple[int, int]:
+    """What d_model and d_ff are multiples of: heads that fill d_model exactly must do so in whole heads of each device."""
+    of_heads = wanted.head_dim * grid.tensor if wanted.span == 1 else 1
+    return lcm(grid.multiple, of_heads), lcm(grid.multiple, grid.tensor)
+
+
+def _starts(budget: int, wanted: Proportions, grid: Grid, count: Count) -> Iterator[Shape]:
+    """Every width and set of heads on the grid, until the least shape of a width is past the budget."""
+    step, step_ff = steps(wanted, grid)
+    width = step
+    while True:
+        least = _clipped(Fraction(width) * wanted.widening / REACH, step_ff)[1]
+        shapes = [
+            Shape(1, width, heads, kv_heads, least)
+            for heads in _heads(width, wanted, grid.tensor)
+            for kv_heads in _kv_heads(heads, wanted, grid.tensor)
+        ]
+        yield from shapes
+        shallow = min(_depths(width, wanted))
+        if shapes and min(count(one._replace(layers=shallow)) for one in shapes) > (1 + WITHIN) * budget:
+            return
+        width += step
+
+
+def _heads(width: int, wanted: Proportions, tensor: int) -> list[int]:
+    """Numbers of heads: those that fill the width, or the multiples of the tensor degree on either side of the span."""
+    if wanted.span == 1:
+        return [width // wanted.head_dim]
+    return sorted({max(end, tensor) for end in _clipped(wanted.span * width / wanted.head_dim, tensor)})
+
+
+def _kv_heads(heads: int, wanted: Proportions, tensor: int) -> list[int]:
+    """Numbers of key-value heads: divisors of the heads on either side of the sharing that devices split or repeat evenly."""
+    if wanted.sharing is None:
+        return [1]
+    fit = [n for n in range(1, heads + 1) if heads % n == 0 and (n % tensor == 0 or tensor % n == 0)]
+    ideal = heads / wanted.sharing
+    below, above = [n for n in fit if n <= ideal], [n for n in fit if n >= ideal]
+    return sorted({*below[-1:], *above[:1]})
+
+
+def _depths(width: int, wanted: Proportions) -> list[int]:
+    """Numbers of layers of a width, by how far their aspect is off."""
+    ideal = width / wanted.aspect
+    least, most = max(-(-ideal // REACH), 1), max(ideal * REACH // 1, 1)
+    return sorted(range(int(least), int(most) + 1), key=lambda layers: abs(log(layers / ideal)))
+
+
+def _bound(line: _Line, budget: int, wanted: Proportions) -> float:
+    """The least distance of any shape of a line within 1% of a budget.
+
+    From the line's own ideal, x times the layers and y times d_ff change the count by no more than x·y, and of all x·y
+    alike the sum of squared logarithms is least where x = y.
+    """
+    width = line.start.d_model
+    ideal = line.tables + float(width / wanted.aspect) * (line.rest + line.column * float(width * wanted.widening))
+    least = max(abs(log(budget / ideal)) - log(1 / (1 - WITHIN)), 0)
+    own = line.start._replace(layers=1, d_ff=1)
+    neutral = wanted._replace(aspect=Fraction(width), widening=Fraction(1, width))
+    return least**2 / 2 + distance(own, neutral, budget, budget)
+
+
+def _inner(line: _Line, layers: int, budget: int, wanted: Proportions, grid: Grid) -> list[Shape]:
+    """The best inner width within 1% of the budget; where there is none, those on either side of it.
+
+    Within 1%, the squared logarithms of d_ff and of the count together are convex in log d_ff, so halving finds their least.
+    """
+    step, shape = steps(wanted, grid)[1], line.start._replace(layers=layers)
+    ideal = shape.d_model * wanted.widening
+    low, high = _clipped(ideal / REACH, step)[1], max(_clipped(ideal * REACH, step)[0], step)
+    ends = [line.width_for((1 + off) * budget, layers) for off in (-WITHIN, WITHIN)]
+    first, last = max(-(-ends[0] // step) * step, low), min(ends[1] // step * step, high)
+    if first > last:
+        exact = _clipped(max(line.width_for(budget, layers), Fraction(0)), step)
+        return [shape._replace(d_ff=d_ff) for d_ff in sorted({min(max(end, low), high) for end in exact})]
+
+    def off(place: int) -> float:
+        d_ff = int(first) + place * step
+        return log(d_ff / ideal) ** 2 + log(line.at(shape._replace(d_ff=d_ff)) / budget) ** 2
+
+    least, most = 0, (int(last) - int(first)) // step
+    while least < most:
+        middle = (least + most) // 2
+        least, most = (least, middle) if off(middle) <= off(middle + 1) else (middle + 1, most)
+    return [shape._replace(d_ff=int(first) + least * step)]
+
+
+def _clipped(value: Fraction, step: int) -> tuple[int, int]:
+    """The multiples of a step below and above a value, of which the one above is a step at least."""
+    below = int(value // step) * step
+    return below, max(below if below == value else below + step, step)
+
+
+def _with(best: list[Found], found: Found, many: int) -> list[Found]:
+    """The best so far with one more, one of each depth and width."""
+    place = found.shape[:2]
+    rival = next((one for one in best if one.shape[:2] == place), None)
+    if rival is not None and _order(rival) <= _order(found):
+        return best
+    return sorted([*(one for one in best if one is not rival), found], key=_order)[:many]
+
+
+def _order(found: Found) -> tuple[float, Fraction, Shape]:
+    return found.distance, abs(found.deviation), found.shape

@@ -1,0 +1,113 @@
+"""`tscale design`: what it writes is a valid spec of the size that was asked for, and published models are found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import answer, run
+from tscale.core.questions.params import params
+from tscale.spec.lower import lower
+from tscale.spec.model import ModelSpec
+from tscale.spec.validation import validated
+from tscale.spec.yaml_file import parse_document
+
+
+def spec(*args: str) -> ModelSpec:
+    done = run("design", *args, "-o", "-")
+    assert done.code == 0, done.err
+    made = validated(parse_document(done.out, "design"))
+    assert isinstance(made, ModelSpec)
+    return made
+
+
+@pytest.mark.parametrize("size", ["125e6", "1e9", "7e9", "70e9", "400e9", "1e12"])
+@pytest.mark.parametrize("like", ["gpt2", "llama-2-7b", "gpt3", "opt"])
+def test_what_it_writes_is_valid_and_within_one_per_cent(size: str, like: str) -> None:
+    made = spec("--params", size, "--like", like, "--multiple", "64")
+    assert params(lower(made)).total == pytest.approx(float(size), rel=0.01)
+    assert made.d_model % 64 == 0
+    assert made.vocabulary % 64 == 0
+
+
+@pytest.mark.parametrize("like", ["gpt2", "llama-2-7b", "gpt3", "opt"])
+def test_of_ten_million_with_a_vocabulary_that_leaves_room_for_layers(like: str) -> None:
+    made = spec("--params", "10e6", "--like", like, "--multiple", "64", "--set", "vocabulary=4096")
+    assert params(lower(made)).total == pytest.approx(10e6, rel=0.01)
+
+
+@pytest.mark.parametrize("like", ["llama-3.1-8b", "qwen3", "gemma-2", "falcon-7b"])
+@pytest.mark.parametrize("size", ["3e9", "30e9", "1e12"])
+def test_of_grouped_heads_tables_and_norms_too(size: str, like: str) -> None:
+    made = spec("--params", size, "--like", like, "--multiple", "64")
+    assert params(lower(made)).total == pytest.approx(float(size), rel=0.01)
+
+
+def test_llama_2_7b_is_found_by_the_proportions_of_llama_2_13b() -> None:
+    """Touvron 2023b: 32 layers of 4096, 32 heads, and an inner width of 11,008."""
+    made = spec("--params", "6738415616", "--like", "llama-2-13b")
+    attention, feed_forward = made.plain_blocks() or pytest.fail("it is plain")
+    assert (made.layers, made.d_model, attention.heads, feed_forward.d_ff) == (32, 4096, 32, 11008)
+
+
+def test_gpt3_is_found_by_the_proportions_of_its_own_13b_within_a_few_layers() -> None:
+    """Brown 2020, Table 2.1: 96 layers of 12288; of its 13B, 40 of 5140 (5120 on the grid)."""
+    made = spec("--params", "174.6e9", "--like", "gpt3-13b")
+    assert made.layers == pytest.approx(96, rel=0.05)
+    assert made.d_model == pytest.approx(12288, rel=0.05)
+
+
+@pytest.mark.parametrize("tensor", [2, 8, 16])
+def test_its_heads_and_widths_divide_by_the_tensor_degree(tensor: int) -> None:
+    made = spec("--params", "7e9", "--like", "llama-3.1-8b", "--tensor", str(tensor))
+    attention, feed_forward = made.plain_blocks() or pytest.fail("it is plain")
+    kv_heads = attention.kv_heads or attention.heads
+    assert attention.heads % tensor == feed_forward.d_ff % tensor == made.vocabulary % tensor == 0
+    assert kv_heads % tensor == 0 or tensor % kv_heads == 0
+
+
+def test_a_family_gives_its_nearest_in_size() -> None:
+    assert answer("design", "--params", "60e9", "--like", "llama")["like"] == "llama-65b"
+    assert answer("design", "--params", "70e9", "--like", "qwen2.5")["like"] == "qwen2.5-72b"
+
+
+def test_a_budget_of_flops_is_the_optimum_of_a_law_in_the_parameters_that_it_counts() -> None:
+    (row,) = answer("optimal", "--flops", "1e21", "--law", "hoffmann2022-3")["rows"]
+    data = answer("design", "--flops", "1e21")
+    assert (data["budget"]["params"], data["budget"]["tokens"]) == (row["params"], row["tokens"])
+    assert data["params"] == pytest.approx(row["params"], rel=0.01)
+    assert data["spec"]["training"]["tokens"] == row["tokens"]
+    kaplan = answer("design", "--flops", "1e21", "--law", "kaplan2020")
+    assert kaplan["budget"]["counts"] == "non_embedding"
+    assert kaplan["shape"]["params"] == pytest.approx(kaplan["budget"]["params"], rel=0.01)
+    assert kaplan["params"] > kaplan["shape"]["params"]
+
+
+def test_where_one_per_cent_cannot_be_hit_it_says_no_and_writes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    done = run("design", "--params", "10e6", "--like", "llama-3.1-8b", "-o", str(file))
+    assert done.code == 3
+    assert "No shape on this grid is within 1% of the budget" in done.out
+    assert not file.exists()
+
+
+def test_it_writes_a_file_and_never_over_one_but_by_force(tmp_path: Path) -> None:
+    file = tmp_path / "my-7b.yaml"
+    assert run("design", "--params", "7e9", "-o", str(file)).code == 0
+    text = file.read_text(encoding="utf-8")
+    assert "name: my-7b" in text
+    assert run("params", str(file)).code == 0
+    refused = run("design", "--params", "8e9", "-o", str(file))
+    assert refused.code == 1
+    assert "exists already" in refused.err
+    assert file.read_text(encoding="utf-8") == text
+    assert run("design", "--params", "8e9", "-o", str(file), "--force").code == 0
+    assert file.read_text(encoding="utf-8") != text
+
+
+def test_every_other_command_takes_what_it_writes() -> None:
+    text = run("design", "--flops", "1e22", "-o", "-").out
+    for command in (["params"], ["flops"], ["loss"], ["memory"], ["train", "--gpu", "h100", "--gpus", "64"]):
+        done = run(command[0], "-", *command[1:], stdin=text)
+        assert done.code == 0, done.err

@@ -1,0 +1,95 @@
+"""The search for a shape is exact: counting every shape of small grids finds none better."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import lcm
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tscale.core.questions.shapes import REACH, WITHIN, Grid, Proportions, Shape, distance, search
+from tscale.spec.catalogue import built_in
+from tscale.spec.designing import counting, proportions, shaped
+from tscale.spec.model import ModelSpec
+
+WIDEST = 384
+
+
+def reference(shape: Shape, head_dim: int, vocabulary: int) -> int:
+    """A gated decoder with an untied head, counted by hand."""
+    layers, d, heads, kv_heads, d_ff = shape
+    attention = 2 * d * heads * head_dim + 2 * d * kv_heads * head_dim
+    return 2 * vocabulary * d + layers * (attention + 3 * d * d_ff + 2 * d) + d
+
+
+def beside(ideal: Fraction, legal: list[int]) -> set[int]:
+    """The legal number below a wanted one and the one above it."""
+    below, above = [n for n in legal if n <= ideal], [n for n in legal if n >= ideal]
+    return {*below[-1:], *above[:1]}
+
+
+def every_shape(wanted: Proportions, grid: Grid, widest: int) -> list[Shape]:
+    shapes = []
+    for d in range(grid.multiple, widest + 1, grid.multiple):
+        if wanted.span == 1 and d % (wanted.head_dim * grid.tensor):
+            continue
+        ideal = wanted.span * d / wanted.head_dim
+        all_heads = beside(ideal, list(range(grid.tensor, 4 * d // wanted.head_dim + 2 * grid.tensor, grid.tensor)))
+        deepest = max(int(REACH * d / wanted.aspect), 1)
+        for heads in all_heads:
+            assert wanted.sharing is not None
+            fit = [n for n in range(1, heads + 1) if heads % n == 0 and (n % grid.tensor == 0 or grid.tensor % n == 0)]
+            for kv_heads in beside(heads / wanted.sharing, fit):
+                for layers in range(1, deepest + 1):
+                    if layers * REACH * wanted.aspect < d:
+                        continue
+                    inner = range(lcm(grid.multiple, grid.tensor), int(REACH * d * wanted.widening) + 1, grid.multiple)
+                    shapes += [
+                        Shape(layers, d, heads, kv_heads, d_ff)
+                        for d_ff in inner
+                        if d_ff % grid.tensor == 0 and d_ff * REACH >= d * wanted.widening
+                    ]
+    return shapes
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(400_000, 2_000_000),
+    st.sampled_from([8, 16, 32]),
+    st.sampled_from([Fraction(8, 3), Fraction(4), Fraction(7, 2)]),
+    st.sampled_from([Fraction(1), Fraction(4)]),
+    st.sampled_from([Fraction(1), Fraction(3, 2)]),
+    st.sampled_from([Grid(64), Grid(64, 2), Grid(32, 4)]),
+)
+def test_no_shape_of_the_grid_is_better(
+    budget: int, aspect: int, widening: Fraction, sharing: Fraction, span: Fraction, grid: Grid
+) -> None:
+    wanted = Proportions(Fraction(aspect), widening, span, sharing, head_dim=32)
+
+    def count(shape: Shape) -> int:
+        return reference(shape, 32, 200)
+
+    (best, *others) = search(budget, wanted, grid, count)
+    made = [(shape, count(shape)) for shape in every_shape(wanted, grid, WIDEST)]
+    assert min(params for shape, params in made if shape.d_model == WIDEST) > 1.01 * budget, "the grid is wide enough"
+    hits = [(s, n) for s, n in made if abs(Fraction(n - budget, budget)) <= WITHIN]
+    if not hits:
+        assert abs(best.deviation) > WITHIN
+        return
+    assert best.distance == pytest.approx(min(distance(s, wanted, n, budget) for s, n in hits), abs=1e-12)
+    assert best.params == count(best.shape)
+    ranked = [best, *others]
+    assert ranked == sorted(ranked, key=lambda found: found.distance)
+    assert len({found.shape[:2] for found in ranked}) == len(ranked)
+
+
+@pytest.mark.parametrize("name", ["llama-2-7b", "llama-3.1-8b", "gemma-2-9b", "qwen3-8b", "gpt3", "falcon-7b"])
+def test_a_published_model_is_found_by_its_own_proportions(name: str) -> None:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    count = counting("all")
+    best = search(count(spec), proportions(spec), Grid(64), lambda shape: count(shaped(spec, shape)))[0]
+    assert best.deviation == best.distance == 0
+    assert (best.shape.layers, best.shape.d_model) == (spec.layers, spec.d_model)
