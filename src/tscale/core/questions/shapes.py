@@ -97,9 +97,9 @@ def search(budget: int, wanted: Proportions, grid: Grid, count: Count, many: int
                     best = _with(best, found, many)
                 elif missed is None or abs(deviation) < abs(missed.deviation):
                     missed = found
-    found = best or ([missed] if missed else [])
-    assert all(count(one.shape) == one.params for one in found), "the count is linear in layers and d_ff"
-    return found
+    answers = best or ([missed] if missed else [])
+    assert all(count(one.shape) == one.params for one in answers), "the count is linear in layers and d_ff"
+    return answers
 
 
 class _Line:
