@@ -205,6 +205,12 @@ SOURCES: dict[str, Source] = {
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
     "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),
     "vllm2023": Source("vLLM 2023", "CacheConfig", "https://docs.vllm.ai/en/stable/api/vllm/config/cache/"),
+    "warner2024": _arxiv(
+        "Warner 2024",
+        "Smarter, Better, Faster, Longer: A Modern Bidirectional Encoder for Fast, Memory Efficient, and Long Context "
+        "Finetuning and Inference",
+        "2412.13663",
+    ),
     "williams2009": Source(
         "Williams 2009",
         "Roofline: An Insightful Visual Performance Model for Multicore Architectures",
