@@ -33,12 +33,13 @@ FAMILIES = {
     AutoModelForMaskedLM: "albert deberta deberta-v2 modernbert camembert xlm-roberta-xl rembert ernie data2vec-text "
     "ibert mpnet roformer megatron-bert roberta-prelayernorm eurobert nomic_bert esm",
     AutoModelForCausalLM: "xlnet",
-    AutoModelForSeq2SeqLM: "fsmt mvp plbart blenderbot-small",
+    AutoModelForSeq2SeqLM: "fsmt mvp plbart blenderbot-small switch_transformers",
     AutoModelForSpeechSeq2Seq: "whisper",
 }
 BOTH = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
 record.BASE |= {
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
+    "switch_transformers": {"num_layers": 4, "num_decoder_layers": 4},
     "deberta": BOTH,
     "deberta-v2": BOTH | {"position_buckets": 16, "share_att_key": True, "norm_rel_ebd": "layer_norm"},
 }
@@ -78,6 +79,13 @@ EXTRA = {
         {"norm_rel_ebd": "none"},
         {"attention_head_size": 32},
         {"embedding_size": 128},
+    ],
+    "switch_transformers": [
+        {"num_layers": 12, "num_decoder_layers": 12},
+        {"num_layers": 8, "num_decoder_layers": 4, "num_sparse_encoder_layers": 4, "num_sparse_decoder_layers": 2},
+        {"num_sparse_encoder_layers": 4, "num_sparse_decoder_layers": 4},
+        {"num_sparse_encoder_layers": 0, "num_sparse_decoder_layers": 0},
+        {"num_experts": 64, "router_bias": True},
     ],
     "modernbert": [{"global_attn_every_n_layers": 2}, {"num_hidden_layers": 1}],
     "fsmt": [{"tie_word_embeddings": True, "src_vocab_size": 1000, "tgt_vocab_size": 1000}],

@@ -275,8 +275,8 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
             'model_type "lama" is not known: did you mean llama? (--assume FAMILY counts it as one of a known family)',
         ),
         (
-            {"model_type": "switch_transformers"},
-            'model_type "switch_transformers" is not known yet: it has experts in its encoder',
+            {"model_type": "nllb-moe"},
+            'model_type "nllb-moe" is not known yet: it has experts in its encoder',
         ),
         ({"model_type": "xmod"}, 'model_type "xmod" is not known yet: its layers have adapters'),
         ({"model_type": "bloom"}, 'no "n_layer": bloom needs it'),

@@ -80,6 +80,13 @@ class Disentangled:
                 )
         if self.conv is not None:
             yield Matmul(
-                f"{site.name}conv", "mixer", site.stream, self.conv * d // self.conv_groups, d, once, once, bias=True
+                f"{site.name}convolution",
+                "mixer",
+                site.stream,
+                self.conv * d // self.conv_groups,
+                d,
+                once,
+                once,
+                bias=True,
             )
-            yield Vector(f"{site.name}norm.conv", "norm", 2 * d, once)
+            yield Vector(f"{site.name}norm.convolution", "norm", 2 * d, once)

@@ -140,8 +140,7 @@ class On:
             return layers - minimum(self.after, layers)
         if self.every is not None:
             return ceil_div(layers - self.at, self.every)
-        assert self.layers is not None, "problems() asks for one way"
-        return sum(layer < layers for layer in self.layers)
+        return sum(layer < layers for layer in self.layers or ())  # none at all is a problem of its own
 
     def problems(self, layers: int) -> Iterator[Problem]:
         """More ways than one, or layers that the stack does not have."""

@@ -72,6 +72,11 @@ SOURCES: dict[str, Source] = {
     "dettmers2023": _arxiv("Dettmers 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "2305.14314"),
     "devlin2018": _arxiv("Devlin 2018", "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805"),
     "dubey2024": _arxiv("Dubey 2024", "The Llama 3 Herd of Models", "2407.21783"),
+    "fedus2021": _arxiv(
+        "Fedus 2021",
+        "Switch Transformers: Scaling to Trillion Parameter Models with Simple and Efficient Sparsity",
+        "2101.03961",
+    ),
     "frantar2022": _arxiv(
         "Frantar 2022",
         "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",

@@ -31,7 +31,6 @@ from tscale.spec.family_rows import NEEDED
 from tscale.spec.family_rows import NO_BIASES as _NO_BIASES
 from tscale.spec.family_rows import POOLED as _POOLED
 from tscale.spec.family_rows import PRETRAINING as _PRETRAINING
-from tscale.spec.family_rows import RMS as _RMS
 from tscale.spec.family_rows import SANDWICH as _SANDWICH
 from tscale.spec.family_rows import SEGMENTS as _SEGMENTS
 from tscale.spec.family_rows import TIED as _TIED
@@ -39,6 +38,7 @@ from tscale.spec.family_rows import bart as _bart
 from tscale.spec.family_rows import causal as _causal
 from tscale.spec.family_rows import encoder as _encoder
 from tscale.spec.family_rows import modern as _modern
+from tscale.spec.family_rows import t5 as _t5
 
 __all__ = ["FAMILIES", "NEEDED", "NESTED", "NOT_YET"]
 
@@ -258,39 +258,6 @@ ENCODERS: Final[dict[str, Family]] = {
 
 # ---- encoder-decoders ----
 
-_T5: Final = Keys(d_model="d_model", layers="num_layers", heads="num_heads", d_ff="d_ff", context=None)
-
-
-def _t5(prefix: str, sizes: tuple[int, ...], activation: str, **columns: Any) -> Family:
-    return Family(
-        **({"positions": rules.relative_bias} | columns),
-        classes=_causal(prefix, suffix="ForConditionalGeneration"),
-        kind="encoder-decoder",
-        keys=_T5,
-        reads=_T5.reads(
-            sizes,
-            num_decoder_layers=None,
-            d_kv=64,
-            relative_attention_num_buckets=32,
-            feed_forward_proj=activation,
-            is_gated_act=None,
-            tie_word_embeddings=True,
-        ),
-        fixed={"is_encoder_decoder": True},
-        aliases={
-            "hidden_size": "d_model",
-            "num_attention_heads": "num_heads",
-            "num_hidden_layers": "num_layers",
-            "head_dim": "d_kv",
-        },
-        norm=_RMS,
-        gated=rules.t5_gated,
-        layers=rules.t5_decoder_layers,
-        head_dim=rules.t5_head_dim,
-        encoder=rules.t5_encoder,
-    )
-
-
 _STATIC: Final[dict[str, object]] = {"static_position_embeddings": True}
 
 # fmt: off
@@ -328,7 +295,7 @@ FAMILIES: Final[dict[str, Family]] = (
 NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING
 
 _REASONS: Final = {
-    "it has experts in its encoder": "switch_transformers nllb-moe",
+    "it has experts in its encoder": "nllb-moe",
     "its attention is of a kind of its own": "longformer led prophetnet big_bird bigbird_pegasus longt5 pegasus_x funnel",
     "what mixes its tokens is of a kind of its own": "mobilebert convbert squeezebert nystromformer yoso",
     "its layers have adapters": "xmod",

@@ -12,11 +12,24 @@ from tscale.blocks import Computed, Norm
 from tscale.spec import family_encoders as own
 from tscale.spec import family_rules as rules
 from tscale.spec.family import Family, Keys
-from tscale.spec.family_rows import BARE, BIG, EVERY, LEARNED, MASKED, NEEDED, POOLED, PRETRAINING, SEGMENTS, TIED
+from tscale.spec.family_rows import (
+    BARE,
+    BIG,
+    EVERY,
+    LEARNED,
+    MASKED,
+    NEEDED,
+    POOLED,
+    PRETRAINING,
+    SEGMENTS,
+    T5_ALIASES,
+    TIED,
+)
 from tscale.spec.family_rows import bart as _bart
 from tscale.spec.family_rows import causal as _causal
 from tscale.spec.family_rows import encoder as _encoder
 from tscale.spec.family_rows import modern as _modern
+from tscale.spec.family_rows import t5 as _t5
 from tscale.spec.model import Head
 
 _PRE: Final = Norm(kind="layernorm")
@@ -158,7 +171,18 @@ FURTHER: Final[dict[str, Family]] = {
     ),
 }
 
+_SWITCHED: Final = (
+    "expert_capacity", "router_dtype", "router_ignore_padding_tokens", "router_z_loss_coef", "add_router_probs",
+    "encoder_sparse_step", "decoder_sparse_step", "router_type", "batch_prioritized_routing",
+)  # fmt: skip
+
 TO_TEXT: Final[dict[str, Family]] = {
+    "switch_transformers": _t5(
+        "SwitchTransformers", (32128, 768, 12, 12, 2048), None, experts=own.switch_experts,
+        fixed=TIED | {"is_encoder_decoder": True, "num_selected_experts": 1}, harmless=_SWITCHED, aliases=T5_ALIASES,
+        reads={"num_decoder_layers": 12, "num_experts": 8, "num_sparse_encoder_layers": 3, "num_sparse_decoder_layers": 3,
+               "encoder_sparse_step": None, "decoder_sparse_step": None, "router_bias": False},
+    ),
     "whisper": Family(
         harmless=("classifier_proj_size", "apply_spec_augment", "median_filter_width", "use_weighted_layer_sum",
                   "mask_time_prob", "mask_time_length", "mask_time_min_masks", "mask_feature_prob",

@@ -9,14 +9,17 @@ from tscale.blocks import (
     Attention,
     Computed,
     Disentangled,
+    Experts,
     FeedForward,
     Learned,
+    Mlp,
     Norm,
     Positions,
     Relative,
     RelativeBias,
 )
 from tscale.blocks.disentangled import Term
+from tscale.blocks.fields import On
 from tscale.errors import shown
 from tscale.spec import family_rules as rules
 from tscale.spec.model import Embedding, Encoder, Head
@@ -256,3 +259,40 @@ def fsmt_embedding(config: Config) -> Embedding:
     if source != target:
         raise config.wrong(f"src_vocab_size ({source}) and tgt_vocab_size ({target}) differ: that is not known yet")
     return Embedding(shared=config.flag("tie_word_embeddings"))
+
+
+# ---- Switch Transformers: experts in both stacks ----
+
+
+def switch_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
+    """A dense feed-forward in most layers and experts in every n-th of both stacks, one a token (Fedus 2021)."""
+    steps = {
+        _sparse_step(config, stack, layers)
+        for stack, layers in (("encoder", "num_layers"), ("decoder", "num_decoder_layers"))
+    }
+    if len(steps) > 1:
+        raise config.wrong(
+            f"num_sparse_encoder_layers: experts in every n-th layer are known with one n for both stacks only, not "
+            f"with {min(steps)} and {max(steps)}"
+        )
+    (step,) = steps
+    if not step:
+        return dense
+    experts = Experts(
+        kind="experts",
+        experts=config.size("num_experts"),
+        top_k=1,
+        d_ff=dense.d_ff,
+        gated=False,
+        router_bias=config.flag("router_bias"),
+        on=None if step == 1 else On(every=step, at=1),
+    )
+    return experts if step == 1 else (dense, experts)
+
+
+def _sparse_step(config: Config, stack: str, layers: str) -> int:
+    """Every which layer has experts, 0 for none: the class divides the depth by their number, and takes it whole for 0."""
+    depth = config.optional(layers) or config.size("num_layers")
+    sparse = config.whole(f"num_sparse_{stack}_layers")
+    said = config.optional(f"{stack}_sparse_step")
+    return said or (depth // sparse if sparse else depth)

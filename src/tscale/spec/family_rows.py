@@ -114,3 +114,36 @@ def bart(prefix: str, sizes: tuple[int, ...], source: tuple[int, int, int], norm
         biases=EVERY,
         d_ff_bias=True,
     )
+
+
+# ---- T5's kin ----
+
+_T5: Final = Keys(d_model="d_model", layers="num_layers", heads="num_heads", d_ff="d_ff", context=None)
+
+
+T5_ALIASES: Final = {"hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "num_layers"}
+
+
+def t5(prefix: str, sizes: tuple[int, ...], activation: str | None, **columns: Any) -> Family:
+    """A row of T5's kin; without an activation, feed-forwards have no gate, whatever the file says."""
+    named = {} if activation is None else {"feed_forward_proj": activation, "is_gated_act": None}
+    more = columns.pop("reads", {"tie_word_embeddings": True})
+    usual: dict[str, Any] = {
+        "positions": rules.relative_bias,
+        "fixed": {"is_encoder_decoder": True},
+        "gated": False if activation is None else rules.t5_gated,
+        "aliases": T5_ALIASES | {"head_dim": "d_kv"},
+    }
+    return Family(
+        **(usual | columns),
+        classes=causal(prefix, suffix="ForConditionalGeneration"),
+        kind="encoder-decoder",
+        keys=_T5,
+        reads=_T5.reads(
+            sizes, **({"num_decoder_layers": None, "d_kv": 64, "relative_attention_num_buckets": 32} | named | more)
+        ),
+        norm=RMS,
+        layers=rules.t5_decoder_layers,
+        head_dim=rules.t5_head_dim,
+        encoder=rules.t5_encoder,
+    )

@@ -301,8 +301,17 @@ class ModelSpec:
                 yield (field,), f"{claimed} layers are claimed of {self.layers}: let each layer have one block"
             if field == "attention" and not rest and claimed + self._of_feed_forwards_alone() < self.layers:
                 yield (field,), f"only {claimed} of {self.layers} layers have a block: leave `on` out of one of them"
-            if len(blocks) > 1 and (self.kind == "encoder-decoder" or self.unique_layers is not None):
-                yield (field,), "several blocks are known in a single stack of layers of their own weights only"
+            if len(blocks) > 1 and self.unique_layers is not None:
+                yield (field,), "several blocks are known in layers of their own weights only"
+            if (
+                len(blocks) > 1
+                and self.kind == "encoder-decoder"
+                and not (field == "feed_forward" and _by_steps(blocks))
+            ):
+                yield (
+                    (field,),
+                    "several blocks are known in both stacks only where `on` says every n-th: feed-forwards alone",
+                )
         if self.unique_layers is not None and self.unique_layers > self.layers:
             yield ("unique_layers",), f"{self.unique_layers} layers of their own weights are more than {self.layers}"
 
@@ -320,6 +329,11 @@ class ModelSpec:
                 yield ("encoder", "attention"), self.encoder.attention
             if self.encoder.feed_forward is not None:
                 yield ("encoder", "feed_forward"), self.encoder.feed_forward
+
+
+def _by_steps(blocks: tuple[Mixer | Mlp, ...]) -> bool:
+    """Whether blocks stand in every n-th layer or in all the others, so that they do so in a stack of any depth."""
+    return all(block.on is None or block.on.every is not None for block in blocks)
 
 
 @dataclass(frozen=True, kw_only=True)
