@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import Counted, counted, line_figures, notes_of, share, steps_of, summed
+from tscale.answers.common import Counted, counted, line_figures, notes_of, share, steps_of, streams_note, summed
 from tscale.answers.versus import VERSUS_NOTE, versus_data, versus_table
 from tscale.blocks import Attention, attentions
 from tscale.core.formats import FORMATS
@@ -145,11 +145,13 @@ def score_total(model: Counted, run: Run, sight: Sight) -> int:
 
 
 def _matrix_bytes(model: Counted, run: Run, dtype: str) -> int:
-    """Bytes of the scores [heads, queries, keys] of one layer, stored whole: what flash attention avoids."""
-    first = next((entry for entry in model.ledger.entries if isinstance(entry, Scores)), None)
-    if first is None:
-        return 0
-    return ceil_div(first.heads * run.length(first.stream) * run.length(first.keys) * _bits(dtype), 8)
+    """Bytes of the scores [heads, queries, keys] of the layer with most, stored whole: what flash attention avoids."""
+    sizes = (
+        entry.heads * run.length(entry.stream) * run.length(entry.keys)
+        for entry in model.ledger.entries
+        if isinstance(entry, Scores)
+    )
+    return ceil_div(max(sizes, default=0) * _bits(dtype), 8)
 
 
 def _bits(dtype: str) -> int:
@@ -297,7 +299,7 @@ def _notes(model: Counted, ask: Ask) -> tuple[str, ...]:
         else ""
     )
     two = (
-        "Source and target are both of the context's length; the cache holds the decoder's and the encoder's keys and values."
+        f"{streams_note(spec)} The cache holds the decoder's and the encoder's keys and values."
         if spec.kind == "encoder-decoder"
         else ""
     )

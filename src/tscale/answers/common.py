@@ -133,3 +133,10 @@ def notes_of(spec: ModelSpec, *more: str) -> tuple[str, ...]:
     """The notes that belong to a model, then those of the answer."""
     named_notes = tuple(f"{spec.label}: {note.strip()}" for note in spec.notes)
     return (*named_notes, *(note for note in more if note))
+
+
+def streams_note(spec: ModelSpec) -> str:
+    """How long the two streams of an encoder-decoder are."""
+    if spec.encoder is not None and spec.encoder.frames is not None:
+        return f"The source is of {int(spec.encoder.frames):,} positions, and the target of the context's length."
+    return "Source and target are both of the context's length."

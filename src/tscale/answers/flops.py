@@ -28,6 +28,7 @@ from tscale.core.questions.training import PF_DAY, training_flops
 from tscale.core.run import Run
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, TOKENS
 from tscale.errors import NotPublishedError, RequestError
+from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec
 
 _COLUMNS = (
@@ -145,7 +146,8 @@ def _run(spec: ModelSpec, context: int | None, source: int | None, target: int |
     both = source is not None and target is not None
     figure = context_of(spec, target if both else context)
     length = int(figure.value)
-    lengths = Run(Remembered(target or length, label="target"), Remembered(source or length, label="source"))
+    read = source or int(run_of(spec, length).source)  # of sounds it is the same whatever the context
+    lengths = Run(Remembered(target or length, label="target"), Remembered(read, label="source"))
     return lengths, figure
 
 

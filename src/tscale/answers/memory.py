@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import context_of, line_figures, notes_of, steps_of, summed
+from tscale.answers.common import context_of, line_figures, notes_of, steps_of, streams_note, summed
 from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Server, held
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
@@ -234,7 +234,7 @@ def _notes(
             f"{server.spec.label} was trained on {int(trained):,} tokens: longer contexts are what memory allows."
         )
     if server.spec.kind == "encoder-decoder":
-        said.append("Source and target are both of the context's length.")
+        said.append(streams_note(server.spec))
     said.append(
         f"Activations: in a step of a token of each sequence and {server.chunk:,} of a prompt (--chunk), the widest block of a "
         "layer, all of its products at once; no scores are stored. Logits: a row for each sequence in fp32."

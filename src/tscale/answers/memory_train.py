@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
-from tscale.answers.common import context_of, line_figures, notes_of, steps_of, summed
+from tscale.answers.common import context_of, line_figures, notes_of, steps_of, streams_note, summed
 from tscale.answers.memory_changes import Change, changes_table
 from tscale.answers.memory_tables import MEMORY_SHARE, Growth, Room, growth, parts_table
 from tscale.answers.memory_train_changes import single_changes
@@ -232,7 +232,7 @@ def _notes(
     if plan.expert > 1 or any(getattr(entry, "experts", 1) > 1 for entry in model.shares[stage].entries):
         yield "Tokens are taken to be spread evenly over experts: what one expert gets beyond that comes on top."
     if model.spec.kind == "encoder-decoder":
-        yield "Source and target are both of the context's length."
+        yield streams_note(model.spec)
     if not ask.dropout:
         yield "Without dropout: --dropout adds its masks."
     if ask.attention == "naive":

@@ -120,7 +120,7 @@ def _attention_share(subject: Subject) -> Figure:
 
 def _cache(subject: Subject) -> Figure | Missing:
     ledger = subject.model.ledger
-    cache = cache_bytes(growing(ledger), run_of(subject.spec, 1), FORMATS["bf16"].bits)
+    cache = cache_bytes(growing(ledger), Run(target=1, source=1), FORMATS["bf16"].bits)
     if not cache.lines:
         stateful = any(isinstance(entry, Cache) for entry in ledger.entries)
         return Missing("none: a state that does not grow" if stateful else "none: no decoder", settled=True)
