@@ -111,3 +111,9 @@ def test_every_other_command_takes_what_it_writes() -> None:
     for command in (["params"], ["flops"], ["loss"], ["memory"], ["train", "--gpu", "h100", "--gpus", "64"]):
         done = run(command[0], "-", *command[1:], stdin=text)
         assert done.code == 0, done.err
+
+
+def test_explain_counts_the_parts_of_what_was_found() -> None:
+    out = run("design", "--params", "7e9", "--explain").out
+    assert "4096·11008" in out
+    assert "embedding.tokens + attention.q" in out

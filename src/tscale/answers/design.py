@@ -7,11 +7,14 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.answers.common import counted, line_figures, steps_of, summed
 from tscale.answers.laws import Bound, counts_note, extrapolated, law_notes, predicted
 from tscale.answers.optimal import Budget, answered
 from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
 from tscale.core.questions.laws import Point
-from tscale.core.questions.shapes import WITHIN, Found, Grid, Shape, search, steps
+from tscale.core.questions.params import params
+from tscale.core.questions.shapes import WITHIN, Found, Grid, Shape, search
+from tscale.core.questions.shapes import steps as multiples
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE
 from tscale.errors import RequestError
 from tscale.spec.catalogue import normalised
@@ -20,7 +23,7 @@ from tscale.spec.laws import read_law
 from tscale.spec.model import ModelSpec, Training
 from tscale.spec.writing import plain, to_yaml
 
-_MOST: Final = 10**15
+_MOST: Final = 10**14
 _LEAST: Final = 1000
 _ALTERNATIVES = (
     Column("near it", "distance", numeric=False),
@@ -81,7 +84,7 @@ def designed(wish: Wish, name: str) -> Design:
         assert wish.params is not None
         budget = wish.params
     if not _LEAST <= budget <= _MOST:
-        raise RequestError(f"a design of {budget:,} parameters is past any sense: ask for {_LEAST:,} to {_MOST:.0e}")
+        raise RequestError(f"a design of {budget:,} parameters is past any sense: ask for {_LEAST:,} to {_MOST:,}")
     count = counting(counts)
     like = pattern(wish.like, budget, count, wish.changes)
     base = padded(like, wish.grid)
@@ -130,7 +133,10 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
         "spec": plain(design.spec),
     }
     notes = tuple(_notes(design, written, explain=explain))
-    return Report(title, tuple(tables), data, notes, exit_code=0 if design.hits else 3)
+    lines = params(counted(design.spec).ledger).lines
+    figures = [*line_figures(lines, PARAMETERS), ("total", Figure(summed(lines), PARAMETERS))]
+    steps = tuple(steps_of(figures, design.spec.name))
+    return Report(title, tuple(tables), data, notes, steps, exit_code=0 if design.hits else 3)
 
 
 def _short(value: int) -> str:
@@ -200,7 +206,7 @@ def _shape_data(found: Found, design: Design) -> Data:
 
 def _notes(design: Design, written: str, *, explain: bool) -> Iterator[str]:
     best, grid, spec = design.found[0], design.wish.grid, design.spec
-    step, step_ff = steps(proportions(design.like), grid)
+    step, step_ff = multiples(proportions(design.like), grid)
     if not design.hits:
         yield (
             f"No shape on this grid is within 1% of the budget: this one misses it by {float(100 * best.deviation):+.2f}%. "
