@@ -23,7 +23,7 @@ from tscale.spec.laws import read_law
 from tscale.spec.model import ModelSpec, Training
 from tscale.spec.writing import plain, to_yaml
 
-_MOST: Final = 10**14
+_MOST: Final = 10**13
 _LEAST: Final = 1000
 _ALTERNATIVES = (
     Column("near it", "distance", numeric=False),
