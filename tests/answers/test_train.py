@@ -166,6 +166,15 @@ def test_two_stacks_are_summed_over_their_own_tokens() -> None:
     assert sent["tensor-parallel sums"] == 2 * 4 * forward * 2 * 7 // 8
 
 
+def test_sub_layers_side_by_side_are_summed_at_once() -> None:
+    """Pope 2022, section 3.4: one sum for each of 118 layers forward, and one backward."""
+    found = trained(
+        "palm-540b", "--tokens", "1e12", "--gpu", "h100", "--gpus", "8", "--tensor", "8", "--batch", "3", "--mfu", "0.4",
+    )  # fmt: skip
+    sent = {part["part"]: part["bytes"] for part in found["plan"]["parts"]}
+    assert sent["tensor-parallel sums"] == 3 * 2 * (118 * 2048 * 18432 * 2) * 2 * 7 // 8
+
+
 @pytest.mark.parametrize(("pipeline", "interleave"), [(2, 1), (3, 1), (4, 1), (2, 3), (3, 2), (4, 3)])
 def test_a_stage_hands_on_as_often_as_it_has_a_neighbour(pipeline: int, interleave: int) -> None:
     """Counted piece by piece: forward from all but the last, backward from all but the first."""

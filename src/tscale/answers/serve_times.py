@@ -104,7 +104,7 @@ class Served(NamedTuple):
     def of(self, spec: ModelSpec) -> Served:
         """Another model on the same devices, or this one on numbers that remember."""
         whole = lower(spec)
-        setup = self.setup._replace(whole=whole, share=_shared(whole, self.ask.gpus), side_by_side=_side_by_side(spec))
+        setup = self.setup._replace(whole=whole, share=_shared(whole, self.ask.gpus), side_by_side=spec.side_by_side)
         return Served(spec, setup, self.ask)
 
 
@@ -115,15 +115,11 @@ def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
     formats = _formats(cluster.device, hardware, ask)
     share = _shared(whole, ask.gpus)
     by_sequences = ask.by_sequences and ask.gpus > 1
-    return Served(spec, Setup(whole, share, formats, cluster, ask.gpus, _side_by_side(spec), by_sequences), ask)
+    return Served(spec, Setup(whole, share, formats, cluster, ask.gpus, spec.side_by_side, by_sequences), ask)
 
 
 def _shared(whole: Ledger, gpus: int) -> Ledger:
     return shard(whole, Plan(tensor=gpus))
-
-
-def _side_by_side(spec: ModelSpec) -> bool:
-    return spec.norm.place == "parallel"
 
 
 def _formats(device: Device, hardware: Hardware, ask: Ask) -> Formats:

@@ -51,7 +51,10 @@ def planned_step(
 ) -> PlannedStep:
     """The parts of a step, the least time that it takes, and what bounds it. Raises `RequestError` for a plan that cannot be."""
     plan.check()
-    parts = step_parts(stages(model.spec, plan), model.spec.d_model, run, plan, batch, cluster, peak, recompute)
+    spec = model.spec
+    parts = step_parts(
+        stages(spec, plan), spec.d_model, run, plan, batch, cluster, peak, recompute, side_by_side=spec.side_by_side
+    )
     serial = sum((part.seconds for part in parts), Fraction())
     hidden = max(_side_by_side(parts).values())
     flops = training_flops(model.ledger, run, run.tokens * batch.sequences)

@@ -218,6 +218,11 @@ class ModelSpec:
             return self.attention, self.feed_forward
         return None
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether attention and feed-forward of a layer read the same normed input, and are added up at once."""
+        return self.norm.place == "parallel"
+
     def encoder_layers(self) -> int:
         """Depth of the encoder of an encoder-decoder."""
         return (self.encoder and self.encoder.layers) or self.layers

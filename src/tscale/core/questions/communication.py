@@ -32,17 +32,20 @@ def all_reduce(size_in_bytes: int, devices: int) -> int:
     return ceil_div(2 * (devices - 1) * size_in_bytes, devices)
 
 
-def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int) -> Quantity:
+def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, side_by_side: bool = False) -> Quantity:
     """Bytes that are summed over tensor-parallel devices for one sequence's forward pass.
 
     One sum for each sub-layer of each layer, at each position of its own stack: routed and shared experts are added up
     before it. `ledger`: that of one device (`tscale.core.shard`), or the model's own, which sums the same.
+    `side_by_side`: attention and feed-forward of a layer read the same input, so that one sum serves both (Pope 2022,
+    section 3.4).
     """
     sums: dict[str, int] = {}
     for entry in ledger.entries:
         if isinstance(entry, Matmul) and entry.cut is not None and entry.cut.axis == "in":
             layers = entry.used if entry.experts == 1 else entry.stored // entry.experts
-            sums[_sub_layer(entry)] = run.length(entry.stream) * layers * entry.d_out * width_in_bytes
+            summed = run.length(entry.stream) * layers * entry.d_out * width_in_bytes
+            sums[_sub_layer(entry)] = summed // 2 if side_by_side else summed
     lines = tuple(Line(name, value) for name, value in sums.items())
     return Quantity("summed over tensor-parallel devices", lines, BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 

@@ -136,9 +136,7 @@ def works(setup: Setup, run: Pass) -> list[Work]:
 def _sent(setup: Setup, run: Pass) -> Iterator[Work]:
     """What each device sends: sums of tensor parallelism, and queries to their sequences' cache and outputs back."""
     devices = setup.devices
-    summed = tensor_sums(setup.share, Run(target=1), WIDTH).total
-    if setup.side_by_side:
-        summed //= 2
+    summed = tensor_sums(setup.share, Run(target=1), WIDTH, side_by_side=setup.side_by_side).total
     yield Work("all-reduces", "communication", 0, 1, 0, 0, all_reduce(summed * run.tokens, devices))
     if setup.by_sequences and run.decoding:
         moved = sum(

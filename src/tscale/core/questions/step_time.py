@@ -61,10 +61,13 @@ def step_parts(
     cluster: Cluster,
     peak: int,
     recompute: Recompute,
+    *,
+    side_by_side: bool = False,
 ) -> tuple[Part, ...]:
     """What a step of a plan takes on the device that takes longest: computing, the bubble, and what is sent.
 
-    `stages`: the ledgers of the pipeline's stages, whole, which hand over `d_model` numbers a token. Raises `RequestError` where degrees do not divide the model or
+    `stages`: the ledgers of the pipeline's stages, whole, which hand over `d_model` numbers a token. `side_by_side`: as in
+    `tensor_sums`. Raises `RequestError` where degrees do not divide the model or
     the batch, and where a link that the plan needs is not known.
     """
     many = batch.micro_batches(plan)
@@ -76,7 +79,7 @@ def step_parts(
         parts.append(Part("pipeline bubble", computing * (plan.pipeline - 1) / (plan.interleave * many)))
     if plan.tensor > 1:
         passes = 3 if recompute == "full" else 2
-        summed = max(tensor_sums(share, run, WIDTH).total for share in shares) * batch.micro
+        summed = max(tensor_sums(share, run, WIDTH, side_by_side=side_by_side).total for share in shares) * batch.micro
         sent = all_reduce(summed, plan.tensor) * passes * many
         parts.append(Part("tensor-parallel sums", sent / Fraction(bandwidth(cluster, plan.tensor)), sent))
     if plan.pipeline > 1:
