@@ -1,0 +1,59 @@
+"""Several fields of a config.json changed at once, against what transformers 5.23.0 counts: right, or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tscale.core.questions.forward import forward_flops
+from tscale.core.questions.params import params
+from tscale.errors import SpecError
+from tscale.spec.importer import imported
+from tscale.spec.lower import lower, run_of
+from tscale.spec.model import ModelSpec
+
+LINES: list[dict[str, Any]] = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "oracle" / "random.jsonl").read_text(encoding="utf-8").splitlines()
+]
+LENGTH = 70
+FAMILIES = sorted({line["config"]["model_type"] for line in LINES})
+FORCED = {"t5"}
+"""transformers 5 ties the head of T5 whatever the file says."""
+ODD = "phi"
+"""It rotates half of a head, and widens the one number that is half of a head of two, so that scores take a product more."""
+
+
+def _spec(line: dict[str, Any]) -> ModelSpec | None:
+    """The spec of a configuration, or None where it is refused."""
+    try:
+        return imported(line["config"], name="x", where="config.json")
+    except SpecError:
+        return None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_random_configurations_are_counted_right_or_refused(family: str) -> None:
+    """Parameters to the last digit, and forward FLOPs where the class could run."""
+    wrong = []
+    for line in LINES:
+        if line["config"]["model_type"] != family or (spec := _spec(line)) is None:
+            continue
+        if family in FORCED and not spec.tied:
+            continue
+        ledger = lower(spec)
+        if family == ODD and line["config"].get("head_dim") == 2:
+            line["flops"] = None
+        counted = (params(ledger).total, forward_flops(ledger, run_of(spec, LENGTH)).total)
+        if counted != (line["total"], line["flops"] or counted[1]):
+            wrong.append((line["changed"], line["config"], counted, line["total"], line["flops"]))
+    assert not wrong
+
+
+def test_twenty_families_and_more_are_recorded_and_most_of_it_is_counted() -> None:
+    assert len(FAMILIES) >= 20
+    counted = [line for line in LINES if _spec(line) is not None]
+    assert 2 * len(counted) > len(LINES)
