@@ -101,6 +101,15 @@ def test_latents_are_scored_as_they_are_while_decoding() -> None:
     assert scores.cache == 1000 * 61 * (512 + 64) * 2
 
 
+def test_cached_latents_are_spread_out_before_a_prefill_scores_them() -> None:
+    """From 512 to 128 heads of a key of 128 and a value of 128, in each of 61 layers: of the prefix as of the rest."""
+    ledger = tscale.lower(tscale.load("deepseek-v3"))
+    for decoding, positions in ((False, 1000), (True, 24)):
+        lines = works(alone(ledger), Pass(3, 24, 976, 1, decoding=decoding))
+        up = next(line for line in lines if line.name == "attention.kv_up")
+        assert up.flops == 2 * 3 * positions * 61 * 512 * 128 * (128 + 128)
+
+
 def test_a_shared_layer_is_read_each_time() -> None:
     spec = tscale.load("gpt2", ["unique_layers=1"])
     lines = works(alone(tscale.lower(spec)), Pass(1, 1, 10, 1, decoding=True))

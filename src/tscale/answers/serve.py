@@ -254,7 +254,8 @@ def _model_notes(one: Served) -> Iterator[str]:
             "read."
         )
     if any(getattr(entry, "decoded", None) for entry in one.setup.whole.entries):
-        yield "Latents are scored as they are while decoding (absorbed), and spread out to keys and values in the prefill."
+        anew = ", those of a cached prefix too" if ask.prefix else ""
+        yield f"Latents are scored as they are while decoding (absorbed), and spread out to keys and values in the prefill{anew}."
     if spec.context is not None and ask.context + ask.output > spec.context:
         yield f"{spec.label} was trained on {spec.context:,} tokens, and prompt and answer are longer."
 

@@ -5,7 +5,8 @@ peak of their format, weights read once a pass whatever the batch, keys and valu
 wait for one another, so their times add up; what can be fused or kept on the chip costs nothing. Times are in seconds.
 
 Of E routed experts, k a token, n tokens meet E·(1 - (1 - k/E)^n) different ones in expectation, where each is as likely.
-Latent attention scores its latents as they are when it decodes (`Scores.decoded`). Recurrent states are read and written.
+Latent attention scores its latents as they are when it decodes (`Scores.decoded`); before, it makes keys and values of all
+of them, those that are cached included. Recurrent states are read and written.
 
 Devices share each layer by tensor parallelism (Shoeybi 2019). Fewer key-value heads than devices are kept on several of them,
 unless a cache is split by sequences (Pope 2022, section 3.3): each device then scores all heads of its own sequences.
@@ -176,9 +177,7 @@ def _products(setup: Setup, run: Pass) -> Iterator[Work]:
     for entry in share.entries:
         match entry:
             case Matmul():
-                positions = run.batch * (
-                    run.logits if entry.part == "head" else 1 if entry.stream == "once" else run.new
-                )
+                positions = run.batch * _positions(entry, run)
                 read: float = sizes[entry.name]
                 if entry.experts > 1:
                     read = read * distinct_experts(entry.experts, top_k(entry), run.tokens) / entry.experts
@@ -194,6 +193,23 @@ def _products(setup: Setup, run: Pass) -> Iterator[Work]:
                 pass  # below
             case _:
                 assert_never(entry)
+
+
+def _positions(entry: Matmul, run: Pass) -> int:
+    """Positions of one sequence that a matrix multiplies: the new ones, or those whose logits are asked for.
+
+    Latents that are cached are made keys and values anew in each pass that does not score them as they are.
+    """
+    if entry.part == "head":
+        return run.logits
+    if entry.stream == "once":
+        return 1
+    return run.new if run.decoding or not _spreads(entry) else run.before + run.new
+
+
+def _spreads(entry: Matmul) -> bool:
+    """Whether a matrix makes keys and values of latents."""
+    return entry.name.endswith(".kv_up")
 
 
 def _touched(entry: Entry, run: Pass) -> Entry:
