@@ -90,7 +90,7 @@ HYBRIDS: Final[dict[str, Family]] = {
          "kv_channels": None, "num_query_groups": None, "hybrid_layer_ids": None,
          "use_mem_eff_path": None},
         aliases=_LAYERS | {"head_dim": "attention_head_dim"}, null=("layers_block_type",),
-        fixed={"use_long_context": False, "use_conv_bias": True, "tie_word_embeddings": True}, positions=hybrids.zamba2_positions, attention=hybrids.zamba2,
+        fixed={"use_long_context": False, "use_conv_bias": True, "use_shared_mlp_adapter": True, "tie_word_embeddings": True}, positions=hybrids.zamba2_positions, attention=hybrids.zamba2,
         feed_forward=mixers.nothing,
     ),
     # each of its layers is a mixer or a feed-forward
