@@ -72,6 +72,10 @@ def test_a_single_sequence_reads_each_active_parameter_once(name: str) -> None:
         for e in ledger.entries
         if isinstance(e, Matmul) and e.experts == 1 and e.used > e.stored
     )
+    assert read == pytest.approx(2 * (active_params(ledger).total + buffers(ledger).total - tables + again), rel=1e-9)
+    assert sum(line.cache for line in lines if line.group == "cache") == pytest.approx(
+        sum(line.value for line in cache_bytes(ledger, Run(target=101), 16).lines if "state" not in line.name), rel=1e-9
+    )
 
 
 def test_experts_that_a_batch_meets_are_those_of_a_simulation() -> None:
