@@ -21,6 +21,7 @@ from record import built, variations
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     CONFIG_MAPPING,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
@@ -35,6 +36,7 @@ FAMILIES = {
     AutoModelForCausalLM: "xlnet",
     AutoModelForSeq2SeqLM: "fsmt mvp plbart blenderbot-small switch_transformers",
     AutoModelForSpeechSeq2Seq: "whisper",
+    AutoModel: "clip_text_model",
 }
 BOTH = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
 record.BASE |= {

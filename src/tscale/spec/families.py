@@ -299,7 +299,7 @@ _REASONS: Final = {
     "its attention is of a kind of its own": "longformer led prophetnet big_bird bigbird_pegasus longt5 pegasus_x funnel",
     "what mixes its tokens is of a kind of its own": "mobilebert convbert squeezebert nystromformer yoso",
     "its layers have adapters": "xmod",
-    "it reads more than text": "vit clip_text_model layoutlm",
+    "it reads more than text": "vit layoutlm",
     "some of its layers attend to images": "mllama idefics",
     "it mixes several copies of its residual stream": "gemma3n gemma3n_text deepseek_v4 hy_v4 qwen4_exp",
     "how many of its experts have weights varies by token": "longcat_flash",

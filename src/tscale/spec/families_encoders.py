@@ -169,6 +169,12 @@ FURTHER: Final[dict[str, Family]] = {
         "NomicBert", Keys(), (30528, 768, 12, 12, 3072, 2048), SEGMENTS | {"head_dim": None}, embedding=rules.segments,
         fixed=TIED, biases={}, d_ff_bias=False, gated=True, positions=Computed(kind="rotary"),
     ),
+    # reads from left to right, as decoders do, and decodes nothing
+    "clip_text_model": Family(
+        classes={"CLIPTextModel": BARE}, keys=Keys(),
+        reads=Keys().reads((49408, 512, 12, 8, 2048, 77)), harmless=("projection_dim",), norm=Norm(kind="layernorm"),
+        positions=rules.table, biases=EVERY, d_ff_bias=True, notes=own.clip_notes,
+    ),
 }
 
 _SWITCHED: Final = (

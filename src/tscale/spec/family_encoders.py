@@ -296,3 +296,8 @@ def _sparse_step(config: Config, stack: str, layers: str) -> int:
     sparse = config.whole(f"num_sparse_{stack}_layers")
     said = config.optional(f"{stack}_sparse_step")
     return said or (depth // sparse if sparse else depth)
+
+
+def clip_notes(_: Config) -> tuple[str, ...]:
+    """What is odd about an encoder of text that reads from left to right."""
+    return ("It is the text half of CLIP: what it reads is seen from left to right, and nothing is decoded.",)
