@@ -154,6 +154,8 @@ def test_what_zero_does_not_keep_whole_is_sent_for_each_micro_batch() -> None:
     for zero, numbers in (("0", 2), ("1", 2), ("2", 8 + 1), ("3", 8 + 16)):
         parts = {part["part"]: part for part in trained(*args, "--zero", zero)["plan"]["parts"]}
         assert parts["gradients"]["bytes"] == pytest.approx(2 * numbers * 174_604_259_328 * 63 / 64, rel=1e-6)
+    says = "ZeRO's stage 3 keeps no whole weights and gradients: each of 8 micro-batches sends its own."
+    assert says in trained(*args, "--zero", "3")["notes"]
 
 
 def test_two_stacks_are_summed_over_their_own_tokens() -> None:

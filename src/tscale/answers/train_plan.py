@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tscale.answers.common import Counted
 from tscale.core.device import Cluster
 from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Table
+from tscale.core.quantity import Cell, Column, Data, Figure, Table
 from tscale.core.questions.communication import LEAVES_OUT
 from tscale.core.questions.step_time import SOURCE, Batch, Part, step_parts
 from tscale.core.questions.training import training_flops
@@ -18,12 +18,14 @@ from tscale.core.run import Run
 from tscale.core.units import BYTES, SECONDS, SHARE
 from tscale.spec.stages import stages
 
-_NOTHING_SENT = Missing("nothing", settled=True)
+_NOT_WHOLE: Final = {2: "gradients", 3: "weights and gradients"}
 
 
 class PlannedStep(NamedTuple):
     """A step of a plan: its parts, and the utilisation with the sending hidden behind the computing, and without."""
 
+    plan: Plan
+    micro_batches: int
     parts: tuple[Part, ...]
     mfu_hidden: Fraction
     mfu_serial: Fraction
@@ -43,6 +45,9 @@ class PlannedStep(NamedTuple):
         )
         if mfu > self.mfu_hidden:
             yield f"The MFU above, {float(mfu):.1%}, is more than the plan allows: {float(self.mfu_hidden):.1%}."
+        whole = _NOT_WHOLE.get(self.plan.zero)
+        if whole is not None and self.micro_batches > 1 and self.plan.data > 1:
+            yield f"ZeRO's stage {self.plan.zero} keeps no whole {whole}: each of {self.micro_batches} micro-batches sends its own."
         yield LEAVES_OUT
 
 
@@ -82,7 +87,7 @@ def planned_step(
         ],
     }
     table = _table(model, plan, batch, parts, (hidden, shares[0]), (serial, shares[1]))
-    return PlannedStep(parts, shares[0], shares[1], table, data)
+    return PlannedStep(plan, batch.micro_batches(plan), parts, shares[0], shares[1], table, data)
 
 
 def _side_by_side(parts: tuple[Part, ...]) -> dict[str, Fraction]:
