@@ -312,3 +312,19 @@ def test_what_makes_no_sense_is_told_in_one_line(args: str, code: int, said: str
     done = run("train", *args.split())
     assert (done.code, done.out) == (code, "")
     assert done.err.startswith(f"tscale: {said}") and done.err.count("\n") == 1
+
+
+def test_the_speed_is_that_of_the_utilisation_however_short_the_run() -> None:
+    """Time is in whole seconds, and a run of a millisecond is not a thousand times slower for that."""
+    short = trained("gpt2", "--gpu", "h100", "--gpus", "1", "--mfu", ".4", "--tokens", "1000")
+    long = trained("gpt2", "--gpu", "h100", "--gpus", "1", "--mfu", "40%", "--tokens", "1e18")
+    assert short["seconds"] == 1
+    assert short["flops_per_second_per_gpu"] == long["flops_per_second_per_gpu"] == pytest.approx(0.4 * 989.4e12)
+    assert short["tokens_per_second"] == pytest.approx(long["tokens_per_second"])
+
+
+def test_the_notes_tell_how_long_both_streams_are() -> None:
+    run_of_two = run("train", "whisper-tiny", "--gpu", "h100", "--gpus", "1", "--mfu", "0.3", "--tokens", "1e9")
+    assert "In sequences of 1,500 source and 448 target tokens: --context changes that" in run_of_two.out
+    asked = run("train", "gpt3", "--gpu", "h100", "--gpus", "8", "--mfu", "0.3", "--context", "2k")
+    assert "In sequences of 2,048 tokens.\n" in asked.out

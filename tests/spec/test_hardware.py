@@ -96,9 +96,9 @@ def test_what_cannot_be_is_refused(more: str, message: str, tmp_path: Path, monk
     [
         ("h10", [], 'no hardware "h10": did you mean h100?'),
         ("qqq", [], 'no hardware "qqq": `tscale list hardware` names those that are shipped; a path to a YAML file'),
-        ("h100", ["memory=3"], 'memory=3: unknown key "memory": did you mean memory_gb?'),
-        ("h100", ["memory_gb"], 'KEY=VALUE is wanted, such as memory_gb=96 or bf16=500, not "memory_gb"'),
-        ("h100", ["memory_gb=zero"], "memory_gb=zero:1:1: memory_gb must be a number above 0"),
+        ("h100", ["memory=3"], '--gpu-set memory=3: unknown key "memory": did you mean memory_gb?'),
+        ("h100", ["memory_gb"], '--gpu-set takes KEY=VALUE, such as memory_gb=96 or bf16=500, not "memory_gb"'),
+        ("h100", ["memory_gb=zero"], "--gpu-set memory_gb=zero: memory_gb must be a number above 0"),
         ("none.yaml", [], "none.yaml: cannot be read"),
     ],
 )
@@ -106,6 +106,14 @@ def test_a_slip_is_told_in_one_line(name: str, changes: list[str], message: str)
     with pytest.raises(TscaleError) as refused:
         find_hardware(name, changes)
     assert str(refused.value).startswith(message)
+
+
+def test_a_change_that_is_wrong_is_a_slip_of_the_command_line() -> None:
+    """As with --set, whose name it bears where that is how hardware was changed."""
+    for change in ("bf16=-5", "bf16=1e400"):
+        done = run("train", "gpt3", "--gpu", "h100", "--gpus", "8", "--gpu-set", change)
+        assert (done.code, done.err.startswith(f"tscale: --gpu-set {change}: ")) == (2, True)
+    assert run("show", "h100", "--set", "memory_gb=0").err.startswith("tscale: --set memory_gb=0: memory_gb must be")
 
 
 def test_it_is_listed_and_shown() -> None:

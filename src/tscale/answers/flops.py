@@ -10,6 +10,7 @@ from tscale.answers.common import (
     Counted,
     context_of,
     counted,
+    lengths_text,
     line_figures,
     notes_of,
     published_data,
@@ -105,6 +106,7 @@ def flops_report(
     notes = notes_of(
         spec,
         asked.context.note,
+        _TRAINED if spec.context is not None and context is source is target is None else "",
         asked.tokens.note,
         *departures(spec),
         _why(training),
@@ -114,17 +116,15 @@ def flops_report(
 
 
 _CAUSAL: Final = "causal."
+_TRAINED: Final = (
+    "Sequences are of the trained context: --context changes that, where most of the training saw shorter ones."
+)
 
 
 def _title(asked: _Asked, *, by_default: bool) -> str:
     spec, run = asked.model.spec, asked.run
-    length = (
-        f"{int(run.source):,} source and {int(run.target):,} target tokens"
-        if _two(spec)
-        else f"{int(run.tokens):,} tokens"
-    )
     whose = f"{spec.label} (the default model)" if by_default else spec.label
-    return f"{whose}: training FLOPs on {int(asked.tokens.value):,} tokens, in sequences of {length}"
+    return f"{whose}: training FLOPs on {int(asked.tokens.value):,} tokens, in sequences of {lengths_text(spec, run)}"
 
 
 def _two(spec: ModelSpec) -> bool:
@@ -135,8 +135,9 @@ def _run(spec: ModelSpec, context: int | None, source: int | None, target: int |
     """One sequence as asked for, on numbers that remember, and the context that stands for it."""
     if not _two(spec):
         if source is not None or target is not None:
+            kind = "an encoder" if spec.kind == "encoder" else "a decoder"
             raise RequestError(
-                f"--source and --target are for an encoder-decoder; {spec.name} is a {spec.kind}: use --context"
+                f"--source and --target are for an encoder-decoder; {spec.name} is {kind}: use --context"
             )
         figure = context_of(spec, context)
         context = Remembered(int(figure.value), label="context")

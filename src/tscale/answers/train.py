@@ -11,6 +11,7 @@ from tscale.answers.common import (
     Counted,
     context_of,
     counted,
+    lengths_text,
     line_figures,
     notes_of,
     steps_of,
@@ -112,7 +113,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         raise RequestError(f"with --recompute {ask.recompute} the devices would do more than their peak: a lower --mfu")
     if ask.price is None and hardware.price_usd_per_hour is not None:
         ask = ask._replace(price=Fraction(str(hardware.price_usd_per_hour)), price_source=hardware.price_source or "")
-    columns = [_figures(case, ask, device, ratio, flops, int(tokens.value), known) for case in cases]
+    columns = [_figures(case, ask, device, peak, ratio, flops, int(tokens.value), known) for case in cases]
     title = f"{model.spec.label}: training on {hardware.label}"
     tables = [_table(title, spec.name, cases, columns)]
     planned = None
@@ -249,9 +250,10 @@ def _rounded_up(seconds: Fraction) -> int:
 
 
 def _figures(
-    case: _Case, ask: Ask, device: Device, ratio: Fraction, flops: int, tokens: int, known: Known
+    case: _Case, ask: Ask, device: Device, peak: int, ratio: Fraction, flops: int, tokens: int, known: Known
 ) -> dict[str, Figure | None]:
-    """Everything that follows from devices, utilisation and time."""
+    """Everything that follows from devices, utilisation and time; speeds from the utilisation, for time is in whole seconds."""
+    speed = case.mfu * peak
     hours = Fraction(int(case.gpus) * int(case.seconds), 3600)
     watts = ask.watts if ask.watts is not None else (None if device.watts is None else Fraction(device.watts))
     energy = None if watts is None else hours * watts / 1000 * ask.pue
@@ -266,8 +268,8 @@ def _figures(
         "hfu": figure(case.mfu * ratio, SHARE),
         "seconds": Figure(case.seconds, SECONDS, known, SOURCE),
         "days": figure(Fraction(int(case.seconds), DAY), DAYS),
-        "tokens_per_second": figure(Fraction(tokens, int(case.seconds)), TOKENS_PER_SECOND),
-        "flops_per_second_per_gpu": figure(Fraction(int(flops), int(case.seconds) * int(case.gpus)), FLOPS_PER_SECOND),
+        "tokens_per_second": figure(speed * int(case.gpus) * tokens / int(flops), TOKENS_PER_SECOND),
+        "flops_per_second_per_gpu": figure(speed, FLOPS_PER_SECOND),
         "gpu_hours": figure(hours, GPU_HOURS),
         "cost_usd": figure(
             None if ask.price is None else hours * ask.price, USD, "assumed" if ask.price_source else known
@@ -315,8 +317,9 @@ def _notes(
     context: Figure,
     tokens: Figure,
 ) -> tuple[str, ...]:
+    shorter = "" if ask.context else ": --context changes that, where most of the training saw shorter ones"
     said = [
-        f"In sequences of {int(context.value):,} tokens: --context changes that, where most of the training saw shorter ones.",
+        f"In sequences of {lengths_text(model.spec, run_of(model.spec, int(context.value)))}{shorter}.",
         f"Of a dense peak of {peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source}).",
     ]
     if assumed:

@@ -61,7 +61,7 @@ def _shows_hardware(name: str, changes: list[str], format: str) -> bool:
     if format == "json":
         import json
 
-        print_text(json.dumps(plain(find_hardware(known, changes)), indent=2, ensure_ascii=False) + "\n")
+        print_text(json.dumps(plain(find_hardware(known, changes, "--set")), indent=2, ensure_ascii=False) + "\n")
     else:
-        print_text(yaml_of(plain(find_hardware(known, changes))) if changes else hardware_text(known))
+        print_text(yaml_of(plain(find_hardware(known, changes, "--set"))) if changes else hardware_text(known))
     return True

@@ -241,24 +241,29 @@ def parse_count(text: str, *, what: str, most: int, kilo: int = 1000) -> int:
         raise RequestError(f'{wanted}, not "{text[:40]}"')
     whole, fraction, exponent, suffix = match.groups(default="")
     if len(whole) + len(fraction) > 40 or int(exponent or 0) > 40:
-        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {most:.0e}")
+        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {_round(most)}")
     digits: int = int(whole.replace("_", "") + fraction) * 10 ** int(exponent or 0) * kilo ** _POWER[suffix]
     count, remainder = divmod(digits, int(10 ** len(fraction)))
     if remainder or count <= 0:
         raise RequestError(f'{wanted}, not "{text[:40]}"')
     if count > most:
-        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {most:.0e}")
+        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {_round(most)}")
     return count
 
 
+def _round(most: int) -> str:
+    """A power of ten as people write it: 1e24, 10,000."""
+    return f"{most:,}" if most < 10**6 else f"1e{len(str(most)) - 1}"
+
+
 def parse_fraction(text: str, *, what: str, most: int, such_as: str = "2.5") -> Fraction:
-    """The exact positive number that `text` spells: `2.5`, `0.40`, `1e3`. Raises `RequestError` for anything else."""
+    """The exact positive number that `text` spells: `2.5`, `.40`, `1e3`. Raises `RequestError` for anything else."""
     wanted = f"{what} must be a number above 0, such as {such_as}"
-    if not re.fullmatch(r"\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,2})?", text.strip(), re.ASCII):
+    if not re.fullmatch(r"(\d{1,20}(\.\d{1,20})?|\.\d{1,20})([eE][+-]?\d{1,2})?", text.strip(), re.ASCII):
         raise RequestError(f'{wanted}, not "{text[:40]}"')
     value = Fraction(text.strip())
     if value <= 0:
         raise RequestError(f'{wanted}, not "{text[:40]}"')
     if value > most:
-        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {most}")
+        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {most:,}")
     return value

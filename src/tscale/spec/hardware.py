@@ -165,8 +165,8 @@ def hardware_text(name: str) -> str:
     return (configs() / "hardware" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def find_hardware(name: str, changes: Iterable[str] = ()) -> Hardware:
-    """The accelerator that a name, a YAML file or `-` means, with KEY=VALUE changes applied. Raises `TscaleError`."""
+def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-set") -> Hardware:
+    """The accelerator that a name, a YAML file or `-` means, with KEY=VALUE changes of an option applied. Raises `TscaleError`."""
     changes = tuple(changes)
     known = known_hardware(name)
     if known is not None:
@@ -175,7 +175,14 @@ def find_hardware(name: str, changes: Iterable[str] = ()) -> Hardware:
         document = read_document(name, "`tscale show h100` prints one to start from")
     else:
         raise _no_such_hardware(name)
-    return _judged(_changed(document, changes) if changes else document)
+    if not changes:
+        return _judged(document)
+    try:
+        return _judged(_changed(document, changes, option))
+    except (SpecErrors, SpecError) as error:
+        first = error.errors[0] if isinstance(error, SpecErrors) else error
+        said = str(first).removeprefix(f"{first.where}: ")
+        raise RequestError(said, where=called(f"{option} " + ", ".join(changes), 80)) from None
 
 
 def _shipped(name: str) -> Hardware:
@@ -225,7 +232,7 @@ def _refuse_sparse(document: Document) -> None:
                 )
 
 
-def _changed(document: Document, changes: tuple[str, ...]) -> Document:
+def _changed(document: Document, changes: tuple[str, ...], option: str) -> Document:
     """A document with fields changed from the command line; a bare dtype is one of the peaks."""
     if not isinstance(document.data, dict):
         return document  # which is refused as it stands
@@ -234,12 +241,14 @@ def _changed(document: Document, changes: tuple[str, ...]) -> Document:
         key, equals, text = change.partition("=")
         path = key.strip().split(".")
         if not equals or not all(path):
-            raise RequestError(f"KEY=VALUE is wanted, such as memory_gb=96 or bf16=500, not {shown(change)}")
+            raise RequestError(f"{option} takes KEY=VALUE, such as memory_gb=96 or bf16=500, not {shown(change)}")
         if path[0] in (field.name for field in fields(Peaks)):
             path = ["dense_tflops", *path]
         if path[0] not in (field.name for field in fields(Hardware)):
             known = [field.name for cls in (Hardware, Peaks) for field in fields(cls)]
-            raise RequestError(f"{called(change, 80)}: unknown key {shown(path[0])}: {nearest(path[0], known)}")
+            raise RequestError(
+                f"{option} {called(change, 80)}: unknown key {shown(path[0])}: {nearest(path[0], known)}"
+            )
         value = parse_document(text, called(change, 80)).data if text.strip() else None
         inner = data
         for part in path[:-1]:
