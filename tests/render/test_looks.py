@@ -32,11 +32,13 @@ COMMANDS = [
     ["list"],
     ["train", "gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--tensor", "8"],
     ["optimal", "--flops", "1e24"],
+    ["loss", "llama-3.1-8b"],
+    ["attention", "deepseek-v3"],
 ]
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
-@pytest.mark.parametrize("columns", [80, 120, 200])
+@pytest.mark.parametrize("columns", [80, 100, 120, 200])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_nothing_is_wider_than_the_terminal(command: list[str], columns: int) -> None:
     assert max(len(line) for line in run(*command, columns=columns).out.splitlines()) <= columns

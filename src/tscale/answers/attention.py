@@ -38,12 +38,12 @@ _FLOPS_SOURCE: Final = "kaplan2020 Table 1"
 _COLUMNS = (
     Column("context", "context"),
     Column("score FLOPs a token", "attention_flops_per_token"),
-    Column("a sequence", "attention_flops_per_sequence"),
-    Column("growth", "growth", drop=3),
-    Column("forward FLOPs", "forward_flops_per_sequence", drop=2),
+    Column("a sequence", "attention_flops_per_sequence", drop=1),
+    Column("growth", "growth", drop=4),
+    Column("forward FLOPs", "forward_flops_per_sequence", drop=3),
     Column("share", "attention_share"),
     Column("KV cache", "kv_cache_bytes"),
-    Column("score matrix", "score_matrix_bytes", drop=1),
+    Column("score matrix", "score_matrix_bytes", drop=2),
     Column("", "beyond_trained_context", numeric=False),
 )
 _CROSSOVER_COLUMNS = (Column("one sequence reaches it at", "crossover", numeric=False), Column("context", "context"))
@@ -130,7 +130,7 @@ def _costs(model: Counted, context: int, ask: Ask) -> _Costs:
         Figure(ceil_div(scores, run.tokens), FLOPS_PER_TOKEN, source=_FLOPS_SOURCE),
         Figure(score_total(model, run, ask.sight), FLOPS, source=_FLOPS_SOURCE),
         Figure(summed(lines), FLOPS, source=_FLOPS_SOURCE),
-        Figure(sum(line.value for line in cache.lines), BYTES, source=CACHE_SOURCE) if cache.lines else _NO_CACHE,
+        Figure(sum(line.value for line in cache.lines), BYTES, source=CACHE_SOURCE) if cache.lines else Missing("none"),
         Figure(_matrix_bytes(model, run, ask.dtype), BYTES),
         lines,
     )

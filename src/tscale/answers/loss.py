@@ -35,18 +35,18 @@ _COLUMNS = (
     Column("law", "law", numeric=False),
     Column("params", "params"),
     Column("loss", "loss"),
-    Column("best with its FLOPs", "best_loss"),
+    Column("best with its FLOPs", "best_loss", drop=1),
     Column("tokens/param", "tokens_per_param"),
-    Column("best", "best_tokens_per_param"),
-    Column("fitted range", "range", drop=1, numeric=False),
+    Column("best", "best_tokens_per_param", drop=2),
+    Column("fitted range", "range", drop=3, numeric=False),
 )
 _EQUAL_COLUMNS = (
     Column("optimum of equal loss", "law", numeric=False),
     Column("params", "params"),
     Column("tokens", "tokens"),
-    Column("FLOPs", "flops", drop=1),
+    Column("FLOPs", "flops", drop=2),
     Column("this run: FLOPs", "compute_ratio"),
-    Column("params", "params_ratio"),
+    Column("params", "params_ratio", drop=1),
     Column("pays after serving", "breakeven_tokens"),
 )
 _CHANCE: Final = 13
@@ -220,9 +220,9 @@ def _alternative_tables(run: _Judged, served: int | None) -> Iterator[Table]:
         Column(f"equal loss by {law.name}", "run", numeric=False),
         Column("params", "params"),
         Column("tokens", "tokens"),
-        Column("tokens/param", "tokens_per_param", drop=1),
+        Column("tokens/param", "tokens_per_param", drop=2),
         Column("training FLOPs", "flops"),
-        Column("to this run", "compute_ratio"),
+        Column("to this run", "compute_ratio", drop=1),
         *([Column("with serving", "lifetime_flops")] if served is not None else []),
     ]
     rows: list[tuple[Cell, ...]] = []

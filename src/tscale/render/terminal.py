@@ -23,7 +23,7 @@ from tscale.render.figures import cell_text, in_encoding, mark, ratio_text
 from tscale.render.marks import legend, shared_mark
 
 NO_LIMIT: Final = 100_000
-_PADDING: Final = 2  # between columns
+_BETWEEN: Final = 3  # between columns: a box's own divider, and what stands beside it
 _MOST_TEXT: Final = 72  # a column of words wraps there
 
 
@@ -145,7 +145,7 @@ class _Screen:
             box=box.SIMPLE_HEAD if self.unicode else box.ASCII2,
             show_edge=False,
             pad_edge=False,
-            padding=(0, _PADDING, 0, 0) if self.unicode else (0, 1),
+            padding=(0, _BETWEEN - 1, 0, 0) if self.unicode else (0, 1),
             header_style="dim",
         )
         texts: list[list[Text]] = []
@@ -214,7 +214,7 @@ def _longest_word(texts: list[Text]) -> int:
 
 
 def _total(widths: list[int], keep: list[int]) -> int:
-    return sum(widths[index] + _PADDING for index in keep)
+    return sum(widths[index] for index in keep) + _BETWEEN * (len(keep) - 1)
 
 
 def _cut(table: Table, keep: list[int]) -> Table:
