@@ -27,6 +27,7 @@ from tscale.answers.serve_times import (
 )
 from tscale.core.ledger import Cache
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
+from tscale.core.questions.communication import TWO_SUMS
 from tscale.core.questions.roofline import LEAVES_OUT, SOURCE, Pass, Work, distinct_experts, top_k
 from tscale.core.units import BYTES, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, USD
 from tscale.errors import RequestError
@@ -229,7 +230,7 @@ def _sharing_notes(one: Served) -> Iterator[str]:
     gpus = one.ask.gpus
     yield (
         f"{gpus:,} devices share each layer by tensor parallelism (Shoeybi 2019); other ways, such as those that gather "
-        "weights or deal out experts, have bounds of their own."
+        f"weights or deal out experts, have bounds of their own. {TWO_SUMS}"
     )
     if one.setup.by_sequences:
         yield "The cache is split by sequences while decoding: queries are sent to it and outputs back (Pope 2022, section 3.3)."

@@ -10,7 +10,7 @@ from tscale.answers.common import Counted
 from tscale.core.device import Cluster
 from tscale.core.plan import Plan
 from tscale.core.quantity import Cell, Column, Data, Figure, Table
-from tscale.core.questions.communication import LEAVES_OUT
+from tscale.core.questions.communication import LEAVES_OUT, TWO_SUMS
 from tscale.core.questions.step_time import SOURCE, Batch, Part, step_parts
 from tscale.core.questions.training import training_flops
 from tscale.core.questions.wall_time import Recompute, mfu_of
@@ -48,7 +48,7 @@ class PlannedStep(NamedTuple):
         whole = _NOT_WHOLE.get(self.plan.zero)
         if whole is not None and self.micro_batches > 1 and self.plan.data > 1:
             yield f"ZeRO's stage {self.plan.zero} keeps no whole {whole}: each of {self.micro_batches} micro-batches sends its own."
-        yield LEAVES_OUT
+        yield f"{LEAVES_OUT} {TWO_SUMS}" if self.plan.tensor > 1 else LEAVES_OUT
 
 
 def planned_step(
