@@ -9,12 +9,20 @@ from tscale.core.numbers import MOST_FLOPS, parse_count
 from tscale.errors import RequestError
 from tscale.render import print_text, show
 
+LAW = "hoffmann2022-3"
+
 _Params = Annotated[str | None, typer.Option("--params", metavar="N", help="Parameters, such as 7e9.")]
 _Flops = Annotated[
     str | None, typer.Option("--flops", metavar="C", help="Training FLOPs: parameters and tokens by --law.")
 ]
 _Law = Annotated[
-    str, typer.Option("--law", metavar="NAME|FILE", help="The scaling law for --flops.", autocompletion=law_names)
+    str | None,
+    typer.Option(
+        "--law",
+        metavar="NAME|FILE",
+        help=f"The scaling law for --flops; {LAW} where absent.",
+        autocompletion=law_names,
+    ),
 ]
 _Like = Annotated[
     str,
@@ -38,7 +46,7 @@ def design(
     params: _Params = None,
     flops: _Flops = None,
     like: _Like = "llama",
-    law: _Law = "hoffmann2022-3",
+    law: _Law = None,
     multiple: _Multiple = "128",
     tensor: Tensor = "1",
     output: _Output = None,
@@ -55,6 +63,8 @@ def design(
 
     if (params is None) == (flops is None):
         raise RequestError("design takes --params or --flops, " + ("not both" if params else "such as --params 7e9"))
+    if law is not None and flops is None:
+        raise RequestError("--law is read with --flops only: give --flops in place of --params, or drop it")
     if force and (output is None or str(output) == "-"):
         raise RequestError("--force goes with --output FILE")
     to_file = output is not None and str(output) != "-"
@@ -68,7 +78,7 @@ def design(
     wish = Wish(
         None if params is None else parse_count(params, what="--params", most=options.MOST_PARAMETERS),
         None if flops is None else parse_count(flops, what="--flops", most=MOST_FLOPS),
-        law,
+        law or LAW,
         like,
         Grid(parse_count(multiple, what="--multiple", most=65536), parse_count(tensor, what="--tensor", most=1024)),
         changes,

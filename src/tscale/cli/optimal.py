@@ -47,13 +47,15 @@ def optimal(
 
     choices = (("--flops", flops), ("--params", params), ("--tokens", tokens), ("--gpu", gpu))
     given = [option for option, text in choices if text]
+    of_gpu = (("--gpus", gpus), ("--days", days), ("--dollars", dollars), ("--price", price), ("--mfu", mfu))
+    alone = [option for option, text in (*of_gpu, ("--gpu-set", gpu_changes)) if text]
+    if not given and alone:
+        raise RequestError(f"{alone[0]} is read with --gpu only: add it, such as --gpu h100")
     if len(given) != 1:
         raise RequestError(
             "optimal takes one of --flops, --params, --tokens or --gpu, "
             + (f"not {' and '.join(given)}" if given else "such as --flops 5.76e23")
         )
-    of_gpu = (("--gpus", gpus), ("--days", days), ("--dollars", dollars), ("--price", price), ("--mfu", mfu))
-    alone = [option for option, text in (*of_gpu, ("--gpu-set", gpu_changes)) if text]
     if gpu:
         budget = _on_machines(gpu, gpu_changes, gpus, days, dollars, price, mfu)
     elif alone:

@@ -31,7 +31,9 @@ def pattern(like: str, budget: int, count: Callable[[ModelSpec], int], changes: 
     if known_name(like) is not None or "/" in like or ("." in like and not _family(like)):
         spec = resolve(like, changes)
     else:
-        members = [one for one in _family(like) if one.plain_blocks() is not None and one.kind == "decoder"]
+        family = _family(like)
+        members = [one for one in family if one.plain_blocks() is not None and one.kind == "decoder"]
+        members = members or family  # of which one is refused by name
         if not members:
             families = sorted({listed_one.name.partition("-")[0] for listed_one in listed()})
             raise RequestError(
