@@ -173,9 +173,9 @@ def test_brute_force_over_the_exponents_finds_nothing_better() -> None:
     "runs, said",
     [
         ([Run(2, 1e6, 2e7, 3)] * 5, "5 runs for 5 constants"),
-        ([Run(2, 1e6, 1e7 * k, 3) for k in range(1, 9)], "every run has 1e.06 parameters"),
+        ([Run(2, 1e6, 1e7 * k, 3) for k in range(1, 9)], "every run has 1e6 parameters"),
         ([Run(2, 1e6 * (1 + k % 2), 1e7 * k, 3) for k in range(1, 9)], "only 2 numbers of parameters"),
-        ([Run(2, 1e6 * k, 2e7 * (1 + k / 1000), 3) for k in range(1, 9)], "every run has 2.002e.07 tokens"),
+        ([Run(2, 1e6 * k, 2e7 * (1 + k / 1000), 3) for k in range(1, 9)], "every run has 2.002e7 tokens"),
         ([Run(2, 1e6 * k, 2e7 * k, 3) for k in range(1, 9)], "tokens rise with parameters alike"),
         ([Run(2, 1e6 * k, 2e7 * k**2, 3) for k in range(1, 9)], "tokens rise with parameters alike"),
     ],

@@ -145,9 +145,8 @@ def answered(bound: Bound, budget: Budget) -> Answer:
         fits = False
     if not fits:
         name = called(bound.law.name, 40)
-        raise RequestError(
-            f"--{budget.asked} of {budget.amount:.4g} is past any sense by {name}: ask nearer to what is trained"
-        )
+        amount = f"{budget.amount:.4g}".replace("e+", "e")
+        raise RequestError(f"--{budget.asked} of {amount} is past any sense by {name}: ask nearer to what is trained")
     return Answer(bound, point, samples)
 
 

@@ -82,9 +82,8 @@ def measured(runs: Sequence[Run]) -> Measured:
     for what, logs, first in (("parameters", n, runs[0].params), ("tokens", d, runs[0].tokens)):
         sizes = _sizes(logs)
         if sizes < LEAST_SIZES:
-            said = (
-                f"every run has {first:.4g} {what}" if sizes == 1 else f"the runs have only {sizes} numbers of {what}"
-            )
+            same = f"{first:.4g}".replace("e+0", "e").replace("e+", "e")
+            said = f"every run has {same} {what}" if sizes == 1 else f"the runs have only {sizes} numbers of {what}"
             raise SpecError(f"{said}: what more of them bring cannot be told from fewer than {LEAST_SIZES} sizes")
     if np.corrcoef(n, d)[0, 1] > _ONE_LINE:
         raise SpecError(

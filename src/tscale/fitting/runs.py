@@ -195,7 +195,8 @@ def _value(field: _Field, key: Key, where: str) -> float:
         )
     least, most = _LIMITS[key]
     if not least <= value <= most:
-        raise SpecError(f"{key} of {shown(field.text)} is past any sense: from {least:g} to {most:g}", where=where)
+        span = f"from {least:g} to {most:g}".replace("e+", "e")
+        raise SpecError(f"{key} of {shown(field.text)} is past any sense: {span}", where=where)
     return value
 
 
