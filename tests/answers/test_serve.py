@@ -190,7 +190,7 @@ def test_a_context_beyond_the_trained_one_is_said() -> None:
     ("args", "says"),
     [
         (["bert-base", "--gpu", "h100"], "there is no decoding to time"),
-        (["t5-small", "--gpu", "h100"], "serve reckons decoders"),
+        (["t5-small", "--gpu", "h100", "--prefix", "10"], "are known of decoders alone"),
         ([*LLAMA, "--batch", "0"], "--batch must be a whole number above 0"),
         ([*LLAMA, "--gpus", "3"], "3 devices cannot share attention.q"),
         ([*LLAMA, "--dtype", "fp9"], "no number format"),

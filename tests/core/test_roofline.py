@@ -177,3 +177,40 @@ def test_totals_stay_below_the_whole() -> None:
     ledger = tscale.lower(tscale.load("mixtral-8x7b"))
     lines = works(alone(ledger), Pass(10**6, 1, 0, 1, decoding=True))
     assert sum(line.weights for line in lines) <= 2 * params(ledger).total
+
+
+# ---- encoder-decoders ----
+
+STACKS = [name for name in disclosed() if tscale.load(name).kind == "encoder-decoder"]
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_a_prefill_and_its_steps_are_a_forward_pass_of_both_stacks(name: str) -> None:
+    """The encoder runs once over the source, the decoder over each token of the answer: no product more, none fewer."""
+    setup = alone(tscale.lower(tscale.load(name)))
+    source, tokens = 300, 9
+    passes = [Pass(1, 1, 0, 1, decoding=False, source=source)]
+    passes += [Pass(1, 1, cached, 1, decoding=True, source=source) for cached in range(1, tokens)]
+    computed = sum(line.flops for run in passes for line in works(setup, run))
+    assert computed == forward_flops(setup.whole, Run(target=tokens, source=source), "causal").total
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_sum_over_tokens_of_an_answer_is_that_of_a_loop(name: str) -> None:
+    setup = alone(tscale.lower(tscale.load(name)))
+
+    def step(cached: int) -> float:
+        return pass_seconds(setup, works(setup, Pass(5, 1, cached, 1, decoding=True, source=700)))
+
+    assert decode_seconds(setup, 5, 1, 20, 700) == pytest.approx(sum(step(1 + n) for n in range(20)), rel=1e-9)
+
+
+def test_a_step_reads_the_decoder_alone_and_the_keys_of_the_source() -> None:
+    """T5 11B: 24 layers of each stack, 128 heads of 128; what a step reads is the decoder's half, and its caches."""
+    setup = alone(tscale.lower(tscale.load("t5-11b")))
+    lines = {line.name: line for line in works(setup, Pass(3, 1, 10, 1, decoding=True, source=512))}
+    assert all(not line.weights for name, line in lines.items() if name.startswith("encoder."))
+    assert lines["decoder.cross_attention.k"].weights == 0  # what was read is in the cache
+    assert lines["decoder.cross_attention.q"].weights == 24 * 1024 * 128 * 128 * 2
+    assert lines["decoder.cross_attention.scores"].cache == 3 * 512 * 24 * 2 * 128 * 128 * 2
+    assert lines["decoder.self_attention.scores"].cache == 3 * 11 * 24 * 2 * 128 * 128 * 2

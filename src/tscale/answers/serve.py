@@ -20,6 +20,7 @@ from tscale.answers.serve_times import (
     Memory,
     Served,
     Times,
+    heard_positions,
     memory_of,
     served,
     times_of,
@@ -28,7 +29,7 @@ from tscale.answers.serve_times import (
 from tscale.core.ledger import Cache
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
 from tscale.core.questions.communication import TWO_SUMS
-from tscale.core.questions.roofline import LEAVES_OUT, SOURCE, Pass, Work, distinct_experts, top_k
+from tscale.core.questions.roofline import LEAVES_OUT, SOURCE, Work, distinct_experts, top_k
 from tscale.core.units import BYTES, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, USD
 from tscale.errors import RequestError
 from tscale.spec.hardware import Hardware
@@ -43,14 +44,14 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     if ask.price is None and hardware.price_usd_per_hour is not None:
         ask = ask._replace(price=Fraction(str(hardware.price_usd_per_hour)), price_source=hardware.price_source or "")
     one = served(spec, hardware, ask)
-    prompt = Pass(ask.batch, ask.context - ask.prefix, ask.prefix, 1, decoding=False)
-    prefill, decode = one.works(prompt), one.works(Pass(ask.batch, 1, ask.middle, 1, decoding=True))
+    ask, prompt = one.ask, one.prompt
+    prefill, decode = one.works(prompt), one.works(one.step(one.middle))
     memory = memory_of(one)
     figures = _figures(one, times_of(one), memory)
     tables = (
         _summary(spec, hardware, ask, figures),
-        parts_table(one, f"decoding, {ask.middle:,} cached", decode, spec.name),
-        parts_table(one, f"prefill, {prompt.tokens:,} tokens", prefill, spec.name),
+        parts_table(one, f"decoding, {one.middle:,} cached", decode, spec.name),
+        parts_table(one, f"prefill, {prompt.batch * (prompt.read or prompt.new):,} tokens", prefill, spec.name),
     )
     data: dict[str, Data] = {
         "model": spec.name,
@@ -81,8 +82,10 @@ def _check(spec: ModelSpec, ask: Ask) -> None:
         raise RequestError(
             f"{spec.label} is an encoder: it answers nothing token by token, so there is no decoding to time"
         )
-    if spec.kind == "encoder-decoder":
-        raise RequestError(f"{spec.label} is an encoder-decoder: serve reckons decoders only")
+    if spec.kind == "encoder-decoder" and (ask.prefix or ask.draft is not None or ask.by_sequences):
+        raise RequestError(
+            f"{spec.label} is an encoder-decoder: --prefix, --draft, --draft-tokens and --split-cache are known of decoders alone"
+        )
     if ask.prefix >= ask.context:
         raise RequestError(f"a prefix of {ask.prefix:,} leaves nothing of a prompt of {ask.context:,} tokens to answer")
     if ask.draft is not None and ask.draft.spec is not None and ask.draft.spec.kind != "decoder":
@@ -257,8 +260,16 @@ def _model_notes(one: Served) -> Iterator[str]:
     if any(getattr(entry, "decoded", None) for entry in one.setup.whole.entries):
         anew = ", those of a cached prefix too" if ask.prefix else ""
         yield f"Latents are scored as they are while decoding (absorbed), and spread out to keys and values in the prefill{anew}."
-    if spec.context is not None and ask.context + ask.output > spec.context:
-        yield f"{spec.label} was trained on {spec.context:,} tokens, and prompt and answer are longer."
+    if one.source:
+        heard = ", of sound, whatever --context says" if heard_positions(spec) else ""
+        yield (
+            f"The prefill runs the encoder over {one.source:,} positions{heard}, and the decoder over the token that an answer "
+            "begins with; keys and values of what was read are cached for the decoder's layers."
+        )
+    longest = max(ask.context, ask.output) if one.source else ask.context + ask.output
+    if spec.context is not None and longest > spec.context and not heard_positions(spec):
+        both = "prompt or answer is" if one.source else "prompt and answer are"
+        yield f"{spec.label} was trained on {spec.context:,} tokens, and {both} longer."
 
 
 def _draft_notes(one: Served) -> Iterator[str]:

@@ -116,8 +116,11 @@ def steps_of_passes(one: Served) -> Iterator[Step]:
     """How FLOPs, bytes and time of each line were made, in both phases."""
     ask, made = one.ask, one.of(remembered(one.spec))
     batch = Remembered(ask.batch, label="batch")
-    prompt = Pass(batch, Remembered(ask.context - ask.prefix, label="prompt"), ask.prefix, 1, decoding=False)
-    step = Pass(batch, 1, Remembered(ask.middle, label="cached"), 1, decoding=True)
+    source = Remembered(made.source, label="source") if made.source else 0
+    prompt = one.prompt._replace(batch=batch, source=source)
+    if not made.source:
+        prompt = prompt._replace(new=Remembered(prompt.new, label="prompt"))
+    step = Pass(batch, 1, Remembered(one.middle, label="cached"), 1, decoding=True, source=source)
     for title, run in (("prefill", prompt), ("decoding", step)):
         subject = f"{one.spec.name}, {title}"
         lines = made.works(run)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from tscale.answers.serve_times import MOST_BATCH, Ask, Served, memory_of, served, times_of, turning_batch
 from tscale.core.questions.largest import largest
-from tscale.core.questions.roofline import Pass
 from tscale.spec.hardware import Hardware
 from tscale.spec.model import ModelSpec
 
@@ -46,7 +45,7 @@ def _at(one: Served, batch: int) -> Served:
 
 def _throughput(one: Served) -> Throughput:
     ask = one.ask
-    lines = one.works(Pass(ask.batch, 1, ask.middle, 1, decoding=True))
+    lines = one.works(one.step(one.middle))
     computing = sum(line.flops / line.peak for line in lines)
     reading = sum(line.weights + line.cache for line in lines) / one.device.memory_bytes_per_second
     alone = ask.batch * float(ask.efficiency)

@@ -14,6 +14,7 @@ from tscale.core.numbers import ceil_div
 from tscale.core.plan import Plan
 from tscale.core.questions.cache import cache_bytes, check_rows, growing, states
 from tscale.core.questions.roofline import Formats, Pass, Setup, Work, decode_seconds, pass_seconds, works
+from tscale.core.run import Run
 from tscale.core.shard import shard
 from tscale.errors import RequestError
 from tscale.spec.hardware import Hardware
@@ -70,11 +71,6 @@ class Ask(NamedTuple):
         """Tokens of an answer after the first; of an answer of one, that which would follow."""
         return max(self.output - 1, 1)
 
-    @property
-    def middle(self) -> int:
-        """Tokens that are cached in the middle of an answer."""
-        return self.context + (self.output - 1) // 2
-
 
 class Served(NamedTuple):
     """A model on its devices, and what is asked of it."""
@@ -86,6 +82,34 @@ class Served(NamedTuple):
     @property
     def device(self) -> Device:
         return self.setup.cluster.device
+
+    @property
+    def source(self) -> int:
+        """Positions that an encoder reads; 0 where there is none."""
+        return self.ask.context if self.spec.kind == "encoder-decoder" else 0
+
+    @property
+    def start(self) -> int:
+        """Tokens that are cached before the second one of an answer: the prompt's, or behind an encoder one to begin with."""
+        return 1 if self.source else self.ask.context
+
+    @property
+    def middle(self) -> int:
+        """Tokens that are cached in the middle of an answer."""
+        return self.start + (self.ask.output - 1) // 2
+
+    @property
+    def prompt(self) -> Pass:
+        """The prefill of all sequences: their prompts, or what the encoder reads and the token that an answer begins with."""
+        ask = self.ask
+        if self.source:
+            return Pass(ask.batch, 1, 0, 1, decoding=False, source=self.source)
+        return Pass(ask.batch, ask.context - ask.prefix, ask.prefix, 1, decoding=False)
+
+    def step(self, cached: int, new: int = 1, batch: int | None = None) -> Pass:
+        """A pass that decodes, with as many tokens cached."""
+        batch = self.ask.batch if batch is None else batch
+        return Pass(batch, new, cached, new, decoding=True, source=self.source)
 
     def works(self, run: Pass) -> list[Work]:
         return works(self.setup, run)
@@ -99,7 +123,7 @@ class Served(NamedTuple):
 
     def decoding(self, start: int, steps: int) -> float:
         """The time of so many tokens of each sequence, after `start` that are cached."""
-        return decode_seconds(self.setup, self.ask.batch, start, steps) / float(self.ask.efficiency)
+        return decode_seconds(self.setup, self.ask.batch, start, steps, self.source) / float(self.ask.efficiency)
 
     def of(self, spec: ModelSpec) -> Served:
         """Another model on the same devices, or this one on numbers that remember."""
@@ -115,7 +139,13 @@ def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
     formats = _formats(cluster.device, hardware, ask)
     share = _shared(whole, ask.gpus)
     by_sequences = ask.by_sequences and ask.gpus > 1
+    ask = ask._replace(context=heard_positions(spec) or ask.context)
     return Served(spec, Setup(whole, share, formats, cluster, ask.gpus, spec.side_by_side, by_sequences), ask)
+
+
+def heard_positions(spec: ModelSpec) -> int | None:
+    """Positions of the sound that an encoder reads, always as many; None where it reads no sound."""
+    return None if spec.encoder is None else spec.encoder.frames
 
 
 def _shared(whole: Ledger, gpus: int) -> Ledger:
@@ -157,20 +187,19 @@ class Times(NamedTuple):
 def times_of(one: Served) -> Times:
     """The times of one answer."""
     ask = one.ask
-    prompt = Pass(ask.batch, ask.context - ask.prefix, ask.prefix, 1, decoding=False)
-    prefill = one.pass_seconds(prompt)
+    prefill = one.pass_seconds(one.prompt)
     if ask.draft is None:
-        ends = [one.decoding(ask.context, 1), one.decoding(ask.context + ask.steps - 1, 1)]
-        return Times(prefill, one.decoding(ask.context, ask.steps) / ask.steps, *ends)
+        ends = [one.decoding(one.start, 1), one.decoding(one.start + ask.steps - 1, 1)]
+        return Times(prefill, one.decoding(one.start, ask.steps) / ask.steps, *ends)
     guessing = None if ask.draft.spec is None else one.of(ask.draft.spec)
     contexts = (ask.context + ask.steps // 2, ask.context, ask.context + ask.steps - 1)
     middle, first, last = (_round_seconds(one, guessing, ask.draft, n) / ask.draft.expected for n in contexts)
-    return Times(prefill, middle, first, last, 0 if guessing is None else guessing.pass_seconds(prompt))
+    return Times(prefill, middle, first, last, 0 if guessing is None else guessing.pass_seconds(guessing.prompt))
 
 
 def _round_seconds(one: Served, guessing: Served | None, draft: Draft, context: int) -> float:
     """A round of speculative decoding: guesses one at a time, then all of them and one more token by the model at once."""
-    verified = Pass(one.ask.batch, draft.tokens + 1, context, draft.tokens + 1, decoding=True)
+    verified = one.step(context, draft.tokens + 1)
     guesses = 0 if guessing is None else guessing.decoding(context, draft.tokens)
     return guesses + one.pass_seconds(verified)
 
@@ -209,6 +238,9 @@ def _held(one: Served) -> tuple[int, int, int]:
     )
     parts = held(server)
     cache = parts.kv_cache
+    if one.source:
+        run = Run(target=ask.output + 1, source=one.source)
+        cache = ask.batch * cache_bytes(setup.share, run, ask.cache.bits).total
     if setup.by_sequences:
         own = cache_bytes(growing(setup.whole), server.run, ask.cache.bits).total
         cache = ceil_div(ask.batch, ask.gpus) * own
@@ -225,7 +257,7 @@ def turning_batch(one: Served, *, matrices: bool = False) -> int | None:
     each = one.ask.gpus if one.setup.by_sequences else 1
 
     def computes(batches: int) -> bool:
-        lines = one.works(Pass(each * batches, 1, one.ask.middle, 1, decoding=True))
+        lines = one.works(one.step(one.middle, batch=each * batches))
         lines = [line for line in lines if line.weights or not matrices]
         computing = sum(line.flops / line.peak for line in lines)
         return computing * one.device.memory_bytes_per_second >= sum(line.weights + line.cache for line in lines)

@@ -59,7 +59,8 @@ class Pass(NamedTuple):
     """One run through the model: `new` tokens of each of `batch` sequences, after `before` that are cached.
 
     `logits`: positions of a sequence that go through the head. `decoding`: whether latents are scored as they are. `in_turn`:
-    whether the new tokens come one at a time, each reading the cache for itself.
+    whether the new tokens come one at a time, each reading the cache for itself. `source`: positions that an encoder reads in
+    a prefill, and whose keys and values are cached while decoding.
     """
 
     batch: int
@@ -68,11 +69,17 @@ class Pass(NamedTuple):
     logits: int
     decoding: bool
     in_turn: bool = False
+    source: int = 0
 
     @property
     def tokens(self) -> int:
         """Tokens of all sequences."""
         return self.batch * self.new
+
+    @property
+    def read(self) -> int:
+        """Positions of one sequence that run through an encoder."""
+        return 0 if self.decoding else self.source
 
 
 class Setup(NamedTuple):
@@ -137,8 +144,9 @@ def works(setup: Setup, run: Pass) -> list[Work]:
 def _sent(setup: Setup, run: Pass) -> Iterator[Work]:
     """What each device sends: sums of tensor parallelism, and queries to their sequences' cache and outputs back."""
     devices = setup.devices
-    summed = tensor_sums(setup.share, Run(target=1), WIDTH, side_by_side=setup.side_by_side).total
-    yield Work("all-reduces", "communication", 0, 1, 0, 0, all_reduce(summed * run.tokens, devices))
+    each = Run(target=run.new, source=run.read)
+    summed = tensor_sums(setup.share, each, WIDTH, side_by_side=setup.side_by_side).total
+    yield Work("all-reduces", "communication", 0, 1, 0, 0, all_reduce(summed * run.batch, devices))
     if setup.by_sequences and run.decoding:
         moved = sum(
             run.tokens * entry.used * entry.heads * sum(_widths(entry, run)) * WIDTH
@@ -155,15 +163,15 @@ def pass_seconds(setup: Setup, lines: list[Work]) -> float:
     return sum(line.seconds(setup.cluster.device.memory_bytes_per_second, link) for line in lines)
 
 
-def decode_seconds(setup: Setup, batch: int, start: int, steps: int) -> float:
-    """The least time of `steps` tokens of each sequence, one at a time, after `start` that are cached.
+def decode_seconds(setup: Setup, batch: int, start: int, steps: int, source: int = 0) -> float:
+    """The least time of `steps` tokens of each sequence, one at a time, after `start` that are cached, and `source` beside.
 
     All but the scores takes the same time at each step, and the scores' computing and traffic both grow with the keys that
     are seen, so that the sum of the longer one is the longer of the sums.
     """
-    first = works(setup, Pass(batch, 1, start, 1, decoding=True))
+    first = works(setup, Pass(batch, 1, start, 1, decoding=True, source=source))
     fixed = [line for line in first if line.group != "cache"]
-    all_steps = Pass(batch, steps, start, 1, decoding=True, in_turn=True)
+    all_steps = Pass(batch, steps, start, 1, decoding=True, in_turn=True, source=source)
     growing = [line for line in _mixed(setup, all_steps) if line.group == "cache"]
     return steps * pass_seconds(setup, fixed) + pass_seconds(setup, growing)
 
@@ -178,14 +186,15 @@ def _products(setup: Setup, run: Pass) -> Iterator[Work]:
         match entry:
             case Matmul():
                 positions = run.batch * _positions(entry, run)
-                read: float = sizes[entry.name]
-                if entry.experts > 1:
-                    read = read * distinct_experts(entry.experts, top_k(entry), run.tokens) / entry.experts
+                read: float = sizes[entry.name] if positions else 0
+                if entry.experts > 1 and positions:
+                    read = read * distinct_experts(entry.experts, top_k(entry), positions) / entry.experts
                 flops = 2 * positions * entry.used * entry.d_in * entry.d_out
                 group: Group = "head" if entry.part == "head" else _group(entry)
                 yield Work(entry.name, group, flops, formats.peak(held[entry.name]), read, 0)
             case Lookup() | Vector() | Buffer():
-                yield Work(entry.name, _group(entry), 0, 1, sizes[entry.name], 0)
+                at_rest = entry.name.startswith("encoder.") and not run.read
+                yield Work(entry.name, _group(entry), 0, 1, 0 if at_rest else sizes[entry.name], 0)
             case Conv():
                 flops = 2 * run.tokens * entry.used * entry.channels * entry.kernel
                 yield Work(entry.name, "mixer", flops, formats.peak(""), sizes[entry.name], 0)
@@ -204,6 +213,8 @@ def _positions(entry: Matmul, run: Pass) -> int:
         return run.logits
     if entry.stream == "once":
         return 1
+    if entry.stream == "source":
+        return run.read
     return run.new if run.decoding or not _spreads(entry) else run.before + run.new
 
 
@@ -218,7 +229,7 @@ def _touched(entry: Entry, run: Pass) -> Entry:
         case Matmul() if entry.experts == 1:
             return entry._replace(stored=entry.used)
         case Lookup():
-            return entry._replace(rows=minimum(entry.rows, run.tokens))
+            return entry._replace(rows=minimum(entry.rows, run.batch * (run.new + run.read)))
         case _:
             return entry
 
@@ -268,6 +279,8 @@ def _read(scores: Scores, cache: Cache, run: Pass) -> int:
 
     A pass reads what its first token sees of the cache; decoding, its own tokens are in there too.
     """
+    if scores.keys == "source":
+        return (run.source * (run.new if run.in_turn else 1) if run.decoding else 0) * scores.used * cache.width
     cached = _seen(scores, run._replace(new=1)) - 1 + (run.new if run.decoding else 0)
     keys = _seen(scores, run) if run.in_turn else cached
     return keys * scores.used * cache.width
@@ -275,5 +288,7 @@ def _read(scores: Scores, cache: Cache, run: Pass) -> int:
 
 def _seen(scores: Scores, run: Pass) -> int:
     """Query-key pairs of one sequence in one layer: those of the new tokens, what is cached included."""
+    if scores.keys == "source":
+        return run.new * run.source if scores.stream == "target" else pairs(scores, Run(0, source=run.read), "causal")
     after = pairs(scores, Run(target=run.before + run.new), "causal")
     return after - pairs(scores, Run(target=run.before), "causal")
