@@ -33,6 +33,7 @@ COMMANDS = [
     ["train", "gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--tensor", "8"],
     ["optimal", "--flops", "1e24"],
     ["loss", "llama-3.1-8b"],
+    ["design", "--params", "7B"],
     ["attention", "deepseek-v3"],
 ]
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")

@@ -23,6 +23,8 @@ Rate = Annotated[int | float, Number()]
 
 _MOST_PER_HALVING: Final = Fraction(21, 10)
 """Half the bits are twice the peak, with some rounding; a figure with structured sparsity is four times it."""
+_LEAST, _MOST = 1e-6, 1e9
+"""What a rate may be in its own unit (10^12 FLOP/s, GB, watts): less would come to nothing in whole FLOP/s and bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,15 @@ class Hardware:
         if (self.price_usd_per_hour is None) != (self.price_source is None):
             yield ("price_usd_per_hour",), "a price needs its price_source, with the date, and the other way round"
         peaks = self.dense_tflops
+        rates = ("memory_gb", "bandwidth_gb_per_s", "link_gb_per_s", "network_gb_per_s", "tdp_watts")
+        for holder, path, names in (
+            (self, (), rates),
+            (peaks, ("dense_tflops",), [field.name for field in fields(Peaks)]),
+        ):
+            for name in names:
+                value = getattr(holder, name)
+                if value is not None and not _LEAST <= value <= _MOST:
+                    yield (*path, name), f"{value} is past any sense: from 0.000001 to 1e9"
         sixteen = max((peak for peak in (peaks.bf16, peaks.fp16) if peak is not None), default=None)
         for field, peak in (("fp8", peaks.fp8), ("int8", peaks.int8)):
             if peak is not None and sixteen is not None and peak > _MOST_PER_HALVING * sixteen:
