@@ -298,7 +298,8 @@ def _notes(
         yield (
             "The compute-optimal run reaches the same loss with the fewest training FLOPs. A smaller model than its own is "
             "trained on more tokens, and saves 2 FLOPs a parameter and token served: `pays after serving` is where the "
-            "saving has made up for the training. Never: it is the larger one, and costs more in both."
+            "saving has made up for the training."
+            + ("" if all(map(_breakeven, told)) else " Never: it is the larger one, and costs more in both.")
         )
     if any(isinstance(run.bound.formula, Kaplan) for run in judged):
         yield (

@@ -32,6 +32,7 @@ from tscale.core.questions.training_memory import LEAVES_OUT, Needs, Training, i
 from tscale.core.recipes import OPTIMIZERS, RECIPES, Optimizer, Recipe
 from tscale.core.run import Run
 from tscale.core.units import BYTES
+from tscale.errors import RequestError
 from tscale.spec.hardware import Hardware
 from tscale.spec.model import ModelSpec, remembered
 
@@ -84,6 +85,10 @@ _PARTS: Final = {
 
 def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
     """What a device of the fullest stage holds, whether it fits, and what else would. Exit code 3 where it does not."""
+    if ask.rank is not None and ask.rank > spec.d_model:
+        raise RequestError(
+            f"a rank of {ask.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for --lora-rank"
+        )
     context = context_of(spec, ask.context)
     model = trainer(spec, _training(ask), int(context.value))
     stage, most = model.worst()

@@ -4,7 +4,7 @@ from typing import Annotated
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Changes, Explain, OutputFormat, Tensor, law_names, model_names
+from tscale.cli.options import Explain, OutputFormat, Tensor, law_names, model_names
 from tscale.core.numbers import MOST_FLOPS, parse_count
 from tscale.errors import RequestError
 from tscale.render import print_text, show
@@ -33,6 +33,15 @@ _Like = Annotated[
         autocompletion=model_names,
     ),
 ]
+_Changes = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a field of the pattern, which the design then follows.",
+        show_default=False,
+    ),
+]
 _Multiple = Annotated[str, typer.Option("--multiple", metavar="N", help="What d_model and d_ff are multiples of.")]
 _Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write the spec; - prints it alone.")
@@ -51,7 +60,7 @@ def design(
     tensor: Tensor = "1",
     output: _Output = None,
     force: _Force = False,
-    changes: Changes = [],
+    changes: _Changes = [],
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:

@@ -56,6 +56,10 @@ def _from_file(model: str, assume: str | None) -> Spec:
         raise no_such_model(model)
     if hub.is_repository(model):
         return read_config(model, assume)
+    if "://" in model:
+        raise RequestError(
+            f"{model} is an address: write organisation/name for a repository of the hub, or name a file"
+        )
     if model == "-" or path.suffix.lower() in _SUFFIXES or "/" in model or "\\" in model or _exists(path):
         return read_spec(model, assume)
     raise no_such_model(model)
