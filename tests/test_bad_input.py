@@ -385,14 +385,14 @@ def test_streams_that_are_closed(script: str, code: int, said: str) -> None:
 @unix
 def test_ctrl_c_ends_quietly() -> None:
     """During a read from a pipe that stays open and silent."""
+    script = (
+        "import signal, tscale.__main__ as m, tscale.cli, tscale.spec.yaml_file\n"
+        # What a shell starts in the background ignores the signal, and its children with it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "print('r', flush=True)\nm.main()"
+    )
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import tscale.__main__ as m, tscale.cli, tscale.spec.yaml_file\nprint('r', flush=True)\nm.main()",
-            "params",
-            "-",
-        ],
+        [sys.executable, "-c", script, "params", "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
