@@ -30,7 +30,7 @@ class SpecError(TscaleError):
 class SpecErrors(TscaleError):  # noqa: N818 (it holds several errors)
     """All that is wrong with one file, one line each; `hint` says what lists them where the first is told alone."""
 
-    def __init__(self, errors: Iterable[TscaleError], hint: str = ": `tscale validate` lists them") -> None:
+    def __init__(self, errors: Iterable[TscaleError], hint: str = "") -> None:
         self.errors = tuple(errors)
         first, more = self.errors[0], len(self.errors) - 1
         super().__init__(f"{first} (and {more} more{hint})" if more else str(first))

@@ -145,6 +145,6 @@ def notes_of(spec: ModelSpec, *more: str) -> tuple[str, ...]:
 
 def streams_note(spec: ModelSpec) -> str:
     """How long the two streams of an encoder-decoder are."""
-    if spec.encoder is not None and spec.encoder.frames is not None:
-        return f"The source is of {int(spec.encoder.frames):,} positions, and the target of the context's length."
+    if spec.heard:
+        return f"The source is of {int(spec.heard):,} positions, and the target of the context's length."
     return "Source and target are both of the context's length."

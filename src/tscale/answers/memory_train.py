@@ -20,7 +20,7 @@ from tscale.answers.memory_train_lines import (
     shortcut_table,
     stages_table,
 )
-from tscale.answers.trainer import Trainer, trainer
+from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.core.formats import FORMATS, Format
 from tscale.core.numbers import MOST_CONTEXT, Remembered
 from tscale.core.plan import Plan
@@ -54,10 +54,6 @@ class Ask(NamedTuple):
     base: Format | None = None
     memory_share: Fraction | None = None
     hardware: Hardware | None = None
-
-
-RANK: Final = 64
-"""The rank of adapters where none is given: that of Dettmers 2023, appendix B."""
 
 
 def train_ask(*, precision: str, optimizer: str, rank: int | None, qlora: bool, **given: Any) -> Ask:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 from tscale.answers.memory_changes import Change, larger_hardware, larger_share
-from tscale.answers.trainer import Trainer
+from tscale.answers.trainer import RANK, Trainer
 from tscale.core.formats import FORMATS
 from tscale.core.plan import Plan, divisors
 from tscale.core.questions.wall_time import hardware_flops_ratio
@@ -17,8 +17,6 @@ from tscale.spec.hardware import Hardware
 from tscale.spec.lower import lower
 
 _MOST_DEVICES: Final = 2**14
-_RANK: Final = 64
-"""The rank of the adapters in Dettmers 2023, appendix B."""
 
 
 def single_changes(
@@ -102,8 +100,8 @@ def _of_the_formats(model: Trainer) -> Iterator[Change]:
         costs = "no master copy: updates below bf16's 8 bits are lost"
         yield _change(model, f"--precision {recipe.name}", costs, recipe=recipe)
     if training.base is None:
-        costs = f"only adapters are trained, of rank {training.rank or _RANK}, on a model of 4 bits"
-        yield _change(model, "--qlora", costs, rank=training.rank or _RANK, base=FORMATS["nf4"])
+        costs = f"only adapters are trained, of rank {training.rank or RANK}, on a model of 4 bits"
+        yield _change(model, "--qlora", costs, rank=training.rank or RANK, base=FORMATS["nf4"])
 
 
 def _spread(model: Trainer, option: str, plan: Plan, costs: str) -> Iterator[Change]:

@@ -139,13 +139,8 @@ def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
     formats = _formats(cluster.device, hardware, ask)
     share = _shared(whole, ask.gpus)
     by_sequences = ask.by_sequences and ask.gpus > 1
-    ask = ask._replace(context=heard_positions(spec) or ask.context)
+    ask = ask._replace(context=spec.heard or ask.context)
     return Served(spec, Setup(whole, share, formats, cluster, ask.gpus, spec.side_by_side, by_sequences), ask)
-
-
-def heard_positions(spec: ModelSpec) -> int | None:
-    """Positions of the sound that an encoder reads, always as many; None where it reads no sound."""
-    return None if spec.encoder is None else spec.encoder.frames
 
 
 def _shared(whole: Ledger, gpus: int) -> Ledger:

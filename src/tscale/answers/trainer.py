@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.questions.states import States
@@ -11,6 +11,9 @@ from tscale.core.shard import shard
 from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec
 from tscale.spec.stages import saves_of_stages, stages
+
+RANK: Final = 64
+"""The rank of adapters where none is given: that of Dettmers 2023, appendix B."""
 
 
 class Trainer(NamedTuple):

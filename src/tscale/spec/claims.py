@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tscale.blocks.fields import CONFIG, Number
-from tscale.errors import RequestError, SpecErrors, nearest, shown
-from tscale.spec.catalogue import configs
-from tscale.spec.yaml_file import Document, Path_, read_document
+from tscale.spec.shipped import shipped_names, shipped_or_file
+from tscale.spec.yaml_file import Document, Path_
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -57,26 +55,15 @@ def adapter() -> TypeAdapter[Claims]:
 
 def listed_claims() -> list[str]:
     """The names of the files of claims that are shipped."""
-    return sorted(path.stem for path in (configs() / "claims").glob("*.yaml"))
+    return shipped_names("claims")
 
 
 def read_claims(name: str) -> tuple[Claims, Document]:
     """The claims in a file, or in one that is shipped, by its name. Raises `TscaleError`."""
     from tscale.spec.validation import judged
 
-    path = Path(name)
-    if name in listed_claims():
-        document = read_document(str(configs() / "claims" / f"{name}.yaml"))._replace(name=f"{name}.yaml")
-    elif name == "-" or path.suffix.lower() in (".yaml", ".yml") or "/" in name or path.is_file():
-        document = read_document(name, "`tscale list claims` names those that are shipped")
-    else:
-        hint = nearest(name, listed_claims())
-        other = "" if hint.startswith("did you mean") else "; a path to a YAML file works too"
-        raise RequestError(f"no claims {shown(name)}: {hint}{other}")
-    try:
-        return judged(adapter(), document, _legal_keys), document
-    except SpecErrors as errors:
-        raise SpecErrors(errors.errors, hint="") from None
+    document = shipped_or_file(name, "claims", "claims", "`tscale list claims` names those that are shipped")
+    return judged(adapter(), document, _legal_keys), document
 
 
 def _legal_keys(path: Path_, _: Document) -> list[str]:

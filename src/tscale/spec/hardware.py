@@ -14,6 +14,7 @@ from tscale.core.device import Cluster, Device
 from tscale.errors import RequestError, SpecError, SpecErrors, called, nearest, shown
 from tscale.spec.catalogue import configs, normalised
 from tscale.spec.model import Evidence
+from tscale.spec.shipped import shipped_names
 from tscale.spec.yaml_file import Document, Path_, parse_document, read_document
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def adapter() -> TypeAdapter[Hardware]:
 
 def hardware_names() -> list[str]:
     """The names of the accelerators that are shipped; no YAML is read."""
-    return sorted(path.stem for path in (configs() / "hardware").glob("*.yaml"))
+    return shipped_names("hardware")
 
 
 def listed_hardware() -> list[Hardware]:
@@ -217,15 +218,12 @@ def _judged(document: Document) -> Hardware:
     from tscale.spec.validation import judged
 
     _refuse_sparse(document)
-    try:
-        hardware = judged(adapter(), document, _legal_keys)
-    except SpecErrors as errors:
-        raise SpecErrors(errors.errors, hint="") from None
+    hardware = judged(adapter(), document, _legal_keys)
     problems = [
         SpecError(f"{'.'.join(path)}: {message}", where=document.where(path)) for path, message in hardware.problems()
     ]
     if problems:
-        raise SpecErrors(problems, hint="")
+        raise SpecErrors(problems)
     return hardware
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
@@ -19,10 +18,10 @@ from tscale.core.questions.laws import (
     power_of_tokens,
 )
 from tscale.core.questions.laws import Law as Formula
-from tscale.errors import RequestError, SpecError, SpecErrors, nearest, shown
-from tscale.spec.catalogue import configs
+from tscale.errors import SpecError, SpecErrors, nearest, shown
 from tscale.spec.model import Evidence
-from tscale.spec.yaml_file import Document, Path_, read_document
+from tscale.spec.shipped import shipped_names, shipped_or_file
+from tscale.spec.yaml_file import Document, Path_
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -174,7 +173,7 @@ def adapter() -> TypeAdapter[Law]:
 
 def listed_laws() -> list[str]:
     """The names of the laws that are shipped."""
-    return sorted(path.stem for path in (configs() / "laws").glob("*.yaml"))
+    return shipped_names("laws")
 
 
 def shipped_laws() -> list[Law]:
@@ -186,22 +185,11 @@ def read_law(name: str) -> Law:
     """The law in a file, or one that is shipped, by its name. Raises `TscaleError`."""
     from tscale.spec.validation import judged
 
-    path = Path(name)
-    if name in listed_laws():
-        document = read_document(str(configs() / "laws" / f"{name}.yaml"))._replace(name=f"{name}.yaml")
-    elif name == "-" or path.suffix.lower() in (".yaml", ".yml") or "/" in name or path.is_file():
-        document = read_document(name, "`tscale fit` writes such a file")
-    else:
-        hint = nearest(name, listed_laws())
-        other = "" if hint.startswith("did you mean") else "; a path to a YAML file works too"
-        raise RequestError(f"no law {shown(name)}: {hint}{other}")
-    try:
-        law = judged(adapter(), document, _legal_keys)
-        problems = [SpecError(message, where=document.where(where)) for where, message in law.problems()]
-        if problems:
-            raise SpecErrors(problems)  # noqa: TRY301 (told as those of pydantic)
-    except SpecErrors as errors:
-        raise SpecErrors(errors.errors, hint="") from None
+    document = shipped_or_file(name, "laws", "law", "`tscale fit` writes such a file")
+    law = judged(adapter(), document, _legal_keys)
+    problems = [SpecError(message, where=document.where(where)) for where, message in law.problems()]
+    if problems:
+        raise SpecErrors(problems)
     return law
 
 

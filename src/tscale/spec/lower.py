@@ -27,9 +27,8 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
         case "encoder":
             return Run(target=0, source=context)
         case "encoder-decoder":
-            heard = spec.encoder.frames if spec.encoder is not None else None
-            read = context if source is None else source
-            return Run(target=context if target is None else target, source=read if heard is None else heard)
+            read = spec.heard or (context if source is None else source)
+            return Run(target=context if target is None else target, source=read)
 
 
 def _entries(spec: ModelSpec) -> Iterator[Entry]:

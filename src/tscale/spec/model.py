@@ -223,6 +223,11 @@ class ModelSpec:
         """Whether attention and feed-forward of a layer read the same normed input, and are added up at once."""
         return self.norm.place == "parallel"
 
+    @property
+    def heard(self) -> int | None:
+        """Positions of the sound that an encoder reads, always as many; None where it reads no sound."""
+        return None if self.encoder is None else self.encoder.frames
+
     def encoder_layers(self) -> int:
         """Depth of the encoder of an encoder-decoder."""
         return (self.encoder and self.encoder.layers) or self.layers

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 MOST_ERRORS: Final = 100  # of one file: nobody reads more
+_LISTED: Final = ": `tscale validate` lists them"
 
 T = TypeVar("T")
 
@@ -54,14 +55,14 @@ class _SpecKind:
 
 def validated(document: Document) -> Spec:
     """The spec in a document. Raises `SpecErrors` with all that is wrong, each at its line and column."""
-    spec = judged(adapter(), document, _legal_keys)
+    spec = judged(adapter(), document, _legal_keys, _LISTED)
     problems: list[Problem] = [
         (path, f"{path[0]} {message}") for path, message in of_one_line(name=spec.name, title=spec.title)
     ]
     if isinstance(spec, ModelSpec):
         problems += [(path, f"{'.'.join(path)}: {message}") for path, message in spec.problems()]
     if problems:
-        raise SpecErrors(SpecError(message, where=document.where(path)) for path, message in problems)
+        raise SpecErrors((SpecError(message, where=document.where(path)) for path, message in problems), _LISTED)
     return spec
 
 
@@ -69,8 +70,11 @@ LegalKeys = Callable[[Path_, Document], list[str]]
 """The keys that may stand in the mapping at a path of a document."""
 
 
-def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys) -> T:
-    """What pydantic makes of a document. Raises `SpecErrors` with what it finds wrong, in the order of the file."""
+def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys, hint: str = "") -> T:
+    """What pydantic makes of a document. Raises `SpecErrors` with what it finds wrong, in the order of the file.
+
+    `hint` says what lists them all where the first is told alone.
+    """
     from pydantic import ValidationError
 
     if not isinstance(document.data, dict):
@@ -94,7 +98,7 @@ def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys) -> 
         errors.append(SpecError(message, where=document.where(at, key=of_key)))
     if len(found) > MOST_ERRORS:
         errors.append(SpecError(f"and {len(found) - MOST_ERRORS} more like these", where=document.name))
-    raise SpecErrors(errors)
+    raise SpecErrors(errors, hint)
 
 
 Verdict = dict[str, Any]
