@@ -72,17 +72,22 @@ def main() -> None:
 
 def write(changed: str, config: dict) -> None:
     """One configuration, counted."""
+    _, line = counted(changed, config)
+    print(json.dumps(line), flush=True)
+
+
+def counted(changed: str, config: dict) -> tuple[torch.nn.Module, dict]:
+    """The model of a configuration, and its parameters and FLOPs."""
     config = json.loads(json.dumps(config, default=str).replace("Infinity", "1e9"))
     model = built(config).eval()
     parameters = list(model.parameters())
-    line = {
+    return model, {
         "changed": changed,
         "config": config,
         "total": sum(p.numel() for p in parameters),
         "frozen": sum(p.numel() for p in parameters if not p.requires_grad),
         "flops": flops(model, config["model_type"]),
     }
-    print(json.dumps(line), flush=True)
 
 
 def flops(model: torch.nn.Module, family: str) -> int | None:

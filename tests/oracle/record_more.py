@@ -17,8 +17,8 @@ from collections.abc import Iterator
 
 import record
 import torch
-from record import built, variations
-from record_mixers import FACTORS, FULL, LINEAR, flops
+from record import variations
+from record_mixers import FACTORS, FULL, LINEAR, counted
 from transformers import AutoModelForCausalLM
 
 FAMILIES = [
@@ -127,19 +127,8 @@ def every(family: str) -> Iterator[tuple[str, dict]]:
 
 def write(changed: str, config: dict) -> None:
     """One configuration, counted."""
-    config = json.loads(json.dumps(config, default=str).replace("Infinity", "1e9"))
-    model = built(config).eval()
-    parameters = list(model.parameters())
-    line = {
-        "changed": changed,
-        "config": config,
-        "total": sum(p.numel() for p in parameters),
-        "frozen": sum(p.numel() for p in parameters if not p.requires_grad),
-        "flops": flops(model, config["model_type"]),
-        "active": active(model),
-        "cache": cache(model),
-    }
-    print(json.dumps(line), flush=True)
+    model, line = counted(changed, config)
+    print(json.dumps(line | {"active": active(model), "cache": cache(model)}), flush=True)
 
 
 def active(model: torch.nn.Module) -> int | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.spec.recorded import recorded, spec_of
 from tscale.blocks import Attention
 from tscale.blocks.fields import On
 from tscale.core.questions.cache import cache_bytes
@@ -26,8 +25,6 @@ from tscale.spec.validation import validated
 from tscale.spec.writing import to_yaml
 from tscale.spec.yaml_file import parse_document
 
-ORACLE = Path(__file__).parents[1] / "oracle"
-
 EVERY_EXPERT_RUN = "llama4_text"
 """The framework runs all experts of Llama 4 on every token, and scales most by zero; the architecture needs top_k."""
 
@@ -35,19 +32,11 @@ FORCED = {("t5", "tie_word_embeddings"), ("mt5", "tie_word_embeddings"), ("umt5"
 """Variations where transformers 5 does not do what the file says: it ties T5's head whatever the key says."""
 
 
-def _lines(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (ORACLE / name).read_text(encoding="utf-8").splitlines()]
-
-
-CASES = [*_lines("cases.jsonl"), *_lines("cases_experts.jsonl")]
+CASES = [*recorded("cases.jsonl"), *recorded("cases_experts.jsonl")]
 COUNTED = [pytest.param(case, id=case["name"]) for case in CASES]
 RUN = [pytest.param(case, id=case["name"]) for case in CASES if case["model_type"] != EVERY_EXPERT_RUN]
 WITH_EXPERTS = [pytest.param(case, id=case["name"]) for case in CASES if "active" in case["params"]]
 CACHING = [pytest.param(case, id=case["name"]) for case in CASES if case["kv_bytes_per_token"]]
-
-
-def _imported(config: dict[str, Any]) -> ModelSpec:
-    return imported(config, name="x", where="config.json")
 
 
 def _total(spec: ModelSpec) -> int:
@@ -61,18 +50,18 @@ def _total(spec: ModelSpec) -> int:
 def test_parameters_equal_what_the_framework_counts(case: dict[str, Any]) -> None:
     """To the last digit, with the tables of sines that Pegasus and Marian keep as parameters and never train."""
     counted = case["params"]["total"]
-    assert _total(_imported(case["config"])) == counted
+    assert _total(spec_of(case["config"])) == counted
 
 
 @pytest.mark.parametrize("case", WITH_EXPERTS)
 def test_active_parameters_equal_what_the_framework_counts(case: dict[str, Any]) -> None:
     """Routed experts by top_k of all of them, everything else whole."""
-    assert active_params(lower(_imported(case["config"]))).total == case["params"]["active"]
+    assert active_params(lower(spec_of(case["config"]))).total == case["params"]["active"]
 
 
 @pytest.mark.parametrize("case", RUN)
 def test_forward_flops_equal_what_the_framework_counts(case: dict[str, Any]) -> None:
-    spec = _imported(case["config"])
+    spec = spec_of(case["config"])
     counted = {length: forward_flops(lower(spec), run_of(spec, int(length)), "full").total for length in case["flops"]}
     assert counted == case["flops"]
 
@@ -80,7 +69,7 @@ def test_forward_flops_equal_what_the_framework_counts(case: dict[str, Any]) -> 
 def test_llama_4_is_counted_by_the_experts_that_a_token_needs() -> None:
     """As the law of the other models: twice what is used of every matrix, and the scores."""
     (case,) = (case for case in CASES if case["model_type"] == EVERY_EXPERT_RUN)
-    spec, config = _imported(case["config"]), case["config"]
+    spec, config = spec_of(case["config"]), case["config"]
     tables = config["vocab_size"] * config["hidden_size"]
     norms = (2 * config["num_hidden_layers"] + 1) * config["hidden_size"]
     scores = 4 * config["num_attention_heads"] * config["head_dim"] * config["num_hidden_layers"]
@@ -92,7 +81,7 @@ def test_llama_4_is_counted_by_the_experts_that_a_token_needs() -> None:
 @pytest.mark.parametrize("case", CACHING)
 def test_a_cached_token_takes_as_many_bytes_as_in_the_framework(case: dict[str, Any]) -> None:
     """In bf16. Falcon's new architecture caches more in the framework than the architecture asks: its README says so."""
-    ledger, measured = lower(_imported(case["config"])), case["kv_bytes_per_token"]
+    ledger, measured = lower(spec_of(case["config"])), case["kv_bytes_per_token"]
     expected = measured.get("architectural_per_token", measured["per_token"])
     assert cache_bytes(ledger, Run(target=1), 16).total == expected
     if "cross_per_encoder_token" in measured:
@@ -105,7 +94,7 @@ def test_a_cached_token_takes_as_many_bytes_as_in_the_framework(case: dict[str, 
 
 # ---- every field of every class, changed alone ----
 
-VARIATIONS = [*_lines("variations.jsonl"), *_lines("variations_experts.jsonl")]
+VARIATIONS = [*recorded("variations.jsonl"), *recorded("variations_experts.jsonl")]
 
 
 def _variations(family: str) -> Iterator[dict[str, Any]]:
@@ -117,7 +106,7 @@ def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None
     wrong = []
     for line in _variations(family):
         try:
-            counted = _total(_imported(line["config"]))
+            counted = _total(spec_of(line["config"]))
         except SpecError:
             continue
         if counted != line["total"] and (family, line["changed"]) not in FORCED:
@@ -131,7 +120,7 @@ def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
     lines = [line for line in _variations(family) if line["changed"] in ("nothing", "nothing, saved", "architectures")]
     assert {"nothing", "nothing, saved"} <= {line["changed"] for line in lines}
     for line in lines:
-        assert _total(_imported(line["config"])) == line["total"]
+        assert _total(spec_of(line["config"])) == line["total"]
 
 
 def test_most_changes_are_counted() -> None:
@@ -139,7 +128,7 @@ def test_most_changes_are_counted() -> None:
     refused = 0
     for line in VARIATIONS:
         try:
-            _imported(line["config"])
+            spec_of(line["config"])
         except SpecError:
             refused += 1
     assert (refused, len(VARIATIONS)) == (220, 2504)
@@ -213,7 +202,7 @@ def test_most_changes_are_counted() -> None:
     ],
 )  # fmt: skip
 def test_files_as_they_are_published_are_read_with_all_their_keys(config: dict[str, Any], total: int) -> None:
-    assert _total(_imported(config)) == total
+    assert _total(spec_of(config)) == total
 
 
 # ---- windows ----
@@ -255,7 +244,7 @@ LOCAL, FULL = "sliding_attention", "full_attention"
     ],
 )
 def test_which_layers_see_how_far(config: dict[str, Any], window: int | None, pattern: tuple[str, ...] | None) -> None:
-    attention = _imported(config).attention
+    attention = spec_of(config).attention
     assert isinstance(attention, Attention)
     assert (attention.window, attention.pattern) == (window, pattern)
 
@@ -542,18 +531,18 @@ def test_a_key_is_read_or_harmless_but_not_both() -> None:
 
 def test_empty_values_of_unknown_keys_are_ignored() -> None:
     """A file may say that it has no experts."""
-    plain = _imported({"model_type": "llama"})
-    assert _imported({"model_type": "llama", "num_experts": 0, "qk_norm": False, "moe": None, "adapters": {}}) == plain
+    plain = spec_of({"model_type": "llama"})
+    assert spec_of({"model_type": "llama", "num_experts": 0, "qk_norm": False, "moe": None, "adapters": {}}) == plain
 
 
 @pytest.mark.parametrize("case", COUNTED)
 def test_an_imported_spec_can_be_written_and_read_back(case: dict[str, Any]) -> None:
-    spec = _imported(case["config"])
+    spec = spec_of(case["config"])
     assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
 
 
 def test_an_absent_architecture_means_the_family_s_usual_head() -> None:
-    kinds = {name: _imported({"model_type": name}).head.kind for name in ("llama", "bert", "t5")}
+    kinds = {name: spec_of({"model_type": name}).head.kind for name in ("llama", "bert", "t5")}
     assert kinds == {"llama": "language-model", "bert": "masked", "t5": "language-model"}
 
 
@@ -561,7 +550,7 @@ def test_every_table_row_can_be_built_from_its_defaults_or_names_what_it_needs()
     needs = []
     for family in FAMILIES:
         try:
-            _imported({"model_type": family})
+            spec_of({"model_type": family})
         except SpecError:
             needs.append(family)
     assert needs == ["nemotron", "deepseek_v2", "glm4_moe", "dots1", "bloom", "glm4v_moe_text", "lfm2_moe", "esm"]
@@ -581,7 +570,7 @@ def test_the_text_model_of_a_file_that_describes_more_is_counted_and_the_rest_is
         },
         "vision_config": {"hidden_size": 1152, "num_hidden_layers": 27},
     }  # fmt: skip
-    spec = _imported(config)
+    spec = spec_of(config)
     assert _total(spec) == 3_880_263_168
     assert spec.notes == (
         "Left out: the vision tower and its projection (vision_config): the text model alone is counted.",
@@ -589,10 +578,10 @@ def test_the_text_model_of_a_file_that_describes_more_is_counted_and_the_rest_is
 
 
 def test_layers_that_predict_further_tokens_are_left_out_and_named() -> None:
-    assert _imported({"model_type": "deepseek_v3"}).notes == (
+    assert spec_of({"model_type": "deepseek_v3"}).notes == (
         "Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does.",
     )
-    assert _imported({"model_type": "deepseek_v3", "num_nextn_predict_layers": 0}).notes == ()
+    assert spec_of({"model_type": "deepseek_v3", "num_nextn_predict_layers": 0}).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -607,10 +596,10 @@ def test_layers_that_predict_further_tokens_are_left_out_and_named() -> None:
     ],
 )
 def test_which_layers_have_experts(config: dict[str, Any], on: list[On | None]) -> None:
-    assert [block.on for block in _imported(config).feed_forwards] == on
+    assert [block.on for block in spec_of(config).feed_forwards] == on
 
 
 def test_llama_4_sees_chunks_but_in_every_fourth_layer() -> None:
-    attention = _imported({"model_type": "llama4_text"}).attention
+    attention = spec_of({"model_type": "llama4_text"}).attention
     assert isinstance(attention, Attention)
     assert (attention.window, attention.chunked, attention.pattern) == (8192, True, (*["local"] * 3, "global"))

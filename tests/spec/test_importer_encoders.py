@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.spec.recorded import counted_wrong, is_refused, recorded, spec_of
 from tscale.core.questions.cache import cache_bytes
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import active_params, params
 from tscale.core.run import Run
 from tscale.errors import SpecError
 from tscale.spec.families_encoders import FURTHER, TO_TEXT
-from tscale.spec.importer import imported
 from tscale.spec.lower import lower, run_of
 from tscale.spec.model import ModelSpec
 from tscale.spec.validation import validated
 from tscale.spec.writing import to_yaml
 from tscale.spec.yaml_file import parse_document
 
-ORACLE = Path(__file__).parents[1] / "oracle"
 LENGTH = 70
 
 
-def _lines(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (ORACLE / name).read_text(encoding="utf-8").splitlines()]
-
-
-VARIATIONS, CASES = _lines("variations_encoders.jsonl"), _lines("cases_encoders.jsonl")
+VARIATIONS, CASES = recorded("variations_encoders.jsonl"), recorded("cases_encoders.jsonl")
 COUNTED = [pytest.param(case, id=case["name"]) for case in CASES]
 CACHING = [pytest.param(case, id=case["name"]) for case in CASES if case["kv_bytes_per_token"]]
-
-
-def _imported(config: dict[str, Any]) -> ModelSpec:
-    return imported(config, name="x", where="config.json")
 
 
 def _variations(family: str) -> Iterator[dict[str, Any]]:
@@ -69,15 +58,7 @@ def _for_nothing(config: dict[str, Any]) -> int:
 
 @pytest.mark.parametrize("family", FURTHER | TO_TEXT)
 def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None:
-    wrong = []
-    for line in _variations(family):
-        try:
-            spec = _imported(line["config"])
-        except SpecError:
-            continue
-        if differences := _differences(spec, line):
-            wrong.append((line["changed"], line["config"], differences))
-    assert not wrong
+    assert not counted_wrong(_variations(family), _differences)
 
 
 @pytest.mark.parametrize("family", FURTHER | TO_TEXT)
@@ -86,23 +67,15 @@ def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
     lines = [line for line in _variations(family) if line["changed"] in usual]
     assert {"nothing", "nothing, saved"} <= {line["changed"] for line in lines}
     for line in lines:
-        spec = _imported(line["config"])
+        spec = spec_of(line["config"])
         assert not _differences(spec, line)
         assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
 
 
 def test_most_changes_are_counted() -> None:
     """A refusal is always right, so that it is rare is a promise of its own."""
-    refused = sum(_refused(line["config"]) for line in VARIATIONS if line["changed"] != "head_dim")
+    refused = sum(is_refused(line["config"]) for line in VARIATIONS if line["changed"] != "head_dim")
     assert 9 * refused < len(VARIATIONS)
-
-
-def _refused(config: dict[str, Any]) -> bool:
-    try:
-        _imported(config)
-    except SpecError:
-        return True
-    return False
 
 
 # ---- published models ----
@@ -111,7 +84,7 @@ def _refused(config: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("case", COUNTED)
 def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]) -> None:
     """Parameters, those that a token meets, and forward FLOPs at each recorded length."""
-    spec = _imported(case["config"])
+    spec = spec_of(case["config"])
     ledger = lower(spec)
     assert (params(ledger).total, active_params(ledger).total) == (case["params"]["total"], case["params"]["active"])
     flops = {length: forward_flops(ledger, run_of(spec, int(length))).total for length in case["flops"]}
@@ -121,7 +94,7 @@ def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]
 @pytest.mark.parametrize("case", CACHING)
 def test_the_cache_grows_as_the_framework_s_does(case: dict[str, Any]) -> None:
     """With each token of the decoder, and with each position of the encoder, of which Whisper always has 1500."""
-    spec, kept = _imported(case["config"]), case["kv_bytes_per_token"]
+    spec, kept = spec_of(case["config"]), case["kv_bytes_per_token"]
     ledger = lower(spec)
     assert cache_bytes(ledger, Run(1, 0), 16).total == kept["per_token"]
     read = spec.encoder.frames if spec.encoder is not None else None
@@ -131,13 +104,13 @@ def test_the_cache_grows_as_the_framework_s_does(case: dict[str, Any]) -> None:
 
 def test_whisper_s_sines_are_a_line_of_their_own() -> None:
     (case,) = (case for case in CASES if case["name"] == "whisper-tiny")
-    lines = {line.name: line.value for line in params(lower(_imported(case["config"]))).lines}
+    lines = {line.name: line.value for line in params(lower(spec_of(case["config"]))).lines}
     assert lines["encoder.embedding.sines"] == case["params"]["frozen"] == 1500 * 384
 
 
 def test_albert_s_layers_are_stored_once_and_run_through_by_all() -> None:
     """Three groups of two layers, six steps: six layers stored, twelve run through."""
-    spec = _imported({"model_type": "albert", "num_hidden_groups": 3, "inner_group_num": 2, "num_hidden_layers": 6})
+    spec = spec_of({"model_type": "albert", "num_hidden_groups": 3, "inner_group_num": 2, "num_hidden_layers": 6})
     assert (spec.unique_layers, spec.layers) == (6, 12)
 
 
@@ -201,5 +174,5 @@ def test_albert_s_layers_are_stored_once_and_run_through_by_all() -> None:
 )
 def test_what_is_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError) as error:
-        _imported(config)
+        spec_of(config)
     assert str(error.value) == f"config.json: {message}"

@@ -2,57 +2,43 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.spec.recorded import recorded, spec_of
 from tscale.core.questions.cache import cache_bytes, growing, states
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import active_params, params
 from tscale.core.run import Run
 from tscale.errors import SpecError
 from tscale.spec.families_mixers import MIXED
-from tscale.spec.importer import imported
 from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec
 from tscale.spec.validation import validated
 from tscale.spec.writing import to_yaml
 from tscale.spec.yaml_file import parse_document
 
-ORACLE = Path(__file__).parents[1] / "oracle"
-
-
-def _lines(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (ORACLE / name).read_text(encoding="utf-8").splitlines()]
-
-
-CASES = [pytest.param(case, id=case["name"]) for case in _lines("cases_mixers.jsonl")]
-VARIATIONS = _lines("variations_mixers.jsonl")
-
-
-def _imported(config: dict[str, Any]) -> ModelSpec:
-    return imported(config, name="x", where="config.json")
+CASES = [pytest.param(case, id=case["name"]) for case in recorded("cases_mixers.jsonl")]
+VARIATIONS = recorded("variations_mixers.jsonl")
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_parameters_equal_what_the_framework_counts(case: dict[str, Any]) -> None:
-    ledger = lower(_imported(case["config"]))
+    ledger = lower(spec_of(case["config"]))
     assert params(ledger).total == case["params"]["total"] - case["params"]["frozen"]
     assert active_params(ledger).total == case["params"]["active"]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_forward_flops_equal_what_the_framework_counts(case: dict[str, Any]) -> None:
-    ledger = lower(_imported(case["config"]))
+    ledger = lower(spec_of(case["config"]))
     assert {length: forward_flops(ledger, Run(int(length))).total for length in case["flops"]} == case["flops"]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_a_token_and_what_a_sequence_keeps_equal_the_framework_s(case: dict[str, Any]) -> None:
     """In bf16. RecurrentGemma keeps its cache in its layers, where it was not measured."""
-    ledger, measured = lower(_imported(case["config"])), case["kv_bytes_per_token"]
+    ledger, measured = lower(spec_of(case["config"])), case["kv_bytes_per_token"]
     if measured is not None:
         assert cache_bytes(growing(ledger), Run(1), 16).total == measured["per_token"]
         assert cache_bytes(states(ledger), Run(1), 16).total == measured["constant"]
@@ -60,15 +46,15 @@ def test_what_a_token_and_what_a_sequence_keeps_equal_the_framework_s(case: dict
 
 def test_recurrent_gemma_keeps_a_window_and_small_states() -> None:
     """8 layers of one key-value head of 256; 18 of 2560 numbers and the 3 inputs before (De 2024, section 2.4)."""
-    (config,) = (case["config"] for case in _lines("cases_mixers.jsonl") if case["name"] == "recurrentgemma-2b")
-    ledger = lower(_imported(config))
+    (config,) = (case["config"] for case in recorded("cases_mixers.jsonl") if case["name"] == "recurrentgemma-2b")
+    ledger = lower(spec_of(config))
     assert cache_bytes(growing(ledger), Run(9999), 16).total == 8 * 2 * 256 * 2048 * 2
     assert cache_bytes(states(ledger), Run(9999), 16).total == 18 * (2560 + 3 * 2560) * 2
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_imported_spec_can_be_written_and_read_back(case: dict[str, Any]) -> None:
-    spec = _imported(case["config"])
+    spec = spec_of(case["config"])
     assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
 
 
@@ -77,7 +63,7 @@ def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None
     wrong = []
     for line in (line for line in VARIATIONS if line["config"]["model_type"] == family):
         try:
-            ledger = lower(_imported(line["config"]))
+            ledger = lower(spec_of(line["config"]))
         except SpecError:
             continue
         counted = (params(ledger).total, line["flops"] and forward_flops(ledger, Run(70)).total)
@@ -92,7 +78,7 @@ def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
     lines = [line for line in VARIATIONS if line["config"]["model_type"] == family and line["changed"] in usual]
     assert {"nothing", "nothing, saved"} <= {line["changed"] for line in lines}
     for line in lines:
-        assert params(lower(_imported(line["config"]))).total == line["total"] - line["frozen"]
+        assert params(lower(spec_of(line["config"]))).total == line["total"] - line["frozen"]
 
 
 @pytest.mark.parametrize(
@@ -154,5 +140,5 @@ def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
 )
 def test_what_is_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError) as error:
-        _imported(config)
+        spec_of(config)
     assert str(error.value) == f"config.json: {message}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.spec.recorded import counted_wrong, is_refused, recorded, spec_of
 from tscale.core.ledger import Cache, Ledger, Scores
 from tscale.core.questions.cache import cache_bytes, growing, states
 from tscale.core.questions.forward import forward_flops, pairs
@@ -17,14 +16,12 @@ from tscale.core.run import Run
 from tscale.errors import SpecError
 from tscale.spec.families import MORE, NESTED
 from tscale.spec.families_nested import HEARING, SEEING
-from tscale.spec.importer import imported
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec
 from tscale.spec.validation import validated
 from tscale.spec.writing import to_yaml
 from tscale.spec.yaml_file import parse_document
 
-ORACLE = Path(__file__).parents[1] / "oracle"
 LENGTH = 70
 
 SCORES_TWICE = {"diffllama"}
@@ -34,15 +31,7 @@ SAVED_AS_ANOTHER = {"gpt-sw3"}
 """Its class is GPT-2's, and writes that name into the file."""
 
 
-def _lines(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (ORACLE / name).read_text(encoding="utf-8").splitlines()]
-
-
-VARIATIONS, INSIDE = _lines("variations_more.jsonl"), _lines("nested.jsonl")
-
-
-def _imported(config: dict[str, Any]) -> ModelSpec:
-    return imported(config, name="x", where="config.json")
+VARIATIONS, INSIDE = recorded("variations_more.jsonl"), recorded("nested.jsonl")
 
 
 def _variations(family: str) -> Iterator[dict[str, Any]]:
@@ -78,15 +67,7 @@ def _slides_early(ledger: Ledger) -> bool:
 
 @pytest.mark.parametrize("family", MORE)
 def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None:
-    wrong = []
-    for line in _variations(family):
-        try:
-            spec = _imported(line["config"])
-        except SpecError:
-            continue
-        if differences := _differences(spec, line):
-            wrong.append((line["changed"], line["config"], differences))
-    assert not wrong
+    assert not counted_wrong(_variations(family), _differences)
 
 
 @pytest.mark.parametrize("family", MORE)
@@ -97,43 +78,35 @@ def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
     assert "nothing" in found
     assert ("nothing, saved" in found) == (family not in SAVED_AS_ANOTHER)
     for line in lines:
-        spec = _imported(line["config"])
+        spec = spec_of(line["config"])
         assert not _differences(spec, line)
         assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
 
 
 def test_most_changes_are_counted() -> None:
     """A refusal is always right, so that it is rare is a promise of its own."""
-    refused = sum(_refused(line["config"]) for line in VARIATIONS)
+    refused = sum(is_refused(line["config"]) for line in VARIATIONS)
     assert 9 * refused < len(VARIATIONS)
-
-
-def _refused(config: dict[str, Any]) -> bool:
-    try:
-        _imported(config)
-    except SpecError:
-        return True
-    return False
 
 
 def test_differential_attention_scores_once_and_sums_values_of_twice_the_width() -> None:
     """Per layer and pair of positions 2·heads·(d + 2·d) FLOPs, where the framework takes 2·2·heads·(d + d)."""
     (line,) = (line for line in _variations("diffllama") if line["changed"] == "nothing")
-    spec = _imported(line["config"])
+    spec = spec_of(line["config"])
     more = line["flops"] - forward_flops(lower(spec), Run(LENGTH)).total
     assert more == 2 * 16 * 32 * 64 * LENGTH**2
 
 
 def test_layers_that_borrow_keys_store_none_and_read_them() -> None:
     """Gemma 4 with the last 4 of 12 layers borrowing: 3 local ones and 1 global one."""
-    ledger = lower(_imported({"model_type": "gemma4_text", "num_hidden_layers": 12, "num_kv_shared_layers": 4}))
+    ledger = lower(spec_of({"model_type": "gemma4_text", "num_hidden_layers": 12, "num_kv_shared_layers": 4}))
     caches = [(entry.stored, entry.window) for entry in ledger.entries if isinstance(entry, Cache)]
     assert sorted(caches, key=str) == [(0, 512), (0, None), (1, None), (7, 512)]
 
 
 def test_keys_that_are_picked_bound_what_a_query_sees_but_not_what_is_cached() -> None:
     """DeepSeek-V3.2: causal pairs past the 2,048th key stop growing; the indexer scores every key."""
-    ledger = lower(_imported({"model_type": "deepseek_v32"}))
+    ledger = lower(spec_of({"model_type": "deepseek_v32"}))
     seen = {entry.name: pairs(entry, Run(5000), "causal") for entry in ledger.entries if isinstance(entry, Scores)}
     assert seen == {
         "attention.scores": 2048 * 2049 // 2 + (5000 - 2048) * 2048,
@@ -151,7 +124,7 @@ def test_the_text_model_inside_is_counted_right_or_refused(family: str) -> None:
     counted = 0
     for line in lines:
         try:
-            spec = _imported(line["config"])
+            spec = spec_of(line["config"])
         except SpecError:
             continue
         counted += 1
@@ -169,18 +142,18 @@ def test_a_file_as_the_class_saves_it_is_read(family: str) -> None:
     config = saved["config"]
     tied = config.get("tie_word_embeddings")
     text = {**config["text_config"], "tie_word_embeddings": tied} if tied is not None else config["text_config"]
-    assert params(lower(_imported({**config, "text_config": text}))).total == saved["total"]
+    assert params(lower(spec_of({**config, "text_config": text}))).total == saved["total"]
 
 
 # ---- published models ----
 
-CASES = [pytest.param(case, id=case["name"]) for case in _lines("cases_more.jsonl")]
+CASES = [pytest.param(case, id=case["name"]) for case in recorded("cases_more.jsonl")]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]) -> None:
     """Parameters, those that a token meets, forward FLOPs at each recorded length, and the cache in bf16."""
-    ledger = lower(_imported(case["config"]))
+    ledger = lower(spec_of(case["config"]))
     assert (params(ledger).total, active_params(ledger).total) == (case["params"]["total"], case["params"]["active"])
     assert {length: forward_flops(ledger, Run(int(length))).total for length in case["flops"]} == case["flops"]
     if case["kv_bytes_per_token"] is not None:
@@ -279,7 +252,7 @@ def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]
 )
 def test_what_is_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError) as error:
-        _imported(config)
+        spec_of(config)
     assert str(error.value) == f"config.json: {message}"
 
 
@@ -292,4 +265,4 @@ def test_an_older_file_has_the_text_model_s_keys_beside_the_others() -> None:
         "use_sliding_window": False, "vision_config": {"depth": 32}, "vocab_size": 152064,
         "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
     }  # fmt: skip
-    assert params(lower(_imported(config))).total == 7_615_616_512
+    assert params(lower(spec_of(config))).total == 7_615_616_512

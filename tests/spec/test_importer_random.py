@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.spec.recorded import recorded, spec_of
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import params
 from tscale.errors import SpecError
-from tscale.spec.importer import imported
 from tscale.spec.lower import lower, run_of
 from tscale.spec.model import ModelSpec
 
-LINES: list[dict[str, Any]] = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "oracle" / "random.jsonl").read_text(encoding="utf-8").splitlines()
-]
+LINES = recorded("random.jsonl")
 LENGTH = 70
 FAMILIES = sorted({line["config"]["model_type"] for line in LINES})
 FORCED = {"t5"}
@@ -30,7 +25,7 @@ ODD = "phi"
 def _spec(line: dict[str, Any]) -> ModelSpec | None:
     """The spec of a configuration, or None where it is refused."""
     try:
-        return imported(line["config"], name="x", where="config.json")
+        return spec_of(line["config"])
     except SpecError:
         return None
 
