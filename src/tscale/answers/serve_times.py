@@ -13,6 +13,7 @@ from tscale.core.ledger import Ledger
 from tscale.core.numbers import ceil_div
 from tscale.core.plan import Plan
 from tscale.core.questions.cache import cache_bytes, check_rows, growing, states
+from tscale.core.questions.largest import largest
 from tscale.core.questions.roofline import Formats, Pass, Setup, Work, decode_seconds, pass_seconds, works
 from tscale.core.run import Run
 from tscale.core.shard import shard
@@ -251,16 +252,11 @@ def turning_batch(one: Served, *, matrices: bool = False) -> int | None:
     """
     each = one.ask.gpus if one.setup.by_sequences else 1
 
-    def computes(batches: int) -> bool:
+    def waits(batches: int) -> bool:
         lines = one.works(one.step(one.middle, batch=each * batches))
         lines = [line for line in lines if line.weights or not matrices]
         computing = sum(line.flops / line.peak for line in lines)
-        return computing * one.device.memory_bytes_per_second >= sum(line.weights + line.cache for line in lines)
+        return computing * one.device.memory_bytes_per_second < sum(line.weights + line.cache for line in lines)
 
-    low, high = 0, max(MOST_BATCH // each, 1)
-    if not computes(high):
-        return None
-    while high - low > 1:
-        half = (low + high) // 2
-        low, high = (low, half) if computes(half) else (half, high)
-    return each * high
+    waiting = largest(waits, max(MOST_BATCH // each, 1))
+    return None if waiting is None else each * (waiting + 1)

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from tscale.spec.importer import Config
 
 ATTENTION: Final = frozenset({"full_attention", "attention"})
-RECURRENT: Final = frozenset({"linear_attention", "mamba", "conv"})
 
 
 def on(layers: Sequence[int], depth: int) -> On:
