@@ -177,7 +177,8 @@ Number = Literal["activation", "fp32", "mask", "index"]
 class Saved(NamedTuple):
     """`width` numbers that the forward pass keeps for the backward pass, for each position of `stream` in `used` layers.
 
-    `keys`: they are kept for each pair of a position and one of that stream. `keeping`: in which of the ways of keeping.
+    `keys`: they are kept for each pair of a position and one of that stream. `chunk`: they are kept once for so many positions,
+    and once for what is left over. `keeping`: in which of the ways of keeping.
     `dropout`: only where there is dropout. `cut`: how tensor parallelism divides them; what it does not divide, sequence
     parallelism does (Korthikanti 2022, section 4.2.2), unless it is `gathered` from all of its devices.
 
@@ -195,6 +196,7 @@ class Saved(NamedTuple):
     dropout: bool = False
     cut: Cut | None = None
     gathered: bool = False
+    chunk: int = 1
 
 
 class Ledger(NamedTuple):
