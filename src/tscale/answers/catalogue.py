@@ -18,7 +18,7 @@ def models_report() -> Report:
     columns = (
         Column("name", "name", numeric=False),
         Column("model", "title", numeric=False),
-        Column("year", "year"),
+        Column("year", "year", drop=2),
         Column("kind", "kind", numeric=False),
         Column("also known as", "aliases", drop=1, numeric=False),
     )

@@ -35,7 +35,7 @@ from tscale.spec.model import ModelSpec
 _COLUMNS = (
     Column("training FLOPs by", "convention", numeric=False),
     Column("FLOPs", "training_flops"),
-    Column("PF-days", "pf_days"),
+    Column("PF-days", "pf_days", drop=3),
     Column("to exact", "ratio"),
     Column("what it counts", "counts", drop=2, numeric=False),
     Column("source", "source", drop=1, numeric=False),

@@ -44,9 +44,9 @@ _EQUAL_COLUMNS = (
     Column("optimum of equal loss", "law", numeric=False),
     Column("params", "params"),
     Column("tokens", "tokens"),
-    Column("FLOPs", "flops", drop=2),
-    Column("this run: FLOPs", "compute_ratio"),
-    Column("params", "params_ratio", drop=1),
+    Column("FLOPs", "flops", drop=3),
+    Column("this run: FLOPs", "compute_ratio", drop=1),
+    Column("params", "params_ratio", drop=2),
     Column("pays after serving", "breakeven_tokens"),
 )
 _CHANCE: Final = 13

@@ -55,7 +55,7 @@ _LIFE_COLUMNS = (
     Column("over its life", "run", numeric=False),
     Column("params", "params"),
     Column("tokens", "tokens"),
-    Column("training FLOPs", "flops"),
+    Column("training FLOPs", "flops", drop=1),
     Column("with serving", "lifetime_flops"),
     Column("saved", "saving"),
 )
@@ -63,7 +63,7 @@ _REPEATED_COLUMNS = (
     Column("repeated data", "law", numeric=False),
     Column("unique tokens", "unique_tokens"),
     Column("epochs", "epochs"),
-    Column("worth in fresh tokens", "effective_tokens"),
+    Column("worth in fresh tokens", "effective_tokens", drop=1),
     Column("of fresh", "worth"),
 )
 

@@ -36,7 +36,7 @@ _ACTIVE = "active."
 
 _COLUMNS = (
     Column("part", "name", numeric=False),
-    Column("copies", "stored"),
+    Column("copies", "stored", drop=2),
     Column("parameters", "params"),
     Column("share", "share"),
     Column("formula", "formula", drop=1, numeric=False),
