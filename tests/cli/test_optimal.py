@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.helpers import answer, run
+from tscale.spec.laws import shipped_laws
 
 
 def test_its_json_has_the_keys_that_programs_read() -> None:
@@ -116,3 +119,12 @@ def test_a_utilisation_that_was_not_given_is_an_assumption_that_says_so() -> Non
     assert any("utilisation is assumed: that of Nemotron-4 340B" in note for note in data["notes"])
     out = run("optimal", "--gpu", "h100", "--gpus", "8", "--days", "1", "--explain").out
     assert "gpu_seconds·peak·mfu_millionths/1000000" in out.replace(" ", "")
+
+
+def test_the_laws_are_listed_and_shown() -> None:
+    names = [law["name"] for law in answer("list", "laws")["laws"]]
+    assert names == [law.name for law in shipped_laws()]
+    for name in names:
+        assert run("show", name).out.startswith(f"name: {name}\n")
+        assert json.loads(run("show", name, "--format", "json").out)["name"] == name
+    assert "a law is changed in a file of its own" in run("show", names[0], "--set", "year=1999").err

@@ -11,6 +11,7 @@ from tscale.core.units import BITS, BYTES, BYTES_PER_SECOND, COUNT, FLOPS_PER_SE
 from tscale.spec.catalogue import listed
 from tscale.spec.claims import listed_claims
 from tscale.spec.hardware import Hardware, listed_hardware
+from tscale.spec.laws import shipped_laws
 
 
 def models_report() -> Report:
@@ -50,6 +51,43 @@ def claims_report() -> Report:
         "Claims to audit with `tscale check NAME`", (Column("name", "name", numeric=False),), tuple((n,) for n in names)
     )
     return Report("Claims", (table,), {"claims": list(names)})
+
+
+_ANSWERS: Final = {
+    "parametric": "loss, optimum",
+    "kaplan": "loss, optimum",
+    "repeated": "loss, optimum, repetition",
+    "lifetime": "loss, optimum, serving",
+    "power": "optimum",
+}
+
+
+def laws_report() -> Report:
+    """The scaling laws that are shipped, oldest first."""
+    columns = (
+        Column("name", "name", numeric=False),
+        Column("law", "title", drop=2, numeric=False),
+        Column("tells of", "tells_of", numeric=False),
+        Column("constants of", "data", drop=1, numeric=False),
+        Column("source", "source", drop=3, numeric=False),
+    )
+    laws = shipped_laws()
+    rows = tuple((law.name, law.label, _ANSWERS[law.kind], law.data or "", cited(law.source)) for law in laws)
+    data: Data = {
+        "laws": [
+            {
+                "name": law.name,
+                "title": law.label,
+                "year": law.year,
+                "kind": law.kind,
+                "data": law.data,
+                "source": law.source,
+            }
+            for law in laws
+        ]
+    }
+    notes = ("`tscale show NAME` tells the constants, each with its source.",)
+    return Report("Scaling laws", (Table("Scaling laws", columns, rows),), data, notes)
 
 
 def hardware_report() -> Report:

@@ -6,33 +6,34 @@ from tscale.cli.options import Assume, Changes, Model, OutputFormat
 from tscale.render import show as show_report
 
 _What = Annotated[
-    Literal["models", "hardware", "formats", "claims"],
-    typer.Argument(metavar="[models|hardware|formats|claims]", help="What to list."),
+    Literal["models", "hardware", "formats", "laws", "claims"],
+    typer.Argument(metavar="[models|hardware|formats|laws|claims]", help="What to list."),
 ]
 _ShowFormat = Annotated[Literal["yaml", "json"], typer.Option("--format", help="How to write the spec.")]
 
 
 def list_(what: _What = "models", format: OutputFormat = "table") -> None:
-    """List the built-in models, the hardware, the number formats, or the claims that are shipped."""
-    from tscale.answers.catalogue import claims_report, formats_report, hardware_report, models_report
+    """List the built-in models, the hardware, the number formats, the scaling laws, or the claims that are shipped."""
+    from tscale.answers.catalogue import claims_report, formats_report, hardware_report, laws_report, models_report
 
     reports = {
         "models": models_report,
         "hardware": hardware_report,
         "formats": formats_report,
+        "laws": laws_report,
         "claims": claims_report,
     }
     show_report(reports[what](), format)
 
 
 def show(model: Model, changes: Changes = [], assume: Assume = None, format: _ShowFormat = "yaml") -> None:
-    """Print a model's spec, or an accelerator's, with its sources and notes."""
+    """Print a model's spec, an accelerator's, or a scaling law, with its sources and notes."""
     from tscale.render import print_text
     from tscale.spec.catalogue import known_name, text_of
     from tscale.spec.resolve import find
 
     name = known_name(model)
-    if name is None and _shows_hardware(model, changes, format):
+    if name is None and (_shows_hardware(model, changes, format) or _shows_law(model, changes, format)):
         return
     spec = find(model, changes, assume)
     if format == "json":
@@ -64,4 +65,24 @@ def _shows_hardware(name: str, changes: list[str], format: str) -> bool:
         print_text(json.dumps(plain(find_hardware(known, changes, "--set")), indent=2, ensure_ascii=False) + "\n")
     else:
         print_text(yaml_of(plain(find_hardware(known, changes, "--set"))) if changes else hardware_text(known))
+    return True
+
+
+def _shows_law(name: str, changes: list[str], format: str) -> bool:
+    """Prints the scaling law that is shipped under a name; whether there is one."""
+    from tscale.errors import RequestError
+    from tscale.render import print_text
+    from tscale.spec.laws import law_text, listed_laws, read_law
+    from tscale.spec.writing import plain
+
+    if name not in listed_laws():
+        return False
+    if changes:
+        raise RequestError(f"--set: a law is changed in a file of its own: `tscale show {name} > my.yaml` begins one")
+    if format == "json":
+        import json
+
+        print_text(json.dumps(plain(read_law(name)), indent=2, ensure_ascii=False) + "\n")
+    else:
+        print_text(law_text(name))
     return True
