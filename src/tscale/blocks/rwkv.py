@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Entry, Matmul, Scan, Vector
+from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scan, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,19 @@ class Rwkv:
             yield Cache(f"{name}.state", "once", 3 * width, site.used)
         yield Matmul(f"{name}.output", "mixer", site.stream, width, d, *copies)
 
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """The token before and what it is mixed to, the wkv kernel's keys, values and output, and the gate on these.
+
+        The kernel is the author's for bf16, as transformers 5.23.0 calls it (`RwkvLinearAttention`); in fp16 it keeps its
+        arrays in fp32. The output is what the gate multiplies, too. Every device has the whole block, and so the whole sequence.
+        """
+        d = site.d_model
+        width = d if self.width is None else self.width
+        for step in ("shifted", "receptance.input", "key.input", "value.input"):
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, d, site.used, gathered=True)
+        for step in ("receptance", "key", "value", "wkv", "product"):
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, site.used, gathered=True)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelMixing:
@@ -72,3 +85,11 @@ class ChannelMixing:
         if site.causal:
             yield Cache(f"{name}.shift_state", "once", d, site.used)
         yield Matmul(f"{name}.value", "feed_forward", site.stream, self.d_ff, d, *copies)
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """The token before and what it is mixed to, the ReLU's output and its square, and both sides of the gate."""
+        d = site.d_model
+        widths = {"shifted": d, "key.input": d, "receptance.input": d}
+        widths |= {"relu": self.d_ff, "squared": self.d_ff, "value": d, "receptance": d}
+        for step, width in widths.items():
+            yield Saved(f"{site.name}.{step}", "feed_forward", site.stream, width, site.used, gathered=True)
