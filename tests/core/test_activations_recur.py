@@ -52,7 +52,13 @@ def rwkv_differences(positions: int, spec: ModelSpec, number: int) -> Iterator[t
     """The statistics of layernorms, and what is made of weights."""
     (mixer,) = spec.mixers
     assert isinstance(mixer, Rwkv)
-    yield "the statistics of layernorms in the activations' format", (number - 4) * 2 * positions * (2 * spec.layers + 2)
+    yield (
+        "the statistics of layernorms in the activations' format",
+        (number - 4) * 2 * positions * (2 * spec.layers + 2),
+    )
     width = spec.d_model if mixer.width is None else mixer.width
-    yield "how much of the token before: 1 less each of the five mixing weights", spec.layers * 5 * spec.d_model * number
+    yield (
+        "how much of the token before: 1 less each of the five mixing weights",
+        spec.layers * 5 * spec.d_model * number,
+    )
     yield "the decays' exponentials in fp32", spec.layers * width * 4

@@ -36,13 +36,13 @@ MODELS: dict[str, tuple[dict[str, Any], ...]] = {
 """Whole models, by class."""
 
 
+def nothing(*_arrays: torch.Tensor) -> None:
+    """A kernel that leaves its arrays as they are."""
+
+
 def with_wkv_kernel() -> None:
     """The autograd function around the wkv kernel runs on a CPU."""
-    nothing = types.SimpleNamespace(max_seq_length=128)
-    for direction in ("forward", "backward"):
-        for number in ("", "_bf16"):
-            setattr(nothing, direction + number, lambda *arrays: None)
-    modeling_rwkv.rwkv_cuda_kernel = nothing
+    modeling_rwkv.rwkv_cuda_kernel = types.SimpleNamespace(max_seq_length=128, forward=nothing, forward_bf16=nothing)
     for part in (modeling_rwkv.RwkvLinearAttention, modeling_rwkv.rwkv_linear_attention):
         source = inspect.getsource(part).replace('.device.type != "cuda"', '.device.type != "cpu"')
         exec(source, modeling_rwkv.__dict__)  # noqa: S102
