@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tscale.blocks import Rwkv
+from tscale.blocks import Attention, RgLru, Rwkv
 from tscale.core.questions.activations import Passes, activation_bytes
 from tscale.spec.importer import imported
 from tscale.spec.lower import run_of
@@ -26,7 +26,7 @@ def test_the_recording_holds_what_is_asked_of_it() -> None:
     """Two formats, two batches and lengths, and of each model more shapes than one."""
     assert {record["dtype"] for record in RECORDED} == {"fp32", "bf16"}
     assert {(record["batch"], record["length"]) for record in RECORDED} == {(1, 16), (2, 70)}
-    assert {record["config"]["model_type"] for record in RECORDED} == {"rwkv"}
+    assert {record["config"]["model_type"] for record in RECORDED} == {"rwkv", "recurrent_gemma"}
 
 
 @pytest.mark.parametrize("record", RECORDED)
@@ -44,12 +44,13 @@ def differences(record: dict[str, Any], spec: ModelSpec, number: int) -> Iterato
     yield "the number that the loss is divided by", 4
     if record["batch"] == 1:
         yield "the words are a part of an array that is one longer, before they are shifted", 8
-    positions = record["batch"] * record["length"]
-    yield from {"rwkv": rwkv_differences}[record["config"]["model_type"]](positions, spec, number)
+    by_family = {"rwkv": rwkv_differences, "recurrent_gemma": griffin_differences}
+    yield from by_family[record["config"]["model_type"]](record, spec, number)
 
 
-def rwkv_differences(positions: int, spec: ModelSpec, number: int) -> Iterator[tuple[str, int]]:
+def rwkv_differences(record: dict[str, Any], spec: ModelSpec, number: int) -> Iterator[tuple[str, int]]:
     """The statistics of layernorms, and what is made of weights."""
+    positions = record["batch"] * record["length"]
     (mixer,) = spec.mixers
     assert isinstance(mixer, Rwkv)
     yield (
@@ -62,3 +63,39 @@ def rwkv_differences(positions: int, spec: ModelSpec, number: int) -> Iterator[t
         spec.layers * 5 * spec.d_model * number,
     )
     yield "the decays' exponentials in fp32", spec.layers * width * 4
+
+
+def griffin_differences(record: dict[str, Any], spec: ModelSpec, number: int) -> Iterator[tuple[str, int]]:
+    """Norms in steps, a convolution that is longer than what is used of it, and what one sequence or the weights say."""
+    batch, length, wide = record["batch"], record["length"], number == 2
+    positions, d = batch * length, spec.d_model
+    mixer, attention = spec.mixers
+    assert isinstance(mixer, RgLru)
+    assert isinstance(attention, Attention)
+    attentions = spec.layers // 3
+    recurrent, norms = spec.layers - attentions, 2 * spec.layers + 1
+    width = d if mixer.width is None else mixer.width
+    yield (
+        "an rmsnorm in steps keeps its input and the normalised input in fp32",
+        norms * positions * d * (6 if wide else 4),
+    )
+    yield "each gain, plus 1, in fp32", norms * d * 4
+    yield "the logits before they are clipped", positions * spec.vocabulary * number
+    rotated = attention.widths(d).head_dim // 2
+    yield "sines and cosines of half a head, of one sequence, in each layer", attentions * 2 * length * rotated * number
+    yield (
+        "attention's output is laid out by heads, since a part of each is rotated, and copied for the projection",
+        attentions * positions * attention.heads * 2 * rotated * number,
+    )
+    yield "the convolution reaches past the end", recurrent * batch * (mixer.d_conv - 1) * width * number
+    if batch > 1:
+        yield "its output is laid out by channels, and copied for the gates", recurrent * positions * width * number
+    yield "the parameter of the decays, made positive", recurrent * width * number
+    yield "where no document begins, of one sequence, twice", recurrent * 2 * length
+    if record.get("scan") == "steps":
+        yield "the state before each step, in fp32", recurrent * positions * width * 4
+        if wide:
+            copies = (length - 1) * batch * width * 4
+            yield "a copy of each decay but the first in fp32, in place of the array", recurrent * (
+                copies - positions * width * 2
+            )

@@ -6,6 +6,8 @@ returns arrays of its shapes and formats, without their numbers; the library's o
 
 - RWKV: the wkv kernel fills an array that its autograd function gives it, so that nothing stands in but a call without effect, and a
   check that asks for a GPU passes.
+- RecurrentGemma: the scan is an autograd function that keeps what the authors' kernel for TPUs keeps for its own backward pass, its
+  decays and its output (`_lru_fwd` in `recurrentgemma/jax/pallas.py` 1.0.1). Where `scan` is "steps", it is transformers' loop.
 """
 
 # mypy: ignore-errors
@@ -21,16 +23,25 @@ import torch
 import transformers
 from record_activations import DTYPES, kept, line
 from transformers import CONFIG_MAPPING
+from transformers.models.recurrent_gemma import modeling_recurrent_gemma
 from transformers.models.rwkv import modeling_rwkv
 
 SHAPES = ((1, 16), (2, 70))
 """Batches and lengths; no chunk divides the second."""
 
 RWKV = {"model_type": "rwkv", "vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2, "context_length": 128}
+GRIFFIN = {
+    "model_type": "recurrent_gemma", "vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 1, "intermediate_size": 192, "lru_width": 64, "attention_window_size": 2048,
+}  # fmt: skip
 MODELS: dict[str, tuple[dict[str, Any], ...]] = {
     "RwkvForCausalLM": (
         RWKV, {**RWKV, "num_hidden_layers": 3}, {**RWKV, "hidden_size": 96, "intermediate_size": 160},
         {**RWKV, "attention_hidden_size": 32},
+    ),
+    "RecurrentGemmaForCausalLM": (
+        GRIFFIN, {**GRIFFIN, "num_hidden_layers": 6}, {**GRIFFIN, "lru_width": 96}, {**GRIFFIN, "hidden_size": 96},
+        {**GRIFFIN, "intermediate_size": 256, "conv1d_width": 3},
     ),
 }  # fmt: skip
 """Whole models, by class."""
@@ -48,22 +59,46 @@ def with_wkv_kernel() -> None:
         exec(source, modeling_rwkv.__dict__)  # noqa: S102
 
 
-def record(name: str, config: dict[str, Any], batch: int, length: int, dtype: str) -> None:
+class FusedScan(torch.autograd.Function):
+    """The recurrence of each channel by itself, as a kernel for it keeps it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, decay: torch.Tensor) -> torch.Tensor:
+        """The outputs, kept with the decays."""
+        state, out = torch.zeros(x[:, 0].shape), torch.empty_like(x)
+        for t in range(x.shape[1]):
+            state = decay[:, t].float() * state + x[:, t].float()
+            out[:, t] = state.to(x.dtype)
+        ctx.save_for_backward(decay, out)
+        return out
+
+
+def fused(_layer: Any, hidden_states: torch.Tensor, recurrent_gate: torch.Tensor, reset: torch.Tensor, **_: Any) -> Any:
+    """In place of transformers' loop, with the same reset at the start of a document."""
+    return FusedScan.apply(hidden_states, recurrent_gate * ~reset), None
+
+
+def record(name: str, config: dict[str, Any], batch: int, length: int, dtype: str, **how: str) -> None:
     """One line for one run of one model, loss included."""
     torch.manual_seed(0)
     settings = CONFIG_MAPPING[config["model_type"]].from_dict(config)
     settings.use_cache = False
     model = getattr(transformers, name)(settings).to(DTYPES[dtype]).train()
     tokens = torch.randint(4, 128, (batch, length))
-    what = {"config": {**config, "architectures": [name]}, "batch": batch, "length": length, "dtype": dtype}
+    what = {"config": {**config, "architectures": [name]}, "batch": batch, "length": length, "dtype": dtype, **how}
     line(what, kept(lambda: model(input_ids=tokens, labels=tokens.clone()).loss, model))
 
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
     with_wkv_kernel()
+    in_steps = modeling_recurrent_gemma.RecurrentGemmaRglru._rnn_scan
     for name, configs in MODELS.items():
         for config in configs:
             for batch, length in SHAPES:
                 for dtype in DTYPES:
+                    if config is GRIFFIN:
+                        modeling_recurrent_gemma.RecurrentGemmaRglru._rnn_scan = in_steps
+                        record(name, config, batch, length, dtype, scan="steps")
+                        modeling_recurrent_gemma.RecurrentGemmaRglru._rnn_scan = fused
                     record(name, config, batch, length, dtype)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Conv, Entry, Matmul, Scan, Vector
+from tscale.core.ledger import Cache, Conv, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.numbers import named
 
 
@@ -54,3 +54,21 @@ class RgLru:
             yield Cache(f"{name}.conv_state", "once", width * (self.d_conv - 1), site.used)
             yield Cache(f"{name}.state", "once", width, site.used)
         yield Matmul(f"{name}.out", "mixer", site.stream, width, d, *copies, bias=True)
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """What the convolution reads and yields, both gates, each step from a gate to a decay, and the scan's own arrays.
+
+        The scan keeps its decays and its output, as the authors' kernel does (`_lru` in recurrentgemma 1.0.1). What stands
+        around it is elementwise and is kept step by step, as the layers of the same package compute it: a decay is the
+        exponential of the recurrence gate times a constant and a parameter, and is set to 0 where a document begins; the
+        input's factor is the root of 1 less the decay's square. Every device has the whole block, and so the whole sequence.
+        """
+        width = site.d_model if self.width is None else self.width
+        for step in (
+            "x", "conv.out",
+            "input_gate", "gated",
+            "recurrence_gate", "scaled_gate", "exponential", "square", "rest_of_square", "root",
+            "scan.decay", "scan.out",
+            "y", "activation", "product",
+        ):  # fmt: skip
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, site.used, gathered=True)
