@@ -96,6 +96,7 @@ def griffin_differences(record: dict[str, Any], spec: ModelSpec, number: int) ->
         yield "the state before each step, in fp32", recurrent * positions * width * 4
         if wide:
             copies = (length - 1) * batch * width * 4
-            yield "a copy of each decay but the first in fp32, in place of the array", recurrent * (
-                copies - positions * width * 2
+            yield (
+                "a copy of each decay but the first in fp32, in place of the array",
+                recurrent * (copies - positions * width * 2),
             )
