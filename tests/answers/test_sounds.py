@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers import answer
+from tests.helpers import answer, run
 
 WIDTH, LAYERS, HEADS, FRAMES = 1280, 32, 20, 1500  # Radford 2022, Table 1 and section 2.2: Whisper large
 
@@ -23,8 +23,10 @@ def test_every_command_counts_the_same_source(context: int) -> None:
     assert told["training_flops"]["exact"] == ran["training_flops"]
 
 
-def test_a_source_that_is_given_is_taken() -> None:
-    assert answer("flops", "whisper-large-v2", "--tokens", "1e12", "--source", "750")["source"] == 750
+def test_no_other_source_is_taken() -> None:
+    refused = run("flops", "whisper-large-v2", "--tokens", "1e12", "--source", "750")
+    assert refused.code == 2
+    assert "reads 1,500 positions of sound" in refused.err
 
 
 def test_the_largest_score_matrix_is_the_decoder_s_where_that_is_longer() -> None:

@@ -75,7 +75,9 @@ def share(part: int, whole: int) -> Figure:
 def context_of(spec: ModelSpec, asked: int | None) -> Figure:
     """The tokens of a sequence: asked for, or the model's trained context, or an assumption that says so."""
     if asked is not None:
-        return Figure(Remembered(asked, label="context"), TOKENS)
+        beyond = spec.context is not None and asked > spec.context and spec.heard is None
+        note = f"{spec.label} was trained on {spec.context:,} tokens; these are longer." if beyond else ""
+        return Figure(Remembered(asked, label="context"), TOKENS, note=note)
     if spec.context is not None:
         return Figure(Remembered(spec.context, label="context"), TOKENS)
     note = (

@@ -142,6 +142,10 @@ def _run(spec: ModelSpec, context: int | None, source: int | None, target: int |
         figure = context_of(spec, context)
         context = Remembered(int(figure.value), label="context")
         return (Run(0, context) if spec.kind == "encoder" else Run(context)), figure
+    if source is not None and spec.heard is not None:
+        raise RequestError(
+            f"--source: the encoder of {spec.label} reads {int(spec.heard):,} positions of sound, whatever is said in them: drop it"
+        )
     if context is not None and source is not None and target is not None:
         raise RequestError("--context is for a length that --source or --target leaves open: drop one of the three")
     both = source is not None and target is not None

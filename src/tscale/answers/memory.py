@@ -229,7 +229,7 @@ def _notes(
         )
     trained = server.spec.context
     longest = server.context if room is None else room.context
-    if trained is not None and (server.context > trained or longest is None or longest > trained):
+    if trained is not None and server.context <= trained and (longest is None or longest > trained):
         said.append(
             f"{server.spec.label} was trained on {int(trained):,} tokens: longer contexts are what memory allows."
         )
