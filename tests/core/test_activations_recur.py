@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tscale.blocks import Attention, RgLru, Rwkv
+import tscale
+from tscale.blocks import Attention, Mlstm, RgLru, Rwkv
 from tscale.core.questions.activations import Passes, activation_bytes
 from tscale.spec.importer import imported
 from tscale.spec.lower import run_of
-from tscale.spec.model import ModelSpec
+from tscale.spec.model import ModelSpec, remembered
 from tscale.spec.saves import saves
 
 RECORDED = [
@@ -23,10 +24,11 @@ RECORDED = [
 
 
 def test_the_recording_holds_what_is_asked_of_it() -> None:
-    """Two formats, two batches and lengths, and of each model more shapes than one."""
-    assert {record["dtype"] for record in RECORDED} == {"fp32", "bf16"}
-    assert {(record["batch"], record["length"]) for record in RECORDED} == {(1, 16), (2, 70)}
-    assert {record["config"]["model_type"] for record in RECORDED} == {"rwkv", "recurrent_gemma"}
+    """Two formats, two batches and lengths, of each family."""
+    runs = {tuple(record[key] for key in ("dtype", "batch", "length")) for record in RECORDED}
+    assert runs == {(dtype, *shape) for dtype in ("fp32", "bf16") for shape in ((1, 16), (2, 70), (1, 64), (2, 192))}
+    families = [record["config"]["model_type"] for record in RECORDED]
+    assert {family: families.count(family) for family in families} == {"rwkv": 16, "recurrent_gemma": 24, "xlstm": 24}
 
 
 @pytest.mark.parametrize("record", RECORDED)
@@ -44,7 +46,7 @@ def differences(record: dict[str, Any], spec: ModelSpec, number: int) -> Iterato
     yield "the number that the loss is divided by", 4
     if record["batch"] == 1:
         yield "the words are a part of an array that is one longer, before they are shifted", 8
-    by_family = {"rwkv": rwkv_differences, "recurrent_gemma": griffin_differences}
+    by_family = {"rwkv": rwkv_differences, "recurrent_gemma": griffin_differences, "xlstm": xlstm_differences}
     yield from by_family[record["config"]["model_type"]](record, spec, number)
 
 
@@ -100,3 +102,40 @@ def griffin_differences(record: dict[str, Any], spec: ModelSpec, number: int) ->
                 "a copy of each decay but the first in fp32, in place of the array",
                 recurrent * (copies - positions * width * 2),
             )
+
+
+def xlstm_differences(record: dict[str, Any], spec: ModelSpec, number: int) -> Iterator[tuple[str, int]]:
+    """Norms in steps, clipped logits, and the settings that the kernel keeps as arrays."""
+    positions, d, wide = record["batch"] * record["length"], spec.d_model, number == 2
+    (mixer,) = spec.mixers
+    assert isinstance(mixer, Mlstm)
+    yield (
+        "an rmsnorm in steps keeps its input in fp32 and the normalised input",
+        (2 * spec.layers + 1) * positions * d * (number + (2 if wide else 0)),
+    )
+    heads = spec.layers * positions * mixer.heads
+    yield (
+        "the heads' layernorm in steps keeps its input, centred and not, in fp32; the normalised one in place of the other",
+        heads * mixer.v_dim * (4 + 4),
+    )
+    yield "and of the mean and the deviation, the latter alone", -heads * 4
+    yield "the logits before they are clipped, in fp32", positions * spec.vocabulary * 4
+    yield "the length of a chunk and the least that is divided by, as arrays", spec.layers * (8 + 4)
+    if record["config"]["chunkwise_kernel"].endswith("limit_chunk"):
+        yield "this kernel keeps the normaliser and the greatest exponent in fp32", 2 * heads * (4 - number)
+    else:
+        yield "the scale of the scores, as an array", spec.layers * 4
+
+
+@pytest.mark.parametrize("name", ["rwkv-4-3b", "xlstm-7b"])
+def test_a_recurrence_has_no_scores_to_compute_again(name: str) -> None:
+    """It keeps the same however scores are kept; computed again whole, a layer keeps its input alone."""
+    spec = tscale.load(name)
+    for model in (spec, remembered(spec)):
+        run = run_of(model, 1000)
+        totals = [
+            activation_bytes(saves(model), run, Passes(keeping=how)).total for how in ("naive", "selective", "flash")
+        ]
+        assert len(set(totals)) == 1
+        layers = [kept for kept in saves(model) if kept.keeping == ("full",)]
+        assert activation_bytes(layers, run, Passes(keeping="full")).total == spec.layers * 1000 * spec.d_model * 2

@@ -8,12 +8,14 @@ returns arrays of its shapes and formats, without their numbers; the library's o
   check that asks for a GPU passes.
 - RecurrentGemma: the scan is an autograd function that keeps what the authors' kernel for TPUs keeps for its own backward pass, its
   decays and its output (`_lru_fwd` in `recurrentgemma/jax/pallas.py` 1.0.1). Where `scan` is "steps", it is transformers' loop.
+- xLSTM: mlstm_kernels makes the arrays that its Triton kernels fill; these alone are left out.
 """
 
 # mypy: ignore-errors
 # transformers and torch are installed only where this is run
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 import types
@@ -26,13 +28,17 @@ from transformers import CONFIG_MAPPING
 from transformers.models.recurrent_gemma import modeling_recurrent_gemma
 from transformers.models.rwkv import modeling_rwkv
 
-SHAPES = ((1, 16), (2, 70))
-"""Batches and lengths; no chunk divides the second."""
+SHAPES = {"rwkv": ((1, 16), (2, 70)), "recurrent_gemma": ((1, 16), (2, 70)), "xlstm": ((1, 64), (2, 192))}
+"""Batches and lengths; xLSTM is trained on whole chunks."""
 
 RWKV = {"model_type": "rwkv", "vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2, "context_length": 128}
 GRIFFIN = {
     "model_type": "recurrent_gemma", "vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
     "num_key_value_heads": 1, "intermediate_size": 192, "lru_width": 64, "attention_window_size": 2048,
+}  # fmt: skip
+XLSTM = {
+    "model_type": "xlstm", "vocab_size": 128, "hidden_size": 128, "num_hidden_layers": 2, "num_heads": 2, "chunk_size": 64,
+    "chunkwise_kernel": "chunkwise--triton_xl_chunk", "mode": "train",
 }  # fmt: skip
 MODELS: dict[str, tuple[dict[str, Any], ...]] = {
     "RwkvForCausalLM": (
@@ -42,6 +48,11 @@ MODELS: dict[str, tuple[dict[str, Any], ...]] = {
     "RecurrentGemmaForCausalLM": (
         GRIFFIN, {**GRIFFIN, "num_hidden_layers": 6}, {**GRIFFIN, "lru_width": 96}, {**GRIFFIN, "hidden_size": 96},
         {**GRIFFIN, "intermediate_size": 256, "conv1d_width": 3},
+    ),
+    "xLSTMForCausalLM": (
+        XLSTM, {**XLSTM, "num_hidden_layers": 3}, {**XLSTM, "num_heads": 4, "qk_dim_factor": 1.0},
+        {**XLSTM, "hidden_size": 256, "ffn_proj_factor": 1.5}, {**XLSTM, "chunk_size": 16},
+        {**XLSTM, "chunkwise_kernel": "chunkwise--triton_limit_chunk"},
     ),
 }  # fmt: skip
 """Whole models, by class."""
@@ -78,6 +89,23 @@ def fused(_layer: Any, hidden_states: torch.Tensor, recurrent_gate: torch.Tensor
     return FusedScan.apply(hidden_states, recurrent_gate * ~reset), None
 
 
+class Kernel:
+    """In place of a Triton kernel: started on any grid, it leaves its arrays as they are."""
+
+    def __getitem__(self, grid: Any) -> Any:
+        """What is called with the arrays."""
+        return lambda **_arrays: None
+
+
+def without_triton_kernels() -> None:
+    """mlstm_kernels makes its arrays and starts nothing."""
+    for family, parallel in (("xl_chunk", "parallel_fw_Hintra"), ("limit_chunk", "parallel_fw_H")):
+        for module, kernel in (("fw_recurrent", "recurrent_fw_C"), ("fw_parallel", parallel)):
+            place = importlib.import_module(f"mlstm_kernels.torch.chunkwise.triton_{family}.{module}")
+            assert hasattr(place, f"mlstm_chunkwise__{kernel}_kernel")
+            setattr(place, f"mlstm_chunkwise__{kernel}_kernel", Kernel())
+
+
 def record(name: str, config: dict[str, Any], batch: int, length: int, dtype: str, **how: str) -> None:
     """One line for one run of one model, loss included."""
     torch.manual_seed(0)
@@ -92,10 +120,11 @@ def record(name: str, config: dict[str, Any], batch: int, length: int, dtype: st
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
     with_wkv_kernel()
+    without_triton_kernels()
     in_steps = modeling_recurrent_gemma.RecurrentGemmaRglru._rnn_scan
     for name, configs in MODELS.items():
         for config in configs:
-            for batch, length in SHAPES:
+            for batch, length in SHAPES[config["model_type"]]:
                 for dtype in DTYPES:
                     if config is GRIFFIN:
                         modeling_recurrent_gemma.RecurrentGemmaRglru._rnn_scan = in_steps

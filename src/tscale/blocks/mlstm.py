@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Entry, Matmul, Scan, Vector
+from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scan, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,3 +67,20 @@ class Mlstm:
             yield Cache(f"{name}.state", "once", h * (dk * dv + dk + 1), site.used)
         yield Vector(f"{name}.norm", "norm", h * dv, site.stored)
         yield matmul("out", h * dv, d, bias=self.bias)
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """Queries, keys, values and gates, what the kernel keeps of its output, and both sides of the output gate.
+
+        As `triton_xl_chunk` of mlstm_kernels 2.0.6 keeps it: no state, since the backward pass computes those of all chunks
+        again, but the normaliser and the greatest exponent of each position and head. A gate is a constant times a tangent,
+        which is kept as well. Every device has the whole block, and so the whole sequence.
+        """
+        h = self.heads
+        qk, v = h * self.qk_dim, h * self.v_dim
+        steps = {"q": qk, "k": qk, "v": v, "tangents": 2 * h, "gates": 2 * h, "normaliser": h, "exponent": h}
+        for step, width in steps.items():
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, site.used, gathered=True)
+        yield Saved(f"{site.name}.norm.input", "norm", site.stream, v, site.used, gathered=True)
+        yield Saved(f"{site.name}.norm.statistics", "norm", site.stream, 2 * h, site.used, "fp32", gathered=True)
+        for step in ("normed", "output_gate", "product"):
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, v, site.used, gathered=True)
