@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Scan, Vector
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,3 +66,31 @@ class GatedDeltaNet:
             yield Cache(f"{name}.state", "once", h * dk * dv, site.used, cut=by_head)
         yield Vector(f"{name}.norm", "norm", dv, site.stored)
         yield Matmul(f"{name}.out", "mixer", site.stream, values, d, *copies, cut=Cut(pieces, "in"))
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """What the convolution, the recurrence's kernel and the gated norm keep, and what the last projection multiplies.
+
+        Kernels: causal_conv1d 1.7.0; `chunk_gated_delta_rule` of flash-linear-attention 0.6.0, which normalises queries and keys
+        itself; its `FusedRMSNormGated`. The decays are made in fp32 outside of the kernel, as transformers 5.23.0 makes them:
+        kept are both sides of the softplus and, by the kernel, their sums within a chunk. Its `solved` is the inverse of a chunk's
+        triangular system, a row of it for each position. A beta that is doubled (OLMo hybrid) is kept before that too: not counted.
+        """
+        h, by_head = self.value_heads, Cut(self.key_heads)
+        keys, values = self.key_heads * self.key_dim, h * self.value_dim
+
+        def saved(what: str, width: int, number: Number = "activation") -> Saved:
+            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, site.used, number, cut=by_head)
+
+        yield saved("conv.input", 2 * keys + values)
+        for name in ("q", "k"):
+            yield saved(f"{name}.normed", keys)
+            yield saved(f"{name}.statistics", self.key_heads, "fp32")
+        yield saved("v", values)
+        yield saved("beta", h)
+        for name in ("decay.input", "decay", "decay.sums"):
+            yield saved(name, h, "fp32")
+        yield saved("solved", h * self.chunk)
+        yield saved("norm.input", values)
+        yield saved("norm.statistics", h, "fp32")
+        yield saved("norm.gate", values)
+        yield saved("out", values)

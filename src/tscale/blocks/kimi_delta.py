@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Scan, Vector
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,3 +67,34 @@ class KimiDelta:
             yield Cache(f"{name}.state", "once", h * p**2, site.used, cut=by_head)
         yield Vector(f"{name}.norm", "norm", p, site.stored)
         yield matmul("out", width, d, Cut(h, "in"))
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """What the convolutions, the recurrence's kernel and the gated norm keep, and what is projected again.
+
+        Kernels: those of flash-linear-attention 0.6.0, as its `KimiDeltaAttention` calls them. `chunk_kda` normalises queries and
+        keys, and makes betas and decays from what was projected; it computes the decays again, and keeps for each position a row
+        of two matrices of a chunk: the inverse of its triangular system, and the scores.
+        """
+        h, width, by_head = self.heads, self.heads * self.head_dim, Cut(self.heads)
+
+        def saved(what: str, numbers: int, number: Number = "activation", cut: Cut | None = by_head) -> Saved:
+            return Saved(f"{site.name}.{what}", "mixer", site.stream, numbers, site.used, number, cut=cut)
+
+        yield saved("conv.input", 3 * width)
+        for name in ("q", "k"):
+            yield saved(f"{name}.normed", width)
+            yield saved(f"{name}.statistics", h, "fp32")
+        yield saved("v", width)
+        if self.gate_rank is not None:
+            yield saved("decay.down", self.gate_rank, cut=None)
+        yield saved("decay", width)
+        yield saved("beta.input", h)
+        yield saved("beta", h, "fp32")
+        yield saved("scores", h * self.chunk)
+        yield saved("solved", h * self.chunk)
+        yield saved("norm.input", width)
+        yield saved("norm.statistics", h, "fp32")
+        if self.gate_rank is not None:
+            yield saved("gate.down", self.gate_rank, cut=None)
+        yield saved("norm.gate", width)
+        yield saved("out", width)

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Cut, Entry, Matmul, Scan, Vector
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scan, Vector
+
+_WHOLE = (32, 64, 128)  # widths of a head that the authors' kernel takes as they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +57,21 @@ class Lightning:
             yield Cache(f"{name}.state", "once", h * p**2, site.used, cut=by_head)
         yield Vector(f"{name}.norm", "norm", width, site.stored)
         yield Matmul(f"{name}.out", "mixer", site.stream, width, site.d_model, *copies, cut=Cut(h, "in"))
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """Queries, keys and values before and behind their activation, the norm's input, and both sides of the gate.
+
+        The kernel is the authors', lightning_attn 0.0.5 (`lightning_attn_func`), which keeps its queries, keys and values, and
+        computes states and scores again. Heads of other widths it splits, pads or does not take.
+        """
+        p, by_head = self.head_dim, Cut(self.heads)
+        if p not in _WHOLE:
+            raise unrecorded(f"{site.name} with heads of a width other than {', '.join(map(str, _WHOLE))}")
+        width = self.heads * p
+        for step in ("q", "k", "v"):
+            for what in (f"{step}.projected", step):
+                yield Saved(f"{site.name}.{what}", "mixer", site.stream, width, site.used, cut=by_head)
+        yield Saved(f"{site.name}.norm.input", "norm", site.stream, width, site.used, cut=by_head)
+        yield Saved(f"{site.name}.norm.statistics", "norm", site.stream, 1, site.used, "fp32")
+        for step in ("normed", "gate", "out"):
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, site.used, cut=by_head)

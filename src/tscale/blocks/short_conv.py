@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Saved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +37,11 @@ class ShortConv:
         if caches:
             yield Cache(f"{name}.conv_state", "once", d * self.d_conv, site.used, cut=columns)
         yield Matmul(f"{name}.out", "mixer", site.stream, d, d, *copies, self.bias, Cut(d, "in"))
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """What is projected in, the product that is convolved, and what the second gate makes of it.
+
+        The convolution is causal_conv1d 1.7.0's, which keeps its input. Both gates and what they multiply are kept as they are.
+        """
+        for step in ("gate_in", "gate_out", "value", "conv.input", "conv", "out"):
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, site.d_model, site.used, cut=Cut(site.d_model))
