@@ -35,9 +35,9 @@ RECORDED = [
     for line in (Path(__file__).parents[1] / "oracle" / "activations_linear.jsonl").read_text("utf-8").splitlines()
 ]
 
-DELTAS = ("qwen3_next", "qwen3_5_text", "olmo_hybrid")
-CENTRED = ("qwen3_next", "qwen3_5_text")
+CENTRED = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
 """Families whose norms multiply by 1 and a gain."""
+DELTAS = (*CENTRED, "olmo_hybrid")
 
 
 def test_the_recording_holds_what_is_asked_of_it() -> None:
@@ -75,7 +75,7 @@ def model_differences(record: dict[str, Any], spec: ModelSpec, number: int) -> I
     attention = next(block for block in spec.mixers if isinstance(block, Attention | LatentAttention))
     if isinstance(attention, Attention):
         rotated = attention.widths(spec.d_model).head_dim // (4 if name in CENTRED else 1)
-        own = record["batch"] if name == "qwen3_5_text" else 1
+        own = record["batch"] if name.startswith("qwen3_5") else 1
         yield (
             "sines and cosines, once or for each sequence",
             2 * own * length * rotated * (4 if name == "olmo_hybrid" else number),
@@ -169,7 +169,7 @@ def router_differences(name: str, positions: int, spec: ModelSpec, *, wide: bool
         "the chosen probabilities and their sum, from before they were made to add up to 1",
         layers * positions * 4 * (k + 1),
     )
-    if name == "qwen3_next" and wide:
+    if name in CENTRED and wide:
         yield "the weights are kept in bf16", -layers * positions * 2 * k
     if name == "lfm2_moe" and wide:
         yield "its router stays in the activations' format", -layers * positions * 2 * (count + k + k + 1)

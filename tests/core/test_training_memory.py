@@ -22,6 +22,7 @@ from tscale.spec.lower import lower, run_of
 from tscale.spec.saves import saves
 from tscale.spec.stages import saves_of_stages
 
+RUN = Run(target=1024)
 MIXED = Training(RECIPES["bf16"], OPTIMIZERS["adamw"], Plan(), Run(target=0))
 
 FIGURE_1 = {
@@ -195,3 +196,25 @@ def test_full_recompute_makes_one_layer_anew() -> None:
         for line in activation_bytes(plain.kept[0], Run(target=2048), Passes(1, keeping("naive", "none"))).lines
         if not line.name.startswith(("embedding", "norm.final", "head"))
     )
+
+
+@pytest.mark.parametrize("name", ["qwen3-8b", "qwen3-30b-a3b", "gemma2-9b", "falcon-7b", "gpt-neox-20b", "olmo-2-7b"])
+def test_equal_layers_keep_equal_parts(name: str) -> None:
+    """One layer's bytes, times their number, are all that the layers keep, norms of queries and keys among them."""
+    one = one_device(name, MIXED, 1024)
+    kept = [saved for saved in one.kept[0] if saved.part not in ("embedding", "head")]
+    assert layer_bytes(one.kept[0], one.training) * one.spec.layers == activation_bytes(kept, RUN, Passes()).total
+
+
+def test_a_layer_has_one_mixer() -> None:
+    """Qwen3-Next has 36 delta nets and 12 attentions: a layer keeps what the greater of them does, and its norm."""
+    one = one_device("qwen3-next-80b-a3b", MIXED, 1024)
+    kept, places = one.kept[0], {"delta_net": 36, "attention": 12, "experts": 48}
+    each = {
+        place: activation_bytes(
+            [saved for saved in kept if saved.name.startswith((f"{place}.", f"norm.{place}."))], RUN, Passes()
+        ).total
+        // layers
+        for place, layers in places.items()
+    }
+    assert layer_bytes(kept, one.training) == max(each["delta_net"], each["attention"]) + each["experts"]

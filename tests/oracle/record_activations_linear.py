@@ -59,6 +59,10 @@ MODELS: dict[str, tuple[dict[str, Any], ...]] = {
             {}, {"linear_num_key_heads": 4, "linear_key_head_dim": 24}, {"linear_value_head_dim": 8, "hidden_size": 96},
         )
     ),
+    "Qwen3_5MoeForCausalLM": (
+        {"model_type": "qwen3_5_moe_text", **{key: value for key, value in SMALL.items() if key != "intermediate_size"},
+         **DELTA, **EXPERTS, "shared_expert_intermediate_size": 48, "head_dim": 16},
+    ),
     "Qwen3_5ForCausalLM": ({"model_type": "qwen3_5_text", **SMALL, **DELTA, "head_dim": 16},),
     "OlmoHybridForCausalLM": tuple(
         {"model_type": "olmo_hybrid", **SMALL, **DELTA, "pad_token_id": 0, "linear_allow_neg_eigval": twice} for twice in (True, False)

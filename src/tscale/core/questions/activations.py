@@ -81,7 +81,8 @@ def _bytes(saved: Saved, run: Run, passes: Passes, plan: Plan) -> int:
         positions = ceil_div(positions, plan.context)
     if saved.cut is None and plan.sequence and not saved.gathered and saved.stream != "once":
         positions = ceil_div(positions, plan.tensor)
-    positions = ceil_div(positions, saved.chunk)
+    if saved.chunk > 1:
+        positions = ceil_div(positions, saved.chunk)
     width = saved.width if saved.cut is None else cut_width(saved.width, saved.cut, plan.tensor)
     each = saved.used * positions * passes.micro_batch * width * number_bytes(saved.number, passes.activation_bytes)
     return each if saved.keys is None else each * run.length(saved.keys)

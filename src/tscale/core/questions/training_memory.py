@@ -169,14 +169,22 @@ def layer_bytes(kept: tuple[Saved, ...], training: Training) -> int:
 
 
 def _one_layer(kept: tuple[Saved, ...], training: Training, passes: Passes) -> int:
-    """Bytes that one layer keeps: of each part the kind of block that keeps most, where there are several kinds."""
+    """Bytes that one layer keeps: of several kinds of mixers, or of feed-forwards, those of the kind that keeps most."""
+    roles: dict[str, str] = {}
     sums: dict[str, dict[str, int]] = {}
     for saved in kept:
         if saved.part not in ("embedding", "head") and passes.keeping in saved.keeping:
-            block = saved.name.split(".")[0]
-            blocks = sums.setdefault(saved.part, {})
+            block = _block(saved.name)
+            role = roles.setdefault(block, "attention" if saved.part == "mixer" else saved.part)
+            blocks = sums.setdefault(role, {})
             blocks[block] = blocks.get(block, 0) + _once(saved, training, passes)
     return sum(max(blocks.values()) for blocks in sums.values())
+
+
+def _block(name: str) -> str:
+    """The block that a line belongs to: its first word, or of a sub-layer's norm the second."""
+    first, second, *_ = name.split(".")
+    return second.removeprefix("before_").removeprefix("after_") if first == "norm" else first
 
 
 def _once(saved: Saved, training: Training, passes: Passes) -> int:
