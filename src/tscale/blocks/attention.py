@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Final, Literal, NamedTuple
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
-from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
-from tscale.core.numbers import ceil_div, named
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.core.ledger import Cache, Cut, Entry, Keeping, Matmul, Saved, Scores, Vector
+from tscale.core.numbers import ceil_div, minimum, named
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
+
+_NOT_FULL: Final[tuple[Keeping, ...]] = ("naive", "selective", "flash")
 
 Projection = Literal["q", "k", "v", "o"]
 
@@ -53,6 +55,8 @@ class Attention:
     """Norms on queries and keys. head: one gain of a head's width for all heads; full: one for every channel."""
     qk_norm_bias: bool = False
     """Whether those norms have a bias too."""
+    v_norm: bool = False
+    """Whether each head's values are normalised, without a gain (Gemma 4)."""
     out_norm: bool = False
     """Whether the heads' outputs are normalised together, with a gain for each channel, before they are projected (BitNet)."""
     differential: bool = False
@@ -93,6 +97,8 @@ class Attention:
             yield ("v_dim",), "values that are keys are as wide as them: drop v_dim, or values_are_keys"
         if self.borrows_keys and self.values_are_keys:
             yield ("values_are_keys",), "a layer that borrows its keys has no projection to take values from: drop it"
+        if self.borrows_keys and self.v_norm:
+            yield ("v_norm",), "a layer that borrows its values has them normalised already: drop it"
         if self.qk_norm_bias and self.qk_norm is None:
             yield ("qk_norm_bias",), "there is no norm to have a bias: set qk_norm, or drop it"
         yield from self._sight_problems()
@@ -169,49 +175,100 @@ class Attention:
     def saves(self, site: Site) -> Iterator[Saved]:
         """Queries, keys and values, the probabilities where they are kept, and what the last projection multiplies.
 
-        Attention step by step makes copies of grouped keys and values for every head, and keeps those.
+        Attention step by step makes copies of grouped keys and values for every head, and keeps those. One number that
+        gates a head comes of a softplus in 32 bits, which keeps its input (Laguna).
         """
+        heads, _, head_dim = self.widths(site.d_model)
+        by_head, width = Cut(heads), heads * (head_dim if self.v_dim is None else self.v_dim)
+
+        def saved(what: str, numbers: int) -> Saved:
+            return Saved(f"{site.name}.{what}", "attention", site.stream, numbers, site.used, cut=by_head)
+
+        yield saved("q", heads * head_dim)
+        yield from self._keys_kept(site)
+        yield from self._norms_kept(site)
+        if self.differential:
+            yield from self._pairs_kept(site)
+        else:
+            yield from core_saves(site, heads)
+        if self.sinks:
+            yield saved("sinks", heads)._replace(keeping=("naive",))
+        yield saved("out", width)
+        if self.out_norm:
+            yield saved("out_norm.input", width)
+            yield saved("out_norm.statistics", 1)._replace(part="norm", number="fp32", cut=None)
+        if self.gated:
+            yield saved("gate", width)
+        if self.head_gates:
+            yield saved("gates.input", heads)._replace(number="fp32")
+            yield saved("gates", heads)
+        if self.gated or self.head_gates:
+            yield saved("gated", width)
+
+    def _keys_kept(self, site: Site) -> Iterator[Saved]:
+        """Keys and values; borrowed ones are kept where they were made, and once more only where layers are computed again."""
         heads, kv_heads, head_dim = self.widths(site.d_model)
-        width, kv_width, by_head = heads * head_dim, kv_heads * head_dim, Cut(heads)
-        by_kv_head = Cut(kv_heads, otherwise="repeated")
-        yield Saved(f"{site.name}.q", "attention", site.stream, width, site.used, cut=by_head)
-        for name in ("k", "v"):
-            kept = Saved(f"{site.name}.{name}", "attention", site.keys, kv_width, site.used, cut=by_kv_head)
-            if self.kv_heads is None:
-                yield kept._replace(width=width, cut=by_head)
+        by_head, by_kv_head = Cut(heads), Cut(kv_heads, otherwise="repeated")
+        for name, width in (("k", head_dim), ("v", head_dim if self.v_dim is None else self.v_dim)):
+            kept = Saved(f"{site.name}.{name}", "attention", site.keys, kv_heads * width, site.used, cut=by_kv_head)
+            copies = kept._replace(name=f"{kept.name}.repeated", width=heads * width, cut=by_head, keeping=("naive",))
+            if self.borrows_keys:
+                if self.kv_heads is not None:
+                    yield copies._replace(
+                        width=copies.width * minimum(heads // kv_heads - 1, 1)
+                    )  # one for each: no copy
+                for suffix, layers, _ in self.layers_by_sight(site.used):
+                    lent = f"{site.name}.borrowed{suffix}.{name}"
+                    yield kept._replace(name=lent, used=minimum(layers, 1), keeping=("full",))
+            elif self.kv_heads is None:
+                yield kept._replace(width=heads * width, cut=by_head)
             else:
                 yield kept._replace(keeping=("selective", "flash"))
-                yield kept._replace(name=f"{kept.name}.repeated", width=width, cut=by_head, keeping=("naive",))
-        if self.qk_norm is not None:
-            of_q, of_k = (heads, kv_heads) if self.qk_norm == "head" else (1, 1)
-            for norm, stream, inner, each, cut in (
-                ("q_norm", site.stream, width, of_q, by_head),
-                ("k_norm", site.keys, kv_width, of_k, by_kv_head),
-            ):
-                name = f"{site.name}.{norm}"
-                yield Saved(f"{name}.input", "norm", stream, inner, site.used, cut=cut)
-                if self.qk_norm == "head":
-                    yield Saved(f"{name}.statistics", "norm", stream, each, site.used, "fp32", cut=cut)
-                else:
-                    yield Saved(f"{name}.statistics", "norm", stream, each, site.used, "fp32")
-        if self.differential:
-            raise unrecorded(f"{site.name}'s heads in pairs")
-        if self.v_dim is not None or self.head_gates:
-            raise unrecorded(f"{site.name}'s narrower values or gates")
-        if self.values_are_keys or self.borrows_keys:
-            raise unrecorded(f"{site.name}'s keys in place of values, or of another layer")
-        yield from core_saves(site, heads)
-        if self.sinks:
-            yield Saved(
-                f"{site.name}.sinks", "attention", site.stream, heads, site.used, keeping=("naive",), cut=by_head
-            )
-        yield Saved(f"{site.name}.out", "attention", site.stream, width, site.used, cut=by_head)
-        if self.out_norm:
-            yield Saved(f"{site.name}.out_norm.input", "norm", site.stream, width, site.used, cut=by_head)
-            yield Saved(f"{site.name}.out_norm.statistics", "norm", site.stream, 1, site.used, "fp32")
-        if self.gated:
-            for name in ("gate", "gated"):
-                yield Saved(f"{site.name}.{name}", "attention", site.stream, width, site.used, cut=by_head)
+                yield copies
+
+    def _norms_kept(self, site: Site) -> Iterator[Saved]:
+        """Inputs and statistics of the norms on queries, keys and values. Values that are keys are one input for two."""
+        heads, kv_heads, head_dim = self.widths(site.d_model)
+        by_head, by_kv_head = Cut(heads), Cut(kv_heads, otherwise="repeated")
+        norms = [("q", site.stream, heads, by_head), ("k", site.keys, kv_heads, by_kv_head)]
+        if self.borrows_keys:
+            norms.pop()
+        for name, stream, many, cut in norms if self.qk_norm is not None else ():
+            kept = Saved(f"{site.name}.{name}_norm.input", "norm", stream, many * head_dim, site.used, cut=cut)
+            if name == "k" and self.values_are_keys and not self.v_norm:
+                kept = kept._replace(keeping=("naive",))  # elsewhere they are kept as values
+            yield kept
+            kept = kept._replace(name=f"{site.name}.{name}_norm.statistics", number="fp32", keeping=_NOT_FULL)
+            yield kept._replace(width=many) if self.qk_norm == "head" else kept._replace(width=1, cut=None)
+        if self.v_norm:
+            width = head_dim if self.v_dim is None else self.v_dim
+            values = Saved(f"{site.name}.v_norm.input", "norm", site.keys, kv_heads * width, site.used, cut=by_kv_head)
+            if not self.values_are_keys or self.qk_norm is None:
+                yield values
+            yield values._replace(name=f"{site.name}.v_norm.statistics", width=kv_heads, number="fp32")
+
+    def _pairs_kept(self, site: Site) -> Iterator[Saved]:
+        """Both halves of heads in pairs, and the norm of each pair's difference.
+
+        As the authors' flash form keeps it that they recommend, which calls a kernel for wider values once for each half (Ye
+        2024, multihead_flashdiff_1.py): where four calls for narrow values stand in for them, their outputs are
+        kept too. Step by step, the differences of probabilities are kept beside these. Nothing is dropped out.
+        """
+        heads, _, head_dim = self.widths(site.d_model)
+        by_head, pairs = Cut(heads), ceil_div(heads, 2)
+        yield from (kept for kept in core_saves(site, heads) if not kept.dropout)
+        kept = Saved(f"{site.name}.scores.differences", "attention", site.stream, pairs, site.used, cut=Cut(pairs))
+        yield kept._replace(keys=site.keys, keeping=("naive",))
+        kept = kept._replace(
+            name=f"{site.name}.scores.out", width=2 * heads * head_dim, keeping=("flash",), cut=by_head
+        )
+        yield kept
+        yield kept._replace(
+            name=f"{site.name}.difference.norm.input", part="norm", width=heads * head_dim, keeping=_NOT_FULL
+        )
+        yield Saved(
+            f"{site.name}.difference.norm.statistics", "norm", site.stream, pairs, site.used, "fp32", cut=Cut(pairs)
+        )
 
     def _own_keys(self, k_width: int, v_width: int) -> Iterator[tuple[str, int]]:
         """Names and widths of the projections that make keys and values."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.feed_forward import inner_saves
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Vector
 
 
@@ -110,20 +110,35 @@ class Experts:
         Every device of tensor parallelism has a slice of each expert, so that all of a token's copies are gathered there.
         """
         d, k, name = site.d_model, self.top_k, site.name
-        if self.latent is not None or self.norms or self.out_norm or self.scaled:
-            raise unrecorded(f"{name}'s latent width, norms or scales")
+        width = d if self.latent is None else self.latent
 
         def saved(what: str, width: int, number: Number = "activation", *, gathered: bool = False) -> Saved:
             return Saved(f"{name}.{what}", "feed_forward", site.stream, width, site.used, number, gathered=gathered)
 
+        if self.scaled:  # a norm without a gain, whose input the norm before all of these keeps, and then the scales
+            yield saved("router.norm.statistics", 1, "fp32")
+            yield saved("router.normed", d)
+            yield saved("router.input", d)
+            yield saved("router.unscaled", k, "fp32")
+            yield saved("router.scales", k)
         yield saved("router.probabilities", self.experts, "fp32")
         yield saved("router.weights", k, "fp32")
         yield saved("router.choices", k, "index")
-        yield saved("dispatched", k * d, gathered=True)
+        if self.norms:
+            yield saved("norm.statistics", 1, "fp32")  # its input too is that of the norm before
+        yield saved("dispatched", k * width, gathered=True)
         yield from inner_saves(site, name, self.d_ff, gated=self.gated, copies=k)
-        yield saved("returned", k * d, gathered=True)
+        yield saved("returned", k * width, gathered=True)
+        if self.latent is not None:
+            yield saved("latent.up.input", width)
         if self.shared_d_ff is not None:
             yield from inner_saves(site, f"{name}.shared", self.shared_d_ff, gated=self.gated)
             if self.shared_gate:
                 yield saved("shared.switch", 1)
                 yield saved("shared.out", d)
+        for norm in (
+            *(("routed.norm", "shared.norm") if self.norms else ()),
+            *(("out_norm",) if self.out_norm else ()),
+        ):
+            yield saved(f"{norm}.input", d)
+            yield saved(f"{norm}.statistics", 1, "fp32")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Cut, Entry, Matmul, Saved, Vector
 
 
@@ -50,9 +50,10 @@ class FeedForward:
         )
 
     def saves(self, site: Site) -> Iterator[Saved]:
-        """What goes into the activation and what comes out of it; gated, both factors and the product too."""
-        if self.scalars is not None:
-            raise unrecorded(f"{site.name}'s learned activation")
+        """What goes into the activation and what comes out of it; gated, both factors and the product too.
+
+        A learned activation is fused (xIELU: the authors' kernel keeps its input, and its parameters).
+        """
         yield from inner_saves(site, site.name, self.d_ff, gated=self.gated)
         if self.inner_norm:
             name = f"{site.name}.inner_norm"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tscale.blocks.fields import CONFIG, Site, Size
-from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Vector
+from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,3 +32,19 @@ class LayerInput:
         yield Matmul("layer_input.gate", "feed_forward", site.stream, d, width, *copies)
         yield Matmul("layer_input.back", "feed_forward", site.stream, width, d, *copies)
         yield Vector("layer_input.norm.back", "norm", d, site.stored)
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """The vectors of all layers, before their norm and as layers get them; and what each layer's gate keeps.
+
+        The projection multiplies what the embedding yields, which the first layer keeps as its input.
+        """
+        d, width, every = site.d_model, self.width, site.used * self.width
+        once = Saved("layer_input.norm.input", "embedding", site.stream, every, 1, keeping=ALWAYS)
+        yield once
+        yield once._replace(name="layer_input.norm.statistics", width=site.used, number="fp32")
+        yield once._replace(name="layer_input.vectors")
+        for what, numbers in (("gate.input", d), ("gate", width), ("activation", width), ("product", width)):
+            yield Saved(f"layer_input.{what}", "feed_forward", site.stream, numbers, site.used)
+        back = Saved("layer_input.norm.back.input", "norm", site.stream, d, site.used)
+        yield back
+        yield back._replace(name="layer_input.norm.back.statistics", width=1, number="fp32")

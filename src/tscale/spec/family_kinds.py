@@ -234,6 +234,7 @@ def gemma4(config: Config) -> Attention | tuple[Attention, ...]:
             values_are_keys=alike and kind == _GLOBAL and not borrows,
             borrows_keys=borrows,
             qk_norm="head",
+            v_norm=not borrows,
             window=window if kind == _LOCAL else None,
         )
         for kind, (head_dim, kv_heads), borrows in kinds

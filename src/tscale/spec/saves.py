@@ -75,8 +75,6 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     """What one stack of layers keeps: every sub-layer's input, one for both where they run side by side, and its own."""
     mixers = (own.attention,) if own and own.attention else spec.mixers
     feed_forwards = (own.feed_forward,) if own and own.feed_forward else spec.feed_forwards
-    if spec.layer_input is not None:
-        raise unrecorded(f"the input of each layer of {spec.name}")
     two_stacks = spec.kind == "encoder-decoder"
     used: dict[str, int] = {}
     parallel = spec.norm.place == "parallel"
@@ -95,6 +93,8 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
         used[label] = place.used
         inner = place._replace(name=f"{site.name}{label}")
         yield from _sub_layer(spec, feed_forward, inner, "feed_forward", parallel=parallel)
+    if spec.layer_input is not None:
+        yield from spec.layer_input.saves(site)
     yield from spec.norm.saves(site, used)
 
 

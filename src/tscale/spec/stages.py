@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
+from tscale.blocks import Attention
 from tscale.core.ledger import Cache, Entry, Ledger, Matmul, Saved, Scan, Scores
 from tscale.core.numbers import named
 from tscale.core.plan import Plan, divisors, or_list
@@ -60,6 +61,10 @@ def _check(spec: ModelSpec, plan: Plan) -> None:
         raise RequestError(f"tscale does not know how {spec.name}'s two stacks are dealt to stages: use --pipeline 1")
     if spec.unique_layers is not None:
         raise RequestError(f"{spec.name}'s layers share weights, which no stage has alone: use --pipeline 1")
+    if spec.layer_input is not None:
+        raise RequestError(f"{spec.name}'s layers look up an input of their own in one table: use --pipeline 1")
+    if any(isinstance(mixer, Attention) and mixer.borrows_keys for mixer in spec.mixers):
+        raise RequestError(f"{spec.name}'s last layers borrow keys, which another stage may have: use --pipeline 1")
     if spec.layers % (plan.pipeline * plan.interleave):
         pieces = f" of {plan.interleave} pieces each" if plan.interleave > 1 else ""
         fitting = [degree for degree in divisors(int(spec.layers)) if spec.layers // degree % plan.interleave == 0]
