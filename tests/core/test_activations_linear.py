@@ -221,6 +221,31 @@ def layer_differences(block: GatedDeltaNet | KimiDelta, positions: int, number: 
         yield "the weights of three convolutions, side by side", channels * block.d_conv * number
 
 
+@pytest.mark.parametrize("record", [record for record in RECORDED if "kernel" in record])
+def test_a_delta_rule_keeps_a_row_of_its_chunk_for_each_position(record: dict[str, Any]) -> None:
+    """The kernel alone; it makes no copy of values, nor of a beta, and Kimi's is given its decays as they are."""
+    number, positions = 2 if record["dtype"] == "bf16" else 4, record["batch"] * record["length"]
+    block: GatedDeltaNet | KimiDelta
+    if record["kernel"] == "chunk_kda":
+        block = KimiDelta(kind="kimi-delta", heads=4, head_dim=16, chunk=record["chunk"])
+        names, more = (
+            "q. k. v decay scores solved",
+            {
+                "decays and their sums, in fp32": positions * 4 * 16 * (2 * 4 - number),
+                "betas": positions * 4 * number,
+            },
+        )
+    else:
+        block = GatedDeltaNet(
+            kind="gated-delta-net", key_heads=2, value_heads=4, key_dim=16, value_dim=24, chunk=record["chunk"]
+        )
+        names, more = "q. k. v beta decay.sums solved", {}
+    starts = tuple(f"delta_net.{name}" for name in names.split())
+    kept = [saved for saved in saves(alone(block, 64)) if saved.name in starts or saved.name.startswith(starts[:2])]
+    counted = activation_bytes(kept, Run(target=record["length"]), Passes(record["batch"], "flash", number)).total
+    assert record["bytes"] - counted == sum(more.values()), more
+
+
 def alone(block: GatedDeltaNet | KimiDelta | Lightning, d_model: int) -> ModelSpec:
     """A model of one layer that has this block."""
     return ModelSpec(
@@ -264,4 +289,19 @@ def test_tensor_parallelism_divides_heads(devices: int) -> None:
 def test_heads_that_the_lightning_kernel_does_not_take_are_refused() -> None:
     block = Lightning(kind="lightning", heads=4, head_dim=48)
     with pytest.raises(RequestError, match="lightning with heads of a width other than 32, 64, 128 keeps"):
+        saves(alone(block, 64))
+
+
+@pytest.mark.parametrize(
+    ("block", "chunks"),
+    [
+        (
+            GatedDeltaNet(kind="gated-delta-net", key_heads=2, value_heads=4, key_dim=8, value_dim=8, chunk=128),
+            "16, 32, 64",
+        ),
+        (KimiDelta(kind="kimi-delta", heads=4, head_dim=8, chunk=16), "32, 64"),
+    ],
+)
+def test_chunks_that_a_kernel_does_not_take_are_refused(block: GatedDeltaNet | KimiDelta, chunks: str) -> None:
+    with pytest.raises(RequestError, match=f"delta_net in chunks of other than {chunks} positions keeps"):
         saves(alone(block, 64))

@@ -8,6 +8,7 @@ left out, so that the arrays are never filled. transformers takes its fast paths
 - A gated norm is flash-linear-attention's, which transformers fetches as a kernel of its own.
 - MiniMax's class has no fast path: its loop over blocks is replaced by a call of the authors' kernel.
 - `layer`: flash-linear-attention's own layers, called on an array that needs a gradient.
+- `kernel`: its delta rules alone, in chunks of each length that they take, with decays and betas made outside of them.
 """
 
 # mypy: ignore-errors
@@ -90,6 +91,9 @@ LAYERS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 """flash-linear-attention's own layers, by class."""
 
+KERNELS = {"chunk_gated_delta_rule": (16, 32, 64), "chunk_kda": (32, 64)}
+"""Delta rules, and the lengths of their chunks."""
+
 
 def without_kernels() -> None:
     """A kernel leaves its arrays as they are."""
@@ -151,6 +155,23 @@ def record_layer(name: str, shape: dict[str, Any], batch: int, length: int, dtyp
     line(what, kept(lambda: layer(x), layer))
 
 
+def record_kernel(name: str, chunk: int, batch: int, length: int, dtype: str) -> None:
+    """One line for one run of one delta rule: 2 heads of 16 for keys and 4 of 24 for values, or 4 of 16 for both."""
+    from fla import ops
+
+    def array(*shape: int) -> torch.Tensor:
+        return torch.randn(batch, length, *shape, dtype=DTYPES[dtype], requires_grad=True)
+
+    if name == "chunk_kda":
+        q, k, v, g = (array(4, 16) for _ in "qkvg")
+    else:
+        q, k, v, g = array(2, 16), array(2, 16), array(4, 24), array(4)
+    arrays = {"q": q, "k": k, "v": v, "g": g.float(), "beta": array(4)}
+    what = {"kernel": name, "chunk": chunk, "batch": batch, "length": length, "dtype": dtype}
+    delta_rule = getattr(ops, name)
+    line(what, kept(lambda: delta_rule(**arrays, use_qk_l2norm_in_kernel=True, chunk_size=chunk), torch.nn.Module()))
+
+
 def runs() -> Iterator[tuple[int, int, str]]:
     """Batches, lengths and formats."""
     for batch, length in SHAPES:
@@ -162,7 +183,7 @@ if __name__ == "__main__":
     logging.disable(logging.WARNING)
     without_kernels()
     with_lightning_kernel()
-    for recorded, record in ((MODELS, record_model), (LAYERS, record_layer)):
+    for recorded, record in ((MODELS, record_model), (LAYERS, record_layer), (KERNELS, record_kernel)):
         for name, configs in recorded.items():
             for config in configs:
                 for run in runs():

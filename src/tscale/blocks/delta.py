@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
+
+_CHUNKS = (16, 32, 64)  # lengths that the kernel takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,9 @@ class GatedDeltaNet:
         """
         h, by_head = self.value_heads, Cut(self.key_heads)
         keys, values = self.key_heads * self.key_dim, h * self.value_dim
+
+        if self.chunk not in _CHUNKS:
+            raise unrecorded(f"{site.name} in chunks of other than {', '.join(map(str, _CHUNKS))} positions")
 
         def saved(what: str, width: int, number: Number = "activation") -> Saved:
             return Saved(f"{site.name}.{what}", "mixer", site.stream, width, site.used, number, cut=by_head)

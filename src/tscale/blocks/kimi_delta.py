@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
+
+_CHUNKS = (32, 64)  # lengths that the kernel takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,9 @@ class KimiDelta:
         of two matrices of a chunk: the inverse of its triangular system, and the scores.
         """
         h, width, by_head = self.heads, self.heads * self.head_dim, Cut(self.heads)
+
+        if self.chunk not in _CHUNKS:
+            raise unrecorded(f"{site.name} in chunks of other than {', '.join(map(str, _CHUNKS))} positions")
 
         def saved(what: str, numbers: int, number: Number = "activation", cut: Cut | None = by_head) -> Saved:
             return Saved(f"{site.name}.{what}", "mixer", site.stream, numbers, site.used, number, cut=cut)
