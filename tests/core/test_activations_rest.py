@@ -16,9 +16,10 @@ from tscale.core.numbers import Remembered
 from tscale.core.plan import Plan
 from tscale.core.questions.activations import Passes, activation_bytes
 from tscale.core.run import Run
+from tscale.core.shard import shard
 from tscale.errors import RequestError
 from tscale.spec.importer import imported
-from tscale.spec.lower import dealt, run_of
+from tscale.spec.lower import dealt, lower, run_of
 from tscale.spec.model import Head, ModelSpec, remembered
 from tscale.spec.saves import saves
 from tscale.spec.stages import saves_of_stages
@@ -358,3 +359,11 @@ def test_what_no_stage_has_alone_is_refused(layer_input: int, words: str) -> Non
     spec = imported(config | {"hidden_size_per_layer_input": layer_input}, name="borrowing", where="recorded")
     with pytest.raises(RequestError, match=words):
         saves_of_stages(spec, Plan(pipeline=2))
+
+
+def test_a_pair_of_heads_stays_on_one_device() -> None:
+    config = next(record["config"] for record in MODELS if record["config"]["model_type"] == "diffllama")
+    ledger = lower(imported(config, name="pairs", where="recorded"))  # of 4 heads
+    assert shard(ledger, Plan(tensor=2))
+    with pytest.raises(RequestError, match="4 devices"):
+        shard(ledger, Plan(tensor=4))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Cut, Entry, Keeping, Matmul, Saved, Scores, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Vector
 from tscale.core.numbers import ceil_div, minimum, named
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
-
-_NOT_FULL: Final[tuple[Keeping, ...]] = ("naive", "selective", "flash")
 
 Projection = Literal["q", "k", "v", "o"]
 
@@ -135,7 +133,7 @@ class Attention:
         d, copies = site.d_model, (site.stored, site.used)
         biased: tuple[Projection, ...] = ("q", "k", "v", "o") if self.bias is True else (self.bias or ())
         queries = 2 * heads * head_dim if self.gated else heads * head_dim
-        by_head, by_kv_head = Cut(heads), Cut(kv_heads, otherwise="repeated")
+        by_head, by_kv_head = self._cuts(site.d_model)
         yield Matmul(f"{site.name}.q", "attention", site.stream, d, queries, *copies, "q" in biased, by_head)
         v_dim = head_dim if self.v_dim is None else self.v_dim
         for name, width in self._own_keys(kv_heads * head_dim, kv_heads * v_dim):
@@ -169,7 +167,14 @@ class Attention:
         if self.out_norm:
             yield Vector(f"{site.name}.out_norm", "norm", heads * v_dim, site.stored)
         yield Matmul(
-            f"{site.name}.o", "attention", site.stream, heads * v_dim, d, *copies, "o" in biased, Cut(heads, "in")
+            f"{site.name}.o",
+            "attention",
+            site.stream,
+            heads * v_dim,
+            d,
+            *copies,
+            "o" in biased,
+            by_head._replace(axis="in"),
         )
 
     def saves(self, site: Site) -> Iterator[Saved]:
@@ -179,7 +184,8 @@ class Attention:
         gates a head comes of a softplus in 32 bits, which keeps its input (Laguna).
         """
         heads, _, head_dim = self.widths(site.d_model)
-        by_head, width = Cut(heads), heads * (head_dim if self.v_dim is None else self.v_dim)
+        width = heads * (head_dim if self.v_dim is None else self.v_dim)
+        by_head, _ = self._cuts(site.d_model)
 
         def saved(what: str, numbers: int) -> Saved:
             return Saved(f"{site.name}.{what}", "attention", site.stream, numbers, site.used, cut=by_head)
@@ -208,7 +214,7 @@ class Attention:
     def _keys_kept(self, site: Site) -> Iterator[Saved]:
         """Keys and values; borrowed ones are kept where they were made, and once more only where layers are computed again."""
         heads, kv_heads, head_dim = self.widths(site.d_model)
-        by_head, by_kv_head = Cut(heads), Cut(kv_heads, otherwise="repeated")
+        by_head, by_kv_head = self._cuts(site.d_model)
         for name, width in (("k", head_dim), ("v", head_dim if self.v_dim is None else self.v_dim)):
             kept = Saved(f"{site.name}.{name}", "attention", site.keys, kv_heads * width, site.used, cut=by_kv_head)
             copies = kept._replace(name=f"{kept.name}.repeated", width=heads * width, cut=by_head, keeping=("naive",))
@@ -229,16 +235,15 @@ class Attention:
     def _norms_kept(self, site: Site) -> Iterator[Saved]:
         """Inputs and statistics of the norms on queries, keys and values. Values that are keys are one input for two."""
         heads, kv_heads, head_dim = self.widths(site.d_model)
-        by_head, by_kv_head = Cut(heads), Cut(kv_heads, otherwise="repeated")
+        by_head, by_kv_head = self._cuts(site.d_model)
         norms = [("q", site.stream, heads, by_head), ("k", site.keys, kv_heads, by_kv_head)]
         if self.borrows_keys:
             norms.pop()
         for name, stream, many, cut in norms if self.qk_norm is not None else ():
             kept = Saved(f"{site.name}.{name}_norm.input", "norm", stream, many * head_dim, site.used, cut=cut)
-            if name == "k" and self.values_are_keys and not self.v_norm:
-                kept = kept._replace(keeping=("naive",))  # elsewhere they are kept as values
-            yield kept
-            kept = kept._replace(name=f"{site.name}.{name}_norm.statistics", number="fp32", keeping=_NOT_FULL)
+            only_once = name == "k" and self.values_are_keys and not self.v_norm  # elsewhere they are kept as values
+            yield kept._replace(keeping=("naive",)) if only_once else kept
+            kept = kept._replace(name=f"{site.name}.{name}_norm.statistics", number="fp32")
             yield kept._replace(width=many) if self.qk_norm == "head" else kept._replace(width=1, cut=None)
         if self.v_norm:
             width = head_dim if self.v_dim is None else self.v_dim
@@ -255,20 +260,23 @@ class Attention:
         kept too. Step by step, the differences of probabilities are kept beside these. Nothing is dropped out.
         """
         heads, _, head_dim = self.widths(site.d_model)
-        by_head, pairs = Cut(heads), ceil_div(heads, 2)
+        name, pairs, (by_pair, _) = site.name, ceil_div(heads, 2), self._cuts(site.d_model)
+
+        def saved(what: str, part: Part, numbers: int) -> Saved:
+            return Saved(f"{name}.{what}", part, site.stream, numbers, site.used, cut=by_pair)
+
         yield from (kept for kept in core_saves(site, heads) if not kept.dropout)
-        kept = Saved(f"{site.name}.scores.differences", "attention", site.stream, pairs, site.used, cut=Cut(pairs))
-        yield kept._replace(keys=site.keys, keeping=("naive",))
-        kept = kept._replace(
-            name=f"{site.name}.scores.out", width=2 * heads * head_dim, keeping=("flash",), cut=by_head
-        )
-        yield kept
-        yield kept._replace(
-            name=f"{site.name}.difference.norm.input", part="norm", width=heads * head_dim, keeping=_NOT_FULL
-        )
-        yield Saved(
-            f"{site.name}.difference.norm.statistics", "norm", site.stream, pairs, site.used, "fp32", cut=Cut(pairs)
-        )
+        yield saved("scores.differences", "attention", pairs)._replace(keys=site.keys, keeping=("naive",))
+        yield saved("scores.out", "attention", 2 * heads * head_dim)._replace(keeping=("flash",))
+        yield saved("difference.norm.input", "norm", heads * head_dim)
+        yield saved("difference.norm.statistics", "norm", pairs)._replace(number="fp32")
+
+    def _cuts(self, d_model: int) -> tuple[Cut, Cut]:
+        """How tensor parallelism divides what each head has, and each key-value head: heads in pairs stay together."""
+        heads, kv_heads, _ = self.widths(d_model)
+        if self.differential:
+            return Cut(ceil_div(heads, 2)), Cut(ceil_div(kv_heads, 2), otherwise="repeated")
+        return Cut(heads), Cut(kv_heads, otherwise="repeated")
 
     def _own_keys(self, k_width: int, v_width: int) -> Iterator[tuple[str, int]]:
         """Names and widths of the projections that make keys and values."""

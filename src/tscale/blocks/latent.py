@@ -92,10 +92,15 @@ class LatentAttention:
         yield matmul("o", h * self.v_dim, d, Cut(h, "in"), bias=self.bias)
 
     def saves(self, site: Site) -> Iterator[Saved]:
-        """The latents before and after their norms, the expanded queries, keys and values, and what they come to."""
+        """The latents before and after their norms, the expanded queries, keys and values, and what they come to.
+
+        Raises `RequestError` where keys are picked: a loss of its own trains an indexer (DeepSeek-AI 2025), its authors'
+        kernels are not published, and others differ in what they keep: whole matrices of scores (Megatron Core 0.16), queries
+        in the latent's width (its successor), or nothing, where the indexer is not trained (transformers 5.23).
+        """
         h, d_qk = self.heads, self.nope_dim + self.rope_dim
         if self.index_top_k is not None:
-            raise unrecorded(f"{site.name}'s choice of keys")
+            raise unrecorded(f"{site.name}'s indexer of keys, which a loss of its own trains,")
         ranks = {"q": self.q_rank, "kv": self.kv_rank}
         for name, rank in ranks.items():
             if rank is not None:
