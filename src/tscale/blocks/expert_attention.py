@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.attention import Widths
+from tscale.blocks.attention import Widths, core_saves
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Cut, Entry, Matmul, Scores, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Number, Saved, Scores, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,3 +73,31 @@ class ExpertAttention:
             yield Cache(f"{name}.cache", site.keys, 2 * width, site.used, cut=by_head)
         yield expert("o", width, d, Cut(self.heads, "in"))
         yield Vector(f"{name}.bias", "attention", d, site.stored)
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """The router's choices and weights, each token's copies for its experts, attention, and what the experts return.
+
+        The weights are a softmax over the chosen experts alone (Shen 2024, section 2.1). Keys and values are repeated for
+        every expert where attention is computed step by step; a fused kernel keeps its output beside the copy of it that
+        is sorted by experts.
+        """
+        d, k, width, name = site.d_model, self.top_k, self.heads * self.head_dim, site.name
+        by_head = Cut(self.heads)
+
+        def saved(what: str, numbers: int, number: Number = "activation") -> Saved:
+            return Saved(f"{name}.{what}", "attention", site.stream, numbers, site.used, number)
+
+        yield saved("router.choices", k, "index")
+        yield saved("router.weights", k, "fp32")
+        yield saved("dispatched", k * d)._replace(gathered=True)
+        yield saved("q", k * width)._replace(cut=by_head)
+        for matrix in ("k", "v"):
+            kept = saved(matrix, width)._replace(stream=site.keys, cut=by_head)
+            yield kept._replace(keeping=("selective", "flash"))
+            yield kept._replace(name=f"{kept.name}.repeated", width=k * width, keeping=("naive",))
+        # a device has the same heads of every expert
+        for kept in core_saves(site, self.heads):
+            yield kept._replace(width=k * kept.width)
+        yield saved("out", k * width)._replace(keeping=("flash",), cut=by_head)
+        yield saved("out.dispatched", k * width)._replace(cut=by_head)
+        yield saved("returned", k * d)._replace(gathered=True)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, Site, Size
-from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Scores, Vector
+from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Scores, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,3 +114,24 @@ class Relative:
             yield Vector(f"{name}.biases", "attention", 2 * heads * head_dim, site.stored, by_head)
         if self.segments:
             yield Vector(f"{name}.segments", "attention", 3 * heads * head_dim, site.stored, by_head)
+
+    def saves(self, site: Site, widths: Widths) -> Iterator[Saved]:
+        """The keys of the distances, and the queries again for each bias that is added to them.
+
+        A fused kernel is taken to compute both scores again from these (none is known to be published: it is what
+        FlexAttention would keep). The distances go through their projection once for each sequence, as in XLNet of
+        transformers; Dai 2019 has one copy of them for all sequences of a batch.
+        """
+        heads, _, head_dim = widths
+        by_head, ways, name = Cut(heads), 1 if site.causal else 2, f"{site.name}relative"
+
+        def saved(what: str, width: int) -> Saved:
+            return Saved(f"{name}.{what}", "attention", site.stream, width, site.used, cut=by_head)
+
+        yield saved("key", ways * heads * head_dim)
+        if self.biases:
+            yield saved("q", heads * head_dim)
+        if self.segments:
+            yield saved("segments.q", heads * head_dim)  # what these score is added up by a mask that all layers share
+        dropped = Saved(f"{name}.dropout", "positions", site.stream, ways * site.d_model, 1, "mask", keeping=ALWAYS)
+        yield dropped._replace(dropout=True, gathered=True)

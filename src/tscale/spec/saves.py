@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
+from tscale.blocks import Relative, attentions
 from tscale.blocks.fields import Site, unrecorded
 from tscale.core.ledger import ALWAYS, Cut, Part, Saved, Stream
 from tscale.spec.lower import dealt, seeing_all
@@ -32,17 +33,16 @@ def saves(spec: ModelSpec) -> tuple[Saved, ...]:
 
 def _saves(spec: ModelSpec) -> Iterator[Saved]:
     d = spec.d_model
-    if spec.positions.kind in ("relative", "disentangled"):
-        raise unrecorded("scoring relative positions")
-    if spec.encoder is not None and spec.encoder.mel_bins is not None:
-        raise unrecorded("an encoder of sounds")
-    if spec.head.transform == "none" or spec.head.width is not None:
-        raise unrecorded("a masked head without a transform, or of a width of its own")
+    if spec.positions.kind == "disentangled":
+        raise unrecorded("disentangled attention")
     if spec.kind == "encoder-decoder":
         layers = spec.encoder_layers()
         encoder = Site("encoder.", d, layers, layers, "source", "source", causal=False)
         decoder = Site("decoder.", d, spec.layers, spec.layers, "target", "target", causal=True)
-        yield from _embedding(spec, encoder)
+        if spec.encoder is not None and spec.encoder.mel_bins is not None:
+            yield from _hearing(encoder, spec.encoder.mel_bins)
+        else:
+            yield from _embedding(spec, encoder)
         yield from _embedding(spec, decoder)
         yield from _stack(spec, encoder, spec.encoder)
         yield Saved("encoder.output", "attention", "source", d, 1, keeping=ALWAYS)
@@ -71,6 +71,17 @@ def _embedding(spec: ModelSpec, site: Site) -> Iterator[Saved]:
         yield saved("projection.input", tokens)
 
 
+def _hearing(site: Site, mel_bins: int) -> Iterator[Saved]:
+    """The spectrogram, of two frames a position, and what goes into and comes out of each GELU behind a convolution.
+
+    Every device of tensor parallelism has the convolutions whole, and all that they read.
+    """
+    d, name = site.d_model, f"{site.name}embedding"
+    for what, width in (("spectrogram", 2 * mel_bins), ("conv_1", 2 * d), ("conv_2.input", 2 * d), ("conv_2", d)):
+        yield Saved(f"{name}.{what}", "embedding", site.stream, width, 1, keeping=ALWAYS, gathered=True)
+    yield Saved(f"{name}.dropout", "embedding", site.stream, d, 1, "mask", keeping=ALWAYS, dropout=True)
+
+
 def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[Saved]:
     """What one stack of layers keeps: every sub-layer's input, one for both where they run side by side, and its own."""
     mixers = (own.attention,) if own and own.attention else spec.mixers
@@ -81,6 +92,9 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     yield Saved(f"{site.name}layer.input", "norm", site.stream, site.d_model, site.used, keeping=("full",))
     if parallel:
         yield Saved(f"{site.name}layer.normed", "norm", site.stream, site.d_model, site.used)
+    if isinstance(spec.positions, Relative):
+        widths = next(mixer.widths(site.d_model) for mixer in attentions(mixers))
+        yield from spec.positions.saves(site, widths)
     for label, mixer, place in dealt(mixers, site):
         name = "self_attention" if two_stacks else label
         used[name] = place.used
@@ -124,11 +138,17 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
         case "none":
             return
         case "discriminator":
-            raise unrecorded("a discriminator's head")
+            for what, numbers in (("transform.input", d), ("transform", d), ("input", d)):
+                yield saved(what, numbers)
+            for what in ("logits", "replaced"):  # the loss needs which words were replaced as numbers of its own format
+                yield saved(what, 1)._replace(number="fp32")
+            return
         case "masked":
-            yield saved("transform.input", d)
-            yield saved("transform", width)
-            yield from spec.norm.saves_one("head.norm", stream, width, 1, "head")
+            width = width if head.width is None else head.width
+            if head.transform != "none":
+                yield saved("transform.input", d)
+                yield saved("transform", width)
+                yield from spec.norm.saves_one("head.norm", stream, width, 1, "head")
         case "language-model":
             if spec.embedding.width is not None and spec.embedding.projects == "tokens":
                 yield saved("projection.input", d)

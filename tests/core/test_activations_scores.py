@@ -1,0 +1,167 @@
+"""What scores of distances, experts of queries, heads of their own and an encoder of sounds keep, as autograd keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tscale
+from tscale.blocks import ExpertAttention, Experts, Relative
+from tscale.core.plan import Plan
+from tscale.core.questions.activations import Passes, activation_bytes
+from tscale.core.run import Run
+from tscale.spec.importer import imported
+from tscale.spec.lower import run_of
+from tscale.spec.model import ModelSpec, remembered
+from tscale.spec.saves import saves
+
+RECORDED = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "oracle" / "activations_scores.jsonl").read_text("utf-8").splitlines()
+]
+
+Differences = Iterator[tuple[str, int]]
+
+
+@pytest.mark.parametrize("record", RECORDED)
+def test_a_whole_model_keeps_what_is_counted(record: dict[str, Any]) -> None:
+    config, number = record["config"], 2 if record["dtype"] == "bf16" else 4
+    spec = imported(config, name="recorded", where="recorded")
+    passes = Passes(record["batch"], "naive" if record["attention"] == "eager" else "flash", number)
+    counted = activation_bytes(saves(spec), run_of(spec, record["length"]), passes).total
+    named = dict(DIFFERENCES[config["model_type"]](record, spec, number))
+    assert record["bytes"] - counted == sum(named.values()), named
+
+
+def whisper(record: dict[str, Any], spec: ModelSpec, number: int) -> Differences:
+    """Two stacks of Whisper: positions, the loss, and a fused kernel's output that is copied."""
+    said, heard = record["batch"] * record["length"], record["batch"] * (spec.heard or 0)
+    encoder, decoder = spec.encoder_layers(), spec.layers
+    yield "the numbers of the positions, for every sequence", 8 * said
+    yield from loss(said, spec, number)
+    norms = (2 * encoder + 1) * heard + (3 * decoder + 1) * said
+    yield "the statistics of layernorms in the activations' format", (number - 4) * 2 * norms
+    if record["attention"] == "sdpa":
+        copied = encoder * heard + 2 * decoder * said
+        yield "the kernel's output is laid out by heads, and copied for the projection", copied * spec.d_model * number
+
+
+def loss(positions: int, spec: ModelSpec, number: int) -> Differences:
+    """A loss over logits in the activations' format."""
+    yield "the number that the loss is divided by", number
+    yield "the logarithms of the probabilities stay in that format", (number - 4) * positions * spec.vocabulary
+
+
+def electra(record: dict[str, Any], spec: ModelSpec, number: int) -> Differences:
+    """ELECTRA, of which one loss asks for words and the other for which of them were replaced."""
+    positions, masked = record["batch"] * record["length"], spec.head.kind == "masked"
+    yield "the numbers of the segments, one sequence of them", 8 * record["length"]
+    norms = 2 * spec.layers + 1 + masked
+    yield "the statistics of layernorms in the activations' format", (number - 4) * 2 * positions * norms
+    if masked:
+        yield from loss(positions, spec, number)
+    else:
+        yield "the logits stay in the activations' format", (number - 4) * positions
+
+
+def rembert(record: dict[str, Any], spec: ModelSpec, number: int) -> Differences:
+    """RemBERT, whose head has a width of its own."""
+    positions = record["batch"] * record["length"]
+    yield "the numbers of the segments, of every sequence", 8 * positions
+    yield from loss(positions, spec, number)
+    norms = 2 * spec.layers + 2
+    yield "the statistics of layernorms in the activations' format", (number - 4) * 2 * positions * norms
+
+
+def xlnet(record: dict[str, Any], spec: ModelSpec, number: int) -> Differences:
+    """XLNet, whose products are Einstein sums: each copies what does not lie as it multiplies it."""
+    batch, length, d, layers = record["batch"], record["length"], spec.d_model, spec.layers
+    yield from loss(batch * length, spec, number)
+    yield (
+        "the statistics of layernorms in the activations' format",
+        (number - 4) * 2 * batch * length * 2 * layers,
+    )
+    yield "the matrix of each layer's output, copied", layers * d * d * number
+    yield "the order that distances are picked in, in each layer", layers * 8 * length
+    copies = 1 if batch == 1 else layers
+    yield "the sines of the distances, and a copy for each layer where there are several sequences", (
+        copies * 2 * length * batch * d * number
+    )
+    yield "the mask of the segments, likewise", copies * 2 * batch * length**2 * number
+
+
+def jetmoe(record: dict[str, Any], spec: ModelSpec, number: int) -> Differences:
+    """JetMoE: norms in steps, and tokens that are sorted to experts in steps."""
+    batch, length, d, layers = record["batch"], record["length"], spec.d_model, spec.layers
+    positions, wide = batch * length, number == 2
+    (mixer,), (experts,) = spec.mixers, spec.feed_forwards
+    assert isinstance(mixer, ExpertAttention)
+    assert isinstance(experts, Experts)
+    k, width, heads = mixer.top_k, mixer.heads * mixer.head_dim, mixer.top_k * mixer.heads
+    yield "the number that the loss is divided by", 4
+    if batch == 1:
+        yield "the words are a part of an array that is one longer, before they are shifted", 8
+    yield (
+        "an rmsnorm in steps keeps its input in fp32 and the normalised input",
+        (2 * layers + 1) * positions * d * (number + (2 if wide else 0)),
+    )
+    yield "sines and cosines, kept once", 2 * length * mixer.head_dim * number
+    yield "which token each copy is of, and which copy, for both kinds of experts", 2 * layers * 2 * 8 * k * positions
+    yield "no probabilities of the experts that are not chosen", -layers * positions * 4 * experts.experts
+    yield "the weights again, as the experts' copies lie", 2 * layers * positions * k * number
+    yield (
+        "index_add keeps what it adds: the queries, and what both kinds of experts return",
+        layers * positions * k * (width + 2 * d) * number,
+    )
+    if record["attention"] == "sdpa":
+        yield (
+            "keys and values are repeated for every expert before the fused kernel",
+            layers * positions * 2 * (k - 1) * width * number,
+        )
+    elif wide:
+        yield "the probabilities in fp32 beside those in bf16", 4 * layers * heads * positions * length
+
+
+DIFFERENCES = {"whisper": whisper, "electra": electra, "rembert": rembert, "xlnet": xlnet, "jetmoe": jetmoe}
+"""What transformers' own code keeps beside what is counted, or less, by architecture, each with its reason."""
+
+
+def test_whisper_keeps_its_spectrogram_and_both_convolutions() -> None:
+    """Thirty seconds of Whisper tiny: 3,000 frames of 80 bins, two convolutions of 384 channels, in 16 bits."""
+    kept = [saved for saved in saves(tscale.load("whisper-tiny")) if saved.name.startswith("encoder.embedding.")]
+    counted = activation_bytes(kept, Run(target=1, source=1500), Passes()).total
+    assert counted == 2 * (3000 * 80 + 2 * 3000 * 384 + 1500 * 384)
+
+
+@pytest.mark.parametrize("name", ["gopher-280b", "xlnet-large"])
+def test_distances_are_kept_beside_keys(name: str) -> None:
+    """As many distances as tokens where a stack looks back alone, twice as many where it sees both ways."""
+    spec = tscale.load(name)
+    assert isinstance(spec.positions, Relative)
+    kept = {saved.name: saved for saved in saves(spec)}
+    ways = 1 if spec.kind == "decoder" else 2
+    assert kept["relative.key"].width == ways * kept["attention.k"].width
+    assert ("relative.q" in kept) == spec.positions.biases
+
+
+@pytest.mark.parametrize("name", ["xlnet-base", "gopher-280b", "jetmoe-8b"])
+def test_two_devices_keep_half_of_what_belongs_to_heads(name: str) -> None:
+    spec = tscale.load(name)
+    run = run_of(spec, 512)
+    cut = [saved for saved in saves(spec) if saved.cut is not None]
+    whole = activation_bytes(cut, run, Passes()).total
+    assert 2 * activation_bytes(cut, run, Passes(), Plan(tensor=2)).total == whole
+
+
+@pytest.mark.parametrize("name", ["whisper-small", "xlnet-base", "chinchilla-70b", "jetmoe-8b"])
+def test_remembered_numbers_keep_as_much(name: str) -> None:
+    spec = tscale.load(name)
+    run = run_of(spec, 500)
+    for how in ("naive", "selective", "flash", "full"):
+        passes = Passes(3, how, 2, dropout=True)
+        plain = activation_bytes(saves(spec), run, passes).total
+        assert activation_bytes(saves(remembered(spec)), run, passes).total == plain
