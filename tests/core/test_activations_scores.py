@@ -88,8 +88,9 @@ def xlnet(record: dict[str, Any], spec: ModelSpec, number: int) -> Differences:
     yield "the matrix of each layer's output, copied", layers * d * d * number
     yield "the order that distances are picked in, in each layer", layers * 8 * length
     copies = 1 if batch == 1 else layers
-    yield "the sines of the distances, and a copy for each layer where there are several sequences", (
-        copies * 2 * length * batch * d * number
+    yield (
+        "the sines of the distances, and a copy for each layer where there are several sequences",
+        (copies * 2 * length * batch * d * number),
     )
     yield "the mask of the segments, likewise", copies * 2 * batch * length**2 * number
 
