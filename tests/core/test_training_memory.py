@@ -131,6 +131,7 @@ def test_shares_of_activations_make_up_the_whole(name: str) -> None:
                     copies = tensor // min(tensor, int(saved.cut.pieces))
                 excess = tensor * line.value - copies * total.value
                 padded = saved.cut is not None and saved.cut.otherwise == "padded"
+                padded = padded or run.length(saved.stream) % tensor > 0  # Whisper hears 1,500 positions
                 once = saved.stream == "once"
                 assert excess == 0 or (padded and 0 < excess < tensor * total.value) or once, line.name
 

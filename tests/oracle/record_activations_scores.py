@@ -65,7 +65,7 @@ UNFUSED = ("RemBertForMaskedLM", "XLNetLMHeadModel")
 def inputs(name: str, config: dict[str, Any], batch: int, length: int, kind: torch.dtype) -> dict[str, torch.Tensor]:
     """What a model reads, and what it should say."""
     tokens = torch.randint(4, config["vocab_size"], (batch, length))
-    match name.split()[0]:
+    match name.split(maxsplit=1)[0]:
         case "WhisperForConditionalGeneration":
             spectrogram = torch.randn(batch, config["num_mel_bins"], 2 * config["max_source_positions"], dtype=kind)
             return {"input_features": spectrogram, "decoder_input_ids": tokens, "labels": tokens.clone()}
@@ -95,7 +95,7 @@ if __name__ == "__main__":
     logging.disable(logging.WARNING)
     for name, (base, changes) in MODELS.items():
         for change in changes:
-            config = {**base, **change, "architectures": [name.split()[0]]}
+            config = {**base, **change, "architectures": [name.split(maxsplit=1)[0]]}
             for attention in ("eager",) if name in UNFUSED else ("eager", "sdpa"):
                 for batch, length, dtype in ((1, 16, "fp32"), (2, 20, "fp32"), (2, 20, "bf16")):
                     record(name, config, attention, batch, length, dtype)
