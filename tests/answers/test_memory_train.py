@@ -137,6 +137,12 @@ def test_layers_of_several_kinds_are_dealt_to_stages(stages: int, bytes_kept: st
     assert f"= {bytes_kept}\n" in done.out
 
 
+@pytest.mark.parametrize(("model", "scores"), [("rwkv-4-3b", False), ("recurrentgemma-2b", True)])
+def test_scores_are_told_of_where_there_are_any(model: str, scores: bool) -> None:
+    out = run("memory", model, "--train", "--attention", "naive", "--context", "2k").out
+    assert ("Attention step by step" in out) == scores
+
+
 def test_qlora_is_adapters_of_rank_64_on_nf4() -> None:
     short, long = memory("llama-7b --qlora --context 512"), memory("llama-7b --qlora --lora-rank 64 --context 512")
     assert short == long

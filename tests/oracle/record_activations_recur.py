@@ -1,13 +1,14 @@
 """Records what autograd keeps of RWKV, RecurrentGemma and xLSTM with the kernels that they are trained with.
 
 `python tests/oracle/record_activations_recur.py > tests/oracle/activations_recur.jsonl` needs `transformers` 5.23.0, `torch`
-2.13.0, `xlstm` 2.0.6 and `mlstm_kernels` 2.0.6. It knows nothing of tscale. A kernel that needs a GPU is replaced by one that
+2.13.0, `xlstm` 2.0.6, `mlstm_kernels` 2.0.6 and `recurrentgemma` 1.0.1. It knows nothing of tscale. A kernel that needs a GPU is replaced by one that
 returns arrays of its shapes and formats, without their numbers; the library's own code decides what is kept.
 
 - RWKV: the wkv kernel fills an array that its autograd function gives it, so that nothing stands in but a call without effect, and a
   check that asks for a GPU passes.
 - RecurrentGemma: the scan is an autograd function that keeps what the authors' kernel for TPUs keeps for its own backward pass, its
-  decays and its output (`_lru_fwd` in `recurrentgemma/jax/pallas.py` 1.0.1). Where `scan` is "steps", it is transformers' loop.
+  decays and its output (`_lru_fwd` in `recurrentgemma/jax/pallas.py` 1.0.1). Where `scan` is "steps", it is transformers' loop. The
+  authors' own layer for PyTorch (`RGLRU` of recurrentgemma 1.0.1) is recorded with the same function in place of its loop.
 - xLSTM: mlstm_kernels makes the arrays that its Triton kernels fill; these alone are left out.
 """
 
@@ -15,9 +16,10 @@ returns arrays of its shapes and formats, without their numbers; the library's o
 # transformers and torch are installed only where this is run
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import logging
+import sys
 import types
 from typing import Any
 
@@ -89,6 +91,29 @@ def fused(_layer: Any, hidden_states: torch.Tensor, recurrent_gate: torch.Tensor
     return FusedScan.apply(hidden_states, recurrent_gate * ~reset), None
 
 
+def authors_layers() -> Any:
+    """Their layers for PyTorch, without what stands beside them for JAX."""
+    (root,) = importlib.util.find_spec("recurrentgemma").submodule_search_locations
+    for name, place in (("recurrentgemma", root), ("recurrentgemma.torch", f"{root}/torch")):
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = [place]
+    return importlib.import_module("recurrentgemma.torch.layers")
+
+
+def record_authors_layer() -> None:
+    """One line for each run of the authors' layer behind the convolution, by width and blocks."""
+    layers = authors_layers()
+    layers.rnn_scan = lambda x, a, reset, h0: (FusedScan.apply(x, a * ~reset[..., None]), h0)
+    for width, blocks in ((64, 4), (96, 3)):
+        for batch, length in SHAPES["recurrent_gemma"]:
+            for dtype, kind in DTYPES.items():
+                layer = layers.RGLRU(width, blocks).to(kind)
+                x = torch.randn(batch, length, width, dtype=kind, requires_grad=True)
+                places = torch.arange(length).expand(batch, length)
+                what = {"layer": {"width": width, "blocks": blocks}, "batch": batch, "length": length, "dtype": dtype}
+                line(what, kept(lambda layer=layer, x=x, places=places: layer(x, places, return_cache=False), layer))
+
+
 class Kernel:
     """In place of a Triton kernel: started on any grid, it leaves its arrays as they are."""
 
@@ -131,3 +156,4 @@ if __name__ == "__main__":
                         record(name, config, batch, length, dtype, scan="steps")
                         modeling_recurrent_gemma.RecurrentGemmaRglru._rnn_scan = fused
                     record(name, config, batch, length, dtype)
+    record_authors_layer()

@@ -21,6 +21,7 @@ from tscale.answers.memory_train_lines import (
     stages_table,
 )
 from tscale.answers.trainer import RANK, Trainer, trainer
+from tscale.blocks import attentions
 from tscale.core.formats import FORMATS, Format
 from tscale.core.numbers import MOST_CONTEXT, Remembered
 from tscale.core.plan import Plan
@@ -236,7 +237,7 @@ def _notes(
         yield streams_note(model.spec)
     if not ask.dropout:
         yield "Without dropout: --dropout adds its masks."
-    if ask.attention == "naive":
+    if ask.attention == "naive" and any(attentions(model.spec.mixers)):
         yield "Attention step by step scores every pair, masked or beyond a window as well."
     yield "Largest temporary: " + ", ".join(MOMENTS[line.name] for line in most.temporary.lines) + "."
     yield ACTIVATIONS_LEAVE_OUT
