@@ -43,6 +43,15 @@ REMBERT = {
     "intermediate_size": 160, "input_embedding_size": 48, "output_embedding_size": 80, "classifier_dropout_prob": 0.0,
     **NO_DROPOUT,
 }  # fmt: skip
+DEBERTA = {
+    "model_type": "deberta", "vocab_size": 128, "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2,
+    "intermediate_size": 160, "max_position_embeddings": 32, "relative_attention": True, "pos_att_type": ["c2p", "p2c"],
+    "position_biased_input": False, "type_vocab_size": 0, **NO_DROPOUT,
+}  # fmt: skip
+DEBERTA2 = {
+    **DEBERTA, "model_type": "deberta-v2", "position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True,
+}  # fmt: skip
+
 MODELS: dict[str, tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = {
     "WhisperForConditionalGeneration": (
         WHISPER, ({}, {"encoder_layers": 3}, {"num_mel_bins": 32, "d_model": 96}, {"max_source_positions": 40}),
@@ -55,10 +64,21 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = {
     "JetMoeForCausalLM top 3": (
         JETMOE, ({"num_key_value_heads": 1, "num_experts_per_tok": 3, "num_attention_heads": 3, "num_local_experts": 5},),
     ),
+    "DebertaForMaskedLM": (
+        DEBERTA,
+        ({}, {"pos_att_type": ["c2p"]}, {"pos_att_type": ["p2c"]}, {"num_hidden_layers": 3}, {"max_position_embeddings": 12}),
+    ),
+    "DebertaV2ForMaskedLM": (
+        DEBERTA2,
+        (
+            {}, {"share_att_key": False}, {"share_att_key": False, "pos_att_type": ["c2p"]}, {"conv_kernel_size": 3},
+            {"conv_kernel_size": 3, "conv_groups": 2, "conv_act": "gelu"}, {"num_hidden_layers": 3}, {"norm_rel_ebd": "none"},
+        ),
+    ),
 }  # fmt: skip
 """Whole models, by class, and what is changed of them."""
 
-UNFUSED = ("RemBertForMaskedLM", "XLNetLMHeadModel")
+UNFUSED = ("RemBertForMaskedLM", "XLNetLMHeadModel", "DebertaForMaskedLM", "DebertaV2ForMaskedLM")
 """Models of which transformers computes the scores step by step alone."""
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, Site, Size
-from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Scores, Vector
+from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Number, Saved, Scores, Vector
 
 Term = Literal["c2p", "p2c"]
+
+_DROPPED: Final[tuple[tuple[str, Number], ...]] = (("dropout", "mask"), ("dropped", "activation"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +92,45 @@ class Disentangled:
                 bias=True,
             )
             yield Vector(f"{site.name}norm.convolution", "norm", 2 * d, once)
+
+    def saves(self, site: Site, widths: Widths) -> Iterator[Saved]:
+        """The projected distances of each term, the normed table, and the convolution beside the first layer.
+
+        A fused kernel computes the scores again from queries, keys and projected distances, which it keeps once for all
+        sequences (`FlashAttentionDisentangled` of flashdeberta 0.0.8). Step by step they are repeated for each sequence,
+        and each term picks from the scores of all distances, which it keeps, by an index of every pair, one for all heads
+        and sequences.
+        """
+        d, table, width = site.d_model, 2 * self.span, widths.heads * widths.head_dim
+        for term in self.terms:
+            name = f"{site.name}distances.{term}"
+            keys = Saved(name, "attention", "once", table * width, site.used, cut=Cut(widths.heads))
+            if not self.whole:
+                keys = keys._replace(stream=site.stream, width=2 * width, most=self.span)
+            yield keys._replace(keeping=("selective", "flash"), shared=True)
+            yield keys._replace(name=f"{name}.repeated", keeping=("naive",))
+            pairs = Saved(f"{name}.index", "attention", site.stream, 1, site.used, "index", keys=site.keys)
+            yield pairs._replace(keeping=("naive",), gathered=True, shared=True)
+            scores = Saved(f"{name}.scores", "attention", site.stream, widths.heads * table, site.used, cut=keys.cut)
+            if not self.whole:
+                scores = scores._replace(width=2 * widths.heads, keys=site.keys, most=self.span)
+            yield scores._replace(keeping=("naive",))
+        for what, number in _DROPPED:
+            dropped = Saved(f"{site.name}distances.{what}", "attention", "once", table * d, site.used, number)
+            yield dropped._replace(dropout=True, shared=True)
+        if self.normed:
+            normed = Saved(f"{site.name}embedding.distances", "embedding", "once", table * d, 1, keeping=ALWAYS)
+            normed = normed._replace(shared=True)
+            yield normed
+            yield normed._replace(name=f"{normed.name}.statistics", width=2 * table, number="fp32")
+        if self.conv is not None:
+            yield from self._convolved(site)
+
+    def _convolved(self, site: Site) -> Iterator[Saved]:
+        """The convolution's input, laid out by channels, what its activation needs, and its norm; outside of the layers."""
+        kept = Saved(f"{site.name}convolution", "embedding", site.stream, site.d_model, 1, keeping=ALWAYS)
+        yield kept._replace(name=f"{kept.name}.input", gathered=True)
+        yield kept._replace(name=f"{kept.name}.activation", gathered=True)
+        yield kept._replace(name=f"{kept.name}.dropout", number="mask", dropout=True)
+        yield kept._replace(name=f"{site.name}norm.convolution.input")
+        yield kept._replace(name=f"{site.name}norm.convolution.statistics", width=2, number="fp32")

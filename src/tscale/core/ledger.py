@@ -178,7 +178,8 @@ class Saved(NamedTuple):
     """`width` numbers that the forward pass keeps for the backward pass, for each position of `stream` in `used` layers.
 
     `keys`: they are kept for each pair of a position and one of that stream. `chunk`: they are kept once for so many positions,
-    and once for what is left over. `keeping`: in which of the ways of keeping.
+    and once for what is left over. `most`: the most positions of a sequence that they are kept for, or, of pairs, the most keys.
+    `shared`: they are kept once for all sequences of a micro-batch. `keeping`: in which of the ways of keeping.
     `dropout`: only where there is dropout. `cut`: how tensor parallelism divides them; what it does not divide, sequence
     parallelism does (Korthikanti 2022, section 4.2.2), unless it is `gathered` from all of its devices.
 
@@ -197,6 +198,8 @@ class Saved(NamedTuple):
     cut: Cut | None = None
     gathered: bool = False
     chunk: int = 1
+    most: int | None = None
+    shared: bool = False
 
 
 class Ledger(NamedTuple):

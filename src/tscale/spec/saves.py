@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from tscale.blocks import Relative, attentions
+from tscale.blocks import Disentangled, Relative, attentions
 from tscale.blocks.fields import Site, unrecorded
 from tscale.core.ledger import ALWAYS, Cut, Part, Saved, Stream
 from tscale.spec.lower import dealt, seeing_all
@@ -33,8 +33,6 @@ def saves(spec: ModelSpec) -> tuple[Saved, ...]:
 
 def _saves(spec: ModelSpec) -> Iterator[Saved]:
     d = spec.d_model
-    if spec.positions.kind == "disentangled":
-        raise unrecorded("disentangled attention")
     if spec.kind == "encoder-decoder":
         layers = spec.encoder_layers()
         encoder = Site("encoder.", d, layers, layers, "source", "source", causal=False)
@@ -92,7 +90,7 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     yield Saved(f"{site.name}layer.input", "norm", site.stream, site.d_model, site.used, keeping=("full",))
     if parallel:
         yield Saved(f"{site.name}layer.normed", "norm", site.stream, site.d_model, site.used)
-    if isinstance(spec.positions, Relative):
+    if isinstance(spec.positions, Relative | Disentangled):
         widths = next(mixer.widths(site.d_model) for mixer in attentions(mixers))
         yield from spec.positions.saves(site, widths)
     for label, mixer, place in dealt(mixers, site):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple, assert_never
 
 from tscale.core.ledger import Keeping, Number, Saved
-from tscale.core.numbers import ceil_div
+from tscale.core.numbers import ceil_div, minimum
 from tscale.core.plan import Plan
 from tscale.core.quantity import Line, Quantity
 from tscale.core.run import Run
@@ -77,6 +77,8 @@ def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Plan
 def _bytes(saved: Saved, run: Run, passes: Passes, plan: Plan) -> int:
     """Bytes of one line. Context parallelism divides positions, and sequence parallelism those that nothing else divides."""
     positions = run.length(saved.stream)
+    if saved.most is not None and saved.keys is None:
+        positions = minimum(positions, saved.most)
     if saved.stream != "once" and plan.context > 1:
         positions = ceil_div(positions, plan.context)
     if saved.cut is None and plan.sequence and not saved.gathered and saved.stream != "once":
@@ -84,8 +86,13 @@ def _bytes(saved: Saved, run: Run, passes: Passes, plan: Plan) -> int:
     if saved.chunk > 1:
         positions = ceil_div(positions, saved.chunk)
     width = saved.width if saved.cut is None else cut_width(saved.width, saved.cut, plan.tensor)
-    each = saved.used * positions * passes.micro_batch * width * number_bytes(saved.number, passes.activation_bytes)
-    return each if saved.keys is None else each * run.length(saved.keys)
+    each = saved.used * positions * width * number_bytes(saved.number, passes.activation_bytes)
+    if not saved.shared:
+        each *= passes.micro_batch
+    if saved.keys is None:
+        return each
+    keys = run.length(saved.keys)
+    return each * (keys if saved.most is None else minimum(keys, saved.most))
 
 
 def korthikanti_layer_bytes(s: int, b: int, h: int, a: int, t: int, passes: Passes, *, sequence: bool) -> int:

@@ -175,10 +175,17 @@ def _one_layer(kept: tuple[Saved, ...], training: Training, passes: Passes) -> i
     for saved in kept:
         if saved.part not in ("embedding", "head") and passes.keeping in saved.keeping:
             block = _block(saved.name)
-            role = roles.setdefault(block, "attention" if saved.part == "mixer" else saved.part)
+            role = roles.setdefault(block, _role(block, saved))
             blocks = sums.setdefault(role, {})
             blocks[block] = blocks.get(block, 0) + _once(saved, training, passes)
     return sum(max(blocks.values()) for blocks in sums.values())
+
+
+def _role(block: str, saved: Saved) -> str:
+    """What one block of a layer does; scores of distances stand beside a mixer, not in place of it."""
+    if block in ("relative", "distances"):
+        return block
+    return "attention" if saved.part == "mixer" else saved.part
 
 
 def _block(name: str) -> str:
