@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from typer.testing import CliRunner
 
+from tscale.blocks import Computed, FeedForward, Mixer, Norm
 from tscale.cli import app
 from tscale.spec.catalogue import built_in, names
-from tscale.spec.model import ModelSpec
+from tscale.spec.model import Head, ModelSpec
 
 
 class Answer(NamedTuple):
@@ -37,3 +38,18 @@ def answer(*args: str) -> Any:
     done = run(*args, "--format", "json")
     assert done.code == 0, done.err
     return json.loads(done.out)
+
+
+def one_layer(mixer: Mixer, d_model: int) -> ModelSpec:
+    """A model of one layer, with this mixer and the least of everything else."""
+    return ModelSpec(
+        name="block",
+        layers=1,
+        d_model=d_model,
+        vocabulary=1,
+        attention=mixer,
+        feed_forward=FeedForward(d_ff=1),
+        positions=Computed(kind="none"),
+        norm=Norm(kind="rmsnorm"),
+        head=Head(kind="none"),
+    )

@@ -10,16 +10,14 @@ from typing import Any
 import pytest
 
 import tscale
+from tests.helpers import one_layer
 from tscale.blocks import (
     Attention,
-    Computed,
     Experts,
-    FeedForward,
     GatedDeltaNet,
     KimiDelta,
     LatentAttention,
     Lightning,
-    Norm,
 )
 from tscale.core.plan import Plan
 from tscale.core.questions.activations import Passes, activation_bytes
@@ -27,7 +25,7 @@ from tscale.core.run import Run
 from tscale.errors import RequestError
 from tscale.spec.importer import imported
 from tscale.spec.lower import run_of
-from tscale.spec.model import Head, ModelSpec
+from tscale.spec.model import ModelSpec
 from tscale.spec.saves import saves
 
 RECORDED = [
@@ -206,7 +204,7 @@ def test_a_layer_of_the_kernels_library_keeps_what_is_counted(record: dict[str, 
             key_dim=shape["head_dim"],
             value_dim=shape["expand_v"] * shape["head_dim"],
         )
-    kept = [saved for saved in saves(alone(block, shape["hidden_size"])) if saved.name.startswith("delta_net.")]
+    kept = [saved for saved in saves(one_layer(block, shape["hidden_size"])) if saved.name.startswith("delta_net.")]
     counted = activation_bytes(kept, Run(target=record["length"]), passes).total
     named = dict(layer_differences(block, positions, number))
     assert record["bytes"] - counted == sum(named.values()), named
@@ -241,24 +239,9 @@ def test_a_delta_rule_keeps_a_row_of_its_chunk_for_each_position(record: dict[st
         )
         names, more = "q. k. v beta decay.sums solved", {}
     starts = tuple(f"delta_net.{name}" for name in names.split())
-    kept = [saved for saved in saves(alone(block, 64)) if saved.name in starts or saved.name.startswith(starts[:2])]
+    kept = [saved for saved in saves(one_layer(block, 64)) if saved.name in starts or saved.name.startswith(starts[:2])]
     counted = activation_bytes(kept, Run(target=record["length"]), Passes(record["batch"], "flash", number)).total
     assert record["bytes"] - counted == sum(more.values()), more
-
-
-def alone(block: GatedDeltaNet | KimiDelta | Lightning, d_model: int) -> ModelSpec:
-    """A model of one layer that has this block."""
-    return ModelSpec(
-        name="block",
-        layers=1,
-        d_model=d_model,
-        vocabulary=1,
-        attention=block,
-        feed_forward=FeedForward(d_ff=1),
-        positions=Computed(kind="none"),
-        norm=Norm(kind="rmsnorm"),
-        head=Head(kind="none"),
-    )
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -289,7 +272,7 @@ def test_tensor_parallelism_divides_heads(devices: int) -> None:
 def test_heads_that_the_lightning_kernel_does_not_take_are_refused() -> None:
     block = Lightning(kind="lightning", heads=4, head_dim=48)
     with pytest.raises(RequestError, match="lightning with heads of a width other than 32, 64, 128 keeps"):
-        saves(alone(block, 64))
+        saves(one_layer(block, 64))
 
 
 @pytest.mark.parametrize(
@@ -304,4 +287,4 @@ def test_heads_that_the_lightning_kernel_does_not_take_are_refused() -> None:
 )
 def test_chunks_that_a_kernel_does_not_take_are_refused(block: GatedDeltaNet | KimiDelta, chunks: str) -> None:
     with pytest.raises(RequestError, match=f"delta_net in chunks of other than {chunks} positions keeps"):
-        saves(alone(block, 64))
+        saves(one_layer(block, 64))

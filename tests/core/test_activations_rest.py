@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tscale.blocks import Attention, Computed, Experts, FeedForward, LatentAttention, Norm
+from tests.helpers import one_layer
+from tscale.blocks import Attention, Experts, LatentAttention
 from tscale.blocks.fields import Site
 from tscale.core.ledger import Saved
 from tscale.core.numbers import Remembered
@@ -20,7 +21,7 @@ from tscale.core.shard import shard
 from tscale.errors import RequestError
 from tscale.spec.importer import imported
 from tscale.spec.lower import dealt, lower, run_of
-from tscale.spec.model import Head, ModelSpec, remembered
+from tscale.spec.model import ModelSpec, remembered
 from tscale.spec.saves import saves
 from tscale.spec.stages import saves_of_stages
 
@@ -58,17 +59,7 @@ def test_heads_in_pairs_keep_what_their_authors_layers_keep(record: dict[str, An
     )
     d, heads = shape["d_model"], shape["heads"]
     block = Attention(heads=heads, kv_heads=shape["kv_heads"], differential=True)
-    spec = ModelSpec(
-        name="pairs",
-        layers=1,
-        d_model=d,
-        vocabulary=1,
-        attention=block,
-        feed_forward=FeedForward(d_ff=1),
-        positions=Computed(kind="none"),
-        norm=Norm(kind="rmsnorm"),
-        head=Head(kind="none"),
-    )
+    spec = one_layer(block, d)
     kept = [
         saved for saved in saves(spec) if saved.name.startswith("attention.") and not saved.name.endswith("dropout")
     ]
