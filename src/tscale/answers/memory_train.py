@@ -21,7 +21,7 @@ from tscale.answers.memory_train_lines import (
     stages_table,
 )
 from tscale.answers.trainer import RANK, Trainer, trainer
-from tscale.blocks import attentions
+from tscale.blocks import Rwkv, attentions
 from tscale.core.formats import FORMATS, Format
 from tscale.core.numbers import MOST_CONTEXT, Remembered
 from tscale.core.plan import Plan
@@ -85,6 +85,10 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
     if ask.rank is not None and ask.rank > spec.d_model:
         raise RequestError(
             f"a rank of {ask.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for --lora-rank"
+        )
+    if ask.recipe.name == "fp16" and any(isinstance(mixer, Rwkv) for mixer in spec.mixers):
+        raise RequestError(
+            f"{spec.label}'s kernel keeps its arrays in 32 bits where the rest is in fp16, which is not counted: use --precision bf16"
         )
     context = context_of(spec, ask.context)
     model = trainer(spec, _training(ask), int(context.value))
