@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Scan, Vector
+from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 from tscale.core.numbers import ceil_div, named
+
+_SCANNED: Final = 2048
+"""Positions that the kernel's blocks scan before they keep their states (`n_chunks` in selective_scan.cpp)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +54,7 @@ class Mamba:
         the state's own update, is elementwise, so that frameworks count nothing for it.
         """
         d, n, copies = site.d_model, self.d_state, (site.stored, site.used)
-        inner = named("d_inner", 2 * d) if self.d_inner is None else self.d_inner
-        rank = named("dt_rank", ceil_div(d, 16)) if self.dt_rank is None else self.dt_rank
+        inner, rank = self._widths(d)
         name, columns = site.name, Cut(inner)
         own, by_head = inner, copies
         if self.heads != 1:
@@ -70,3 +72,40 @@ class Mamba:
             yield Cache(f"{name}.conv_state", "once", inner * self.d_conv, site.used, cut=columns)
             yield Cache(f"{name}.state", "once", inner * n, site.used, cut=columns)
         yield Matmul(f"{name}.out", "mixer", site.stream, inner, d, *copies, self.bias, Cut(inner, "in"))
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """What the kernels keep: channels and gates, step sizes with inputs and outputs of the state, states, and what they yield.
+
+        `mamba_inner_fn` of mamba_ssm 2.3.2 holds all from the projection in to the one out, and computes the convolution, the
+        step sizes and the gating again. Norms of the ranks or heads of their own do not go through it: transformers 5.23.0
+        calls causal_conv1d 1.7.0 and `selective_scan_fn` apart, which compute nothing again. The scan keeps two numbers for
+        each of the state's, in fp32. Heads' inputs and outputs of the state lie as it reads them: others are copied. What is projected from all channels is summed over the devices: each has all of it.
+        """
+        if self.norms and self.heads != 1:
+            raise unrecorded(f"{site.name}'s norms of several heads")
+        inner, rank = self._widths(site.d_model)
+        n, columns = self.d_state, Cut(inner)
+
+        def saved(what: str, width: int, number: Number = "activation") -> Saved:
+            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, site.used, number, gathered=True)
+
+        yield saved("conv.input", inner)._replace(cut=columns)
+        yield saved("gate", inner)._replace(cut=columns)
+        yield saved("x", self.heads * (rank + 2 * n))
+        if self.heads == 1:
+            yield saved("B", n)
+            yield saved("C", n)
+        yield saved("scan.states", 2 * inner * n, "fp32")._replace(cut=columns, chunk=_SCANNED)
+        yield saved("scan.output", inner)._replace(cut=columns)
+        if self.norms:
+            yield saved("norms.statistics", 3, "fp32")._replace(part="norm")
+            yield saved("dt.input", rank)
+        if self.norms or self.heads != 1:
+            for name in ("conv.output", "dt", "gated"):
+                yield saved(name, inner)._replace(cut=columns)
+
+    def _widths(self, d_model: int) -> tuple[int, int]:
+        """Channels, and the width that step sizes are expanded from, defaults filled in."""
+        inner = named("d_inner", 2 * d_model) if self.d_inner is None else self.d_inner
+        rank = named("dt_rank", ceil_div(d_model, 16)) if self.dt_rank is None else self.dt_rank
+        return inner, rank

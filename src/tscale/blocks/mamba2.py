@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Scan, Vector
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,3 +77,22 @@ class Mamba2:
         if self.norm:
             yield Vector(f"{name}.norm", "norm", inner, site.stored, by_group)
         yield Matmul(f"{name}.out", "mixer", site.stream, inner, d, *copies, self.bias, Cut(pieces, "in"))
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """What the projection in yields, and the recurrence's output before its gate; of a norm, one number a group.
+
+        `mamba_split_conv1d_scan_combined` of mamba_ssm 2.3.2 holds all from one projection to the other. It computes the
+        convolution, the chunks' states and what the last projection multiplies again.
+        """
+        inner = self.heads * self.d_head
+        channels = inner + 2 * self.groups * self.d_state
+
+        def saved(what: str, width: int, number: Number = "activation") -> Saved:
+            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, site.used, number, cut=Cut(self.groups))
+
+        yield saved("gate", inner)
+        yield saved("conv.input", channels)
+        yield saved("dt", self.heads)
+        yield saved("scan.output", inner)
+        if self.norm:
+            yield saved("norm.statistics", self.groups, "fp32")._replace(part="norm")

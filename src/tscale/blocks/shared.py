@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal
 
-from tscale.blocks.attention import Widths
+from tscale.blocks.attention import Attention, Widths
+from tscale.blocks.feed_forward import inner_saves
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, Tagged
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
-from tscale.core.ledger import Cache, Cut, Entry, Matmul, Scores, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Vector
 from tscale.core.numbers import minimum, named
 
 STATE_SPACES: Final[dict[str, type]] = {"mamba2": Mamba2, "mamba": Mamba}
@@ -75,6 +76,35 @@ class SharedBlock:
         d = site.d_model
         yield Matmul(f"{site.name}.linear", "mixer", site.stream, d, d, site.stored, site.used)
         yield from self.mamba.lower(site._replace(name=f"{site.name}.mamba"), caches=caches)
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """What attention and the feed-forward keep, each with its norm; the layer's own matrices' inputs; its state space's.
+
+        The sub-layer's input and its norm, which are not here, are those of the state space. The embedding is kept once for
+        all layers; beside the stream, it is copied for each.
+        """
+        name, d = site.name, site.d_model
+        heads, kv_heads, head_dim = self.widths(d)
+
+        def saved(what: str, part: Part, width: int) -> Saved:
+            return Saved(f"{name}.{what}", part, site.stream, width, site.used)
+
+        def normed(part: Part, width: int) -> Iterator[Saved]:
+            yield saved(f"norm.{part}.input", "norm", width)
+            yield saved(f"norm.{part}.statistics", "norm", 1)._replace(number="fp32")
+            yield saved(f"{part}.input", part, width)
+
+        yield from normed("attention", 2 * d)
+        if self.attention_adapters and self.adapter_rank is not None:
+            for matrix in ("q", "k", "v"):
+                yield saved(f"{matrix}.adapter", "attention", self.adapter_rank)
+        yield from Attention(heads=heads, kv_heads=kv_heads, head_dim=head_dim).saves(site)
+        yield from normed("feed_forward", d)
+        if self.adapter_rank is not None:
+            yield saved("adapter", "feed_forward", self.adapter_rank)
+        yield from inner_saves(site, name, self.d_ff, gated=True)
+        yield saved("linear.input", "mixer", d)
+        yield from self.mamba.saves(site._replace(name=f"{name}.mamba"))
 
     def _attention(self, site: Site, layers: int, *, caches: bool) -> Iterator[Entry]:
         heads, kv_heads, head_dim = self.widths(site.d_model)

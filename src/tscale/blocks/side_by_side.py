@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from tscale.blocks.attention import Attention
 from tscale.blocks.fields import CONFIG, On, Problem, Site
 from tscale.blocks.mamba2 import Mamba2
-from tscale.core.ledger import Entry
+from tscale.core.ledger import Entry, Saved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +37,8 @@ class SideBySide:
         """The entries of both."""
         for block in (self.attention, self.mamba):
             yield from block.lower(site._replace(name=f"{site.name}.{block.label}"), caches=caches)
+
+    def saves(self, site: Site) -> Iterator[Saved]:
+        """What both keep, apart from the input that they share."""
+        for block in (self.attention, self.mamba):
+            yield from block.saves(site._replace(name=f"{site.name}.{block.label}"))
