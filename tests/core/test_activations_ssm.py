@@ -220,5 +220,5 @@ def test_a_scan_has_every_position_on_each_device(name: str) -> None:
 
 def test_norms_of_several_heads_are_refused() -> None:
     spec = of_one_layer(Mamba(kind="mamba", d_inner=32, heads=2, norms=True), 16)
-    with pytest.raises(RequestError, match=r"what mamba's norms of several heads keeps"):
+    with pytest.raises(RequestError, match=r"what mamba with norms and several heads keeps"):
         saves(spec)

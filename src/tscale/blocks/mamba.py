@@ -82,7 +82,7 @@ class Mamba:
         each of the state's, in fp32. Heads' inputs and outputs of the state lie as it reads them: others are copied. What is projected from all channels is summed over the devices: each has all of it.
         """
         if self.norms and self.heads != 1:
-            raise unrecorded(f"{site.name}'s norms of several heads")
+            raise unrecorded(f"{site.name} with norms and several heads")
         inner, rank = self._widths(site.d_model)
         n, columns = self.d_state, Cut(inner)
 
