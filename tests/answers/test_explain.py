@@ -131,7 +131,10 @@ def test_names_stand_for_sizes_and_literals_for_rules(name: str) -> None:
         for step in report.steps:
             if isinstance(step.figure.value, Remembered) and not step.name.startswith("pf_days"):
                 literals = [int(text) for text in re.findall(r"(?<![\w.])\d+(?![\w.])", step.names)]
-                assert all(literal <= (2048 if step.name.endswith("scan.states") else 128) for literal in literals), (step.name, step.names)
+                assert all(literal <= (2048 if step.name.endswith("scan.states") else 128) for literal in literals), (
+                    step.name,
+                    step.names,
+                )
 
 
 PRINTED = re.compile(
