@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import tscale
-from tscale.blocks import Disentangled, ExpertAttention, Experts, Relative
+from tscale.blocks import Disentangled, ExpertAttention, Experts, FeedForward, Relative
+from tscale.core.ledger import Keeping
 from tscale.core.plan import Plan
 from tscale.core.questions.activations import Passes, activation_bytes
 from tscale.core.run import Run
@@ -31,10 +32,20 @@ Differences = Iterator[tuple[str, int]]
 def test_a_whole_model_keeps_what_is_counted(record: dict[str, Any]) -> None:
     config, number = record["config"], 2 if record["dtype"] == "bf16" else 4
     spec = imported(config, name="recorded", where="recorded")
-    passes = Passes(record["batch"], "naive" if record["attention"] == "eager" else "flash", number)
+    how: Keeping = "naive" if record["attention"] == "eager" else "flash"
+    passes = Passes(record["batch"], how, number, dropout=dropped(record))
     counted = activation_bytes(saves(spec), run_of(spec, record["length"]), passes).total
     named = dict(DIFFERENCES[config["model_type"]](record, spec, number))
+    if dropped(record):
+        masks = (saved for saved in saves(spec) if saved.number == "mask")
+        one = activation_bytes(masks, run_of(spec, record["length"]), passes).total
+        named["dropout masks in the activations' format, not in bytes"] = (number - 1) * one
     assert record["bytes"] - counted == sum(named.values()), named
+
+
+def dropped(record: dict[str, Any]) -> bool:
+    """Whether the model was recorded with dropout."""
+    return any(record["config"].get(key) for key in ("dropout", "hidden_dropout_prob"))
 
 
 def whisper(record: dict[str, Any], spec: ModelSpec, number: int) -> Differences:
@@ -89,9 +100,16 @@ def xlnet(record: dict[str, Any], spec: ModelSpec, number: int) -> Differences:
     yield "the order that distances are picked in, in each layer", layers * 8 * length
     copies = 1 if batch == 1 else layers
     yield (
-        "the sines of the distances, and a copy for each layer where there are several sequences",
-        (copies * 2 * length * batch * d * number),
+        "the sines of the distances, and a copy for each layer of several sequences, or in bf16 of what dropout yields in fp32",
+        (1 if dropped(record) and number == 4 else copies) * 2 * length * batch * d * number,
     )
+    if dropped(record):
+        (feed_forward,) = spec.feed_forwards
+        assert isinstance(feed_forward, FeedForward)
+        yield (
+            "dropout behind each activation and behind the stack",
+            batch * length * (layers * feed_forward.d_ff + d) * number,
+        )
     yield "the mask of the segments, likewise", copies * 2 * batch * length**2 * number
 
 
@@ -156,10 +174,16 @@ def deberta_2(record: dict[str, Any], spec: ModelSpec, number: int) -> Differenc
     block = spec.positions
     assert isinstance(block, Disentangled)
     yield from masked(record, spec, number)
+    if dropped(record):
+        yield "the table without its dropout is not kept", -block.normed * 2 * block.span * spec.d_model * number
     norms = (2 * layers + 2 + (block.conv is not None)) * positions + block.normed * 2 * block.span
     yield "the statistics of layernorms in the activations' format", (number - 4) * 2 * norms
-    yield "what keys and the scores of each term are divided by", layers * (1 + len(block.terms)) * number
-    if "p2c" in block.terms:
+    if record["attention"] == "eager":
+        yield "what keys and the scores of each term are divided by", layers * (1 + len(block.terms)) * number
+    if record["attention"] == "flash":
+        copied = layers * positions * spec.d_model * number
+        yield "the kernel's output is laid out by heads, and copied for the projection", copied
+    elif "p2c" in block.terms:
         yield (
             "keys are divided before queries score them, and kept as they were too",
             layers * positions * (spec.d_model * number),
@@ -173,7 +197,8 @@ def masked(record: dict[str, Any], spec: ModelSpec, number: int) -> Differences:
     """What all versions of DeBERTa keep of masks, and of the loss."""
     positions = record["batch"] * record["length"]
     yield from loss(positions, spec, number)
-    yield "the mask of every pair, made anew in each layer", spec.layers * positions * record["length"]
+    if record["attention"] == "eager":
+        yield "the mask of every pair, made anew in each layer", spec.layers * positions * record["length"]
     yield "the mask that the embedding is multiplied by", positions * number
 
 

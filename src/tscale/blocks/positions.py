@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, Site, Size
-from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Scores, Vector
+from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Saved, Scores, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +118,11 @@ class Relative:
     def saves(self, site: Site, widths: Widths) -> Iterator[Saved]:
         """The keys of the distances, and the queries again for each bias that is added to them.
 
-        A fused kernel is taken to compute both scores again from these (none is known to be published: it is what
-        FlexAttention would keep). The distances go through their projection once for each sequence, as in XLNet of
-        transformers; Dai 2019 has one copy of them for all sequences of a batch.
+        A fused kernel is taken to compute both scores again from these. None is known to be published: those in use are
+        handed the distances' scores of every pair as a mask (fairseq2, WeNet), and keep as much as attention step by step.
+        The distances go through their projection once for each sequence, as in XLNet of transformers; Dai 2019 has one
+        copy of them for all sequences of a batch. The sines themselves are shared by all layers, and no gradient asks for
+        the mask of their dropout.
         """
         heads, _, head_dim = widths
         by_head, ways, name = Cut(heads), 1 if site.causal else 2, f"{site.name}relative"
@@ -133,5 +135,3 @@ class Relative:
             yield saved("q", heads * head_dim)
         if self.segments:
             yield saved("segments.q", heads * head_dim)  # what these score is added up by a mask that all layers share
-        dropped = Saved(f"{name}.dropout", "positions", site.stream, ways * site.d_model, 1, "mask", keeping=ALWAYS)
-        yield dropped._replace(dropout=True, gathered=True)
