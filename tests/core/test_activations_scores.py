@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from tscale.core.ledger import Keeping
 from tscale.core.plan import Plan
 from tscale.core.questions.activations import Passes, activation_bytes
 from tscale.core.run import Run
+from tscale.errors import RequestError
 from tscale.spec.importer import imported
 from tscale.spec.lower import run_of
-from tscale.spec.model import ModelSpec, remembered
+from tscale.spec.model import Embedding, ModelSpec, remembered
 from tscale.spec.saves import saves
 
 RECORDED = [
@@ -251,3 +253,20 @@ def test_remembered_numbers_keep_as_much(name: str) -> None:
         passes = Passes(3, how, 2, dropout=True)
         plain = activation_bytes(saves(spec), run, passes).total
         assert activation_bytes(saves(remembered(spec)), run, passes).total == plain
+
+
+def test_a_masked_head_that_nothing_brings_to_its_width_is_refused() -> None:
+    spec = tscale.load("xlnet-base")
+    assert isinstance(spec, ModelSpec)
+    with pytest.raises(RequestError, match="masked head without a transform"):
+        saves(replace(spec, embedding=Embedding(width=128)))
+
+
+def test_distances_of_a_long_sequence_are_as_many_as_the_table_tells_apart() -> None:
+    """DeBERTa v1 projects two distances a token, up to its span; later versions the whole table, however short the sequence."""
+    for name, lengths in (("deberta-base", (100, 512, 512)), ("deberta-v3-base", (256, 256, 256))):
+        spec = tscale.load(name)
+        kept = [saved for saved in saves(spec) if saved.name == "distances.c2p"]
+        for length, rows in zip((100, 512, 2000), lengths, strict=True):
+            counted = activation_bytes(kept, Run(target=0, source=length), Passes(micro_batch=3)).total
+            assert counted == spec.layers * 2 * rows * spec.d_model * 2  # once for all three sequences

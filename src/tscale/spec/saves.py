@@ -142,6 +142,8 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
                 yield saved(what, 1)._replace(number="fp32")
             return
         case "masked":
+            if head.transform == "none" and spec.embedding.width is not None:
+                raise unrecorded("a masked head without a transform, on an embedding of a width of its own,")
             width = width if head.width is None else head.width
             if head.transform != "none":
                 yield saved("transform.input", d)
