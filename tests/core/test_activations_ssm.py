@@ -31,7 +31,18 @@ def test_the_recording_holds_what_is_asked_of_it() -> None:
     assert {record["dtype"] for record in RECORDED} == {"fp32", "bf16"}
     assert {(record["batch"], record["length"]) for record in RECORDED} == {(1, 16), (2, 150), (2, 2100)}
     families = {record["config"]["model_type"] for record in RECORDED if "config" in record}
-    assert families == {"mamba", "falcon_mamba", "jamba", "zamba", "mamba2", "bamba", "falcon_h1", "zamba2"}
+    assert families == {
+        "mamba",
+        "falcon_mamba",
+        "jamba",
+        "zamba",
+        "mamba2",
+        "bamba",
+        "falcon_h1",
+        "zamba2",
+        "nemotron_h",
+        "granitemoehybrid",
+    }
     assert {record["layer"] for record in RECORDED if "layer" in record} == {"Mamba", "Mamba2"}
 
 
@@ -113,7 +124,7 @@ def model_differences(record: dict[str, Any], spec: ModelSpec, number: int) -> I
     yield "the number that the loss is divided by", 4
     if record["batch"] == 1:
         yield "the words are a part of an array that is one longer, before they are shifted", 8
-    each = number + (2 if wide else 0)
+    each = (4 if name == "nemotron_h" else number) + (2 if wide else 0)
     normed = sum(saved.width * saved.used for saved in saves(spec) if is_input_of_norm(saved.name))
     yield "an rmsnorm in steps keeps its input in fp32 and the normalised input", positions * normed * each
     if name in ("mamba", "falcon_mamba", "mamba2"):
@@ -126,7 +137,10 @@ def model_differences(record: dict[str, Any], spec: ModelSpec, number: int) -> I
         yield "so do the norms of step sizes, inputs and outputs of the state", layers * positions * of_norms * each
         copied = layers * positions * 2 * (mixer.d_inner or 2 * d) * number
         yield "the channels' convolution and gates, laid out by positions, are copied for the scan", copied
-        yield from router_differences(spec, positions, wide=wide)
+    if name in ("jamba", "granitemoehybrid"):
+        yield from router_differences(name, spec, positions, wide=wide)
+    if name == "nemotron_h":
+        yield "gains in fp32", (spec.layers + 1) * d * 4 if wide else 0
     if name == "zamba":
         assert isinstance(mixer, Mamba)
         yield from zamba_differences(record, mixer, layers, d, number)
@@ -157,13 +171,16 @@ def state_space(spec: ModelSpec) -> tuple[Mamba | Mamba2, int]:
     return mixers[0], sum(saved.used for saved in saves(spec) if saved.name.endswith("scan.output"))
 
 
-def router_differences(spec: ModelSpec, positions: int, *, wide: bool) -> Iterator[tuple[str, int]]:
+def router_differences(name: str, spec: ModelSpec, positions: int, *, wide: bool) -> Iterator[tuple[str, int]]:
     """What transformers' way of sorting tokens to experts keeps, in each layer that has them."""
     experts = next(block for block in spec.feed_forwards if isinstance(block, Experts))
     (layers,) = (saved.used for saved in saves(spec) if saved.name == "experts.input")
     order = layers * (3 * 8 * experts.top_k * positions + 4 * experts.experts)
     yield "the order of the tokens' copies, three times, and where each expert's begin", order
     yield "the weights are kept in bf16", -layers * 2 * experts.top_k * positions if wide else 0
+    if name == "granitemoehybrid":
+        fewer = layers * positions * 4 * (experts.experts - experts.top_k)
+        yield "probabilities of those chosen alone", -fewer
 
 
 def zamba_differences(

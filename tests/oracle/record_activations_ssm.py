@@ -37,6 +37,9 @@ JAMBA = {
     "mamba_d_state": 8, "mamba_dt_rank": 6, "attn_layer_period": 3, "attn_layer_offset": 1, "expert_layer_period": 2,
     "expert_layer_offset": 1, "num_experts": 4, "num_experts_per_tok": 2,
 }  # fmt: skip
+NEMOTRON = {
+    **HEADS, "mamba_num_heads": 8, "mamba_head_dim": 16, "ssm_state_size": 24, "n_groups": 2, "chunk_size": 64, "head_dim": 16,
+}  # fmt: skip
 HYBRID = {"layers_block_type": ["mamba", "hybrid", "hybrid"]}
 ZAMBA = {
     **HEADS, **HYBRID, "mamba_d_state": 8, "mamba_dt_rank": 4, "n_mamba_heads": 2, "num_key_value_heads": 4,
@@ -63,6 +66,13 @@ MODELS: dict[str, tuple[dict[str, Any], ...]] = {
     "FalconH1ForCausalLM": tuple(
         {"model_type": "falcon_h1", **SMALL, **HEADS, **MAMBA2, "mamba_d_ssm": 128, "head_dim": 16, "mamba_rms_norm": norm}
         for norm in (False, True)
+    ),
+    "NemotronHForCausalLM": (
+        {"model_type": "nemotron_h", **SMALL, **NEMOTRON, "layers_block_type": ["linear_attention", "mlp", "full_attention"]},
+    ),
+    "GraniteMoeHybridForCausalLM": (
+        {"model_type": "granitemoehybrid", **SMALL, **HEADS, **MAMBA2, "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+         "shared_intermediate_size": 80, "num_local_experts": 4, "num_experts_per_tok": 2, "output_router_logits": False},
     ),
     "Zamba2ForCausalLM": tuple(
         {"model_type": "zamba2", **SMALL, **ZAMBA2, **change}
