@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from typer.testing import CliRunner
 
-from tscale.blocks import Computed, FeedForward, Mixer, Norm
+from tscale.blocks import Computed, FeedForward, Mixer, Norm, SharedBlock
 from tscale.cli import app
 from tscale.spec.catalogue import built_in, names
 from tscale.spec.model import Head, ModelSpec
@@ -53,3 +53,9 @@ def one_layer(mixer: Mixer, d_model: int) -> ModelSpec:
         norm=Norm(kind="rmsnorm"),
         head=Head(kind="none"),
     )
+
+
+def has_stages(spec: ModelSpec) -> bool:
+    """Whether layers can be dealt to the stages of a pipeline: one stack, of which no layers share weights."""
+    shared = spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers)
+    return spec.kind != "encoder-decoder" and not shared

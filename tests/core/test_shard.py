@@ -7,7 +7,7 @@ import re
 import pytest
 
 import tscale
-from tests.helpers import disclosed
+from tests.helpers import disclosed, has_stages
 from tscale.blocks import Attention
 from tscale.core.ledger import Buffer, Matmul, Scores
 from tscale.core.plan import Plan, divisors, or_list
@@ -55,7 +55,7 @@ def test_stages_make_up_the_model(name: str) -> None:
     """Every layer is in one stage; only a tied head has a copy of its table in the last."""
     spec = tscale.load(name)
     ledger = tscale.lower(spec)
-    if spec.kind == "encoder-decoder" or spec.unique_layers is not None:
+    if not has_stages(spec):
         with pytest.raises(RequestError, match="use --pipeline 1"):
             stages(spec, Plan(pipeline=2))
         return

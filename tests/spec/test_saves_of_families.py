@@ -25,13 +25,6 @@ for path in sorted(ORACLE.glob("variations*.jsonl")):
 
 INDEXER = "attention's indexer of keys, which a loss of its own trains,"
 REFUSED: dict[str, str] = {
-    "deberta": "scoring relative positions",
-    "deberta-v2": "scoring relative positions",
-    "xlnet": "scoring relative positions",
-    "rembert": "a masked head without a transform, or of a width of its own",
-    "eurobert": "a masked head without a transform, or of a width of its own",
-    "whisper": "an encoder of sounds",
-    "jetmoe": "attention of it",
     "deepseek_v32": INDEXER,
     "glm_moe_dsa": INDEXER,
 }
@@ -56,4 +49,4 @@ def test_every_family_is_here() -> None:
 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_a_family_says_what_it_keeps_or_is_refused_by_name(family: str) -> None:
-    assert refusal(CONFIGS[family]) in (None, REFUSED.get(family))
+    assert refusal(CONFIGS[family]) == REFUSED.get(family)

@@ -243,6 +243,11 @@ def _notes(
         yield "Without dropout: --dropout adds its masks."
     if ask.attention == "naive" and any(attentions(model.spec.mixers)):
         yield "Attention step by step scores every pair, masked or beyond a window as well."
+    if ask.attention == "flash" and ask.recompute != "full" and model.spec.positions.kind == "relative":
+        yield (
+            "Scores of distances are taken to be computed again by a fused kernel, of which none is known to be published; one that "
+            "is handed them as a mask keeps every pair, as --attention naive does."
+        )
     yield "Largest temporary: " + ", ".join(MOMENTS[line.name] for line in most.temporary.lines) + "."
     yield ACTIVATIONS_LEAVE_OUT
     yield LEAVES_OUT

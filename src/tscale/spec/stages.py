@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from tscale.blocks import Attention
+from tscale.blocks import Attention, SharedBlock
 from tscale.core.ledger import Cache, Entry, Ledger, Matmul, Saved, Scan, Scores
 from tscale.core.numbers import named
 from tscale.core.plan import Plan, divisors, or_list
@@ -59,7 +59,7 @@ def saves_of_stages(spec: ModelSpec, plan: Plan) -> tuple[tuple[Saved, ...], ...
 def _check(spec: ModelSpec, plan: Plan) -> None:
     if spec.kind == "encoder-decoder":
         raise RequestError(f"tscale does not know how {spec.name}'s two stacks are dealt to stages: use --pipeline 1")
-    if spec.unique_layers is not None:
+    if spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers):
         raise RequestError(f"{spec.name}'s layers share weights, which no stage has alone: use --pipeline 1")
     if spec.layer_input is not None:
         raise RequestError(f"{spec.name}'s layers look up an input of their own in one table: use --pipeline 1")
