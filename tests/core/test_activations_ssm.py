@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 import tscale
-from tscale.blocks import Attention, Computed, Experts, FeedForward, Mamba, Mamba2, Norm, SharedBlock, SideBySide
+from tests.helpers import one_layer
+from tscale.blocks import Attention, Experts, Mamba, Mamba2, SharedBlock, SideBySide
 from tscale.core.plan import Plan
 from tscale.core.questions.activations import Passes, activation_bytes
 from tscale.core.run import Run
 from tscale.errors import RequestError
 from tscale.spec.importer import imported
 from tscale.spec.lower import run_of
-from tscale.spec.model import Head, ModelSpec
+from tscale.spec.model import ModelSpec
 from tscale.spec.saves import saves
 
 RECORDED = [
@@ -67,24 +68,10 @@ def mixer_of(record: dict[str, Any]) -> Mamba | Mamba2:
     )
 
 
-def of_one_layer(mixer: Mamba | Mamba2, d_model: int) -> ModelSpec:
-    return ModelSpec(
-        name="layer",
-        layers=1,
-        d_model=d_model,
-        vocabulary=1,
-        attention=mixer,
-        feed_forward=FeedForward(d_ff=1),
-        positions=Computed(kind="none"),
-        norm=Norm(kind="rmsnorm"),
-        head=Head(kind="none"),
-    )
-
-
 @pytest.mark.parametrize("record", [record for record in RECORDED if "layer" in record])
 def test_a_layer_of_the_authors_keeps_what_is_counted(record: dict[str, Any]) -> None:
     number, mixer = 2 if record["dtype"] == "bf16" else 4, mixer_of(record)
-    spec = of_one_layer(mixer, record["shape"]["d_model"])
+    spec = one_layer(mixer, record["shape"]["d_model"])
     inside = [saved for saved in saves(spec) if saved.name.startswith(mixer.label)]
     counted = activation_bytes(inside, Run(target=record["length"]), Passes(record["batch"], "flash", number)).total
     named = dict(made_of_weights(mixer, spec.d_model, 1, wide=number == 2))
@@ -236,6 +223,6 @@ def test_a_scan_has_every_position_on_each_device(name: str) -> None:
 
 
 def test_norms_of_several_heads_are_refused() -> None:
-    spec = of_one_layer(Mamba(kind="mamba", d_inner=32, heads=2, norms=True), 16)
+    spec = one_layer(Mamba(kind="mamba", d_inner=32, heads=2, norms=True), 16)
     with pytest.raises(RequestError, match=r"what mamba with norms and several heads keeps"):
         saves(spec)

@@ -219,10 +219,8 @@ class Attention:
             kept = Saved(f"{site.name}.{name}", "attention", site.keys, kv_heads * width, site.used, cut=by_kv_head)
             copies = kept._replace(name=f"{kept.name}.repeated", width=heads * width, cut=by_head, keeping=("naive",))
             if self.borrows_keys:
-                if self.kv_heads is not None:
-                    yield copies._replace(
-                        width=copies.width * minimum(heads // kv_heads - 1, 1)
-                    )  # one for each: no copy
+                if self.kv_heads is not None:  # with a key for each head there is nothing to repeat
+                    yield copies._replace(width=copies.width * minimum(heads // kv_heads - 1, 1))
                 for suffix, layers, _ in self.layers_by_sight(site.used):
                     lent = f"{site.name}.borrowed{suffix}.{name}"
                     yield kept._replace(name=lent, used=minimum(layers, 1), keeping=("full",))
