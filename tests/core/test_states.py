@@ -56,6 +56,24 @@ def test_states_are_those_of_real_optimizers(record: dict[str, Any]) -> None:
     assert sum(entry.stored * state_bytes(entry, optimizer, number) for entry in owners) == recorded
 
 
+FROZEN = [
+    case
+    for path in sorted((Path(__file__).parents[1] / "oracle").glob("cases*.jsonl"))
+    for case in map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    if case.get("params", case).get("frozen")
+]
+"""Models of which the framework marks some parameters as not trained: tables of sines, and a router's selection bias."""
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in FROZEN])
+def test_what_is_not_trained_has_no_gradient(case: dict[str, Any]) -> None:
+    ledger, counts = lower(imported(case["config"], name="case", where="case")), case.get("params", case)
+    states = training_states(ledger, RECIPES["fp32"], OPTIMIZERS["adamw"], Plan())
+    assert states.weights.total == 4 * counts["total"]
+    assert states.gradients.total == 4 * (counts["total"] - counts["frozen"])
+    assert states.optimizer.total == 2 * states.gradients.total
+
+
 ZERO_TABLE_1 = """
 7.5  1    120 120 120
 7.5  4    52.5 41.3 30

@@ -78,7 +78,7 @@ class Experts:
         if self.scaled:
             yield Vector(f"{name}.scales", "feed_forward", d + self.experts, site.stored)
         if self.selection_bias == "parameter":
-            yield Vector(f"{name}.selection_bias", "feed_forward", self.experts, site.stored)
+            yield Vector(f"{name}.selection_bias", "feed_forward", self.experts, site.stored, trained=False)
         elif self.selection_bias == "buffer":
             yield Buffer(f"{name}.selection_bias", "feed_forward", self.experts, site.stored)
         width = d if self.latent is None else self.latent

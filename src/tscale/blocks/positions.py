@@ -47,7 +47,7 @@ class Computed:
         """No weights and no matrix multiplications, but for a table that is stored."""
         if self.rows is not None:
             width = widths.head_dim if self.kind == "rotary" and widths is not None else site.d_model
-            yield Lookup(f"{site.name}embedding.sines", "positions", self.rows, width, 1)
+            yield Lookup(f"{site.name}embedding.sines", "positions", self.rows, width, 1, trained=False)
 
 
 @dataclass(frozen=True, kw_only=True)

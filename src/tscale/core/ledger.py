@@ -54,7 +54,10 @@ class Matmul(NamedTuple):
 
 
 class Lookup(NamedTuple):
-    """A table [rows, width] that is read, not multiplied: no arithmetic. Cut along its rows."""
+    """A table [rows, width] that is read, not multiplied: no arithmetic. Cut along its rows.
+
+    `trained`: whether it has a gradient; a table of sines that is kept with the parameters has none.
+    """
 
     name: str
     part: Part
@@ -62,16 +65,21 @@ class Lookup(NamedTuple):
     width: int
     stored: int
     cut: Cut | None = None
+    trained: bool = True
 
 
 class Vector(NamedTuple):
-    """Weights applied elementwise: gains and biases of norms, biases without a matrix of their own."""
+    """Weights applied elementwise: gains and biases of norms, biases without a matrix of their own.
+
+    `trained`: whether they have a gradient; what is added when experts are chosen is moved by hand.
+    """
 
     name: str
     part: Part
     width: int
     stored: int
     cut: Cut | None = None
+    trained: bool = True
 
 
 class Buffer(NamedTuple):

@@ -99,7 +99,7 @@ def _hearing(site: Site, mel_bins: int, frames: int) -> Iterator[Entry]:
     d = site.d_model
     yield Matmul(f"{site.name}conv_1", "embedding", site.stream, 3 * mel_bins, d, 1, 2, bias=True)
     yield Matmul(f"{site.name}conv_2", "embedding", site.stream, 3 * d, d, 1, 1, bias=True)
-    yield Lookup(f"{site.name}embedding.sines", "positions", frames, d, 1)
+    yield Lookup(f"{site.name}embedding.sines", "positions", frames, d, 1, trained=False)
 
 
 def seeing_all(mixer: Mixer) -> Mixer:

@@ -37,8 +37,12 @@ class States(NamedTuple):
 
 
 def training_states(ledger: Ledger, recipe: Recipe, optimizer: Optimizer, plan: Plan) -> States:
-    """Bytes of all that is kept of every parameter of one device's ledger, one line for each entry."""
+    """Bytes of all that is kept of every parameter of one device's ledger, one line for each entry.
+
+    A parameter that is not trained is kept as a weight alone.
+    """
     owners = [entry for entry in ledger.entries if isinstance(entry, (Matmul, Lookup, Vector, Conv))]
+    owners = [entry for entry in owners if not isinstance(entry, (Lookup, Vector)) or entry.trained]
 
     def divided(entry: Entry, amount: int, stage: int) -> int:
         return ceil_div(amount, shards(entry, plan)) if plan.zero >= stage else amount
