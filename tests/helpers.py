@@ -56,6 +56,6 @@ def one_layer(mixer: Mixer, d_model: int) -> ModelSpec:
 
 
 def has_stages(spec: ModelSpec) -> bool:
-    """Whether layers can be dealt to the stages of a pipeline: one stack, of which no layers share weights."""
+    """Whether layers can be dealt to the stages of a pipeline: one stack, of which no layers share weights or a table."""
     shared = spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers)
-    return spec.kind != "encoder-decoder" and not shared
+    return spec.kind != "encoder-decoder" and not shared and spec.positions.kind != "disentangled"

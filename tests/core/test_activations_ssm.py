@@ -138,8 +138,6 @@ def model_differences(record: dict[str, Any], spec: ModelSpec, number: int) -> I
             "the kernel's output is laid out by heads, as queries rotated in part are, and copied",
             positions * d * number,
         )
-    if name == "falcon_h1":
-        yield "the state space's input is scaled apart from the attention's", layers * positions * d * number
 
 
 def is_input_of_norm(name: str) -> bool:

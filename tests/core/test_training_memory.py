@@ -191,7 +191,7 @@ def test_full_recompute_makes_one_layer_anew() -> None:
     one = one_device("gpt3", MIXED._replace(attention="naive", recompute="full"), 2048)
     lines = {line.name: line.value for line in one.needs(0).temporary.lines}
     plain = one.with_(recompute="none")
-    assert lines["layer_again"] == layer_bytes(plain.kept[0], plain.training)
+    assert lines["layer_again"] == layer_bytes(plain.layers[0], plain.training)
     assert lines["layer_again"] * 96 == sum(
         line.value
         for line in activation_bytes(plain.kept[0], Run(target=2048), Passes(1, keeping("naive", "none"))).lines
@@ -204,7 +204,7 @@ def test_equal_layers_keep_equal_parts(name: str) -> None:
     """One layer's bytes, times their number, are all that the layers keep, norms of queries and keys among them."""
     one = one_device(name, MIXED, 1024)
     kept = [saved for saved in one.kept[0] if saved.part not in ("embedding", "head")]
-    assert layer_bytes(one.kept[0], one.training) * one.spec.layers == activation_bytes(kept, RUN, Passes()).total
+    assert layer_bytes(one.layers[0], one.training) * one.spec.layers == activation_bytes(kept, RUN, Passes()).total
 
 
 def test_a_layer_has_one_mixer() -> None:
@@ -218,4 +218,40 @@ def test_a_layer_has_one_mixer() -> None:
         // layers
         for place, layers in places.items()
     }
-    assert layer_bytes(kept, one.training) == max(each["delta_net"], each["attention"]) + each["experts"]
+    assert layer_bytes(one.layers[0], one.training) == max(each["delta_net"], each["attention"]) + each["experts"]
+
+
+def test_scores_are_computed_again_of_the_layer_that_has_them() -> None:
+    """Jamba's 32 heads of attention, whose probabilities and repeated keys and values are not kept, beside 28 Mambas."""
+    s = 4096
+    one = one_device("jamba", MIXED._replace(attention="naive", recompute="selective"), s)
+    lines = {line.name: line.value for line in one.needs(0).temporary.lines}
+    assert lines["scores_again"] == 32 * s**2 * 2 + 2 * 2 * (4096 - 1024) * s
+
+
+def test_the_layer_computed_again_is_one_that_there_is() -> None:
+    """Jamba's attention stands beside a dense feed-forward and never beside experts, which half of its Mambas have."""
+    one = one_device("jamba", MIXED._replace(attention="naive", recompute="full"), 3000)
+    lines = {line.name: line.value for line in one.needs(0).temporary.lines}
+    assert lines["layer_again"] == 1_185_525_152
+
+
+def test_an_interleaved_schedule_has_two_rounds_of_its_first_piece_in_flight() -> None:
+    """By walking through the schedule of Narayanan 2021, section 2.2: p = 3 stages of v = 2 pieces, 12 micro-batches."""
+    p, v, batches = 3, 2, 12
+    forward = [(piece, group * p + place) for group in range(batches // p) for piece in range(v) for place in range(p)]
+    backward = [(v - 1 - piece, batch) for piece, batch in forward]
+    held: set[tuple[int, int]] = set()
+    most = 0
+    ahead = in_flight(0, Plan(pipeline=p, interleave=v))[0]
+    for step, piece in enumerate(forward):
+        held.add(piece)
+        most = max(most, sum(number == 0 for number, _ in held))
+        if step >= ahead - 1:
+            held.remove(backward[step - ahead + 1])
+    spec = tscale.load("bloom-7b1")
+    flying = trainer(spec, MIXED._replace(plan=Plan(pipeline=p, interleave=v)), 2048).needs(0).activations
+    once = trainer(spec, MIXED, 2048).needs(0).activations
+    lines = [{line.name: line.value for line in quantity.lines} for quantity in (flying, once)]
+    assert lines[0]["norm.embedding.input"] == most * lines[1]["norm.embedding.input"]
+    assert most == 2 * p

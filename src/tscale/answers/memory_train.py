@@ -225,7 +225,8 @@ def _notes(
         base = model.training.weights_format.name
         yield (
             f"Adapters stand on every matrix of the layers, routers excepted (Dettmers 2023); the model itself is frozen in {base}"
-            " and has no gradients; its activations are kept all the same, since each adapter reads its matrix's input."
+            " and has no gradients; its activations are kept all the same, since each adapter reads its matrix's input. What a"
+            " kernel computes again (Mamba) it is taken to compute again for the adapters too."
         )
     if plan.pipeline > 1:
         flying, pieces = in_flight(stage, plan)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.trainer import Trainer
-from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Saved, Scan, Scores
+from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Saved, Scan, Scores
 from tscale.core.plan import Plan
 from tscale.core.quantity import Cell, Column, Data, Figure, Table
 from tscale.core.questions.activations import korthikanti_layer_bytes
@@ -82,8 +82,11 @@ class Shortcut(NamedTuple):
 
 def shortcut_of(model: Trainer, stage: int) -> Shortcut | None:
     """The published shortcut beside the count, for a stack of attention alone in which it says anything."""
-    heads = next((entry.heads for entry in model.shares[stage].entries if isinstance(entry, Scores)), None)
+    entries = model.shares[stage].entries
+    heads = next((entry.heads for entry in entries if isinstance(entry, Scores)), None)
     plan, training = model.training.plan, model.training
+    if any(isinstance(entry, (Scan, Conv)) for entry in entries):
+        return None
     if heads is None or model.spec.kind != "decoder" or plan.context > 1:
         return None
     published = korthikanti_layer_bytes(
@@ -95,7 +98,7 @@ def shortcut_of(model: Trainer, stage: int) -> Shortcut | None:
         training.passes,
         sequence=plan.sequence,
     )
-    return Shortcut(layer_bytes(model.kept[stage], training), published)
+    return Shortcut(layer_bytes(model.layers[stage], training), published)
 
 
 def shortcut_table(shortcut: Shortcut) -> Table:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from tscale.core.ledger import Ledger, Saved
+from tscale.core.ledger import ALWAYS, Ledger, Saved
+from tscale.core.plan import Plan
 from tscale.core.questions.states import States
-from tscale.core.questions.training_memory import Needs, Training, needs, states_of
+from tscale.core.questions.training_memory import Layer, Needs, Training, needs, states_of
 from tscale.core.shard import shard
-from tscale.spec.lower import run_of
+from tscale.spec.kinds import kinds_of_stages
+from tscale.spec.lower import lower, run_of
 from tscale.spec.model import ModelSpec
+from tscale.spec.saves import saves
 from tscale.spec.stages import saves_of_stages, stages
 
 RANK: Final = 64
@@ -26,10 +30,11 @@ class Trainer(NamedTuple):
     shares: tuple[Ledger, ...]
     kept: tuple[tuple[Saved, ...], ...]
     states: tuple[States, ...]
+    layers: tuple[tuple[Layer, ...], ...]
 
     def needs(self, stage: int) -> Needs:
         """What a device of a stage needs."""
-        return needs(self.shares[stage], self.kept[stage], self.states[stage], stage, self.training)
+        return needs(self.shares[stage], self.kept[stage], self.states[stage], self.layers[stage], stage, self.training)
 
     def worst(self) -> tuple[int, Needs]:
         """The stage whose devices need most, the first of several, and what they need."""
@@ -57,4 +62,20 @@ def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     training = training._replace(run=run_of(spec, context))
     shares = tuple(shard(ledger, training.plan) for ledger in each)
     states = tuple(states_of(share, training) for share in shares)
-    return Trainer(spec, training, context, each, shares, kept, states)
+    layers = tuple(
+        tuple(layer for kind in kinds for layer in _layers(kind, training.plan))
+        for kinds in kinds_of_stages(spec, training.plan)
+    )
+    return Trainer(spec, training, context, each, shares, kept, states, layers)
+
+
+def _layers(kind: ModelSpec, plan: Plan) -> Iterator[Layer]:
+    """One device's share of the layer that a kind is, or of both layers where there are two stacks."""
+    share = shard(lower(kind), plan)
+    kept = tuple(saved for saved in saves(kind) if saved.part not in ("embedding", "head") and saved.keeping != ALWAYS)
+    if kind.kind != "encoder-decoder":
+        yield Layer(share, kept)
+        return
+    for stack in ("encoder.", "decoder."):
+        entries = tuple(entry for entry in share.entries if entry.name.startswith(stack))
+        yield Layer(Ledger(kind.name, entries), tuple(saved for saved in kept if saved.name.startswith(stack)))

@@ -142,6 +142,16 @@ class On:
             return ceil_div(layers - self.at, self.every)
         return sum(layer < layers for layer in self.layers or ())  # none at all is a problem of its own
 
+    def holds(self, layer: int) -> bool:
+        """Whether a layer is one of these."""
+        if self.first is not None:
+            return layer < self.first
+        if self.after is not None:
+            return layer >= self.after
+        if self.every is not None:
+            return layer % self.every == self.at
+        return layer in (self.layers or ())
+
     def problems(self, layers: int) -> Iterator[Problem]:
         """More ways than one, or layers that the stack does not have."""
         ways = [name for name in ("first", "after", "every", "layers") if getattr(self, name) is not None]

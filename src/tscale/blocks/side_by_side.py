@@ -39,6 +39,7 @@ class SideBySide:
             yield from block.lower(site._replace(name=f"{site.name}.{block.label}"), caches=caches)
 
     def saves(self, site: Site) -> Iterator[Saved]:
-        """What both keep, apart from the input that they share."""
+        """What both keep, and the state space's own input: each scales what it reads by a number of its own (Falcon-H1)."""
+        yield Saved(f"{site.name}.{self.mamba.label}.input", "mixer", site.stream, site.d_model, site.used)
         for block in (self.attention, self.mamba):
             yield from block.saves(site._replace(name=f"{site.name}.{block.label}"))

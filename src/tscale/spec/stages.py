@@ -61,6 +61,8 @@ def _check(spec: ModelSpec, plan: Plan) -> None:
         raise RequestError(f"tscale does not know how {spec.name}'s two stacks are dealt to stages: use --pipeline 1")
     if spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers):
         raise RequestError(f"{spec.name}'s layers share weights, which no stage has alone: use --pipeline 1")
+    if spec.positions.kind == "disentangled":
+        raise RequestError(f"{spec.name}'s layers all read one table of distances: use --pipeline 1")
     if spec.layer_input is not None:
         raise RequestError(f"{spec.name}'s layers look up an input of their own in one table: use --pipeline 1")
     if any(isinstance(mixer, Attention) and mixer.borrows_keys for mixer in spec.mixers):

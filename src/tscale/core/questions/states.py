@@ -104,11 +104,14 @@ def adapters(ledger: Ledger, rank: int) -> Ledger:
 
 
 def adapter_saves(ledger: Ledger, rank: int) -> tuple[Saved, ...]:
-    """What the adapters keep for the backward pass: what lies between their two matrices. Inputs are kept in any case."""
+    """What the adapters keep for the backward pass: what lies between their two matrices. Inputs are kept in any case.
+
+    A table's rows go through them once for all sequences; scores against it have no weights of their own.
+    """
     return tuple(
-        Saved(f"{entry.name}.lora", entry.part, entry.stream, rank, entry.used)
+        Saved(f"{entry.name}.lora", entry.part, entry.stream, rank, entry.used, shared=entry.stream == "once")
         for entry in ledger.entries
-        if isinstance(entry, Matmul) and is_linear(entry)
+        if isinstance(entry, Matmul) and is_linear(entry) and not entry.name.endswith(".scores")
     )
 
 

@@ -81,14 +81,25 @@ class Needs(NamedTuple):
         return sum(quantity.total for quantity in self)
 
 
-def needs(share: Ledger, kept: tuple[Saved, ...], states: States, stage: int, training: Training) -> Needs:
+class Layer(NamedTuple):
+    """One layer of a kind that a stage holds: a device's ledger of it, and what it saves."""
+
+    share: Ledger
+    kept: tuple[Saved, ...]
+
+
+def needs(
+    share: Ledger, kept: tuple[Saved, ...], states: States, layers: tuple[Layer, ...], stage: int, training: Training
+) -> Needs:
     """What a device of one pipeline stage needs.
 
-    `share`: its ledger (`tscale.core.shard`), `kept`: what the stage saves, `states`: what is kept of its parameters.
+    `share`: its ledger (`tscale.core.shard`), `kept`: what the stage saves, `states`: what is kept of its parameters,
+    `layers`: one of each kind that it holds.
     """
-    plan = training.plan
-    if training.rank is not None:
-        kept += adapter_saves(share, training.rank)
+    plan, rank = training.plan, training.rank
+    if rank is not None:
+        kept += adapter_saves(share, rank)
+        layers = tuple(layer._replace(kept=layer.kept + adapter_saves(layer.share, rank)) for layer in layers)
     pass_lines = activation_bytes(kept, training.run, training.passes, plan)
     parts = {saved.name: saved.part for saved in kept}
     flying, pieces = in_flight(stage, plan)
@@ -99,7 +110,9 @@ def needs(share: Ledger, kept: tuple[Saved, ...], states: States, stage: int, tr
             case "head":  # the last stage's backward pass follows at once
                 (logits if line.name == "head.logits" else activations).append(line)
             case "embedding":
-                activations.append(Line(line.name, line.value * (plan.pipeline - stage)))
+                # of an interleaved schedule's first pieces, two rounds can be in flight at once
+                rounds = plan.pipeline - stage if pieces == 1 else 2 * plan.pipeline
+                activations.append(Line(line.name, line.value * rounds))
             case _:
                 amount = line.value * flying
                 activations.append(Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces)))
@@ -110,7 +123,7 @@ def needs(share: Ledger, kept: tuple[Saved, ...], states: States, stage: int, tr
         states.optimizer,
         pass_lines._replace(lines=tuple(activations)),
         Quantity("logits", tuple(logits), BYTES, source=SOURCE),
-        _temporary(share, kept, logits, training),
+        _temporary(share, layers, logits, training),
     )
 
 
@@ -130,16 +143,16 @@ def states_of(share: Ledger, training: Training) -> States:
     return frozen_states(share, training.weights_format, training.plan) + own
 
 
-def _temporary(share: Ledger, kept: tuple[Saved, ...], logits: list[Line], training: Training) -> Quantity:
+def _temporary(share: Ledger, layers: tuple[Layer, ...], logits: list[Line], training: Training) -> Quantity:
     """The larger of two moments: the gradient of the logits, in fp32 as they are; or one layer's backward pass.
 
     That needs what is computed again, its widest gradient and the one made of it, what ZeRO gathers for a layer, and of a
     frozen model that is kept in few bits its largest matrix in 16.
     """
     backward = [
-        *_again(kept, training),
-        Line("widest_gradient_twice", 2 * _widest(kept, training)),
-        *_gathered(share, training),
+        *_again(layers, training),
+        Line("widest_gradient_twice", 2 * _widest(layers, training)),
+        *_gathered(share, layers, training),
     ]
     if training.base is not None:
         largest = max(
@@ -151,78 +164,48 @@ def _temporary(share: Ledger, kept: tuple[Saved, ...], logits: list[Line], train
     return Quantity("temporary", tuple(line for line in larger if line.value), BYTES, source=SOURCE)
 
 
-def _again(kept: tuple[Saved, ...], training: Training) -> list[Line]:
-    """The activations of one layer that are computed again just before its backward pass."""
+def _again(layers: tuple[Layer, ...], training: Training) -> list[Line]:
+    """The activations of one layer that are computed again just before its backward pass, of the kind with the most."""
     passes = training.passes
     anew = passes._replace(keeping=keeping(training.attention, "none"))
     if passes.keeping == "full":
-        return [Line("layer_again", _one_layer(kept, training, anew))]
+        return [Line("layer_again", max((_of_layer(layer, training, anew) for layer in layers), default=0))]
     if passes.keeping == "selective":
-        more = _one_layer(kept, training, anew) - _one_layer(kept, training, passes)
-        return [Line("scores_again", more)]
+        more = (_of_layer(layer, training, anew) - _of_layer(layer, training, passes) for layer in layers)
+        return [Line("scores_again", max(more, default=0))]
     return []
 
 
-def layer_bytes(kept: tuple[Saved, ...], training: Training) -> int:
+def layer_bytes(layers: tuple[Layer, ...], training: Training) -> int:
     """Bytes that one layer of a stage keeps of one micro-batch; of several kinds of layer, one that keeps the most."""
-    return _one_layer(kept, training, training.passes)
+    return max((_of_layer(layer, training, training.passes) for layer in layers), default=0)
 
 
-def _one_layer(kept: tuple[Saved, ...], training: Training, passes: Passes) -> int:
-    """Bytes that one layer keeps: of several kinds of mixers, or of feed-forwards, those of the kind that keeps most."""
-    roles: dict[str, str] = {}
-    sums: dict[str, dict[str, int]] = {}
-    for saved in kept:
-        if saved.part not in ("embedding", "head") and passes.keeping in saved.keeping:
-            block = _block(saved.name)
-            role = roles.setdefault(block, _role(block, saved))
-            blocks = sums.setdefault(role, {})
-            blocks[block] = blocks.get(block, 0) + _once(saved, training, passes)
-    return sum(max(blocks.values()) for blocks in sums.values())
+def _of_layer(layer: Layer, training: Training, passes: Passes) -> int:
+    """Bytes that a layer keeps of one micro-batch, by how it is kept."""
+    return activation_bytes(layer.kept, training.run, passes, training.plan).total
 
 
-def _role(block: str, saved: Saved) -> str:
-    """What one block of a layer does; scores of distances stand beside a mixer, not in place of it."""
-    if block in ("relative", "distances"):
-        return block
-    return "attention" if saved.part == "mixer" else saved.part
+def _widest(layers: tuple[Layer, ...], training: Training) -> int:
+    """Bytes of the largest single array of activations in a layer, scores of attention in steps included."""
+    passes = training.passes._replace(keeping=keeping(training.attention, "none"))
+    arrays = [saved for layer in layers for saved in layer.kept if saved.number == "activation"]
+    return max((_one_array(saved, training, passes) for saved in arrays), default=0)
 
 
-def _block(name: str) -> str:
-    """The block that a line belongs to: its first word, or of a sub-layer's norm the second."""
-    first, second, *_ = name.split(".")
-    return second.removeprefix("before_").removeprefix("after_") if first == "norm" else first
-
-
-def _once(saved: Saved, training: Training, passes: Passes) -> int:
-    """Bytes of one layer's copy of what is kept; none where no layer of the stage keeps it."""
+def _one_array(saved: Saved, training: Training, passes: Passes) -> int:
     one = saved._replace(used=1) if saved.used else saved
     return activation_bytes((one,), training.run, passes, training.plan).total
 
 
-def _widest(kept: tuple[Saved, ...], training: Training) -> int:
-    """Bytes of the largest single array of activations in a layer, scores of attention in steps included."""
-    passes = training.passes._replace(keeping=keeping(training.attention, "none"))
-    inside = (saved for saved in kept if saved.part not in ("embedding", "head") and saved.number == "activation")
-    return max((_once(saved, training, passes) for saved in inside if passes.keeping in saved.keeping), default=0)
-
-
-def _gathered(share: Ledger, training: Training) -> list[Line]:
+def _gathered(share: Ledger, layers: tuple[Layer, ...], training: Training) -> list[Line]:
     """What ZeRO makes whole for a layer, or for a table: in stage 3 its weights, from stage 2 on its gradients."""
     plan = training.plan
     if plan.zero < 2 or plan.sharing == 1:
         return []
-    one: dict[str, dict[str, int]] = {}
-    alone = 0
-    for entry in share.entries:
-        if isinstance(entry, Matmul) and is_linear(entry):
-            blocks = one.setdefault(entry.part, {})
-            block = entry.name.split(".")[0]
-            held = 0 if shards(entry, plan) == 1 or not entry.stored else entry.experts * size(entry)
-            blocks[block] = blocks.get(block, 0) + held
-        elif isinstance(entry, (Lookup, Matmul)) and entry.stored:
-            alone = max(alone, size(entry))
-    layer = sum(max(blocks.values()) for blocks in one.values())
+    layer = max((_held(layer.share, plan) for layer in layers), default=0)
+    tables = (entry for entry in share.entries if isinstance(entry, (Lookup, Matmul)) and not is_linear(entry))
+    alone = max((size(entry) for entry in tables if entry.stored), default=0)
     lines = []
     if plan.zero == 3:
         format = training.weights_format
@@ -231,3 +214,9 @@ def _gathered(share: Ledger, training: Training) -> list[Line]:
     if training.rank is None:
         lines.append(Line("unscattered_gradients", max(layer, alone) * training.recipe.gradients))
     return lines
+
+
+def _held(layer: Ledger, plan: Plan) -> int:
+    """Numbers in the matrices of one layer that ZeRO divides."""
+    matrices = (entry for entry in layer.entries if isinstance(entry, Matmul) and is_linear(entry))
+    return sum(entry.stored * size(entry) for entry in matrices if shards(entry, plan) != 1)

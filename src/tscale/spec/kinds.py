@@ -1,0 +1,80 @@
+"""The kinds of layer that a stage holds: which mixer and which feed-forward stand together in one layer.
+
+A kind is the model itself, of one layer that has that mixer and that feed-forward, so that whatever is asked of a layer
+is asked of a model. Layers are told apart at the places where a pattern begins or ends, and over one period of what
+repeats, so that the work does not grow with depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import lcm
+from typing import Final, TypeVar
+
+from tscale.blocks import Mixer, Mlp
+from tscale.blocks.fields import On
+from tscale.core.plan import Plan
+from tscale.spec.model import ModelSpec
+
+_LONGEST_PERIOD: Final = 4096  # no pattern is so long before it comes again
+_Block = TypeVar("_Block", Mixer, Mlp)
+
+
+def kinds_of_stages(spec: ModelSpec, plan: Plan) -> tuple[tuple[ModelSpec, ...], ...]:
+    """For each pipeline stage a model of one layer for each kind of layer that it holds."""
+    pieces = plan.pipeline * plan.interleave
+    each = spec.layers // pieces
+    depths = [(each * piece, each * (piece + 1)) for piece in range(pieces)]
+    if spec.kind == "encoder-decoder":  # both stacks are in one stage
+        depths = [(0, max(spec.layers, spec.encoder_layers()))]
+    return tuple(tuple(_kinds(spec, depths[stage :: plan.pipeline])) for stage in range(plan.pipeline))
+
+
+def _kinds(spec: ModelSpec, ranges: list[tuple[int, int]]) -> Iterator[ModelSpec]:
+    ons = [block.on for block in (*spec.mixers, *spec.feed_forwards) if block.on is not None]
+    seen: set[tuple[tuple[bool, ...], tuple[bool, ...]]] = set()
+    for start, end in ranges:
+        for layer in _places(ons, int(start), int(end)):
+            kind = (_standing(spec.mixers, layer), _standing(spec.feed_forwards, layer))
+            if kind not in seen:
+                seen.add(kind)
+                yield _of_one_layer(spec, *kind)
+
+
+def _places(ons: list[On], start: int, end: int) -> Iterator[int]:
+    """Layers from `start` on among which every kind is met that there is before `end`."""
+    period = min(lcm(*(int(on.every) for on in ons if on.every is not None)), _LONGEST_PERIOD)
+    begin = {start}
+    for on in ons:
+        begin |= {int(edge) for edge in (on.first, on.after, on.at) if edge is not None}
+        begin |= {int(layer) + after for layer in on.layers or () for after in (0, 1)}
+    for first in sorted(begin):
+        yield from range(max(first, start), min(first + period, end))
+
+
+def _standing(blocks: tuple[_Block, ...], layer: int) -> tuple[bool, ...]:
+    """Which of the blocks stand in a layer: those that claim it, or those that claim none where nobody does."""
+    claimed = [block.on is not None and block.on.holds(layer) for block in blocks]
+    return tuple(mine or (block.on is None and not any(claimed)) for block, mine in zip(blocks, claimed, strict=True))
+
+
+def _of_one_layer(spec: ModelSpec, mixers: tuple[bool, ...], feed_forwards: tuple[bool, ...]) -> ModelSpec:
+    """The model of one layer, in which the blocks stand that are said to; the others keep their names, and no layer."""
+
+    def placed(blocks: tuple[_Block, ...], stands: tuple[bool, ...]) -> tuple[_Block, ...]:
+        if len(blocks) == 1 and blocks[0].on is None:
+            return blocks
+        return tuple(
+            replace(block, on=On(layers=(0,) if here else ())) for block, here in zip(blocks, stands, strict=True)
+        )
+
+    return replace(
+        spec,
+        layers=1,
+        unique_layers=None,
+        attention=placed(spec.mixers, mixers),
+        feed_forward=placed(spec.feed_forwards, feed_forwards),
+        norm=replace(spec.norm, skips_first=False),
+        encoder=None if spec.encoder is None else replace(spec.encoder, layers=1),
+    )
