@@ -138,7 +138,7 @@ def test_few_key_value_heads_are_held_by_several() -> None:
 )
 def test_what_cannot_be_divided_is_refused(model: str, plan: Plan, says: str) -> None:
     with pytest.raises(RequestError, match=re.escape(says)):
-        shard(tscale.lower(tscale.load(model)), plan)
+        shard(stages(tscale.load(model), plan)[0], plan)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import disclosed, has_stages
+from tests.helpers import disclosed, has_stages, run
 from tscale.blocks.fields import On
 from tscale.core.ledger import ALWAYS, Matmul
 from tscale.core.plan import Plan, divisors
@@ -94,3 +94,15 @@ def test_a_stage_has_the_kinds_of_its_own_layers(name: str) -> None:
         each = spec.layers // pipeline
         for stage, kinds in enumerate(kinds_of_stages(spec, Plan(pipeline=pipeline))):
             assert {signature_of(kind) for kind in kinds} == set(walk[stage * each : (stage + 1) * each])
+
+
+def test_names_of_derivations_mean_one_number() -> None:
+    """Two blocks of several head widths, and an encoder with other heads than its decoder."""
+    for args in (
+        ("params", "whisper-tiny", "--set", "encoder.attention.heads=8", "--explain"),
+        ("attention", "t5-small", "--set", "encoder.attention.heads=4", "--explain"),
+        ("memory", "bart-large", "--train", "--set", "encoder={attention: {heads: 8}}", "--explain"),
+    ):
+        told = run(*args)
+        assert told.code == 0, told.err
+        assert "head_dim" in told.out

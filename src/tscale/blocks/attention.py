@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Vector
-from tscale.core.numbers import ceil_div, minimum, named
+from tscale.core.numbers import ceil_div, minimum, named_beside
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
 
@@ -74,7 +74,9 @@ class Attention:
         """Heads, key-value heads and head width in a model of width `d_model`."""
         heads = self.heads
         kv_heads = heads if self.kv_heads is None else self.kv_heads
-        head_dim = named("head_dim", d_model // heads) if self.head_dim is None else self.head_dim
+        head_dim = self.head_dim
+        if head_dim is None:
+            head_dim = named_beside("head_dim", d_model // heads, heads, "heads")
         return Widths(heads, kv_heads, head_dim)
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -123,9 +125,9 @@ class Attention:
             return
         period = len(self.pattern)
         local = [ceil_div(layers - place, period) for place, sight in enumerate(self.pattern) if sight == "local"]
-        local_layers = named("local_layers", sum(local))
+        local_layers = named_beside("local_layers", sum(local), layers, "layers")
         yield ".local", local_layers, self.window
-        yield ".global", named("global_layers", layers - local_layers), None
+        yield ".global", named_beside("global_layers", layers - local_layers, layers, "layers"), None
 
     def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         """Projections q, k, v, o; scores; and, where the stack decodes, a cache of keys and values."""

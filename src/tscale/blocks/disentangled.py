@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 from tscale.blocks.attention import Widths
-from tscale.blocks.fields import CONFIG, Site, Size
+from tscale.blocks.fields import CONFIG, Problem, Site, Size
 from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Number, Saved, Scores, Vector
 
 Term = Literal["c2p", "p2c"]
@@ -44,6 +44,15 @@ class Disentangled:
     """Length of a convolution over tokens, across all channels, beside the first layer (DeBERTa v2 xlarge), with a norm."""
     conv_groups: Size = 1
     """Groups of channels that the convolution keeps apart."""
+
+    def problems(self, d_model: int) -> Iterator[Problem]:
+        """What contradicts itself."""
+        if len(set(self.terms)) < len(self.terms):
+            yield ("terms",), "each way of scoring distances is listed once, c2p or p2c"
+        if self.conv is None and self.conv_groups != 1:
+            yield ("conv_groups",), "there is no convolution to have groups: set conv, or drop it"
+        if d_model % self.conv_groups:
+            yield ("conv_groups",), f"{self.conv_groups} groups do not divide d_model {d_model}: set a divisor of it"
 
     def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
         """The table, its projections, the scores against it, and the convolution."""

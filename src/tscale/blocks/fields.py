@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from math import lcm
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple
 
 from tscale.core.ledger import Stream
 from tscale.core.numbers import ceil_div, minimum
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
+_LONGEST_PERIOD: Final = 4096  # no pattern is so long before it comes again
 MOST_SIZE = 10**12  # no width, depth or vocabulary comes near: past it is a slip of the keyboard
 
 CONFIG: dict[str, object] = {"extra": "forbid", "strict": True, "use_attribute_docstrings": True}
@@ -163,6 +165,17 @@ class On:
             len(set(self.layers)) < len(self.layers) or max(self.layers, default=0) >= layers
         ):
             yield ("on", "layers"), f"layers are each listed once, from 0 to {layers - 1}"
+
+
+def telling_layers(ons: list[On], start: int, end: int) -> Iterator[int]:
+    """Layers from `start` on among which every kind is met that there is before `end`."""
+    period = min(lcm(*(int(on.every) for on in ons if on.every is not None)), _LONGEST_PERIOD)
+    begin = {start}
+    for on in ons:
+        begin |= {int(edge) for edge in (on.first, on.after, on.at) if edge is not None}
+        begin |= {int(layer) + after for layer in on.layers or () for after in (0, 1)}
+    for first in sorted(begin):
+        yield from range(max(first, start), min(first + period, end))
 
 
 def unrecorded(what: str) -> RequestError:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from tscale.blocks.attention import Widths, core_saves
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
-from tscale.core.numbers import named
+from tscale.core.numbers import named_beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,9 @@ class LatentAttention:
 
     def widths(self, d_model: int) -> Widths:
         """Heads, key-value heads and the width that a head scores with."""
-        return Widths(self.heads, self.heads, named("head_dim", self.nope_dim + self.rope_dim))
+        return Widths(
+            self.heads, self.heads, named_beside("head_dim", self.nope_dim + self.rope_dim, self.heads, "heads")
+        )
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""

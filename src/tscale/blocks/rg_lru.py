@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Cache, Conv, Entry, Matmul, Saved, Scan, Vector
-from tscale.core.numbers import named
+from tscale.core.numbers import named_beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class RgLru:
         """
         d, name, copies = site.d_model, site.name, (site.stored, site.used)
         width = d if self.width is None else self.width
-        block = named("block", width // self.blocks)
+        block = named_beside("block", width // self.blocks, self.blocks, "blocks")
         gates = (2 * site.stored * self.blocks, 2 * site.used * self.blocks)
         yield Matmul(f"{name}.x", "mixer", site.stream, d, width, *copies, bias=True)
         yield Matmul(f"{name}.y", "mixer", site.stream, d, width, *copies, bias=True)

@@ -12,7 +12,7 @@ from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, Tagged
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Vector
-from tscale.core.numbers import minimum, named
+from tscale.core.numbers import minimum, named_beside
 
 STATE_SPACES: Final[dict[str, type]] = {"mamba2": Mamba2, "mamba": Mamba}
 
@@ -52,7 +52,9 @@ class SharedBlock:
 
     def widths(self, d_model: int) -> Widths:
         """Heads, key-value heads and head width in a model of width `d_model`."""
-        head_dim = named("head_dim", 2 * d_model // self.heads) if self.head_dim is None else self.head_dim
+        head_dim = self.head_dim
+        if head_dim is None:
+            head_dim = named_beside("head_dim", 2 * d_model // self.heads, self.heads, "heads")
         return Widths(self.heads, self.heads if self.kv_heads is None else self.kv_heads, head_dim)
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -63,6 +65,12 @@ class SharedBlock:
             yield ("kv_heads",), f"{self.kv_heads} kv_heads do not divide {self.heads} heads"
         if self.attention_adapters and self.adapter_rank is None:
             yield ("attention_adapters",), "an adapter needs its rank: set adapter_rank"
+        heads, kv_heads, head_dim = self.widths(d_model)
+        if self.attention_adapters and not heads * head_dim == kv_heads * head_dim == 2 * d_model:
+            yield (
+                ("attention_adapters",),
+                f"an adapter yields twice d_model, {2 * d_model}, and is added to queries, keys and values: let them be as wide",
+            )
         for path, message in self.mamba.problems(d_model):
             yield ("mamba", *path), message
         if self.mamba.on is not None:

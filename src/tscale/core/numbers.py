@@ -94,6 +94,15 @@ def named(label: str, value: int) -> int:
     return Remembered(int(value), "name", (value,), label) if isinstance(value, Remembered) else value
 
 
+def named_beside(label: str, value: int, sibling: int, field: str) -> int:
+    """`value` under `label`, behind what stands before `field` in the name of another number of the same block.
+
+    So a second block's `attention_2_heads` has an `attention_2_head_dim`, and every name means one number.
+    """
+    known = sibling.label if isinstance(sibling, Remembered) else ""
+    return named(known.removesuffix(field) + label if known.endswith(field) else label, value)
+
+
 def minimum(a: int, b: int) -> int:
     """The smaller of two numbers of any of the three kinds."""
     if isinstance(a, int) and isinstance(b, int):

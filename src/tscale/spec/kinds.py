@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import lcm
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from tscale.blocks import Mixer, Mlp
-from tscale.blocks.fields import On
+from tscale.blocks.fields import On, telling_layers
 from tscale.core.plan import Plan
 from tscale.spec.model import ModelSpec
 
-_LONGEST_PERIOD: Final = 4096  # no pattern is so long before it comes again
 _Block = TypeVar("_Block", Mixer, Mlp)
 
 
@@ -35,22 +33,11 @@ def _kinds(spec: ModelSpec, ranges: list[tuple[int, int]]) -> Iterator[ModelSpec
     ons = [block.on for block in (*spec.mixers, *spec.feed_forwards) if block.on is not None]
     seen: set[tuple[tuple[bool, ...], tuple[bool, ...]]] = set()
     for start, end in ranges:
-        for layer in _places(ons, int(start), int(end)):
+        for layer in telling_layers(ons, int(start), int(end)):
             kind = (_standing(spec.mixers, layer), _standing(spec.feed_forwards, layer))
             if kind not in seen:
                 seen.add(kind)
                 yield _of_one_layer(spec, *kind)
-
-
-def _places(ons: list[On], start: int, end: int) -> Iterator[int]:
-    """Layers from `start` on among which every kind is met that there is before `end`."""
-    period = min(lcm(*(int(on.every) for on in ons if on.every is not None)), _LONGEST_PERIOD)
-    begin = {start}
-    for on in ons:
-        begin |= {int(edge) for edge in (on.first, on.after, on.at) if edge is not None}
-        begin |= {int(layer) + after for layer in on.layers or () for after in (0, 1)}
-    for first in sorted(begin):
-        yield from range(max(first, start), min(first + period, end))
 
 
 def _standing(blocks: tuple[_Block, ...], layer: int) -> tuple[bool, ...]:

@@ -17,6 +17,7 @@ from tscale.blocks import (
     STATE_SPACES,
     Attention,
     Computed,
+    Disentangled,
     FeedForward,
     LayerInput,
     Mixer,
@@ -25,7 +26,7 @@ from tscale.blocks import (
     Positions,
     attentions,
 )
-from tscale.blocks.fields import CONFIG, Number, On, Problem, Size, Tagged, Whole
+from tscale.blocks.fields import CONFIG, Number, On, Problem, Size, Tagged, Whole, telling_layers
 from tscale.core.numbers import MOST_TOKENS, Remembered
 
 Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
@@ -246,6 +247,7 @@ class ModelSpec:
                 for field, message in block.on.problems(self.layers):
                     yield (*path, *field), message
         yield from self._dealing_problems()
+        yield from self._stack_problems()
         if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
             yield ("positions",), "a learned table needs its rows: set context or positions.rows"
         if (
@@ -300,6 +302,19 @@ class ModelSpec:
         if self.kind != "encoder" and self.head.kind in ("masked", "discriminator"):
             yield ("head", "kind"), f"a {self.head.kind} head stands on an encoder, not on a {self.kind}"
 
+    def _stack_problems(self) -> Iterator[Problem]:
+        """What an encoder reads with, whose keys are borrowed, and what is wrong with a table of distances."""
+        if self.encoder and self.encoder.attention and self.encoder.attention.kind not in ("multi-head", "latent"):
+            yield ("encoder", "attention"), "a recurrence reads from left to right, an encoder does not: drop it"
+        lenders = [
+            mixer for mixer in attentions(self.mixers) if not (isinstance(mixer, Attention) and mixer.borrows_keys)
+        ]
+        if not lenders and any(attentions(self.mixers)):
+            yield ("attention",), "keys are borrowed and no layer has any: drop borrows_keys from one of the blocks"
+        if isinstance(self.positions, Disentangled):
+            for field, message in self.positions.problems(self.d_model):
+                yield ("positions", *field), message
+
     def _dealing_problems(self) -> Iterator[Problem]:
         """Whether every layer has one mixer and at most one feed-forward, as far as counting tells."""
         for field, blocks in (("attention", self.mixers), ("feed_forward", self.feed_forwards)):
@@ -309,6 +324,10 @@ class ModelSpec:
                 yield (field,), "only one block may be without `on`: it takes the layers that no other claims"
             if claimed > self.layers:
                 yield (field,), f"{claimed} layers are claimed of {self.layers}: let each layer have one block"
+            elif (
+                twice := _claimed_twice([block.on for block in blocks if block.on is not None], self.layers)
+            ) is not None:
+                yield (field,), f"layer {twice} is claimed by two blocks: let each layer have one"
             if field == "attention" and not rest and claimed + self._of_feed_forwards_alone() < self.layers:
                 yield (field,), f"only {claimed} of {self.layers} layers have a block: leave `on` out of one of them"
             if len(blocks) > 1 and self.unique_layers is not None:
@@ -437,6 +456,12 @@ def _named_blocks(blocks: Any) -> Any:
     return tuple(
         _with_names(block, f"{label}_" if place else "") for place, (label, block) in enumerate(labelled(blocks))
     )
+
+
+def _claimed_twice(ons: list[On], layers: int) -> int | None:
+    """The first layer that more than one of them claims."""
+    places = telling_layers(ons, 0, layers) if len(ons) > 1 else ()
+    return min((layer for layer in places if sum(on.holds(layer) for on in ons) > 1), default=None)
 
 
 def labelled(blocks: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:

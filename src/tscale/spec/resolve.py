@@ -171,6 +171,9 @@ def _set(data: dict[str, Any], path: list[str], value: object) -> None:
     """Sets the field at a path; a value of null takes it away."""
     for part in path[:-1]:
         inner = data.setdefault(part, {})
+        if isinstance(inner, list):
+            text = f"{part} is a list: `tscale show NAME > my.yaml` begins a file to change it in"
+            raise RequestError(f"--set {called('.'.join(path), 80)}: {text}")
         if not isinstance(inner, dict):
             raise RequestError(f"--set {called('.'.join(path), 80)}: {part} holds no keys")
         data = inner

@@ -15,6 +15,7 @@ from tscale.blocks import Attention, SharedBlock
 from tscale.core.ledger import Cache, Entry, Ledger, Matmul, Saved, Scan, Scores
 from tscale.core.numbers import named
 from tscale.core.plan import Plan, divisors, or_list
+from tscale.core.shard import check_expert
 from tscale.errors import RequestError
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec
@@ -30,8 +31,10 @@ def stages(spec: ModelSpec, plan: Plan) -> tuple[Ledger, ...]:
     section 2.2). Where the head is tied, the last stage keeps a copy of the table that it reads. Raises `RequestError`
     where layers cannot be dealt evenly, naming the degrees that can, or are shared.
     """
+    whole = lower(spec)
+    check_expert(whole, plan.expert)
     if plan.pipeline == 1:
-        return (lower(spec),)
+        return (whole,)
     _check(spec, plan)
     pieces = plan.pipeline * plan.interleave
     each = named("piece_layers", spec.layers // pieces)
