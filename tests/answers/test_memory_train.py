@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.core.test_training_memory import trainable
-from tests.helpers import run
+from tests.helpers import answer, run
 from tscale.answers.memory_train import Ask, memory_train_report
 from tscale.core.plan import Plan
 from tscale.core.recipes import OPTIMIZERS, RECIPES
@@ -149,3 +149,10 @@ def test_qlora_is_adapters_of_rank_64_on_nf4() -> None:
     assert short["lora_rank"] == 64
     gradients = 2 * 32 * 64 * (4 * 2 * 4096 + 3 * (4096 + 11_008))
     assert short["per_device_bytes"]["gradients"] == gradients
+
+
+def test_lines_of_weights_add_up_to_the_weights() -> None:
+    """Buffers too, such as what is added when DeepSeek-V3's experts are chosen."""
+    for plan in ((), ("--tensor", "8", "--data", "8", "--zero", "3")):
+        data = answer("memory", "deepseek-v3", "--train", "--context", "4k", *plan)
+        assert sum(line.get("weights", 0) for line in data["lines"]) == data["per_device_bytes"]["weights"]

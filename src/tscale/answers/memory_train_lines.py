@@ -114,7 +114,7 @@ def shortcut_table(shortcut: Shortcut) -> Table:
 
 def _owners(ledger: Ledger) -> Iterator[Entry]:
     for entry in ledger.entries:
-        if not isinstance(entry, (Scores, Scan, Cache, Buffer)) and entry.stored:
+        if not isinstance(entry, (Scores, Scan, Cache)) and entry.stored:
             yield entry
 
 
@@ -127,7 +127,7 @@ def _owned(model: Trainer, stage: int) -> Iterator[tuple[str, str, str, list[int
     sizes = [{line.name: line.value for line in getattr(one, part).lines} for part in _OWNED]
     uncut = {entry.name: entry for entry in model.stages[stage].entries}
     for entry in _owners(model.shares[stage]):
-        among = int(shards(entry, plan)) if plan.zero else 1
+        among = int(shards(entry, plan)) if plan.zero and not isinstance(entry, Buffer) else 1
         states = f"1/{among}" if among > 1 else "whole"
         own = [each.get(entry.name, 0) for each in sizes]
         yield entry.name, division(uncut[entry.name], plan), states, own

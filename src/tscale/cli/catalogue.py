@@ -75,6 +75,7 @@ def _shows_law(name: str, changes: list[str], format: str) -> bool:
     from tscale.spec.laws import law_text, listed_laws, read_law
     from tscale.spec.writing import plain
 
+    name = name.lower()
     if name not in listed_laws():
         return False
     if changes:
