@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tscale
 from tests.helpers import disclosed
+from tests.spec.recorded import recorded
 from tscale.blocks import Attention, Computed, Experts, FeedForward, LatentAttention, Norm
 from tscale.core.ledger import Saved
 from tscale.core.plan import Plan
@@ -27,10 +26,7 @@ from tscale.spec.lower import run_of
 from tscale.spec.model import Head, ModelSpec, remembered
 from tscale.spec.saves import saves
 
-RECORDED = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "oracle" / "activations.jsonl").read_text(encoding="utf-8").splitlines()
-]
+RECORDED = recorded("activations.jsonl")
 
 
 def test_the_recording_holds_what_is_asked_of_it() -> None:

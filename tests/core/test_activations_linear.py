@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tscale
 from tests.helpers import one_layer
+from tests.spec.recorded import recorded
 from tscale.blocks import (
     Attention,
     Experts,
@@ -28,10 +27,7 @@ from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec
 from tscale.spec.saves import saves
 
-RECORDED = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "oracle" / "activations_linear.jsonl").read_text("utf-8").splitlines()
-]
+RECORDED = recorded("activations_linear.jsonl")
 
 CENTRED = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
 """Families whose norms multiply by 1 and a gain."""

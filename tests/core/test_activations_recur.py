@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tscale
+from tests.spec.recorded import recorded
 from tscale.blocks import Attention, Mlstm, RgLru, Rwkv
 from tscale.blocks.fields import Site
 from tscale.core.questions.activations import Passes, activation_bytes
@@ -19,10 +18,7 @@ from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec, remembered
 from tscale.spec.saves import saves
 
-RECORDED = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "oracle" / "activations_recur.jsonl").read_text("utf-8").splitlines()
-]
+RECORDED = recorded("activations_recur.jsonl")
 
 
 def test_the_recording_holds_what_is_asked_of_it() -> None:

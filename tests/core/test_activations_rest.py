@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.helpers import one_layer
+from tests.spec.recorded import recorded
 from tscale.blocks import Attention, Experts, LatentAttention
 from tscale.blocks.fields import Site
 from tscale.core.ledger import Saved
@@ -25,10 +24,7 @@ from tscale.spec.model import ModelSpec, remembered
 from tscale.spec.saves import saves
 from tscale.spec.stages import saves_of_stages
 
-RECORDED = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "oracle" / "activations_rest.jsonl").read_text("utf-8").splitlines()
-]
+RECORDED = recorded("activations_rest.jsonl")
 MODELS = [record for record in RECORDED if "config" in record]
 PAIRS = [record for record in RECORDED if "pairs" in record]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tscale
+from tests.spec.recorded import recorded
 from tscale.blocks import Disentangled, ExpertAttention, Experts, FeedForward, Relative
 from tscale.core.ledger import Keeping
 from tscale.core.plan import Plan
@@ -22,10 +21,7 @@ from tscale.spec.lower import run_of
 from tscale.spec.model import Embedding, ModelSpec, remembered
 from tscale.spec.saves import saves
 
-RECORDED = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "oracle" / "activations_scores.jsonl").read_text("utf-8").splitlines()
-]
+RECORDED = recorded("activations_scores.jsonl")
 
 Differences = Iterator[tuple[str, int]]
 

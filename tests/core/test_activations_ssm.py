@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tscale
 from tests.helpers import one_layer
+from tests.spec.recorded import recorded
 from tscale.blocks import Attention, Experts, Mamba, Mamba2, SharedBlock, SideBySide
 from tscale.core.plan import Plan
 from tscale.core.questions.activations import Passes, activation_bytes
@@ -21,10 +20,7 @@ from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec
 from tscale.spec.saves import saves
 
-RECORDED = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "oracle" / "activations_ssm.jsonl").read_text("utf-8").splitlines()
-]
+RECORDED = recorded("activations_ssm.jsonl")
 
 
 def test_the_recording_holds_what_is_asked_of_it() -> None:

@@ -11,6 +11,7 @@ import pytest
 import tscale
 from tests.core.test_activations import TABLE_3, paper_model
 from tests.helpers import disclosed
+from tests.spec.recorded import recorded
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Vector
 from tscale.core.plan import Plan
 from tscale.core.questions.params import params
@@ -20,10 +21,7 @@ from tscale.core.shard import shard
 from tscale.spec.importer import imported
 from tscale.spec.lower import lower
 
-RECORDED = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "oracle" / "optimizers.jsonl").read_text(encoding="utf-8").splitlines()
-]
+RECORDED = recorded("optimizers.jsonl")
 
 OURS = {
     "torch.optim.AdamW": "adamw",

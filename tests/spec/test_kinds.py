@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 import tscale
 from tests.helpers import disclosed, has_stages, run
+from tscale.blocks import Mixer, Mlp
 from tscale.blocks.fields import On
 from tscale.core.ledger import ALWAYS, Matmul
 from tscale.core.plan import Plan, divisors
@@ -17,12 +17,11 @@ from tscale.core.questions.activations import Passes, activation_bytes
 from tscale.core.questions.params import size
 from tscale.core.questions.weights import is_linear
 from tscale.core.run import Run
-from tscale.spec.kinds import kinds_of_stages
+from tscale.spec.kinds import Standing, kinds_of_stages, of_one_layer
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec
 from tscale.spec.saves import saves
 
-Signature = tuple[tuple[bool, ...], ...]
 RUN = Run(target=64, source=64)
 
 
@@ -37,7 +36,7 @@ def layers_of(on: On, layers: int) -> set[int]:
     return set(on.layers or ())
 
 
-def walked(spec: ModelSpec) -> list[Signature]:
+def walked(spec: ModelSpec) -> list[Standing]:
     """For each layer which of the mixers stand in it, and which of the feed-forwards."""
     found = []
     for layer in range(spec.layers):
@@ -46,15 +45,17 @@ def walked(spec: ModelSpec) -> list[Signature]:
             claims = [block.on is not None and layer in layers_of(block.on, spec.layers) for block in blocks]
             rest = not any(claims)
             signature.append(tuple(c or (rest and block.on is None) for block, c in zip(blocks, claims, strict=True)))
-        found.append(tuple(signature))
+        found.append((signature[0], signature[1]))
     return found
 
 
-def signature_of(kind: ModelSpec) -> Signature:
-    def stands(block: Any) -> bool:
+def standing_in(kind: ModelSpec) -> Standing:
+    """Which blocks stand in the layer of a model of one."""
+
+    def stands(block: Mixer | Mlp) -> bool:
         return block.on is None or block.on.layers == (0,)
 
-    return (tuple(map(stands, kind.mixers)), tuple(map(stands, kind.feed_forwards)))
+    return tuple(map(stands, kind.mixers)), tuple(map(stands, kind.feed_forwards))
 
 
 def kept_inside(spec: ModelSpec) -> int:
@@ -78,12 +79,12 @@ def test_kinds_are_those_of_a_walk_and_add_up_to_the_model(name: str) -> None:
     """What each layer keeps and owns, layer after layer, is what all of them do."""
     spec = tscale.load(name)
     spec = replace(spec, norm=replace(spec.norm, skips_first=False))
-    kinds = {signature_of(kind): kind for kind in kinds_of_stages(spec, Plan())[0]}
+    kinds = {kind: of_one_layer(spec, kind) for kind in kinds_of_stages(spec, Plan())[0]}
     walk = Counter(walked(spec))
-    assert kinds.keys() == walk.keys()
-    assert sum(many * kept_inside(kinds[signature]) for signature, many in walk.items()) == kept_inside(spec)
+    assert kinds.keys() == walk.keys() == {standing_in(kind) for kind in kinds.values()}
+    assert sum(many * kept_inside(kinds[kind]) for kind, many in walk.items()) == kept_inside(spec)
     if has_stages(spec):  # layers that share weights own them once
-        assert sum(many * matrices(kinds[signature]) for signature, many in walk.items()) == matrices(spec)
+        assert sum(many * matrices(kinds[kind]) for kind, many in walk.items()) == matrices(spec)
 
 
 @pytest.mark.parametrize("name", ["jamba", "recurrentgemma-2b", "qwen3-next-80b-a3b", "llama-4-maverick"])
@@ -93,7 +94,7 @@ def test_a_stage_has_the_kinds_of_its_own_layers(name: str) -> None:
     for pipeline in divisors(spec.layers):
         each = spec.layers // pipeline
         for stage, kinds in enumerate(kinds_of_stages(spec, Plan(pipeline=pipeline))):
-            assert {signature_of(kind) for kind in kinds} == set(walk[stage * each : (stage + 1) * each])
+            assert set(kinds) == set(walk[stage * each : (stage + 1) * each])
 
 
 def test_names_of_derivations_mean_one_number() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from tscale.core.ledger import ALWAYS, Ledger, Saved
@@ -10,7 +11,7 @@ from tscale.core.plan import Plan
 from tscale.core.questions.states import States
 from tscale.core.questions.training_memory import Layer, Needs, Training, needs, states_of
 from tscale.core.shard import shard
-from tscale.spec.kinds import kinds_of_stages
+from tscale.spec.kinds import kinds_of_stages, of_one_layer
 from tscale.spec.lower import lower, run_of
 from tscale.spec.model import ModelSpec
 from tscale.spec.saves import saves
@@ -62,10 +63,9 @@ def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     training = training._replace(run=run_of(spec, context))
     shares = tuple(shard(ledger, training.plan) for ledger in each)
     states = tuple(states_of(share, training) for share in shares)
-    layers = tuple(
-        tuple(layer for kind in kinds for layer in _layers(kind, training.plan))
-        for kinds in kinds_of_stages(spec, training.plan)
-    )
+    kinds = kinds_of_stages(spec, training.plan)
+    made = {kind: tuple(_layers(of_one_layer(spec, kind), training.plan)) for kind in {*chain(*kinds)}}
+    layers = tuple(tuple(layer for kind in stage for layer in made[kind]) for stage in kinds)
     return Trainer(spec, training, context, each, shares, kept, states, layers)
 
 

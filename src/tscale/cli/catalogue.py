@@ -60,9 +60,7 @@ def _shows_hardware(name: str, changes: list[str], format: str) -> bool:
     if known is None:
         return False
     if format == "json":
-        import json
-
-        print_text(json.dumps(plain(find_hardware(known, changes, "--set")), indent=2, ensure_ascii=False) + "\n")
+        print_text(_json(plain(find_hardware(known, changes, "--set"))))
     else:
         print_text(yaml_of(plain(find_hardware(known, changes, "--set"))) if changes else hardware_text(known))
     return True
@@ -72,7 +70,8 @@ def _shows_law(name: str, changes: list[str], format: str) -> bool:
     """Prints the scaling law that is shipped under a name; whether there is one."""
     from tscale.errors import RequestError
     from tscale.render import print_text
-    from tscale.spec.laws import law_text, listed_laws, read_law
+    from tscale.spec.laws import listed_laws, read_law
+    from tscale.spec.shipped import shipped_text
     from tscale.spec.writing import plain
 
     name = name.lower()
@@ -80,10 +79,12 @@ def _shows_law(name: str, changes: list[str], format: str) -> bool:
         return False
     if changes:
         raise RequestError(f"--set: a law is changed in a file of its own: `tscale show {name} > my.yaml` begins one")
-    if format == "json":
-        import json
-
-        print_text(json.dumps(plain(read_law(name)), indent=2, ensure_ascii=False) + "\n")
-    else:
-        print_text(law_text(name))
+    print_text(_json(plain(read_law(name))) if format == "json" else shipped_text("laws", name))
     return True
+
+
+def _json(plain: object) -> str:
+    """What a file holds, as indented JSON."""
+    import json
+
+    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"

@@ -25,7 +25,7 @@ def shard(ledger: Ledger, plan: Plan) -> Ledger:
     tokens as it has. Raises `RequestError` where the degrees cannot divide the model, naming those that can.
     """
     check_tensor(ledger, plan.tensor)
-    if any(isinstance(entry, Matmul) and entry.experts > 1 for entry in ledger.entries):  # a stage may have none
+    if _routed(ledger):  # a stage may have none
         check_expert(ledger, plan.expert)
     return ledger._replace(entries=tuple(_dealt(_cut(entry, plan.tensor), plan.expert) for entry in ledger.entries))
 
@@ -60,7 +60,7 @@ def check_expert(ledger: Ledger, devices: int) -> None:
     """Raises `RequestError` where routed experts cannot be dealt to so many devices, naming the numbers that can."""
     if devices == 1:
         return
-    counts = {int(entry.experts) for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1}
+    counts = _routed(ledger)
     if not counts:
         raise RequestError(f"{ledger.model} has no routed experts to deal to {devices} devices: drop --expert")
     if any(count % devices for count in counts):
@@ -68,6 +68,11 @@ def check_expert(ledger: Ledger, devices: int) -> None:
             f"{devices} devices cannot share {' and '.join(map(str, sorted(counts)))} experts of {ledger.model} evenly: "
             f"use {or_list(divisors(gcd(*counts)))}"
         )
+
+
+def _routed(ledger: Ledger) -> set[int]:
+    """How many routed experts its layers have, each number once."""
+    return {int(entry.experts) for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1}
 
 
 def division(entry: Entry, plan: Plan) -> str:

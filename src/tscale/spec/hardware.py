@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole, of_one_line
 from tscale.core.device import Cluster, Device
 from tscale.errors import RequestError, SpecError, SpecErrors, called, nearest, shown
-from tscale.spec.catalogue import configs, normalised
+from tscale.spec.catalogue import normalised
 from tscale.spec.model import Evidence
-from tscale.spec.shipped import shipped_names
+from tscale.spec.shipped import shipped_names, shipped_text
 from tscale.spec.yaml_file import Document, Path_, parse_document, read_document
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def known_hardware(name: str) -> str | None:
 
 def hardware_text(name: str) -> str:
     """The YAML of a shipped accelerator, comments and all."""
-    return (configs() / "hardware" / f"{name}.yaml").read_text(encoding="utf-8")
+    return shipped_text("hardware", name)
 
 
 def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-set") -> Hardware:

@@ -19,25 +19,25 @@ from tscale.spec.model import ModelSpec
 _Block = TypeVar("_Block", Mixer, Mlp)
 
 
-def kinds_of_stages(spec: ModelSpec, plan: Plan) -> tuple[tuple[ModelSpec, ...], ...]:
-    """For each pipeline stage a model of one layer for each kind of layer that it holds."""
+Standing = tuple[tuple[bool, ...], tuple[bool, ...]]
+"""Which of a model's mixers stand in a layer, and which of its feed-forwards."""
+
+
+def kinds_of_stages(spec: ModelSpec, plan: Plan) -> tuple[tuple[Standing, ...], ...]:
+    """For each pipeline stage the kinds of layer that it holds, each once."""
     pieces = plan.pipeline * plan.interleave
     each = spec.layers // pieces
     depths = [(each * piece, each * (piece + 1)) for piece in range(pieces)]
     if spec.kind == "encoder-decoder":  # both stacks are in one stage
         depths = [(0, max(spec.layers, spec.encoder_layers()))]
-    return tuple(tuple(_kinds(spec, depths[stage :: plan.pipeline])) for stage in range(plan.pipeline))
+    return tuple(tuple(dict.fromkeys(_kinds(spec, depths[stage :: plan.pipeline]))) for stage in range(plan.pipeline))
 
 
-def _kinds(spec: ModelSpec, ranges: list[tuple[int, int]]) -> Iterator[ModelSpec]:
+def _kinds(spec: ModelSpec, ranges: list[tuple[int, int]]) -> Iterator[Standing]:
     ons = [block.on for block in (*spec.mixers, *spec.feed_forwards) if block.on is not None]
-    seen: set[tuple[tuple[bool, ...], tuple[bool, ...]]] = set()
     for start, end in ranges:
         for layer in telling_layers(ons, int(start), int(end)):
-            kind = (_standing(spec.mixers, layer), _standing(spec.feed_forwards, layer))
-            if kind not in seen:
-                seen.add(kind)
-                yield _of_one_layer(spec, *kind)
+            yield _standing(spec.mixers, layer), _standing(spec.feed_forwards, layer)
 
 
 def _standing(blocks: tuple[_Block, ...], layer: int) -> tuple[bool, ...]:
@@ -46,7 +46,7 @@ def _standing(blocks: tuple[_Block, ...], layer: int) -> tuple[bool, ...]:
     return tuple(mine or (block.on is None and not any(claimed)) for block, mine in zip(blocks, claimed, strict=True))
 
 
-def _of_one_layer(spec: ModelSpec, mixers: tuple[bool, ...], feed_forwards: tuple[bool, ...]) -> ModelSpec:
+def of_one_layer(spec: ModelSpec, kind: Standing) -> ModelSpec:
     """The model of one layer, in which the blocks stand that are said to; the others keep their names, and no layer."""
 
     def placed(blocks: tuple[_Block, ...], stands: tuple[bool, ...]) -> tuple[_Block, ...]:
@@ -60,8 +60,8 @@ def _of_one_layer(spec: ModelSpec, mixers: tuple[bool, ...], feed_forwards: tupl
         spec,
         layers=1,
         unique_layers=None,
-        attention=placed(spec.mixers, mixers),
-        feed_forward=placed(spec.feed_forwards, feed_forwards),
+        attention=placed(spec.mixers, kind[0]),
+        feed_forward=placed(spec.feed_forwards, kind[1]),
         norm=replace(spec.norm, skips_first=False),
         encoder=None if spec.encoder is None else replace(spec.encoder, layers=1),
     )

@@ -19,7 +19,6 @@ from tscale.core.questions.laws import (
 )
 from tscale.core.questions.laws import Law as Formula
 from tscale.errors import SpecError, SpecErrors, nearest, shown
-from tscale.spec.catalogue import configs
 from tscale.spec.model import Evidence
 from tscale.spec.shipped import shipped_names, shipped_or_file
 from tscale.spec.yaml_file import Document, Path_
@@ -180,11 +179,6 @@ def listed_laws() -> list[str]:
 def shipped_laws() -> list[Law]:
     """The laws that are shipped, oldest first."""
     return sorted(map(read_law, listed_laws()), key=lambda law: (law.year or 0, law.name))
-
-
-def law_text(name: str) -> str:
-    """The YAML of a law that is shipped, as it stands."""
-    return (configs() / "laws" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def read_law(name: str) -> Law:

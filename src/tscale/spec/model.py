@@ -29,6 +29,9 @@ from tscale.blocks import (
 from tscale.blocks.fields import CONFIG, Number, On, Problem, Size, Tagged, Whole, telling_layers
 from tscale.core.numbers import MOST_TOKENS, Remembered
 
+_SEEING_BOTH_WAYS: Final = ("multi-head", "latent")
+"""Kinds of mixers that an encoder can have, and a decoder that reads one."""
+
 Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
 """How a published figure was confirmed: read in the source itself, quoted by others, calculated, or recalled."""
 
@@ -258,9 +261,9 @@ class ModelSpec:
             yield ("positions", "rows"), f"{self.positions.kind} positions are no table that could be stored: drop it"
         if self.positions.kind in ("relative", "relative-bias", "disentangled") and not any(attentions(self.mixers)):
             yield ("positions",), "relative positions score by heads, and no layer has any: set positions to none"
-        if self.kind == "encoder" and any(mixer.kind not in ("multi-head", "latent") for mixer in self.mixers):
+        if self.kind == "encoder" and any(mixer.kind not in _SEEING_BOTH_WAYS for mixer in self.mixers):
             yield ("attention",), "a recurrence reads from left to right, an encoder does not: set kind to decoder"
-        if self.kind == "encoder-decoder" and any(mixer.kind not in ("multi-head", "latent") for mixer in self.mixers):
+        if self.kind == "encoder-decoder" and any(mixer.kind not in _SEEING_BOTH_WAYS for mixer in self.mixers):
             yield ("attention",), "a recurrence cannot read an encoder: set kind to decoder"
         on_vocabulary = self.head.kind in ("language-model", "masked")
         if on_vocabulary and self.tied is None:
@@ -304,7 +307,7 @@ class ModelSpec:
 
     def _stack_problems(self) -> Iterator[Problem]:
         """What an encoder reads with, whose keys are borrowed, and what is wrong with a table of distances."""
-        if self.encoder and self.encoder.attention and self.encoder.attention.kind not in ("multi-head", "latent"):
+        if self.encoder and self.encoder.attention and self.encoder.attention.kind not in _SEEING_BOTH_WAYS:
             yield ("encoder", "attention"), "a recurrence reads from left to right, an encoder does not: drop it"
         lenders = [
             mixer for mixer in attentions(self.mixers) if not (isinstance(mixer, Attention) and mixer.borrows_keys)

@@ -14,6 +14,11 @@ def shipped_names(folder: str) -> list[str]:
     return sorted(path.stem for path in (configs() / folder).glob("*.yaml"))
 
 
+def shipped_text(folder: str, name: str) -> str:
+    """The YAML of a file of a folder, by its name, comments and all."""
+    return (configs() / folder / f"{name}.yaml").read_text(encoding="utf-8")
+
+
 def shipped_or_file(name: str, folder: str, what: str, advice: str) -> Document:
     """The document that a shipped name, the path of a YAML file or `-` means. Raises `TscaleError`.
 

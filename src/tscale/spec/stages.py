@@ -89,9 +89,8 @@ def _stage(plan: Plan, stage: int, edges: list[tuple[Staged, ...]], each: int) -
                 base: int = (getattr(bare, count) or 0) if own else 0  # none leaves no trace in a derivation
                 for piece in pieces:
                     more = getattr(edges[piece + 1][place], count) - getattr(edges[piece][place], count)
-                    base += (
-                        each if more == each else int(more)
-                    )  # a kind's layers: so many here, and named for the whole
+                    # as many layers of a kind as are here: their name means those of the whole model
+                    base += each if more == each else int(more)
                 counts[count] = base
         if last and isinstance(bare, Matmul) and bare.name == "head" and not bare.stored:
             counts["stored"] = 1
