@@ -136,17 +136,19 @@ class Attention:
         biased: tuple[Projection, ...] = ("q", "k", "v", "o") if self.bias is True else (self.bias or ())
         queries = 2 * heads * head_dim if self.gated else heads * head_dim
         by_head, by_kv_head = self._cuts(site.d_model)
-        yield Matmul(f"{site.name}.q", "attention", site.stream, d, queries, *copies, "q" in biased, by_head)
+        yield Matmul(f"{site.name}.q", "q", "attention", site.stream, d, queries, *copies, "q" in biased, by_head)
         v_dim = head_dim if self.v_dim is None else self.v_dim
         for name, width in self._own_keys(kv_heads * head_dim, kv_heads * v_dim):
-            yield Matmul(f"{site.name}.{name}", "attention", site.keys, d, width, *copies, name in biased, by_kv_head)
+            yield Matmul(
+                f"{site.name}.{name}", name, "attention", site.keys, d, width, *copies, name in biased, by_kv_head
+            )
         if self.head_gates:
-            yield Matmul(f"{site.name}.gates", "attention", site.stream, d, heads, *copies, cut=by_head)
+            yield Matmul(f"{site.name}.gates", "gates", "attention", site.stream, d, heads, *copies, cut=by_head)
         yield from self._norms(site)
         if self.sinks:
-            yield Vector(f"{site.name}.sinks", "attention", heads, site.stored, by_head)
+            yield Vector(f"{site.name}.sinks", "sinks", "attention", heads, site.stored, by_head)
         if self.differential:
-            yield Vector(f"{site.name}.lambda", "attention", 4 * head_dim, site.stored)
+            yield Vector(f"{site.name}.lambda", "lambda", "attention", 4 * head_dim, site.stored)
         d_v = 2 * head_dim if self.differential else v_dim
         cached = 2 * kv_heads * head_dim if self.v_dim is None else kv_heads * (head_dim + v_dim)
         for suffix, layers, window in self.layers_by_sight(site.used):
@@ -164,12 +166,13 @@ class Attention:
                 by_head,
             )
             if caches:
-                cache = Cache(f"{site.name}.cache{suffix}", site.keys, cached, layers, window, by_kv_head)
+                cache = Cache(f"{site.name}.cache{suffix}", "kv", site.keys, cached, layers, window, by_kv_head)
                 yield cache._replace(stored=0) if self.borrows_keys else cache
         if self.out_norm:
-            yield Vector(f"{site.name}.out_norm", "norm", heads * v_dim, site.stored)
+            yield Vector(f"{site.name}.out_norm", "norm", "norm", heads * v_dim, site.stored)
         yield Matmul(
             f"{site.name}.o",
+            "o",
             "attention",
             site.stream,
             heads * v_dim,
@@ -278,7 +281,7 @@ class Attention:
             return Cut(ceil_div(heads, 2)), Cut(ceil_div(kv_heads, 2), otherwise="repeated")
         return Cut(heads), Cut(kv_heads, otherwise="repeated")
 
-    def _own_keys(self, k_width: int, v_width: int) -> Iterator[tuple[str, int]]:
+    def _own_keys(self, k_width: int, v_width: int) -> Iterator[tuple[Literal["k", "v"], int]]:
         """Names and widths of the projections that make keys and values."""
         if not self.borrows_keys:
             yield "k", k_width
@@ -292,7 +295,7 @@ class Attention:
         heads, kv_heads, head_dim = self.widths(site.d_model)
         of_q, of_k = (head_dim, head_dim) if self.qk_norm == "head" else (heads * head_dim, kv_heads * head_dim)
         for name, width in (("q_norm", of_q), ("k_norm", of_k))[: 1 if self.borrows_keys else 2]:
-            yield Vector(f"{site.name}.{name}", "norm", 2 * width if self.qk_norm_bias else width, site.stored)
+            yield Vector(f"{site.name}.{name}", "norm", "norm", 2 * width if self.qk_norm_bias else width, site.stored)
 
 
 def core_saves(site: Site, heads: int) -> Iterator[Saved]:

@@ -57,17 +57,17 @@ class GatedDeltaNet:
         channels = 2 * keys + values
         pieces = self.key_heads  # each with its value heads
         by_head = Cut(pieces)
-        yield Matmul(f"{name}.qkvz", "mixer", site.stream, d, 2 * keys + 2 * values, *copies, cut=by_head)
-        yield Matmul(f"{name}.ba", "mixer", site.stream, d, 2 * h, *copies, cut=by_head)
-        yield Conv(f"{name}.conv", "mixer", site.stream, channels, self.d_conv, *copies, cut=by_head)
-        yield Vector(f"{name}.A_dt", "mixer", 2 * h, site.stored, by_head)
+        yield Matmul(f"{name}.qkvz", "in", "mixer", site.stream, d, 2 * keys + 2 * values, *copies, cut=by_head)
+        yield Matmul(f"{name}.ba", "decay", "mixer", site.stream, d, 2 * h, *copies, cut=by_head)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, channels, self.d_conv, *copies, cut=by_head)
+        yield Vector(f"{name}.A_dt", "decay", "mixer", 2 * h, site.stored, by_head)
         work = h * (2 * q**2 * dk + q**2 * dv + 3 * q * dk * dv)
         yield Scan(f"{name}.scan", site.stream, site.used, chunk=q, per_chunk=work, cut=by_head)
         if caches:
-            yield Cache(f"{name}.conv_state", "once", channels * self.d_conv, site.used, cut=by_head)
-            yield Cache(f"{name}.state", "once", h * dk * dv, site.used, cut=by_head)
-        yield Vector(f"{name}.norm", "norm", dv, site.stored)
-        yield Matmul(f"{name}.out", "mixer", site.stream, values, d, *copies, cut=Cut(pieces, "in"))
+            yield Cache(f"{name}.conv_state", "conv_state", "once", channels * self.d_conv, site.used, cut=by_head)
+            yield Cache(f"{name}.state", "state", "once", h * dk * dv, site.used, cut=by_head)
+        yield Vector(f"{name}.norm", "norm", "norm", dv, site.stored)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, values, d, *copies, cut=Cut(pieces, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What the convolution, the recurrence's kernel and the gated norm keep, and what the last projection multiplies.

@@ -60,21 +60,41 @@ class Disentangled:
         d, table, once = site.d_model, 2 * self.span, 1
         width, by_head = widths.heads * widths.head_dim, Cut(widths.heads)
         if self.rows is not None:
-            yield Lookup(f"{site.name}embedding.positions", "positions", self.rows, d, once)
-        yield Lookup(f"{site.name}embedding.distances", "positions", table, d, once)
+            yield Lookup(f"{site.name}embedding.positions", "positions", "positions", self.rows, d, once)
+        yield Lookup(f"{site.name}embedding.distances", "positions", "positions", table, d, once)
         if self.normed:
-            yield Vector(f"{site.name}norm.distances", "norm", 2 * d, once)
+            yield Vector(f"{site.name}norm.distances", "norm", "norm", 2 * d, once)
         for term in self.terms:
             name, stored = f"{site.name}distances.{term}", 0 if self.shared else site.stored
             biased = term in self.biases and not self.shared
             if self.whole:
-                yield Matmul(name, "attention", "once", d, width, stored, table * site.used, biased, by_head)
                 yield Matmul(
-                    f"{name}.scores", "attention", site.stream, width, table, 0, site.used, cut=Cut(widths.heads, "in")
+                    name, "position_key", "attention", "once", d, width, stored, table * site.used, biased, by_head
+                )
+                yield Matmul(
+                    f"{name}.scores",
+                    "position_scores",
+                    "attention",
+                    site.stream,
+                    width,
+                    table,
+                    0,
+                    site.used,
+                    cut=Cut(widths.heads, "in"),
                 )
             else:
                 yield Matmul(
-                    name, "attention", site.stream, d, width, stored, 2 * site.used, biased, by_head, most=self.span
+                    name,
+                    "position_key",
+                    "attention",
+                    site.stream,
+                    d,
+                    width,
+                    stored,
+                    2 * site.used,
+                    biased,
+                    by_head,
+                    most=self.span,
                 )
                 seen = 2 * widths.head_dim
                 yield Scores(
@@ -92,6 +112,7 @@ class Disentangled:
         if self.conv is not None:
             yield Matmul(
                 f"{site.name}convolution",
+                "conv",
                 "mixer",
                 site.stream,
                 self.conv * d // self.conv_groups,
@@ -100,7 +121,7 @@ class Disentangled:
                 once,
                 bias=True,
             )
-            yield Vector(f"{site.name}norm.convolution", "norm", 2 * d, once)
+            yield Vector(f"{site.name}norm.convolution", "norm", "norm", 2 * d, once)
 
     def saves(self, site: Site, widths: Widths) -> Iterator[Saved]:
         """The projected distances of each term, the normed table, and the convolution beside the first layer.

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from tscale.blocks.attention import Widths, core_saves
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Number, Saved, Scores, Vector
+from tscale.core.roles import Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +49,23 @@ class ExpertAttention:
         copies, by_head = (site.stored, site.used), Cut(self.heads)
         routed = (site.stored * self.experts, site.used * self.top_k)
 
-        def expert(matrix: str, d_in: int, d_out: int, cut: Cut) -> Matmul:
+        def expert(matrix: Role, d_in: int, d_out: int, cut: Cut) -> Matmul:
             return Matmul(
-                f"{name}.{matrix}", "attention", site.stream, d_in, d_out, *routed, cut=cut, experts=self.experts
+                f"{name}.{matrix}",
+                matrix,
+                "attention",
+                site.stream,
+                d_in,
+                d_out,
+                *routed,
+                cut=cut,
+                experts=self.experts,
             )
 
-        yield Matmul(f"{name}.router", "attention", site.stream, d, self.experts, *copies)
+        yield Matmul(f"{name}.router", "router", "attention", site.stream, d, self.experts, *copies)
         yield expert("q", d, width, by_head)
         for matrix in ("k", "v"):
-            yield Matmul(f"{name}.{matrix}", "attention", site.keys, d, width, *copies, cut=by_head)
+            yield Matmul(f"{name}.{matrix}", matrix, "attention", site.keys, d, width, *copies, cut=by_head)
         heads = self.top_k * self.heads
         yield Scores(
             f"{name}.scores",
@@ -70,9 +79,9 @@ class ExpertAttention:
             cut=by_head,
         )
         if caches:
-            yield Cache(f"{name}.cache", site.keys, 2 * width, site.used, cut=by_head)
+            yield Cache(f"{name}.cache", "kv", site.keys, 2 * width, site.used, cut=by_head)
         yield expert("o", width, d, Cut(self.heads, "in"))
-        yield Vector(f"{name}.bias", "attention", d, site.stored)
+        yield Vector(f"{name}.bias", "bias", "attention", d, site.stored)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """The router's choices and weights, each token's copies for its experts, attention, and what the experts return.

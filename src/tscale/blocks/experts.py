@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from tscale.blocks.feed_forward import inner_saves
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Vector
+from tscale.core.roles import Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,42 +68,46 @@ class Experts:
         routed = (site.stored * self.experts, site.used * self.top_k)
         name = site.name
 
-        def matmul(matrix: str, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
-            return Matmul(f"{name}.{matrix}", "feed_forward", site.stream, d_in, d_out, *copies, bias, cut)
+        def matmul(role: Role, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
+            return Matmul(
+                f"{name}.{role.replace('_', '.')}", role, "feed_forward", site.stream, d_in, d_out, *copies, bias, cut
+            )
 
-        def expert(matrix: str, d_in: int, d_out: int, cut: Cut) -> Matmul:
+        def expert(matrix: Role, d_in: int, d_out: int, cut: Cut) -> Matmul:
             full = f"{name}.{matrix}"
-            return Matmul(full, "feed_forward", site.stream, d_in, d_out, *routed, self.bias, cut, self.experts)
+            return Matmul(full, matrix, "feed_forward", site.stream, d_in, d_out, *routed, self.bias, cut, self.experts)
 
         yield matmul("router", d, self.experts, bias=self.router_bias)
         if self.scaled:
-            yield Vector(f"{name}.scales", "feed_forward", d + self.experts, site.stored)
+            yield Vector(f"{name}.scales", "scale", "feed_forward", d + self.experts, site.stored)
         if self.selection_bias == "parameter":
-            yield Vector(f"{name}.selection_bias", "feed_forward", self.experts, site.stored, trained=False)
+            yield Vector(
+                f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts, site.stored, trained=False
+            )
         elif self.selection_bias == "buffer":
-            yield Buffer(f"{name}.selection_bias", "feed_forward", self.experts, site.stored)
+            yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts, site.stored)
         width = d if self.latent is None else self.latent
         if self.latent is not None:
-            yield matmul("latent.down", d, width)
+            yield matmul("latent_down", d, width)
         yield expert("up", width, self.d_ff, Cut(self.d_ff))
         if self.gated:
             yield expert("gate", width, self.d_ff, Cut(self.d_ff))
         yield expert("down", self.d_ff, width, Cut(self.d_ff, "in"))
         if self.latent is not None:
-            yield matmul("latent.up", width, d)
+            yield matmul("latent_up", width, d)
         if self.out_bias:
-            yield Vector(f"{name}.bias", "feed_forward", d, site.stored)
+            yield Vector(f"{name}.bias", "bias", "feed_forward", d, site.stored)
         if self.shared_d_ff is not None:
-            yield matmul("shared.up", d, self.shared_d_ff, Cut(self.shared_d_ff))
+            yield matmul("shared_up", d, self.shared_d_ff, Cut(self.shared_d_ff))
             if self.gated:
-                yield matmul("shared.gate", d, self.shared_d_ff, Cut(self.shared_d_ff))
-            yield matmul("shared.down", self.shared_d_ff, d, Cut(self.shared_d_ff, "in"))
+                yield matmul("shared_gate", d, self.shared_d_ff, Cut(self.shared_d_ff))
+            yield matmul("shared_down", self.shared_d_ff, d, Cut(self.shared_d_ff, "in"))
             if self.shared_gate:
-                yield matmul("shared.switch", d, 1)
+                yield matmul("shared_switch", d, 1)
         if self.out_norm:
-            yield Vector(f"{name}.out_norm", "norm", d, site.stored)
+            yield Vector(f"{name}.out_norm", "norm", "norm", d, site.stored)
         if self.norms:
-            yield Vector(f"{name}.norms", "norm", 3 * d, site.stored)
+            yield Vector(f"{name}.norms", "norm", "norm", 3 * d, site.stored)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.

@@ -38,15 +38,25 @@ class FeedForward:
     def lower(self, site: Site) -> Iterator[Entry]:
         """One entry a matrix."""
         d, copies, columns = site.d_model, (site.stored, site.used), Cut(self.d_ff)
-        yield Matmul(f"{site.name}.up", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns)
+        yield Matmul(f"{site.name}.up", "up", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns)
         if self.gated:
-            yield Matmul(f"{site.name}.gate", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns)
+            yield Matmul(
+                f"{site.name}.gate", "gate", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns
+            )
         if self.scalars is not None:
-            yield Vector(f"{site.name}.activation", "feed_forward", self.scalars, site.stored)
+            yield Vector(f"{site.name}.activation", "scale", "feed_forward", self.scalars, site.stored)
         if self.inner_norm:
-            yield Vector(f"{site.name}.inner_norm", "norm", self.d_ff, site.stored)
+            yield Vector(f"{site.name}.inner_norm", "norm", "norm", self.d_ff, site.stored)
         yield Matmul(
-            f"{site.name}.down", "feed_forward", site.stream, self.d_ff, d, *copies, self.bias, Cut(self.d_ff, "in")
+            f"{site.name}.down",
+            "down",
+            "feed_forward",
+            site.stream,
+            self.d_ff,
+            d,
+            *copies,
+            self.bias,
+            Cut(self.d_ff, "in"),
         )
 
     def saves(self, site: Site) -> Iterator[Saved]:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
+from tscale.core.roles import Role
 
 _CHUNKS = (32, 64)  # lengths that the kernel takes
 
@@ -48,26 +49,27 @@ class KimiDelta:
         d, h, p, q = site.d_model, self.heads, self.head_dim, self.chunk
         name, width, copies, by_head = site.name, h * p, (site.stored, site.used), Cut(h)
 
-        def matmul(matrix: str, d_in: int, d_out: int, cut: Cut | None = None) -> Matmul:
-            return Matmul(f"{name}.{matrix}", "mixer", site.stream, d_in, d_out, *copies, cut=cut)
+        def matmul(role: Role, d_in: int, d_out: int, cut: Cut | None = None, name: str = "") -> Matmul:
+            return Matmul(f"{site.name}.{name or role}", role, "mixer", site.stream, d_in, d_out, *copies, cut=cut)
 
         for matrix in ("q", "k", "v"):
             yield matmul(matrix, d, width, by_head)
-        yield Conv(f"{name}.conv", "mixer", site.stream, 3 * width, self.d_conv, *copies, cut=by_head)
-        for matrix in ("decay", "gate"):
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, 3 * width, self.d_conv, *copies, cut=by_head)
+        gates: tuple[Role, ...] = ("decay", "gate")
+        for matrix in gates:
             if self.gate_rank is None:
                 yield matmul(matrix, d, width, by_head)
             else:
-                yield matmul(f"{matrix}_down", d, self.gate_rank)
-                yield matmul(f"{matrix}_up", self.gate_rank, width, by_head)
-        yield matmul("beta", d, h, by_head)
-        yield Vector(f"{name}.A_dt", "mixer", h + width, site.stored, by_head)
+                yield matmul(matrix, d, self.gate_rank, name=f"{matrix}_down")
+                yield matmul(matrix, self.gate_rank, width, by_head, f"{matrix}_up")
+        yield matmul("step", d, h, by_head, "beta")
+        yield Vector(f"{name}.A_dt", "decay", "mixer", h + width, site.stored, by_head)
         work = h * (3 * q**2 * p + 3 * q * p**2)
         yield Scan(f"{name}.scan", site.stream, site.used, chunk=q, per_chunk=work, cut=by_head)
         if caches:
-            yield Cache(f"{name}.conv_state", "once", 3 * width * self.d_conv, site.used, cut=by_head)
-            yield Cache(f"{name}.state", "once", h * p**2, site.used, cut=by_head)
-        yield Vector(f"{name}.norm", "norm", p, site.stored)
+            yield Cache(f"{name}.conv_state", "conv_state", "once", 3 * width * self.d_conv, site.used, cut=by_head)
+            yield Cache(f"{name}.state", "state", "once", h * p**2, site.used, cut=by_head)
+        yield Vector(f"{name}.norm", "norm", "norm", p, site.stored)
         yield matmul("out", width, d, Cut(h, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:

@@ -10,6 +10,7 @@ from tscale.blocks.attention import Widths, core_saves
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
 from tscale.core.numbers import named_beside
+from tscale.core.roles import Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +64,17 @@ class LatentAttention:
         d, h, copies = site.d_model, self.heads, (site.stored, site.used)
         d_qk = self.nope_dim + self.rope_dim
 
-        def matmul(name: str, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
-            return Matmul(f"{site.name}.{name}", "attention", site.stream, d_in, d_out, *copies, bias, cut)
+        def matmul(name: Role, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
+            return Matmul(f"{site.name}.{name}", name, "attention", site.stream, d_in, d_out, *copies, bias, cut)
 
         if self.q_rank is None:
             yield matmul("q", d, h * d_qk, Cut(h))
         else:
             yield matmul("q_down", d, self.q_rank, bias=self.bias)
-            yield Vector(f"{site.name}.q_norm", "norm", self.q_rank, site.stored)
+            yield Vector(f"{site.name}.q_norm", "norm", "norm", self.q_rank, site.stored)
             yield matmul("q_up", self.q_rank, h * d_qk, Cut(h))
         yield matmul("kv_down", d, self.kv_rank + self.rope_dim, bias=self.bias)
-        yield Vector(f"{site.name}.kv_norm", "norm", self.kv_rank, site.stored)
+        yield Vector(f"{site.name}.kv_norm", "norm", "norm", self.kv_rank, site.stored)
         yield matmul("kv_up", self.kv_rank, h * (self.nope_dim + self.v_dim), Cut(h))
         yield Scores(
             f"{site.name}.scores",
@@ -89,7 +90,7 @@ class LatentAttention:
             decoded=(self.kv_rank + self.rope_dim, self.kv_rank),
         )
         if caches:
-            yield Cache(f"{site.name}.cache", site.keys, self.kv_rank + self.rope_dim, site.used)
+            yield Cache(f"{site.name}.cache", "latent", site.keys, self.kv_rank + self.rope_dim, site.used)
         yield from self._indexer(site, caches=caches)
         yield matmul("o", h * self.v_dim, d, Cut(h, "in"), bias=self.bias)
 
@@ -122,10 +123,10 @@ class LatentAttention:
             return
         d, h, width, name = site.d_model, self.index_heads, self.index_dim, f"{site.name}.index"
         copies = (site.stored, site.used)
-        yield Matmul(f"{name}.q", "attention", site.stream, self.q_rank, h * width, *copies)
-        yield Matmul(f"{name}.k", "attention", site.stream, d, width, *copies)
-        yield Vector(f"{name}.k_norm", "norm", 2 * width, site.stored)
-        yield Matmul(f"{name}.weights", "attention", site.stream, d, h, *copies)
+        yield Matmul(f"{name}.q", "index_q", "attention", site.stream, self.q_rank, h * width, *copies)
+        yield Matmul(f"{name}.k", "index_k", "attention", site.stream, d, width, *copies)
+        yield Vector(f"{name}.k_norm", "norm", "norm", 2 * width, site.stored)
+        yield Matmul(f"{name}.weights", "index_weights", "attention", site.stream, d, h, *copies)
         yield Scores(f"{name}.scores", site.stream, site.keys, h, width, 1, site.used, site.causal)
         if caches:
-            yield Cache(f"{name}.cache", site.keys, width, site.used)
+            yield Cache(f"{name}.cache", "index", site.keys, width, site.used)

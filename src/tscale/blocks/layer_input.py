@@ -26,12 +26,12 @@ class LayerInput:
         d, width, copies = site.d_model, self.width, (site.stored, site.used)
         every = site.used * width
         by_row = Cut(self.vocabulary, otherwise="padded")
-        yield Lookup("embedding.layers", "embedding", self.vocabulary, every, 1, by_row)
-        yield Matmul("layer_input.projection", "embedding", site.stream, d, every, 1, 1)
-        yield Vector("layer_input.norm", "norm", width, 1)
-        yield Matmul("layer_input.gate", "feed_forward", site.stream, d, width, *copies)
-        yield Matmul("layer_input.back", "feed_forward", site.stream, width, d, *copies)
-        yield Vector("layer_input.norm.back", "norm", d, site.stored)
+        yield Lookup("embedding.layers", "embedding", "embedding", self.vocabulary, every, 1, by_row)
+        yield Matmul("layer_input.projection", "projection", "embedding", site.stream, d, every, 1, 1)
+        yield Vector("layer_input.norm", "norm", "norm", width, 1)
+        yield Matmul("layer_input.gate", "gate", "feed_forward", site.stream, d, width, *copies)
+        yield Matmul("layer_input.back", "projection", "feed_forward", site.stream, width, d, *copies)
+        yield Vector("layer_input.norm.back", "norm", "norm", d, site.stored)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """The vectors of all layers, before their norm and as layers get them; and what each layer's gate keeps.

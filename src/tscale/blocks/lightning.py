@@ -42,7 +42,7 @@ class Lightning:
         h, p, name, by_head = self.heads, self.head_dim, site.name, Cut(self.heads)
         width, copies = h * p, (site.stored, site.used)
         for matrix in ("q", "k", "v", "gate"):
-            yield Matmul(f"{name}.{matrix}", "mixer", site.stream, site.d_model, width, *copies, cut=by_head)
+            yield Matmul(f"{name}.{matrix}", matrix, "mixer", site.stream, site.d_model, width, *copies, cut=by_head)
         yield Scan(
             f"{name}.scan",
             site.stream,
@@ -54,9 +54,9 @@ class Lightning:
             per_pair=2 * h * p,
         )
         if caches:
-            yield Cache(f"{name}.state", "once", h * p**2, site.used, cut=by_head)
-        yield Vector(f"{name}.norm", "norm", width, site.stored)
-        yield Matmul(f"{name}.out", "mixer", site.stream, width, site.d_model, *copies, cut=Cut(h, "in"))
+            yield Cache(f"{name}.state", "state", "once", h * p**2, site.used, cut=by_head)
+        yield Vector(f"{name}.norm", "norm", "norm", width, site.stored)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, width, site.d_model, *copies, cut=Cut(h, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """Queries, keys and values before and behind their activation, the norm's input, and both sides of the gate.

@@ -59,19 +59,19 @@ class Mamba:
         own, by_head = inner, copies
         if self.heads != 1:
             own, by_head = inner // self.heads, (self.heads * site.stored, self.heads * site.used)
-        yield Matmul(f"{name}.in", "mixer", site.stream, d, 2 * inner, *copies, self.bias, columns)
-        yield Conv(f"{name}.conv", "mixer", site.stream, inner, self.d_conv, *copies, self.conv_bias, columns)
-        yield Matmul(f"{name}.x", "mixer", site.stream, own, rank + 2 * n, *by_head, cut=Cut(own, "in"))
-        yield Matmul(f"{name}.dt", "mixer", site.stream, rank, own, *by_head, bias=True, cut=Cut(own))
+        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, 2 * inner, *copies, self.bias, columns)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, inner, self.d_conv, *copies, self.conv_bias, columns)
+        yield Matmul(f"{name}.x", "step", "mixer", site.stream, own, rank + 2 * n, *by_head, cut=Cut(own, "in"))
+        yield Matmul(f"{name}.dt", "step", "mixer", site.stream, rank, own, *by_head, bias=True, cut=Cut(own))
         if self.norms:
-            yield Vector(f"{name}.norms", "norm", rank + 2 * n, site.stored)
-        yield Vector(f"{name}.A", "mixer", inner * n, site.stored, columns)
-        yield Vector(f"{name}.D", "mixer", inner, site.stored, columns)
+            yield Vector(f"{name}.norms", "norm", "norm", rank + 2 * n, site.stored)
+        yield Vector(f"{name}.A", "decay", "mixer", inner * n, site.stored, columns)
+        yield Vector(f"{name}.D", "scale", "mixer", inner, site.stored, columns)
         yield Scan(f"{name}.scan", site.stream, site.used, per_position=inner * n, cut=columns)
         if caches:
-            yield Cache(f"{name}.conv_state", "once", inner * self.d_conv, site.used, cut=columns)
-            yield Cache(f"{name}.state", "once", inner * n, site.used, cut=columns)
-        yield Matmul(f"{name}.out", "mixer", site.stream, inner, d, *copies, self.bias, Cut(inner, "in"))
+            yield Cache(f"{name}.conv_state", "conv_state", "once", inner * self.d_conv, site.used, cut=columns)
+            yield Cache(f"{name}.state", "state", "once", inner * n, site.used, cut=columns)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, inner, d, *copies, self.bias, Cut(inner, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What the kernels keep: channels and gates, step sizes with inputs and outputs of the state, states, and what they yield.

@@ -59,9 +59,11 @@ class Mamba2:
         channels = inner + 2 * self.groups * n
         pieces = self.groups  # a device has whole groups of heads (Dao & Gu 2024, section 8.1)
         by_group = Cut(pieces)
-        yield Matmul(f"{name}.in", "mixer", site.stream, d, inner + channels + h, *copies, self.bias, by_group)
-        yield Conv(f"{name}.conv", "mixer", site.stream, channels, self.d_conv, *copies, self.conv_bias, by_group)
-        yield Vector(f"{name}.A_D_dt", "mixer", 3 * h, site.stored, by_group)
+        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, inner + channels + h, *copies, self.bias, by_group)
+        yield Conv(
+            f"{name}.conv", "conv", "mixer", site.stream, channels, self.d_conv, *copies, self.conv_bias, by_group
+        )
+        yield Vector(f"{name}.A_D_dt", "decay", "mixer", 3 * h, site.stored, by_group)
         yield Scan(
             f"{name}.scan",
             site.stream,
@@ -72,11 +74,11 @@ class Mamba2:
             cut=by_group,
         )
         if caches:
-            yield Cache(f"{name}.conv_state", "once", channels * self.d_conv, site.used, cut=by_group)
-            yield Cache(f"{name}.state", "once", inner * n, site.used, cut=by_group)
+            yield Cache(f"{name}.conv_state", "conv_state", "once", channels * self.d_conv, site.used, cut=by_group)
+            yield Cache(f"{name}.state", "state", "once", inner * n, site.used, cut=by_group)
         if self.norm:
-            yield Vector(f"{name}.norm", "norm", inner, site.stored, by_group)
-        yield Matmul(f"{name}.out", "mixer", site.stream, inner, d, *copies, self.bias, Cut(pieces, "in"))
+            yield Vector(f"{name}.norm", "norm", "norm", inner, site.stored, by_group)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, inner, d, *copies, self.bias, Cut(pieces, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What the projection in yields, and the recurrence's output before its gate; of a norm, one number a group.

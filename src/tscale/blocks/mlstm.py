@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scan, Vector
+from tscale.core.roles import Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +47,14 @@ class Mlstm:
         d, h, dk, dv, q = site.d_model, self.heads, self.qk_dim, self.v_dim, self.chunk
         name, copies = site.name, (site.stored, site.used)
 
-        def matmul(matrix: str, d_in: int, d_out: int, *, bias: bool) -> Matmul:
-            return Matmul(f"{name}.{matrix}", "mixer", site.stream, d_in, d_out, *copies, bias)
+        def matmul(role: Role, d_in: int, d_out: int, *, bias: bool, name: str = "") -> Matmul:
+            return Matmul(f"{site.name}.{name or role}", role, "mixer", site.stream, d_in, d_out, *copies, bias)
 
         yield matmul("q", d, h * dk, bias=self.bias)
         yield matmul("k", d, h * dk, bias=self.bias)
         yield matmul("v", d, h * dv, bias=self.bias)
-        yield matmul("output_gate", d, h * dv, bias=self.bias)
-        yield matmul("gates", d, 2 * h, bias=True)
+        yield matmul("gate", d, h * dv, bias=self.bias, name="output_gate")
+        yield matmul("decay", d, 2 * h, bias=True, name="gates")
         yield Scan(
             f"{name}.scan",
             site.stream,
@@ -64,8 +65,8 @@ class Mlstm:
             padded=False,
         )
         if caches:
-            yield Cache(f"{name}.state", "once", h * (dk * dv + dk + 1), site.used)
-        yield Vector(f"{name}.norm", "norm", h * dv, site.stored)
+            yield Cache(f"{name}.state", "state", "once", h * (dk * dv + dk + 1), site.used)
+        yield Vector(f"{name}.norm", "norm", "norm", h * dv, site.stored)
         yield matmul("out", h * dv, d, bias=self.bias)
 
     def saves(self, site: Site) -> Iterator[Saved]:

@@ -49,13 +49,13 @@ class Norm:
         for sub_layer, stored in sub_layers.items():
             copies = stored - 1 if self.skips_first and sub_layer == "attention" else stored
             for place in self._places():
-                yield Vector(f"{prefix}norm.{place}{sub_layer}", "norm", width, copies)
+                yield Vector(f"{prefix}norm.{place}{sub_layer}", "norm", "norm", width, copies)
         if self.place == "parallel":
-            yield Vector(f"{prefix}norm.layer", "norm", width, site.stored)
+            yield Vector(f"{prefix}norm.layer", "norm", "norm", width, site.stored)
         if self._has_final():
-            yield Vector(f"{prefix}norm.final", "norm", width, 1)
+            yield Vector(f"{prefix}norm.final", "final_norm", "norm", width, 1)
         if self.layer_scale:
-            yield Buffer(f"{prefix}layer_scale", "norm", 1, site.stored)
+            yield Buffer(f"{prefix}layer_scale", "scale", "norm", 1, site.stored)
 
     def saves(self, site: Site, sub_layers: Mapping[str, int]) -> Iterator[Saved]:
         """What the norms of each sub-layer keep, by how many layers run through one, and what the final norm does."""

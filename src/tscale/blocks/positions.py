@@ -25,7 +25,7 @@ class Learned:
         """The table."""
         rows = context if self.rows is None else self.rows
         assert rows is not None, "the spec's own check asks for rows or a context"
-        yield Lookup(f"{site.name}embedding.positions", "positions", rows, site.d_model, 1)
+        yield Lookup(f"{site.name}embedding.positions", "positions", "positions", rows, site.d_model, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Computed:
         """No weights and no matrix multiplications, but for a table that is stored."""
         if self.rows is not None:
             width = widths.head_dim if self.kind == "rotary" and widths is not None else site.d_model
-            yield Lookup(f"{site.name}embedding.sines", "positions", self.rows, width, 1, trained=False)
+            yield Lookup(f"{site.name}embedding.sines", "positions", "positions", self.rows, width, 1, trained=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +68,9 @@ class RelativeBias:
         """A table [buckets, heads] for the stack, or for each of its layers."""
         assert widths is not None, "the spec's own check asks for heads"
         if self.rows is not None:
-            yield Lookup(f"{site.name}embedding.positions", "positions", self.rows, site.d_model, 1)
+            yield Lookup(f"{site.name}embedding.positions", "positions", "positions", self.rows, site.d_model, 1)
         copies = site.stored if self.per_layer else 1
-        yield Lookup(f"{site.name}relative_bias", "positions", self.buckets, widths.heads, copies)
+        yield Lookup(f"{site.name}relative_bias", "positions", "positions", self.buckets, widths.heads, copies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,15 @@ class Relative:
         by_head, ways = Cut(heads), 1 if site.causal else 2
         name, used = f"{site.name}relative", ways * site.used
         yield Matmul(
-            f"{name}.key", "attention", site.stream, site.d_model, heads * head_dim, site.stored, used, cut=by_head
+            f"{name}.key",
+            "position_key",
+            "attention",
+            site.stream,
+            site.d_model,
+            heads * head_dim,
+            site.stored,
+            used,
+            cut=by_head,
         )
         yield Scores(
             f"{name}.scores",
@@ -111,9 +119,9 @@ class Relative:
             cut=by_head,
         )
         if self.biases:
-            yield Vector(f"{name}.biases", "attention", 2 * heads * head_dim, site.stored, by_head)
+            yield Vector(f"{name}.biases", "bias", "attention", 2 * heads * head_dim, site.stored, by_head)
         if self.segments:
-            yield Vector(f"{name}.segments", "attention", 3 * heads * head_dim, site.stored, by_head)
+            yield Vector(f"{name}.segments", "bias", "attention", 3 * heads * head_dim, site.stored, by_head)
 
     def saves(self, site: Site, widths: Widths) -> Iterator[Saved]:
         """The keys of the distances, and the queries again for each bias that is added to them.

@@ -44,16 +44,16 @@ class RgLru:
         width = d if self.width is None else self.width
         block = named_beside("block", width // self.blocks, self.blocks, "blocks")
         gates = (2 * site.stored * self.blocks, 2 * site.used * self.blocks)
-        yield Matmul(f"{name}.x", "mixer", site.stream, d, width, *copies, bias=True)
-        yield Matmul(f"{name}.y", "mixer", site.stream, d, width, *copies, bias=True)
-        yield Conv(f"{name}.conv", "mixer", site.stream, width, self.d_conv, *copies, bias=True)
-        yield Matmul(f"{name}.gates", "mixer", site.stream, block, block, *gates, bias=True)
-        yield Vector(f"{name}.decay", "mixer", width, site.stored)
+        yield Matmul(f"{name}.x", "in", "mixer", site.stream, d, width, *copies, bias=True)
+        yield Matmul(f"{name}.y", "gate", "mixer", site.stream, d, width, *copies, bias=True)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, width, self.d_conv, *copies, bias=True)
+        yield Matmul(f"{name}.gates", "decay", "mixer", site.stream, block, block, *gates, bias=True)
+        yield Vector(f"{name}.decay", "decay", "mixer", width, site.stored)
         yield Scan(f"{name}.scan", site.stream, site.used)
         if caches:
-            yield Cache(f"{name}.conv_state", "once", width * (self.d_conv - 1), site.used)
-            yield Cache(f"{name}.state", "once", width, site.used)
-        yield Matmul(f"{name}.out", "mixer", site.stream, width, d, *copies, bias=True)
+            yield Cache(f"{name}.conv_state", "conv_state", "once", width * (self.d_conv - 1), site.used)
+            yield Cache(f"{name}.state", "state", "once", width, site.used)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, width, d, *copies, bias=True)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What the convolution reads and yields, both gates, each step from a gate to a decay, and the scan's own arrays.

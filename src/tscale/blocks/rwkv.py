@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scan, Vector
+from tscale.core.roles import Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +36,16 @@ class Rwkv:
         """
         d, name, copies = site.d_model, site.name, (site.stored, site.used)
         width = d if self.width is None else self.width
-        yield Vector(f"{name}.shift", "mixer", 3 * d, site.stored)
-        yield Vector(f"{name}.decay", "mixer", 2 * width, site.stored)
-        for matrix in ("receptance", "key", "value"):
-            yield Matmul(f"{name}.{matrix}", "mixer", site.stream, d, width, *copies)
+        yield Vector(f"{name}.shift", "shift", "mixer", 3 * d, site.stored)
+        yield Vector(f"{name}.decay", "decay", "mixer", 2 * width, site.stored)
+        names: tuple[tuple[str, Role], ...] = (("receptance", "gate"), ("key", "k"), ("value", "v"))
+        for matrix, role in names:
+            yield Matmul(f"{name}.{matrix}", role, "mixer", site.stream, d, width, *copies)
         yield Scan(f"{name}.scan", site.stream, site.used)
         if caches:
-            yield Cache(f"{name}.shift_state", "once", d, site.used)
-            yield Cache(f"{name}.state", "once", 3 * width, site.used)
-        yield Matmul(f"{name}.output", "mixer", site.stream, width, d, *copies)
+            yield Cache(f"{name}.shift_state", "conv_state", "once", d, site.used)
+            yield Cache(f"{name}.state", "state", "once", 3 * width, site.used)
+        yield Matmul(f"{name}.output", "out", "mixer", site.stream, width, d, *copies)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """The token before and what it is mixed to, the wkv kernel's keys, values and output, and the gate on these.
@@ -79,12 +81,12 @@ class ChannelMixing:
     def lower(self, site: Site) -> Iterator[Entry]:
         """Key, value and receptance, what mixes a token with the one before, and that token, which is kept."""
         d, name, copies = site.d_model, site.name, (site.stored, site.used)
-        yield Vector(f"{name}.shift", "feed_forward", 2 * d, site.stored)
-        yield Matmul(f"{name}.key", "feed_forward", site.stream, d, self.d_ff, *copies)
-        yield Matmul(f"{name}.receptance", "feed_forward", site.stream, d, d, *copies)
+        yield Vector(f"{name}.shift", "shift", "feed_forward", 2 * d, site.stored)
+        yield Matmul(f"{name}.key", "up", "feed_forward", site.stream, d, self.d_ff, *copies)
+        yield Matmul(f"{name}.receptance", "gate", "feed_forward", site.stream, d, d, *copies)
         if site.causal:
-            yield Cache(f"{name}.shift_state", "once", d, site.used)
-        yield Matmul(f"{name}.value", "feed_forward", site.stream, self.d_ff, d, *copies)
+            yield Cache(f"{name}.shift_state", "conv_state", "once", d, site.used)
+        yield Matmul(f"{name}.value", "down", "feed_forward", site.stream, self.d_ff, d, *copies)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """The token before and what it is mixed to, the ReLU's output and its square, and both sides of the gate."""

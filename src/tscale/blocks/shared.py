@@ -13,6 +13,7 @@ from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Vector
 from tscale.core.numbers import minimum, named_beside
+from tscale.core.roles import Role
 
 STATE_SPACES: Final[dict[str, type]] = {"mamba2": Mamba2, "mamba": Mamba}
 
@@ -82,7 +83,7 @@ class SharedBlock:
         yield from self._attention(shared, site.stored, caches=caches)
         yield from self._feed_forward(shared, site.stored)
         d = site.d_model
-        yield Matmul(f"{site.name}.linear", "mixer", site.stream, d, d, site.stored, site.used)
+        yield Matmul(f"{site.name}.linear", "projection", "mixer", site.stream, d, d, site.stored, site.used)
         yield from self.mamba.lower(site._replace(name=f"{site.name}.mamba"), caches=caches)
 
     def saves(self, site: Site) -> Iterator[Saved]:
@@ -117,10 +118,11 @@ class SharedBlock:
     def _attention(self, site: Site, layers: int, *, caches: bool) -> Iterator[Entry]:
         heads, kv_heads, head_dim = self.widths(site.d_model)
         name, wide, copies = site.name, 2 * site.d_model, (site.stored, site.used)
-        yield Vector(f"{name}.norm.attention", "norm", wide, site.stored)
-        for matrix, many in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
+        yield Vector(f"{name}.norm.attention", "norm", "norm", wide, site.stored)
+        projections: tuple[tuple[Role, int], ...] = (("q", heads), ("k", kv_heads), ("v", kv_heads))
+        for matrix, many in projections:
             cut = Cut(many, otherwise="refused" if matrix == "q" else "repeated")
-            yield Matmul(f"{name}.{matrix}", "attention", site.stream, wide, many * head_dim, *copies, cut=cut)
+            yield Matmul(f"{name}.{matrix}", matrix, "attention", site.stream, wide, many * head_dim, *copies, cut=cut)
             if self.attention_adapters:
                 yield from self._adapter(site._replace(name=f"{name}.{matrix}"), "attention", layers, wide, wide)
         yield Scores(
@@ -136,19 +138,21 @@ class SharedBlock:
         )
         if caches:
             cut = Cut(kv_heads, otherwise="repeated")
-            yield Cache(f"{name}.cache", site.keys, 2 * kv_heads * head_dim, site.used, cut=cut)
+            yield Cache(f"{name}.cache", "kv", site.keys, 2 * kv_heads * head_dim, site.used, cut=cut)
         back = Cut(heads, "in")
-        yield Matmul(f"{name}.o", "attention", site.stream, heads * head_dim, site.d_model, *copies, cut=back)
+        yield Matmul(f"{name}.o", "o", "attention", site.stream, heads * head_dim, site.d_model, *copies, cut=back)
 
     def _feed_forward(self, site: Site, layers: int) -> Iterator[Entry]:
         d, name, copies, columns = site.d_model, site.name, (site.stored, site.used), Cut(self.d_ff)
-        yield Vector(f"{name}.norm.feed_forward", "norm", d, site.stored)
+        yield Vector(f"{name}.norm.feed_forward", "norm", "norm", d, site.stored)
         for matrix in ("up", "gate"):
-            yield Matmul(f"{name}.{matrix}", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns)
+            yield Matmul(
+                f"{name}.{matrix}", matrix, "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns
+            )
         if self.adapter_rank is not None:
             yield from self._adapter(site, "feed_forward", layers, d, 2 * self.d_ff)
         back = Cut(self.d_ff, "in")
-        yield Matmul(f"{name}.down", "feed_forward", site.stream, self.d_ff, d, *copies, self.bias, back)
+        yield Matmul(f"{name}.down", "down", "feed_forward", site.stream, self.d_ff, d, *copies, self.bias, back)
 
     def _adapter(
         self, site: Site, part: Literal["attention", "feed_forward"], layers: int, d_in: int, d_out: int
@@ -156,5 +160,5 @@ class SharedBlock:
         """A matrix down to the rank and one up from it, of their own in each layer."""
         assert self.adapter_rank is not None, "problems() asks for it"
         name = f"{site.name}.adapter"
-        yield Matmul(f"{name}.down", part, site.stream, d_in, self.adapter_rank, layers, site.used)
-        yield Matmul(f"{name}.up", part, site.stream, self.adapter_rank, d_out, layers, site.used)
+        yield Matmul(f"{name}.down", "adapter", part, site.stream, d_in, self.adapter_rank, layers, site.used)
+        yield Matmul(f"{name}.up", "adapter", part, site.stream, self.adapter_rank, d_out, layers, site.used)

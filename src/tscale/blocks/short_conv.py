@@ -32,11 +32,11 @@ class ShortConv:
     def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         """Projections, convolution, and the inputs that it keeps."""
         d, name, copies, columns = site.d_model, site.name, (site.stored, site.used), Cut(site.d_model)
-        yield Matmul(f"{name}.in", "mixer", site.stream, d, 3 * d, *copies, self.bias, columns)
-        yield Conv(f"{name}.conv", "mixer", site.stream, d, self.d_conv, *copies, self.bias, columns)
+        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, 3 * d, *copies, self.bias, columns)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, d, self.d_conv, *copies, self.bias, columns)
         if caches:
-            yield Cache(f"{name}.conv_state", "once", d * self.d_conv, site.used, cut=columns)
-        yield Matmul(f"{name}.out", "mixer", site.stream, d, d, *copies, self.bias, Cut(d, "in"))
+            yield Cache(f"{name}.conv_state", "conv_state", "once", d * self.d_conv, site.used, cut=columns)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, d, d, *copies, self.bias, Cut(d, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What is projected in, the product that is convolved, and what the second gate makes of it.

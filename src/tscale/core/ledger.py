@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from tscale.core.roles import Role
+
 Part = Literal["embedding", "positions", "attention", "mixer", "feed_forward", "norm", "head"]
 """What a weight belongs to; `mixer` is whatever mixes tokens without attention scores."""
 
@@ -41,6 +43,7 @@ class Matmul(NamedTuple):
     """
 
     name: str
+    role: Role
     part: Part
     stream: Stream
     d_in: int
@@ -60,6 +63,7 @@ class Lookup(NamedTuple):
     """
 
     name: str
+    role: Role
     part: Part
     rows: int
     width: int
@@ -75,6 +79,7 @@ class Vector(NamedTuple):
     """
 
     name: str
+    role: Role
     part: Part
     width: int
     stored: int
@@ -86,6 +91,7 @@ class Buffer(NamedTuple):
     """Numbers that are kept with the weights and not trained as they are: a router's selection bias, a fixed table."""
 
     name: str
+    role: Role
     part: Part
     width: int
     stored: int
@@ -120,6 +126,7 @@ class Conv(NamedTuple):
     """A depthwise convolution along `stream`: each of `channels` is filtered by `kernel` weights of its own."""
 
     name: str
+    role: Role
     part: Part
     stream: Stream
     channels: int
@@ -160,6 +167,7 @@ class Cache(NamedTuple):
     """
 
     name: str
+    role: Role
     stream: Stream
     width: int
     stored: int

@@ -56,16 +56,16 @@ def _embeddings(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     two_stacks = spec.kind == "encoder-decoder"
     tables = 2 if two_stacks and not spec.embedding.shared else 1
     by_row = Cut(spec.vocabulary, otherwise="padded")
-    yield Lookup("embedding.tokens", "embedding", spec.vocabulary, tokens, tables, by_row)
+    yield Lookup("embedding.tokens", "embedding", "embedding", spec.vocabulary, tokens, tables, by_row)
     if spec.embedding.segments is not None:
-        yield Lookup("embedding.segments", "embedding", spec.embedding.segments, added, 1)
+        yield Lookup("embedding.segments", "segments", "embedding", spec.embedding.segments, added, 1)
     if spec.embedding.mask:
-        yield Vector("embedding.mask", "embedding", tokens, 1)
+        yield Vector("embedding.mask", "mask", "embedding", tokens, 1)
     if spec.norm.embedding:
-        yield Vector("norm.embedding", "norm", spec.norm.width(added), 2 if two_stacks else 1)
+        yield Vector("norm.embedding", "norm", "norm", spec.norm.width(added), 2 if two_stacks else 1)
     if spec.embedding.width is not None:
         biased = spec.embedding.projects == "sum"
-        yield Matmul("embedding.projection", "embedding", stream, tokens, spec.d_model, 1, 1, biased)
+        yield Matmul("embedding.projection", "projection", "embedding", stream, tokens, spec.d_model, 1, 1, biased)
 
 
 def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[Entry]:
@@ -97,9 +97,9 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
 def _hearing(site: Site, mel_bins: int, frames: int) -> Iterator[Entry]:
     """Whisper's two convolutions of length 3, as matrices (the first yields two frames for each position), and its sines."""
     d = site.d_model
-    yield Matmul(f"{site.name}conv_1", "embedding", site.stream, 3 * mel_bins, d, 1, 2, bias=True)
-    yield Matmul(f"{site.name}conv_2", "embedding", site.stream, 3 * d, d, 1, 1, bias=True)
-    yield Lookup(f"{site.name}embedding.sines", "positions", frames, d, 1, trained=False)
+    yield Matmul(f"{site.name}conv_1", "conv", "embedding", site.stream, 3 * mel_bins, d, 1, 2, bias=True)
+    yield Matmul(f"{site.name}conv_2", "conv", "embedding", site.stream, 3 * d, d, 1, 1, bias=True)
+    yield Lookup(f"{site.name}embedding.sines", "positions", "positions", frames, d, 1, trained=False)
 
 
 def seeing_all(mixer: Mixer) -> Mixer:
@@ -128,30 +128,32 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     width, _ = spec.embedding_widths()
     if head.contacts:
         heads = next(attentions(spec.mixers)).widths(d).heads
-        yield Vector("head.contacts", "head", spec.layers * heads + 1, 1)
+        yield Vector("head.contacts", "contacts", "head", spec.layers * heads + 1, 1)
     if head.pooler:
-        yield Matmul("head.pooler", "head", "once", d, d, 1, 1, bias=True)
+        yield Matmul("head.pooler", "pooler", "head", "once", d, d, 1, 1, bias=True)
     if head.classes is not None:
-        yield Matmul("head.classes", "head", "once", d, head.classes, 1, 1, bias=True)
+        yield Matmul("head.classes", "classes", "head", "once", d, head.classes, 1, 1, bias=True)
     if spec.embedding.width is not None and spec.embedding.projects == "tokens":
-        yield Matmul("head.projection", "head", stream, d, width, 1, 1)
+        yield Matmul("head.projection", "projection", "head", stream, d, width, 1, 1)
     match head.kind:
         case "none":
             return
         case "discriminator":
-            yield Matmul("head.transform", "head", stream, d, d, 1, 1, bias=True)
-            yield Matmul("head.verdict", "head", stream, d, 1, 1, 1, bias=True)
+            yield Matmul("head.transform", "transform", "head", stream, d, d, 1, 1, bias=True)
+            yield Matmul("head.verdict", "classes", "head", stream, d, 1, 1, 1, bias=True)
             return
         case "masked":
             width = width if head.width is None else head.width
             if head.transform != "none":
-                yield Matmul("head.transform", "head", stream, d, width, 1, 1, bias=head.transform == "biased")
-                yield Vector("head.norm", "head", spec.norm.width(width), 1)
+                yield Matmul(
+                    "head.transform", "transform", "head", stream, d, width, 1, 1, bias=head.transform == "biased"
+                )
+                yield Vector("head.norm", "norm", "head", spec.norm.width(width), 1)
         case "language-model":
             pass  # the projection alone
         case _:
             assert_never(head.kind)
     by_word = Cut(spec.vocabulary, otherwise="padded")
-    yield Matmul("head", "head", stream, width, spec.vocabulary, 0 if spec.tied else 1, 1, cut=by_word)
+    yield Matmul("head", "head", "head", stream, width, spec.vocabulary, 0 if spec.tied else 1, 1, cut=by_word)
     if head.bias:
-        yield Vector("head.bias", "head", spec.vocabulary, 1, by_word)
+        yield Vector("head.bias", "bias", "head", spec.vocabulary, 1, by_word)

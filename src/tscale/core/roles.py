@@ -1,0 +1,71 @@
+"""What an entry is for: a closed set of roles. Questions ask for a role, never for a name, which is for printing only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Role = Literal[
+    # tables, and what is added to or stands beside them
+    "embedding",
+    "segments",
+    "mask",
+    "positions",
+    "projection",
+    # attention
+    "q",
+    "k",
+    "v",
+    "o",
+    "q_down",
+    "q_up",
+    "kv_down",
+    "kv_up",
+    "gates",
+    "sinks",
+    "lambda",
+    "position_key",
+    "position_scores",
+    "index_q",
+    "index_k",
+    "index_weights",
+    # feed-forwards and experts
+    "router",
+    "selection_bias",
+    "up",
+    "gate",
+    "down",
+    "latent_down",
+    "latent_up",
+    "shared_up",
+    "shared_gate",
+    "shared_down",
+    "shared_switch",
+    "adapter",
+    # recurrences and convolutions
+    "in",
+    "out",
+    "conv",
+    "decay",
+    "step",
+    "shift",
+    # what is applied elementwise
+    "norm",
+    "final_norm",
+    "scale",
+    "bias",
+    # on the last layer
+    "head",
+    "transform",
+    "pooler",
+    "classes",
+    "contacts",
+    # what is kept while decoding
+    "kv",
+    "latent",
+    "index",
+    "conv_state",
+    "state",
+]
+"""`step`: a state space's step and what it is made of; `projection`: a bridge between two widths; `position_key` and
+`position_scores`: what distances are projected to, and what is scored against their table; `kv`, `latent` and `index`: caches
+that grow with the sequence, `conv_state` and `state`: those that do not."""
