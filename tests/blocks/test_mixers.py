@@ -85,7 +85,7 @@ def test_a_recurrent_model_scores_nothing_and_its_state_does_not_grow() -> None:
 
 
 def test_a_convolution_runs_over_its_padding_and_a_scan_over_its_chunks() -> None:
-    conv = Conv("c", "mixer", "target", channels=6, kernel=4, stored=1, used=2)
+    conv = Conv("c", "conv", "mixer", "target", channels=6, kernel=4, stored=1, used=2)
     assert conv_flops(conv, Run(10)) == 2 * 2 * (10 + 3) * 6 * 4
     padded = Scan("s", "target", 3, per_position=5, chunk=4, per_chunk=7, per_edge_pair=2)
     assert scan_flops(padded, Run(10)) == 2 * 3 * (10 * 5 + 3 * 7 + 4 * 4 * 2)

@@ -52,7 +52,7 @@ def matmul_flops_by_loop(m: int, n: int, p: int) -> int:
 
 
 def test_a_product_takes_two_flops_a_multiply_add() -> None:
-    ledger = tscale.Ledger("one", (Matmul("w", "feed_forward", "target", 5, 7, 1, 1, bias=True),))
+    ledger = tscale.Ledger("one", (Matmul("w", "up", "feed_forward", "target", 5, 7, 1, 1, bias=True),))
     assert forward_flops(ledger, Run(3)).total == matmul_flops_by_loop(3, 5, 7)
 
 

@@ -74,13 +74,13 @@ def test_what_is_quantised_and_what_is_not() -> None:
     ledger = Ledger(
         "x",
         (
-            Lookup("embedding.tokens", "embedding", 100, 512, 1),
-            Lookup("positions", "positions", 10, 512, 1),
-            Matmul("attention.q", "attention", "target", 512, 256, 2, 2, bias=True),
-            Matmul("experts.router", "feed_forward", "target", 512, 8, 2, 2),
-            Matmul("experts.up", "feed_forward", "target", 512, 128, 16, 4, experts=8),
-            Vector("norm", "norm", 512, 5),
-            Matmul("head", "head", "target", 512, 100, 1, 1),
+            Lookup("embedding.tokens", "embedding", "embedding", 100, 512, 1),
+            Lookup("positions", "positions", "positions", 10, 512, 1),
+            Matmul("attention.q", "q", "attention", "target", 512, 256, 2, 2, bias=True),
+            Matmul("experts.router", "router", "feed_forward", "target", 512, 8, 2, 2),
+            Matmul("experts.up", "up", "feed_forward", "target", 512, 128, 16, 4, experts=8),
+            Vector("norm", "norm", "norm", 512, 5),
+            Matmul("head", "head", "head", "target", 512, 100, 1, 1),
         ),
     )
     embedding, positions, q, bias, router, up, norm, head = (
@@ -103,7 +103,7 @@ def test_what_is_quantised_and_what_is_not() -> None:
 )
 def test_rows_that_do_not_divide_are_kept_in_what_llama_cpp_falls_back_to(row: int, kept: str) -> None:
     """Of tensor_type_fallback in its quantiser: blocks of 256, then of 32, then F16."""
-    ledger = Ledger("x", (Matmul("attention.q", "attention", "target", row, 64, 1, 1),))
+    ledger = Ledger("x", (Matmul("attention.q", "q", "attention", "target", row, 64, 1, 1),))
     assert [one.format.name for one in kept_in(ledger, FORMATS["q4_k"])] == [kept]
 
 

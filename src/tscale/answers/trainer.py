@@ -76,6 +76,6 @@ def _layers(kind: ModelSpec, plan: Plan) -> Iterator[Layer]:
     if kind.kind != "encoder-decoder":
         yield Layer(share, kept)
         return
-    for stack in ("encoder.", "decoder."):
-        entries = tuple(entry for entry in share.entries if entry.name.startswith(stack))
-        yield Layer(Ledger(kind.name, entries), tuple(saved for saved in kept if saved.name.startswith(stack)))
+    for stack in ("encoder", "decoder"):
+        entries = tuple(entry for entry in share.entries if entry.block.stack == stack)
+        yield Layer(Ledger(kind.name, entries), tuple(saved for saved in kept if saved.block.stack == stack))

@@ -151,7 +151,7 @@ class Attention:
             yield Vector(f"{site.name}.lambda", "lambda", "attention", 4 * head_dim, site.stored)
         d_v = 2 * head_dim if self.differential else v_dim
         cached = 2 * kv_heads * head_dim if self.v_dim is None else kv_heads * (head_dim + v_dim)
-        for suffix, layers, window in self.layers_by_sight(site.used):
+        for slot, (suffix, layers, window) in enumerate(self.layers_by_sight(site.used)):
             yield Scores(
                 f"{site.name}.scores{suffix}",
                 site.stream,
@@ -164,9 +164,10 @@ class Attention:
                 window,
                 self.chunked and window is not None,
                 by_head,
+                cache=slot,
             )
             if caches:
-                cache = Cache(f"{site.name}.cache{suffix}", "kv", site.keys, cached, layers, window, by_kv_head)
+                cache = Cache(f"{site.name}.cache{suffix}", "kv", site.keys, cached, layers, window, by_kv_head, slot)
                 yield cache._replace(stored=0) if self.borrows_keys else cache
         if self.out_norm:
             yield Vector(f"{site.name}.out_norm", "norm", "norm", heads * v_dim, site.stored)

@@ -77,6 +77,7 @@ class ExpertAttention:
             site.used,
             site.causal,
             cut=by_head,
+            cache=0,
         )
         if caches:
             yield Cache(f"{name}.cache", "kv", site.keys, 2 * width, site.used, cut=by_head)

@@ -88,6 +88,7 @@ class LatentAttention:
             self.index_top_k,
             cut=Cut(h),
             decoded=(self.kv_rank + self.rope_dim, self.kv_rank),
+            cache=0,
         )
         if caches:
             yield Cache(f"{site.name}.cache", "latent", site.keys, self.kv_rank + self.rope_dim, site.used)
@@ -127,6 +128,6 @@ class LatentAttention:
         yield Matmul(f"{name}.k", "index_k", "attention", site.stream, d, width, *copies)
         yield Vector(f"{name}.k_norm", "norm", "norm", 2 * width, site.stored)
         yield Matmul(f"{name}.weights", "index_weights", "attention", site.stream, d, h, *copies)
-        yield Scores(f"{name}.scores", site.stream, site.keys, h, width, 1, site.used, site.causal)
+        yield Scores(f"{name}.scores", site.stream, site.keys, h, width, 1, site.used, site.causal, cache=1)
         if caches:
-            yield Cache(f"{name}.cache", "index", site.keys, width, site.used)
+            yield Cache(f"{name}.cache", "index", site.keys, width, site.used, slot=1)

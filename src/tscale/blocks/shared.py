@@ -135,6 +135,7 @@ class SharedBlock:
             site.used,
             site.causal,
             cut=Cut(heads),
+            cache=0,
         )
         if caches:
             cut = Cut(kv_heads, otherwise="repeated")

@@ -10,7 +10,7 @@ Widths and multiplicities may be any of the three kinds of number (`tscale.core.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from tscale.core.roles import Role
 
@@ -19,6 +19,23 @@ Part = Literal["embedding", "positions", "attention", "mixer", "feed_forward", "
 
 Stream = Literal["source", "target", "once"]
 """What an entry runs over: an encoder's tokens, a decoder's tokens, or a single position of each sequence."""
+
+
+SubLayer = Literal["none", "mixer", "cross-attention", "feed-forward"]
+
+
+class Block(NamedTuple):
+    """Which block an entry belongs to: of which stack, of which sub-layer, and which of several that take turns there.
+
+    Norms and tables of a stack are in no sub-layer of it, embeddings and the head in no stack.
+    """
+
+    stack: Literal["none", "encoder", "decoder"]
+    sub_layer: SubLayer
+    number: int = 0
+
+
+OUTSIDE: Final = Block("none", "none")
 
 
 class Cut(NamedTuple):
@@ -54,6 +71,7 @@ class Matmul(NamedTuple):
     cut: Cut | None = None
     experts: int = 1
     most: int | None = None
+    block: Block = OUTSIDE
 
 
 class Lookup(NamedTuple):
@@ -70,6 +88,7 @@ class Lookup(NamedTuple):
     stored: int
     cut: Cut | None = None
     trained: bool = True
+    block: Block = OUTSIDE
 
 
 class Vector(NamedTuple):
@@ -85,6 +104,7 @@ class Vector(NamedTuple):
     stored: int
     cut: Cut | None = None
     trained: bool = True
+    block: Block = OUTSIDE
 
 
 class Buffer(NamedTuple):
@@ -95,6 +115,7 @@ class Buffer(NamedTuple):
     part: Part
     width: int
     stored: int
+    block: Block = OUTSIDE
 
 
 class Scores(NamedTuple):
@@ -104,7 +125,8 @@ class Scores(NamedTuple):
     the most, counting itself (half of them on either side where it sees both ways); None for all of them. `chunked`: the sequence is cut into pieces
     of the window's length, and a query sees what came before it in its own. `decoded`: d_qk and d_v while decoding, where a
     cache of latents is scored as it is (DeepSeek-AI 2024b, section 2.1.2) and not spread out to keys and values first.
-    `most`: the most keys that there are, however long the stream.
+    `most`: the most keys that there are, however long the stream. `cache`: the `slot` of the cache in its block that holds its
+    keys while decoding; None where they are not of a sequence.
     """
 
     name: str
@@ -120,6 +142,8 @@ class Scores(NamedTuple):
     cut: Cut | None = None
     decoded: tuple[int, int] | None = None
     most: int | None = None
+    cache: int | None = None
+    block: Block = OUTSIDE
 
 
 class Conv(NamedTuple):
@@ -135,6 +159,7 @@ class Conv(NamedTuple):
     used: int
     bias: bool = False
     cut: Cut | None = None
+    block: Block = OUTSIDE
 
 
 class Scan(NamedTuple):
@@ -157,13 +182,15 @@ class Scan(NamedTuple):
     padded: bool = True
     cut: Cut | None = None
     per_pair: int | None = None
+    block: Block = OUTSIDE
 
 
 class Cache(NamedTuple):
     """`width` numbers kept for each position of `stream` while decoding, in each of `stored` layers.
 
     On the stream `once` it is a state that does not grow: so many numbers a sequence, however long.
-    A layer that borrows an earlier one's keys stores 0, and reads them all the same.
+    A layer that borrows an earlier one's keys stores 0, and reads them all the same. `slot`: which it is of the caches of its
+    block that scores refer to.
     """
 
     name: str
@@ -173,6 +200,8 @@ class Cache(NamedTuple):
     stored: int
     window: int | None = None
     cut: Cut | None = None
+    slot: int = 0
+    block: Block = OUTSIDE
 
 
 Entry = Matmul | Lookup | Vector | Buffer | Conv | Scores | Scan | Cache
@@ -216,6 +245,8 @@ class Saved(NamedTuple):
     chunk: int = 1
     most: int | None = None
     shared: bool = False
+    role: Role | None = None
+    block: Block = OUTSIDE
 
 
 class Ledger(NamedTuple):

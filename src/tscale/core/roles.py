@@ -59,6 +59,7 @@ Role = Literal[
     "pooler",
     "classes",
     "contacts",
+    "logits",
     # what is kept while decoding
     "kv",
     "latent",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TypeVar, assert_never
+from typing import Any, TypeVar, assert_never, cast
 
 from tscale.blocks import Attention, Mixer, Mlp, attentions
 from tscale.blocks.fields import Site
-from tscale.core.ledger import Cut, Entry, Ledger, Lookup, Matmul, Stream, Vector
+from tscale.core.ledger import Block, Cut, Entry, Ledger, Lookup, Matmul, Saved, Stream, SubLayer, Vector
 from tscale.core.numbers import named
 from tscale.core.run import Run
 from tscale.spec.model import Encoder, ModelSpec, labelled
@@ -76,22 +76,38 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     normed: dict[str, int] = {}
     widths = next((mixer.widths(site.d_model) for mixer in attentions(mixers)), None)
     if own is not None and own.mel_bins is not None and own.frames is not None:
-        yield from _hearing(site, own.mel_bins, own.frames)
+        yield from within(of_stack(site), _hearing(site, own.mel_bins, own.frames))
     else:
         added = site._replace(d_model=spec.embedding_widths()[1]) if spec.positions.kind == "learned" else site
-        yield from spec.positions.lower(added, widths, spec.context)
-    for label, mixer, place in dealt(mixers, site):
+        yield from within(of_stack(site), spec.positions.lower(added, widths, spec.context))
+    for number, (label, mixer, place) in enumerate(dealt(mixers, site)):
         name = "self_attention" if two_stacks else label
         normed[name] = place.stored
-        yield from mixer.lower(place._replace(name=f"{site.name}{name}"), caches=site.causal)
+        lowered = mixer.lower(place._replace(name=f"{site.name}{name}"), caches=site.causal)
+        yield from within(of_stack(site, "mixer", number), lowered)
     if two_stacks and site.causal:
         normed["cross_attention"] = site.stored
         cross = site._replace(name=f"{site.name}cross_attention", keys="source", causal=False)
-        yield from seeing_all(mixers[0]).lower(cross, caches=True)
-    for label, feed_forward, place in dealt(feed_forwards, site):
+        yield from within(of_stack(site, "cross-attention"), seeing_all(mixers[0]).lower(cross, caches=True))
+    for number, (label, feed_forward, place) in enumerate(dealt(feed_forwards, site)):
         normed[label] = place.stored
-        yield from feed_forward.lower(place._replace(name=f"{site.name}{label}"))
-    yield from spec.norm.lower(site, normed)
+        lowered = feed_forward.lower(place._replace(name=f"{site.name}{label}"))
+        yield from within(of_stack(site, "feed-forward", number), lowered)
+    yield from within(of_stack(site), spec.norm.lower(site, normed))
+
+
+Placed = TypeVar("Placed", Entry, Saved)
+
+
+def within(block: Block, entries: Iterable[Placed]) -> Iterator[Placed]:
+    """The same entries, each told which block it belongs to."""
+    for entry in entries:
+        yield cast("Placed", cast("Any", entry)._replace(block=block))
+
+
+def of_stack(site: Site, sub_layer: SubLayer = "none", number: int = 0) -> Block:
+    """A block of the stack that a site is in."""
+    return Block("decoder" if site.causal else "encoder", sub_layer, number)
 
 
 def _hearing(site: Site, mel_bins: int, frames: int) -> Iterator[Entry]:
@@ -109,10 +125,10 @@ def seeing_all(mixer: Mixer) -> Mixer:
     return mixer
 
 
-Block = TypeVar("Block", bound=Mixer | Mlp)
+Dealt = TypeVar("Dealt", bound=Mixer | Mlp)
 
 
-def dealt(blocks: tuple[Block, ...], site: Site) -> Iterator[tuple[str, Block, Site]]:
+def dealt(blocks: tuple[Dealt, ...], site: Site) -> Iterator[tuple[str, Dealt, Site]]:
     """Each block with its name and the layers that it stands in: those it claims, or those that no other does."""
     claimed = sum(block.on.count(site.used) for block in blocks if block.on is not None)
     for label, block in labelled(blocks):

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from tscale.blocks import Disentangled, Relative, attentions
 from tscale.blocks.fields import Site, unrecorded
 from tscale.core.ledger import ALWAYS, Cut, Part, Saved, Stream
-from tscale.spec.lower import dealt, seeing_all
+from tscale.spec.lower import dealt, of_stack, seeing_all, within
 from tscale.spec.model import Encoder, ModelSpec
 
 
@@ -87,27 +87,32 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     two_stacks = spec.kind == "encoder-decoder"
     used: dict[str, int] = {}
     parallel = spec.norm.place == "parallel"
-    yield Saved(f"{site.name}layer.input", "norm", site.stream, site.d_model, site.used, keeping=("full",))
+    bare = of_stack(site)
+    yield Saved(f"{site.name}layer.input", "norm", site.stream, site.d_model, site.used, keeping=("full",), block=bare)
     if parallel:
-        yield Saved(f"{site.name}layer.normed", "norm", site.stream, site.d_model, site.used)
+        yield Saved(f"{site.name}layer.normed", "norm", site.stream, site.d_model, site.used, block=bare)
     if isinstance(spec.positions, Relative | Disentangled):
         widths = next(mixer.widths(site.d_model) for mixer in attentions(mixers))
-        yield from spec.positions.saves(site, widths)
-    for label, mixer, place in dealt(mixers, site):
+        yield from within(bare, spec.positions.saves(site, widths))
+    for number, (label, mixer, place) in enumerate(dealt(mixers, site)):
         name = "self_attention" if two_stacks else label
         used[name] = place.used
-        yield from _sub_layer(spec, mixer, place._replace(name=f"{site.name}{name}"), "attention", parallel=parallel)
+        inner = place._replace(name=f"{site.name}{name}")
+        kept = _sub_layer(spec, mixer, inner, "attention", parallel=parallel)
+        yield from within(of_stack(site, "mixer", number), kept)
     if two_stacks and site.causal:
         used["cross_attention"] = site.used
         cross = site._replace(name=f"{site.name}cross_attention", keys="source", causal=False)
-        yield from _sub_layer(spec, seeing_all(mixers[0]), cross, "attention", parallel=False)
-    for label, feed_forward, place in dealt(feed_forwards, site):
+        kept = _sub_layer(spec, seeing_all(mixers[0]), cross, "attention", parallel=False)
+        yield from within(of_stack(site, "cross-attention"), kept)
+    for number, (label, feed_forward, place) in enumerate(dealt(feed_forwards, site)):
         used[label] = place.used
         inner = place._replace(name=f"{site.name}{label}")
-        yield from _sub_layer(spec, feed_forward, inner, "feed_forward", parallel=parallel)
+        kept = _sub_layer(spec, feed_forward, inner, "feed_forward", parallel=parallel)
+        yield from within(of_stack(site, "feed-forward", number), kept)
     if spec.layer_input is not None:
-        yield from spec.layer_input.saves(site)
-    yield from spec.norm.saves(site, used)
+        yield from within(bare, spec.layer_input.saves(site))
+    yield from within(bare, spec.norm.saves(site, used))
 
 
 def _sub_layer(spec: ModelSpec, block: object, site: Site, part: Part, *, parallel: bool) -> Iterator[Saved]:
@@ -139,7 +144,7 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
             for what, numbers in (("transform.input", d), ("transform", d), ("input", d)):
                 yield saved(what, numbers)
             for what in ("logits", "replaced"):  # the loss needs which words were replaced as numbers of its own format
-                yield saved(what, 1)._replace(number="fp32")
+                yield saved(what, 1)._replace(number="fp32", role="logits" if what == "logits" else None)
             return
         case "masked":
             if head.transform == "none" and spec.embedding.width is not None:
@@ -154,5 +159,5 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
                 yield saved("projection.input", d)
     yield saved("input", width)
     by_word = Cut(spec.vocabulary, otherwise="padded")
-    yield saved("logits", spec.vocabulary)._replace(number="fp32", cut=by_word)
+    yield saved("logits", spec.vocabulary)._replace(number="fp32", cut=by_word, role="logits")
     yield saved("words", 1)._replace(number="index", gathered=True)

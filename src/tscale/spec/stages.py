@@ -92,7 +92,7 @@ def _stage(plan: Plan, stage: int, edges: list[tuple[Staged, ...]], each: int) -
                     # as many layers of a kind as are here: their name means those of the whole model
                     base += each if more == each else int(more)
                 counts[count] = base
-        if last and isinstance(bare, Matmul) and bare.name == "head" and not bare.stored:
+        if last and isinstance(bare, Matmul) and bare.role == "head" and not bare.stored:
             counts["stored"] = 1
         if any(counts.values()):
             yield cast("Staged", cast("Any", bare)._replace(**counts))
@@ -100,4 +100,6 @@ def _stage(plan: Plan, stage: int, edges: list[tuple[Staged, ...]], each: int) -
 
 def _is_at_the_end(entry: Entry | Saved) -> bool:
     """Whether what does not depend on depth stands behind the stack, not before it."""
-    return entry.name == "norm.final" or (not isinstance(entry, Cache | Scores | Scan) and entry.part == "head")
+    return getattr(entry, "role", None) == "final_norm" or (
+        not isinstance(entry, Cache | Scores | Scan) and entry.part == "head"
+    )

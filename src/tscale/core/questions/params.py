@@ -70,7 +70,7 @@ def embedding_params(ledger: Ledger) -> Quantity:
     lines = [
         Line(entry.name, entry.stored * size(entry))
         for entry in ledger.entries
-        if isinstance(entry, Lookup) or (isinstance(entry, Matmul) and entry.name == "head")
+        if isinstance(entry, Lookup) or (isinstance(entry, Matmul) and entry.role == "head")
     ]
     return Quantity("embedding parameters", tuple(lines), PARAMETERS)
 
@@ -80,7 +80,7 @@ def non_embedding_params(ledger: Ledger) -> int:
     return sum(
         entry.stored * size(entry)
         for entry in ledger.entries
-        if not isinstance(entry, (Lookup, Buffer, Scores, Scan, Cache)) and entry.name != "head"
+        if isinstance(entry, (Matmul, Vector, Conv)) and entry.role != "head"
     )
 
 

@@ -193,7 +193,7 @@ def _products(setup: Setup, run: Pass) -> Iterator[Work]:
                 group: Group = "head" if entry.part == "head" else _group(entry)
                 yield Work(entry.name, group, flops, formats.peak(held[entry.name]), read, 0)
             case Lookup() | Vector() | Buffer():
-                at_rest = entry.name.startswith("encoder.") and not run.read
+                at_rest = entry.block.stack == "encoder" and not run.read
                 yield Work(entry.name, _group(entry), 0, 1, 0 if at_rest else sizes[entry.name], 0)
             case Conv():
                 flops = 2 * run.tokens * entry.used * entry.channels * entry.kernel
@@ -220,7 +220,7 @@ def _positions(entry: Matmul, run: Pass) -> int:
 
 def _spreads(entry: Matmul) -> bool:
     """Whether a matrix makes keys and values of latents."""
-    return entry.name.endswith(".kv_up")
+    return entry.role == "kv_up"
 
 
 def _touched(entry: Entry, run: Pass) -> Entry:
@@ -244,11 +244,15 @@ def _mixed(setup: Setup, run: Pass) -> Iterator[Work]:
     split = setup.by_sequences and run.decoding
     held = setup.whole if split else setup.share  # all heads of some sequences, or some heads of all
     sequences = ceil_div(run.batch, setup.devices) if split else run.batch
-    caches = {entry.name: entry for entry in held.entries if isinstance(entry, Cache)}
+    caches = {
+        (entry.block, entry.slot): entry
+        for entry in held.entries
+        if isinstance(entry, Cache) and entry.stream != "once"
+    }
     for entry in held.entries:
         if isinstance(entry, Scores):
             flops = 2 * sequences * _seen(entry, run) * entry.used * entry.heads * sum(_widths(entry, run))
-            cache = caches.get(entry.name.replace(".scores", ".cache"))
+            cache = None if entry.cache is None else caches.get((entry.block, entry.cache))
             read = 0 if cache is None else bytes_of(sequences * _read(entry, cache, run), formats.cache.bits)
             yield Work(entry.name, "cache", flops, formats.peak(""), 0, read)
     for entry in setup.share.entries:

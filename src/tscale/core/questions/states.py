@@ -111,7 +111,7 @@ def adapter_saves(ledger: Ledger, rank: int) -> tuple[Saved, ...]:
     return tuple(
         Saved(f"{entry.name}.lora", entry.part, entry.stream, rank, entry.used, shared=entry.stream == "once")
         for entry in ledger.entries
-        if isinstance(entry, Matmul) and is_linear(entry) and not entry.name.endswith(".scores")
+        if isinstance(entry, Matmul) and is_linear(entry) and entry.role != "position_scores"
     )
 
 

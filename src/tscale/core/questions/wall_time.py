@@ -10,9 +10,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, Literal
 
-from tscale.core.ledger import Ledger, Scores
+from tscale.core.ledger import Ledger, Matmul, Scores
 from tscale.core.numbers import ceil_div
-from tscale.core.questions.forward import forward_flops, score_flops
+from tscale.core.questions.forward import forward_flops, matmul_flops, score_flops
 from tscale.core.run import Run
 
 MILLION: Final = 10**6
@@ -53,6 +53,8 @@ def hardware_flops_ratio(ledger: Ledger, run: Run, recompute: Recompute) -> Frac
     if recompute == "selective":
         again = sum(score_flops(entry, run, "full") for entry in ledger.entries if isinstance(entry, Scores))
     else:
-        heads = {getattr(entry, "name", "") for entry in ledger.entries if getattr(entry, "part", "") == "head"}
-        again = sum(line.value for line in forward_flops(ledger, run).lines if line.name not in heads)
+        on_top = sum(
+            matmul_flops(entry, run) for entry in ledger.entries if isinstance(entry, Matmul) and entry.part == "head"
+        )
+        again = forward - on_top
     return 1 + Fraction(int(again), 3 * int(forward))

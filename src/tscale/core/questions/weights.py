@@ -82,7 +82,7 @@ def _holds(format: Format, entry: Entry, *, routed: bool) -> bool:
             return True
         case "matrices":
             if isinstance(entry, Lookup):
-                return entry.part == "embedding" and entry.name != "embedding.segments"
+                return entry.part == "embedding" and entry.role != "segments"
             return isinstance(entry, Matmul) and not _is_router(entry)
         case "linear":
             return is_linear(entry)
@@ -98,7 +98,7 @@ def is_linear(entry: Entry) -> bool:
 
 
 def _is_router(entry: Matmul) -> bool:
-    return entry.name.endswith("router")
+    return entry.role == "router"
 
 
 def _dividing(entry: Entry, format: Format) -> Format:

@@ -104,7 +104,7 @@ def _a_token(entry: Matmul) -> int:
 
 def _logit_bytes(ledger: Ledger, run: Run, batch: int) -> int:
     """One row of logits for each sequence; of an encoder, one for each position."""
-    head = next((entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.name == "head"), None)
+    head = next((entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.role == "head"), None)
     if head is None:
         return 0
     rows = batch * run.source if head.stream == "source" else batch
