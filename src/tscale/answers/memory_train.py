@@ -15,7 +15,7 @@ from tscale.answers.capacity import (
     training_capacity,
     verdict_text,
 )
-from tscale.answers.common import context_of, line_figures, notes_of, steps_of, streams_note, summed
+from tscale.answers.common import line_figures, notes_of, steps_of, streams_note, summed
 from tscale.answers.memory_changes import Change, changes_table
 from tscale.answers.memory_tables import Growth, Room, growth, parts_table
 from tscale.answers.memory_train_changes import single_changes
@@ -29,6 +29,7 @@ from tscale.answers.memory_train_lines import (
     shortcut_table,
     stages_table,
 )
+from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
 from tscale.core.formats import FORMATS, Format
@@ -99,7 +100,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         raise RequestError(
             f"{spec.label}'s kernel keeps its arrays in 32 bits where the rest is in fp16, which is not counted: use --precision bf16"
         )
-    context = context_of(spec, ask.context)
+    context = training_length(spec, ask.context)
     model = trainer(spec, _training(ask), int(context.value))
     stage, most = model.worst()
     capacity = _capacity(ask)
@@ -108,7 +109,8 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
     options: tuple[Change, ...] = ()
     if ask.hardware is not None and capacity is not None and not capacity.fits(most.total):
         options = single_changes(model, ask.hardware, capacity, *room)
-    title = _title(spec, model, ask, None if capacity is None else verdict_text(capacity, most.total))
+    verdict = None if capacity is None else verdict_text(capacity, most.total)
+    title = _title(spec, model, ask, verdict, assumed=context.known == "assumed")
     total = Figure(most.total, BYTES, known)
     parts = {name: _part(most, part, known) for part, name in _PARTS.items()}
     tables = [parts_table(title, spec.name, parts, total, capacity)]
@@ -195,10 +197,11 @@ def _plan_data(plan: Plan) -> Data:
     }
 
 
-def _title(spec: ModelSpec, model: Trainer, ask: Ask, verdict: str | None) -> str:
+def _title(spec: ModelSpec, model: Trainer, ask: Ask, verdict: str | None, *, assumed: bool) -> str:
     sequences = "one sequence" if ask.micro_batch == 1 else f"{ask.micro_batch:,} sequences"
     trained = spec.label if ask.rank is None else f"adapters of rank {ask.rank} for {spec.label}"
-    what = f"Training {trained} in {ask.recipe.name} with {ask.optimizer.name}, {sequences} of {model.context:,} tokens"
+    length = f"{model.context:,} tokens" + (" (assumed)" if assumed else "")
+    what = f"Training {trained} in {ask.recipe.name} with {ask.optimizer.name}, {sequences} of {length}"
     devices = ask.plan.devices
     if ask.hardware is None:
         return f"{what}: what {'it takes' if devices == 1 else f'a device of {devices:,} takes'}"
@@ -291,7 +294,7 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
 
 def training_growth(spec: ModelSpec, ask: Ask) -> Growth:
     """The parts of `memory_train_report` at many contexts, each of the stage that is the fullest there."""
-    model = trainer(spec, _training(ask), int(context_of(spec, ask.context).value))
+    model = trainer(spec, _training(ask), int(training_length(spec, ask.context).value))
     capacity = _capacity(ask)
     usable = None if capacity is None else capacity.usable
 
