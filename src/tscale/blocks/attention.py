@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
-from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.numbers import ceil_div, minimum, named_beside
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
 
 Projection = Literal["q", "k", "v", "o"]
+_SIGHTS = ("local", "global")
 
 
 class Widths(NamedTuple):
@@ -118,59 +119,59 @@ class Attention:
         if self.chunked and self.window is None:
             yield ("chunked",), "a chunk needs its length: set window"
 
-    def layers_by_sight(self, layers: int) -> Iterator[tuple[str, int, int | None]]:
-        """Name, number and window of the layers of each kind of sight: all alike, or local and global ones."""
+    def sights(self, layers: int) -> Iterator[tuple[str, Subset, int | None]]:
+        """Name, layers and window of each kind of sight: all alike, or local and global ones."""
         if self.pattern is None or len(set(self.pattern)) == 1:
-            yield "", layers, self.window
+            yield "", Subset((), layers=layers), self.window
             return
         period = len(self.pattern)
-        local = [ceil_div(layers - place, period) for place, sight in enumerate(self.pattern) if sight == "local"]
-        local_layers = named_beside("local_layers", sum(local), layers, "layers")
-        yield ".local", local_layers, self.window
-        yield ".global", named_beside("global_layers", layers - local_layers, layers, "layers"), None
+        places = {sight: tuple(n for n, each in enumerate(self.pattern) if each == sight) for sight in _SIGHTS}
+        local = named_beside(
+            "local_layers", sum(ceil_div(layers - place, period) for place in places["local"]), layers, "layers"
+        )
+        rest = named_beside("global_layers", layers - local, layers, "layers")
+        yield ".local", Subset((), places["local"], period, local), self.window
+        yield ".global", Subset((), places["global"], period, rest), None
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry | Subset]:
         """Projections q, k, v, o; scores; and, where the stack decodes, a cache of keys and values."""
         heads, kv_heads, head_dim = self.widths(site.d_model)
-        d, copies = site.d_model, (site.stored, site.used)
+        d = site.d_model
         biased: tuple[Projection, ...] = ("q", "k", "v", "o") if self.bias is True else (self.bias or ())
         queries = 2 * heads * head_dim if self.gated else heads * head_dim
         by_head, by_kv_head = self._cuts(site.d_model)
-        yield Matmul(f"{site.name}.q", "q", "attention", site.stream, d, queries, *copies, "q" in biased, by_head)
+        yield Matmul(f"{site.name}.q", "q", "attention", site.stream, d, queries, "q" in biased, by_head)
         v_dim = head_dim if self.v_dim is None else self.v_dim
         for name, width in self._own_keys(kv_heads * head_dim, kv_heads * v_dim):
-            yield Matmul(
-                f"{site.name}.{name}", name, "attention", site.keys, d, width, *copies, name in biased, by_kv_head
-            )
+            yield Matmul(f"{site.name}.{name}", name, "attention", site.keys, d, width, name in biased, by_kv_head)
         if self.head_gates:
-            yield Matmul(f"{site.name}.gates", "gates", "attention", site.stream, d, heads, *copies, cut=by_head)
+            yield Matmul(f"{site.name}.gates", "gates", "attention", site.stream, d, heads, cut=by_head)
         yield from self._norms(site)
         if self.sinks:
-            yield Vector(f"{site.name}.sinks", "sinks", "attention", heads, site.stored, by_head)
+            yield Vector(f"{site.name}.sinks", "sinks", "attention", heads, by_head)
         if self.differential:
-            yield Vector(f"{site.name}.lambda", "lambda", "attention", 4 * head_dim, site.stored)
+            yield Vector(f"{site.name}.lambda", "lambda", "attention", 4 * head_dim)
         d_v = 2 * head_dim if self.differential else v_dim
         cached = 2 * kv_heads * head_dim if self.v_dim is None else kv_heads * (head_dim + v_dim)
-        for slot, (suffix, layers, window) in enumerate(self.layers_by_sight(site.used)):
-            yield Scores(
+        for slot, (suffix, layers, window) in enumerate(self.sights(site.layers)):
+            scores = Scores(
                 f"{site.name}.scores{suffix}",
                 site.stream,
                 site.keys,
                 heads,
                 head_dim,
                 d_v,
-                layers,
                 site.causal,
                 window,
                 self.chunked and window is not None,
                 by_head,
                 cache=slot,
             )
-            if caches:
-                cache = Cache(f"{site.name}.cache{suffix}", "kv", site.keys, cached, layers, window, by_kv_head, slot)
-                yield cache._replace(stored=0) if self.borrows_keys else cache
+            cache = Cache(f"{site.name}.cache{suffix}", "kv", site.keys, cached, window, by_kv_head, slot)
+            kept = cache._replace(stored=0) if self.borrows_keys else cache
+            yield layers._replace(items=(scores, kept) if caches else (scores,))
         if self.out_norm:
-            yield Vector(f"{site.name}.out_norm", "norm", "norm", heads * v_dim, site.stored)
+            yield Vector(f"{site.name}.out_norm", "norm", "norm", heads * v_dim)
         yield Matmul(
             f"{site.name}.o",
             "o",
@@ -178,12 +179,11 @@ class Attention:
             site.stream,
             heads * v_dim,
             d,
-            *copies,
             "o" in biased,
             by_head._replace(axis="in"),
         )
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: Site) -> Iterator[Saved | Subset]:
         """Queries, keys and values, the probabilities where they are kept, and what the last projection multiplies.
 
         Attention step by step makes copies of grouped keys and values for every head, and keeps those. One number that
@@ -194,7 +194,7 @@ class Attention:
         by_head, _ = self._cuts(site.d_model)
 
         def saved(what: str, numbers: int) -> Saved:
-            return Saved(f"{site.name}.{what}", "attention", site.stream, numbers, site.used, cut=by_head)
+            return Saved(f"{site.name}.{what}", "attention", site.stream, numbers, cut=by_head)
 
         yield saved("q", heads * head_dim)
         yield from self._keys_kept(site)
@@ -217,19 +217,19 @@ class Attention:
         if self.gated or self.head_gates:
             yield saved("gated", width)
 
-    def _keys_kept(self, site: Site) -> Iterator[Saved]:
+    def _keys_kept(self, site: Site) -> Iterator[Saved | Subset]:
         """Keys and values; borrowed ones are kept where they were made, and once more only where layers are computed again."""
         heads, kv_heads, head_dim = self.widths(site.d_model)
         by_head, by_kv_head = self._cuts(site.d_model)
         for name, width in (("k", head_dim), ("v", head_dim if self.v_dim is None else self.v_dim)):
-            kept = Saved(f"{site.name}.{name}", "attention", site.keys, kv_heads * width, site.used, cut=by_kv_head)
+            kept = Saved(f"{site.name}.{name}", "attention", site.keys, kv_heads * width, cut=by_kv_head)
             copies = kept._replace(name=f"{kept.name}.repeated", width=heads * width, cut=by_head, keeping=("naive",))
             if self.borrows_keys:
                 if self.kv_heads is not None:  # with a key for each head there is nothing to repeat
                     yield copies._replace(width=copies.width * minimum(heads // kv_heads - 1, 1))
-                for suffix, layers, _ in self.layers_by_sight(site.used):
-                    lent = f"{site.name}.borrowed{suffix}.{name}"
-                    yield kept._replace(name=lent, used=minimum(layers, 1), keeping=("full",))
+                for suffix, layers, _ in self.sights(site.layers):
+                    lent = kept._replace(name=f"{site.name}.borrowed{suffix}.{name}", keeping=("full",))
+                    yield layers._replace(items=(lent,), copies=1)
             elif self.kv_heads is None:
                 yield kept._replace(width=heads * width, cut=by_head)
             else:
@@ -244,14 +244,14 @@ class Attention:
         if self.borrows_keys:
             norms.pop()
         for name, stream, many, cut in norms if self.qk_norm is not None else ():
-            kept = Saved(f"{site.name}.{name}_norm.input", "norm", stream, many * head_dim, site.used, cut=cut)
+            kept = Saved(f"{site.name}.{name}_norm.input", "norm", stream, many * head_dim, cut=cut)
             only_once = name == "k" and self.values_are_keys and not self.v_norm  # elsewhere they are kept as values
             yield kept._replace(keeping=("naive",)) if only_once else kept
             kept = kept._replace(name=f"{site.name}.{name}_norm.statistics", number="fp32")
             yield kept._replace(width=many) if self.qk_norm == "head" else kept._replace(width=1, cut=None)
         if self.v_norm:
             width = head_dim if self.v_dim is None else self.v_dim
-            values = Saved(f"{site.name}.v_norm.input", "norm", site.keys, kv_heads * width, site.used, cut=by_kv_head)
+            values = Saved(f"{site.name}.v_norm.input", "norm", site.keys, kv_heads * width, cut=by_kv_head)
             if not self.values_are_keys or self.qk_norm is None:
                 yield values
             yield values._replace(name=f"{site.name}.v_norm.statistics", width=kv_heads, number="fp32")
@@ -267,7 +267,7 @@ class Attention:
         name, pairs, (by_pair, _) = site.name, ceil_div(heads, 2), self._cuts(site.d_model)
 
         def saved(what: str, part: Part, numbers: int) -> Saved:
-            return Saved(f"{name}.{what}", part, site.stream, numbers, site.used, cut=by_pair)
+            return Saved(f"{name}.{what}", part, site.stream, numbers, cut=by_pair)
 
         yield from (kept for kept in core_saves(site, heads) if not kept.dropout)
         yield saved("scores.differences", "attention", pairs)._replace(keys=site.keys, keeping=("naive",))
@@ -296,7 +296,7 @@ class Attention:
         heads, kv_heads, head_dim = self.widths(site.d_model)
         of_q, of_k = (head_dim, head_dim) if self.qk_norm == "head" else (heads * head_dim, kv_heads * head_dim)
         for name, width in (("q_norm", of_q), ("k_norm", of_k))[: 1 if self.borrows_keys else 2]:
-            yield Vector(f"{site.name}.{name}", "norm", "norm", 2 * width if self.qk_norm_bias else width, site.stored)
+            yield Vector(f"{site.name}.{name}", "norm", "norm", 2 * width if self.qk_norm_bias else width)
 
 
 def core_saves(site: Site, heads: int) -> Iterator[Saved]:
@@ -306,18 +306,9 @@ def core_saves(site: Site, heads: int) -> Iterator[Saved]:
     """
     name, by_head = f"{site.name}.scores", Cut(heads)
     pairs = Saved(
-        f"{name}.probabilities",
-        "attention",
-        site.stream,
-        heads,
-        site.used,
-        keys=site.keys,
-        keeping=("naive",),
-        cut=by_head,
+        f"{name}.probabilities", "attention", site.stream, heads, keys=site.keys, keeping=("naive",), cut=by_head
     )
     yield pairs
     yield pairs._replace(name=f"{name}.dropout", number="mask", dropout=True)
     yield pairs._replace(name=f"{name}.dropped", dropout=True)
-    yield Saved(
-        f"{name}.logsumexp", "attention", site.stream, heads, site.used, "fp32", keeping=("flash",), cut=by_head
-    )
+    yield Saved(f"{name}.logsumexp", "attention", site.stream, heads, "fp32", keeping=("flash",), cut=by_head)

@@ -52,22 +52,22 @@ class GatedDeltaNet:
         solved row by row, elementwise, so that frameworks count nothing for it.
         """
         d, h, dk, dv, q = site.d_model, self.value_heads, self.key_dim, self.value_dim, self.chunk
-        name, copies = site.name, (site.stored, site.used)
+        name = site.name
         keys, values = self.key_heads * dk, h * dv
         channels = 2 * keys + values
         pieces = self.key_heads  # each with its value heads
         by_head = Cut(pieces)
-        yield Matmul(f"{name}.qkvz", "in", "mixer", site.stream, d, 2 * keys + 2 * values, *copies, cut=by_head)
-        yield Matmul(f"{name}.ba", "decay", "mixer", site.stream, d, 2 * h, *copies, cut=by_head)
-        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, channels, self.d_conv, *copies, cut=by_head)
-        yield Vector(f"{name}.A_dt", "decay", "mixer", 2 * h, site.stored, by_head)
+        yield Matmul(f"{name}.qkvz", "in", "mixer", site.stream, d, 2 * keys + 2 * values, cut=by_head)
+        yield Matmul(f"{name}.ba", "decay", "mixer", site.stream, d, 2 * h, cut=by_head)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, channels, self.d_conv, cut=by_head)
+        yield Vector(f"{name}.A_dt", "decay", "mixer", 2 * h, by_head)
         work = h * (2 * q**2 * dk + q**2 * dv + 3 * q * dk * dv)
-        yield Scan(f"{name}.scan", site.stream, site.used, chunk=q, per_chunk=work, cut=by_head)
+        yield Scan(f"{name}.scan", site.stream, chunk=q, per_chunk=work, cut=by_head)
         if caches:
-            yield Cache(f"{name}.conv_state", "conv_state", "once", channels * self.d_conv, site.used, cut=by_head)
-            yield Cache(f"{name}.state", "state", "once", h * dk * dv, site.used, cut=by_head)
-        yield Vector(f"{name}.norm", "norm", "norm", dv, site.stored)
-        yield Matmul(f"{name}.out", "out", "mixer", site.stream, values, d, *copies, cut=Cut(pieces, "in"))
+            yield Cache(f"{name}.conv_state", "conv_state", "once", channels * self.d_conv, cut=by_head)
+            yield Cache(f"{name}.state", "state", "once", h * dk * dv, cut=by_head)
+        yield Vector(f"{name}.norm", "norm", "norm", dv)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, values, d, cut=Cut(pieces, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What the convolution, the recurrence's kernel and the gated norm keep, and what the last projection multiplies.
@@ -84,7 +84,7 @@ class GatedDeltaNet:
             raise unrecorded(f"{site.name} in chunks of other than {', '.join(map(str, _CHUNKS))} positions")
 
         def saved(what: str, width: int, number: Number = "activation") -> Saved:
-            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, site.used, number, cut=by_head)
+            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, number, cut=by_head)
 
         yield saved("conv.input", 2 * keys + values)
         for name in ("q", "k"):

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal
 
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, Problem, Site, Size
-from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Number, Saved, Scores, Vector
+from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Number, Saved, Scores, Subset, Vector
 
 Term = Literal["c2p", "p2c"]
 
@@ -54,23 +54,18 @@ class Disentangled:
         if d_model % self.conv_groups:
             yield ("conv_groups",), f"{self.conv_groups} groups do not divide d_model {d_model}: set a divisor of it"
 
-    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
+    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """The table, its projections, the scores against it, and the convolution."""
         assert widths is not None, "the spec's own check asks for heads"
-        d, table, once = site.d_model, 2 * self.span, 1
+        d, table = site.d_model, 2 * self.span
         width, by_head = widths.heads * widths.head_dim, Cut(widths.heads)
-        if self.rows is not None:
-            yield Lookup(f"{site.name}embedding.positions", "positions", "positions", self.rows, d, once)
-        yield Lookup(f"{site.name}embedding.distances", "positions", "positions", table, d, once)
-        if self.normed:
-            yield Vector(f"{site.name}norm.distances", "norm", "norm", 2 * d, once)
+        yield Subset(tuple(self._tables(site)), once=True)
         for term in self.terms:
-            name, stored = f"{site.name}distances.{term}", 0 if self.shared else site.stored
+            name, stored = f"{site.name}distances.{term}", 0 if self.shared else 1
             biased = term in self.biases and not self.shared
             if self.whole:
-                yield Matmul(
-                    name, "position_key", "attention", "once", d, width, stored, table * site.used, biased, by_head
-                )
+                key = Matmul(name, "position_key", "attention", "once", d, width, biased, by_head)
+                yield key._replace(stored=stored, used=table)
                 yield Matmul(
                     f"{name}.scores",
                     "position_scores",
@@ -78,24 +73,12 @@ class Disentangled:
                     site.stream,
                     width,
                     table,
-                    0,
-                    site.used,
                     cut=Cut(widths.heads, "in"),
+                    stored=0,
                 )
             else:
-                yield Matmul(
-                    name,
-                    "position_key",
-                    "attention",
-                    site.stream,
-                    d,
-                    width,
-                    stored,
-                    2 * site.used,
-                    biased,
-                    by_head,
-                    most=self.span,
-                )
+                key = Matmul(name, "position_key", "attention", site.stream, d, width, biased, by_head)
+                yield key._replace(most=self.span, stored=stored, used=2)
                 seen = 2 * widths.head_dim
                 yield Scores(
                     f"{name}.scores",
@@ -104,26 +87,25 @@ class Disentangled:
                     widths.heads,
                     seen,
                     0,
-                    site.used,
                     site.causal,
                     cut=by_head,
                     most=self.span,
                 )
         if self.conv is not None:
-            yield Matmul(
-                f"{site.name}convolution",
-                "conv",
-                "mixer",
-                site.stream,
-                self.conv * d // self.conv_groups,
-                d,
-                once,
-                once,
-                bias=True,
-            )
-            yield Vector(f"{site.name}norm.convolution", "norm", "norm", 2 * d, once)
+            width = self.conv * d // self.conv_groups
+            conv = Matmul(f"{site.name}convolution", "conv", "mixer", site.stream, width, d, bias=True)
+            yield Subset((conv, Vector(f"{site.name}norm.convolution", "norm", "norm", 2 * d)), once=True)
 
-    def saves(self, site: Site, widths: Widths) -> Iterator[Saved]:
+    def _tables(self, site: Site) -> Iterator[Entry]:
+        """What all layers read: the table of distances, its norm, and a table of positions where there is one."""
+        d = site.d_model
+        if self.rows is not None:
+            yield Lookup(f"{site.name}embedding.positions", "positions", "positions", self.rows, d)
+        yield Lookup(f"{site.name}embedding.distances", "positions", "positions", 2 * self.span, d)
+        if self.normed:
+            yield Vector(f"{site.name}norm.distances", "norm", "norm", 2 * d)
+
+    def saves(self, site: Site, widths: Widths) -> Iterator[Saved | Subset]:
         """The projected distances of each term, the normed table, and the convolution beside the first layer.
 
         A fused kernel computes the scores again from queries, keys and projected distances, which it keeps once for all
@@ -134,31 +116,31 @@ class Disentangled:
         d, table, width = site.d_model, 2 * self.span, widths.heads * widths.head_dim
         for term in self.terms:
             name = f"{site.name}distances.{term}"
-            keys = Saved(name, "attention", "once", table * width, site.used, cut=Cut(widths.heads))
+            keys = Saved(name, "attention", "once", table * width, cut=Cut(widths.heads))
             if not self.whole:
                 keys = keys._replace(stream=site.stream, width=2 * width, most=self.span)
             yield keys._replace(keeping=("selective", "flash"), shared=True)
             yield keys._replace(name=f"{name}.repeated", keeping=("naive",))
-            pairs = Saved(f"{name}.index", "attention", site.stream, 1, site.used, "index", keys=site.keys)
+            pairs = Saved(f"{name}.index", "attention", site.stream, 1, "index", keys=site.keys)
             yield pairs._replace(keeping=("naive",), gathered=True, shared=True)
-            scores = Saved(f"{name}.scores", "attention", site.stream, widths.heads * table, site.used, cut=keys.cut)
+            scores = Saved(f"{name}.scores", "attention", site.stream, widths.heads * table, cut=keys.cut)
             if not self.whole:
                 scores = scores._replace(width=2 * widths.heads, keys=site.keys, most=self.span)
             yield scores._replace(keeping=("naive",))
         for what, number in _DROPPED:
-            dropped = Saved(f"{site.name}distances.{what}", "attention", "once", table * d, site.used, number)
+            dropped = Saved(f"{site.name}distances.{what}", "attention", "once", table * d, number)
             yield dropped._replace(dropout=True, shared=True)
         if self.normed:
-            normed = Saved(f"{site.name}embedding.distances", "embedding", "once", table * d, 1, keeping=ALWAYS)
+            normed = Saved(f"{site.name}embedding.distances", "embedding", "once", table * d, keeping=ALWAYS)
             normed = normed._replace(shared=True)
-            yield normed
-            yield normed._replace(name=f"{normed.name}.statistics", width=2 * table, number="fp32")
+            statistics = normed._replace(name=f"{normed.name}.statistics", width=2 * table, number="fp32")
+            yield Subset((normed, statistics), once=True)
         if self.conv is not None:
-            yield from self._convolved(site)
+            yield Subset(tuple(self._convolved(site)), once=True)
 
     def _convolved(self, site: Site) -> Iterator[Saved]:
         """The convolution's input, laid out by channels, what its activation needs, and its norm; outside of the layers."""
-        kept = Saved(f"{site.name}convolution", "embedding", site.stream, site.d_model, 1, keeping=ALWAYS)
+        kept = Saved(f"{site.name}convolution", "embedding", site.stream, site.d_model, keeping=ALWAYS)
         yield kept._replace(name=f"{kept.name}.input", gathered=True)
         yield kept._replace(name=f"{kept.name}.activation", gathered=True)
         yield kept._replace(name=f"{kept.name}.dropout", number="mask", dropout=True)

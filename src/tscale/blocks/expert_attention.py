@@ -46,8 +46,7 @@ class ExpertAttention:
     def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         """The router; the experts' queries and outputs, stored for all and used for top_k; keys, values and scores."""
         d, width, name = site.d_model, self.heads * self.head_dim, site.name
-        copies, by_head = (site.stored, site.used), Cut(self.heads)
-        routed = (site.stored * self.experts, site.used * self.top_k)
+        by_head = Cut(self.heads)
 
         def expert(matrix: Role, d_in: int, d_out: int, cut: Cut) -> Matmul:
             return Matmul(
@@ -57,15 +56,16 @@ class ExpertAttention:
                 site.stream,
                 d_in,
                 d_out,
-                *routed,
                 cut=cut,
                 experts=self.experts,
+                stored=self.experts,
+                used=self.top_k,
             )
 
-        yield Matmul(f"{name}.router", "router", "attention", site.stream, d, self.experts, *copies)
+        yield Matmul(f"{name}.router", "router", "attention", site.stream, d, self.experts)
         yield expert("q", d, width, by_head)
         for matrix in ("k", "v"):
-            yield Matmul(f"{name}.{matrix}", matrix, "attention", site.keys, d, width, *copies, cut=by_head)
+            yield Matmul(f"{name}.{matrix}", matrix, "attention", site.keys, d, width, cut=by_head)
         heads = self.top_k * self.heads
         yield Scores(
             f"{name}.scores",
@@ -74,15 +74,14 @@ class ExpertAttention:
             heads,
             self.head_dim,
             self.head_dim,
-            site.used,
             site.causal,
             cut=by_head,
             cache=0,
         )
         if caches:
-            yield Cache(f"{name}.cache", "kv", site.keys, 2 * width, site.used, cut=by_head)
+            yield Cache(f"{name}.cache", "kv", site.keys, 2 * width, cut=by_head)
         yield expert("o", width, d, Cut(self.heads, "in"))
-        yield Vector(f"{name}.bias", "bias", "attention", d, site.stored)
+        yield Vector(f"{name}.bias", "bias", "attention", d)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """The router's choices and weights, each token's copies for its experts, attention, and what the experts return.
@@ -95,7 +94,7 @@ class ExpertAttention:
         by_head = Cut(self.heads)
 
         def saved(what: str, numbers: int, number: Number = "activation") -> Saved:
-            return Saved(f"{name}.{what}", "attention", site.stream, numbers, site.used, number)
+            return Saved(f"{name}.{what}", "attention", site.stream, numbers, number)
 
         yield saved("router.choices", k, "index")
         yield saved("router.weights", k, "fp32")

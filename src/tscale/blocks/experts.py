@@ -64,28 +64,23 @@ class Experts:
 
     def lower(self, site: Site) -> Iterator[Entry]:
         """The router; the experts' matrices, stored for all and used for top_k; the shared experts' matrices."""
-        d, copies = site.d_model, (site.stored, site.used)
-        routed = (site.stored * self.experts, site.used * self.top_k)
+        d = site.d_model
         name = site.name
 
         def matmul(role: Role, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
-            return Matmul(
-                f"{name}.{role.replace('_', '.')}", role, "feed_forward", site.stream, d_in, d_out, *copies, bias, cut
-            )
+            return Matmul(f"{name}.{role.replace('_', '.')}", role, "feed_forward", site.stream, d_in, d_out, bias, cut)
 
         def expert(matrix: Role, d_in: int, d_out: int, cut: Cut) -> Matmul:
             full = f"{name}.{matrix}"
-            return Matmul(full, matrix, "feed_forward", site.stream, d_in, d_out, *routed, self.bias, cut, self.experts)
+            return Matmul(full, matrix, "feed_forward", site.stream, d_in, d_out, self.bias, cut, self.experts, stored=self.experts, used=self.top_k)
 
         yield matmul("router", d, self.experts, bias=self.router_bias)
         if self.scaled:
-            yield Vector(f"{name}.scales", "scale", "feed_forward", d + self.experts, site.stored)
+            yield Vector(f"{name}.scales", "scale", "feed_forward", d + self.experts)
         if self.selection_bias == "parameter":
-            yield Vector(
-                f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts, site.stored, trained=False
-            )
+            yield Vector(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts, trained=False)
         elif self.selection_bias == "buffer":
-            yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts, site.stored)
+            yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts)
         width = d if self.latent is None else self.latent
         if self.latent is not None:
             yield matmul("latent_down", d, width)
@@ -96,7 +91,7 @@ class Experts:
         if self.latent is not None:
             yield matmul("latent_up", width, d)
         if self.out_bias:
-            yield Vector(f"{name}.bias", "bias", "feed_forward", d, site.stored)
+            yield Vector(f"{name}.bias", "bias", "feed_forward", d)
         if self.shared_d_ff is not None:
             yield matmul("shared_up", d, self.shared_d_ff, Cut(self.shared_d_ff))
             if self.gated:
@@ -105,9 +100,9 @@ class Experts:
             if self.shared_gate:
                 yield matmul("shared_switch", d, 1)
         if self.out_norm:
-            yield Vector(f"{name}.out_norm", "norm", "norm", d, site.stored)
+            yield Vector(f"{name}.out_norm", "norm", "norm", d)
         if self.norms:
-            yield Vector(f"{name}.norms", "norm", "norm", 3 * d, site.stored)
+            yield Vector(f"{name}.norms", "norm", "norm", 3 * d)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.
@@ -118,7 +113,7 @@ class Experts:
         width = d if self.latent is None else self.latent
 
         def saved(what: str, width: int, number: Number = "activation", *, gathered: bool = False) -> Saved:
-            return Saved(f"{name}.{what}", "feed_forward", site.stream, width, site.used, number, gathered=gathered)
+            return Saved(f"{name}.{what}", "feed_forward", site.stream, width, number, gathered=gathered)
 
         if self.scaled:  # a norm without a gain, whose input the norm before all of these keeps, and then the scales
             yield saved("router.norm.statistics", 1, "fp32")

@@ -37,26 +37,16 @@ class FeedForward:
 
     def lower(self, site: Site) -> Iterator[Entry]:
         """One entry a matrix."""
-        d, copies, columns = site.d_model, (site.stored, site.used), Cut(self.d_ff)
-        yield Matmul(f"{site.name}.up", "up", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns)
+        d, columns = site.d_model, Cut(self.d_ff)
+        yield Matmul(f"{site.name}.up", "up", "feed_forward", site.stream, d, self.d_ff, self.bias, columns)
         if self.gated:
-            yield Matmul(
-                f"{site.name}.gate", "gate", "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns
-            )
+            yield Matmul(f"{site.name}.gate", "gate", "feed_forward", site.stream, d, self.d_ff, self.bias, columns)
         if self.scalars is not None:
-            yield Vector(f"{site.name}.activation", "scale", "feed_forward", self.scalars, site.stored)
+            yield Vector(f"{site.name}.activation", "scale", "feed_forward", self.scalars)
         if self.inner_norm:
-            yield Vector(f"{site.name}.inner_norm", "norm", "norm", self.d_ff, site.stored)
+            yield Vector(f"{site.name}.inner_norm", "norm", "norm", self.d_ff)
         yield Matmul(
-            f"{site.name}.down",
-            "down",
-            "feed_forward",
-            site.stream,
-            self.d_ff,
-            d,
-            *copies,
-            self.bias,
-            Cut(self.d_ff, "in"),
+            f"{site.name}.down", "down", "feed_forward", site.stream, self.d_ff, d, self.bias, Cut(self.d_ff, "in")
         )
 
     def saves(self, site: Site) -> Iterator[Saved]:
@@ -67,8 +57,8 @@ class FeedForward:
         yield from inner_saves(site, site.name, self.d_ff, gated=self.gated)
         if self.inner_norm:
             name = f"{site.name}.inner_norm"
-            yield Saved(f"{name}.input", "norm", site.stream, self.d_ff, site.used, cut=Cut(self.d_ff))
-            yield Saved(f"{name}.statistics", "norm", site.stream, 1, site.used, "fp32")
+            yield Saved(f"{name}.input", "norm", site.stream, self.d_ff, cut=Cut(self.d_ff))
+            yield Saved(f"{name}.statistics", "norm", site.stream, 1, "fp32")
 
 
 def inner_saves(site: Site, name: str, d_ff: int, *, gated: bool, copies: int = 1) -> Iterator[Saved]:
@@ -78,4 +68,4 @@ def inner_saves(site: Site, name: str, d_ff: int, *, gated: bool, copies: int = 
     """
     steps = ("up", "gate", "activation", "product") if gated else ("up", "activation")
     for step in steps:
-        yield Saved(f"{name}.{step}", "feed_forward", site.stream, copies * d_ff, site.used, cut=Cut(d_ff))
+        yield Saved(f"{name}.{step}", "feed_forward", site.stream, copies * d_ff, cut=Cut(d_ff))

@@ -104,14 +104,13 @@ def of_one_line(**texts: str | None) -> Iterator[Problem]:
 class Site(NamedTuple):
     """Where in a model a block stands.
 
-    `name` begins its entries' names; tokens run through it `used` times, and `stored` copies of it are kept (fewer where
-    layers share weights); its queries come from `stream` and its keys from `keys`.
+    `name` begins its entries' names; `layers` of its stack have it, whose entries it tells of one; its queries come from
+    `stream` and its keys from `keys`.
     """
 
     name: str
     d_model: int
-    stored: int
-    used: int
+    layers: int
     stream: Stream
     keys: Stream
     causal: bool

@@ -47,14 +47,14 @@ class KimiDelta:
         the products of keys and queries, which are summed elementwise, so that frameworks count nothing for those.
         """
         d, h, p, q = site.d_model, self.heads, self.head_dim, self.chunk
-        name, width, copies, by_head = site.name, h * p, (site.stored, site.used), Cut(h)
+        name, width, by_head = site.name, h * p, Cut(h)
 
         def matmul(role: Role, d_in: int, d_out: int, cut: Cut | None = None, name: str = "") -> Matmul:
-            return Matmul(f"{site.name}.{name or role}", role, "mixer", site.stream, d_in, d_out, *copies, cut=cut)
+            return Matmul(f"{site.name}.{name or role}", role, "mixer", site.stream, d_in, d_out, cut=cut)
 
         for matrix in ("q", "k", "v"):
             yield matmul(matrix, d, width, by_head)
-        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, 3 * width, self.d_conv, *copies, cut=by_head)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, 3 * width, self.d_conv, cut=by_head)
         gates: tuple[Role, ...] = ("decay", "gate")
         for matrix in gates:
             if self.gate_rank is None:
@@ -63,13 +63,13 @@ class KimiDelta:
                 yield matmul(matrix, d, self.gate_rank, name=f"{matrix}_down")
                 yield matmul(matrix, self.gate_rank, width, by_head, f"{matrix}_up")
         yield matmul("step", d, h, by_head, "beta")
-        yield Vector(f"{name}.A_dt", "decay", "mixer", h + width, site.stored, by_head)
+        yield Vector(f"{name}.A_dt", "decay", "mixer", h + width, by_head)
         work = h * (3 * q**2 * p + 3 * q * p**2)
-        yield Scan(f"{name}.scan", site.stream, site.used, chunk=q, per_chunk=work, cut=by_head)
+        yield Scan(f"{name}.scan", site.stream, chunk=q, per_chunk=work, cut=by_head)
         if caches:
-            yield Cache(f"{name}.conv_state", "conv_state", "once", 3 * width * self.d_conv, site.used, cut=by_head)
-            yield Cache(f"{name}.state", "state", "once", h * p**2, site.used, cut=by_head)
-        yield Vector(f"{name}.norm", "norm", "norm", p, site.stored)
+            yield Cache(f"{name}.conv_state", "conv_state", "once", 3 * width * self.d_conv, cut=by_head)
+            yield Cache(f"{name}.state", "state", "once", h * p**2, cut=by_head)
+        yield Vector(f"{name}.norm", "norm", "norm", p)
         yield matmul("out", width, d, Cut(h, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
@@ -85,7 +85,7 @@ class KimiDelta:
             raise unrecorded(f"{site.name} in chunks of other than {', '.join(map(str, _CHUNKS))} positions")
 
         def saved(what: str, numbers: int, number: Number = "activation", cut: Cut | None = by_head) -> Saved:
-            return Saved(f"{site.name}.{what}", "mixer", site.stream, numbers, site.used, number, cut=cut)
+            return Saved(f"{site.name}.{what}", "mixer", site.stream, numbers, number, cut=cut)
 
         yield saved("conv.input", 3 * width)
         for name in ("q", "k"):

@@ -61,20 +61,20 @@ class LatentAttention:
 
     def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         """Projections down to the latents and up from them, norms on the latents, scores, and the latent's cache."""
-        d, h, copies = site.d_model, self.heads, (site.stored, site.used)
+        d, h = site.d_model, self.heads
         d_qk = self.nope_dim + self.rope_dim
 
         def matmul(name: Role, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
-            return Matmul(f"{site.name}.{name}", name, "attention", site.stream, d_in, d_out, *copies, bias, cut)
+            return Matmul(f"{site.name}.{name}", name, "attention", site.stream, d_in, d_out, bias, cut)
 
         if self.q_rank is None:
             yield matmul("q", d, h * d_qk, Cut(h))
         else:
             yield matmul("q_down", d, self.q_rank, bias=self.bias)
-            yield Vector(f"{site.name}.q_norm", "norm", "norm", self.q_rank, site.stored)
+            yield Vector(f"{site.name}.q_norm", "norm", "norm", self.q_rank)
             yield matmul("q_up", self.q_rank, h * d_qk, Cut(h))
         yield matmul("kv_down", d, self.kv_rank + self.rope_dim, bias=self.bias)
-        yield Vector(f"{site.name}.kv_norm", "norm", "norm", self.kv_rank, site.stored)
+        yield Vector(f"{site.name}.kv_norm", "norm", "norm", self.kv_rank)
         yield matmul("kv_up", self.kv_rank, h * (self.nope_dim + self.v_dim), Cut(h))
         yield Scores(
             f"{site.name}.scores",
@@ -83,7 +83,6 @@ class LatentAttention:
             h,
             d_qk,
             self.v_dim,
-            site.used,
             site.causal,
             self.index_top_k,
             cut=Cut(h),
@@ -91,7 +90,7 @@ class LatentAttention:
             cache=0,
         )
         if caches:
-            yield Cache(f"{site.name}.cache", "latent", site.keys, self.kv_rank + self.rope_dim, site.used)
+            yield Cache(f"{site.name}.cache", "latent", site.keys, self.kv_rank + self.rope_dim)
         yield from self._indexer(site, caches=caches)
         yield matmul("o", h * self.v_dim, d, Cut(h, "in"), bias=self.bias)
 
@@ -109,10 +108,10 @@ class LatentAttention:
         for name, rank in ranks.items():
             if rank is not None:
                 for kept in (f"{name}_down", f"{name}_up.input"):
-                    yield Saved(f"{site.name}.{kept}", "attention", site.stream, rank, site.used)
-                yield Saved(f"{site.name}.{name}_norm.statistics", "norm", site.stream, 1, site.used, "fp32")
+                    yield Saved(f"{site.name}.{kept}", "attention", site.stream, rank)
+                yield Saved(f"{site.name}.{name}_norm.statistics", "norm", site.stream, 1, "fp32")
         for name, width in (("q", d_qk), ("k", d_qk), ("v", self.v_dim), ("out", self.v_dim)):
-            yield Saved(f"{site.name}.{name}", "attention", site.stream, h * width, site.used, cut=Cut(h))
+            yield Saved(f"{site.name}.{name}", "attention", site.stream, h * width, cut=Cut(h))
         yield from core_saves(site, h)
 
     def _indexer(self, site: Site, *, caches: bool) -> Iterator[Entry]:
@@ -123,11 +122,10 @@ class LatentAttention:
         if self.index_heads is None or self.index_dim is None or self.q_rank is None:
             return
         d, h, width, name = site.d_model, self.index_heads, self.index_dim, f"{site.name}.index"
-        copies = (site.stored, site.used)
-        yield Matmul(f"{name}.q", "index_q", "attention", site.stream, self.q_rank, h * width, *copies)
-        yield Matmul(f"{name}.k", "index_k", "attention", site.stream, d, width, *copies)
-        yield Vector(f"{name}.k_norm", "norm", "norm", 2 * width, site.stored)
-        yield Matmul(f"{name}.weights", "index_weights", "attention", site.stream, d, h, *copies)
-        yield Scores(f"{name}.scores", site.stream, site.keys, h, width, 1, site.used, site.causal, cache=1)
+        yield Matmul(f"{name}.q", "index_q", "attention", site.stream, self.q_rank, h * width)
+        yield Matmul(f"{name}.k", "index_k", "attention", site.stream, d, width)
+        yield Vector(f"{name}.k_norm", "norm", "norm", 2 * width)
+        yield Matmul(f"{name}.weights", "index_weights", "attention", site.stream, d, h)
+        yield Scores(f"{name}.scores", site.stream, site.keys, h, width, 1, site.causal, cache=1)
         if caches:
-            yield Cache(f"{name}.cache", "index", site.keys, width, site.used, slot=1)
+            yield Cache(f"{name}.cache", "index", site.keys, width, slot=1)

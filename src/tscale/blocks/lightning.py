@@ -40,13 +40,12 @@ class Lightning:
         are scored against keys and the scores applied to values, 2·d for each pair (Qin 2024, algorithm 1).
         """
         h, p, name, by_head = self.heads, self.head_dim, site.name, Cut(self.heads)
-        width, copies = h * p, (site.stored, site.used)
+        width = h * p
         for matrix in ("q", "k", "v", "gate"):
-            yield Matmul(f"{name}.{matrix}", matrix, "mixer", site.stream, site.d_model, width, *copies, cut=by_head)
+            yield Matmul(f"{name}.{matrix}", matrix, "mixer", site.stream, site.d_model, width, cut=by_head)
         yield Scan(
             f"{name}.scan",
             site.stream,
-            site.used,
             per_position=2 * h * p**2,
             chunk=self.chunk,
             padded=False,
@@ -54,9 +53,9 @@ class Lightning:
             per_pair=2 * h * p,
         )
         if caches:
-            yield Cache(f"{name}.state", "state", "once", h * p**2, site.used, cut=by_head)
-        yield Vector(f"{name}.norm", "norm", "norm", width, site.stored)
-        yield Matmul(f"{name}.out", "out", "mixer", site.stream, width, site.d_model, *copies, cut=Cut(h, "in"))
+            yield Cache(f"{name}.state", "state", "once", h * p**2, cut=by_head)
+        yield Vector(f"{name}.norm", "norm", "norm", width)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, width, site.d_model, cut=Cut(h, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """Queries, keys and values before and behind their activation, the norm's input, and both sides of the gate.
@@ -70,8 +69,8 @@ class Lightning:
         width = self.heads * p
         for step in ("q", "k", "v"):
             for what in (f"{step}.projected", step):
-                yield Saved(f"{site.name}.{what}", "mixer", site.stream, width, site.used, cut=by_head)
-        yield Saved(f"{site.name}.norm.input", "norm", site.stream, width, site.used, cut=by_head)
-        yield Saved(f"{site.name}.norm.statistics", "norm", site.stream, 1, site.used, "fp32")
+                yield Saved(f"{site.name}.{what}", "mixer", site.stream, width, cut=by_head)
+        yield Saved(f"{site.name}.norm.input", "norm", site.stream, width, cut=by_head)
+        yield Saved(f"{site.name}.norm.statistics", "norm", site.stream, 1, "fp32")
         for step in ("normed", "gate", "out"):
-            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, site.used, cut=by_head)
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, cut=by_head)

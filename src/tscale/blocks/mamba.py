@@ -53,25 +53,25 @@ class Mamba:
         Of the recurrence, products are 2·S·d_inner·d_state: the state read out by C (equation 1b). What comes before,
         the state's own update, is elementwise, so that frameworks count nothing for it.
         """
-        d, n, copies = site.d_model, self.d_state, (site.stored, site.used)
+        d, n = site.d_model, self.d_state
         inner, rank = self._widths(d)
         name, columns = site.name, Cut(inner)
-        own, by_head = inner, copies
+        own, heads = inner, 1
         if self.heads != 1:
-            own, by_head = inner // self.heads, (self.heads * site.stored, self.heads * site.used)
-        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, 2 * inner, *copies, self.bias, columns)
-        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, inner, self.d_conv, *copies, self.conv_bias, columns)
-        yield Matmul(f"{name}.x", "step", "mixer", site.stream, own, rank + 2 * n, *by_head, cut=Cut(own, "in"))
-        yield Matmul(f"{name}.dt", "step", "mixer", site.stream, rank, own, *by_head, bias=True, cut=Cut(own))
+            own, heads = inner // self.heads, self.heads
+        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, 2 * inner, self.bias, columns)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, inner, self.d_conv, self.conv_bias, columns)
+        yield Matmul(f"{name}.x", "step", "mixer", site.stream, own, rank + 2 * n, cut=Cut(own, "in"), stored=heads, used=heads)
+        yield Matmul(f"{name}.dt", "step", "mixer", site.stream, rank, own, bias=True, cut=Cut(own), stored=heads, used=heads)
         if self.norms:
-            yield Vector(f"{name}.norms", "norm", "norm", rank + 2 * n, site.stored)
-        yield Vector(f"{name}.A", "decay", "mixer", inner * n, site.stored, columns)
-        yield Vector(f"{name}.D", "scale", "mixer", inner, site.stored, columns)
-        yield Scan(f"{name}.scan", site.stream, site.used, per_position=inner * n, cut=columns)
+            yield Vector(f"{name}.norms", "norm", "norm", rank + 2 * n)
+        yield Vector(f"{name}.A", "decay", "mixer", inner * n, columns)
+        yield Vector(f"{name}.D", "scale", "mixer", inner, columns)
+        yield Scan(f"{name}.scan", site.stream, per_position=inner * n, cut=columns)
         if caches:
-            yield Cache(f"{name}.conv_state", "conv_state", "once", inner * self.d_conv, site.used, cut=columns)
-            yield Cache(f"{name}.state", "state", "once", inner * n, site.used, cut=columns)
-        yield Matmul(f"{name}.out", "out", "mixer", site.stream, inner, d, *copies, self.bias, Cut(inner, "in"))
+            yield Cache(f"{name}.conv_state", "conv_state", "once", inner * self.d_conv, cut=columns)
+            yield Cache(f"{name}.state", "state", "once", inner * n, cut=columns)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, inner, d, self.bias, Cut(inner, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What the kernels keep: channels and gates, step sizes with inputs and outputs of the state, states, and what they yield.
@@ -87,7 +87,7 @@ class Mamba:
         n, columns = self.d_state, Cut(inner)
 
         def saved(what: str, width: int, number: Number = "activation") -> Saved:
-            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, site.used, number, gathered=True)
+            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, number, gathered=True)
 
         yield saved("conv.input", inner)._replace(cut=columns)
         yield saved("gate", inner)._replace(cut=columns)

@@ -55,30 +55,27 @@ class Mamba2:
         what the state adds to its output, and H·P·N for each pair of the c + 1 edges that states are handed over.
         """
         d, h, p, n, q = site.d_model, self.heads, self.d_head, self.d_state, self.chunk
-        name, inner, copies = site.name, h * p, (site.stored, site.used)
+        name, inner = site.name, h * p
         channels = inner + 2 * self.groups * n
         pieces = self.groups  # a device has whole groups of heads (Dao & Gu 2024, section 8.1)
         by_group = Cut(pieces)
-        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, inner + channels + h, *copies, self.bias, by_group)
-        yield Conv(
-            f"{name}.conv", "conv", "mixer", site.stream, channels, self.d_conv, *copies, self.conv_bias, by_group
-        )
-        yield Vector(f"{name}.A_D_dt", "decay", "mixer", 3 * h, site.stored, by_group)
+        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, inner + channels + h, self.bias, by_group)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, channels, self.d_conv, self.conv_bias, by_group)
+        yield Vector(f"{name}.A_D_dt", "decay", "mixer", 3 * h, by_group)
         yield Scan(
             f"{name}.scan",
             site.stream,
-            site.used,
             chunk=q,
             per_chunk=h * q**2 * (n + p) + 2 * h * q * n * p,
             per_edge_pair=h * p * n,
             cut=by_group,
         )
         if caches:
-            yield Cache(f"{name}.conv_state", "conv_state", "once", channels * self.d_conv, site.used, cut=by_group)
-            yield Cache(f"{name}.state", "state", "once", inner * n, site.used, cut=by_group)
+            yield Cache(f"{name}.conv_state", "conv_state", "once", channels * self.d_conv, cut=by_group)
+            yield Cache(f"{name}.state", "state", "once", inner * n, cut=by_group)
         if self.norm:
-            yield Vector(f"{name}.norm", "norm", "norm", inner, site.stored, by_group)
-        yield Matmul(f"{name}.out", "out", "mixer", site.stream, inner, d, *copies, self.bias, Cut(pieces, "in"))
+            yield Vector(f"{name}.norm", "norm", "norm", inner, by_group)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, inner, d, self.bias, Cut(pieces, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What the projection in yields, and the recurrence's output before its gate; of a norm, one number a group.
@@ -90,7 +87,7 @@ class Mamba2:
         channels = inner + 2 * self.groups * self.d_state
 
         def saved(what: str, width: int, number: Number = "activation") -> Saved:
-            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, site.used, number, cut=Cut(self.groups))
+            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, number, cut=Cut(self.groups))
 
         yield saved("gate", inner)
         yield saved("conv.input", channels)

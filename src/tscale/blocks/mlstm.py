@@ -45,10 +45,9 @@ class Mlstm:
         one number that keeps the gates' exponentials in range.
         """
         d, h, dk, dv, q = site.d_model, self.heads, self.qk_dim, self.v_dim, self.chunk
-        name, copies = site.name, (site.stored, site.used)
 
         def matmul(role: Role, d_in: int, d_out: int, *, bias: bool, name: str = "") -> Matmul:
-            return Matmul(f"{site.name}.{name or role}", role, "mixer", site.stream, d_in, d_out, *copies, bias)
+            return Matmul(f"{site.name}.{name or role}", role, "mixer", site.stream, d_in, d_out, bias)
 
         yield matmul("q", d, h * dk, bias=self.bias)
         yield matmul("k", d, h * dk, bias=self.bias)
@@ -58,15 +57,14 @@ class Mlstm:
         yield Scan(
             f"{name}.scan",
             site.stream,
-            site.used,
             per_position=h * (2 * dk * dv + dk),
             chunk=q,
             per_chunk=h * q**2 * (dk + dv),
             padded=False,
         )
         if caches:
-            yield Cache(f"{name}.state", "state", "once", h * (dk * dv + dk + 1), site.used)
-        yield Vector(f"{name}.norm", "norm", "norm", h * dv, site.stored)
+            yield Cache(f"{name}.state", "state", "once", h * (dk * dv + dk + 1))
+        yield Vector(f"{name}.norm", "norm", "norm", h * dv)
         yield matmul("out", h * dv, d, bias=self.bias)
 
     def saves(self, site: Site) -> Iterator[Saved]:
@@ -80,8 +78,8 @@ class Mlstm:
         qk, v = h * self.qk_dim, h * self.v_dim
         steps = {"q": qk, "k": qk, "v": v, "tangents": 2 * h, "gates": 2 * h, "normaliser": h, "exponent": h}
         for step, width in steps.items():
-            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, site.used, gathered=True)
-        yield Saved(f"{site.name}.norm.input", "norm", site.stream, v, site.used, gathered=True)
-        yield Saved(f"{site.name}.norm.statistics", "norm", site.stream, 2 * h, site.used, "fp32", gathered=True)
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, gathered=True)
+        yield Saved(f"{site.name}.norm.input", "norm", site.stream, v, gathered=True)
+        yield Saved(f"{site.name}.norm.statistics", "norm", site.stream, 2 * h, "fp32", gathered=True)
         for step in ("normed", "output_gate", "product"):
-            yield Saved(f"{site.name}.{step}", "mixer", site.stream, v, site.used, gathered=True)
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, v, gathered=True)

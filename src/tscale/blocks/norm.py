@@ -43,35 +43,44 @@ class Norm:
         biased = self.kind == "layernorm" if self.bias is None else self.bias
         return 2 * d_model if biased else d_model
 
-    def lower(self, site: Site, sub_layers: Mapping[str, int]) -> Iterator[Entry]:
-        """One entry for the norms of each sub-layer, by how many layers store one, and one for the final norm."""
-        width, prefix = self.width(site.d_model), site.name
-        for sub_layer, stored in sub_layers.items():
-            copies = stored - 1 if self.skips_first and sub_layer == "attention" else stored
-            for place in self._places():
-                yield Vector(f"{prefix}norm.{place}{sub_layer}", "norm", "norm", width, copies)
+    def lower(self, site: Site, sub_layer: str) -> Iterator[Entry]:
+        """The norms beside a sub-layer of one layer."""
+        for place in self._places():
+            yield Vector(f"{site.name}norm.{place}{sub_layer}", "norm", "norm", self.width(site.d_model))
+
+    def saves(self, site: Site, sub_layer: str) -> Iterator[Saved]:
+        """What the norms beside a sub-layer keep."""
+        for place in self._places():
+            yield from self.saves_one(f"{site.name}norm.{place}{sub_layer}", site.stream, site.d_model)
+
+    def lower_layer(self, site: Site) -> Iterator[Entry]:
+        """The norm that the sub-layers of a layer share, where they stand side by side."""
         if self.place == "parallel":
-            yield Vector(f"{prefix}norm.layer", "norm", "norm", width, site.stored)
+            yield Vector(f"{site.name}norm.layer", "norm", "norm", self.width(site.d_model))
+
+    def saves_layer(self, site: Site) -> Iterator[Saved]:
+        """What that norm keeps."""
+        if self.place == "parallel":
+            yield from self.saves_one(f"{site.name}norm.layer", site.stream, site.d_model)
+
+    def lower_final(self, site: Site) -> Iterator[Entry]:
+        """The norm behind the last layer."""
         if self._has_final():
-            yield Vector(f"{prefix}norm.final", "final_norm", "norm", width, 1)
+            yield Vector(f"{site.name}norm.final", "final_norm", "norm", self.width(site.d_model))
+
+    def saves_final(self, site: Site) -> Iterator[Saved]:
+        """What the norm behind the last layer keeps."""
+        if self._has_final():
+            yield from self.saves_one(f"{site.name}norm.final", site.stream, site.d_model, "head")
+
+    def lower_scale(self, site: Site) -> Iterator[Entry]:
+        """What scales the output of each layer."""
         if self.layer_scale:
-            yield Buffer(f"{prefix}layer_scale", "scale", "norm", 1, site.stored)
+            yield Buffer(f"{site.name}layer_scale", "scale", "norm", 1)
 
-    def saves(self, site: Site, sub_layers: Mapping[str, int]) -> Iterator[Saved]:
-        """What the norms of each sub-layer keep, by how many layers run through one, and what the final norm does."""
-        prefix = site.name
-        for sub_layer, used in sub_layers.items():
-            copies = used - 1 if self.skips_first and sub_layer == "attention" else used
-            for place in self._places():
-                yield from self.saves_one(f"{prefix}norm.{place}{sub_layer}", site.stream, site.d_model, copies)
-        if self.place == "parallel":
-            yield from self.saves_one(f"{prefix}norm.layer", site.stream, site.d_model, site.used)
-        if self._has_final():
-            yield from self.saves_one(f"{prefix}norm.final", site.stream, site.d_model, 1, "head")
-
-    def saves_one(self, name: str, stream: Stream, width: int, used: int, part: Part = "norm") -> Iterator[Saved]:
+    def saves_one(self, name: str, stream: Stream, width: int, part: Part = "norm") -> Iterator[Saved]:
         """A norm's input, and its mean and deviation, or the deviation alone; fused, with nothing between."""
-        kept = Saved(f"{name}.input", part, stream, width, used)
+        kept = Saved(f"{name}.input", part, stream, width)
         if part != "norm":
             kept = kept._replace(keeping=ALWAYS)
         yield kept

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, Site, Size
-from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Saved, Scores, Vector
+from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Saved, Scores, Subset, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +21,11 @@ class Learned:
     rows: Size | None = None
     """Rows of the table; the model's context where absent."""
 
-    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
+    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """The table."""
         rows = context if self.rows is None else self.rows
         assert rows is not None, "the spec's own check asks for rows or a context"
-        yield Lookup(f"{site.name}embedding.positions", "positions", "positions", rows, site.d_model, 1)
+        yield Subset((Lookup(f"{site.name}embedding.positions", "positions", "positions", rows, site.d_model),), once=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +43,12 @@ class Computed:
     """Rows of a table of sinusoids that each stack keeps with its parameters and never trains (Marian, Pegasus);
     where queries and keys are rotated, of a head's width (RoFormer)."""
 
-    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
+    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """No weights and no matrix multiplications, but for a table that is stored."""
         if self.rows is not None:
             width = widths.head_dim if self.kind == "rotary" and widths is not None else site.d_model
-            yield Lookup(f"{site.name}embedding.sines", "positions", "positions", self.rows, width, 1, trained=False)
+            sines = Lookup(f"{site.name}embedding.sines", "positions", "positions", self.rows, width, trained=False)
+            yield Subset((sines,), once=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +65,14 @@ class RelativeBias:
     rows: Size | None = None
     """Rows of a table of learned vectors beside it, where there is one (MPNet)."""
 
-    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
+    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """A table [buckets, heads] for the stack, or for each of its layers."""
         assert widths is not None, "the spec's own check asks for heads"
         if self.rows is not None:
-            yield Lookup(f"{site.name}embedding.positions", "positions", "positions", self.rows, site.d_model, 1)
-        copies = site.stored if self.per_layer else 1
-        yield Lookup(f"{site.name}relative_bias", "positions", "positions", self.buckets, widths.heads, copies)
+            rows = Lookup(f"{site.name}embedding.positions", "positions", "positions", self.rows, site.d_model)
+            yield Subset((rows,), once=True)
+        table = Lookup(f"{site.name}relative_bias", "positions", "positions", self.buckets, widths.heads)
+        yield table if self.per_layer else Subset((table,), once=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,38 +92,20 @@ class Relative:
     segments: bool = False
     """Whether each layer also owns vectors for tokens of the same and of another segment, and a bias for them (XLNet)."""
 
-    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry]:
+    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """The projection of distances, the scores against them, and the two biases."""
         assert widths is not None, "the spec's own check asks for heads"
         heads, _, head_dim = widths
         by_head, ways = Cut(heads), 1 if site.causal else 2
-        name, used = f"{site.name}relative", ways * site.used
+        name = f"{site.name}relative"
         yield Matmul(
-            f"{name}.key",
-            "position_key",
-            "attention",
-            site.stream,
-            site.d_model,
-            heads * head_dim,
-            site.stored,
-            used,
-            cut=by_head,
+            f"{name}.key", "position_key", "attention", site.stream, site.d_model, heads * head_dim, cut=by_head, used=ways
         )
-        yield Scores(
-            f"{name}.scores",
-            site.stream,
-            site.keys,
-            heads,
-            ways * head_dim,
-            0,
-            site.used,
-            site.causal,
-            cut=by_head,
-        )
+        yield Scores(f"{name}.scores", site.stream, site.keys, heads, ways * head_dim, 0, site.causal, cut=by_head)
         if self.biases:
-            yield Vector(f"{name}.biases", "bias", "attention", 2 * heads * head_dim, site.stored, by_head)
+            yield Vector(f"{name}.biases", "bias", "attention", 2 * heads * head_dim, by_head)
         if self.segments:
-            yield Vector(f"{name}.segments", "bias", "attention", 3 * heads * head_dim, site.stored, by_head)
+            yield Vector(f"{name}.segments", "bias", "attention", 3 * heads * head_dim, by_head)
 
     def saves(self, site: Site, widths: Widths) -> Iterator[Saved]:
         """The keys of the distances, and the queries again for each bias that is added to them.
@@ -136,7 +120,7 @@ class Relative:
         by_head, ways, name = Cut(heads), 1 if site.causal else 2, f"{site.name}relative"
 
         def saved(what: str, width: int) -> Saved:
-            return Saved(f"{name}.{what}", "attention", site.stream, width, site.used, cut=by_head)
+            return Saved(f"{name}.{what}", "attention", site.stream, width, cut=by_head)
 
         yield saved("key", ways * heads * head_dim)
         if self.biases:

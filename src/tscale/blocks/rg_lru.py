@@ -40,20 +40,20 @@ class RgLru:
         The recurrence multiplies each channel by a number of its own (De 2024, equation 4), so that it is elementwise
         and frameworks count nothing for it. The convolution keeps the inputs before the present one alone.
         """
-        d, name, copies = site.d_model, site.name, (site.stored, site.used)
+        d, name = site.d_model, site.name
         width = d if self.width is None else self.width
         block = named_beside("block", width // self.blocks, self.blocks, "blocks")
-        gates = (2 * site.stored * self.blocks, 2 * site.used * self.blocks)
-        yield Matmul(f"{name}.x", "in", "mixer", site.stream, d, width, *copies, bias=True)
-        yield Matmul(f"{name}.y", "gate", "mixer", site.stream, d, width, *copies, bias=True)
-        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, width, self.d_conv, *copies, bias=True)
-        yield Matmul(f"{name}.gates", "decay", "mixer", site.stream, block, block, *gates, bias=True)
-        yield Vector(f"{name}.decay", "decay", "mixer", width, site.stored)
-        yield Scan(f"{name}.scan", site.stream, site.used)
+        gates = 2 * self.blocks
+        yield Matmul(f"{name}.x", "in", "mixer", site.stream, d, width, bias=True)
+        yield Matmul(f"{name}.y", "gate", "mixer", site.stream, d, width, bias=True)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, width, self.d_conv, bias=True)
+        yield Matmul(f"{name}.gates", "decay", "mixer", site.stream, block, block, bias=True, stored=gates, used=gates)
+        yield Vector(f"{name}.decay", "decay", "mixer", width)
+        yield Scan(f"{name}.scan", site.stream)
         if caches:
-            yield Cache(f"{name}.conv_state", "conv_state", "once", width * (self.d_conv - 1), site.used)
-            yield Cache(f"{name}.state", "state", "once", width, site.used)
-        yield Matmul(f"{name}.out", "out", "mixer", site.stream, width, d, *copies, bias=True)
+            yield Cache(f"{name}.conv_state", "conv_state", "once", width * (self.d_conv - 1))
+            yield Cache(f"{name}.state", "state", "once", width)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, width, d, bias=True)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What the convolution reads and yields, both gates, each step from a gate to a decay, and the scan's own arrays.
@@ -71,4 +71,4 @@ class RgLru:
             "scan.decay", "scan.out",
             "y", "activation", "product",
         ):  # fmt: skip
-            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, site.used, gathered=True)
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, gathered=True)

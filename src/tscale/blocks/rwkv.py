@@ -34,18 +34,18 @@ class Rwkv:
         The recurrence is elementwise, so that frameworks count nothing for it. Its state is a numerator, a denominator
         and their common exponent for each channel, and the token before.
         """
-        d, name, copies = site.d_model, site.name, (site.stored, site.used)
+        d, name = site.d_model, site.name
         width = d if self.width is None else self.width
-        yield Vector(f"{name}.shift", "shift", "mixer", 3 * d, site.stored)
-        yield Vector(f"{name}.decay", "decay", "mixer", 2 * width, site.stored)
+        yield Vector(f"{name}.shift", "shift", "mixer", 3 * d)
+        yield Vector(f"{name}.decay", "decay", "mixer", 2 * width)
         names: tuple[tuple[str, Role], ...] = (("receptance", "gate"), ("key", "k"), ("value", "v"))
         for matrix, role in names:
-            yield Matmul(f"{name}.{matrix}", role, "mixer", site.stream, d, width, *copies)
-        yield Scan(f"{name}.scan", site.stream, site.used)
+            yield Matmul(f"{name}.{matrix}", role, "mixer", site.stream, d, width)
+        yield Scan(f"{name}.scan", site.stream)
         if caches:
-            yield Cache(f"{name}.shift_state", "conv_state", "once", d, site.used)
-            yield Cache(f"{name}.state", "state", "once", 3 * width, site.used)
-        yield Matmul(f"{name}.output", "out", "mixer", site.stream, width, d, *copies)
+            yield Cache(f"{name}.shift_state", "conv_state", "once", d)
+            yield Cache(f"{name}.state", "state", "once", 3 * width)
+        yield Matmul(f"{name}.output", "out", "mixer", site.stream, width, d)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """The token before and what it is mixed to, the wkv kernel's keys, values and output, and the gate on these.
@@ -56,9 +56,9 @@ class Rwkv:
         d = site.d_model
         width = d if self.width is None else self.width
         for step in ("shifted", "receptance.input", "key.input", "value.input"):
-            yield Saved(f"{site.name}.{step}", "mixer", site.stream, d, site.used, gathered=True)
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, d, gathered=True)
         for step in ("receptance", "key", "value", "wkv", "product"):
-            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, site.used, gathered=True)
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, gathered=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +80,13 @@ class ChannelMixing:
 
     def lower(self, site: Site) -> Iterator[Entry]:
         """Key, value and receptance, what mixes a token with the one before, and that token, which is kept."""
-        d, name, copies = site.d_model, site.name, (site.stored, site.used)
-        yield Vector(f"{name}.shift", "shift", "feed_forward", 2 * d, site.stored)
-        yield Matmul(f"{name}.key", "up", "feed_forward", site.stream, d, self.d_ff, *copies)
-        yield Matmul(f"{name}.receptance", "gate", "feed_forward", site.stream, d, d, *copies)
+        d, name = site.d_model, site.name
+        yield Vector(f"{name}.shift", "shift", "feed_forward", 2 * d)
+        yield Matmul(f"{name}.key", "up", "feed_forward", site.stream, d, self.d_ff)
+        yield Matmul(f"{name}.receptance", "gate", "feed_forward", site.stream, d, d)
         if site.causal:
-            yield Cache(f"{name}.shift_state", "conv_state", "once", d, site.used)
-        yield Matmul(f"{name}.value", "down", "feed_forward", site.stream, self.d_ff, d, *copies)
+            yield Cache(f"{name}.shift_state", "conv_state", "once", d)
+        yield Matmul(f"{name}.value", "down", "feed_forward", site.stream, self.d_ff, d)
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """The token before and what it is mixed to, the ReLU's output and its square, and both sides of the gate."""
@@ -94,4 +94,4 @@ class ChannelMixing:
         widths = {"shifted": d, "key.input": d, "receptance.input": d}
         widths |= {"relu": self.d_ff, "squared": self.d_ff, "value": d, "receptance": d}
         for step, width in widths.items():
-            yield Saved(f"{site.name}.{step}", "feed_forward", site.stream, width, site.used, gathered=True)
+            yield Saved(f"{site.name}.{step}", "feed_forward", site.stream, width, gathered=True)

@@ -11,7 +11,7 @@ from tscale.blocks.feed_forward import inner_saves
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, Tagged
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
-from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.numbers import minimum, named_beside
 from tscale.core.roles import Role
 
@@ -77,16 +77,17 @@ class SharedBlock:
         if self.mamba.on is not None:
             yield ("mamba", "on"), "both stand in the same layers: say which outside of the two"
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry | Subset]:
         """The shared block, stored `blocks` times; each layer's adapters and projection; its state space."""
-        shared = site._replace(stored=minimum(self.blocks, site.used))
-        yield from self._attention(shared, site.stored, caches=caches)
-        yield from self._feed_forward(shared, site.stored)
+        copies = minimum(self.blocks, site.layers)
+        for entry in (*self._attention(site, caches=caches), *self._feed_forward(site)):
+            own = isinstance(entry, Matmul | Vector) and entry.role != "adapter"
+            yield Subset((entry,), copies=copies) if own else entry
         d = site.d_model
-        yield Matmul(f"{site.name}.linear", "projection", "mixer", site.stream, d, d, site.stored, site.used)
+        yield Matmul(f"{site.name}.linear", "projection", "mixer", site.stream, d, d)
         yield from self.mamba.lower(site._replace(name=f"{site.name}.mamba"), caches=caches)
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: Site) -> Iterator[Saved | Subset]:
         """What attention and the feed-forward keep, each with its norm; the layer's own matrices' inputs; its state space's.
 
         The sub-layer's input and its norm, which are not here, are those of the state space. The embedding is kept once for
@@ -96,7 +97,7 @@ class SharedBlock:
         heads, kv_heads, head_dim = self.widths(d)
 
         def saved(what: str, part: Part, width: int) -> Saved:
-            return Saved(f"{name}.{what}", part, site.stream, width, site.used)
+            return Saved(f"{name}.{what}", part, site.stream, width)
 
         def normed(part: Part, width: int) -> Iterator[Saved]:
             yield saved(f"norm.{part}.input", "norm", width)
@@ -115,51 +116,40 @@ class SharedBlock:
         yield saved("linear.input", "mixer", d)
         yield from self.mamba.saves(site._replace(name=f"{name}.mamba"))
 
-    def _attention(self, site: Site, layers: int, *, caches: bool) -> Iterator[Entry]:
+    def _attention(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         heads, kv_heads, head_dim = self.widths(site.d_model)
-        name, wide, copies = site.name, 2 * site.d_model, (site.stored, site.used)
-        yield Vector(f"{name}.norm.attention", "norm", "norm", wide, site.stored)
+        name, wide = site.name, 2 * site.d_model
+        yield Vector(f"{name}.norm.attention", "norm", "norm", wide)
         projections: tuple[tuple[Role, int], ...] = (("q", heads), ("k", kv_heads), ("v", kv_heads))
         for matrix, many in projections:
             cut = Cut(many, otherwise="refused" if matrix == "q" else "repeated")
-            yield Matmul(f"{name}.{matrix}", matrix, "attention", site.stream, wide, many * head_dim, *copies, cut=cut)
+            yield Matmul(f"{name}.{matrix}", matrix, "attention", site.stream, wide, many * head_dim, cut=cut)
             if self.attention_adapters:
-                yield from self._adapter(site._replace(name=f"{name}.{matrix}"), "attention", layers, wide, wide)
+                yield from self._adapter(site._replace(name=f"{name}.{matrix}"), "attention", wide, wide)
         yield Scores(
-            f"{name}.scores",
-            site.stream,
-            site.keys,
-            heads,
-            head_dim,
-            head_dim,
-            site.used,
-            site.causal,
-            cut=Cut(heads),
-            cache=0,
+            f"{name}.scores", site.stream, site.keys, heads, head_dim, head_dim, site.causal, cut=Cut(heads), cache=0
         )
         if caches:
             cut = Cut(kv_heads, otherwise="repeated")
-            yield Cache(f"{name}.cache", "kv", site.keys, 2 * kv_heads * head_dim, site.used, cut=cut)
+            yield Cache(f"{name}.cache", "kv", site.keys, 2 * kv_heads * head_dim, cut=cut)
         back = Cut(heads, "in")
-        yield Matmul(f"{name}.o", "o", "attention", site.stream, heads * head_dim, site.d_model, *copies, cut=back)
+        yield Matmul(f"{name}.o", "o", "attention", site.stream, heads * head_dim, site.d_model, cut=back)
 
-    def _feed_forward(self, site: Site, layers: int) -> Iterator[Entry]:
-        d, name, copies, columns = site.d_model, site.name, (site.stored, site.used), Cut(self.d_ff)
-        yield Vector(f"{name}.norm.feed_forward", "norm", "norm", d, site.stored)
+    def _feed_forward(self, site: Site) -> Iterator[Entry]:
+        d, name, columns = site.d_model, site.name, Cut(self.d_ff)
+        yield Vector(f"{name}.norm.feed_forward", "norm", "norm", d)
         for matrix in ("up", "gate"):
-            yield Matmul(
-                f"{name}.{matrix}", matrix, "feed_forward", site.stream, d, self.d_ff, *copies, self.bias, columns
-            )
+            yield Matmul(f"{name}.{matrix}", matrix, "feed_forward", site.stream, d, self.d_ff, self.bias, columns)
         if self.adapter_rank is not None:
-            yield from self._adapter(site, "feed_forward", layers, d, 2 * self.d_ff)
+            yield from self._adapter(site, "feed_forward", d, 2 * self.d_ff)
         back = Cut(self.d_ff, "in")
-        yield Matmul(f"{name}.down", "down", "feed_forward", site.stream, self.d_ff, d, *copies, self.bias, back)
+        yield Matmul(f"{name}.down", "down", "feed_forward", site.stream, self.d_ff, d, self.bias, back)
 
     def _adapter(
-        self, site: Site, part: Literal["attention", "feed_forward"], layers: int, d_in: int, d_out: int
+        self, site: Site, part: Literal["attention", "feed_forward"], d_in: int, d_out: int
     ) -> Iterator[Entry]:
         """A matrix down to the rank and one up from it, of their own in each layer."""
         assert self.adapter_rank is not None, "problems() asks for it"
         name = f"{site.name}.adapter"
-        yield Matmul(f"{name}.down", "adapter", part, site.stream, d_in, self.adapter_rank, layers, site.used)
-        yield Matmul(f"{name}.up", "adapter", part, site.stream, self.adapter_rank, d_out, layers, site.used)
+        yield Matmul(f"{name}.down", "adapter", part, site.stream, d_in, self.adapter_rank)
+        yield Matmul(f"{name}.up", "adapter", part, site.stream, self.adapter_rank, d_out)

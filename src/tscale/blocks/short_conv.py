@@ -31,12 +31,12 @@ class ShortConv:
 
     def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
         """Projections, convolution, and the inputs that it keeps."""
-        d, name, copies, columns = site.d_model, site.name, (site.stored, site.used), Cut(site.d_model)
-        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, 3 * d, *copies, self.bias, columns)
-        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, d, self.d_conv, *copies, self.bias, columns)
+        d, name, columns = site.d_model, site.name, Cut(site.d_model)
+        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, 3 * d, self.bias, columns)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, d, self.d_conv, self.bias, columns)
         if caches:
-            yield Cache(f"{name}.conv_state", "conv_state", "once", d * self.d_conv, site.used, cut=columns)
-        yield Matmul(f"{name}.out", "out", "mixer", site.stream, d, d, *copies, self.bias, Cut(d, "in"))
+            yield Cache(f"{name}.conv_state", "conv_state", "once", d * self.d_conv, cut=columns)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, d, d, self.bias, Cut(d, "in"))
 
     def saves(self, site: Site) -> Iterator[Saved]:
         """What is projected in, the product that is convolved, and what the second gate makes of it.
@@ -44,4 +44,4 @@ class ShortConv:
         The convolution is causal_conv1d 1.7.0's, which keeps its input. Both gates and what they multiply are kept as they are.
         """
         for step in ("gate_in", "gate_out", "value", "conv.input", "conv", "out"):
-            yield Saved(f"{site.name}.{step}", "mixer", site.stream, site.d_model, site.used, cut=Cut(site.d_model))
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, site.d_model, cut=Cut(site.d_model))

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from tscale.blocks.attention import Attention
 from tscale.blocks.fields import CONFIG, On, Problem, Site
 from tscale.blocks.mamba2 import Mamba2
-from tscale.core.ledger import Entry, Saved
+from tscale.core.ledger import Entry, Saved, Subset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +33,13 @@ class SideBySide:
             if block.on is not None:
                 yield (field, "on"), "both stand in the same layers: say which outside of the two"
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry | Subset]:
         """The entries of both."""
         for block in (self.attention, self.mamba):
             yield from block.lower(site._replace(name=f"{site.name}.{block.label}"), caches=caches)
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: Site) -> Iterator[Saved | Subset]:
         """What both keep, and the state space's own input: each scales what it reads by a number of its own (Falcon-H1)."""
-        yield Saved(f"{site.name}.{self.mamba.label}.input", "mixer", site.stream, site.d_model, site.used)
+        yield Saved(f"{site.name}.{self.mamba.label}.input", "mixer", site.stream, site.d_model)
         for block in (self.attention, self.mamba):
             yield from block.saves(site._replace(name=f"{site.name}.{block.label}"))

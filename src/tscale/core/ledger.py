@@ -1,17 +1,21 @@
 """The ledger: one entry for each kind of thing that a model owns or does. No arithmetic here.
 
-Every entry names the `part` of the model that it belongs to. Entries that own weights say how many copies are `stored`;
-entries that compute say how many copies each position of their `stream` is run through (`used`). Equal layers are one
-entry with a multiplicity, so a ledger does not grow with depth. A tied head is stored 0 times and used once, a block
-shared by all layers is stored once and used `layers` times.
+Every entry has a role and the `part` of the model that it belongs to. Entries that own weights say how many copies are
+`stored`; entries that compute say how many copies each position of their `stream` is run through (`used`). Equal layers are
+one group with a count, so a ledger does not grow with depth. A tied head is stored 0 times and used once, a block shared by
+all layers is stored once and used by each of them. Names are for printing only.
 
 Widths and multiplicities may be any of the three kinds of number (`tscale.core.numbers`); they are typed as int.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal, NamedTuple, assert_never
 
+from tscale.core.layers import LayerSelector
 from tscale.core.roles import Role
 
 Part = Literal["embedding", "positions", "attention", "mixer", "feed_forward", "norm", "head"]
@@ -21,6 +25,7 @@ Stream = Literal["source", "target", "once"]
 """What an entry runs over: an encoder's tokens, a decoder's tokens, or a single position of each sequence."""
 
 
+Stack = Literal["none", "encoder", "decoder"]
 SubLayer = Literal["none", "mixer", "cross-attention", "feed-forward"]
 
 
@@ -30,7 +35,7 @@ class Block(NamedTuple):
     Norms and tables of a stack are in no sub-layer of it, embeddings and the head in no stack.
     """
 
-    stack: Literal["none", "encoder", "decoder"]
+    stack: Stack
     sub_layer: SubLayer
     number: int = 0
 
@@ -65,12 +70,12 @@ class Matmul(NamedTuple):
     stream: Stream
     d_in: int
     d_out: int
-    stored: int
-    used: int
     bias: bool = False
     cut: Cut | None = None
     experts: int = 1
     most: int | None = None
+    stored: int = 1
+    used: int = 1
     block: Block = OUTSIDE
 
 
@@ -85,9 +90,9 @@ class Lookup(NamedTuple):
     part: Part
     rows: int
     width: int
-    stored: int
     cut: Cut | None = None
     trained: bool = True
+    stored: int = 1
     block: Block = OUTSIDE
 
 
@@ -101,9 +106,9 @@ class Vector(NamedTuple):
     role: Role
     part: Part
     width: int
-    stored: int
     cut: Cut | None = None
     trained: bool = True
+    stored: int = 1
     block: Block = OUTSIDE
 
 
@@ -114,7 +119,7 @@ class Buffer(NamedTuple):
     role: Role
     part: Part
     width: int
-    stored: int
+    stored: int = 1
     block: Block = OUTSIDE
 
 
@@ -135,7 +140,6 @@ class Scores(NamedTuple):
     heads: int
     d_qk: int
     d_v: int
-    used: int
     causal: bool
     window: int | None = None
     chunked: bool = False
@@ -143,6 +147,7 @@ class Scores(NamedTuple):
     decoded: tuple[int, int] | None = None
     most: int | None = None
     cache: int | None = None
+    used: int = 1
     block: Block = OUTSIDE
 
 
@@ -155,10 +160,10 @@ class Conv(NamedTuple):
     stream: Stream
     channels: int
     kernel: int
-    stored: int
-    used: int
     bias: bool = False
     cut: Cut | None = None
+    stored: int = 1
+    used: int = 1
     block: Block = OUTSIDE
 
 
@@ -174,7 +179,6 @@ class Scan(NamedTuple):
 
     name: str
     stream: Stream
-    used: int
     per_position: int = 0
     chunk: int = 1
     per_chunk: int = 0
@@ -182,6 +186,7 @@ class Scan(NamedTuple):
     padded: bool = True
     cut: Cut | None = None
     per_pair: int | None = None
+    used: int = 1
     block: Block = OUTSIDE
 
 
@@ -197,10 +202,10 @@ class Cache(NamedTuple):
     role: Role
     stream: Stream
     width: int
-    stored: int
     window: int | None = None
     cut: Cut | None = None
     slot: int = 0
+    stored: int = 1
     block: Block = OUTSIDE
 
 
@@ -228,14 +233,13 @@ class Saved(NamedTuple):
     `dropout`: only where there is dropout. `cut`: how tensor parallelism divides them; what it does not divide, sequence
     parallelism does (Korthikanti 2022, section 4.2.2), unless it is `gathered` from all of its devices.
 
-    It is no entry of a ledger: only the memory of training asks for it, and no other question pays for it.
+    It is no entry: only the memory of training asks for it, and no other question pays for it.
     """
 
     name: str
     part: Part
     stream: Stream
     width: int
-    used: int
     number: Number = "activation"
     keys: Stream | None = None
     keeping: tuple[Keeping, ...] = ("naive", "selective", "flash")
@@ -246,11 +250,93 @@ class Saved(NamedTuple):
     most: int | None = None
     shared: bool = False
     role: Role | None = None
+    used: int = 1
     block: Block = OUTSIDE
 
 
-class Ledger(NamedTuple):
-    """All that a model owns and does."""
+class Subset(NamedTuple):
+    """Entries of a block, or what it saves, that do not stand once in each of its layers.
+
+    `places`: in `layers` of its layers alone, those that have one of these places in a `period`. `copies`: so many copies take
+    turns in all of its layers. `once`: one for the whole stack, before its first layer.
+    """
+
+    items: tuple[Entry | Saved, ...]
+    places: tuple[int, ...] = ()
+    period: int = 1
+    layers: int | None = None
+    copies: int | None = None
+    once: bool = False
+
+
+class Group(NamedTuple):
+    """Entries that stand in the same layers of a stack, each as one layer has it, and what a layer of them saves.
+
+    `where`: which layers, or before the first one or behind the last. `layers`: how many of them. `copies`: how many copies of
+    their weights there are, where several layers share one; None where each has its own.
+    """
+
+    where: LayerSelector | Literal["start", "end"]
+    stack: Stack
+    layers: int
+    copies: int | None
+    entries: tuple[Entry, ...]
+    saved: tuple[Saved, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All that a model owns and does, in groups of layers."""
 
     model: str
-    entries: tuple[Entry, ...]
+    groups: tuple[Group, ...]
+
+    @staticmethod
+    def of(model: str, entries: Iterable[Entry]) -> Ledger:
+        """A ledger of entries that are counted as they stand, in no layers."""
+        return Ledger(model, (Group("start", "none", 1, None, tuple(entries)),))
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """Each entry once, with the copies that all its layers store and use."""
+        return tuple(_all_layers(entry, group) for group in self.groups for entry in group.entries)
+
+    @cached_property
+    def saved(self) -> tuple[Saved, ...]:
+        """What all layers save for their backward pass; empty where the ledger was made without it."""
+        return tuple(
+            saved if _is_one(group) else saved._replace(used=group.layers * saved.used)
+            for group in self.groups
+            for saved in group.saved
+        )
+
+    def each(self, change: Callable[[Entry], Entry]) -> Ledger:
+        """The ledger with every entry changed alike."""
+        return Ledger(
+            self.model, tuple(group._replace(entries=tuple(map(change, group.entries))) for group in self.groups)
+        )
+
+
+def _is_one(group: Group) -> bool:
+    return type(group.layers) is int and group.layers == 1 and group.copies is None
+
+
+def _copies(group: Group) -> int:
+    return group.layers if group.copies is None else group.copies
+
+
+def _all_layers(entry: Entry, group: Group) -> Entry:
+    """An entry of one layer with the copies of all its layers."""
+    if _is_one(group):
+        return entry
+    match entry:
+        case Matmul() | Conv():
+            return entry._replace(stored=_copies(group) * entry.stored, used=group.layers * entry.used)
+        case Lookup() | Vector() | Buffer():
+            return entry._replace(stored=_copies(group) * entry.stored)
+        case Scores() | Scan():
+            return entry._replace(used=group.layers * entry.used)
+        case Cache():
+            return entry._replace(stored=group.layers * entry.stored)
+        case _:
+            assert_never(entry)
