@@ -16,6 +16,7 @@ from tests.helpers import run
 from tscale.answers.train import Ask, train_report
 from tscale.core.plan import Plan
 from tscale.core.questions.step_time import Batch
+from tscale.core.questions.wall_time import Recompute
 from tscale.spec.catalogue import configs
 from tscale.spec.hardware import find_hardware
 from tscale.spec.model import ModelSpec
@@ -51,7 +52,8 @@ def plan_of(spec: ModelSpec, row: dict[str, str], ask: Ask) -> dict[str, Any]:
     )  # fmt: skip
     data = train_report(spec, find_hardware(row.get("gpu", "a100-sxm-80gb")), ask).data
     assert isinstance(data, dict)
-    found: dict[str, Any] = data["plan"]  # type: ignore[assignment]
+    found = data["plan"]
+    assert isinstance(found, dict)
     return found
 
 
@@ -77,7 +79,7 @@ def published() -> list[tuple[dict[str, str], dict[str, Any], float]]:
         shape = [int(row[key]) for key in ("layers", "d_model", "heads") if row[key]]
         spec = gpt(*shape, 50_368, int(row["context"])) if shape else tscale.load(row["model"])
         # `op` computes every second product again: no less than where nothing is.
-        recompute = "full" if row["recompute"] == "full" else "none"
+        recompute: Recompute = "full" if row["recompute"] == "full" else "none"
         plan = Plan(interleave=int(row["interleave"]), zero=ZERO[row["sharding"]])
         data = plan_of(spec, row, Ask(dtype=row["precision"], recompute=recompute, plan=plan))
         tokens = int(row["batch"]) * int(row["context"])

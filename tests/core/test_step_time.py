@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from fractions import Fraction
 from itertools import product
 
@@ -95,8 +95,8 @@ def test_what_stages_hand_over_is_counted_device_by_device(plan: Plan) -> None:
     """Each piece forward to the next one's device and back, each device its part; the busiest device and node."""
     many, per_node, block = 3, 8, plan.tensor * plan.data
     part = Fraction(many * 64 * 12288 * 2, plan.tensor)
-    within: Counter[int] = Counter()
-    beyond: Counter[int] = Counter()
+    within: dict[int, Fraction] = defaultdict(Fraction)
+    beyond: dict[int, Fraction] = defaultdict(Fraction)
     for piece in range(plan.pipeline * plan.interleave - 1):
         for offset in range(block):
             here = piece % plan.pipeline * block + offset
@@ -109,7 +109,7 @@ def test_what_stages_hand_over_is_counted_device_by_device(plan: Plan) -> None:
     parts = {one.name: one for one in step(plan, batch=many * plan.data).parts}
     least = parts["hand-over to the next stage"].least
     assert least.seconds == max(
-        Fraction(max(within.values(), default=0)) / (450 * GB), Fraction(max(beyond.values(), default=0)) / (400 * GB)
+        max(within.values(), default=Fraction()) / (450 * GB), max(beyond.values(), default=Fraction()) / (400 * GB)
     )
 
 
