@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 import tscale
 from tests.helpers import answer, run
+from tscale.answers.train import Ask, train_report
+from tscale.core.plan import Plan
+from tscale.core.questions.step_time import Batch
 from tscale.core.questions.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
-from tscale.spec.hardware import hardware_names
+from tscale.spec.hardware import find_hardware, hardware_names
 from tscale.spec.measured import training_runs
 
 KEYS = {
@@ -268,6 +271,32 @@ def test_the_highest_mfu_of_a_plan_is_in_the_count_of_the_mfu_above() -> None:
     assert found["plan"]["mfu_at_most"] == pytest.approx(full / causal)
     said = " ".join(run("train", *args, "--tokens", "1e9").out.split())
     assert f"no run has a higher MFU than {full / causal:.1%} (past 100%, for it counts full attention)." in said
+
+
+@pytest.mark.parametrize(
+    ("gpu", "plan"),
+    [
+        ("a100", Plan(16, pipeline=4, data=2)),
+        ("h100", Plan(8, pipeline=2, data=8, zero=2)),
+        ("a100", Plan(2, pipeline=4, data=2, interleave=2)),
+        ("gb200", Plan(4, data=32, zero=3)),
+    ],
+    ids=str,
+)
+def test_the_least_time_of_each_part_is_derived(gpu: str, plan: Plan) -> None:
+    """By numbers, which evaluate to it, and by names; of what is sent, and of nothing that takes no time."""
+    ask = Ask(tokens=10**9, gpus=plan.devices, mfu=Fraction(1, 10), plan=plan, batch=Batch(64, 1))
+    report = train_report(tscale.load("gpt3"), find_hardware(gpu), ask)
+    assert isinstance(report.data, dict)
+    planned = report.data["plan"]
+    assert isinstance(planned, dict)
+    derived = {step.name.removesuffix(", time"): step for step in report.steps if step.name.endswith(", time")}
+    parts = {part["part"]: part["seconds"].value for part in planned["parts"] if part["bytes"] is not None}
+    assert derived.keys() == parts.keys()
+    for name, step in derived.items():
+        assert step.figure.value == parts[name]
+        made = eval(step.numbers.replace("·", "*"))  # noqa: S307 (our own text)
+        assert made == pytest.approx(float(step.figure.value), rel=1e-9)
 
 
 def test_a_measured_speed_in_long_sequences_is_not_refused_for_passing_100_percent() -> None:

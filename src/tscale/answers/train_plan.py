@@ -111,10 +111,10 @@ def _part_data(part: Part) -> Data:
     sent = part.sent is not None
     return {
         "part": part.name,
-        "seconds": Figure(part.seconds, SECONDS, source=SOURCE),
+        "seconds": Figure(part.seconds, SECONDS, source=part.source),
         "bytes": None if part.sent is None else Figure(part.sent, BYTES, source=SOURCE),
-        "link_seconds": Figure(part.least.link.seconds, SECONDS, source=COLLECTIVES) if sent else None,
-        "network_seconds": Figure(part.least.network.seconds, SECONDS, source=COLLECTIVES) if sent else None,
+        "link_seconds": Figure(part.least.link.seconds, SECONDS, source=part.source) if sent else None,
+        "network_seconds": Figure(part.least.network.seconds, SECONDS, source=part.source) if sent else None,
     }
 
 
@@ -123,7 +123,7 @@ def _derived(parts: tuple[Part, ...], subject: str) -> Iterator[Step]:
     for part in parts:
         if part.seconds and part.sent is not None:
             names, numbers = part.least.derivation
-            yield Step(f"{part.name}, time", names, numbers, Figure(part.seconds, SECONDS, source=COLLECTIVES), subject)
+            yield Step(f"{part.name}, time", names, numbers, Figure(part.seconds, SECONDS, source=part.source), subject)
 
 
 def _table(model: Counted, plan: Plan, batch: Batch, step: LeastStep, shares: list[Fraction]) -> Table:
@@ -154,12 +154,12 @@ def _part_row(part: Part, computing: Fraction) -> tuple[Cell, ...]:
     """A part's bytes, its times at each level, the longer of them, and how that compares with the computing."""
     sent: list[Cell] = ["", "", ""]
     if part.sent is not None:
-        levels = [Figure(level.seconds, SECONDS, source=COLLECTIVES) if level.sent else "" for level in part.least]
+        levels = [Figure(level.seconds, SECONDS, source=part.source) if level.sent else "" for level in part.least]
         sent = [Figure(part.sent, BYTES, source=SOURCE), *levels]
     return (
         part.name,
         *sent,
-        Figure(part.seconds, SECONDS, source=SOURCE),
+        Figure(part.seconds, SECONDS, source=part.source),
         Figure(part.seconds / computing, SHARE),
         "",
     )

@@ -21,7 +21,7 @@ from tscale.core.device import Cluster
 from tscale.core.numbers import ceil_div, maximum, minimum
 from tscale.errors import RequestError
 
-SOURCE: Final = "patarasuk2009 sections 3 and 4"
+SOURCE: Final = "patarasuk2009"
 
 
 class Group(NamedTuple):

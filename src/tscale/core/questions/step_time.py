@@ -21,6 +21,7 @@ from tscale.core.ledger import Ledger
 from tscale.core.numbers import ceil_div
 from tscale.core.plan import Plan
 from tscale.core.questions.collectives import NOTHING, Least, Level, exchange, group, link_of, nics_of
+from tscale.core.questions.collectives import SOURCE as COLLECTIVES
 from tscale.core.questions.communication import gradient_bytes, gradients, tensor_sums
 from tscale.core.questions.wall_time import Recompute, least_flops
 from tscale.core.run import Run
@@ -60,6 +61,7 @@ class Part(NamedTuple):
     computing: Fraction = Fraction(0)
     least: Least = Least()
     sent: int | None = None
+    source: str = SOURCE
 
     @property
     def seconds(self) -> Fraction:
@@ -159,14 +161,15 @@ def _sent(stage: int, share: Ledger, plan: Plan, work: Workload, cluster: Cluste
 def _tensor_sums(share: Ledger, plan: Plan, work: Workload, cluster: Cluster) -> Part:
     """Sums over tensor-parallel devices: what is scattered is in 16 bits, what is gathered in those of the products."""
     passes = 3 if work.recompute == "full" else 2
-    one = tensor_sums(share, work.run, 1, side_by_side=work.side_by_side).total
-    numbers = one * work.batch.micro * passes * work.batch.micro_batches(plan)
-    scattered, gathered = (ceil_div(numbers * bits, 8) for bits in (BITS, work.gathered_bits))
+    one = tensor_sums(share, work.run, BITS // 8, side_by_side=work.side_by_side).total
+    scattered = one * work.batch.micro * passes * work.batch.micro_batches(plan)
+    gathered = ceil_div(scattered * work.gathered_bits, BITS)
     least = exchange(cluster, group(cluster, plan.tensor), scattered, gathered)
     return Part(
         "tensor-parallel sums",
         least=least,
         sent=ceil_div((plan.tensor - 1) * (scattered + gathered), plan.tensor),
+        source=COLLECTIVES,
     )
 
 
@@ -183,7 +186,7 @@ def _gradients(share: Ledger, plan: Plan, work: Workload, cluster: Cluster) -> P
         for copies, sizes in by_copies.items()
     ]
     sent = gradient_bytes(share, plan, many, BITS, work.gathered_bits).total
-    return Part("gradients", least=_together(each), sent=sent)
+    return Part("gradients", least=_together(each), sent=sent, source=COLLECTIVES)
 
 
 def _together(each: list[Least]) -> Least:
