@@ -33,7 +33,6 @@ from tscale.core.questions.wall_time import (
     mfu_of,
     seconds_to_train,
 )
-from tscale.core.run import Run
 from tscale.core.sources import cited
 from tscale.core.units import (
     COUNT,
@@ -151,7 +150,9 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     if planned is not None:
         data["plan"] = planned.data
         steps = (*steps, *planned.steps)
-        notes = (*notes, *planned.notes(max(case.mfu for case in cases)))
+        # Of a run at several lengths the MFU is not that of the plan's steps, which are of the first.
+        alike = len({stage.run for stage in whole.stages}) == 1
+        notes = (*notes, *planned.notes(max(case.mfu for case in cases) if alike else None))
     return Report(title, tuple(tables), data, notes, steps)
 
 

@@ -48,15 +48,15 @@ class PlannedStep(NamedTuple):
         most = max(self.step.parts, key=lambda part: _seconds_on(part, bound_by))
         return f"{_BOUND_BY[bound_by]} ({most.name})"
 
-    def notes(self, mfu: Fraction) -> Iterator[str]:
-        """What must be said of the plan, beside the utilisation that the run was reckoned with."""
+    def notes(self, mfu: Fraction | None) -> Iterator[str]:
+        """What must be said of the plan, next to the MFU that the run was estimated with; None where it counts otherwise."""
         schedule = " in the order of 1F1B" if self.plan.pipeline > 1 else ""
         yield (
             f"The plan is bound by {self.bound}. Each part takes its least time{schedule}: at the peak, with causal attention, "
             "and at the full bandwidth of the link and of all NICs of a node, in 16 bits. With full overlap, no run has a "
             f"higher MFU than {float(self.mfu_hidden):.1%}{_PAST_ONE if self.mfu_hidden > 1 else ''}."
         )
-        if mfu > self.mfu_hidden:
+        if mfu is not None and mfu > self.mfu_hidden:
             yield f"The MFU above, {float(mfu):.1%}, is more than the plan allows: {float(self.mfu_hidden):.1%}."
         whole = _NOT_WHOLE.get(self.plan.zero)
         if whole is not None and self.micro_batches > 1 and self.plan.data > 1:
