@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from tscale.core.ledger import ALWAYS, Ledger, Saved
-from tscale.core.plan import Plan
+from tscale.core.ledger import Ledger, Saved
 from tscale.core.questions.states import States
 from tscale.core.questions.training_memory import Layer, Needs, Training, needs, states_of
 from tscale.core.shard import shard
-from tscale.spec.kinds import kinds_of_stages, of_one_layer
 from tscale.spec.lower import lower, run_of
 from tscale.spec.model import ModelSpec
-from tscale.spec.saves import saves
-from tscale.spec.stages import saves_of_stages, stages
+from tscale.spec.stages import kinds_of_layers, stages
 
 RANK: Final = 64
 """The rank of adapters where none is given: that of Dettmers 2023, appendix B."""
@@ -58,24 +53,14 @@ class Trainer(NamedTuple):
 def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     """A model ready to be asked about. Raises `RequestError` for a plan that cannot be, or a block that is not known."""
     training.plan.check()
-    each = stages(spec, training.plan)
-    kept = saves_of_stages(spec, training.plan)
+    whole = lower(spec, saves=True)
+    each = stages(spec, whole, training.plan)
+    kept = tuple(stage.saved for stage in each)
     training = training._replace(run=run_of(spec, context))
     shares = tuple(shard(ledger, training.plan) for ledger in each)
     states = tuple(states_of(share, training) for share in shares)
-    kinds = kinds_of_stages(spec, training.plan)
-    made = {kind: tuple(_layers(of_one_layer(spec, kind), training.plan)) for kind in {*chain(*kinds)}}
-    layers = tuple(tuple(layer for kind in stage for layer in made[kind]) for stage in kinds)
+    layers = tuple(
+        tuple(Layer(shard(kind, training.plan), kind.saved) for kind in kinds)
+        for kinds in kinds_of_layers(spec, whole, training.plan)
+    )
     return Trainer(spec, training, context, each, shares, kept, states, layers)
-
-
-def _layers(kind: ModelSpec, plan: Plan) -> Iterator[Layer]:
-    """One device's share of the layer that a kind is, or of both layers where there are two stacks."""
-    share = shard(lower(kind), plan)
-    kept = tuple(saved for saved in saves(kind) if saved.part not in ("embedding", "head") and saved.keeping != ALWAYS)
-    if kind.kind != "encoder-decoder":
-        yield Layer(share, kept)
-        return
-    for stack in ("encoder", "decoder"):
-        entries = tuple(entry for entry in share.entries if entry.block.stack == stack)
-        yield Layer(Ledger(kind.name, entries), tuple(saved for saved in kept if saved.block.stack == stack))

@@ -72,7 +72,19 @@ class Experts:
 
         def expert(matrix: Role, d_in: int, d_out: int, cut: Cut) -> Matmul:
             full = f"{name}.{matrix}"
-            return Matmul(full, matrix, "feed_forward", site.stream, d_in, d_out, self.bias, cut, self.experts, stored=self.experts, used=self.top_k)
+            return Matmul(
+                full,
+                matrix,
+                "feed_forward",
+                site.stream,
+                d_in,
+                d_out,
+                self.bias,
+                cut,
+                self.experts,
+                stored=self.experts,
+                used=self.top_k,
+            )
 
         yield matmul("router", d, self.experts, bias=self.router_bias)
         if self.scaled:

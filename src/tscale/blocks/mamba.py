@@ -61,8 +61,12 @@ class Mamba:
             own, heads = inner // self.heads, self.heads
         yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, 2 * inner, self.bias, columns)
         yield Conv(f"{name}.conv", "conv", "mixer", site.stream, inner, self.d_conv, self.conv_bias, columns)
-        yield Matmul(f"{name}.x", "step", "mixer", site.stream, own, rank + 2 * n, cut=Cut(own, "in"), stored=heads, used=heads)
-        yield Matmul(f"{name}.dt", "step", "mixer", site.stream, rank, own, bias=True, cut=Cut(own), stored=heads, used=heads)
+        yield Matmul(
+            f"{name}.x", "step", "mixer", site.stream, own, rank + 2 * n, cut=Cut(own, "in"), stored=heads, used=heads
+        )
+        yield Matmul(
+            f"{name}.dt", "step", "mixer", site.stream, rank, own, bias=True, cut=Cut(own), stored=heads, used=heads
+        )
         if self.norms:
             yield Vector(f"{name}.norms", "norm", "norm", rank + 2 * n)
         yield Vector(f"{name}.A", "decay", "mixer", inner * n, columns)

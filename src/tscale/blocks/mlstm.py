@@ -55,7 +55,7 @@ class Mlstm:
         yield matmul("gate", d, h * dv, bias=self.bias, name="output_gate")
         yield matmul("decay", d, 2 * h, bias=True, name="gates")
         yield Scan(
-            f"{name}.scan",
+            f"{site.name}.scan",
             site.stream,
             per_position=h * (2 * dk * dv + dk),
             chunk=q,
@@ -63,8 +63,8 @@ class Mlstm:
             padded=False,
         )
         if caches:
-            yield Cache(f"{name}.state", "state", "once", h * (dk * dv + dk + 1))
-        yield Vector(f"{name}.norm", "norm", "norm", h * dv)
+            yield Cache(f"{site.name}.state", "state", "once", h * (dk * dv + dk + 1))
+        yield Vector(f"{site.name}.norm", "norm", "norm", h * dv)
         yield matmul("out", h * dv, d, bias=self.bias)
 
     def saves(self, site: Site) -> Iterator[Saved]:

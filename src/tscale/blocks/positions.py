@@ -25,7 +25,9 @@ class Learned:
         """The table."""
         rows = context if self.rows is None else self.rows
         assert rows is not None, "the spec's own check asks for rows or a context"
-        yield Subset((Lookup(f"{site.name}embedding.positions", "positions", "positions", rows, site.d_model),), once=True)
+        yield Subset(
+            (Lookup(f"{site.name}embedding.positions", "positions", "positions", rows, site.d_model),), once=True
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,14 @@ class Relative:
         by_head, ways = Cut(heads), 1 if site.causal else 2
         name = f"{site.name}relative"
         yield Matmul(
-            f"{name}.key", "position_key", "attention", site.stream, site.d_model, heads * head_dim, cut=by_head, used=ways
+            f"{name}.key",
+            "position_key",
+            "attention",
+            site.stream,
+            site.d_model,
+            heads * head_dim,
+            cut=by_head,
+            used=ways,
         )
         yield Scores(f"{name}.scores", site.stream, site.keys, heads, ways * head_dim, 0, site.causal, cut=by_head)
         if self.biases:

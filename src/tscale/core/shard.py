@@ -27,7 +27,7 @@ def shard(ledger: Ledger, plan: Plan) -> Ledger:
     check_tensor(ledger, plan.tensor)
     if _routed(ledger):  # a stage may have none
         check_expert(ledger, plan.expert)
-    return ledger._replace(entries=tuple(_dealt(_cut(entry, plan.tensor), plan.expert) for entry in ledger.entries))
+    return ledger.each(lambda entry: _dealt(_cut(entry, plan.tensor), plan.expert))
 
 
 def check_tensor(ledger: Ledger, devices: int) -> None:

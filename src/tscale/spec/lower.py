@@ -80,10 +80,10 @@ class _Place(NamedTuple):
             if not isinstance(item, Subset):
                 together.append(item)
                 continue
-            yield from self._group(together)
+            yield from self.group(together)
             together = []
-            yield from self.subset(item)._group(item.items)
-        yield from self._group(together)
+            yield from self.subset(item).group(item.items)
+        yield from self.group(together)
 
     def subset(self, part: Subset) -> _Place:
         """Where a part of what stands here stands."""
@@ -99,7 +99,8 @@ class _Place(NamedTuple):
             return self._replace(where=where, layers=minimum(layers, part.copies))
         return self._replace(where=where, layers=layers, copies=part.copies)
 
-    def _group(self, items: Iterable[Entry | Saved]) -> Iterator[Group]:
+    def group(self, items: Iterable[Entry | Saved]) -> Iterator[Group]:
+        """What stands here in each layer, as one group; none where it is nothing."""
         placed = [cast("Any", item)._replace(block=self.block) for item in items]
         if placed:
             entries = tuple(item for item in placed if not isinstance(item, Saved))

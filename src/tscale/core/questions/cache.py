@@ -69,12 +69,12 @@ def _row(cache: Cache) -> int:
 
 def growing(ledger: Ledger) -> Ledger:
     """The part of a ledger whose cache grows with context: all of it but the states of recurrent layers."""
-    return ledger._replace(entries=tuple(entry for entry in ledger.entries if not _is_state(entry)))
+    return Ledger.of(ledger.model, (entry for entry in ledger.entries if not _is_state(entry)))
 
 
 def states(ledger: Ledger) -> Ledger:
     """The states of recurrent layers, which do not grow with context."""
-    return ledger._replace(entries=tuple(entry for entry in ledger.entries if _is_state(entry)))
+    return Ledger.of(ledger.model, (entry for entry in ledger.entries if _is_state(entry)))
 
 
 def _is_state(entry: Entry) -> bool:

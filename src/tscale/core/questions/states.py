@@ -100,7 +100,7 @@ def adapters(ledger: Ledger, rank: int) -> Ledger:
             plain = entry._replace(bias=False, cut=None)
             entries.append(plain._replace(name=f"{entry.name}.lora_a", d_out=rank))
             entries.append(plain._replace(name=f"{entry.name}.lora_b", d_in=rank))
-    return Ledger(f"{ledger.model}'s adapters", tuple(entries))
+    return Ledger.of(f"{ledger.model}'s adapters", entries)
 
 
 def adapter_saves(ledger: Ledger, rank: int) -> tuple[Saved, ...]:
@@ -109,7 +109,7 @@ def adapter_saves(ledger: Ledger, rank: int) -> tuple[Saved, ...]:
     A table's rows go through them once for all sequences; scores against it have no weights of their own.
     """
     return tuple(
-        Saved(f"{entry.name}.lora", entry.part, entry.stream, rank, entry.used, shared=entry.stream == "once")
+        Saved(f"{entry.name}.lora", entry.part, entry.stream, rank, used=entry.used, shared=entry.stream == "once")
         for entry in ledger.entries
         if isinstance(entry, Matmul) and is_linear(entry) and entry.role != "position_scores"
     )

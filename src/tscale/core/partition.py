@@ -1,0 +1,84 @@
+"""Stages and single layers of a model: groups of layers to groups with other counts.
+
+A stage has stretches of the stack, and what stands before the first layer or behind the last is with the stage that has that
+layer. Nothing here knows the spec: which layers a group stands in is all that is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from tscale.core.ledger import Entry, Group, Ledger, Matmul, Stack
+from tscale.core.numbers import ceil_div, minimum, named
+
+
+class Stretch(NamedTuple):
+    """Layers of a stack one after the other: from `start`, `size` of them."""
+
+    start: int
+    size: int
+
+    def count(self, group: Group) -> int:
+        """How many of these layers a group stands in."""
+        assert not isinstance(group.where, str)
+        found = group.where.count(int(self.start) + int(self.size)) - group.where.count(int(self.start))
+        return self.size if found == self.size else int(found)  # all of them: their name means as many
+
+
+def stretches(layers: int, pieces: int) -> tuple[Stretch, ...]:
+    """A stack cut into so many pieces: of equal size where that can be, else as even as possible.
+
+    The embedding and the head then take the place of a layer each, in the first piece and in the last, as Llama 3 was cut
+    (Dubey 2024, section 3.3.2); the first pieces have a layer more. There are at least as many layers as pieces.
+    """
+    if layers % pieces == 0:
+        size = named("piece_layers", layers // pieces)
+        return tuple(Stretch(int(size) * place, size) for place in range(pieces))
+    sizes = [ceil_div(int(layers) + 2 - place, pieces) for place in range(pieces)]
+    sizes[0] -= 1
+    sizes[-1] -= 1
+    starts = [sum(sizes[:place]) for place in range(pieces)]
+    return tuple(map(Stretch, starts, sizes))
+
+
+def stage(ledger: Ledger, own: Sequence[Stretch], name: str, *, first: bool, last: bool) -> Ledger:
+    """What a stage of some stretches has of a model; `first` and `last`: whether its tables and its head are there.
+
+    A head that is tied to the table of the first stage is a copy of it.
+    """
+    return Ledger(name, tuple(_of_stage(ledger, own, first=first, last=last)))
+
+
+def _of_stage(ledger: Ledger, own: Sequence[Stretch], *, first: bool, last: bool) -> Iterator[Group]:
+    for group in ledger.groups:
+        match group.where:
+            case "start":
+                if first:
+                    yield group
+            case "end":
+                if last:
+                    yield group._replace(entries=tuple(map(_with_head, group.entries)))
+            case _:
+                layers = 0
+                for stretch in own:
+                    layers += stretch.count(group)
+                if layers:
+                    yield _of_layers(group, layers)
+
+
+def _with_head(entry: Entry) -> Entry:
+    """An entry behind the last layer; a head that is tied is stored here too."""
+    return entry._replace(stored=1) if isinstance(entry, Matmul) and entry.role == "head" else entry
+
+
+def one_layer(ledger: Ledger, stack: Stack, layer: int) -> Ledger:
+    """What one layer of a stack has of a model."""
+    alone = Stretch(layer, 1)
+    groups = (group for group in ledger.groups if group.stack == stack and not isinstance(group.where, str))
+    return Ledger(ledger.model, tuple(_of_layers(group, 1) for group in groups if alone.count(group)))
+
+
+def _of_layers(group: Group, layers: int) -> Group:
+    copies = None if group.copies is None else minimum(group.copies, layers)
+    return group._replace(layers=layers, copies=copies)
