@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from tscale.core.ledger import Ledger
 from tscale.core.numbers import Remembered, named
 from tscale.core.quantity import Data, Figure, Known, Line, Step, step
-from tscale.core.run import Run
 from tscale.core.sources import cited
 from tscale.core.units import SHARE, TOKENS, Unit
 from tscale.spec.lower import lower
@@ -83,13 +82,6 @@ def context_of(spec: ModelSpec, asked: int | None) -> Figure:
         f"{spec.label} has no trained context: sequences of {ASSUMED_CONTEXT:,} tokens are assumed; --context sets it"
     )
     return Figure(Remembered(ASSUMED_CONTEXT, label="context"), TOKENS, "assumed", note=note)
-
-
-def lengths_text(spec: ModelSpec, run: Run) -> str:
-    """How long the sequences of a run are, as people read it: 2,048 tokens; 1,500 source and 448 target tokens."""
-    if spec.kind == "encoder-decoder":
-        return f"{int(run.source):,} source and {int(run.target):,} target tokens"
-    return f"{int(run.tokens):,} tokens"
 
 
 def published_figure(published: Published, unit: Unit) -> Figure:

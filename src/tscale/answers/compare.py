@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from tscale.answers.common import line_figures, steps_of
 from tscale.answers.quantities import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, subject_of
+from tscale.answers.trained import trained
 from tscale.core.quantity import Cell, Column, Compared, Data, Figure, Known, Missing, Report, Step, Table, weakest
 from tscale.core.questions.forward import LEAVES_OUT, forward_flops
 from tscale.core.questions.params import params
@@ -52,7 +53,9 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         if subject is not None
         for step in _derived(answers, place, subject)
     ]
-    title = f"{labels[0]} beside {', '.join(labels[1:])}: in brackets, times the first"
+    assumed = any(subject is not None and subject.context.known == "assumed" for subject in subjects)
+    lengths = "; lengths marked † are assumed" if assumed else ""
+    title = f"{labels[0]} beside {', '.join(labels[1:])}: in brackets, times the first{lengths}"
     return Report(title, (Table(title, columns, rows, stack=True),), data, _notes(specs, known, context), tuple(steps))
 
 
@@ -84,10 +87,19 @@ def _derived(
         [
             *line_figures(params(subject.model.ledger).lines, PARAMETERS),
             *line_figures(flops, FLOPS, "kaplan2020 Table 1", FLOPS_OF),
+            *_later_stages(subject),
             *((key, figure) for key, figure in figures if isinstance(figure, Figure)),
         ],
         subject.spec.name,
     )
+
+
+def _later_stages(subject: Subject) -> Iterator[tuple[str, Figure]]:
+    """What training FLOPs are made of beyond the first stage."""
+    if subject.spec.training is None or subject.spec.training.total_tokens is None:
+        return
+    for stage in trained(subject.spec, None, subject.asked).stages[1:]:
+        yield from stage.derived(subject.model)
 
 
 def _answer(quantity: Named, spec: Spec, subject: Subject | None) -> Figure | Missing | str:
@@ -132,7 +144,7 @@ def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | No
             )
     noted = [spec.name for spec in specs if spec.notes]
     own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
-    where = "at the trained context" if context is None else f"at {context:,} tokens"
+    where = "in sequences as long as in training" if context is None else f"at {context:,} tokens"
     lengths = f"FLOPs a token, attention's share and training FLOPs are {where}, in full attention; KV cache in bf16."
     beyond = [one.spec.label for one in subjects if one.spec.context is not None and (context or 0) > one.spec.context]
     if beyond:

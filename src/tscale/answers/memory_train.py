@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
-from tscale.answers.common import context_of, line_figures, notes_of, steps_of, streams_note, summed
+from tscale.answers.common import line_figures, notes_of, steps_of, streams_note, summed
 from tscale.answers.memory_changes import Change, changes_table
 from tscale.answers.memory_tables import MEMORY_SHARE, Growth, Room, growth, parts_table
 from tscale.answers.memory_train_changes import single_changes
@@ -20,6 +20,7 @@ from tscale.answers.memory_train_lines import (
     shortcut_table,
     stages_table,
 )
+from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
 from tscale.core.formats import FORMATS, Format
@@ -90,7 +91,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         raise RequestError(
             f"{spec.label}'s kernel keeps its arrays in 32 bits where the rest is in fp16, which is not counted: use --precision bf16"
         )
-    context = context_of(spec, ask.context)
+    context = training_length(spec, ask.context)
     model = trainer(spec, _training(ask), int(context.value))
     stage, most = model.worst()
     device = None if ask.hardware is None else ask.hardware.device()
@@ -101,7 +102,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
     options = (
         () if usable is None or fits or ask.hardware is None else single_changes(model, ask.hardware, usable, *room)
     )
-    title = _title(spec, model, ask, fits=fits)
+    title = _title(spec, model, ask, assumed=context.known == "assumed", fits=fits)
     total = Figure(most.total, BYTES, known)
     may_use = None if usable is None else Figure(usable, BYTES, "exact" if ask.memory_share else "assumed")
     parts = {name: _part(most, part, known) for part, name in _PARTS.items()}
@@ -190,10 +191,11 @@ def _plan_data(plan: Plan) -> Data:
     }
 
 
-def _title(spec: ModelSpec, model: Trainer, ask: Ask, *, fits: bool | None) -> str:
+def _title(spec: ModelSpec, model: Trainer, ask: Ask, *, assumed: bool, fits: bool | None) -> str:
     sequences = "one sequence" if ask.micro_batch == 1 else f"{ask.micro_batch:,} sequences"
     trained = spec.label if ask.rank is None else f"adapters of rank {ask.rank} for {spec.label}"
-    what = f"Training {trained} in {ask.recipe.name} with {ask.optimizer.name}, {sequences} of {model.context:,} tokens"
+    length = f"{model.context:,} tokens" + (" (assumed)" if assumed else "")
+    what = f"Training {trained} in {ask.recipe.name} with {ask.optimizer.name}, {sequences} of {length}"
     devices = ask.plan.devices
     if ask.hardware is None:
         return f"{what}: what {'it takes' if devices == 1 else f'a device of {devices:,} takes'}"
@@ -295,7 +297,7 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
 
 def training_growth(spec: ModelSpec, ask: Ask) -> Growth:
     """The parts of `memory_train_report` at many contexts, each of the stage that is the fullest there."""
-    model = trainer(spec, _training(ask), int(context_of(spec, ask.context).value))
+    model = trainer(spec, _training(ask), int(training_length(spec, ask.context).value))
     usable = None
     if ask.hardware is not None:
         usable = int(ask.hardware.device().memory_bytes * (ask.memory_share or MEMORY_SHARE))
