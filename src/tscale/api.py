@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from fractions import Fraction
 from math import isfinite
-from typing import Any, Final, get_args
+from typing import Any, Final, cast, get_args
 
 import tscale.core.run
 import tscale.spec.lower
@@ -215,7 +215,7 @@ def _count(value: Any, what: str, most: int = MOST_CONTEXT, least: int = 1) -> i
     number = _number(value)
     if number is None or _any(number < least) or _any(number > most):
         raise RequestError(f"{what} must be a whole number from {least} to {power(most)}, not {_said(value)}")
-    return number
+    return cast("int", number)
 
 
 def _number(value: Any) -> Any:

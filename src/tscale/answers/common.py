@@ -99,7 +99,7 @@ def misprint_text(published: Published) -> str:
 
 def plain_number(value: float | Fraction) -> str:
     """A number in a sentence: a whole one in full unless it is of 10^15 or more, others to four digits."""
-    if value == int(value) and abs(value) < _IN_FULL:
+    if value == int(value) and -_IN_FULL < value < _IN_FULL:
         return f"{int(value):,}"
     return f"{float(value):,.4g}".replace("e+", "e")
 

@@ -105,7 +105,9 @@ def _of_run(subject: Subject, run: Trained) -> Iterator[Truth]:
             continue
         source = f" ({cited(figure.source)})" if figure.source else ""
         fits = not (unlike and key in _OF_A_GPT)
-        yield Truth(figure, key, CONVENTIONS[key][0] + source + ("" if fits else " as printed"), fits)
+        lengths = "" if key.startswith(_SIX_ND) else f", in sequences of {run.lengths_text()}"
+        how = CONVENTIONS[key][0] + source + ("" if fits else ", as printed") + lengths
+        yield Truth(figure, key, how, fits)
     n = int(active_params(subject.model.ledger).total)
     sizes = _other_sizes(subject, n)
     if two:

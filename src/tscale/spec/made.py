@@ -36,13 +36,13 @@ def checked(spec: object) -> ModelSpec:
         raise RequestError(f'a ModelSpec is wanted, such as tscale.load("gpt3"), not {a_kind_of(spec)}')
     if _VALID.get(id(spec)) is spec:
         return spec
-    spec = _mapped(spec, _of_three_kinds)
-    arrays = arrays_in(spec)
+    sizes: ModelSpec = _mapped(spec, _of_three_kinds)
+    arrays = arrays_in(sizes)
     if arrays:
-        _validate_elements(spec, arrays)
-        return spec
-    _validate(spec)
-    return trusted(spec)
+        _validate_elements(sizes, arrays)
+        return sizes
+    _validate(sizes)
+    return trusted(sizes)
 
 
 def a_kind_of(value: object) -> str:
