@@ -155,9 +155,9 @@ FLOPS_THAT_HOLD = [
     ("gpt3", "3.24e23", "chinchilla"),  # Hoffmann 2022, Appendix F
     ("gpt3", "3.186e23", "exact_causal"),
     ("llama-3.1-405b", "3.8e25", "published"),  # Dubey 2024
-    ("deepseek-v3", "3.4e24", "published"),  # Epoch AI in 2025
-    ("deepseek-v3", "3.29e24", "six_nd_published"),  # 6 * 37e9 * 14.8e12, Epoch AI in 2026
-    ("deepseek-v3", "3.3e24", "six_nd"),  # 6 * 37.55e9 * 14.8e12 is 3.33e24
+    ("deepseek-v3", "3.4e24", "six_nd"),  # 6 * 37.55e9 * (14.8e12 + 0.12e12) is 3.36e24
+    ("deepseek-v3", "3.3e24", "six_nd_first_stage"),  # 6 * 37.55e9 * 14.8e12 is 3.33e24
+    ("deepseek-v3", "3.29e24", "six_nd_published_first_stage"),  # 6 * 37e9 * 14.8e12
     ("kimi-k2", "2.98e24", "six_nd_published"),  # 6 * 32e9 * 15.5e12
     ("kimi-k2", "3e24", "six_nd_published"),  # to two digits
     ("qwen2.5-72b", "7.8e24", "six_nd_called"),  # 6 * 72e9 * 18e12

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
 from typing import Final, NamedTuple
 
 from tscale.answers.common import plain_number, published_figure, source_text
@@ -108,14 +107,28 @@ def _of_run(subject: Subject, run: Trained) -> Iterator[Truth]:
         lengths = "" if key.startswith(_SIX_ND) else f", in sequences of {run.lengths_text()}"
         how = CONVENTIONS[key][0] + source + ("" if fits else ", as printed") + lengths
         yield Truth(figure, key, how, fits)
-    n = int(active_params(subject.model.ledger).total)
-    sizes = _other_sizes(subject, n)
-    if two:
-        sizes = chain([(n, "", f" ({cited(_TABLE)})")], sizes)
+    yield from _of_sizes(subject, run, two=two)
+
+
+def _of_sizes(subject: Subject, run: Trained, *, two: bool) -> Iterator[Truth]:
+    """6·N·D, or 3·N·D of two stacks, as people take N and D who do not count: of pre-training alone, as often as not."""
     times, basis, name = (3, "three_nd", "3·N·D") if two else (6, _SIX_ND, "6·N·D")
-    for size, whose, said in sizes:
-        flops = times * size * int(run.tokens.value)
-        yield Truth(Figure(flops, FLOPS, "convention", _TABLE), basis + whose, name + said)
+    stages = [(int(run.tokens.value), "", "")]
+    if len(run.stages) > 1:
+        first = int(run.first.tokens.value)
+        stages.append((first, "_first_stage", f", D = {plain_number(first)} of the first stage"))
+    for tokens, stage, of_stage in stages:
+        for size, whose, of_whom in _sizes(subject, counted=two or bool(stage)):
+            flops = Figure(times * size * tokens, FLOPS, "convention", _TABLE)
+            yield Truth(flops, f"{basis}{whose}{stage}", f"{name}{of_whom}{of_stage}")
+
+
+def _sizes(subject: Subject, *, counted: bool) -> Iterator[tuple[int, str, str]]:
+    """Each N, the end of its basis, and how it is said: counted where that is asked for, and as others take it."""
+    n = int(active_params(subject.model.ledger).total)
+    if counted:
+        yield n, "", f" ({cited(_TABLE)})"
+    yield from _other_sizes(subject, n)
 
 
 def _other_sizes(subject: Subject, counted: int) -> Iterator[tuple[int, str, str]]:
