@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 import tscale
 from tests.helpers import disclosed
+from tscale import api
 from tscale.blocks import Attention
 from tscale.core.numbers import Remembered
 from tscale.core.questions import cache, training
@@ -67,6 +69,10 @@ def test_the_documented_pattern_is_what_the_commands_count(name: str) -> None:
     assert asked == run
     assert tscale.training_flops(spec, asked, 10**9, "causal") == training.training_flops(ledger, run, 10**9, "causal")
     assert tscale.cache_bytes(tscale.lower(spec), asked, 16) == cache.cache_bytes(ledger, run, 16)
+
+
+def test_the_examples_run() -> None:
+    assert doctest.testmod(api) == (0, 12)
 
 
 def test_numbers_of_each_kind_are_taken() -> None:
@@ -239,6 +245,10 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         "a Ledger has entries, as tscale.lower makes them: this has 5",
     ),
     (
+        lambda: ANY.params(tscale.Ledger("odd", None)),  # type: ignore[arg-type]
+        "a Ledger has entries, as tscale.lower makes them: this has None",
+    ),
+    (
         lambda: tscale.remembered(replace(GPT2, layers=np.array([12]))),  # type: ignore[arg-type]
         "gpt2 has arrays as sizes, and ints alone remember: give it one number for each",
     ),
@@ -261,6 +271,8 @@ WRONG_SPECS: list[tuple[dict[str, Any], str]] = [
     ({"layers": math.nan}, "gpt2: layers must be a whole number from 1 to 10^12, not nan"),
     ({"layers": np.array([12, 1.5])}, "gpt2: layers must be a whole number from 1 to 10^12, not 1.5"),
     ({"layers": np.array([12, 0])}, "gpt2: layers must be a whole number from 1 to 10^12, not 0"),
+    ({"layers": 10**5000}, "gpt2: a spec holds numbers, text and blocks, not a number of over 40 digits"),
+    ({"published": {(1, 2): 3}}, "gpt2: a spec holds numbers, text and blocks, not a tuple"),
     ({"layers": object()}, "gpt2: a spec holds numbers, text and blocks, not an object"),
     (
         {"layers": np.array([1, 2]), "d_model": np.array([768, 768, 768])},

@@ -36,7 +36,14 @@ _EXACT: Final = 2**53  # below it, a float that is whole is the number that was 
 class Run(tscale.core.run.Run):
     """One sequence: `target` tokens through a decoder, `source` tokens through an encoder (0 where there is none).
 
-    `run_of(spec, context)` is the run of a model of any kind. Raises `TscaleError` for what is no number of tokens.
+    `run_of(spec, context)` is the run of a model of any kind.
+
+    Raises:
+        TscaleError: for what is no number of tokens, and where there are none at all.
+
+    Example:
+        >>> Run(target=2048)
+        Run(target=2048, source=0)
     """
 
     __slots__ = ()
@@ -51,8 +58,17 @@ class Run(tscale.core.run.Run):
 def load(model: str | os.PathLike[str], changes: Iterable[str] = (), assume: str | None = None) -> ModelSpec:
     """The spec that MODEL means on the command line: a built-in name, a file, a folder with a config.json.
 
-    `changes`: fields to set, such as `["layers=24", "attention.kv_heads=8"]`. `assume`: the family that a config.json of
-    an unknown one counts like. Raises `TscaleError`, also for a model whose shape was never published.
+    Args:
+        model: the name or the path.
+        changes: fields to set, such as `["layers=24", "attention.kv_heads=8"]`.
+        assume: the family that a config.json of an unknown one counts like.
+
+    Raises:
+        TscaleError: for what is no model, and for one whose shape was never published.
+
+    Example:
+        >>> load("gpt2", ["layers=24"]).layers
+        24
     """
     name = os.fspath(model) if isinstance(model, os.PathLike) else model
     if not isinstance(name, str):
@@ -73,7 +89,12 @@ def _changes(changes: object) -> tuple[str, ...]:
 def remembered(spec: ModelSpec) -> ModelSpec:
     """The same spec on ints that remember: whatever is counted from it tells how, by `names` and by `numbers`.
 
-    Raises `TscaleError` for a spec that is not valid, and for one of arrays.
+    Raises:
+        TscaleError: for a spec that is not valid, and for one of arrays.
+
+    Example:
+        >>> params(remembered(load("gpt2"))).lines[0].value.numbers
+        '50257·768'
     """
     valid = checked(spec)
     if arrays_in(valid):
@@ -84,7 +105,12 @@ def remembered(spec: ModelSpec) -> ModelSpec:
 def lower(spec: ModelSpec) -> Ledger:
     """The ledger of a model: all that it owns and does, which the other functions ask.
 
-    Raises `TscaleError` with what validation of a file with the same content finds, if the spec was made in Python.
+    Raises:
+        TscaleError: with all that validation of a file with the same content finds, for a spec that was made in Python.
+
+    Example:
+        >>> lower(load("gpt2")).entries[0].name
+        'embedding.tokens'
     """
     if isinstance(spec, Ledger):
         raise RequestError("lower takes a ModelSpec, and this is a Ledger: ask params and the others of it as it is")
@@ -94,9 +120,21 @@ def lower(spec: ModelSpec) -> Ledger:
 def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:
     """The run of one sequence of `context` tokens, each on the stream where a model of its kind reads them.
 
-    A decoder's are target tokens, an encoder's source tokens; an encoder-decoder has as many of both, unless `source` or
-    `target` says otherwise. An encoder that hears always reads as many positions (Whisper's 1,500).
-    Raises `TscaleError` for lengths that are none, and for those of a stream that the model does not have.
+    A decoder's are target tokens, an encoder's source tokens; an encoder-decoder has as many of both. An encoder that
+    hears always reads as many positions (Whisper's 1,500).
+
+    Args:
+        spec: the model.
+        context: tokens of the sequence.
+        source: of an encoder-decoder, tokens that its encoder reads, if not as many.
+        target: of an encoder-decoder, tokens that its decoder runs over, if not as many.
+
+    Raises:
+        TscaleError: for lengths that are none, and for those of a stream that the model does not have.
+
+    Example:
+        >>> run_of(load("bert-base"), 512)
+        Run(target=0, source=512)
     """
     valid = checked(spec)
     for stream, given in (("source", source), ("target", target)):
@@ -111,25 +149,59 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
 
 
 def params(ledger: Ledger | ModelSpec) -> Quantity:
-    """Parameters that are stored, one line for each kind of weight; a tied tensor counts once."""
+    """Parameters that are stored, one line for each kind of weight; a tied tensor counts once.
+
+    Raises:
+        TscaleError: for what is neither a ledger nor a valid spec.
+
+    Example:
+        >>> params(load("gpt3")).total
+        174604259328
+    """
     return parameters.params(_ledger(ledger))
 
 
 def active_params(ledger: Ledger | ModelSpec) -> Quantity:
-    """Parameters that one token can meet: routed experts by those it is sent to, everything else whole."""
+    """Parameters that one token can meet: routed experts by those it is sent to, everything else whole.
+
+    Raises:
+        TscaleError: for what is neither a ledger nor a valid spec.
+
+    Example:
+        >>> active_params(load("mixtral-8x7b")).total
+        12879925248
+    """
     return parameters.active_params(_ledger(ledger))
 
 
 def non_embedding_params(ledger: Ledger | ModelSpec) -> int:
-    """Parameters without token and position embeddings and without an untied head (the N of Kaplan 2020)."""
+    """Parameters without token and position embeddings and without an untied head (the N of Kaplan 2020).
+
+    Raises:
+        TscaleError: for what is neither a ledger nor a valid spec.
+
+    Example:
+        >>> non_embedding_params(load("gpt3"))
+        173961535488
+    """
     return parameters.non_embedding_params(_ledger(ledger))
 
 
 def cache_bytes(ledger: Ledger | ModelSpec, run: Run, bits: int | Fraction | str, page: int | None = None) -> Quantity:
     """Bytes that one sequence keeps while decoding, one line for each kind of layer that caches (Pope 2022, section 2.1).
 
-    `bits`: those of a number, scales included, or the name of a format that caches are kept in, such as fp8 or bf16.
-    `page`: positions are kept in blocks of so many, the last one whole.
+    Args:
+        ledger: the model.
+        run: the tokens that are kept.
+        bits: those of a number, scales included, or the name of a format that caches are kept in, such as fp8 or bf16.
+        page: positions are kept in blocks of so many, the last one whole (Kwon 2023, section 4.1).
+
+    Raises:
+        TscaleError: for a run of streams that are not the model's, and for a format that its cache cannot be kept in.
+
+    Example:
+        >>> cache_bytes(load("gpt3"), Run(target=2048), "bf16").total
+        9663676416
     """
     asked = _ledger(ledger)
     pages = None if page is None else _count(page, "page")
@@ -139,7 +211,17 @@ def cache_bytes(ledger: Ledger | ModelSpec, run: Run, bits: int | Fraction | str
 def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: Sight = "full") -> Quantity:
     """FLOPs of one sequence's forward pass, one line for each thing that computes, the head at every position.
 
-    `sight`: full lets every query see every key, as frameworks count; causal counts the keys that a query may see.
+    Args:
+        ledger: the model.
+        run: the tokens of the sequence.
+        sight: full lets every query see every key, as frameworks count; causal counts the keys that a query may see.
+
+    Raises:
+        TscaleError: for a run of streams that are not the model's, and for another word than full and causal.
+
+    Example:
+        >>> forward_flops(load("gpt2"), Run(target=1024)).total
+        291648307200
     """
     asked = _ledger(ledger)
     return forward.forward_flops(asked, _run(run, asked), _sight(sight))
@@ -148,7 +230,19 @@ def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: Sight = "full") -
 def training_flops(ledger: Ledger | ModelSpec, run: Run, tokens: int, sight: Sight = "full") -> int:
     """FLOPs to train on `tokens` tokens in sequences like `run`: forward once, backward twice that; no recomputation.
 
-    Tokens are those of both streams of an encoder-decoder. `sight` is that of `forward_flops`.
+    Args:
+        ledger: the model.
+        run: one of the sequences.
+        tokens: all that training runs through, those of both streams of an encoder-decoder.
+        sight: as in `forward_flops`.
+
+    Raises:
+        TscaleError: for a run of streams that are not the model's, for what is no number of tokens, for another word.
+
+    Example:
+        >>> bert = load("bert-base")
+        >>> training_flops(bert, run_of(bert, 512), tokens=250 * 10**9)
+        141559488000000000000
     """
     asked = _ledger(ledger)
     return training.training_flops(asked, _run(run, asked), _count(tokens, "tokens", MOST_TOKENS), _sight(sight))
@@ -160,8 +254,9 @@ def _ledger(asked: object) -> Ledger:
         return lower(asked)
     if not isinstance(asked, Ledger):
         raise RequestError(f'a Ledger is wanted, such as tscale.lower(tscale.load("gpt3")), not {a_kind_of(asked)}')
-    odd = [a_kind_of(entry) for entry in asked.entries if not isinstance(entry, Entry)]
-    if odd or not asked.entries:
+    entries = asked.entries if isinstance(asked.entries, tuple) else (asked.entries,)
+    odd = [a_kind_of(entry) for entry in entries if not isinstance(entry, Entry)]
+    if odd or not entries:
         raise RequestError(f"a Ledger has entries, as tscale.lower makes them: this has {odd[0] if odd else 'none'}")
     return asked
 

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from tscale.errors import RequestError, SpecError, SpecErrors, called, shown
 from tscale.spec.model import ModelSpec
 
+_ANY: Final = 10**300  # no size comes near, and a number of thousands of digits cannot even be written down
 _VALID: Final[WeakValueDictionary[int, ModelSpec]] = WeakValueDictionary()
 """The specs known to be valid, by identity: a changed copy is another object."""
 
@@ -67,8 +68,8 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
         same = all(changes[name] is getattr(value, name) for name in changes)
         return value if same else replace(value, **changes)
     if isinstance(value, dict):
-        changes = {key: _mapped(item, change) for key, item in value.items()}
-        return value if all(changes[key] is value[key] for key in value) else changes
+        changes = {change(key): _mapped(item, change) for key, item in value.items()}
+        return value if all(changes.get(key) is value[key] for key in value) else changes
     if isinstance(value, (list, tuple)):
         items = tuple(_mapped(item, change) for item in value)
         same = isinstance(value, tuple) and all(new is old for new, old in zip(items, value, strict=True))
@@ -147,7 +148,7 @@ def _name(spec: ModelSpec) -> str:
 
 def _refuse_odd(name: str, leaf: Any) -> Any:
     """Raises `SpecError` for what no spec holds and no file could say."""
-    if leaf is None or isinstance(leaf, (bool, int, float, str)):
+    if leaf is None or isinstance(leaf, (bool, float, str)) or (isinstance(leaf, int) and abs(leaf) < _ANY):
         return leaf
     raise SpecError(f"a spec holds numbers, text and blocks, not {a_kind_of(leaf)}", where=name)
 
