@@ -286,10 +286,14 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Ledger:
-    """All that a model owns and does, in groups of layers."""
+    """All that a model owns and does, in groups of layers.
+
+    `heard`: positions of the source, where an encoder always reads as many of them.
+    """
 
     model: str
     groups: tuple[Group, ...]
+    heard: int | None = None
 
     @staticmethod
     def of(model: str, entries: Iterable[Entry]) -> Ledger:
@@ -312,9 +316,8 @@ class Ledger:
 
     def each(self, change: Callable[[Entry], Entry]) -> Ledger:
         """The ledger with every entry changed alike."""
-        return Ledger(
-            self.model, tuple(group._replace(entries=tuple(map(change, group.entries))) for group in self.groups)
-        )
+        groups = (group._replace(entries=tuple(map(change, group.entries))) for group in self.groups)
+        return Ledger(self.model, tuple(groups), self.heard)
 
 
 def _is_one(group: Group) -> bool:
