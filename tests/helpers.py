@@ -9,8 +9,12 @@ from typer.testing import CliRunner
 
 from tscale.blocks import Computed, FeedForward, Mixer, Norm, SharedBlock
 from tscale.cli import app
+from tscale.core.ledger import Saved
+from tscale.core.plan import Plan
 from tscale.spec.catalogue import built_in, names
+from tscale.spec.lower import lower
 from tscale.spec.model import Head, ModelSpec
+from tscale.spec.stages import stages
 
 
 class Answer(NamedTuple):
@@ -53,6 +57,16 @@ def one_layer(mixer: Mixer, d_model: int) -> ModelSpec:
         norm=Norm(kind="rmsnorm"),
         head=Head(kind="none"),
     )
+
+
+def saves(spec: ModelSpec) -> tuple[Saved, ...]:
+    """What the forward pass of a model keeps for its backward pass."""
+    return lower(spec, saves=True).saved
+
+
+def saves_of_stages(spec: ModelSpec, plan: Plan) -> tuple[tuple[Saved, ...], ...]:
+    """The same of each pipeline stage."""
+    return tuple(stage.saved for stage in stages(spec, plan, lower(spec, saves=True)))
 
 
 def has_stages(spec: ModelSpec) -> bool:

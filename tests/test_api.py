@@ -237,16 +237,16 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: ANY.load("gpt2", 5), "changes are texts KEY=VALUE, such as layers=24, not 5"),
     (lambda: ANY.load("x.json", (), 5), "assume must be the name of a family, such as llama, not 5"),
     (
-        lambda: tscale.params(tscale.Ledger("none", ())),
+        lambda: tscale.params(tscale.Ledger.of("none", ())),
         "a Ledger has entries, as tscale.lower makes them: this has none",
     ),
     (
-        lambda: ANY.params(tscale.Ledger("odd", (5,))),  # type: ignore[arg-type]
+        lambda: ANY.params(tscale.Ledger.of("odd", (5,))),  # type: ignore[arg-type]
         "a Ledger has entries, as tscale.lower makes them: this has 5",
     ),
     (
-        lambda: ANY.params(tscale.Ledger("odd", None)),  # type: ignore[arg-type]
-        "a Ledger has entries, as tscale.lower makes them: this has None",
+        lambda: ANY.params(tscale.Ledger("odd", (5,))),  # type: ignore[arg-type]
+        "a Ledger has groups of entries, as tscale.lower makes them: tscale.Ledger.of(model, entries) makes one of entries",
     ),
     (
         lambda: tscale.remembered(replace(GPT2, layers=np.array([12]))),  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ import tscale.spec.lower
 import tscale.spec.model
 from tscale.blocks.fields import power
 from tscale.core.formats import find_format
-from tscale.core.ledger import Entry, Ledger, Stream
+from tscale.core.ledger import Entry, Group, Ledger, Stream
 from tscale.core.numbers import MOST_CONTEXT, MOST_TOKENS
 from tscale.core.quantity import Quantity
 from tscale.core.questions import cache, forward, training
@@ -254,7 +254,12 @@ def _ledger(asked: object) -> Ledger:
         return lower(asked)
     if not isinstance(asked, Ledger):
         raise RequestError(f'a Ledger is wanted, such as tscale.lower(tscale.load("gpt3")), not {a_kind_of(asked)}')
-    entries = asked.entries if isinstance(asked.entries, tuple) else (asked.entries,)
+    groups = asked.groups
+    if not (isinstance(groups, tuple) and all(isinstance(group, Group) for group in groups)):
+        raise RequestError(
+            "a Ledger has groups of entries, as tscale.lower makes them: tscale.Ledger.of(model, entries) makes one of entries"
+        )
+    entries = [entry for group in groups for entry in group.entries]
     odd = [a_kind_of(entry) for entry in entries if not isinstance(entry, Entry)]
     if odd or not entries:
         raise RequestError(f"a Ledger has entries, as tscale.lower makes them: this has {odd[0] if odd else 'none'}")

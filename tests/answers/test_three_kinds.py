@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers import saves
 from tscale.core.formats import FORMATS
 from tscale.core.ledger import Ledger
 from tscale.core.numbers import Remembered, function_of
@@ -28,7 +29,6 @@ from tscale.errors import RequestError
 from tscale.spec.catalogue import built_in, names
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec, remembered
-from tscale.spec.saves import saves
 
 MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
 

@@ -77,7 +77,7 @@ def test_chunks_equal_a_loop() -> None:
     for n in range(1, 30):
         for w in (1, 2, 5, 8, 40):
             loop = sum(1 for q in range(n) for k in range(q + 1) if q // w == k // w)
-            entry = Scores("s", "target", "target", 1, 1, 1, 1, causal=True, window=w, chunked=True)
+            entry = Scores("s", "target", "target", 1, 1, 1, causal=True, window=w, chunked=True)
             assert pairs(entry, Run(n), "causal") == loop
 
 

@@ -87,7 +87,7 @@ def test_a_recurrent_model_scores_nothing_and_its_state_does_not_grow() -> None:
 def test_a_convolution_runs_over_its_padding_and_a_scan_over_its_chunks() -> None:
     conv = Conv("c", "conv", "mixer", "target", channels=6, kernel=4, stored=1, used=2)
     assert conv_flops(conv, Run(10)) == 2 * 2 * (10 + 3) * 6 * 4
-    padded = Scan("s", "target", 3, per_position=5, chunk=4, per_chunk=7, per_edge_pair=2)
+    padded = Scan("s", "target", used=3, per_position=5, chunk=4, per_chunk=7, per_edge_pair=2)
     assert scan_flops(padded, Run(10)) == 2 * 3 * (10 * 5 + 3 * 7 + 4 * 4 * 2)
     assert scan_flops(padded._replace(padded=False), Run(10)) == 2 * 3 * (10 * 5 + 2 * 7 + 3 * 3 * 2)
 
@@ -106,7 +106,7 @@ def test_relative_positions_need_heads() -> None:
 
 def test_pairs_within_chunks_equal_a_loop() -> None:
     """Ten positions in chunks of four: two whole chunks and one of two."""
-    scan = Scan("s", "target", 3, per_position=5, chunk=4, padded=False, per_pair=7)
+    scan = Scan("s", "target", used=3, per_position=5, chunk=4, padded=False, per_pair=7)
     pairs = sum(i // 4 == j // 4 for i in range(10) for j in range(10))
     assert pairs == 16 + 16 + 4
     assert scan_flops(scan, Run(10)) == 2 * 3 * (10 * 5 + pairs * 7)

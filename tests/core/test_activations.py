@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from tscale.spec.saves import saves
 
 import tscale
 from tests.helpers import disclosed
@@ -24,7 +25,6 @@ from tscale.core.run import Run
 from tscale.spec.importer import imported
 from tscale.spec.lower import run_of
 from tscale.spec.model import Head, ModelSpec, remembered
-from tscale.spec.saves import saves
 
 RECORDED = recorded("activations.jsonl")
 
@@ -393,7 +393,7 @@ def test_every_model_answers(name: str) -> None:
 
 
 def test_what_a_chunk_keeps_is_kept_for_the_last_one_too() -> None:
-    kept = [Saved("states", "mixer", "target", 3, 5, chunk=64)]
+    kept = [Saved("states", "mixer", "target", 3, used=5, chunk=64)]
     for length, chunks in ((1, 1), (64, 1), (65, 2), (128, 2)):
         assert activation_bytes(kept, Run(target=length), Passes()).total == 5 * chunks * 3 * 2
 

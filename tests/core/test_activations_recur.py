@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tscale.spec.saves import saves
 
 import tscale
 from tests.spec.recorded import recorded
@@ -16,7 +17,6 @@ from tscale.core.run import Run
 from tscale.spec.importer import imported
 from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec, remembered
-from tscale.spec.saves import saves
 
 RECORDED = recorded("activations_recur.jsonl")
 
@@ -35,7 +35,7 @@ def test_the_authors_layer_keeps_what_is_counted(record: dict[str, Any]) -> None
     """RG-LRU itself, between the convolution and the gate on its output, whose lines are left out."""
     number, batch, length = 2 if record["dtype"] == "bf16" else 4, record["batch"], record["length"]
     mixer = RgLru(kind="rg-lru", **record["layer"])
-    site = Site("rg_lru", mixer.width or 0, 1, 1, "target", "target", causal=True)
+    site = Site("rg_lru", mixer.width or 0, 1, "target", "target", causal=True)
     around = {"rg_lru.x", "rg_lru.y", "rg_lru.activation", "rg_lru.product"}
     inside = [saved for saved in mixer.saves(site) if saved.name not in around]
     counted = activation_bytes(inside, Run(target=length), Passes(batch, "flash", number)).total

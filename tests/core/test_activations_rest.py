@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import one_layer
+from tests.helpers import one_layer, saves, saves_of_stages
 from tests.spec.recorded import recorded
 from tscale.blocks import Attention, Experts, LatentAttention
-from tscale.blocks.fields import Site
 from tscale.core.ledger import Saved
 from tscale.core.numbers import Remembered
 from tscale.core.plan import Plan
@@ -19,10 +18,8 @@ from tscale.core.run import Run
 from tscale.core.shard import shard
 from tscale.errors import RequestError
 from tscale.spec.importer import imported
-from tscale.spec.lower import dealt, lower, run_of
+from tscale.spec.lower import lower, run_of
 from tscale.spec.model import ModelSpec, remembered
-from tscale.spec.saves import saves
-from tscale.spec.stages import saves_of_stages
 
 RECORDED = recorded("activations_rest.jsonl")
 MODELS = [record for record in RECORDED if "config" in record]
@@ -88,9 +85,15 @@ def test_a_whole_model_keeps_what_is_counted(record: dict[str, Any]) -> None:
 
 def blocks(spec: ModelSpec) -> tuple[list[tuple[Any, int]], list[tuple[Any, int]]]:
     """Mixers and feed-forwards, each with how many layers it stands in."""
-    site = Site("", spec.d_model, spec.layers, spec.layers, "target", "target", causal=True)
+    groups = lower(spec).groups
+
+    def layers(sub_layer: str, number: int) -> int:
+        found = (group for group in groups if group.entries and group.entries[0].block.sub_layer == sub_layer)
+        return max(group.layers for group in found if group.entries[0].block.number == number)
+
     return tuple(  # type: ignore[return-value]
-        [(block, place.used) for _, block, place in dealt(all_, site)] for all_ in (spec.mixers, spec.feed_forwards)
+        [(block, layers(sub_layer, number)) for number, block in enumerate(every)]
+        for sub_layer, every in (("mixer", spec.mixers), ("feed-forward", spec.feed_forwards))
     )
 
 

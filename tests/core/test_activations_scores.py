@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import tscale
+from tests.helpers import saves
 from tests.spec.recorded import recorded
 from tscale.blocks import Disentangled, ExpertAttention, Experts, FeedForward, Relative
 from tscale.core.ledger import Keeping
@@ -19,7 +20,6 @@ from tscale.errors import RequestError
 from tscale.spec.importer import imported
 from tscale.spec.lower import run_of
 from tscale.spec.model import Embedding, ModelSpec, remembered
-from tscale.spec.saves import saves
 
 RECORDED = recorded("activations_scores.jsonl")
 

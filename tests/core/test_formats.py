@@ -66,7 +66,7 @@ def test_a_matrix_is_as_large_as_bitsandbytes_makes_it(case: dict[str, Any]) -> 
     kept, sizes = FORMATS[case["format"]], dict(case["bytes"])
     tables = sum(sizes.pop(name, 0) for name in ("code", "code2", "offset"))
     assert tables == {"nf4": 1092, "nf4-single": 64, "int8": 0}[case["format"]]
-    ledger = Ledger("x", (Matmul("q", "q", "attention", "target", case["columns"], case["rows"], 1, 1),))
+    ledger = Ledger.of("x", (Matmul("q", "q", "attention", "target", case["columns"], case["rows"]),))
     over = sum(sizes.values()) - weight_bytes(ledger, kept).total
     assert 0 <= over < 4
     assert over == 0 or case["rows"] * case["columns"] % (64 * 256)
@@ -89,13 +89,13 @@ def test_formats_without_blocks_are_those_of_attention() -> None:
 
 def test_a_cache_takes_fractions_of_bits() -> None:
     """32 numbers in q8_0 are 34 bytes; what a token keeps is rounded up to a byte once, at the end."""
-    ledger = Ledger("x", (Cache("k", "kv", "target", 64, 2),))
+    ledger = Ledger.of("x", (Cache("k", "kv", "target", 64, stored=2),))
     assert cache_bytes(ledger, Run(10), FORMATS["q8_0"].bits).total == 10 * 2 * 64 // 32 * 34
     assert cache_bytes(ledger, Run(1), Fraction(33, 7)).total == -(-2 * 64 * 33 // (7 * 8))
 
 
 def test_a_recurrent_state_is_not_quantised() -> None:
-    ledger = Ledger("x", (Cache("state", "state", "once", 64, 2),))
+    ledger = Ledger.of("x", (Cache("state", "state", "once", 64, stored=2),))
     assert [cache_bytes(ledger, Run(9), FORMATS[name].bits).total for name in ("int4", "bf16", "fp32")] == [
         256,
         256,
@@ -106,12 +106,12 @@ def test_a_recurrent_state_is_not_quantised() -> None:
 def test_pages_are_rounded_up_and_states_are_not() -> None:
     """17 positions are two pages of 16, a window of 20 is too; a state has no positions."""
     caches = (
-        Cache("k", "kv", "target", 64, 2),
-        Cache("w", "kv", "target", 64, 2, 20),
-        Cache("state", "state", "once", 64, 2),
+        Cache("k", "kv", "target", 64, stored=2),
+        Cache("w", "kv", "target", 64, 20, stored=2),
+        Cache("state", "state", "once", 64, stored=2),
     )
     for positions, full, windowed in ((16, 16, 16), (17, 32, 32), (99, 112, 32)):
-        lines = cache_bytes(Ledger("x", caches), Run(positions), 16, page=16).lines
+        lines = cache_bytes(Ledger.of("x", caches), Run(positions), 16, page=16).lines
         assert [line.value for line in lines] == [256 * full, 256 * windowed, 256]
 
 

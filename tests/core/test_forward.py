@@ -16,7 +16,7 @@ from tscale.spec.model import ModelSpec
 
 
 def scores(*, causal: bool, window: int | None) -> Scores:
-    return Scores("attention", "target", "target", 1, 1, 1, 1, causal, window)
+    return Scores("attention", "target", "target", 1, 1, 1, causal, window)
 
 
 def pairs_by_loop(n: int, *, causal: bool, window: int | None) -> int:
@@ -52,7 +52,7 @@ def matmul_flops_by_loop(m: int, n: int, p: int) -> int:
 
 
 def test_a_product_takes_two_flops_a_multiply_add() -> None:
-    ledger = tscale.Ledger("one", (Matmul("w", "up", "feed_forward", "target", 5, 7, 1, 1, bias=True),))
+    ledger = tscale.Ledger.of("one", (Matmul("w", "up", "feed_forward", "target", 5, 7, bias=True),))
     assert forward_flops(ledger, Run(3)).total == matmul_flops_by_loop(3, 5, 7)
 
 

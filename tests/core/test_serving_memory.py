@@ -68,7 +68,7 @@ def test_deepseek_v2_keeps_93_per_cent_less_than_its_predecessor() -> None:
 
 def test_the_cache_of_pope_2022() -> None:
     """Section 2.1: a 500B model with multi-head attention keeps 3 TB at a batch of 512 and a context of 2048."""
-    ledger = Ledger("500B", (Cache("attention.cache", "kv", "target", 2 * 48 * 128, 118),))
+    ledger = Ledger.of("500B", (Cache("attention.cache", "kv", "target", 2 * 48 * 128, stored=118),))
     assert round(512 * cache_bytes(ledger, Run(2048), 16).total / 1e12) == 3
 
 
@@ -80,22 +80,22 @@ def test_caches_that_llama_cpp_prints() -> None:
 
 def test_the_workspace_by_hand() -> None:
     """One layer of width 8: attention's products come to 8 + 4 + 4 + 8, its sums to 8; two experts of four to 2*(16+16+8)."""
-    ledger = Ledger(
+    ledger = Ledger.of(
         "x",
         (
             *(
-                Matmul(f"attention.{name}", "q", "attention", "target", 8, out, 1, 1)
+                Matmul(f"attention.{name}", "q", "attention", "target", 8, out)
                 for name, out in zip("qkvo", (8, 4, 4, 8), strict=True)
             ),
-            Scores("attention.scores.local", "target", "target", 2, 4, 4, 1, causal=True, window=4),
-            Scores("attention.scores.global", "target", "target", 2, 4, 4, 1, causal=True),
-            Matmul("experts.router", "router", "feed_forward", "target", 8, 4, 1, 1),
+            Scores("attention.scores.local", "target", "target", 2, 4, 4, causal=True, window=4),
+            Scores("attention.scores.global", "target", "target", 2, 4, 4, causal=True),
+            Matmul("experts.router", "router", "feed_forward", "target", 8, 4),
             *(
-                Matmul(f"experts.{name}", "up", "feed_forward", "target", 8, 16, 4, 2, experts=4)
+                Matmul(f"experts.{name}", "up", "feed_forward", "target", 8, 16, experts=4, stored=4, used=2)
                 for name in ("up", "gate")
             ),
-            Matmul("experts.down", "down", "feed_forward", "target", 16, 8, 4, 2, experts=4),
-            Matmul("head", "head", "head", "target", 8, 100, 1, 1),
+            Matmul("experts.down", "down", "feed_forward", "target", 16, 8, experts=4, stored=4, used=2),
+            Matmul("head", "head", "head", "target", 8, 100),
         ),
     )
     widest = 4 + 2 * (16 + 16 + 8)

@@ -99,7 +99,7 @@ ZERO_TABLE_1 = """
 def test_table_1_of_zero(row: str) -> None:
     """To the printed digits, of which the paper cuts some and rounds others."""
     billions, devices, *printed = row.split()
-    ledger = Ledger("a model", (Vector("all", "norm", "norm", int(float(billions) * 10**9), 1),))
+    ledger = Ledger.of("a model", (Vector("all", "norm", "norm", int(float(billions) * 10**9)),))
     for stage, text in enumerate(printed, 1):
         plan = Plan(data=int(devices), zero=stage)
         states = training_states(ledger, RECIPES["fp16"], OPTIMIZERS["adamw"], plan)
@@ -113,7 +113,7 @@ def test_table_1_of_zero(row: str) -> None:
     [(0, "120.0"), (1, "31.4"), (2, "16.6"), (3, "1.9")],
 )
 def test_figure_1_of_zero(zero: int, gigabytes: str) -> None:
-    ledger = Ledger("a model", (Vector("all", "norm", "norm", 7_500_000_000, 1),))
+    ledger = Ledger.of("a model", (Vector("all", "norm", "norm", 7_500_000_000),))
     states = training_states(ledger, RECIPES["fp16"], OPTIMIZERS["adamw"], Plan(data=64, zero=zero))
     assert f"{sum(quantity.total for quantity in states) / 10**9:.1f}" == gigabytes
 
@@ -131,9 +131,7 @@ def test_figure_1_of_korthikanti(model: str, pipeline: int, gibibytes: float) ->
         for entry in ledger.entries
         if isinstance(entry, Matmul) and entry.part in ("attention", "feed_forward")
     ]
-    states = training_states(
-        Ledger("layers", tuple(matrices)), RECIPES["bf16-fp32-gradients"], OPTIMIZERS["adamw"], Plan()
-    )
+    states = training_states(Ledger.of("layers", matrices), RECIPES["bf16-fp32-gradients"], OPTIMIZERS["adamw"], Plan())
     assert sum(quantity.total for quantity in states) / pipeline == gibibytes * 2**30
     assert gibibytes * 2**30 == 18 * 12 * layers * width**2 / (8 * pipeline)
 

@@ -8,7 +8,7 @@ import pytest
 
 import tscale
 from tests.core.test_activations import TABLE_3, paper_model
-from tests.helpers import disclosed, has_stages
+from tests.helpers import disclosed, has_stages, saves, saves_of_stages
 from tscale.answers.trainer import Trainer, trainer
 from tscale.core.formats import FORMATS
 from tscale.core.plan import Plan
@@ -19,8 +19,6 @@ from tscale.core.run import Run
 from tscale.core.shard import tensor_degrees
 from tscale.errors import RequestError
 from tscale.spec.lower import lower, run_of
-from tscale.spec.saves import saves
-from tscale.spec.stages import saves_of_stages
 
 RUN = Run(target=1024)
 MIXED = Training(RECIPES["bf16"], OPTIMIZERS["adamw"], Plan(), Run(target=0))

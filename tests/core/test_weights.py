@@ -71,16 +71,16 @@ def test_fp8_of_deepseek_v3_is_about_a_byte_a_parameter() -> None:
 
 def test_what_is_quantised_and_what_is_not() -> None:
     """A matrix of each kind by hand: bitsandbytes, GGUF and an expert format each leave other things alone."""
-    ledger = Ledger(
+    ledger = Ledger.of(
         "x",
         (
-            Lookup("embedding.tokens", "embedding", "embedding", 100, 512, 1),
-            Lookup("positions", "positions", "positions", 10, 512, 1),
-            Matmul("attention.q", "q", "attention", "target", 512, 256, 2, 2, bias=True),
-            Matmul("experts.router", "router", "feed_forward", "target", 512, 8, 2, 2),
-            Matmul("experts.up", "up", "feed_forward", "target", 512, 128, 16, 4, experts=8),
-            Vector("norm", "norm", "norm", 512, 5),
-            Matmul("head", "head", "head", "target", 512, 100, 1, 1),
+            Lookup("embedding.tokens", "embedding", "embedding", 100, 512),
+            Lookup("positions", "positions", "positions", 10, 512),
+            Matmul("attention.q", "q", "attention", "target", 512, 256, bias=True, stored=2, used=2),
+            Matmul("experts.router", "router", "feed_forward", "target", 512, 8, stored=2, used=2),
+            Matmul("experts.up", "up", "feed_forward", "target", 512, 128, experts=8, stored=16, used=4),
+            Vector("norm", "norm", "norm", 512, stored=5),
+            Matmul("head", "head", "head", "target", 512, 100),
         ),
     )
     embedding, positions, q, bias, router, up, norm, head = (
@@ -103,7 +103,7 @@ def test_what_is_quantised_and_what_is_not() -> None:
 )
 def test_rows_that_do_not_divide_are_kept_in_what_llama_cpp_falls_back_to(row: int, kept: str) -> None:
     """Of tensor_type_fallback in its quantiser: blocks of 256, then of 32, then F16."""
-    ledger = Ledger("x", (Matmul("attention.q", "q", "attention", "target", row, 64, 1, 1),))
+    ledger = Ledger.of("x", (Matmul("attention.q", "q", "attention", "target", row, 64),))
     assert [one.format.name for one in kept_in(ledger, FORMATS["q4_k"])] == [kept]
 
 

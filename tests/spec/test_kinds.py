@@ -1,100 +1,105 @@
-"""The kinds of layer of a stack: those that a walk through all of its layers meets, and together the whole model."""
+"""The layers of a stack, one by one: together the whole model, and each of a kind that its stage is said to hold."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator
 
 import pytest
 
 import tscale
 from tests.helpers import disclosed, has_stages, run
-from tscale.blocks import Mixer, Mlp
-from tscale.blocks.fields import On
-from tscale.core.ledger import ALWAYS, Matmul
+from tscale.core.ledger import ALWAYS, Ledger, Matmul, Stack
+from tscale.core.partition import one_layer, stretches
 from tscale.core.plan import Plan, divisors
 from tscale.core.questions.activations import Passes, activation_bytes
-from tscale.core.questions.params import size
+from tscale.core.questions.params import params, size
 from tscale.core.questions.weights import is_linear
 from tscale.core.run import Run
-from tscale.spec.kinds import Standing, kinds_of_stages, of_one_layer
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec
-from tscale.spec.saves import saves
+from tscale.spec.stages import kinds_of_layers, stages
 
 RUN = Run(target=64, source=64)
+Told = tuple[int, int]
+"""Bytes that are kept in layers, and numbers in their matrices."""
 
 
-def layers_of(on: On, layers: int) -> set[int]:
-    """The layers that a block claims, counted out."""
-    if on.first is not None:
-        return set(range(min(on.first, layers)))
-    if on.after is not None:
-        return set(range(on.after, layers))
-    if on.every is not None:
-        return set(range(on.at, layers, on.every))
-    return set(on.layers or ())
-
-
-def walked(spec: ModelSpec) -> list[Standing]:
-    """For each layer which of the mixers stand in it, and which of the feed-forwards."""
-    found = []
-    for layer in range(spec.layers):
-        signature = []
-        for blocks in (spec.mixers, spec.feed_forwards):
-            claims = [block.on is not None and layer in layers_of(block.on, spec.layers) for block in blocks]
-            rest = not any(claims)
-            signature.append(tuple(c or (rest and block.on is None) for block, c in zip(blocks, claims, strict=True)))
-        found.append((signature[0], signature[1]))
-    return found
-
-
-def standing_in(kind: ModelSpec) -> Standing:
-    """Which blocks stand in the layer of a model of one."""
-
-    def stands(block: Mixer | Mlp) -> bool:
-        return block.on is None or block.on.layers == (0,)
-
-    return tuple(map(stands, kind.mixers)), tuple(map(stands, kind.feed_forwards))
-
-
-def kept_inside(spec: ModelSpec) -> int:
-    inside = [saved for saved in saves(spec) if saved.part not in ("embedding", "head") and saved.keeping != ALWAYS]
-    return activation_bytes(inside, RUN, Passes(2, "naive", 2, dropout=True)).total
-
-
-def matrices(spec: ModelSpec) -> int:
-    return sum(
+def told_of(ledger: Ledger) -> Told:
+    inside = [saved for saved in ledger.saved if saved.part not in ("embedding", "head") and saved.keeping != ALWAYS]
+    kept = activation_bytes(inside, RUN, Passes(2, "naive", 2, dropout=True)).total
+    owned = sum(
         entry.stored * size(entry)
-        for entry in lower(spec).entries
-        if isinstance(entry, Matmul) and is_linear(entry) and entry.name != "convolution"
+        for entry in ledger.entries
+        if isinstance(entry, Matmul) and is_linear(entry) and entry.block.sub_layer != "none"
     )
+    return kept, owned
+
+
+def walked(spec: ModelSpec, whole: Ledger) -> Iterator[Told]:
+    """What each layer keeps and owns, layer after layer."""
+    stack: Stack = "decoder" if spec.kind == "decoder" else "encoder"
+    for layer in range(spec.layers):
+        yield told_of(one_layer(whole, stack, layer))
 
 
 ONE_STACK = [name for name in disclosed() if tscale.load(name).kind != "encoder-decoder"]
 
 
 @pytest.mark.parametrize("name", ONE_STACK)
-def test_kinds_are_those_of_a_walk_and_add_up_to_the_model(name: str) -> None:
-    """What each layer keeps and owns, layer after layer, is what all of them do."""
+def test_the_layers_add_up_to_the_model(name: str) -> None:
     spec = tscale.load(name)
-    spec = replace(spec, norm=replace(spec.norm, skips_first=False))
-    kinds = {kind: of_one_layer(spec, kind) for kind in kinds_of_stages(spec, Plan())[0]}
-    walk = Counter(walked(spec))
-    assert kinds.keys() == walk.keys() == {standing_in(kind) for kind in kinds.values()}
-    assert sum(many * kept_inside(kinds[kind]) for kind, many in walk.items()) == kept_inside(spec)
+    whole = lower(spec, saves=True)
+    walk = list(walked(spec, whole))
+    kept, owned = told_of(whole)
+    assert sum(each[0] for each in walk) == kept
     if has_stages(spec):  # layers that share weights own them once
-        assert sum(many * matrices(kinds[kind]) for kind, many in walk.items()) == matrices(spec)
+        assert sum(each[1] for each in walk) == owned
+
+
+@pytest.mark.parametrize("name", ONE_STACK)
+def test_the_kinds_of_a_model_are_those_of_a_walk(name: str) -> None:
+    spec = tscale.load(name)
+    whole = lower(spec, saves=True)
+    assert {told_of(kind) for kind in kinds_of_layers(spec, whole, Plan())[0]} == set(walked(spec, whole))
 
 
 @pytest.mark.parametrize("name", ["jamba", "recurrentgemma-2b", "qwen3-next-80b-a3b", "llama-4-maverick"])
 def test_a_stage_has_the_kinds_of_its_own_layers(name: str) -> None:
     spec = tscale.load(name)
-    walk = walked(spec)
+    whole = lower(spec, saves=True)
+    walk = list(walked(spec, whole))
     for pipeline in divisors(spec.layers):
         each = spec.layers // pipeline
-        for stage, kinds in enumerate(kinds_of_stages(spec, Plan(pipeline=pipeline))):
-            assert set(kinds) == set(walk[stage * each : (stage + 1) * each])
+        for stage, kinds in enumerate(kinds_of_layers(spec, whole, Plan(pipeline=pipeline))):
+            assert set(map(told_of, kinds)) == set(walk[stage * each : (stage + 1) * each])
+
+
+@pytest.mark.parametrize("pipeline", [2, 3, 5, 7, 16])
+@pytest.mark.parametrize("name", ["deepseek-v3", "llama-3.1-405b", "jamba", "gemma-2-9b"])
+def test_stages_of_any_split_own_the_model_together(name: str, pipeline: int) -> None:
+    spec = tscale.load(name)
+    whole = lower(spec)
+    tied = spec.vocabulary * spec.d_model if spec.tied else 0  # the last stage keeps a copy of a tied table
+    each = [params(stage).total for stage in stages(spec, Plan(pipeline=pipeline), whole)]
+    assert sum(each) == params(whole).total + tied
+
+
+@pytest.mark.parametrize(
+    "layers, pieces, sizes",
+    [
+        (128, 16, [8] * 16),
+        (126, 16, [7, *[8] * 14, 7]),  # Llama 3.1 405B (Dubey 2024, section 3.3.2)
+        (126, 8, [15, *[16] * 6, 15]),
+        (61, 16, [3, *[4] * 14, 2]),
+        (94, 8, [11, *[12] * 6, 11]),
+        (5, 4, [1, 2, 2, 0]),
+    ],
+)
+def test_layers_that_do_not_divide_are_as_even_as_can_be(layers: int, pieces: int, sizes: list[int]) -> None:
+    """The embedding and the head each take the place of a layer."""
+    every = stretches(layers, pieces)
+    assert [piece.size for piece in every] == sizes
+    assert [piece.start for piece in every] == [sum(sizes[:place]) for place in range(pieces)]
 
 
 def test_names_of_derivations_mean_one_number() -> None:

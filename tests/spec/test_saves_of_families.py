@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import saves
 from tscale.errors import RequestError
 from tscale.spec.families import FAMILIES
 from tscale.spec.importer import imported
-from tscale.spec.saves import saves
 
 ORACLE = Path(__file__).parents[1] / "oracle"
 CONFIGS: dict[str, dict[str, Any]] = {}

@@ -76,7 +76,7 @@ def planned_step(
     plan.check()
     spec = model.spec
     work = Workload(run, batch, spec.d_model, recompute, _BITS.get(dtype, BITS), spec.side_by_side)
-    step = step_of(stages(spec, model.ledger, plan), plan, work, cluster, peak)
+    step = step_of(stages(spec, plan, model.ledger), plan, work, cluster, peak)
     flops = training_flops(model.ledger, run, run.tokens * batch.sequences)
     shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (step.seconds, step.seconds_in_turn)]
     data: Data = {

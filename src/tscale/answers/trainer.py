@@ -54,7 +54,7 @@ def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     """A model ready to be asked about. Raises `RequestError` for a plan that cannot be, or a block that is not known."""
     training.plan.check()
     whole = lower(spec, saves=True)
-    each = stages(spec, whole, training.plan)
+    each = stages(spec, training.plan, whole)
     kept = tuple(stage.saved for stage in each)
     training = training._replace(run=run_of(spec, context))
     shares = tuple(shard(ledger, training.plan) for ledger in each)

@@ -15,15 +15,18 @@ from tscale.core.partition import Stretch, one_layer, stage, stretches
 from tscale.core.plan import Plan
 from tscale.core.shard import check_expert
 from tscale.errors import RequestError
+from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec
 
 
-def stages(spec: ModelSpec, whole: Ledger, plan: Plan) -> tuple[Ledger, ...]:
+def stages(spec: ModelSpec, plan: Plan, whole: Ledger | None = None) -> tuple[Ledger, ...]:
     """The ledger of each pipeline stage, the first one first; the model's own where there is one stage.
 
     A stage has `plan.interleave` pieces of the stack: of p stages, the i-th, the (i+p)-th, and so on (Narayanan 2021,
-    section 2.2). Raises `RequestError` where there are fewer layers than pieces, or layers share what no stage has alone.
+    section 2.2). `whole`: the model's ledger, where it is at hand. Raises `RequestError` where there are fewer layers than
+    pieces, or layers share what no stage has alone.
     """
+    whole = lower(spec) if whole is None else whole
     check_expert(whole, plan.expert)
     if plan.pipeline == 1:
         return (whole,)
