@@ -26,7 +26,7 @@ T = TypeVar("T")
 _HARMLESS: Final = """
     architectures model_type _name_or_path transformers_version auto_map torch_dtype dtype tokenizer_class tokenizer_name
     task_specific_params finetuning_task problem_type id2label label2id num_labels _num_labels prefix license
-    quantization_config is_llama_config transformers.js_config unsloth_fixed unsloth_version
+    quantization_config compression_config quantization quant_config is_llama_config transformers.js_config unsloth_fixed unsloth_version
 
     use_cache cache_implementation return_dict return_dict_in_generate output_attentions output_hidden_states
     output_scores output_past torchscript use_bfloat16 gradient_checkpointing chunk_size_feed_forward tf_legacy_loss
@@ -71,14 +71,22 @@ def imported(config: dict[str, object], *, name: str, where: str, assume: str | 
     """
     if assume is not None:
         return _assumed(config, assume, name, where)
-    family_name, left_out = _model_type(config, where), tuple[str, ...]()
+    family_name, left_out, file = _model_type(config, where), tuple[str, ...](), config
     if family_name in NESTED:
         nested = NESTED[family_name]
         config, left_out = _text_config(config, family_name, nested, where), (nested.left_out,)
         family_name = str(config["model_type"])
     read = Config(config, family_name, FAMILIES[family_name], where)
     read.refuse_unknown()
-    return _checked(replace(_spec(read, name), notes=left_out + _notes(read)), where)
+    spec = replace(_spec(read, name), notes=left_out + _notes(read))
+    return _checked(_with_release(_checked(spec, where), file, family_name, where), where)
+
+
+def _with_release(spec: ModelSpec, file: Mapping[str, object], family: str, where: str) -> ModelSpec:
+    """A spec with the formats that its file says its weights are in."""
+    from tscale.spec.quantization import release_of
+
+    return replace(spec, weights=release_of(file, spec, family, where))
 
 
 def _checked(spec: ModelSpec, where: str) -> ModelSpec:
