@@ -13,6 +13,7 @@ from tscale.core.formats import FORMATS, Format
 from tscale.core.ledger import Cache
 from tscale.core.quantity import Column, Data, Figure, Table
 from tscale.core.questions.cache import rows_divide
+from tscale.core.questions.weights import Mixture
 from tscale.core.shard import tensor_degrees
 from tscale.core.units import BYTES
 from tscale.spec.hardware import Hardware, listed_hardware
@@ -151,5 +152,5 @@ def _priced(hardware: Hardware, gpus: int) -> str:
     return "" if price is None else f", {float(price) * gpus:,.2f} USD an hour"
 
 
-def _bits(format: Format) -> str:
+def _bits(format: Format | Mixture) -> str:
     return f"{float(format.bits):.4g}"

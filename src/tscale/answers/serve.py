@@ -25,6 +25,8 @@ from tscale.answers.serve_times import (
     times_of,
     turning_batch,
 )
+from tscale.answers.release import Asked
+from tscale.core.formats import Format
 from tscale.core.ledger import Cache
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
 from tscale.core.questions.communication import TWO_SUMS
@@ -44,6 +46,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         ask = ask._replace(price=Fraction(str(hardware.price_usd_per_hour)), price_source=hardware.price_source or "")
     one = served(spec, hardware, ask)
     ask, prompt = one.ask, one.prompt
+    asked = Asked(spec, ask.weights, ask.cache)
     prefill, decode = one.works(prompt), one.works(one.step(one.middle))
     memory = memory_of(one)
     figures = _figures(one, times_of(one), memory)
@@ -60,8 +63,9 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         "context": ask.context,
         "output": ask.output,
         "prefix": ask.prefix,
-        "dtype": ask.weights.name,
-        "cache_dtype": ask.cache.name,
+        "dtype": one.setup.formats.weights.name,
+        **asked.data(),
+        "cache_dtype": one.setup.formats.cache.name,
         "bound": bound(one, decode),
         **figures,
         "fits": memory.fits,
@@ -72,7 +76,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     }
     notes = notes_of(spec, *_notes(one, hardware, memory, decode))
     title = _title(spec, hardware, ask)
-    return Report(title, tables, data, notes, tuple(steps_of_passes(one)), exit_code=0 if memory.fits else 3)
+    return Report(title, tables, data, notes, tuple(steps_of_passes(one)), 0 if memory.fits else 3, lead=asked.lead())
 
 
 def _check(spec: ModelSpec, ask: Ask) -> None:
@@ -220,11 +224,13 @@ def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) 
 
 def _products_note(one: Served, hardware: Hardware) -> str:
     """What products are computed in, and why, where that is not what weights are kept in."""
-    weights, formats = one.ask.weights, one.setup.formats
-    native = weights.name in formats.peaks or weights.name in ("fp32", "bf16", "fp16")
-    how = f", since {hardware.label} does not multiply by {weights.name}: weights are made 16 bits first"
-    peak = formats.peak(weights.name) / 1e12
-    return f"Weights in {weights.name}, cache in {one.ask.cache.name}; products at {peak:,.1f} TFLOP/s{'' if native else how}."
+    formats = one.setup.formats
+    weights = formats.weights
+    names = [weights.name] if isinstance(weights, Format) else [format.name for format in weights.formats()]
+    unpacked = [name for name in names if name not in formats.peaks and name not in ("fp32", "bf16", "fp16")]
+    how = f", since {hardware.label} does not multiply by {' or '.join(unpacked)}: weights are made 16 bits first"
+    peak = max((formats.peak(name) for name in names), default=formats.peak("")) / 1e12
+    return f"Weights in {weights.name}, cache in {formats.cache.name}; products at {peak:,.1f} TFLOP/s{how if unpacked else ''}."
 
 
 def _sharing_notes(one: Served) -> Iterator[str]:

@@ -31,15 +31,19 @@ _Gpu = Annotated[
 _Serve = Annotated[bool, typer.Option("--serve", help="Memory of serving, which is told where nothing is said.")]
 _Train = Annotated[bool, typer.Option("--train", help="Memory of training, with the options from --precision on.")]
 _Dtype = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--dtype", metavar="FORMAT", help="What weights are kept in, such as fp8 or q4_k; `list formats` names all."
+        "--dtype",
+        metavar="FORMAT",
+        help="What weights are kept in: fp8, q4_k, int4-g64; where absent, as the model's file says, or bf16.",
     ),
 ]
 _CacheDtype = Annotated[
     str | None,
     typer.Option(
-        "--cache-dtype", metavar="FORMAT", help="What the KV cache is kept in, such as fp8; 16 bits where absent."
+        "--cache-dtype",
+        metavar="FORMAT",
+        help="What the KV cache is kept in, such as fp8; where absent, as the file says, or 16 bits.",
     ),
 ]
 _Batch = Annotated[str, typer.Option("--batch", metavar="N", help="Sequences that are served at once.")]
@@ -59,7 +63,7 @@ def memory(
     gpus: Gpus = None,
     serve: _Serve = False,
     train: _Train = False,
-    dtype: _Dtype = "bf16",
+    dtype: _Dtype = None,
     cache_dtype: _CacheDtype = None,
     batch: _Batch = "1",
     context: Context = None,
@@ -101,7 +105,7 @@ def memory(
     if serve and train:
         raise RequestError("--serve or --train: memory is told of one of them at a time")
     serving = {
-        "--dtype": dtype != "bf16",
+        "--dtype": dtype is not None,
         "--cache-dtype": cache_dtype is not None,
         "--batch": batch != "1",
         "--page": page is not None,
@@ -172,7 +176,7 @@ def memory(
         from tscale.core.numbers import parse_count
 
         served = Ask(
-            find_format(dtype, what="--dtype"),
+            None if dtype is None else find_format(dtype, what="--dtype"),
             None if cache_dtype is None else find_format(cache_dtype, what="--cache-dtype", cache=True),
             parse_count(batch, what="--batch", most=MOST_BATCH),
             options.context(context),

@@ -181,9 +181,7 @@ def _coded(name: str, books: int, bits: int, group: int) -> Format | None:
     shared = books * 2**bits * group * _SCALE
     note = "codes into books of vectors, and a scale for each row"
     each = Fraction(books * bits, group)
-    return Format(
-        name, each, _SHIPPED, "linear", 1, "bf16", "bf16", note=note, row_bits=_SCALE, matrix_bits=shared
-    )
+    return Format(name, each, _SHIPPED, "linear", 1, "bf16", "bf16", note=note, row_bits=_SCALE, matrix_bits=shared)
 
 
 def _makeup(scale: int, zero: int, found: re.Match[str]) -> str:
@@ -197,6 +195,20 @@ def _makeup(scale: int, zero: int, found: re.Match[str]) -> str:
     also = f" and a zero point of {zero}" if zero else ""
     placed = "; the group of each column" if found["order"] else ""
     return f"a scale of {scale} bits{also} for {over}{placed}"
+
+
+_COMPUTED_IN: Final = {"mxfp8": "fp8", "mxfp6": "fp8", "nvfp4": "fp4", "mxfp4": "fp4"}
+
+
+def computed_in(name: str) -> str | None:
+    """The format whose peak holds for products with weights in a format as they are stored; None: they are unpacked first.
+
+    Scales of rows, blocks or matrices are applied outside of the products; those of groups of integers inside.
+    """
+    kind, _, over = name.partition("-")
+    if kind == "fp8" or (kind == "int8" and over in ("", "row", "row-sym", "tensor", "tensor-sym")):
+        return kind
+    return _COMPUTED_IN.get(name)
 
 
 _SHIPPED: Final = "tensors of the method's own checkpoints"

@@ -31,6 +31,10 @@ def show_in_terminal(report: Report, *, explain: bool = False) -> None:
     """Prints a report: its tables, its derivations where they are asked for, its notes."""
     console = _console()
     screen = _Screen(console)
+    for text in report.lead:
+        screen.line(text)
+    if report.lead:
+        screen.line("")
     for table in report.tables:
         screen.table(table)
     if not report.tables:

@@ -36,7 +36,9 @@ _Placed = dict[tuple[str, tuple[int, ...] | None], list[str]]
 """Names of entries by the format that they are in, and in which of their layers; None for all of them."""
 
 
-def rules_of(spec: ModelSpec, found: Converted, family: str, rest: str) -> tuple[str | None, tuple[WeightRule, ...], tuple[str, ...]]:
+def rules_of(
+    spec: ModelSpec, found: Converted, family: str, rest: str
+) -> tuple[str | None, tuple[WeightRule, ...], tuple[str, ...]]:
     """The format of all linear layers, the rules for what is in another, and the modules that are none of the model's.
 
     `family`: whose names of modules the file has; `rest`: the format of what is unconverted.
@@ -110,9 +112,7 @@ def _shortened(names: list[str], ledger: Ledger) -> tuple[str, ...]:
     for name in names:
         steps = name.split(".")
         outer = (".".join(steps[:count]) for count in range(1, len(steps)))
-        whole = (
-            block for block in outer if all(other in names for other in every if other.startswith(f"{block}."))
-        )
+        whole = (block for block in outer if all(other in names for other in every if other.startswith(f"{block}.")))
         short[next(whole, name)] = None
     return tuple(short)
 

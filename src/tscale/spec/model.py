@@ -26,7 +26,7 @@ from tscale.blocks import (
     Positions,
     attentions,
 )
-from tscale.blocks.fields import CONFIG, Number, On, Problem, Size, Tagged, Whole, telling_layers
+from tscale.blocks.fields import CONFIG, MOST_SIZE, Number, On, Problem, Size, Tagged, Whole, telling_layers
 from tscale.core.formats import find_format
 from tscale.core.numbers import MOST_TOKENS, Remembered
 from tscale.errors import RequestError

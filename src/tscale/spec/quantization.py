@@ -207,7 +207,9 @@ _FEW: Final = (2, 3, 4, 8)
 
 def _awq(said: Said) -> Converted:
     """Packed integers with a scale and a zero point for each group; the zero points are stored in any case."""
-    format = _integers(said.number("bits", "w_bit", default=4, of=_FEW), said.number("group_size", "q_group_size", default=128))
+    format = _integers(
+        said.number("bits", "w_bit", default=4, of=_FEW), said.number("group_size", "q_group_size", default=128)
+    )
     return Converted(format, kept_apart(said.names("modules_to_not_convert")))
 
 
@@ -420,7 +422,9 @@ _MIXED: Final = "MIXED_PRECISION"
 def _modelopt(said: Said) -> Converted:
     """By the name of its algorithm; of several, layer by layer."""
     said = said.inner("quantization") or said
-    left, unread = by_regex([(name, None) for name in said.names("exclude_modules", "ignore", "modules_to_not_convert")])
+    left, unread = by_regex(
+        [(name, None) for name in said.names("exclude_modules", "ignore", "modules_to_not_convert")]
+    )
     layers = said.inner("quantized_layers")
     algorithm = said.text("quant_algo").upper()
     cache = _cache(said)

@@ -60,7 +60,9 @@ def standing_of(spec: ModelSpec, ledger: Ledger) -> dict[str, tuple[int, ...]]:
     if spec.kind == "encoder-decoder" or spec.unique_layers is not None:
         return {}
     if spec.layers > MOST_LAYERS:
-        raise RequestError(f"formats by layer are known up to {MOST_LAYERS:,} layers, and {spec.label} has {spec.layers:,}")
+        raise RequestError(
+            f"formats by layer are known up to {MOST_LAYERS:,} layers, and {spec.label} has {spec.layers:,}"
+        )
     blocks = [*_standing(spec, "mixers"), *_standing(spec, "feed_forwards")]
     found: dict[str, tuple[int, ...]] = {}
     for entry in ledger.entries:

@@ -96,12 +96,17 @@ def _of_layer(entry: Entry, layer: int | None, main: Format | None, rules: Seque
 
 
 class Kept(NamedTuple):
-    """Copies of an entry that owns weights, and the format that they are kept in; `whole`: whether these are all."""
+    """Copies of an entry that owns weights, and the format that they are kept in; `layers`: of how many of its layers."""
 
     entry: Matmul | Lookup | Vector | Buffer | Conv
     format: Format
     rest: Format
-    whole: bool = True
+    layers: tuple[int, int] = (1, 1)
+
+    @property
+    def name(self) -> str:
+        """The entry's name, and the format where others of its copies are in another."""
+        return self.entry.name if self.layers == (1, 1) else f"{self.entry.name} in {self.format.name}"
 
     @property
     def bytes(self) -> int:
@@ -150,9 +155,9 @@ def _mixed(entry: Matmul | Lookup | Vector | Buffer | Conv, mixture: Mixture, re
     if len(counts) == 1:
         yield Kept(entry, counts[0][0], rest)
         return
-    each = entry.stored // sum(count for _, count in counts)
+    layers = sum(count for _, count in counts)
     for format, count in counts:
-        yield Kept(entry._replace(stored=each * count), format, rest, whole=False)
+        yield Kept(entry._replace(stored=entry.stored // layers * count), format, rest, (count, layers))
 
 
 def _bytes(kept: Kept) -> int:
