@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
+from tscale.answers.assumed import answer_of
 from tscale.answers.common import published_figure, source_text
 from tscale.answers.quantities import CLAIMABLE, Named, Subject, subject_of
 from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table, weakest
@@ -167,7 +168,7 @@ def _truths(quantity: Named, subject: Subject | None) -> Iterator[Figure | Missi
     if subject is None:
         yield Missing("undisclosed: its shape was never published")
         return
-    answer = quantity.answer(subject)
+    answer = answer_of(quantity.answer(subject), subject.spec)
     published = [] if quantity.published is None else subject.spec.figures(quantity.published)
     if isinstance(answer, Figure) or not published:
         assert not isinstance(answer, str)

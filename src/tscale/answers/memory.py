@@ -10,8 +10,8 @@ from tscale.answers.common import context_of, line_figures, notes_of, steps_of, 
 from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Server, held
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
-from tscale.answers.release import Asked, cache_format_of, format_of
 from tscale.answers.memory_tables import MEMORY_SHARE, Growth, Room, growth, parts_table
+from tscale.answers.release import Asked, cache_format_of, format_of
 from tscale.core.device import Device
 from tscale.core.formats import FORMATS, Format, computed_in
 from tscale.core.ledger import Cache
@@ -205,11 +205,11 @@ def _notes(
             f"--memory-share {'changes that' if ask.memory_share else 'sets it'}."
         )
         names = [format.name] if isinstance(format, Format) else [each.name for each in format.formats()]
-        for wanted in dict.fromkeys(computed_in(name) for name in names):
-            if wanted is not None and wanted not in device.flops_per_second:
-                said.append(
-                    f"{ask.hardware.label} does not compute in {wanted}: it can store weights so, and unpacks them to 16 bits."
-                )
+        wanted = [own for own in dict.fromkeys(map(computed_in, names)) if own and own not in device.flops_per_second]
+        said += [
+            f"{ask.hardware.label} does not compute in {own}: it can store weights so, and unpacks them to 16 bits."
+            for own in wanted
+        ]
         joined = ask.hardware.devices_per_node
         if joined is not None and ask.gpus > joined:
             said.append(f"{ask.gpus:,} devices are more than the {joined:,} that a node of {ask.hardware.label} joins.")

@@ -20,6 +20,7 @@ from tscale.answers.memory_train_lines import (
     shortcut_table,
     stages_table,
 )
+from tscale.answers.release import training_note
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
@@ -148,7 +149,12 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "shortcut": None if shortcut is None else shortcut.data(),
         "lines": [*owned_data(model, stage), *kept_data(model, stage)],
     }
-    notes = notes_of(spec, context.note, *_notes(model, ask, most, stage, fits=fits, options=options))
+    notes = notes_of(
+        spec,
+        context.note,
+        training_note(spec, ask.recipe.name),
+        *_notes(model, ask, most, stage, fits=fits, options=options),
+    )
     return Report(
         title, tuple(tables), data, notes, _steps(spec, ask, context, stage), exit_code=3 if fits is False else 0
     )

@@ -29,6 +29,24 @@ def cache_format_of(spec: ModelSpec, asked: Format | None, weights: Format | Mix
     return FORMATS["fp16"] if weights.scope == "matrices" else FORMATS[weights.rest]
 
 
+def training_note(spec: ModelSpec, precision: str) -> str:
+    """That weights are trained in another format than that of the release, where a model has one."""
+    mixed = released(spec)
+    if mixed is None or not mixed.placed:
+        return ""
+    return f"{spec.label} is released in {mixed.name}; training is counted in {precision}, as --precision says."
+
+
+def release_note(spec: ModelSpec) -> str:
+    """What a model is released in, and what of that was not read; nothing of one in plain 16 bits."""
+    said = spec.weights
+    if said is None:
+        return ""
+    unread = "".join(f" Not read: {text}." for text in said.unread)
+    placed = said.format is not None or said.rules
+    return (f"{spec.label} is released{_method(said)} with {words(said)}" if placed else f"{spec.label}:") + unread
+
+
 class Asked(NamedTuple):
     """What was asked of a model that says what it is released in: formats of weights and of the cache, or neither."""
 
@@ -50,9 +68,12 @@ class Asked(NamedTuple):
         lines = []
         mixed = released(self.spec)
         placed = mixed is not None and mixed.placed
+        cached = "" if said.cache is None or self.cache is not None else f", and its cache in {said.cache}"
         if self.weights is not None and placed:
             assert mixed is not None
-            lines.append(f"--dtype {self.weights.name} overrides the release, whose weights are in {mixed.name}.")
+            lines.append(
+                f"--dtype {self.weights.name} overrides the release, whose weights are in {mixed.name}{cached}."
+            )
         elif placed:
             lines.append(f"Weights as released{_method(said)}: {words(said)} --dtype overrides that.")
         if self.weights is None:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Final
 
 from tscale.answers.common import notes_of
+from tscale.answers.release import Asked
 from tscale.answers.serve_parts import (
     bound,
     causes,
@@ -25,7 +26,6 @@ from tscale.answers.serve_times import (
     times_of,
     turning_batch,
 )
-from tscale.answers.release import Asked
 from tscale.core.formats import Format
 from tscale.core.ledger import Cache
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table

@@ -95,6 +95,7 @@ def memory(
     explain: Explain = False,
 ) -> None:
     """Show what a device keeps in memory to serve a model, or to train it, whether it fits, and how much more would."""
+    from tscale.answers.assumed import as_assumed
     from tscale.answers.plots.memory import memory_plot, memory_train_plot
     from tscale.cli.boundary import finish
     from tscale.spec.hardware import find_hardware
@@ -168,7 +169,7 @@ def memory(
             memory_share=portion,
             hardware=hardware,
         )
-        report = memory_train_report(spec, trained)
+        report = as_assumed(memory_train_report(spec, trained), spec)
         drawn = partial(memory_train_plot, spec, trained)
     else:
         from tscale.answers.memory import MOST_BATCH, Ask, memory_report
@@ -186,7 +187,7 @@ def memory(
             portion,
             hardware,
         )
-        report = memory_report(spec, served)
+        report = as_assumed(memory_report(spec, served), spec)
         drawn = partial(memory_plot, spec, served)
     show_with_plot(lambda: report, lambda: [drawn()], plot, format, explain=explain)
     finish(report)

@@ -73,6 +73,7 @@ def serve(
     explain: Explain = False,
 ) -> None:
     """Reckon how fast a model answers at the best, what bounds it, and what its tokens cost."""
+    from tscale.answers.assumed import as_assumed
     from tscale.answers.plots.serve import serve_plot
     from tscale.answers.serve import serve_report
     from tscale.answers.serve_times import Ask
@@ -99,7 +100,7 @@ def serve(
         draft=_draft(draft, draft_tokens, acceptance),
     )
     spec, hardware = resolve(model, changes, assume), find_hardware(gpu, gpu_changes)
-    report = serve_report(spec, hardware, ask)
+    report = as_assumed(serve_report(spec, hardware, ask), spec)
     show_with_plot(lambda: report, lambda: [serve_plot(spec, hardware, ask)], plot, format, explain=explain)
     finish(report)
 

@@ -158,7 +158,7 @@ class _Screen:
             shared = shared_mark(cells)
             texts.append(self._column(column, cells, with_marks=not shared))
             width = max((len(text) for text in texts[-1]), default=0)
-            heading = self._text(column.title + shared)
+            heading = "" if column.bar else self._text(column.title + shared)
             grid.add_column(
                 heading.rjust(width) if column.numeric else heading,
                 no_wrap=column.numeric,

@@ -240,6 +240,21 @@ class Release:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AssumedFamily:
+    """A family that a file of an unknown one is counted like (--assume)."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    family: str
+    model_type: str | None = None
+    """What the file says that it is."""
+    defaults: tuple[str, ...] = ()
+    """What was taken from the family's defaults, since the file does not say it."""
+    unread: tuple[str, ...] = ()
+    """Keys of the file that the family does not have."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model whose shape is known."""
 
@@ -281,8 +296,8 @@ class ModelSpec:
     """Where an encoder-decoder's encoder differs from its decoder."""
     weights: Release | None = None
     """What its weights are kept in as they are released, where that is no plain 16 bits."""
-    assumed: tuple[str, ...] = ()
-    """Sizes that are not its own but those of a family that it is counted like, and so all that is counted of it."""
+    assumed: AssumedFamily | None = None
+    """The family that it is counted like at its user's request: all that is counted of it is assumed."""
     training: Training | None = None
     published: dict[PublishedName, Published | tuple[Published, ...]] | None = None
     """What was published about it, by name of the figure; the first of several is the one to compare with."""
@@ -349,8 +364,6 @@ class ModelSpec:
                     yield (*path, *field), message
         for field, message in self.training.problems() if self.training else ():
             yield ("training", *field), message
-        for path, message in () if self.weights is None else self.weights.problems():
-            yield ("weights", *path), message
         yield from self._dealing_problems()
         yield from self._stack_problems()
         if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
@@ -408,7 +421,9 @@ class ModelSpec:
             yield ("head", "kind"), f"a {self.head.kind} head stands on an encoder, not on a {self.kind}"
 
     def _stack_problems(self) -> Iterator[Problem]:
-        """What an encoder reads with, whose keys are borrowed, and what is wrong with a table of distances."""
+        """What an encoder reads with, whose keys are borrowed, and what is wrong with distances or formats."""
+        for path, message in () if self.weights is None else self.weights.problems():
+            yield ("weights", *path), message
         if self.encoder and self.encoder.attention and self.encoder.attention.kind not in _SEEING_BOTH_WAYS:
             yield ("encoder", "attention"), "a recurrence reads from left to right, an encoder does not: drop it"
         lenders = [
@@ -509,6 +524,7 @@ NESTED: Final[dict[str, dict[str, type]]] = {
     "training": {"": Training},
     "weights": {"": Release},
     "rules": {"": WeightRule},
+    "assumed": {"": AssumedFamily},
     "stages": {"": Stage},
     "figure": {"": Published},
     "on": {"": On},

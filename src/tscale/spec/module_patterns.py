@@ -15,9 +15,21 @@ from typing import Final, NamedTuple
 from tscale.spec.module_names import EMBEDDINGS, HEADS, paths_in_a_layer, stretches
 
 _OUTER: Final = frozenset(
-    "model module language_model transformer backbone text_model llm thinker base_model decoder gpt_neox".split()
+    [
+        "model",
+        "module",
+        "language_model",
+        "transformer",
+        "backbone",
+        "text_model",
+        "llm",
+        "thinker",
+        "base_model",
+        "decoder",
+        "gpt_neox",
+    ]
 )
-_LAYERS: Final = frozenset("layers layer h blocks block".split())
+_LAYERS: Final = frozenset(["layers", "layer", "h", "blocks", "block"])
 _BEFORE: Final = ("model.", "", "model.language_model.", "language_model.model.")
 _MOST_TEXT = 300
 _MOST_STARS: Final = {True: 2, False: 3}  # in a regular expression that is tried on each layer, and in any other

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tscale.core.formats import Format, find_format
+from tscale.core.formats import Format, find_format, scaled
 from tscale.core.ledger import Ledger, Lookup, Matmul
 from tscale.core.questions.weights import Mixture, Rule, mixture
 from tscale.errors import RequestError, nearest, shown
@@ -34,7 +34,8 @@ def released(spec: ModelSpec) -> Mixture | None:
 
 
 def _format(name: str) -> Format:
-    return find_format(name, what="weights")
+    """A format that is spelled out is taken as it is: a release was made, whatever its blocks divide."""
+    return scaled(name) or find_format(name, what="weights")
 
 
 def _layers(layers: tuple[int, ...] | None) -> frozenset[int] | None:

@@ -6,6 +6,7 @@ from tscale.answers.memory import Ask, serving_growth
 from tscale.answers.memory_tables import Growth
 from tscale.answers.memory_train import Ask as TrainAsk
 from tscale.answers.memory_train import training_growth
+from tscale.answers.release import format_of
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import BYTES, TOKENS
 from tscale.spec.hardware import Hardware

@@ -25,7 +25,7 @@ from tscale.core.numbers import ceil_div, minimum
 from tscale.core.questions.cache import STATE_BITS
 from tscale.core.questions.communication import all_reduce, bandwidth, tensor_sums
 from tscale.core.questions.forward import chunk_pairs, pairs
-from tscale.core.questions.weights import Kept, Mixture, kept_in
+from tscale.core.questions.weights import Mixture, kept_in
 from tscale.core.run import Run
 
 SOURCE: Final = "pope2022 section 2"
