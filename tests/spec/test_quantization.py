@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from math import ceil, prod
 from pathlib import Path
 from typing import Any
@@ -237,7 +236,7 @@ BF16, ATTENTION = "bf16", ("attention.q_down", "attention.q_up", "attention.kv_d
 @pytest.mark.parametrize(
     ("said", "unconverted"),
     [
-        (_FP8 | {"modules_to_not_convert": ["self_attn"]}, {name: 4 for name in ATTENTION}),
+        (_FP8 | {"modules_to_not_convert": ["self_attn"]}, dict.fromkeys(ATTENTION, 4)),
         (_FP8 | {"ignored_layers": ["model.layers.1.self_attn.o_proj"]}, {"attention.o": 1}),
         (_FP8 | {"modules_to_not_convert": ["model.layers.1"]}, {**dict.fromkeys(ATTENTION, 1), "experts.up": 8}),
         (_FP8 | {"modules_to_not_convert": ["gate", "e_score_correction_bias", "lm_head"]}, {}),
@@ -406,11 +405,11 @@ def test_a_spec_keeps_its_formats_in_yaml() -> None:
 
 
 @pytest.fixture(name="file")
-def _file(tmp_path: Path) -> Iterator[str]:
+def _file(tmp_path: Path) -> str:
     said = {"quant_method": "fp8", "modules_to_not_convert": ["model.layers.1.mlp"], "kv_cache_scheme": "FP8"}
     file = tmp_path / "config.json"
     file.write_text(json.dumps(LLAMA | {"quantization_config": said}))
-    yield str(file)
+    return str(file)
 
 
 def test_memory_answers_at_the_formats_of_the_file_and_says_so_first(file: str) -> None:

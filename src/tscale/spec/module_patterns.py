@@ -127,10 +127,12 @@ def _glob_is_about(glob: str, entry: str, layer: int, family: str) -> bool:
 
 
 def _regex_is_about(regex: re.Pattern[str], entry: str, layer: int | None, family: str) -> bool:
+    # what begins with anything matches behind each of them, or behind none
+    before = _BEFORE[:1] if regex.pattern.startswith(".*") else _BEFORE
     if layer is None:
-        return any(regex.match(before + name) for name in _outside(entry) for before in _BEFORE)
+        return any(regex.match(outer + name) for name in _outside(entry) for outer in before)
     paths = [f"layers.{layer}.{path}" for path in paths_in_a_layer(entry, family)]
-    return any(regex.match(before + path) for path in paths for before in _BEFORE)
+    return any(regex.match(outer + path) for path in paths for outer in before)
 
 
 def _outside(entry: str) -> tuple[str, ...]:

@@ -145,8 +145,8 @@ def _cache(said: Said) -> str | None:
     if isinstance(scheme, str):
         algo = scheme
     if isinstance(scheme, Mapping):
-        bits, kind = scheme.get("num_bits"), scheme.get("type")
-        algo = {(8, "float"): "FP8", (8, "int"): "INT8", (4, "float"): "NVFP4"}.get((bits, kind), "")  # type: ignore[arg-type]
+        said_so = f"{scheme.get('type')}{scheme.get('num_bits')}"
+        algo = {"float8": "FP8", "int8": "INT8", "float4": "NVFP4"}.get(said_so, "")
     return {"FP8": "fp8", "INT8": "int8", "NVFP4": "nvfp4"}.get(algo.upper())
 
 
@@ -467,13 +467,13 @@ def _quark(said: Said) -> Converted:
         return Converted(None, left, unread=(f"{said.key}: what quark does layer by layer is not read here",))
     kind, scheme, size = weight.get("dtype"), weight.get("qscheme"), weight.get("group_size")
     formats = {
-        ("fp8_e4m3", "per_tensor", None): "fp8",
-        ("fp8_e4m3", "per_channel", None): "fp8-row",
-        ("int8", "per_tensor", None): "int8-tensor-sym",
-        ("int8", "per_channel", None): "int8-row-sym",
-        ("fp4", "per_group", 32): "mxfp4",
+        ("fp8_e4m3", "per_tensor", ""): "fp8",
+        ("fp8_e4m3", "per_channel", ""): "fp8-row",
+        ("int8", "per_tensor", ""): "int8-tensor-sym",
+        ("int8", "per_channel", ""): "int8-row-sym",
+        ("fp4", "per_group", "32"): "mxfp4",
     }
-    format = formats.get((str(kind), str(scheme), size if scheme == "per_group" else None))  # type: ignore[arg-type]
+    format = formats.get((str(kind), str(scheme), str(size) if scheme == "per_group" else ""))
     if format is None:
         text = f"weights as {shown(kind)} {shown(scheme)} are not read here"
         return Converted(None, left, unread=(f"{said.key}: {text}", *unread))

@@ -12,7 +12,7 @@ from tscale.spec.kinds import stands_in
 from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec, labelled
 
-MOST_LAYERS: Final = 4096
+MOST_LAYERS: Final = 1024
 """Layers of a model whose layers are told apart by number: no model has come near."""
 
 
