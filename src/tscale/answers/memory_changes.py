@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, kind_of, serving_capacity
@@ -91,7 +91,9 @@ def _first(formats: Iterable[Format], total: Callable[[Format], int], usable: in
 def _narrower_weights(server: Server, usable: int) -> Iterator[Change]:
     now = server.format
     ladder = (FORMATS[name] for name in (_GGUF if now.scope == "matrices" else ("bf16", *_NARROWER)))
-    narrower = (format for format in ladder if format.bits < now.bits)
+    # what the scales of a release take is not what another format would save
+    bits = now.bits if isinstance(now, Format) else floor(now.bits)
+    narrower = (format for format in ladder if format.bits < bits)
     found = _first(narrower, lambda kept: held(server._replace(format=kept)).total, usable)
     if found is not None:
         format, size = found

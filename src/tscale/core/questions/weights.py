@@ -224,9 +224,9 @@ def is_linear(entry: Entry) -> bool:
 def is_converted(entry: Entry) -> bool:
     """Whether software that converts a model's linear layers converts a matrix where nothing else is said.
 
-    Neither embeddings nor the head, as in the loaders of Hugging Face and vLLM, nor what chooses or weighs experts.
+    Neither embeddings nor the head, as in the loaders of Hugging Face and vLLM, nor what weighs experts or an indexer's heads.
     """
-    return is_linear(entry) and not entry.name.endswith(".switch")
+    return is_linear(entry) and not entry.name.endswith((".switch", ".index.weights"))
 
 
 def _is_router(entry: Matmul) -> bool:
