@@ -29,6 +29,7 @@ from tscale.core.questions.wall_time import (
     Recompute,
     gpus_to_train,
     hardware_flops_ratio,
+    least_flops,
     mfu_of,
     seconds_to_train,
 )
@@ -99,9 +100,8 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     assumed = _assumed(model, hardware) if open_ended and ask.mfu is None and ask.tokens_per_second is None else ()
     cases = _cases(ask, tokens, flops, peak, assumed)
     ratio = _hardware_ratio(model, whole, ask.recompute)
+    _check_peak(model, whole, ask.recompute, max(case.mfu for case in cases))
     known: Known = "assumed" if assumed else whole.known
-    if any(case.mfu * ratio > 1 for case in cases):
-        raise RequestError(f"with --recompute {ask.recompute} the devices would do more than their peak: a lower --mfu")
     if ask.price is None and hardware.price_usd_per_hour is not None:
         ask = ask._replace(price=Fraction(str(hardware.price_usd_per_hour)), price_source=hardware.price_source or "")
     columns = [_figures(case, ask, device, peak, ratio, flops, tokens, known) for case in cases]
@@ -109,7 +109,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     tables = [_table(title, spec.name, cases, columns)]
     planned = None
     if ask.plan is not None and ask.batch is not None:
-        planned = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, ask.recompute)
+        planned = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute)
         tables.append(planned.table)
     notes = _notes(model, hardware, ask, dtype, peak, assumed, whole)
     middle = columns[len(columns) // 2]
@@ -149,7 +149,10 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     )
     if planned is not None:
         data["plan"] = planned.data
-        notes = (*notes, *planned.notes(max(case.mfu for case in cases)))
+        steps = (*steps, *planned.steps)
+        # Of a run at several lengths the MFU is not that of the plan's steps, which are of the first.
+        alike = len({stage.run for stage in whole.stages}) == 1
+        notes = (*notes, *planned.notes(max(case.mfu for case in cases) if alike else None))
     return Report(title, tuple(tables), data, notes, steps)
 
 
@@ -201,10 +204,10 @@ def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: tuple[Training
         if ask.gpus is None:
             raise RequestError("--tokens-per-second is of all devices together: --gpus says how many they are")
         seconds = Fraction(tokens) / ask.tokens_per_second
-        return (_Case("", _below_one(mfu_of(flops, ask.gpus, peak, seconds)), ask.gpus, _rounded_up(seconds)),)
+        return (_Case("", mfu_of(flops, ask.gpus, peak, seconds), ask.gpus, _rounded_up(seconds)),)
     if ask.gpus is not None and ask.days is not None:
         seconds = ask.days * DAY
-        return (_Case("", _below_one(mfu_of(flops, ask.gpus, peak, seconds)), ask.gpus, _rounded_up(seconds)),)
+        return (_Case("", mfu_of(flops, ask.gpus, peak, seconds), ask.gpus, _rounded_up(seconds)),)
     if ask.mfu is not None:
         return (_case("", ask, flops, peak, ask.mfu),)
     shares = sorted(Fraction(str(run.mfu)) for run in assumed)
@@ -226,12 +229,26 @@ def _case(label: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> _Case:
     return _Case(label, mfu, needed, seconds_to_train(flops, named("gpus", needed), rated, millionths))
 
 
-def _below_one(mfu: Fraction) -> Fraction:
-    if mfu > 1:
+def _check_peak(model: Counted, whole: Trained, recompute: Recompute, mfu: Fraction) -> None:
+    """Raises `RequestError` where the devices would do more than their peak, of what causal attention needs of them.
+
+    MFU counts full attention, so that in long sequences it may pass 1 and still be.
+    """
+    if mfu * _least_ratio(model, whole, "none") > 1:
         raise RequestError(
             f"that is {float(mfu):.3g} times the peak, which no device reaches: more devices, more days or fewer tokens"
         )
-    return mfu
+    if mfu * _least_ratio(model, whole, recompute) > 1:
+        raise RequestError(f"with --recompute {recompute} the devices would do more than their peak: a lower --mfu")
+
+
+def _least_ratio(model: Counted, whole: Trained, recompute: Recompute) -> Fraction:
+    """What the devices compute at the least over what MFU counts, of a whole run."""
+    least = (
+        Fraction(stage.ran_through * int(least_flops(model.ledger, stage.run, recompute)), int(stage.run.tokens))
+        for stage in whole.stages
+    )
+    return sum(least, Fraction()) / int(whole.flops(model))
 
 
 def _rounded_up(seconds: Fraction) -> int:
