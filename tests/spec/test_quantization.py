@@ -426,10 +426,10 @@ def test_memory_answers_at_the_formats_of_the_file_and_says_so_first(file: str) 
         "fp8",
         "fp8",
     )
-    lines = {line["name"]: line["bytes"] for line in data["lines"]}
-    assert lines["feed_forward.up in fp8"] == 2 * 640 * 1728
-    assert lines["feed_forward.up in fp16"] == 2 * 640 * 1728
-    assert sum(lines.values()) == data["per_device_bytes"]["total"]
+    sizes = {line["name"]: line["bytes"] for line in data["lines"]}
+    assert sizes["feed_forward.up in fp8"] == 2 * 640 * 1728
+    assert sizes["feed_forward.up in fp16"] == 2 * 640 * 1728
+    assert sum(sizes.values()) == data["per_device_bytes"]["total"]
 
 
 def test_dtype_overrides_a_release_and_says_so(file: str) -> None:
