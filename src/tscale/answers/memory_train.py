@@ -29,6 +29,7 @@ from tscale.answers.memory_train_lines import (
     shortcut_table,
     stages_table,
 )
+from tscale.answers.release import training_note
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
@@ -151,7 +152,8 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "shortcut": None if shortcut is None else shortcut.data(),
         "lines": [*owned_data(model, stage), *kept_data(model, stage)],
     }
-    notes = notes_of(spec, context.note, *_notes(model, ask, most, stage, capacity, options))
+    said = _notes(model, ask, most, stage, capacity, options)
+    notes = notes_of(spec, context.note, training_note(spec, ask.recipe.name), *said)
     steps = _steps(spec, ask, context, stage)
     return Report(title, tuple(tables), data, notes, steps, exit_code=exit_code(capacity, most.total))
 

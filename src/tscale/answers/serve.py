@@ -8,6 +8,7 @@ from typing import Final
 
 from tscale.answers.capacity import capacity_data, device_figure, exit_code, verdict_note
 from tscale.answers.common import notes_of
+from tscale.answers.release import Asked
 from tscale.answers.serve_parts import (
     bound,
     causes,
@@ -26,6 +27,7 @@ from tscale.answers.serve_times import (
     times_of,
     turning_batch,
 )
+from tscale.core.formats import Format
 from tscale.core.ledger import Cache
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
 from tscale.core.questions.communication import TWO_SUMS
@@ -45,6 +47,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         ask = ask._replace(price=Fraction(str(hardware.price_usd_per_hour)), price_source=hardware.price_source or "")
     one = served(spec, hardware, ask)
     ask, prompt = one.ask, one.prompt
+    asked = Asked(spec, ask.weights, ask.cache)
     prefill, decode = one.works(prompt), one.works(one.step(one.middle))
     memory = memory_of(one)
     figures = {**_figures(one, times_of(one), memory), "device_bytes": device_figure(hardware)}
@@ -62,8 +65,9 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         "context": ask.context,
         "output": ask.output,
         "prefix": ask.prefix,
-        "dtype": ask.weights.name,
-        "cache_dtype": ask.cache.name,
+        "dtype": one.setup.formats.weights.name,
+        **asked.data(),
+        "cache_dtype": one.setup.formats.cache.name,
         "bound": bound(one, decode),
         **figures,
         **{key: value for key, value in room.items() if key not in figures},
@@ -74,9 +78,8 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     }
     notes = notes_of(spec, *_notes(one, hardware, memory, decode))
     title = _title(spec, hardware, ask)
-    return Report(
-        title, tables, data, notes, tuple(steps_of_passes(one)), exit_code=exit_code(memory.capacity, memory.total)
-    )
+    code = exit_code(memory.capacity, memory.total)
+    return Report(title, tables, data, notes, tuple(steps_of_passes(one)), code, lead=asked.lead())
 
 
 def _check(spec: ModelSpec, ask: Ask) -> None:
@@ -222,11 +225,13 @@ def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) 
 
 def _products_note(one: Served, hardware: Hardware) -> str:
     """What products are computed in, and why, where that is not what weights are kept in."""
-    weights, formats = one.ask.weights, one.setup.formats
-    native = weights.name in formats.peaks or weights.name in ("fp32", "bf16", "fp16")
-    how = f", since {hardware.label} does not multiply by {weights.name}: weights are made 16 bits first"
-    peak = formats.peak(weights.name) / 1e12
-    return f"Weights in {weights.name}, cache in {one.ask.cache.name}; products at {peak:,.1f} TFLOP/s{'' if native else how}."
+    formats = one.setup.formats
+    weights = formats.weights
+    names = [weights.name] if isinstance(weights, Format) else [format.name for format in weights.formats()]
+    unpacked = [name for name in names if name not in formats.peaks and name not in ("fp32", "bf16", "fp16")]
+    how = f", since {hardware.label} does not multiply by {' or '.join(unpacked)}: weights are made 16 bits first"
+    peak = max((formats.peak(name) for name in names), default=formats.peak("")) / 1e12
+    return f"Weights in {weights.name}, cache in {formats.cache.name}; products at {peak:,.1f} TFLOP/s{how if unpacked else ''}."
 
 
 def _sharing_notes(one: Served) -> Iterator[str]:

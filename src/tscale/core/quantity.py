@@ -136,6 +136,8 @@ Data = Figure | Missing | str | int | bool | None | Mapping[str, "Data"] | Seque
 class Report(NamedTuple):
     """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
 
+    `lead`: what must be read before any figure, such as what was assumed; it stands above the tables.
+
     `parts`: the answers that this one sets one below the other; their JSON is an array of theirs.
     """
 
@@ -146,3 +148,4 @@ class Report(NamedTuple):
     steps: tuple[Step, ...] = ()
     exit_code: int = 0
     parts: tuple[Report, ...] = ()
+    lead: tuple[str, ...] = ()

@@ -31,6 +31,10 @@ def show_in_terminal(report: Report, *, explain: bool = False) -> None:
     """Prints a report: its tables, its derivations where they are asked for, its notes."""
     console = _console()
     screen = _Screen(console)
+    for text in report.lead:
+        screen.line(text)
+    if report.lead:
+        screen.line("")
     for table in report.tables:
         screen.table(table)
     if not report.tables:
@@ -154,7 +158,7 @@ class _Screen:
             shared = shared_mark(cells)
             texts.append(self._column(column, cells, with_marks=not shared))
             width = max((len(text) for text in texts[-1]), default=0)
-            heading = self._text(column.title + shared)
+            heading = "" if column.bar else self._text(column.title + shared)
             grid.add_column(
                 heading.rjust(width) if column.numeric else heading,
                 no_wrap=column.numeric,

@@ -37,10 +37,10 @@ def _kinds(spec: ModelSpec, ranges: list[tuple[int, int]]) -> Iterator[Standing]
     ons = [block.on for block in (*spec.mixers, *spec.feed_forwards) if block.on is not None]
     for start, end in ranges:
         for layer in telling_layers(ons, int(start), int(end)):
-            yield _standing(spec.mixers, layer), _standing(spec.feed_forwards, layer)
+            yield stands_in(spec.mixers, layer), stands_in(spec.feed_forwards, layer)
 
 
-def _standing(blocks: tuple[_Block, ...], layer: int) -> tuple[bool, ...]:
+def stands_in(blocks: tuple[_Block, ...], layer: int) -> tuple[bool, ...]:
     """Which of the blocks stand in a layer: those that claim it, or those that claim none where nobody does."""
     claimed = [block.on is not None and block.on.holds(layer) for block in blocks]
     return tuple(mine or (block.on is None and not any(claimed)) for block, mine in zip(blocks, claimed, strict=True))
