@@ -134,7 +134,8 @@ Data = Figure | Missing | str | int | bool | None | Mapping[str, "Data"] | Seque
 class Report(NamedTuple):
     """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
 
-    `parts`: the answers that this one sets one below the other; their JSON is an array of theirs.
+    `parts`: the answers that this one sets one below the other; their JSON is an array of theirs. `first`: what must be
+    known before the figures are read, such as what was assumed; it stands above the tables, and before the other notes.
     """
 
     title: str
@@ -144,3 +145,4 @@ class Report(NamedTuple):
     steps: tuple[Step, ...] = ()
     exit_code: int = 0
     parts: tuple[Report, ...] = ()
+    first: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from tscale.render.marks import legend, shared_mark
 def to_markdown(report: Report, *, explain: bool = False) -> str:
     """A report as Markdown, with the derivations as code where they are asked for."""
     parts = [f"**{_safe(report.title)}**"] if not report.tables or not report.tables[0].title else []
+    parts += [_safe(line) for line in report.first]
     parts += ["\n".join(_table(without_bars(table))) for table in report.tables]
     if explain:
         parts.append("\n".join(f"- {step.name}: `{step.names}` = `{step.numbers}` = {cell_text(step.figure)}"

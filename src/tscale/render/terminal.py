@@ -31,10 +31,14 @@ def show_in_terminal(report: Report, *, explain: bool = False) -> None:
     """Prints a report: its tables, its derivations where they are asked for, its notes."""
     console = _console()
     screen = _Screen(console)
-    for table in report.tables:
-        screen.table(table)
     if not report.tables:
         screen.line(report.title, style="bold")
+    for line in report.first:
+        screen.line(line)
+    if report.first:
+        screen.line("")
+    for table in report.tables:
+        screen.table(table)
     if explain:
         screen.steps(report.steps)
     screen.notes(report, explain=explain)
