@@ -87,18 +87,18 @@ class Utilisation(NamedTuple):
 
     def said(self) -> str:
         """The range and its runs, as a sentence."""
-        runs = "; ".join(self._said_of(one) for one in self.runs)
+        sources = dict.fromkeys(cited(one.run.source) for one in self.runs)
         return (
             f"The utilisation is assumed, {_percent(self.low)} to {_percent(self.high)} with {_percent(self.middle)} in the "
-            f"middle, from the {len(self.runs)} published runs that are nearest in kind, size, devices and precision: {runs}. "
-            "--mfu gives yours."
+            f"middle, from the {len(self.runs)} published runs that are nearest in kind, size, devices and precision: "
+            f"{'; '.join(map(self._said_of, self.runs))} ({'; '.join(sources)}). --mfu gives yours."
         )
 
     def _said_of(self, one: Measured) -> str:
         run = one.run
         many = "" if run.gpus is None else f"{run.gpus:,} "
-        share = _percent(one.share_of(self.peak))
-        return f"{one.title} on {many}{run.hardware} in {run.precision}, {share} ({cited(run.source)})"
+        narrow = f" in {run.precision}" if one.case.narrow else ""
+        return f"{one.title} on {many}{run.hardware}{narrow}, {_percent(one.share_of(self.peak))}"
 
     def data(self) -> Data:
         """The runs, for programs."""
