@@ -88,11 +88,11 @@ def on_machines(hardware: Hardware, asked: Machines) -> Budget:
     notes = (
         f"The budget: {bought} is {float(hours):,.0f} GPU-hours, at {float(100 * mfu):.4g}% of a dense peak of "
         f"{peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source}).",
-        *(line for line in ("" if assumed is None else assumed.said(), "" if rent is None else rent.said()) if line),
         *_of_range(least, most),
     )
     steps = tuple(steps_of([("training_flops", figure._replace(value=flops))], hardware.name))
-    return Budget("flops", int(flops), figure, notes, made_of, steps)
+    said = ("" if assumed is None else assumed.said(), "" if rent is None else rent.said())
+    return Budget("flops", int(flops), figure, notes, made_of, steps, tuple(filter(None, said)))
 
 
 def _gpu_hours(hardware: Hardware, asked: Machines) -> tuple[Fraction, Rent | None, str]:

@@ -13,6 +13,7 @@ from tscale.answers.serve_parts import (
     lines_data,
     parts_table,
     routed,
+    speed_known,
     steps_of_passes,
 )
 from tscale.answers.serve_times import (
@@ -26,7 +27,7 @@ from tscale.answers.serve_times import (
     turning_batch,
 )
 from tscale.core.ledger import Cache
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table, weakest
+from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table, weakest
 from tscale.core.questions.communication import TWO_SUMS
 from tscale.core.questions.roofline import LEAVES_OUT, SOURCE, Work, distinct_experts, top_k
 from tscale.core.units import BYTES, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, USD
@@ -96,13 +97,13 @@ def _check(spec: ModelSpec, ask: Ask) -> None:
 
 
 def _shares(one: Served, lines: list[Work]) -> Data:
-    return {key: Figure(share, SHARE) for key, share in causes(one, lines).items()}
+    return {key: Figure(share, SHARE, speed_known(one)) for key, share in causes(one, lines).items()}
 
 
 def _figures(one: Served, times: Times, memory: Memory, rent: Rent | None) -> dict[str, Figure | None]:
     """Everything that follows from the times."""
     ask = one.ask
-    known: Known = "exact" if ask.efficiency == 1 and ask.draft is None else "assumed"
+    known = speed_known(one)
     answered = times.answer(ask.output)
     batches = {matrices: turning_batch(one, matrices=matrices) for matrices in (False, True)}
 

@@ -73,14 +73,14 @@ def planned_step(
         "batch": batch.sequences,
         "micro_batch": batch.micro,
         "micro_batches": batch.micro_batches(plan),
-        "step_seconds_at_least": Figure(hidden, SECONDS, source=SOURCE),
-        "step_seconds_in_turn": Figure(serial, SECONDS, source=SOURCE),
-        "mfu_at_most": Figure(shares[0], SHARE),
-        "mfu_in_turn": Figure(shares[1], SHARE),
+        "step_seconds_at_least": Figure(hidden, SECONDS, "bound", SOURCE),
+        "step_seconds_in_turn": Figure(serial, SECONDS, "bound", SOURCE),
+        "mfu_at_most": Figure(shares[0], SHARE, "bound"),
+        "mfu_in_turn": Figure(shares[1], SHARE, "bound"),
         "parts": [
             {
                 "part": part.name,
-                "seconds": Figure(part.seconds, SECONDS, source=SOURCE),
+                "seconds": Figure(part.seconds, SECONDS, "bound", SOURCE),
                 "bytes": None if part.sent is None else Figure(part.sent, BYTES, source=SOURCE),
             }
             for part in parts
@@ -119,13 +119,20 @@ def _table(
         (
             part.name,
             nothing if part.sent is None else Figure(part.sent, BYTES, source=SOURCE),
-            Figure(part.seconds, SECONDS, source=SOURCE),
-            Figure(part.seconds / computing, SHARE),
+            Figure(part.seconds, SECONDS, "bound", SOURCE),
+            Figure(part.seconds / computing, SHARE, "bound"),
             nothing,
         )
         for part in parts
     ]
     for name, (seconds, mfu) in (("all sending hidden", hidden), ("one after the other", serial)):
-        rows.append((name, nothing, Figure(seconds, SECONDS), Figure(seconds / computing, SHARE), Figure(mfu, SHARE)))
+        rows.append(
+            (
+                name,
+                nothing,
+                Figure(seconds, SECONDS, "bound"),
+                *(Figure(share, SHARE, "bound") for share in (seconds / computing, mfu)),
+            )
+        )
     title = f"the least that a step of {batch.sequences:,} sequences takes on {plan.devices:,} devices ({spread})"
     return Table(title, columns, tuple(rows), subject=model.spec.name, totals=frozenset({len(parts), len(parts) + 1}))

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 from tscale.core.numbers import Remembered
 from tscale.core.units import Unit
 
-Known = Literal["exact", "convention", "cited", "assumed"]
-"""How a figure is known: counted from the architecture, by a published shortcut, quoted, or resting on an assumption."""
+Known = Literal["exact", "convention", "cited", "bound", "assumed"]
+"""How a figure is known: counted from the architecture, by a published shortcut, quoted, as a bound that no run is better
+than, or resting on an assumption."""
 
 
 class Figure(NamedTuple):
@@ -120,7 +121,7 @@ def step(name: str, figure: Figure, subject: str = "") -> Step | None:
     return Step(name, value.names, value.numbers, figure, subject)
 
 
-_BY_STRENGTH: tuple[Known, ...] = ("exact", "convention", "cited", "assumed")
+_BY_STRENGTH: tuple[Known, ...] = ("exact", "convention", "cited", "bound", "assumed")
 
 
 def weakest(*known: Known) -> Known:
