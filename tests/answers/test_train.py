@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from tests.helpers import answer, run
 from tscale.core.questions.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
-from tscale.spec.hardware import hardware_names
-from tscale.spec.measured import training_runs
 
 KEYS = {
     "model", "tokens", "gpu", "gpus", "mfu", "hfu", "seconds", "days", "gpu_hours", "cost_usd", "energy_kwh", "co2e_kg",
@@ -79,7 +77,7 @@ def test_deepseek_v3_cost_what_its_makers_reckoned() -> None:
     days = 2_664_000 / 2048 / 24
     found = trained("deepseek-v3", "--context", "4096", "--gpu", "h800", "--gpus", "2048", "--days", f"{days:.6f}")
     assert found["cost_usd"] == pytest.approx(5.328e6, rel=1e-6)
-    assert "The cost is at 2 USD a GPU-hour" in run(
+    assert "that of 2 USD a GPU-hour (DeepSeek, estimate, 2024-12), the only one known here" in run(
         "train", "deepseek-v3", "--gpu", "h800", "--gpus", "2048", "--mfu", "0.3"
     ).out.replace("\n", " ")
 
@@ -262,12 +260,6 @@ def test_deepseek_v3_is_below_its_peak() -> None:
     assert of_bf16["mfu"] / of_fp8["mfu"] == pytest.approx(1978.9 / 989.4)
 
 
-def test_what_is_assumed_was_measured_on_hardware_that_is_shipped() -> None:
-    for measured in training_runs():
-        assert measured.hardware in hardware_names()
-        assert measured.mfu <= (measured.hfu or 1) < 1.0001
-
-
 # ---- the three of them ----
 
 
@@ -291,12 +283,31 @@ def test_how_many_gpus_finish_in_thirty_days() -> None:
     assert found["days"] <= 30
 
 
-def test_what_is_assumed_comes_as_a_range_with_its_source() -> None:
-    found = trained("gpt3", "--gpu", "h100", "--gpus", "1024")
-    assert found["assumed"] and [case["mfu"] for case in found["range"]] == [0.38, 0.41, 0.43]
-    assert (found["mfu"], found["days"]) == (0.41, found["range"][1]["days"])
-    shown = run("train", "gpt3", "--gpu", "h100", "--gpus", "1024").out
-    assert "NVIDIA 2024, Table 2" in shown and "the nearest in size" in shown
+def test_what_is_assumed_comes_as_a_range_with_its_runs() -> None:
+    """Qwen3-30B-A3B on 16 H100 does 5,275 tokens a second on each (Megatron-Bridge 25.11), where dense runs do 13,000."""
+    args = ("qwen3-30b-a3b", "--gpu", "h100", "--gpus", "16", "--tokens", "1e12", "--context", "4096")
+    found = trained(*args)
+    low, middle, high = (case["tokens_per_second"] / 16 for case in found["range"])
+    assert low < 5275 < high
+    assert (found["assumed"], found["tokens_per_second"] / 16) == (True, middle)
+    assert len(found["utilisation_runs"]) == 5
+    assert {one["model"] for one in found["utilisation_runs"]} == {"Qwen3-30B-A3B", "gpt-oss-20b", "gpt-oss-120b"}
+    first = " ".join(run("train", *args).out.splitlines()[:2])
+    assert "The utilisation is assumed" in first and "Qwen3-30B-A3B on 16 h100-sxm in fp8, 14.9%" in first
+
+
+def test_in_8_bits_the_share_is_of_a_peak_twice_as_high() -> None:
+    """NeMo 24.07: Llama 3 8B on 8 H100 in fp8, 697 TFLOP/s on each, and those are of 1,978.9."""
+    args = ("llama-3-8b", "--gpu", "h100", "--gpus", "8", "--dtype", "fp8")
+    runs = trained(*args)["utilisation_runs"]
+    assert {one["precision"] for one in runs} == {"fp8"}
+    (own,) = [one for one in runs if one["model"] == "Llama 3 8B" and one["tokens_per_second_per_gpu"] == 12036]
+    assert own["mfu"] == pytest.approx(697 / 1978.9, rel=0.002)
+
+
+def test_recomputation_never_asks_more_than_the_peak_of_what_is_assumed() -> None:
+    found = trained("llama-3-8b", "--gpu", "b200", "--gpus", "8", "--recompute", "full")
+    assert all(case["hfu"] <= 1 for case in found["range"])
 
 
 def test_cost_and_energy() -> None:
@@ -307,8 +318,20 @@ def test_cost_and_energy() -> None:
     assert found["cost_usd"] == 2 * 1000 * 30 * 24
     assert found["energy_kwh"] == pytest.approx(1000 * 30 * 24 * 0.5 * 1.1)
     assert found["co2e_kg"] == pytest.approx(found["energy_kwh"] * 0.4)
-    without = trained("gpt3", "--gpu", "a100", "--gpus", "1000", "--days", "30")
-    assert without["cost_usd"] is None and without["co2e_kg"] is None
+    assert found["cost_usd_range"] is None
+    without = trained("gpt3", "--gpu", "gaudi2", "--gpus", "1000", "--days", "30")
+    assert without["cost_usd"] is None and without["cost_usd_range"] is None and without["co2e_kg"] is None
+
+
+def test_a_price_that_is_not_given_is_a_range() -> None:
+    found = trained("gpt3", "--gpu", "a100", "--gpus", "1000", "--days", "30")
+    price, hours = found["usd_per_gpu_hour"], found["gpu_hours"]
+    assert found["cost_usd"] == pytest.approx(hours * price["middle"])
+    assert found["cost_usd_range"] == pytest.approx({"low": hours * price["low"], "high": hours * price["high"]})
+    assert found["figures"]["cost_usd"]["known"] == "assumed"
+    both = trained("gpt3", "--gpu", "a100", "--gpus", "1000")
+    slow, fast = both["range"][0]["gpu_hours"], both["range"][-1]["gpu_hours"]
+    assert both["cost_usd_range"] == pytest.approx({"low": fast * price["low"], "high": slow * price["high"]})
 
 
 @pytest.mark.parametrize(
@@ -353,4 +376,4 @@ def test_the_notes_tell_how_long_both_streams_are() -> None:
     run_of_two = run("train", "whisper-tiny", "--gpu", "h100", "--gpus", "1", "--mfu", "0.3", "--tokens", "1e9")
     assert "in sequences of 1,500 source and 448 target tokens" in run_of_two.out
     asked = run("train", "gpt3", "--gpu", "h100", "--gpus", "8", "--mfu", "0.3", "--context", "2k")
-    assert "In sequences of 2,048 tokens.\n" in asked.out
+    assert "in sequences of 2,048 tokens" in asked.out

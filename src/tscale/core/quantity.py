@@ -136,7 +136,8 @@ class Report(NamedTuple):
     """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
 
     `parts`: the answers that this one sets one below the other; their JSON is an array of theirs. `first`: what must be
-    known before the figures are read, such as what was assumed; it stands above the tables, and before the other notes.
+    known before the figures are read, such as what was assumed; it stands between the title and the first table, and before
+    the other notes.
     """
 
     title: str

@@ -31,13 +31,17 @@ def show_in_terminal(report: Report, *, explain: bool = False) -> None:
     """Prints a report: its tables, its derivations where they are asked for, its notes."""
     console = _console()
     screen = _Screen(console)
-    if not report.tables:
+    tables = list(report.tables)
+    if report.first and tables:
+        screen.line(tables[0].title or report.title, style="bold")
+        tables[0] = tables[0]._replace(title="")
+    if not tables:
         screen.line(report.title, style="bold")
     for line in report.first:
         screen.line(line)
     if report.first:
         screen.line("")
-    for table in report.tables:
+    for table in tables:
         screen.table(table)
     if explain:
         screen.steps(report.steps)
