@@ -376,4 +376,4 @@ def test_the_notes_tell_how_long_both_streams_are() -> None:
     run_of_two = run("train", "whisper-tiny", "--gpu", "h100", "--gpus", "1", "--mfu", "0.3", "--tokens", "1e9")
     assert "in sequences of 1,500 source and 448 target tokens" in run_of_two.out
     asked = run("train", "gpt3", "--gpu", "h100", "--gpus", "8", "--mfu", "0.3", "--context", "2k")
-    assert "in sequences of 2,048 tokens" in asked.out
+    assert ", in sequences of 2,048 tokens\n" in asked.out

@@ -58,8 +58,7 @@ def _of_shapes(spec: ModelSpec, n: int, stages: Iterable[TrainedStage]) -> dict[
     layers, d_model, v = spec.layers, spec.d_model, spec.vocabulary
     totals: dict[str, int] = {}
     for stage in stages:
-        d, t = stage.tokens.value, stage.context.value
-        assert isinstance(d, int)
+        d, t = stage.ran_through, stage.context.value
         assert isinstance(t, int)
         own = {
             "chinchilla": chinchilla(d, t, layers, d_model, feed_forward.d_ff, heads, head_dim, v),

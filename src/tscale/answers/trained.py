@@ -35,10 +35,15 @@ class TrainedStage(NamedTuple):
     tag: str = ""
     """What begins the names in its derivation: nothing for the first, `stage_2.` for the second."""
 
-    def flops(self, model: Counted, sight: Sight) -> int:
-        """FLOPs of the stage, named where there are several."""
+    @property
+    def ran_through(self) -> int:
+        """Its tokens as a whole number."""
         assert isinstance(self.tokens.value, int)
-        return training_flops(model.ledger, self.run, self.tokens.value, sight, self.tag)
+        return self.tokens.value
+
+    def flops(self, model: Counted, sight: Sight) -> int:
+        """FLOPs of the stage."""
+        return training_flops(model.ledger, self.run, self.ran_through, sight, self.tag)
 
     def derived(self, model: Counted, sight: Sight = "full") -> Iterator[tuple[str, Figure]]:
         """The lines of one sequence's forward pass, and their sum, to be explained."""
@@ -65,8 +70,8 @@ class Trained(NamedTuple):
         """Tokens of all stages."""
         if len(self.stages) == 1:
             return self.first.tokens
-        total = sum(stage.tokens.value for stage in self.stages)
-        return self.first.tokens._replace(value=named("tokens", total))  # type: ignore[type-var]
+        total = sum(stage.ran_through for stage in self.stages)
+        return self.first.tokens._replace(value=named("tokens", total))
 
     @property
     def known(self) -> Known:

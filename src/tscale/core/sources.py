@@ -116,6 +116,7 @@ SOURCES: dict[str, Source] = {
         "Keskar 2019", "CTRL: A Conditional Transformer Language Model for Controllable Generation", "1909.05858"
     ),
     "kimi2025": _arxiv("Kimi Team 2025", "Kimi Linear: An Expressive, Efficient Attention Architecture", "2510.26692"),
+    "kimi2025b": _arxiv("Kimi Team 2025b", "Kimi K2: Open Agentic Intelligence", "2507.20534"),
     "korthikanti2022": _arxiv(
         "Korthikanti 2022", "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
     ),
@@ -128,10 +129,19 @@ SOURCES: dict[str, Source] = {
     "leviathan2023": _arxiv(
         "Leviathan 2023", "Fast Inference from Transformers via Speculative Decoding", "2211.17192"
     ),
+    "lewis2019": _arxiv(
+        "Lewis 2019",
+        "BART: Denoising Sequence-to-Sequence Pre-training for Natural Language Generation, Translation, and "
+        "Comprehension",
+        "1910.13461",
+    ),
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
     "loshchilov2017": _arxiv("Loshchilov & Hutter 2017", "Decoupled Weight Decay Regularization", "1711.05101"),
+    "mesnard2024": _arxiv(
+        "Gemma Team 2024b", "Gemma: Open Models Based on Gemini Research and Technology", "2403.08295"
+    ),
     "meta2022": Source(
         "Meta AI 2022",
         "metaseq, OPT chronicles: 175B Training Run Completed",
@@ -144,6 +154,16 @@ SOURCES: dict[str, Source] = {
         "Meta 2024",
         "Llama 3.1 Model Card",
         "https://github.com/meta-llama/llama-models/blob/main/models/llama3_1/MODEL_CARD.md",
+    ),
+    "meta2025": Source(
+        "Meta 2025",
+        "Llama 4 Model Card",
+        "https://github.com/meta-llama/llama-models/blob/main/models/llama4/MODEL_CARD.md",
+    ),
+    "meta2025b": Source(
+        "Meta 2025b",
+        "The Llama 4 herd: The beginning of a new era of natively multimodal AI innovation",
+        "https://ai.meta.com/blog/llama-4-multimodal-intelligence/",
     ),
     "micikevicius2017": _arxiv("Micikevicius 2017", "Mixed Precision Training", "1710.03740"),
     "micikevicius2022": _arxiv("Micikevicius 2022", "FP8 Formats for Deep Learning", "2209.05433"),
@@ -191,6 +211,9 @@ SOURCES: dict[str, Source] = {
         "Rajbhandari 2019", "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", "1910.02054"
     ),
     "rouhani2023": _arxiv("Rouhani 2023", "Microscaling Data Formats for Deep Learning", "2310.10537"),
+    "sanh2019": _arxiv(
+        "Sanh 2019", "DistilBERT, a distilled version of BERT: smaller, faster, cheaper and lighter", "1910.01108"
+    ),
     "sardana2024": _arxiv(
         "Sardana 2024",
         "Beyond Chinchilla-Optimal: Accounting for Inference in Language Model Scaling Laws",
@@ -227,6 +250,12 @@ SOURCES: dict[str, Source] = {
     "yang2024": _arxiv("Yang 2024", "Gated Delta Networks: Improving Mamba2 with Delta Rule", "2412.06464"),
     "zeng2025": _arxiv("Zeng 2025", "GLM-4.5: Agentic, Reasoning, and Coding (ARC) Foundation Models", "2508.06471"),
     "zhang2022": _arxiv("Zhang 2022", "OPT: Open Pre-trained Transformer Language Models", "2205.01068"),
+    "zuo2024": _arxiv("Zuo 2024", "Falcon Mamba: The First Competitive Attention-free 7B Language Model", "2410.05355"),
+    "zuo2025": _arxiv(
+        "Zuo 2025",
+        "Falcon-H1: A Family of Hybrid-Head Language Models Redefining Efficiency and Performance",
+        "2507.22448",
+    ),
 }
 
 
