@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import answer, run
+from tscale.answers import train_memory
 from tscale.core.questions.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
+from tscale.errors import RequestError
 
 KEYS = {
     "model", "tokens", "gpu", "gpus", "mfu", "hfu", "seconds", "days", "gpu_hours", "cost_usd", "energy_kwh", "co2e_kg",
@@ -258,6 +261,62 @@ def test_deepseek_v3_is_below_its_peak() -> None:
     assert of_bf16["gpu_hours"] == pytest.approx(2_664_000, rel=1e-6)
     assert 0.1 < of_fp8["mfu"] < of_bf16["mfu"] < 1
     assert of_bf16["mfu"] / of_fp8["mfu"] == pytest.approx(1978.9 / 989.4)
+
+
+# ---- what has no room ----
+
+
+@pytest.mark.parametrize(
+    ("plan", "held"),
+    [
+        (("--gpus", "8", "--tensor", "8"), ("--gpus", "8", "--tensor", "8")),
+        (
+            ("--gpus", "16", "--zero", "3", "--recompute", "full"),
+            ("--gpus", "16", "--zero", "3", "--recompute", "full"),
+        ),
+        (("--gpus", "16", "--pipeline", "2", "--context", "2k", "--micro-batch", "2"),) * 2,
+    ],
+    ids=["tensor", "zero-3", "pipeline"],
+)
+@pytest.mark.parametrize("model", ["llama-3.1-405b", "llama-3.2-1b"])
+def test_a_plan_is_held_to_what_memory_train_says_of_it(
+    model: str, plan: tuple[str, ...], held: tuple[str, ...]
+) -> None:
+    found = trained(model, "--gpu", "h100", "--batch", "64", *plan)["plan"]["memory"]
+    alone = json.loads(run("memory", model, "--train", "--gpu", "h100", *held, "--format", "json").out)
+    for key in ("per_device_bytes", "memory_bytes", "usable_bytes", "fits", "precision", "optimizer"):
+        assert found[key] == alone[key]
+    assert found["verdict"] == alone.get("verdict", "fits" if alone["fits"] else "does_not_fit")
+
+
+def test_a_plan_that_does_not_fit_says_so_first() -> None:
+    args = ("train", "llama-3.1-405b", "--gpu", "h100", "--gpus", "8", "--batch", "8", "--tensor", "8")
+    done = run(*args)
+    title, first = done.out.splitlines()[:2]
+    assert (done.code, title.endswith("the plan does not fit")) == (0, True)
+    assert first.startswith("The plan does not fit: a device holds 1,013 GB and has ")
+    fits = run("train", "llama-3.2-1b", "--gpu", "h100", "--gpus", "8", "--batch", "8")
+    assert "does not fit" not in fits.out and "The plan fits: a device holds " in fits.out
+
+
+def test_devices_that_hold_not_even_the_states_are_too_few_whatever_the_plan() -> None:
+    """405.9e9 parameters at 16 bytes: 2 for the weight, 2 for its gradient, 4 for a copy and 8 for Adam's moments."""
+    args = ("llama-3.1-405b", "--gpu", "h100", "--gpus")
+    few, many = trained(*args, "8")["memory"], trained(*args, "512")["memory"]
+    assert few["training_state_bytes"] == many["training_state_bytes"] == pytest.approx(16 * 405.9e9, rel=0.001)
+    assert (few["verdict"], many["verdict"]) == ("does_not_fit", None)
+    assert "It does not fit: 8 devices have " in run("train", *args, "8").out.splitlines()[1]
+    assert "does not fit" not in run("train", *args, "512").out
+
+
+def test_a_plan_whose_memory_is_not_known_is_timed_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise RequestError("no kernel of it is known")
+
+    monkeypatch.setattr(train_memory, "memory_train_report", refused)
+    found = trained("gpt3", "--gpu", "h100", "--gpus", "64", "--batch", "64", "--mfu", "0.4")
+    assert found["plan"]["memory"] is None and found["days"] > 0
+    assert found["notes"][0] == "What a device of the plan holds is not known here: no kernel of it is known."
 
 
 # ---- the three of them ----

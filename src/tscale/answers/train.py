@@ -13,14 +13,15 @@ from tscale.answers.common import (
     steps_of,
 )
 from tscale.answers.rent import Rent, rent_of
-from tscale.answers.train_plan import planned_step
+from tscale.answers.train_memory import PlanMemory, all_states, plan_memory
+from tscale.answers.train_plan import PlannedStep, planned_step
 from tscale.answers.trained import Trained, trained
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.core.device import Device
 from tscale.core.ledger import Scores
 from tscale.core.numbers import Remembered, named
 from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table, weakest
+from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Step, Table, weakest
 from tscale.core.questions.forward import leaves_out
 from tscale.core.questions.step_time import Batch
 from tscale.core.questions.wall_time import (
@@ -32,6 +33,7 @@ from tscale.core.questions.wall_time import (
     mfu_of,
     seconds_to_train,
 )
+from tscale.core.run import Run
 from tscale.core.units import (
     COUNT,
     DAYS,
@@ -84,77 +86,112 @@ class _Case(NamedTuple):
 
 
 def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
-    """Time, GPU-hours, cost and energy of a training run; a range where the utilisation is an assumption."""
+    """Time, GPU-hours, cost and energy of a training run; a range where the utilisation or the price is an assumption."""
     model = counted(spec)
-    device = hardware.device()
-    dtype, peak = peak_of(device, hardware, ask.dtype)
+    dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained(model.spec, ask.tokens, ask.context)
-    run, tokens = whole.first.run, int(whole.tokens.value)
-    counted_flops = whole.flops(model)
-    flops = named("training_flops", counted_flops)
-    open_ended = ask.gpus is None or ask.days is None
+    flops = named("training_flops", whole.flops(model))
     ratio = _hardware_ratio(model, whole, ask.recompute)
-    assumed = None
-    if open_ended and ask.mfu is None and ask.tokens_per_second is None:
-        assumed = assumed_utilisation(case_of(model.ledger, ask.gpus, hardware, dtype), peak).within(1 / ratio)
-    cases = _cases(ask, tokens, flops, peak, assumed)
-    known: Known = "assumed" if assumed else whole.known
+    assumed = _assumed(model, hardware, ask, dtype, peak, ratio)
+    cases = _cases(ask, int(whole.tokens.value), flops, peak, assumed)
     if any(case.mfu * ratio > 1 for case in cases):
         raise RequestError(f"with --recompute {ask.recompute} the devices would do more than their peak: a lower --mfu")
+    known: Known = "assumed" if assumed else whole.known
     rent = rent_of(hardware, ask.price)
-    columns = [_figures(case, ask, rent, device, peak, ratio, flops, tokens, known) for case in cases]
+    columns = [_figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known) for case in cases]
+    planned = _planned(model, hardware, ask, whole.first.run, peak)
+    states = all_states(spec, hardware, max(int(case.gpus) for case in cases)) if planned is None else None
     title = f"{model.spec.label}: training on {hardware.label}, in sequences of {whole.lengths_text()}"
-    tables = [_table(title, spec.name, cases, columns, rent)]
-    planned = None
-    if ask.plan is not None and ask.batch is not None:
-        planned = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, ask.recompute)
-        tables.append(planned.table)
-    notes = _notes(model, hardware, ask, dtype, peak, whole)
-    first = tuple(
-        line for line in ("" if assumed is None else assumed.said(), "" if rent is None else rent.said()) if line
-    )
-    middle = columns[len(columns) // 2]
+    if planned is not None and planned.memory.verdict == "does_not_fit":
+        title += ": the plan does not fit"
     data: dict[str, Data] = {
         "model": spec.name,
         "tokens": whole.tokens,
         "context": whole.first.context,
         "stages": whole.data(),
         "gpu": hardware.name,
-        **middle,
+        **columns[len(columns) // 2],
         "dtype": dtype,
         "peak_flops_per_second": Figure(peak, FLOPS_PER_SECOND, "cited", hardware.source),
         "training_flops": Figure(flops, FLOPS, whole.known),
         "cost_usd_range": None if rent is None else _cost_range(columns, rent),
         "usd_per_gpu_hour": None if rent is None else rent.data(),
+        "memory": None if states is None else states.data(),
         "assumed": assumed is not None,
         "utilisation_runs": [] if assumed is None else assumed.data(),
         "range": [_in_range(case, column, rent) for case, column in zip(cases, columns, strict=True)]
         if len(cases) > 1
         else [],
+        **({} if planned is None else {"plan": planned.data}),
     }
+    tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.step.table])]
+    notes = _notes(model, hardware, ask, dtype, peak, whole)
+    if planned is not None:
+        notes = (*notes, *planned.notes(max(case.mfu for case in cases)))
+    said = (
+        "" if planned is None else planned.first,
+        "" if states is None or states.fit else states.said(),
+        "" if assumed is None else assumed.said(),
+        "" if rent is None else rent.said(),
+    )
+    steps = tuple(_steps(model, whole, cases, known))
+    return Report(title, tuple(tables), data, notes, steps, first=tuple(filter(None, said)))
+
+
+def _assumed(
+    model: Counted, hardware: Hardware, ask: Ask, dtype: str, peak: int, ratio: Fraction
+) -> Utilisation | None:
+    """What is assumed of the utilisation where neither it nor both of devices and days are given."""
+    if ask.mfu is not None or ask.tokens_per_second is not None or (ask.gpus is not None and ask.days is not None):
+        return None
+    return assumed_utilisation(case_of(model.ledger, ask.gpus, hardware, dtype), peak).within(1 / ratio)
+
+
+class _Planned(NamedTuple):
+    """A plan: the bounds of a step, and what a device holds."""
+
+    step: PlannedStep
+    memory: PlanMemory
+
+    @property
+    def data(self) -> Data:
+        return {**self.step.data, "memory": self.memory.data}
+
+    @property
+    def first(self) -> str:
+        """That the plan does not fit, or may not; "" where it fits."""
+        return "" if self.memory.verdict == "fits" else self.memory.said()
+
+    def notes(self, mfu: Fraction) -> Iterator[str]:
+        """What must be said of it, where the run is reckoned with a utilisation."""
+        if self.memory.verdict == "fits":
+            yield self.memory.said()
+        yield from self.step.notes(mfu)
+
+
+def _planned(model: Counted, hardware: Hardware, ask: Ask, run: Run, peak: int) -> _Planned | None:
+    """The plan that is asked about; None where none is."""
+    if ask.plan is None or ask.batch is None:
+        return None
+    step = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, ask.recompute)
+    return _Planned(step, plan_memory(model.spec, hardware, ask.plan, ask.batch, ask.context, ask.recompute))
+
+
+def _steps(model: Counted, whole: Trained, cases: tuple[_Case, ...], known: Known) -> Iterator[Step]:
+    """How the FLOPs, the devices and the seconds were made."""
+    name = model.spec.name
     derived = [
         *(figure for stage in whole.stages for figure in stage.derived(model)),
-        ("training_flops", Figure(counted_flops, FLOPS, whole.known, "kaplan2020 Table 1")),
+        ("training_flops", Figure(whole.flops(model), FLOPS, whole.known, "kaplan2020 Table 1")),
     ]
-    steps = (
-        *steps_of(derived, spec.name),
-        *(
-            step
-            for case in cases
-            for step in steps_of(
-                [
-                    ("gpus", Figure(case.gpus, COUNT, known, SOURCE)),
-                    ("seconds", Figure(case.seconds, SECONDS, known, SOURCE)),
-                ],
-                f"{spec.name}, {case.label}" if case.label else f"{spec.name}, the run",
-            )
-            if step.name in ("gpus", "seconds")
-        ),
-    )
-    if planned is not None:
-        data["plan"] = planned.data
-        notes = (*notes, *planned.notes(max(case.mfu for case in cases)))
-    return Report(title, tuple(tables), data, notes, steps, first=first)
+    yield from steps_of(derived, name)
+    for case in cases:
+        figures = [
+            ("gpus", Figure(case.gpus, COUNT, known, SOURCE)),
+            ("seconds", Figure(case.seconds, SECONDS, known, SOURCE)),
+        ]
+        told = steps_of(figures, f"{name}, {case.label}" if case.label else f"{name}, the run")
+        yield from (step for step in told if step.name in ("gpus", "seconds"))
 
 
 def _cost_range(columns: list[dict[str, Figure | None]], rent: Rent) -> Data:
@@ -248,8 +285,8 @@ def _figures(
     device: Device,
     peak: int,
     ratio: Fraction,
+    whole: Trained,
     flops: int,
-    tokens: int,
     known: Known,
 ) -> dict[str, Figure | None]:
     """Everything that follows from devices, utilisation and time; speeds from the utilisation, for time is in whole seconds."""
@@ -268,7 +305,7 @@ def _figures(
         "hfu": figure(case.mfu * ratio, SHARE),
         "seconds": Figure(case.seconds, SECONDS, known, SOURCE),
         "days": figure(Fraction(int(case.seconds), DAY), DAYS),
-        "tokens_per_second": figure(speed * int(case.gpus) * tokens / int(flops), TOKENS_PER_SECOND),
+        "tokens_per_second": figure(speed * int(case.gpus) * int(whole.tokens.value) / int(flops), TOKENS_PER_SECOND),
         "flops_per_second_per_gpu": figure(speed, FLOPS_PER_SECOND),
         "gpu_hours": figure(hours, GPU_HOURS),
         "cost_usd": None if rent is None else figure(hours * rent.middle, USD, weakest(known, rent.known)),

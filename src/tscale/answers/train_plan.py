@@ -30,7 +30,7 @@ class PlannedStep(NamedTuple):
     mfu_hidden: Fraction
     mfu_serial: Fraction
     table: Table
-    data: Data
+    data: dict[str, Data]
 
     @property
     def bound(self) -> str:
@@ -64,7 +64,7 @@ def planned_step(
     hidden = max(_side_by_side(parts).values())
     flops = training_flops(model.ledger, run, run.tokens * batch.sequences)
     shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (hidden, serial)]
-    data: Data = {
+    data: dict[str, Data] = {
         "tensor": plan.tensor,
         "pipeline": plan.pipeline,
         "interleave": plan.interleave,

@@ -22,6 +22,7 @@ from functools import cache
 from math import log10
 from typing import Any, Final, NamedTuple
 
+from tscale.blocks import Attention, FeedForward
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.quantity import Data, Figure
 from tscale.core.questions.params import active_params
@@ -207,8 +208,10 @@ def _changes(spec: ModelSpec, shape: Shape) -> Iterator[tuple[str, Any]]:
         if getattr(shape, name) is not None:
             yield name, getattr(shape, name)
     if shape.heads is not None:
+        assert isinstance(spec.attention, Attention)
         yield "attention", replace(spec.attention, heads=shape.heads)
     if shape.d_ff is not None:
+        assert isinstance(spec.feed_forward, FeedForward)
         yield "feed_forward", replace(spec.feed_forward, d_ff=shape.d_ff)
 
 

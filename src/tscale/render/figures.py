@@ -44,7 +44,7 @@ def cell_text(cell: Cell) -> str:
 def _figure_text(figure: Figure) -> str:
     """A figure's number; shares and speeds that are estimates have three significant digits, as all estimates do."""
     if figure.known in ("bound", "assumed"):
-        if figure.unit.reading == "percent" and abs(figure.value) >= _LEAST_SHARE:
+        if figure.unit.reading == "percent" and abs(float(figure.value)) >= _LEAST_SHARE:
             return f"{_estimate(100 * figure.value)}%".replace("-", "−")
         if figure.unit is FLOPS_PER_SECOND:
             return _scaled_estimate(figure.value, figure.unit.symbol)
@@ -118,7 +118,7 @@ def _scaled(value: Number, symbol: str) -> str:
 
 def _estimate(value: Number) -> str:
     """16,900, 11.8 or 0.0123: three significant digits, never in scientific notation; a whole number below 1,000 as it is."""
-    if _whole(value) and abs(value) < 1000:
+    if _whole(value) and abs(int(value)) < 1000:
         return f"{int(value)}"
     rounded = _three_digits(value)
     return f"{rounded:,.{max(2 - rounded.adjusted(), 0)}f}"
