@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -21,7 +21,20 @@ from tscale.core.device import Device
 from tscale.core.ledger import Scores
 from tscale.core.numbers import Remembered, named
 from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Step, Table, weakest
+from tscale.core.quantity import (
+    Cell,
+    Column,
+    Data,
+    Figure,
+    Known,
+    Missing,
+    Report,
+    Step,
+    Table,
+    known_at_best,
+    table_known_at_best,
+    weakest,
+)
 from tscale.core.questions.forward import leaves_out
 from tscale.core.questions.step_time import Batch
 from tscale.core.questions.wall_time import (
@@ -33,7 +46,6 @@ from tscale.core.questions.wall_time import (
     mfu_of,
     seconds_to_train,
 )
-from tscale.core.run import Run
 from tscale.core.units import (
     COUNT,
     DAYS,
@@ -99,7 +111,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     known: Known = "assumed" if assumed else whole.known
     rent = rent_of(hardware, ask.price)
     columns = [_figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known) for case in cases]
-    planned = _planned(model, hardware, ask, whole.first.run, peak)
+    planned = _planned(model, hardware, ask, whole, peak)
     states = all_states(spec, hardware, max(int(case.gpus) for case in cases)) if planned is None else None
     title = f"{model.spec.label}: training on {hardware.label}, in sequences of {whole.lengths_text()}"
     if planned is not None and planned.memory.verdict == "does_not_fit":
@@ -124,7 +136,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         else [],
         **({} if planned is None else {"plan": planned.data}),
     }
-    tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.step.table])]
+    tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.table])]
     notes = _notes(model, hardware, ask, dtype, peak, whole)
     if planned is not None:
         notes = (*notes, *planned.notes(max(case.mfu for case in cases)))
@@ -147,15 +159,26 @@ def _assumed(
     return assumed_utilisation(case_of(model.ledger, ask.gpus, hardware, dtype), peak).within(1 / ratio)
 
 
+_OF_BOUNDS: Final = (SECONDS, SHARE)
+
+
 class _Planned(NamedTuple):
     """A plan: the bounds of a step, and what a device holds."""
 
     step: PlannedStep
     memory: PlanMemory
+    known: Known
+    """How its times and utilisations are known: as bounds, or as bounds of a length that is assumed."""
 
     @property
     def data(self) -> Data:
-        return {**self.step.data, "memory": self.memory.data}
+        bounds = known_at_best(self.step.data, self.known, _OF_BOUNDS)
+        assert isinstance(bounds, Mapping)
+        return {**bounds, "memory": self.memory.data}
+
+    @property
+    def table(self) -> Table:
+        return table_known_at_best(self.step.table, self.known, _OF_BOUNDS)
 
     @property
     def first(self) -> str:
@@ -169,12 +192,13 @@ class _Planned(NamedTuple):
         yield from self.step.notes(mfu)
 
 
-def _planned(model: Counted, hardware: Hardware, ask: Ask, run: Run, peak: int) -> _Planned | None:
+def _planned(model: Counted, hardware: Hardware, ask: Ask, whole: Trained, peak: int) -> _Planned | None:
     """The plan that is asked about; None where none is."""
     if ask.plan is None or ask.batch is None:
         return None
-    step = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, ask.recompute)
-    return _Planned(step, plan_memory(model.spec, hardware, ask.plan, ask.batch, ask.context, ask.recompute))
+    step = planned_step(model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, ask.recompute)
+    memory = plan_memory(model.spec, hardware, ask.plan, ask.batch, ask.context, ask.recompute)
+    return _Planned(step, memory, weakest("bound", whole.first.context.known))
 
 
 def _steps(model: Counted, whole: Trained, cases: tuple[_Case, ...], known: Known) -> Iterator[Step]:

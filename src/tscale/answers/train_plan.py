@@ -30,7 +30,7 @@ class PlannedStep(NamedTuple):
     mfu_hidden: Fraction
     mfu_serial: Fraction
     table: Table
-    data: dict[str, Data]
+    data: Data
 
     @property
     def bound(self) -> str:
@@ -64,7 +64,7 @@ def planned_step(
     hidden = max(_side_by_side(parts).values())
     flops = training_flops(model.ledger, run, run.tokens * batch.sequences)
     shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (hidden, serial)]
-    data: dict[str, Data] = {
+    data: Data = {
         "tensor": plan.tensor,
         "pipeline": plan.pipeline,
         "interleave": plan.interleave,
@@ -73,14 +73,14 @@ def planned_step(
         "batch": batch.sequences,
         "micro_batch": batch.micro,
         "micro_batches": batch.micro_batches(plan),
-        "step_seconds_at_least": Figure(hidden, SECONDS, "bound", SOURCE),
-        "step_seconds_in_turn": Figure(serial, SECONDS, "bound", SOURCE),
-        "mfu_at_most": Figure(shares[0], SHARE, "bound"),
-        "mfu_in_turn": Figure(shares[1], SHARE, "bound"),
+        "step_seconds_at_least": Figure(hidden, SECONDS, source=SOURCE),
+        "step_seconds_in_turn": Figure(serial, SECONDS, source=SOURCE),
+        "mfu_at_most": Figure(shares[0], SHARE),
+        "mfu_in_turn": Figure(shares[1], SHARE),
         "parts": [
             {
                 "part": part.name,
-                "seconds": Figure(part.seconds, SECONDS, "bound", SOURCE),
+                "seconds": Figure(part.seconds, SECONDS, source=SOURCE),
                 "bytes": None if part.sent is None else Figure(part.sent, BYTES, source=SOURCE),
             }
             for part in parts
@@ -119,20 +119,13 @@ def _table(
         (
             part.name,
             nothing if part.sent is None else Figure(part.sent, BYTES, source=SOURCE),
-            Figure(part.seconds, SECONDS, "bound", SOURCE),
-            Figure(part.seconds / computing, SHARE, "bound"),
+            Figure(part.seconds, SECONDS, source=SOURCE),
+            Figure(part.seconds / computing, SHARE),
             nothing,
         )
         for part in parts
     ]
     for name, (seconds, mfu) in (("all sending hidden", hidden), ("one after the other", serial)):
-        rows.append(
-            (
-                name,
-                nothing,
-                Figure(seconds, SECONDS, "bound"),
-                *(Figure(share, SHARE, "bound") for share in (seconds / computing, mfu)),
-            )
-        )
+        rows.append((name, nothing, Figure(seconds, SECONDS), Figure(seconds / computing, SHARE), Figure(mfu, SHARE)))
     title = f"the least that a step of {batch.sequences:,} sequences takes on {plan.devices:,} devices ({spread})"
     return Table(title, columns, tuple(rows), subject=model.spec.name, totals=frozenset({len(parts), len(parts) + 1}))

@@ -132,6 +132,30 @@ def weakest(*known: Known) -> Known:
 Data = Figure | Missing | str | int | bool | None | Mapping[str, "Data"] | Sequence["Data"]
 
 
+def known_at_best(data: Data, known: Known, units: Sequence[Unit]) -> Data:
+    """The same data, of which no figure in some units is known any better than so."""
+    match data:
+        case Figure():
+            return data._replace(known=weakest(data.known, known)) if data.unit in units else data
+        case Mapping():
+            return {key: known_at_best(value, known, units) for key, value in data.items()}
+        case Missing() | str() | int() | None:
+            return data
+        case _:
+            return [known_at_best(item, known, units) for item in data]
+
+
+def table_known_at_best(table: Table, known: Known, units: Sequence[Unit]) -> Table:
+    """The same table, of which no figure in some units is known any better than so."""
+
+    def cell_of(cell: Cell) -> Cell:
+        if isinstance(cell, Figure) and cell.unit in units:
+            return cell._replace(known=weakest(cell.known, known))
+        return cell
+
+    return table._replace(rows=tuple(tuple(cell_of(cell) for cell in row) for row in table.rows))
+
+
 class Report(NamedTuple):
     """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
 
