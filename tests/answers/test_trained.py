@@ -105,8 +105,8 @@ def test_a_shorter_context_is_assumed_whole(plain: str) -> None:
 
 def test_a_stage_without_tokens_is_told_of_and_not_counted(staged: str) -> None:
     assert (
-        "staged was also trained in sequences of 131,072 tokens (nowhere); how many tokens that stage had was not published, "
-        "and it is not counted."
+        "staged was also trained in sequences of 131,072 tokens (nowhere); how many tokens it ran through there was not "
+        "published, and none are counted at that length."
     ) in run("flops", staged).out
 
 

@@ -81,6 +81,17 @@ def test_a_file_of_one_s_own(tmp_path: Path) -> None:
         ("tdp_watt: 3\n", 'x.yaml:5:1: unknown key "tdp_watt": did you mean tdp_watts?'),
         ("tdp_watts: -3\n", "x.yaml:5:12: tdp_watts must be a number above 0, not -3"),
         ("evidence: {tdp: rumour}\n", "x.yaml:5:17: evidence.tdp must be "),
+        ("reported_mib: 0\n", "x.yaml:5:15: reported_mib must be a number above 0, not 0"),
+        ("reported_mib: 81559MiB\n", 'x.yaml:5:15: reported_mib must be a number above 0, not "81559MiB"'),
+        (
+            "reported_mib: 40960\n",
+            "x.yaml:5:15: reported_mib: 40960 MiB are 42.95 GB, too far from a memory_gb of 80: give both of one device",
+        ),
+        (
+            "reported_source: nvidia-smi\n",
+            "x.yaml:5:18: reported_source: a source of reported_mib, which is not given: add it, or drop its source",
+        ),
+        ("reported_mb: 81559\n", 'x.yaml:5:1: unknown key "reported_mb": did you mean reported_mib?'),
     ],
 )
 def test_what_cannot_be_is_refused(more: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +110,12 @@ def test_what_cannot_be_is_refused(more: str, message: str, tmp_path: Path, monk
         ("h100", ["memory=3"], '--gpu-set memory=3: unknown key "memory": did you mean memory_gb?'),
         ("h100", ["memory_gb"], '--gpu-set takes KEY=VALUE, such as memory_gb=96 or bf16=500, not "memory_gb"'),
         ("h100", ["memory_gb=zero"], "--gpu-set memory_gb=zero: memory_gb must be a number above 0"),
+        ("h100", ["reported_mib=lots"], "--gpu-set reported_mib=lots: reported_mib must be a number above 0"),
+        (
+            "h100",
+            ["reported_mib=40960"],
+            "--gpu-set reported_mib=40960: reported_mib: 40960 MiB are 42.95 GB, too far from a memory_gb of 80: give both",
+        ),
         ("none.yaml", [], "none.yaml: cannot be read"),
     ],
 )

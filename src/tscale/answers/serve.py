@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from tscale.answers.capacity import capacity_data, device_figure, exit_code, verdict_note
 from tscale.answers.common import notes_of
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.serve_parts import (
@@ -47,7 +48,8 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     prefill, decode = one.works(prompt), one.works(one.step(one.middle))
     memory = memory_of(one)
     times = times_of(one)
-    figures = _figures(one, times, memory, rent)
+    figures = {**_figures(one, times, memory, rent), "device_bytes": device_figure(hardware)}
+    room = capacity_data(memory.capacity, hardware, memory.total, "convention")
     tables = (
         _summary(spec, hardware, ask, figures, rent),
         parts_table(one, f"decoding, {one.middle:,} cached", decode, spec.name),
@@ -67,7 +69,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         **figures,
         **_price_ranges(one, times, rent),
         "usd_per_gpu_hour": None if rent is None else rent.data(),
-        "fits": memory.fits,
+        **{key: value for key, value in room.items() if key not in figures},
         "decode_shares": _shares(one, decode),
         "prefill_shares": _shares(one, prefill),
         "decode": lines_data(one, decode),
@@ -75,7 +77,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     }
     notes = notes_of(spec, *_notes(one, hardware, memory, decode))
     title = _title(spec, hardware, ask)
-    steps, code = tuple(steps_of_passes(one)), 0 if memory.fits else 3
+    steps, code = tuple(steps_of_passes(one)), exit_code(memory.capacity, memory.total)
     first = tuple(line for line in ("" if rent is None else rent.said(),) if line)
     return Report(title, tables, data, notes, steps, code, first=first)
 
@@ -170,6 +172,7 @@ _ROWS: Final = (
     ("kv_cache_bytes", "cache on a device, at the end"),
     ("workspace_bytes", "workspace on a device"),
     ("memory_bytes", "memory of a device"),
+    ("device_bytes", "  as it reports it"),
     ("usd_per_million_input_tokens", "US dollars a million tokens in"),
     ("usd_per_million_output_tokens", "US dollars a million tokens out"),
 )
@@ -216,10 +219,7 @@ def _percent(share: float) -> str:
 def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) -> Iterator[str]:
     ask = one.ask
     if not memory.fits:
-        yield (
-            f"It does not fit: {memory.total / 1e9:,.1f} GB of weights, cache and workspace, and {memory.usable / 1e9:,.1f} GB "
-            f"of a device's {one.device.memory_bytes / 1e9:,.1f} GB are used as a rule. `tscale memory` tells what would."
-        )
+        yield f"{verdict_note(memory.capacity, memory.total)} `tscale memory` tells what would, and what is taken besides."
     spent = causes(one, decode)
     sent = f", {_percent(spent['communication'])} sends" if ask.gpus > 1 else ""
     yield (

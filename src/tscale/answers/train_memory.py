@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from tscale.answers.capacity import VERDICTS, Verdict
 from tscale.answers.memory_train import Ask, memory_train_report, train_ask
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import trainer
@@ -33,13 +34,12 @@ _KEYS: Final = (
     "fits",
     "verdict",
 )
-_SAID: Final = {"fits": "fits", "may_fit": "may fit", "does_not_fit": "does not fit"}
 
 
 class PlanMemory(NamedTuple):
     """What a device of a plan holds; `verdict` is None where that cannot be counted, and `why` says why."""
 
-    verdict: str | None
+    verdict: Verdict | None
     total: int
     memory: int
     data: Data
@@ -51,7 +51,7 @@ class PlanMemory(NamedTuple):
             return f"What a device of the plan holds is not known here: {self.why}."
         more = "" if self.verdict == "fits" else "; `tscale memory --train` with the same options shows what would"
         return (
-            f"The plan {_SAID[self.verdict]}: a device holds {_gb(self.total)} and has {_gb(self.memory)} ({RECIPE[0]} with "
+            f"The plan {VERDICTS[self.verdict]}: a device holds {_gb(self.total)} and has {_gb(self.memory)} ({RECIPE[0]} with "
             f"{RECIPE[1]}){more}."
         )
 
@@ -78,9 +78,8 @@ def plan_memory(
     assert isinstance(told, Mapping)
     held = told["per_device_bytes"]
     assert isinstance(held, Mapping)
-    verdict = told.get("verdict") or ("fits" if told["fits"] else "does_not_fit")
-    data: Data = {**{key: told[key] for key in _KEYS if key in told}, "verdict": verdict}
-    return PlanMemory(str(verdict), _bytes(held["total"]), _bytes(told.get("device_bytes", told["memory_bytes"])), data)
+    data: Data = {key: told[key] for key in _KEYS}
+    return PlanMemory(_verdict(told["verdict"]), _bytes(held["total"]), _bytes(told["device_bytes"]), data)
 
 
 class States(NamedTuple):
@@ -108,7 +107,7 @@ class States(NamedTuple):
         """For programs."""
         return {
             "training_state_bytes": Figure(self.total, BYTES),
-            "memory_bytes_of_all": Figure(self.memory, BYTES, "cited"),
+            "device_bytes_of_all": Figure(self.memory, BYTES, "cited"),
             "verdict": None if self.fit else "does_not_fit",
         }
 
@@ -122,7 +121,11 @@ def all_states(spec: ModelSpec, hardware: Hardware, gpus: int) -> States | None:
     except TscaleError:
         return None
     total = sum(int(part.total) for part in (needs.weights, needs.gradients, needs.master, needs.optimizer))
-    return States(gpus, total, gpus * hardware.device().memory_bytes)
+    return States(gpus, total, gpus * hardware.device().device_bytes)
+
+
+def _verdict(data: Data) -> Verdict:
+    return next(verdict for verdict in VERDICTS if verdict == data)
 
 
 def _bytes(data: Data) -> int:

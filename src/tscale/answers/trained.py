@@ -183,8 +183,8 @@ def _notes(
     for stage_ in uncounted:
         length = "" if stage_.context is None else f" of {stage_.context:,} tokens"
         notes.append(
-            f"{spec.label} was also trained in sequences{length} ({cited(stage_.source)}); how many tokens that stage had was "
-            "not published, and it is not counted."
+            f"{spec.label} was also trained in sequences{length} ({cited(stage_.source)}); how many tokens "
+            "it ran through there was not published, and none are counted at that length."
         )
     return [note for note in notes if note]
 

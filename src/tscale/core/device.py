@@ -9,6 +9,7 @@ from typing import NamedTuple
 class Device(NamedTuple):
     """An accelerator: FLOP/s by dtype, bytes of memory, bytes a second to and from it, and watts.
 
+    `memory_bytes` is what the vendor writes, and `reported_bytes` what the device itself reports, which is often more.
     `link_bytes_per_second` is one direction of the scale-up link that joins the devices of a node, None where there is none.
     """
 
@@ -18,6 +19,12 @@ class Device(NamedTuple):
     memory_bytes_per_second: int
     link_bytes_per_second: int | None
     watts: int | None
+    reported_bytes: int | None = None
+
+    @property
+    def device_bytes(self) -> int:
+        """Bytes of memory as the device itself reports them; the vendor's figure where that is not known."""
+        return self.memory_bytes if self.reported_bytes is None else self.reported_bytes
 
 
 class Cluster(NamedTuple):
