@@ -77,7 +77,7 @@ class Budget(NamedTuple):
     notes: tuple[str, ...] = ()
     made_of: Data = None
     steps: tuple[Step, ...] = ()
-    first: tuple[str, ...] = ()
+    lead: tuple[str, ...] = ()
     """What was assumed, to be said before the figures."""
 
 
@@ -124,7 +124,7 @@ def optimal_report(
         *law_notes(laws, explain=explain),
     ]
     said = tuple(filter(None, notes))
-    return Report("Compute-optimal training", tables, data, said, (*budget.steps, *steps(pairs)), first=budget.first)
+    return Report("Compute-optimal training", tables, data, said, (*budget.steps, *steps(pairs)), lead=budget.lead)
 
 
 def at(formula: Formula, budget: Budget) -> Point:

@@ -78,8 +78,8 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     notes = notes_of(spec, *_notes(one, hardware, memory, decode))
     title = _title(spec, hardware, ask)
     steps, code = tuple(steps_of_passes(one)), exit_code(memory.capacity, memory.total)
-    first = tuple(line for line in ("" if rent is None else rent.said(),) if line)
-    return Report(title, tables, data, notes, steps, code, first=first)
+    lead = tuple(line for line in ("" if rent is None else rent.said(),) if line)
+    return Report(title, tables, data, notes, steps, code, lead=lead)
 
 
 def _check(spec: ModelSpec, ask: Ask) -> None:

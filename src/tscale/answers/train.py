@@ -141,13 +141,13 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     if planned is not None:
         notes = (*notes, *planned.notes(max(case.mfu for case in cases)))
     said = (
-        "" if planned is None else planned.first,
+        "" if planned is None else planned.lead,
         "" if states is None or states.fit else states.said(),
         "" if assumed is None else assumed.said(),
         "" if rent is None else rent.said(),
     )
     steps = tuple(_steps(model, whole, cases, known))
-    return Report(title, tuple(tables), data, notes, steps, first=tuple(filter(None, said)))
+    return Report(title, tuple(tables), data, notes, steps, lead=tuple(filter(None, said)))
 
 
 def _assumed(
@@ -181,7 +181,7 @@ class _Planned(NamedTuple):
         return table_known_at_best(self.step.table, self.known, _OF_BOUNDS)
 
     @property
-    def first(self) -> str:
+    def lead(self) -> str:
         """That the plan does not fit, or may not; "" where it fits."""
         return "" if self.memory.verdict == "fits" else self.memory.said()
 

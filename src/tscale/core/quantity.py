@@ -159,7 +159,7 @@ def table_known_at_best(table: Table, known: Known, units: Sequence[Unit]) -> Ta
 class Report(NamedTuple):
     """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
 
-    `parts`: the answers that this one sets one below the other; their JSON is an array of theirs. `first`: what must be
+    `parts`: the answers that this one sets one below the other; their JSON is an array of theirs. `lead`: what must be
     known before the figures are read, such as what was assumed; it stands between the title and the first table, and before
     the other notes.
     """
@@ -171,4 +171,4 @@ class Report(NamedTuple):
     steps: tuple[Step, ...] = ()
     exit_code: int = 0
     parts: tuple[Report, ...] = ()
-    first: tuple[str, ...] = ()
+    lead: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ def _body(report: Report, *, explain: bool) -> dict[str, Any]:
     digits: dict[str, str] = {}
     data = _plain(report.data, "", "", told, digits)
     assert isinstance(data, dict), "a report's data has keys"
-    body = {**data, "figures": _by_column(told), "digits": digits, "notes": [*report.first, *report.notes]}
+    body = {**data, "figures": _by_column(told), "digits": digits, "notes": [*report.lead, *report.notes]}
     if explain:
         body["explain"] = [_explained(step) for step in report.steps]
     return body

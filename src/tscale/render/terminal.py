@@ -32,14 +32,14 @@ def show_in_terminal(report: Report, *, explain: bool = False) -> None:
     console = _console()
     screen = _Screen(console)
     tables = list(report.tables)
-    if report.first and tables:
+    if report.lead and tables:
         screen.line(tables[0].title or report.title, style="bold")
         tables[0] = tables[0]._replace(title="")
     if not tables:
         screen.line(report.title, style="bold")
-    for line in report.first:
+    for line in report.lead:
         screen.line(line)
-    if report.first:
+    if report.lead:
         screen.line("")
     for table in tables:
         screen.table(table)
