@@ -43,6 +43,7 @@ from tscale.core.questions.wall_time import (
     Recompute,
     gpus_to_train,
     hardware_flops_ratio,
+    least_flops,
     mfu_of,
     seconds_to_train,
 )
@@ -106,12 +107,11 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     ratio = _hardware_ratio(model, whole, ask.recompute)
     assumed = _assumed(model, hardware, ask, dtype, peak, ratio)
     cases = _cases(ask, int(whole.tokens.value), flops, peak, assumed)
-    if any(case.mfu * ratio > 1 for case in cases):
-        raise RequestError(f"with --recompute {ask.recompute} the devices would do more than their peak: a lower --mfu")
+    _check_peak(model, whole, ask.recompute, max(case.mfu for case in cases))
     known: Known = "assumed" if assumed else whole.known
     rent = rent_of(hardware, ask.price)
     columns = [_figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known) for case in cases]
-    planned = _planned(model, hardware, ask, whole, peak)
+    planned = _planned(model, hardware, ask, whole, dtype, peak)
     states = all_states(spec, hardware, max(int(case.gpus) for case in cases)) if planned is None else None
     title = f"{model.spec.label}: training on {hardware.label}, in sequences of {whole.lengths_text()}"
     if planned is not None and planned.memory.verdict == "does_not_fit":
@@ -139,14 +139,16 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.table])]
     notes = _notes(model, hardware, ask, dtype, peak, whole)
     if planned is not None:
-        notes = (*notes, *planned.notes(max(case.mfu for case in cases)))
+        # Of a run at several lengths the MFU is not that of the plan's steps, which are of the first.
+        alike = len({stage.run for stage in whole.stages}) == 1
+        notes = (*notes, *planned.notes(max(case.mfu for case in cases) if alike else None))
     said = (
         "" if planned is None else planned.lead,
         "" if states is None or states.fit else states.said(),
         "" if assumed is None else assumed.said(),
         "" if rent is None else rent.said(),
     )
-    steps = tuple(_steps(model, whole, cases, known))
+    steps = (*_steps(model, whole, cases, known), *(() if planned is None else planned.step.steps))
     return Report(title, tuple(tables), data, notes, steps, lead=tuple(filter(None, said)))
 
 
@@ -185,18 +187,18 @@ class _Planned(NamedTuple):
         """That the plan does not fit, or may not; "" where it fits."""
         return "" if self.memory.verdict == "fits" else self.memory.said()
 
-    def notes(self, mfu: Fraction) -> Iterator[str]:
+    def notes(self, mfu: Fraction | None) -> Iterator[str]:
         """What must be said of it, where the run is reckoned with a utilisation."""
         if self.memory.verdict == "fits":
             yield self.memory.said()
         yield from self.step.notes(mfu)
 
 
-def _planned(model: Counted, hardware: Hardware, ask: Ask, whole: Trained, peak: int) -> _Planned | None:
+def _planned(model: Counted, hardware: Hardware, ask: Ask, whole: Trained, dtype: str, peak: int) -> _Planned | None:
     """The plan that is asked about; None where none is."""
     if ask.plan is None or ask.batch is None:
         return None
-    step = planned_step(model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, ask.recompute)
+    step = planned_step(model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute)
     memory = plan_memory(model.spec, hardware, ask.plan, ask.batch, ask.context, ask.recompute)
     return _Planned(step, memory, weakest("bound", whole.first.context.known))
 
@@ -266,10 +268,10 @@ def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | 
         if ask.gpus is None:
             raise RequestError("--tokens-per-second is of all devices together: --gpus says how many they are")
         seconds = Fraction(tokens) / ask.tokens_per_second
-        return (_Case("", _below_one(mfu_of(flops, ask.gpus, peak, seconds)), ask.gpus, _rounded_up(seconds)),)
+        return (_Case("", mfu_of(flops, ask.gpus, peak, seconds), ask.gpus, _rounded_up(seconds)),)
     if ask.gpus is not None and ask.days is not None:
         seconds = ask.days * DAY
-        return (_Case("", _below_one(mfu_of(flops, ask.gpus, peak, seconds)), ask.gpus, _rounded_up(seconds)),)
+        return (_Case("", mfu_of(flops, ask.gpus, peak, seconds), ask.gpus, _rounded_up(seconds)),)
     if ask.mfu is not None:
         return (_case("", ask, flops, peak, ask.mfu),)
     assert assumed is not None
@@ -290,12 +292,26 @@ def _case(label: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> _Case:
     return _Case(label, mfu, needed, seconds_to_train(flops, named("gpus", needed), rated, millionths))
 
 
-def _below_one(mfu: Fraction) -> Fraction:
-    if mfu > 1:
+def _check_peak(model: Counted, whole: Trained, recompute: Recompute, mfu: Fraction) -> None:
+    """Raises `RequestError` where the devices would do more than their peak, of what causal attention needs of them.
+
+    MFU counts full attention, so that in long sequences it may pass 1 and still be.
+    """
+    if mfu * _least_ratio(model, whole, "none") > 1:
         raise RequestError(
             f"that is {float(mfu):.3g} times the peak, which no device reaches: more devices, more days or fewer tokens"
         )
-    return mfu
+    if mfu * _least_ratio(model, whole, recompute) > 1:
+        raise RequestError(f"with --recompute {recompute} the devices would do more than their peak: a lower --mfu")
+
+
+def _least_ratio(model: Counted, whole: Trained, recompute: Recompute) -> Fraction:
+    """What the devices compute at the least over what MFU counts, of a whole run."""
+    least = (
+        Fraction(stage.ran_through * int(least_flops(model.ledger, stage.run, recompute)), int(stage.run.tokens))
+        for stage in whole.stages
+    )
+    return sum(least, Fraction()) / int(whole.flops(model))
 
 
 def _rounded_up(seconds: Fraction) -> int:

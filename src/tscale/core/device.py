@@ -28,8 +28,13 @@ class Device(NamedTuple):
 
 
 class Cluster(NamedTuple):
-    """Devices of one kind in nodes: how many a node has, and what each can send outside of it, in one direction."""
+    """Devices of one kind in nodes: how many a node has, and what each can send outside of it, in one direction.
+
+    `switch_reduces`: the switch of the link sums and multicasts (NVLink SHARP). `network_reduces`: that of the network does.
+    """
 
     device: Device
     devices_per_node: int
     network_bytes_per_second: int | None
+    switch_reduces: bool = False
+    network_reduces: bool = False

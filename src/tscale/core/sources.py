@@ -140,6 +140,11 @@ SOURCES: dict[str, Source] = {
     ),
     "kimi2025": _arxiv("Kimi Team 2025", "Kimi Linear: An Expressive, Efficient Attention Architecture", "2510.26692"),
     "kimi2025b": _arxiv("Kimi Team 2025b", "Kimi K2: Open Agentic Intelligence", "2507.20534"),
+    "klenk2020": Source(
+        "Klenk 2020",
+        "An In-Network Architecture for Accelerating Shared-Memory Multiprocessor Collectives",
+        "https://doi.org/10.1109/ISCA45697.2020.00085",
+    ),
     "korthikanti2022": _arxiv(
         "Korthikanti 2022", "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
     ),
@@ -222,6 +227,11 @@ SOURCES: dict[str, Source] = {
     ),
     "openai2025": _arxiv("OpenAI 2025", "gpt-oss-120b & gpt-oss-20b Model Card", "2508.10925"),
     "parmar2024": _arxiv("NVIDIA 2024", "Nemotron-4 340B Technical Report", "2406.11704"),
+    "patarasuk2009": Source(
+        "Patarasuk & Yuan 2009",
+        "Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations",
+        "https://doi.org/10.1016/j.jpdc.2008.09.002",
+    ),
     "patterson2021": _arxiv("Patterson 2021", "Carbon Emissions and Large Neural Network Training", "2104.10350"),
     "peng2023": _arxiv("Peng 2023", "RWKV: Reinventing RNNs for the Transformer Era", "2305.13048"),
     "pope2022": _arxiv("Pope 2022", "Efficiently Scaling Transformer Inference", "2211.05102"),

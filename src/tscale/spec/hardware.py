@@ -88,7 +88,15 @@ class Hardware:
     devices_per_node: Size | None = None
     """Devices that the scale-up link joins."""
     network_gb_per_s: Rate | None = None
-    """What a device can send outside of its node, in one direction."""
+    """What a device can send outside of its node, in one direction: all NICs of a node over its devices."""
+    network_source: str | None = None
+    """Where the network is from, and which NICs a node has."""
+    network_evidence: Evidence = "unconfirmed"
+    """How the network was confirmed."""
+    switch_reduces: bool = False
+    """Whether the switch of the link sums and multicasts (NVLink SHARP)."""
+    network_reduces: bool = False
+    """Whether the switches of the network do (InfiniBand SHARP), which a cluster may have and a device does not say."""
     price_usd_per_hour: Rate | None = None
     """A list price for an hour of one device, by `price_source`, which says its date."""
     price_source: str | None = None
@@ -103,7 +111,7 @@ class Hardware:
 
     def problems(self) -> Iterator[Problem]:
         """What cannot be: a peak that is more than twice that of twice the bits was printed with sparsity."""
-        yield from of_one_line(name=self.name, title=self.title)
+        yield from of_one_line(name=self.name, title=self.title, network_source=self.network_source)
         if (self.price_usd_per_hour is None) != (self.price_source is None):
             yield ("price_usd_per_hour",), "a price needs its price_source, with the date, and the other way round"
         yield from self._problems_of_memory()
@@ -160,7 +168,13 @@ class Hardware:
     def cluster(self) -> Cluster:
         """Nodes of it; a device that nothing joins is a node of its own."""
         network = self.network_gb_per_s
-        return Cluster(self.device(), self.devices_per_node or 1, None if network is None else _whole(network, 10**9))
+        return Cluster(
+            self.device(),
+            self.devices_per_node or 1,
+            None if network is None else _whole(network, 10**9),
+            self.switch_reduces,
+            self.network_reduces,
+        )
 
 
 def _whole(value: float, unit: int) -> int:
