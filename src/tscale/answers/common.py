@@ -85,10 +85,26 @@ def context_of(spec: ModelSpec, asked: int | None) -> Figure:
 
 
 def published_figure(published: Published, unit: Unit) -> Figure:
-    """A published figure, with its source and how it was confirmed."""
+    """A published figure, with its source, how it was confirmed, and what is right if it is a misprint."""
     graded = "" if published.evidence == "primary" else f"{published.evidence}"
-    note = "; ".join(text for text in (graded, published.note) if text)
+    note = "; ".join(text for text in (graded, published.note, misprint_text(published)) if text)
     return Figure(published.value, unit, "cited", published.source, note)
+
+
+def misprint_text(published: Published) -> str:
+    """That a figure is a misprint, and what is right; nothing of one that is not known to be wrong."""
+    right = published.corrected
+    return "" if right is None else f"a misprint: {plain_number(right.value)} is right ({cited(right.source)})"
+
+
+def plain_number(value: float | Fraction) -> str:
+    """A number in a sentence: a whole one in full unless it is of 10^15 or more, others to four digits."""
+    if value == int(value) and -_IN_FULL < value < _IN_FULL:
+        return f"{int(value):,}"
+    return f"{float(value):,.4g}".replace("e+", "e")
+
+
+_IN_FULL: Final = 10**15
 
 
 def difference(computed: int, published: Published) -> Fraction:
@@ -112,6 +128,12 @@ def published_data(
                 "source": cited(published.source),
                 "evidence": published.evidence,
                 "note": published.note,
+                "corrected": None
+                if published.corrected is None
+                else {
+                    "value": Figure(published.corrected.value, unit, "cited", published.corrected.source),
+                    "source": cited(published.corrected.source),
+                },
                 "difference_percent": Figure(100 * difference(computed, published), unit._replace(name="percent"))
                 if compared
                 else None,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Final
 
-from tscale.answers.common import line_figures, steps_of
-from tscale.answers.quantities import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, subject_of
+from tscale.answers.common import line_figures, misprint_text, steps_of
+from tscale.answers.quantities import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, shown_figure, subject_of
 from tscale.answers.trained import trained
 from tscale.core.quantity import Cell, Column, Compared, Data, Figure, Known, Missing, Report, Step, Table, weakest
 from tscale.core.questions.forward import LEAVES_OUT, forward_flops
 from tscale.core.questions.params import params
 from tscale.core.units import FLOPS, PARAMETERS, RATIO, YEAR
-from tscale.spec.model import ModelSpec, Spec
+from tscale.spec.model import ModelSpec, PublishedName, Spec
 
 
 def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
@@ -130,6 +131,9 @@ def _compared(values: Sequence[Figure | Missing | str]) -> list[Cell]:
     ]
 
 
+_SHOWN: Final[dict[PublishedName, str]] = {"params": "parameters", "training_flops": "training FLOPs"}
+
+
 def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | None) -> tuple[str, ...]:
     notes: list[str] = []
     for subject in subjects:
@@ -142,6 +146,10 @@ def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | No
                 f"{spec.label}: {encoder_layers} layers in the encoder and {int(spec.layers)} in the decoder; "
                 "FLOPs a token are over both streams, the cache is for a token of each."
             )
+        for name, what in _SHOWN.items():
+            shown = shown_figure(spec, name)
+            if shown is not None and shown.corrected is not None:
+                notes.append(f"{spec.label}: its published {what} are {misprint_text(shown)}.")
     noted = [spec.name for spec in specs if spec.notes]
     own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
     where = "in sequences as long as in training" if context is None else f"at {context:,} tokens"

@@ -19,7 +19,7 @@ from tscale.core.questions.params import active_params, non_embedding_params, pa
 from tscale.core.run import Run
 from tscale.core.units import BYTES, COUNT, FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, TOKENS, YEAR, Unit
 from tscale.spec.lower import run_of
-from tscale.spec.model import ModelSpec, PublishedName
+from tscale.spec.model import ModelSpec, Published, PublishedName
 
 NOT_PUBLISHED = Missing("not published")
 FLOPS_OF = "flops."
@@ -149,10 +149,16 @@ def _training_flops(subject: Subject) -> Figure | Missing:
     return Figure(whole.flops(subject.model), FLOPS, whole.known)
 
 
+def shown_figure(spec: ModelSpec, name: PublishedName) -> Published | None:
+    """The published figure that stands for all: the first that is not known to be wrong, or else the first."""
+    found = spec.figures(name)
+    return next((figure for figure in found if figure.corrected is None), next(iter(found), None))
+
+
 def _published(name: PublishedName, unit: Unit) -> Callable[[Subject], Figure | Missing | str]:
     def answer(subject: Subject) -> Figure | Missing:
-        found = subject.spec.figures(name)
-        return published_figure(found[0], unit) if found else NOT_PUBLISHED
+        shown = shown_figure(subject.spec, name)
+        return NOT_PUBLISHED if shown is None else published_figure(shown, unit)
 
     return answer
 
@@ -161,10 +167,10 @@ COMPARED = (
     Named("year", "year", _year, unit=YEAR),
     Named("kind", "kind", lambda subject: subject.spec.kind),
     Named("layers", "layers", _count(lambda spec: spec.layers)),
-    Named("heads", "heads", _of_mixers("heads")),
+    Named("heads", "heads", _of_mixers("heads"), "heads"),
     Named("kv_heads", "key-value heads", _of_mixers("kv_heads")),
     Named("head_dim", "head_dim", _of_mixers("head_dim")),
-    Named("d_model", "d_model", _count(lambda spec: spec.d_model)),
+    Named("d_model", "d_model", _count(lambda spec: spec.d_model), "d_model"),
     Named("d_ff", "d_ff", _d_ff),
     Named("vocabulary", "vocabulary", _count(lambda spec: spec.vocabulary)),
     Named("context", "trained context", _trained_context),
@@ -173,13 +179,15 @@ COMPARED = (
     Named("params", "parameters", _params, "params", PARAMETERS),
     Named("active_params", "active a token", _active, "active_params", PARAMETERS),
     Named("non_embedding_params", "non-embedding", _non_embedding, "non_embedding_params", PARAMETERS),
-    Named("published_params", "parameters, published", _published("params", PARAMETERS)),
+    Named("published_params", "parameters, published", _published("params", PARAMETERS), "params", PARAMETERS),
     Named("flops_per_token", "forward FLOPs a token", _flops_per_token, unit=FLOPS_PER_TOKEN),
     Named("attention_share", "attention's share", _attention_share),
     Named("kv_bytes_per_token", "KV cache a token", _cache, unit=BYTES),
     Named("training_tokens", "training tokens", _training_tokens, "training_tokens", TOKENS),
     Named("training_flops", "training FLOPs", _training_flops, "training_flops", FLOPS),
-    Named("published_training_flops", "training, published", _published("training_flops", FLOPS)),
+    Named(
+        "published_training_flops", "training, published", _published("training_flops", FLOPS), "training_flops", FLOPS
+    ),
 )
 """What models are compared by, in the order in which they are read."""
 

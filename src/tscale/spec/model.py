@@ -40,6 +40,8 @@ PublishedName = Literal[
     "active_params",
     "non_embedding_params",
     "embedding_params",
+    "d_model",
+    "heads",
     "training_flops",
     "pf_days",
     "training_tokens",
@@ -48,6 +50,16 @@ PublishedName = Literal[
     "sentence_pairs",
     "batch_tokens",
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """What is right where a source has a slip, and where that stands."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    value: Annotated[int | float, Number()]
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +72,9 @@ class Published:
     source: str
     evidence: Evidence = "unconfirmed"
     note: str | None = None
-    """What must be said beside it, such as a slip in the source."""
+    """What must be said beside it, such as what it counts."""
+    corrected: Corrected | None = None
+    """With it, the figure is known to be wrong: a misprint, or made from one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -444,6 +458,7 @@ NESTED: Final[dict[str, dict[str, type]]] = {
     "training": {"": Training},
     "stages": {"": Stage},
     "figure": {"": Published},
+    "corrected": {"": Corrected},
     "on": {"": On},
     "estimates": {"": Estimate},
 }
