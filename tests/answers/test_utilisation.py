@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import statistics
 
 import pytest
 
 from tscale.answers.utilisation import NEAREST, Measured, assumed_utilisation, case_of, distance, measured_runs
-from tscale.spec.catalogue import names
+from tscale.spec.catalogue import configs, names
 from tscale.spec.hardware import find_hardware, hardware_names
 from tscale.spec.measured import training_runs
 
@@ -46,6 +47,16 @@ def test_no_run_did_more_than_its_peak(one: Measured) -> None:
 def test_a_speed_comes_to_the_utilisation_that_was_published(title: str, source: str, gpus: int, mfu: float) -> None:
     (own,) = [one for one in RUNS if (one.title, one.run.gpus) == (title, gpus) and one.run.source.startswith(source)]
     assert float(own.mfu) == pytest.approx(mfu, rel=0.003)
+
+
+def test_layouts_whose_steps_are_bounded_are_among_the_runs_at_the_same_speed() -> None:
+    text = (configs() / "measured" / "published_layouts.csv").read_text(encoding="utf-8")
+    layouts = [*csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))]
+    known = {(one.run.hardware, one.run.gpus, one.run.context, float(one.run.speed or 0)) for one in RUNS}
+    for row in layouts:
+        speed = float(row["tokens_per_second_per_gpu"])
+        assert (row["gpu"], int(row["gpus"]), int(row["context"]), speed) in known
+    assert len(layouts) == 25
 
 
 def judged(one: Measured) -> tuple[float, bool]:
