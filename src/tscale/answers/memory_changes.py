@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, kind_of, serving_capacity
 from tscale.answers.memory_held import Server, held
+from tscale.answers.rent import rent_of
 from tscale.core.formats import FORMATS, Format
 from tscale.core.ledger import Cache
 from tscale.core.quantity import Column, Data, Figure, Table
@@ -151,8 +152,15 @@ def larger_share(total: int, capacity: Capacity) -> Iterator[Change]:
 
 
 def _priced(hardware: Hardware, gpus: int) -> str:
-    price = hardware.price_usd_per_hour
-    return "" if price is None else f", {float(price) * gpus:,.2f} USD an hour"
+    rent = rent_of(hardware)
+    if rent is None:
+        return ""
+    span = f" ({_usd(gpus * rent.low)} to {_usd(gpus * rent.high)})" if rent.ranges else ""
+    return f", {_usd(gpus * rent.middle)} USD an hour{span}"
+
+
+def _usd(value: Fraction) -> str:
+    return f"{float(f'{float(value):.3g}'):,.12g}"
 
 
 def _bits(format: Format | Mixture) -> str:

@@ -58,7 +58,6 @@ class Ask(NamedTuple):
     by_sequences: bool = False
     efficiency: Fraction = Fraction(1)
     price: Fraction | None = None
-    price_source: str = ""
     draft: Draft | None = None
 
     @property

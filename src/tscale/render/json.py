@@ -18,7 +18,7 @@ def to_json(report: Report, *, explain: bool = False) -> str:
     """A report as JSON: an object, or for a report of several an array of theirs.
 
     Its own data first; then `figures`, how the figure at each path is known (a whole column at once, `rows[].context`,
-    where all of it is known alike); `digits`, the text of every integer past 2^53; `notes`, what is not counted.
+    where all of it is known alike); `digits`, the text of every integer past 2^53; `notes`, what was assumed and what is not counted.
     """
     body = [_body(part, explain=explain) for part in report.parts] if report.parts else _body(report, explain=explain)
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"

@@ -31,14 +31,18 @@ def show_in_terminal(report: Report, *, explain: bool = False) -> None:
     """Prints a report: its tables, its derivations where they are asked for, its notes."""
     console = _console()
     screen = _Screen(console)
-    for text in report.lead:
-        screen.line(text)
+    tables = list(report.tables)
+    if report.lead and tables:
+        screen.line(tables[0].title or report.title, style="bold")
+        tables[0] = tables[0]._replace(title="")
+    if not tables:
+        screen.line(report.title, style="bold")
+    for line in report.lead:
+        screen.line(line)
     if report.lead:
         screen.line("")
-    for table in report.tables:
+    for table in tables:
         screen.table(table)
-    if not report.tables:
-        screen.line(report.title, style="bold")
     if explain:
         screen.steps(report.steps)
     screen.notes(report, explain=explain)
