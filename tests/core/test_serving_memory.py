@@ -116,7 +116,7 @@ def test_what_vllm_measures_of_a_prompt(chunk: int, gibibytes: float) -> None:
         ).lines
     )
     assert activations == chunk * (2 * 4096 + 2 * 14_336 + 14_336 + 4096) * 2
-    assert abs(activations / 2**30 - gibibytes) < 0.01
+    assert activations / 2**30 == pytest.approx(gibibytes, rel=0.01)
 
 
 def test_a_quantised_cache_needs_rows_that_its_blocks_divide() -> None:

@@ -1,13 +1,17 @@
 """Records which arrays a loss makes and lets go, from the head's product to the end of its own backward pass.
 
-`python tests/oracle/record_losses.py > tests/oracle/losses.jsonl` needs `torch` 2.13.0, `transformers` 5.23.0, `triton`, and on
-PYTHONPATH `liger_kernel` 0.8.5, `megatron-core` 0.16.1, flash-attn's `flash_attn/ops/triton/cross_entropy.py` (2.8.3) and torchtune's
+`python tests/oracle/record_losses.py > tests/oracle/losses.jsonl` needs `torch` 2.13.0, `transformers` 5.23.0, `accelerate` 1.15.0,
+`peft` 0.21.2, `triton`, and on PYTHONPATH `liger_kernel` 0.8.5, `megatron-core` 0.16.1, flash-attn's `flash_attn/ops/triton/cross_entropy.py` (2.8.3) and torchtune's
 `ce_chunked_output_loss.py` (0.6.1), the last two as files alone. It knows nothing of tscale. The libraries' own Python code makes the
 arrays; kernels that need a GPU are left out, so that theirs are never filled.
 
 Each line holds a loss, whether the head is trained, a batch, a length, a number format, and `events` in the order in which they came: `[n, bytes,
 shape]` is storage n as it is made, `[n]` as it is let go, `"backward"` the moment between the two passes. What stands before the
-head's product (its input, the head, the words) is not among them.
+head's product (its input, the head, the words) is not among them. `mixed`: under bf16 autocast, with what leaves the model
+brought to fp32, as accelerate does.
+
+The last lines are of whole small Llamas with low-rank adapters, `prepared` by peft as one of 4 bits or not, with each layer
+computed again: the numbers of each format among the parameters, and what is alive between the two passes, one shape a key.
 """
 
 # mypy: ignore-errors
@@ -19,15 +23,16 @@ import json
 import sys
 import types
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.distributed.tensor import DTensor, Shard, init_device_mesh
 from torch.distributed.tensor.parallel import loss_parallel
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -157,8 +162,8 @@ LOSSES: dict[str, Callable[..., Any]] = {
 class Left:
     """A kernel that is left out."""
 
-    def __getitem__(self, grid: object) -> Callable[..., None]:
-        return lambda *arguments, **named: None
+    def __getitem__(self, _grid: object) -> Callable[..., None]:
+        return lambda *_arguments, **_named: None
 
 
 def without_kernels() -> types.ModuleType:
@@ -168,13 +173,12 @@ def without_kernels() -> types.ModuleType:
     from flash_attn.ops.triton import cross_entropy as flash
 
     source = Path(liger.__file__).read_text(encoding="utf-8")  # a GPU since Ampere sums the head's gradient in place
-    exec(
-        compile(source.replace('device.type == "cuda"', 'device.type == "cpu"'), liger.__file__, "exec"), liger.__dict__
-    )
-    torch.cuda.get_device_capability = lambda device: (9, 0)
+    source = source.replace('device.type == "cuda"', 'device.type == "cpu"')
+    exec(compile(source, liger.__file__, "exec"), liger.__dict__)  # noqa: S102 (the library's own text)
+    torch.cuda.get_device_capability = lambda _device: (9, 0)
     liger.liger_cross_entropy_kernel = liger.element_mul_kernel = Left()
     flash.cross_entropy_fwd_kernel = flash.cross_entropy_bwd_kernel = Left()
-    torch.cuda.device = lambda index: contextlib.nullcontext()
+    torch.cuda.device = lambda _index: contextlib.nullcontext()
     dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
     megatron.initialize_model_parallel(tensor_model_parallel_size=2, create_gloo_process_groups=False)
     return flash
@@ -195,6 +199,62 @@ def events(name: str, batch: int, length: int, dtype: torch.dtype, *, trained: b
     return noted
 
 
+def mixed(hidden, head, words):  # noqa: ANN001, ANN201
+    """plain-kept in accelerate's mixed precision."""
+    from accelerate.utils.operations import convert_outputs_to_fp32
+
+    def forward() -> dict[str, Any]:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss, logits = plain_kept(hidden, head, words)
+        return {"loss": loss, "logits": logits}
+
+    output = convert_outputs_to_fp32(forward)()
+    return output["loss"], output
+
+
+def adapted(length: int, *, prepared: bool) -> dict[str, Any]:
+    """A small Llama with adapters, as peft and accelerate run it: its parameters' formats, and what is alive after the loss."""
+    from accelerate.utils.operations import convert_outputs_to_fp32
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "intermediate_size": 160, "num_hidden_layers": 3}
+    config |= {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False, "use_cache": False}
+    model = LlamaForCausalLM(LlamaConfig(**config)).to(torch.bfloat16)
+    again = {"gradient_checkpointing_kwargs": {"use_reentrant": True}}
+    if prepared:
+        model.is_loaded_in_4bit = (
+            True  # matrices of 4 bits are of a class of their own, which is not cast: here all are
+        )
+        model = prepare_model_for_kbit_training(model, **again)
+    else:
+        model.gradient_checkpointing_enable(**again)
+        model.enable_input_require_grads()
+    model = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))
+    model.train()
+    formats: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        kind = (
+            f"{'adapters' if 'lora' in name else 'norms' if 'norm' in name else name.split('.')[-2]} {parameter.dtype}"
+        )
+        formats[kind] = formats.get(kind, 0) + parameter.numel()
+    words = torch.randint(VOCABULARY, (1, length))
+
+    def forward() -> Any:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return model(input_ids=words, labels=words)
+
+    with Storages() as seen:
+        output = convert_outputs_to_fp32(forward)()
+        alive = {event[0]: event for event in seen.events if len(event) == 3}
+        for event in seen.events:
+            if len(event) == 1:
+                alive.pop(event[0], None)
+    del output
+    kept = Counter(event[2] for event in alive.values())
+    return {**config, "prepared": prepared, "length": length, "parameters": formats, "kept": dict(sorted(kept.items()))}
+
+
 def cases() -> Iterator[tuple[str, int, int, str, bool]]:
     """Every loss in both formats, both shapes, with a head that is trained and one that is frozen."""
     for name in LOSSES:
@@ -211,3 +271,17 @@ if __name__ == "__main__":
         what |= {"vocabulary": VOCABULARY, "width": WIDTH}
         made = events(name, batch, length, DTYPES[dtype], trained=trained)
         print(json.dumps({**what, "events": made}), file=sys.stdout)
+    LOSSES["plain-kept"] = mixed
+    for batch, length in SHAPES:
+        what = {
+            "loss": "plain-kept",
+            "mixed": True,
+            "trained": False,
+            "batch": batch,
+            "length": length,
+            "dtype": "bf16",
+        }
+        made = events("plain-kept", batch, length, torch.bfloat16, trained=False)
+        print(json.dumps({**what, "vocabulary": VOCABULARY, "width": WIDTH, "events": made}))
+    for prepared in (False, True):
+        print(json.dumps(adapted(96, prepared=prepared)))

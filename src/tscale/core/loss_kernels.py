@@ -56,11 +56,12 @@ class Default(NamedTuple):
 
 def default_kernel(plan: Plan, *, adapters: bool) -> Default:
     """The loss of the trainer that is commonly used for such a plan."""
-    if plan.zero == 3 and plan.tensor > 1:
+    divided = plan.zero == 3 and plan.sharing > 1
+    if divided and plan.tensor > 1:
         return Default("parallel", "as torchtitan keeps it where FSDP and tensor parallelism meet")
     if plan.tensor > 1 or plan.pipeline > 1 or plan.expert > 1:
         return Default("in-place", "as Megatron-LM keeps it")
-    if plan.zero == 3 and not adapters:
+    if divided and not adapters:
         return Default("plain", "as torchtitan keeps it with FSDP")
     return Default("plain-kept", "as Hugging Face transformers keeps it")
 
@@ -139,6 +140,6 @@ def _fused_linear(logits: Logits) -> LossBytes:
     piece = minimum(power_of_two(ceil_div(tokens, ceil_div(words, width))), tokens)
     of_head = a * words * width if logits.trained else 0
     kept = of_head + a * tokens * width
-    beside = of_head if a == 4 else 0  # noqa: PLR2004 (bytes of fp32)
+    beside = of_head if a == 4 else 0
     peak = kept + a * piece * words + beside
     return LossBytes(kept, peak, peak)

@@ -262,8 +262,11 @@ def _one_array(saved: Saved, training: Training, passes: Passes) -> int:
 
 
 def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Training) -> list[Line]:
-    """What ZeRO's third stage has whole at any moment: tables and head from the forward pass to the backward pass, as FSDP2's
-    root group, and two layers, of which one is gathered while the other is computed."""
+    """What ZeRO's third stage has whole at any moment.
+
+    Tables and head stay whole from the forward pass to the backward pass, as FSDP2's root group does, and two layers are: one is
+    gathered while the other is computed.
+    """
     plan, format = training.plan, training.weights_format
     if plan.zero < 3 or plan.sharing == 1:
         return []
