@@ -24,7 +24,7 @@ LEAVES_OUT: Final = (
     "Activations are those that fused kernels keep: a norm its input and statistics, GELU and SiLU their input (a ReLU keeps "
     "less), a gate (SwiGLU) its two inputs and the product, a recurrence what its authors' kernel keeps, however scores are kept. Not counted: rotary tables and attention "
     "masks, which all layers share, what is made of weights alone (decays), copies that a framework makes for "
-    "its layout, and scores and logits before they are clipped (Gemma 2). A residual stream is in the activations' format. "
+    "its layout, and scores and logits before they are clipped (Gemma 2). A residual stream is in the activations' format unless it is said above. "
     "Where sub-layers stand side by side on norms of their own (GPT-NeoX), their common input is counted twice."
 )
 
