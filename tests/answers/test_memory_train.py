@@ -150,7 +150,10 @@ def test_losses_in_pieces_of_llama() -> None:
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
-        ("", "loss: plain-kept, as Hugging Face transformers keeps it (default; --loss): the same with the logits"),
+        (
+            "",
+            "loss: plain-kept, as Hugging Face transformers keeps it (default; --loss): logits upcast to fp32, and held in",
+        ),
         ("--gpus 8 --zero 3", "loss: plain, as torchtitan keeps it with FSDP (default; --loss): logits upcast to fp32"),
         ("--gpus 8 --tensor 8", "loss: in-place, as Megatron-LM keeps it (default; --loss): softmax and gradient"),
         ("--loss chunked", "loss: chunked: logits upcast in 8 pieces."),

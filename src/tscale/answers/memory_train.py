@@ -292,7 +292,8 @@ def _notes(
             "is handed them as a mask keeps every pair, as --attention naive does."
         )
     moment = ", ".join(MOMENTS[line.name] for line in most.temporary.lines)
-    yield f"Largest temporary, of {'the loss' if most.logits.lines else 'a layer in its backward pass'}: {moment}."
+    when = "the loss" if most.logits.lines else "a layer in its backward pass, when the logits are gone"
+    yield f"Largest temporary, of {when}: {moment}."
     yield ACTIVATIONS_LEAVE_OUT
     yield LEAVES_OUT
     if ask.hardware is not None:

@@ -27,7 +27,7 @@ class Kernel(NamedTuple):
 
 _KERNELS: Final = (
     Kernel("plain", "logits upcast to fp32, and let go before the backward pass", "torchtitan components/loss.py"),
-    Kernel("plain-kept", "logits upcast to fp32, and kept in the model's output as they were", "transformers 5.23 loss/loss_utils.py"),
+    Kernel("plain-kept", "logits upcast to fp32, and held in the model's output besides", "transformers 5.23 loss/loss_utils.py"),
     Kernel("hf-old", "fp32 logits in the output, and a shifted copy", "transformers 4.44 modeling_llama.py"),
     Kernel("bf16", "cross-entropy in the format of the logits", "torch 2.13 cross_entropy"),
     Kernel("parallel", "the vocabulary divided, by DTensor's loss_parallel", "torch 2.13 loss_parallel"),

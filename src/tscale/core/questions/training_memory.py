@@ -5,8 +5,8 @@ A pipeline's stage keeps the activations of every micro-batch that has gone forw
 1/v of its layers (Narayanan 2021, section 2.2; for the first stage L·(1 + (p - 1)/(p·v)) layers, Korthikanti 2022, section 4.2.3).
 
 What is needed for a moment is the largest of moments that follow one another, not their sum: the loss, with all activations
-kept; and the backward pass of a layer, when the logits are gone. The optimizer's step comes when nothing of a pass is left, and a
-fused one takes nothing more.
+kept; and the backward pass of a layer, when the logits are gone. Gradients stand by the loss of every micro-batch but the first. The
+optimizer's step comes when nothing of a pass is left, and a fused one takes nothing more.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tscale.core.formats import FORMATS, Format, bytes_of
-from tscale.core.ledger import Ledger, Lookup, Matmul, Saved
-from tscale.core.loss_kernels import OF_TRANSFORMERS, Logits, LossBytes, default_kernel, loss_bytes
+from tscale.core.ledger import Ledger, Lookup, Matmul, Part, Saved
+from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, Logits, LossBytes, default_kernel, loss_bytes
 from tscale.core.numbers import ceil_div
 from tscale.core.plan import Plan
 from tscale.core.quantity import Line, Quantity
@@ -35,6 +35,7 @@ from tscale.core.run import Run
 from tscale.core.units import BYTES
 
 SOURCE: Final = "korthikanti2022 section 4"
+_LOGITS: Final = "head.logits"
 
 LEAVES_OUT: Final = (
     "Not counted: what the device's own software takes, buffers for sending, fragments that no tensor fits in, and what an "
@@ -128,35 +129,34 @@ def needs(
     if rank is not None:
         kept += adapter_saves(share, rank)
         layers = tuple(layer._replace(kept=layer.kept + adapter_saves(layer.share, rank)) for layer in layers)
-    loss = loss_of(share, kept, training)
     pass_lines = activation_bytes(kept, training.run, training.passes, plan)
     parts = {saved.name: saved.part for saved in kept}
-    flying, pieces = in_flight(stage, plan)
-    activations: list[Line] = []
-    logits: list[Line] = []
-    for line in pass_lines.lines:
-        match parts[line.name]:
-            case "head":  # the last stage's backward pass follows at once
-                (logits if line.name == _LOGITS else activations).append(line)
-            case "embedding":
-                # of an interleaved schedule's first pieces, two rounds can be in flight at once
-                rounds = plan.pipeline - stage if pieces == 1 else 2 * plan.pipeline
-                activations.append(Line(line.name, line.value * rounds))
-            case _:
-                amount = line.value * flying
-                activations.append(Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces)))
-    if loss is not None:
-        logits = [Line(_LOGITS, loss.kept)]
+    activations = tuple(_of_all_passes(line, parts[line.name], stage, plan) for line in pass_lines.lines)
+    loss = loss_of(share, kept, training)
+    logits = [line for line in activations if line.name == _LOGITS] if loss is None else [Line(_LOGITS, loss.kept)]
     held, temporary = _largest_moment(share, layers, logits, loss, training)
+    source = KERNELS[training.loss_kernel].source if held and loss is not None else SOURCE
     return Needs(
         states.weights,
         states.gradients,
         states.master,
         states.optimizer,
-        pass_lines._replace(lines=tuple(activations)),
-        Quantity("logits", tuple(held), BYTES, source=SOURCE),
-        Quantity("temporary", tuple(line for line in temporary if line.value), BYTES, source=SOURCE),
+        pass_lines._replace(lines=tuple(line for line in activations if line.name != _LOGITS)),
+        Quantity("logits", tuple(held), BYTES, source=source),
+        Quantity("temporary", tuple(line for line in temporary if line.value), BYTES, source=source),
     )
+
+
+def _of_all_passes(line: Line, part: Part, stage: int, plan: Plan) -> Line:
+    """What a stage keeps of all micro-batches that it has in flight, by what it keeps of one."""
+    flying, pieces = in_flight(stage, plan)
+    if part == "head":  # the last stage's backward pass follows at once
+        return line
+    if part == "embedding":
+        # of an interleaved schedule's first pieces, two rounds can be in flight at once
+        return Line(line.name, line.value * (plan.pipeline - stage if pieces == 1 else 2 * plan.pipeline))
+    amount = line.value * flying
+    return Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces))
 
 
 def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossBytes | None:
@@ -173,9 +173,6 @@ def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossB
     number, trained = training.recipe.activations, training.rank is None
     logits = Logits(numbers, tokens, head.d_out, head.d_in, number, trained, training.prepared)
     return loss_bytes(training.loss_kernel, logits)
-
-
-_LOGITS: Final = "head.logits"
 
 
 def in_flight(stage: int, plan: Plan) -> tuple[int, int]:
