@@ -277,7 +277,8 @@ def test_every_figure_has_a_source_and_a_grade(name: str) -> None:
     data = as_written(name)
     published = data.get("published", {})
     assert published or name not in TOTALS, f"{name}: nothing published to compare with"
-    for value in [*published.values(), *([data["training"]] if "training" in data else [])]:
+    training = data.get("training", {})
+    for value in [*published.values(), *([training.get("stages", training)] if training else [])]:
         for item in value if isinstance(value, list) else [value]:
             assert item["source"] and item["evidence"], f"{name}: {item}"
 
@@ -286,7 +287,8 @@ def test_every_figure_has_a_source_and_a_grade(name: str) -> None:
 def test_tokens_are_given_or_their_absence_explained(name: str) -> None:
     spec = spec_of(name)
     said = " ".join(spec.notes).lower()
-    assert spec.training is not None or re.search(r"tokens.* (never|not) .*(published|disclosed|no source)", said)
+    known = spec.training is not None and spec.training.total_tokens is not None
+    assert known or re.search(r"tokens.* (never|not) .*(published|disclosed|no source)", said)
 
 
 @pytest.mark.parametrize("name", names())
@@ -296,7 +298,7 @@ def test_citations_name_known_sources(name: str) -> None:
     if isinstance(spec, UndisclosedSpec):
         cited = [spec.source]
     else:
-        training = [spec.training.source] if spec.training else []
+        training = [stage.source for stage in spec.training.all_stages()] if spec.training else []
         cited = [*spec.sources, *training, *(figure.source for _, figure in figures(spec))]
     for citation in cited:
         key = citation.split()[0]
@@ -324,14 +326,20 @@ def test_pf_days_and_flops_are_the_same_figure(name: str) -> None:
     assert spec.figures("pf_days")[0].value * PF_DAY == pytest.approx(flops, rel=0.005)
 
 
+BROWN_COUNTS = {"bert-base": 250 * 10**9, "bert-large": 250 * 10**9}
+"""Tokens that Table D.1 takes where the makers' own steps and batches come to others."""
+
+
 @pytest.mark.parametrize("name", [name for name in disclosed() if "brown2020 Table D.1" in text_of(name)])
 def test_table_d1_is_parameters_times_tokens(name: str) -> None:
     """Table D.1: 6 FLOPs a parameter and token, and 3 in T5, where a token passes through one of the two stacks."""
     spec = spec_of(name)
     of_table = {key: figure for key, figure in figures(spec) if figure.source == "brown2020 Table D.1"}
     assert spec.training is not None
+    assert spec.training.total_tokens is not None
+    tokens = BROWN_COUNTS.get(name, spec.training.total_tokens)
     each = 3 if spec.kind == "encoder-decoder" else 6
-    product = each * of_table["params"].value * spec.training.tokens
+    product = each * of_table["params"].value * tokens
     assert product == pytest.approx(of_table["training_flops"].value, rel=0.005)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.helpers import run
+from tscale.spec.catalogue import built_in, names
+from tscale.spec.model import ModelSpec
 
 
 def verdict(tmp_path: Path, claim: str) -> dict[str, Any]:
@@ -16,7 +18,7 @@ def verdict(tmp_path: Path, claim: str) -> dict[str, Any]:
     file.write_text(f"title: test\nclaims:\n  - {{{claim}}}\n", encoding="utf-8")
     done = run("check", str(file), "--format", "json")
     found: dict[str, Any] = json.loads(done.out)["claims"][0]
-    assert done.code == (3 if found["verdict"] == "does not hold" else 0)
+    assert done.code == (3 if found["verdict"] in ("does not hold", "misprint") else 0)
     return found
 
 
@@ -43,6 +45,187 @@ def verdict(tmp_path: Path, claim: str) -> dict[str, Any]:
 )
 def test_verdicts(tmp_path: Path, claim: str, expected: str) -> None:
     assert verdict(tmp_path, claim)["verdict"] == expected
+
+
+MISPRINTS = [
+    ("gpt2", "params", 117e6, 124e6, "OpenAI 2019, DEVELOPERS.md"),
+    ("gpt2-medium", "params", 345e6, 355e6, "OpenAI 2019, DEVELOPERS.md"),
+    ("gpt2-large", "params", 762e6, 774e6, "OpenAI 2019, DEVELOPERS.md"),
+    ("gpt2-xl", "params", 1542e6, 1558e6, "OpenAI 2019, DEVELOPERS.md"),
+    ("gpt2-xl", "published_params", 1542e6, 1558e6, "OpenAI 2019, DEVELOPERS.md"),
+    ("bert-large", "params", 355e6, 340e6, "Devlin 2018, section 3"),
+    ("t5-large", "params", 770e6, 737_668_096, "released weights"),
+    ("gpt3-13b", "d_model", 5140, 5120, "Brown 2020, Table D.1"),
+    ("gpt3-xl", "heads", 24, 16, "Brown 2020, Table D.1"),
+    ("opt-175b", "training_tokens", 180e9, 300e9, "Meta AI 2022"),
+]
+"""Known slips of papers, what is right, and where that stands."""
+
+
+@pytest.mark.parametrize("subject, quantity, printed, right, source", MISPRINTS)
+def test_a_misprint_is_told_apart_from_what_is_right(
+    tmp_path: Path, subject: str, quantity: str, printed: float, right: float, source: str
+) -> None:
+    found = verdict(tmp_path, f"subject: {subject}, quantity: {quantity}, claimed: {printed}")
+    assert (found["verdict"], found["right"], found["source"]) == ("misprint", pytest.approx(right), source)
+    assert f"corrected by {source}" in found["because"]
+    assert verdict(tmp_path, f"subject: {subject}, quantity: {quantity}, claimed: {right}")["verdict"] == "holds"
+
+
+def test_every_published_figure_holds_unless_it_is_known_to_be_wrong(tmp_path: Path) -> None:
+    figures = [
+        (spec.name, name, figure)
+        for spec in map(built_in, names())
+        if isinstance(spec, ModelSpec)
+        for name in spec.published or {}
+        for figure in spec.figures(name)
+    ]
+    file = tmp_path / "claims.yaml"
+    claims = [f"{{subject: {name}, quantity: {key}, claimed: {figure.value}}}" for name, key, figure in figures]
+    file.write_text("title: all\nclaims:\n" + "".join(f"  - {claim}\n" for claim in claims), encoding="utf-8")
+    found = json.loads(run("check", str(file), "--format", "json").out)["claims"]
+    expected = ["holds" if figure.corrected is None else "misprint" for *_, figure in figures]
+    assert [(claim["subject"], claim["verdict"]) for claim in found] == [
+        (name, verdict) for (name, *_), verdict in zip(figures, expected, strict=True)
+    ]
+
+
+def test_every_slip_that_the_built_in_models_know_of_is_in_the_list() -> None:
+    known = {
+        (spec.name, name)
+        for spec in map(built_in, names())
+        if isinstance(spec, ModelSpec)
+        for name in spec.published or {}
+        if any(figure.corrected is not None for figure in spec.figures(name))
+    }
+    assert {(name, quantity) for name, quantity, *_ in MISPRINTS} - {("gpt2-xl", "published_params")} == known
+
+
+def test_a_claim_near_a_misprint_is_not_one(tmp_path: Path) -> None:
+    """GPT-2's 1.5 billion are nearer to neither figure than half a percent."""
+    assert verdict(tmp_path, "subject: gpt2-xl, quantity: params, claimed: 1.5e9")["verdict"] == "close"
+
+
+@pytest.mark.parametrize(
+    "subject, quantity, published, counted, percent",
+    [
+        ("transformer", "params", 65e6, 63_045_632, -3.0),
+        ("bert-large", "params", 340e6, 335_141_888, -1.4),
+        ("phi-4", "params", 14e9, 14_659_507_200, 4.7),
+        ("glm-4.5", "active_params", 32e9, 33_632_251_904, 5.1),
+    ],
+)
+def test_a_published_figure_that_the_count_does_not_reach_says_both(
+    tmp_path: Path, subject: str, quantity: str, published: float, counted: int, percent: float
+) -> None:
+    found = verdict(tmp_path, f"subject: {subject}, quantity: {quantity}, claimed: {published}")
+    assert (found["verdict"], found["right"], found["counted"]) == ("holds", published, counted)
+    assert found["difference_percent"] == pytest.approx(percent, abs=0.05)
+    assert found["because"].endswith(f"; the count is {counted:,} ({percent:+.1f}%)")
+
+
+FLOPS_THAT_HOLD = [
+    ("gpt3", "3.14e23", "published"),  # Brown 2020, Table D.1
+    ("gpt3", "3.15e23", "six_nd_published"),  # 6 * 175e9 * 300e9
+    ("gpt3", "3.23e23", "exact"),  # 2,048 tokens: every product and all scores
+    ("gpt3", "3.13e23", "six_nd_non_embedding"),  # 6 * 173.96e9 * 300e9
+    ("gpt3", "3.24e23", "chinchilla"),  # Hoffmann 2022, Appendix F
+    ("gpt3", "3.186e23", "exact_causal"),
+    ("llama-3.1-405b", "3.8e25", "published"),  # Dubey 2024
+    ("deepseek-v3", "3.4e24", "six_nd"),  # 6 * 37.55e9 * (14.8e12 + 0.12e12) is 3.36e24
+    ("deepseek-v3", "3.3e24", "six_nd_first_stage"),  # 6 * 37.55e9 * 14.8e12 is 3.33e24
+    ("deepseek-v3", "3.29e24", "six_nd_published_first_stage"),  # 6 * 37e9 * 14.8e12
+    ("kimi-k2", "2.98e24", "six_nd_published"),  # 6 * 32e9 * 15.5e12
+    ("kimi-k2", "3e24", "six_nd_published"),  # to two digits
+    ("qwen2.5-72b", "7.8e24", "six_nd_called"),  # 6 * 72e9 * 18e12
+    ("llama-3-8b", "7.2e23", "six_nd"),  # 6 * 8.03e9 * 15e12
+    ("llama-3-70b", "6.3e24", "six_nd_called"),  # 6 * 70e9 * 15e12
+    ("palm-540b", "2.5e24", "six_nd"),  # 6 * 540e9 * 780e9 is 2.53e24
+    ("t5-11b", "3.4e22", "three_nd"),  # 3 * 11.3e9 * 1e12
+]
+FLOPS_THAT_DO_NOT = [
+    ("gpt3", "2.14e23", "does not hold"),  # Table D.1 with another first digit
+    ("gpt3", "3.3e23", "close"),  # 3.24e23 rounds to 3.2e23
+    ("gpt3", "3e24", "does not hold"),
+    ("deepseek-v3", "5.96e25", "does not hold"),  # 6 * 671e9 * 14.8e12: all experts
+    ("kimi-k2", "9.3e25", "does not hold"),
+    ("llama-3-8b", "1.8e24", "does not hold"),  # GPU-hours at a utilisation that nobody stated
+    ("qwen2.5-72b", "7.8e23", "does not hold"),
+    ("t5-11b", "6.6e22", "does not hold"),  # 6·N·D: a token passes through one of the two stacks
+    ("olmo-2-32b", "1.1e24", "close"),  # Chinchilla's formula, which knows no gated feed-forward, gives 1.13e24
+]
+
+
+@pytest.mark.parametrize("subject, claimed, basis", FLOPS_THAT_HOLD)
+def test_training_flops_hold_by_a_convention_and_say_which(
+    tmp_path: Path, subject: str, claimed: str, basis: str
+) -> None:
+    found = verdict(tmp_path, f"subject: {subject}, quantity: training_flops, claimed: {claimed}")
+    assert found["verdict"] == "holds"
+    assert basis in found["held_by"]
+
+
+@pytest.mark.parametrize("subject, claimed, expected", FLOPS_THAT_DO_NOT)
+def test_no_convention_makes_a_wrong_claim_of_training_flops_hold(
+    tmp_path: Path, subject: str, claimed: str, expected: str
+) -> None:
+    found = verdict(tmp_path, f"subject: {subject}, quantity: training_flops, claimed: {claimed}")
+    assert (found["verdict"], found["held_by"]) == (expected, [])
+
+
+@pytest.mark.parametrize(
+    "claim, because",
+    [
+        (
+            "subject: kimi-k2, quantity: training_flops, claimed: 2.98e24",
+            "by 6·N·D with N = 32,000,000,000 (Kimi K2 README)",
+        ),
+        (
+            "subject: qwen2.5-72b, quantity: training_flops, claimed: 7.8e24",
+            "by 6·N·D with N = 72,000,000,000, as the model is called",
+        ),
+        (
+            "subject: gpt3, quantity: training_flops, claimed: 2.14e23",
+            "Brown 2020, Table D.1; the count is 3.229e23 (+2.8%); by convention 3.131e23 to 3.241e23",
+        ),
+        (
+            "subject: gpt3, quantity: pf_days, claimed: 3640",
+            "Brown 2020, Table D.1; also by 6·N·D (Brown 2020, Table D.1); the count is 3,737 (+2.7%)",
+        ),
+        (
+            "subject: gpt3, relative_to: transformer, quantity: training_flops, claimed: 95152",
+            "3.14e23 against 3.3e18",
+        ),
+        (
+            "subject: gpt3, relative_to: transformer, quantity: params, claimed: 2692",
+            "175,000,000,000 against 65,000,000",
+        ),
+        (
+            "subject: gpt2-xl, quantity: params, claimed: 1542e6",
+            "printed in Radford 2019, Table 2 (OpenAI says that the paper's counts are wrong); corrected by OpenAI 2019, "
+            "DEVELOPERS.md",
+        ),
+    ],
+)
+def test_a_verdict_says_why(tmp_path: Path, claim: str, because: str) -> None:
+    assert verdict(tmp_path, claim)["because"] == because
+
+
+def test_a_tolerance_of_its_own_is_not_widened_by_rounding(tmp_path: Path) -> None:
+    claim = "subject: llama-3-8b, quantity: training_flops, claimed: 6.3e23, tolerance: 0.001"
+    assert verdict(tmp_path, claim)["verdict"] == "close"
+    assert verdict(tmp_path, claim.rpartition(",")[0])["verdict"] == "holds"  # 6.28e23 without embeddings
+
+
+@pytest.mark.parametrize("columns", [100, 80, 60])
+def test_a_narrow_terminal_keeps_the_verdict_and_its_reason(columns: int) -> None:
+    shown = run("check", "article", columns=columns).out
+    heading = shown.splitlines()[1].split()
+    assert heading[-2:] == ["verdict", "because"]
+    assert max(map(len, shown.splitlines())) <= columns
+    words = " ".join(shown.split())
+    assert "does not hold Radford 2019, Table 2" in words
+    assert "(-3.0%)" in words
 
 
 def test_a_wrong_number_may_be_another_quantity_of_the_model(tmp_path: Path) -> None:

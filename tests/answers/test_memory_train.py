@@ -41,7 +41,7 @@ def test_the_largest_micro_batch_and_the_longest_context_are_that(case: str) -> 
     """What fits does, and one more does not."""
     found = memory(case)
     usable = found["usable_bytes"]
-    assert found["fits"] == (found["per_device_bytes"]["total"] <= usable)
+    assert (found["fits"] is True) == (found["per_device_bytes"]["total"] <= usable)
     for option, most in (("--micro-batch", found["max_batch"]), ("--context", found["max_context"])):
         assert most is not None
         assert most == 0 or total(case, option, most) <= usable

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tests.fitting.synthetic import BESIROGLU, runs_of
-from tests.helpers import answer, run
+from tests.helpers import answer
 from tscale.answers.attention import Ask
 from tscale.answers.budget import amount_given
 from tscale.answers.fit import fitted
@@ -172,13 +172,13 @@ def test_a_cache_that_is_slower_to_read_than_to_compute_has_no_ridge() -> None:
     assert all(not str(rule.label).startswith("ridge") for rule in plot.rules)
 
 
-def test_the_largest_batch_that_fits_is_the_last_that_serve_answers() -> None:
+def test_the_largest_batch_that_fits_is_the_last_of_which_serve_is_certain() -> None:
     ask = Served(BF16, BF16, context=8192)
     plot = serve_plot(model("llama-3.1-8b"), find_hardware("h100-sxm", []), ask)
     (full,) = plot.rules
-    for batch, fits in ((full.at, True), (full.at + 1, False)):
-        told = run("serve", "llama-3.1-8b", "--gpu", "h100-sxm", "--context", "8k", "--batch", str(batch))
-        assert told.code == (0 if fits else 3)
+    for batch, fits in ((full.at, True), (full.at + 1, None)):
+        told = answer("serve", "llama-3.1-8b", "--gpu", "h100-sxm", "--context", "8k", "--batch", str(batch))
+        assert told["fits"] is fits
 
 
 def test_fit_draws_the_runs_and_the_law_that_fits_them() -> None:

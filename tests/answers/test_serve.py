@@ -203,7 +203,7 @@ def test_a_context_beyond_the_trained_one_is_said() -> None:
         ([*LLAMA, "--draft", "bert-base", "--acceptance", "0.5"], "only a decoder can guess"),
         ([*LLAMA, "--cache-dtype", "q8_0", "--set", "attention.head_dim=100"], "rows of 100"),
         (["gpt2", "--gpu", "tpu-v4", "--dtype", "fp32"], "--gpu-set fp32=TFLOPS gives one"),
-        (["gpt2", "--gpu", "l4", "--gpus", "2"], "--gpu-set network_gb_per_s=N gives it"),
+        (["gpt2", "--gpu", "rtx-4090", "--gpus", "2"], "--gpu-set network_gb_per_s=N gives it"),
     ],
 )
 def test_what_makes_no_sense_is_refused(args: list[str], says: str) -> None:

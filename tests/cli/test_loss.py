@@ -104,7 +104,7 @@ def test_alternatives_are_of_equal_loss_and_a_model_too_small_for_it_has_no_numb
     assert 482.01 / row["alternatives"][0]["params"] ** 0.3478 > row["loss"] - 1.8172
 
 
-@pytest.mark.parametrize("model", ["mixtral-8x7b", "bert-base", "t5-small", "opt-6.7b"])
+@pytest.mark.parametrize("model", ["mixtral-8x7b", "bert-base", "t5-small", "mistral-7b"])
 def test_it_says_no_to_models_that_no_law_is_of_and_to_unknown_tokens(model: str) -> None:
     assert run("loss", model).code == 3
 

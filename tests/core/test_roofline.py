@@ -131,6 +131,20 @@ def test_devices_share_the_work_and_pay_for_it() -> None:
     assert pass_seconds(shared(ledger, 8), eight) > pass_seconds(alone(ledger), one) / 8
 
 
+def test_tensor_parallelism_over_two_nodes_shares_the_nics_of_each() -> None:
+    """DeepSeek-V3 on 16 H100, 122 sums of 4,096 tokens by 7,168: S over eight NICs of 50 GB/s, S over the link of a switch
+    that sums, both at once. All of 2·15/16·S through one NIC would take 15 times as long.
+    """
+    nodes = NODE._replace(network_bytes_per_second=50 * 10**9, switch_reduces=True)
+    setup = shared(tscale.lower(tscale.load("deepseek-v3")), 16)._replace(cluster=nodes)
+    sums = works(setup, Pass(1, 4096, 0, 1, decoding=False))[-1]
+    summed = 2 * 61 * 4096 * 7168 * 2
+    assert sums.sent == 2 * 15 * summed // 16
+    assert sums.least.network.seconds == pytest.approx(summed / 400e9)
+    assert sums.least.link.seconds == pytest.approx(summed / 450e9)
+    assert sums.seconds(1) == pytest.approx(summed / 400e9)
+
+
 def test_sub_layers_side_by_side_are_summed_at_once() -> None:
     """Pope 2022, section 3.4: half of what attention and feed-forward send one after the other."""
     setup = shared(tscale.lower(tscale.load("palm-540b", ["attention.heads=64"])), 8)

@@ -11,7 +11,9 @@ from tests.helpers import disclosed, has_stages
 from tscale.blocks import Attention
 from tscale.core.ledger import Buffer, Matmul, Scores
 from tscale.core.plan import Plan, divisors, or_list
+from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import size
+from tscale.core.run import Run
 from tscale.core.shard import division, shard, tensor_degrees
 from tscale.errors import RequestError
 from tscale.spec.stages import stages
@@ -61,11 +63,11 @@ def test_stages_make_up_the_model(name: str) -> None:
         return
     head = next((entry for entry in ledger.entries if entry.name == "head"), None)
     copy = size(head) if isinstance(head, Matmul) and not head.stored else 0
-    run = tscale.Run(target=7, source=7)
+    run = Run(target=7, source=7)
     for pipeline in divisors(spec.layers)[1:]:
         parts = stages(spec, Plan(pipeline=pipeline))
         assert sum(tscale.params(part).total for part in parts) == tscale.params(ledger).total + copy
-        assert sum(tscale.forward_flops(part, run).total for part in parts) == tscale.forward_flops(ledger, run).total
+        assert sum(forward_flops(part, run).total for part in parts) == forward_flops(ledger, run).total
 
 
 def stored(ledger: tscale.Ledger, name: str) -> int:

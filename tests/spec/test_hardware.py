@@ -47,6 +47,60 @@ def test_a_device_is_in_whole_units_and_one_direction(
     assert device.link_bytes_per_second == link
 
 
+CONSUMER = ("apple-", "rtx-3090", "rtx-4090", "rtx-5090")
+"""Of machines that nobody joins to a cluster."""
+
+
+def test_every_datacentre_accelerator_says_what_joins_its_nodes() -> None:
+    """With a source and a grade; of three TPUs nobody stated what leaves a pod, which is asked for where it is needed."""
+    unknown = []
+    for hardware in listed_hardware():
+        if hardware.name.startswith(CONSUMER):
+            assert hardware.network_gb_per_s is None
+        elif hardware.network_gb_per_s is None:
+            unknown.append(hardware.name)
+        else:
+            assert hardware.network_source, hardware.name
+    assert sorted(unknown) == ["tpu-v3", "tpu-v4", "tpu-v7"]
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "nics", "reduces"),
+    [  # GB/s of all NICs of a node, as their vendors print them: 8 x 400 Gb/s and so on; NVLink SHARP from Hopper on
+        ("a100", 8, 200, False),
+        ("h100", 8, 400, True),
+        ("h200", 8, 400, True),
+        ("h800", 8, 400, True),
+        ("b200", 8, 800, True),
+        ("b300", 8, 800, True),
+        ("gb200", 72, 7200, True),
+        ("gb300", 72, 7200, True),
+        ("v100", 8, 50, False),
+        ("mi300x", 8, 400, False),
+        ("mi250x", 4, 100, False),
+        ("gaudi2", 8, 300, False),
+        ("gaudi3", 8, 600, False),
+        ("trn1", 16, 200, False),
+        ("tpu-v5e", 256, 800, False),
+        ("tpu-v6e", 256, 3200, False),
+    ],
+)
+def test_a_node_s_nics_are_what_is_printed_of_them(name: str, devices: int, nics: int, reduces: bool) -> None:
+    cluster = find_hardware(name).cluster()
+    assert cluster.network_bytes_per_second is not None
+    assert cluster.devices_per_node == devices
+    assert cluster.devices_per_node * cluster.network_bytes_per_second == nics * 10**9
+    assert (cluster.switch_reduces, cluster.network_reduces) == (reduces, False)
+
+
+def test_a_card_that_pcie_alone_joins_sends_what_pcie_does() -> None:
+    """One direction of it, so that no server's NICs are faster."""
+    for name in ("l4", "l40s", "a10", "a10g", "t4", "rtx-pro-6000"):
+        cluster = find_hardware(name).cluster()
+        assert cluster.devices_per_node == 1
+        assert cluster.network_bytes_per_second == cluster.device.link_bytes_per_second
+
+
 def test_h100_is_its_clock_times_its_tensor_cores() -> None:
     """1,830 MHz x 528 tensor cores x 512 multiply-adds: the dense peak, to the digits that the vendor prints."""
     assert find_hardware("h100").dense_tflops.bf16 == pytest.approx(1830e6 * 528 * 512 * 2 / 1e12, rel=1e-4)
@@ -81,6 +135,17 @@ def test_a_file_of_one_s_own(tmp_path: Path) -> None:
         ("tdp_watt: 3\n", 'x.yaml:5:1: unknown key "tdp_watt": did you mean tdp_watts?'),
         ("tdp_watts: -3\n", "x.yaml:5:12: tdp_watts must be a number above 0, not -3"),
         ("evidence: {tdp: rumour}\n", "x.yaml:5:17: evidence.tdp must be "),
+        ("reported_mib: 0\n", "x.yaml:5:15: reported_mib must be a number above 0, not 0"),
+        ("reported_mib: 81559MiB\n", 'x.yaml:5:15: reported_mib must be a number above 0, not "81559MiB"'),
+        (
+            "reported_mib: 40960\n",
+            "x.yaml:5:15: reported_mib: 40960 MiB are 42.95 GB, too far from a memory_gb of 80: give both of one device",
+        ),
+        (
+            "reported_source: nvidia-smi\n",
+            "x.yaml:5:18: reported_source: a source of reported_mib, which is not given: add it, or drop its source",
+        ),
+        ("reported_mb: 81559\n", 'x.yaml:5:1: unknown key "reported_mb": did you mean reported_mib?'),
     ],
 )
 def test_what_cannot_be_is_refused(more: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +163,20 @@ def test_what_cannot_be_is_refused(more: str, message: str, tmp_path: Path, monk
         ("qqq", [], 'no hardware "qqq": `tscale list hardware` names those that are shipped; a path to a YAML file'),
         ("h100", ["memory=3"], '--gpu-set memory=3: unknown key "memory": did you mean memory_gb?'),
         ("h100", ["memory_gb"], '--gpu-set takes KEY=VALUE, such as memory_gb=96 or bf16=500, not "memory_gb"'),
+        (
+            "h100",
+            ["switch_reduce=true"],
+            '--gpu-set switch_reduce=true: unknown key "switch_reduce": did you mean switch_re',
+        ),
+        ("h100", ["network_reduces=5"], "--gpu-set network_reduces=5: network_reduces must be true or false, not 5"),
+        ("h100", ["network_gb_per_s=-5"], "--gpu-set network_gb_per_s=-5: network_gb_per_s must be a number above 0"),
         ("h100", ["memory_gb=zero"], "--gpu-set memory_gb=zero: memory_gb must be a number above 0"),
+        ("h100", ["reported_mib=lots"], "--gpu-set reported_mib=lots: reported_mib must be a number above 0"),
+        (
+            "h100",
+            ["reported_mib=40960"],
+            "--gpu-set reported_mib=40960: reported_mib: 40960 MiB are 42.95 GB, too far from a memory_gb of 80: give both",
+        ),
         ("none.yaml", [], "none.yaml: cannot be read"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tscale.answers.capacity import device_figure
 from tscale.core.formats import FORMATS
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
 from tscale.core.sources import cited
@@ -99,6 +100,7 @@ def hardware_report() -> Report:
         Column("bf16, dense", "bf16_flops_per_second"),
         Column("fp8, dense", "fp8_flops_per_second", drop=4),
         Column("memory", "memory_bytes"),
+        Column("as reported", "device_bytes", drop=7),
         Column("bandwidth", "memory_bytes_per_second"),
         Column("link, each way", "link_bytes_per_second", drop=3),
         Column("TDP", "watts", drop=5),
@@ -178,6 +180,7 @@ def _hardware_row(hardware: Hardware) -> tuple[Cell, ...]:
         stated(peaks.get("bf16"), FLOPS_PER_SECOND),
         stated(peaks.get("fp8"), FLOPS_PER_SECOND),
         stated(device.memory_bytes, BYTES),
+        Missing("not known") if hardware.reported_mib is None else device_figure(hardware),
         stated(device.memory_bytes_per_second, BYTES_PER_SECOND),
         stated(device.link_bytes_per_second, BYTES_PER_SECOND),
         stated(device.watts, WATTS),

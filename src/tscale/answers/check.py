@@ -2,53 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
-from tscale.answers.common import published_figure, source_text
-from tscale.answers.quantities import CLAIMABLE, Named, Subject, subject_of
+from tscale.answers.common import plain_number, source_text
+from tscale.answers.quantities import CLAIMABLE, Subject, subject_of
+from tscale.answers.truths import PUBLISHED, Truth, Truths, corrected_figure, truths_of
 from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table, weakest
-from tscale.core.units import COUNT, RATIO, TOKENS, YEAR
+from tscale.core.sources import cited
+from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS, YEAR
 from tscale.errors import RequestError, SpecError, nearest
 from tscale.spec.claims import Claim, Claims
-from tscale.spec.model import ModelSpec, Spec
+from tscale.spec.model import ModelSpec, Published, Spec
 from tscale.spec.resolve import find
 from tscale.spec.yaml_file import Document
 
-Verdict = Literal["holds", "close", "does not hold", "cannot be checked"]
+Verdict = Literal["holds", "close", "misprint", "does not hold", "cannot be checked"]
 
 HOLDS: Final = Fraction(1, 200)
-"""A claim holds if it is within 0.5% of the right value, unless it sets a tolerance; a whole count only if it is equal."""
+"""A claim holds if it is within 0.5% of a right value, unless it sets a tolerance; a whole count only if it is equal."""
 CLOSE: Final = 10
 """It is close within ten times that."""
+_FEWEST_DIGITS: Final = 2
+"""Training FLOPs are quoted rounded: a claim holds if a right value rounds to it, in its own digits or so many at least."""
 
 _COLUMNS = (
-    Column("claim", "claim", numeric=False),
-    Column("claimed", "claimed"),
-    Column("right value", "right"),
+    Column("claim", "claim", numeric=False, wraps=20),
+    Column("claimed", "claimed", drop=2),
+    Column("right value", "right", drop=1),
     Column("verdict", "verdict", numeric=False),
-    Column("because", "because", drop=1, numeric=False),
+    Column("because", "because", numeric=False, wraps=20),
 )
 
 
 class _Judged(NamedTuple):
-    """A claim with what is right, what follows, and why."""
+    """A claim with what is right, what follows, and why; `held_by`: every basis on which it holds."""
 
     claim: Claim
     claimed: Figure
     right: Figure | Missing
     verdict: Verdict
     because: str
-    hint: str
+    hint: str = ""
+    counted: Figure | None = None
+    held_by: tuple[str, ...] = ()
 
 
 def check_report(claims: Claims, document: Document) -> Report:
-    """The audit of a file of claims: exit code 3 if one of them does not hold."""
+    """The audit of a file of claims: exit code 3 if one of them does not hold, or repeats a misprint."""
     judged = [_judge(claim, document, place) for place, claim in enumerate(claims.claims)]
     counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in _VERDICTS}
-    summary = ", ".join(f"{count} {_PLURAL[verdict]}" for verdict, count in counts.items() if count)
+    summary = ", ".join(f"{count} {_plural(verdict, count)}" for verdict, count in counts.items() if count)
     rows: list[tuple[Cell, ...]] = [
         (_text(one.claim), one.claimed, one.right, one.verdict, _why(one)) for one in judged
     ]
@@ -61,27 +68,25 @@ def check_report(claims: Claims, document: Document) -> Report:
         f"{len(judged)} claims: {summary}." if judged else "No claims.",
         "A claim holds within 0.5% of the right value (or its own tolerance), is close within ten times that; "
         "a whole count holds only if it is equal.",
+        *([_ROUNDED] if any(one.claimed.unit in (FLOPS, PF_DAYS) for one in judged) else []),
         *([f"Claims from: {claims.source}"] if claims.source else []),
     )
+    wrong = counts["does not hold"] + counts["misprint"]
     table = Table(claims.title, _COLUMNS, tuple(rows))
-    hints = Table(
-        "",
-        (
-            Column("does not hold", "claim", numeric=False),
-            Column("right value", "right"),
-            Column("because", "because", numeric=False),
-        ),
-        tuple((_text(one.claim), one.right, _why(one)) for one in judged if one.verdict == "does not hold"),
-        aside=True,
-    )
-    tables = (table, hints) if hints.rows else (table,)
-    return Report(claims.title, tables, data, notes, exit_code=3 if counts["does not hold"] else 0)
+    return Report(claims.title, (table,), data, notes, exit_code=3 if wrong else 0)
 
 
-_VERDICTS: Final[tuple[Verdict, ...]] = ("holds", "close", "does not hold", "cannot be checked")
-_PLURAL: Final[dict[str, str]] = {"holds": "hold", "does not hold": "do not hold"} | {
-    verdict: verdict for verdict in ("close", "cannot be checked")
-}
+_VERDICTS: Final[tuple[Verdict, ...]] = ("holds", "close", "misprint", "does not hold", "cannot be checked")
+_ROUNDED: Final = (
+    "Training FLOPs are judged by each convention, at the lengths that were trained at, and hold too where the right "
+    "value is the claim once it is rounded to the claim's digits, two at least."
+)
+
+
+def _plural(verdict: Verdict, count: int) -> str:
+    if verdict == "misprint":
+        return "misprint" if count == 1 else "misprints"
+    return {"holds": "hold", "does not hold": "do not hold"}.get(verdict, verdict)
 
 
 def _text(claim: Claim) -> str:
@@ -94,6 +99,8 @@ def _why(one: _Judged) -> str:
 
 
 def _data(one: _Judged) -> Data:
+    right = one.right if isinstance(one.right, Figure) else None
+    gap = None if one.counted is None or right is None else _percent(one.counted, right)
     return {
         "subject": one.claim.subject,
         "quantity": one.claim.quantity,
@@ -101,6 +108,10 @@ def _data(one: _Judged) -> Data:
         "quote": one.claim.quote,
         "claimed": one.claimed,
         "right": one.right,
+        "source": cited(right.source) if right is not None and right.source else None,
+        "counted": one.counted,
+        "difference_percent": gap,
+        "held_by": list(one.held_by),
         "verdict": one.verdict,
         "because": one.because,
         "hint": one.hint,
@@ -113,39 +124,73 @@ def _judge(claim: Claim, document: Document, place: int) -> _Judged:
         where = document.where(("claims", place, "quantity"))
         raise SpecError(f'no quantity "{claim.quantity[:40]}": {nearest(claim.quantity, CLAIMABLE)}', where=where)
     subject = _subject(claim.subject, document, ("claims", place, "subject"))
+    truths = truths_of(quantity, subject)
     if claim.relative_to is not None:
         other = _subject(claim.relative_to, document, ("claims", place, "relative_to"))
-        return _judged_ratio(claim, quantity, subject, other)
+        return _judged_ratio(claim, truths, truths_of(quantity, other))
     claimed = Figure(claim.claimed, quantity.unit)
-    truths = list(_truths(quantity, subject))
-    figures = [truth for truth in truths if isinstance(truth, Figure)]
-    if not figures:
-        missing = next(truth for truth in truths if isinstance(truth, Missing))
-        hint = _hint(claim, subject)
+    if not truths.right:
+        missing = truths.missing
+        assert missing is not None
+        hint = _hint(claim, subject) if missing.settled else ""
         verdict: Verdict = "does not hold" if missing.settled else "cannot be checked"
-        return _Judged(claim, claimed, missing, verdict, missing.why, hint if missing.settled else "")
-    right = min(figures, key=lambda figure: _gap(claim.claimed, figure))
-    verdict = _verdict(claim, right)
-    hint = "" if verdict == "holds" else _hint(claim, subject)
-    return _Judged(claim, claimed, right, verdict, _because(right), hint)
+        return _Judged(claim, claimed, missing, verdict, missing.why, hint)
+    return _judged(claim, claimed, truths, subject)
 
 
-def _judged_ratio(claim: Claim, quantity: Named, subject: Subject | None, other: Subject | None) -> _Judged:
+def _judged(claim: Claim, claimed: Figure, truths: Truths, subject: Subject | None) -> _Judged:
+    """A claim where something is known to be right."""
+    counted = truths.counted()
+    holding = [truth for truth in truths.right if _holds(claim, truth.figure, fits=truth.fits)]
+    if holding:
+        right = _nearest(claim, holding)
+        because = _because(claim, right, counted, holding)
+        return _Judged(claim, claimed, right.figure, "holds", because, "", counted, _bases(holding))
+    for misprint in truths.misprints:
+        if _repeats(claim.claimed, Figure(misprint.value, claimed.unit)):
+            right_figure = corrected_figure(misprint, claimed.unit)
+            because = _because_misprint(misprint, right_figure, counted)
+            return _Judged(claim, claimed, right_figure, "misprint", because, "", counted)
+    right = _nearest(claim, truths.right)
+    hint = _hint(claim, subject)
+    if _is_close(claim, right.figure):
+        return _Judged(claim, claimed, right.figure, "close", _because(claim, right, counted), hint, counted)
+    right = right if claimed.unit not in (FLOPS, PF_DAYS) else truths.right[0]
+    because = "; ".join(text for text in (_because(claim, right, counted), _range(truths.right)) if text)
+    return _Judged(claim, claimed, right.figure, "does not hold", because, hint, counted)
+
+
+def _judged_ratio(claim: Claim, ours: Truths, theirs: Truths) -> _Judged:
+    """A ratio of two figures on the same basis: both counted, both published, or both by one convention."""
     claimed = Figure(claim.claimed, RATIO)
-    ours, theirs = (next(iter(_truths(quantity, one))) for one in (subject, other))
-    if not isinstance(ours, Figure) or not isinstance(theirs, Figure):
-        missing = ours if isinstance(ours, Missing) else theirs
-        assert isinstance(missing, Missing)
-        return _Judged(claim, claimed, missing, "cannot be checked", missing.why, "")
-    known = weakest(ours.known, theirs.known)
-    right = Figure(Fraction(ours.value) / Fraction(theirs.value), RATIO, known, ours.source)
-    because = f"{_plain(ours)} against {_plain(theirs)}"
-    return _Judged(claim, claimed, right, _verdict(claim, right), because, "")
+    if not ours.right or not theirs.right:
+        missing = ours.missing or theirs.missing
+        assert missing is not None
+        return _Judged(claim, claimed, missing, "cannot be checked", missing.why)
+    both = [(one, other) for one in ours.right for other in theirs.right if one.basis == other.basis]
+    pairs = both or [(ours.right[0], theirs.right[0])]
+    ratios = [Truth(_ratio(one.figure, other.figure), one.basis, _against(one, other)) for one, other in pairs]
+    holding = [truth for truth in ratios if _holds(claim, truth.figure)]
+    right = _nearest(claim, holding) if holding else ratios[0]
+    close = [truth for truth in ratios if _is_close(claim, truth.figure)]
+    verdict: Verdict = "holds" if holding else "close" if close else "does not hold"
+    right = _nearest(claim, close) if verdict == "close" else right
+    return _Judged(claim, claimed, right.figure, verdict, right.how, held_by=_bases(holding))
 
 
-def _plain(figure: Figure) -> str:
-    value = figure.value
-    return f"{int(value):,}" if value == int(value) else f"{float(value):,.4g}"
+def _bases(holding: Iterable[Truth]) -> tuple[str, ...]:
+    """On what a claim holds: counted, published, or the keys of conventions."""
+    return tuple(dict.fromkeys(truth.basis for truth in holding))
+
+
+def _ratio(ours: Figure, theirs: Figure) -> Figure:
+    value = Fraction(ours.value) / Fraction(theirs.value)
+    return Figure(value, RATIO, weakest(ours.known, theirs.known), ours.source)
+
+
+def _against(ours: Truth, theirs: Truth) -> str:
+    by = f", by {ours.how}" if ours.how else ""
+    return f"{plain_number(ours.figure.value)} against {plain_number(theirs.figure.value)}{by}"
 
 
 @cache
@@ -162,36 +207,92 @@ def _subject(name: str, document: Document, path: tuple[str | int, ...]) -> Subj
     return subject_of(spec) if isinstance(spec, ModelSpec) else None
 
 
-def _truths(quantity: Named, subject: Subject | None) -> Iterator[Figure | Missing]:
-    """All that may rightly be said: what is counted, then what was published; or why nothing can be."""
-    if subject is None:
-        yield Missing("undisclosed: its shape was never published")
-        return
-    answer = quantity.answer(subject)
-    published = [] if quantity.published is None else subject.spec.figures(quantity.published)
-    if isinstance(answer, Figure) or not published:
-        assert not isinstance(answer, str)
-        yield answer
-    for figure in published:
-        yield published_figure(figure, quantity.unit)
+# ---------------------------------------------------------------------------------------------------------------------
+# How near a claim is
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def _gap(claimed: float, right: Figure) -> Fraction:
     return abs(Fraction(claimed) - Fraction(right.value)) / Fraction(right.value)
 
 
-def _verdict(claim: Claim, right: Figure) -> Verdict:
-    gap = _gap(claim.claimed, right)
+def _nearest(claim: Claim, truths: Iterable[Truth]) -> Truth:
+    return min(truths, key=lambda truth: _gap(claim.claimed, truth.figure))
+
+
+def _tolerance(claim: Claim, right: Figure) -> Fraction:
+    """How far off still holds: as the claim says, not at all for a whole count, else 0.5%."""
+    if claim.tolerance is not None:
+        return Fraction(claim.tolerance)
     whole = right.unit in (COUNT, YEAR) or (right.unit is TOKENS and right.known == "exact")
-    holds = Fraction(claim.tolerance) if claim.tolerance is not None else Fraction(0) if whole else HOLDS
-    if gap <= holds:
-        return "holds"
-    return "close" if gap <= CLOSE * (holds or HOLDS) and right.unit is not YEAR else "does not hold"
+    return Fraction(0) if whole else HOLDS
 
 
-def _because(right: Figure) -> str:
-    note = f" ({right.note})" if right.note else ""
-    return source_text(right.source, right.known) + note
+def _holds(claim: Claim, right: Figure, *, fits: bool = True) -> bool:
+    """Whether a claim is right; `fits`: training FLOPs by what was made for such a model may be rounded."""
+    if _gap(claim.claimed, right) <= _tolerance(claim, right):
+        return True
+    rounded = fits and claim.tolerance is None and right.unit in (FLOPS, PF_DAYS)
+    return rounded and _rounds_to(right, claim.claimed)
+
+
+def _is_close(claim: Claim, right: Figure) -> bool:
+    return _gap(claim.claimed, right) <= CLOSE * (_tolerance(claim, right) or HOLDS) and right.unit is not YEAR
+
+
+def _repeats(claimed: float, misprint: Figure) -> bool:
+    """Whether a claim is a published figure, as it stands there or, of FLOPs, rounded."""
+    if misprint.unit in (FLOPS, PF_DAYS) and _rounds_to(misprint, claimed):
+        return True
+    return _gap(claimed, misprint) <= (0 if misprint.unit is COUNT else HOLDS)
+
+
+def _rounds_to(right: Figure, claimed: float) -> bool:
+    """Whether the right value is the claimed one once it is rounded to the claim's own digits, or to two at least."""
+    written = Decimal(repr(float(claimed)) if float(claimed) == claimed else claimed).normalize()
+    last = min(int(written.as_tuple().exponent), written.adjusted() - _FEWEST_DIGITS + 1)
+    return abs(Fraction(right.value) - Fraction(claimed)) <= Fraction(10) ** last / 2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Why
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _because(claim: Claim, right: Truth, counted: Figure | None, holding: Iterable[Truth] = ()) -> str:
+    """On what the right value rests, and which convention gives it too; of one that the count does not reach, the count."""
+    figure = right.figure
+    if right.how:
+        return f"by {right.how}"
+    note = f" ({figure.note})" if figure.note else ""
+    also = next((f"also by {truth.how}" for truth in holding if truth.how), "")
+    differs = right.basis == PUBLISHED and counted is not None and not _holds(claim, counted)
+    reasons = (source_text(figure.source, figure.known) + note, also, _count(counted, figure) if differs else "")
+    return "; ".join(reason for reason in reasons if reason)
+
+
+def _because_misprint(misprint: Published, right: Figure, counted: Figure | None) -> str:
+    note = f" ({misprint.note})" if misprint.note else ""
+    differs = counted is not None and _gap(float(right.value), counted) > HOLDS
+    said = f"printed in {cited(misprint.source)}{note}; corrected by {cited(right.source)}"
+    return said + (f"; {_count(counted, right)}" if differs else "")
+
+
+def _count(counted: Figure | None, right: Figure) -> str:
+    assert counted is not None
+    return f"the count is {plain_number(counted.value)} ({float(_percent(counted, right).value):+.1f}%)"
+
+
+def _percent(counted: Figure, right: Figure) -> Figure:
+    """How far the count is from the right value, in percent of it."""
+    value = 100 * (Fraction(counted.value) - Fraction(right.value)) / Fraction(right.value)
+    return Figure(value, right.unit._replace(name="percent"))
+
+
+def _range(truths: tuple[Truth, ...]) -> str:
+    """Between which figures the conventions are, where there are several."""
+    values = sorted(float(truth.figure.value) for truth in truths if truth.how)
+    return f"by convention {plain_number(values[0])} to {plain_number(values[-1])}" if values else ""
 
 
 def _hint(claim: Claim, subject: Subject | None) -> str:
@@ -200,7 +301,7 @@ def _hint(claim: Claim, subject: Subject | None) -> str:
         return ""
     for quantity in CLAIMABLE.values():
         if quantity.key != claim.quantity:
-            for truth in _truths(quantity, subject):
-                if isinstance(truth, Figure) and Fraction(truth.value) == Fraction(claim.claimed):
-                    return f"{_plain(truth)} is {subject.spec.name}'s {quantity.name}"
+            for truth in truths_of(quantity, subject).right:
+                if Fraction(truth.figure.value) == Fraction(claim.claimed):
+                    return f"{plain_number(truth.figure.value)} is {subject.spec.name}'s {quantity.name}"
     return ""

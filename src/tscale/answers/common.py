@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from tscale.core.ledger import Ledger
 from tscale.core.numbers import Remembered, named
 from tscale.core.quantity import Data, Figure, Known, Line, Step, step
-from tscale.core.run import Run
 from tscale.core.sources import cited
 from tscale.core.units import SHARE, TOKENS, Unit
 from tscale.spec.lower import lower
@@ -85,18 +84,27 @@ def context_of(spec: ModelSpec, asked: int | None) -> Figure:
     return Figure(Remembered(ASSUMED_CONTEXT, label="context"), TOKENS, "assumed", note=note)
 
 
-def lengths_text(spec: ModelSpec, run: Run) -> str:
-    """How long the sequences of a run are, as people read it: 2,048 tokens; 1,500 source and 448 target tokens."""
-    if spec.kind == "encoder-decoder":
-        return f"{int(run.source):,} source and {int(run.target):,} target tokens"
-    return f"{int(run.tokens):,} tokens"
-
-
 def published_figure(published: Published, unit: Unit) -> Figure:
-    """A published figure, with its source and how it was confirmed."""
+    """A published figure, with its source, how it was confirmed, and what is right if it is a misprint."""
     graded = "" if published.evidence == "primary" else f"{published.evidence}"
-    note = "; ".join(text for text in (graded, published.note) if text)
+    note = "; ".join(text for text in (graded, published.note, misprint_text(published)) if text)
     return Figure(published.value, unit, "cited", published.source, note)
+
+
+def misprint_text(published: Published) -> str:
+    """That a figure is a misprint, and what is right; nothing of one that is not known to be wrong."""
+    right = published.corrected
+    return "" if right is None else f"a misprint: {plain_number(right.value)} is right ({cited(right.source)})"
+
+
+def plain_number(value: float | Fraction) -> str:
+    """A number in a sentence: a whole one in full unless it is of 10^15 or more, others to four digits."""
+    if value == int(value) and -_IN_FULL < value < _IN_FULL:
+        return f"{int(value):,}"
+    return f"{float(value):,.4g}".replace("e+", "e")
+
+
+_IN_FULL: Final = 10**15
 
 
 def difference(computed: int, published: Published) -> Fraction:
@@ -120,6 +128,12 @@ def published_data(
                 "source": cited(published.source),
                 "evidence": published.evidence,
                 "note": published.note,
+                "corrected": None
+                if published.corrected is None
+                else {
+                    "value": Figure(published.corrected.value, unit, "cited", published.corrected.source),
+                    "source": cited(published.corrected.source),
+                },
                 "difference_percent": Figure(100 * difference(computed, published), unit._replace(name="percent"))
                 if compared
                 else None,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Final
 
-from tscale.answers.common import line_figures, steps_of
-from tscale.answers.quantities import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, subject_of
+from tscale.answers.common import line_figures, misprint_text, steps_of
+from tscale.answers.quantities import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, shown_figure, subject_of
+from tscale.answers.trained import trained
 from tscale.core.quantity import Cell, Column, Compared, Data, Figure, Known, Missing, Report, Step, Table, weakest
 from tscale.core.questions.forward import LEAVES_OUT, forward_flops
 from tscale.core.questions.params import params
 from tscale.core.units import FLOPS, PARAMETERS, RATIO, YEAR
-from tscale.spec.model import ModelSpec, Spec
+from tscale.spec.model import ModelSpec, PublishedName, Spec
 
 
 def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
@@ -52,7 +54,9 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         if subject is not None
         for step in _derived(answers, place, subject)
     ]
-    title = f"{labels[0]} beside {', '.join(labels[1:])}: in brackets, times the first"
+    assumed = any(subject is not None and subject.context.known == "assumed" for subject in subjects)
+    lengths = "; lengths marked † are assumed" if assumed else ""
+    title = f"{labels[0]} beside {', '.join(labels[1:])}: in brackets, times the first{lengths}"
     return Report(title, (Table(title, columns, rows, stack=True),), data, _notes(specs, known, context), tuple(steps))
 
 
@@ -84,10 +88,19 @@ def _derived(
         [
             *line_figures(params(subject.model.ledger).lines, PARAMETERS),
             *line_figures(flops, FLOPS, "kaplan2020 Table 1", FLOPS_OF),
+            *_later_stages(subject),
             *((key, figure) for key, figure in figures if isinstance(figure, Figure)),
         ],
         subject.spec.name,
     )
+
+
+def _later_stages(subject: Subject) -> Iterator[tuple[str, Figure]]:
+    """What training FLOPs are made of beyond the first stage."""
+    if subject.spec.training is None or subject.spec.training.total_tokens is None:
+        return
+    for stage in trained(subject.spec, None, subject.asked).stages[1:]:
+        yield from stage.derived(subject.model)
 
 
 def _answer(quantity: Named, spec: Spec, subject: Subject | None) -> Figure | Missing | str:
@@ -118,6 +131,9 @@ def _compared(values: Sequence[Figure | Missing | str]) -> list[Cell]:
     ]
 
 
+_SHOWN: Final[dict[PublishedName, str]] = {"params": "parameters", "training_flops": "training FLOPs"}
+
+
 def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | None) -> tuple[str, ...]:
     notes: list[str] = []
     for subject in subjects:
@@ -130,9 +146,13 @@ def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | No
                 f"{spec.label}: {encoder_layers} layers in the encoder and {int(spec.layers)} in the decoder; "
                 "FLOPs a token are over both streams, the cache is for a token of each."
             )
+        for name, what in _SHOWN.items():
+            shown = shown_figure(spec, name)
+            if shown is not None and shown.corrected is not None:
+                notes.append(f"{spec.label}: its published {what} are {misprint_text(shown)}.")
     noted = [spec.name for spec in specs if spec.notes]
     own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
-    where = "at the trained context" if context is None else f"at {context:,} tokens"
+    where = "in sequences as long as in training" if context is None else f"at {context:,} tokens"
     lengths = f"FLOPs a token, attention's share and training FLOPs are {where}, in full attention; KV cache in bf16."
     beyond = [one.spec.label for one in subjects if one.spec.context is not None and (context or 0) > one.spec.context]
     if beyond:

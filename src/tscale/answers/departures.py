@@ -12,11 +12,9 @@ def departures(spec: ModelSpec) -> Iterator[str]:
     """One sentence for each way in which published shortcuts do not fit a model."""
     if any(isinstance(block, Experts) for block in spec.feed_forwards):
         yield f"N is {spec.label}'s active parameters: each token is sent through some of the experts."
-    plain = spec.plain_blocks()
-    if plain is not None and spec.kind != "encoder-decoder":
-        found = list(_unlike_a_gpt(spec, *plain))
-        if found:
-            yield f"Chinchilla's and Megatron's formulas are as printed, though in {spec.label} {'; '.join(found)}."
+    found = unlike_a_gpt(spec)
+    if found:
+        yield f"Chinchilla's and Megatron's formulas are as printed, though in {spec.label} {'; '.join(found)}."
     if spec.kind == "encoder-decoder":
         yield (
             f"Each token of {spec.label} passes one of its two stacks, so 6·N·D is about twice too much; "
@@ -24,8 +22,14 @@ def departures(spec: ModelSpec) -> Iterator[str]:
         )
 
 
-def _unlike_a_gpt(spec: ModelSpec, attention: Attention, feed_forward: FeedForward) -> Iterator[str]:
-    """Where a plain stack differs from the one in the formulas of Hoffmann 2022 and Narayanan 2021."""
+def unlike_a_gpt(spec: ModelSpec) -> list[str]:
+    """Where a plain stack differs from the one in the formulas of Hoffmann 2022 and Narayanan 2021; nothing of others."""
+    plain = spec.plain_blocks()
+    return [] if plain is None or spec.kind == "encoder-decoder" else list(_differences(spec, *plain))
+
+
+def _differences(spec: ModelSpec, attention: Attention, feed_forward: FeedForward) -> Iterator[str]:
+    """In words, each way in which blocks differ from a GPT's."""
     heads, kv_heads, head_dim = (int(width) for width in attention.widths(spec.d_model))
     d_model, d_ff = int(spec.d_model), int(feed_forward.d_ff)
     if feed_forward.gated:

@@ -8,10 +8,7 @@ from typing import Final, NamedTuple
 
 from tscale.answers.common import (
     Counted,
-    context_of,
     counted,
-    lengths_text,
-    line_figures,
     notes_of,
     published_data,
     published_figure,
@@ -19,16 +16,17 @@ from tscale.answers.common import (
     steps_of,
     summed,
 )
+from tscale.answers.conventions import CONVENTIONS, by_convention, two_stacks
 from tscale.answers.departures import departures
+from tscale.answers.trained import Trained, trained, training_length
 from tscale.core.numbers import Remembered, ceil_div, named
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Step, Table
-from tscale.core.questions.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
-from tscale.core.questions.forward import forward_flops, leaves_out
-from tscale.core.questions.params import active_params, embedding_params, params
-from tscale.core.questions.training import PF_DAY, training_flops
+from tscale.core.questions.forward import Sight, forward_flops, leaves_out
+from tscale.core.questions.params import active_params, params
+from tscale.core.questions.training import PF_DAY
 from tscale.core.run import Run
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, TOKENS
-from tscale.errors import NotPublishedError, RequestError
+from tscale.errors import RequestError
 from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec
 
@@ -45,31 +43,24 @@ _SPLIT_COLUMNS = (
     Column("full attention", "full"),
     Column("causal attention", "causal"),
 )
-_NAMES: Final = {
-    "six_nd": ("6·N·D", "6 a parameter and token, all parameters", "brown2020 Table D.1"),
-    "six_nd_non_embedding": ("6·N·D, non-embedding", "the same without embeddings", "kaplan2020 section 2.1"),
-    "chinchilla": ("Chinchilla", "products, softmax, one-hot embedding", "hoffmann2022 Appendix F"),
-    "palm": ("PaLM", "6·N·D and full attention", "chowdhery2022 Appendix B"),
-    "megatron": ("Megatron", "12·l·h² layers, full attention, head", "narayanan2021 section 5.1"),
-    "megatron_recompute": ("Megatron, recomputed", "the same, layers forward twice", "narayanan2021 equation 3"),
-    "exact": ("exact, full attention", "every product; every query sees every key", ""),
-    "exact_causal": ("exact, causal attention", "every product; each query sees what it may", ""),
-}
 _FORWARD_SOURCE: Final = "kaplan2020 Table 1"
 
 
 class _Asked(NamedTuple):
-    """A model, one sequence of its training, and how long it was trained."""
+    """A model and the training run that is asked about."""
 
     model: Counted
-    run: Run
-    context: Figure
-    tokens: Figure
+    trained: Trained
+
+    @property
+    def run(self) -> Run:
+        """One sequence of the first stage."""
+        return self.trained.first.run
 
     @property
     def known(self) -> Known:
         """How whatever rests on the length of the sequences is known."""
-        return self.context.known
+        return self.trained.known
 
     def figure(self, value: int) -> Figure:
         """An exact count of FLOPs, but for the length of the sequences."""
@@ -88,12 +79,12 @@ def flops_report(
     """Training and forward FLOPs of a model on `tokens` tokens; its own training tokens where none are given."""
     model = counted(spec)
     spec = model.spec
-    asked = _Asked(model, *_run(spec, context, source, target), _tokens(spec, tokens))
+    asked = _Asked(model, _asked_run(spec, tokens, context, source, target))
     forward = {
         "full": asked.figure(summed(forward_flops(model.ledger, asked.run, "full").lines)),
         "causal": asked.figure(summed(forward_flops(model.ledger, asked.run, "causal").lines, _CAUSAL)),
     }
-    training = _training(asked)
+    training = by_convention(model, asked.trained)
     title = _title(asked, by_default=by_default)
     own_run = tokens is None
     tables = (
@@ -105,9 +96,7 @@ def flops_report(
     steps = steps_of(_derived(asked, forward, training), spec.name)
     notes = notes_of(
         spec,
-        asked.context.note,
-        _TRAINED if spec.context is not None and context is source is target is None else "",
-        asked.tokens.note,
+        *asked.trained.notes,
         *departures(spec),
         _why(training),
         leaves_out(model.ledger) + " No recomputation, but for the convention that names it.",
@@ -116,95 +105,46 @@ def flops_report(
 
 
 _CAUSAL: Final = "causal."
-_TRAINED: Final = (
-    "Sequences are of the trained context: --context changes that, where most of the training saw shorter ones."
-)
+_SIGHTS: Final[tuple[Sight, ...]] = ("full", "causal")
 
 
 def _title(asked: _Asked, *, by_default: bool) -> str:
-    spec, run = asked.model.spec, asked.run
+    spec, trained = asked.model.spec, asked.trained
     whose = f"{spec.label} (the default model)" if by_default else spec.label
-    return f"{whose}: training FLOPs on {int(asked.tokens.value):,} tokens, in sequences of {lengths_text(spec, run)}"
+    return f"{whose}: training FLOPs on {int(trained.tokens.value):,} tokens, in sequences of {trained.lengths_text()}"
 
 
-def _two(spec: ModelSpec) -> bool:
-    return spec.kind == "encoder-decoder"
-
-
-def _run(spec: ModelSpec, context: int | None, source: int | None, target: int | None) -> tuple[Run, Figure]:
-    """One sequence as asked for, on numbers that remember, and the context that stands for it."""
-    if not _two(spec):
+def _asked_run(
+    spec: ModelSpec, tokens: int | None, context: int | None, source: int | None, target: int | None
+) -> Trained:
+    """The training run; of an encoder-decoder in sequences of `source` and `target` tokens, where they are given."""
+    if not two_stacks(spec):
         if source is not None or target is not None:
             kind = "an encoder" if spec.kind == "encoder" else "a decoder"
             raise RequestError(
                 f"--source and --target are for an encoder-decoder; {spec.name} is {kind}: use --context"
             )
-        figure = context_of(spec, context)
-        context = Remembered(int(figure.value), label="context")
-        return (Run(0, context) if spec.kind == "encoder" else Run(context)), figure
+        return trained(spec, tokens, context)
     if source is not None and spec.heard is not None:
         raise RequestError(
             f"--source: the encoder of {spec.label} reads {int(spec.heard):,} positions of sound, whatever is said in them: drop it"
         )
     if context is not None and source is not None and target is not None:
         raise RequestError("--context is for a length that --source or --target leaves open: drop one of the three")
-    both = source is not None and target is not None
-    figure = context_of(spec, target if both else context)
+    if source is None and target is None:
+        return trained(spec, tokens, context)
+    figure = training_length(spec, target if source is not None and target is not None else context)
     length = int(figure.value)
     read = source or int(run_of(spec, length).source)  # of sounds it is the same whatever the context
     lengths = Run(Remembered(target or length, label="target"), Remembered(read, label="source"))
-    return lengths, figure
-
-
-def _tokens(spec: ModelSpec, asked: int | None) -> Figure:
-    """The tokens asked for, or those the model was trained on."""
-    if asked is not None:
-        return Figure(Remembered(asked, label="tokens"), TOKENS)
-    training = spec.training
-    if training is None:
-        raise NotPublishedError(
-            f"{spec.label}: its training tokens were never published: give --tokens, such as --tokens 300e9"
-        )
-    graded = "" if training.evidence == "primary" else f", {training.evidence}"
-    more = f"; {training.note}" if training.note else ""
-    note = f"Tokens: those it was trained on ({source_text(training.source)}{graded}){more}"
-    return Figure(Remembered(training.tokens, label="tokens"), TOKENS, "cited", training.source, note.rstrip(".") + ".")
-
-
-def _training(asked: _Asked) -> dict[str, Figure | Missing]:
-    """Training FLOPs under every convention; the published ones are applied as printed."""
-    spec, ledger = asked.model
-    d, t = asked.tokens.value, Remembered(int(asked.context.value), label="context")
-    assert isinstance(d, int)
-    n = named("N", active_params(ledger).total)
-    others = n - named("N_embedding", embedding_params(ledger).total)
-    exact = {
-        "exact": training_flops(ledger, asked.run, d, "full"),
-        "exact_causal": training_flops(ledger, asked.run, d, "causal"),
-    }
-    printed = {"six_nd": six_nd(n, d), "six_nd_non_embedding": six_nd(named("N_non_embedding", others), d)}
-    plain = None if _two(spec) else spec.plain_blocks()
-    if plain is not None:
-        attention, feed_forward = plain
-        heads, _, head_dim = attention.widths(spec.d_model)
-        layers, d_model, v = spec.layers, spec.d_model, spec.vocabulary
-        printed |= {
-            "chinchilla": chinchilla(d, t, layers, d_model, feed_forward.d_ff, heads, head_dim, v),
-            "palm": palm(n, d, t, layers, heads, head_dim),
-            "megatron": megatron(d, t, layers, d_model, v),
-            "megatron_recompute": megatron_recompute(d, t, layers, d_model, v),
-        }
-    absent = Missing("not defined for two stacks" if _two(spec) else "not defined for such layers")
-    figures = {key: asked.figure(value) for key, value in exact.items()} | {
-        key: Figure(value, FLOPS, "convention", _NAMES[key][2]) for key, value in printed.items()
-    }
-    return {key: figures.get(key, absent) for key in _NAMES}
+    one = trained(spec, tokens, length)
+    return one._replace(stages=(one.first._replace(context=figure, run=lengths),), notes=(figure.note, *one.notes))
 
 
 def _rows(training: dict[str, Figure | Missing]) -> Iterator[tuple[Cell, ...]]:
     exact = training["exact"]
     assert isinstance(exact, Figure)
-    for key, (name, counts, source) in _NAMES.items():
+    for key, (name, counts, source) in CONVENTIONS.items():
         figure = training[key]
         if isinstance(figure, Missing):
             yield name, figure, "", "", counts, source_text(source)
@@ -218,18 +158,28 @@ def _split(
     asked: _Asked, forward: dict[str, Figure], training: dict[str, Figure | Missing]
 ) -> Iterator[tuple[Cell, ...]]:
     """The exact count taken apart: forward and backward, a sequence, a token and the whole run."""
-    full, causal = (int(forward[sight].value) for sight in ("full", "causal"))
-    sequence, tokens = int(asked.run.tokens), int(asked.tokens.value)
+    sequence = int(asked.run.tokens)
+    both = [int(forward[sight].value) for sight in _SIGHTS]
 
-    def row(name: str, times: int, over: int = 1) -> tuple[Cell, ...]:
-        return name, *(asked.figure(ceil_div(times * once, over)) for once in (full, causal))
+    def once(name: str, times: int, over: int = 1) -> tuple[Cell, ...]:
+        return name, *(asked.figure(ceil_div(times * flops, over)) for flops in both)
 
-    yield row("forward, a sequence", 1)
-    yield row("forward, a token", 1, sequence)
-    yield row("backward, a token", 2, sequence)
-    yield row("forward, all tokens", tokens, sequence)
-    yield row("backward, all tokens", 2 * tokens, sequence)
+    def all_tokens(name: str, times: int) -> tuple[Cell, ...]:
+        return name, *(asked.figure(sum(_of_stages(asked, sight, times))) for sight in _SIGHTS)
+
+    yield once("forward, a sequence", 1)
+    yield once("forward, a token", 1, sequence)
+    yield once("backward, a token", 2, sequence)
+    yield all_tokens("forward, all tokens", 1)
+    yield all_tokens("backward, all tokens", 2)
     yield "training", training["exact"], training["exact_causal"]
+
+
+def _of_stages(asked: _Asked, sight: Sight, times: int) -> Iterator[int]:
+    """So many forward passes over all tokens of each stage."""
+    for stage in asked.trained.stages:
+        forward = int(forward_flops(asked.model.ledger, stage.run, sight).total)
+        yield ceil_div(times * forward * int(stage.tokens.value), int(stage.run.tokens))
 
 
 def _published_table(spec: ModelSpec, six: Figure | Missing, *, own_run: bool) -> tuple[Table, ...]:
@@ -260,15 +210,16 @@ def _data(
             "source": Figure(asked.run.source, TOKENS, asked.known),
             "target": Figure(asked.run.target, TOKENS, asked.known),
         }
-        if _two(spec)
+        if two_stacks(spec)
         else {}
     )
     backward: dict[str, Data] = {sight: asked.figure(2 * int(figure.value)) for sight, figure in forward.items()}
     return {
         "model": spec.name,
         "title": spec.label,
-        "tokens": asked.tokens,
-        "context": asked.context,
+        "tokens": asked.trained.tokens,
+        "context": asked.trained.first.context,
+        "stages": asked.trained.data(),
         **lengths,
         "params": Figure(total, PARAMETERS),
         **({"active_params": Figure(active, PARAMETERS)} if active != total else {}),
@@ -291,11 +242,9 @@ def _derived(
     asked: _Asked, forward: dict[str, Figure], training: dict[str, Figure | Missing]
 ) -> Iterator[tuple[str, Figure]]:
     """The figures in the order in which one explains the next."""
-    ledger, run = asked.model.ledger, asked.run
-    yield from line_figures(forward_flops(ledger, run).lines, FLOPS, _FORWARD_SOURCE)
-    yield "forward_full", forward["full"]
-    yield from line_figures(forward_flops(ledger, run, "causal").lines, FLOPS, _FORWARD_SOURCE, _CAUSAL)
-    yield "forward_causal", forward["causal"]
+    for stage in asked.trained.stages:
+        for sight in _SIGHTS:
+            yield from stage.derived(asked.model, sight)
     for key, value in training.items():
         if isinstance(value, Figure):
             yield key, value

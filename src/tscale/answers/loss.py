@@ -21,7 +21,7 @@ from tscale.answers.laws import (
     predicted,
     range_note,
 )
-from tscale.answers.train import tokens_of
+from tscale.answers.trained import trained
 from tscale.blocks import attentions
 from tscale.core.ledger import Matmul
 from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Step, Table
@@ -76,7 +76,7 @@ def loss_report(
     """The loss of a model trained on so many tokens by each law that has one, and what it could have been."""
     model = counted(spec)
     _refuse_others(model)
-    tokens = tokens_of(spec, asked)
+    tokens = trained(spec, asked, None).tokens
     bounds = picked(names, unique, served)
     without = [bound.law.name for bound in bounds if isinstance(bound.formula, Power)]
     if len(without) == len(bounds):

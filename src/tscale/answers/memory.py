@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.answers.capacity import (
+    Capacity,
+    capacity_data,
+    capacity_notes,
+    exit_code,
+    reserve_table,
+    serving_capacity,
+    verdict_text,
+)
 from tscale.answers.common import context_of, line_figures, notes_of, steps_of, streams_note, summed
 from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Server, held
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
-from tscale.answers.memory_tables import MEMORY_SHARE, Growth, Room, growth, parts_table
-from tscale.core.device import Device
+from tscale.answers.memory_tables import Growth, Room, growth, parts_table
 from tscale.core.formats import FORMATS, Format
 from tscale.core.ledger import Cache
 from tscale.core.numbers import MOST_CONTEXT, Remembered, named
@@ -29,7 +37,6 @@ from tscale.spec.lower import lower
 from tscale.spec.model import ModelSpec, remembered
 
 MOST_BATCH: Final = 10**9
-SHARE_SOURCE: Final = "vllm2023 gpu_memory_utilization"
 
 
 class Ask(NamedTuple):
@@ -51,26 +58,24 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     context = context_of(spec, ask.context)
     server = _server(spec, ask, int(context.value))
     one = held(server)
-    device = None if ask.hardware is None else ask.hardware.device()
-    usable = None if device is None else int(device.memory_bytes * (ask.memory_share or MEMORY_SHARE))
+    capacity = _capacity(ask)
     known: Known = "assumed" if context.known == "assumed" else "convention"
-    fits = None if usable is None else one.total <= usable
-    room = None if usable is None else _room(server, usable)
+    room = None if capacity is None else _room(server, capacity.usable)
     options: tuple[Change, ...] = ()
-    if ask.hardware is not None and usable is not None and room is not None and not fits:
-        options = single_changes(server, ask.hardware, usable, *room)
-    title = _title(spec, server, ask, fits=fits)
+    if ask.hardware is not None and capacity is not None and room is not None and not capacity.fits(one.total):
+        options = single_changes(server, ask.hardware, capacity, *room)
+    title = _title(spec, server, ask, None if capacity is None else verdict_text(capacity, one.total))
     total = Figure(one.total, BYTES, known)
-    may_use = None if usable is None else Figure(usable, BYTES, "convention", SHARE_SOURCE)
-    memory = None if device is None else device.memory_bytes
-    tables = [parts_table(title, spec.name, _parts(server, one, known), total, memory, may_use)]
-    if room is not None:
+    tables = [parts_table(title, spec.name, _parts(server, one, known), total, capacity)]
+    if capacity is not None and room is not None:
         of_batch, of_context = f"at {server.context:,} tokens", f"at a batch of {server.batch:,}"
-        tables.append(room.table(f"the largest batch {of_batch}", f"the longest context {of_context}"))
+        tables.append(room.table(f"the largest batch {of_batch}", f"the longest context {of_context}", capacity))
     if options:
         tables.append(changes_table(options))
     lines = held_lines(server)
     tables.append(lines_table(lines, cut=server.gpus > 1))
+    if capacity is not None and capacity.share is None:
+        tables.append(reserve_table(capacity.reserve))
     data: Data = {
         "model": spec.name,
         "title": spec.label,
@@ -83,17 +88,14 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         "context": context,
         "page": ask.page,
         "per_device_bytes": {**_bytes_by_part(one, known), "total": total},
-        "memory_bytes": None if memory is None else Figure(memory, BYTES, "cited", _source(ask)),
-        "usable_bytes": may_use,
-        "missing_bytes": None if usable is None else Figure(max(one.total - usable, 0), BYTES, known),
-        "fits": fits,
+        **capacity_data(capacity, ask.hardware, one.total, known),
         **(Room(None, None) if room is None else room).data(),
         "changes": [change.data() for change in options],
         "lines": lines_data(lines),
     }
-    notes = notes_of(spec, *_notes(server, ask, context.note, device, room, options))
+    notes = notes_of(spec, *_notes(server, ask, context.note, capacity, room, options))
     steps = _steps(_remembered(server), spec.name)
-    return Report(title, tuple(tables), data, notes, steps, exit_code=3 if fits is False else 0)
+    return Report(title, tuple(tables), data, notes, steps, exit_code=exit_code(capacity, one.total))
 
 
 def _server(spec: ModelSpec, ask: Ask, context: int) -> Server:
@@ -120,8 +122,8 @@ def _cache_format(ask: Ask) -> Format:
     return rest
 
 
-def _source(ask: Ask) -> str:
-    return "" if ask.hardware is None else ask.hardware.source
+def _capacity(ask: Ask) -> Capacity | None:
+    return None if ask.hardware is None else serving_capacity(ask.hardware.device(), ask.gpus, ask.memory_share)
 
 
 def _room(server: Server, usable: int) -> Room:
@@ -131,13 +133,13 @@ def _room(server: Server, usable: int) -> Room:
     )
 
 
-def _title(spec: ModelSpec, server: Server, ask: Ask, *, fits: bool | None) -> str:
+def _title(spec: ModelSpec, server: Server, ask: Ask, verdict: str | None) -> str:
     sequences = "one sequence" if server.batch == 1 else f"{server.batch:,} sequences"
     what = f"{spec.label} in {server.format.name}, {sequences} of {server.context:,} tokens"
     if ask.hardware is None:
         return f"{what}: what {'it takes' if ask.gpus == 1 else f'each of {ask.gpus:,} devices takes'}"
     where = ask.hardware.label if ask.gpus == 1 else f"{ask.gpus:,} × {ask.hardware.label}"
-    return f"{what} on {where}: {'fits' if fits else 'does not fit'}"
+    return f"{what} on {where}: {verdict}"
 
 
 def _part(one: Held, part: str, known: Known) -> Figure:
@@ -199,19 +201,16 @@ _COMPUTES: Final = {"fp8": "fp8", "int8": "int8", "mxfp8": "fp8", "mxfp4": "fp4"
 
 
 def _notes(
-    server: Server, ask: Ask, assumed: str, device: Device | None, room: Room | None, options: tuple[Change, ...]
+    server: Server, ask: Ask, assumed: str, capacity: Capacity | None, room: Room | None, options: tuple[Change, ...]
 ) -> list[str]:
-    format = server.format
-    said = [assumed, _kept_note(format), _format_note(server)]
-    if ask.hardware is not None and device is not None:
-        portion = ask.memory_share or MEMORY_SHARE
-        whose = "" if ask.memory_share else "as vLLM does where nothing else is set (0.92 in its later releases); "
-        said.append(
-            f"Usable is {float(portion):.4g} of the {device.memory_bytes / 10**9:,g} GB that the vendor states, {whose}"
-            f"--memory-share {'changes that' if ask.memory_share else 'sets it'}."
-        )
+    format, total = server.format, held(server).total
+    said = [assumed]
+    if ask.hardware is not None and capacity is not None:
+        said += capacity_notes(capacity, ask.hardware, total)
+    said += [_kept_note(format), _format_note(server)]
+    if ask.hardware is not None and capacity is not None:
         wanted = _COMPUTES.get(format.name)
-        if wanted is not None and wanted not in device.flops_per_second:
+        if wanted is not None and wanted not in capacity.device.flops_per_second:
             said.append(
                 f"{ask.hardware.label} does not compute in {wanted}: it can store weights so, and unpacks them to 16 bits."
             )
@@ -220,7 +219,7 @@ def _notes(
             said.append(f"{ask.gpus:,} devices are more than the {joined:,} that a node of {ask.hardware.label} joins.")
         elif joined is None and ask.gpus > 1:
             said.append(f"How many devices of {ask.hardware.label} stand together is not known here.")
-        if held(server).total > int(device.memory_bytes * portion) and not options:
+        if not capacity.fits(total) and not options:
             said.append("No single change that is known here makes it fit.")
     if server.gpus > 1:
         said.append(
@@ -283,9 +282,8 @@ def serving_growth(spec: ModelSpec, ask: Ask) -> Growth:
     """The parts of `memory_report` at many contexts."""
     context = context_of(spec, ask.context)
     server = _server(spec, ask, int(context.value))
-    usable = None
-    if ask.hardware is not None:
-        usable = int(ask.hardware.device().memory_bytes * (ask.memory_share or MEMORY_SHARE))
+    capacity = _capacity(ask)
+    usable = None if capacity is None else capacity.usable
 
     def parts(length: int) -> Mapping[str, Figure]:
         longer = server._replace(context=length)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from math import ceil
 from typing import Final, NamedTuple
 
+from tscale.answers.capacity import Capacity, kind_of, serving_capacity
 from tscale.answers.memory_held import Server, held
 from tscale.core.formats import FORMATS, Format
 from tscale.core.ledger import Cache
@@ -17,31 +17,38 @@ from tscale.core.shard import tensor_degrees
 from tscale.core.units import BYTES
 from tscale.spec.hardware import Hardware, listed_hardware
 
-MOST_SHARE: Final = Fraction(19, 20)
 _MOST_DEVICES: Final = 1024
 _MOST_HARDWARE: Final = 3
 _NARROWER: Final = ("fp8", "int4-g128")
 _GGUF: Final = ("q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k")
 _CACHES: Final = ("bf16", "fp8", "nvfp4")
 _CACHES_OF_GGUF: Final = ("fp16", "q8_0", "q4_0")
-_OWN_KIND: Final = ("apple", "tpu", "trainium", "gaudi")
 
 
 class Change(NamedTuple):
-    """A change that makes it fit: the option, what a device then holds, and what it costs."""
+    """A change that makes it fit: the option, what a device then holds, and what it costs.
+
+    `groups`: the groups of devices that each then sends to, where that changes.
+    """
 
     option: str
     total: int
     costs: str
+    groups: int | None = None
+
+    def fits(self, capacity: Capacity) -> bool:
+        """Whether it then fits on a device of this capacity."""
+        return (capacity if self.groups is None else capacity._replace(groups=self.groups)).fits(self.total)
 
     def data(self) -> Data:
         return {"option": self.option, "per_device_bytes": Figure(self.total, BYTES, "convention"), "costs": self.costs}
 
 
 def single_changes(
-    server: Server, hardware: Hardware, usable: int, batch: int | None, context: int | None
+    server: Server, hardware: Hardware, capacity: Capacity, batch: int | None, context: int | None
 ) -> tuple[Change, ...]:
     """Each change that is enough alone, the least of its kind; `batch` and `context` are the largest that fit."""
+    usable = capacity.usable
     found: list[Change] = []
     found += _narrower_weights(server, usable)
     found += _narrower_cache(server, usable)
@@ -54,9 +61,9 @@ def single_changes(
         shorter = server._replace(context=context)
         costs = f"{context:,} tokens a sequence, not {server.context:,}"
         found.append(Change(f"--context {context}", held(shorter).total, costs))
-    found += _more_devices(server, hardware, usable)
-    found += larger_hardware(held(server).total, server.gpus, hardware, usable)
-    found += larger_share(held(server).total, hardware, usable)
+    found += _more_devices(server, hardware, capacity)
+    found += larger_hardware(held(server).total, server.gpus, hardware, capacity)
+    found += larger_share(held(server).total, capacity)
     return tuple(found)
 
 
@@ -103,11 +110,11 @@ def _narrower_cache(server: Server, usable: int) -> Iterator[Change]:
         yield Change(f"--cache-dtype {format.name}", size, text)
 
 
-def _more_devices(server: Server, hardware: Hardware, usable: int) -> Iterator[Change]:
+def _more_devices(server: Server, hardware: Hardware, capacity: Capacity) -> Iterator[Change]:
     for gpus in tensor_degrees(server.whole):
         if server.gpus < gpus <= _MOST_DEVICES:
             total = held(server.on(gpus)).total
-            if total <= usable:
+            if serving_capacity(capacity.device, gpus, capacity.share).fits(total):
                 joined = hardware.devices_per_node
                 beyond = f", more than the {joined} of a node" if joined is not None and gpus > joined else ""
                 costs = f"{gpus:,} devices, not {server.gpus:,}{beyond}{_priced(hardware, gpus)}"
@@ -115,34 +122,28 @@ def _more_devices(server: Server, hardware: Hardware, usable: int) -> Iterator[C
                 return
 
 
-def larger_hardware(total: int, gpus: int, hardware: Hardware, usable: int) -> Iterator[Change]:
-    """The accelerators with the least memory in which `total` fits, of the kind of this one, of which `usable` may be used."""
-    own = hardware.device().memory_bytes
-    portion = Fraction(usable, own)
+def larger_hardware(total: int, gpus: int, hardware: Hardware, capacity: Capacity) -> Iterator[Change]:
+    """The accelerators with the least memory in which `total` fits, of the kind of this one."""
+    own = capacity.device.device_bytes
     found = [
-        (device.memory_bytes, other)
+        (device.device_bytes, other)
         for other in listed_hardware()
-        if _kind(other.name) == _kind(hardware.name)
-        and (device := other.device()).memory_bytes > own
-        and total <= device.memory_bytes * portion
+        if kind_of(other.name) == kind_of(hardware.name)
+        and (device := other.device()).device_bytes > own
+        and capacity._replace(device=device).fits(total)
     ]
     for memory, other in sorted(found, key=lambda pair: (pair[0], pair[1].name))[:_MOST_HARDWARE]:
-        costs = f"{memory / 10**9:g} GB a device, not {own / 10**9:g}{_priced(other, gpus)}"
+        costs = f"{memory / 10**9:.4g} GB a device, not {own / 10**9:.4g}{_priced(other, gpus)}"
         yield Change(f"--gpu {other.name}", total, costs)
 
 
-def _kind(name: str) -> str:
-    """What runs the same kind of software: each maker's own kind, or any GPU."""
-    first = re.match("[a-z]*", name)
-    return first.group() if first and first.group() in _OWN_KIND else "gpu"
-
-
-def larger_share(total: int, hardware: Hardware, usable: int) -> Iterator[Change]:
-    """The share of the memory that would be enough, where a little is left for what is not counted."""
-    memory = hardware.device().memory_bytes
+def larger_share(total: int, capacity: Capacity) -> Iterator[Change]:
+    """The share of the memory that would be enough, where the least that software takes is left to it."""
+    memory = capacity.device.device_bytes
     percent = ceil(Fraction(100 * total, memory))
-    if Fraction(percent, 100) <= MOST_SHARE and percent * memory > 100 * usable:
-        costs = f"{(memory * (100 - percent)) / 10**11:.3g} GB left for what is not counted"
+    left = Fraction(memory * (100 - percent), 100)
+    if left >= capacity._replace(share=None).reserve.low and percent * memory > 100 * capacity.usable:
+        costs = f"{float(left) / 10**9:.3g} GB left for what software takes"
         yield Change(f"--memory-share {percent}%", total, costs)
 
 

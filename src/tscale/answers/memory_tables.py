@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.answers.capacity import Capacity, usable_figure
 from tscale.answers.common import share
 from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Table
 from tscale.core.units import BYTES, COUNT, TOKENS, Unit
-
-MEMORY_SHARE: Final = Fraction(9, 10)
-"""How much of a device's memory may be used where nothing is said: vLLM's gpu_memory_utilization."""
 
 
 class Room(NamedTuple):
@@ -28,13 +25,14 @@ class Room(NamedTuple):
             "max_context": None if context is None else Figure(context, TOKENS),
         }
 
-    def table(self, of_batch: str, of_context: str) -> Table:
-        """Both, under what they are called."""
+    def table(self, of_batch: str, of_context: str, capacity: Capacity) -> Table:
+        """Both, under what they are called, at the limit up to which all fits for certain."""
+        limit = "next to the largest reserve" if capacity.share is None else "in the share that may be used"
         rows = (
             (of_batch, _limit(self.batch, COUNT, "none: not even one sequence fits")),
             (of_context, _limit(self.context, TOKENS, "none: not even one token fits")),
         )
-        return Table("", (Column("what fits", "limit", numeric=False), Column("", "value")), rows, aside=True)
+        return Table("", (Column(f"what fits {limit}", "limit", numeric=False), Column("", "value")), rows, aside=True)
 
 
 def _limit(value: int | None, unit: Unit, nothing: str) -> Cell:
@@ -44,12 +42,12 @@ def _limit(value: int | None, unit: Unit, nothing: str) -> Cell:
 
 
 def parts_table(
-    title: str, subject: str, parts: Mapping[str, Figure], total: Figure, memory: int | None, usable: Figure | None
+    title: str, subject: str, parts: Mapping[str, Figure], total: Figure, capacity: Capacity | None
 ) -> Table:
     """What a device holds, each part beside the memory that there is, or beside the total where no device is given."""
-    whole = int(total.value) if memory is None else memory
+    whole = int(total.value) if capacity is None else capacity.device.device_bytes
     columns = (
-        Column("a device holds" if memory is None else "of a device's memory", "part", numeric=False),
+        Column("a device holds" if capacity is None else "of a device's memory", "part", numeric=False),
         Column("bytes", "bytes"),
         Column("share", "share"),
         Column("", "bar", drop=1, numeric=False, bar=True),
@@ -61,9 +59,12 @@ def parts_table(
 
     rows = [row(name, figure) for name, figure in parts.items()]
     rows.append(row("total", total))
-    if usable is not None:
-        left = int(usable.value) - int(total.value)
-        rows.append(row("usable", usable))
+    if capacity is not None:
+        left = capacity.usable - int(total.value)
+        if capacity.share is None:
+            rows.append(row("reserve, at least", Figure(capacity.reserve.low, BYTES, "assumed")))
+            rows.append(row("reserve, at most", Figure(capacity.reserve.high, BYTES, "assumed")))
+        rows.append(row("usable", usable_figure(capacity)))
         rows.append(row("free" if left >= 0 else "missing", Figure(abs(left), BYTES, total.known)))
     return Table(title, columns, tuple(rows), subject=subject, totals=frozenset(range(len(parts), len(rows))))
 

@@ -6,9 +6,18 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
-from tscale.answers.common import context_of, line_figures, notes_of, steps_of, streams_note, summed
+from tscale.answers.capacity import (
+    Capacity,
+    capacity_data,
+    capacity_notes,
+    exit_code,
+    reserve_table,
+    training_capacity,
+    verdict_text,
+)
+from tscale.answers.common import line_figures, notes_of, steps_of, streams_note, summed
 from tscale.answers.memory_changes import Change, changes_table
-from tscale.answers.memory_tables import MEMORY_SHARE, Growth, Room, growth, parts_table
+from tscale.answers.memory_tables import Growth, Room, growth, parts_table
 from tscale.answers.memory_train_changes import single_changes
 from tscale.answers.memory_train_lines import (
     MOMENTS,
@@ -20,6 +29,7 @@ from tscale.answers.memory_train_lines import (
     shortcut_table,
     stages_table,
 )
+from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
 from tscale.core.formats import FORMATS, Format
@@ -95,29 +105,27 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         raise RequestError(
             f"{spec.label}'s kernel keeps its arrays in 32 bits where the rest is in fp16, which is not counted: use --precision bf16"
         )
-    context = context_of(spec, ask.context)
+    context = training_length(spec, ask.context)
     model = trainer(spec, _training(ask), int(context.value))
     if ask.loss is not None and not model.has_loss:
         raise RequestError(f"{spec.label} has no loss over a vocabulary that --loss could name a kernel of: drop it")
     stage, most = model.worst()
-    device = None if ask.hardware is None else ask.hardware.device()
-    usable = None if device is None else int(device.memory_bytes * (ask.memory_share or MEMORY_SHARE))
+    capacity = _capacity(ask)
     known: Known = "assumed" if context.known == "assumed" else "convention"
-    fits = None if usable is None else most.total <= usable
-    room = Room(None, None) if usable is None else _room(model, usable)
-    options = (
-        () if usable is None or fits or ask.hardware is None else single_changes(model, ask.hardware, usable, *room)
-    )
-    title = _title(spec, model, ask, fits=fits)
+    room = Room(None, None) if capacity is None else _room(model, capacity.usable)
+    options: tuple[Change, ...] = ()
+    if ask.hardware is not None and capacity is not None and not capacity.fits(most.total):
+        options = single_changes(model, ask.hardware, capacity, *room)
+    verdict = None if capacity is None else verdict_text(capacity, most.total)
+    title = _title(spec, model, ask, verdict, assumed=context.known == "assumed")
     total = Figure(most.total, BYTES, known)
-    may_use = None if usable is None else Figure(usable, BYTES, "exact" if ask.memory_share else "assumed")
     parts = {name: _part(most, part, known) for part, name in _PARTS.items()}
-    tables = [parts_table(title, spec.name, parts, total, None if device is None else device.memory_bytes, may_use)]
+    tables = [parts_table(title, spec.name, parts, total, capacity)]
     if ask.plan.pipeline > 1:
         tables.append(stages_table(model, stage))
-    if usable is not None:
+    if capacity is not None:
         of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {ask.micro_batch:,}"
-        tables.append(room.table(f"the largest micro-batch {of_batch}", f"the longest context {of_context}"))
+        tables.append(room.table(f"the largest micro-batch {of_batch}", f"the longest context {of_context}", capacity))
     if options:
         tables.append(changes_table(options))
     shortcut = shortcut_of(model, stage)
@@ -125,6 +133,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         *([shortcut_table(shortcut)] if shortcut else []),
         owned_table(model, stage),
         kept_table(model, stage),
+        *([reserve_table(capacity.reserve)] if capacity is not None and capacity.share is None else []),
     ]
     data: Data = {
         "model": spec.name,
@@ -143,22 +152,20 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "lora_rank": ask.rank,
         "stage": stage + 1,
         "per_device_bytes": {**_bytes_by_part(most, known), "total": total},
-        "memory_bytes": None
-        if ask.hardware is None or device is None
-        else Figure(device.memory_bytes, BYTES, "cited", ask.hardware.source),
-        "usable_bytes": may_use,
-        "missing_bytes": None if usable is None else Figure(max(most.total - usable, 0), BYTES, known),
-        "fits": fits,
+        **capacity_data(capacity, ask.hardware, most.total, known),
         **room.data(),
         "changes": [change.data() for change in options],
         "stages": [Figure(model.needs(place).total, BYTES, known) for place in range(ask.plan.pipeline)],
         "shortcut": None if shortcut is None else shortcut.data(),
         "lines": [*owned_data(model, stage), *kept_data(model, stage)],
     }
-    notes = notes_of(spec, context.note, *_notes(model, ask, most, stage, fits=fits, options=options))
-    return Report(
-        title, tuple(tables), data, notes, _steps(spec, ask, context, stage), exit_code=3 if fits is False else 0
-    )
+    notes = notes_of(spec, context.note, *_notes(model, ask, most, stage, capacity, options))
+    steps = _steps(spec, ask, context, stage)
+    return Report(title, tuple(tables), data, notes, steps, exit_code=exit_code(capacity, most.total))
+
+
+def _capacity(ask: Ask) -> Capacity | None:
+    return None if ask.hardware is None else training_capacity(ask.hardware.device(), ask.plan, ask.memory_share)
 
 
 def _training(ask: Ask) -> Training:
@@ -199,15 +206,16 @@ def _plan_data(plan: Plan) -> Data:
     }
 
 
-def _title(spec: ModelSpec, model: Trainer, ask: Ask, *, fits: bool | None) -> str:
+def _title(spec: ModelSpec, model: Trainer, ask: Ask, verdict: str | None, *, assumed: bool) -> str:
     sequences = "one sequence" if ask.micro_batch == 1 else f"{ask.micro_batch:,} sequences"
     trained = spec.label if ask.rank is None else f"adapters of rank {ask.rank} for {spec.label}"
-    what = f"Training {trained} in {ask.recipe.name} with {ask.optimizer.name}, {sequences} of {model.context:,} tokens"
+    length = f"{model.context:,} tokens" + (" (assumed)" if assumed else "")
+    what = f"Training {trained} in {ask.recipe.name} with {ask.optimizer.name}, {sequences} of {length}"
     devices = ask.plan.devices
     if ask.hardware is None:
         return f"{what}: what {'it takes' if devices == 1 else f'a device of {devices:,} takes'}"
     where = ask.hardware.label if devices == 1 else f"{devices:,} × {ask.hardware.label}"
-    return f"{what} on {where}: {'fits' if fits else 'does not fit'}"
+    return f"{what} on {where}: {verdict}"
 
 
 def _part(most: Needs, part: str, known: Known) -> Figure:
@@ -253,9 +261,13 @@ def _bytes_by_part(most: Needs, known: Known) -> dict[str, Data]:
 
 
 def _notes(
-    model: Trainer, ask: Ask, most: Needs, stage: int, *, fits: bool | None, options: tuple[Change, ...]
+    model: Trainer, ask: Ask, most: Needs, stage: int, capacity: Capacity | None, options: tuple[Change, ...]
 ) -> Iterator[str]:
     plan, recipe = ask.plan, ask.recipe
+    if ask.hardware is not None and capacity is not None:
+        yield from capacity_notes(capacity, ask.hardware, most.total)
+        if not capacity.fits(most.total) and not options:
+            yield "No single change that is known here makes it fit."
     yield from _loss_note(model, ask)
     yield f"{recipe.name}: {recipe.note}. {ask.optimizer.name}: {ask.optimizer.note}."
     if ask.rank is not None:
@@ -296,19 +308,6 @@ def _notes(
     yield f"Largest temporary, of {when}: {moment}."
     yield ACTIVATIONS_LEAVE_OUT
     yield LEAVES_OUT
-    if ask.hardware is not None:
-        memory = ask.hardware.device().memory_bytes
-        portion = ask.memory_share or MEMORY_SHARE
-        yield (
-            f"Usable is {float(portion):.4g} of the {memory / 10**9:,g} GB that the vendor states"
-            + (
-                "."
-                if ask.memory_share
-                else ", an assumption that leaves room for what is not counted; --memory-share sets it."
-            )
-        )
-        if fits is False and not options:
-            yield "No single change that is known here makes it fit."
 
 
 def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step, ...]:
@@ -339,10 +338,9 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
 
 def training_growth(spec: ModelSpec, ask: Ask) -> Growth:
     """The parts of `memory_train_report` at many contexts, each of the stage that is the fullest there."""
-    model = trainer(spec, _training(ask), int(context_of(spec, ask.context).value))
-    usable = None
-    if ask.hardware is not None:
-        usable = int(ask.hardware.device().memory_bytes * (ask.memory_share or MEMORY_SHARE))
+    model = trainer(spec, _training(ask), int(training_length(spec, ask.context).value))
+    capacity = _capacity(ask)
+    usable = None if capacity is None else capacity.usable
 
     def parts(length: int) -> Mapping[str, Figure]:
         most = model.of_length(length).worst()[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
+from tscale.answers.capacity import Capacity, groups_of
 from tscale.answers.memory_changes import Change, larger_hardware, larger_share
 from tscale.answers.trainer import RANK, Trainer
 from tscale.core.formats import FORMATS
@@ -21,7 +22,7 @@ _MOST_DEVICES: Final = 2**14
 
 
 def single_changes(
-    model: Trainer, hardware: Hardware, usable: int, micro_batch: int | None, context: int | None
+    model: Trainer, hardware: Hardware, capacity: Capacity, micro_batch: int | None, context: int | None
 ) -> tuple[Change, ...]:
     """Each change that is enough alone, the least of its kind; `micro_batch` and `context` are the largest that fit."""
     found = [
@@ -31,25 +32,26 @@ def single_changes(
         *_of_zero(model),
         *_of_the_formats(model),
     ]
-    enough = [change for change in found if change.total <= usable]
+    enough = [change for change in found if change.fits(capacity)]
     for more in (_tensor, _pipeline, _expert, _data):
-        enough += _first(more(model), usable)
+        enough += _first(more(model), capacity)
     total, devices = model.worst()[1].total, model.training.plan.devices
-    enough += larger_hardware(total, devices, hardware, usable)
-    enough += larger_share(total, hardware, usable)
+    enough += larger_hardware(total, devices, hardware, capacity)
+    enough += larger_share(total, capacity)
     return tuple(enough)
 
 
-def _first(changes: Iterator[Change], usable: int) -> list[Change]:
+def _first(changes: Iterator[Change], capacity: Capacity) -> list[Change]:
     """The first that is enough, as a list of one or none."""
     for change in changes:
-        if change.total <= usable:
+        if change.fits(capacity):
             return [change]
     return []
 
 
 def _change(model: Trainer, option: str, costs: str, **changes: Any) -> Change:
-    return Change(option, model.with_(**changes).worst()[1].total, costs)
+    after = model.with_(**changes)
+    return Change(option, after.worst()[1].total, costs, groups_of(after.training.plan))
 
 
 def _of_the_pass(model: Trainer) -> Iterator[Change]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tscale.answers.common import Counted, context_of, counted, published_figure, share, summed
+from tscale.answers.common import Counted, counted, published_figure, share, summed
+from tscale.answers.trained import trained, training_length
 from tscale.blocks import attentions
 from tscale.core.formats import FORMATS
 from tscale.core.ledger import Cache, Scores
-from tscale.core.numbers import Remembered, ceil_div, named
+from tscale.core.numbers import ceil_div, named
 from tscale.core.quantity import Figure, Known, Missing
 from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
 from tscale.core.questions.cache import cache_bytes, growing
 from tscale.core.questions.forward import forward_flops
 from tscale.core.questions.params import active_params, non_embedding_params, params
-from tscale.core.questions.training import training_flops
 from tscale.core.run import Run
 from tscale.core.units import BYTES, COUNT, FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, TOKENS, YEAR, Unit
 from tscale.spec.lower import run_of
-from tscale.spec.model import ModelSpec, PublishedName
+from tscale.spec.model import ModelSpec, Published, PublishedName
 
 NOT_PUBLISHED = Missing("not published")
 FLOPS_OF = "flops."
@@ -27,11 +27,13 @@ FLOPS_OF = "flops."
 
 
 class Subject(NamedTuple):
-    """A model as it is asked, at the context that it is asked for."""
+    """A model as it is asked, and the length of the sequences that it is trained on."""
 
     model: Counted
     context: Figure
     run: Run
+    asked: int | None = None
+    """The length that was asked for, where one was."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -39,11 +41,11 @@ class Subject(NamedTuple):
 
 
 def subject_of(spec: ModelSpec, context: int | None = None) -> Subject:
-    """A model at a context: its trained one where none is given."""
+    """A model in sequences of `context` tokens: as long as those of its training where none is given."""
     model = counted(spec)
-    length = context_of(model.spec, context)
+    length = training_length(model.spec, context)
     assert isinstance(length.value, int)
-    return Subject(model, length, run_of(model.spec, length.value))
+    return Subject(model, length, run_of(model.spec, length.value), context)
 
 
 class Named(NamedTuple):
@@ -86,6 +88,10 @@ def _year(subject: Subject) -> Figure | Missing:
     return Missing("not said") if subject.spec.year is None else Figure(subject.spec.year, YEAR, "cited")
 
 
+def _training_length(subject: Subject) -> Figure:
+    return subject.context._replace(value=int(subject.context.value))
+
+
 def _trained_context(subject: Subject) -> Figure | Missing:
     spec = subject.spec
     if spec.context is None:
@@ -107,7 +113,7 @@ def _non_embedding(subject: Subject) -> Figure:
 
 def _flops_per_token(subject: Subject) -> Figure:
     forward = named("forward_full", summed(forward_flops(subject.model.ledger, subject.run).lines, FLOPS_OF))
-    known: Known = subject.context.known
+    known: Known = "assumed" if subject.context.known == "assumed" else "exact"
     return Figure(ceil_div(forward, subject.run.tokens), FLOPS_PER_TOKEN, known, "kaplan2020 Table 1")
 
 
@@ -115,7 +121,9 @@ def _attention_share(subject: Subject) -> Figure:
     lines = forward_flops(subject.model.ledger, subject.run).lines
     scores = {entry.name for entry in subject.model.ledger.entries if isinstance(entry, Scores)}
     part = sum(line.value for line in lines if line.name in scores)
-    return share(part, sum(line.value for line in lines))._replace(known=subject.context.known)
+    return share(part, sum(line.value for line in lines))._replace(
+        known="assumed" if subject.context.known == "assumed" else "exact"
+    )
 
 
 def _cache(subject: Subject) -> Figure | Missing:
@@ -129,22 +137,28 @@ def _cache(subject: Subject) -> Figure | Missing:
 
 def _training_tokens(subject: Subject) -> Figure | Missing:
     training = subject.spec.training
-    return Figure(training.tokens, TOKENS, "cited", training.source) if training else NOT_PUBLISHED
+    if training is None or training.total_tokens is None:
+        return NOT_PUBLISHED
+    return Figure(training.total_tokens, TOKENS, "cited", training.all_stages()[0].source)
 
 
 def _training_flops(subject: Subject) -> Figure | Missing:
-    training = subject.spec.training
-    if training is None:
+    if isinstance(_training_tokens(subject), Missing):
         return NOT_PUBLISHED
-    known: Known = subject.context.known
-    tokens = Remembered(training.tokens, label="tokens")
-    return Figure(training_flops(subject.model.ledger, subject.run, tokens), FLOPS, known)
+    whole = trained(subject.spec, None, subject.asked)
+    return Figure(whole.flops(subject.model), FLOPS, whole.known)
+
+
+def shown_figure(spec: ModelSpec, name: PublishedName) -> Published | None:
+    """The published figure that stands for all: the first that is not known to be wrong, or else the first."""
+    found = spec.figures(name)
+    return next((figure for figure in found if figure.corrected is None), next(iter(found), None))
 
 
 def _published(name: PublishedName, unit: Unit) -> Callable[[Subject], Figure | Missing | str]:
     def answer(subject: Subject) -> Figure | Missing:
-        found = subject.spec.figures(name)
-        return published_figure(found[0], unit) if found else NOT_PUBLISHED
+        shown = shown_figure(subject.spec, name)
+        return NOT_PUBLISHED if shown is None else published_figure(shown, unit)
 
     return answer
 
@@ -153,24 +167,27 @@ COMPARED = (
     Named("year", "year", _year, unit=YEAR),
     Named("kind", "kind", lambda subject: subject.spec.kind),
     Named("layers", "layers", _count(lambda spec: spec.layers)),
-    Named("heads", "heads", _of_mixers("heads")),
+    Named("heads", "heads", _of_mixers("heads"), "heads"),
     Named("kv_heads", "key-value heads", _of_mixers("kv_heads")),
     Named("head_dim", "head_dim", _of_mixers("head_dim")),
-    Named("d_model", "d_model", _count(lambda spec: spec.d_model)),
+    Named("d_model", "d_model", _count(lambda spec: spec.d_model), "d_model"),
     Named("d_ff", "d_ff", _d_ff),
     Named("vocabulary", "vocabulary", _count(lambda spec: spec.vocabulary)),
     Named("context", "trained context", _trained_context),
+    Named("training_context", "sequences in training", _training_length, unit=TOKENS),
     Named("positions", "positions", lambda subject: subject.spec.positions.kind),
     Named("params", "parameters", _params, "params", PARAMETERS),
     Named("active_params", "active a token", _active, "active_params", PARAMETERS),
     Named("non_embedding_params", "non-embedding", _non_embedding, "non_embedding_params", PARAMETERS),
-    Named("published_params", "parameters, published", _published("params", PARAMETERS)),
+    Named("published_params", "parameters, published", _published("params", PARAMETERS), "params", PARAMETERS),
     Named("flops_per_token", "forward FLOPs a token", _flops_per_token, unit=FLOPS_PER_TOKEN),
     Named("attention_share", "attention's share", _attention_share),
     Named("kv_bytes_per_token", "KV cache a token", _cache, unit=BYTES),
     Named("training_tokens", "training tokens", _training_tokens, "training_tokens", TOKENS),
     Named("training_flops", "training FLOPs", _training_flops, "training_flops", FLOPS),
-    Named("published_training_flops", "training, published", _published("training_flops", FLOPS)),
+    Named(
+        "published_training_flops", "training, published", _published("training_flops", FLOPS), "training_flops", FLOPS
+    ),
 )
 """What models are compared by, in the order in which they are read."""
 

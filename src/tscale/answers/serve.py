@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
 
+from tscale.answers.capacity import capacity_data, device_figure, exit_code, verdict_note
 from tscale.answers.common import notes_of
 from tscale.answers.serve_parts import (
     bound,
@@ -46,7 +47,8 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     ask, prompt = one.ask, one.prompt
     prefill, decode = one.works(prompt), one.works(one.step(one.middle))
     memory = memory_of(one)
-    figures = _figures(one, times_of(one), memory)
+    figures = {**_figures(one, times_of(one), memory), "device_bytes": device_figure(hardware)}
+    room = capacity_data(memory.capacity, hardware, memory.total, "convention")
     tables = (
         _summary(spec, hardware, ask, figures),
         parts_table(one, f"decoding, {one.middle:,} cached", decode, spec.name),
@@ -64,7 +66,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         "cache_dtype": ask.cache.name,
         "bound": bound(one, decode),
         **figures,
-        "fits": memory.fits,
+        **{key: value for key, value in room.items() if key not in figures},
         "decode_shares": _shares(one, decode),
         "prefill_shares": _shares(one, prefill),
         "decode": lines_data(one, decode),
@@ -72,7 +74,9 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     }
     notes = notes_of(spec, *_notes(one, hardware, memory, decode))
     title = _title(spec, hardware, ask)
-    return Report(title, tables, data, notes, tuple(steps_of_passes(one)), exit_code=0 if memory.fits else 3)
+    return Report(
+        title, tables, data, notes, tuple(steps_of_passes(one)), exit_code=exit_code(memory.capacity, memory.total)
+    )
 
 
 def _check(spec: ModelSpec, ask: Ask) -> None:
@@ -151,6 +155,7 @@ _ROWS: Final = (
     ("kv_cache_bytes", "cache on a device, at the end"),
     ("workspace_bytes", "workspace on a device"),
     ("memory_bytes", "memory of a device"),
+    ("device_bytes", "  as it reports it"),
     ("usd_per_million_input_tokens", "US dollars a million tokens in"),
     ("usd_per_million_output_tokens", "US dollars a million tokens out"),
 )
@@ -191,10 +196,7 @@ def _percent(share: float) -> str:
 def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) -> Iterator[str]:
     ask = one.ask
     if not memory.fits:
-        yield (
-            f"It does not fit: {memory.total / 1e9:,.1f} GB of weights, cache and workspace, and {memory.usable / 1e9:,.1f} GB "
-            f"of a device's {one.device.memory_bytes / 1e9:,.1f} GB are used as a rule. `tscale memory` tells what would."
-        )
+        yield f"{verdict_note(memory.capacity, memory.total)} `tscale memory` tells what would, and what is taken besides."
     spent = causes(one, decode)
     sent = f", {_percent(spent['communication'])} sends" if ask.gpus > 1 else ""
     yield (

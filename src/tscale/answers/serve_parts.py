@@ -10,7 +10,6 @@ from tscale.answers.serve_times import Served
 from tscale.core.ledger import Entry, Matmul
 from tscale.core.numbers import Remembered
 from tscale.core.quantity import Cell, Column, Data, Figure, Step, Table
-from tscale.core.questions.communication import bandwidth
 from tscale.core.questions.roofline import SOURCE, TIME_SOURCE, Pass, Work, distinct_experts, top_k
 from tscale.core.units import BYTES, COUNT, FLOPS, INTENSITY, MILLISECONDS, SECONDS, SHARE
 from tscale.spec.model import remembered
@@ -154,11 +153,10 @@ def _experts_step(entries: tuple[Entry, ...], tokens: int, subject: str) -> Iter
 
 def _time_step(one: Served, line: Work, subject: str) -> Step:
     """The longer of computing and traffic, or of a line that does one of them alone, that."""
-    setup = one.setup
     read, memory = round(line.weights + line.cache), one.device.memory_bytes_per_second
     names, numbers = "bytes/bandwidth", f"{read}/{memory}"
     if line.sent:
-        names, numbers = "bytes/link", f"{int(line.sent)}/{bandwidth(setup.cluster, setup.devices)}"
+        names, numbers = line.least.derivation
     elif line.flops and read:
         names, numbers = f"max(FLOPs/peak, {names})", f"max({int(line.flops)}/{line.peak}, {numbers})"
     elif line.flops:

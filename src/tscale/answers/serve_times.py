@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.answers.capacity import Capacity, serving_capacity
 from tscale.answers.memory_held import Server, held
-from tscale.answers.memory_tables import MEMORY_SHARE
 from tscale.core.device import Device
 from tscale.core.formats import Format
 from tscale.core.ledger import Ledger
@@ -206,7 +206,7 @@ class Memory(NamedTuple):
     weights: int
     cache: int
     workspace: int
-    usable: int
+    capacity: Capacity
 
     @property
     def total(self) -> int:
@@ -214,7 +214,8 @@ class Memory(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        return self.total <= self.usable
+        """Whether it fits whatever software takes."""
+        return self.capacity.fits(self.total)
 
 
 def memory_of(one: Served) -> Memory:
@@ -222,7 +223,7 @@ def memory_of(one: Served) -> Memory:
     draft = one.ask.draft
     models = [one] if draft is None or draft.spec is None else [one, one.of(draft.spec)]
     weights, cache, workspace = map(sum, zip(*map(_held, models), strict=True))
-    return Memory(weights, cache, workspace, int(one.device.memory_bytes * MEMORY_SHARE))
+    return Memory(weights, cache, workspace, serving_capacity(one.device, one.ask.gpus))
 
 
 def _held(one: Served) -> tuple[int, int, int]:

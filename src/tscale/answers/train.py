@@ -9,30 +9,27 @@ from typing import Final, NamedTuple
 
 from tscale.answers.common import (
     Counted,
-    context_of,
     counted,
-    lengths_text,
-    line_figures,
     notes_of,
     steps_of,
-    summed,
 )
 from tscale.answers.train_plan import planned_step
+from tscale.answers.trained import Trained, trained
 from tscale.core.device import Device
 from tscale.core.ledger import Scores
 from tscale.core.numbers import Remembered, named
 from tscale.core.plan import Plan
 from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
-from tscale.core.questions.forward import forward_flops, leaves_out
+from tscale.core.questions.forward import leaves_out
 from tscale.core.questions.params import active_params
 from tscale.core.questions.step_time import Batch
-from tscale.core.questions.training import training_flops
 from tscale.core.questions.wall_time import (
     MILLION,
     SOURCE,
     Recompute,
     gpus_to_train,
     hardware_flops_ratio,
+    least_flops,
     mfu_of,
     seconds_to_train,
 )
@@ -47,14 +44,12 @@ from tscale.core.units import (
     KWH,
     SECONDS,
     SHARE,
-    TOKENS,
     TOKENS_PER_SECOND,
     USD,
     Unit,
 )
-from tscale.errors import NotPublishedError, RequestError
+from tscale.errors import RequestError
 from tscale.spec.hardware import Hardware
-from tscale.spec.lower import run_of
 from tscale.spec.measured import TrainingRun, training_runs
 from tscale.spec.model import ModelSpec
 
@@ -97,48 +92,45 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     model = counted(spec)
     device = hardware.device()
     dtype, peak = peak_of(device, hardware, ask.dtype)
-    tokens = tokens_of(model.spec, ask.tokens)
-    context = context_of(model.spec, ask.context)
-    assert isinstance(context.value, int)
-    assert isinstance(tokens.value, int)
-    run = run_of(model.spec, context.value)
-    counted_flops = training_flops(model.ledger, run, tokens.value)
+    whole = trained(model.spec, ask.tokens, ask.context)
+    run, tokens = whole.first.run, int(whole.tokens.value)
+    counted_flops = whole.flops(model)
     flops = named("training_flops", counted_flops)
     open_ended = ask.gpus is None or ask.days is None
     assumed = _assumed(model, hardware) if open_ended and ask.mfu is None and ask.tokens_per_second is None else ()
-    cases = _cases(ask, int(tokens.value), flops, peak, assumed)
-    ratio = hardware_flops_ratio(model.ledger, run, ask.recompute)
-    known: Known = "assumed" if assumed or context.known == "assumed" else "exact"
-    if any(case.mfu * ratio > 1 for case in cases):
-        raise RequestError(f"with --recompute {ask.recompute} the devices would do more than their peak: a lower --mfu")
+    cases = _cases(ask, tokens, flops, peak, assumed)
+    ratio = _hardware_ratio(model, whole, ask.recompute)
+    _check_peak(model, whole, ask.recompute, max(case.mfu for case in cases))
+    known: Known = "assumed" if assumed else whole.known
     if ask.price is None and hardware.price_usd_per_hour is not None:
         ask = ask._replace(price=Fraction(str(hardware.price_usd_per_hour)), price_source=hardware.price_source or "")
-    columns = [_figures(case, ask, device, peak, ratio, flops, int(tokens.value), known) for case in cases]
-    title = f"{model.spec.label}: training on {hardware.label}"
+    columns = [_figures(case, ask, device, peak, ratio, flops, tokens, known) for case in cases]
+    title = f"{model.spec.label}: training on {hardware.label}, in sequences of {whole.lengths_text()}"
     tables = [_table(title, spec.name, cases, columns)]
     planned = None
     if ask.plan is not None and ask.batch is not None:
-        planned = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, ask.recompute)
+        planned = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute)
         tables.append(planned.table)
-    notes = _notes(model, hardware, ask, dtype, peak, assumed, context, tokens)
+    notes = _notes(model, hardware, ask, dtype, peak, assumed, whole)
     middle = columns[len(columns) // 2]
     data: dict[str, Data] = {
         "model": spec.name,
-        "tokens": tokens,
+        "tokens": whole.tokens,
+        "context": whole.first.context,
+        "stages": whole.data(),
         "gpu": hardware.name,
         **middle,
         "dtype": dtype,
         "peak_flops_per_second": Figure(peak, FLOPS_PER_SECOND, "cited", hardware.source),
-        "training_flops": Figure(flops, FLOPS, context.known),
+        "training_flops": Figure(flops, FLOPS, whole.known),
         "assumed": bool(assumed),
         "range": [{"case": case.label, **column} for case, column in zip(cases, columns, strict=True)]
         if len(cases) > 1
         else [],
     }
     derived = [
-        *line_figures(forward_flops(model.ledger, run).lines, FLOPS),
-        ("forward_full", Figure(summed(forward_flops(model.ledger, run).lines), FLOPS)),
-        ("training_flops", Figure(counted_flops, FLOPS, context.known, "kaplan2020 Table 1")),
+        *(figure for stage in whole.stages for figure in stage.derived(model)),
+        ("training_flops", Figure(counted_flops, FLOPS, whole.known, "kaplan2020 Table 1")),
     ]
     steps = (
         *steps_of(derived, spec.name),
@@ -157,7 +149,10 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     )
     if planned is not None:
         data["plan"] = planned.data
-        notes = (*notes, *planned.notes(max(case.mfu for case in cases)))
+        steps = (*steps, *planned.steps)
+        # Of a run at several lengths the MFU is not that of the plan's steps, which are of the first.
+        alike = len({stage.run for stage in whole.stages}) == 1
+        notes = (*notes, *planned.notes(max(case.mfu for case in cases) if alike else None))
     return Report(title, tuple(tables), data, notes, steps)
 
 
@@ -177,14 +172,11 @@ def peak_of(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str,
     return dtype, peaks[dtype]
 
 
-def tokens_of(spec: ModelSpec, asked: int | None) -> Figure:
-    """The training tokens asked for, or else those that the model was trained on. Raises `NotPublishedError`."""
-    if asked is not None:
-        return Figure(Remembered(asked, label="tokens"), TOKENS)
-    if spec.training is None:
-        raise NotPublishedError(f"{spec.label}: its training tokens are not known: --tokens gives them")
-    figure = Figure(spec.training.tokens, TOKENS, "cited", spec.training.source)
-    return figure._replace(value=Remembered(spec.training.tokens, label="tokens"))
+def _hardware_ratio(model: Counted, whole: Trained, recompute: Recompute) -> Fraction:
+    """HFU / MFU of a whole run: the mean over its stages, by their FLOPs."""
+    flops = [int(stage.flops(model, "full")) for stage in whole.stages]
+    ratios = [hardware_flops_ratio(model.ledger, stage.run, recompute) for stage in whole.stages]
+    return sum((ratio * of for ratio, of in zip(ratios, flops, strict=True)), Fraction()) / sum(flops)
 
 
 def _assumed(model: Counted, hardware: Hardware) -> tuple[TrainingRun, ...]:
@@ -212,10 +204,10 @@ def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: tuple[Training
         if ask.gpus is None:
             raise RequestError("--tokens-per-second is of all devices together: --gpus says how many they are")
         seconds = Fraction(tokens) / ask.tokens_per_second
-        return (_Case("", _below_one(mfu_of(flops, ask.gpus, peak, seconds)), ask.gpus, _rounded_up(seconds)),)
+        return (_Case("", mfu_of(flops, ask.gpus, peak, seconds), ask.gpus, _rounded_up(seconds)),)
     if ask.gpus is not None and ask.days is not None:
         seconds = ask.days * DAY
-        return (_Case("", _below_one(mfu_of(flops, ask.gpus, peak, seconds)), ask.gpus, _rounded_up(seconds)),)
+        return (_Case("", mfu_of(flops, ask.gpus, peak, seconds), ask.gpus, _rounded_up(seconds)),)
     if ask.mfu is not None:
         return (_case("", ask, flops, peak, ask.mfu),)
     shares = sorted(Fraction(str(run.mfu)) for run in assumed)
@@ -237,12 +229,26 @@ def _case(label: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> _Case:
     return _Case(label, mfu, needed, seconds_to_train(flops, named("gpus", needed), rated, millionths))
 
 
-def _below_one(mfu: Fraction) -> Fraction:
-    if mfu > 1:
+def _check_peak(model: Counted, whole: Trained, recompute: Recompute, mfu: Fraction) -> None:
+    """Raises `RequestError` where the devices would do more than their peak, of what causal attention needs of them.
+
+    MFU counts full attention, so that in long sequences it may pass 1 and still be.
+    """
+    if mfu * _least_ratio(model, whole, "none") > 1:
         raise RequestError(
             f"that is {float(mfu):.3g} times the peak, which no device reaches: more devices, more days or fewer tokens"
         )
-    return mfu
+    if mfu * _least_ratio(model, whole, recompute) > 1:
+        raise RequestError(f"with --recompute {recompute} the devices would do more than their peak: a lower --mfu")
+
+
+def _least_ratio(model: Counted, whole: Trained, recompute: Recompute) -> Fraction:
+    """What the devices compute at the least over what MFU counts, of a whole run."""
+    least = (
+        Fraction(stage.ran_through * int(least_flops(model.ledger, stage.run, recompute)), int(stage.run.tokens))
+        for stage in whole.stages
+    )
+    return sum(least, Fraction()) / int(whole.flops(model))
 
 
 def _rounded_up(seconds: Fraction) -> int:
@@ -314,12 +320,9 @@ def _notes(
     dtype: str,
     peak: int,
     assumed: tuple[TrainingRun, ...],
-    context: Figure,
-    tokens: Figure,
+    whole: Trained,
 ) -> tuple[str, ...]:
-    shorter = "" if ask.context else ": --context changes that, where most of the training saw shorter ones"
     said = [
-        f"In sequences of {lengths_text(model.spec, run_of(model.spec, int(context.value)))}{shorter}.",
         f"Of a dense peak of {peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source}).",
     ]
     if assumed:
@@ -340,7 +343,7 @@ def _notes(
     if ask.grid_source and ask.grid is not None:
         said.append(f"A kWh emits {float(ask.grid):g} g of CO2e in {ask.grid_source}.")
     said += _departures(model)
-    return notes_of(model.spec, context.note, tokens.note, *said, leaves_out(model.ledger))
+    return notes_of(model.spec, *whole.notes, *said, leaves_out(model.ledger))
 
 
 def _departures(model: Counted) -> Iterator[str]:

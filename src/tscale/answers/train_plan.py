@@ -9,9 +9,11 @@ from typing import Final, NamedTuple
 from tscale.answers.common import Counted
 from tscale.core.device import Cluster
 from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Table
+from tscale.core.quantity import Cell, Column, Data, Figure, Step, Table
+from tscale.core.questions.collectives import SOURCE as COLLECTIVES
 from tscale.core.questions.communication import LEAVES_OUT, TWO_SUMS
-from tscale.core.questions.step_time import SOURCE, Batch, Part, step_parts
+from tscale.core.questions.step_time import BITS, SOURCE, Batch, Part, Workload, step_of
+from tscale.core.questions.step_time import Step as LeastStep
 from tscale.core.questions.training import training_flops
 from tscale.core.questions.wall_time import Recompute, mfu_of
 from tscale.core.run import Run
@@ -20,30 +22,41 @@ from tscale.spec.stages import stages
 
 _NOT_WHOLE: Final = {2: "gradients", 3: "weights and gradients"}
 
+_PAST_ONE: Final = " (past 100%, for it counts full attention)"
+
+_BOUND_BY: Final = {"computing": "computing", "link": "the link within nodes", "network": "the network between nodes"}
+
 
 class PlannedStep(NamedTuple):
     """A step of a plan: its parts, and the utilisation with the sending hidden behind the computing, and without."""
 
     plan: Plan
     micro_batches: int
-    parts: tuple[Part, ...]
+    step: LeastStep
     mfu_hidden: Fraction
     mfu_serial: Fraction
     table: Table
     data: Data
+    steps: tuple[Step, ...]
 
     @property
     def bound(self) -> str:
-        """What takes longest: the computing with its bubble, or one of the things that are sent."""
-        return max(_side_by_side(self.parts).items(), key=lambda item: item[1])[0]
+        """What takes longest: the computing with its bubble, or a link and the part that is most of what it sends."""
+        bound_by = self.step.bound_by
+        if bound_by == "computing":
+            return bound_by
+        most = max(self.step.parts, key=lambda part: _seconds_on(part, bound_by))
+        return f"{_BOUND_BY[bound_by]} ({most.name})"
 
-    def notes(self, mfu: Fraction) -> Iterator[str]:
-        """What must be said of the plan, beside the utilisation that the run was reckoned with."""
+    def notes(self, mfu: Fraction | None) -> Iterator[str]:
+        """What must be said of the plan, next to the MFU that the run was estimated with; None where it counts otherwise."""
+        schedule = " in the order of 1F1B" if self.plan.pipeline > 1 else ""
         yield (
-            f"The plan is bound by {self.bound}. Each part is at the peak and at the full bandwidth of the links, in 16 bits, "
-            "so that no run has a higher MFU than with all sending hidden."
+            f"The plan is bound by {self.bound}. Each part takes its least time{schedule}: at the peak, with causal attention, "
+            "and at the full bandwidth of the link and of all NICs of a node, in 16 bits. With full overlap, no run has a "
+            f"higher MFU than {float(self.mfu_hidden):.1%}{_PAST_ONE if self.mfu_hidden > 1 else ''}."
         )
-        if mfu > self.mfu_hidden:
+        if mfu is not None and mfu > self.mfu_hidden:
             yield f"The MFU above, {float(mfu):.1%}, is more than the plan allows: {float(self.mfu_hidden):.1%}."
         whole = _NOT_WHOLE.get(self.plan.zero)
         if whole is not None and self.micro_batches > 1 and self.plan.data > 1:
@@ -51,19 +64,21 @@ class PlannedStep(NamedTuple):
         yield f"{LEAVES_OUT} {TWO_SUMS}" if self.plan.tensor > 1 else LEAVES_OUT
 
 
+def _seconds_on(part: Part, resource: str) -> Fraction:
+    """The least time that a part takes of the link, or of the network."""
+    return part.least.link.seconds if resource == "link" else part.least.network.seconds
+
+
 def planned_step(
-    model: Counted, run: Run, plan: Plan, batch: Batch, cluster: Cluster, peak: int, recompute: Recompute
+    model: Counted, run: Run, plan: Plan, batch: Batch, cluster: Cluster, peak: int, dtype: str, recompute: Recompute
 ) -> PlannedStep:
     """The parts of a step, the least time that it takes, and what bounds it. Raises `RequestError` for a plan that cannot be."""
     plan.check()
     spec = model.spec
-    parts = step_parts(
-        stages(spec, plan), spec.d_model, run, plan, batch, cluster, peak, recompute, side_by_side=spec.side_by_side
-    )
-    serial = sum((part.seconds for part in parts), Fraction())
-    hidden = max(_side_by_side(parts).values())
+    work = Workload(run, batch, spec.d_model, recompute, _BITS.get(dtype, BITS), spec.side_by_side)
+    step = step_of(stages(spec, plan), plan, work, cluster, peak)
     flops = training_flops(model.ledger, run, run.tokens * batch.sequences)
-    shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (hidden, serial)]
+    shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (step.seconds, step.seconds_in_turn)]
     data: Data = {
         "tensor": plan.tensor,
         "pipeline": plan.pipeline,
@@ -73,59 +88,78 @@ def planned_step(
         "batch": batch.sequences,
         "micro_batch": batch.micro,
         "micro_batches": batch.micro_batches(plan),
-        "step_seconds_at_least": Figure(hidden, SECONDS, source=SOURCE),
-        "step_seconds_in_turn": Figure(serial, SECONDS, source=SOURCE),
+        "bound_by": step.bound_by,
+        "step_seconds_at_least": Figure(step.seconds, SECONDS, source=SOURCE),
+        "step_seconds_in_turn": Figure(step.seconds_in_turn, SECONDS, source=SOURCE),
         "mfu_at_most": Figure(shares[0], SHARE),
         "mfu_in_turn": Figure(shares[1], SHARE),
-        "parts": [
-            {
-                "part": part.name,
-                "seconds": Figure(part.seconds, SECONDS, source=SOURCE),
-                "bytes": None if part.sent is None else Figure(part.sent, BYTES, source=SOURCE),
-            }
-            for part in parts
-        ],
+        "computing_seconds": Figure(step.seconds_by["computing"], SECONDS, source=SOURCE),
+        "link_seconds": Figure(step.seconds_by["link"], SECONDS, source=COLLECTIVES),
+        "network_seconds": Figure(step.seconds_by["network"], SECONDS, source=COLLECTIVES),
+        "parts": [_part_data(part) for part in step.parts],
     }
-    table = _table(model, plan, batch, parts, (hidden, shares[0]), (serial, shares[1]))
-    return PlannedStep(plan, batch.micro_batches(plan), parts, shares[0], shares[1], table, data)
+    table = _table(model, plan, batch, step, shares)
+    derived = tuple(_derived(step.parts, f"{spec.name}, a step"))
+    return PlannedStep(plan, batch.micro_batches(plan), step, shares[0], shares[1], table, data, derived)
 
 
-def _side_by_side(parts: tuple[Part, ...]) -> dict[str, Fraction]:
-    """The times that may pass at once: the computing with its bubble, and each thing that is sent."""
-    times = {"computing": sum((part.seconds for part in parts if part.sent is None), Fraction())}
-    return times | {part.name: part.seconds for part in parts if part.sent is not None}
+_BITS: Final = {"fp8": 8, "int8": 8, "fp4": 4}
+"""Bits of a number that is multiplied, where they are fewer than are sent of sums."""
 
 
-def _table(
-    model: Counted,
-    plan: Plan,
-    batch: Batch,
-    parts: tuple[Part, ...],
-    hidden: tuple[Fraction, Fraction],
-    serial: tuple[Fraction, Fraction],
-) -> Table:
+def _part_data(part: Part) -> Data:
+    sent = part.sent is not None
+    return {
+        "part": part.name,
+        "seconds": Figure(part.seconds, SECONDS, source=part.source),
+        "bytes": None if part.sent is None else Figure(part.sent, BYTES, source=SOURCE),
+        "link_seconds": Figure(part.least.link.seconds, SECONDS, source=part.source) if sent else None,
+        "network_seconds": Figure(part.least.network.seconds, SECONDS, source=part.source) if sent else None,
+    }
+
+
+def _derived(parts: tuple[Part, ...], subject: str) -> Iterator[Step]:
+    """How the least time of each part that is sent was made."""
+    for part in parts:
+        if part.seconds and part.sent is not None:
+            names, numbers = part.least.derivation
+            yield Step(f"{part.name}, time", names, numbers, Figure(part.seconds, SECONDS, source=part.source), subject)
+
+
+def _table(model: Counted, plan: Plan, batch: Batch, step: LeastStep, shares: list[Fraction]) -> Table:
     ways = {"tensor": plan.tensor, "pipeline": plan.pipeline, "data": plan.data}
     spread = " × ".join(f"{degree} {way}" for way, degree in ways.items())
     columns = (
         Column("of a step", "part", numeric=False),
-        Column("a device sends", "sent"),
-        Column("seconds", "seconds"),
-        Column("of computing", "share"),
+        Column("sent", "sent", drop=1),
+        Column("link, s", "link", drop=2),
+        Column("NICs, s", "network", drop=3),
+        Column("least, s", "seconds"),
+        Column("of computing", "share", drop=4),
         Column("MFU", "mfu"),
     )
-    computing = parts[0].seconds
+    computing = step.parts[0].seconds
+    rows = [_part_row(part, computing) for part in step.parts]
     nothing: Cell = ""
-    rows: list[tuple[Cell, ...]] = [
-        (
-            part.name,
-            nothing if part.sent is None else Figure(part.sent, BYTES, source=SOURCE),
-            Figure(part.seconds, SECONDS, source=SOURCE),
-            Figure(part.seconds / computing, SHARE),
-            nothing,
-        )
-        for part in parts
-    ]
-    for name, (seconds, mfu) in (("all sending hidden", hidden), ("one after the other", serial)):
-        rows.append((name, nothing, Figure(seconds, SECONDS), Figure(seconds / computing, SHARE), Figure(mfu, SHARE)))
+    whole = ((step.seconds, shares[0], "full overlap (bound)"), (step.seconds_in_turn, shares[1], "no overlap"))
+    for seconds, mfu, name in whole:
+        times = (nothing, nothing, nothing, Figure(seconds, SECONDS), Figure(seconds / computing, SHARE))
+        rows.append((name, *times, Figure(mfu, SHARE)))
     title = f"the least that a step of {batch.sequences:,} sequences takes on {plan.devices:,} devices ({spread})"
-    return Table(title, columns, tuple(rows), subject=model.spec.name, totals=frozenset({len(parts), len(parts) + 1}))
+    totals = frozenset({len(rows) - 2, len(rows) - 1})
+    return Table(title, columns, tuple(rows), subject=model.spec.name, totals=totals)
+
+
+def _part_row(part: Part, computing: Fraction) -> tuple[Cell, ...]:
+    """A part's bytes, its times at each level, the longer of them, and how that compares with the computing."""
+    sent: list[Cell] = ["", "", ""]
+    if part.sent is not None:
+        levels = [Figure(level.seconds, SECONDS, source=part.source) if level.sent else "" for level in part.least]
+        sent = [Figure(part.sent, BYTES, source=SOURCE), *levels]
+    return (
+        part.name,
+        *sent,
+        Figure(part.seconds, SECONDS, source=part.source),
+        Figure(part.seconds / computing, SHARE),
+        "",
+    )

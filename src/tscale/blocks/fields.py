@@ -38,7 +38,7 @@ class Whole:
         return core_schema.custom_error_schema(
             core_schema.int_schema(strict=True, ge=self.least, le=self.most),
             custom_error_type="whole",
-            custom_error_message=f"must be a whole number from {self.least} to {_power(self.most)}",
+            custom_error_message=f"must be a whole number from {self.least} to {power(self.most)}",
         )
 
 
@@ -82,7 +82,8 @@ class Tagged:
         )
 
 
-def _power(number: int) -> str:
+def power(number: int) -> str:
+    """A limit as messages write it: 64, 10^12."""
     return f"10^{len(str(number)) - 1}" if str(number).strip("0") == "1" and number > 10**6 else str(number)
 
 

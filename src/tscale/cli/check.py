@@ -11,7 +11,7 @@ _Claims = Annotated[
 
 
 def check(claims: _Claims, format: OutputFormat = "table") -> None:
-    """Audit claims about models: which hold, which do not, and why. Exit code 3 if one does not."""
+    """Audit claims about models: which hold, which repeat a misprint, which do not, and why. Exit code 3 for those two."""
     from tscale.answers.check import check_report
     from tscale.cli.boundary import finish
     from tscale.spec.claims import read_claims

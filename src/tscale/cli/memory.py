@@ -49,7 +49,9 @@ _Page = Annotated[
 _Chunk = Annotated[str, typer.Option("--chunk", metavar="N", help="Prompt tokens that a step takes at a time.")]
 _MemoryShare = Annotated[
     str | None,
-    typer.Option("--memory-share", metavar="SHARE", help="How much of the memory may be used; 90% where absent."),
+    typer.Option(
+        "--memory-share", metavar="SHARE", help="Use this share of the memory, such as 90%, in place of a reserve."
+    ),
 ]
 
 

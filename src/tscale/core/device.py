@@ -9,6 +9,7 @@ from typing import NamedTuple
 class Device(NamedTuple):
     """An accelerator: FLOP/s by dtype, bytes of memory, bytes a second to and from it, and watts.
 
+    `memory_bytes` is what the vendor writes, and `reported_bytes` what the device itself reports, which is often more.
     `link_bytes_per_second` is one direction of the scale-up link that joins the devices of a node, None where there is none.
     """
 
@@ -18,11 +19,22 @@ class Device(NamedTuple):
     memory_bytes_per_second: int
     link_bytes_per_second: int | None
     watts: int | None
+    reported_bytes: int | None = None
+
+    @property
+    def device_bytes(self) -> int:
+        """Bytes of memory as the device itself reports them; the vendor's figure where that is not known."""
+        return self.memory_bytes if self.reported_bytes is None else self.reported_bytes
 
 
 class Cluster(NamedTuple):
-    """Devices of one kind in nodes: how many a node has, and what each can send outside of it, in one direction."""
+    """Devices of one kind in nodes: how many a node has, and what each can send outside of it, in one direction.
+
+    `switch_reduces`: the switch of the link sums and multicasts (NVLink SHARP). `network_reduces`: that of the network does.
+    """
 
     device: Device
     devices_per_node: int
     network_bytes_per_second: int | None
+    switch_reduces: bool = False
+    network_reduces: bool = False

@@ -213,7 +213,8 @@ class Saved(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """All that a model owns and does."""
+    """All that a model owns and does. `heard`: positions of the source, where an encoder always reads as many of them."""
 
     model: str
     entries: tuple[Entry, ...]
+    heard: int | None = None

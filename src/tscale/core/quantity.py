@@ -74,6 +74,7 @@ class Column(NamedTuple):
     """A column: its heading, its key in CSV, and whether a narrow terminal may leave it out (the highest goes first).
 
     `bar`: of shares, which a terminal draws; other formats, which have no use for bars, leave the column out.
+    `wraps`: of words, how narrow it may become before another column is left out.
     """
 
     title: str
@@ -81,6 +82,7 @@ class Column(NamedTuple):
     drop: int = 0
     numeric: bool = True
     bar: bool = False
+    wraps: int = 0
 
 
 class Table(NamedTuple):

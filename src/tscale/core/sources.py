@@ -25,21 +25,33 @@ SOURCES: dict[str, Source] = {
     "abdin2024": _arxiv(
         "Abdin 2024", "Phi-3 Technical Report: A Highly Capable Language Model Locally on Your Phone", "2404.14219"
     ),
+    "abdin2024b": _arxiv("Abdin 2024b", "Phi-4 Technical Report", "2412.08905"),
+    "allenai2024": Source("Ai2 2024", "OLMo", "https://github.com/allenai/OLMo"),
+    "allenai2025": Source("Ai2 2025", "OLMo-core", "https://github.com/allenai/OLMo-core"),
     "almazrouei2023": _arxiv("Almazrouei 2023", "The Falcon Series of Open Language Models", "2311.16867"),
+    "bakouch2025": Source(
+        "Bakouch 2025", "SmolLM3: smol, multilingual, long-context reasoner", "https://huggingface.co/blog/smollm3"
+    ),
     "beck2024": _arxiv("Beck 2024", "xLSTM: Extended Long Short-Term Memory", "2405.04517"),
+    "beck2025": _arxiv("Beck 2025", "xLSTM 7B: A Recurrent LLM for Fast and Efficient Inference", "2503.13427"),
     "besiroglu2024": _arxiv("Besiroglu 2024", "Chinchilla Scaling: A Replication Attempt", "2404.10102"),
     "biderman2023": _arxiv(
         "Biderman 2023", "Pythia: A Suite for Analyzing Large Language Models Across Training and Scaling", "2304.01373"
     ),
+    "bigcode2024": Source("BigCode 2024", "StarCoder2 and The Stack v2", "https://huggingface.co/blog/starcoder2"),
     "bigscience2022": Source(
         "BigScience 2022",
         "Training of the 176-billion-parameter multilingual model (tr11-176B-ml)",
         "https://github.com/bigscience-workshop/bigscience/tree/master/train/tr11-176B-ml",
     ),
     "black2022": _arxiv("Black 2022", "GPT-NeoX-20B: An Open-Source Autoregressive Language Model", "2204.06745"),
+    "botev2024": _arxiv(
+        "Botev 2024", "RecurrentGemma: Moving Past Transformers for Efficient Open Language Models", "2404.07839"
+    ),
     "brown2020": _arxiv("Brown 2020", "Language Models are Few-Shot Learners", "2005.14165"),
     "chen2023": _arxiv("Chen 2023", "Symbolic Discovery of Optimization Algorithms", "2302.06675"),
     "chowdhery2022": _arxiv("Chowdhery 2022", "PaLM: Scaling Language Modeling with Pathways", "2204.02311"),
+    "conneau2019": _arxiv("Conneau 2019", "Unsupervised Cross-lingual Representation Learning at Scale", "1911.02116"),
     "dai2019": _arxiv(
         "Dai 2019", "Transformer-XL: Attentive Language Models beyond a Fixed-Length Context", "1901.02860"
     ),
@@ -72,6 +84,11 @@ SOURCES: dict[str, Source] = {
     "dettmers2023": _arxiv("Dettmers 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "2305.14314"),
     "devlin2018": _arxiv("Devlin 2018", "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805"),
     "dubey2024": _arxiv("Dubey 2024", "The Llama 3 Herd of Models", "2407.21783"),
+    "eleutherai2023": Source(
+        "EleutherAI 2023",
+        "Pythia: Interpreting Transformers Across Time and Scale",
+        "https://github.com/EleutherAI/pythia",
+    ),
     "fedus2021": _arxiv(
         "Fedus 2021",
         "Switch Transformers: Scaling to Trillion Parameter Models with Simple and Efficient Sparsity",
@@ -88,6 +105,11 @@ SOURCES: dict[str, Source] = {
         "ggml 2023", "gguf, constants.py", "https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py"
     ),
     "glorioso2024": _arxiv("Glorioso 2024", "Zamba: A Compact 7B SSM Hybrid Model", "2405.16712"),
+    "google2019": Source(
+        "Google 2019",
+        "text-to-text-transfer-transformer",
+        "https://github.com/google-research/text-to-text-transfer-transformer",
+    ),
     "google2024": Source(
         "Google 2024",
         "gemma_pytorch, config.py",
@@ -102,6 +124,7 @@ SOURCES: dict[str, Source] = {
     ),
     "hoffmann2022": _arxiv("Hoffmann 2022", "Training Compute-Optimal Large Language Models", "2203.15556"),
     "hu2021": _arxiv("Hu 2021", "LoRA: Low-Rank Adaptation of Large Language Models", "2106.09685"),
+    "huggingface2025": Source("Hugging Face 2025", "smollm", "https://github.com/huggingface/smollm"),
     "jiang2023": _arxiv("Jiang 2023", "Mistral 7B", "2310.06825"),
     "jiang2024": _arxiv("Jiang 2024", "Mixtral of Experts", "2401.04088"),
     "jordan2024": Source(
@@ -116,6 +139,12 @@ SOURCES: dict[str, Source] = {
         "Keskar 2019", "CTRL: A Conditional Transformer Language Model for Controllable Generation", "1909.05858"
     ),
     "kimi2025": _arxiv("Kimi Team 2025", "Kimi Linear: An Expressive, Efficient Attention Architecture", "2510.26692"),
+    "kimi2025b": _arxiv("Kimi Team 2025b", "Kimi K2: Open Agentic Intelligence", "2507.20534"),
+    "klenk2020": Source(
+        "Klenk 2020",
+        "An In-Network Architecture for Accelerating Shared-Memory Multiprocessor Collectives",
+        "https://doi.org/10.1109/ISCA45697.2020.00085",
+    ),
     "korthikanti2022": _arxiv(
         "Korthikanti 2022", "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
     ),
@@ -128,10 +157,21 @@ SOURCES: dict[str, Source] = {
     "leviathan2023": _arxiv(
         "Leviathan 2023", "Fast Inference from Transformers via Speculative Decoding", "2211.17192"
     ),
+    "lewis2019": _arxiv(
+        "Lewis 2019",
+        "BART: Denoising Sequence-to-Sequence Pre-training for Natural Language Generation, Translation, and "
+        "Comprehension",
+        "1910.13461",
+    ),
+    "li2023": _arxiv("Li 2023", "StarCoder: may the source be with you!", "2305.06161"),
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
     "loshchilov2017": _arxiv("Loshchilov & Hutter 2017", "Decoupled Weight Decay Regularization", "1711.05101"),
+    "lozhkov2024": _arxiv("Lozhkov 2024", "StarCoder 2 and The Stack v2: The Next Generation", "2402.19173"),
+    "mesnard2024": _arxiv(
+        "Gemma Team 2024b", "Gemma: Open Models Based on Gemini Research and Technology", "2403.08295"
+    ),
     "meta2022": Source(
         "Meta AI 2022",
         "metaseq, OPT chronicles: 175B Training Run Completed",
@@ -145,8 +185,31 @@ SOURCES: dict[str, Source] = {
         "Llama 3.1 Model Card",
         "https://github.com/meta-llama/llama-models/blob/main/models/llama3_1/MODEL_CARD.md",
     ),
+    "meta2025": Source(
+        "Meta 2025",
+        "Llama 4 Model Card",
+        "https://github.com/meta-llama/llama-models/blob/main/models/llama4/MODEL_CARD.md",
+    ),
+    "meta2025b": Source(
+        "Meta 2025b",
+        "The Llama 4 herd: The beginning of a new era of natively multimodal AI innovation",
+        "https://ai.meta.com/blog/llama-4-multimodal-intelligence/",
+    ),
     "micikevicius2017": _arxiv("Micikevicius 2017", "Mixed Precision Training", "1710.03740"),
     "micikevicius2022": _arxiv("Micikevicius 2022", "FP8 Formats for Deep Learning", "2209.05433"),
+    "microsoft2023": Source("Microsoft 2023", "Phi-2 Model Card", "https://huggingface.co/microsoft/phi-2"),
+    "microsoft2024": Source(
+        "Microsoft 2024", "Phi-3.5-MoE Model Card", "https://huggingface.co/microsoft/Phi-3.5-MoE-instruct"
+    ),
+    "microsoft2024b": Source("Microsoft 2024b", "Phi-4 Model Card", "https://huggingface.co/microsoft/phi-4"),
+    "microsoft2024c": Source(
+        "Microsoft 2024c", "Phi-3-Mini-128K Model Card", "https://huggingface.co/microsoft/Phi-3-mini-128k-instruct"
+    ),
+    "microsoft2025": Source(
+        "Microsoft 2025", "Phi-4-mini Model Card", "https://huggingface.co/microsoft/Phi-4-mini-instruct"
+    ),
+    "mosaicml2023": Source("MosaicML 2023", "MPT-7B Model Card", "https://huggingface.co/mosaicml/mpt-7b"),
+    "mosaicml2023b": Source("MosaicML 2023b", "MPT-30B Model Card", "https://huggingface.co/mosaicml/mpt-30b"),
     "muennighoff2023": _arxiv("Muennighoff 2023", "Scaling Data-Constrained Language Models", "2305.16264"),
     "narayanan2021": _arxiv(
         "Narayanan 2021", "Efficient Large-Scale Language Model Training on GPU Clusters", "2104.04473"
@@ -164,6 +227,11 @@ SOURCES: dict[str, Source] = {
     ),
     "openai2025": _arxiv("OpenAI 2025", "gpt-oss-120b & gpt-oss-20b Model Card", "2508.10925"),
     "parmar2024": _arxiv("NVIDIA 2024", "Nemotron-4 340B Technical Report", "2406.11704"),
+    "patarasuk2009": Source(
+        "Patarasuk & Yuan 2009",
+        "Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations",
+        "https://doi.org/10.1016/j.jpdc.2008.09.002",
+    ),
     "patterson2021": _arxiv("Patterson 2021", "Carbon Emissions and Large Neural Network Training", "2104.10350"),
     "peng2023": _arxiv("Peng 2023", "RWKV: Reinventing RNNs for the Transformer Era", "2305.13048"),
     "pope2022": _arxiv("Pope 2022", "Efficiently Scaling Transformer Inference", "2211.05102"),
@@ -172,6 +240,11 @@ SOURCES: dict[str, Source] = {
     ),
     "qwen2024": _arxiv("Qwen Team 2024", "Qwen2.5 Technical Report", "2412.15115"),
     "qwen2025": _arxiv("Qwen Team 2025", "Qwen3 Technical Report", "2505.09388"),
+    "qwen2025b": Source(
+        "Qwen Team 2025b",
+        "Qwen3-Next: Towards Ultimate Training & Inference Efficiency",
+        "https://www.alibabacloud.com/blog/602580",
+    ),
     "radford2018": Source(
         "Radford 2018",
         "Improving Language Understanding by Generative Pre-Training",
@@ -191,6 +264,9 @@ SOURCES: dict[str, Source] = {
         "Rajbhandari 2019", "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", "1910.02054"
     ),
     "rouhani2023": _arxiv("Rouhani 2023", "Microscaling Data Formats for Deep Learning", "2310.10537"),
+    "sanh2019": _arxiv(
+        "Sanh 2019", "DistilBERT, a distilled version of BERT: smaller, faster, cheaper and lighter", "1910.01108"
+    ),
     "sardana2024": _arxiv(
         "Sardana 2024",
         "Beyond Chinchilla-Optimal: Accounting for Inference in Language Model Scaling Laws",
@@ -227,6 +303,15 @@ SOURCES: dict[str, Source] = {
     "yang2024": _arxiv("Yang 2024", "Gated Delta Networks: Improving Mamba2 with Delta Rule", "2412.06464"),
     "zeng2025": _arxiv("Zeng 2025", "GLM-4.5: Agentic, Reasoning, and Coding (ARC) Foundation Models", "2508.06471"),
     "zhang2022": _arxiv("Zhang 2022", "OPT: Open Pre-trained Transformer Language Models", "2205.01068"),
+    "zhang2024": Source(
+        "Zhang 2024", "TinyLlama: An Open-Source Small Language Model", "https://github.com/jzhang38/TinyLlama"
+    ),
+    "zuo2024": _arxiv("Zuo 2024", "Falcon Mamba: The First Competitive Attention-free 7B Language Model", "2410.05355"),
+    "zuo2025": _arxiv(
+        "Zuo 2025",
+        "Falcon-H1: A Family of Hybrid-Head Language Models Redefining Efficiency and Performance",
+        "2507.22448",
+    ),
 }
 
 

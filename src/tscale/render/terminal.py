@@ -136,7 +136,7 @@ class _Screen:
         texts = self._column(column, cells, with_marks=not shared_mark(cells))
         widest = max((len(text) for text in texts), default=0)
         heading = len(self._text(column.title + shared_mark(cells)))
-        return max(widest if column.numeric else min(widest, _MOST_TEXT), heading)
+        return max(widest if column.numeric else min(widest, column.wraps or _MOST_TEXT), heading)
 
     def _one(self, table: Table) -> None:
         if table.title:

@@ -27,6 +27,9 @@ _MOST_PER_HALVING: Final = Fraction(21, 10)
 _LEAST, _MOST = 1e-6, 1e9
 """What a rate may be in its own unit (10^12 FLOP/s, GB, watts): less would come to nothing in whole FLOP/s and bytes."""
 
+_LEAST_REPORTED, _MOST_REPORTED = 0.9, 1.1
+"""How far what a device reports may be from what its vendor writes: GiB are 1.074 GB."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peaks:
@@ -53,6 +56,7 @@ class Grades:
     bandwidth: Evidence = "unconfirmed"
     link: Evidence = "unconfirmed"
     tdp: Evidence = "unconfirmed"
+    reported: Evidence = "unconfirmed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,10 @@ class Hardware:
     dense_tflops: Peaks = Peaks()
     """Dense peaks, never with structured sparsity; absent where the vendor states none."""
     memory_gb: Rate
-    """Memory in 10^9 bytes."""
+    """Memory in 10^9 bytes, as its vendor writes it, whose GB are often 2^30 bytes."""
+    reported_mib: Rate | None = None
+    """Memory in 2^20 bytes as the device reports it (nvidia-smi's total), by `reported_source`; absent where not known."""
+    reported_source: str | None = None
     bandwidth_gb_per_s: Rate
     """To and from memory, in 10^9 bytes a second."""
     link_gb_per_s: Rate | None = None
@@ -81,7 +88,15 @@ class Hardware:
     devices_per_node: Size | None = None
     """Devices that the scale-up link joins."""
     network_gb_per_s: Rate | None = None
-    """What a device can send outside of its node, in one direction."""
+    """What a device can send outside of its node, in one direction: all NICs of a node over its devices."""
+    network_source: str | None = None
+    """Where the network is from, and which NICs a node has."""
+    network_evidence: Evidence = "unconfirmed"
+    """How the network was confirmed."""
+    switch_reduces: bool = False
+    """Whether the switch of the link sums and multicasts (NVLink SHARP)."""
+    network_reduces: bool = False
+    """Whether the switches of the network do (InfiniBand SHARP), which a cluster may have and a device does not say."""
     price_usd_per_hour: Rate | None = None
     """A list price for an hour of one device, by `price_source`, which says its date."""
     price_source: str | None = None
@@ -96,9 +111,10 @@ class Hardware:
 
     def problems(self) -> Iterator[Problem]:
         """What cannot be: a peak that is more than twice that of twice the bits was printed with sparsity."""
-        yield from of_one_line(name=self.name, title=self.title)
+        yield from of_one_line(name=self.name, title=self.title, network_source=self.network_source)
         if (self.price_usd_per_hour is None) != (self.price_source is None):
             yield ("price_usd_per_hour",), "a price needs its price_source, with the date, and the other way round"
+        yield from self._problems_of_memory()
         peaks = self.dense_tflops
         rates = ("memory_gb", "bandwidth_gb_per_s", "link_gb_per_s", "network_gb_per_s", "tdp_watts")
         for holder, path, names in (
@@ -117,6 +133,20 @@ class Hardware:
                     f"{peak} is more than twice the {sixteen} of 16 bits: write the dense figure, without sparsity",
                 )
 
+    def _problems_of_memory(self) -> Iterator[Problem]:
+        """What a device reports is what its vendor writes, in GB or in GiB, less some that is kept for errors."""
+        if self.reported_mib is None:
+            if self.reported_source is not None:
+                yield ("reported_source",), "a source of reported_mib, which is not given: add it, or drop its source"
+            return
+        ratio = self.reported_mib * 2**20 / (self.memory_gb * 10**9)
+        if not _LEAST_REPORTED <= ratio <= _MOST_REPORTED:
+            gb = self.reported_mib * 2**20 / 10**9
+            yield (
+                ("reported_mib",),
+                f"{self.reported_mib} MiB are {gb:.4g} GB, too far from a memory_gb of {self.memory_gb}: give both of one device",
+            )
+
     def device(self) -> Device:
         """The device as the core sees it: whole FLOP/s and bytes, one direction of the link."""
         peaks = {
@@ -124,7 +154,7 @@ class Hardware:
             for field in fields(Peaks)
             if (peak := getattr(self.dense_tflops, field.name)) is not None
         }
-        link, watts = self.link_gb_per_s, self.tdp_watts
+        link, watts, reported = self.link_gb_per_s, self.tdp_watts, self.reported_mib
         return Device(
             self.name,
             peaks,
@@ -132,12 +162,19 @@ class Hardware:
             _whole(self.bandwidth_gb_per_s, 10**9),
             None if link is None else _whole(link, 10**9) // 2,
             None if watts is None else round(watts),
+            None if reported is None else _whole(reported, 2**20),
         )
 
     def cluster(self) -> Cluster:
         """Nodes of it; a device that nothing joins is a node of its own."""
         network = self.network_gb_per_s
-        return Cluster(self.device(), self.devices_per_node or 1, None if network is None else _whole(network, 10**9))
+        return Cluster(
+            self.device(),
+            self.devices_per_node or 1,
+            None if network is None else _whole(network, 10**9),
+            self.switch_reduces,
+            self.network_reduces,
+        )
 
 
 def _whole(value: float, unit: int) -> int:
@@ -246,6 +283,7 @@ def _changed(document: Document, changes: tuple[str, ...], option: str) -> Docum
     if not isinstance(document.data, dict):
         return document  # which is refused as it stands
     data: dict[str, Any] = dict(document.data)
+    changed = set()
     for change in changes:
         key, equals, text = change.partition("=")
         path = key.strip().split(".")
@@ -258,14 +296,25 @@ def _changed(document: Document, changes: tuple[str, ...], option: str) -> Docum
             raise RequestError(
                 f"{option} {called(change, 80)}: unknown key {shown(path[0])}: {nearest(path[0], known)}"
             )
+        changed.add(path[0])
         value = parse_document(text, called(change, 80)).data if text.strip() else None
         inner = data
         for part in path[:-1]:
             inner[part] = dict(inner.get(part) or {})
             inner = inner[part]
         inner[path[-1]] = value
+    if "memory_gb" in changed and "reported_mib" not in changed:
+        _forget_reported(data)
     data["title"] = f"{data.get('title', data.get('name'))} with {', '.join(changes)}"
     return Document(data, called(" ".join(changes), 80), {}, {})
+
+
+def _forget_reported(data: dict[str, Any]) -> None:
+    """Whoever gives another memory_gb means another device, of which nothing has been reported."""
+    for key in ("reported_mib", "reported_source"):
+        data.pop(key, None)
+    if isinstance(data.get("evidence"), dict):
+        data["evidence"] = {key: grade for key, grade in data["evidence"].items() if key != "reported"}
 
 
 def _legal_keys(path: Path_, _: Document) -> list[str]:

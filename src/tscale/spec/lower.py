@@ -16,7 +16,7 @@ from tscale.spec.model import Encoder, ModelSpec, labelled
 
 def lower(spec: ModelSpec) -> Ledger:
     """The ledger of a model, in reading order: embeddings, stacks, head."""
-    return Ledger(spec.name, tuple(_entries(spec)))
+    return Ledger(spec.name, tuple(_entries(spec)), spec.heard)
 
 
 def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:

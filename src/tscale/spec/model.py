@@ -40,6 +40,8 @@ PublishedName = Literal[
     "active_params",
     "non_embedding_params",
     "embedding_params",
+    "d_model",
+    "heads",
     "training_flops",
     "pf_days",
     "training_tokens",
@@ -48,6 +50,16 @@ PublishedName = Literal[
     "sentence_pairs",
     "batch_tokens",
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """What is right where a source has a slip, and where that stands."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    value: Annotated[int | float, Number()]
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +72,9 @@ class Published:
     source: str
     evidence: Evidence = "unconfirmed"
     note: str | None = None
-    """What must be said beside it, such as a slip in the source."""
+    """What must be said beside it, such as what it counts."""
+    corrected: Corrected | None = None
+    """With it, the figure is known to be wrong: a misprint, or made from one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +89,51 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """What the model was trained on."""
+class Stage:
+    """A stretch of training in sequences of one length; a model's context is often extended in a short last one."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
-    tokens: Annotated[int, Whole(1, MOST_TOKENS)]
-    """Tokens that training ran through, repeats counted; both streams of an encoder-decoder."""
+    tokens: Annotated[int, Whole(1, MOST_TOKENS)] | None = None
+    """Tokens that it ran through, repeats counted; both streams of an encoder-decoder. Absent where not published."""
+    context: Size | None = None
+    """Tokens of a sequence. Absent where not published: min(context, 8,192) of the model is assumed."""
     source: str
     evidence: Evidence = "unconfirmed"
     note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What the model was trained on: in stages, or `tokens` alone where the length of the sequences was not published."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    tokens: Annotated[int, Whole(1, MOST_TOKENS)] | None = None
+    source: str | None = None
+    evidence: Evidence = "unconfirmed"
+    note: str | None = None
+    stages: tuple[Stage, ...] = ()
+    """In the order of training; the first is where most of it took place."""
+
+    def all_stages(self) -> tuple[Stage, ...]:
+        """The stages, the short form as one of them."""
+        if self.source is None:
+            return self.stages
+        return (Stage(tokens=self.tokens, source=self.source, evidence=self.evidence, note=self.note),)
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Tokens of all stages whose tokens were published; None where those of the first were not."""
+        stages = self.all_stages()
+        return None if stages[0].tokens is None else sum(stage.tokens or 0 for stage in stages)
+
+    def problems(self) -> Iterator[Problem]:
+        """What contradicts itself."""
+        if self.stages and (self.tokens is not None or self.source is not None):
+            yield (), "each stage says its own tokens and source, and their sum is the total: drop those beside stages"
+        elif not self.stages and (self.tokens is None or self.source is None):
+            yield (), "needs stages, or tokens with their source"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +298,8 @@ class ModelSpec:
             if block.on is not None:
                 for field, message in block.on.problems(self.layers):
                     yield (*path, *field), message
+        for field, message in self.training.problems() if self.training else ():
+            yield ("training", *field), message
         yield from self._dealing_problems()
         yield from self._stack_problems()
         if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
@@ -405,7 +456,9 @@ NESTED: Final[dict[str, dict[str, type]]] = {
     "head": {"": Head},
     "encoder": {"": Encoder},
     "training": {"": Training},
+    "stages": {"": Stage},
     "figure": {"": Published},
+    "corrected": {"": Corrected},
     "on": {"": On},
     "estimates": {"": Estimate},
 }

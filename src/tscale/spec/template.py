@@ -38,7 +38,8 @@ feed_forward:
 positions: {{kind: rotary}} # learned, sinusoidal, rotary, alibi, relative-bias, relative or none
 norm: {{kind: rmsnorm}}     # or layernorm; place: pre, post, sandwich or parallel
 
-# training: {{tokens: 2e12, source: where that was read}}
+# training:               # in stages, where the length of the sequences changed
+#   stages: [{{tokens: 2e12, context: 4096, source: where that was read}}]
 # published:
 #   params: {{value: 7e9, source: where that was read}}
 # sources: [where the shape was read]

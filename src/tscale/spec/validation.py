@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
 from tscale.blocks.fields import Problem, of_one_line
 from tscale.errors import SpecError, SpecErrors, called, nearest, shown
-from tscale.spec.model import NESTED, ModelSpec, Published, PublishedName, Spec, UndisclosedSpec, spec_class
+from tscale.spec.model import NESTED, Corrected, ModelSpec, Published, PublishedName, Spec, UndisclosedSpec, spec_class
 from tscale.spec.yaml_file import Document, Path_
 
 if TYPE_CHECKING:
@@ -216,7 +216,8 @@ def _legal_keys(path: Path_, document: Document) -> list[str]:
     for part in path:
         data = data[part]
         if part == "published":
-            return list(get_args(PublishedName)) if path[-1] == part else _fields(Published)
+            inside = {"published": list(get_args(PublishedName)), "corrected": _fields(Corrected)}
+            return inside.get(str(path[-1]), _fields(Published))
         if part in NESTED:
             legal = keys_of(str(part), data)
     return legal

@@ -86,10 +86,13 @@ def _equal_flops(flops: float, window: _Window) -> Iterator[Point]:
 def _trained(window: _Window) -> Iterator[Point]:
     for name in names():
         spec = built_in(name)
-        if not isinstance(spec, ModelSpec) or spec.training is None or spec.kind != "decoder":
+        if not isinstance(spec, ModelSpec) or spec.kind != "decoder":
+            continue
+        tokens = spec.training.total_tokens if spec.training else None
+        if tokens is None:
             continue
         dense = all(block.kind == "dense" for block in spec.feed_forwards)
-        size, tokens = params(lower(spec)).total, int(spec.training.tokens)
+        size = params(lower(spec)).total
         if dense and window.holds(size, tokens):
             yield Point(size, tokens, spec.label)
 

@@ -8,9 +8,8 @@ and as much backward (Shoeybi 2019, section 3); of data parallelism the gradient
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.numbers import ceil_div
 from tscale.core.plan import Plan
@@ -18,7 +17,6 @@ from tscale.core.quantity import Line, Quantity
 from tscale.core.questions.params import size
 from tscale.core.run import Run
 from tscale.core.units import BYTES
-from tscale.errors import RequestError
 
 SOURCE: Final = "rajbhandari2019 section 7"
 
@@ -57,51 +55,49 @@ def _sub_layer(entry: Matmul) -> str:
     return entry.name.removesuffix(".shared.down").removesuffix(".down")
 
 
-def gradient_bytes(ledger: Ledger, plan: Plan, micro_batches: int, width_in_bytes: int) -> Quantity:
-    """Bytes that each data-parallel device sends in a step, for the gradients of what one device holds.
+class Exchanged(NamedTuple):
+    """Bytes of an entry that its `copies` reduce-scatter and all-gather in a step, as whole tensors."""
 
-    A sum is two passes around the ring: gradients are scattered, then what they made is gathered. ZeRO's stage 2 keeps no
+    name: str
+    copies: int
+    scattered: int
+    gathered: int
+
+
+def gradients(ledger: Ledger, plan: Plan, micro_batches: int, bits: int, gathered_bits: int) -> Iterator[Exchanged]:
+    """What the copies of a model exchange in a step, of each entry of what one device holds.
+
+    Gradients are scattered, in `bits` a number, then what they made is gathered, in `gathered_bits`. ZeRO's stage 2 keeps no
     whole gradients from one micro-batch to the next, so that each has to scatter its own. Stage 3 keeps no whole weights
     either, which each gathers forward and backward: of a single micro-batch half as much again (Rajbhandari 2019, section
     7.2.2). Routed experts that are dealt to `plan.expert` devices have that many fewer copies to be summed over.
     """
-    return Quantity(
-        "sent for gradients", tuple(_gradients(ledger, plan, _ring_passes(plan, micro_batches), width_in_bytes)), BYTES,
-        source=SOURCE, leaves_out=LEAVES_OUT,
-    )  # fmt: skip
-
-
-def _ring_passes(plan: Plan, micro_batches: int) -> int:
-    """How often a step scatters or gathers as many numbers as there are weights."""
-    match plan.zero:
-        case 3:
-            return 3 * micro_batches
-        case 2:
-            return micro_batches + 1
-        case _:
-            return 2
-
-
-def _gradients(ledger: Ledger, plan: Plan, passes: int, width_in_bytes: int) -> Iterator[Line]:
+    scatters, gathers = _ring_passes(plan, micro_batches)
     for entry in ledger.entries:
         weights = getattr(entry, "stored", 0) * size(entry)
         copies = plan.data * plan.context
         if isinstance(entry, Matmul) and entry.experts > 1:
             copies //= plan.expert
-        if not weights or copies == 1:
-            continue
-        yield Line(entry.name, ceil_div(passes * (copies - 1) * weights * width_in_bytes, copies))
+        if weights and copies > 1:
+            scattered = ceil_div(scatters * weights * bits, 8)
+            yield Exchanged(entry.name, copies, scattered, ceil_div(gathers * weights * gathered_bits, 8))
 
 
-def bandwidth(cluster: Cluster, devices: int) -> int:
-    """Bytes a second in one direction between as many neighbours: the node's link, or the network beyond the node.
+def gradient_bytes(ledger: Ledger, plan: Plan, micro_batches: int, bits: int, gathered_bits: int) -> Quantity:
+    """Bytes that each data-parallel device sends in a step, around a ring, for the gradients of what one device holds."""
+    lines = (
+        Line(one.name, ceil_div((one.copies - 1) * (one.scattered + one.gathered), one.copies))
+        for one in gradients(ledger, plan, micro_batches, bits, gathered_bits)
+    )
+    return Quantity("sent for gradients", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
-    Tensor-parallel devices are neighbours, then those that share a stage's data, then the stages (Narayanan 2021, section 3).
-    """
-    within = devices <= cluster.devices_per_node
-    found = cluster.device.link_bytes_per_second if within else cluster.network_bytes_per_second
-    if found is None:
-        what, key = ("link", "link_gb_per_s") if within else ("network", "network_gb_per_s")
-        nodes = f"{cluster.device.name}s in nodes of {cluster.devices_per_node}"
-        raise RequestError(f"the {what} between {devices} {nodes} is not known: --gpu-set {key}=N gives it")
-    return found
+
+def _ring_passes(plan: Plan, micro_batches: int) -> tuple[int, int]:
+    """How often a step scatters gradients, and gathers weights (or gradients, where each device keeps all states)."""
+    match plan.zero:
+        case 3:
+            return micro_batches, 2 * micro_batches
+        case 2:
+            return micro_batches, 1
+        case _:
+            return 1, 1

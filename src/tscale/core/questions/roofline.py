@@ -23,7 +23,8 @@ from tscale.core.formats import Format, bytes_of
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.numbers import ceil_div, minimum
 from tscale.core.questions.cache import STATE_BITS
-from tscale.core.questions.communication import all_reduce, bandwidth, tensor_sums
+from tscale.core.questions.collectives import Least, all_to_all, exchange, group
+from tscale.core.questions.communication import all_reduce, tensor_sums
 from tscale.core.questions.forward import chunk_pairs, pairs
 from tscale.core.questions.weights import kept_in, weight_bytes
 from tscale.core.run import Run
@@ -109,10 +110,14 @@ class Work(NamedTuple):
     cache: int
     sent: int = 0
     """Bytes that a device sends to the others, in place of all else."""
+    least: Least = Least()
+    """The least time of sending them."""
 
-    def seconds(self, memory: int, link: int) -> float:
+    def seconds(self, memory: int) -> float:
         """The longer of computing and traffic."""
-        return self.sent / link if self.sent else max(self.flops / self.peak, (self.weights + self.cache) / memory)
+        if self.sent:
+            return float(self.least.seconds)
+        return max(self.flops / self.peak, (self.weights + self.cache) / memory)
 
 
 def distinct_experts(experts: int, top_k: int, tokens: int) -> float:
@@ -136,17 +141,17 @@ def works(setup: Setup, run: Pass) -> list[Work]:
     """Every line of a pass, on one of the devices that share each layer."""
     found = [*_products(setup, run), *_mixed(setup, run)]
     if setup.devices > 1:
-        bandwidth(setup.cluster, setup.devices)  # refuses links that nobody stated
         found += _sent(setup, run)
     return found
 
 
 def _sent(setup: Setup, run: Pass) -> Iterator[Work]:
     """What each device sends: sums of tensor parallelism, and queries to their sequences' cache and outputs back."""
-    devices = setup.devices
+    devices, all_of_them = setup.devices, group(setup.cluster, setup.devices)
     each = Run(target=run.new, source=run.read)
-    summed = tensor_sums(setup.share, each, WIDTH, side_by_side=setup.side_by_side).total
-    yield Work("all-reduces", "communication", 0, 1, 0, 0, all_reduce(summed * run.batch, devices))
+    summed = tensor_sums(setup.share, each, WIDTH, side_by_side=setup.side_by_side).total * run.batch
+    least = exchange(setup.cluster, all_of_them, summed, summed)
+    yield Work("all-reduces", "communication", 0, 1, 0, 0, all_reduce(summed, devices), least)
     if setup.by_sequences and run.decoding:
         moved = sum(
             run.tokens * entry.used * entry.heads * sum(_widths(entry, run)) * WIDTH
@@ -154,13 +159,14 @@ def _sent(setup: Setup, run: Pass) -> Iterator[Work]:
             if isinstance(entry, Scores)
         )
         # Each device has its part of them, and all of that but what is its own goes to others.
-        yield Work("all-to-alls", "communication", 0, 1, 0, 0, ceil_div(moved * (devices - 1), devices * devices))
+        sent = ceil_div(moved * (devices - 1), devices * devices)
+        least = all_to_all(setup.cluster, all_of_them, ceil_div(moved, devices))
+        yield Work("all-to-alls", "communication", 0, 1, 0, 0, sent, least)
 
 
 def pass_seconds(setup: Setup, lines: list[Work]) -> float:
     """The least time of a pass: its lines one after the other."""
-    link = bandwidth(setup.cluster, setup.devices) if setup.devices > 1 else 1
-    return sum(line.seconds(setup.cluster.device.memory_bytes_per_second, link) for line in lines)
+    return sum(line.seconds(setup.cluster.device.memory_bytes_per_second) for line in lines)
 
 
 def decode_seconds(setup: Setup, batch: int, start: int, steps: int, source: int = 0) -> float:

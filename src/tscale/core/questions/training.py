@@ -13,11 +13,12 @@ PF_DAY: Final = 86_400 * 10**15
 """FLOPs of a petaFLOP/s held for a day (GPT-3's Table D.1 uses the same)."""
 
 
-def training_flops(ledger: Ledger, run: Run, tokens: int, sight: Sight = "full") -> int:
+def training_flops(ledger: Ledger, run: Run, tokens: int, sight: Sight = "full", tag: str = "") -> int:
     """FLOPs to train on `tokens` tokens in sequences like `run`, rounded up to a whole FLOP.
 
     Forward once, and twice that for the backward pass, which multiplies by each matrix twice: for the gradients of its
-    input and of its weights. A last sequence that is not full counts by its share of one; no recomputation.
+    input and of its weights. A last sequence that is not full counts by its share of one; no recomputation. `tag` begins the
+    names in its derivation, where several stages of training are told of.
     """
-    forward = named(f"forward_{sight}", forward_flops(ledger, run, sight).total)
+    forward = named(f"{tag}forward_{sight}", forward_flops(ledger, run, sight).total)
     return ceil_div(3 * forward * tokens, run.tokens)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from tscale.core.ledger import Ledger, Scores
 from tscale.core.numbers import ceil_div
-from tscale.core.questions.forward import forward_flops, score_flops
+from tscale.core.questions.forward import Sight, forward_flops, score_flops
 from tscale.core.run import Run
 
 MILLION: Final = 10**6
@@ -42,17 +42,25 @@ def mfu_of(flops: int, gpus: int, peak: int, seconds: Fraction) -> Fraction:
 
 
 def hardware_flops_ratio(ledger: Ledger, run: Run, recompute: Recompute) -> Fraction:
-    """What the devices compute over what the model asks for: HFU / MFU.
+    """What the devices compute over what the model asks for: HFU / MFU, both in full attention."""
+    again = recomputed_flops(ledger, run, recompute)
+    return 1 + Fraction(int(again), 3 * int(forward_flops(ledger, run).total))
 
-    selective: the attention scores go forward twice (Korthikanti 2022, section 5, whose equation 8 charges them the
-    backward pass again too: three times as much). full: every layer does, the head does not (Narayanan 2021, equation 3).
+
+def recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute, sight: Sight = "full") -> int:
+    """FLOPs of one sequence that go forward a second time.
+
+    selective: the attention scores (Korthikanti 2022, section 5, whose equation 8 charges them the backward pass again too:
+    three times as much). full: every layer, but not the head (Narayanan 2021, equation 3).
     """
-    forward = forward_flops(ledger, run).total
     if recompute == "none":
-        return Fraction(1)
+        return 0
     if recompute == "selective":
-        again = sum(score_flops(entry, run, "full") for entry in ledger.entries if isinstance(entry, Scores))
-    else:
-        heads = {getattr(entry, "name", "") for entry in ledger.entries if getattr(entry, "part", "") == "head"}
-        again = sum(line.value for line in forward_flops(ledger, run).lines if line.name not in heads)
-    return 1 + Fraction(int(again), 3 * int(forward))
+        return sum(score_flops(entry, run, sight) for entry in ledger.entries if isinstance(entry, Scores))
+    heads = {getattr(entry, "name", "") for entry in ledger.entries if getattr(entry, "part", "") == "head"}
+    return sum(line.value for line in forward_flops(ledger, run, sight).lines if line.name not in heads)
+
+
+def least_flops(ledger: Ledger, run: Run, recompute: Recompute) -> int:
+    """FLOPs that training on one sequence takes at the least: of attention, the pairs of a query and a key that it sees."""
+    return 3 * forward_flops(ledger, run, "causal").total + recomputed_flops(ledger, run, recompute, "causal")

@@ -1,0 +1,218 @@
+"""What a device's memory has room for: what it reports, less what software takes, and the verdict on what is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final, Literal, NamedTuple
+
+from tscale.core.device import Device
+from tscale.core.plan import Plan
+from tscale.core.quantity import Column, Data, Figure, Known, Table
+from tscale.core.questions.reserve import Reserve, gpu_reserve, share_reserve, tpu_reserve, unified_reserve
+from tscale.core.units import BYTES
+from tscale.spec.hardware import Hardware
+
+Verdict = Literal["fits", "may_fit", "does_not_fit"]
+
+VERDICTS: Final[dict[Verdict, str]] = {
+    "fits": "fits",
+    "may_fit": "may fit, depending on the reserve",
+    "does_not_fit": "does not fit",
+}
+"""How people read a verdict."""
+
+
+class Capacity(NamedTuple):
+    """The memory of a device that serves or trains, or the share of it that may be used.
+
+    `groups`: the groups of devices that this one sends to, each with buffers of its own. A `share` stands in the place of
+    the reserve: whoever gives one says what is left for software.
+    """
+
+    device: Device
+    groups: int = 0
+    training: bool = False
+    share: Fraction | None = None
+
+    @property
+    def reserve(self) -> Reserve:
+        """What software takes, from the least to the most."""
+        memory = self.device.device_bytes
+        if self.share is not None:
+            return share_reserve(memory, self.share)
+        match kind_of(self.device.name):
+            case "apple":
+                return unified_reserve(memory)
+            case "tpu":
+                return tpu_reserve()
+            case _:
+                return gpu_reserve(memory, self.groups, training=self.training)
+
+    @property
+    def usable(self) -> int:
+        """Bytes that are a model's even where software takes the most."""
+        return max(self.device.device_bytes - self.reserve.high, 0)
+
+    @property
+    def most(self) -> int:
+        """Bytes that are a model's where software takes the least."""
+        return max(self.device.device_bytes - self.reserve.low, 0)
+
+    def fits(self, total: int) -> bool:
+        """Whether `total` bytes fit whatever software takes."""
+        return total <= self.usable
+
+    def verdict(self, total: int) -> Verdict:
+        """Whether `total` bytes fit next to the largest reserve, next to the least alone, or not even next to that."""
+        if self.fits(total):
+            return "fits"
+        return "may_fit" if total <= self.most else "does_not_fit"
+
+
+def serving_capacity(device: Device, gpus: int, share: Fraction | None = None) -> Capacity:
+    """The capacity of one of `gpus` devices that serve."""
+    return Capacity(device, groups=int(gpus > 1), share=share)
+
+
+def training_capacity(device: Device, plan: Plan, share: Fraction | None = None) -> Capacity:
+    """The capacity of one of the devices of a plan."""
+    return Capacity(device, groups_of(plan), training=True, share=share)
+
+
+def groups_of(plan: Plan) -> int:
+    """The groups of devices that one device of a plan sends to: one for each way in which it shares the work."""
+    ways = (plan.tensor, plan.pipeline, plan.data, plan.context, plan.expert)
+    return sum(degree > 1 for degree in ways)
+
+
+_OWN_KIND: Final = ("apple", "tpu", "trainium", "gaudi")
+
+
+def kind_of(name: str) -> str:
+    """What runs the same kind of software as the accelerator of a name: each maker's own kind, or any GPU."""
+    first = re.match("[a-z]*", name)
+    return first.group() if first and first.group() in _OWN_KIND else "gpu"
+
+
+def verdict_text(capacity: Capacity, total: int) -> str:
+    """The verdict as a title says it."""
+    return VERDICTS[capacity.verdict(total)]
+
+
+def exit_code(capacity: Capacity | None, total: int) -> int:
+    """3 where it does not fit, even next to the least reserve; 0 otherwise."""
+    return 3 if capacity is not None and capacity.verdict(total) == "does_not_fit" else 0
+
+
+def device_figure(hardware: Hardware) -> Figure:
+    """The memory of a device as it reports it, or as its vendor states it where that is all that is known."""
+    if hardware.reported_mib is None:
+        note = "as its vendor states it: what the device reports is not known here"
+        return Figure(hardware.device().device_bytes, BYTES, "cited", hardware.source, note)
+    graded = "" if hardware.evidence.reported == "primary" else hardware.evidence.reported
+    source = hardware.reported_source or hardware.source
+    return Figure(hardware.device().device_bytes, BYTES, "cited", source, graded)
+
+
+def usable_figure(capacity: Capacity) -> Figure:
+    """What a model may use: exact where a share was asked for."""
+    return Figure(capacity.usable, BYTES, "assumed" if capacity.share is None else "exact")
+
+
+def capacity_data(capacity: Capacity | None, hardware: Hardware | None, total: int, known: Known) -> dict[str, Data]:
+    """For JSON; all null without a device. `fits` is null where it may fit."""
+    keys = (
+        "memory_bytes",
+        "device_bytes",
+        "reserve_bytes",
+        "reserve",
+        "usable_bytes",
+        "missing_bytes",
+        "verdict",
+        "fits",
+    )
+    if capacity is None or hardware is None:
+        return dict.fromkeys(keys)
+    reserve, verdict = capacity.reserve, capacity.verdict(total)
+    values: tuple[Data, ...] = (
+        Figure(capacity.device.memory_bytes, BYTES, "cited", hardware.source),
+        device_figure(hardware),
+        {"low": Figure(reserve.low, BYTES, "assumed"), "high": Figure(reserve.high, BYTES, "assumed")},
+        [
+            {
+                "name": part.name,
+                "low": Figure(part.low, BYTES, "cited", part.source),
+                "high": Figure(part.high, BYTES, "cited", part.source),
+            }
+            for part in reserve.parts
+        ],
+        usable_figure(capacity),
+        Figure(max(total - capacity.usable, 0), BYTES, known),
+        verdict,
+        None if verdict == "may_fit" else verdict == "fits",
+    )
+    return dict(zip(keys, values, strict=True))
+
+
+def reserve_table(reserve: Reserve) -> Table:
+    """What software takes besides, part by part, with where each figure was measured."""
+    columns = (
+        Column("taken besides", "part", numeric=False),
+        Column("at least", "low"),
+        Column("at most", "high"),
+        Column("measured", "source", drop=1, numeric=False),
+    )
+    rows = [
+        (part.name, Figure(part.low, BYTES, "cited"), Figure(part.high, BYTES, "cited"), part.source)
+        for part in reserve.parts
+    ]
+    rows.append(("reserve", Figure(reserve.low, BYTES, "assumed"), Figure(reserve.high, BYTES, "assumed"), ""))
+    return Table("", columns, tuple(rows), totals=frozenset({len(rows) - 1}), aside=True)
+
+
+def capacity_notes(capacity: Capacity, hardware: Hardware, total: int) -> Iterator[str]:
+    """Why it fits or does not, and what memory that was asked of."""
+    yield verdict_note(capacity, total)
+    yield _device_note(hardware)
+    if capacity.share is not None:
+        yield f"Used is {float(capacity.share):.4g} of that, as --memory-share says, with no reserve besides."
+        return
+    yield (
+        "The reserve stands for what the total leaves out: what software was measured to take, from the least to the most. Usable "
+        "is the rest next to the most. --memory-share takes a share of the memory instead: vLLM's is 0.9 (0.92 in its later "
+        "releases), 1 leaves nothing."
+    )
+    if kind_of(hardware.name) in ("trainium", "gaudi"):
+        yield f"What the software of {hardware.label} takes is not known here: the reserve is CUDA's."
+
+
+def verdict_note(capacity: Capacity, total: int) -> str:
+    """Why a total of bytes fits or does not, in a sentence."""
+    needed, memory, reserve = _gb(total), _gb(capacity.device.device_bytes), capacity.reserve
+    if capacity.share is not None:
+        relation = "no more" if capacity.fits(total) else "more"
+        verb = "fits" if capacity.fits(total) else "does not fit"
+        return f"It {verb}: {needed} are {relation} than the {_gb(capacity.usable)} that may be used."
+    low, high = _gb(reserve.low), _gb(reserve.high)
+    match capacity.verdict(total):
+        case "fits":
+            return f"It fits: {needed} and the largest reserve, {high}, are within {memory}."
+        case "may_fit":
+            return f"It may fit: {needed} and the least reserve, {low}, are within {memory}; with the largest, {high}, they are not."
+        case "does_not_fit":
+            return f"It does not fit: {needed} and the least reserve, {low}, are more than {memory}."
+
+
+def _device_note(hardware: Hardware) -> str:
+    vendor = f"{hardware.memory_gb:,g} GB"
+    if hardware.reported_mib is None:
+        return f"What {hardware.label} reports as its memory is not known here: it is taken to be {vendor}."
+    memory = _gb(hardware.device().device_bytes)
+    return f"{hardware.label} reports {hardware.reported_mib:,g} MiB, {memory}, where its vendor writes {vendor}."
+
+
+def _gb(size: int) -> str:
+    """Bytes in 10^9, to four digits."""
+    return f"{size / 10**9:,.4g} GB"

@@ -1,0 +1,207 @@
+"""At which lengths a model is trained: in the stages that its makers published, or in sequences as long as asked for.
+
+Pre-training runs in short sequences, and a context is extended in a short last stage: training that is counted at the
+extended context comes out up to hundreds of times too dear. Where no length was published, sequences of
+min(context, 8,192) tokens are assumed, and the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from tscale.answers.common import ASSUMED_CONTEXT, Counted, context_of, line_figures, summed
+from tscale.core.numbers import Remembered, named
+from tscale.core.quantity import Data, Figure, Known, weakest
+from tscale.core.questions.forward import Sight, forward_flops
+from tscale.core.questions.training import training_flops
+from tscale.core.run import Run
+from tscale.core.sources import cited
+from tscale.core.units import FLOPS, TOKENS
+from tscale.errors import NotPublishedError
+from tscale.spec.lower import run_of
+from tscale.spec.model import ModelSpec, Stage
+
+MOST_ASSUMED: Final = 8_192
+"""Tokens of a sequence in training that are assumed at most: contexts beyond it are nearly always extended later."""
+
+
+class TrainedStage(NamedTuple):
+    """Tokens that are run through in sequences of one length."""
+
+    tokens: Figure
+    context: Figure
+    run: Run
+    tag: str = ""
+    """What begins the names in its derivation: nothing for the first, `stage_2.` for the second."""
+
+    @property
+    def ran_through(self) -> int:
+        """Its tokens as a whole number."""
+        assert isinstance(self.tokens.value, int)
+        return self.tokens.value
+
+    def flops(self, model: Counted, sight: Sight) -> int:
+        """FLOPs of the stage."""
+        return training_flops(model.ledger, self.run, self.ran_through, sight, self.tag)
+
+    def derived(self, model: Counted, sight: Sight = "full") -> Iterator[tuple[str, Figure]]:
+        """The lines of one sequence's forward pass, and their sum, to be explained."""
+        lines = forward_flops(model.ledger, self.run, sight).lines
+        tag = self.tag + ("causal." if sight == "causal" else "")
+        yield from line_figures(lines, FLOPS, "kaplan2020 Table 1", tag)
+        yield f"{self.tag}forward_{sight}", Figure(summed(lines, tag), FLOPS, self.context.known)
+
+
+class Trained(NamedTuple):
+    """A training run: its stages, at least one, in their order; `uncounted`: those whose tokens were not published."""
+
+    stages: tuple[TrainedStage, ...]
+    uncounted: tuple[Stage, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> TrainedStage:
+        """Where most of the training takes place, and what its memory and its plan are asked at."""
+        return self.stages[0]
+
+    @property
+    def tokens(self) -> Figure:
+        """Tokens of all stages."""
+        if len(self.stages) == 1:
+            return self.first.tokens
+        total = sum(stage.ran_through for stage in self.stages)
+        return self.first.tokens._replace(value=named("tokens", total))
+
+    @property
+    def known(self) -> Known:
+        """How whatever rests on the lengths of the sequences is known."""
+        lengths = weakest(*(stage.context.known for stage in self.stages))
+        return "assumed" if lengths == "assumed" else "exact"
+
+    def flops(self, model: Counted, sight: Sight = "full") -> int:
+        """Training FLOPs: the sum over all stages."""
+        if len(self.stages) == 1:
+            return self.first.flops(model, sight)
+        return sum(named(f"{stage.tag or 'stage_1.'}{sight}", stage.flops(model, sight)) for stage in self.stages)
+
+    def lengths_text(self) -> str:
+        """The lengths as people read them: `8,192 tokens, then 131,072`; of an assumption that it is one."""
+        texts = [_length_text(stage.run) for stage in self.stages]
+        seen = list(dict.fromkeys(texts))
+        first = seen[0] + (" (assumed)" if self.known == "assumed" else "")
+        return ", then ".join([first, *(text.removesuffix(" tokens") for text in seen[1:])])
+
+    def data(self) -> list[Data]:
+        """For JSON: tokens and length of each stage; null of one whose tokens were not published, which is not counted."""
+        counted: list[Data] = [{"tokens": stage.tokens, "context": stage.context} for stage in self.stages]
+        return counted + [{"tokens": None, "context": stage.context} for stage in self.uncounted]
+
+
+def trained(spec: ModelSpec, tokens: int | None, context: int | None) -> Trained:
+    """The training run that is asked about.
+
+    Its own stages where nothing is asked, or as many tokens as they have together; else one stage of `tokens`, or of its own
+    tokens, at `context`, or at the length of its first stage. `spec`: on plain ints or on numbers that remember.
+
+    Raises:
+        NotPublishedError: where no tokens are asked for and none were published.
+    """
+    own = None if spec.training is None else spec.training.total_tokens
+    if tokens is None and own is None:
+        raise NotPublishedError(
+            f"{spec.label}: its training tokens are not known: --tokens gives them, such as --tokens 300e9"
+        )
+    published = _published_stages(spec)
+    if context is None and tokens in (None, own) and own is not None:
+        counted = [stage for stage in published if stage.tokens is not None]
+        many = len(counted) > 1
+        stages = tuple(_own_stage(spec, stage, place if many else 0) for place, stage in enumerate(counted, 1))
+        uncounted = tuple(stage for stage in published if stage.tokens is None)
+        return Trained(stages, uncounted, tuple(_notes(spec, stages, counted, uncounted)))
+    length = training_length(spec, context)
+    if tokens is None:
+        assert own is not None
+        given = _tokens(own, "tokens")._replace(known="cited", source=published[0].source)
+        said = [_tokens_note(published)]
+    else:
+        given, said = _tokens(tokens, "tokens"), []
+    assert isinstance(length.value, int)
+    return Trained((TrainedStage(given, length, run_of(spec, length.value)),), notes=(length.note, *said))
+
+
+def training_length(spec: ModelSpec, asked: int | None) -> Figure:
+    """Tokens of a sequence in training: asked for, or those of the model's first stage, or an assumption that says so."""
+    if asked is not None or (spec.context is None and not _published_stages(spec)):
+        return context_of(spec, asked)
+    stage = next(iter(_published_stages(spec)), None)
+    return _length(spec, stage, "context")
+
+
+def _published_stages(spec: ModelSpec) -> tuple[Stage, ...]:
+    return () if spec.training is None else spec.training.all_stages()
+
+
+def _own_stage(spec: ModelSpec, stage: Stage, number: int) -> TrainedStage:
+    """A stage that was published; `number`: its place where there are several, else 0."""
+    assert stage.tokens is not None
+    tag, end = (f"stage_{number}." if number > 1 else ""), (f"_{number}" if number else "")
+    tokens = _tokens(stage.tokens, f"tokens{end}")._replace(known="cited", source=stage.source)
+    length = _length(spec, stage, f"context{end}")
+    assert isinstance(length.value, int)
+    return TrainedStage(tokens, length, run_of(spec, length.value), tag)
+
+
+def _tokens(value: int, label: str) -> Figure:
+    return Figure(Remembered(value, label=label), TOKENS)
+
+
+def _length(spec: ModelSpec, stage: Stage | None, label: str) -> Figure:
+    if stage is not None and stage.context is not None:
+        return Figure(Remembered(stage.context, label=label), TOKENS, "cited", stage.source)
+    if spec.heard is not None and spec.context is not None:
+        return Figure(Remembered(int(spec.context), label=label), TOKENS)  # a transcript is as long as it is
+    length = min(int(spec.context or ASSUMED_CONTEXT), MOST_ASSUMED)
+    note = f"The length of {spec.label}'s sequences in training is not stated: {length:,} tokens are assumed; --context sets it."
+    return Figure(Remembered(length, label=label), TOKENS, "assumed", note=note)
+
+
+def _length_text(run: Run) -> str:
+    if run.source and run.target:
+        return f"{int(run.source):,} source and {int(run.target):,} target tokens"
+    return f"{int(run.tokens):,} tokens"
+
+
+def _notes(
+    spec: ModelSpec, stages: tuple[TrainedStage, ...], counted: list[Stage], uncounted: tuple[Stage, ...]
+) -> list[str]:
+    notes = list(dict.fromkeys(stage.context.note for stage in stages))
+    notes.append(_tokens_note(tuple(counted)))
+    for stage, of in zip(stages, counted, strict=True):
+        if len(stages) > 1 or of.note:
+            notes.append(_stage_note(stage, of))
+    for stage_ in uncounted:
+        length = "" if stage_.context is None else f" of {stage_.context:,} tokens"
+        notes.append(
+            f"{spec.label} was also trained in sequences{length} ({cited(stage_.source)}); how many tokens "
+            "it ran through there was not published, and none are counted at that length."
+        )
+    return [note for note in notes if note]
+
+
+def _stage_note(stage: TrainedStage, of: Stage) -> str:
+    tokens, length = int(stage.tokens.value), _length_text(stage.run)
+    more = f": {of.note.rstrip('.')}" if of.note else ""
+    return f"{tokens:,} of its tokens in sequences of {length} ({cited(of.source)}{_grade(of)}){more}."
+
+
+def _tokens_note(stages: tuple[Stage, ...]) -> str:
+    """Where the tokens of the run were read; of several stages each says its own."""
+    first = stages[0]
+    if len(stages) > 1 or first.note:
+        return ""
+    return f"Tokens: those it was trained on ({cited(first.source)}{_grade(first)})."
+
+
+def _grade(stage: Stage) -> str:
+    return "" if stage.evidence == "primary" else f", {stage.evidence}"

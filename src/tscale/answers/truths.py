@@ -1,0 +1,147 @@
+"""What may rightly be said of a quantity: what is counted, what was published, and training FLOPs by every convention.
+
+Published figures that are known to be wrong stand apart, with what is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.answers.common import plain_number, published_figure, source_text
+from tscale.answers.conventions import CONVENTIONS, by_convention, two_stacks
+from tscale.answers.departures import unlike_a_gpt
+from tscale.answers.quantities import NOT_PUBLISHED, Named, Subject
+from tscale.answers.trained import Trained, trained
+from tscale.core.quantity import Figure, Missing
+from tscale.core.questions.params import active_params
+from tscale.core.questions.training import PF_DAY
+from tscale.core.sources import cited
+from tscale.core.units import FLOPS, PF_DAYS, Unit
+from tscale.errors import NotPublishedError
+from tscale.spec.model import Published
+
+COUNTED: Final = "counted"
+PUBLISHED: Final = "published"
+EXACT: Final = "exact"
+_RECOMPUTED: Final = "megatron_recompute"  # what the hardware does, and a claim of training FLOPs does not mean
+_OF_A_GPT: Final = ("chinchilla", "megatron")
+_SIX_ND: Final = "six_nd"
+_TABLE: Final = "brown2020 Table D.1"  # 6·N·D; 3·N·D where a token passes through one of two stacks
+_ALIKE: Final = Fraction(1, 10)
+"""How far from the count the size in a model's name is at most, if it is to stand for N."""
+_SIZE: Final = r"(?<![\w.])A?(\d+(?:\.\d+)?)([BbMm])\b"
+
+
+class Truth(NamedTuple):
+    """A figure that may rightly be claimed: counted, published, or by a convention, whose key is the basis."""
+
+    figure: Figure
+    basis: str
+    how: str = ""
+    """Of a convention: its name, N where that is not counted, and its source, as people read them."""
+    fits: bool = True
+    """Whether it was made for such a model: if not, what is off by rounding alone cannot be told from what is wrong."""
+
+
+class Truths(NamedTuple):
+    """All that may rightly be claimed, the likeliest first; the misprints; or why there is nothing."""
+
+    right: tuple[Truth, ...] = ()
+    misprints: tuple[Published, ...] = ()
+    missing: Missing | None = None
+
+    def counted(self) -> Figure | None:
+        """What the program itself counts, if it does."""
+        return next((truth.figure for truth in self.right if truth.basis in (COUNTED, EXACT)), None)
+
+
+def truths_of(quantity: Named, subject: Subject | None) -> Truths:
+    """What may rightly be said of a quantity of a model; of one whose shape was never published, that nothing may."""
+    if subject is None:
+        return Truths(missing=Missing("undisclosed: its shape was never published"))
+    printed = () if quantity.published is None else subject.spec.figures(quantity.published)
+    right = [Truth(published_figure(one, quantity.unit), PUBLISHED) for one in printed if one.corrected is None]
+    if quantity.key in ("training_flops", "pf_days"):
+        right += _conventions(subject, quantity.unit)
+        answer: Figure | Missing | str = NOT_PUBLISHED
+    else:
+        answer = quantity.answer(subject)
+    assert not isinstance(answer, str)
+    if isinstance(answer, Figure) and answer.value not in [one.value for one in printed]:
+        right.insert(0, Truth(answer, PUBLISHED if answer.known == "cited" else COUNTED))
+    misprints = tuple(one for one in printed if one.corrected is not None)
+    right += [Truth(corrected_figure(one, quantity.unit), PUBLISHED) for one in misprints]
+    return Truths(tuple(right), misprints, None if right or isinstance(answer, Figure) else answer)
+
+
+def corrected_figure(misprint: Published, unit: Unit) -> Figure:
+    """What is right where a source has a slip."""
+    assert misprint.corrected is not None
+    return Figure(misprint.corrected.value, unit, "cited", misprint.corrected.source)
+
+
+def _conventions(subject: Subject, unit: Unit) -> Iterator[Truth]:
+    """Training FLOPs, or the same in PF-days, by every convention, at the lengths that the model was trained at."""
+    try:
+        run = trained(subject.spec, None, None)
+    except NotPublishedError:
+        return
+    for truth in sorted(_of_run(subject, run), key=lambda truth: truth.basis != EXACT):
+        if unit is PF_DAYS:
+            value = Fraction(int(truth.figure.value), PF_DAY)
+            yield truth._replace(figure=truth.figure._replace(value=value, unit=PF_DAYS))
+        else:
+            yield truth
+
+
+def _of_run(subject: Subject, run: Trained) -> Iterator[Truth]:
+    two, unlike = two_stacks(subject.spec), unlike_a_gpt(subject.spec)
+    for key, figure in by_convention(subject.model, run).items():
+        if isinstance(figure, Missing) or key == _RECOMPUTED or (two and key.startswith(_SIX_ND)):
+            continue
+        source = f" ({cited(figure.source)})" if figure.source else ""
+        fits = not (unlike and key in _OF_A_GPT)
+        lengths = "" if key.startswith(_SIX_ND) else f", in sequences of {run.lengths_text()}"
+        how = CONVENTIONS[key][0] + source + ("" if fits else ", as printed") + lengths
+        yield Truth(figure, key, how, fits)
+    yield from _of_sizes(subject, run, two=two)
+
+
+def _of_sizes(subject: Subject, run: Trained, *, two: bool) -> Iterator[Truth]:
+    """6·N·D, or 3·N·D of two stacks, as people take N and D who do not count: of pre-training alone, as often as not."""
+    times, basis, name = (3, "three_nd", "3·N·D") if two else (6, _SIX_ND, "6·N·D")
+    stages = [(int(run.tokens.value), "", "")]
+    if len(run.stages) > 1:
+        first = int(run.first.tokens.value)
+        stages.append((first, "_first_stage", f", D = {plain_number(first)} of the first stage"))
+    for tokens, stage, of_stage in stages:
+        for size, whose, of_whom in _sizes(subject, counted=two or bool(stage)):
+            flops = Figure(times * size * tokens, FLOPS, "convention", _TABLE)
+            yield Truth(flops, f"{basis}{whose}{stage}", f"{name}{of_whom}{of_stage}")
+
+
+def _sizes(subject: Subject, *, counted: bool) -> Iterator[tuple[int, str, str]]:
+    """Each N, the end of its basis, and how it is said: counted where that is asked for, and as others take it."""
+    n = int(active_params(subject.model.ledger).total)
+    if counted:
+        yield n, "", f" ({cited(_TABLE)})"
+    yield from _other_sizes(subject, n)
+
+
+def _other_sizes(subject: Subject, counted: int) -> Iterator[tuple[int, str, str]]:
+    """N as people take it who do not count, as published or from the model's name, and how that is said."""
+    spec = subject.spec
+    for one in spec.figures("active_params") or spec.figures("params"):
+        if one.corrected is None and _alike(one.value, counted):
+            yield int(one.value), "_published", f" with N = {plain_number(one.value)} ({source_text(one.source)})"
+    for number, suffix in re.findall(_SIZE, spec.label):
+        size = int(Fraction(number) * (10**9 if suffix in "Bb" else 10**6))
+        if _alike(size, counted):
+            yield size, "_called", f" with N = {plain_number(size)}, as the model is called"
+
+
+def _alike(size: float, counted: int) -> bool:
+    return abs(Fraction(size) - int(counted)) <= _ALIKE * int(counted)

@@ -1,0 +1,149 @@
+"""The least time of a training step against simulations: of the order of 1F1B, and of who hands on to whom."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+
+import tscale
+from tscale.core.device import Cluster, Device
+from tscale.core.plan import Plan
+from tscale.core.questions.step_time import Batch, Step, Workload, pipelined, step_of
+from tscale.core.run import Run
+from tscale.spec.stages import stages
+
+GB = 10**9
+NODES_OF_8 = Cluster(Device("h100", {}, 0, 0, 450 * GB, None), 8, 50 * GB)
+
+
+# ---- 1F1B ----
+
+
+def simulated(stage_seconds: list[Fraction], many: int) -> Fraction:
+    """When a pipeline has done all micro-batches: each stage in the order of 1F1B, a third of its time forward."""
+    p = len(stage_seconds)
+    done: dict[tuple[str, int, int], Fraction] = {}
+    todo = [_order(stage, p, many) for stage in range(p)]
+    free = [Fraction(0)] * p
+    while any(todo):
+        for stage, order in enumerate(todo):
+            if not order:
+                continue
+            way, micro = order[0]
+            other = stage - 1 if way == "forward" else stage + 1
+            waits = [(way, other, micro)] if 0 <= other < p else [("forward", stage, micro)]
+            if way == "forward" and stage == 0:
+                waits = []
+            if all(one in done for one in waits):
+                start = max([free[stage], *(done[one] for one in waits)])
+                share = Fraction(1 if way == "forward" else 2, 3 * many)
+                free[stage] = done[way, stage, micro] = start + share * stage_seconds[stage]
+                order.pop(0)
+    return max(free)
+
+
+def _order(stage: int, p: int, many: int) -> list[tuple[str, int]]:
+    """Forward passes until the first one is back, then one forward and one backward in turn."""
+    ahead = min(many, p - 1 - stage)
+    order = [("forward", micro) for micro in range(ahead)]
+    for micro in range(many):
+        if ahead + micro < many:
+            order.append(("forward", ahead + micro))
+        order.append(("backward", micro))
+    return order
+
+
+@pytest.mark.parametrize(("p", "many"), [(2, 1), (2, 8), (4, 4), (4, 16), (8, 3), (1, 5)])
+def test_even_stages_take_what_1f1b_takes(p: int, many: int) -> None:
+    """Exactly 1 + (p - 1)/m of what one stage computes (Narayanan 2021, section 2.2)."""
+    even = [Fraction(60)] * p
+    assert pipelined(even, many) == simulated(even, many) == 60 * (1 + Fraction(p - 1, many))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_uneven_stages_take_no_less_than_the_bound(seed: int) -> None:
+    """A head that stands on the last stage, or stages of any length: (p - 1)/m of the longest would be too much for many."""
+    rng = np.random.default_rng(seed)
+    p, many = int(rng.integers(2, 7)), int(rng.integers(1, 12))
+    uneven = [Fraction(int(rng.integers(1, 100))) for _ in range(p)]
+    assert pipelined(uneven, many) <= simulated(uneven, many)
+    with_head = [Fraction(60)] * (p - 1) + [Fraction(97)]
+    assert pipelined(with_head, many) == simulated(with_head, many) == 97 + Fraction(60 * (p - 1), many)
+
+
+# ---- who hands on to whom ----
+
+
+def step(plan: Plan, *, batch: int, cluster: Cluster = NODES_OF_8, layers: int = 48) -> Step:
+    spec = tscale.load("gpt3", [f"layers={layers}"])
+    work = Workload(Run(64), Batch(batch, 1), int(spec.d_model), "none")
+    return step_of(stages(spec, plan), plan, work, cluster, 10**15)
+
+
+PIPELINES = [
+    Plan(tensor, pipeline=pipeline, interleave=interleave, data=data)
+    for tensor, pipeline, interleave, data in product((1, 2, 4, 8, 16), (2, 4, 8), (1, 2, 3), (1, 2, 4))
+]
+
+
+@pytest.mark.parametrize("plan", PIPELINES, ids=str)
+def test_what_stages_hand_over_is_counted_device_by_device(plan: Plan) -> None:
+    """Each piece forward to the next one's device and back, each device its part; the busiest device and node."""
+    many, per_node, block = 3, 8, plan.tensor * plan.data
+    part = Fraction(many * 64 * 12288 * 2, plan.tensor)
+    within: dict[int, Fraction] = defaultdict(Fraction)
+    beyond: dict[int, Fraction] = defaultdict(Fraction)
+    for piece in range(plan.pipeline * plan.interleave - 1):
+        for offset in range(block):
+            here = piece % plan.pipeline * block + offset
+            there = (piece + 1) % plan.pipeline * block + offset
+            for source, to in ((here, there), (there, here)):
+                if source // per_node == to // per_node:
+                    within[source] += part
+                else:
+                    beyond[source // per_node] += part
+    parts = {one.name: one for one in step(plan, batch=many * plan.data).parts}
+    least = parts["hand-over to the next stage"].least
+    assert least.seconds == max(
+        max(within.values(), default=Fraction()) / (450 * GB), max(beyond.values(), default=Fraction()) / (400 * GB)
+    )
+
+
+@pytest.mark.parametrize("per_node", [3, 5, 6, 7])
+def test_stages_that_nodes_cut_are_charged_no_more_than_they_send(per_node: int) -> None:
+    """Two devices a stage: some neighbours share a node and some do not; twelve: every one is in another node."""
+    cluster = NODES_OF_8._replace(devices_per_node=per_node)
+    for plan in (Plan(2, pipeline=4), Plan(4, pipeline=4, data=3, interleave=2)):
+        parts = {one.name: one for one in step(plan, batch=6, cluster=cluster).parts}
+        least = parts["hand-over to the next stage"].least
+        part = Fraction(6 // plan.data * 64 * 12288 * 2, plan.tensor)
+        assert least.link.sent <= 2 * plan.interleave * part
+        assert least.network.sent <= per_node * 2 * plan.interleave * part
+
+
+# ---- what bounds a step ----
+
+
+def test_resources_are_busy_at_once_and_each_has_one_thing_at_a_time() -> None:
+    """Tensor parallelism and hand-overs share the link of a device; the gradients share the NICs of a node with them."""
+    found = step(Plan(8, pipeline=2, data=2), batch=4)
+    link = sum(part.least.link.seconds for part in found.parts)
+    network = sum(part.least.network.seconds for part in found.parts)
+    assert 0.9 * float(link) <= float(found.seconds_by["link"]) <= float(link)
+    assert 0.9 * float(network) <= float(found.seconds_by["network"]) <= float(network)
+    assert found.seconds == max(found.seconds_by.values()) < found.seconds_in_turn
+
+
+def test_what_is_gathered_for_products_in_8_bits_is_half_as_much() -> None:
+    """Of ZeRO's stage 3, two of three passes; gradients are scattered in 16 bits."""
+    plan = Plan(data=16, zero=3)
+    spec = tscale.load("gpt3")
+    found = {}
+    for bits in (16, 8):
+        work = Workload(Run(64), Batch(16, 1), int(spec.d_model), "none", bits)
+        found[bits] = step_of(stages(spec, plan), plan, work, NODES_OF_8, 10**15).seconds_by["network"]
+    assert found[8] / found[16] == Fraction(1 + 1, 1 + 2)

@@ -1,0 +1,307 @@
+"""The public functions: right for every kind of model, and whatever is wrong is refused with one clear line."""
+
+from __future__ import annotations
+
+import doctest
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tscale
+from tests.helpers import disclosed
+from tscale import api
+from tscale.blocks import Attention
+from tscale.core.numbers import Remembered
+from tscale.core.questions import cache, training
+from tscale.core.run import Run as CoreRun
+from tscale.spec import lower as lowering
+from tscale.spec.model import Embedding
+from tscale.spec.validation import validated
+from tscale.spec.yaml_file import parse_document
+
+GPT2 = tscale.load("gpt2")
+BERT = tscale.load("bert-base")
+T5 = tscale.load("t5-small")
+WHISPER = tscale.load("whisper-tiny")
+LEDGER = tscale.lower(GPT2)
+RUN = tscale.Run(target=1024)
+ANY: Any = tscale
+"""The package for a caller without a type checker."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Right
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_encoders_flops_are_those_of_its_tokens() -> None:
+    """12 layers of four projections, two matrices and two products of attention; a pooler on the first position."""
+    s, d = 512, 768
+    layer = 2 * s * (4 * d * d + 2 * d * 4 * d) + 4 * s * s * d
+    run = tscale.run_of(BERT, s)
+    assert tscale.forward_flops(BERT, run).total == 12 * layer + 2 * d * d
+    assert tscale.training_flops(BERT, run, tokens=s) == 3 * (12 * layer + 2 * d * d)
+
+
+def test_an_encoder_decoders_flops_are_those_of_both_streams() -> None:
+    """The decoder's cross attention projects keys and values of the source; the head reads the target."""
+    s, d, d_ff, vocabulary = 512, 512, 2048, 32128
+    encoder = 2 * s * (4 * d * d + 2 * d * d_ff) + 4 * s * s * d
+    decoder = 2 * s * (8 * d * d + 2 * d * d_ff) + 2 * 4 * s * s * d
+    forward_flops = 6 * (encoder + decoder) + 2 * s * d * vocabulary
+    assert tscale.training_flops(T5, tscale.run_of(T5, s), tokens=2 * s) == 3 * forward_flops
+
+
+@pytest.mark.parametrize("name", disclosed())
+def test_the_documented_pattern_is_what_the_commands_count(name: str) -> None:
+    spec = tscale.load(name)
+    ledger, run = lowering.lower(spec), lowering.run_of(spec, 300)
+    asked = tscale.run_of(spec, 300)
+    assert asked == run
+    assert tscale.training_flops(spec, asked, 10**9, "causal") == training.training_flops(ledger, run, 10**9, "causal")
+    assert tscale.cache_bytes(tscale.lower(spec), asked, 16) == cache.cache_bytes(ledger, run, 16)
+
+
+def test_the_examples_run() -> None:
+    assert doctest.testmod(api) == (0, 12)
+
+
+def test_numbers_of_each_kind_are_taken() -> None:
+    by_array = tscale.training_flops(GPT2, tscale.Run(target=np.array([512, 1024])), np.array([10**12, 10**12]))  # type: ignore[arg-type]
+    by_int = [tscale.training_flops(GPT2, tscale.Run(target=length), 10**12) for length in (512, 1024)]
+    assert list(by_array) == pytest.approx(by_int, rel=1e-12)  # type: ignore[call-overload]
+    assert tscale.training_flops(GPT2, RUN, np.int64(10**12)) == by_int[1]  # type: ignore[arg-type]
+    assert tscale.training_flops(GPT2, RUN, 1e12) == by_int[1]  # type: ignore[arg-type]
+    told = tscale.training_flops(tscale.remembered(GPT2), RUN, Remembered(10**12, label="tokens"))
+    assert isinstance(told, Remembered) and told == by_int[1]
+
+
+def test_a_spec_of_arrays_is_counted_as_its_elements_are() -> None:
+    """Whole numbers of 64 bits would overflow where FLOPs are counted: they are made floats."""
+    layers = np.array([12, 24, 48])
+    sweep = replace(GPT2, layers=layers)  # type: ignore[arg-type]
+    total: Any = tscale.training_flops(sweep, RUN, 10**13)
+    each = [tscale.training_flops(replace(GPT2, layers=int(depth)), RUN, 10**13) for depth in layers]
+    assert list(total) == pytest.approx(each, rel=1e-12)
+
+
+def test_a_list_of_blocks_is_as_good_as_a_tuple() -> None:
+    listed = replace(GPT2, attention=[GPT2.attention])  # type: ignore[arg-type]
+    assert tscale.params(listed) == tscale.params(GPT2)
+
+
+def test_a_cache_may_be_asked_for_by_the_name_of_its_format() -> None:
+    assert tscale.cache_bytes(GPT2, RUN, "bf16") == tscale.cache_bytes(GPT2, RUN, 16)
+    assert tscale.cache_bytes(GPT2, RUN, "q4_0") == tscale.cache_bytes(GPT2, RUN, 4.5)  # type: ignore[arg-type]
+
+
+def test_a_spec_changed_after_it_was_checked_is_checked_again() -> None:
+    right = tscale.lower(replace(GPT2, layers=13))
+    assert right.model == "gpt2"
+    with pytest.raises(tscale.TscaleError):
+        tscale.lower(replace(GPT2, layers=0))
+
+
+def test_a_spec_of_the_catalogue_is_not_validated_again() -> None:
+    code = "import sys, tscale; tscale.params(tscale.remembered(tscale.load('gpt3'))); print('pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Refused
+# ---------------------------------------------------------------------------------------------------------------------
+
+NO_COUNTS: list[Any] = [1.5, -1, math.nan, math.inf, True, np.bool_(True), None, "512", [512], Fraction(512), 10**30]
+NO_COUNTS += [np.array([5.5]), np.array([1, -1]), np.array([np.nan]), np.array([True]), np.array(["a"]), Decimal(5)]
+COUNTS: dict[str, Callable[[Any], object]] = {
+    "target": lambda value: tscale.Run(target=value),
+    "source": lambda value: tscale.Run(target=5, source=value),
+    "context": lambda value: tscale.run_of(GPT2, value),
+    "tokens": lambda value: tscale.training_flops(LEDGER, RUN, value),
+}
+
+
+@pytest.mark.parametrize("what", COUNTS)
+@pytest.mark.parametrize("value", NO_COUNTS, ids=repr)
+def test_what_is_no_number_of_tokens_is_refused(what: str, value: Any) -> None:
+    with pytest.raises(tscale.TscaleError) as caught:
+        COUNTS[what](value)
+    least, most = 0 if what in ("target", "source") else 1, 24 if what == "tokens" else 12
+    assert str(caught.value).startswith(f"{what} must be a whole number from {least} to 10^{most}, not ")
+
+
+def test_a_run_that_went_round_its_constructor_is_refused_where_it_is_used() -> None:
+    with pytest.raises(tscale.TscaleError, match=r"^target must be a whole number from 0 to 10\^12, not -5$"):
+        ANY.forward_flops(LEDGER, CoreRun(-5))
+
+
+NO_LEDGERS: list[Any] = [None, "gpt2", 5, RUN, tscale.params(LEDGER)]
+ASKING: dict[str, Callable[[Any], object]] = {
+    "params": tscale.params,
+    "active_params": tscale.active_params,
+    "non_embedding_params": tscale.non_embedding_params,
+    "cache_bytes": lambda ledger: tscale.cache_bytes(ledger, RUN, 16),
+    "forward_flops": lambda ledger: tscale.forward_flops(ledger, RUN),
+    "training_flops": lambda ledger: tscale.training_flops(ledger, RUN, 10**9),
+}
+
+
+@pytest.mark.parametrize("ask", ASKING.values(), ids=ASKING)
+@pytest.mark.parametrize("given", NO_LEDGERS, ids=lambda given: type(given).__name__)
+def test_what_is_no_ledger_is_refused(ask: Callable[[Any], object], given: Any) -> None:
+    with pytest.raises(tscale.TscaleError, match=r"^a Ledger is wanted, such as tscale\.lower"):
+        ask(given)
+
+
+@pytest.mark.parametrize("ask", [tscale.lower, tscale.remembered, lambda given: tscale.run_of(given, 512)])
+@pytest.mark.parametrize("given", [None, "gpt2", 5, RUN, LEDGER], ids=lambda given: type(given).__name__)
+def test_what_is_no_spec_is_refused(ask: Callable[[Any], object], given: Any) -> None:
+    with pytest.raises(tscale.TscaleError, match=r"^(a ModelSpec is wanted|lower takes a ModelSpec), "):
+        ask(given)
+
+
+REFUSED: list[tuple[Callable[[], object], str]] = [
+    (lambda: tscale.Run(target=0), "a Run has tokens: give target, or source for an encoder, or both"),
+    (
+        lambda: tscale.training_flops(BERT, tscale.Run(target=512), 10**9),
+        "bert-base reads source tokens alone: give tscale.run_of(spec, 512), or Run(target=0, source=512)",
+    ),
+    (
+        lambda: tscale.forward_flops(BERT, tscale.Run(target=512, source=512)),
+        "bert-base reads source tokens alone: give tscale.run_of(spec, 512), or Run(target=0, source=512)",
+    ),
+    (
+        lambda: tscale.training_flops(T5, tscale.Run(target=512), 10**9),
+        "t5-small reads source and target tokens: give tscale.run_of(spec, 512), or Run(target=512, source=512)",
+    ),
+    (
+        lambda: tscale.cache_bytes(T5, tscale.Run(target=512), 16),
+        "t5-small reads source and target tokens: give tscale.run_of(spec, 512), or Run(target=512, source=512)",
+    ),
+    (
+        lambda: tscale.training_flops(GPT2, tscale.Run(target=512, source=512), 10**9),
+        "gpt2 reads target tokens alone: give tscale.run_of(spec, 512), or Run(target=512, source=0)",
+    ),
+    (
+        lambda: tscale.forward_flops(WHISPER, tscale.Run(target=448, source=448)),
+        "whisper-tiny always reads 1500 source positions, not 448: give tscale.run_of(spec, 448)",
+    ),
+    (
+        lambda: tscale.run_of(WHISPER, 448, source=448),
+        "whisper-tiny always reads 1500 positions of sound: leave out source",
+    ),
+    (
+        lambda: tscale.run_of(GPT2, 512, source=512),
+        "gpt2 has a single stack: leave out source, context is its length",
+    ),
+    (
+        lambda: ANY.forward_flops(LEDGER, 1024),
+        "a Run is wanted, such as tscale.run_of(spec, 2048), not 1024",
+    ),
+    (
+        lambda: ANY.forward_flops(LEDGER, RUN, "casual"),
+        'sight must be full or causal, not "casual": did you mean causal?',
+    ),
+    (lambda: ANY.training_flops(LEDGER, RUN, 10**9, None), "sight must be full or causal, not None"),
+    (lambda: tscale.cache_bytes(LEDGER, RUN, "bf61"), 'bits: no number format "bf61": did you mean bf16?'),
+    (
+        lambda: tscale.cache_bytes(tscale.load("gpt3", ["attention.head_dim=100"]), RUN, "q8_0"),
+        "q8_0 shares a scale among 32 numbers, and attention.cache of gpt3 keeps rows of 100: keep the cache in a format "
+        "without blocks, such as fp8 or bf16",
+    ),
+    (
+        lambda: ANY.cache_bytes(LEDGER, RUN, True),
+        "bits must be a number above 0 of at most 64, or a format such as bf16, not True",
+    ),
+    (
+        lambda: ANY.cache_bytes(LEDGER, RUN, math.nan),
+        "bits must be a number above 0 of at most 64, or a format such as bf16, not nan",
+    ),
+    (
+        lambda: tscale.cache_bytes(LEDGER, RUN, -16),
+        "bits must be a number above 0 of at most 64, or a format such as bf16, not -16",
+    ),
+    (lambda: tscale.cache_bytes(LEDGER, RUN, 16, 0), "page must be a whole number from 1 to 10^12, not 0"),
+    (lambda: ANY.load(5), "model must be a name or a path, such as gpt3, not 5"),
+    (lambda: ANY.load("gpt2", [5]), "changes are texts KEY=VALUE, such as layers=24, not 5"),
+    (lambda: ANY.load("gpt2", 5), "changes are texts KEY=VALUE, such as layers=24, not 5"),
+    (lambda: ANY.load("x.json", (), 5), "assume must be the name of a family, such as llama, not 5"),
+    (
+        lambda: tscale.params(tscale.Ledger("none", ())),
+        "a Ledger has entries, as tscale.lower makes them: this has none",
+    ),
+    (
+        lambda: ANY.params(tscale.Ledger("odd", (5,))),  # type: ignore[arg-type]
+        "a Ledger has entries, as tscale.lower makes them: this has 5",
+    ),
+    (
+        lambda: ANY.params(tscale.Ledger("odd", None)),  # type: ignore[arg-type]
+        "a Ledger has entries, as tscale.lower makes them: this has None",
+    ),
+    (
+        lambda: tscale.remembered(replace(GPT2, layers=np.array([12]))),  # type: ignore[arg-type]
+        "gpt2 has arrays as sizes, and ints alone remember: give it one number for each",
+    ),
+]
+
+
+@pytest.mark.parametrize("ask, said", REFUSED)
+def test_what_is_refused_is_told_in_one_line(ask: Callable[[], object], said: str) -> None:
+    with pytest.raises(tscale.TscaleError) as caught:
+        ask()
+    assert str(caught.value) == said
+
+
+SEVEN = "gpt2: attention.heads: 7 heads do not divide d_model 768: set head_dim, or heads to a divisor of 768"
+WRONG_SPECS: list[tuple[dict[str, Any], str]] = [
+    ({"attention": Attention(heads=7)}, SEVEN),
+    ({"attention": Attention(heads=np.array([12, 7]))}, SEVEN),  # type: ignore[arg-type]
+    ({"layers": -1}, "gpt2: layers must be a whole number from 1 to 10^12, not -1"),
+    ({"layers": True}, "gpt2: layers must be a whole number from 1 to 10^12, not true"),
+    ({"layers": math.nan}, "gpt2: layers must be a whole number from 1 to 10^12, not nan"),
+    ({"layers": np.array([12, 1.5])}, "gpt2: layers must be a whole number from 1 to 10^12, not 1.5"),
+    ({"layers": np.array([12, 0])}, "gpt2: layers must be a whole number from 1 to 10^12, not 0"),
+    ({"layers": 10**5000}, "gpt2: a spec holds numbers, text and blocks, not a number of over 40 digits"),
+    ({"published": {(1, 2): 3}}, "gpt2: a spec holds numbers, text and blocks, not a tuple"),
+    ({"layers": object()}, "gpt2: a spec holds numbers, text and blocks, not an object"),
+    (
+        {"layers": np.array([1, 2]), "d_model": np.array([768, 768, 768])},
+        "gpt2: its arrays of sizes do not fit together: give them one shape",
+    ),
+    ({"kind": "encodr"}, 'gpt2: kind must be decoder, encoder or encoder-decoder, not "encodr": did you mean encoder?'),
+    ({"attention": {"heads": 12}}, "gpt2: attention must be an Attention of tscale.blocks, not a dict"),
+    ({"head": Embedding()}, "gpt2: head must be a Head of tscale.blocks, not an Embedding"),
+    ({"name": None, "layers": 0}, "a ModelSpec: name must be text, not null (and 1 more)"),
+]
+
+
+@pytest.mark.parametrize("changes, said", WRONG_SPECS)
+def test_a_spec_made_in_python_is_validated_as_a_file_is(changes: dict[str, Any], said: str) -> None:
+    spec = replace(GPT2, **changes)
+    for ask in (tscale.lower, tscale.params, tscale.remembered, lambda spec: tscale.run_of(spec, 512)):
+        with pytest.raises(tscale.TscaleError) as caught:
+            ask(spec)
+        assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "bad").glob("*-do-not-divide.yaml")), ids=str)
+def test_the_words_are_those_of_a_files_validation(path: Path) -> None:
+    """What contradicts itself in a file does so in a spec that is built of the same sizes."""
+    text = path.read_text(encoding="utf-8")
+    with pytest.raises(tscale.TscaleError) as of_file:
+        validated(parse_document(text, "file"))
+    data: Any = parse_document(text, "file").data
+    sizes = {key: data[key] for key in ("layers", "d_model", "vocabulary", "context")}
+    with pytest.raises(tscale.TscaleError) as of_spec:
+        tscale.lower(replace(GPT2, name="file", **sizes, attention=Attention(**data["attention"])))
+    assert str(of_file.value).partition(": ")[2] == str(of_spec.value).partition(": ")[2]
