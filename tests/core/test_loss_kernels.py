@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from tests.spec.recorded import recorded
-from tscale.core.loss_kernels import ALIASES, KERNELS, Logits, LossBytes, default_kernel, loss_bytes
+from tscale.core import loss_kernels
+from tscale.core.loss_kernels import ALIASES, KERNELS, Logits, LossBytes, default_kernel, find_kernel, loss_bytes
 from tscale.core.plan import Plan
+from tscale.errors import RequestError
 
 RECORDED = recorded("losses.jsonl")
 LOSSES = [record for record in RECORDED if "loss" in record]
@@ -147,4 +150,11 @@ def test_the_default_is_the_common_trainers(plan: Plan, adapters: bool, name: st
 
 def test_aliases_name_losses() -> None:
     assert ALIASES == {"eager": "plain-kept", "fused": "fused-linear"}
-    assert set(ALIASES.values()) <= set(KERNELS)
+    assert find_kernel("fused") is KERNELS["fused-linear"]
+    with pytest.raises(RequestError) as error:
+        find_kernel("plian")
+    assert str(error.value) == 'no loss "plian": did you mean plain?'
+
+
+def test_the_example_of_the_docstring() -> None:
+    assert doctest.testmod(loss_kernels) == (0, 1)

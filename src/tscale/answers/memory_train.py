@@ -33,7 +33,7 @@ from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
 from tscale.core.formats import FORMATS, Format
-from tscale.core.loss_kernels import ALIASES, KERNELS, default_kernel
+from tscale.core.loss_kernels import KERNELS, default_kernel, find_kernel
 from tscale.core.numbers import MOST_CONTEXT, Remembered
 from tscale.core.plan import Plan
 from tscale.core.quantity import Data, Figure, Known, Quantity, Report, Step
@@ -74,7 +74,7 @@ def train_ask(
 ) -> Ask:
     """What is asked, by the names of recipe, optimizer and loss; QLoRA is adapters on a model in nf4."""
     return Ask(
-        loss=None if loss is None else ALIASES.get(loss, loss),
+        loss=None if loss is None else find_kernel(loss).name,
         recipe=RECIPES[precision],
         optimizer=OPTIMIZERS[optimizer],
         rank=rank or (RANK if qlora else None),

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from tscale.core.numbers import ceil_div, minimum, power_of_two
 from tscale.core.plan import Plan
+from tscale.errors import RequestError, nearest, shown
 
 CHUNKS: Final = 8
 """Pieces of a sequence in torchtune's and torchtitan's chunked losses."""
@@ -45,6 +46,14 @@ OF_TRANSFORMERS: Final = frozenset({"plain-kept", "hf-old"})
 """Losses that are transformers' own."""
 
 ALIASES: Final = {"eager": "plain-kept", "fused": "fused-linear"}
+
+
+def find_kernel(name: str) -> Kernel:
+    """The loss of a name or an alias. Raises `RequestError` for any other name."""
+    kernel = KERNELS.get(ALIASES.get(name, name))
+    if kernel is None:
+        raise RequestError(f"no loss {shown(name)}: {nearest(name, [*KERNELS, *ALIASES])}")
+    return kernel
 
 
 class Default(NamedTuple):
