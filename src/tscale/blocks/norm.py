@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, Site
-from tscale.core.ledger import ALWAYS, Buffer, Entry, Part, Saved, Stream, Vector
+from tscale.core.ledger import ALWAYS, Buffer, Entry, Number, Part, Saved, Stream, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +63,19 @@ class Norm:
         for sub_layer, used in sub_layers.items():
             copies = used - 1 if self.skips_first and sub_layer == "attention" else used
             for place in self._places():
-                yield from self.saves_one(f"{prefix}norm.{place}{sub_layer}", site.stream, site.d_model, copies)
+                number: Number = "activation" if place == "after_" else "residual"
+                name = f"{prefix}norm.{place}{sub_layer}"
+                yield from self.saves_one(name, site.stream, site.d_model, copies, number=number)
         if self.place == "parallel":
-            yield from self.saves_one(f"{prefix}norm.layer", site.stream, site.d_model, site.used)
+            yield from self.saves_one(f"{prefix}norm.layer", site.stream, site.d_model, site.used, number="residual")
         if self._has_final():
-            yield from self.saves_one(f"{prefix}norm.final", site.stream, site.d_model, 1, "head")
+            yield from self.saves_one(f"{prefix}norm.final", site.stream, site.d_model, 1, "head", number="residual")
 
-    def saves_one(self, name: str, stream: Stream, width: int, used: int, part: Part = "norm") -> Iterator[Saved]:
+    def saves_one(
+        self, name: str, stream: Stream, width: int, used: int, part: Part = "norm", number: Number = "activation"
+    ) -> Iterator[Saved]:
         """A norm's input, and its mean and deviation, or the deviation alone; fused, with nothing between."""
-        kept = Saved(f"{name}.input", part, stream, width, used)
+        kept = Saved(f"{name}.input", part, stream, width, used, number)
         if part != "norm":
             kept = kept._replace(keeping=ALWAYS)
         yield kept

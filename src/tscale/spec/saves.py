@@ -87,7 +87,7 @@ def _stack(spec: ModelSpec, site: Site, own: Encoder | None = None) -> Iterator[
     two_stacks = spec.kind == "encoder-decoder"
     used: dict[str, int] = {}
     parallel = spec.norm.place == "parallel"
-    yield Saved(f"{site.name}layer.input", "norm", site.stream, site.d_model, site.used, keeping=("full",))
+    yield Saved(f"{site.name}layer.input", "norm", site.stream, site.d_model, site.used, "residual", keeping=("full",))
     if parallel:
         yield Saved(f"{site.name}layer.normed", "norm", site.stream, site.d_model, site.used)
     if isinstance(spec.positions, Relative | Disentangled):

@@ -1,9 +1,10 @@
 """What a serving step needs beside weights and cache: the activations of a layer, and the logits.
 
 A step takes a token of every sequence and a chunk of one more prompt (chunked prefill), so min(batch·context, batch + chunk)
-tokens; an encoder reads its input at once. At its largest a layer holds, for each token, its input before and after the norm
-and all that the products of one block of it (attention, feed-forward) come to. That is a convention: an engine frees some
-of it earlier, and takes more for its kernels. Scores are never stored whole, as in flash attention.
+tokens; an encoder reads its input at once. At its largest a layer holds, for each token, its input before and after the norm,
+all that the products of one block of it (attention, feed-forward) come to, and what goes into a feed-forward's matrix down: the
+activations, or the product of both where they are gated, which is an array of its own. That is a convention: an engine frees
+some of it earlier, and takes more for its kernels. Scores are never stored whole, as in flash attention.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def workspace_bytes(
 
 
 def _activation_bytes(ledger: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int) -> int:
-    """The largest over all blocks of tokens·(2·d_model + outputs)."""
+    """The largest over all blocks of tokens·(2·d_model + outputs), with what goes into a matrix down among the outputs."""
     sizes = []
     for (block, stream), outputs in _outputs(ledger).items():
         tokens = named(f"{stream}_step_tokens", _step_tokens(stream, run, batch, chunk))
@@ -77,7 +78,7 @@ def _outputs(ledger: Ledger) -> dict[tuple[str, Stream], int]:
         match entry:
             case Matmul():
                 if entry.part != "head" and entry.stream != "once":
-                    add(entry, _block(entry), _a_token(entry) * entry.d_out)
+                    add(entry, _block(entry), _a_token(entry) * (entry.d_out + _activated(entry)))
             case Scores():
                 block = entry.name.partition(".scores")[0]
                 if block not in alike:
@@ -95,6 +96,12 @@ def _outputs(ledger: Ledger) -> dict[tuple[str, Stream], int]:
 def _block(entry: Entry) -> str:
     """What stands together in a layer: all that is named alike up to the last dot; shared experts with the routed ones."""
     return entry.name.rpartition(".")[0].removesuffix(".shared")
+
+
+def _activated(entry: Matmul) -> int:
+    """Numbers that go into a feed-forward's matrix down, the one that is cut along its rows: no product comes to them."""
+    down = entry.part == "feed_forward" and entry.cut is not None and entry.cut.axis == "in"
+    return entry.d_in if down else 0
 
 
 def _a_token(entry: Matmul) -> int:
