@@ -106,11 +106,70 @@ def test_the_json_is_a_contract() -> None:
     assert found["per_device_bytes"]["weights"] == found["per_device_bytes"]["gradients"] == 2 * parameters
     assert found["per_device_bytes"]["master_weights"] == 4 * parameters // 8
     assert found["per_device_bytes"]["optimizer"] == 8 * parameters // 8
-    assert found["per_device_bytes"]["logits"] == 4 * 8192 * 128_256
+    assert (found["loss"], found["loss_default"]) == ("plain-kept", True)
+    words = 8192 * 128_256
+    assert found["loss_bytes"] == {"kept": 6 * words, "live": 14 * words, "reserved": 14 * words}
+    assert found["per_device_bytes"]["logits"] == 6 * words
+    assert found["per_device_bytes"]["temporary"] == 8 * words
     assert found["plan"] == {
         "data": 8, "tensor": 1, "sequence": False, "pipeline": 1, "interleave": 1, "context": 1, "expert": 1, "zero": 1,
         "shards": None,
     }  # fmt: skip
+
+
+LOSSES = {
+    "plain": 14, "plain-kept": 14, "eager": 14, "hf-old": 18, "bf16": 6, "parallel": 18, "in-place": 6, "one-kernel": 4, "chunked": 7,
+}  # fmt: skip
+"""Bytes a logit that are reserved."""
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_each_loss_by_its_name(loss: str) -> None:
+    """Llama 3.1 8B, 128,256 words: what its own arrays come to, in the total and told of by name."""
+    found = memory(f"llama-3.1-8b --context 4k --recompute full --loss {loss}")
+    reserved = LOSSES[loss] * 4096 * 128_256
+    assert found["loss_bytes"]["reserved"] == reserved
+    assert (found["loss"], found["loss_default"]) == ("plain-kept" if loss == "eager" else loss, False)
+    parts = found["per_device_bytes"]
+    if parts["logits"]:
+        assert parts["logits"] + parts["temporary"] == reserved
+
+
+def test_losses_in_pieces_of_llama() -> None:
+    """Eight pieces of 512 tokens, each again, and a gradient of the head; Liger's of 128, the power of two at 4096/⌈V/d⌉."""
+    head, words, d = 128_256 * 4096, 128_256, 4096
+    again = memory("llama-3.1-8b --context 4k --loss chunked-recomputed")["loss_bytes"]
+    assert again == {"kept": 0, "live": 12 * 512 * words + 2 * head, "reserved": 14 * 512 * words + 2 * head}
+    fused = memory("llama-3.1-8b --context 4k --loss fused")["loss_bytes"]
+    kept = 2 * head + 2 * 4096 * d
+    assert fused == {"kept": kept, "live": kept + 2 * 128 * words, "reserved": kept + 2 * 128 * words}
+    frozen = memory("llama-3.1-8b --context 4k --loss fused --lora-rank 8")["loss_bytes"]
+    assert frozen == {name: size - 2 * head for name, size in fused.items()}
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        (
+            "",
+            "loss: plain-kept, as Hugging Face transformers keeps it (default; --loss): logits upcast to fp32, and held in",
+        ),
+        ("--gpus 8 --zero 3", "loss: plain, as torchtitan keeps it with FSDP (default; --loss): logits upcast to fp32"),
+        ("--gpus 8 --tensor 8", "loss: in-place, as Megatron-LM keeps it (default; --loss): softmax and gradient"),
+        ("--loss chunked", "loss: chunked: logits upcast in 8 pieces."),
+    ],
+)
+def test_the_loss_is_told_of(plan: str, told: str) -> None:
+    out = run("memory", "llama-3.1-8b", "--train", "--context", "1k", *plan.split()).out
+    assert told in " ".join(out.split())
+
+
+def test_a_loss_needs_a_vocabulary() -> None:
+    """BERT as it is shipped has a pooler and no head over words."""
+    done = run("memory", "bert-base", "--train", "--loss", "plain")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == ("tscale: BERT base has no loss over a vocabulary that --loss could name a kernel of: drop it\n")
+    assert run("memory", "gpt2", "--loss", "plain").err == "tscale: --loss is of training: add --train, or drop it\n"
 
 
 def test_hybrid_sharding_divides_among_fewer() -> None:
@@ -129,10 +188,16 @@ def test_the_fullest_stage_is_named() -> None:
     assert max(few["stages"]) == few["stages"][1] == few["per_device_bytes"]["total"]
 
 
-@pytest.mark.parametrize(("stages", "bytes_kept"), [(2, "9·2048·2560·2"), (13, "2·2048·2560·2·13")])
-def test_layers_of_several_kinds_are_dealt_to_stages(stages: int, bytes_kept: str) -> None:
-    """RecurrentGemma: two recurrent layers, then one of attention; a stage tells how many of each it has."""
-    done = run("memory", "recurrentgemma-2b", "--train", "--pipeline", str(stages), "--context", "2k", "--explain")
+@pytest.mark.parametrize(
+    ("stages", "loss", "bytes_kept"), [(2, "plain-kept", "9·2048·2560·2"), (13, "in-place", "2·2048·2560·2·13")]
+)
+def test_layers_of_several_kinds_are_dealt_to_stages(stages: int, loss: str, bytes_kept: str) -> None:
+    """RecurrentGemma: two recurrent layers, then one of attention; a stage tells how many of each it has.
+
+    With a loss that keeps its logits the last of two stages is the fullest, of which one micro-batch is in flight.
+    """
+    plan = ("--pipeline", str(stages), "--loss", loss)
+    done = run("memory", "recurrentgemma-2b", "--train", *plan, "--context", "2k", "--explain")
     assert done.code == 0
     assert f"= {bytes_kept}\n" in done.out
 

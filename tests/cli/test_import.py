@@ -128,6 +128,95 @@ def test_the_head_of_an_assumed_family_is_the_one_that_is_named_alike(tmp_path: 
     assert (refused.code, "is named like" in refused.err) == (1, True)
 
 
+def test_an_assumption_lists_what_it_takes_from_defaults_and_marks_every_figure(tmp_path: Path) -> None:
+    """In the first lines, in JSON, and in the YAML that `import` writes of it."""
+    file, spec = tmp_path / "config.json", tmp_path / "foo.yaml"
+    file.write_text(
+        json.dumps(
+            {key: value for key, value in FOO.items() if key not in ("intermediate_size", "num_key_value_heads")}
+        )
+    )
+    assert run("import", str(file), "--assume", "llama", "--output", str(spec)).code == 0
+    for args in ((str(file), "--assume", "llama"), (str(spec),)):
+        lines = run("params", *args).out.splitlines()
+        assert lines[0] == (
+            'Counted as a llama, as requested (--assume): tscale does not know model_type "foo". All figures are assumed.'
+        )
+        assert lines[1] == (
+            "Not in the file, taken from the defaults of llama: attention_bias false, num_key_value_heads (derived), "
+            "head_dim (derived), intermediate_size 11008, mlp_bias false."
+        )
+        data = answer("params", *args)
+        assert {told["known"] for told in data["figures"].values()} == {"assumed"}
+        assert data["notes"][0] == lines[0]
+
+
+ASKED = (
+    ("flops", "--tokens", "1e12"),
+    ("attention",),
+    ("memory",),
+    ("memory", "--train"),
+    ("serve", "--gpu", "h100"),
+    ("train", "--tokens", "1e12", "--gpu", "h100", "--gpus", "64"),
+    ("loss", "--tokens", "1e12"),
+)
+
+
+@pytest.mark.parametrize("command", ASKED, ids=lambda command: "-".join(command[:2]))
+def test_no_command_calls_a_figure_exact_that_rests_on_an_assumption(tmp_path: Path, command: tuple[str, ...]) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(FOO))
+    shown = run(command[0], str(file), *command[1:], "--assume", "llama")
+    assert shown.out.startswith("Counted as a llama, as requested (--assume)")
+    assert "†" in shown.out
+    figures = answer(command[0], str(file), *command[1:], "--assume", "llama")["figures"].values()
+    assert {told["known"] for told in figures} <= {"assumed", "cited", "missing"}
+
+
+def test_beside_an_assumed_model_the_others_are_as_exact_as_before(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(FOO))
+    figures = answer("compare", "gpt2", str(file), "--assume", "llama")["figures"]
+    values = {path: told["known"] for path, told in figures.items() if ".values[" in path}
+    assert {known for path, known in values.items() if path.endswith("[1]")} <= {"assumed", "missing"}
+    assert "exact" in {known for path, known in values.items() if path.endswith("[0]")}
+
+
+@pytest.mark.parametrize(
+    ("config", "missing", "may_be"),
+    [
+        (
+            {"dim": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 8, "vocab_size": 128256, "multiple_of": 1024},
+            "num_hidden_layers, hidden_size, num_attention_heads",
+            "dim, n_layers, n_heads, n_kv_heads may be what is missing: call it so",
+        ),
+        (
+            {},
+            "num_hidden_layers, hidden_size, num_attention_heads, vocab_size",
+            "nothing else in it is called alike",
+        ),
+        (
+            FOO | {"vocab_size": None, "n_vocab": 32000} | {"hidden_size": 2048},
+            "",
+            "vocab_size must be a whole number, not null",
+        ),
+    ],
+)
+def test_sizes_that_decide_everything_are_never_assumed(
+    tmp_path: Path, config: dict[str, object], missing: str, may_be: str
+) -> None:
+    """Llama 3.1's params.json as a llama came to 7.53e9 parameters, and an empty file to 6.7e9."""
+    file = tmp_path / "params.json"
+    file.write_text(json.dumps(config))
+    refused = run("params", str(file), "--assume", "llama")
+    assert (refused.code, len(refused.err.splitlines())) == (1, 1)
+    assert (
+        f"--assume llama counts with sizes that the file does not have ({missing}); {may_be}\n" in refused.err
+        or not missing
+    )
+    assert may_be in refused.err
+
+
 @pytest.mark.parametrize(
     ("config", "family", "says"),
     [

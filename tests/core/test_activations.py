@@ -7,15 +7,16 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from tscale.spec.saves import saves
 
 import tscale
-from tests.helpers import disclosed
+from tests.helpers import disclosed, saves
 from tests.spec.recorded import recorded
 from tscale.blocks import Attention, Computed, Experts, FeedForward, LatentAttention, Norm
+from tscale.blocks.fields import Site
 from tscale.core.ledger import Saved
 from tscale.core.plan import Plan
 from tscale.core.questions.activations import (
+    Kernels,
     Passes,
     activation_bytes,
     keeping,
@@ -27,6 +28,7 @@ from tscale.spec.lower import run_of
 from tscale.spec.model import Head, ModelSpec, remembered
 
 RECORDED = recorded("activations.jsonl")
+KERNELS: tuple[Kernels, Kernels] = ("fused", "eager")
 
 
 def test_the_recording_holds_what_is_asked_of_it() -> None:
@@ -62,6 +64,23 @@ def test_a_plain_block_keeps_what_is_counted(record: dict[str, Any]) -> None:
     block = [saved for saved in saves(spec) if saved.part not in ("embedding", "head")]
     counted = activation_bytes(block, Run(target=record["length"]), passes).total
     assert record["bytes"] - counted == sum(block_differences(record, number).values())
+
+
+@pytest.mark.parametrize("record", recorded("activations_gates.jsonl"))
+def test_a_gate_in_one_kernel_keeps_three_arrays(record: dict[str, Any]) -> None:
+    """Both of its inputs and the product; its activation is made again. Two kernels keep that as well."""
+    site = Site("ff", record["d_model"], 1, "target", "target", causal=True)
+    block = [*FeedForward(d_ff=record["d_ff"], gated=True).saves(site)]
+    number, run = 2 if record["dtype"] == "bf16" else 4, Run(target=record["length"])
+    fused, eager = (
+        activation_bytes(block, run, Passes(record["batch"], activation_bytes=number, kernels=kernels)).total
+        for kernels in KERNELS
+    )
+    one_array = record["batch"] * record["length"] * record["d_ff"] * number
+    assert (
+        record["bytes"] - fused == record["batch"] * record["length"] * record["d_model"] * number
+    )  # the block's input
+    assert eager - fused == one_array
 
 
 def block_differences(record: dict[str, Any], number: int) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import one_layer
+from tests.helpers import one_layer, saves
 from tests.spec.recorded import recorded
 from tscale.blocks import (
     Attention,
@@ -25,7 +25,6 @@ from tscale.errors import RequestError
 from tscale.spec.importer import imported
 from tscale.spec.lower import run_of
 from tscale.spec.model import ModelSpec
-from tscale.spec.saves import saves
 
 RECORDED = recorded("activations_linear.jsonl")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tscale.spec.saves import saves
 
 import tscale
+from tests.helpers import saves
 from tests.spec.recorded import recorded
 from tscale.blocks import Attention, Mlstm, RgLru, Rwkv
 from tscale.blocks.fields import Site

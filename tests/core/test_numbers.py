@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscale.core.numbers import Remembered, ceil_div, function_of, maximum, minimum, named, parse_count
+from tscale.core.numbers import Remembered, ceil_div, function_of, maximum, minimum, named, parse_count, power_of_two
 from tscale.errors import RequestError
 
 Formula = Callable[[Any, Any, Any], Any]
@@ -31,8 +31,17 @@ FORMULAS: dict[str, Formula] = {
     "window": lambda a, b, c: minimum(a, b) * c + (a - minimum(a, b)),
     "widest": lambda a, b, c: maximum(a * c, b) * c + maximum(b, 7),
     "named": lambda a, b, c: named("head_dim", a // b) * c,
+    "a power of two": lambda a, b, c: power_of_two(a) * b + minimum(power_of_two(ceil_div(a, c)), a),
     "from the left": lambda a, b, c: 3 * a - (2 - b) * c,
 }
+
+
+def next_power(number: Fraction) -> Fraction:
+    """The smallest power of two that is not below a number, by doubling."""
+    power = Fraction(1)
+    while power < number:
+        power *= 2
+    return power
 
 
 def evaluated(text: str, **names: int) -> Fraction:
@@ -40,7 +49,7 @@ def evaluated(text: str, **names: int) -> Fraction:
     text = text.replace("·", "*").replace("²", "**2")
     text = text.replace("⌈", "ceil(").replace("⌉", ")").replace("⌊", "floor(").replace("⌋", ")")
     text = re.sub(r"(?<![\w.])(\d+)(?![\w.])", r"Fraction(\1)", text).replace("**Fraction(2)", "**2")
-    scope = {"Fraction": Fraction, "ceil": ceil, "floor": floor, "min": min, "max": max}
+    scope = {"Fraction": Fraction, "ceil": ceil, "floor": floor, "min": min, "max": max, "power_of_two": next_power}
     result: Fraction = eval(text, scope, {name: Fraction(value) for name, value in names.items()})  # noqa: S307
     return result
 

@@ -11,6 +11,7 @@ from tests.core.test_activations import TABLE_3, paper_model
 from tests.helpers import disclosed, has_stages, saves, saves_of_stages
 from tscale.answers.trainer import Trainer, trainer
 from tscale.core.formats import FORMATS
+from tscale.core.loss_kernels import KERNELS
 from tscale.core.plan import Plan
 from tscale.core.questions.activations import Passes, activation_bytes, keeping
 from tscale.core.questions.training_memory import Training, in_flight, layer_bytes
@@ -21,6 +22,7 @@ from tscale.errors import RequestError
 from tscale.spec.lower import lower, run_of
 
 RUN = Run(target=1024)
+FUSED = Passes(kernels="fused")
 MIXED = Training(RECIPES["bf16"], OPTIMIZERS["adamw"], Plan(), Run(target=0))
 
 FIGURE_1 = {
@@ -167,22 +169,44 @@ def test_adapters_keep_the_rank_of_every_matrix() -> None:
 
 
 def test_the_moment_that_needs_most() -> None:
-    """GPT-3 alone: in steps the scores' gradient, 2·2·96·2048² bytes; fused and with a large vocabulary the logits'."""
-    naive = one_device("gpt3", MIXED._replace(attention="naive"), 2048).needs(0).temporary
-    assert (naive.lines[0].name, naive.total) == ("widest_gradient_twice", 2 * 2 * 96 * 2048 * 2048)
-    fused = one_device("gemma2-9b", MIXED, 2048).needs(0).temporary
-    assert (fused.lines[0].name, fused.total) == ("gradient_of_logits", 4 * 256_000 * 2048)
+    """GPT-3 alone: in steps the scores' gradient, 2·2·96·2048² bytes, when the logits are gone; fused and with a large vocabulary
+    the loss: of the 14 bytes a logit that are reserved for transformers' it keeps 6."""
+    naive = one_device("gpt3", MIXED._replace(attention="naive"), 2048).needs(0)
+    assert naive.logits.total == 0
+    assert (naive.temporary.lines[0].name, naive.temporary.total) == ("widest_gradient_twice", 2 * 2 * 96 * 2048 * 2048)
+    fused = one_device("gemma2-9b", MIXED, 2048).needs(0)
+    assert fused.logits.total == 6 * 256_000 * 2048
+    assert (fused.temporary.lines[0].name, fused.temporary.total) == ("loss_at_its_peak", 8 * 256_000 * 2048)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_moments_are_not_added_up(name: str) -> None:
+    """Whatever the loss: at its moment it is all that a micro-batch needs beside what is kept; at a layer's there is none of it."""
+    one = one_device("llama31-8b", MIXED._replace(loss=name, recompute="full"), 4096)
+    most, loss = one.needs(0), one.loss(0)
+    assert loss is not None
+    moment = most.logits.total + most.temporary.total
+    if most.logits.lines:
+        assert moment == loss.reserved
+    else:
+        assert moment > loss.reserved
+        assert [line.name for line in most.temporary.lines] == ["layer_again", "widest_gradient_twice"]
 
 
 def test_zero_3_gathers_a_layer_at_a_time() -> None:
-    """Llama 3.1 8B: 218,103,808 weights in the matrices of a layer, less than the 525,336,576 of a table."""
+    """Llama 3.1 8B: 218,103,808 weights in the matrices of a layer, and 525,336,576 in the embedding and in the head.
+
+    FSDP2 keeps its root group, embedding and head, whole from forward to backward, and gathers a layer ahead.
+    """
     plan = Plan(data=8, zero=3)
-    lines = {
-        line.name: line.value
-        for line in one_device("llama31-8b", MIXED._replace(plan=plan), 1).needs(0).temporary.lines
-    }
-    assert lines["gathered_weights"] == 2 * 128_256 * 4096
-    assert lines["unscattered_gradients"] == 2 * 128_256 * 4096
+    for context, moment in ((1, "unscattered_gradients"), (8192, "loss_at_its_peak")):
+        lines = {
+            line.name: line.value
+            for line in one_device("llama31-8b", MIXED._replace(plan=plan), context).needs(0).temporary.lines
+        }
+        assert moment in lines
+        assert lines["gathered_weights"] == 2 * (2 * 128_256 * 4096 + 2 * 218_103_808)
+        assert lines.get("unscattered_gradients", 2 * 128_256 * 4096) == 2 * 128_256 * 4096
 
 
 def test_full_recompute_makes_one_layer_anew() -> None:
@@ -202,7 +226,7 @@ def test_equal_layers_keep_equal_parts(name: str) -> None:
     """One layer's bytes, times their number, are all that the layers keep, norms of queries and keys among them."""
     one = one_device(name, MIXED, 1024)
     kept = [saved for saved in one.kept[0] if saved.part not in ("embedding", "head")]
-    assert layer_bytes(one.layers[0], one.training) * one.spec.layers == activation_bytes(kept, RUN, Passes()).total
+    assert layer_bytes(one.layers[0], one.training) * one.spec.layers == activation_bytes(kept, RUN, FUSED).total
 
 
 def test_a_layer_has_one_mixer() -> None:
@@ -211,7 +235,7 @@ def test_a_layer_has_one_mixer() -> None:
     kept, places = one.kept[0], {"delta_net": 36, "attention": 12, "experts": 48}
     each = {
         place: activation_bytes(
-            [saved for saved in kept if saved.name.startswith((f"{place}.", f"norm.{place}."))], RUN, Passes()
+            [saved for saved in kept if saved.name.startswith((f"{place}.", f"norm.{place}."))], RUN, FUSED
         ).total
         // layers
         for place, layers in places.items()
@@ -222,16 +246,20 @@ def test_a_layer_has_one_mixer() -> None:
 def test_scores_are_computed_again_of_the_layer_that_has_them() -> None:
     """Jamba's 32 heads of attention, whose probabilities and repeated keys and values are not kept, beside 28 Mambas."""
     s = 4096
-    one = one_device("jamba", MIXED._replace(attention="naive", recompute="selective"), s)
+    one = one_device("jamba", MIXED._replace(attention="naive", recompute="selective", loss="in-place"), s)
     lines = {line.name: line.value for line in one.needs(0).temporary.lines}
     assert lines["scores_again"] == 32 * s**2 * 2 + 2 * 2 * (4096 - 1024) * s
 
 
 def test_the_layer_computed_again_is_one_that_there_is() -> None:
-    """Jamba's attention stands beside a dense feed-forward and never beside experts, which half of its Mambas have."""
-    one = one_device("jamba", MIXED._replace(attention="naive", recompute="full"), 3000)
+    """Jamba's attention stands beside a dense feed-forward and never beside experts, which half of its Mambas have.
+
+    A token's 32·3,000 scores, two norms' inputs with a statistic each, inputs, queries, sums, repeated keys and values, and what a
+    fused gate of 14,336 keeps.
+    """
+    one = one_device("jamba", MIXED._replace(attention="naive", recompute="full", loss="one-kernel"), 3000)
     lines = {line.name: line.value for line in one.needs(0).temporary.lines}
-    assert lines["layer_again"] == 1_185_525_152
+    assert lines["layer_again"] == 3000 * (2 * (8 * 4096 + 32 * 3000 + 3 * 14_336) + 2 * 4)
 
 
 def test_an_interleaved_schedule_has_two_rounds_of_its_first_piece_in_flight() -> None:

@@ -13,9 +13,23 @@ from fractions import Fraction
 
 import pytest
 
-from tests.helpers import run
+from tests.helpers import answer, run
 from tscale.core.quantity import Compared, Figure
-from tscale.core.units import BYTES, FLOPS, PARAMETERS, RATIO, SHARE, YEAR
+from tscale.core.units import (
+    BYTES,
+    DAYS,
+    FLOPS,
+    FLOPS_PER_SECOND,
+    GPU_HOURS,
+    MILLISECONDS,
+    PARAMETERS,
+    RATIO,
+    SECONDS,
+    SHARE,
+    TOKENS_PER_SECOND,
+    USD,
+    YEAR,
+)
 from tscale.render.figures import cell_text, in_encoding
 
 COMMANDS = [
@@ -175,6 +189,55 @@ def test_markdown_tables_are_tables(command: list[str]) -> None:
 )
 def test_a_figure_reads_as_people_write_it(figure: Figure, text: str) -> None:
     assert cell_text(figure) == text
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        (Figure(Fraction(405321, 10), GPU_HOURS, "assumed"), "40,500"),
+        (Figure(30, DAYS), "30"),
+        (Figure(Fraction(264, 10), DAYS), "26.4"),
+        (Figure(Fraction(999951, 1000), USD), "1,000"),
+        (Figure(0.0000195634, MILLISECONDS, "bound"), "0.0000196"),
+        (Figure(5.2, SECONDS, "bound"), "5.20"),
+        (Figure(1549.9, TOKENS_PER_SECOND, "bound"), "1,550"),
+        (Figure(123456789012, USD), "123,000,000,000"),
+        (Figure(Fraction(4072, 10000), SHARE, "assumed"), "40.7%"),
+        (Figure(Fraction(4072, 10000), SHARE), "40.72%"),
+        (Figure(1e-6, SHARE, "bound"), "<0.01%"),
+        (Figure(4029 * 10**11, FLOPS_PER_SECOND, "assumed"), "403 TFLOP/s"),
+        (Figure(9894 * 10**11, FLOPS_PER_SECOND, "cited"), "989.4 TFLOP/s"),
+        (Figure(174_604_259_328, PARAMETERS, "assumed"), "174,604,259,328"),
+    ],
+)
+def test_estimates_have_three_significant_digits_and_counts_all(figure: Figure, text: str) -> None:
+    assert cell_text(figure) == text
+
+
+def test_a_bound_has_a_mark_of_its_own_in_tables_and_a_name_in_json() -> None:
+    args = ("train", "gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--tensor", "8", "--mfu", "0.3")
+    out = run(*args).out
+    assert "‡ a bound: no run is better" in out and "least, s‡" in out
+    figures = answer(*args)["figures"]
+    of_plan = {how["known"] for path, how in figures.items() if path.startswith("plan.") and "seconds" in path}
+    assert of_plan == {figures["plan.mfu_at_most"]["known"]} == {"bound"}
+    serving = answer("serve", "llama-3.1-8b", "--gpu", "h100", "--price", "2")["figures"]
+    for key in ("prefill_seconds", "seconds_per_token", "tokens_per_second", "usd_per_million_output_tokens"):
+        assert serving[key]["known"] == "bound"
+    assumed = answer("serve", "llama-3.1-8b", "--gpu", "h100", "--efficiency", "50%")["figures"]
+    for key in ("prefill_seconds", "tokens_per_second", "usd_per_million_output_tokens"):
+        assert assumed[key]["known"] == "assumed"
+
+
+def test_what_was_assumed_stands_between_the_title_and_the_table() -> None:
+    args = ("train", "gpt3", "--gpu", "h100", "--gpus", "64")
+    lines = run(*args).out.splitlines()
+    assert lines[0].startswith("GPT-3 175B: training on") and lines[1].startswith("The utilisation is assumed")
+    markdown = run(*args, "--format", "markdown").out.split("\n\n")
+    assert markdown[0].startswith("**GPT-3 175B") and markdown[1].startswith("The utilisation is assumed")
+    assert markdown[3].startswith("|")
+    notes = answer(*args)["notes"]
+    assert notes[0].startswith("The utilisation is assumed") and notes[1].startswith("The price is assumed")
 
 
 def test_a_compared_figure_has_its_ratio_beside_it() -> None:

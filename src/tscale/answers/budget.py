@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.common import steps_of
 from tscale.answers.optimal import Asked, Budget
+from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train import peak_of
+from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.core.numbers import Remembered, named
-from tscale.core.quantity import Data, Figure, Known
+from tscale.core.quantity import Data, Figure, Known, weakest
 from tscale.core.questions.wall_time import MILLION, SOURCE, flops_within
-from tscale.core.sources import cited
 from tscale.core.units import (
     COUNT,
     DAYS,
@@ -26,7 +28,6 @@ from tscale.core.units import (
 )
 from tscale.errors import RequestError
 from tscale.spec.hardware import Hardware
-from tscale.spec.measured import TrainingRun, training_runs
 
 _UNITS: Final[dict[Asked, Unit]] = {"flops": FLOPS, "params": PREDICTED_PARAMETERS, "tokens": PREDICTED_TOKENS}
 
@@ -49,41 +50,52 @@ def amount_given(asked: Asked, amount: int) -> Budget:
 def on_machines(hardware: Hardware, asked: Machines) -> Budget:
     """The training FLOPs that devices do in some days, or in the GPU-hours that dollars buy.
 
-    Where no utilisation is given, that of published runs on the hardware is assumed, of all published runs where none is
-    known on it: the one in the middle. Raises `RequestError` where too much or too little is given.
+    Where no utilisation is given, that of the published runs nearest in hardware, devices and precision is assumed, and
+    where no price is, the middle of the published ones. Raises `RequestError` where too much or too little is given.
     """
     dtype, peak = peak_of(hardware.device(), hardware, None)
-    hours, price, bought = _gpu_hours(hardware, asked)
-    runs = () if asked.mfu is not None else _published(hardware)
-    mfu = Fraction(str(runs[len(runs) // 2].mfu)) if asked.mfu is None else asked.mfu
+    hours, rent, bought = _gpu_hours(hardware, asked)
+    assumed = None
+    if asked.mfu is None:
+        assumed = assumed_utilisation(case_of(None, asked.gpus, hardware, dtype), peak)
+    mfu = assumed.middle if assumed is not None else asked.mfu
+    assert mfu is not None
     seconds = Remembered(int(hours * 3600), label="gpu_seconds")
     millionths = Remembered(max(round(mfu * MILLION), 1), label="mfu_millionths")
     flops = flops_within(seconds, Remembered(peak, label="peak"), millionths)
     if flops < 1:
         raise RequestError("the budget is less than a second of one device: give more")
-    known: Known = "assumed" if runs or (price is not None and asked.price is None) else "exact"
+    priced: Known = "exact" if rent is None else rent.known
+    known = weakest(priced, "assumed" if assumed else "exact")
+    least, most = _range(int(flops), assumed, rent)
     figure = Figure(named("training_flops", flops), FLOPS, known, SOURCE)
     made_of: dict[str, Data] = {
         "gpu": hardware.name,
         "gpus": None if asked.gpus is None else Figure(asked.gpus, COUNT),
         "days": None if asked.days is None else Figure(asked.days, DAYS),
         "dollars": None if asked.dollars is None else Figure(asked.dollars, USD),
-        "price_per_gpu_hour": None if price is None else Figure(price, USD, known),
-        "gpu_hours": Figure(hours, GPU_HOURS, known if price is not None else "exact"),
-        "mfu": Figure(mfu, SHARE, "assumed" if runs else "exact"),
+        "price_per_gpu_hour": None if rent is None else Figure(rent.middle, USD, priced),
+        "usd_per_gpu_hour": None if rent is None else rent.data(),
+        "gpu_hours": Figure(hours, GPU_HOURS, priced),
+        "mfu": Figure(mfu, SHARE, "assumed" if assumed else "exact"),
+        "utilisation_runs": [] if assumed is None else assumed.data(),
+        "flops_range": {"low": Figure(least, FLOPS, known), "high": Figure(most, FLOPS, known)}
+        if least < most
+        else None,
         "dtype": dtype,
         "peak_flops_per_second": Figure(peak, FLOPS_PER_SECOND, "cited", hardware.source),
     }
     notes = (
         f"The budget: {bought} is {float(hours):,.0f} GPU-hours, at {float(100 * mfu):.4g}% of a dense peak of "
         f"{peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source}).",
-        *(_of_utilisation(hardware, runs, flops, mfu) if runs else ()),
+        *_of_range(least, most),
     )
     steps = tuple(steps_of([("training_flops", figure._replace(value=flops))], hardware.name))
-    return Budget("flops", int(flops), figure, notes, made_of, steps)
+    said = ("" if assumed is None else assumed.said(), "" if rent is None else rent.said())
+    return Budget("flops", int(flops), figure, notes, made_of, steps, tuple(filter(None, said)))
 
 
-def _gpu_hours(hardware: Hardware, asked: Machines) -> tuple[Fraction, Fraction | None, str]:
+def _gpu_hours(hardware: Hardware, asked: Machines) -> tuple[Fraction, Rent | None, str]:
     """GPU-hours, the price of one where they are bought, and the budget in words."""
     gpus, days, dollars = asked.gpus, asked.days, asked.dollars
     if dollars is None:
@@ -94,28 +106,27 @@ def _gpu_hours(hardware: Hardware, asked: Machines) -> tuple[Fraction, Fraction 
         return gpus * days * 24, None, f"{gpus:,} {hardware.label} for {float(days):,.6g} days"
     if gpus is not None or days is not None:
         raise RequestError("--dollars buy GPU-hours, however many devices share them: drop --gpus and --days")
-    price, said = asked.price, ""
-    if price is None:
-        if hardware.price_usd_per_hour is None:
-            raise RequestError(f"{hardware.label}: no price of an hour is known: --price gives one")
-        price = Fraction(str(hardware.price_usd_per_hour))
-        said = f" (assumed, the price of {hardware.price_source}: --price gives yours)"
-    bought = f"{float(dollars):,.0f} US dollars at {float(price):,.2f} for a GPU-hour of {hardware.label}{said}"
-    return dollars / price, price, bought
+    rent = rent_of(hardware, asked.price)
+    if rent is None:
+        raise RequestError(f"{hardware.label}: no price of an hour is known: --price gives one")
+    bought = f"{float(dollars):,.0f} US dollars at {float(rent.middle):,.2f} for a GPU-hour of {hardware.label}"
+    return dollars / rent.middle, rent, bought
 
 
-def _published(hardware: Hardware) -> tuple[TrainingRun, ...]:
-    """The published runs to assume a utilisation from, the least of it first: on the same hardware if there are any."""
-    runs = sorted(training_runs(), key=lambda run: run.mfu)
-    return tuple(run for run in runs if run.hardware == hardware.name) or tuple(runs)
+def _range(flops: int, assumed: Utilisation | None, rent: Rent | None) -> tuple[Fraction, Fraction]:
+    """The FLOPs at the least utilisation and the highest price, and at the most and the lowest."""
+    least = most = Fraction(flops)
+    if assumed is not None:
+        least, most = least * assumed.low / assumed.middle, most * assumed.high / assumed.middle
+    if rent is not None:
+        least, most = least * rent.middle / rent.high, most * rent.middle / rent.low
+    return least, most
 
 
-def _of_utilisation(hardware: Hardware, runs: tuple[TrainingRun, ...], flops: int, mfu: Fraction) -> tuple[str, ...]:
-    """What is assumed of the utilisation, and the FLOPs that the least and the most of it would be."""
-    middle, where = runs[len(runs) // 2], f" on {hardware.name}" if runs[0].hardware == hardware.name else ""
-    low, high = (int(flops) * run.mfu / float(mfu) for run in (runs[0], runs[-1]))
-    return (
-        f"The utilisation is assumed: that of {middle.model} ({cited(middle.source)}), the middle of those published{where}. "
-        f"The least and the most of them, {100 * runs[0].mfu:.4g}% and {100 * runs[-1].mfu:.4g}%, would make "
-        f"{low:.3g} to {high:.3g} FLOPs: --mfu gives yours.".replace("e+", "e"),
-    )
+def _of_range(least: Fraction, most: Fraction) -> Iterator[str]:
+    if least < most:
+        yield f"From the least to the most of what is assumed, the budget is {_power(least)} to {_power(most)} FLOPs."
+
+
+def _power(value: Fraction) -> str:
+    return f"{float(value):.3g}".replace("e+", "e")

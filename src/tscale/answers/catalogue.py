@@ -160,6 +160,8 @@ def formats_report() -> Report:
     notes = (
         "Bits are those of a number with its share of scales and zero points; int8 has 32 more for each row of a matrix, fp8 and "
         "int4 are without theirs.",
+        "A format may spell out its scales: int4-g64 (of each 64 of a row, and a zero point), int4-g64-sym (no zero point), "
+        "int8-row-sym, fp8-row, fp8-128x128 (of each block).",
         "Rows that are no multiple of a block are kept in another format, which `tscale memory` names.",
     )
     return Report("Number formats", (Table("Number formats", columns, tuple(rows)),), data, notes)

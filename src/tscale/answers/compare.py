@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Final
 
+from tscale.answers.assumed import answer_of, lead_of
 from tscale.answers.common import line_figures, misprint_text, steps_of
 from tscale.answers.quantities import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, shown_figure, subject_of
 from tscale.answers.trained import trained
@@ -57,7 +58,8 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
     assumed = any(subject is not None and subject.context.known == "assumed" for subject in subjects)
     lengths = "; lengths marked † are assumed" if assumed else ""
     title = f"{labels[0]} beside {', '.join(labels[1:])}: in brackets, times the first{lengths}"
-    return Report(title, (Table(title, columns, rows, stack=True),), data, _notes(specs, known, context), tuple(steps))
+    notes, lead = _notes(specs, known, context), tuple(line for spec in specs for line in lead_of(spec))
+    return Report(title, (Table(title, columns, rows, stack=True),), data, notes, tuple(steps), lead=lead)
 
 
 def answers_of(specs: Sequence[Spec], context: int | None) -> dict[str, list[Figure | Missing | str]]:
@@ -105,7 +107,7 @@ def _later_stages(subject: Subject) -> Iterator[tuple[str, Figure]]:
 
 def _answer(quantity: Named, spec: Spec, subject: Subject | None) -> Figure | Missing | str:
     if subject is not None:
-        return quantity.answer(subject)
+        return answer_of(quantity.answer(subject), subject.spec)
     if quantity.key == "year":
         return Missing("not said") if spec.year is None else Figure(spec.year, YEAR, "cited")
     return "undisclosed" if quantity.key == "kind" else NOT_PUBLISHED

@@ -20,7 +20,8 @@ from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Server, held
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
 from tscale.answers.memory_tables import Growth, Room, growth, parts_table
-from tscale.core.formats import FORMATS, Format
+from tscale.answers.release import Asked, cache_format_of, format_of
+from tscale.core.formats import FORMATS, Format, computed_in
 from tscale.core.ledger import Cache
 from tscale.core.numbers import MOST_CONTEXT, Remembered, named
 from tscale.core.quantity import Data, Figure, Known, Report, Step
@@ -28,7 +29,7 @@ from tscale.core.questions.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.questions.cache import check_rows, growing
 from tscale.core.questions.largest import largest
 from tscale.core.questions.weights import LEAVES_OUT as WEIGHTS_LEAVE_OUT
-from tscale.core.questions.weights import kept_in
+from tscale.core.questions.weights import Mixture, kept_in
 from tscale.core.questions.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
 from tscale.core.units import BYTES
 from tscale.errors import RequestError
@@ -40,9 +41,9 @@ MOST_BATCH: Final = 10**9
 
 
 class Ask(NamedTuple):
-    """How a model is to be served, and on what, where that is given."""
+    """How a model is to be served, and on what, where that is given; `dtype` None: as it is released, or in bf16."""
 
-    dtype: Format = FORMATS["bf16"]
+    dtype: Format | None = None
     cache_dtype: Format | None = None
     batch: int = 1
     context: int | None = None
@@ -59,14 +60,15 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     server = _server(spec, ask, int(context.value))
     one = held(server)
     capacity = _capacity(ask)
-    known: Known = "assumed" if context.known == "assumed" else "convention"
+    asked = Asked(spec, ask.dtype, ask.cache_dtype)
+    known: Known = "assumed" if context.known == "assumed" or asked.known == "assumed" else "convention"
     room = None if capacity is None else _room(server, capacity.usable)
     options: tuple[Change, ...] = ()
     if ask.hardware is not None and capacity is not None and room is not None and not capacity.fits(one.total):
         options = single_changes(server, ask.hardware, capacity, *room)
     title = _title(spec, server, ask, None if capacity is None else verdict_text(capacity, one.total))
     total = Figure(one.total, BYTES, known)
-    tables = [parts_table(title, spec.name, _parts(server, one, known), total, capacity)]
+    tables = [parts_table(title, spec.name, _parts(server, one, known, asked.known), total, capacity)]
     if capacity is not None and room is not None:
         of_batch, of_context = f"at {server.context:,} tokens", f"at a batch of {server.batch:,}"
         tables.append(room.table(f"the largest batch {of_batch}", f"the longest context {of_context}", capacity))
@@ -83,11 +85,12 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         "gpu": None if ask.hardware is None else ask.hardware.name,
         "devices": ask.gpus,
         "dtype": server.format.name,
+        **asked.data(),
         "cache_dtype": server.cache_format.name,
         "batch": ask.batch,
         "context": context,
         "page": ask.page,
-        "per_device_bytes": {**_bytes_by_part(one, known), "total": total},
+        "per_device_bytes": {**_bytes_by_part(one, known, asked.known), "total": total},
         **capacity_data(capacity, ask.hardware, one.total, known),
         **(Room(None, None) if room is None else room).data(),
         "changes": [change.data() for change in options],
@@ -95,13 +98,15 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     }
     notes = notes_of(spec, *_notes(server, ask, context.note, capacity, room, options))
     steps = _steps(_remembered(server), spec.name)
-    return Report(title, tuple(tables), data, notes, steps, exit_code=exit_code(capacity, one.total))
+    code = exit_code(capacity, one.total)
+    return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=asked.lead())
 
 
 def _server(spec: ModelSpec, ask: Ask, context: int) -> Server:
     """Raises `RequestError` for devices that cannot share the model, and for a cache that its format cannot hold."""
     ledger = lower(spec)
-    given = (ask.dtype, _cache_format(ask), ask.batch, context, ask.page, ask.chunk)
+    weights = format_of(spec, ask.dtype)
+    given = (weights, cache_format_of(spec, ask.cache_dtype, weights), ask.batch, context, ask.page, ask.chunk)
     alone = Server(spec, ledger, ledger, *given, gpus=1)
     option = "--cache-dtype"
     try:
@@ -110,16 +115,6 @@ def _server(spec: ModelSpec, ask: Ask, context: int) -> Server:
         return alone.on(ask.gpus)
     except RequestError as error:
         raise RequestError(f"{option}: {error}") from None
-
-
-def _cache_format(ask: Ask) -> Format:
-    """What a cache is kept in where nothing is said: 16 bits of the kind that the engine computes in, or 32."""
-    if ask.cache_dtype is not None:
-        return ask.cache_dtype
-    rest = FORMATS[ask.dtype.rest]
-    if ask.dtype.scope == "matrices":
-        return FORMATS["fp16"]
-    return rest
 
 
 def _capacity(ask: Ask) -> Capacity | None:
@@ -142,26 +137,28 @@ def _title(spec: ModelSpec, server: Server, ask: Ask, verdict: str | None) -> st
     return f"{what} on {where}: {verdict}"
 
 
-def _part(one: Held, part: str, known: Known) -> Figure:
+def _part(one: Held, part: str, known: Known, weights: Known) -> Figure:
     """What a device holds of a part; `known`: how the sum of all is, by a convention or resting on an assumed context."""
-    counted = part == "weights" or (part == "kv_cache" and known != "assumed")
+    if part == "weights":
+        return Figure(one.weights, BYTES, weights)
+    counted = part == "kv_cache" and known != "assumed"
     return Figure(getattr(one, part), BYTES, "exact" if counted else known)
 
 
-def _parts(server: Server, one: Held, known: Known) -> dict[str, Figure]:
+def _parts(server: Server, one: Held, known: Known, weights: Known) -> dict[str, Figure]:
     """What a device holds, as people call it; what it has nothing of is left out."""
     caches = [entry for entry in server.whole.entries if isinstance(entry, Cache)]
     states = [entry for entry in caches if entry.stream == "once"]
     cache = "KV cache" if not states else "states" if len(states) == len(caches) else "KV cache and states"
     names = {"weights": "weights", "kv_cache": cache, "activations": "activations", "logits": "logits"}
-    return {name: _part(one, part, known) for part, name in names.items() if getattr(one, part)}
+    return {name: _part(one, part, known, weights) for part, name in names.items() if getattr(one, part)}
 
 
-def _bytes_by_part(one: Held, known: Known) -> dict[str, Data]:
+def _bytes_by_part(one: Held, known: Known, weights: Known) -> dict[str, Data]:
     """By the keys of every answer about memory: what serving does not have is zero."""
     nothing = Figure(0, BYTES)
     parts = ("weights", "gradients", "optimizer", "activations", "logits", "kv_cache")
-    return {part: nothing if part in ("gradients", "optimizer") else _part(one, part, known) for part in parts}
+    return {part: nothing if part in ("gradients", "optimizer") else _part(one, part, known, weights) for part in parts}
 
 
 def _remembered(server: Server) -> Server:
@@ -179,7 +176,9 @@ def _remembered(server: Server) -> Server:
 def _steps(server: Server, subject: str) -> tuple[Step, ...]:
     """How each part of the total was made; a line of the weights has the source of the format that it is kept in."""
     weights, cache, workspace = server.weights(), server.cache(), server.workspace()
-    kept = {kept.entry.name: kept.format for kept in kept_in(server.share, server.format, server.whole)}
+    kept = {
+        kept.entry.name: kept.format for kept in kept_in(server.share, server.format, server.whole)
+    }  # of several, one
     activations, logits = (line.value for line in workspace.lines)
     parts = {
         "weights": (summed(weights.lines, "weights."), ""),
@@ -196,10 +195,6 @@ def _steps(server: Server, subject: str) -> tuple[Step, ...]:
     return tuple(steps_of(figures, f"{subject}, a device"))
 
 
-_COMPUTES: Final = {"fp8": "fp8", "int8": "int8", "mxfp8": "fp8", "mxfp4": "fp4", "nvfp4": "fp4"}
-"""What a device must compute in to multiply weights as they are stored."""
-
-
 def _notes(
     server: Server, ask: Ask, assumed: str, capacity: Capacity | None, room: Room | None, options: tuple[Change, ...]
 ) -> list[str]:
@@ -207,13 +202,15 @@ def _notes(
     said = [assumed]
     if ask.hardware is not None and capacity is not None:
         said += capacity_notes(capacity, ask.hardware, total)
-    said += [_kept_note(format), _format_note(server)]
+    said += [_kept_note(format), *_format_notes(server)]
     if ask.hardware is not None and capacity is not None:
-        wanted = _COMPUTES.get(format.name)
-        if wanted is not None and wanted not in capacity.device.flops_per_second:
-            said.append(
-                f"{ask.hardware.label} does not compute in {wanted}: it can store weights so, and unpacks them to 16 bits."
-            )
+        peaks = capacity.device.flops_per_second
+        names = [format.name] if isinstance(format, Format) else [each.name for each in format.formats()]
+        wanted = [own for own in dict.fromkeys(map(computed_in, names)) if own and own not in peaks]
+        said += [
+            f"{ask.hardware.label} does not compute in {own}: it can store weights so, and unpacks them to 16 bits."
+            for own in wanted
+        ]
         joined = ask.hardware.devices_per_node
         if joined is not None and ask.gpus > joined:
             said.append(f"{ask.gpus:,} devices are more than the {joined:,} that a node of {ask.hardware.label} joins.")
@@ -245,8 +242,10 @@ def _notes(
     return said
 
 
-def _kept_note(format: Format) -> str:
-    """What a format is not used for."""
+def _kept_note(format: Format | Mixture) -> str:
+    """What a format is not used for; of a release, that stands above the figures."""
+    if isinstance(format, Mixture):
+        return ""
     match format.scope:
         case "all":
             return ""
@@ -261,21 +260,29 @@ def _kept_note(format: Format) -> str:
             )
 
 
-def _format_note(server: Server) -> str:
-    """What the bits of a format are made of, and what stands in for it."""
+def _format_notes(server: Server) -> list[str]:
+    """What the bits of each format are made of, and what stands in for it."""
     format = server.format
-    if format.scope == "all":
-        return ""
+    if isinstance(format, Mixture):
+        return [_bits_note(each) for each in format.formats() if each.scope != "all"]
+    return [] if format.scope == "all" else [_bits_note(format) + _instead_note(server, format)]
+
+
+def _bits_note(format: Format) -> str:
     inside = f" ({format.note})" if format.note else ""
-    text = f"A weight in {format.name} takes {float(format.bits):.6g} bits{inside}."
+    return f"A weight in {format.name} takes {float(format.bits_with_scales):.6g} bits{inside}."
+
+
+def _instead_note(server: Server, format: Format) -> str:
+    """What rows are kept in that the blocks of a format do not divide, where there are any."""
     instead = {
         kept.format.name
         for kept in kept_in(server.share, format, server.whole)
         if kept.format not in (format, FORMATS[format.rest]) or (kept.format.name == format.fallback != format.rest)
     }
-    if instead:
-        text += f" Rows that are no multiple of {format.multiple} are kept in {' and '.join(sorted(instead))}."
-    return text
+    if not instead:
+        return ""
+    return f" Rows that are no multiple of {format.multiple} are kept in {' and '.join(sorted(instead))}."
 
 
 def serving_growth(spec: ModelSpec, ask: Ask) -> Growth:
@@ -287,7 +294,7 @@ def serving_growth(spec: ModelSpec, ask: Ask) -> Growth:
 
     def parts(length: int) -> Mapping[str, Figure]:
         longer = server._replace(context=length)
-        return _parts(longer, held(longer), "convention")
+        return _parts(longer, held(longer), "convention", "convention")
 
     longest = None if usable is None else _room(server, usable).context
     return growth(server.context, usable, longest, parts)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, kind_of, serving_capacity
 from tscale.answers.memory_held import Server, held
+from tscale.answers.rent import rent_of
 from tscale.core.formats import FORMATS, Format
 from tscale.core.ledger import Cache
 from tscale.core.quantity import Column, Data, Figure, Table
 from tscale.core.questions.cache import rows_divide
+from tscale.core.questions.weights import Mixture
 from tscale.core.shard import tensor_degrees
 from tscale.core.units import BYTES
 from tscale.spec.hardware import Hardware, listed_hardware
@@ -90,7 +92,9 @@ def _first(formats: Iterable[Format], total: Callable[[Format], int], usable: in
 def _narrower_weights(server: Server, usable: int) -> Iterator[Change]:
     now = server.format
     ladder = (FORMATS[name] for name in (_GGUF if now.scope == "matrices" else ("bf16", *_NARROWER)))
-    narrower = (format for format in ladder if format.bits < now.bits)
+    # what the scales of a release take is not what another format would save
+    bits = now.bits if isinstance(now, Format) else floor(now.bits)
+    narrower = (format for format in ladder if format.bits < bits)
     found = _first(narrower, lambda kept: held(server._replace(format=kept)).total, usable)
     if found is not None:
         format, size = found
@@ -148,9 +152,16 @@ def larger_share(total: int, capacity: Capacity) -> Iterator[Change]:
 
 
 def _priced(hardware: Hardware, gpus: int) -> str:
-    price = hardware.price_usd_per_hour
-    return "" if price is None else f", {float(price) * gpus:,.2f} USD an hour"
+    rent = rent_of(hardware)
+    if rent is None:
+        return ""
+    span = f" ({_usd(gpus * rent.low)} to {_usd(gpus * rent.high)})" if rent.ranges else ""
+    return f", {_usd(gpus * rent.middle)} USD an hour{span}"
 
 
-def _bits(format: Format) -> str:
+def _usd(value: Fraction) -> str:
+    return f"{float(f'{float(value):.3g}'):,.12g}"
+
+
+def _bits(format: Format | Mixture) -> str:
     return f"{float(format.bits):.4g}"

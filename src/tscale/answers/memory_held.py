@@ -9,7 +9,7 @@ from tscale.core.ledger import Ledger
 from tscale.core.plan import Plan
 from tscale.core.quantity import Quantity
 from tscale.core.questions.cache import cache_bytes
-from tscale.core.questions.weights import weight_bytes
+from tscale.core.questions.weights import Mixture, weight_bytes
 from tscale.core.questions.workspace import workspace_bytes
 from tscale.core.run import Run
 from tscale.core.shard import shard
@@ -23,7 +23,7 @@ class Server(NamedTuple):
     spec: ModelSpec
     whole: Ledger
     share: Ledger
-    format: Format
+    format: Format | Mixture
     cache_format: Format
     batch: int
     context: int

@@ -25,11 +25,10 @@ def held_lines(server: Server) -> list[HeldLine]:
     """Weights, the caches of all sequences, and the workspace, which add up to what the device holds."""
     plan = Plan(tensor=server.gpus)
     divided = {entry.name: division(entry, plan) for entry in server.whole.entries}
-    sizes = dict(server.weights().lines)
     lines = [
-        HeldLine(kept.entry.name, kept.format.name, divided[kept.entry.name], sizes[kept.entry.name])
+        HeldLine(kept.name, kept.format.name, divided[kept.entry.name], kept.bytes)
         for kept in kept_in(server.share, server.format, server.whole)
-        if sizes[kept.entry.name]
+        if kept.entry.stored
     ]
     for name, size in server.cache().lines:
         lines.append(HeldLine(name, server.cache_format.name, divided[name], server.batch * size))

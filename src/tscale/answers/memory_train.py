@@ -29,10 +29,12 @@ from tscale.answers.memory_train_lines import (
     shortcut_table,
     stages_table,
 )
+from tscale.answers.release import training_note
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
 from tscale.core.formats import FORMATS, Format
+from tscale.core.loss_kernels import KERNELS, default_kernel, find_kernel
 from tscale.core.numbers import MOST_CONTEXT, Remembered
 from tscale.core.plan import Plan
 from tscale.core.quantity import Data, Figure, Known, Quantity, Report, Step
@@ -65,11 +67,15 @@ class Ask(NamedTuple):
     base: Format | None = None
     memory_share: Fraction | None = None
     hardware: Hardware | None = None
+    loss: str | None = None
 
 
-def train_ask(*, precision: str, optimizer: str, rank: int | None, qlora: bool, **given: Any) -> Ask:
-    """What is asked, by the names of recipe and optimizer; QLoRA is adapters on a model in nf4."""
+def train_ask(
+    *, precision: str, optimizer: str, rank: int | None, qlora: bool, loss: str | None = None, **given: Any
+) -> Ask:
+    """What is asked, by the names of recipe, optimizer and loss; QLoRA is adapters on a model in nf4."""
     return Ask(
+        loss=None if loss is None else find_kernel(loss).name,
         recipe=RECIPES[precision],
         optimizer=OPTIMIZERS[optimizer],
         rank=rank or (RANK if qlora else None),
@@ -102,6 +108,8 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         )
     context = training_length(spec, ask.context)
     model = trainer(spec, _training(ask), int(context.value))
+    if ask.loss is not None and not model.has_loss:
+        raise RequestError(f"{spec.label} has no loss over a vocabulary that --loss could name a kernel of: drop it")
     stage, most = model.worst()
     capacity = _capacity(ask)
     known: Known = "assumed" if context.known == "assumed" else "convention"
@@ -141,6 +149,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "context": context,
         "attention": ask.attention,
         "recompute": ask.recompute,
+        **_loss_data(model, ask),
         "lora_rank": ask.rank,
         "stage": stage + 1,
         "per_device_bytes": {**_bytes_by_part(most, known), "total": total},
@@ -151,7 +160,8 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "shortcut": None if shortcut is None else shortcut.data(),
         "lines": [*owned_data(model, stage), *kept_data(model, stage)],
     }
-    notes = notes_of(spec, context.note, *_notes(model, ask, most, stage, capacity, options))
+    said = _notes(model, ask, most, stage, capacity, options)
+    notes = notes_of(spec, context.note, training_note(spec, ask.recipe.name), *said)
     steps = _steps(spec, ask, context, stage)
     return Report(title, tuple(tables), data, notes, steps, exit_code=exit_code(capacity, most.total))
 
@@ -173,6 +183,7 @@ def _training(ask: Ask) -> Training:
         ask.dropout,
         ask.rank,
         ask.base,
+        ask.loss,
     )
 
 
@@ -215,6 +226,33 @@ def _part(most: Needs, part: str, known: Known) -> Figure:
     return Figure(quantity.total, BYTES, "exact" if counted else known, quantity.source)
 
 
+def _loss_data(model: Trainer, ask: Ask) -> dict[str, Data]:
+    """The loss by name, whether it was asked for, and what it takes on a device of the last stage."""
+    taken = model.loss(ask.plan.pipeline - 1)
+    if taken is None:
+        return {"loss": None, "loss_default": None, "loss_bytes": None}
+    return {
+        "loss": model.training.loss_kernel,
+        "loss_default": ask.loss is None,
+        "loss_bytes": {name: Figure(value, BYTES, "convention") for name, value in taken._asdict().items()},
+    }
+
+
+def _loss_note(model: Trainer, ask: Ask) -> Iterator[str]:
+    """Which loss is counted and why, and what it takes; the total has what an allocator reserves for it."""
+    taken = model.loss(ask.plan.pipeline - 1)
+    if taken is None:
+        return
+    kernel = KERNELS[model.training.loss_kernel]
+    default = default_kernel(ask.plan, adapters=ask.rank is not None)
+    why = f", {default.why} (default; --loss)" if ask.loss is None else ""
+    kept, live, reserved = (f"{value / 10**9:.3g} GB" for value in taken)
+    yield (
+        f"loss: {kernel.name}{why}: {kernel.does}. It keeps {kept} for its backward pass, {live} are live at its peak, and an "
+        f"allocator reserves {reserved}, which is what is counted here."
+    )
+
+
 def _bytes_by_part(most: Needs, known: Known) -> dict[str, Data]:
     """By the keys of every answer about memory: what training does not have is zero."""
     names = {"master": "master_weights"}
@@ -232,9 +270,15 @@ def _notes(
         yield from capacity_notes(capacity, ask.hardware, most.total)
         if not capacity.fits(most.total) and not options:
             yield "No single change that is known here makes it fit."
+    yield from _loss_note(model, ask)
     yield f"{recipe.name}: {recipe.note}. {ask.optimizer.name}: {ask.optimizer.note}."
     if ask.rank is not None:
         base = model.training.weights_format.name
+        if model.training.prepared:
+            yield (
+                f"What is not in {base} (tables, head, norms) is in fp32, and so are the residual stream and the logits in the output: "
+                "so peft prepares a model for transformers' trainer, which runs it in mixed precision."
+            )
         yield (
             f"Adapters stand on every matrix of the layers, routers excepted (Dettmers 2023); the model itself is frozen in {base}"
             " and has no gradients; its activations are kept all the same, since each adapter reads its matrix's input. What a"
@@ -261,7 +305,9 @@ def _notes(
             "Scores of distances are taken to be computed again by a fused kernel, of which none is known to be published; one that "
             "is handed them as a mask keeps every pair, as --attention naive does."
         )
-    yield "Largest temporary: " + ", ".join(MOMENTS[line.name] for line in most.temporary.lines) + "."
+    moment = ", ".join(MOMENTS[line.name] for line in most.temporary.lines)
+    when = "the loss" if most.logits.lines else "a layer in its backward pass, when the logits are gone"
+    yield f"Largest temporary, of {when}: {moment}."
     yield ACTIVATIONS_LEAVE_OUT
     yield LEAVES_OUT
 

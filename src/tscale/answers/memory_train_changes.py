@@ -9,6 +9,7 @@ from tscale.answers.capacity import Capacity, groups_of
 from tscale.answers.memory_changes import Change, larger_hardware, larger_share
 from tscale.answers.trainer import RANK, Trainer
 from tscale.core.formats import FORMATS
+from tscale.core.loss_kernels import KERNELS
 from tscale.core.plan import Plan, divisors
 from tscale.core.questions.wall_time import hardware_flops_ratio
 from tscale.core.recipes import OPTIMIZERS, RECIPES
@@ -26,6 +27,7 @@ def single_changes(
     """Each change that is enough alone, the least of its kind; `micro_batch` and `context` are the largest that fit."""
     found = [
         *_of_the_pass(model),
+        *_of_the_loss(model),
         *_of_the_batch(model, micro_batch, context),
         *_of_zero(model),
         *_of_the_formats(model),
@@ -64,6 +66,15 @@ def _of_the_pass(model: Trainer) -> Iterator[Change]:
             after = hardware_flops_ratio(lower(model.spec), training.run, again)
             more = f"{float(after / before - 1):.1%} more FLOPs"
             yield _change(model, f"--recompute {again}", more, recompute=again)
+
+
+def _of_the_loss(model: Trainer) -> Iterator[Change]:
+    """Head and loss in one kernel, a piece at a time, where a device has the whole vocabulary."""
+    training = model.training
+    if model.has_loss and training.plan.tensor == 1 and training.loss_kernel != "fused-linear":
+        yield _change(
+            model, "--loss fused-linear", f"another kernel: {KERNELS['fused-linear'].does}", loss="fused-linear"
+        )
 
 
 def _of_the_batch(model: Trainer, micro_batch: int | None, context: int | None) -> Iterator[Change]:

@@ -19,12 +19,13 @@ from tscale.core.units import BYTES, COUNT, RATIO
 _MOST_STAGES_SHOWN: Final = 16
 
 MOMENTS: Final = {
-    "gradient_of_logits": "the gradient of the logits, in fp32",
+    "loss_at_its_peak": "what the loss reserves at its peak, beside what it keeps",
+    "head_in_16_bits": "the head, cast from fp32 to 16 bits",
     "layer_again": "a layer's activations, computed again",
     "scores_again": "a layer's scores, computed again",
     "widest_gradient_twice": "the widest gradient of a layer and the one made of it",
-    "gathered_weights": "the weights that ZeRO gathers for a layer or a table",
-    "unscattered_gradients": "its gradients, before they are scattered",
+    "gathered_weights": "the weights that ZeRO gathers: tables, head and two layers",
+    "unscattered_gradients": "the gradients of a layer or a table, before they are scattered",
     "unpacked_matrix": "the largest matrix, unpacked to 16 bits",
 }
 """What is needed for a moment, as people read it."""

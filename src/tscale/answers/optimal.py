@@ -77,6 +77,8 @@ class Budget(NamedTuple):
     notes: tuple[str, ...] = ()
     made_of: Data = None
     steps: tuple[Step, ...] = ()
+    lead: tuple[str, ...] = ()
+    """What was assumed, to be said before the figures."""
 
 
 class Answer(NamedTuple):
@@ -121,7 +123,8 @@ def optimal_report(
         *_binding_notes(answers, unique, served),
         *law_notes(laws, explain=explain),
     ]
-    return Report("Compute-optimal training", tables, data, tuple(filter(None, notes)), (*budget.steps, *steps(pairs)))
+    said = tuple(filter(None, notes))
+    return Report("Compute-optimal training", tables, data, said, (*budget.steps, *steps(pairs)), lead=budget.lead)
 
 
 def at(formula: Formula, budget: Budget) -> Point:

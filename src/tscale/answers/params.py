@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tscale.answers.assumed import as_assumed
 from tscale.answers.common import (
     Counted,
     counted,
@@ -17,6 +18,7 @@ from tscale.answers.common import (
     steps_of,
     summed,
 )
+from tscale.answers.release import release_note
 from tscale.core.ledger import Buffer, Cache, Entry, Scan, Scores
 from tscale.core.numbers import named
 from tscale.core.quantity import Cell, Column, Data, Figure, Report, Table
@@ -52,7 +54,10 @@ _PUBLISHED_COLUMNS = (
 
 def params_report(specs: Sequence[Spec]) -> Report:
     """Parameters of one model or several, as their makers' silence allows: exit code 3 where any is undisclosed."""
-    reports = [_disclosed(counted(spec)) if isinstance(spec, ModelSpec) else undisclosed(spec) for spec in specs]
+    reports = [
+        as_assumed(_disclosed(counted(spec)) if isinstance(spec, ModelSpec) else undisclosed(spec), spec)
+        for spec in specs
+    ]
     if len(reports) == 1:
         return reports[0]
     return Report(
@@ -63,6 +68,7 @@ def params_report(specs: Sequence[Spec]) -> Report:
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
         steps=tuple(step for report in reports for step in report.steps),
         exit_code=max(report.exit_code for report in reports),
+        lead=tuple(line for report in reports for line in report.lead),
     )
 
 
@@ -113,7 +119,9 @@ def _disclosed(model: Counted) -> Report:
     }
     in_part = line_figures(active.lines, PARAMETERS, model.shape_source, _ACTIVE) if active.total != total else ()
     steps = tuple(steps_of([*figures, *in_part, *summary.items()], spec.name))
-    return Report(f"{spec.label}: parameters", tuple(tables), data, notes_of(spec, LEAVES_OUT), steps)
+    return Report(
+        f"{spec.label}: parameters", tuple(tables), data, notes_of(spec, release_note(model.spec), LEAVES_OUT), steps
+    )
 
 
 def _row(entry: Entry, figure: Figure, total: int) -> tuple[Cell, ...]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Final
 
 from tscale.answers.capacity import capacity_data, device_figure, exit_code, verdict_note
 from tscale.answers.common import notes_of
+from tscale.answers.release import Asked
+from tscale.answers.rent import Rent, rent_of
 from tscale.answers.serve_parts import (
     bound,
     causes,
     lines_data,
     parts_table,
     routed,
+    speed_known,
     steps_of_passes,
 )
 from tscale.answers.serve_times import (
@@ -26,8 +28,9 @@ from tscale.answers.serve_times import (
     times_of,
     turning_batch,
 )
+from tscale.core.formats import Format
 from tscale.core.ledger import Cache
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
+from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table, weakest
 from tscale.core.questions.communication import TWO_SUMS
 from tscale.core.questions.roofline import LEAVES_OUT, SOURCE, Work, distinct_experts, top_k
 from tscale.core.units import BYTES, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, USD
@@ -41,16 +44,17 @@ MILLION: Final = 10**6
 def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     """Time to the first token and of each further one, what bounds them, and what tokens cost. Exit code 3: it does not fit."""
     _check(spec, ask)
-    if ask.price is None and hardware.price_usd_per_hour is not None:
-        ask = ask._replace(price=Fraction(str(hardware.price_usd_per_hour)), price_source=hardware.price_source or "")
+    rent = rent_of(hardware, ask.price)
     one = served(spec, hardware, ask)
     ask, prompt = one.ask, one.prompt
+    asked = Asked(spec, ask.weights, ask.cache)
     prefill, decode = one.works(prompt), one.works(one.step(one.middle))
     memory = memory_of(one)
-    figures = {**_figures(one, times_of(one), memory), "device_bytes": device_figure(hardware)}
+    times = times_of(one)
+    figures = {**_figures(one, times, memory, rent), "device_bytes": device_figure(hardware)}
     room = capacity_data(memory.capacity, hardware, memory.total, "convention")
     tables = (
-        _summary(spec, hardware, ask, figures),
+        _summary(spec, hardware, ask, figures, rent),
         parts_table(one, f"decoding, {one.middle:,} cached", decode, spec.name),
         parts_table(one, f"prefill, {prompt.batch * (prompt.read or prompt.new):,} tokens", prefill, spec.name),
     )
@@ -62,10 +66,13 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         "context": ask.context,
         "output": ask.output,
         "prefix": ask.prefix,
-        "dtype": ask.weights.name,
-        "cache_dtype": ask.cache.name,
+        "dtype": one.setup.formats.weights.name,
+        **asked.data(),
+        "cache_dtype": one.setup.formats.cache.name,
         "bound": bound(one, decode),
         **figures,
+        **_price_ranges(one, times, rent),
+        "usd_per_gpu_hour": None if rent is None else rent.data(),
         **{key: value for key, value in room.items() if key not in figures},
         "decode_shares": _shares(one, decode),
         "prefill_shares": _shares(one, prefill),
@@ -74,9 +81,10 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     }
     notes = notes_of(spec, *_notes(one, hardware, memory, decode))
     title = _title(spec, hardware, ask)
-    return Report(
-        title, tables, data, notes, tuple(steps_of_passes(one)), exit_code=exit_code(memory.capacity, memory.total)
-    )
+    steps, code = tuple(steps_of_passes(one)), exit_code(memory.capacity, memory.total)
+    priced = "" if rent is None else rent.said()
+    lead = (*asked.lead(), *filter(None, (priced,)))
+    return Report(title, tables, data, notes, steps, code, lead=lead)
 
 
 def _check(spec: ModelSpec, ask: Ask) -> None:
@@ -96,20 +104,18 @@ def _check(spec: ModelSpec, ask: Ask) -> None:
 
 
 def _shares(one: Served, lines: list[Work]) -> Data:
-    return {key: Figure(share, SHARE) for key, share in causes(one, lines).items()}
+    return {key: Figure(share, SHARE, speed_known(one)) for key, share in causes(one, lines).items()}
 
 
-def _figures(one: Served, times: Times, memory: Memory) -> dict[str, Figure | None]:
+def _figures(one: Served, times: Times, memory: Memory, rent: Rent | None) -> dict[str, Figure | None]:
     """Everything that follows from the times."""
     ask = one.ask
-    known: Known = "exact" if ask.efficiency == 1 and ask.draft is None else "assumed"
-    hourly = None if ask.price is None else float(ask.price * ask.gpus)
-    priced: Known = "assumed" if ask.price_source else known
+    known = speed_known(one)
     answered = times.answer(ask.output)
     batches = {matrices: turning_batch(one, matrices=matrices) for matrices in (False, True)}
 
-    def price(seconds: float, tokens: int) -> Figure | None:
-        return None if hourly is None else Figure(hourly / 3600 * seconds / tokens * MILLION, USD, priced)
+    def price(hours: float) -> Figure | None:
+        return None if rent is None else Figure(hours * float(rent.middle), USD, weakest(known, rent.known))
 
     def seconds(value: float) -> Figure:
         return Figure(value, SECONDS, known, SOURCE)
@@ -135,9 +141,25 @@ def _figures(one: Served, times: Times, memory: Memory) -> dict[str, Figure | No
         "kv_cache_bytes": Figure(memory.cache, BYTES),
         "workspace_bytes": Figure(memory.workspace, BYTES, "convention"),
         "memory_bytes": Figure(one.device.memory_bytes, BYTES, "cited"),
-        "usd_per_million_input_tokens": price(times.prefill + times.drafting, ask.batch * ask.context),
-        "usd_per_million_output_tokens": price(times.per_token, ask.batch),
+        "usd_per_million_input_tokens": price(_hours_in(one, times)),
+        "usd_per_million_output_tokens": price(_hours_out(one, times)),
     }
+
+
+def _hours_in(one: Served, times: Times) -> float:
+    """Device-hours of a million tokens of prompts."""
+    return one.ask.gpus * (times.prefill + times.drafting) / 3600 / (one.ask.batch * one.ask.context) * MILLION
+
+
+def _hours_out(one: Served, times: Times) -> float:
+    """Device-hours of a million tokens of answers."""
+    return one.ask.gpus * times.per_token / 3600 / one.ask.batch * MILLION
+
+
+def _price_ranges(one: Served, times: Times, rent: Rent | None) -> dict[str, Data]:
+    """What a million tokens cost at the lowest and the highest price; None where there is no range."""
+    hours = {"input": _hours_in(one, times), "output": _hours_out(one, times)}
+    return {f"usd_per_million_{way}_tokens_range": rent and rent.range(spent) for way, spent in hours.items()}
 
 
 _ROWS: Final = (
@@ -174,7 +196,9 @@ def _title(spec: ModelSpec, hardware: Hardware, ask: Ask) -> str:
     )
 
 
-def _summary(spec: ModelSpec, hardware: Hardware, ask: Ask, figures: dict[str, Figure | None]) -> Table:
+def _summary(
+    spec: ModelSpec, hardware: Hardware, ask: Ask, figures: dict[str, Figure | None], rent: Rent | None
+) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for key, name in _ROWS:
         figure = figures[key]
@@ -184,6 +208,10 @@ def _summary(spec: ModelSpec, hardware: Hardware, ask: Ask, figures: dict[str, F
             rows.append((name, figure._replace(value=figure.value * 1000, unit=MILLISECONDS)))
         else:
             rows.append((name, figure))
+        if figure is not None and figure.unit is USD and rent is not None and rent.ranges:
+            for words, price in (("lowest", rent.low), ("highest", rent.high)):
+                scaled = figure.value * float(price / rent.middle)
+                rows.append((f"  at the {words} price", figure._replace(value=scaled)))
     at = "at the best" if ask.efficiency == 1 else f"at {_percent(float(ask.efficiency))} of the best"
     columns = (Column(at, "quantity", numeric=False), Column("value", "value"))
     return Table(_title(spec, hardware, ask), columns, tuple(rows), subject=spec.name)
@@ -215,18 +243,18 @@ def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) 
         yield from _draft_notes(one)
     if ask.prefix:
         yield f"Of each prompt, {ask.prefix:,} tokens were cached before: their cost is that of reading them."
-    if ask.price_source and ask.price is not None:
-        yield f"At {float(ask.price):g} USD a GPU-hour: {ask.price_source}. --price gives yours."
     yield LEAVES_OUT
 
 
 def _products_note(one: Served, hardware: Hardware) -> str:
     """What products are computed in, and why, where that is not what weights are kept in."""
-    weights, formats = one.ask.weights, one.setup.formats
-    native = weights.name in formats.peaks or weights.name in ("fp32", "bf16", "fp16")
-    how = f", since {hardware.label} does not multiply by {weights.name}: weights are made 16 bits first"
-    peak = formats.peak(weights.name) / 1e12
-    return f"Weights in {weights.name}, cache in {one.ask.cache.name}; products at {peak:,.1f} TFLOP/s{'' if native else how}."
+    formats = one.setup.formats
+    weights = formats.weights
+    names = [weights.name] if isinstance(weights, Format) else [format.name for format in weights.formats()]
+    unpacked = [name for name in names if name not in formats.peaks and name not in ("fp32", "bf16", "fp16")]
+    how = f", since {hardware.label} does not multiply by {' or '.join(unpacked)}: weights are made 16 bits first"
+    peak = max((formats.peak(name) for name in names), default=formats.peak("")) / 1e12
+    return f"Weights in {weights.name}, cache in {formats.cache.name}; products at {peak:,.1f} TFLOP/s{how if unpacked else ''}."
 
 
 def _sharing_notes(one: Served) -> Iterator[str]:

@@ -9,7 +9,7 @@ from tscale.answers.common import steps_of
 from tscale.answers.serve_times import Served
 from tscale.core.ledger import Entry, Matmul
 from tscale.core.numbers import Remembered
-from tscale.core.quantity import Cell, Column, Data, Figure, Step, Table
+from tscale.core.quantity import Cell, Column, Data, Figure, Known, Step, Table
 from tscale.core.questions.roofline import SOURCE, TIME_SOURCE, Pass, Work, distinct_experts, top_k
 from tscale.core.units import BYTES, COUNT, FLOPS, INTENSITY, MILLISECONDS, SECONDS, SHARE
 from tscale.spec.model import remembered
@@ -28,6 +28,11 @@ _GROUPS: Final = {
     "norm": "norms",
     "communication": "sent to other devices",
 }
+
+
+def speed_known(one: Served) -> Known:
+    """How times and speeds are known: as bounds, or at an efficiency or with guesses that are assumed."""
+    return "bound" if one.ask.efficiency == 1 and one.ask.draft is None else "assumed"
 
 
 def cause(one: Served, line: Work) -> Cause:
@@ -83,13 +88,14 @@ def parts_table(one: Served, title: str, lines: list[Work], subject: str) -> Tab
 
 def _row(one: Served, name: str, lines: list[Work], total: float, moved: float) -> tuple[Cell, ...]:
     computed, seconds = sum(line.flops for line in lines), one.seconds(*lines)
+    known = speed_known(one)
     return (
         name,
         Figure(computed, FLOPS),
         Figure(round(moved), BYTES),
         Figure(computed / moved, INTENSITY) if moved and computed else "",
-        Figure(seconds * 1000, MILLISECONDS),
-        Figure(seconds / total, SHARE),
+        Figure(seconds * 1000, MILLISECONDS, known),
+        Figure(seconds / total, SHARE, known),
         bound(one, lines),
     )
 
@@ -104,7 +110,7 @@ def lines_data(one: Served, lines: list[Work]) -> Data:
             "weight_bytes": Figure(round(line.weights), BYTES),
             "cache_bytes": Figure(line.cache, BYTES),
             "sent_bytes": Figure(line.sent, BYTES),
-            "seconds": Figure(one.seconds(line), SECONDS, source=TIME_SOURCE),
+            "seconds": Figure(one.seconds(line), SECONDS, speed_known(one), TIME_SOURCE),
             "bound": cause(one, line),
         }
         for line in lines
@@ -163,4 +169,6 @@ def _time_step(one: Served, line: Work, subject: str) -> Step:
         names, numbers = "FLOPs/peak", f"{int(line.flops)}/{line.peak}"
     if one.ask.efficiency != 1:
         names, numbers = f"{names}/efficiency", f"{numbers}/{float(one.ask.efficiency):g}"
-    return Step(f"{line.name}, time", names, numbers, Figure(one.seconds(line), SECONDS, source=TIME_SOURCE), subject)
+    return Step(
+        f"{line.name}, time", names, numbers, Figure(one.seconds(line), SECONDS, speed_known(one), TIME_SOURCE), subject
+    )

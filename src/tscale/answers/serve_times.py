@@ -7,14 +7,16 @@ from typing import Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, serving_capacity
 from tscale.answers.memory_held import Server, held
+from tscale.answers.release import cache_format_of, format_of
 from tscale.core.device import Device
-from tscale.core.formats import Format
+from tscale.core.formats import FORMATS, Format, computed_in
 from tscale.core.ledger import Ledger
 from tscale.core.numbers import ceil_div
 from tscale.core.plan import Plan
 from tscale.core.questions.cache import cache_bytes, check_rows, growing, states
 from tscale.core.questions.largest import largest
 from tscale.core.questions.roofline import Formats, Pass, Setup, Work, decode_seconds, pass_seconds, works
+from tscale.core.questions.weights import Mixture
 from tscale.core.run import Run
 from tscale.core.shard import shard
 from tscale.errors import RequestError
@@ -25,16 +27,6 @@ from tscale.spec.model import ModelSpec
 MOST_BATCH: Final = 10**6
 CHUNK: Final = 2048
 """Tokens of prompts that a step takes at once, for its workspace: as `tscale memory` does where nothing is said."""
-
-_OWN_PEAKS: Final = {
-    "fp8": "fp8",
-    "mxfp8": "fp8",
-    "mxfp6": "fp8",
-    "int8": "int8",
-    "nvfp4": "fp4",
-    "mxfp4": "fp4",
-}
-"""The peak at which a device multiplies by weights of a format, where it has one; all the others are made 16 bits first."""
 
 
 class Draft(NamedTuple):
@@ -54,8 +46,10 @@ class Draft(NamedTuple):
 class Ask(NamedTuple):
     """What is served: sequences at once, tokens of each prompt, of them `prefix` cached before, tokens of each answer."""
 
-    weights: Format
-    cache: Format
+    weights: Format | None = None
+    """None: as it is released, or in bf16."""
+    cache: Format | None = None
+    """None: as the release says, or in 16 bits."""
     gpus: int = 1
     batch: int = 1
     context: int = 2048
@@ -64,7 +58,6 @@ class Ask(NamedTuple):
     by_sequences: bool = False
     efficiency: Fraction = Fraction(1)
     price: Fraction | None = None
-    price_source: str = ""
     draft: Draft | None = None
 
     @property
@@ -130,14 +123,20 @@ class Served(NamedTuple):
         """Another model on the same devices, or this one on numbers that remember."""
         whole = lower(spec)
         setup = self.setup._replace(whole=whole, share=_shared(whole, self.ask.gpus), side_by_side=spec.side_by_side)
+        if self.ask.weights is None:
+            setup = setup._replace(formats=setup.formats._replace(weights=format_of(spec, None)))
         return Served(spec, setup, self.ask)
 
 
 def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
     """A model on the hardware that is asked about. Raises `RequestError` where it cannot be served so."""
     cluster, whole = hardware.cluster(), lower(spec)
-    check_rows(whole, ask.cache)
-    formats = _formats(cluster.device, hardware, ask)
+    weights = format_of(spec, ask.weights)
+    cache = FORMATS["bf16"] if ask.cache is None else ask.cache
+    if ask.cache is None and isinstance(weights, Mixture):
+        cache = cache_format_of(spec, None, weights)
+    check_rows(whole, cache)
+    formats = _formats(cluster.device, hardware, weights, cache)
     share = _shared(whole, ask.gpus)
     by_sequences = ask.by_sequences and ask.gpus > 1
     ask = ask._replace(context=spec.heard or ask.context)
@@ -148,19 +147,20 @@ def _shared(whole: Ledger, gpus: int) -> Ledger:
     return shard(whole, Plan(tensor=gpus))
 
 
-def _formats(device: Device, hardware: Hardware, ask: Ask) -> Formats:
+def _formats(device: Device, hardware: Hardware, weights: Format | Mixture, cache: Format) -> Formats:
     """The peaks by format of weights; what a device cannot multiply by is made 16 bits first, and multiplied in those."""
     peaks = device.flops_per_second
-    wanted = ("fp32",) if ask.weights.name == "fp32" else ("bf16", "fp16")
+    wanted = ("fp32",) if weights.name == "fp32" else ("bf16", "fp16")
     rest = max((peaks[name] for name in wanted if name in peaks), default=None)
     if rest is None:
-        what = "fp32" if ask.weights.name == "fp32" else "16-bit"
+        what = "fp32" if weights.name == "fp32" else "16-bit"
         raise RequestError(
             f"{hardware.label}: its vendor states no {what} peak, so there is nothing to reckon time from: "
             f"--gpu-set {wanted[0]}=TFLOPS gives one"
         )
-    own = {format: peaks[peak] for format, peak in _OWN_PEAKS.items() if peak in peaks}
-    return Formats(ask.weights, ask.cache, {"": rest, **own})
+    names = [weights.name] if isinstance(weights, Format) else [format.name for format in weights.formats()]
+    own = {name: peaks[peak] for name in names if (peak := computed_in(name)) in peaks and peak is not None}
+    return Formats(weights, cache, {"": rest, **own})
 
 
 class Times(NamedTuple):
@@ -228,20 +228,20 @@ def memory_of(one: Served) -> Memory:
 
 def _held(one: Served) -> tuple[int, int, int]:
     """Weights, cache and workspace of one model."""
-    ask, setup = one.ask, one.setup
+    ask, setup, formats = one.ask, one.setup, one.setup.formats
     longest = ask.context + ask.output
     server = Server(
-        one.spec, setup.whole, setup.share, ask.weights, ask.cache, ask.batch, longest, None, CHUNK, ask.gpus
+        one.spec, setup.whole, setup.share, formats.weights, formats.cache, ask.batch, longest, None, CHUNK, ask.gpus
     )
     parts = held(server)
     cache = parts.kv_cache
     if one.source:
         run = Run(target=ask.output + 1, source=one.source)
-        cache = ask.batch * cache_bytes(setup.share, run, ask.cache.bits).total
+        cache = ask.batch * cache_bytes(setup.share, run, formats.cache.bits).total
     if setup.by_sequences:
-        own = cache_bytes(growing(setup.whole), server.run, ask.cache.bits).total
+        own = cache_bytes(growing(setup.whole), server.run, formats.cache.bits).total
         cache = ceil_div(ask.batch, ask.gpus) * own
-        cache += ask.batch * cache_bytes(states(setup.share), server.run, ask.cache.bits).total
+        cache += ask.batch * cache_bytes(states(setup.share), server.run, formats.cache.bits).total
     return parts.weights, cache, parts.activations + parts.logits
 
 

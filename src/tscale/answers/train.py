@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from math import log
 from typing import Final, NamedTuple
 
 from tscale.answers.common import (
@@ -13,15 +12,30 @@ from tscale.answers.common import (
     notes_of,
     steps_of,
 )
-from tscale.answers.train_plan import planned_step
+from tscale.answers.rent import Rent, rent_of
+from tscale.answers.train_memory import PlanMemory, all_states, plan_memory
+from tscale.answers.train_plan import PlannedStep, planned_step
 from tscale.answers.trained import Trained, trained
+from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.core.device import Device
 from tscale.core.ledger import Scores
 from tscale.core.numbers import Remembered, named
 from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
+from tscale.core.quantity import (
+    Cell,
+    Column,
+    Data,
+    Figure,
+    Known,
+    Missing,
+    Report,
+    Step,
+    Table,
+    known_at_best,
+    table_known_at_best,
+    weakest,
+)
 from tscale.core.questions.forward import leaves_out
-from tscale.core.questions.params import active_params
 from tscale.core.questions.step_time import Batch
 from tscale.core.questions.wall_time import (
     MILLION,
@@ -33,7 +47,6 @@ from tscale.core.questions.wall_time import (
     mfu_of,
     seconds_to_train,
 )
-from tscale.core.sources import cited
 from tscale.core.units import (
     COUNT,
     DAYS,
@@ -50,7 +63,6 @@ from tscale.core.units import (
 )
 from tscale.errors import RequestError
 from tscale.spec.hardware import Hardware
-from tscale.spec.measured import TrainingRun, training_runs
 from tscale.spec.model import ModelSpec
 
 DAY: Final = 86_400
@@ -69,7 +81,6 @@ class Ask(NamedTuple):
     dtype: str | None = None
     recompute: Recompute = "none"
     price: Fraction | None = None
-    price_source: str = ""
     watts: Fraction | None = None
     pue: Fraction = Fraction(1)
     grid: Fraction | None = None
@@ -88,72 +99,136 @@ class _Case(NamedTuple):
 
 
 def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
-    """Time, GPU-hours, cost and energy of a training run; a range where the utilisation is an assumption."""
+    """Time, GPU-hours, cost and energy of a training run; a range where the utilisation or the price is an assumption."""
     model = counted(spec)
-    device = hardware.device()
-    dtype, peak = peak_of(device, hardware, ask.dtype)
+    dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained(model.spec, ask.tokens, ask.context)
-    run, tokens = whole.first.run, int(whole.tokens.value)
-    counted_flops = whole.flops(model)
-    flops = named("training_flops", counted_flops)
-    open_ended = ask.gpus is None or ask.days is None
-    assumed = _assumed(model, hardware) if open_ended and ask.mfu is None and ask.tokens_per_second is None else ()
-    cases = _cases(ask, tokens, flops, peak, assumed)
+    flops = named("training_flops", whole.flops(model))
     ratio = _hardware_ratio(model, whole, ask.recompute)
+    assumed = _assumed(model, hardware, ask, dtype, peak, ratio)
+    cases = _cases(ask, int(whole.tokens.value), flops, peak, assumed)
     _check_peak(model, whole, ask.recompute, max(case.mfu for case in cases))
     known: Known = "assumed" if assumed else whole.known
-    if ask.price is None and hardware.price_usd_per_hour is not None:
-        ask = ask._replace(price=Fraction(str(hardware.price_usd_per_hour)), price_source=hardware.price_source or "")
-    columns = [_figures(case, ask, device, peak, ratio, flops, tokens, known) for case in cases]
+    rent = rent_of(hardware, ask.price)
+    columns = [_figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known) for case in cases]
+    planned = _planned(model, hardware, ask, whole, dtype, peak)
+    states = all_states(spec, hardware, max(int(case.gpus) for case in cases)) if planned is None else None
     title = f"{model.spec.label}: training on {hardware.label}, in sequences of {whole.lengths_text()}"
-    tables = [_table(title, spec.name, cases, columns)]
-    planned = None
-    if ask.plan is not None and ask.batch is not None:
-        planned = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute)
-        tables.append(planned.table)
-    notes = _notes(model, hardware, ask, dtype, peak, assumed, whole)
-    middle = columns[len(columns) // 2]
+    if planned is not None and planned.memory.verdict == "does_not_fit":
+        title += ": the plan does not fit"
     data: dict[str, Data] = {
         "model": spec.name,
         "tokens": whole.tokens,
         "context": whole.first.context,
         "stages": whole.data(),
         "gpu": hardware.name,
-        **middle,
+        **columns[len(columns) // 2],
         "dtype": dtype,
         "peak_flops_per_second": Figure(peak, FLOPS_PER_SECOND, "cited", hardware.source),
         "training_flops": Figure(flops, FLOPS, whole.known),
-        "assumed": bool(assumed),
-        "range": [{"case": case.label, **column} for case, column in zip(cases, columns, strict=True)]
+        "cost_usd_range": None if rent is None else _cost_range(columns, rent),
+        "usd_per_gpu_hour": None if rent is None else rent.data(),
+        "memory": None if states is None else states.data(),
+        "assumed": assumed is not None,
+        "utilisation_runs": [] if assumed is None else assumed.data(),
+        "range": [_in_range(case, column, rent) for case, column in zip(cases, columns, strict=True)]
         if len(cases) > 1
         else [],
+        **({} if planned is None else {"plan": planned.data}),
     }
-    derived = [
-        *(figure for stage in whole.stages for figure in stage.derived(model)),
-        ("training_flops", Figure(counted_flops, FLOPS, whole.known, "kaplan2020 Table 1")),
-    ]
-    steps = (
-        *steps_of(derived, spec.name),
-        *(
-            step
-            for case in cases
-            for step in steps_of(
-                [
-                    ("gpus", Figure(case.gpus, COUNT, known, SOURCE)),
-                    ("seconds", Figure(case.seconds, SECONDS, known, SOURCE)),
-                ],
-                f"{spec.name}, {case.label}" if case.label else f"{spec.name}, the run",
-            )
-            if step.name in ("gpus", "seconds")
-        ),
-    )
+    tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.table])]
+    notes = _notes(model, hardware, ask, dtype, peak, whole)
     if planned is not None:
-        data["plan"] = planned.data
-        steps = (*steps, *planned.steps)
         # Of a run at several lengths the MFU is not that of the plan's steps, which are of the first.
         alike = len({stage.run for stage in whole.stages}) == 1
         notes = (*notes, *planned.notes(max(case.mfu for case in cases) if alike else None))
-    return Report(title, tuple(tables), data, notes, steps)
+    said = (
+        "" if planned is None else planned.lead,
+        "" if states is None or states.fit else states.said(),
+        "" if assumed is None else assumed.said(),
+        "" if rent is None else rent.said(),
+    )
+    steps = (*_steps(model, whole, cases, known), *(() if planned is None else planned.step.steps))
+    return Report(title, tuple(tables), data, notes, steps, lead=tuple(filter(None, said)))
+
+
+def _assumed(
+    model: Counted, hardware: Hardware, ask: Ask, dtype: str, peak: int, ratio: Fraction
+) -> Utilisation | None:
+    """What is assumed of the utilisation where neither it nor both of devices and days are given."""
+    if ask.mfu is not None or ask.tokens_per_second is not None or (ask.gpus is not None and ask.days is not None):
+        return None
+    return assumed_utilisation(case_of(model.ledger, ask.gpus, hardware, dtype), peak).within(1 / ratio)
+
+
+_OF_BOUNDS: Final = (SECONDS, SHARE)
+
+
+class _Planned(NamedTuple):
+    """A plan: the bounds of a step, and what a device holds."""
+
+    step: PlannedStep
+    memory: PlanMemory
+    known: Known
+    """How its times and utilisations are known: as bounds, or as bounds of a length that is assumed."""
+
+    @property
+    def data(self) -> Data:
+        bounds = known_at_best(self.step.data, self.known, _OF_BOUNDS)
+        assert isinstance(bounds, Mapping)
+        return {**bounds, "memory": self.memory.data}
+
+    @property
+    def table(self) -> Table:
+        return table_known_at_best(self.step.table, self.known, _OF_BOUNDS)
+
+    @property
+    def lead(self) -> str:
+        """That the plan does not fit, or may not; "" where it fits."""
+        return "" if self.memory.verdict == "fits" else self.memory.said()
+
+    def notes(self, mfu: Fraction | None) -> Iterator[str]:
+        """What must be said of it, where the run is reckoned with a utilisation."""
+        if self.memory.verdict == "fits":
+            yield self.memory.said()
+        yield from self.step.notes(mfu)
+
+
+def _planned(model: Counted, hardware: Hardware, ask: Ask, whole: Trained, dtype: str, peak: int) -> _Planned | None:
+    """The plan that is asked about; None where none is."""
+    if ask.plan is None or ask.batch is None:
+        return None
+    step = planned_step(model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute)
+    memory = plan_memory(model.spec, hardware, ask.plan, ask.batch, ask.context, ask.recompute)
+    return _Planned(step, memory, weakest("bound", whole.first.context.known))
+
+
+def _steps(model: Counted, whole: Trained, cases: tuple[_Case, ...], known: Known) -> Iterator[Step]:
+    """How the FLOPs, the devices and the seconds were made."""
+    name = model.spec.name
+    derived = [
+        *(figure for stage in whole.stages for figure in stage.derived(model)),
+        ("training_flops", Figure(whole.flops(model), FLOPS, whole.known, "kaplan2020 Table 1")),
+    ]
+    yield from steps_of(derived, name)
+    for case in cases:
+        figures = [
+            ("gpus", Figure(case.gpus, COUNT, known, SOURCE)),
+            ("seconds", Figure(case.seconds, SECONDS, known, SOURCE)),
+        ]
+        told = steps_of(figures, f"{name}, {case.label}" if case.label else f"{name}, the run")
+        yield from (step for step in told if step.name in ("gpus", "seconds"))
+
+
+def _cost_range(columns: list[dict[str, Figure | None]], rent: Rent) -> Data:
+    """The fewest hours at the lowest price, and the most at the highest."""
+    hours = [Fraction(column["gpu_hours"].value) for column in columns if column["gpu_hours"] is not None]
+    return rent.range(min(hours), max(hours) if len(hours) > 1 else None)
+
+
+def _in_range(case: _Case, column: dict[str, Figure | None], rent: Rent | None) -> Data:
+    """One case of several, with what its own hours cost at the lowest and the highest price."""
+    return {"case": case.label, **column, "cost_usd_range": None if rent is None else _cost_range([column], rent)}
 
 
 def peak_of(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str, int]:
@@ -179,18 +254,7 @@ def _hardware_ratio(model: Counted, whole: Trained, recompute: Recompute) -> Fra
     return sum((ratio * of for ratio, of in zip(ratios, flops, strict=True)), Fraction()) / sum(flops)
 
 
-def _assumed(model: Counted, hardware: Hardware) -> tuple[TrainingRun, ...]:
-    """The published runs to assume from, the middle first: on the same hardware the nearest in size, else the median."""
-    runs = sorted(training_runs(), key=lambda run: run.mfu)
-    same = [run for run in runs if run.hardware == hardware.name]
-    if not same:
-        middle = runs.pop(len(runs) // 2)
-        return (middle, *runs)
-    size = active_params(model.ledger).total
-    return tuple(sorted(same, key=lambda run: abs(log(run.params / size))))
-
-
-def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: tuple[TrainingRun, ...]) -> tuple[_Case, ...]:
+def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | None) -> tuple[_Case, ...]:
     """The third of devices, utilisation and time, from the other two."""
     if ask.mfu is not None and ask.tokens_per_second is not None:
         raise RequestError("--mfu and --tokens-per-second say the same in two ways: give one of them")
@@ -210,9 +274,8 @@ def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: tuple[Training
         return (_Case("", mfu_of(flops, ask.gpus, peak, seconds), ask.gpus, _rounded_up(seconds)),)
     if ask.mfu is not None:
         return (_case("", ask, flops, peak, ask.mfu),)
-    shares = sorted(Fraction(str(run.mfu)) for run in assumed)
-    middle = Fraction(str(assumed[0].mfu))
-    found = {"low": shares[0], "middle": middle, "high": shares[-1]}
+    assert assumed is not None
+    found = {"low": assumed.low, "middle": assumed.middle, "high": assumed.high}
     return tuple(_case(label, ask, flops, peak, mfu) for label, mfu in found.items())
 
 
@@ -256,7 +319,15 @@ def _rounded_up(seconds: Fraction) -> int:
 
 
 def _figures(
-    case: _Case, ask: Ask, device: Device, peak: int, ratio: Fraction, flops: int, tokens: int, known: Known
+    case: _Case,
+    ask: Ask,
+    rent: Rent | None,
+    device: Device,
+    peak: int,
+    ratio: Fraction,
+    whole: Trained,
+    flops: int,
+    known: Known,
 ) -> dict[str, Figure | None]:
     """Everything that follows from devices, utilisation and time; speeds from the utilisation, for time is in whole seconds."""
     speed = case.mfu * peak
@@ -274,12 +345,10 @@ def _figures(
         "hfu": figure(case.mfu * ratio, SHARE),
         "seconds": Figure(case.seconds, SECONDS, known, SOURCE),
         "days": figure(Fraction(int(case.seconds), DAY), DAYS),
-        "tokens_per_second": figure(speed * int(case.gpus) * tokens / int(flops), TOKENS_PER_SECOND),
+        "tokens_per_second": figure(speed * int(case.gpus) * int(whole.tokens.value) / int(flops), TOKENS_PER_SECOND),
         "flops_per_second_per_gpu": figure(speed, FLOPS_PER_SECOND),
         "gpu_hours": figure(hours, GPU_HOURS),
-        "cost_usd": figure(
-            None if ask.price is None else hours * ask.price, USD, "assumed" if ask.price_source else known
-        ),
+        "cost_usd": None if rent is None else figure(hours * rent.middle, USD, weakest(known, rent.known)),
         "energy_kwh": figure(energy, KWH, drawn),
         "co2e_kg": figure(None if energy is None or ask.grid is None else energy * ask.grid / 1000, KG, drawn),
     }
@@ -304,42 +373,35 @@ _ABSENT: Final = {
 }
 
 
-def _table(title: str, subject: str, cases: tuple[_Case, ...], columns: list[dict[str, Figure | None]]) -> Table:
+def _table(
+    title: str, subject: str, cases: tuple[_Case, ...], columns: list[dict[str, Figure | None]], rent: Rent | None
+) -> Table:
     heads = (Column("", "quantity", numeric=False), *(Column(c.label or "value", c.label or "value") for c in cases))
     rows: list[tuple[Cell, ...]] = []
     for key, name in _ROWS.items():
         cells: list[Cell] = [column[key] or Missing(_ABSENT[key]) for column in columns]
         rows.append((name, *cells))
+        if key == "cost_usd" and rent is not None and rent.ranges:
+            rows.append(("  at the lowest price", *_priced(columns, rent, rent.low)))
+            rows.append(("  at the highest price", *_priced(columns, rent, rent.high)))
     return Table(title, heads, tuple(rows), subject=subject, stack=True)
 
 
-def _notes(
-    model: Counted,
-    hardware: Hardware,
-    ask: Ask,
-    dtype: str,
-    peak: int,
-    assumed: tuple[TrainingRun, ...],
-    whole: Trained,
-) -> tuple[str, ...]:
+def _priced(columns: list[dict[str, Figure | None]], rent: Rent, price: Fraction) -> Iterator[Figure]:
+    """What the GPU-hours of each case cost at a price."""
+    for column in columns:
+        hours = column["gpu_hours"]
+        assert hours is not None
+        yield Figure(Fraction(hours.value) * price, USD, weakest(hours.known, rent.known))
+
+
+def _notes(model: Counted, hardware: Hardware, ask: Ask, dtype: str, peak: int, whole: Trained) -> tuple[str, ...]:
     said = [
         f"Of a dense peak of {peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source}).",
+        "MFU counts three forward passes in full attention, as Chowdhery 2022 does; HFU also what is recomputed.",
     ]
-    if assumed:
-        middle, same = assumed[0], assumed[0].hardware == hardware.name
-        where = f"{middle.model} on {f'{middle.gpus:,} ' if middle.gpus else ''}{middle.hardware}"
-        why = "the nearest in size" if same else f"the median of all, since no run on {hardware.name} is known here"
-        said.append(
-            f"The utilisation is assumed: in the middle that of {where} ({cited(middle.source)}), {why}; low and high are "
-            f"the least and the most published{f' on {hardware.name}' if same else ''}. --mfu gives yours."
-        )
-    said.append(
-        "MFU counts three forward passes in full attention, as Chowdhery 2022 does; HFU also what is recomputed."
-    )
     if ask.watts is None and hardware.tdp_watts is not None:
         said.append(f"Energy is at the TDP of {hardware.tdp_watts} W all the time, times a PUE of {float(ask.pue):g}.")
-    if ask.price_source and ask.price is not None:
-        said.append(f"The cost is at {float(ask.price):g} USD a GPU-hour: {ask.price_source}. --price gives yours.")
     if ask.grid_source and ask.grid is not None:
         said.append(f"A kWh emits {float(ask.grid):g} g of CO2e in {ask.grid_source}.")
     said += _departures(model)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from tscale.core.ledger import Ledger, Saved
+from tscale.core.loss_kernels import LossBytes
 from tscale.core.questions.states import States
-from tscale.core.questions.training_memory import Layer, Needs, Training, needs, states_of
+from tscale.core.questions.training_memory import Layer, Needs, Training, loss_of, needs, states_of
 from tscale.core.shard import shard
 from tscale.spec.lower import lower, run_of
 from tscale.spec.model import ModelSpec
@@ -32,6 +33,15 @@ class Trainer(NamedTuple):
         """What a device of a stage needs."""
         return needs(self.shares[stage], self.kept[stage], self.states[stage], self.layers[stage], stage, self.training)
 
+    def loss(self, stage: int) -> LossBytes | None:
+        """What the loss of a stage takes; None where it has none over a vocabulary."""
+        return loss_of(self.shares[stage], self.kept[stage], self.training)
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether the model has a loss over a vocabulary."""
+        return self.loss(len(self.shares) - 1) is not None
+
     def worst(self) -> tuple[int, Needs]:
         """The stage whose devices need most, the first of several, and what they need."""
         each = [self.needs(stage) for stage in range(len(self.shares))]
@@ -41,7 +51,8 @@ class Trainer(NamedTuple):
     def with_(self, **changes: Any) -> Trainer:
         """The same trained in another way: anew from the spec, unless that changes nothing of the parameters."""
         training = self.training._replace(**changes)
-        if changes.keys() <= {"micro_batch", "attention", "recompute", "dropout"}:
+        of_the_pass = {"micro_batch", "attention", "recompute", "dropout", *(["loss"] if training.base is None else [])}
+        if changes.keys() <= of_the_pass:
             return self._replace(training=training)
         return trainer(self.spec, training, self.context)
 

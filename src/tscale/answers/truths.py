@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.answers.assumed import answer_of
 from tscale.answers.common import plain_number, published_figure, source_text
 from tscale.answers.conventions import CONVENTIONS, by_convention, two_stacks
 from tscale.answers.departures import unlike_a_gpt
@@ -68,7 +69,7 @@ def truths_of(quantity: Named, subject: Subject | None) -> Truths:
         right += _conventions(subject, quantity.unit)
         answer: Figure | Missing | str = NOT_PUBLISHED
     else:
-        answer = quantity.answer(subject)
+        answer = answer_of(quantity.answer(subject), subject.spec)
     assert not isinstance(answer, str)
     if isinstance(answer, Figure) and answer.value not in [one.value for one in printed]:
         right.insert(0, Truth(answer, PUBLISHED if answer.known == "cited" else COUNTED))

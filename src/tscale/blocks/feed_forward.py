@@ -50,7 +50,7 @@ class FeedForward:
         )
 
     def saves(self, site: Site) -> Iterator[Saved]:
-        """What goes into the activation and what comes out of it; gated, both factors and the product too.
+        """What goes into the activation and what comes out of it; gated, both factors' inputs and the product.
 
         A learned activation is fused (xIELU: the authors' kernel keeps its input, and its parameters).
         """
@@ -64,8 +64,10 @@ class FeedForward:
 def inner_saves(site: Site, name: str, d_ff: int, *, gated: bool, copies: int = 1) -> Iterator[Saved]:
     """What lies between the matrices of a feed-forward; `copies` of it a token.
 
-    An activation is taken to need its own input again, as GELU and SiLU do.
+    An activation is taken to need its own input again, as GELU and SiLU do. One kernel for activation and gate (SwiGLU of
+    Liger and Transformer Engine) makes the activation again in its backward pass; two kernels keep it.
     """
     steps = ("up", "gate", "activation", "product") if gated else ("up", "activation")
     for step in steps:
-        yield Saved(f"{name}.{step}", "feed_forward", site.stream, copies * d_ff, cut=Cut(d_ff))
+        eager = gated and step == "activation"
+        yield Saved(f"{name}.{step}", "feed_forward", site.stream, copies * d_ff, eager=eager, cut=Cut(d_ff))

@@ -126,6 +126,6 @@ class LatentAttention:
         yield Matmul(f"{name}.k", "index_k", "attention", site.stream, d, width)
         yield Vector(f"{name}.k_norm", "norm", "norm", 2 * width)
         yield Matmul(f"{name}.weights", "index_weights", "attention", site.stream, d, h)
-        yield Scores(f"{name}.scores", site.stream, site.keys, h, width, 1, site.causal, cache=1)
+        yield Scores(f"{name}.scores", site.stream, site.keys, h, width, 1, site.causal, cache=1, role="index_scores")
         if caches:
             yield Cache(f"{name}.cache", "index", site.keys, width, slot=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, Site
-from tscale.core.ledger import ALWAYS, Buffer, Entry, Part, Saved, Stream, Vector
+from tscale.core.ledger import ALWAYS, Buffer, Entry, Number, Part, Saved, Stream, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,9 @@ class Norm:
     def saves(self, site: Site, sub_layer: str) -> Iterator[Saved]:
         """What the norms beside a sub-layer keep."""
         for place in self._places():
-            yield from self.saves_one(f"{site.name}norm.{place}{sub_layer}", site.stream, site.d_model)
+            number: Number = "activation" if place == "after_" else "residual"
+            name = f"{site.name}norm.{place}{sub_layer}"
+            yield from self.saves_one(name, site.stream, site.d_model, number=number)
 
     def lower_layer(self, site: Site) -> Iterator[Entry]:
         """The norm that the sub-layers of a layer share, where they stand side by side."""
@@ -61,7 +63,7 @@ class Norm:
     def saves_layer(self, site: Site) -> Iterator[Saved]:
         """What that norm keeps."""
         if self.place == "parallel":
-            yield from self.saves_one(f"{site.name}norm.layer", site.stream, site.d_model)
+            yield from self.saves_one(f"{site.name}norm.layer", site.stream, site.d_model, number="residual")
 
     def lower_final(self, site: Site) -> Iterator[Entry]:
         """The norm behind the last layer."""
@@ -71,16 +73,18 @@ class Norm:
     def saves_final(self, site: Site) -> Iterator[Saved]:
         """What the norm behind the last layer keeps."""
         if self._has_final():
-            yield from self.saves_one(f"{site.name}norm.final", site.stream, site.d_model, "head")
+            yield from self.saves_one(f"{site.name}norm.final", site.stream, site.d_model, "head", "residual")
 
     def lower_scale(self, site: Site) -> Iterator[Entry]:
         """What scales the output of each layer."""
         if self.layer_scale:
             yield Buffer(f"{site.name}layer_scale", "scale", "norm", 1)
 
-    def saves_one(self, name: str, stream: Stream, width: int, part: Part = "norm") -> Iterator[Saved]:
+    def saves_one(
+        self, name: str, stream: Stream, width: int, part: Part = "norm", number: Number = "activation"
+    ) -> Iterator[Saved]:
         """A norm's input, and its mean and deviation, or the deviation alone; fused, with nothing between."""
-        kept = Saved(f"{name}.input", part, stream, width)
+        kept = Saved(f"{name}.input", part, stream, width, number)
         if part != "norm":
             kept = kept._replace(keeping=ALWAYS)
         yield kept

@@ -41,6 +41,7 @@ def attention(
     explain: Explain = False,
 ) -> None:
     """Show what attention costs at each context length, and where it overtakes the rest."""
+    from tscale.answers.assumed import as_assumed
     from tscale.answers.attention import Ask, attention_report
     from tscale.answers.plots.attention import attention_plot
     from tscale.spec.resolve import resolve
@@ -57,5 +58,9 @@ def attention(
     )
     spec = resolve(model, changes, assume)
     show_with_plot(
-        lambda: attention_report(spec, ask), lambda: [attention_plot(spec, ask)], plot, format, explain=explain
+        lambda: as_assumed(attention_report(spec, ask), spec),
+        lambda: [attention_plot(spec, ask)],
+        plot,
+        format,
+        explain=explain,
     )

@@ -28,15 +28,17 @@ def flops(
     explain: Explain = False,
 ) -> None:
     """Count training FLOPs: exactly, and by each published convention."""
+    from tscale.answers.assumed import as_assumed
     from tscale.answers.flops import flops_report
     from tscale.spec.resolve import resolve
 
+    spec = resolve("gpt3" if model is None else model, changes, assume)
     report = flops_report(
-        resolve("gpt3" if model is None else model, changes, assume),
+        spec,
         options.tokens(tokens),
         options.context(context),
         options.context(source, "--source"),
         options.context(target, "--target"),
         by_default=model is None,
     )
-    show(report, format, explain=explain)
+    show(as_assumed(report, spec), format, explain=explain)

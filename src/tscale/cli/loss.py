@@ -15,6 +15,7 @@ def loss(
     explain: Explain = False,
 ) -> None:
     """Predict the loss of a model by each scaling law, and how far its training is from optimal."""
+    from tscale.answers.assumed import as_assumed
     from tscale.answers.loss import loss_report
     from tscale.spec.resolve import resolve
 
@@ -24,4 +25,5 @@ def loss(
         options.optional_count(unique_tokens, "--unique-tokens"),
         options.optional_count(inference_tokens, "--inference-tokens"),
     )
-    show(loss_report(resolve(model, changes, assume), *counts, explain=explain), format, explain=explain)
+    spec = resolve(model, changes, assume)
+    show(as_assumed(loss_report(spec, *counts, explain=explain), spec), format, explain=explain)

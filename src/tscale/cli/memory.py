@@ -31,15 +31,19 @@ _Gpu = Annotated[
 _Serve = Annotated[bool, typer.Option("--serve", help="Memory of serving, which is told where nothing is said.")]
 _Train = Annotated[bool, typer.Option("--train", help="Memory of training, with the options from --precision on.")]
 _Dtype = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--dtype", metavar="FORMAT", help="What weights are kept in, such as fp8 or q4_k; `list formats` names all."
+        "--dtype",
+        metavar="FORMAT",
+        help="What weights are kept in: fp8, q4_k, int4-g64; where absent, as the model's file says, or bf16.",
     ),
 ]
 _CacheDtype = Annotated[
     str | None,
     typer.Option(
-        "--cache-dtype", metavar="FORMAT", help="What the KV cache is kept in, such as fp8; 16 bits where absent."
+        "--cache-dtype",
+        metavar="FORMAT",
+        help="What the KV cache is kept in, such as fp8; where absent, as the file says, or 16 bits.",
     ),
 ]
 _Batch = Annotated[str, typer.Option("--batch", metavar="N", help="Sequences that are served at once.")]
@@ -61,7 +65,7 @@ def memory(
     gpus: Gpus = None,
     serve: _Serve = False,
     train: _Train = False,
-    dtype: _Dtype = "bf16",
+    dtype: _Dtype = None,
     cache_dtype: _CacheDtype = None,
     batch: _Batch = "1",
     context: Context = None,
@@ -73,6 +77,7 @@ def memory(
     micro_batch: MicroBatch = "1",
     recompute: training.Recompute = "none",
     attention: training.Attention = "flash",
+    loss: training.Loss = None,
     dropout: training.Dropout = False,
     data: training.Data = None,
     zero: Zero = "0",
@@ -93,6 +98,7 @@ def memory(
     explain: Explain = False,
 ) -> None:
     """Show what a device keeps in memory to serve a model, or to train it, whether it fits, and how much more would."""
+    from tscale.answers.assumed import as_assumed
     from tscale.answers.plots.memory import memory_plot, memory_train_plot
     from tscale.cli.boundary import finish
     from tscale.spec.hardware import find_hardware
@@ -103,7 +109,7 @@ def memory(
     if serve and train:
         raise RequestError("--serve or --train: memory is told of one of them at a time")
     serving = {
-        "--dtype": dtype != "bf16",
+        "--dtype": dtype is not None,
         "--cache-dtype": cache_dtype is not None,
         "--batch": batch != "1",
         "--page": page is not None,
@@ -115,6 +121,7 @@ def memory(
         "--micro-batch": micro_batch != "1",
         "--recompute": recompute != "none",
         "--attention": attention != "flash",
+        "--loss": loss is not None,
         "--dropout": dropout,
         "--data": data is not None,
         "--zero": zero != "0",
@@ -160,13 +167,14 @@ def memory(
             context=options.context(context),
             attention=attention,
             recompute=recompute,
+            loss=loss,
             dropout=dropout,
             rank=None if lora_rank is None else options.size(lora_rank, "--lora-rank"),
             qlora=qlora,
             memory_share=portion,
             hardware=hardware,
         )
-        report = memory_train_report(spec, trained)
+        report = as_assumed(memory_train_report(spec, trained), spec)
         drawn = partial(memory_train_plot, spec, trained)
     else:
         from tscale.answers.memory import MOST_BATCH, Ask, memory_report
@@ -174,7 +182,7 @@ def memory(
         from tscale.core.numbers import parse_count
 
         served = Ask(
-            find_format(dtype, what="--dtype"),
+            None if dtype is None else find_format(dtype, what="--dtype"),
             None if cache_dtype is None else find_format(cache_dtype, what="--cache-dtype", cache=True),
             parse_count(batch, what="--batch", most=MOST_BATCH),
             options.context(context),
@@ -184,7 +192,7 @@ def memory(
             portion,
             hardware,
         )
-        report = memory_report(spec, served)
+        report = as_assumed(memory_report(spec, served), spec)
         drawn = partial(memory_plot, spec, served)
     show_with_plot(lambda: report, lambda: [drawn()], plot, format, explain=explain)
     finish(report)

@@ -13,9 +13,19 @@ _Gpus = Annotated[str, typer.Option("--gpus", metavar="N", help="Devices that sh
 _Batch = Annotated[str, typer.Option("--batch", metavar="N", help="Sequences that are served at once.")]
 _Prompt = Annotated[str, typer.Option("--context", metavar="N", help="Tokens of each prompt; 2k is 2048.")]
 _Output = Annotated[str, typer.Option("--output", metavar="N", help="Tokens of each answer.")]
-_Dtype = Annotated[str, typer.Option("--dtype", metavar="FORMAT", help="Format of the weights: bf16, fp8, nf4, q4_k.")]
+_Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype", metavar="FORMAT", help="Format of the weights: fp8, q4_k; where absent, as the file says, or bf16."
+    ),
+]
 _CacheDtype = Annotated[
-    str, typer.Option("--cache-dtype", metavar="FORMAT", help="Format of the cache: bf16, fp8, q8_0.")
+    str | None,
+    typer.Option(
+        "--cache-dtype",
+        metavar="FORMAT",
+        help="Format of the cache: fp8, q8_0; where absent, as the file says, or bf16.",
+    ),
 ]
 _Efficiency = Annotated[
     str, typer.Option("--efficiency", metavar="SHARE", help="Share of peak and bandwidth that a machine reaches.")
@@ -46,8 +56,8 @@ def serve(
     batch: _Batch = "1",
     context: _Prompt = "2k",
     output: _Output = "256",
-    dtype: _Dtype = "bf16",
-    cache_dtype: _CacheDtype = "bf16",
+    dtype: _Dtype = None,
+    cache_dtype: _CacheDtype = None,
     efficiency: _Efficiency = "1",
     price: Price = None,
     prefix: _Prefix = None,
@@ -63,6 +73,7 @@ def serve(
     explain: Explain = False,
 ) -> None:
     """Reckon how fast a model answers at the best, what bounds it, and what its tokens cost."""
+    from tscale.answers.assumed import as_assumed
     from tscale.answers.plots.serve import serve_plot
     from tscale.answers.serve import serve_report
     from tscale.answers.serve_times import Ask
@@ -76,8 +87,8 @@ def serve(
     assert reached is not None
     assert prompt is not None
     ask = Ask(
-        find_format(dtype, what="--dtype"),
-        find_format(cache_dtype, what="--cache-dtype", cache=True),
+        None if dtype is None else find_format(dtype, what="--dtype"),
+        None if cache_dtype is None else find_format(cache_dtype, what="--cache-dtype", cache=True),
         options.degree(gpus, "--gpus"),
         options.degree(batch, "--batch"),
         prompt,
@@ -89,7 +100,7 @@ def serve(
         draft=_draft(draft, draft_tokens, acceptance),
     )
     spec, hardware = resolve(model, changes, assume), find_hardware(gpu, gpu_changes)
-    report = serve_report(spec, hardware, ask)
+    report = as_assumed(serve_report(spec, hardware, ask), spec)
     show_with_plot(lambda: report, lambda: [serve_plot(spec, hardware, ask)], plot, format, explain=explain)
     finish(report)
 

@@ -80,6 +80,7 @@ def train(
     explain: Explain = False,
 ) -> None:
     """Reckon how long training takes, what it costs and what it draws; or how many GPUs finish in time."""
+    from tscale.answers.assumed import as_assumed
     from tscale.answers.train import Ask, train_report
     from tscale.errors import RequestError
     from tscale.spec.hardware import find_hardware
@@ -108,7 +109,8 @@ def train(
         plan=plan,
         batch=sequences,
     )
-    show(train_report(resolve(model, changes, assume), find_hardware(gpu, gpu_changes), ask), format, explain=explain)
+    spec, hardware = resolve(model, changes, assume), find_hardware(gpu, gpu_changes)
+    show(as_assumed(train_report(spec, hardware, ask), spec), format, explain=explain)
 
 
 def _emitted(grid: str | None) -> tuple[Fraction | None, str]:

@@ -43,6 +43,18 @@ Attention = Annotated[
     Literal["flash", "naive"],
     typer.Option("--attention", help="By a fused kernel, or step by step with every score kept."),
 ]
+Loss = Annotated[
+    Literal[
+        "plain", "plain-kept", "eager", "hf-old", "bf16", "parallel", "in-place", "one-kernel", "chunked",
+        "chunked-recomputed", "fused-linear", "fused",
+    ]
+    | None,
+    typer.Option(
+        "--loss",
+        help="How the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan does, in-place as "
+        "Megatron-LM does, fused-linear (or fused) as Liger does, and so on; by default as the common trainer of the plan does.",
+    ),
+]  # fmt: skip
 Dropout = Annotated[bool, typer.Option("--dropout", help="Count the masks of dropout.")]
 LoraRank = Annotated[
     str | None, typer.Option("--lora-rank", metavar="N", help="Train adapters of this rank; the model is frozen.")

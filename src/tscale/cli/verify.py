@@ -18,12 +18,14 @@ def verify(
     model: Model, path: _Path = None, changes: Changes = [], assume: Assume = None, format: OutputFormat = "table"
 ) -> None:
     """Check a checkpoint's tensors against a spec, from its header alone. Exit code 3 where they differ."""
+    from tscale.answers.assumed import as_assumed
     from tscale.answers.verify import verify_report
     from tscale.cli.boundary import finish
     from tscale.spec.resolve import resolve
     from tscale.weights.reading import read_weights
 
     path = path or model
-    report = verify_report(resolve(model, changes, assume), read_weights(path), path)
+    spec = resolve(model, changes, assume)
+    report = as_assumed(verify_report(spec, read_weights(path), path), spec)
     show(report, format)
     finish(report)

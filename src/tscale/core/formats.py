@@ -7,6 +7,7 @@ what a matrix is kept in whose rows do not divide into its blocks (`fallback`), 
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
@@ -26,6 +27,8 @@ class Format(NamedTuple):
 
     `multiple`: a row must be a multiple of so many numbers, else it is kept in the format `fallback`. `row_bits`: what each row of
     a matrix has besides, such as a scale. `caches`: whether a cache can be kept in it, by an engine that is in use.
+    `block`: rows and columns of a matrix [d_out, d_in] that share `block_bits` besides, the last block of an edge whole;
+    `column_bits`: what each column has; `matrix_bits`: what a matrix has. These are not in `bits`.
     """
 
     name: str
@@ -38,6 +41,15 @@ class Format(NamedTuple):
     row_bits: int = 0
     caches: bool = False
     note: str = ""
+    block: tuple[int, int] | None = None
+    block_bits: int = 0
+    column_bits: int = 0
+    matrix_bits: int = 0
+
+    @property
+    def bits_with_scales(self) -> Fraction:
+        """Bits of one number with its share of what its block has; rows, columns and matrices are not in it."""
+        return self.bits + Fraction(self.block_bits, self.block[0] * self.block[1]) if self.block else self.bits
 
 
 def _plain(name: str, bits: int, source: str, *, caches: bool = True) -> Format:
@@ -122,6 +134,86 @@ _ALIASES: Final = {
 _MIXES: Final = ("_s", "_m", "_l", "_xl", "_xs")
 
 
+_SCALED: Final = re.compile(
+    r"(?P<kind>int|fp)(?P<bits>[1-8])"
+    r"(-g(?P<group>[1-9]\d{0,5})|-(?P<rows>[1-9]\d{0,5})x(?P<columns>[1-9]\d{0,5})|-(?P<row>row)|-(?P<tensor>tensor))"
+    r"(-(?P<zero>sym|z16))?(-(?P<order>gidx))?"
+)
+_CODEBOOKS: Final = re.compile(r"aqlm-(?P<books>[1-9])x(?P<bits>[1-9]\d?)-g(?P<group>[1-9]\d{0,2})")
+_MOST_CODE: Final = 16
+_SCALE, _WIDE_SCALE, _PLACE = 16, 32, 32  # bits of a scale, of one of fp8, and of the group that a column is of
+
+
+def scaled(name: str) -> Format | None:
+    """The format that a name spells out, such as int4-g64-sym or fp8-128x128; None where it spells none.
+
+    `int4-g64`: integers of 4 bits, of which 64 of a row share a scale of 16 bits and a zero point of 4 (GPTQ, AWQ); `-sym`:
+    no zero point (compressed-tensors); `-z16`: a zero point of 16 bits (HQQ, MLX); `-gidx`: 32 bits for each column, the
+    group that it is of (GPTQ). `-row`: a scale a row, in fp8 one of 32 bits; `-tensor`: one of a matrix. `fp8-128x128`: a
+    scale of 32 bits for each block (DeepSeek-AI 2024c, section 3.3.2). `aqlm-1x16-g8`: a code of 16 bits for each 8 numbers.
+    """
+    coded = _CODEBOOKS.fullmatch(name)
+    if coded is not None:
+        return _coded(name, int(coded["books"]), int(coded["bits"]), int(coded["group"]))
+    found = _SCALED.fullmatch(name)
+    if found is None or (found["kind"] == "fp" and (found["bits"] != "8" or found["zero"] or found["order"])):
+        return None
+    if found["kind"] == "int" and found["rows"]:
+        return None
+    bits = int(found["bits"])
+    scale = _WIDE_SCALE if found["kind"] == "fp" else _SCALE
+    zero = {"sym": 0, "z16": 16}.get(found["zero"], bits) if found["kind"] == "int" else 0
+    made = Format(name, Fraction(bits), _SHIPPED, "linear", 1, "bf16", "bf16", note=_makeup(scale, zero, found))
+    made = made._replace(column_bits=_PLACE if found["order"] else 0)
+    if found["group"]:
+        return made._replace(block=(1, int(found["group"])), block_bits=scale + zero)
+    if found["rows"]:
+        return made._replace(block=(int(found["rows"]), int(found["columns"])), block_bits=scale)
+    if found["row"]:
+        return made._replace(row_bits=scale + zero)
+    return made._replace(matrix_bits=scale)
+
+
+def _coded(name: str, books: int, bits: int, group: int) -> Format | None:
+    """Codes into books of vectors, with a scale a row (AQLM)."""
+    if bits > _MOST_CODE:
+        return None
+    shared = books * 2**bits * group * _SCALE
+    note = "codes into books of vectors, and a scale for each row"
+    each = Fraction(books * bits, group)
+    return Format(name, each, _SHIPPED, "linear", 1, "bf16", "bf16", note=note, row_bits=_SCALE, matrix_bits=shared)
+
+
+def _makeup(scale: int, zero: int, found: re.Match[str]) -> str:
+    """What a format that is spelled out has besides its numbers, in words."""
+    if found["group"]:
+        over = f"each {found['group']} of a row"
+    elif found["rows"]:
+        over = f"each block of {found['rows']} x {found['columns']}"
+    else:
+        over = "each row" if found["row"] else "each matrix"
+    also = f" and a zero point of {zero}" if zero else ""
+    placed = "; the group of each column" if found["order"] else ""
+    return f"a scale of {scale} bits{also} for {over}{placed}"
+
+
+_COMPUTED_IN: Final = {"mxfp8": "fp8", "mxfp6": "fp8", "nvfp4": "fp4", "mxfp4": "fp4"}
+
+
+def computed_in(name: str) -> str | None:
+    """The format whose peak holds for products with weights in a format as they are stored; None: they are unpacked first.
+
+    Scales of rows, blocks or matrices are applied outside of the products; those of groups of integers inside.
+    """
+    kind, _, over = name.partition("-")
+    if kind == "fp8" or (kind == "int8" and over in ("", "row", "row-sym", "tensor", "tensor-sym")):
+        return kind
+    return _COMPUTED_IN.get(name)
+
+
+_SHIPPED: Final = "tensors of the method's own checkpoints"
+
+
 def bytes_of(numbers: int, bits: int | Fraction) -> int:
     """Bytes of so many numbers of so many bits each, rounded up to a whole one; exact for fractions of bits."""
     held = Fraction(bits)
@@ -132,9 +224,9 @@ def find_format(name: str, *, what: str, cache: bool = False) -> Format:
     """The format that a name means. `cache`: one that a cache can be kept in. Raises `RequestError`, naming `what`."""
     wanted = name.strip().lower()
     wanted = _ALIASES.get(wanted, wanted)
-    if wanted not in FORMATS:
+    found = FORMATS.get(wanted) or scaled(wanted)
+    if found is None:
         raise RequestError(f"{what}: {_unknown(wanted, name)}")
-    found = FORMATS[wanted]
     if cache and not found.caches:
         legal = ", ".join(format.name for format in _ALL if format.caches)
         raise RequestError(f"{what}: a cache is not kept in {found.name}: one of {legal}")

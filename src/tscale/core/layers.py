@@ -56,3 +56,8 @@ class ButFirst(NamedTuple):
     def count(self, layers: int) -> int:
         """One less than the other's, where it has any."""
         return maximum(self.of.count(layers) - 1, 0)
+
+
+def layers_of(selector: LayerSelector, layers: int) -> tuple[int, ...]:
+    """The layers of a selector by number, of a stack of so many."""
+    return tuple(layer for layer in range(layers) if selector.count(layer + 1) != selector.count(layer))

@@ -147,6 +147,7 @@ class Scores(NamedTuple):
     decoded: tuple[int, int] | None = None
     most: int | None = None
     cache: int | None = None
+    role: Role = "scores"
     used: int = 1
     block: Block = OUTSIDE
 
@@ -220,8 +221,9 @@ layers computed again from their input."""
 ALWAYS: tuple[Keeping, ...] = ("naive", "selective", "flash", "full")
 """Outside of the layers nothing is computed again."""
 
-Number = Literal["activation", "fp32", "mask", "index"]
-"""The format of a number that is kept: that of the activations, 32 bits, one byte, or a whole number of 8 bytes."""
+Number = Literal["activation", "residual", "fp32", "mask", "index"]
+"""The format of a number that is kept: that of the activations, that of the residual stream, which is the same unless a trainer
+keeps the stream in fp32, 32 bits, one byte, or a whole number of 8 bytes."""
 
 
 class Saved(NamedTuple):
@@ -230,7 +232,7 @@ class Saved(NamedTuple):
     `keys`: they are kept for each pair of a position and one of that stream. `chunk`: they are kept once for so many positions,
     and once for what is left over. `most`: the most positions of a sequence that they are kept for, or, of pairs, the most keys.
     `shared`: they are kept once for all sequences of a micro-batch. `keeping`: in which of the ways of keeping.
-    `dropout`: only where there is dropout. `cut`: how tensor parallelism divides them; what it does not divide, sequence
+    `dropout`: only where there is dropout. `eager`: only where each step of a gate is a kernel of its own. `cut`: how tensor parallelism divides them; what it does not divide, sequence
     parallelism does (Korthikanti 2022, section 4.2.2), unless it is `gathered` from all of its devices.
 
     It is no entry: only the memory of training asks for it, and no other question pays for it.
@@ -244,6 +246,7 @@ class Saved(NamedTuple):
     keys: Stream | None = None
     keeping: tuple[Keeping, ...] = ("naive", "selective", "flash")
     dropout: bool = False
+    eager: bool = False
     cut: Cut | None = None
     gathered: bool = False
     chunk: int = 1

@@ -1,7 +1,7 @@
 """The numbers that formulas run on, and the reading of counts as people write them.
 
 A formula is written once and runs on three kinds of number: plain ints, `Remembered` ints, and float64 arrays.
-It therefore uses `+ - * // **2`, and `minimum` and `ceil_div` below where a size decides; never `if` on a size.
+It therefore uses `+ - * // **2`, and `minimum`, `ceil_div` and their kin below where a size decides; never `if` on a size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tscale.errors import RequestError
 
 _RANK: Final = {"+": 1, "-": 1, "*": 2, "/": 2, "^2": 3}  # how tightly an operation binds; atoms bind tightest
 _ATOM: Final = 4
-_FUNCTIONS: Final = {"min": "minimum", "max": "maximum", "ceil": "ceil_div"}
+_FUNCTIONS: Final = {"min": "minimum", "max": "maximum", "ceil": "ceil_div", "power_of_two": "power_of_two"}
 
 
 class Remembered(int):
@@ -135,6 +135,15 @@ def ceil_div(a: int, b: int) -> int:
     return value
 
 
+def power_of_two(number: int) -> int:
+    """The smallest power of two that is not below a number from 1 on, for any of the three kinds of number."""
+    if isinstance(number, int):
+        value = 1 << (int(number) - 1).bit_length()
+        return Remembered(value, "power_of_two", (number,)) if isinstance(number, Remembered) else value
+    library = _arrays(number, number)
+    return cast("int", 2.0 ** library.ceil(library.log2(number)))
+
+
 def function_of(number: int) -> Callable[..., int]:
     """The derivation of a number as a function of the names that it was derived from.
 
@@ -146,7 +155,8 @@ def function_of(number: int) -> Callable[..., int]:
     names = sorted(_leaves(number))
     assert all(name.isidentifier() for name in names), names
     code = f"lambda *, {', '.join(names)}: {_code(number)}"
-    function: Callable[..., int] = eval(code, {"minimum": minimum, "maximum": maximum, "ceil_div": ceil_div})  # noqa: S307 (our own text)
+    known = {"minimum": minimum, "maximum": maximum, "ceil_div": ceil_div, "power_of_two": power_of_two}
+    function: Callable[..., int] = eval(code, known)  # noqa: S307 (our own text)
     return function
 
 
@@ -201,8 +211,8 @@ def _text(number: int, *, with_names: bool) -> tuple[str, int]:
     if number.op == "name":
         return (number.label if with_names else str(int(number))), _ATOM
     parts = [_text(argument, with_names=with_names) for argument in number.args]
-    if number.op in ("min", "max"):
-        return f"{number.op}({parts[0][0]}, {parts[1][0]})", _ATOM
+    if number.op in ("min", "max", "power_of_two"):
+        return f"{number.op}({', '.join(text for text, _ in parts)})", _ATOM
     if number.op in ("/", "ceil"):
         if int(number) * int(number.args[1]) == int(number.args[0]):
             return _over(parts), _RANK["/"]

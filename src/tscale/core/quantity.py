@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 from tscale.core.numbers import Remembered
 from tscale.core.units import Unit
 
-Known = Literal["exact", "convention", "cited", "assumed"]
-"""How a figure is known: counted from the architecture, by a published shortcut, quoted, or resting on an assumption."""
+Known = Literal["exact", "convention", "cited", "bound", "assumed"]
+"""How a figure is known: counted from the architecture, by a published shortcut, quoted, as a bound that no run is better
+than, or resting on an assumption."""
 
 
 class Figure(NamedTuple):
@@ -122,7 +123,7 @@ def step(name: str, figure: Figure, subject: str = "") -> Step | None:
     return Step(name, value.names, value.numbers, figure, subject)
 
 
-_BY_STRENGTH: tuple[Known, ...] = ("exact", "convention", "cited", "assumed")
+_BY_STRENGTH: tuple[Known, ...] = ("exact", "convention", "cited", "bound", "assumed")
 
 
 def weakest(*known: Known) -> Known:
@@ -133,10 +134,36 @@ def weakest(*known: Known) -> Known:
 Data = Figure | Missing | str | int | bool | None | Mapping[str, "Data"] | Sequence["Data"]
 
 
+def known_at_best(data: Data, known: Known, units: Sequence[Unit]) -> Data:
+    """The same data, of which no figure in some units is known any better than so."""
+    match data:
+        case Figure():
+            return data._replace(known=weakest(data.known, known)) if data.unit in units else data
+        case Mapping():
+            return {key: known_at_best(value, known, units) for key, value in data.items()}
+        case Missing() | str() | int() | None:
+            return data
+        case _:
+            return [known_at_best(item, known, units) for item in data]
+
+
+def table_known_at_best(table: Table, known: Known, units: Sequence[Unit]) -> Table:
+    """The same table, of which no figure in some units is known any better than so."""
+
+    def cell_of(cell: Cell) -> Cell:
+        if isinstance(cell, Figure) and cell.unit in units:
+            return cell._replace(known=weakest(cell.known, known))
+        return cell
+
+    return table._replace(rows=tuple(tuple(cell_of(cell) for cell in row) for row in table.rows))
+
+
 class Report(NamedTuple):
     """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
 
-    `parts`: the answers that this one sets one below the other; their JSON is an array of theirs.
+    `parts`: the answers that this one sets one below the other; their JSON is an array of theirs. `lead`: what must be
+    known before the figures are read, such as what was assumed; it stands between the title and the first table, and before
+    the other notes.
     """
 
     title: str
@@ -146,3 +173,4 @@ class Report(NamedTuple):
     steps: tuple[Step, ...] = ()
     exit_code: int = 0
     parts: tuple[Report, ...] = ()
+    lead: tuple[str, ...] = ()

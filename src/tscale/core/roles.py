@@ -28,6 +28,8 @@ Role = Literal[
     "index_q",
     "index_k",
     "index_weights",
+    "scores",
+    "index_scores",
     # feed-forwards and experts
     "router",
     "selection_bias",

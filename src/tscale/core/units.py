@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Reading = Literal["full", "plain", "power", "decimal", "short", "ratio", "percent"]
+Reading = Literal["full", "plain", "power", "decimal", "short", "estimate", "ratio", "percent"]
 
 
 class Unit(NamedTuple):
     """A unit: its name in full, the symbol set behind a scaled figure, and how people read it.
 
     full: every digit (174,604,259,328). plain: as it is (2020). power: 3.14e+23. decimal: 4.83 GB, in powers of 1000, never of 1024.
-    short: 40.4B, three digits of a number that was predicted. ratio: ×16. percent: 0.4%, of a number that is itself a fraction of 1.
+    short: 40.4B, three digits of a number that was predicted. estimate: 16,900 or 11.8, three digits of one that no run comes to
+    exactly. ratio: ×16. percent: 0.4%, of a number that is itself a fraction of 1.
     """
 
     name: str
@@ -39,14 +40,14 @@ BYTES = Unit("bytes", "B", "decimal")
 RATIO = Unit("ratio", "", "ratio")
 BYTES_PER_SECOND = Unit("bytes per second", "B/s", "decimal")
 FLOPS_PER_SECOND = Unit("FLOP/s", "FLOP/s", "decimal")
-TOKENS_PER_SECOND = Unit("tokens per second", "", "full")
-MILLISECONDS = Unit("milliseconds", "ms", "full")
+TOKENS_PER_SECOND = Unit("tokens per second", "", "estimate")
+MILLISECONDS = Unit("milliseconds", "ms", "estimate")
 INTENSITY = Unit("FLOPs per byte", "", "full")
-SECONDS = Unit("seconds", "s", "full")
-DAYS = Unit("days", "", "full")
-GPU_HOURS = Unit("GPU-hours", "", "full")
+SECONDS = Unit("seconds", "s", "estimate")
+DAYS = Unit("days", "", "estimate")
+GPU_HOURS = Unit("GPU-hours", "", "estimate")
 WATTS = Unit("watts", "W", "decimal")
-KWH = Unit("kilowatt-hours", "", "full")
-KG = Unit("kilograms of CO2 equivalent", "", "full")
-USD = Unit("US dollars", "", "full")
+KWH = Unit("kilowatt-hours", "", "estimate")
+KG = Unit("kilograms of CO2 equivalent", "", "estimate")
+USD = Unit("US dollars", "", "estimate")
 SHARE = Unit("share", "", "percent")

@@ -7,19 +7,21 @@ from fractions import Fraction
 from typing import Final, assert_never
 
 from tscale.core.quantity import Cell, Compared, Figure, Known, Missing
-from tscale.core.units import Reading
+from tscale.core.units import FLOPS_PER_SECOND, Reading
 
-MARKS: Final[dict[Known, str]] = {"exact": "", "convention": "~", "cited": "*", "assumed": "†"}
+MARKS: Final[dict[Known, str]] = {"exact": "", "convention": "~", "cited": "*", "bound": "‡", "assumed": "†"}
 LEGEND: Final[dict[Known, str]] = {
     "exact": "exact",
     "convention": "~ by a published convention",
     "cited": "* as published",
+    "bound": "‡ a bound: no run is better",
     "assumed": "† rests on an assumption",
 }
 Number = int | float | Fraction
+_LEAST_SHARE: Final = 0.00005
 _PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 _ASCII: Final = str.maketrans(
-    {"×": "x", "·": "*", "²": "^2", "⌈": "ceil(", "⌉": ")", "⌊": "floor(", "⌋": ")", "†": "+", "−": "-", "–": "-", "—": "-",
+    {"×": "x", "·": "*", "²": "^2", "⌈": "ceil(", "⌉": ")", "⌊": "floor(", "⌋": ")", "†": "+", "‡": "#", "−": "-", "–": "-", "—": "-",
      "…": "...", "’": "'", "“": '"', "”": '"', "≈": "~", "≥": ">=", "é": "e", "→": "->"}
 )  # fmt: skip
 
@@ -28,7 +30,7 @@ def cell_text(cell: Cell) -> str:
     """A cell without its mark."""
     match cell:
         case Figure():
-            return number_text(cell.value, cell.unit.reading, cell.unit.symbol)
+            return _figure_text(cell)
         case Compared(figure=figure):
             return f"{cell_text(figure)} {ratio_text(cell)}".rstrip()
         case Missing(why=why):
@@ -37,6 +39,16 @@ def cell_text(cell: Cell) -> str:
             return cell
         case _:
             assert_never(cell)
+
+
+def _figure_text(figure: Figure) -> str:
+    """A figure's number; shares and speeds that are estimates have three significant digits, as all estimates do."""
+    if figure.known in ("bound", "assumed"):
+        if figure.unit.reading == "percent" and abs(float(figure.value)) >= _LEAST_SHARE:
+            return f"{_estimate(100 * figure.value)}%".replace("-", "−")
+        if figure.unit is FLOPS_PER_SECOND:
+            return _scaled_estimate(figure.value, figure.unit.symbol)
+    return number_text(figure.value, figure.unit.reading, figure.unit.symbol)
 
 
 def ratio_text(cell: Cell) -> str:
@@ -63,6 +75,8 @@ def number_text(value: Number, reading: Reading, symbol: str = "") -> str:
             return _scaled(value, symbol)
         case "short":
             return _short(value)
+        case "estimate":
+            return _estimate(value)
         case "ratio":
             return f"×{_ratio(value)}"
         case "percent":
@@ -100,6 +114,25 @@ def _scaled(value: Number, symbol: str) -> str:
     if step == 0:
         return f"{int(value) if _whole(value) else float(value):,} {symbol}"
     return f"{float(value):.{2 if value < 100 else 1}f} {_PREFIXES[step]}{symbol}"
+
+
+def _estimate(value: Number) -> str:
+    """16,900, 11.8 or 0.0123: three significant digits, never in scientific notation; a whole number below 1,000 as it is."""
+    if _whole(value) and abs(int(value)) < 1000:
+        return f"{int(value)}"
+    rounded = _three_digits(value)
+    return f"{rounded:,.{max(2 - rounded.adjusted(), 0)}f}"
+
+
+def _scaled_estimate(value: Number, symbol: str) -> str:
+    """403 TFLOP/s: three significant digits and a power of 1000."""
+    rounded = _three_digits(value)
+    step = min(max(rounded.adjusted() // 3, 0), len(_PREFIXES) - 1)
+    return f"{_estimate(Fraction(rounded.scaleb(-3 * step)))} {_PREFIXES[step]}{symbol}"
+
+
+def _three_digits(value: Number) -> Decimal:
+    return Decimal(f"{Decimal(float(value)):.2e}")
 
 
 def _short(value: Number) -> str:

@@ -18,7 +18,7 @@ def to_json(report: Report, *, explain: bool = False) -> str:
     """A report as JSON: an object, or for a report of several an array of theirs.
 
     Its own data first; then `figures`, how the figure at each path is known (a whole column at once, `rows[].context`,
-    where all of it is known alike); `digits`, the text of every integer past 2^53; `notes`, what is not counted.
+    where all of it is known alike); `digits`, the text of every integer past 2^53; `notes`, what was assumed and what is not counted.
     """
     body = [_body(part, explain=explain) for part in report.parts] if report.parts else _body(report, explain=explain)
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
@@ -29,7 +29,7 @@ def _body(report: Report, *, explain: bool) -> dict[str, Any]:
     digits: dict[str, str] = {}
     data = _plain(report.data, "", "", told, digits)
     assert isinstance(data, dict), "a report's data has keys"
-    body = {**data, "figures": _by_column(told), "digits": digits, "notes": list(report.notes)}
+    body = {**data, "figures": _by_column(told), "digits": digits, "notes": [*report.lead, *report.notes]}
     if explain:
         body["explain"] = [_explained(step) for step in report.steps]
     return body

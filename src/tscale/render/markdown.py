@@ -13,8 +13,13 @@ from tscale.render.marks import legend, shared_mark
 
 def to_markdown(report: Report, *, explain: bool = False) -> str:
     """A report as Markdown, with the derivations as code where they are asked for."""
-    parts = [f"**{_safe(report.title)}**"] if not report.tables or not report.tables[0].title else []
-    parts += ["\n".join(_table(without_bars(table))) for table in report.tables]
+    tables = [without_bars(table) for table in report.tables]
+    title = tables[0].title if tables else ""
+    parts = [] if title and not report.lead else [f"**{_safe(title or report.title)}**"]
+    if report.lead and tables:
+        tables[0] = tables[0]._replace(title="")
+    parts += [_safe(line) for line in report.lead]
+    parts += ["\n".join(_table(table)) for table in tables]
     if explain:
         parts.append("\n".join(f"- {step.name}: `{step.names}` = `{step.numbers}` = {cell_text(step.figure)}"
                                + (f" ({cited(step.figure.source)})" if step.figure.source else "")

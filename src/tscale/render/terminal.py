@@ -31,10 +31,18 @@ def show_in_terminal(report: Report, *, explain: bool = False) -> None:
     """Prints a report: its tables, its derivations where they are asked for, its notes."""
     console = _console()
     screen = _Screen(console)
-    for table in report.tables:
-        screen.table(table)
-    if not report.tables:
+    tables = list(report.tables)
+    if report.lead and tables:
+        screen.line(tables[0].title or report.title, style="bold")
+        tables[0] = tables[0]._replace(title="")
+    if not tables:
         screen.line(report.title, style="bold")
+    for line in report.lead:
+        screen.line(line)
+    if report.lead:
+        screen.line("")
+    for table in tables:
+        screen.table(table)
     if explain:
         screen.steps(report.steps)
     screen.notes(report, explain=explain)
@@ -154,7 +162,7 @@ class _Screen:
             shared = shared_mark(cells)
             texts.append(self._column(column, cells, with_marks=not shared))
             width = max((len(text) for text in texts[-1]), default=0)
-            heading = self._text(column.title + shared)
+            heading = "" if column.bar else self._text(column.title + shared)
             grid.add_column(
                 heading.rjust(width) if column.numeric else heading,
                 no_wrap=column.numeric,

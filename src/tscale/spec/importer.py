@@ -19,14 +19,14 @@ from tscale.spec.expert_rules import Routed, dealt_out
 from tscale.spec.families import FAMILIES, NEEDED, NESTED, NOT_YET
 from tscale.spec.family import Family, Keys, Nested
 from tscale.spec.family_rules import Sight
-from tscale.spec.model import Head, ModelSpec
+from tscale.spec.model import AssumedFamily, Head, ModelSpec
 
 T = TypeVar("T")
 
 _HARMLESS: Final = """
     architectures model_type _name_or_path transformers_version auto_map torch_dtype dtype tokenizer_class tokenizer_name
     task_specific_params finetuning_task problem_type id2label label2id num_labels _num_labels prefix license
-    quantization_config is_llama_config transformers.js_config unsloth_fixed unsloth_version
+    quantization_config compression_config quantization quant_config is_llama_config transformers.js_config unsloth_fixed unsloth_version
 
     use_cache cache_implementation return_dict return_dict_in_generate output_attentions output_hidden_states
     output_scores output_past torchscript use_bfloat16 gradient_checkpointing chunk_size_feed_forward tf_legacy_loss
@@ -64,6 +64,14 @@ _HARMLESS_LIKE: Final = re.compile(
 )
 
 
+_LAYER_KEY, _HEAD_KEY = re.compile("layer|depth|block"), re.compile("head")
+_WIDTH_KEY, _WORDS_KEY = re.compile("dim|hidden|embd|embed|width|model"), re.compile("vocab|token")
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def imported(config: dict[str, object], *, name: str, where: str, assume: str | None = None) -> ModelSpec:
     """The spec that a `config.json` describes. Raises `SpecError` for whatever would make it less than exact.
 
@@ -71,14 +79,22 @@ def imported(config: dict[str, object], *, name: str, where: str, assume: str | 
     """
     if assume is not None:
         return _assumed(config, assume, name, where)
-    family_name, left_out = _model_type(config, where), tuple[str, ...]()
+    family_name, left_out, file = _model_type(config, where), tuple[str, ...](), config
     if family_name in NESTED:
         nested = NESTED[family_name]
         config, left_out = _text_config(config, family_name, nested, where), (nested.left_out,)
         family_name = str(config["model_type"])
     read = Config(config, family_name, FAMILIES[family_name], where)
     read.refuse_unknown()
-    return _checked(replace(_spec(read, name), notes=left_out + _notes(read)), where)
+    spec = replace(_spec(read, name), notes=left_out + _notes(read))
+    return _checked(_with_release(_checked(spec, where), file, family_name, where), where)
+
+
+def _with_release(spec: ModelSpec, file: Mapping[str, object], family: str, where: str) -> ModelSpec:
+    """A spec with the formats that its file says its weights are in."""
+    from tscale.spec.quantization import release_of
+
+    return replace(spec, weights=release_of(file, spec, family, where))
 
 
 def _checked(spec: ModelSpec, where: str) -> ModelSpec:
@@ -97,13 +113,15 @@ def _assumed(config: dict[str, object], family_name: str, name: str, where: str)
     family = FAMILIES[family_name]
     read = Config(config | {"architectures": _like_named(config, family.classes, where)}, family_name, family, where)
     unread = read.left_aside()
-    notes = (
-        f"Counted as a {family_name}, on your word (--assume): tscale does not know "
-        + ("what model_type it is" if own is None else f"model_type {shown(own)}"),
-        *([f"Not read, since no {family_name} has them: {', '.join(unread)}"] if unread else []),
+    read.refuse_other_sizes(unread)
+    spec = replace(_spec(read, name), title=f"{name}, counted as a {family_name}", notes=_notes(read))
+    like = AssumedFamily(
+        family=family_name,
+        model_type=own if isinstance(own, str) and own.isprintable() else None,
+        defaults=tuple(f"{key} {'(derived)' if value is None else shown(value)}" for key, value in read.taken.items()),
+        unread=tuple(unread),
     )
-    spec = replace(_spec(read, name), title=f"{name}, counted as a {family_name}", notes=notes + _notes(read))
-    return _checked(spec, where)
+    return _checked(_with_release(_checked(replace(spec, assumed=like), where), config, family_name, where), where)
 
 
 def _like_named(config: Mapping[str, object], classes: Mapping[str, Head], where: str) -> list[str] | None:
@@ -187,6 +205,8 @@ class Config:
     def __init__(self, data: Mapping[str, object], family_name: str, family: Family, where: str) -> None:
         self.family_name, self.family, self._where = family_name, family, where
         self._data = self._without_aliases(data)
+        self.taken: dict[str, object] = {}
+        """What was taken from the class's defaults, since the file does not say it."""
 
     @property
     def keys(self) -> Keys:
@@ -205,6 +225,8 @@ class Config:
         """What stands at a key, or what the class takes in its place."""
         default = self.family.reads[key]
         value = self._data.get(key, default)
+        if key not in self._data and default is not NEEDED:
+            self.taken[key] = default
         if default is NEEDED and value in (None, NEEDED):
             raise self.wrong(f'no "{key}": {self.family_name} needs it')
         if value is None and default is not None and key not in self.family.null:
@@ -287,6 +309,20 @@ class Config:
                 self._refuse_unlike(key, value, self.family.fixed[key])
         read = {*self.family.fixed, *self.family.reads}
         return [key for key, value in self._data.items() if value and not (key in read or self._is_harmless(key))]
+
+    def refuse_other_sizes(self, unread: Iterable[str]) -> None:
+        """Refuses a file that lacks a size without which nothing is its own; names what else in it may be that size."""
+        keys = self.keys
+        sizes = {keys.layers: _LAYER_KEY, keys.d_model: _WIDTH_KEY, keys.heads: _HEAD_KEY, keys.vocabulary: _WORDS_KEY}
+        missing = {key: like for key, like in sizes.items() if self.reads(key) and key not in self._data}
+        if not missing:
+            return
+        found = [key for key in unread for like in missing.values() if like.search(key) and _is_size(self._data[key])]
+        may_be = ", ".join(key[:60] for key in dict.fromkeys(found))
+        hint = f"{may_be} may be what is missing: call it so" if may_be else "nothing else in it is called alike"
+        raise self.wrong(
+            f"--assume {self.family_name} counts with sizes that the file does not have ({', '.join(missing)}); {hint}"
+        )
 
     def _is_harmless(self, key: str) -> bool:
         return key in HARMLESS or key in self.family.harmless or _HARMLESS_LIKE.fullmatch(key) is not None

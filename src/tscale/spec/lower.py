@@ -259,7 +259,7 @@ def _stack_groups(stack: _Stack, *, saves: bool) -> Iterator[Group]:
 
 def _layer_saves(spec: ModelSpec, site: Site) -> Iterator[Saved]:
     """A layer's input, where it is computed again whole; and the normed input that its sub-layers share side by side."""
-    yield Saved(f"{site.name}layer.input", "norm", site.stream, site.d_model, keeping=("full",))
+    yield Saved(f"{site.name}layer.input", "norm", site.stream, site.d_model, "residual", keeping=("full",))
     if spec.norm.place == "parallel":
         yield Saved(f"{site.name}layer.normed", "norm", site.stream, site.d_model)
 

@@ -26,8 +26,10 @@ from tscale.blocks import (
     Positions,
     attentions,
 )
-from tscale.blocks.fields import CONFIG, Number, On, Problem, Size, Tagged, Whole, telling_layers
+from tscale.blocks.fields import CONFIG, MOST_SIZE, Number, On, Problem, Size, Tagged, Whole, telling_layers
+from tscale.core.formats import find_format
 from tscale.core.numbers import MOST_TOKENS, Remembered
+from tscale.errors import RequestError
 
 _SEEING_BOTH_WAYS: Final = ("multi-head", "latent")
 """Kinds of mixers that an encoder can have, and a decoder that reads one."""
@@ -195,6 +197,78 @@ class Encoder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightRule:
+    """Weights that a release keeps in a format of their own."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    format: str
+    """What they are kept in: a name of `tscale list formats`, or one that spells out its scales (int4-g64-sym, fp8-128x128)."""
+    parts: tuple[str, ...]
+    """What is kept so, by the names that `params` shows, whole or up to a dot: attention is all of its matrices."""
+    layers: tuple[Annotated[int, Whole(0, MOST_SIZE)], ...] | None = None
+    """The layers by number, counted from 0; absent: all of them."""
+
+    def problems(self) -> Iterator[Problem]:
+        """A format that is not known, and lists that say nothing."""
+        try:
+            find_format(self.format, what="format")
+        except RequestError as error:
+            yield ("format",), str(error).removeprefix("format: ")
+        if not self.parts:
+            yield ("parts",), "an empty list is about nothing: name parts, such as attention or head"
+        if self.layers is not None and (not self.layers or len(set(self.layers)) < len(self.layers)):
+            yield ("layers",), "layers are each listed once; leave it out for all of them"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What weights are kept in as they are released: one format, and rules for what is kept in another."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    method: str | None = None
+    """The quantisation method, as its file calls it."""
+    format: str | None = None
+    """What matrices of layers are kept in, routers excepted, where no rule says otherwise; absent: as all else."""
+    rules: tuple[WeightRule, ...] = ()
+    """The first rule that is about a weight decides."""
+    rest: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """What all else is kept in."""
+    cache: str | None = None
+    """What the file says that a cache is kept in; absent: in 16 bits."""
+    unread: tuple[str, ...] = ()
+    """What its file says and was not read; it is counted as if it did not stand there."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Formats that are not known."""
+        for field, name in (("format", self.format), ("cache", self.cache)):
+            if name is not None:
+                try:
+                    find_format(name, what=field, cache=field == "cache")
+                except RequestError as error:
+                    yield (field,), str(error).removeprefix(f"{field}: ")
+        for rule in self.rules:
+            for path, message in rule.problems():
+                yield ("rules", *path), message
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssumedFamily:
+    """A family that a file of an unknown one is counted like (--assume)."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    family: str
+    model_type: str | None = None
+    """What the file says that it is."""
+    defaults: tuple[str, ...] = ()
+    """What was taken from the family's defaults, since the file does not say it."""
+    unread: tuple[str, ...] = ()
+    """Keys of the file that the family does not have."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model whose shape is known."""
 
@@ -234,6 +308,10 @@ class ModelSpec:
     head: Head = Head()
     encoder: Encoder | None = None
     """Where an encoder-decoder's encoder differs from its decoder."""
+    weights: Release | None = None
+    """What its weights are kept in as they are released, where that is no plain 16 bits."""
+    assumed: AssumedFamily | None = None
+    """The family that it is counted like at its user's request: all that is counted of it is assumed."""
     training: Training | None = None
     published: dict[PublishedName, Published | tuple[Published, ...]] | None = None
     """What was published about it, by name of the figure; the first of several is the one to compare with."""
@@ -357,7 +435,9 @@ class ModelSpec:
             yield ("head", "kind"), f"a {self.head.kind} head stands on an encoder, not on a {self.kind}"
 
     def _stack_problems(self) -> Iterator[Problem]:
-        """What an encoder reads with, whose keys are borrowed, and what is wrong with a table of distances."""
+        """What an encoder reads with, whose keys are borrowed, and what is wrong with distances or formats."""
+        for path, message in () if self.weights is None else self.weights.problems():
+            yield ("weights", *path), message
         if self.encoder and self.encoder.attention and self.encoder.attention.kind not in _SEEING_BOTH_WAYS:
             yield ("encoder", "attention"), "a recurrence reads from left to right, an encoder does not: drop it"
         lenders = [
@@ -456,6 +536,9 @@ NESTED: Final[dict[str, dict[str, type]]] = {
     "head": {"": Head},
     "encoder": {"": Encoder},
     "training": {"": Training},
+    "weights": {"": Release},
+    "rules": {"": WeightRule},
+    "assumed": {"": AssumedFamily},
     "stages": {"": Stage},
     "figure": {"": Published},
     "corrected": {"": Corrected},

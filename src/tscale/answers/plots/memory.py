@@ -6,6 +6,7 @@ from tscale.answers.memory import Ask, serving_growth
 from tscale.answers.memory_tables import Growth
 from tscale.answers.memory_train import Ask as TrainAsk
 from tscale.answers.memory_train import training_growth
+from tscale.answers.release import format_of
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import BYTES, TOKENS
 from tscale.spec.hardware import Hardware
@@ -14,7 +15,7 @@ from tscale.spec.model import ModelSpec
 
 def memory_plot(spec: ModelSpec, ask: Ask) -> Plot:
     """What serving keeps on a device, stacked, by context; the memory that may be used and where it is full."""
-    title = f"Serving {spec.label} in {ask.dtype.name}: memory of {_where(ask.hardware, ask.gpus)} by context"
+    title = f"Serving {spec.label} in {format_of(spec, ask.dtype).name}: memory of {_where(ask.hardware, ask.gpus)} by context"
     return _stacked(title, serving_growth(spec, ask), f"{_sequences(ask.batch)} of each length.")
 
 

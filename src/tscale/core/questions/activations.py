@@ -7,7 +7,7 @@ the same is counted entry by entry for any stack, with the statistics of the nor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple, assert_never
 
 from tscale.core.ledger import Keeping, Number, Saved
@@ -22,23 +22,30 @@ SOURCE: Final = "korthikanti2022 section 4"
 
 LEAVES_OUT: Final = (
     "Activations are those that fused kernels keep: a norm its input and statistics, GELU and SiLU their input (a ReLU keeps "
-    "less), a recurrence what its authors' kernel keeps, however scores are kept. Not counted: rotary tables and attention "
+    "less), a gate (SwiGLU) its two inputs and the product, a recurrence what its authors' kernel keeps, however scores are kept. Not counted: rotary tables and attention "
     "masks, which all layers share, what is made of weights alone (decays), copies that a framework makes for "
-    "its layout, and scores and logits before they are clipped (Gemma 2). A residual stream is in the activations' format. "
+    "its layout, and scores and logits before they are clipped (Gemma 2). A residual stream is in the activations' format unless it is said above. "
     "Where sub-layers stand side by side on norms of their own (GPT-NeoX), their common input is counted twice."
 )
 
 Recompute = Literal["none", "selective", "full"]
 Attention = Literal["flash", "naive"]
+Kernels = Literal["fused", "eager"]
+"""Whether an activation and the gate that it multiplies are one kernel (Liger, Transformer Engine) or two (transformers)."""
 
 
 class Passes(NamedTuple):
-    """How a forward pass is run: how many sequences at once, what of it is kept, bytes of an activation, dropout or not."""
+    """How a forward pass is run: how many sequences at once, what of it is kept, bytes of an activation, dropout, kernels.
+
+    `residual_bytes`: of a number of the residual stream, None where it is an activation like the others.
+    """
 
     micro_batch: int = 1
     keeping: Keeping = "flash"
     activation_bytes: int = 2
     dropout: bool = False
+    kernels: Kernels = "eager"
+    residual_bytes: int | None = None
 
 
 def keeping(attention: Attention, recompute: Recompute) -> Keeping:
@@ -50,11 +57,13 @@ def keeping(attention: Attention, recompute: Recompute) -> Keeping:
     return "selective" if recompute == "selective" else "naive"
 
 
-def number_bytes(number: Number, activation_bytes: int) -> int:
+def number_bytes(number: Number, passes: Passes) -> int:
     """Bytes of one number that is kept."""
     match number:
         case "activation":
-            return activation_bytes
+            return passes.activation_bytes
+        case "residual":
+            return passes.activation_bytes if passes.residual_bytes is None else passes.residual_bytes
         case "fp32":
             return 4
         case "mask":
@@ -65,14 +74,18 @@ def number_bytes(number: Number, activation_bytes: int) -> int:
             assert_never(number)
 
 
+def saved_by(kept: Iterable[Saved], passes: Passes) -> Iterator[Saved]:
+    """What is kept where forward passes are run in this way."""
+    for saved in kept:
+        dropped, stepwise = passes.dropout or not saved.dropout, passes.kernels == "eager" or not saved.eager
+        if passes.keeping in saved.keeping and dropped and stepwise:
+            yield saved
+
+
 def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Plan | None = None) -> Quantity:
     """Bytes that the forward pass of one micro-batch keeps on one device, one line for each thing that is kept."""
     plan = plan or Plan()
-    lines = [
-        Line(saved.name, _bytes(saved, run, passes, plan))
-        for saved in kept
-        if passes.keeping in saved.keeping and (passes.dropout or not saved.dropout)
-    ]
+    lines = [Line(saved.name, _bytes(saved, run, passes, plan)) for saved in saved_by(kept, passes)]
     return Quantity("activations", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
 
@@ -88,7 +101,7 @@ def _bytes(saved: Saved, run: Run, passes: Passes, plan: Plan) -> int:
     if saved.chunk > 1:
         positions = ceil_div(positions, saved.chunk)
     width = saved.width if saved.cut is None else cut_width(saved.width, saved.cut, plan.tensor)
-    each = saved.used * positions * width * number_bytes(saved.number, passes.activation_bytes)
+    each = saved.used * positions * width * number_bytes(saved.number, passes)
     if not saved.shared:
         each *= passes.micro_batch
     if saved.keys is None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tscale.core.ledger import Ledger, Matmul
+from tscale.core.ledger import Block, Ledger, Matmul
 from tscale.core.numbers import ceil_div
 from tscale.core.plan import Plan
 from tscale.core.quantity import Line, Quantity
 from tscale.core.questions.params import size
+from tscale.core.roles import Role
 from tscale.core.run import Run
 from tscale.core.units import BYTES
 
@@ -40,19 +41,15 @@ def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, side_by_side: 
     `side_by_side`: attention and feed-forward of a layer read the same input, so that one sum serves both (Pope 2022,
     section 3.4).
     """
-    sums: dict[str, int] = {}
+    sums: dict[tuple[Block, Role], Line] = {}
     for entry in ledger.entries:
         if isinstance(entry, Matmul) and entry.cut is not None and entry.cut.axis == "in":
             layers = entry.used if entry.experts == 1 else entry.stored // entry.experts
             summed = run.length(entry.stream) * layers * entry.d_out * width_in_bytes
-            sums[_sub_layer(entry)] = summed // 2 if side_by_side else summed
-    lines = tuple(Line(name, value) for name, value in sums.items())
+            role: Role = "down" if entry.role == "shared_down" else entry.role  # added up with the routed experts'
+            sums[entry.block, role] = Line(entry.name, summed // 2 if side_by_side else summed)
+    lines = tuple(sums.values())
     return Quantity("summed over tensor-parallel devices", lines, BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
-
-
-def _sub_layer(entry: Matmul) -> str:
-    """What is summed up at once: `experts` for `experts.down` and `experts.shared.down`, else the matrix itself."""
-    return entry.name.removesuffix(".shared.down").removesuffix(".down")
 
 
 class Exchanged(NamedTuple):

@@ -26,7 +26,7 @@ from tscale.core.questions.cache import STATE_BITS
 from tscale.core.questions.collectives import Least, all_to_all, exchange, group
 from tscale.core.questions.communication import all_reduce, tensor_sums
 from tscale.core.questions.forward import chunk_pairs, pairs
-from tscale.core.questions.weights import kept_in, weight_bytes
+from tscale.core.questions.weights import Mixture, kept_in
 from tscale.core.run import Run
 
 SOURCE: Final = "pope2022 section 2"
@@ -46,7 +46,7 @@ Group = Literal["attention", "cache", "mixer", "state", "feed_forward", "head", 
 class Formats(NamedTuple):
     """What weights and cache are kept in, and the peaks of the products by the format of their weights."""
 
-    weights: Format
+    weights: Format | Mixture
     cache: Format
     peaks: dict[str, int]
     """FLOP/s by format of weights; "" is that of all the others, and of scores."""
@@ -186,26 +186,27 @@ def _products(setup: Setup, run: Pass) -> Iterator[Work]:
     """Matrices, tables and vectors: what is read of them, and what is multiplied."""
     share, whole, formats = setup.share, setup.whole, setup.formats
     touched = Ledger.of(share.model, (_touched(entry, run) for entry in share.entries))
-    held = {kept.entry.name: kept.format.name for kept in kept_in(share, formats.weights, whole)}
-    sizes = {line.name: line.value for line in weight_bytes(touched, formats.weights, whole).lines}
-    for entry in share.entries:
+    for kept in kept_in(touched, formats.weights, whole):
+        entry = share.entries[kept.place]
         match entry:
             case Matmul():
                 positions = run.batch * _positions(entry, run)
-                read: float = sizes[entry.name] if positions else 0
+                read: float = kept.bytes if positions else 0
                 if entry.experts > 1 and positions:
                     read = read * distinct_experts(entry.experts, top_k(entry), positions) / entry.experts
-                flops = 2 * positions * entry.used * entry.d_in * entry.d_out
+                count, layers = kept.layers
+                used = entry.used if count == layers else entry.used // layers * count
+                flops = 2 * positions * used * entry.d_in * entry.d_out
                 group: Group = "head" if entry.part == "head" else _group(entry)
-                yield Work(entry.name, group, flops, formats.peak(held[entry.name]), read, 0)
+                yield Work(kept.name, group, flops, formats.peak(kept.format.name), read, 0)
             case Lookup() | Vector() | Buffer():
                 at_rest = entry.block.stack == "encoder" and not run.read
-                yield Work(entry.name, _group(entry), 0, 1, 0 if at_rest else sizes[entry.name], 0)
+                yield Work(entry.name, _group(entry), 0, 1, 0 if at_rest else kept.bytes, 0)
             case Conv():
                 flops = 2 * run.tokens * entry.used * entry.channels * entry.kernel
-                yield Work(entry.name, "mixer", flops, formats.peak(""), sizes[entry.name], 0)
+                yield Work(entry.name, "mixer", flops, formats.peak(""), kept.bytes, 0)
             case Scores() | Scan() | Cache():
-                pass  # below
+                pass  # below; they own nothing
             case _:
                 assert_never(entry)
 

@@ -1,9 +1,10 @@
 """What a serving step needs beside weights and cache: the activations of a layer, and the logits.
 
 A step takes a token of every sequence and a chunk of one more prompt (chunked prefill), so min(batch·context, batch + chunk)
-tokens; an encoder reads its input at once. At its largest a layer holds, for each token, its input before and after the norm
-and all that the products of one block of it (attention, feed-forward) come to. That is a convention: an engine frees some
-of it earlier, and takes more for its kernels. Scores are never stored whole, as in flash attention.
+tokens; an encoder reads its input at once. At its largest a layer holds, for each token, its input before and after the norm,
+all that the products of one block of it (attention, feed-forward) come to, and what goes into a feed-forward's matrix down: the
+activations, or the product of both where they are gated, which is an array of its own. That is a convention: an engine frees
+some of it earlier, and takes more for its kernels. Scores are never stored whole, as in flash attention.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from functools import reduce
 from typing import Final, assert_never
 
 from tscale.core.formats import bytes_of
-from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores, Stream, Vector
+from tscale.core.ledger import Block, Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan, Scores, Stream, Vector
 from tscale.core.numbers import maximum, minimum, named
 from tscale.core.quantity import Line, Quantity
+from tscale.core.roles import Role
 from tscale.core.run import Run
 from tscale.core.units import BYTES
 
@@ -43,10 +45,11 @@ def workspace_bytes(
 
 
 def _activation_bytes(ledger: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int) -> int:
-    """The largest over all blocks of tokens·(2·d_model + outputs)."""
+    """The largest over all blocks of tokens·(2·d_model + outputs), with what goes into a matrix down among the outputs."""
     sizes = []
-    for (block, stream), outputs in _outputs(ledger).items():
+    for (_, stream), (first, outputs) in _outputs(ledger).items():
         tokens = named(f"{stream}_step_tokens", _step_tokens(stream, run, batch, chunk))
+        block = first.rpartition(".")[0]
         name = block if stream == "target" else f"{block}.{stream}"
         sizes.append(named(f"{name}.activations", tokens * (2 * d_model + named(f"{name}.outputs", outputs))))
     return bytes_of(reduce(maximum, sizes), bits) if sizes else 0
@@ -65,21 +68,22 @@ def _step_tokens(stream: Stream, run: Run, batch: int, chunk: int) -> int:
             assert_never(stream)
 
 
-def _outputs(ledger: Ledger) -> dict[tuple[str, Stream], int]:
-    """Numbers a token that the products of each block of a layer come to, by its name and stream."""
-    outputs: dict[tuple[str, Stream], int] = {}
-    alike: set[str] = set()  # of scores that see a window and those that do not, a layer has one
+def _outputs(ledger: Ledger) -> dict[tuple[_Together, Stream], tuple[str, int]]:
+    """Numbers a token that the products of each block of a layer come to, with the name of the first of them."""
+    outputs: dict[tuple[_Together, Stream], tuple[str, int]] = {}
+    alike: set[_Together] = set()  # of scores that see a window and those that do not, a layer has one
 
-    def add(entry: Matmul | Scores | Conv, block: str, width: int) -> None:
-        outputs[block, entry.stream] = outputs.get((block, entry.stream), 0) + width
+    def add(entry: Matmul | Scores | Conv, block: _Together, width: int) -> None:
+        first, before = outputs.get((block, entry.stream), (entry.name, 0))
+        outputs[block, entry.stream] = first, before + width
 
     for entry in ledger.entries:
         match entry:
             case Matmul():
                 if entry.part != "head" and entry.stream != "once":
-                    add(entry, _block(entry), _a_token(entry) * entry.d_out)
+                    add(entry, _block(entry), _a_token(entry) * (entry.d_out + _activated(entry)))
             case Scores():
-                block = entry.name.partition(".scores")[0]
+                block = _block(entry)
                 if block not in alike:
                     add(entry, block, entry.heads * entry.d_v)
                 alike.add(block)
@@ -92,9 +96,31 @@ def _outputs(ledger: Ledger) -> dict[tuple[str, Stream], int]:
     return outputs
 
 
-def _block(entry: Entry) -> str:
-    """What stands together in a layer: all that is named alike up to the last dot; shared experts with the routed ones."""
-    return entry.name.rpartition(".")[0].removesuffix(".shared")
+_Together = tuple[Block, str]
+_APART: Final[dict[Role, str]] = {
+    "index_q": "index",
+    "index_k": "index",
+    "index_weights": "index",
+    "index_scores": "index",
+    "latent_down": "latents",
+    "latent_up": "latents",
+    "adapter": "adapters",
+    "position_key": "positions",
+    "position_scores": "positions",
+}
+"""What of a block runs before or beside the rest of it, and is counted on its own."""
+
+
+def _block(entry: Matmul | Scores | Conv) -> _Together:
+    """What stands together in a layer; a recurrence beside attention stands on its own."""
+    recurs = not isinstance(entry, Scores) and entry.part == "mixer" and entry.role != "projection"
+    return entry.block, _APART.get(entry.role, "recurrence" if recurs else "")
+
+
+def _activated(entry: Matmul) -> int:
+    """Numbers that go into a feed-forward's matrix down, the one that is cut along its rows: no product comes to them."""
+    down = entry.part == "feed_forward" and entry.cut is not None and entry.cut.axis == "in"
+    return entry.d_in if down else 0
 
 
 def _a_token(entry: Matmul) -> int:

@@ -1,0 +1,72 @@
+"""Answers about a model that is counted like one of another family, at its user's request: nothing in them is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from tscale.core.quantity import Cell, Compared, Data, Figure, Missing, Report
+from tscale.spec.model import ModelSpec, Spec
+
+Answer = TypeVar("Answer", Figure, Figure | Missing | str)
+
+
+def lead_of(spec: Spec) -> tuple[str, ...]:
+    """What must be read before any figure of a model that is counted like another; nothing for all others."""
+    if not isinstance(spec, ModelSpec) or spec.assumed is None:
+        return ()
+    said = spec.assumed
+    why = (
+        "its file names no model_type"
+        if said.model_type is None
+        else f'tscale does not know model_type "{said.model_type}"'
+    )
+    lines = [f"Counted as a {said.family}, as requested (--assume): {why}. All figures are assumed."]
+    if said.defaults:
+        lines.append(f"Not in the file, taken from the defaults of {said.family}: {', '.join(said.defaults)}.")
+    if said.unread:
+        lines.append(f"Not read, since no {said.family} has them: {', '.join(said.unread)}.")
+    return tuple(lines)
+
+
+def as_assumed(report: Report, spec: Spec) -> Report:
+    """A report whose figures are marked as assumed, and which says why first, where the model is counted like another."""
+    lead = lead_of(spec)
+    if not lead:
+        return report
+    return report._replace(
+        tables=tuple(
+            table._replace(rows=tuple(tuple(map(_cell, row)) for row in table.rows)) for table in report.tables
+        ),
+        data=_data(report.data),
+        steps=tuple(step._replace(figure=assumed(step.figure)) for step in report.steps),
+        lead=(*lead, *report.lead),
+    )
+
+
+def assumed(figure: Figure) -> Figure:
+    """A figure as one that rests on an assumption, unless it is quoted from elsewhere."""
+    return figure if figure.known == "cited" else figure._replace(known="assumed")
+
+
+def answer_of(answer: Answer, spec: ModelSpec) -> Answer:
+    """A figure about a model, assumed where the model is counted like another."""
+    return assumed(answer) if isinstance(answer, Figure) and spec.assumed is not None else answer
+
+
+def _cell(cell: Cell) -> Cell:
+    if isinstance(cell, Compared):
+        return cell._replace(figure=assumed(cell.figure))
+    return assumed(cell) if isinstance(cell, Figure) else cell
+
+
+def _data(data: Data) -> Data:
+    match data:
+        case Figure():
+            return assumed(data)
+        case Missing() | str() | int() | None:
+            return data
+        case Mapping():
+            return {key: _data(value) for key, value in data.items()}
+        case _:
+            return [_data(item) for item in data]

@@ -1,0 +1,119 @@
+"""What weights and cache are kept in where a model says it itself, and the words about it that begin an answer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tscale.core.formats import FORMATS, Format, find_format
+from tscale.core.quantity import Data, Known
+from tscale.core.questions.weights import Mixture
+from tscale.spec.model import ModelSpec, Release, WeightRule
+from tscale.spec.release import released
+
+_MOST_LAYERS = 6
+
+
+def format_of(spec: ModelSpec, asked: Format | None) -> Format | Mixture:
+    """What weights are kept in: as asked, as released, or in bf16. Raises `RequestError` as `released` does."""
+    if asked is not None:
+        return asked
+    return released(spec) or FORMATS["bf16"]
+
+
+def cache_format_of(spec: ModelSpec, asked: Format | None, weights: Format | Mixture) -> Format:
+    """What a cache is kept in: as asked, as the release says, or in 16 bits of the kind that is computed in, or 32."""
+    if asked is not None:
+        return asked
+    if isinstance(weights, Mixture) and spec.weights is not None and spec.weights.cache is not None:
+        return find_format(spec.weights.cache, what="weights.cache", cache=True)
+    return FORMATS["fp16"] if weights.scope == "matrices" else FORMATS[weights.rest]
+
+
+def training_note(spec: ModelSpec, precision: str) -> str:
+    """That weights are trained in another format than that of the release, where a model has one."""
+    mixed = released(spec)
+    if mixed is None or not mixed.placed:
+        return ""
+    return f"{spec.label} is released in {mixed.name}; training is counted in {precision}, as --precision says."
+
+
+def release_note(spec: ModelSpec) -> str:
+    """What a model is released in, and what of that was not read; nothing of one in plain 16 bits."""
+    said = spec.weights
+    if said is None:
+        return ""
+    unread = "".join(f" Not read: {text}." for text in said.unread)
+    placed = said.format is not None or said.rules
+    return (f"{spec.label} is released{_method(said)} with {words(said)}" if placed else f"{spec.label}:") + unread
+
+
+class Asked(NamedTuple):
+    """What was asked of a model that says what it is released in: formats of weights and of the cache, or neither."""
+
+    spec: ModelSpec
+    weights: Format | None
+    cache: Format | None
+
+    @property
+    def known(self) -> Known:
+        """How the bytes of weights are known: not by more than an assumption where a release was not all read."""
+        unread = self.spec.weights is not None and self.weights is None and self.spec.weights.unread
+        return "assumed" if unread else "exact"
+
+    def lead(self) -> tuple[str, ...]:
+        """What must be read before the figures: what was taken from the file, what was not read, what was overridden."""
+        said = self.spec.weights
+        if said is None:
+            return ()
+        lines = []
+        mixed = released(self.spec)
+        placed = mixed is not None and mixed.placed
+        cached = "" if said.cache is None or self.cache is not None else f", and its cache in {said.cache}"
+        if self.weights is not None and placed:
+            assert mixed is not None
+            lines.append(
+                f"--dtype {self.weights.name} overrides the release, whose weights are in {mixed.name}{cached}."
+            )
+        elif placed:
+            lines.append(f"Weights as released{_method(said)}: {words(said)} --dtype overrides that.")
+        if self.weights is None:
+            lines += [f"Not read, and counted in {said.rest} as if it were not there: {text}." for text in said.unread]
+        if self.weights is None and said.cache is not None:
+            if self.cache is None:
+                lines.append(f"The cache is in {said.cache}, as the release says; --cache-dtype overrides that.")
+            elif self.cache.name != said.cache:
+                lines.append(f"--cache-dtype {self.cache.name} overrides the release, whose cache is in {said.cache}.")
+        return tuple(lines)
+
+    def data(self) -> dict[str, Data]:
+        """Where the format of weights is from, and what of a release was not read."""
+        said = self.spec.weights
+        source = "asked" if self.weights is not None else "release" if said is not None else "default"
+        return {
+            "dtype_source": source,
+            "dtype_method": None if said is None or self.weights is not None else said.method,
+            "dtype_unread": [] if said is None or self.weights is not None else list(said.unread),
+        }
+
+
+def _method(said: Release) -> str:
+    return f" ({said.method})" if said.method else ""
+
+
+def words(said: Release) -> str:
+    """What a release keeps in which format, in a sentence."""
+    parts = [] if said.format is None else [f"matrices of layers in {said.format}"]
+    parts += [f"{rule.format} in {_about(rule)}" for rule in said.rules if rule.format != said.rest]
+    left = [_about(rule) for rule in said.rules if rule.format == said.rest]
+    unconverted = f" but for {', '.join(left)}" if left else ""
+    return f"{', '.join(parts)}{unconverted}; all else in {said.rest}."
+
+
+def _about(rule: WeightRule) -> str:
+    """The weights that a rule is about."""
+    names = ", ".join(rule.parts)
+    if rule.layers is None:
+        return names
+    some = ", ".join(map(str, rule.layers[:_MOST_LAYERS]))
+    more = f" and {len(rule.layers) - _MOST_LAYERS:,} more" if len(rule.layers) > _MOST_LAYERS else ""
+    return f"{names} of {'layer' if len(rule.layers) == 1 else 'layers'} {some}{more}"

@@ -1,0 +1,154 @@
+"""What the loss of a language model takes: of each way of computing cross-entropy what it keeps, and what it takes at its peak.
+
+A head makes n = tokens·V logits (V: the words that a device has), in the activations' format. Plain cross-entropy upcasts them,
+keeps the logarithms of the probabilities in fp32 for its backward pass, and makes two gradients of 4 bytes there: 12·n live at
+once. A caching allocator takes more: the bf16 logits that were let go cannot serve a request of twice their size, so 14·n.
+Kernels that go through the tokens in pieces, or compute in place, take next to none of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from tscale.core.numbers import ceil_div, minimum, power_of_two
+from tscale.core.plan import Plan
+from tscale.errors import RequestError, nearest, shown
+
+CHUNKS: Final = 8
+"""Pieces of a sequence in torchtune's and torchtitan's chunked losses."""
+
+
+class Kernel(NamedTuple):
+    """A way of computing the loss: what it does, and whose code does it."""
+
+    name: str
+    does: str
+    source: str
+
+
+_KERNELS: Final = (
+    Kernel("plain", "logits upcast to fp32, and let go before the backward pass", "torchtitan components/loss.py"),
+    Kernel("plain-kept", "logits upcast to fp32, and held in the model's output besides", "transformers 5.23 loss/loss_utils.py"),
+    Kernel("hf-old", "fp32 logits in the output, and a shifted copy", "transformers 4.44 modeling_llama.py"),
+    Kernel("bf16", "cross-entropy in the format of the logits", "torch 2.13 cross_entropy"),
+    Kernel("parallel", "the vocabulary divided, by DTensor's loss_parallel", "torch 2.13 loss_parallel"),
+    Kernel("in-place", "softmax and gradient in the array of the fp32 logits", "megatron-core 0.16 cross_entropy.py"),
+    Kernel("one-kernel", "one kernel that reads logits and writes their gradient", "flash-attn 2.8 cross_entropy.py"),
+    Kernel("chunked", f"logits upcast in {CHUNKS} pieces", "torchtune 0.6 CEWithChunkedOutputLoss"),
+    Kernel("chunked-recomputed", f"head and loss in {CHUNKS} pieces, each computed again", "torch 2.13 checkpoint"),
+    Kernel("fused-linear", "head, loss and both gradients in pieces of the forward pass", "liger-kernel 0.8 fused_linear_cross_entropy.py"),
+)  # fmt: skip
+
+KERNELS: Final[dict[str, Kernel]] = {kernel.name: kernel for kernel in _KERNELS}
+"""Every loss by its name."""
+
+OF_TRANSFORMERS: Final = frozenset({"plain-kept", "hf-old"})
+"""Losses that are transformers' own."""
+
+ALIASES: Final = {"eager": "plain-kept", "fused": "fused-linear"}
+
+
+def find_kernel(name: str) -> Kernel:
+    """The loss of a name or an alias. Raises `RequestError` for any other name."""
+    kernel = KERNELS.get(ALIASES.get(name, name))
+    if kernel is None:
+        raise RequestError(f"no loss {shown(name)}: {nearest(name, [*KERNELS, *ALIASES])}")
+    return kernel
+
+
+class Default(NamedTuple):
+    """The loss that is taken where none is named, and why."""
+
+    name: str
+    why: str
+
+
+def default_kernel(plan: Plan, *, adapters: bool) -> Default:
+    """The loss of the trainer that is commonly used for such a plan."""
+    divided = plan.zero == 3 and plan.sharing > 1
+    if divided and plan.tensor > 1:
+        return Default("parallel", "as torchtitan keeps it where FSDP and tensor parallelism meet")
+    if plan.tensor > 1 or plan.pipeline > 1 or plan.expert > 1:
+        return Default("in-place", "as Megatron-LM keeps it")
+    if divided and not adapters:
+        return Default("plain", "as torchtitan keeps it with FSDP")
+    return Default("plain-kept", "as Hugging Face transformers keeps it")
+
+
+class Logits(NamedTuple):
+    """What a device's head makes of one micro-batch, and of what.
+
+    `numbers`: logits, `tokens` times `words`. `number_bytes`: of a logit as the head makes it. `width`: of the head's input.
+    `trained`: whether the head has a gradient. `mixed`: whether they leave the model in fp32, as accelerate's mixed precision has it.
+    """
+
+    numbers: int
+    tokens: int
+    words: int
+    width: int
+    number_bytes: int
+    trained: bool
+    mixed: bool = False
+
+
+class LossBytes(NamedTuple):
+    """Bytes of a loss: kept between its forward and backward pass, live at its peak, and what an allocator reserves for that."""
+
+    kept: int
+    live: int
+    reserved: int
+
+
+def loss_bytes(name: str, logits: Logits) -> LossBytes:
+    """Bytes that one device needs for the loss of one micro-batch, beside the gradients that are kept anyway.
+
+    `name`: of a kernel in `KERNELS`. Each figure is that of the kernel's own arrays, as they are recorded in
+    tests/oracle/losses.jsonl; arrays of one number a token are left out.
+
+    Example:
+        >>> loss_bytes("plain", Logits(numbers=1000, tokens=10, words=100, width=8, number_bytes=2, trained=True))
+        LossBytes(kept=4000, live=12000, reserved=14000)
+    """
+    n, a = logits.numbers, logits.number_bytes  # logits, bytes of one as the head makes it
+    upcast = a if a < 4 else 0  # beside their copy in fp32, where they are not fp32 already
+    match name:
+        case "plain":
+            return LossBytes(4 * n, 12 * n, (12 + upcast) * n)
+        case "plain-kept":
+            held = 4 if logits.mixed else a
+            return LossBytes((4 + held) * n, (12 + held) * n, (12 + held + (upcast if logits.mixed else 0)) * n)
+        case "hf-old":
+            return LossBytes(8 * n, 16 * n, (16 + upcast) * n)
+        case "bf16":
+            return LossBytes(a * n, 3 * a * n, 3 * a * n)
+        case "parallel":
+            return LossBytes(4 * n, 16 * n, (16 + upcast) * n)
+        case "in-place":
+            return LossBytes(4 * n, (4 + upcast) * n, (4 + upcast) * n)
+        case "one-kernel":
+            return LossBytes(a * n, 2 * a * n, 2 * a * n)
+        case "chunked":
+            peak = (4 + a) * n + ceil_div(8 * n, CHUNKS)
+            return LossBytes((4 + a) * n, peak, peak)
+        case "chunked-recomputed":
+            again = a * logits.words * logits.width if logits.trained else 0  # a piece's gradient of the head
+            return LossBytes(0, ceil_div(12 * n, CHUNKS) + again, ceil_div((12 + upcast) * n, CHUNKS) + again)
+        case "fused-linear":
+            return _fused_linear(logits)
+        case _:
+            raise AssertionError(name)
+
+
+def _fused_linear(logits: Logits) -> LossBytes:
+    """Liger's: the gradients of the head and of its input are made in the forward pass, a piece of the tokens at a time.
+
+    A piece is the power of two that is next to tokens/⌈V/d⌉, so that its logits are about as large as the head's input. The head's
+    gradient is summed in place in 16 bits (on GPUs since Ampere); in fp32 each piece's product is an array beside it.
+    """
+    a, tokens, words, width = logits.number_bytes, logits.tokens, logits.words, logits.width
+    piece = minimum(power_of_two(ceil_div(tokens, ceil_div(words, width))), tokens)
+    of_head = a * words * width if logits.trained else 0
+    kept = of_head + a * tokens * width
+    beside = of_head if a == 4 else 0
+    peak = kept + a * piece * words + beside
+    return LossBytes(kept, peak, peak)

@@ -1,0 +1,160 @@
+"""What each loss takes, as the libraries' own code makes and lets go of its arrays."""
+
+from __future__ import annotations
+
+import doctest
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.spec.recorded import recorded
+from tscale.core import loss_kernels
+from tscale.core.loss_kernels import ALIASES, KERNELS, Logits, LossBytes, default_kernel, find_kernel, loss_bytes
+from tscale.core.plan import Plan
+from tscale.errors import RequestError
+
+RECORDED = recorded("losses.jsonl")
+LOSSES = [record for record in RECORDED if "loss" in record]
+NAMES = [
+    f"{record['loss']}-{record['dtype']}-{record['batch']}{'-trained' * record['trained']}{'-mixed' * ('mixed' in record)}"
+    for record in LOSSES
+]
+BYTES = {"bf16": 2, "fp32": 4}
+
+
+def logits_of(record: dict[str, Any], *, trained: bool | None = None) -> Logits:
+    tokens, words, width = record["batch"] * record["length"], record["vocabulary"], record["width"]
+    learns = record["trained"] if trained is None else trained
+    return Logits(tokens * words, tokens, words, width, BYTES[record["dtype"]], learns, record.get("mixed", False))
+
+
+def shape(event: list[Any]) -> list[int]:
+    numbers: list[int] = json.loads(event[2].split(" ", 1)[1])
+    return numbers
+
+
+class Allocator:
+    """PyTorch's caching allocator in short: the smallest free block that is large enough is cut, and neighbours are joined."""
+
+    def __init__(self) -> None:
+        self.free: list[tuple[int, int, int]] = []  # segment, offset, size
+        self.segments: list[int] = []
+
+    def take(self, size: int) -> tuple[int, int, int]:
+        fitting = [block for block in self.free if block[2] >= size]
+        if not fitting:
+            self.segments.append(size)
+            return len(self.segments), 0, size
+        segment, offset, whole = min(fitting, key=lambda block: (block[2], block))
+        self.free.remove((segment, offset, whole))
+        if whole > size:
+            self.free.append((segment, offset + size, whole - size))
+        return segment, offset, size
+
+    def give(self, block: tuple[int, int, int]) -> None:
+        segment, offset, size = block
+        for other in [other for other in self.free if other[0] == segment]:
+            if other[1] + other[2] == offset or offset + size == other[1]:
+                self.free.remove(other)
+                offset, size = min(offset, other[1]), size + other[2]
+        self.free.append((segment, offset, size))
+
+
+def replayed(events: list[Any], counts: Callable[[list[int]], bool], grain: int = 1) -> LossBytes:
+    """What is kept between the passes, live at most, and reserved, of arrays that count; their sizes rounded up to a grain."""
+    live: dict[int, tuple[int, int, int]] = {}
+    allocator, kept, most = Allocator(), 0, 0
+
+    def total() -> int:
+        return sum(size for _, _, size in live.values())
+
+    for event in events:
+        if event == "backward":
+            kept = total()
+        elif len(event) == 3 and counts(shape(event)):
+            live[event[0]] = allocator.take(-(-event[1] // grain) * grain)
+            most = max(most, total())
+        elif len(event) == 1 and event[0] in live:
+            allocator.give(live.pop(event[0]))
+    return LossBytes(kept, most, sum(allocator.segments))
+
+
+def test_the_recording_holds_every_loss() -> None:
+    assert {record["loss"] for record in LOSSES} == set(KERNELS)
+    assert len(LOSSES) == 10 * 2 * 2 * 2 + 2
+
+
+@pytest.mark.parametrize("record", LOSSES, ids=NAMES)
+def test_a_loss_takes_what_its_code_makes(record: dict[str, Any]) -> None:
+    """Arrays over the vocabulary to the byte; transformers' old copy is one position short, which 2 MiB of a segment hold."""
+    logits = logits_of(record)
+    if record["loss"] == "fused-linear":
+        frozen = loss_bytes("fused-linear", logits_of(record, trained=False))
+        piece = (frozen.live - frozen.kept) // (
+            logits.words * logits.number_bytes
+        )  # a GPU makes its input's gradient in place
+        found = replayed(record["events"], lambda shape: len(shape) == 2 and shape != [piece, 64])
+        expected = loss_bytes("fused-linear", logits)
+        assert (found.kept, found.live) == (expected.kept, expected.live)
+        assert expected.reserved <= found.reserved < 1.02 * expected.reserved
+        return
+    found = replayed(record["events"], lambda shape: shape[-1] == logits.words, logits.numbers // 8)
+    assert found == loss_bytes(record["loss"], logits_of(record, trained=False))
+
+
+@pytest.mark.parametrize("record", [one for one in LOSSES if one["loss"] == "chunked-recomputed" and one["trained"]])
+def test_a_trained_head_has_a_second_gradient_while_pieces_are_computed_again(record: dict[str, Any]) -> None:
+    """The engine adds up the pieces' gradients; of so small a case, two and their sum are more than a piece of the logits."""
+    logits = logits_of(record)
+    head = logits.words * logits.width * logits.number_bytes
+    found = replayed(record["events"], lambda shape: shape == [logits.words, logits.width] or shape[-1] == logits.words)
+    expected = loss_bytes("chunked-recomputed", logits)
+    assert expected.live - loss_bytes("chunked-recomputed", logits_of(record, trained=False)).live == head
+    assert found.live == max(expected.live, 3 * head)
+
+
+def test_peft_prepares_a_model_of_few_bits_in_fp32() -> None:
+    """Tables, head and norms are cast, and with them the stream that each layer keeps; the head is cast back where it multiplies.
+
+    Without it they stay in bf16. In both the logits leave the model in fp32.
+    """
+    plain, prepared = (record for record in RECORDED if "prepared" in record)
+    for record, number in ((plain, "bfloat16"), (prepared, "float32")):
+        for what in ("embed_tokens", "lm_head", "norms"):
+            assert f"{what} torch.{number}" in record["parameters"]
+        layers, (tokens, d) = record["num_hidden_layers"], (record["length"], record["hidden_size"])
+        assert record["kept"][f"{number} [1, {tokens}, {d}]"] >= layers
+        assert record["kept"][f"float32 [1, {tokens}, {record['vocab_size']}]"] == 1
+    head = f"bfloat16 [{prepared['vocab_size']}, {prepared['hidden_size']}]"
+    assert (plain["kept"].get(head, 0), prepared["kept"][head]) == (0, 1)
+
+
+def defaults() -> Iterator[tuple[Plan, bool, str]]:
+    yield Plan(), False, "plain-kept"
+    yield Plan(data=8, zero=1), False, "plain-kept"
+    yield Plan(), True, "plain-kept"
+    yield Plan(data=8, zero=3), True, "plain-kept"
+    yield Plan(data=8, zero=3), False, "plain"
+    yield Plan(data=8, zero=3, tensor=8, sequence=True), False, "parallel"
+    yield Plan(tensor=8), False, "in-place"
+    yield Plan(pipeline=4, data=2, zero=1), False, "in-place"
+    yield Plan(zero=3), False, "plain-kept"
+
+
+@pytest.mark.parametrize(("plan", "adapters", "name"), list(defaults()))
+def test_the_default_is_the_common_trainers(plan: Plan, adapters: bool, name: str) -> None:
+    assert default_kernel(plan, adapters=adapters).name == name
+
+
+def test_aliases_name_losses() -> None:
+    assert ALIASES == {"eager": "plain-kept", "fused": "fused-linear"}
+    assert find_kernel("fused") is KERNELS["fused-linear"]
+    with pytest.raises(RequestError) as error:
+        find_kernel("plian")
+    assert str(error.value) == 'no loss "plian": did you mean plain?'
+
+
+def test_the_example_of_the_docstring() -> None:
+    assert doctest.testmod(loss_kernels) == (0, 1)
