@@ -63,5 +63,5 @@ def test_a_title_like_a_number_stays_text(title: str) -> None:
 
 @pytest.mark.parametrize("tokens", ["9007199254740993", "1e24", "123456789012345678901234"])
 def test_great_numbers_read_back_to_the_last_digit(tokens: str) -> None:
-    shown = run("show", "gpt3", "--set", f"training.tokens={tokens}").out
+    shown = run("show", "gpt3", "--set", f"training={{tokens: {tokens}, source: here}}").out
     assert plain(validated(parse_document(shown, "shown")))["training"]["tokens"] == int(Decimal(tokens))

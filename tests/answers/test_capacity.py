@@ -243,17 +243,17 @@ def test_what_may_fit_is_neither_yes_nor_no_and_each_change_makes_it_fit(case: s
         (
             "llama-3.1-8b --gpu rtx-3090 --context 45000",
             "may fit, depending on the reserve",
-            "It may fit: 22.13 GB and the least reserve, 0.5516 GB, are within 25.77 GB; with the largest, 4.084 GB, they are not.",
+            "It may fit: 22.19 GB and the least reserve, 0.5516 GB, are within 25.77 GB; with the largest, 4.084 GB, they are not.",
         ),
         (
             "llama-3.1-70b --gpu h100 --context 1k",
             "does not fit",
-            "It does not fit: 141.6 GB and the least reserve, 0.5516 GB, are more than 85.52 GB.",
+            "It does not fit: 141.7 GB and the least reserve, 0.5516 GB, are more than 85.52 GB.",
         ),
         (
             "llama-3.1-70b --gpu h100 --context 1k --memory-share 0.9",
             "does not fit",
-            "It does not fit: 141.6 GB are more than the 76.97 GB that may be used.",
+            "It does not fit: 141.7 GB are more than the 76.97 GB that may be used.",
         ),
     ],
 )

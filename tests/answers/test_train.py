@@ -323,7 +323,10 @@ def trained_flops(name: str, sight: Any) -> int:
         (["--gpus", "60", "--tensor", "8", "--batch", "64"], "make it a multiple of 8"),
         (["--gpus", "64", "--tensor", "8", "--batch", "60"], "make it a multiple of 8"),
         (["--gpus", "70", "--tensor", "5", "--pipeline", "2", "--batch", "7"], "5 devices cannot share attention.q"),
-        (["--gpus", "70", "--pipeline", "7", "--batch", "10"], "96 layers are not dealt evenly to 7 stages"),
+        (
+            ["--gpus", "100", "--pipeline", "100", "--batch", "10"],
+            "96 layers are fewer than 100 stages: use at most 96 stages",
+        ),
         (["--gpus", "64", "--interleave", "2", "--batch", "64"], "needs pipeline stages"),
         (["--gpus", "64", "--zero", "4", "--batch", "64"], "--zero is a stage of ZeRO, 0, 1, 2 or 3"),
         (["--gpus", "64", "--tensor", "0", "--batch", "64"], "--tensor must be a whole number above 0"),
@@ -382,7 +385,7 @@ def test_a_plan_that_does_not_fit_says_so_first() -> None:
     done = run(*args)
     title, first = done.out.splitlines()[:2]
     assert (done.code, title.endswith("the plan does not fit")) == (0, True)
-    assert first.startswith("The plan does not fit: a device holds 1,013 GB and has ")
+    assert first.startswith("The plan does not fit: a device holds 998.7 GB and has ")
     fits = run("train", "llama-3.2-1b", "--gpu", "h100", "--gpus", "8", "--batch", "8")
     assert "does not fit" not in fits.out and "The plan fits: a device holds " in fits.out
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tscale.core.formats import FORMATS
-from tscale.core.ledger import Cache, Cut, Ledger, Matmul, Scores
+from tscale.core.ledger import Block, Cache, Cut, Entry, Ledger, Matmul, Scores
 from tscale.core.questions.cache import cache_bytes, check_rows
 from tscale.core.questions.largest import largest
 from tscale.core.questions.params import params
@@ -81,26 +81,24 @@ def test_caches_that_llama_cpp_prints() -> None:
 def test_the_workspace_by_hand() -> None:
     """One layer of width 8: attention's products come to 8 + 4 + 4 + 8, its sums to 8; two experts of four to
     2*(16 + 16 + 8), and 2*16 gated numbers go into their matrices down."""
-    ledger = Ledger.of(
-        "x",
-        (
-            *(
-                Matmul(f"attention.{name}", "q", "attention", "target", 8, out)
-                for name, out in zip("qkvo", (8, 4, 4, 8), strict=True)
-            ),
-            Scores("attention.scores.local", "target", "target", 2, 4, 4, causal=True, window=4),
-            Scores("attention.scores.global", "target", "target", 2, 4, 4, causal=True),
-            Matmul("experts.router", "router", "feed_forward", "target", 8, 4),
-            *(
-                Matmul(f"experts.{name}", "up", "feed_forward", "target", 8, 16, experts=4, stored=4, used=2)
-                for name in ("up", "gate")
-            ),
-            Matmul(
-                "experts.down", "down", "feed_forward", "target", 16, 8, cut=Cut(16, "in"), experts=4, stored=4, used=2
-            ),
-            Matmul("head", "head", "head", "target", 8, 100),
+    attention, experts = Block("decoder", "mixer"), Block("decoder", "feed-forward")
+    routed = Matmul("experts.up", "up", "feed_forward", "target", 8, 16, experts=4, stored=4, used=2, block=experts)
+    queries = Matmul("attention.q", "q", "attention", "target", 8, 8, block=attention)
+    scores = Scores("attention.scores.local", "target", "target", 2, 4, 4, causal=True, window=4, block=attention)
+    entries = (
+        *(
+            queries._replace(name=f"attention.{name}", d_out=out)
+            for name, out in (("q", 8), ("k", 4), ("v", 4), ("o", 8))
         ),
+        scores,
+        scores._replace(name="attention.scores.global", window=None),
+        Matmul("experts.router", "router", "feed_forward", "target", 8, 4, block=experts),
+        routed,
+        routed._replace(name="experts.gate", role="gate"),
+        routed._replace(name="experts.down", role="down", d_in=16, d_out=8, cut=Cut(16, "in")),
+        Matmul("head", "head", "head", "target", 8, 100),
     )
+    ledger = Ledger.of("x", entries)
     widest = 4 + 2 * (16 + 16 + 16 + 8)
     assert widest > 8 + 4 + 4 + 8 + 8
     for batch, context, tokens in ((1, 10, 10), (3, 1000, 3 + 64), (3, 5, 15)):

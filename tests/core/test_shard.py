@@ -163,13 +163,11 @@ def test_devices_and_sharing() -> None:
     assert plan._replace(shards=8).sharing == 8
 
 
-def test_layers_that_do_not_divide_are_refused() -> None:
-    with pytest.raises(RequestError, match="61 layers are not dealt evenly to 4 stages: use 1 or 61 stages"):
-        stages(tscale.load("deepseek-v3"), Plan(pipeline=4))
-    with pytest.raises(
-        RequestError, match="96 layers are not dealt evenly to 8 stages of 5 pieces each: use --interleave 1"
-    ):
-        stages(tscale.load("gpt3"), Plan(pipeline=8, interleave=5))
+def test_more_stages_than_layers_are_refused() -> None:
+    with pytest.raises(RequestError, match="61 layers are fewer than 62 stages: use at most 61 stages"):
+        stages(tscale.load("deepseek-v3"), Plan(pipeline=62))
+    with pytest.raises(RequestError, match="96 layers are fewer than 8 stages of 13 pieces each: use at most 7 stages"):
+        stages(tscale.load("gpt3"), Plan(pipeline=8, interleave=13))
 
 
 def test_lists_of_numbers() -> None:

@@ -92,7 +92,7 @@ def test_stages_of_any_split_own_the_model_together(name: str, pipeline: int) ->
         (126, 8, [15, *[16] * 6, 15]),
         (61, 16, [3, *[4] * 14, 2]),
         (94, 8, [11, *[12] * 6, 11]),
-        (5, 4, [1, 2, 2, 0]),
+        (5, 4, [2, 1, 1, 1]),  # each piece has a layer
     ],
 )
 def test_layers_that_do_not_divide_are_as_even_as_can_be(layers: int, pieces: int, sizes: list[int]) -> None:

@@ -414,7 +414,7 @@ def _file(tmp_path: Path) -> str:
 
 def test_memory_answers_at_the_formats_of_the_file_and_says_so_first(file: str) -> None:
     lines = run("memory", file, columns=200).out.splitlines()
-    assert lines[:2] == [
+    assert lines[1:3] == [
         "Weights as released (fp8): matrices of layers in fp8 but for feed_forward of layer 1; all else in fp16. --dtype "
         "overrides that.",
         "The cache is in fp8, as the release says; --cache-dtype overrides that.",
@@ -434,9 +434,9 @@ def test_memory_answers_at_the_formats_of_the_file_and_says_so_first(file: str) 
 
 def test_dtype_overrides_a_release_and_says_so(file: str) -> None:
     shown = run("memory", file, "--dtype", "bf16", columns=200).out.splitlines()
-    assert shown[0] == "--dtype bf16 overrides the release, whose weights are in fp8, and its cache in fp8."
+    assert shown[1] == "--dtype bf16 overrides the release, whose weights are in fp8, and its cache in fp8."
     shown = run("memory", file, "--cache-dtype", "bf16", columns=200).out.splitlines()
-    assert shown[1] == "--cache-dtype bf16 overrides the release, whose cache is in fp8."
+    assert shown[2] == "--cache-dtype bf16 overrides the release, whose cache is in fp8."
     assert answer("memory", file, "--dtype", "bf16")["dtype_source"] == "asked"
 
 

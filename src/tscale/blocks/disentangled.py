@@ -90,6 +90,7 @@ class Disentangled:
                     site.causal,
                     cut=by_head,
                     most=self.span,
+                    role="position_scores",
                 )
         if self.conv is not None:
             width = self.conv * d // self.conv_groups

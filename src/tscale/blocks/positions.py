@@ -110,7 +110,17 @@ class Relative:
             cut=by_head,
             used=ways,
         )
-        yield Scores(f"{name}.scores", site.stream, site.keys, heads, ways * head_dim, 0, site.causal, cut=by_head)
+        yield Scores(
+            f"{name}.scores",
+            site.stream,
+            site.keys,
+            heads,
+            ways * head_dim,
+            0,
+            site.causal,
+            cut=by_head,
+            role="position_scores",
+        )
         if self.biases:
             yield Vector(f"{name}.biases", "bias", "attention", 2 * heads * head_dim, by_head)
         if self.segments:
