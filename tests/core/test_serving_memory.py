@@ -85,7 +85,7 @@ def test_the_workspace_by_hand() -> None:
     routed = Matmul("experts.up", "up", "feed_forward", "target", 8, 16, experts=4, stored=4, used=2, block=experts)
     queries = Matmul("attention.q", "q", "attention", "target", 8, 8, block=attention)
     scores = Scores("attention.scores.local", "target", "target", 2, 4, 4, causal=True, window=4, block=attention)
-    entries = (
+    entries: tuple[Entry, ...] = (
         *(
             queries._replace(name=f"attention.{name}", d_out=out)
             for name, out in (("q", 8), ("k", 4), ("v", 4), ("o", 8))

@@ -1,0 +1,147 @@
+"""Names of entries are printed and never read: no number hangs on one."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tscale.core
+from tests.helpers import disclosed
+from tscale.core.device import Cluster, Device
+from tscale.core.formats import FORMATS
+from tscale.core.ledger import Group, Ledger
+from tscale.core.plan import Plan
+from tscale.core.questions.activations import Passes, activation_bytes
+from tscale.core.questions.cache import cache_bytes
+from tscale.core.questions.communication import tensor_sums
+from tscale.core.questions.forward import forward_flops
+from tscale.core.questions.params import active_params, embedding_params, non_embedding_params, params
+from tscale.core.questions.roofline import Formats, Pass, Setup, pass_seconds, works
+from tscale.core.questions.states import training_states
+from tscale.core.questions.training_memory import Layer, Training, needs, states_of
+from tscale.core.questions.wall_time import hardware_flops_ratio
+from tscale.core.questions.weights import weight_bytes
+from tscale.core.questions.workspace import workspace_bytes
+from tscale.core.recipes import OPTIMIZERS, RECIPES
+from tscale.core.shard import shard, tensor_degrees
+from tscale.errors import RequestError
+from tscale.spec.catalogue import built_in
+from tscale.spec.lower import lower, run_of
+from tscale.spec.model import ModelSpec
+from tscale.spec.stages import kinds_of_layers
+
+CORE = Path(tscale.core.__file__).parent
+OF_ENTRIES = {"entry", "saved", "scores", "cache", "matmul", "scan", "conv", "uncut"}
+"""What the core calls an entry, or what is saved."""
+CLUSTER = Cluster(Device("a chip", {"bf16": 10**15}, 10**11, 10**12, 10**11, None), 8, 10**10)
+
+
+def renamed(ledger: Ledger, names: Iterator[str]) -> Ledger:
+    """The same ledger with another name for each entry, and for whatever is saved."""
+
+    def group_of(group: Group) -> Group:
+        entries = tuple(entry._replace(name=next(names)) for entry in group.entries)
+        return group._replace(entries=entries, saved=tuple(saved._replace(name=next(names)) for saved in group.saved))
+
+    return Ledger(ledger.model, tuple(map(group_of, ledger.groups)), ledger.heard)
+
+
+def odd_names() -> Iterator[str]:
+    """Names that would mislead whoever read them."""
+    tricky = (
+        "head",
+        "router",
+        "attention.kv_up",
+        "x.scores",
+        "x.cache",
+        "encoder.q",
+        "experts.shared.down",
+        "embedding.segments",
+    )
+    number = 0
+    while True:
+        number += 1
+        yield f"{tricky[number % len(tricky)]}.{number}"
+
+
+def asked(spec: ModelSpec, whole: Ledger) -> Iterator[Any]:
+    """All that the core answers about a model, as numbers alone."""
+    run = run_of(spec, 256)
+    for quantity in (params(whole), active_params(whole), embedding_params(whole)):
+        yield quantity.total
+    yield non_embedding_params(whole)
+    for sight in ("full", "causal"):
+        yield forward_flops(whole, run, sight).total  # type: ignore[arg-type]
+    yield cache_bytes(whole, run, 16).total
+    for format in ("bf16", "fp8", "q8_0", "mxfp4"):
+        yield weight_bytes(whole, FORMATS[format]).total
+    for recompute in ("full", "selective"):
+        yield hardware_flops_ratio(whole, run, recompute)  # type: ignore[arg-type]
+    degree = tensor_degrees(whole)[-1]
+    share = shard(whole, Plan(tensor=degree))
+    yield tensor_sums(share, run, 2).total
+    yield workspace_bytes(share, whole, run, 4, 64, spec.d_model, 16).total
+    yield [
+        quantity.total
+        for quantity in training_states(share, RECIPES["bf16"], OPTIMIZERS["adamw"], Plan(zero=3, data=2))
+    ]
+    yield activation_bytes(whole.saved, run, Passes(2, "naive", 2, dropout=True)).total
+    for rank in (None, 8):
+        training = Training(RECIPES["bf16"], OPTIMIZERS["adamw"], Plan(zero=3, data=2), run, rank=rank, loss="plain")
+        layers = tuple(Layer(kind, kind.saved) for kind in kinds_of_layers(spec, whole, Plan())[0])
+        yield needs(whole, whole.saved, states_of(whole, training), layers, 0, training).total
+    formats = Formats(FORMATS["fp8"], FORMATS["bf16"], {"": 10**15})
+    setup = Setup(whole, share, formats, CLUSTER, degree, spec.side_by_side, by_sequences=False)
+    for decoding in (False, True):
+        work = works(setup, Pass(2, 64, 128, 1, decoding=decoding, source=64 if spec.kind != "decoder" else 0))
+        yield Fraction(pass_seconds(setup, work))
+
+
+@pytest.mark.parametrize("name", disclosed())
+def test_names_change_no_number(name: str) -> None:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    try:
+        whole = lower(spec, saves=True)
+    except RequestError:
+        whole = lower(spec)  # what it keeps is not known
+    assert list(asked(spec, renamed(whole, odd_names()))) == list(asked(spec, whole))
+
+
+def reads_of(tree: ast.AST) -> Iterator[ast.Attribute]:
+    """Where an entry's name is compared, searched, cut or used as a key."""
+
+    def is_name(node: ast.AST) -> bool:
+        return (
+            isinstance(node, ast.Attribute)
+            and node.attr == "name"
+            and isinstance(node.value, ast.Name)
+            and node.value.id in OF_ENTRIES
+        )
+
+    for node in ast.walk(tree):
+        inside: list[ast.AST] = []
+        match node:
+            case ast.Compare():
+                inside = [node.left, *node.comparators]
+            case ast.Attribute():
+                inside = [node.value]  # a method of the text
+            case ast.Subscript():
+                inside = [node.slice, *(node.slice.elts if isinstance(node.slice, ast.Tuple) else [])]
+            case ast.Dict():
+                inside = [key for key in node.keys if key is not None]
+            case ast.DictComp():
+                inside = [node.key]
+            case ast.Call(func=ast.Attribute(attr="get" | "setdefault")):
+                inside = list(node.args[:1])
+        yield from (found for found in inside if is_name(found))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.stem)
+def test_the_core_reads_no_name_of_an_entry(path: Path) -> None:
+    assert [f"line {found.lineno}" for found in reads_of(ast.parse(path.read_text(encoding="utf-8")))] == []
