@@ -76,12 +76,12 @@ def asked(spec: ModelSpec, whole: Ledger) -> Iterator[Any]:
         yield quantity.total
     yield non_embedding_params(whole)
     for sight in ("full", "causal"):
-        yield forward_flops(whole, run, sight).total  # type: ignore[arg-type]
+        yield forward_flops(whole, run, sight).total
     yield cache_bytes(whole, run, 16).total
     for format in ("bf16", "fp8", "q8_0", "mxfp4"):
         yield weight_bytes(whole, FORMATS[format]).total
     for recompute in ("full", "selective"):
-        yield hardware_flops_ratio(whole, run, recompute)  # type: ignore[arg-type]
+        yield hardware_flops_ratio(whole, run, recompute)
     degree = tensor_degrees(whole)[-1]
     share = shard(whole, Plan(tensor=degree))
     yield tensor_sums(share, run, 2).total
