@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import tscale
-from tscale.core.numbers import Remembered, function_of
+from tscale.core.tracing import Remembered, function_of
 
 LEAST = """
 import typer, yaml

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from typer.testing import CliRunner
 
 from tscale.blocks import Computed, FeedForward, Mixer, Norm, SharedBlock
+from tscale.catalogue.models import built_in, names
 from tscale.cli import app
 from tscale.core.ledger import Saved
-from tscale.core.plan import Plan
-from tscale.spec.catalogue import built_in, names
-from tscale.spec.lower import lower
-from tscale.spec.model import Head, ModelSpec
-from tscale.spec.stages import stages
+from tscale.core.parallelism import Plan
+from tscale.models.lower import lower
+from tscale.models.spec import Head, ModelSpec
+from tscale.models.stages import stages
 
 
 class Answer(NamedTuple):

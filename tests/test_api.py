@@ -20,13 +20,13 @@ import tscale
 from tests.helpers import disclosed
 from tscale import api
 from tscale.blocks import Attention
-from tscale.core.numbers import Remembered
-from tscale.core.questions import cache, training
-from tscale.core.run import Run as CoreRun
-from tscale.spec import lower as lowering
-from tscale.spec.model import Embedding
-from tscale.spec.validation import validated
-from tscale.spec.yaml_file import parse_document
+from tscale.core.costs import cache, training
+from tscale.core.tracing import Remembered
+from tscale.core.workload import Run as CoreRun
+from tscale.models import lower as lowering
+from tscale.models.spec import Embedding
+from tscale.models.validation import validated
+from tscale.models.yaml_file import parse_document
 
 GPT2 = tscale.load("gpt2")
 BERT = tscale.load("bert-base")

@@ -26,12 +26,12 @@ import pytest
 
 from tests.helpers import Answer, run
 from tscale.errors import RequestError, SpecError
-from tscale.spec import yaml_file
-from tscale.spec.resolve import resolve
-from tscale.spec.template import template, write_template
-from tscale.spec.validation import MOST_ERRORS, validated
-from tscale.spec.writing import plain
-from tscale.spec.yaml_file import MOST_BYTES, parse_document, read_document
+from tscale.models import yaml_file
+from tscale.models.resolve import resolve
+from tscale.models.template import template, write_template
+from tscale.models.validation import MOST_ERRORS, validated
+from tscale.models.writing import plain
+from tscale.models.yaml_file import MOST_BYTES, parse_document, read_document
 
 BAD = Path(__file__).parent / "bad"
 FILES = sorted(path.name for path in BAD.iterdir() if path.suffix in (".yaml", ".json"))
@@ -386,7 +386,7 @@ def test_streams_that_are_closed(script: str, code: int, said: str) -> None:
 def test_ctrl_c_ends_quietly() -> None:
     """During a read from a pipe that stays open and silent."""
     script = (
-        "import signal, tscale.__main__ as m, tscale.cli, tscale.spec.yaml_file\n"
+        "import signal, tscale.__main__ as m, tscale.cli, tscale.models.yaml_file\n"
         # What a shell starts in the background ignores the signal, and its children with it.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "print('r', flush=True)\nm.main()"
@@ -466,7 +466,7 @@ def test_new_in_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_new_leaves_no_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "tscale.spec.template.template", lambda _: "half a \ud800 file"
+        "tscale.models.template.template", lambda _: "half a \ud800 file"
     )  # fails in the middle of writing
     with pytest.raises(SpecError):
         write_template("mine", tmp_path)

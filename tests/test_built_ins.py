@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tscale.core.questions.cache import cache_bytes, growing, states
-from tscale.core.questions.forward import forward_flops
-from tscale.core.questions.params import active_params, params
-from tscale.core.run import Run
-from tscale.spec.catalogue import built_in
-from tscale.spec.lower import lower, run_of
-from tscale.spec.model import ModelSpec
+from tscale.catalogue.models import built_in
+from tscale.core.costs.cache import cache_bytes, growing, states
+from tscale.core.costs.forward import forward_flops
+from tscale.core.costs.params import active_params, params
+from tscale.core.workload import Run
+from tscale.models.lower import lower, run_of
+from tscale.models.spec import ModelSpec
 
 ORACLE = Path(__file__).parent / "oracle"
 LENGTH = 70

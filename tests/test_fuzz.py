@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from tests.fuzz.files import FILES
 from tests.fuzz.properties import PROPERTIES
 from tests.helpers import run
-from tscale.spec.catalogue import built_in, names
-from tscale.spec.validation import validated
-from tscale.spec.writing import plain, to_yaml
-from tscale.spec.yaml_file import parse_document
+from tscale.catalogue.models import built_in, names
+from tscale.models.validation import validated
+from tscale.models.writing import plain, to_yaml
+from tscale.models.yaml_file import parse_document
 
 
 @pytest.mark.parametrize("name", [*PROPERTIES, *FILES])

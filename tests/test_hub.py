@@ -22,7 +22,7 @@ from tscale.hub import is_repository
 
 pytest.importorskip("huggingface_hub")
 
-CHECKPOINTS = Path(__file__).parent / "weights" / "checkpoints"
+CHECKPOINTS = Path(__file__).parent / "checkpoint" / "checkpoints"
 
 
 class Hub(NamedTuple):

@@ -11,14 +11,14 @@ from typing import Any, get_args
 import pytest
 
 from tests.helpers import disclosed
-from tscale.core.questions.params import embedding_params, non_embedding_params, params
+from tscale.catalogue import models as catalogue
+from tscale.catalogue.models import built_in, known_name, names, normalised, text_of
+from tscale.core.costs.params import embedding_params, non_embedding_params, params
 from tscale.core.sources import SOURCES
-from tscale.spec import catalogue
-from tscale.spec.catalogue import built_in, known_name, names, normalised, text_of
-from tscale.spec.lower import lower
-from tscale.spec.model import Evidence, ModelSpec, Published, UndisclosedSpec
-from tscale.spec.resolve import resolve
-from tscale.spec.yaml_file import parse_document
+from tscale.models.lower import lower
+from tscale.models.resolve import resolve
+from tscale.models.spec import Evidence, ModelSpec, Published, UndisclosedSpec
+from tscale.models.yaml_file import parse_document
 
 PF_DAY = 10**15 * 86_400
 ORACLE = Path(__file__).parent / "oracle"
@@ -360,5 +360,5 @@ def test_names_are_found_however_they_are_typed() -> None:
 
 
 def test_catalogue_is_fresh() -> None:
-    """Stale? `python -m tscale.spec.catalogue` makes it anew."""
+    """Stale? `python -m tscale.catalogue.models` makes it anew."""
     assert catalogue._FILE.read_text(encoding="utf-8") == catalogue.make()

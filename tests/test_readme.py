@@ -15,15 +15,15 @@ from typer.testing import CliRunner
 import tscale
 from tests.helpers import run
 from tscale.cli import app
-from tscale.spec.families import ENCODER_DECODERS, ENCODERS, FAMILIES, MODERN, NESTED, OTHERS
-from tscale.spec.families_encoders import FURTHER, TO_TEXT
-from tscale.spec.families_experts import EXPERTS, NORMED
-from tscale.spec.families_hybrids import HYBRIDS
-from tscale.spec.families_kinds import SEVERAL
-from tscale.spec.families_mixers import MIXED
-from tscale.spec.families_more import DECODERS, INSIDE, MORE_EXPERTS
-from tscale.spec.validation import validated
-from tscale.spec.yaml_file import parse_document
+from tscale.importer.families import ENCODER_DECODERS, ENCODERS, FAMILIES, MODERN, NESTED, OTHERS
+from tscale.importer.families_encoders import FURTHER, TO_TEXT
+from tscale.importer.families_experts import EXPERTS, NORMED
+from tscale.importer.families_hybrids import HYBRIDS
+from tscale.importer.families_kinds import SEVERAL
+from tscale.importer.families_mixers import MIXED
+from tscale.importer.families_more import DECODERS, INSIDE, MORE_EXPERTS
+from tscale.models.validation import validated
+from tscale.models.yaml_file import parse_document
 
 README = Path(__file__).parent.parent / "README.md"
 EXAMPLE = re.compile(r"^```console\n\$ tscale (?P<command>.*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from tests.helpers import answer, disclosed, run
-from tscale.spec.catalogue import built_in
-from tscale.spec.model import ModelSpec
+from tscale.catalogue.models import built_in
+from tscale.models.spec import ModelSpec
 
 HOURS = Path(__file__).parent / "measured" / "training_hours.yaml"
 ROWS: list[dict[str, Any]] = [

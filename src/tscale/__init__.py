@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from tscale.api import training_flops as training_flops
     from tscale.core.ledger import Ledger as Ledger
     from tscale.errors import TscaleError as TscaleError
-    from tscale.spec.model import ModelSpec as ModelSpec
+    from tscale.models.spec import ModelSpec as ModelSpec
 
 _HOMES = {
     "Ledger": "core.ledger",
-    "ModelSpec": "spec.model",
+    "ModelSpec": "models.spec",
     "Run": "api",
     "TscaleError": "errors",
     "active_params": "api",

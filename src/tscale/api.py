@@ -13,27 +13,27 @@ from fractions import Fraction
 from math import isfinite
 from typing import Any, Final, cast, get_args
 
-import tscale.core.run
-import tscale.spec.lower
-import tscale.spec.model
+import tscale.core.workload
+import tscale.models.lower
+import tscale.models.spec
 from tscale.blocks.fields import power
-from tscale.core.formats import find_format
+from tscale.core.costs import cache, forward, training
+from tscale.core.costs import params as parameters
+from tscale.core.costs.forward import Sight
+from tscale.core.dtypes import find_format
 from tscale.core.ledger import Entry, Group, Ledger, Stream
-from tscale.core.numbers import MOST_CONTEXT, MOST_TOKENS
-from tscale.core.quantity import Quantity
-from tscale.core.questions import cache, forward, training
-from tscale.core.questions import params as parameters
-from tscale.core.questions.forward import Sight
+from tscale.core.metric import Quantity
+from tscale.core.tracing import MOST_CONTEXT, MOST_TOKENS
 from tscale.errors import RequestError, nearest, shown
-from tscale.spec.made import a_kind_of, arrays_in, checked, is_array, trusted
-from tscale.spec.model import ModelSpec
-from tscale.spec.resolve import resolve
+from tscale.models.made import a_kind_of, arrays_in, checked, is_array, trusted
+from tscale.models.resolve import resolve
+from tscale.models.spec import ModelSpec
 
 _MOST_BITS: Final = 64
 _EXACT: Final = 2**53  # below it, a float that is whole is the number that was written
 
 
-class Run(tscale.core.run.Run):
+class Run(tscale.core.workload.Run):
     """One sequence: `target` tokens through a decoder, `source` tokens through an encoder (0 where there is none).
 
     `run_of(spec, context)` is the run of a model of any kind.
@@ -99,7 +99,7 @@ def remembered(spec: ModelSpec) -> ModelSpec:
     valid = checked(spec)
     if arrays_in(valid):
         raise RequestError(f"{valid.name} has arrays as sizes, and ints alone remember: give it one number for each")
-    return trusted(tscale.spec.model.remembered(valid))
+    return trusted(tscale.models.spec.remembered(valid))
 
 
 def lower(spec: ModelSpec) -> Ledger:
@@ -114,7 +114,7 @@ def lower(spec: ModelSpec) -> Ledger:
     """
     if isinstance(spec, Ledger):
         raise RequestError("lower takes a ModelSpec, and this is a Ledger: ask params and the others of it as it is")
-    return tscale.spec.lower.lower(checked(spec))
+    return tscale.models.lower.lower(checked(spec))
 
 
 def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:
@@ -145,7 +145,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
     lengths = (
         None if given is None else _count(given, name) for name, given in (("source", source), ("target", target))
     )
-    return Run(*tscale.spec.lower.run_of(valid, _count(context, "context"), *lengths))
+    return Run(*tscale.models.lower.run_of(valid, _count(context, "context"), *lengths))
 
 
 def params(ledger: Ledger | ModelSpec) -> Quantity:
@@ -268,7 +268,7 @@ def _ledger(asked: object) -> Ledger:
 
 def _run(run: object, ledger: Ledger) -> Run:
     """A run with tokens on those streams that a model reads, and on no other."""
-    if not isinstance(run, tscale.core.run.Run):
+    if not isinstance(run, tscale.core.workload.Run):
         raise RequestError(f"a Run is wanted, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
     lengths = Run(*run)
     read = _streams(ledger)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tscale.errors import SpecError, called
 
 if TYPE_CHECKING:
-    from tscale.weights.safetensors import Read
-    from tscale.weights.tensors import Tensor, Weights
+    from tscale.checkpoint.safetensors import Read
+    from tscale.checkpoint.tensors import Tensor, Weights
 
 TIMEOUT_SECONDS: Final = 10
 PATIENCE_SECONDS: Final = 60  # for a whole answer that comes in drops
@@ -33,7 +33,7 @@ def is_repository(name: str) -> bool:
 
 def config_text(repository: str) -> str:
     """The text of a repository's config.json. Raises `SpecError`."""
-    from tscale.spec.yaml_file import MOST_BYTES
+    from tscale.models.yaml_file import MOST_BYTES
 
     where = _called(repository, "config.json")
     raw, size = _fetched(repository, "config.json", 0, MOST_BYTES)
@@ -47,8 +47,8 @@ def config_text(repository: str) -> str:
 
 def weights(repository: str) -> Weights:
     """The tensors of a repository, from the headers of its safetensors files. Raises `SpecError`."""
-    from tscale.weights.safetensors import INDEX, MOST_HEADER, SINGLE, gathered, shards_of
-    from tscale.weights.tensors import Weights
+    from tscale.checkpoint.safetensors import INDEX, MOST_HEADER, SINGLE, gathered, shards_of
+    from tscale.checkpoint.tensors import Weights
 
     try:
         tensors, size = _header(repository, SINGLE)
@@ -67,7 +67,7 @@ def weights(repository: str) -> Weights:
 
 
 def _header(repository: str, file: str) -> tuple[tuple[Tensor, ...], int]:
-    from tscale.weights.safetensors import header
+    from tscale.checkpoint.safetensors import header
 
     first, size = _fetched(repository, file, 0, FIRST_BYTES)
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.helpers import answer, run
 from tscale.answers.capacity import Capacity, groups_of, serving_capacity, training_capacity
+from tscale.catalogue.hardware import find_hardware, listed_hardware
 from tscale.core.device import Device
-from tscale.core.plan import Plan
-from tscale.spec.hardware import find_hardware, listed_hardware
+from tscale.core.parallelism import Plan
 
 MIB, GIB = 2**20, 2**30
 

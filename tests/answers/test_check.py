@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.helpers import run
-from tscale.spec.catalogue import built_in, names
-from tscale.spec.model import ModelSpec
+from tscale.catalogue.models import built_in, names
+from tscale.models.spec import ModelSpec
 
 
 def verdict(tmp_path: Path, claim: str) -> dict[str, Any]:

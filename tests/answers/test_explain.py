@@ -19,13 +19,13 @@ from tscale.answers.memory import memory_report
 from tscale.answers.memory_train import Ask as TrainAsk
 from tscale.answers.memory_train import memory_train_report
 from tscale.answers.params import params_report
-from tscale.core.formats import FORMATS
-from tscale.core.numbers import Remembered
-from tscale.core.plan import Plan
-from tscale.core.quantity import Report, Step
+from tscale.catalogue.models import built_in, names
+from tscale.core.dtypes import FORMATS
+from tscale.core.metric import Report, Step
+from tscale.core.parallelism import Plan
+from tscale.core.tracing import Remembered
 from tscale.errors import RequestError
-from tscale.spec.catalogue import built_in, names
-from tscale.spec.model import ModelSpec
+from tscale.models.spec import ModelSpec
 
 MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
 

@@ -9,12 +9,12 @@ import pytest
 from tests.helpers import answer
 from tscale.answers.memory_train import train_ask
 from tscale.answers.trainer import trainer
-from tscale.core.plan import Plan
-from tscale.core.questions.largest import largest
-from tscale.core.questions.training_memory import Training
-from tscale.core.run import Run
-from tscale.spec.catalogue import built_in
-from tscale.spec.model import ModelSpec
+from tscale.catalogue.models import built_in
+from tscale.core.costs.largest import largest
+from tscale.core.costs.training_memory import Training
+from tscale.core.parallelism import Plan
+from tscale.core.workload import Run
+from tscale.models.spec import ModelSpec
 
 GIB: Final = 2**30
 

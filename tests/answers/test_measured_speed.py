@@ -9,9 +9,9 @@ import pytest
 
 import tscale
 from tests.helpers import run
-from tscale.core.formats import FORMATS
-from tscale.core.questions.roofline import Formats, Pass, Setup, pass_seconds, works
-from tscale.spec.hardware import find_hardware
+from tscale.catalogue.hardware import find_hardware
+from tscale.core.costs.roofline import Formats, Pass, Setup, pass_seconds, works
+from tscale.core.dtypes import FORMATS
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Products: ml-engineering's table of the speeds that matrix products reached, TFLOP/s in bf16

@@ -14,12 +14,12 @@ import pytest
 import tscale
 from tests.helpers import run
 from tscale.answers.train import Ask, train_report
-from tscale.core.plan import Plan
-from tscale.core.questions.step_time import Batch
-from tscale.core.questions.wall_time import Recompute
-from tscale.spec.catalogue import configs
-from tscale.spec.hardware import find_hardware
-from tscale.spec.model import ModelSpec
+from tscale.catalogue.hardware import find_hardware
+from tscale.catalogue.models import configs
+from tscale.core.costs.step_time import Batch
+from tscale.core.costs.wall_time import Recompute
+from tscale.core.parallelism import Plan
+from tscale.models.spec import ModelSpec
 
 ZERO: Final = {"fsdp full": 3, "fsdp2 full": 3, "fsdp": 3, "distributed optimizer": 1}
 """The stage of ZeRO that shards the same, by the source's own word."""

@@ -9,9 +9,9 @@ import pytest
 
 from tests.helpers import answer, disclosed, run
 from tscale.answers.memory import Ask, memory_report
-from tscale.core.formats import FORMATS
-from tscale.spec.catalogue import built_in
-from tscale.spec.model import ModelSpec
+from tscale.catalogue.models import built_in
+from tscale.core.dtypes import FORMATS
+from tscale.models.spec import ModelSpec
 
 CASES = [
     "llama-3.1-8b --gpu l4 --context 2k",

@@ -10,10 +10,10 @@ import pytest
 from tests.core.test_training_memory import trainable
 from tests.helpers import answer, run
 from tscale.answers.memory_train import Ask, memory_train_report
-from tscale.core.plan import Plan
-from tscale.core.recipes import OPTIMIZERS, RECIPES
-from tscale.spec.catalogue import built_in
-from tscale.spec.model import ModelSpec
+from tscale.catalogue.models import built_in
+from tscale.core.parallelism import Plan
+from tscale.core.precision import OPTIMIZERS, RECIPES
+from tscale.models.spec import ModelSpec
 
 CASES = [
     "llama-3.1-8b --gpu h100 --gpus 8 --context 8k --zero 3",

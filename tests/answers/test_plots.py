@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.fitting.synthetic import BESIROGLU, runs_of
+from tests.calibration.synthetic import BESIROGLU, runs_of
 from tests.helpers import answer
 from tscale.answers.attention import Ask
 from tscale.answers.budget import amount_given
@@ -21,14 +21,14 @@ from tscale.answers.plots.memory import memory_plot, memory_train_plot
 from tscale.answers.plots.optimal import optimal_plots
 from tscale.answers.plots.serve import serve_plot
 from tscale.answers.serve_times import Ask as Served
-from tscale.core.formats import find_format
+from tscale.calibration.runs import Runs
+from tscale.catalogue.hardware import find_hardware
+from tscale.catalogue.models import built_in
+from tscale.core.dtypes import find_format
+from tscale.core.metric import Figure
 from tscale.core.plot import Plot, Point, Series
-from tscale.core.quantity import Figure
 from tscale.errors import NotPublishedError
-from tscale.fitting.runs import Runs
-from tscale.spec.catalogue import built_in
-from tscale.spec.hardware import find_hardware
-from tscale.spec.model import ModelSpec
+from tscale.models.spec import ModelSpec
 
 
 def series(plot: Plot, name: str) -> Series:

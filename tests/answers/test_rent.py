@@ -9,8 +9,8 @@ import pytest
 
 from tests.helpers import answer, run
 from tscale.answers.rent import rent_of
-from tscale.spec.hardware import find_hardware, hardware_names
-from tscale.spec.measured import prices
+from tscale.catalogue.hardware import find_hardware, hardware_names
+from tscale.catalogue.measured import prices
 
 
 def test_every_price_is_of_hardware_that_is_shipped_and_has_a_date_and_a_source() -> None:

@@ -14,9 +14,9 @@ from tests.answers.test_explain import holds
 from tests.helpers import answer, run
 from tscale.answers.serve import serve_report
 from tscale.answers.serve_times import Ask, Draft
-from tscale.core.formats import FORMATS
-from tscale.core.numbers import Remembered
-from tscale.spec.hardware import find_hardware
+from tscale.catalogue.hardware import find_hardware
+from tscale.core.dtypes import FORMATS
+from tscale.core.tracing import Remembered
 
 KEYS = {
     "model", "gpu", "gpus", "batch", "context", "prefill_seconds", "seconds_per_token", "tokens_per_second", "bound",

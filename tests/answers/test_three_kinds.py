@@ -11,24 +11,24 @@ import numpy as np
 import pytest
 
 from tests.helpers import saves
-from tscale.core.formats import FORMATS
+from tscale.catalogue.models import built_in, names
+from tscale.core.costs.activations import Passes, activation_bytes
+from tscale.core.costs.cache import cache_bytes
+from tscale.core.costs.forward import forward_flops
+from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params
+from tscale.core.costs.states import training_states
+from tscale.core.costs.training import training_flops
+from tscale.core.costs.weights import weight_bytes
+from tscale.core.costs.workspace import workspace_bytes
+from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Ledger
-from tscale.core.numbers import Remembered, function_of
-from tscale.core.plan import Plan
-from tscale.core.questions.activations import Passes, activation_bytes
-from tscale.core.questions.cache import cache_bytes
-from tscale.core.questions.forward import forward_flops
-from tscale.core.questions.params import active_params, embedding_params, non_embedding_params, params
-from tscale.core.questions.states import training_states
-from tscale.core.questions.training import training_flops
-from tscale.core.questions.weights import weight_bytes
-from tscale.core.questions.workspace import workspace_bytes
-from tscale.core.recipes import OPTIMIZERS, RECIPES
-from tscale.core.run import Run
+from tscale.core.parallelism import Plan
+from tscale.core.precision import OPTIMIZERS, RECIPES
+from tscale.core.tracing import Remembered, function_of
+from tscale.core.workload import Run
 from tscale.errors import RequestError
-from tscale.spec.catalogue import built_in, names
-from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec, remembered
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec, remembered
 
 MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
 

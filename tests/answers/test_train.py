@@ -14,11 +14,11 @@ import tscale
 from tests.helpers import answer, run
 from tscale.answers import train_memory
 from tscale.answers.train import Ask, train_report
-from tscale.core.plan import Plan
-from tscale.core.questions.step_time import Batch
-from tscale.core.questions.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
+from tscale.catalogue.hardware import find_hardware
+from tscale.core.costs.step_time import Batch
+from tscale.core.costs.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
+from tscale.core.parallelism import Plan
 from tscale.errors import RequestError
-from tscale.spec.hardware import find_hardware
 
 KEYS = {
     "model", "tokens", "gpu", "gpus", "mfu", "hfu", "seconds", "days", "gpu_hours", "cost_usd", "energy_kwh", "co2e_kg",

@@ -8,9 +8,9 @@ import statistics
 import pytest
 
 from tscale.answers.utilisation import NEAREST, Measured, assumed_utilisation, case_of, distance, measured_runs
-from tscale.spec.catalogue import configs, names
-from tscale.spec.hardware import find_hardware, hardware_names
-from tscale.spec.measured import training_runs
+from tscale.catalogue.hardware import find_hardware, hardware_names
+from tscale.catalogue.measured import training_runs
+from tscale.catalogue.models import configs, names
 
 RUNS = measured_runs()
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from tscale.core.costs.cache import cache_bytes
+from tscale.core.costs.forward import forward_flops, pairs
+from tscale.core.costs.params import active_params, buffers, params
 from tscale.core.ledger import Cache, Scan, Scores
-from tscale.core.questions.cache import cache_bytes
-from tscale.core.questions.forward import forward_flops, pairs
-from tscale.core.questions.params import active_params, buffers, params
-from tscale.core.run import Run
-from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec
-from tscale.spec.validation import validated
-from tscale.spec.yaml_file import parse_document
+from tscale.core.workload import Run
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec
+from tscale.models.validation import validated
+from tscale.models.yaml_file import parse_document
 
 MIXTRAL = """
 name: mixtral

@@ -14,14 +14,14 @@ from tscale.answers.attention import Ask, attention_report
 from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
 from tscale.answers.params import params_report
+from tscale.core.costs.forward import conv_flops, scan_flops
+from tscale.core.costs.params import params
 from tscale.core.ledger import Conv, Scan
-from tscale.core.quantity import Missing
-from tscale.core.questions.forward import conv_flops, scan_flops
-from tscale.core.questions.params import params
-from tscale.core.run import Run
-from tscale.spec.importer import imported
-from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec, remembered
+from tscale.core.metric import Missing
+from tscale.core.workload import Run
+from tscale.importer.reader import imported
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec, remembered
 
 CASES = Path(__file__).parents[1] / "oracle" / "cases_mixers.jsonl"
 SPECS = {

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import answer, run
-from tscale.core.questions.params import params
-from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec
-from tscale.spec.validation import validated
-from tscale.spec.yaml_file import parse_document
+from tscale.core.costs.params import params
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec
+from tscale.models.validation import validated
+from tscale.models.yaml_file import parse_document
 
 
 def spec(*args: str) -> ModelSpec:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import tscale.fitting
-from tests.fitting.synthetic import BESIROGLU, csv_of, runs_of
+import tscale.calibration
+from tests.calibration.synthetic import BESIROGLU, csv_of, runs_of
 from tests.helpers import answer, run
-from tscale.core.questions.laws import Parametric
-from tscale.spec.laws import read_law
+from tscale.catalogue.laws import read_law
+from tscale.core.laws import Parametric
 
 FIT = ("fit", "runs.csv", "--bootstraps", "100")
 
@@ -125,7 +125,7 @@ def test_where_it_cannot_be_written() -> None:
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tscale.fitting, "find_spec", lambda _: None)
+    monkeypatch.setattr(tscale.calibration, "find_spec", lambda _: None)
     done = run(*FIT)
     assert (done.code, done.out, done.err) == (1, "", "tscale: to fit a law: pip install 'tscale[fit]'\n")
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.helpers import answer, run
-from tscale.core.questions.forward import forward_flops
-from tscale.core.questions.params import params
-from tscale.spec.lower import lower, run_of
-from tscale.spec.model import ModelSpec
-from tscale.spec.resolve import read_config, read_spec
+from tscale.core.costs.forward import forward_flops
+from tscale.core.costs.params import params
+from tscale.models.lower import lower, run_of
+from tscale.models.resolve import read_config, read_spec
+from tscale.models.spec import ModelSpec
 
 CASES = [
     json.loads(line)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import answer, run
-from tscale.core.questions.laws import Parametric, Repeated
-from tscale.spec.laws import read_law
+from tscale.catalogue.laws import read_law
+from tscale.core.laws import Parametric, Repeated
 
 LAWS = ("hoffmann2022-3", "besiroglu2024", "muennighoff2023", "sardana2024")
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.helpers import answer, run
-from tscale.spec.laws import shipped_laws
+from tscale.catalogue.laws import shipped_laws
 
 
 def test_its_json_has_the_keys_that_programs_read() -> None:

@@ -10,22 +10,22 @@ import pytest
 
 import tscale
 from tests.helpers import disclosed, saves
-from tests.spec.recorded import recorded
+from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Computed, Experts, FeedForward, LatentAttention, Norm
 from tscale.blocks.fields import Site
-from tscale.core.ledger import Saved
-from tscale.core.plan import Plan
-from tscale.core.questions.activations import (
+from tscale.core.costs.activations import (
     Kernels,
     Passes,
     activation_bytes,
     keeping,
     korthikanti_layer_bytes,
 )
-from tscale.core.run import Run
-from tscale.spec.importer import imported
-from tscale.spec.lower import run_of
-from tscale.spec.model import Head, ModelSpec, remembered
+from tscale.core.ledger import Saved
+from tscale.core.parallelism import Plan
+from tscale.core.workload import Run
+from tscale.importer.reader import imported
+from tscale.models.lower import run_of
+from tscale.models.spec import Head, ModelSpec, remembered
 
 RECORDED = recorded("activations.jsonl")
 KERNELS: tuple[Kernels, Kernels] = ("fused", "eager")

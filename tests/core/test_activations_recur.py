@@ -9,14 +9,14 @@ import pytest
 
 import tscale
 from tests.helpers import saves
-from tests.spec.recorded import recorded
+from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Mlstm, RgLru, Rwkv
 from tscale.blocks.fields import Site
-from tscale.core.questions.activations import Passes, activation_bytes
-from tscale.core.run import Run
-from tscale.spec.importer import imported
-from tscale.spec.lower import run_of
-from tscale.spec.model import ModelSpec, remembered
+from tscale.core.costs.activations import Passes, activation_bytes
+from tscale.core.workload import Run
+from tscale.importer.reader import imported
+from tscale.models.lower import run_of
+from tscale.models.spec import ModelSpec, remembered
 
 RECORDED = recorded("activations_recur.jsonl")
 

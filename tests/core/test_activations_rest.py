@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from tests.helpers import one_layer, saves, saves_of_stages
-from tests.spec.recorded import recorded
+from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Experts, LatentAttention
+from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.ledger import Saved
-from tscale.core.numbers import Remembered
-from tscale.core.plan import Plan
-from tscale.core.questions.activations import Passes, activation_bytes
-from tscale.core.run import Run
-from tscale.core.shard import shard
+from tscale.core.parallelism import Plan
+from tscale.core.sharding import shard
+from tscale.core.tracing import Remembered
+from tscale.core.workload import Run
 from tscale.errors import RequestError
-from tscale.spec.importer import imported
-from tscale.spec.lower import lower, run_of
-from tscale.spec.model import ModelSpec, remembered
+from tscale.importer.reader import imported
+from tscale.models.lower import lower, run_of
+from tscale.models.spec import ModelSpec, remembered
 
 RECORDED = recorded("activations_rest.jsonl")
 MODELS = [record for record in RECORDED if "config" in record]

@@ -10,16 +10,16 @@ import pytest
 
 import tscale
 from tests.helpers import saves
-from tests.spec.recorded import recorded
+from tests.importer.recorded import recorded
 from tscale.blocks import Disentangled, ExpertAttention, Experts, FeedForward, Relative
+from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.ledger import Keeping
-from tscale.core.plan import Plan
-from tscale.core.questions.activations import Passes, activation_bytes
-from tscale.core.run import Run
+from tscale.core.parallelism import Plan
+from tscale.core.workload import Run
 from tscale.errors import RequestError
-from tscale.spec.importer import imported
-from tscale.spec.lower import run_of
-from tscale.spec.model import Embedding, ModelSpec, remembered
+from tscale.importer.reader import imported
+from tscale.models.lower import run_of
+from tscale.models.spec import Embedding, ModelSpec, remembered
 
 RECORDED = recorded("activations_scores.jsonl")
 

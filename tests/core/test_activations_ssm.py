@@ -9,15 +9,15 @@ import pytest
 
 import tscale
 from tests.helpers import one_layer, saves
-from tests.spec.recorded import recorded
+from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Experts, Mamba, Mamba2, SharedBlock, SideBySide
-from tscale.core.plan import Plan
-from tscale.core.questions.activations import Passes, activation_bytes
-from tscale.core.run import Run
+from tscale.core.costs.activations import Passes, activation_bytes
+from tscale.core.parallelism import Plan
+from tscale.core.workload import Run
 from tscale.errors import RequestError
-from tscale.spec.importer import imported
-from tscale.spec.lower import run_of
-from tscale.spec.model import ModelSpec
+from tscale.importer.reader import imported
+from tscale.models.lower import run_of
+from tscale.models.spec import ModelSpec
 
 RECORDED = recorded("activations_ssm.jsonl")
 

@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from tscale.core.costs.collectives import all_to_all, exchange, group
 from tscale.core.device import Cluster, Device
-from tscale.core.questions.collectives import all_to_all, exchange, group
 from tscale.errors import RequestError
 
 GB = 10**9

@@ -8,8 +8,8 @@ import pytest
 
 import tscale
 from tscale.blocks import attentions
-from tscale.core.questions.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
-from tscale.core.questions.training import PF_DAY
+from tscale.core.costs.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
+from tscale.core.costs.training import PF_DAY
 
 # Brown 2020, Table D.1: model, PF-days, FLOPs, parameters in millions, tokens in billions, FLOPs a parameter and token.
 TABLE_D1 = [

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tscale.cli.options import Dtype
-from tscale.core.formats import FORMATS, find_format
+from tscale.core.costs.cache import cache_bytes
+from tscale.core.costs.weights import weight_bytes
+from tscale.core.dtypes import FORMATS, find_format
 from tscale.core.ledger import Cache, Ledger, Matmul
-from tscale.core.questions.cache import cache_bytes
-from tscale.core.questions.weights import weight_bytes
-from tscale.core.run import Run
+from tscale.core.workload import Run
 from tscale.errors import RequestError
 
 gguf = pytest.importorskip("gguf")

@@ -7,12 +7,12 @@ from itertools import product
 import pytest
 
 import tscale
+from tscale.catalogue.models import built_in
+from tscale.core.costs.forward import forward_flops, pairs
 from tscale.core.ledger import Matmul, Scores
-from tscale.core.questions.forward import forward_flops, pairs
-from tscale.core.run import Run
-from tscale.spec.catalogue import built_in
-from tscale.spec.lower import lower, run_of
-from tscale.spec.model import ModelSpec
+from tscale.core.workload import Run
+from tscale.models.lower import lower, run_of
+from tscale.models.spec import ModelSpec
 
 
 def scores(*, causal: bool, window: int | None) -> Scores:

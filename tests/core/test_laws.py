@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscale.core.questions.laws import Kaplan, Lifetime, Parametric, Point, Repeated, effective
-from tscale.core.questions.laws import Law as Formula
-from tscale.spec.laws import listed_laws, read_law
+from tscale.catalogue.laws import listed_laws, read_law
+from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Repeated, effective
+from tscale.core.laws import Law as Formula
 
 BUDGETS = st.floats(18, 26).map(lambda power: 10**power)  # eight orders of magnitude
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.spec.recorded import recorded
+from tests.importer.recorded import recorded
 from tscale.core import loss_kernels
 from tscale.core.loss_kernels import ALIASES, KERNELS, Logits, LossBytes, default_kernel, find_kernel, loss_bytes
-from tscale.core.plan import Plan
+from tscale.core.parallelism import Plan
 from tscale.errors import RequestError
 
 RECORDED = recorded("losses.jsonl")

@@ -12,28 +12,28 @@ import pytest
 
 import tscale.core
 from tests.helpers import disclosed
+from tscale.catalogue.models import built_in
+from tscale.core.costs.activations import Passes, activation_bytes
+from tscale.core.costs.cache import cache_bytes
+from tscale.core.costs.communication import tensor_sums
+from tscale.core.costs.forward import forward_flops
+from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params
+from tscale.core.costs.roofline import Formats, Pass, Setup, pass_seconds, works
+from tscale.core.costs.states import training_states
+from tscale.core.costs.training_memory import Layer, Training, needs, states_of
+from tscale.core.costs.wall_time import hardware_flops_ratio
+from tscale.core.costs.weights import weight_bytes
+from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.device import Cluster, Device
-from tscale.core.formats import FORMATS
+from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Group, Ledger
-from tscale.core.plan import Plan
-from tscale.core.questions.activations import Passes, activation_bytes
-from tscale.core.questions.cache import cache_bytes
-from tscale.core.questions.communication import tensor_sums
-from tscale.core.questions.forward import forward_flops
-from tscale.core.questions.params import active_params, embedding_params, non_embedding_params, params
-from tscale.core.questions.roofline import Formats, Pass, Setup, pass_seconds, works
-from tscale.core.questions.states import training_states
-from tscale.core.questions.training_memory import Layer, Training, needs, states_of
-from tscale.core.questions.wall_time import hardware_flops_ratio
-from tscale.core.questions.weights import weight_bytes
-from tscale.core.questions.workspace import workspace_bytes
-from tscale.core.recipes import OPTIMIZERS, RECIPES
-from tscale.core.shard import shard, tensor_degrees
+from tscale.core.parallelism import Plan
+from tscale.core.precision import OPTIMIZERS, RECIPES
+from tscale.core.sharding import shard, tensor_degrees
 from tscale.errors import RequestError
-from tscale.spec.catalogue import built_in
-from tscale.spec.lower import lower, run_of
-from tscale.spec.model import ModelSpec
-from tscale.spec.stages import kinds_of_layers
+from tscale.models.lower import lower, run_of
+from tscale.models.spec import ModelSpec
+from tscale.models.stages import kinds_of_layers
 
 CORE = Path(tscale.core.__file__).parent
 OF_ENTRIES = {"entry", "saved", "scores", "cache", "matmul", "scan", "conv", "uncut"}

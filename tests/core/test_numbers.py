@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscale.core.numbers import Remembered, ceil_div, function_of, maximum, minimum, named, parse_count, power_of_two
+from tscale.core.tracing import Remembered, ceil_div, function_of, maximum, minimum, named, parse_count, power_of_two
 from tscale.errors import RequestError
 
 Formula = Callable[[Any, Any, Any], Any]

@@ -7,16 +7,16 @@ import pytest
 
 import tscale
 from tests.helpers import disclosed
+from tscale.core.costs.cache import cache_bytes
+from tscale.core.costs.forward import forward_flops
+from tscale.core.costs.params import active_params, buffers, params, size
+from tscale.core.costs.roofline import Formats, Pass, Setup, decode_seconds, distinct_experts, pass_seconds, works
 from tscale.core.device import Cluster, Device
-from tscale.core.formats import FORMATS
+from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan
-from tscale.core.plan import Plan
-from tscale.core.questions.cache import cache_bytes
-from tscale.core.questions.forward import forward_flops
-from tscale.core.questions.params import active_params, buffers, params, size
-from tscale.core.questions.roofline import Formats, Pass, Setup, decode_seconds, distinct_experts, pass_seconds, works
-from tscale.core.run import Run
-from tscale.core.shard import shard
+from tscale.core.parallelism import Plan
+from tscale.core.sharding import shard
+from tscale.core.workload import Run
 
 H100 = Device("h100", {"bf16": 989_400_000_000_000}, 80 * 10**9, 3_350 * 10**9, 450 * 10**9, 700)
 NODE = Cluster(H100, 8, None)

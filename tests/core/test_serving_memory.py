@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from tscale.core.formats import FORMATS
+from tscale.catalogue.models import built_in
+from tscale.core.costs.cache import cache_bytes, check_rows
+from tscale.core.costs.largest import largest
+from tscale.core.costs.params import params
+from tscale.core.costs.workspace import workspace_bytes
+from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Block, Cache, Cut, Entry, Ledger, Matmul, Scores
-from tscale.core.questions.cache import cache_bytes, check_rows
-from tscale.core.questions.largest import largest
-from tscale.core.questions.params import params
-from tscale.core.questions.workspace import workspace_bytes
-from tscale.core.run import Run
+from tscale.core.workload import Run
 from tscale.errors import RequestError
-from tscale.spec.catalogue import built_in
-from tscale.spec.importer import imported
-from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec
+from tscale.importer.reader import imported
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec
 
 ORACLE = Path(__file__).parents[1] / "oracle" / "caches.jsonl"
 MEASURED = [json.loads(line) for line in ORACLE.read_text(encoding="utf-8").splitlines()]

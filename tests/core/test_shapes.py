@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscale.core.questions.shapes import REACH, WITHIN, Grid, Proportions, Shape, distance, search
-from tscale.spec.catalogue import built_in
-from tscale.spec.designing import counting, proportions, shaped
-from tscale.spec.model import ModelSpec
+from tscale.catalogue.models import built_in
+from tscale.core.costs.shapes import REACH, WITHIN, Grid, Proportions, Shape, distance, search
+from tscale.models.designing import counting, proportions, shaped
+from tscale.models.spec import ModelSpec
 
 WIDEST = 384
 

@@ -9,14 +9,14 @@ import pytest
 import tscale
 from tests.helpers import disclosed, has_stages
 from tscale.blocks import Attention
+from tscale.core.costs.forward import forward_flops
+from tscale.core.costs.params import size
 from tscale.core.ledger import Buffer, Matmul, Scores
-from tscale.core.plan import Plan, divisors, or_list
-from tscale.core.questions.forward import forward_flops
-from tscale.core.questions.params import size
-from tscale.core.run import Run
-from tscale.core.shard import division, shard, tensor_degrees
+from tscale.core.parallelism import Plan, divisors, or_list
+from tscale.core.sharding import division, shard, tensor_degrees
+from tscale.core.workload import Run
 from tscale.errors import RequestError
-from tscale.spec.stages import stages
+from tscale.models.stages import stages
 
 
 @pytest.mark.parametrize("name", disclosed())

@@ -11,15 +11,15 @@ import pytest
 import tscale
 from tests.core.test_activations import TABLE_3, paper_model
 from tests.helpers import disclosed
-from tests.spec.recorded import recorded
+from tests.importer.recorded import recorded
+from tscale.core.costs.params import params
+from tscale.core.costs.states import adapters, training_states
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Vector
-from tscale.core.plan import Plan
-from tscale.core.questions.params import params
-from tscale.core.questions.states import adapters, training_states
-from tscale.core.recipes import OPTIMIZERS, RECIPES, state_bytes
-from tscale.core.shard import shard
-from tscale.spec.importer import imported
-from tscale.spec.lower import lower
+from tscale.core.parallelism import Plan
+from tscale.core.precision import OPTIMIZERS, RECIPES, state_bytes
+from tscale.core.sharding import shard
+from tscale.importer.reader import imported
+from tscale.models.lower import lower
 
 RECORDED = recorded("optimizers.jsonl")
 

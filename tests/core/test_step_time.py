@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import tscale
+from tscale.core.costs.step_time import Batch, Step, Workload, pipelined, step_of
 from tscale.core.device import Cluster, Device
-from tscale.core.plan import Plan
-from tscale.core.questions.step_time import Batch, Step, Workload, pipelined, step_of
-from tscale.core.run import Run
-from tscale.spec.stages import stages
+from tscale.core.parallelism import Plan
+from tscale.core.workload import Run
+from tscale.models.stages import stages
 
 GB = 10**9
 NODES_OF_8 = Cluster(Device("h100", {}, 0, 0, 450 * GB, None), 8, 50 * GB)

@@ -10,16 +10,16 @@ import tscale
 from tests.core.test_activations import TABLE_3, paper_model
 from tests.helpers import disclosed, has_stages, saves, saves_of_stages
 from tscale.answers.trainer import Trainer, trainer
-from tscale.core.formats import FORMATS
+from tscale.core.costs.activations import Passes, activation_bytes, keeping
+from tscale.core.costs.training_memory import Training, in_flight, layer_bytes
+from tscale.core.dtypes import FORMATS
 from tscale.core.loss_kernels import KERNELS
-from tscale.core.plan import Plan
-from tscale.core.questions.activations import Passes, activation_bytes, keeping
-from tscale.core.questions.training_memory import Training, in_flight, layer_bytes
-from tscale.core.recipes import OPTIMIZERS, RECIPES
-from tscale.core.run import Run
-from tscale.core.shard import tensor_degrees
+from tscale.core.parallelism import Plan
+from tscale.core.precision import OPTIMIZERS, RECIPES
+from tscale.core.sharding import tensor_degrees
+from tscale.core.workload import Run
 from tscale.errors import RequestError
-from tscale.spec.lower import lower, run_of
+from tscale.models.lower import lower, run_of
 
 RUN = Run(target=1024)
 FUSED = Passes(kernels="fused")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.helpers import disclosed
-from tscale.core.formats import FORMATS
+from tscale.catalogue.models import built_in
+from tscale.core.costs.params import buffers, params
+from tscale.core.costs.weights import kept_in, weight_bytes
+from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Ledger, Lookup, Matmul, Vector
-from tscale.core.numbers import Remembered
-from tscale.core.plan import Plan
-from tscale.core.questions.params import buffers, params
-from tscale.core.questions.weights import kept_in, weight_bytes
-from tscale.core.shard import shard, tensor_degrees
-from tscale.spec.catalogue import built_in
-from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec, remembered
+from tscale.core.parallelism import Plan
+from tscale.core.sharding import shard, tensor_degrees
+from tscale.core.tracing import Remembered
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec, remembered
 
 
 def ledger_of(name: str) -> Ledger:

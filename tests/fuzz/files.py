@@ -8,12 +8,12 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from tests.fitting.synthetic import BESIROGLU, csv_of, runs_of
+from tests.calibration.synthetic import BESIROGLU, csv_of, runs_of
 from tests.fuzz.properties import Property, _as_yaml, _elsewhere, _mutated, _number, _places, _scratched, lawful, ran
-from tscale.spec.catalogue import configs
-from tscale.spec.hardware import hardware_names, hardware_text
-from tscale.spec.laws import listed_laws
-from tscale.spec.yaml_file import parse_document
+from tscale.catalogue.hardware import hardware_names, hardware_text
+from tscale.catalogue.laws import listed_laws
+from tscale.catalogue.models import configs
+from tscale.models.yaml_file import parse_document
 
 
 def any_law(text: bytes, command: tuple[str, ...]) -> None:

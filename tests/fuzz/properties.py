@@ -24,12 +24,12 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from tests.helpers import Answer
+from tscale.catalogue.laws import listed_laws
+from tscale.catalogue.models import built_in, configs, names, text_of
 from tscale.cli import app
-from tscale.spec.catalogue import built_in, configs, names, text_of
-from tscale.spec.laws import listed_laws
-from tscale.spec.validation import validated
-from tscale.spec.writing import plain, to_yaml
-from tscale.spec.yaml_file import parse_document
+from tscale.models.validation import validated
+from tscale.models.writing import plain, to_yaml
+from tscale.models.yaml_file import parse_document
 
 PATIENCE_SECONDS: Final = 20
 ORACLE: Final = Path(__file__).parent.parent / "oracle" / "cases.jsonl"

@@ -14,7 +14,7 @@ from fractions import Fraction
 import pytest
 
 from tests.helpers import answer, run
-from tscale.core.quantity import Compared, Figure
+from tscale.core.metric import Compared, Figure
 from tscale.core.units import (
     BYTES,
     DAYS,
@@ -30,7 +30,7 @@ from tscale.core.units import (
     USD,
     YEAR,
 )
-from tscale.render.figures import cell_text, in_encoding
+from tscale.render.format import cell_text, in_encoding
 
 COMMANDS = [
     ["params", "gpt3"],

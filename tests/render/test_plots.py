@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import BYTES, FLOPS, PARAMETERS, SHARE, TOKENS, YEAR, Unit
-from tscale.render.places import Box, Word, placed
-from tscale.render.ticks import Reach, label_text, reach_x, reach_y, tick_text, ticks
+from tscale.render.axes import Reach, label_text, reach_x, reach_y, tick_text, ticks
+from tscale.render.label_layout import Box, Word, placed
 
 ROOM = Box(0, 0, 100, 60)
 WORDS = st.lists(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from tscale.core.quantity import Cell, Compared, Data, Figure, Missing, Report
-from tscale.spec.model import ModelSpec, Spec
+from tscale.core.metric import Cell, Compared, Data, Figure, Missing, Report
+from tscale.models.spec import ModelSpec, Spec
 
 Answer = TypeVar("Answer", Figure, Figure | Missing | str)
 

@@ -6,18 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import Counted, counted, line_figures, notes_of, share, steps_of, streams_note, summed
-from tscale.answers.versus import VERSUS_NOTE, versus_data, versus_table
+from tscale.answers.explaining import Counted, counted, line_figures, notes_of, share, steps_of, streams_note, summed
+from tscale.answers.layer_comparison import VERSUS_NOTE, versus_data, versus_table
 from tscale.blocks import Attention, attentions
-from tscale.core.formats import FORMATS
-from tscale.core.ledger import Conv, Matmul, Scan, Scores
-from tscale.core.numbers import Remembered, ceil_div, named
-from tscale.core.quantity import Cell, Column, Data, Figure, Line, Missing, Report, Step, Table
-from tscale.core.questions.cache import LEAVES_OUT as CACHE_LEAVES_OUT
-from tscale.core.questions.cache import SOURCE as CACHE_SOURCE
-from tscale.core.questions.cache import cache_bytes, growing, states
-from tscale.core.questions.crossover import first_context
-from tscale.core.questions.forward import (
+from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
+from tscale.core.costs.cache import SOURCE as CACHE_SOURCE
+from tscale.core.costs.cache import cache_bytes, growing, states
+from tscale.core.costs.crossover import first_context
+from tscale.core.costs.forward import (
     Sight,
     conv_flops,
     forward_flops,
@@ -26,11 +22,15 @@ from tscale.core.questions.forward import (
     scan_flops,
     score_flops,
 )
-from tscale.core.questions.params import params
-from tscale.core.run import Run
+from tscale.core.costs.params import params
+from tscale.core.dtypes import FORMATS
+from tscale.core.ledger import Conv, Matmul, Scan, Scores
+from tscale.core.metric import Cell, Column, Data, Figure, Line, Missing, Report, Step, Table
+from tscale.core.tracing import Remembered, ceil_div, named
 from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, RATIO, TOKENS
-from tscale.spec.lower import run_of
-from tscale.spec.model import ModelSpec
+from tscale.core.workload import Run
+from tscale.models.lower import run_of
+from tscale.models.spec import ModelSpec
 
 DEFAULT_CONTEXTS: Final = tuple(2**power for power in range(9, 18, 2))
 _FLOPS_SOURCE: Final = "kaplan2020 Table 1"

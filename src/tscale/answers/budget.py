@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import steps_of
+from tscale.answers.explaining import steps_of
 from tscale.answers.optimal import Asked, Budget
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train import peak_of
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
-from tscale.core.numbers import Remembered, named
-from tscale.core.quantity import Data, Figure, Known, weakest
-from tscale.core.questions.wall_time import MILLION, SOURCE, flops_within
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.wall_time import MILLION, SOURCE, flops_within
+from tscale.core.metric import Data, Figure, Known, weakest
+from tscale.core.tracing import Remembered, named
 from tscale.core.units import (
     COUNT,
     DAYS,
@@ -27,7 +28,6 @@ from tscale.core.units import (
     Unit,
 )
 from tscale.errors import RequestError
-from tscale.spec.hardware import Hardware
 
 _UNITS: Final[dict[Asked, Unit]] = {"flops": FLOPS, "params": PREDICTED_PARAMETERS, "tokens": PREDICTED_TOKENS}
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.reserve import Reserve, gpu_reserve, share_reserve, tpu_reserve, unified_reserve
 from tscale.core.device import Device
-from tscale.core.plan import Plan
-from tscale.core.quantity import Column, Data, Figure, Known, Table
-from tscale.core.questions.reserve import Reserve, gpu_reserve, share_reserve, tpu_reserve, unified_reserve
+from tscale.core.metric import Column, Data, Figure, Known, Table
+from tscale.core.parallelism import Plan
 from tscale.core.units import BYTES
-from tscale.spec.hardware import Hardware
 
 Verdict = Literal["fits", "may_fit", "does_not_fit"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from tscale.answers.capacity import device_figure
-from tscale.core.formats import FORMATS
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Table
+from tscale.catalogue.claims import listed_claims
+from tscale.catalogue.hardware import Hardware, listed_hardware
+from tscale.catalogue.laws import shipped_laws
+from tscale.catalogue.models import listed
+from tscale.core.dtypes import FORMATS
+from tscale.core.metric import Cell, Column, Data, Figure, Known, Missing, Report, Table
 from tscale.core.sources import cited
 from tscale.core.units import BITS, BYTES, BYTES_PER_SECOND, COUNT, FLOPS_PER_SECOND, WATTS, YEAR, Unit
-from tscale.spec.catalogue import listed
-from tscale.spec.claims import listed_claims
-from tscale.spec.hardware import Hardware, listed_hardware
-from tscale.spec.laws import shipped_laws
 
 
 def models_report() -> Report:

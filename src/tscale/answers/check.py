@@ -8,17 +8,17 @@ from fractions import Fraction
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
-from tscale.answers.common import plain_number, source_text
-from tscale.answers.quantities import CLAIMABLE, Subject, subject_of
+from tscale.answers.explaining import plain_number, source_text
+from tscale.answers.metrics import CLAIMABLE, Subject, subject_of
 from tscale.answers.truths import PUBLISHED, Truth, Truths, corrected_figure, truths_of
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table, weakest
+from tscale.catalogue.claims import Claim, Claims
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table, weakest
 from tscale.core.sources import cited
 from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS, YEAR
 from tscale.errors import RequestError, SpecError, nearest
-from tscale.spec.claims import Claim, Claims
-from tscale.spec.model import ModelSpec, Published, Spec
-from tscale.spec.resolve import find
-from tscale.spec.yaml_file import Document
+from tscale.models.resolve import find
+from tscale.models.spec import ModelSpec, Published, Spec
+from tscale.models.yaml_file import Document
 
 Verdict = Literal["holds", "close", "misprint", "does not hold", "cannot be checked"]
 

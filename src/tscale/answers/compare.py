@@ -7,14 +7,14 @@ from fractions import Fraction
 from typing import Final
 
 from tscale.answers.assumed import answer_of, lead_of
-from tscale.answers.common import line_figures, misprint_text, steps_of
-from tscale.answers.quantities import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, shown_figure, subject_of
+from tscale.answers.explaining import line_figures, misprint_text, steps_of
+from tscale.answers.metrics import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, shown_figure, subject_of
 from tscale.answers.trained import trained
-from tscale.core.quantity import Cell, Column, Compared, Data, Figure, Known, Missing, Report, Step, Table, weakest
-from tscale.core.questions.forward import LEAVES_OUT, forward_flops
-from tscale.core.questions.params import params
+from tscale.core.costs.forward import LEAVES_OUT, forward_flops
+from tscale.core.costs.params import params
+from tscale.core.metric import Cell, Column, Compared, Data, Figure, Known, Missing, Report, Step, Table, weakest
 from tscale.core.units import FLOPS, PARAMETERS, RATIO, YEAR
-from tscale.spec.model import ModelSpec, PublishedName, Spec
+from tscale.models.spec import ModelSpec, PublishedName, Spec
 
 
 def compare_report(specs: Sequence[Spec], context: int | None) -> Report:

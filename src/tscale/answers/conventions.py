@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from tscale.answers.common import Counted
+from tscale.answers.explaining import Counted
 from tscale.answers.trained import Trained, TrainedStage
-from tscale.core.numbers import named
-from tscale.core.quantity import Figure, Missing
-from tscale.core.questions.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
-from tscale.core.questions.params import active_params, embedding_params
+from tscale.core.costs.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
+from tscale.core.costs.params import active_params, embedding_params
+from tscale.core.metric import Figure, Missing
+from tscale.core.tracing import named
 from tscale.core.units import FLOPS
-from tscale.spec.model import ModelSpec
+from tscale.models.spec import ModelSpec
 
 CONVENTIONS: Final = {
     "six_nd": ("6·N·D", "6 a parameter and token, all parameters", "brown2020 Table D.1"),

@@ -7,21 +7,21 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import counted, line_figures, steps_of, summed
+from tscale.answers.explaining import counted, line_figures, steps_of, summed
 from tscale.answers.laws import Bound, counts_note, extrapolated, law_notes, predicted
 from tscale.answers.optimal import Budget, answered
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table
-from tscale.core.questions.laws import Point
-from tscale.core.questions.params import params
-from tscale.core.questions.shapes import WITHIN, Found, Grid, Shape, search
-from tscale.core.questions.shapes import steps as multiples
+from tscale.catalogue.laws import read_law
+from tscale.catalogue.models import normalised
+from tscale.core.costs.params import params
+from tscale.core.costs.shapes import WITHIN, Found, Grid, Shape, search
+from tscale.core.costs.shapes import steps as multiples
+from tscale.core.laws import Point
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE
 from tscale.errors import RequestError
-from tscale.spec.catalogue import normalised
-from tscale.spec.designing import counting, padded, pattern, proportions, shape_of, shaped
-from tscale.spec.laws import read_law
-from tscale.spec.model import ModelSpec, Training
-from tscale.spec.writing import plain, to_yaml
+from tscale.models.designing import counting, padded, pattern, proportions, shape_of, shaped
+from tscale.models.spec import ModelSpec, Training
+from tscale.models.writing import plain, to_yaml
 
 _MOST: Final = 10**13
 _LEAST: Final = 1000

@@ -10,8 +10,11 @@ from statistics import fmean
 from typing import Final, NamedTuple
 
 from tscale.answers.laws import LEVEL, Bound, extrapolated, law_data, loss_figure, per_param, percentiles, predicted
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Step, Table
-from tscale.core.questions.laws import Parametric, Point
+from tscale.calibration.parametric import DELTA, LEAST_E, Fit, fit
+from tscale.calibration.runs import Run, Runs
+from tscale.catalogue.laws import Constant, Counts, Exponent, Fitted, Law
+from tscale.core.laws import Parametric, Point
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.units import (
     COUNT,
     EXPONENT,
@@ -23,9 +26,6 @@ from tscale.core.units import (
     Unit,
 )
 from tscale.errors import SpecError, shown
-from tscale.fitting.parametric import DELTA, LEAST_E, Fit, fit
-from tscale.fitting.runs import Run, Runs
-from tscale.spec.laws import Constant, Counts, Exponent, Fitted, Law
 
 SOURCE: Final = "hoffmann2022 equation 11"
 MOST_SAVED: Final = 1000

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import (
+from tscale.answers.caveats import departures
+from tscale.answers.conventions import CONVENTIONS, by_convention, two_stacks
+from tscale.answers.explaining import (
     Counted,
     counted,
     notes_of,
@@ -16,19 +18,17 @@ from tscale.answers.common import (
     steps_of,
     summed,
 )
-from tscale.answers.conventions import CONVENTIONS, by_convention, two_stacks
-from tscale.answers.departures import departures
 from tscale.answers.trained import Trained, trained, training_length
-from tscale.core.numbers import Remembered, ceil_div, named
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Missing, Report, Step, Table
-from tscale.core.questions.forward import Sight, forward_flops, leaves_out
-from tscale.core.questions.params import active_params, params
-from tscale.core.questions.training import PF_DAY
-from tscale.core.run import Run
+from tscale.core.costs.forward import Sight, forward_flops, leaves_out
+from tscale.core.costs.params import active_params, params
+from tscale.core.costs.training import PF_DAY
+from tscale.core.metric import Cell, Column, Data, Figure, Known, Missing, Report, Step, Table
+from tscale.core.tracing import Remembered, ceil_div, named
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, TOKENS
+from tscale.core.workload import Run
 from tscale.errors import RequestError
-from tscale.spec.lower import run_of
-from tscale.spec.model import ModelSpec
+from tscale.models.lower import run_of
+from tscale.models.spec import ModelSpec
 
 _COLUMNS = (
     Column("training FLOPs by", "convention", numeric=False),

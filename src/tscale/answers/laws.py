@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tscale.core.quantity import Data, Figure, Known, Missing, Step
-from tscale.core.questions.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
-from tscale.core.questions.laws import Law as Formula
+from tscale.catalogue.laws import Law, read_law, shipped_laws
+from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
+from tscale.core.laws import Law as Formula
+from tscale.core.metric import Data, Figure, Known, Missing, Step
 from tscale.core.units import (
     EXPONENT,
     FLOPS,
@@ -19,7 +20,6 @@ from tscale.core.units import (
     Unit,
 )
 from tscale.errors import RequestError
-from tscale.spec.laws import Law, read_law, shipped_laws
 
 INCOMPARABLE: Final = (
     "Losses are in nats a token, each on its law's own data and tokenizer: those of two laws are not to be compared."

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
-from tscale.answers.common import Counted, counted
+from tscale.answers.explaining import Counted, counted
 from tscale.answers.laws import (
     INCOMPARABLE,
     NO_LOSS,
@@ -23,13 +23,13 @@ from tscale.answers.laws import (
 )
 from tscale.answers.trained import trained
 from tscale.blocks import attentions
+from tscale.core.costs.params import non_embedding_params, params
+from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.ledger import Matmul
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Step, Table
-from tscale.core.questions.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
-from tscale.core.questions.params import non_embedding_params, params
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, TOKENS
 from tscale.errors import NotPublishedError, RequestError
-from tscale.spec.model import ModelSpec
+from tscale.models.spec import ModelSpec
 
 _COLUMNS = (
     Column("law", "law", numeric=False),

@@ -15,27 +15,27 @@ from tscale.answers.capacity import (
     serving_capacity,
     verdict_text,
 )
-from tscale.answers.common import context_of, line_figures, notes_of, steps_of, streams_note, summed
+from tscale.answers.explaining import context_of, line_figures, notes_of, steps_of, streams_note, summed
 from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Server, held
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
 from tscale.answers.memory_tables import Growth, Room, growth, parts_table
 from tscale.answers.release import Asked, cache_format_of, format_of
-from tscale.core.formats import FORMATS, Format, computed_in
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
+from tscale.core.costs.cache import check_rows, growing
+from tscale.core.costs.largest import largest
+from tscale.core.costs.weights import LEAVES_OUT as WEIGHTS_LEAVE_OUT
+from tscale.core.costs.weights import Mixture, kept_in
+from tscale.core.costs.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
+from tscale.core.dtypes import FORMATS, Format, computed_in
 from tscale.core.ledger import Cache
-from tscale.core.numbers import MOST_CONTEXT, Remembered, named
-from tscale.core.quantity import Data, Figure, Known, Report, Step
-from tscale.core.questions.cache import LEAVES_OUT as CACHE_LEAVES_OUT
-from tscale.core.questions.cache import check_rows, growing
-from tscale.core.questions.largest import largest
-from tscale.core.questions.weights import LEAVES_OUT as WEIGHTS_LEAVE_OUT
-from tscale.core.questions.weights import Mixture, kept_in
-from tscale.core.questions.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
+from tscale.core.metric import Data, Figure, Known, Report, Step
+from tscale.core.tracing import MOST_CONTEXT, Remembered, named
 from tscale.core.units import BYTES
 from tscale.errors import RequestError
-from tscale.spec.hardware import Hardware
-from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec, remembered
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec, remembered
 
 MOST_BATCH: Final = 10**9
 

@@ -10,14 +10,14 @@ from typing import Final, NamedTuple
 from tscale.answers.capacity import Capacity, kind_of, serving_capacity
 from tscale.answers.memory_held import Server, held
 from tscale.answers.rent import rent_of
-from tscale.core.formats import FORMATS, Format
+from tscale.catalogue.hardware import Hardware, listed_hardware
+from tscale.core.costs.cache import rows_divide
+from tscale.core.costs.weights import Mixture
+from tscale.core.dtypes import FORMATS, Format
 from tscale.core.ledger import Cache
-from tscale.core.quantity import Column, Data, Figure, Table
-from tscale.core.questions.cache import rows_divide
-from tscale.core.questions.weights import Mixture
-from tscale.core.shard import tensor_degrees
+from tscale.core.metric import Column, Data, Figure, Table
+from tscale.core.sharding import tensor_degrees
 from tscale.core.units import BYTES
-from tscale.spec.hardware import Hardware, listed_hardware
 
 _MOST_DEVICES: Final = 1024
 _MOST_HARDWARE: Final = 3

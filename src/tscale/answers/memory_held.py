@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tscale.core.formats import Format
+from tscale.core.costs.cache import cache_bytes
+from tscale.core.costs.weights import Mixture, weight_bytes
+from tscale.core.costs.workspace import workspace_bytes
+from tscale.core.dtypes import Format
 from tscale.core.ledger import Ledger
-from tscale.core.plan import Plan
-from tscale.core.quantity import Quantity
-from tscale.core.questions.cache import cache_bytes
-from tscale.core.questions.weights import Mixture, weight_bytes
-from tscale.core.questions.workspace import workspace_bytes
-from tscale.core.run import Run
-from tscale.core.shard import shard
-from tscale.spec.lower import lower, run_of
-from tscale.spec.model import ModelSpec
+from tscale.core.metric import Quantity
+from tscale.core.parallelism import Plan
+from tscale.core.sharding import shard
+from tscale.core.workload import Run
+from tscale.models.lower import lower, run_of
+from tscale.models.spec import ModelSpec
 
 
 class Server(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tscale.answers.memory_held import Server
-from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Table
-from tscale.core.questions.weights import kept_in
-from tscale.core.shard import division
+from tscale.core.costs.weights import kept_in
+from tscale.core.metric import Cell, Column, Data, Figure, Table
+from tscale.core.parallelism import Plan
+from tscale.core.sharding import division
 from tscale.core.units import BYTES
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, usable_figure
-from tscale.answers.common import share
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Table
+from tscale.answers.explaining import share
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Table
 from tscale.core.units import BYTES, COUNT, TOKENS, Unit
 
 

@@ -15,7 +15,7 @@ from tscale.answers.capacity import (
     training_capacity,
     verdict_text,
 )
-from tscale.answers.common import line_figures, notes_of, steps_of, streams_note, summed
+from tscale.answers.explaining import line_figures, notes_of, steps_of, streams_note, summed
 from tscale.answers.memory_changes import Change, changes_table
 from tscale.answers.memory_tables import Growth, Room, growth, parts_table
 from tscale.answers.memory_train_changes import single_changes
@@ -33,21 +33,21 @@ from tscale.answers.release import training_note
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
-from tscale.core.formats import FORMATS, Format
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
+from tscale.core.costs.activations import Attention, Recompute
+from tscale.core.costs.largest import largest
+from tscale.core.costs.training_memory import LEAVES_OUT, Needs, Training, in_flight
+from tscale.core.dtypes import FORMATS, Format
 from tscale.core.loss_kernels import KERNELS, default_kernel, find_kernel
-from tscale.core.numbers import MOST_CONTEXT, Remembered
-from tscale.core.plan import Plan
-from tscale.core.quantity import Data, Figure, Known, Quantity, Report, Step
-from tscale.core.questions.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
-from tscale.core.questions.activations import Attention, Recompute
-from tscale.core.questions.largest import largest
-from tscale.core.questions.training_memory import LEAVES_OUT, Needs, Training, in_flight
-from tscale.core.recipes import OPTIMIZERS, RECIPES, Optimizer, Recipe
-from tscale.core.run import Run
+from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step
+from tscale.core.parallelism import Plan
+from tscale.core.precision import OPTIMIZERS, RECIPES, Optimizer, Recipe
+from tscale.core.tracing import MOST_CONTEXT, Remembered
 from tscale.core.units import BYTES
+from tscale.core.workload import Run
 from tscale.errors import RequestError
-from tscale.spec.hardware import Hardware
-from tscale.spec.model import ModelSpec, remembered
+from tscale.models.spec import ModelSpec, remembered
 
 MOST_MICRO_BATCH: Final = 10**6
 

@@ -8,15 +8,15 @@ from typing import Any, Final, Literal
 from tscale.answers.capacity import Capacity, groups_of
 from tscale.answers.memory_changes import Change, larger_hardware, larger_share
 from tscale.answers.trainer import RANK, Trainer
-from tscale.core.formats import FORMATS
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.wall_time import hardware_flops_ratio
+from tscale.core.dtypes import FORMATS
 from tscale.core.loss_kernels import KERNELS
-from tscale.core.plan import Plan, divisors
-from tscale.core.questions.wall_time import hardware_flops_ratio
-from tscale.core.recipes import OPTIMIZERS, RECIPES
-from tscale.core.shard import tensor_degrees
+from tscale.core.parallelism import Plan, divisors
+from tscale.core.precision import OPTIMIZERS, RECIPES
+from tscale.core.sharding import tensor_degrees
 from tscale.errors import RequestError
-from tscale.spec.hardware import Hardware
-from tscale.spec.lower import lower
+from tscale.models.lower import lower
 
 _MOST_DEVICES: Final = 2**14
 

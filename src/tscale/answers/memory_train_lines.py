@@ -7,13 +7,13 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.trainer import Trainer
+from tscale.core.costs.activations import korthikanti_layer_bytes
+from tscale.core.costs.states import shards
+from tscale.core.costs.training_memory import in_flight, layer_bytes
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Saved, Scan, Scores
-from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Table
-from tscale.core.questions.activations import korthikanti_layer_bytes
-from tscale.core.questions.states import shards
-from tscale.core.questions.training_memory import in_flight, layer_bytes
-from tscale.core.shard import division
+from tscale.core.metric import Cell, Column, Data, Figure, Table
+from tscale.core.parallelism import Plan
+from tscale.core.sharding import division
 from tscale.core.units import BYTES, COUNT, RATIO
 
 _MOST_STAGES_SHOWN: Final = 16

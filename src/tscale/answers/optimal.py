@@ -24,9 +24,9 @@ from tscale.answers.laws import (
     range_note,
     steps,
 )
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Step, Table
-from tscale.core.questions.laws import Law as Formula
-from tscale.core.questions.laws import Lifetime, Parametric, Point, Repeated, effective
+from tscale.core.laws import Law as Formula
+from tscale.core.laws import Lifetime, Parametric, Point, Repeated, effective
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
 from tscale.errors import RequestError, called
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tscale.answers.assumed import as_assumed
-from tscale.answers.common import (
+from tscale.answers.explaining import (
     Counted,
     counted,
     difference,
@@ -19,10 +19,7 @@ from tscale.answers.common import (
     summed,
 )
 from tscale.answers.release import release_note
-from tscale.core.ledger import Buffer, Cache, Entry, Scan, Scores
-from tscale.core.numbers import named
-from tscale.core.quantity import Cell, Column, Data, Figure, Report, Table
-from tscale.core.questions.params import (
+from tscale.core.costs.params import (
     LEAVES_OUT,
     active_params,
     buffers,
@@ -30,8 +27,11 @@ from tscale.core.questions.params import (
     params,
     size,
 )
+from tscale.core.ledger import Buffer, Cache, Entry, Scan, Scores
+from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+from tscale.core.tracing import named
 from tscale.core.units import COUNT, PARAMETERS, SHARE
-from tscale.spec.model import ModelSpec, PublishedName, Spec, UndisclosedSpec
+from tscale.models.spec import ModelSpec, PublishedName, Spec, UndisclosedSpec
 
 _ACTIVE = "active."
 """What begins the names of what a token meets of the lines, where that is not all of them."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tscale.core.formats import FORMATS, Format, find_format
-from tscale.core.quantity import Data, Known
-from tscale.core.questions.weights import Mixture
-from tscale.spec.model import ModelSpec, Release, WeightRule
-from tscale.spec.release import released
+from tscale.core.costs.weights import Mixture
+from tscale.core.dtypes import FORMATS, Format, find_format
+from tscale.core.metric import Data, Known
+from tscale.models.release import released
+from tscale.models.spec import ModelSpec, Release, WeightRule
 
 _MOST_LAYERS = 6
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from tscale.core.quantity import Data, Figure, Known
+from tscale.catalogue.hardware import Hardware
+from tscale.catalogue.measured import Price, prices
+from tscale.core.metric import Data, Figure, Known
 from tscale.core.sources import cited
 from tscale.core.units import USD
-from tscale.spec.hardware import Hardware
-from tscale.spec.measured import Price, prices
 
 
 class Rent(NamedTuple):
@@ -76,7 +76,7 @@ def rent_of(hardware: Hardware, given: Fraction | None = None) -> Rent | None:
 
     Of published ones, the median is the middle; those that end when somebody bids more are left out.
 
-    >>> from tscale.spec.hardware import find_hardware
+    >>> from tscale.catalogue.hardware import find_hardware
     >>> found = rent_of(find_hardware("h100"))
     >>> found.low < found.middle < found.high < Fraction("12.29")
     True

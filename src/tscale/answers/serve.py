@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tscale.answers.capacity import capacity_data, device_figure, exit_code, verdict_note
-from tscale.answers.common import notes_of
+from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.serve_parts import (
@@ -28,15 +28,15 @@ from tscale.answers.serve_times import (
     times_of,
     turning_batch,
 )
-from tscale.core.formats import Format
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.communication import TWO_SUMS
+from tscale.core.costs.roofline import LEAVES_OUT, SOURCE, Work, distinct_experts, top_k
+from tscale.core.dtypes import Format
 from tscale.core.ledger import Cache
-from tscale.core.quantity import Cell, Column, Data, Figure, Missing, Report, Table, weakest
-from tscale.core.questions.communication import TWO_SUMS
-from tscale.core.questions.roofline import LEAVES_OUT, SOURCE, Work, distinct_experts, top_k
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table, weakest
 from tscale.core.units import BYTES, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, USD
 from tscale.errors import RequestError
-from tscale.spec.hardware import Hardware
-from tscale.spec.model import ModelSpec
+from tscale.models.spec import ModelSpec
 
 MILLION: Final = 10**6
 

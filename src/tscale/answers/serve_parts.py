@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from tscale.answers.common import steps_of
+from tscale.answers.explaining import steps_of
 from tscale.answers.serve_times import Served
+from tscale.core.costs.roofline import SOURCE, TIME_SOURCE, Pass, Work, distinct_experts, top_k
 from tscale.core.ledger import Entry, Matmul
-from tscale.core.numbers import Remembered
-from tscale.core.quantity import Cell, Column, Data, Figure, Known, Step, Table
-from tscale.core.questions.roofline import SOURCE, TIME_SOURCE, Pass, Work, distinct_experts, top_k
+from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table
+from tscale.core.tracing import Remembered
 from tscale.core.units import BYTES, COUNT, FLOPS, INTENSITY, MILLISECONDS, SECONDS, SHARE
-from tscale.spec.model import remembered
+from tscale.models.spec import remembered
 
 Cause = Literal["weights", "cache", "compute", "communication"]
 """What a line waits for: its weights or its cache from memory, its products, or the other devices."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tscale.answers.serve_times import MOST_BATCH, Ask, Served, memory_of, served, times_of, turning_batch
-from tscale.core.questions.largest import largest
-from tscale.spec.hardware import Hardware
-from tscale.spec.model import ModelSpec
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.largest import largest
+from tscale.models.spec import ModelSpec
 
 
 class Throughput(NamedTuple):

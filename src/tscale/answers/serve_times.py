@@ -8,21 +8,21 @@ from typing import Final, NamedTuple
 from tscale.answers.capacity import Capacity, serving_capacity
 from tscale.answers.memory_held import Server, held
 from tscale.answers.release import cache_format_of, format_of
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.cache import cache_bytes, check_rows, growing, states
+from tscale.core.costs.largest import largest
+from tscale.core.costs.roofline import Formats, Pass, Setup, Work, decode_seconds, pass_seconds, works
+from tscale.core.costs.weights import Mixture
 from tscale.core.device import Device
-from tscale.core.formats import FORMATS, Format, computed_in
+from tscale.core.dtypes import FORMATS, Format, computed_in
 from tscale.core.ledger import Ledger
-from tscale.core.numbers import ceil_div
-from tscale.core.plan import Plan
-from tscale.core.questions.cache import cache_bytes, check_rows, growing, states
-from tscale.core.questions.largest import largest
-from tscale.core.questions.roofline import Formats, Pass, Setup, Work, decode_seconds, pass_seconds, works
-from tscale.core.questions.weights import Mixture
-from tscale.core.run import Run
-from tscale.core.shard import shard
+from tscale.core.parallelism import Plan
+from tscale.core.sharding import shard
+from tscale.core.tracing import ceil_div
+from tscale.core.workload import Run
 from tscale.errors import RequestError
-from tscale.spec.hardware import Hardware
-from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec
 
 MOST_BATCH: Final = 10**6
 CHUNK: Final = 2048

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import (
+from tscale.answers.explaining import (
     Counted,
     counted,
     notes_of,
@@ -17,11 +17,22 @@ from tscale.answers.train_memory import PlanMemory, all_states, plan_memory
 from tscale.answers.train_plan import PlannedStep, planned_step
 from tscale.answers.trained import Trained, trained
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.forward import leaves_out
+from tscale.core.costs.step_time import Batch
+from tscale.core.costs.wall_time import (
+    MILLION,
+    SOURCE,
+    Recompute,
+    gpus_to_train,
+    hardware_flops_ratio,
+    least_flops,
+    mfu_of,
+    seconds_to_train,
+)
 from tscale.core.device import Device
 from tscale.core.ledger import Scores
-from tscale.core.numbers import Remembered, named
-from tscale.core.plan import Plan
-from tscale.core.quantity import (
+from tscale.core.metric import (
     Cell,
     Column,
     Data,
@@ -35,18 +46,8 @@ from tscale.core.quantity import (
     table_known_at_best,
     weakest,
 )
-from tscale.core.questions.forward import leaves_out
-from tscale.core.questions.step_time import Batch
-from tscale.core.questions.wall_time import (
-    MILLION,
-    SOURCE,
-    Recompute,
-    gpus_to_train,
-    hardware_flops_ratio,
-    least_flops,
-    mfu_of,
-    seconds_to_train,
-)
+from tscale.core.parallelism import Plan
+from tscale.core.tracing import Remembered, named
 from tscale.core.units import (
     COUNT,
     DAYS,
@@ -62,8 +63,7 @@ from tscale.core.units import (
     Unit,
 )
 from tscale.errors import RequestError
-from tscale.spec.hardware import Hardware
-from tscale.spec.model import ModelSpec
+from tscale.models.spec import ModelSpec
 
 DAY: Final = 86_400
 SIXTEEN_BITS: Final = ("bf16", "fp16")

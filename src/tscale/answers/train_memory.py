@@ -9,16 +9,16 @@ from tscale.answers.capacity import VERDICTS, Verdict
 from tscale.answers.memory_train import Ask, memory_train_report, train_ask
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import trainer
-from tscale.core.plan import Plan
-from tscale.core.quantity import Data, Figure
-from tscale.core.questions.step_time import Batch
-from tscale.core.questions.training_memory import Training
-from tscale.core.questions.wall_time import Recompute
-from tscale.core.run import Run
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.step_time import Batch
+from tscale.core.costs.training_memory import Training
+from tscale.core.costs.wall_time import Recompute
+from tscale.core.metric import Data, Figure
+from tscale.core.parallelism import Plan
 from tscale.core.units import BYTES
+from tscale.core.workload import Run
 from tscale.errors import TscaleError
-from tscale.spec.hardware import Hardware
-from tscale.spec.model import ModelSpec
+from tscale.models.spec import ModelSpec
 
 RECIPE: Final = ("bf16", "adamw")
 """Precision and optimizer: those that `memory --train` takes where nothing is said."""

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.common import Counted
+from tscale.answers.explaining import Counted
+from tscale.core.costs.collectives import SOURCE as COLLECTIVES
+from tscale.core.costs.communication import LEAVES_OUT, TWO_SUMS
+from tscale.core.costs.step_time import BITS, SOURCE, Batch, Part, Workload, step_of
+from tscale.core.costs.step_time import Step as LeastStep
+from tscale.core.costs.training import training_flops
+from tscale.core.costs.wall_time import Recompute, mfu_of
 from tscale.core.device import Cluster
-from tscale.core.plan import Plan
-from tscale.core.quantity import Cell, Column, Data, Figure, Step, Table
-from tscale.core.questions.collectives import SOURCE as COLLECTIVES
-from tscale.core.questions.communication import LEAVES_OUT, TWO_SUMS
-from tscale.core.questions.step_time import BITS, SOURCE, Batch, Part, Workload, step_of
-from tscale.core.questions.step_time import Step as LeastStep
-from tscale.core.questions.training import training_flops
-from tscale.core.questions.wall_time import Recompute, mfu_of
-from tscale.core.run import Run
+from tscale.core.metric import Cell, Column, Data, Figure, Step, Table
+from tscale.core.parallelism import Plan
 from tscale.core.units import BYTES, SECONDS, SHARE
-from tscale.spec.stages import stages
+from tscale.core.workload import Run
+from tscale.models.stages import stages
 
 _NOT_WHOLE: Final = {2: "gradients", 3: "weights and gradients"}
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tscale.answers.common import ASSUMED_CONTEXT, Counted, context_of, line_figures, summed
-from tscale.core.numbers import Remembered, named
-from tscale.core.quantity import Data, Figure, Known, weakest
-from tscale.core.questions.forward import Sight, forward_flops
-from tscale.core.questions.training import training_flops
-from tscale.core.run import Run
+from tscale.answers.explaining import ASSUMED_CONTEXT, Counted, context_of, line_figures, summed
+from tscale.core.costs.forward import Sight, forward_flops
+from tscale.core.costs.training import training_flops
+from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.sources import cited
+from tscale.core.tracing import Remembered, named
 from tscale.core.units import FLOPS, TOKENS
+from tscale.core.workload import Run
 from tscale.errors import NotPublishedError
-from tscale.spec.lower import run_of
-from tscale.spec.model import ModelSpec, Stage
+from tscale.models.lower import run_of
+from tscale.models.spec import ModelSpec, Stage
 
 MOST_ASSUMED: Final = 8_192
 """Tokens of a sequence in training that are assumed at most: contexts beyond it are nearly always extended later."""

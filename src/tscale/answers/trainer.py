@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from tscale.core.costs.states import States
+from tscale.core.costs.training_memory import Layer, Needs, Training, loss_of, needs, states_of
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import LossBytes
-from tscale.core.questions.states import States
-from tscale.core.questions.training_memory import Layer, Needs, Training, loss_of, needs, states_of
-from tscale.core.shard import shard
-from tscale.spec.lower import lower, run_of
-from tscale.spec.model import ModelSpec
-from tscale.spec.stages import kinds_of_layers, stages
+from tscale.core.sharding import shard
+from tscale.models.lower import lower, run_of
+from tscale.models.spec import ModelSpec
+from tscale.models.stages import kinds_of_layers, stages
 
 RANK: Final = 64
 """The rank of adapters where none is given: that of Dettmers 2023, appendix B."""

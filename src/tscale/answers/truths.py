@@ -11,18 +11,18 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.assumed import answer_of
-from tscale.answers.common import plain_number, published_figure, source_text
+from tscale.answers.caveats import unlike_a_gpt
 from tscale.answers.conventions import CONVENTIONS, by_convention, two_stacks
-from tscale.answers.departures import unlike_a_gpt
-from tscale.answers.quantities import NOT_PUBLISHED, Named, Subject
+from tscale.answers.explaining import plain_number, published_figure, source_text
+from tscale.answers.metrics import NOT_PUBLISHED, Named, Subject
 from tscale.answers.trained import Trained, trained
-from tscale.core.quantity import Figure, Missing
-from tscale.core.questions.params import active_params
-from tscale.core.questions.training import PF_DAY
+from tscale.core.costs.params import active_params
+from tscale.core.costs.training import PF_DAY
+from tscale.core.metric import Figure, Missing
 from tscale.core.sources import cited
 from tscale.core.units import FLOPS, PF_DAYS, Unit
 from tscale.errors import NotPublishedError
-from tscale.spec.model import Published
+from tscale.models.spec import Published
 
 COUNTED: Final = "counted"
 PUBLISHED: Final = "published"

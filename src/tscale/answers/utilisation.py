@@ -23,18 +23,18 @@ from math import log10
 from typing import Any, Final, NamedTuple
 
 from tscale.blocks import Attention, FeedForward
+from tscale.catalogue.hardware import Hardware, find_hardware
+from tscale.catalogue.measured import Shape, TrainingRun, training_runs
+from tscale.catalogue.models import built_in
+from tscale.core.costs.params import active_params
+from tscale.core.costs.training import training_flops
+from tscale.core.costs.wall_time import mfu_of
 from tscale.core.ledger import Ledger, Matmul
-from tscale.core.quantity import Data, Figure
-from tscale.core.questions.params import active_params
-from tscale.core.questions.training import training_flops
-from tscale.core.questions.wall_time import mfu_of
+from tscale.core.metric import Data, Figure
 from tscale.core.sources import cited
 from tscale.core.units import COUNT, SHARE, TOKENS, TOKENS_PER_SECOND
-from tscale.spec.catalogue import built_in
-from tscale.spec.hardware import Hardware, find_hardware
-from tscale.spec.lower import lower, run_of
-from tscale.spec.measured import Shape, TrainingRun, training_runs
-from tscale.spec.model import ModelSpec
+from tscale.models.lower import lower, run_of
+from tscale.models.spec import ModelSpec
 
 NEAREST: Final = 5
 _BEYOND: Final = Fraction(11, 10)
@@ -138,7 +138,7 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
 
     Runs are compared by how fast they are, so that in 8 bits their shares are of a peak that is twice as high.
 
-    >>> from tscale.spec.hardware import find_hardware
+    >>> from tscale.catalogue.hardware import find_hardware
     >>> h100 = find_hardware("h100")
     >>> found = assumed_utilisation(case_of(None, 1024, h100, "bf16"), 989_400 * 10**9)
     >>> found.low < found.middle < found.high

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tscale.core.quantity import Cell, Column, Data, Figure, Report, Table
-from tscale.core.questions.params import params
+from tscale.checkpoint.matching import Comparison, Piece, Surplus, compared, shape_text
+from tscale.checkpoint.tensors import Tensor, Weights
+from tscale.core.costs.params import params
+from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
 from tscale.core.units import BYTES, COUNT, PARAMETERS
 from tscale.errors import one_line
-from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec
-from tscale.weights.matching import Comparison, Piece, Surplus, compared, shape_text
-from tscale.weights.tensors import Tensor, Weights
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec
 
 MOST_NAMES: Final = 3
 MOST_ROWS: Final = 20

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
-from tscale.core.numbers import ceil_div, minimum, named_beside
+from tscale.core.tracing import ceil_div, minimum, named_beside
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
 

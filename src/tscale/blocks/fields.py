@@ -12,7 +12,7 @@ from math import lcm
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple
 
 from tscale.core.ledger import Stream
-from tscale.core.numbers import ceil_div, minimum
+from tscale.core.tracing import ceil_div, minimum
 from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:

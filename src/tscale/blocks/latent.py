@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 from tscale.blocks.attention import Widths, core_saves
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
-from tscale.core.numbers import named_beside
 from tscale.core.roles import Role
+from tscale.core.tracing import named_beside
 
 
 @dataclass(frozen=True, kw_only=True)

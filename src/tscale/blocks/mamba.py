@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
-from tscale.core.numbers import ceil_div, named
+from tscale.core.tracing import ceil_div, named
 
 _SCANNED: Final = 2048
 """Positions that the kernel's blocks scan before they keep their states (`n_chunks` in selective_scan.cpp)."""

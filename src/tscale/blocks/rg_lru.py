@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
 from tscale.core.ledger import Cache, Conv, Entry, Matmul, Saved, Scan, Vector
-from tscale.core.numbers import named_beside
+from tscale.core.tracing import named_beside
 
 
 @dataclass(frozen=True, kw_only=True)

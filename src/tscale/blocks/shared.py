@@ -12,8 +12,8 @@ from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, Tagged
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
-from tscale.core.numbers import minimum, named_beside
 from tscale.core.roles import Role
+from tscale.core.tracing import minimum, named_beside
 
 STATE_SPACES: Final[dict[str, type]] = {"mamba2": Mamba2, "mamba": Mamba}
 

@@ -44,7 +44,7 @@ def attention(
     from tscale.answers.assumed import as_assumed
     from tscale.answers.attention import Ask, attention_report
     from tscale.answers.plots.attention import attention_plot
-    from tscale.spec.resolve import resolve
+    from tscale.models.resolve import resolve
 
     if not versus and (kernel or neighbourhood):
         raise RequestError("--kernel and --neighbourhood are read with --versus only: add it, or drop them")

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from tscale.errors import TscaleError, called, one_line
 
 if TYPE_CHECKING:
-    from tscale.core.quantity import Report
+    from tscale.core.metric import Report
 
 # Typer's own errors about a command line all derive from the parent of the one that it exports.
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[1])

@@ -28,9 +28,9 @@ def list_(what: _What = "models", format: OutputFormat = "table") -> None:
 
 def show(model: Model, changes: Changes = [], assume: Assume = None, format: _ShowFormat = "yaml") -> None:
     """Print a model's spec, an accelerator's, or a scaling law, with its sources and notes."""
+    from tscale.catalogue.models import known_name, text_of
+    from tscale.models.resolve import find
     from tscale.render import print_text
-    from tscale.spec.catalogue import known_name, text_of
-    from tscale.spec.resolve import find
 
     name = known_name(model)
     if name is None and (_shows_hardware(model, changes, format) or _shows_law(model, changes, format)):
@@ -39,22 +39,22 @@ def show(model: Model, changes: Changes = [], assume: Assume = None, format: _Sh
     if format == "json":
         import json
 
-        from tscale.spec.writing import plain
+        from tscale.models.writing import plain
 
         print_text(json.dumps(plain(spec), indent=2, ensure_ascii=False) + "\n")
     elif name is not None and not changes:
         print_text(text_of(name))
     else:
-        from tscale.spec.writing import to_yaml
+        from tscale.models.writing import to_yaml
 
         print_text(to_yaml(spec))
 
 
 def _shows_hardware(name: str, changes: list[str], format: str) -> bool:
     """Prints the accelerator that is shipped under a name; whether there is one."""
+    from tscale.catalogue.hardware import find_hardware, hardware_text, known_hardware
+    from tscale.models.writing import plain, yaml_of
     from tscale.render import print_text
-    from tscale.spec.hardware import find_hardware, hardware_text, known_hardware
-    from tscale.spec.writing import plain, yaml_of
 
     known = known_hardware(name)
     if known is None:
@@ -68,11 +68,11 @@ def _shows_hardware(name: str, changes: list[str], format: str) -> bool:
 
 def _shows_law(name: str, changes: list[str], format: str) -> bool:
     """Prints the scaling law that is shipped under a name; whether there is one."""
+    from tscale.catalogue.laws import listed_laws, read_law
+    from tscale.catalogue.shipped import shipped_text
     from tscale.errors import RequestError
+    from tscale.models.writing import plain
     from tscale.render import print_text
-    from tscale.spec.laws import listed_laws, read_law
-    from tscale.spec.shipped import shipped_text
-    from tscale.spec.writing import plain
 
     name = name.lower()
     if name not in listed_laws():

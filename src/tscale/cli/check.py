@@ -13,8 +13,8 @@ _Claims = Annotated[
 def check(claims: _Claims, format: OutputFormat = "table") -> None:
     """Audit claims about models: which hold, which repeat a misprint, which do not, and why. Exit code 3 for those two."""
     from tscale.answers.check import check_report
+    from tscale.catalogue.claims import read_claims
     from tscale.cli.boundary import finish
-    from tscale.spec.claims import read_claims
 
     report = check_report(*read_claims(claims))
     show(report, format)

@@ -18,7 +18,7 @@ def compare(
     """Set 2 to 8 models side by side, with ratios to the first. --set changes all of them."""
     from tscale.answers.compare import compare_report
     from tscale.answers.plots.compare import compare_plot
-    from tscale.spec.resolve import find_all
+    from tscale.models.resolve import find_all
 
     if not 2 <= len(models) <= _MOST:
         raise RequestError(f"compare takes 2 to {_MOST} models, not {len(models)}: tscale compare transformer gpt3")

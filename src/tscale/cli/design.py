@@ -5,7 +5,7 @@ import typer
 
 from tscale.cli import options
 from tscale.cli.options import Explain, OutputFormat, Tensor, law_names, model_names
-from tscale.core.numbers import MOST_FLOPS, parse_count
+from tscale.core.tracing import MOST_FLOPS, parse_count
 from tscale.errors import RequestError
 from tscale.render import print_text, show
 
@@ -67,8 +67,8 @@ def design(
     """Design a model of a number of parameters, or for a training budget, by a published one's proportions."""
     from tscale.answers.design import Wish, design_report, designed
     from tscale.cli.boundary import finish
-    from tscale.core.questions.shapes import Grid
-    from tscale.spec.writing import refuse_to_overwrite, write_new, write_over
+    from tscale.core.costs.shapes import Grid
+    from tscale.models.writing import refuse_to_overwrite, write_new, write_over
 
     if (params is None) == (flops is None):
         raise RequestError("design takes --params or --flops, " + ("not both" if params else "such as --params 7e9"))

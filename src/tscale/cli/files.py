@@ -11,8 +11,8 @@ def validate(files: _Files) -> None:
     """Check YAML specs: all that is wrong with each, at its line and column. Exit code 1 if anything is."""
     from tscale.cli.boundary import told
     from tscale.errors import SpecErrors, TscaleError, called, one_line
+    from tscale.models.resolve import read_spec
     from tscale.render import print_text
-    from tscale.spec.resolve import read_spec
 
     wrong: list[TscaleError] = []
     valid: list[str] = []
@@ -32,8 +32,8 @@ def validate(files: _Files) -> None:
 
 def new(name: _Name) -> None:
     """Write NAME.yaml, a commented spec to start from. Never overwrites a file."""
+    from tscale.models.template import write_template
     from tscale.render import print_text
-    from tscale.spec.template import write_template
 
     path = write_template(name, Path())
     print_text(f"{path} is written: edit it, then `tscale params {path}`\n")
@@ -43,7 +43,7 @@ def schema() -> None:
     """Print the JSON Schema of a spec, for an editor to check YAML against."""
     import json
 
+    from tscale.models.validation import schema as spec_schema
     from tscale.render import print_text
-    from tscale.spec.validation import schema as spec_schema
 
     print_text(json.dumps(spec_schema(), indent=2) + "\n")

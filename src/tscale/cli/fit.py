@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from tscale.cli.options import Explain, OutputFormat, PlotTo
-from tscale.core.numbers import parse_count
+from tscale.core.tracing import parse_count
 from tscale.errors import RequestError, shown
 from tscale.render import show_with_plot
 
@@ -41,7 +41,7 @@ def fit(
     explain: Explain = False,
 ) -> None:
     """Fit a scaling law to your own training runs, with bootstrap intervals and the optimum that it implies."""
-    from tscale.fitting import require
+    from tscale.calibration import require
 
     count = parse_count(bootstraps, what="--bootstraps", most=MOST_BOOTSTRAPS)
     if count < LEAST_BOOTSTRAPS:
@@ -61,9 +61,9 @@ def fit(
         check_target(plot, format)
     from tscale.answers.fit import fit_report, fitted
     from tscale.answers.plots.fit import fit_plot
-    from tscale.fitting.runs import read_runs
+    from tscale.calibration.runs import read_runs
+    from tscale.models.writing import law_to_yaml, refuse_to_overwrite, write_new, write_over
     from tscale.render.progress import progress
-    from tscale.spec.writing import law_to_yaml, refuse_to_overwrite, write_new, write_over
 
     if output is not None and not force:
         refuse_to_overwrite(output, "choose another name, or --force")

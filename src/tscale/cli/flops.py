@@ -30,7 +30,7 @@ def flops(
     """Count training FLOPs: exactly, and by each published convention."""
     from tscale.answers.assumed import as_assumed
     from tscale.answers.flops import flops_report
-    from tscale.spec.resolve import resolve
+    from tscale.models.resolve import resolve
 
     spec = resolve("gpt3" if model is None else model, changes, assume)
     report = flops_report(

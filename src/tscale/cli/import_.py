@@ -15,9 +15,9 @@ _Output = Annotated[
 
 def import_(config: _Config, output: _Output = None, assume: Assume = None) -> None:
     """Write the YAML spec of a config.json, which counts alike."""
+    from tscale.models.resolve import read_config
+    from tscale.models.writing import to_yaml, write_new
     from tscale.render import print_text
-    from tscale.spec.resolve import read_config
-    from tscale.spec.writing import to_yaml, write_new
 
     text = to_yaml(read_config(config, assume))
     if output is None:

@@ -17,7 +17,7 @@ def loss(
     """Predict the loss of a model by each scaling law, and how far its training is from optimal."""
     from tscale.answers.assumed import as_assumed
     from tscale.answers.loss import loss_report
-    from tscale.spec.resolve import resolve
+    from tscale.models.resolve import resolve
 
     counts = (
         options.tokens(tokens),

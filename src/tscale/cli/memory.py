@@ -100,9 +100,9 @@ def memory(
     """Show what a device keeps in memory to serve a model, or to train it, whether it fits, and how much more would."""
     from tscale.answers.assumed import as_assumed
     from tscale.answers.plots.memory import memory_plot, memory_train_plot
+    from tscale.catalogue.hardware import find_hardware
     from tscale.cli.boundary import finish
-    from tscale.spec.hardware import find_hardware
-    from tscale.spec.resolve import resolve
+    from tscale.models.resolve import resolve
 
     if gpu is None and (gpu_changes or memory_share is not None):
         raise RequestError("--gpu-set and --memory-share are read with --gpu only: add it, or drop them")
@@ -145,7 +145,7 @@ def memory(
     spec = resolve(model, changes, assume)
     if train:
         from tscale.answers.memory_train import MOST_MICRO_BATCH, memory_train_report, train_ask
-        from tscale.core.numbers import parse_count
+        from tscale.core.tracing import parse_count
 
         plan = training.plan_of(
             gpus,
@@ -178,8 +178,8 @@ def memory(
         drawn = partial(memory_train_plot, spec, trained)
     else:
         from tscale.answers.memory import MOST_BATCH, Ask, memory_report
-        from tscale.core.formats import find_format
-        from tscale.core.numbers import parse_count
+        from tscale.core.dtypes import find_format
+        from tscale.core.tracing import parse_count
 
         served = Ask(
             None if dtype is None else find_format(dtype, what="--dtype"),

@@ -4,7 +4,7 @@ import typer
 
 from tscale.cli import options
 from tscale.cli.options import Explain, Gpus, HardwareChanges, Laws, OutputFormat, PlotTo, Price, Served, Unique
-from tscale.core.numbers import MOST_FLOPS, MOST_TOKENS, parse_count
+from tscale.core.tracing import MOST_FLOPS, MOST_TOKENS, parse_count
 from tscale.errors import RequestError
 from tscale.render import show_with_plot
 
@@ -88,7 +88,7 @@ def _on_machines(
 ) -> "Budget":
     """The FLOPs of GPUs and days, or of dollars."""
     from tscale.answers.budget import Machines, on_machines
-    from tscale.spec.hardware import find_hardware
+    from tscale.catalogue.hardware import find_hardware
 
     machines = Machines(
         options.devices(gpus),

@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from tscale.core.numbers import MOST_CONTEXT, MOST_TOKENS, parse_count, parse_fraction
+from tscale.core.tracing import MOST_CONTEXT, MOST_TOKENS, parse_count, parse_fraction
 from tscale.errors import RequestError
 from tscale.render import Format
 
 
 def model_names(incomplete: str) -> list[str]:
     """Built-in names for shell completion; no YAML is read."""
-    from tscale.spec.catalogue import names
+    from tscale.catalogue.models import names
 
     return [name for name in names() if name.startswith(incomplete.lower())]
 
@@ -84,7 +84,7 @@ def optional_count(text: str | None, what: str) -> int | None:
 
 def law_names(incomplete: str) -> list[str]:
     """The laws that are shipped for shell completion; no YAML is read."""
-    from tscale.spec.laws import listed_laws
+    from tscale.catalogue.laws import listed_laws
 
     return [name for name in listed_laws() if name.startswith(incomplete.lower())]
 

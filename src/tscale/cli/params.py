@@ -12,7 +12,7 @@ def params(
     """Count the parameters of each model, part by part, beside what was published."""
     from tscale.answers.params import params_report
     from tscale.cli.boundary import finish
-    from tscale.spec.resolve import find_all
+    from tscale.models.resolve import find_all
 
     report = params_report(find_all(models, changes, assume))
     show(report, format, explain=explain)

@@ -77,10 +77,10 @@ def serve(
     from tscale.answers.plots.serve import serve_plot
     from tscale.answers.serve import serve_report
     from tscale.answers.serve_times import Ask
+    from tscale.catalogue.hardware import find_hardware
     from tscale.cli.boundary import finish
-    from tscale.core.formats import find_format
-    from tscale.spec.hardware import find_hardware
-    from tscale.spec.resolve import resolve
+    from tscale.core.dtypes import find_format
+    from tscale.models.resolve import resolve
 
     reached = options.share(efficiency, "--efficiency")
     prompt = options.context(context)
@@ -118,7 +118,7 @@ def _draft(model: str | None, tokens: str | None, acceptance: str | None) -> "Dr
     """What guesses, and how well; None where nothing does."""
     from tscale.answers.serve_times import Draft
     from tscale.errors import RequestError
-    from tscale.spec.resolve import resolve
+    from tscale.models.resolve import resolve
 
     if model is None and tokens is None:
         if acceptance is not None:

@@ -25,8 +25,8 @@ from tscale.cli.options import (
 from tscale.render import show
 
 if TYPE_CHECKING:
-    from tscale.core.plan import Plan
-    from tscale.core.questions.step_time import Batch
+    from tscale.core.costs.step_time import Batch
+    from tscale.core.parallelism import Plan
 
 _Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
 _Speed = Annotated[
@@ -82,9 +82,9 @@ def train(
     """Reckon how long training takes, what it costs and what it draws; or how many GPUs finish in time."""
     from tscale.answers.assumed import as_assumed
     from tscale.answers.train import Ask, train_report
+    from tscale.catalogue.hardware import find_hardware
     from tscale.errors import RequestError
-    from tscale.spec.hardware import find_hardware
-    from tscale.spec.resolve import resolve
+    from tscale.models.resolve import resolve
 
     share_of_building = options.number(pue, "--pue", 10, "1.1")
     assert share_of_building is not None
@@ -115,7 +115,7 @@ def train(
 
 def _emitted(grid: str | None) -> tuple[Fraction | None, str]:
     """--grid: grams of CO2e for a kWh, and where that is from: given, or a country's."""
-    from tscale.spec.measured import grid_of
+    from tscale.catalogue.measured import grid_of
 
     if grid is None or not grid.strip() or grid.strip()[0].isdigit() or grid.strip()[0] in "-+.":
         return options.number(grid, "--grid", 10**4, "400"), ""
@@ -126,8 +126,8 @@ def _planned(
     gpus: str | None, tensor: str, pipeline: str, interleave: str, zero: str, batch: str | None, micro_batch: str
 ) -> "tuple[Plan | None, Batch | None]":
     """The parallel plan over all GPUs, and the batch; of neither where none is asked for."""
-    from tscale.core.plan import Plan
-    from tscale.core.questions.step_time import Batch
+    from tscale.core.costs.step_time import Batch
+    from tscale.core.parallelism import Plan
     from tscale.errors import RequestError
 
     ways = [options.degree(tensor, "--tensor"), options.degree(pipeline, "--pipeline")]

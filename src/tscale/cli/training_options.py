@@ -8,7 +8,7 @@ from tscale.cli import options
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.core.plan import Plan
+    from tscale.core.parallelism import Plan
 
 Precision = Annotated[
     Literal["bf16", "bf16-fp32-gradients", "pure-bf16", "fp16", "fp8", "fp32"],
@@ -76,7 +76,7 @@ def plan_of(
     shards: str | None,
 ) -> "Plan":
     """The plan over all GPUs. Raises `RequestError` where the degrees do not make up as many."""
-    from tscale.core.plan import Plan, divisors, or_list
+    from tscale.core.parallelism import Plan, divisors, or_list
 
     plan = Plan(
         tensor=options.degree(tensor, "--tensor"),

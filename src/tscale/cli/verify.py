@@ -20,9 +20,9 @@ def verify(
     """Check a checkpoint's tensors against a spec, from its header alone. Exit code 3 where they differ."""
     from tscale.answers.assumed import as_assumed
     from tscale.answers.verify import verify_report
+    from tscale.checkpoint.reading import read_weights
     from tscale.cli.boundary import finish
-    from tscale.spec.resolve import resolve
-    from tscale.weights.reading import read_weights
+    from tscale.models.resolve import resolve
 
     path = path or model
     spec = resolve(model, changes, assume)

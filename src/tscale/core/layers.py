@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from tscale.core.numbers import ceil_div, maximum
+from tscale.core.tracing import ceil_div, maximum
 
 
 class LayerSelector(Protocol):

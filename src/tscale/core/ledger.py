@@ -5,7 +5,7 @@ Every entry has a role and the `part` of the model that it belongs to. Entries t
 one group with a count, so a ledger does not grow with depth. A tied head is stored 0 times and used once, a block shared by
 all layers is stored once and used by each of them. Names are for printing only.
 
-Widths and multiplicities may be any of the three kinds of number (`tscale.core.numbers`); they are typed as int.
+Widths and multiplicities may be any of the three kinds of number (`tscale.core.tracing`); they are typed as int.
 """
 
 from __future__ import annotations

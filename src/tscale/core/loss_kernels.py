@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from tscale.core.numbers import ceil_div, minimum, power_of_two
-from tscale.core.plan import Plan
+from tscale.core.parallelism import Plan
+from tscale.core.tracing import ceil_div, minimum, power_of_two
 from tscale.errors import RequestError, nearest, shown
 
 CHUNKS: Final = 8

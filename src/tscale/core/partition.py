@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tscale.core.ledger import Entry, Group, Ledger, Matmul, Stack
-from tscale.core.numbers import ceil_div, minimum, named
+from tscale.core.tracing import ceil_div, minimum, named
 
 
 class Stretch(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
-from tscale.core.quantity import Figure
+from tscale.core.metric import Figure
 from tscale.core.units import Unit
 
 Style = Literal["line", "points", "area"]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from tscale.core.metric import Report
     from tscale.core.plot import Plot
-    from tscale.core.quantity import Report
 
 Format = Literal["table", "json", "csv", "markdown"]
 
@@ -67,7 +67,7 @@ def show(report: Report, format: Format, *, explain: bool = False) -> None:
 
 def print_text(text: str) -> None:
     """Writes text to standard output in its own encoding, with ASCII forms of the glyphs that it lacks."""
-    from tscale.render.figures import in_encoding
+    from tscale.render.format import in_encoding
 
     sys.stdout.write(in_encoding(text, sys.stdout.encoding or "ascii"))
     sys.stdout.flush()

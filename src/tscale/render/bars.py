@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from tscale.core.quantity import Cell, Figure, Table
+from tscale.core.metric import Cell, Figure, Table
 
 WIDTH: Final = 30
 _EIGHTHS: Final = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from tscale.core.quantity import Cell, Compared, Figure, Missing, Report
+from tscale.core.metric import Cell, Compared, Figure, Missing, Report
 from tscale.render.bars import without_bars
 from tscale.render.json import number
 

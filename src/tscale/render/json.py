@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
-from tscale.core.quantity import Data, Figure, Missing, Report, Step
+from tscale.core.metric import Data, Figure, Missing, Report, Step
 from tscale.core.sources import cited, reference
 
 EXACT_IN_A_DOUBLE: Final = 2**53

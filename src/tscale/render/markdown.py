@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tscale.core.quantity import Report, Table
+from tscale.core.metric import Report, Table
 from tscale.core.sources import cited
 from tscale.render.bars import without_bars
-from tscale.render.figures import cell_text, mark
-from tscale.render.marks import legend, shared_mark
+from tscale.render.footnotes import legend, shared_mark
+from tscale.render.format import cell_text, mark
 
 
 def to_markdown(report: Report, *, explain: bool = False) -> str:

@@ -28,7 +28,7 @@ def check_target(target: str, format: Format) -> None:
             )
         _need("plotext", "in the terminal")
         return
-    from tscale.spec.writing import refuse_to_overwrite
+    from tscale.models.writing import refuse_to_overwrite
 
     if Path(target).suffix.lower() not in ENDINGS:
         raise RequestError(
@@ -46,8 +46,8 @@ def _need(package: str, where: str) -> None:
 
 def write_plots(plots: Sequence[Plot], target: str) -> None:
     """Writes pictures, one below the other, to a file that was not there: whole or not at all. Raises `TscaleError`."""
+    from tscale.models.writing import write_new
     from tscale.render.plot_file import picture
-    from tscale.spec.writing import write_new
 
     path = Path(target)
     write_new(path, picture(plots, "svg" if path.suffix.lower() == ".svg" else "png"))

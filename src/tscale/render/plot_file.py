@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from warnings import catch_warnings, filterwarnings
 
 from tscale.core.plot import Axis, Plot, Point, Rule, Series, Value
-from tscale.render.places import Box, Word, placed, quietest
-from tscale.render.ticks import Reach, label_text, reach_x, reach_y, ticks
+from tscale.render.axes import Reach, label_text, reach_x, reach_y, ticks
+from tscale.render.label_layout import Box, Word, placed, quietest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

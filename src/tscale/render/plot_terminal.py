@@ -14,9 +14,9 @@ from textwrap import wrap
 from typing import Any, Final, NamedTuple
 
 from tscale.core.plot import Axis, Plot, Series, Value
-from tscale.render.figures import in_encoding
-from tscale.render.places import Box, Word, placed, quietest
-from tscale.render.ticks import Reach, label_text, reach_x, reach_y, ticks
+from tscale.render.axes import Reach, label_text, reach_x, reach_y, ticks
+from tscale.render.format import in_encoding
+from tscale.render.label_layout import Box, Word, placed, quietest
 
 _GAP: Final = (1.5, 0.5)  # from the middle of a point: one cell is left free beside it, none above it
 _LOUD: Final = (1, 0.6)  # words are beside their point, for no line leads to them, or are told of below the picture

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from tscale.core.quantity import Cell, Column, Compared, Missing, Report, Step, Table
+from tscale.core.metric import Cell, Column, Compared, Missing, Report, Step, Table
 from tscale.core.sources import cited, reference
 from tscale.render.bars import bar_texts
-from tscale.render.figures import cell_text, in_encoding, mark, ratio_text
-from tscale.render.marks import legend, shared_mark
+from tscale.render.footnotes import legend, shared_mark
+from tscale.render.format import cell_text, in_encoding, mark, ratio_text
 
 NO_LIMIT: Final = 100_000
 _BETWEEN: Final = 3  # between columns: a box's own divider, and what stands beside it

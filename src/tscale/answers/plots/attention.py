@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from tscale.answers.attention import Ask, crossovers, default_contexts, score_total
-from tscale.answers.common import Counted, counted
+from tscale.answers.explaining import Counted, counted
+from tscale.core.costs.forward import forward_flops
 from tscale.core.ledger import Matmul
-from tscale.core.numbers import ceil_div
+from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
-from tscale.core.quantity import Figure
-from tscale.core.questions.forward import forward_flops
+from tscale.core.tracing import ceil_div
 from tscale.core.units import FLOPS_PER_TOKEN, TOKENS
-from tscale.spec.lower import lower, run_of
-from tscale.spec.model import ModelSpec
+from tscale.models.lower import lower, run_of
+from tscale.models.spec import ModelSpec
 
 _STEPS: Final = 4  # points for each doubling of the context
 _FURTHER: Final = 16  # times the greatest context asked for: so far off a crossing is still drawn

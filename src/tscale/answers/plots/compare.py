@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tscale.answers.compare import answers_of
+from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Series
-from tscale.core.quantity import Figure
 from tscale.core.units import PARAMETERS, YEAR
 from tscale.errors import NotPublishedError
-from tscale.spec.model import Spec
+from tscale.models.spec import Spec
 
 
 def compare_plot(specs: Sequence[Spec], context: int | None) -> Plot:

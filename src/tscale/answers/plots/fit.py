@@ -6,8 +6,8 @@ from typing import Final
 
 from tscale.answers.fit import Fitting
 from tscale.answers.laws import percentiles
+from tscale.core.laws import Parametric
 from tscale.core.plot import Axis, Plot, Point, Series
-from tscale.core.questions.laws import Parametric
 from tscale.core.units import FLOPS, NATS
 
 _POINTS: Final = 41

@@ -7,10 +7,10 @@ from tscale.answers.memory_tables import Growth
 from tscale.answers.memory_train import Ask as TrainAsk
 from tscale.answers.memory_train import training_growth
 from tscale.answers.release import format_of
+from tscale.catalogue.hardware import Hardware
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import BYTES, TOKENS
-from tscale.spec.hardware import Hardware
-from tscale.spec.model import ModelSpec
+from tscale.models.spec import ModelSpec
 
 
 def memory_plot(spec: ModelSpec, ask: Ask) -> Plot:

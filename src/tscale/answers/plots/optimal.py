@@ -9,14 +9,14 @@ from typing import Final, NamedTuple
 
 from tscale.answers.laws import picked
 from tscale.answers.optimal import Answer, Budget, answered
+from tscale.catalogue.models import built_in, names
+from tscale.core.costs.params import params
+from tscale.core.laws import Parametric, Repeated
+from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Series
-from tscale.core.quantity import Figure
-from tscale.core.questions.laws import Parametric, Repeated
-from tscale.core.questions.params import params
 from tscale.core.units import FLOPS, NATS, PREDICTED_PARAMETERS, PREDICTED_TOKENS
-from tscale.spec.catalogue import built_in, names
-from tscale.spec.lower import lower
-from tscale.spec.model import ModelSpec
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec
 
 _BUDGETS: Final = (0.01, 0.1, 1.0, 10.0)  # of what was asked for
 _AROUND: Final = 12.0  # times the optima's parameters and tokens, either way

@@ -6,11 +6,11 @@ from typing import Final
 
 from tscale.answers.serve_sweep import throughputs
 from tscale.answers.serve_times import MOST_BATCH, Ask
+from tscale.catalogue.hardware import Hardware
+from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
-from tscale.core.quantity import Figure
 from tscale.core.units import TOKENS_PER_SECOND, Unit
-from tscale.spec.hardware import Hardware
-from tscale.spec.model import ModelSpec
+from tscale.models.spec import ModelSpec
 
 _SEQUENCES: Final = Unit("sequences at once", "", "full")
 _STEPS: Final = 3  # points for each doubling of the batch

@@ -1,0 +1,165 @@
+"""What every answer needs: a model on numbers that remember, its published figures, and the notes beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.core.ledger import Ledger
+from tscale.core.metric import Data, Figure, Known, Line, Step, step
+from tscale.core.sources import cited
+from tscale.core.tracing import Remembered, named
+from tscale.core.units import SHARE, TOKENS, Unit
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec, Published, PublishedName, remembered
+
+ASSUMED_CONTEXT: Final = 1024
+"""Tokens of a sequence where a model has no trained context and none was given."""
+
+
+class Counted(NamedTuple):
+    """A model and its ledger, both on numbers that remember how they were made."""
+
+    spec: ModelSpec
+    ledger: Ledger
+
+    @property
+    def shape_source(self) -> str:
+        """Where the shape that everything is counted from was read."""
+        return self.spec.sources[0] if self.spec.sources else ""
+
+
+def counted(spec: ModelSpec) -> Counted:
+    """A model ready to be asked about."""
+    spec = remembered(spec)
+    return Counted(spec, lower(spec))
+
+
+def summed(lines: Iterable[Line], tag: str = "") -> int:
+    """The sum of lines, remembered by their names, so that a total reads `attention.q + attention.k + ...`.
+
+    `tag` begins the names where the same lines are counted in two ways.
+    """
+    return sum(named(tag + line.name, line.value) for line in lines)
+
+
+def line_figures(lines: Iterable[Line], unit: Unit, source: str = "", tag: str = "") -> Iterator[tuple[str, Figure]]:
+    """Lines as figures to derive, under the names that `summed` gives them."""
+    return ((tag + line.name, Figure(line.value, unit, source=source)) for line in lines)
+
+
+def steps_of(figures: Iterable[tuple[str, Figure]], subject: str = "") -> Iterator[Step]:
+    """The derivations of those figures that have one; a name that a derivation uses is explained before it, once."""
+    told: dict[str, int] = {}
+    for name, figure in figures:
+        if not isinstance(figure.value, Remembered):
+            continue
+        for label, made in (*figure.value.definitions(), (name, figure.value)):
+            if told.get(label) == made:
+                continue
+            told[label] = made
+            own = figure if label == name else Figure(made, figure.unit._replace(name=""))
+            derived = step(label, own, subject)
+            if derived is not None:
+                yield derived
+
+
+def share(part: int, whole: int) -> Figure:
+    """What fraction of the whole a part is."""
+    return Figure(Fraction(int(part), int(whole)) if whole else 0, SHARE)
+
+
+def context_of(spec: ModelSpec, asked: int | None) -> Figure:
+    """The tokens of a sequence: asked for, or the model's trained context, or an assumption that says so."""
+    if asked is not None:
+        beyond = spec.context is not None and asked > spec.context and spec.heard is None
+        note = f"{spec.label} was trained on {spec.context:,} tokens; these are longer." if beyond else ""
+        return Figure(Remembered(asked, label="context"), TOKENS, note=note)
+    if spec.context is not None:
+        return Figure(Remembered(spec.context, label="context"), TOKENS)
+    note = (
+        f"{spec.label} has no trained context: sequences of {ASSUMED_CONTEXT:,} tokens are assumed; --context sets it"
+    )
+    return Figure(Remembered(ASSUMED_CONTEXT, label="context"), TOKENS, "assumed", note=note)
+
+
+def published_figure(published: Published, unit: Unit) -> Figure:
+    """A published figure, with its source, how it was confirmed, and what is right if it is a misprint."""
+    graded = "" if published.evidence == "primary" else f"{published.evidence}"
+    note = "; ".join(text for text in (graded, published.note, misprint_text(published)) if text)
+    return Figure(published.value, unit, "cited", published.source, note)
+
+
+def misprint_text(published: Published) -> str:
+    """That a figure is a misprint, and what is right; nothing of one that is not known to be wrong."""
+    right = published.corrected
+    return "" if right is None else f"a misprint: {plain_number(right.value)} is right ({cited(right.source)})"
+
+
+def plain_number(value: float | Fraction) -> str:
+    """A number in a sentence: a whole one in full unless it is of 10^15 or more, others to four digits."""
+    if value == int(value) and -_IN_FULL < value < _IN_FULL:
+        return f"{int(value):,}"
+    return f"{float(value):,.4g}".replace("e+", "e")
+
+
+_IN_FULL: Final = 10**15
+
+
+def difference(computed: int, published: Published) -> Fraction:
+    """(computed - published) / published."""
+    value = Fraction(published.value)
+    return (int(computed) - value) / value
+
+
+def published_data(
+    spec: ModelSpec, wanted: Iterable[tuple[PublishedName, Unit, int]], *, compared: bool = True
+) -> dict[str, Data]:
+    """For JSON: each published figure beside its source, its grade, and how far the computed one is from it.
+
+    `compared`: whether the two speak of the same; a run on other tokens is not compared.
+    """
+    data: dict[str, Data] = {}
+    for name, unit, computed in wanted:
+        entries: list[Data] = [
+            {
+                "value": published_figure(published, unit),
+                "source": cited(published.source),
+                "evidence": published.evidence,
+                "note": published.note,
+                "corrected": None
+                if published.corrected is None
+                else {
+                    "value": Figure(published.corrected.value, unit, "cited", published.corrected.source),
+                    "source": cited(published.corrected.source),
+                },
+                "difference_percent": Figure(100 * difference(computed, published), unit._replace(name="percent"))
+                if compared
+                else None,
+            }
+            for published in spec.figures(name)
+        ]
+        if entries:
+            first = entries[0]
+            assert isinstance(first, dict)
+            data[name] = {**first, "others": entries[1:]} if len(entries) > 1 else first
+    return data
+
+
+def source_text(source: str, known: Known = "exact") -> str:
+    """A citation as people read it, or what stands in its place."""
+    return cited(source) if source else {"exact": "counted", "assumed": "assumption"}.get(known, "")
+
+
+def notes_of(spec: ModelSpec, *more: str) -> tuple[str, ...]:
+    """The notes that belong to a model, then those of the answer."""
+    named_notes = tuple(f"{spec.label}: {note.strip()}" for note in spec.notes)
+    return (*named_notes, *(note for note in more if note))
+
+
+def streams_note(spec: ModelSpec) -> str:
+    """How long the two streams of an encoder-decoder are."""
+    if spec.heard:
+        return f"The source is of {int(spec.heard):,} positions, and the target of the context's length."
+    return "Source and target are both of the context's length."

@@ -1,0 +1,73 @@
+"""The part of `tscale attention --versus`: one layer of attention beside what stood in its place before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Final
+
+from tscale.answers.explaining import source_text
+from tscale.core.costs.layer_types import SOURCE, layer_types
+from tscale.core.metric import Cell, Column, Data, Figure, Table
+from tscale.core.units import OPERATIONS, RATIO, STEPS, TOKENS, Unit
+
+VERSUS_NOTE: Final = (
+    "A recurrent layer takes fewer operations than attention once a sequence is longer than the layer is wide, but its "
+    "steps wait for one another; attention's do not, and any two positions are one layer apart (path). The table's "
+    "O(...) is taken with a constant of 1."
+)
+
+_COLUMNS = (
+    Column("layer", "layer", numeric=False),
+    Column("context", "context"),
+    Column("operations", "operations"),
+    Column("to first", "ratio"),
+    Column("steps", "sequential_operations"),
+    Column("path", "maximum_path_length"),
+    Column("attention costs more once", "cheaper", drop=1, numeric=False),
+)
+
+
+def _figure(value: int, unit: Unit) -> Figure:
+    return Figure(value, unit, "convention", SOURCE)
+
+
+def versus_data(d_model: int, contexts: Sequence[int], kernel: int, neighbourhood: int) -> list[Data]:
+    """For JSON: each kind of layer at each context."""
+    return [
+        {
+            "layer": layer.layer,
+            "context": context,
+            "operations": _figure(layer.operations, OPERATIONS),
+            "sequential_operations": _figure(layer.sequential_operations, STEPS),
+            "maximum_path_length": _figure(layer.maximum_path_length, STEPS),
+            "cheaper_than_attention_from": layer.cheaper_from,
+        }
+        for context in contexts
+        for layer in layer_types(context, d_model, kernel, neighbourhood)
+    ]
+
+
+def versus_table(d_model: int, contexts: Sequence[int], kernel: int, neighbourhood: int) -> Table:
+    """Table 1 of Vaswani 2017 for a width, kind by kind, each at every context."""
+    by_context = {context: layer_types(context, d_model, kernel, neighbourhood) for context in contexts}
+    rows: list[tuple[Cell, ...]] = []
+    for place in range(4):
+        for context, layers in by_context.items():
+            layer, attention = layers[place], layers[0]
+            rows.append(
+                (
+                    layer.layer,
+                    Figure(context, TOKENS),
+                    _figure(layer.operations, OPERATIONS),
+                    Figure(Fraction(layer.operations, attention.operations), RATIO),
+                    _figure(layer.sequential_operations, STEPS),
+                    _figure(layer.maximum_path_length, STEPS),
+                    layer.condition,
+                )
+            )
+    title = (
+        f"One layer of width {d_model:,} against its alternatives ({source_text(SOURCE)}; "
+        f"a convolution of {kernel}, attention restricted to {neighbourhood:,} neighbours)"
+    )
+    return Table(title, _COLUMNS, tuple(rows))

@@ -1,0 +1,1 @@
+"""What is shipped: models, hardware, laws, claims, and what others measured."""

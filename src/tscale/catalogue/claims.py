@@ -1,0 +1,70 @@
+"""What a file of claims may say: who is said to have how much of what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from tscale.blocks.fields import CONFIG, Number
+from tscale.catalogue.shipped import shipped_names, shipped_or_file
+from tscale.models.yaml_file import Document, Path_
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One claim: that `subject` has `claimed` of `quantity`; or that many times what `relative_to` has."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    subject: str
+    """The model it is about."""
+    quantity: str
+    """What is claimed: layers, params, training_flops, ..."""
+    claimed: Annotated[int | float, Number()]
+    """The value that is claimed; of a ratio, how many times."""
+    relative_to: str | None = None
+    """The model that a ratio is to."""
+    quote: str | None = None
+    """The words of the claim."""
+    tolerance: Annotated[int | float, Number()] | None = None
+    """How far off still holds, as a share of the right value: 0.01 is one percent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """Claims to audit, and where they were made."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    title: str
+    source: str | None = None
+    claims: tuple[Claim, ...]
+
+
+@cache
+def adapter() -> TypeAdapter[Claims]:
+    """Pydantic's validator of claims."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Claims)
+
+
+def listed_claims() -> list[str]:
+    """The names of the files of claims that are shipped."""
+    return shipped_names("claims")
+
+
+def read_claims(name: str) -> tuple[Claims, Document]:
+    """The claims in a file, or in one that is shipped, by its name. Raises `TscaleError`."""
+    from tscale.models.validation import judged
+
+    document = shipped_or_file(name, "claims", "claims", "`tscale list claims` names those that are shipped")
+    return judged(adapter(), document, _legal_keys), document
+
+
+def _legal_keys(path: Path_, _: Document) -> list[str]:
+    return [field.name for field in fields(Claim if path else Claims)]

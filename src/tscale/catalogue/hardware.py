@@ -1,0 +1,322 @@
+"""What a file says of an accelerator, as its vendor states it, and where the shipped ones are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole, of_one_line
+from tscale.catalogue.models import normalised
+from tscale.catalogue.shipped import shipped_names, shipped_text
+from tscale.core.device import Cluster, Device
+from tscale.errors import RequestError, SpecError, SpecErrors, called, nearest, shown
+from tscale.models.spec import Evidence
+from tscale.models.yaml_file import Document, Path_, parse_document, read_document
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Rate = Annotated[int | float, Number()]
+
+_MOST_PER_HALVING: Final = Fraction(21, 10)
+"""Half the bits are twice the peak, with some rounding; a figure with structured sparsity is four times it."""
+_LEAST, _MOST = 1e-6, 1e9
+"""What a rate may be in its own unit (10^12 FLOP/s, GB, watts): less would come to nothing in whole FLOP/s and bytes."""
+
+_LEAST_REPORTED, _MOST_REPORTED = 0.9, 1.1
+"""How far what a device reports may be from what its vendor writes: GiB are 1.074 GB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peaks:
+    """Dense peaks in 10^12 operations a second, by the format of the operands."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    fp32: Rate | None = None
+    bf16: Rate | None = None
+    fp16: Rate | None = None
+    fp8: Rate | None = None
+    int8: Rate | None = None
+    fp4: Rate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grades:
+    """How each kind of figure was confirmed."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    compute: Evidence = "unconfirmed"
+    memory: Evidence = "unconfirmed"
+    bandwidth: Evidence = "unconfirmed"
+    link: Evidence = "unconfirmed"
+    tdp: Evidence = "unconfirmed"
+    reported: Evidence = "unconfirmed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """An accelerator, one device of it: a GPU, a chip."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    name: str
+    """Lower case, with dashes: what people type."""
+    title: str | None = None
+    """The name as its vendor writes it."""
+    aliases: tuple[str, ...] = ()
+    """Other names that people type."""
+    year: Annotated[int, Whole(1990, 2100)] | None = None
+    """The year from which it could be had."""
+    dense_tflops: Peaks = Peaks()
+    """Dense peaks, never with structured sparsity; absent where the vendor states none."""
+    memory_gb: Rate
+    """Memory in 10^9 bytes, as its vendor writes it, whose GB are often 2^30 bytes."""
+    reported_mib: Rate | None = None
+    """Memory in 2^20 bytes as the device reports it (nvidia-smi's total), by `reported_source`; absent where not known."""
+    reported_source: str | None = None
+    bandwidth_gb_per_s: Rate
+    """To and from memory, in 10^9 bytes a second."""
+    link_gb_per_s: Rate | None = None
+    """The scale-up link, both directions together as vendors print it; absent where there is none."""
+    tdp_watts: Rate | None = None
+    devices_per_node: Size | None = None
+    """Devices that the scale-up link joins."""
+    network_gb_per_s: Rate | None = None
+    """What a device can send outside of its node, in one direction: all NICs of a node over its devices."""
+    network_source: str | None = None
+    """Where the network is from, and which NICs a node has."""
+    network_evidence: Evidence = "unconfirmed"
+    """How the network was confirmed."""
+    switch_reduces: bool = False
+    """Whether the switch of the link sums and multicasts (NVLink SHARP)."""
+    network_reduces: bool = False
+    """Whether the switches of the network do (InfiniBand SHARP), which a cluster may have and a device does not say."""
+    price_usd_per_hour: Rate | None = None
+    """A list price for an hour of one device, by `price_source`, which says its date."""
+    price_source: str | None = None
+    source: str
+    evidence: Grades = Grades()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name as its vendor writes it."""
+        return self.title or self.name
+
+    def problems(self) -> Iterator[Problem]:
+        """What cannot be: a peak that is more than twice that of twice the bits was printed with sparsity."""
+        yield from of_one_line(name=self.name, title=self.title, network_source=self.network_source)
+        if (self.price_usd_per_hour is None) != (self.price_source is None):
+            yield ("price_usd_per_hour",), "a price needs its price_source, with the date, and the other way round"
+        yield from self._problems_of_memory()
+        peaks = self.dense_tflops
+        rates = ("memory_gb", "bandwidth_gb_per_s", "link_gb_per_s", "network_gb_per_s", "tdp_watts")
+        for holder, path, names in (
+            (self, (), rates),
+            (peaks, ("dense_tflops",), [field.name for field in fields(Peaks)]),
+        ):
+            for name in names:
+                value = getattr(holder, name)
+                if value is not None and not _LEAST <= value <= _MOST:
+                    yield (*path, name), f"{value} is past any sense: from 0.000001 to 1e9"
+        sixteen = max((peak for peak in (peaks.bf16, peaks.fp16) if peak is not None), default=None)
+        for field, peak in (("fp8", peaks.fp8), ("int8", peaks.int8)):
+            if peak is not None and sixteen is not None and peak > _MOST_PER_HALVING * sixteen:
+                yield (
+                    ("dense_tflops", field),
+                    f"{peak} is more than twice the {sixteen} of 16 bits: write the dense figure, without sparsity",
+                )
+
+    def _problems_of_memory(self) -> Iterator[Problem]:
+        """What a device reports is what its vendor writes, in GB or in GiB, less some that is kept for errors."""
+        if self.reported_mib is None:
+            if self.reported_source is not None:
+                yield ("reported_source",), "a source of reported_mib, which is not given: add it, or drop its source"
+            return
+        ratio = self.reported_mib * 2**20 / (self.memory_gb * 10**9)
+        if not _LEAST_REPORTED <= ratio <= _MOST_REPORTED:
+            gb = self.reported_mib * 2**20 / 10**9
+            yield (
+                ("reported_mib",),
+                f"{self.reported_mib} MiB are {gb:.4g} GB, too far from a memory_gb of {self.memory_gb}: give both of one device",
+            )
+
+    def device(self) -> Device:
+        """The device as the core sees it: whole FLOP/s and bytes, one direction of the link."""
+        peaks = {
+            field.name: _whole(peak, 10**12)
+            for field in fields(Peaks)
+            if (peak := getattr(self.dense_tflops, field.name)) is not None
+        }
+        link, watts, reported = self.link_gb_per_s, self.tdp_watts, self.reported_mib
+        return Device(
+            self.name,
+            peaks,
+            _whole(self.memory_gb, 10**9),
+            _whole(self.bandwidth_gb_per_s, 10**9),
+            None if link is None else _whole(link, 10**9) // 2,
+            None if watts is None else round(watts),
+            None if reported is None else _whole(reported, 2**20),
+        )
+
+    def cluster(self) -> Cluster:
+        """Nodes of it; a device that nothing joins is a node of its own."""
+        network = self.network_gb_per_s
+        return Cluster(
+            self.device(),
+            self.devices_per_node or 1,
+            None if network is None else _whole(network, 10**9),
+            self.switch_reduces,
+            self.network_reduces,
+        )
+
+
+def _whole(value: float, unit: int) -> int:
+    """`value` units as a whole number, without the dust of a binary fraction: 989.4 is exactly that."""
+    return round(Fraction(str(value)) * unit)
+
+
+@cache
+def adapter() -> TypeAdapter[Hardware]:
+    """Pydantic's validator of hardware."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Hardware)
+
+
+def hardware_names() -> list[str]:
+    """The names of the accelerators that are shipped; no YAML is read."""
+    return shipped_names("hardware")
+
+
+def listed_hardware() -> list[Hardware]:
+    """The accelerators that are shipped, by year and name."""
+    found = [_shipped(name) for name in hardware_names()]
+    return sorted(found, key=lambda hardware: (hardware.year or 0, hardware.name))
+
+
+def known_hardware(name: str) -> str | None:
+    """The shipped accelerator that a name or an alias means, or None."""
+    wanted = normalised(name)
+    if wanted in hardware_names():
+        return wanted
+    return _aliases().get(wanted)
+
+
+def hardware_text(name: str) -> str:
+    """The YAML of a shipped accelerator, comments and all."""
+    return shipped_text("hardware", name)
+
+
+def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-set") -> Hardware:
+    """The accelerator that a name, a YAML file or `-` means, with KEY=VALUE changes of an option applied. Raises `TscaleError`."""
+    changes = tuple(changes)
+    known = known_hardware(name)
+    if known is not None:
+        document = parse_document(hardware_text(known), f"{known}.yaml")
+    elif name == "-" or Path(name).suffix.lower() in (".yaml", ".yml") or "/" in name:
+        document = read_document(name, "`tscale show h100` prints one to start from")
+    else:
+        raise _no_such_hardware(name)
+    if not changes:
+        return _judged(document)
+    try:
+        return _judged(_changed(document, changes, option))
+    except (SpecErrors, SpecError) as error:
+        first = error.errors[0] if isinstance(error, SpecErrors) else error
+        said = str(first).removeprefix(f"{first.where}: ")
+        raise RequestError(said, where=called(f"{option} " + ", ".join(changes), 80)) from None
+
+
+def _shipped(name: str) -> Hardware:
+    return _judged(parse_document(hardware_text(name), f"{name}.yaml"))
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    return {alias: hardware.name for hardware in listed_hardware() for alias in hardware.aliases}
+
+
+def _no_such_hardware(name: str) -> RequestError:
+    hint = nearest(normalised(name), [*hardware_names(), *_aliases()])
+    if not hint.startswith("did you mean"):
+        hint = "`tscale list hardware` names those that are shipped; a path to a YAML file works too"
+    return RequestError(f"no hardware {shown(name)}: {hint}")
+
+
+def _judged(document: Document) -> Hardware:
+    """The hardware in a document. Raises `SpecErrors` with all that is wrong, each at its line and column."""
+    from tscale.models.validation import judged
+
+    _refuse_sparse(document)
+    hardware = judged(adapter(), document, _legal_keys)
+    problems = [
+        SpecError(f"{'.'.join(path)}: {message}", where=document.where(path)) for path, message in hardware.problems()
+    ]
+    if problems:
+        raise SpecErrors(problems)
+    return hardware
+
+
+def _refuse_sparse(document: Document) -> None:
+    """Tells what to do about a key that says that its figures are with sparsity."""
+    data = document.data if isinstance(document.data, dict) else {}
+    inner = data.get("dense_tflops")
+    for path, keys in (((), data), (("dense_tflops",), inner if isinstance(inner, dict) else {})):
+        for key in keys:
+            if "spars" in str(key).lower():
+                raise SpecError(
+                    f"{shown(key)}: peaks with structured sparsity are not read: write the dense ones, half of them, "
+                    "in dense_tflops",
+                    where=document.where((*path, str(key)), key=True),
+                )
+
+
+def _changed(document: Document, changes: tuple[str, ...], option: str) -> Document:
+    """A document with fields changed from the command line; a bare dtype is one of the peaks."""
+    if not isinstance(document.data, dict):
+        return document  # which is refused as it stands
+    data: dict[str, Any] = dict(document.data)
+    changed = set()
+    for change in changes:
+        key, equals, text = change.partition("=")
+        path = key.strip().split(".")
+        if not equals or not all(path):
+            raise RequestError(f"{option} takes KEY=VALUE, such as memory_gb=96 or bf16=500, not {shown(change)}")
+        if path[0] in (field.name for field in fields(Peaks)):
+            path = ["dense_tflops", *path]
+        if path[0] not in (field.name for field in fields(Hardware)):
+            known = [field.name for cls in (Hardware, Peaks) for field in fields(cls)]
+            raise RequestError(
+                f"{option} {called(change, 80)}: unknown key {shown(path[0])}: {nearest(path[0], known)}"
+            )
+        changed.add(path[0])
+        value = parse_document(text, called(change, 80)).data if text.strip() else None
+        inner = data
+        for part in path[:-1]:
+            inner[part] = dict(inner.get(part) or {})
+            inner = inner[part]
+        inner[path[-1]] = value
+    if "memory_gb" in changed and "reported_mib" not in changed:
+        _forget_reported(data)
+    data["title"] = f"{data.get('title', data.get('name'))} with {', '.join(changes)}"
+    return Document(data, called(" ".join(changes), 80), {}, {})
+
+
+def _forget_reported(data: dict[str, Any]) -> None:
+    """Whoever gives another memory_gb means another device, of which nothing has been reported."""
+    for key in ("reported_mib", "reported_source"):
+        data.pop(key, None)
+    if isinstance(data.get("evidence"), dict):
+        data["evidence"] = {key: grade for key, grade in data["evidence"].items() if key != "reported"}
+
+
+def _legal_keys(path: Path_, _: Document) -> list[str]:
+    inner = {"dense_tflops": Peaks, "evidence": Grades}
+    return [field.name for field in fields(inner.get(str(path[-1]), Hardware) if path else Hardware)]

@@ -1,0 +1,198 @@
+"""What a file of a scaling law may say: its kind of formula, its constants, and what it was fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+
+from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
+from tscale.catalogue.shipped import shipped_names, shipped_or_file
+from tscale.core.laws import (
+    Kaplan,
+    Lifetime,
+    Parametric,
+    Power,
+    Repeated,
+    power_of_flops_per_token,
+    power_of_tokens,
+)
+from tscale.core.laws import Law as Formula
+from tscale.errors import SpecError, SpecErrors, nearest, shown
+from tscale.models.spec import Evidence
+from tscale.models.yaml_file import Document, Path_
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Positive = Annotated[int | float, Number()]
+Range = tuple[Positive, Positive]
+
+Counts = Literal["all", "non_embedding"]
+
+_PARAMETRIC: Final = ("E", "A", "B", "alpha", "beta")
+CONSTANTS: Final[dict[str, tuple[str, ...]]] = {
+    "parametric": _PARAMETRIC,
+    "lifetime": _PARAMETRIC,
+    "repeated": (*_PARAMETRIC, "R_D", "R_N"),
+    "power": ("coefficient", "exponent"),
+    "kaplan": Kaplan._fields,
+}
+"""The constants of each kind of law."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """A constant of a law, where it was read, and its interval where one was published."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    value: Positive
+    low: Positive | None = None
+    high: Positive | None = None
+    source: str
+    evidence: Evidence = "unconfirmed"
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exponent:
+    """The a of N ~ C^a along the optimum as published, with its interval."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    value: Positive
+    low: Positive
+    high: Positive
+    level: str
+    """What the interval is: 95%, 10th to 90th percentile."""
+    source: str
+    evidence: Evidence = "unconfirmed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """The runs that a law was fitted on, from the least to the most."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    params: Range | None = None
+    tokens: Range | None = None
+    flops: Range | None = None
+    epochs: Range | None = None
+    source: str
+    evidence: Evidence = "unconfirmed"
+    note: str | None = None
+
+    def holds(self, params: float, tokens: float, flops: float, epochs: float = 1) -> bool:
+        """Whether a run lies within them, as far as they are known."""
+        pairs = ((self.params, params), (self.tokens, tokens), (self.flops, flops), (self.epochs, epochs))
+        return all(known is None or known[0] <= value <= known[1] for known, value in pairs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """A scaling law: one kind of formula with constants, and what it counts."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    name: str
+    title: str | None = None
+    year: Annotated[int, Whole(1900, 2100)] | None = None
+    kind: Literal["parametric", "power", "kaplan", "repeated", "lifetime"]
+    """parametric: E + A/N^alpha + B/D^beta. power: the optimum alone. repeated, lifetime: parametric, with what it adds."""
+    of: Literal["params", "tokens", "flops_per_token"] = "params"
+    """What the power of C is, in a law of kind power."""
+    source: str
+    counts: Counts
+    """Which parameters N is."""
+    flops: Literal["6ND", "M*D"]
+    """How it counts training FLOPs; M is FLOPs a token with attention."""
+    data: str | None = None
+    """What its losses were measured on."""
+    fitted: Fitted
+    constants: dict[str, Constant]
+    exponent: Exponent | None = None
+    draws: tuple[tuple[Positive, ...], ...] = ()
+    """E, A, B, alpha and beta of bootstrap samples, for intervals."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name as its makers write it."""
+        return self.title or self.name
+
+    def problems(self) -> Iterator[Problem]:
+        """What contradicts itself: each names a field and says what is wrong and what to do."""
+        for path, message in of_one_line(name=self.name, title=self.title):
+            yield path, f"{path[0]} {message}"
+        wanted = CONSTANTS[self.kind]
+        for name in self.constants:
+            if name not in wanted:
+                yield ("constants", name), f"unknown constant {shown(name)}: {nearest(name, wanted)}"
+        for name in wanted:
+            if name not in self.constants:
+                yield ("constants",), f'missing key "{name}" in constants: a {self.kind} law has {", ".join(wanted)}'
+        exponent = self.constants.get("exponent")
+        if exponent is not None and exponent.value >= 1:
+            yield ("constants", "exponent"), f"an exponent of the budget is below 1, not {exponent.value}"
+        for name in ("params", "tokens", "flops", "epochs"):
+            known = getattr(self.fitted, name)
+            if known is not None and known[0] > known[1]:
+                yield ("fitted", name), f"fitted.{name} goes from the least to the most"
+        if self.of != "params" and self.kind != "power":
+            yield ("of",), f"only a law of kind power is of something else than params: drop it ({self.kind})"
+        if self.draws and (self.kind != "parametric" or any(len(draw) != len(wanted) for draw in self.draws)):
+            yield ("draws",), f"draws are lists of {', '.join(_PARAMETRIC)}, of a parametric law"
+
+    def formula(self, unique: float | None = None, served: float | None = None) -> Formula:
+        """The law as it is computed; `unique` tokens and tokens `served` bind the kinds that know of them.
+
+        Without them, those are what they are made from: the plain parametric law.
+        """
+        value = {name: float(self.constants[name].value) for name in CONSTANTS[self.kind]}
+        if self.kind == "power":
+            made = {"params": Power, "tokens": power_of_tokens, "flops_per_token": power_of_flops_per_token}[self.of]
+            return made(value["coefficient"], value["exponent"])
+        if self.kind == "kaplan":
+            return Kaplan(**value)
+        law = Parametric(*(value[name] for name in _PARAMETRIC))
+        if self.kind == "repeated" and unique is not None:
+            return Repeated(law, value["R_D"], value["R_N"], unique)
+        return Lifetime(law, served) if self.kind == "lifetime" and served is not None else law
+
+
+@cache
+def adapter() -> TypeAdapter[Law]:
+    """Pydantic's validator of laws."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Law)
+
+
+def listed_laws() -> list[str]:
+    """The names of the laws that are shipped."""
+    return shipped_names("laws")
+
+
+def shipped_laws() -> list[Law]:
+    """The laws that are shipped, oldest first."""
+    return sorted(map(read_law, listed_laws()), key=lambda law: (law.year or 0, law.name))
+
+
+def read_law(name: str) -> Law:
+    """The law in a file, or one that is shipped, by its name. Raises `TscaleError`."""
+    from tscale.models.validation import judged
+
+    document = shipped_or_file(name, "laws", "law", "`tscale fit` writes such a file")
+    law = judged(adapter(), document, _legal_keys)
+    problems = [SpecError(message, where=document.where(where)) for where, message in law.problems()]
+    if problems:
+        raise SpecErrors(problems)
+    return law
+
+
+def _legal_keys(path: Path_, _: Document) -> list[str]:
+    within = {"constants": Constant, "fitted": Fitted, "exponent": Exponent}
+    return [field.name for field in fields(within[str(path[0])] if path else Law)]

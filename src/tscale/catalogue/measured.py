@@ -1,0 +1,190 @@
+"""What others measured: published training runs, prices of accelerators, and what electricity emits by country."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from functools import cache
+from typing import Annotated, ClassVar, Final, Literal
+
+from tscale.blocks.fields import CONFIG, Number, Size, Whole
+from tscale.catalogue.models import configs
+from tscale.errors import RequestError, nearest, shown
+from tscale.models.spec import Evidence
+from tscale.models.yaml_file import Document, Path_, read_document
+
+Rate = Annotated[int | float, Number()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Where the model of a run differs from the built-in one that it is a size of."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    layers: Size | None = None
+    d_model: Size | None = None
+    heads: Size | None = None
+    d_ff: Size | None = None
+    vocabulary: Size | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """One published run: what was measured of it, in one of four ways, from which its utilisation follows."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    model: str
+    """A built-in one, by its name."""
+    title: str | None = None
+    """What its makers call it, where that is not the built-in one's title."""
+    shape: Shape | None = None
+    hardware: str
+    """The accelerator, by its name in configs/hardware."""
+    gpus: Size | None = None
+    context: Size
+    """Tokens of a sequence."""
+    precision: Literal["bf16", "fp16", "fp8"]
+    """The format of most products."""
+    mfu: Rate | None = None
+    """Model FLOPs utilisation as published, of the dense 16-bit peak; where no speed was read."""
+    hfu: Rate | None = None
+    """Hardware FLOPs utilisation, recomputation counted."""
+    tokens_per_second_per_gpu: Rate | None = None
+    tokens_per_second: Rate | None = None
+    """Of all devices together."""
+    tokens: Rate | None = None
+    """Of a whole run, which took `gpu_hours`."""
+    gpu_hours: Rate | None = None
+    source: str
+    evidence: Evidence
+
+    @property
+    def speed(self) -> Fraction | None:
+        """Tokens a second of one device; None where a share of the peak was published alone."""
+        if self.tokens_per_second_per_gpu is not None:
+            return _exact(self.tokens_per_second_per_gpu)
+        if self.tokens_per_second is not None and self.gpus is not None:
+            return _exact(self.tokens_per_second) / self.gpus
+        if self.tokens is not None and self.gpu_hours is not None:
+            return _exact(self.tokens) / (3600 * _exact(self.gpu_hours))
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRuns:
+    """All of them."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    runs: tuple[TrainingRun, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What somebody asks for accelerators by the hour."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    hardware: str
+    """The accelerator, by its name in configs/hardware."""
+    date: str
+    """When it was asked: a year, a month, a day, or the two years between which it was: 2026-05, 2025/2026."""
+    provider: str
+    kind: Literal["on demand", "reserved", "market", "spot", "estimate"]
+    """On the terms of a list; for a term of a year or so; at an auction or by private owners; until somebody bids more;
+    or what the makers of a model reckoned with."""
+    usd_per_hour: Rate
+    """US dollars for an hour of `devices`."""
+    devices: Size = 1
+    source: str
+    evidence: Evidence
+
+    @property
+    def usd_per_device_hour(self) -> Fraction:
+        """US dollars for an hour of one device."""
+        return _exact(self.usd_per_hour) / self.devices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """All of them."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    prices: tuple[Price, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grids:
+    """What electricity emits."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    source: str
+    year: Annotated[int, Whole(1990, 2100)]
+    evidence: Evidence
+    grams_per_kwh: dict[str, Annotated[int | float, Number()]]
+    """Grams of CO2 equivalent, by country."""
+
+
+def grids() -> Grids:
+    """What electricity emits, by country."""
+    from pydantic import TypeAdapter
+
+    from tscale.models.validation import judged
+
+    document = read_document(str(configs() / "measured" / "grid.yaml"))
+    return judged(TypeAdapter(Grids), document, lambda *_: [field.name for field in fields(Grids)])
+
+
+def grid_of(region: str) -> tuple[Fraction, str]:
+    """Grams of CO2 equivalent for a kWh in a country, and where that is from. Raises `RequestError` for an unknown one."""
+    known = grids()
+    name = _ALSO.get(region.strip().lower(), region.strip().lower().replace(" ", "-"))
+    if name not in known.grams_per_kwh:
+        raise RequestError(
+            f"--grid takes grams of CO2e for a kWh, such as 400, or a country, not {shown(region)}: "
+            f"{nearest(name, known.grams_per_kwh)}"
+        )
+    return Fraction(str(known.grams_per_kwh[name])), f"{name}: {known.source}"
+
+
+_ALSO: Final = {"us": "united-states", "usa": "united-states", "uk": "united-kingdom", "uae": "united-arab-emirates"}
+
+
+@cache
+def training_runs() -> tuple[TrainingRun, ...]:
+    """The published runs that are shipped."""
+    from pydantic import TypeAdapter
+
+    from tscale.models.validation import judged
+
+    document = read_document(str(configs() / "measured" / "utilisation.yaml"))
+    return judged(TypeAdapter(TrainingRuns), document, _keys_of_runs).runs
+
+
+def _keys_of_runs(path: Path_, _: Document) -> list[str]:
+    inner: type = TrainingRuns if not path else Shape if path[-1] == "shape" else TrainingRun
+    return [field.name for field in fields(inner)]
+
+
+@cache
+def prices() -> tuple[Price, ...]:
+    """The prices that are shipped, of every accelerator."""
+    from pydantic import TypeAdapter
+
+    from tscale.models.validation import judged
+
+    document = read_document(str(configs() / "measured" / "prices.yaml"))
+    return judged(TypeAdapter(Prices), document, _keys_of_prices).prices
+
+
+def _keys_of_prices(path: Path_, _: Document) -> list[str]:
+    return [field.name for field in fields(Price if path else Prices)]
+
+
+def _exact(value: float) -> Fraction:
+    """A number of a file as it is written there, without the dust of a binary fraction."""
+    return Fraction(str(value))

@@ -1,0 +1,121 @@
+"""How much of a forward pass is kept for its backward pass: what each layer saves, by how it is computed again.
+
+A pre-norm layer of multi-head attention and GELU keeps s·b·h·(34 + 5·a·s/h) bytes with dropout and 16-bit activations
+(Korthikanti 2022, equation 1); without the 5·a·s/h where the scores are computed again, and 2·s·b·h where all of it is. Here
+the same is counted entry by entry for any stack, with the statistics of the norms, which the paper leaves out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal, NamedTuple, assert_never
+
+from tscale.core.ledger import Keeping, Number, Saved
+from tscale.core.metric import Line, Quantity
+from tscale.core.parallelism import Plan
+from tscale.core.sharding import cut_width
+from tscale.core.tracing import ceil_div, minimum
+from tscale.core.units import BYTES
+from tscale.core.workload import Run
+
+SOURCE: Final = "korthikanti2022 section 4"
+
+LEAVES_OUT: Final = (
+    "Activations are those that fused kernels keep: a norm its input and statistics, GELU and SiLU their input (a ReLU keeps "
+    "less), a gate (SwiGLU) its two inputs and the product, a recurrence what its authors' kernel keeps, however scores are kept. Not counted: rotary tables and attention "
+    "masks, which all layers share, what is made of weights alone (decays), copies that a framework makes for "
+    "its layout, and scores and logits before they are clipped (Gemma 2). A residual stream is in the activations' format unless it is said above. "
+    "Where sub-layers stand side by side on norms of their own (GPT-NeoX), their common input is counted twice."
+)
+
+Recompute = Literal["none", "selective", "full"]
+Attention = Literal["flash", "naive"]
+Kernels = Literal["fused", "eager"]
+"""Whether an activation and the gate that it multiplies are one kernel (Liger, Transformer Engine) or two (transformers)."""
+
+
+class Passes(NamedTuple):
+    """How a forward pass is run: how many sequences at once, what of it is kept, bytes of an activation, dropout, kernels.
+
+    `residual_bytes`: of a number of the residual stream, None where it is an activation like the others.
+    """
+
+    micro_batch: int = 1
+    keeping: Keeping = "flash"
+    activation_bytes: int = 2
+    dropout: bool = False
+    kernels: Kernels = "eager"
+    residual_bytes: int | None = None
+
+
+def keeping(attention: Attention, recompute: Recompute) -> Keeping:
+    """How a layer is kept. A fused kernel computes the scores again in any case: `selective` adds nothing to it."""
+    if recompute == "full":
+        return "full"
+    if attention == "flash":
+        return "flash"
+    return "selective" if recompute == "selective" else "naive"
+
+
+def number_bytes(number: Number, passes: Passes) -> int:
+    """Bytes of one number that is kept."""
+    match number:
+        case "activation":
+            return passes.activation_bytes
+        case "residual":
+            return passes.activation_bytes if passes.residual_bytes is None else passes.residual_bytes
+        case "fp32":
+            return 4
+        case "mask":
+            return 1
+        case "index":
+            return 8
+        case _:
+            assert_never(number)
+
+
+def saved_by(kept: Iterable[Saved], passes: Passes) -> Iterator[Saved]:
+    """What is kept where forward passes are run in this way."""
+    for saved in kept:
+        dropped, stepwise = passes.dropout or not saved.dropout, passes.kernels == "eager" or not saved.eager
+        if passes.keeping in saved.keeping and dropped and stepwise:
+            yield saved
+
+
+def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Plan | None = None) -> Quantity:
+    """Bytes that the forward pass of one micro-batch keeps on one device, one line for each thing that is kept."""
+    plan = plan or Plan()
+    lines = [Line(saved.name, _bytes(saved, run, passes, plan)) for saved in saved_by(kept, passes)]
+    return Quantity("activations", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
+
+
+def _bytes(saved: Saved, run: Run, passes: Passes, plan: Plan) -> int:
+    """Bytes of one line. Context parallelism divides positions, and sequence parallelism those that nothing else divides."""
+    positions = run.length(saved.stream)
+    if saved.most is not None and saved.keys is None:
+        positions = minimum(positions, saved.most)
+    if saved.stream != "once" and plan.context > 1:
+        positions = ceil_div(positions, plan.context)
+    if saved.cut is None and plan.sequence and not saved.gathered and saved.stream != "once":
+        positions = ceil_div(positions, plan.tensor)
+    if saved.chunk > 1:
+        positions = ceil_div(positions, saved.chunk)
+    width = saved.width if saved.cut is None else cut_width(saved.width, saved.cut, plan.tensor)
+    each = saved.used * positions * width * number_bytes(saved.number, passes)
+    if not saved.shared:
+        each *= passes.micro_batch
+    if saved.keys is None:
+        return each
+    keys = run.length(saved.keys)
+    return each * (keys if saved.most is None else minimum(keys, saved.most))
+
+
+def korthikanti_layer_bytes(s: int, b: int, h: int, a: int, t: int, passes: Passes, *, sequence: bool) -> int:
+    """Bytes of one layer by the published shortcut: 16 bits, dropout, d_ff = 4·h and as many key-value heads as heads.
+
+    s positions, b sequences, h d_model, a heads, t devices of tensor parallelism (equations 2 and 4, section 5).
+    """
+    if passes.keeping == "full":
+        return 2 * s * b * h  # the layer's input, on every device: Megatron does not divide it
+    scores = 5 * a * s**2 * b if passes.keeping == "naive" else 0
+    return ceil_div(34 * s * b * h + scores, t) if sequence else 10 * s * b * h + ceil_div(24 * s * b * h + scores, t)

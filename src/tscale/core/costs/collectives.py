@@ -1,0 +1,157 @@
+"""The least time of a collective at each level: over the link of a device, and over all NICs of its node together.
+
+Of n ranks, k are in a node, N = n/k nodes take part, and r groups share the NICs of a node. S is the whole tensor in bytes,
+link and NICs are what a device and a node send in one direction:
+
+    reduce-scatter, all-gather   (k-1)/k·S / link   and   r·(N-1)/N·S / NICs
+    all-reduce                   the sum of both, which no algorithm undercuts (Patarasuk 2009)
+    all-to-all of S a rank       (k-1)/n·S / link   and   g·(1-k/n)·S / NICs, of g devices a node
+
+A switch that sums and multicasts takes S from each rank in an all-reduce: what is scattered goes to it, what is gathered comes
+back, and the two directions are used at once (Klenk 2020). Levels and directions may all be busy at once, devices of a node
+talk over its link, and nothing has a latency, so that no run takes less.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.core.device import Cluster
+from tscale.core.tracing import ceil_div, maximum, minimum
+from tscale.errors import RequestError
+
+SOURCE: Final = "patarasuk2009"
+
+
+class Group(NamedTuple):
+    """Ranks that take part in a collective: how many, of them in a node, and groups that share the NICs of a node."""
+
+    ranks: int
+    inside: int
+    sharing: int
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that take part."""
+        return ceil_div(self.ranks, self.inside)
+
+
+class Level(NamedTuple):
+    """What is sent at a level, in bytes, how fast, in bytes a second, and how the bytes were made."""
+
+    sent: Fraction
+    per_second: int
+    names: str = "0"
+    numbers: str = "0"
+
+    @property
+    def seconds(self) -> Fraction:
+        """The least time at this level."""
+        return self.sent / self.per_second
+
+
+NOTHING: Final = Level(Fraction(0), 1)
+
+
+class Least(NamedTuple):
+    """The least time of a collective: over the link of each device, and over the NICs of each node."""
+
+    link: Level = NOTHING
+    network: Level = NOTHING
+
+    @property
+    def seconds(self) -> Fraction:
+        """The longer of the two, which may pass at once."""
+        return max(self.link.seconds, self.network.seconds)
+
+    @property
+    def derivation(self) -> tuple[str, str]:
+        """How the time was made, with names and with numbers."""
+        levels = [(self.link, "link"), (self.network, "NICs")]
+        used = [(level, rate) for level, rate in levels if level.sent]
+        names = [f"{level.names}/{rate}" for level, rate in used]
+        numbers = [f"{level.numbers}/{level.per_second}" for level, _ in used]
+        if len(used) == 1:
+            return names[0], numbers[0]
+        return f"max({', '.join(names)})", f"max({', '.join(numbers)})"
+
+
+def group(cluster: Cluster, ranks: int, stride: int = 1) -> Group:
+    """Ranks that stand `stride` devices apart, on devices that are numbered through the nodes.
+
+    Tensor-parallel ranks are neighbours, then come those of context and data parallelism, then the stages (Narayanan 2021,
+    section 3). Where degrees do not divide a node, as many as ever are in one.
+    """
+    per_node = cluster.devices_per_node
+    return Group(ranks, minimum(ranks, ceil_div(per_node, stride)), minimum(stride, per_node))
+
+
+def exchange(cluster: Cluster, group: Group, scattered: int, gathered: int) -> Least:
+    """The least time in which so many bytes are reduce-scattered, and so many are all-gathered.
+
+    Both are sizes of whole tensors; an all-reduce is one of each. Raises `RequestError` where link or network is not known.
+    """
+    link = network = NOTHING
+    if group.inside > 1:
+        rate = link_of(cluster, group.inside)
+        link = _level(rate, group.inside, scattered, gathered, reduces=cluster.switch_reduces)
+    if group.nodes > 1:
+        rate = nics_of(cluster, group.ranks)
+        one = _level(rate, group.nodes, scattered, gathered, reduces=cluster.network_reduces, ranks="nodes")
+        network = one._replace(
+            sent=one.sent * group.sharing,
+            names=f"groups_on_a_node·{one.names}",
+            numbers=f"{int(group.sharing)}·{one.numbers}",
+        )
+    return Least(link, network)
+
+
+def _level(rate: int, n: int, scattered: int, gathered: int, *, reduces: bool, ranks: str = "ranks_in_node") -> Level:
+    """What one of n ranks sends at a level."""
+    s, g = int(scattered), int(gathered)
+    if reduces:
+        most, least = maximum(s, g), minimum(s, g)
+        names = f"(({ranks} - 1)·max(scattered, gathered) + min(scattered, gathered))/{ranks}"
+        numbers = f"(({n} - 1)·{most} + {least})/{n}"
+        return Level(Fraction((n - 1) * most + least, n), rate, names, numbers)
+    names, numbers = f"({ranks} - 1)/{ranks}·(scattered + gathered)", f"({n} - 1)/{n}·({s} + {g})"
+    return Level(Fraction((n - 1) * (s + g), n), rate, names, numbers)
+
+
+def all_to_all(cluster: Cluster, group: Group, sent: int) -> Least:
+    """The least time in which each rank sends `sent` bytes, an equal part to each rank, itself included.
+
+    Every device of a node takes part, in this group or in another. Raises `RequestError` as `exchange` does.
+    """
+    n, k, s = group.ranks, group.inside, int(sent)
+    link = network = NOTHING
+    if k > 1:
+        names, numbers = "(ranks_in_node - 1)/ranks·sent", f"({k} - 1)/{n}·{s}"
+        link = Level(Fraction((k - 1) * s, n), link_of(cluster, k), names, numbers)
+    if group.nodes > 1:
+        devices = k * group.sharing
+        names, numbers = "devices_of_node·(1 - ranks_in_node/ranks)·sent", f"{devices}·(1 - {k}/{n})·{s}"
+        network = Level(Fraction(devices * (n - k) * s, n), nics_of(cluster, n), names, numbers)
+    return Least(link, network)
+
+
+def link_of(cluster: Cluster, devices: int) -> int:
+    """Bytes a second that a device sends to others of its node. Raises `RequestError` where nobody stated it."""
+    found = cluster.device.link_bytes_per_second
+    if found is None:
+        raise _unknown(cluster, devices, "link", "link_gb_per_s")
+    return found
+
+
+def nics_of(cluster: Cluster, devices: int) -> int:
+    """Bytes a second that all NICs of a node send together. Raises `RequestError` where nobody stated it."""
+    found = cluster.network_bytes_per_second
+    if found is None:
+        raise _unknown(cluster, devices, "network", "network_gb_per_s")
+    return found * cluster.devices_per_node
+
+
+def _unknown(cluster: Cluster, devices: int, what: str, key: str) -> RequestError:
+    nodes = f"{cluster.device.name}s in nodes of {cluster.devices_per_node}"
+    return RequestError(f"the {what} between {devices} {nodes} is not known: --gpu-set {key}=N gives it")

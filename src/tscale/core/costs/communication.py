@@ -1,0 +1,100 @@
+"""What devices that share a model send one another, in bytes that each of them sends.
+
+A sum over n devices in a ring takes each of them 2·(n-1)/n of what is summed, gathering or scattering half of that
+(Rajbhandari 2019, section 7.1). Of tensor parallelism it is what each matrix that is cut along its rows gives out, forward,
+and as much backward (Shoeybi 2019, section 3); of data parallelism the gradients, once a step unless ZeRO keeps them in parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from tscale.core.costs.params import size
+from tscale.core.ledger import Block, Ledger, Matmul
+from tscale.core.metric import Line, Quantity
+from tscale.core.parallelism import Plan
+from tscale.core.roles import Role
+from tscale.core.tracing import ceil_div
+from tscale.core.units import BYTES
+from tscale.core.workload import Run
+
+SOURCE: Final = "rajbhandari2019 section 7"
+
+TWO_SUMS: Final = "Where sub-layers stand side by side on norms of their own (GPT-NeoX, Falcon 40B), two sums are counted and one would do."
+
+LEAVES_OUT: Final = (
+    "Not in what is sent: sums for a table or a head that is cut by the vocabulary, norms of gradients, latency."
+)
+
+
+def all_reduce(size_in_bytes: int, devices: int) -> int:
+    """Bytes that each of `devices` in a ring sends for a sum that all of them get, rounded up."""
+    return ceil_div(2 * (devices - 1) * size_in_bytes, devices)
+
+
+def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, side_by_side: bool = False) -> Quantity:
+    """Bytes that are summed over tensor-parallel devices for one sequence's forward pass.
+
+    One sum for each sub-layer of each layer, at each position of its own stack: routed and shared experts are added up
+    before it. `ledger`: that of one device (`tscale.core.sharding`), or the model's own, which sums the same.
+    `side_by_side`: attention and feed-forward of a layer read the same input, so that one sum serves both (Pope 2022,
+    section 3.4).
+    """
+    sums: dict[tuple[Block, Role], Line] = {}
+    for entry in ledger.entries:
+        if isinstance(entry, Matmul) and entry.cut is not None and entry.cut.axis == "in":
+            layers = entry.used if entry.experts == 1 else entry.stored // entry.experts
+            summed = run.length(entry.stream) * layers * entry.d_out * width_in_bytes
+            role: Role = "down" if entry.role == "shared_down" else entry.role  # added up with the routed experts'
+            sums[entry.block, role] = Line(entry.name, summed // 2 if side_by_side else summed)
+    lines = tuple(sums.values())
+    return Quantity("summed over tensor-parallel devices", lines, BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
+
+
+class Exchanged(NamedTuple):
+    """Bytes of an entry that its `copies` reduce-scatter and all-gather in a step, as whole tensors."""
+
+    name: str
+    copies: int
+    scattered: int
+    gathered: int
+
+
+def gradients(ledger: Ledger, plan: Plan, micro_batches: int, bits: int, gathered_bits: int) -> Iterator[Exchanged]:
+    """What the copies of a model exchange in a step, of each entry of what one device holds.
+
+    Gradients are scattered, in `bits` a number, then what they made is gathered, in `gathered_bits`. ZeRO's stage 2 keeps no
+    whole gradients from one micro-batch to the next, so that each has to scatter its own. Stage 3 keeps no whole weights
+    either, which each gathers forward and backward: of a single micro-batch half as much again (Rajbhandari 2019, section
+    7.2.2). Routed experts that are dealt to `plan.expert` devices have that many fewer copies to be summed over.
+    """
+    scatters, gathers = _ring_passes(plan, micro_batches)
+    for entry in ledger.entries:
+        weights = getattr(entry, "stored", 0) * size(entry)
+        copies = plan.data * plan.context
+        if isinstance(entry, Matmul) and entry.experts > 1:
+            copies //= plan.expert
+        if weights and copies > 1:
+            scattered = ceil_div(scatters * weights * bits, 8)
+            yield Exchanged(entry.name, copies, scattered, ceil_div(gathers * weights * gathered_bits, 8))
+
+
+def gradient_bytes(ledger: Ledger, plan: Plan, micro_batches: int, bits: int, gathered_bits: int) -> Quantity:
+    """Bytes that each data-parallel device sends in a step, around a ring, for the gradients of what one device holds."""
+    lines = (
+        Line(one.name, ceil_div((one.copies - 1) * (one.scattered + one.gathered), one.copies))
+        for one in gradients(ledger, plan, micro_batches, bits, gathered_bits)
+    )
+    return Quantity("sent for gradients", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
+
+
+def _ring_passes(plan: Plan, micro_batches: int) -> tuple[int, int]:
+    """How often a step scatters gradients, and gathers weights (or gradients, where each device keeps all states)."""
+    match plan.zero:
+        case 3:
+            return micro_batches, 2 * micro_batches
+        case 2:
+            return micro_batches, 1
+        case _:
+            return 1, 1

@@ -1,0 +1,111 @@
+"""How many FLOPs a forward pass takes: 2 for each multiply-add of every matrix multiplication.
+
+F(S) = 2·S·P + q·S² for a stack with P weights in matrices and q = 2·heads·(d_qk + d_v) a layer: what frameworks count.
+A depthwise convolution runs over S + kernel - 1 positions, since frameworks pad before and cut after. A recurrence takes
+what its block says of its chunks, of which there are S/chunk, rounded up where the last one is padded, down where not.
+
+`full` lets every query see every key and ignores windows, as they do. `causal` counts the keys that a query may see.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, assert_never
+
+from tscale.core.ledger import Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan, Scores, Vector
+from tscale.core.metric import Line, Quantity
+from tscale.core.tracing import ceil_div, minimum
+from tscale.core.units import FLOPS
+from tscale.core.workload import Run
+
+Sight = Literal["full", "causal"]
+
+LEAVES_OUT = (
+    "Not counted: softmax, norms, activations, biases, rotary embeddings, look-ups and other elementwise work; dropout."
+)
+
+
+def pairs(scores: Scores, run: Run, sight: Sight) -> int:
+    """Query-key pairs of one sequence that one layer scores.
+
+    Causal: 1 + 2 + ... up to the window w, then w for each further query. In a stack that sees both ways a window of w
+    is half of w on either side of the query, and the query itself. In chunks of w, each chunk is a sequence of its own.
+    """
+    queries, keys = run.length(scores.stream), _at_most(run.length(scores.keys), scores.most)
+    if sight == "full":
+        return queries * keys
+    if scores.causal:
+        if scores.window is None:
+            return queries * (queries + 1) // 2
+        if scores.chunked:
+            whole, w = queries // scores.window, scores.window
+            rest = queries - whole * w
+            return whole * (w * (w + 1) // 2) + rest * (rest + 1) // 2
+        seen = minimum(queries, scores.window)
+        return seen * (seen + 1) // 2 + (queries - seen) * seen
+    if scores.window is None:
+        return queries * keys
+    side = minimum(queries - 1, scores.window // 2)
+    return queries * (2 * side + 1) - side * (side + 1)
+
+
+def score_flops(scores: Scores, run: Run, sight: Sight) -> int:
+    """FLOPs of one sequence's attention scores in all layers of an entry: the logits q·k and the weighted sum of v."""
+    return 2 * pairs(scores, run, sight) * scores.used * scores.heads * (scores.d_qk + scores.d_v)
+
+
+def matmul_flops(matmul: Matmul, run: Run) -> int:
+    """FLOPs of one sequence's products with all copies of a matrix."""
+    return 2 * _at_most(run.length(matmul.stream), matmul.most) * matmul.used * matmul.d_in * matmul.d_out
+
+
+def _at_most(length: int, most: int | None) -> int:
+    return length if most is None else minimum(length, most)
+
+
+def leaves_out(ledger: Ledger) -> str:
+    """What forward FLOPs leave out of a model: where it has recurrences, also their elementwise part."""
+    if not any(isinstance(entry, Scan) for entry in ledger.entries):
+        return LEAVES_OUT
+    return f"{LEAVES_OUT} Of recurrences, matrix products are counted and elementwise updates are not."
+
+
+def conv_flops(conv: Conv, run: Run) -> int:
+    """FLOPs of one sequence's depthwise convolutions in all layers of an entry, over the padded positions too."""
+    positions = run.length(conv.stream) + conv.kernel - 1
+    return 2 * positions * conv.used * conv.channels * conv.kernel
+
+
+def scan_flops(scan: Scan, run: Run) -> int:
+    """FLOPs of one sequence's recurrences in all layers of an entry."""
+    positions = run.length(scan.stream)
+    chunks = ceil_div(positions, scan.chunk) if scan.padded else positions // scan.chunk
+    work = positions * scan.per_position + chunks * scan.per_chunk + (chunks + 1) ** 2 * scan.per_edge_pair
+    if scan.per_pair is not None:
+        work += chunk_pairs(scan, positions) * scan.per_pair
+    return 2 * scan.used * work
+
+
+def chunk_pairs(scan: Scan, positions: int) -> int:
+    """Pairs of positions that stand in one chunk; the last chunk is as long as what is left over."""
+    whole = positions // scan.chunk
+    return whole * scan.chunk**2 + (positions - whole * scan.chunk) ** 2
+
+
+def forward_flops(ledger: Ledger, run: Run, sight: Sight = "full") -> Quantity:
+    """FLOPs of one sequence's forward pass, head at every position, one line for each entry that computes."""
+    lines: list[Line] = []
+    for entry in ledger.entries:
+        match entry:
+            case Matmul():
+                lines.append(Line(entry.name, matmul_flops(entry, run)))
+            case Scores():
+                lines.append(Line(entry.name, score_flops(entry, run, sight)))
+            case Conv():
+                lines.append(Line(entry.name, conv_flops(entry, run)))
+            case Scan():
+                lines.append(Line(entry.name, scan_flops(entry, run)))
+            case Lookup() | Vector() | Buffer() | Cache():
+                pass  # no matrix multiplication: LEAVES_OUT says so
+            case _:
+                assert_never(entry)
+    return Quantity(f"forward FLOPs, {sight} attention", tuple(lines), FLOPS, leaves_out=leaves_out(ledger))

@@ -1,0 +1,256 @@
+"""What a parallel plan makes of a training step: what its devices compute, wait for and send, and the least time of it.
+
+Each part takes the least time that it can: at the dense peak, and at the full bandwidth of the link of a device and of the
+NICs of a node (`tscale.core.costs.collectives`). Computing, link and network may all be busy at once, so a step takes at
+least as long as the one that takes longest, on the stage where it does.
+
+A pipeline in the order of 1F1B leaves a stage idle until a micro-batch has passed through those before it, and again while
+the last one returns through them: stage j takes t_j + (t_1 + ... + t_{j-1})/(v·m), of m micro-batches and v pieces a stage.
+Where all stages take the same time, that is 1 + (p-1)/(v·m) of it (Narayanan 2021, section 2.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import accumulate
+from typing import Final, Literal, NamedTuple
+
+from tscale.core.costs.collectives import NOTHING, Least, Level, exchange, group, link_of, nics_of
+from tscale.core.costs.collectives import SOURCE as COLLECTIVES
+from tscale.core.costs.communication import gradient_bytes, gradients, tensor_sums
+from tscale.core.costs.wall_time import Recompute, least_flops
+from tscale.core.device import Cluster
+from tscale.core.ledger import Ledger
+from tscale.core.parallelism import Plan
+from tscale.core.sharding import shard
+from tscale.core.tracing import ceil_div
+from tscale.core.workload import Run
+from tscale.errors import RequestError
+
+SOURCE: Final = "narayanan2021 sections 2 and 3"
+
+BITS: Final = 16
+"""Bits of a number that is sent: activations and gradients."""
+
+Resource = Literal["computing", "link", "network"]
+"""What a step may be bound by."""
+
+
+class Batch(NamedTuple):
+    """Sequences that a step is of, and those that a device takes at a time."""
+
+    sequences: int
+    micro: int
+
+    def micro_batches(self, plan: Plan) -> int:
+        """Micro-batches that run through each copy of the model in a step. Raises `RequestError` where they do not divide."""
+        each = plan.data * self.micro
+        if self.sequences % each:
+            raise RequestError(
+                f"a batch of {self.sequences} is not {plan.data} copies of the model by micro-batches of {self.micro}: "
+                f"make it a multiple of {each}"
+            )
+        return self.sequences // each
+
+
+class Part(NamedTuple):
+    """One thing that a step takes: the least seconds of computing, or those of sending and the bytes that a device sends."""
+
+    name: str
+    computing: Fraction = Fraction(0)
+    least: Least = Least()
+    sent: int | None = None
+    source: str = SOURCE
+
+    @property
+    def seconds(self) -> Fraction:
+        """The least time of it."""
+        return self.computing + self.least.seconds
+
+
+class Step(NamedTuple):
+    """The parts of a step, each on the stage where it takes longest, and the least time by what it may be bound by."""
+
+    parts: tuple[Part, ...]
+    seconds_by: dict[Resource, Fraction]
+
+    @property
+    def bound_by(self) -> Resource:
+        """What takes longest."""
+        return max(self.seconds_by, key=lambda resource: self.seconds_by[resource])
+
+    @property
+    def seconds(self) -> Fraction:
+        """The least time of a step: whatever may overlap does."""
+        return self.seconds_by[self.bound_by]
+
+    @property
+    def seconds_in_turn(self) -> Fraction:
+        """The time of all parts one after the other, where nothing overlaps. No bound: a run that overlaps is faster."""
+        return sum((part.seconds for part in self.parts), Fraction())
+
+
+class Workload(NamedTuple):
+    """What a step does, whatever the plan: sequences, their lengths, the width that stages hand over, what is computed again.
+
+    `bits`: of a number that is multiplied. Weights and activations that are gathered need no more of them; what is summed up
+    is sent in 16. `side_by_side`: as in `tensor_sums`.
+    """
+
+    run: Run
+    batch: Batch
+    d_model: int
+    recompute: Recompute
+    bits: int = BITS
+    side_by_side: bool = False
+
+    @property
+    def gathered_bits(self) -> int:
+        """Bits of a number that is gathered."""
+        return min(self.bits, BITS)
+
+
+def step_of(stages: tuple[Ledger, ...], plan: Plan, work: Workload, cluster: Cluster, peak: int) -> Step:
+    """What a step of a plan takes: computing, the bubble, and what is sent. Times are exact fractions of a second.
+
+    `stages`: the ledgers of the pipeline's stages, whole. `peak`: FLOP/s of a device. Raises `RequestError` where degrees do
+    not divide the model or the batch, and where a link that the plan needs is not known.
+    """
+    many = work.batch.micro_batches(plan)
+    shares = [shard(stage, plan) for stage in stages]
+    sent = [tuple(_sent(stage, share, plan, work, cluster)) for stage, share in enumerate(shares)]
+    computing = [
+        Fraction(least_flops(share, work.run, work.recompute)) * work.batch.micro * many / peak for share in shares
+    ]
+    with_bubble = pipelined(computing, plan.interleave * many)
+    parts = [Part("computing", max(computing))]
+    if plan.pipeline > 1:
+        parts.append(Part("pipeline bubble", with_bubble - max(computing)))
+    parts += [max(same, key=lambda part: (part.seconds, part.sent)) for same in zip(*sent, strict=True)]
+    seconds: dict[Resource, Fraction] = {
+        "computing": with_bubble,
+        "link": max(sum((part.least.link.seconds for part in stage), Fraction()) for stage in sent),
+        "network": max(sum((part.least.network.seconds for part in stage), Fraction()) for stage in sent),
+    }
+    return Step(tuple(parts), seconds)
+
+
+def pipelined(computing: list[Fraction], pieces: int) -> Fraction:
+    """The least seconds of a pipeline in the order of 1F1B, of the seconds that each stage computes.
+
+    `pieces`: micro-batches by pieces of a stage. Stage j begins when the first of them has gone forward through the stages
+    before it, and these have the last one's backward pass to do when it has ended.
+    """
+    before = accumulate(computing[:-1], initial=Fraction())
+    return max(own + passed / pieces for own, passed in zip(computing, before, strict=True))
+
+
+def _sent(stage: int, share: Ledger, plan: Plan, work: Workload, cluster: Cluster) -> Iterator[Part]:
+    """What a device of a stage sends in a step."""
+    many = work.batch.micro_batches(plan)
+    if plan.tensor > 1:
+        yield _tensor_sums(share, plan, work, cluster)
+    if plan.pipeline > 1:
+        numbers = many * work.batch.micro * work.run.tokens * int(work.d_model)
+        yield _hand_over(stage, plan, cluster, ceil_div(numbers * BITS, 8 * plan.tensor))
+    if plan.data > 1:
+        yield _gradients(share, plan, work, cluster)
+
+
+def _tensor_sums(share: Ledger, plan: Plan, work: Workload, cluster: Cluster) -> Part:
+    """Sums over tensor-parallel devices: what is scattered is in 16 bits, what is gathered in those of the products."""
+    passes = 3 if work.recompute == "full" else 2
+    one = tensor_sums(share, work.run, BITS // 8, side_by_side=work.side_by_side).total
+    scattered = one * work.batch.micro * passes * work.batch.micro_batches(plan)
+    gathered = ceil_div(scattered * work.gathered_bits, BITS)
+    least = exchange(cluster, group(cluster, plan.tensor), scattered, gathered)
+    return Part(
+        "tensor-parallel sums",
+        least=least,
+        sent=ceil_div((plan.tensor - 1) * (scattered + gathered), plan.tensor),
+        source=COLLECTIVES,
+    )
+
+
+def _gradients(share: Ledger, plan: Plan, work: Workload, cluster: Cluster) -> Part:
+    """Gradients over the copies of a stage, which stand as far apart as tensor parallelism has devices."""
+    many = work.batch.micro_batches(plan)
+    by_copies: dict[int, tuple[int, int]] = {}
+    for one in gradients(share, plan, many, BITS, work.gathered_bits):
+        scattered, gathered = by_copies.get(one.copies, (0, 0))
+        by_copies[one.copies] = (scattered + one.scattered, gathered + one.gathered)
+    ranks = plan.data * plan.context
+    each = [
+        exchange(cluster, group(cluster, copies, plan.tensor * (ranks // copies)), *sizes)
+        for copies, sizes in by_copies.items()
+    ]
+    sent = gradient_bytes(share, plan, many, BITS, work.gathered_bits).total
+    return Part("gradients", least=_together(each), sent=sent, source=COLLECTIVES)
+
+
+def _together(each: list[Least]) -> Least:
+    """Several collectives over the same links."""
+    if len(each) == 1:
+        return each[0]
+    return Least(*(_added([one[level] for one in each]) for level in (0, 1)))
+
+
+def _added(levels: list[Level]) -> Level:
+    used = [level for level in levels if level.sent]
+    if not used:
+        return NOTHING
+    names, numbers = (" + ".join(texts) for texts in zip(*((one.names, one.numbers) for one in used), strict=True))
+    return Level(sum((one.sent for one in used), Fraction()), used[0].per_second, f"({names})", f"({numbers})")
+
+
+class _Crossings(NamedTuple):
+    """How often a device of a stage hands on what it made of a micro-batch: within its node, and all devices of a node beyond."""
+
+    within: int
+    beyond: int
+
+
+def _hand_over(stage: int, plan: Plan, cluster: Cluster, sent: int) -> Part:
+    """Activations handed on to the next stage and their gradients to the one before, by each device its part of them.
+
+    A device of tensor parallelism sends its part (Narayanan 2021, section 4.1), `sent` bytes each time for all micro-batches.
+    """
+    within, beyond = _crossings(stage, plan, cluster.devices_per_node)
+    link = network = NOTHING
+    if within:
+        rate = link_of(cluster, plan.devices)
+        link = Level(Fraction(within * sent), rate, "times·sent", f"{within}·{sent}")
+    if beyond:
+        rate = nics_of(cluster, plan.devices)
+        network = Level(Fraction(beyond * sent), rate, "times_of_all_devices·sent", f"{beyond}·{sent}")
+    return Part("hand-over to the next stage", least=Least(link, network), sent=_hand_overs(stage, plan) * sent)
+
+
+def _crossings(stage: int, plan: Plan, per_node: int) -> _Crossings:
+    """Where a stage's neighbours are: a stage has `block` devices, a node as many stages as fit, or one of many devices."""
+    block = plan.devices // plan.pipeline
+    if plan.devices <= per_node:
+        return _Crossings(_hand_overs(stage, plan), 0)
+    if block > per_node:
+        # A node that holds devices of two stages hands on for the one that does so less often.
+        whole = block % per_node == 0
+        return _Crossings(0, per_node * (_hand_overs(stage, plan) if whole else 2 * plan.interleave - 1))
+    if per_node % block:
+        return _Crossings(0, 0)  # nodes cut stages: some neighbours are within a node and some are not
+    each = per_node // block
+    node = range(stage // each * each, min(stage // each * each + each, plan.pipeline))
+    leaving = sum(_hand_overs(one, plan, node) for one in node)
+    return _Crossings(_hand_overs(stage, plan) - _hand_overs(stage, plan, node), block * leaving)
+
+
+def _hand_overs(stage: int, plan: Plan, node: range = range(0)) -> int:
+    """How often a stage hands on what it made of a micro-batch, to stages outside of a node.
+
+    Once forward and once backward for each piece, but the first stage has nobody to hand its first piece's gradients to, and
+    the last nobody to hand its last piece's outputs to.
+    """
+    last, times = plan.pipeline - 1, plan.interleave
+    forward = times - (stage == last) if (stage + 1) % plan.pipeline not in node else 0
+    backward = times - (stage == 0) if (stage - 1) % plan.pipeline not in node else 0
+    return forward + backward

@@ -1,0 +1,66 @@
+"""How long a training run takes: FLOPs over what the devices do of their peak.
+
+seconds = FLOPs / (gpus · peak · MFU), after Narayanan 2021 (equation 4) and Chowdhery 2022 (Appendix B), with the exact
+FLOPs of the model in the place of 8·T·P or 6·N + 12·L·H·Q·T. Any two of devices, utilisation and time give the third.
+Utilisation is in whole millionths, so that all of it is exact.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final, Literal
+
+from tscale.core.costs.forward import Sight, forward_flops, matmul_flops, score_flops
+from tscale.core.ledger import Ledger, Matmul, Scores
+from tscale.core.tracing import ceil_div
+from tscale.core.workload import Run
+
+MILLION: Final = 10**6
+Recompute = Literal["none", "selective", "full"]
+
+SOURCE: Final = "narayanan2021 equation 4"
+
+
+def seconds_to_train(flops: int, gpus: int, peak: int, mfu_millionths: int) -> int:
+    """Seconds that `gpus` devices of `peak` FLOP/s take at a utilisation, rounded up."""
+    return ceil_div(flops * MILLION, gpus * peak * mfu_millionths)
+
+
+def gpus_to_train(flops: int, seconds: int, peak: int, mfu_millionths: int) -> int:
+    """Devices that finish within so many seconds."""
+    return ceil_div(flops * MILLION, seconds * peak * mfu_millionths)
+
+
+def flops_within(gpu_seconds: int, peak: int, mfu_millionths: int) -> int:
+    """Training FLOPs that so many seconds of a device of `peak` FLOP/s come to at a utilisation, rounded down."""
+    return gpu_seconds * peak * mfu_millionths // MILLION
+
+
+def mfu_of(flops: int, gpus: int, peak: int, seconds: Fraction) -> Fraction:
+    """The model FLOPs utilisation of a run that took so long: a fraction of the peak."""
+    return Fraction(int(flops)) / (int(gpus) * int(peak) * seconds)
+
+
+def hardware_flops_ratio(ledger: Ledger, run: Run, recompute: Recompute) -> Fraction:
+    """What the devices compute over what the model asks for: HFU / MFU, both in full attention."""
+    again = recomputed_flops(ledger, run, recompute)
+    return 1 + Fraction(int(again), 3 * int(forward_flops(ledger, run).total))
+
+
+def recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute, sight: Sight = "full") -> int:
+    """FLOPs of one sequence that go forward a second time.
+
+    selective: the attention scores (Korthikanti 2022, section 5, whose equation 8 charges them the backward pass again too:
+    three times as much). full: every layer, but not the head (Narayanan 2021, equation 3).
+    """
+    if recompute == "none":
+        return 0
+    if recompute == "selective":
+        return sum(score_flops(entry, run, sight) for entry in ledger.entries if isinstance(entry, Scores))
+    head = (entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.part == "head")
+    return forward_flops(ledger, run, sight).total - sum(matmul_flops(entry, run) for entry in head)
+
+
+def least_flops(ledger: Ledger, run: Run, recompute: Recompute) -> int:
+    """FLOPs that training on one sequence takes at the least: of attention, the pairs of a query and a key that it sees."""
+    return 3 * forward_flops(ledger, run, "causal").total + recomputed_flops(ledger, run, recompute, "causal")

@@ -1,0 +1,243 @@
+"""How many bytes a model's weights take in a number format, entry by entry, as the software does that uses the format.
+
+bytes = stored·d_in·d_out·bits/8 for a matrix, and the bits of each row that come besides. What a format is not used for is
+kept in another: bitsandbytes leaves embeddings and the head in 16 bits, GGUF keeps everything with one dimension in 32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple, assert_never
+
+from tscale.core.costs.params import TABLES
+from tscale.core.dtypes import FORMATS, Format, Scope, bytes_of
+from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
+from tscale.core.metric import Line, Quantity
+from tscale.core.tracing import ceil_div
+from tscale.core.units import BYTES
+
+LEAVES_OUT = (
+    "Not in the weights: a file's header and the alignment of its tensors; tables that are computed at the start."
+)
+
+
+class Rule(NamedTuple):
+    """What some of a model's weights are kept in: those of `entries`, in some layers or in all of them."""
+
+    format: Format
+    entries: frozenset[int]
+    """Places of entries in the model's ledger."""
+    layers: frozenset[int] | None = None
+
+
+class Mixture(NamedTuple):
+    """The formats of a release, matrix by matrix.
+
+    `placed`: for each entry that is not all in `rest`, by its place in the ledger, its formats, each with how many of the layers
+    that it stands in.
+    """
+
+    name: str
+    rest: str
+    placed: dict[int, tuple[tuple[Format, int], ...]]
+
+    @property
+    def scope(self) -> Scope:
+        """As of a format of layers' matrices."""
+        return "linear"
+
+    @property
+    def bits(self) -> Fraction:
+        """Bits of a number in the widest format that matrices were converted to."""
+        return max((format.bits_with_scales for format in self.formats()), default=FORMATS[self.rest].bits)
+
+    def formats(self) -> tuple[Format, ...]:
+        """Every format that is in use beside that of the rest, each once."""
+        used = (format for counts in self.placed.values() for format, _ in counts)
+        return tuple(dict.fromkeys(format for format in used if format.name != self.rest))
+
+
+def mixture(
+    ledger: Ledger,
+    main: Format | None,
+    rules: Sequence[Rule],
+    rest: str,
+    standing: Mapping[int, Sequence[int]],
+) -> Mixture:
+    """What each entry of a model is kept in: in a layer, the format of the first rule that is about it.
+
+    Args: `main`: the format of matrices of layers that no rule is about, routers and gates of experts excepted; None where
+    rules alone say what is converted. `rest`: that of all else. `standing`: the layers that each entry stands in.
+    """
+    placed: dict[int, tuple[tuple[Format, int], ...]] = {}
+    for place, entry in enumerate(ledger.entries):
+        if isinstance(entry, (Matmul, Lookup)):
+            counts: dict[Format, int] = {}
+            for layer in standing.get(place, (None,)):
+                format = _of_layer(entry, place, layer, main, rules) or FORMATS[rest]
+                format = format if format.name == rest else _dividing(entry, format)
+                counts[format] = counts.get(format, 0) + 1
+            if counts and counts.keys() != {FORMATS[rest]}:
+                placed[place] = tuple(counts.items())
+    used = dict.fromkeys(format.name for counts in placed.values() for format, _ in counts if format.name != rest)
+    return Mixture(" and ".join(used) or rest, rest, placed)
+
+
+def _of_layer(entry: Entry, place: int, layer: int | None, main: Format | None, rules: Sequence[Rule]) -> Format | None:
+    """What an entry is kept in in one layer; None for the rest."""
+    for rule in rules:
+        if place in rule.entries and (rule.layers is None or layer in rule.layers):
+            return rule.format
+    return main if is_converted(entry) else None
+
+
+class Kept(NamedTuple):
+    """Copies of an entry that owns weights, and the format that they are kept in.
+
+    `place`: of the entry in its ledger. `layers`: of how many of its layers these copies are.
+    """
+
+    place: int
+    entry: Matmul | Lookup | Vector | Buffer | Conv
+    format: Format
+    rest: Format
+    layers: tuple[int, int] = (1, 1)
+
+    @property
+    def name(self) -> str:
+        """The entry's name, and the format where others of its copies are in another."""
+        return self.entry.name if self.layers == (1, 1) else f"{self.entry.name} in {self.format.name}"
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of these copies; a bias is kept as vectors are."""
+        return _bytes(self)
+
+
+def weight_bytes(ledger: Ledger, format: Format | Mixture, whole: Ledger | None = None) -> Quantity:
+    """Bytes of everything that is stored, buffers included, one line for each entry that owns weights.
+
+    `whole`: the model that `ledger` is one device's share of; a matrix is quantised before it is cut, so it decides what
+    can be kept in blocks. A block that a cut goes through is counted once, although each side needs its scale, but for
+    blocks of several rows, of which each device has whole ones.
+    """
+    sizes: dict[int, int] = {}
+    for kept in kept_in(ledger, format, whole):
+        sizes[kept.place] = sizes[kept.place] + kept.bytes if kept.place in sizes else kept.bytes
+    lines = tuple(Line(ledger.entries[place].name, size) for place, size in sizes.items())
+    source = format.source if isinstance(format, Format) else ""
+    return Quantity("weights", lines, BYTES, source=source, leaves_out=LEAVES_OUT)
+
+
+def kept_in(ledger: Ledger, format: Format | Mixture, whole: Ledger | None = None) -> Iterator[Kept]:
+    """Each entry that owns weights with the format that it is kept in; of several formats, its copies in each of them."""
+    whole = ledger if whole is None else whole
+    routed = any(isinstance(entry, Matmul) and entry.experts > 1 for entry in whole.entries)
+    rest = _rest(format)
+    for place, (entry, uncut) in enumerate(zip(ledger.entries, whole.entries, strict=True)):
+        match entry:
+            case Matmul() | Lookup() | Vector() | Buffer() | Conv():
+                if isinstance(format, Mixture):
+                    yield from _mixed(place, entry, format, rest)
+                else:
+                    held = _holds(format, uncut, routed=routed)
+                    yield Kept(place, entry, _dividing(uncut, format) if held else rest, rest)
+            case Scores() | Scan() | Cache():
+                pass  # they own no weights
+            case _:
+                assert_never(entry)
+
+
+def _mixed(
+    place: int, entry: Matmul | Lookup | Vector | Buffer | Conv, mixture: Mixture, rest: Format
+) -> Iterator[Kept]:
+    """The copies of an entry by format."""
+    counts = mixture.placed.get(place, ((rest, 1),))
+    if len(counts) == 1:
+        yield Kept(place, entry, counts[0][0], rest)
+        return
+    layers = sum(count for _, count in counts)
+    for format, count in counts:
+        yield Kept(place, entry._replace(stored=entry.stored // layers * count), format, rest, (count, layers))
+
+
+def _bytes(kept: Kept) -> int:
+    entry, format = kept.entry, kept.format
+    match entry:
+        case Matmul():
+            copies = entry.stored
+            matrices = bytes_of(copies * entry.d_in * entry.d_out, format.bits)
+            if format.row_bits:
+                matrices += bytes_of(copies * entry.d_out, format.row_bits)
+            if format.block is not None:
+                matrices += bytes_of(copies * _blocks(entry.d_out, entry.d_in, format.block), format.block_bits)
+            if format.column_bits:
+                matrices += bytes_of(copies * entry.d_in, format.column_bits)
+            if format.matrix_bits:
+                matrices += bytes_of(copies, format.matrix_bits)
+            return matrices + bytes_of(copies * entry.d_out, kept.rest.bits) if entry.bias else matrices
+        case Lookup():
+            table = bytes_of(entry.stored * entry.rows * entry.width, format.bits)
+            if format.block is not None:
+                table += bytes_of(entry.stored * _blocks(entry.rows, entry.width, format.block), format.block_bits)
+            return table
+        case Vector() | Buffer():
+            return bytes_of(entry.stored * entry.width, format.bits)
+        case Conv():
+            weights = entry.channels * entry.kernel + entry.channels if entry.bias else entry.channels * entry.kernel
+            return bytes_of(entry.stored * weights, format.bits)
+        case _:
+            assert_never(entry)
+
+
+def _blocks(rows: int, columns: int, block: tuple[int, int]) -> int:
+    """Blocks of a matrix, those at its edges whole."""
+    high, wide = block
+    return (rows if high == 1 else ceil_div(rows, high)) * ceil_div(columns, wide)
+
+
+def _rest(format: Format | Mixture) -> Format:
+    return FORMATS[format.rest]
+
+
+def _holds(format: Format, entry: Entry, *, routed: bool) -> bool:
+    """Whether a format is used for an entry; `routed`: whether the model has routed experts."""
+    match format.scope:
+        case "all":
+            return True
+        case "matrices":
+            if isinstance(entry, Lookup):
+                return entry.part == "embedding" and entry.role != "segments"
+            return isinstance(entry, Matmul) and not _is_router(entry)
+        case "linear":
+            return is_linear(entry)
+        case "experts":
+            return isinstance(entry, Matmul) and (entry.experts > 1 if routed else is_linear(entry))
+        case _:
+            assert_never(format.scope)
+
+
+def is_linear(entry: Entry) -> bool:
+    """Whether it is a matrix inside of a layer, a router excepted."""
+    return isinstance(entry, Matmul) and entry.part not in {"head", *TABLES} and not _is_router(entry)
+
+
+def is_converted(entry: Entry) -> bool:
+    """Whether software that converts a model's linear layers converts a matrix where nothing else is said.
+
+    Neither embeddings nor the head, as in the loaders of Hugging Face and vLLM, nor what weighs experts or an indexer's heads.
+    """
+    return isinstance(entry, Matmul) and is_linear(entry) and entry.role not in ("shared_switch", "index_weights")
+
+
+def _is_router(entry: Matmul) -> bool:
+    return entry.role == "router"
+
+
+def _dividing(entry: Entry, format: Format) -> Format:
+    """The format itself, or the first of those that stand in for it whose blocks divide the rows of an entry."""
+    row = entry.d_in if isinstance(entry, Matmul) else entry.width if isinstance(entry, Lookup) else 0
+    while format.multiple > 1 and row % format.multiple:
+        format = FORMATS[format.fallback]
+    return format

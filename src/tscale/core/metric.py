@@ -1,0 +1,176 @@
+"""What an answer is made of: figures with a unit and how they are known, laid out in tables, never as strings.
+
+Renderers take a `Report` and decide how it looks; nothing before them rounds or formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+from tscale.core.tracing import Remembered
+from tscale.core.units import Unit
+
+Known = Literal["exact", "convention", "cited", "bound", "assumed"]
+"""How a figure is known: counted from the architecture, by a published shortcut, quoted, as a bound that no run is better
+than, or resting on an assumption."""
+
+
+class Figure(NamedTuple):
+    """A number with its unit, how it is known, the citation behind it, and what must be said beside it."""
+
+    value: int | float | Fraction
+    unit: Unit
+    known: Known = "exact"
+    source: str = ""
+    note: str = ""
+
+    @property
+    def formula(self) -> str:
+        """The derivation with names, or "" for a number that was not derived."""
+        return self.value.names if isinstance(self.value, Remembered) else ""
+
+
+class Missing(NamedTuple):
+    """There is no number here, and why. `settled`: that is known for certain; otherwise nobody has said."""
+
+    why: str
+    settled: bool = False
+
+
+class Compared(NamedTuple):
+    """A figure beside how many times the first model's it is, where that can be said."""
+
+    figure: Figure
+    ratio: Fraction | None
+
+
+class Line(NamedTuple):
+    """One line of a total."""
+
+    name: str
+    value: int
+
+
+class Quantity(NamedTuple):
+    """A total with its lines, its unit, how it is known, and what it leaves out."""
+
+    name: str
+    lines: tuple[Line, ...]
+    unit: Unit
+    known: Known = "exact"
+    source: str = ""
+    leaves_out: str = ""
+
+    @property
+    def total(self) -> int:
+        return sum(line.value for line in self.lines)
+
+
+Cell = Figure | Compared | Missing | str
+
+
+class Column(NamedTuple):
+    """A column: its heading, its key in CSV, and whether a narrow terminal may leave it out (the highest goes first).
+
+    `bar`: of shares, which a terminal draws; other formats, which have no use for bars, leave the column out.
+    `wraps`: of words, how narrow it may become before another column is left out.
+    """
+
+    title: str
+    key: str
+    drop: int = 0
+    numeric: bool = True
+    bar: bool = False
+    wraps: int = 0
+
+
+class Table(NamedTuple):
+    """Rows under columns.
+
+    `subject`: whose figures these are, where an answer has several. `totals`: the rows that sum up those above them.
+    `stack`: too wide a table is cut into several by column, the first column repeated. `aside`: not part of the CSV.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    subject: str = ""
+    totals: frozenset[int] = frozenset()
+    stack: bool = False
+    aside: bool = False
+
+
+class Step(NamedTuple):
+    """A derivation to print: the formula with names and with numbers, and the figure that came of it.
+
+    `subject`: the model, the context or the like that it is about; within one subject, a name means one number.
+    """
+
+    name: str
+    names: str
+    numbers: str
+    figure: Figure
+    subject: str = ""
+
+
+def step(name: str, figure: Figure, subject: str = "") -> Step | None:
+    """The derivation of a figure whose number remembers how it was made; None for one that was given, not derived."""
+    value = figure.value
+    if not isinstance(value, Remembered) or (value.op == "name" and not value.args and value.label == name):
+        return None  # a size of the model under its own name
+    return Step(name, value.names, value.numbers, figure, subject)
+
+
+_BY_STRENGTH: tuple[Known, ...] = ("exact", "convention", "cited", "bound", "assumed")
+
+
+def weakest(*known: Known) -> Known:
+    """How a figure is known that was made of figures known in these ways."""
+    return max(known, key=_BY_STRENGTH.index, default="exact")
+
+
+Data = Figure | Missing | str | int | bool | None | Mapping[str, "Data"] | Sequence["Data"]
+
+
+def known_at_best(data: Data, known: Known, units: Sequence[Unit]) -> Data:
+    """The same data, of which no figure in some units is known any better than so."""
+    match data:
+        case Figure():
+            return data._replace(known=weakest(data.known, known)) if data.unit in units else data
+        case Mapping():
+            return {key: known_at_best(value, known, units) for key, value in data.items()}
+        case Missing() | str() | int() | None:
+            return data
+        case _:
+            return [known_at_best(item, known, units) for item in data]
+
+
+def table_known_at_best(table: Table, known: Known, units: Sequence[Unit]) -> Table:
+    """The same table, of which no figure in some units is known any better than so."""
+
+    def cell_of(cell: Cell) -> Cell:
+        if isinstance(cell, Figure) and cell.unit in units:
+            return cell._replace(known=weakest(cell.known, known))
+        return cell
+
+    return table._replace(rows=tuple(tuple(cell_of(cell) for cell in row) for row in table.rows))
+
+
+class Report(NamedTuple):
+    """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
+
+    `parts`: the answers that this one sets one below the other; their JSON is an array of theirs. `lead`: what must be
+    known before the figures are read, such as what was assumed; it stands between the title and the first table, and before
+    the other notes.
+    """
+
+    title: str
+    tables: tuple[Table, ...]
+    data: Data
+    notes: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    exit_code: int = 0
+    parts: tuple[Report, ...] = ()
+    lead: tuple[str, ...] = ()

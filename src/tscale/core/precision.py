@@ -1,0 +1,134 @@
+"""What training keeps of every parameter: the formats of a precision recipe, and the states of an optimizer.
+
+bytes a parameter = weights + gradients + master + states. Mixed precision with AdamW keeps 2 + 2 + 4 + 8 = 16 of them
+(Rajbhandari 2019, section 3.1); with gradients in fp32, as Megatron-LM keeps them, 18 (Korthikanti 2022, Figure 1).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, assert_never
+
+from tscale.core.costs.params import size
+from tscale.core.costs.weights import is_linear
+from tscale.core.ledger import Conv, Lookup, Matmul, Vector
+from tscale.core.tracing import ceil_div
+
+Owner = Matmul | Lookup | Vector | Conv
+"""An entry that owns parameters."""
+
+
+class Recipe(NamedTuple):
+    """A precision recipe: the format of the weights that are multiplied, and bytes of a number of everything else.
+
+    `master`: bytes of the copy that the optimizer updates, 0 where it updates the weights themselves. `states`: bytes of one
+    number of the optimizer's state, where the optimizer itself does not say.
+    """
+
+    name: str
+    weights: str
+    gradients: int
+    master: int
+    states: int
+    activations: int
+    source: str
+    note: str = ""
+
+
+_RECIPES: Final = (
+    Recipe("bf16", "bf16", 2, 4, 4, 2, "rajbhandari2019 section 3.1", "weights and gradients in bf16, the rest in fp32"),
+    Recipe(
+        "bf16-fp32-gradients", "bf16", 4, 4, 4, 2, "korthikanti2022 Figure 1",
+        "as bf16, with gradients summed in fp32, as Megatron-LM does",
+    ),
+    Recipe("pure-bf16", "bf16", 2, 0, 2, 2, "torch.optim 2.13: states in the format of the parameters", "no master copy"),
+    Recipe("fp16", "fp16", 2, 4, 4, 2, "micikevicius2017 section 3", "weights and gradients in fp16, the rest in fp32"),
+    Recipe(
+        "fp8", "fp8", 4, 4, 2, 2, "deepseek2024c section 3.3",
+        "matrices of the layers in fp8, moments in bf16, gradients and master copy in fp32; activations are counted in bf16, "
+        "a bound: DeepSeek-V3 keeps the inputs of matrices in fp8",
+    ),
+    Recipe("fp32", "fp32", 4, 0, 4, 4, "IEEE 754 binary32", "everything in fp32"),
+)  # fmt: skip
+
+RECIPES: Final[dict[str, Recipe]] = {recipe.name: recipe for recipe in _RECIPES}
+"""Every recipe by its name."""
+
+
+class Optimizer(NamedTuple):
+    """An optimizer by its name, with the publication of its state and what must be said of it."""
+
+    name: str
+    source: str
+    note: str
+
+
+_OPTIMIZERS: Final = (
+    Optimizer("adamw", "loshchilov2017 Algorithm 2", "two moments of every parameter"),
+    Optimizer(
+        "adam-8bit", "dettmers2021 section 2",
+        "two moments of 8 bits, with a scale of 32 bits for each 256, as bitsandbytes keeps them; vectors in 32 bits, as it does below 4,096 numbers",
+    ),
+    Optimizer("adafactor", "shazeer2018 Algorithm 4", "of a matrix the second moment's rows and columns, no first moment"),
+    Optimizer("sgd", "torch.optim.SGD 2.13", "a momentum of every parameter"),
+    Optimizer("lion", "chen2023 Algorithm 2", "a momentum of every parameter"),
+    Optimizer("muon", "jordan2024", "a momentum of the layers' matrices; AdamW on tables, head, gains and biases"),
+)  # fmt: skip
+
+OPTIMIZERS: Final[dict[str, Optimizer]] = {optimizer.name: optimizer for optimizer in _OPTIMIZERS}
+"""Every optimizer by its name."""
+
+BLOCK: Final = 256
+"""Numbers of an 8-bit state that share a scale in bitsandbytes since its version 0.44; Dettmers 2021 has 2,048."""
+
+
+def state_bytes(entry: Owner, optimizer: Optimizer, number: int) -> int:
+    """Bytes of an optimizer's state for one copy of an entry, where a number of the state has `number` bytes."""
+    match optimizer.name:
+        case "adamw":
+            return 2 * size(entry) * number
+        case "sgd" | "lion":
+            return size(entry) * number
+        case "muon":
+            vector = bias_size(entry)
+            matrix = size(entry) - vector
+            return (matrix if is_linear(entry) else 2 * matrix) * number + 2 * vector * number
+        case "adam-8bit":
+            if isinstance(entry, Vector):
+                return 2 * size(entry) * 4
+            vector = bias_size(entry)
+            matrix = size(entry) - vector
+            return 2 * (matrix + 4 * ceil_div(matrix, BLOCK)) + 2 * vector * 4
+        case "adafactor":
+            return factored_numbers(entry) * number
+        case _:
+            raise AssertionError(optimizer.name)
+
+
+def bias_size(entry: Owner) -> int:
+    """Numbers of an entry that are a vector beside its matrix."""
+    match entry:
+        case Matmul():
+            return entry.d_out if entry.bias else 0
+        case Conv():
+            return entry.channels if entry.bias else 0
+        case Lookup():
+            return 0
+        case Vector():
+            return entry.width
+        case _:
+            assert_never(entry)
+
+
+def factored_numbers(entry: Owner) -> int:
+    """Numbers of a second moment that is kept as the sums of its rows and columns; whole for vectors."""
+    match entry:
+        case Matmul():
+            return entry.d_in + entry.d_out + bias_size(entry)
+        case Lookup():
+            return entry.rows + entry.width
+        case Vector():
+            return entry.width
+        case Conv():
+            return entry.channels + entry.channels * entry.kernel + bias_size(entry)  # [channels, 1, kernel]
+        case _:
+            assert_never(entry)

@@ -1,0 +1,80 @@
+"""Reads a `config.json`: strict JSON, nothing given twice."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tscale.errors import SpecError, shown
+from tscale.importer.reader import imported
+from tscale.models.spec import ModelSpec
+
+
+def looks_like_config(text: str, path: Path) -> bool:
+    """Whether a file holds a model's configuration rather than a spec: JSON that is named so, or says its family."""
+    return path.suffix.lower() == ".json" or (text.lstrip()[:1] == "{" and '"model_type"' in text)
+
+
+def config_spec(text: str, path: Path, where: str, assume: str | None = None) -> ModelSpec:
+    """The spec that a `config.json` describes, under its folder's name. Raises `SpecError`.
+
+    `assume`: the family that it counts like where its own is not known.
+    """
+    try:
+        return _config_spec(text, path, where, assume)
+    except SpecError as error:
+        raise _located(error, text, where) from None
+
+
+def _located(error: SpecError, text: str, where: str) -> SpecError:
+    """An error with the line of the key that it is about, where it names one that stands in the file once."""
+    message = str(error).removeprefix(f"{where}: ")
+    named = re.match(r'(?:key )?"?([A-Za-z_][\w.]*)', message)
+    found = [] if named is None else [*re.finditer(rf'"{re.escape(named[1].split(".")[-1])}"\s*:', text)]
+    if error.where != where or len(found) != 1:
+        return error
+    start = found[0].start()
+    return SpecError(
+        message, where=f"{where}:{text.count(chr(10), 0, start) + 1}:{start - text.rfind(chr(10), 0, start)}"
+    )
+
+
+def _config_spec(text: str, path: Path, where: str, assume: str | None) -> ModelSpec:
+    config = parse_config(text, where)
+    stem = path.stem if path.stem not in ("config", "-", "") else path.absolute().parent.name
+    name = stem.lower().replace("_", "-").replace(" ", "-") or "config"
+    name = str(config.get("model_type", name)) if where == "standard input" else name
+    return imported(config, name=name, where=where, assume=assume)
+
+
+def parse_config(text: str, where: str) -> dict[str, Any]:
+    """The object in a JSON text. Raises `SpecError` for anything else, and for a key that is given twice."""
+    return parse_object(text, where, what="a config.json")
+
+
+def parse_object(text: str, where: str, *, what: str) -> dict[str, Any]:
+    """The object in a JSON text, which messages call `what`. Raises `SpecError`, as for a key that is given twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise SpecError(f"key {shown(key)} is given twice", where=where)
+            found[key] = value
+        return found
+
+    def refuse(constant: str) -> NoReturn:
+        raise SpecError(f"{constant} is not a number that a model can have", where=where)
+
+    try:
+        config = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        raise SpecError(f"not JSON: {error.msg}", where=f"{where}:{error.lineno}:{error.colno}") from None
+    except (ValueError, RecursionError):
+        raise SpecError(f"not JSON that {what} is made of: nested too deep, or a number of thousands of digits",
+                        where=where) from None  # fmt: skip
+    if not isinstance(config, dict):
+        raise SpecError(f"{what} is an object, not {shown(config)}", where=where)
+    return config

@@ -1,0 +1,286 @@
+"""The attention of the rows in `tscale.importer.families_kinds`, one small function a family."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from tscale.blocks import Attention, Experts, FeedForward, KimiDelta, LatentAttention, LayerInput, Mixer, Mlp
+from tscale.blocks.fields import MOST_SIZE
+from tscale.errors import shown
+from tscale.importer import expert_rules as experts
+from tscale.importer import family_mixers as mixers
+from tscale.importer.family_rules import Sight, a_layer_each, by_layer_types, layers_told_apart
+
+if TYPE_CHECKING:
+    from tscale.importer.reader import Config
+
+B = TypeVar("B", bound=Mixer | Mlp)
+Kind = TypeVar("Kind", bound=Hashable)
+
+
+def _by_kind(config: Config, kinds: Sequence[Kind], blocks: Mapping[Kind, B]) -> B | tuple[B, ...]:
+    """A block for the layers of each kind: the most frequent takes what the others leave."""
+    there = sorted(set(kinds), key=kinds.count, reverse=True)
+    first, *others = there
+    depth = layers_told_apart(config)
+    claims = [[layer for layer, kind in enumerate(kinds) if kind == other] for other in others]
+    dealt = [replace(blocks[kind], on=mixers.on(at, depth)) for kind, at in zip(others, claims, strict=True)]
+    return (blocks[first], *dealt) if dealt else blocks[first]
+
+
+def _layer_types(config: Config, usual: Sequence[str], *legal: str) -> list[str]:
+    """What each layer is, as `layer_types` lists it."""
+    listed = a_layer_each(config, "layer_types", str)
+    for name in listed or ():
+        if name not in legal:
+            raise config.wrong(f"layer_types: {shown(name)} is not known yet: only {' and '.join(legal)} are")
+    return list(usual) if listed is None else listed
+
+
+# ---- keys that an indexer picks ----
+
+_INDEXED: Final = ("indexed_attention", "deepseek_sparse_attention")
+
+
+def indexed(config: Config) -> LatentAttention:
+    """Latent attention to the keys that every layer's own indexer picks."""
+    _layer_types(config, (), *_INDEXED)
+    return replace(
+        experts.latent(config),
+        index_heads=config.size("index_n_heads"),
+        index_dim=config.size("index_head_dim"),
+        index_top_k=config.size("index_topk"),
+    )
+
+
+def indexed_at_times(config: Config) -> LatentAttention | tuple[LatentAttention, ...]:
+    """The same, but layers that are listed as `shared` see what an earlier layer's indexer picked."""
+    own = indexed(config)
+    legal = {"full": "full", "shared": "shared", "F": "full", "S": "shared"}
+    listed, pattern = a_layer_each(config, "indexer_types", str), config.value("index_topk_pattern")
+    if listed is None and isinstance(pattern, str):
+        listed = list(pattern)
+    elif listed is None and pattern is not None:
+        listed = a_layer_each(config, "index_topk_pattern", str)
+    depth = layers_told_apart(config)
+    if listed is None:
+        every, offset = max(config.whole("index_topk_freq"), 1), config.whole("index_skip_topk_offset")
+        listed = ["full" if max(layer - offset + 1, 0) % every == 0 else "shared" for layer in range(depth)]
+    if len(listed) != depth or not set(listed) <= set(legal) or legal[listed[0]] != "full":
+        raise config.wrong(f"indexer_types must be full or shared for each of {depth} layers, the first full")
+    shared = replace(own, index_heads=None, index_dim=None)
+    return _by_kind(config, [legal[name] for name in listed], {"full": own, "shared": shared})
+
+
+def indexed_notes(config: Config) -> tuple[str, ...]:
+    """What full attention means for keys that are picked, and what the class does not build."""
+    picked = (
+        f"Each query sees {config.size('index_topk')} keys that an indexer picks: full attention counts all of them."
+    )
+    return (picked, *experts.prediction_layers(config))
+
+
+# ---- local layers of another shape ----
+
+_LOCAL, _GLOBAL, _LINEAR = "sliding_attention", "full_attention", "linear_attention"
+
+
+def flint_sight(config: Config) -> Sight:
+    """Global are the first two layers, every fourth from the second on, and the last."""
+    last = layers_told_apart(config) - 1
+    return by_layer_types(
+        config,
+        config.optional("sliding_window"),
+        lambda layer: not (layer < 2 or layer % 4 == 1 or layer == last),
+    )
+
+
+def flint_experts(config: Config) -> list[bool]:
+    """The last of every `decoder_sparse_step` layers, but for those in `mlp_only_layers`: the first two where absent."""
+    step, listed = config.size("decoder_sparse_step"), config.listed("mlp_only_layers", int)
+    dense = [0, 1] if listed is None else listed
+    some = config.whole("num_experts") > 0
+    return [some and layer not in dense and (layer + 1) % step == 0 for layer in range(layers_told_apart(config))]
+
+
+def mimo(config: Config) -> Attention | tuple[Attention, ...]:
+    """Local layers have twice the heads of keys and values, and sinks; global are the first and every sixth."""
+    depth, kv_heads = layers_told_apart(config), config.size("num_key_value_heads")
+    usual = [_GLOBAL if layer == 0 or (layer + 1) % 6 == 0 else _LOCAL for layer in range(depth)]
+    before = config.optional("sliding_window_size")
+    window = config.optional("sliding_window") if before is None else before + 1
+    kinds = _layer_types(config, usual, _LOCAL, _GLOBAL)
+    if _LOCAL in kinds and window is None:
+        raise config.wrong(
+            "some layers slide, but there is no sliding_window: set it, or layer_types to full_attention"
+        )
+    everywhere = Attention(
+        heads=config.size("num_attention_heads"),
+        kv_heads=kv_heads,
+        head_dim=config.size("head_dim"),
+        v_dim=config.size("v_head_dim"),
+        bias=("q", "k", "v") if config.flag("attention_bias") else False,
+    )
+    nearby = replace(everywhere, kv_heads=2 * kv_heads, sinks=True, window=window)
+    return _by_kind(config, kinds, {_GLOBAL: everywhere, _LOCAL: nearby})
+
+
+def laguna(config: Config) -> Attention | tuple[Attention, ...]:
+    """Each layer says how many heads it has, and whether it slides; heads are gated as `gating` says."""
+    depth = layers_told_apart(config)
+    heads = a_layer_each(config, "num_attention_heads_per_layer", int) or [config.size("num_attention_heads")] * depth
+    kinds = list(zip(_layer_types(config, [_GLOBAL] * depth, _LOCAL, _GLOBAL), heads, strict=True))
+    by_head = config.value("gating") in (True, "per-head")
+    biased, window = config.flag("attention_bias"), config.optional("sliding_window")
+    if biased and not by_head:
+        raise config.wrong("attention_bias: true is not known yet with a gate for each channel: only false is")
+    if any(kind == _LOCAL for kind, _ in kinds) and window is None:
+        raise config.wrong(
+            "some layers slide, but there is no sliding_window: set it, or layer_types to full_attention"
+        )
+    blocks = {
+        (kind, many): Attention(
+            heads=many,
+            kv_heads=config.size("num_key_value_heads"),
+            head_dim=config.size("head_dim"),
+            bias=biased,
+            gated=not by_head,
+            head_gates=by_head,
+            qk_norm="head",
+            window=window if kind == _LOCAL else None,
+        )
+        for kind, many in kinds
+    }
+    return _by_kind(config, kinds, blocks)
+
+
+# ---- Kimi Linear ----
+
+
+def kimi_linear(config: Config) -> Mixer | tuple[Mixer, ...]:
+    """Latent attention where the file says so, in every fourth layer but the first where it is silent; or the delta rule."""
+    depth = layers_told_apart(config)
+    sizes, listed = _linear(config, depth)
+    usual = listed or [_GLOBAL if layer and layer % 4 == 0 else _LINEAR for layer in range(depth)]
+    kinds = _layer_types(config, usual, _GLOBAL, _LINEAR)
+    heads, width, kernel = sizes
+    recurrent = KimiDelta(kind="kimi-delta", heads=heads, head_dim=width, d_conv=kernel, gate_rank=width)
+    return _by_kind(config, kinds, {_GLOBAL: experts.latent(config), _LINEAR: recurrent})
+
+
+def _linear(config: Config, depth: int) -> tuple[tuple[int, int, int], list[str] | None]:
+    """Heads, their width and the convolution, and what each layer is: `linear_attn_config` goes before single keys.
+
+    Its layers count from 1.
+    """
+    own = tuple(config.size(key) for key in ("linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim"))
+    data = config.value("linear_attn_config")
+    if data is None:
+        return (own[0], own[1], own[2]), None
+    lists = ("full_attn_layers", "kda_layers")
+    if not isinstance(data, dict):
+        raise config.wrong(f"linear_attn_config must be a mapping, not {shown(data)}")
+    names = dict(zip(("num_heads", "head_dim", "short_conv_kernel_size"), own, strict=True))
+    sizes = config.inner("linear_attn_config", names, harmless=lists)
+    found = (sizes["num_heads"], sizes["head_dim"], sizes["short_conv_kernel_size"])
+    full, linear = (data.get(name) for name in lists)
+    if full is None and linear is None:
+        return found, None
+    if not isinstance(full, list) or not isinstance(linear, list) or sorted(full + linear) != list(range(1, depth + 1)):
+        raise config.wrong(f"linear_attn_config: its two lists must name each layer from 1 to {depth} once")
+    return found, [_GLOBAL if layer in full else _LINEAR for layer in range(1, depth + 1)]
+
+
+# ---- Gemma 4 ----
+
+_OWN: Final = ("head_dim", "num_key_value_heads")
+
+
+def _borrows(config: Config, kinds: Sequence[str]) -> list[bool]:
+    """Whether each layer takes the keys of an earlier one of its own kind: the last `num_kv_shared_layers` do."""
+    depth, many = len(kinds), config.whole("num_kv_shared_layers")
+    first = depth - many
+    if first < 0 or set(kinds[:first]) != set(kinds):
+        raise config.wrong(f"num_kv_shared_layers: {many} of {depth} layers would have nothing to share")
+    return [layer >= first for layer in range(depth)]
+
+
+def _gemma4_types(config: Config) -> list[str]:
+    """What each layer is; the last one is global, whatever the file says."""
+    depth = layers_told_apart(config)
+    usual = [_LOCAL if (layer + 1) % 6 else _GLOBAL for layer in range(depth)]
+    return [*_layer_types(config, usual, _LOCAL, _GLOBAL)[:-1], _GLOBAL]
+
+
+def gemma4(config: Config) -> Attention | tuple[Attention, ...]:
+    """Global layers have wider heads, fewer of them and values that are keys where the file says so; the last borrow."""
+    types, window = _gemma4_types(config), config.optional("sliding_window")
+    if config.value("use_bidirectional_attention") not in (None, "vision"):
+        raise config.wrong("use_bidirectional_attention: only null and vision are known")
+    if _LOCAL in types and window is None:
+        raise config.wrong(
+            "some layers slide, but there is no sliding_window: set it, or layer_types to full_attention"
+        )
+    alike = config.flag("attention_k_eq_v")
+    kinds = list(zip(types, _gemma4_widths(config, types), _borrows(config, types), strict=True))
+    blocks = {
+        (kind, (head_dim, kv_heads), borrows): Attention(
+            heads=config.size("num_attention_heads"),
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            bias=config.flag("attention_bias"),
+            values_are_keys=alike and kind == _GLOBAL and not borrows,
+            borrows_keys=borrows,
+            qk_norm="head",
+            v_norm=not borrows,
+            window=window if kind == _LOCAL else None,
+        )
+        for kind, (head_dim, kv_heads), borrows in kinds
+    }
+    return _by_kind(config, kinds, blocks)
+
+
+def _gemma4_widths(config: Config, types: Sequence[str]) -> list[tuple[int, int]]:
+    """Head width and key-value heads of each layer: by `per_layer_config`, or by the keys for global layers."""
+    usual = config.size("head_dim"), config.size("num_key_value_heads")
+    listed = config.value("per_layer_config")
+    if listed is None:
+        few = config.optional("num_global_key_value_heads") if config.flag("attention_k_eq_v") else None
+        wide = config.size("global_head_dim"), few or usual[1]
+        return [wide if kind == _GLOBAL else usual for kind in types]
+    own = {str(layer): dict(zip(_OWN, usual, strict=True)) for layer in range(len(types))}
+    for layer, changes in listed.items() if isinstance(listed, dict) else [("", None)]:
+        found = own.get(str(layer).lstrip("0") or "0")
+        if found is None or not isinstance(changes, dict) or not set(changes) <= set(_OWN):
+            raise config.wrong(f"per_layer_config must give layers their {' and '.join(_OWN)}, and nothing else")
+        found |= changes
+        if not all(type(size) is int and 0 < size <= MOST_SIZE for size in found.values()):
+            raise config.wrong(f"per_layer_config: {layer} must have whole numbers from 1 to 10^12")
+    return [(sizes["head_dim"], sizes["num_key_value_heads"]) for sizes in own.values()]
+
+
+def gemma4_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
+    """Experts beside the dense feed-forward of every layer, or that alone, twice as wide in layers that borrow."""
+    types = _gemma4_types(config)
+    wide = [borrows and config.flag("use_double_wide_mlp") for borrows in _borrows(config, types)]
+    if config.flag("enable_moe_block"):
+        if any(wide):
+            raise config.wrong("use_double_wide_mlp: true is not known yet with experts: only false is")
+        return Experts(
+            kind="experts",
+            experts=config.size("num_experts"),
+            top_k=config.size("top_k_experts"),
+            d_ff=config.size("moe_intermediate_size"),
+            scaled=True,
+            norms=True,
+            shared_d_ff=dense.d_ff,
+        )
+    return _by_kind(config, wide, {False: dense, True: replace(dense, d_ff=2 * dense.d_ff)})
+
+
+def layer_input(config: Config) -> LayerInput | None:
+    """A vector for each layer, none where its width is 0."""
+    width = config.whole("hidden_size_per_layer_input")
+    return LayerInput(vocabulary=config.size("vocab_size_per_layer_input"), width=width) if width else None

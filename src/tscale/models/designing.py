@@ -1,0 +1,122 @@
+"""Specs made to measure: the proportions of a model taken as a pattern, and the spec of a shape that was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from fractions import Fraction
+from math import lcm, log
+
+from tscale.catalogue.models import built_in, known_name, listed, normalised
+from tscale.core.costs.params import non_embedding_params, params
+from tscale.core.costs.shapes import Grid, Proportions, Shape
+from tscale.errors import RequestError, nearest, shown
+from tscale.models.lower import lower
+from tscale.models.resolve import resolve
+from tscale.models.spec import ModelSpec
+
+
+def counting(counts: str) -> Callable[[ModelSpec], int]:
+    """The count that a budget is of: `all` parameters, or the `non_embedding` ones."""
+    if counts == "all":
+        return lambda spec: int(params(lower(spec)).total)
+    return lambda spec: int(non_embedding_params(lower(spec)))
+
+
+def pattern(like: str, budget: int, count: Callable[[ModelSpec], int], changes: Iterable[str] = ()) -> ModelSpec:
+    """The model to take the proportions from: the one that is named, or of a family the nearest in size, newer before older.
+
+    Raises `TscaleError` where there is none, or where it has no plain stack to take them from.
+    """
+    if known_name(like) is not None or "/" in like or ("." in like and not _family(like)):
+        spec = resolve(like, changes)
+    else:
+        family = _family(like)
+        members = [one for one in family if one.plain_blocks() is not None and one.kind == "decoder"]
+        members = members or family  # of which one is refused by name
+        if not members:
+            families = sorted({listed_one.name.partition("-")[0] for listed_one in listed()})
+            raise RequestError(
+                f"no model or family {shown(like)} to take as a pattern: {nearest(normalised(like), families)}"
+            )
+        spec = min(members, key=lambda one: (abs(log(count(one) / budget)), -(one.year or 0), one.name))
+        spec = resolve(spec.name, changes)
+    _refuse_others(spec)
+    return spec
+
+
+def _family(like: str) -> list[ModelSpec]:
+    """The built-in models whose name, or an alias, begins so."""
+    start = normalised(like)
+    names = [one.name for one in listed() if any(name.startswith(start) for name in (one.name, *one.aliases))]
+    return [spec for spec in map(built_in, names) if isinstance(spec, ModelSpec)] if start else []
+
+
+def _refuse_others(spec: ModelSpec) -> None:
+    plain = spec.plain_blocks()
+    if spec.kind != "decoder" or plain is None or plain[0].on is not None or plain[1].on is not None:
+        raise RequestError(
+            f"{spec.label} is no pattern for a design: a decoder is, whose layers are all alike, of plain attention and a "
+            "dense feed-forward: llama, qwen3, gemma-2 or gpt3"
+        )
+    if spec.unique_layers is not None or spec.embedding.width is not None:
+        raise RequestError(
+            f"{spec.label} is no pattern for a design: its layers share weights, or its embedding has a width of its own"
+        )
+
+
+def proportions(spec: ModelSpec) -> Proportions:
+    """What a pattern keeps as it grows: width to depth, inner width to width, and how it divides into heads."""
+    plain = spec.plain_blocks()
+    assert plain is not None
+    attention, feed_forward = plain
+    heads, kv_heads, head_dim = attention.widths(spec.d_model)
+    return Proportions(
+        Fraction(spec.d_model, spec.layers),
+        Fraction(feed_forward.d_ff, spec.d_model),
+        Fraction(heads * head_dim, spec.d_model),
+        None if kv_heads == 1 < heads else Fraction(heads, kv_heads),
+        head_dim,
+    )
+
+
+def shape_of(spec: ModelSpec) -> Shape:
+    """The shape of a pattern itself."""
+    plain = spec.plain_blocks()
+    assert plain is not None
+    heads, kv_heads, _ = plain[0].widths(spec.d_model)
+    return Shape(spec.layers, spec.d_model, heads, kv_heads, plain[1].d_ff)
+
+
+def shaped(spec: ModelSpec, shape: Shape) -> ModelSpec:
+    """The pattern in another shape, with all else that it is: nothing is published of it, and it was not trained."""
+    plain = spec.plain_blocks()
+    assert plain is not None
+    attention, feed_forward = plain
+    head_dim = attention.widths(spec.d_model).head_dim
+    filling = shape.heads * head_dim == shape.d_model
+    return replace(
+        spec,
+        aliases=(),
+        year=None,
+        layers=shape.layers,
+        d_model=shape.d_model,
+        attention=replace(
+            attention,
+            heads=shape.heads,
+            kv_heads=None if shape.kv_heads == shape.heads else shape.kv_heads,
+            head_dim=None if filling and attention.head_dim is None else head_dim,
+        ),
+        feed_forward=replace(feed_forward, d_ff=shape.d_ff),
+        training=None,
+        published=None,
+        sources=(),
+        evidence=None,
+        notes=(),
+    )
+
+
+def padded(spec: ModelSpec, grid: Grid) -> ModelSpec:
+    """The pattern with its vocabulary filled up to rows that divide as its widths do."""
+    step = lcm(grid.multiple, grid.tensor)
+    return replace(spec, vocabulary=-(-spec.vocabulary // step) * step)

@@ -1,0 +1,162 @@
+"""A spec made in Python is held to what a file of the same content would be, and told so in the same words.
+
+What comes out of the catalogue, of a file or of `--set` was validated on its way, so neither it nor whoever asks about it
+pays for pydantic.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from functools import partial
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from tscale.errors import RequestError, SpecError, SpecErrors, called, shown
+from tscale.models.spec import ModelSpec
+
+_ANY: Final = 10**300  # no size comes near, and a number of thousands of digits cannot even be written down
+_VALID: Final[WeakValueDictionary[int, ModelSpec]] = WeakValueDictionary()
+"""The specs known to be valid, by identity: a changed copy is another object."""
+
+
+def trusted(spec: ModelSpec) -> ModelSpec:
+    """A spec that was validated where it was made: nobody needs to do so again."""
+    _VALID[id(spec)] = spec
+    return spec
+
+
+def checked(spec: object) -> ModelSpec:
+    """A valid spec, its sizes each of one of the three kinds of number; arrays of whole numbers are made float64.
+
+    Raises `SpecErrors` with all that validation of a file with the same content would find; of arrays, at their first
+    elements that are at fault. Raises `RequestError` for what is no spec.
+    """
+    if not isinstance(spec, ModelSpec):
+        raise RequestError(f'a ModelSpec is wanted, such as tscale.load("gpt3"), not {a_kind_of(spec)}')
+    if _VALID.get(id(spec)) is spec:
+        return spec
+    sizes: ModelSpec = _mapped(spec, _of_three_kinds)
+    arrays = arrays_in(sizes)
+    if arrays:
+        _validate_elements(sizes, arrays)
+        return sizes
+    _validate(sizes)
+    return trusted(sizes)
+
+
+def a_kind_of(value: object) -> str:
+    """What a value of the wrong type is called in a message: by its text where it is short, by its type otherwise."""
+    if value is None or isinstance(value, bool):
+        return repr(value)
+    if isinstance(value, (int, float, str)):
+        return shown(value)
+    name = "array" if is_array(value) else type(value).__name__
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is an array, of any library that follows the standard; numpy's single numbers are none."""
+    return hasattr(value, "__array_namespace__") and hasattr(value, "__len__")
+
+
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A spec with every leaf changed; itself where none does. Lists become tuples, as they do in what is read."""
+    if is_dataclass(value) and not isinstance(value, type):
+        changes = {field.name: _mapped(getattr(value, field.name), change) for field in fields(value)}
+        same = all(changes[name] is getattr(value, name) for name in changes)
+        return value if same else replace(value, **changes)
+    if isinstance(value, dict):
+        changes = {change(key): _mapped(item, change) for key, item in value.items()}
+        return value if all(changes.get(key) is value[key] for key in value) else changes
+    if isinstance(value, (list, tuple)):
+        items = tuple(_mapped(item, change) for item in value)
+        same = isinstance(value, tuple) and all(new is old for new, old in zip(items, value, strict=True))
+        return value if same else items
+    return change(value)
+
+
+def _of_three_kinds(leaf: Any) -> Any:
+    """A number as formulas take it: another library's whole numbers as ints, arrays as float64."""
+    if is_array(leaf):
+        space = leaf.__array_namespace__()
+        return space.astype(leaf, space.float64) if space.isdtype(leaf.dtype, "integral") else leaf
+    if isinstance(leaf, int) or not hasattr(leaf, "__index__"):
+        return leaf
+    return operator.index(leaf)
+
+
+def arrays_in(spec: ModelSpec) -> list[Any]:
+    """The arrays among the sizes of a spec, in the order in which `_mapped` comes by them."""
+    found: list[Any] = []
+
+    def note(leaf: Any) -> Any:
+        if is_array(leaf):
+            found.append(leaf)
+        return leaf
+
+    _mapped(spec, note)
+    return found
+
+
+def _validate_elements(spec: ModelSpec, arrays: list[Any]) -> None:
+    """Validates the models that a spec of arrays holds, each of them once."""
+    space = arrays[0].__array_namespace__()
+    try:
+        columns = [space.reshape(array, (-1,)).tolist() for array in space.broadcast_arrays(*arrays)]
+    except ValueError:
+        raise SpecError("its arrays of sizes do not fit together: give them one shape", where=_name(spec)) from None
+    for values in dict.fromkeys(zip(*columns, strict=True)):
+        _validate(_element(spec, values))
+
+
+def _element(spec: ModelSpec, values: tuple[Any, ...]) -> ModelSpec:
+    """One of the models of a spec of arrays."""
+    left = iter(values)
+
+    def one_of(leaf: Any) -> Any:
+        if not is_array(leaf):
+            return leaf
+        value = next(left)
+        return int(value) if float(value).is_integer() else value
+
+    element: ModelSpec = _mapped(spec, one_of)
+    return element
+
+
+def _validate(spec: ModelSpec) -> None:
+    """Raises `SpecErrors` for what is wrong with a spec of plain numbers."""
+    from tscale.models.validation import validated
+    from tscale.models.writing import plain
+    from tscale.models.yaml_file import Document
+
+    name = _name(spec)
+    _mapped(spec, partial(_refuse_odd, name))
+    try:
+        read = validated(Document(plain(spec), name, {}, {}))
+    except SpecErrors as found:
+        errors = [SpecError(str(error).removeprefix(f"{name}:1:1: "), where=name) for error in found.errors]
+        raise SpecErrors(errors) from None
+    if read != spec:
+        raise SpecError(_misplaced(spec, read), where=name)
+
+
+def _name(spec: ModelSpec) -> str:
+    return called(spec.name) if isinstance(spec.name, str) and spec.name else "a ModelSpec"
+
+
+def _refuse_odd(name: str, leaf: Any) -> Any:
+    """Raises `SpecError` for what no spec holds and no file could say."""
+    if leaf is None or isinstance(leaf, (bool, float, str)) or (isinstance(leaf, int) and abs(leaf) < _ANY):
+        return leaf
+    raise SpecError(f"a spec holds numbers, text and blocks, not {a_kind_of(leaf)}", where=name)
+
+
+def _misplaced(spec: Any, read: Any, path: tuple[str, ...] = ()) -> str:
+    """Which field holds what reads as another type: a mapping for a block, one block for another."""
+    name = next(field.name for field in fields(read) if getattr(spec, field.name) != getattr(read, field.name))
+    got, wanted = getattr(spec, name), getattr(read, name)
+    if type(got) is type(wanted) and is_dataclass(got):
+        return _misplaced(got, wanted, (*path, name))
+    return f"{'.'.join((*path, name))} must be {a_kind_of(wanted)} of tscale.blocks, not {a_kind_of(got)}"

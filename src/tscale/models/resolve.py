@@ -1,0 +1,210 @@
+"""MODEL, everywhere the same, and `--set KEY=VALUE` on top of it.
+
+A built-in name, a YAML file, a `config.json`, a folder that holds one, `-` for standard input, or a repository of the
+Hugging Face hub as `organisation/name`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from tscale.catalogue.models import built_in, known_name, no_such_model
+from tscale.errors import NotPublishedError, RequestError, SpecError, SpecErrors, called, nearest, shown
+from tscale.models.spec import ModelSpec, Spec
+
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+
+def find(model: str, changes: Iterable[str] = (), assume: str | None = None) -> Spec:
+    """The spec that MODEL means, with `--set` applied, disclosed or not. Raises `TscaleError`.
+
+    `assume`: the family that a config.json of an unknown one counts like.
+    """
+    changes = tuple(changes)
+    name = known_name(model)
+    if assume is not None and name is not None:
+        raise RequestError(f"--assume is about a config.json, and {model} is a built-in model: drop it")
+    spec = built_in(name) if name is not None else _from_file(model, assume)
+    return _changed(spec, changes) if changes else spec
+
+
+def find_all(models: Iterable[str], changes: Iterable[str] = (), assume: str | None = None) -> list[Spec]:
+    """The specs that several MODELs mean; `assume` is about those that are no built-in ones, if there are any."""
+    models, changes = tuple(models), tuple(changes)
+    files = [model for model in models if known_name(model) is None]
+    return [find(model, changes, assume if model in files or not files else None) for model in models]
+
+
+def resolve(model: str, changes: Iterable[str] = (), assume: str | None = None) -> ModelSpec:
+    """The spec that MODEL means, where there is one to count with. Raises `NotPublishedError` where there is not."""
+    spec = find(model, changes, assume)
+    if isinstance(spec, ModelSpec):
+        return spec
+    raise NotPublishedError(
+        f"{spec.label}: its shape was never published, so there is nothing to count: `tscale params {spec.name}`"
+    )
+
+
+def _from_file(model: str, assume: str | None) -> Spec:
+    from tscale import hub
+
+    path = Path(model)
+    if not model.strip():
+        raise no_such_model(model)
+    if hub.is_repository(model):
+        return read_config(model, assume)
+    if "://" in model:
+        raise RequestError(
+            f"{model} is an address: write organisation/name for a repository of the hub, or name a file"
+        )
+    if model == "-" or path.suffix.lower() in _SUFFIXES or "/" in model or "\\" in model or _exists(path):
+        return read_spec(model, assume)
+    raise no_such_model(model)
+
+
+def read_spec(file: str, assume: str | None = None) -> Spec:
+    """The spec in a YAML file, a `config.json`, a folder that holds one, or on standard input. Raises `TscaleError`."""
+    from tscale.models.validation import validated
+    from tscale.models.yaml_file import parse_document
+
+    text, path, where = _read(file)
+    from tscale.importer.config_file import config_spec, looks_like_config
+
+    if looks_like_config(text, path):
+        return config_spec(text, path, where, assume)
+    if assume is not None:
+        raise RequestError(f"--assume is about a config.json, and {where} is a spec of tscale's own: drop it")
+    return validated(parse_document(text, where))
+
+
+def read_config(file: str, assume: str | None = None) -> ModelSpec:
+    """The spec that a `config.json` describes: in a folder, on standard input or on the hub. Raises `TscaleError`."""
+    from tscale import hub
+    from tscale.importer.config_file import config_spec, looks_like_config
+
+    if hub.is_repository(file):
+        return config_spec(hub.config_text(file), Path(file, "config.json"), f"{file}/config.json", assume)
+    text, path, where = _read(file)
+    if not looks_like_config(text, path) and text.lstrip()[:1] != "{":
+        raise SpecError("is no config.json: import reads those, and a YAML spec is one already", where=where)
+    return config_spec(text, path, where, assume)
+
+
+def _read(file: str) -> tuple[str, Path, str]:
+    """The text of a file, of the config.json in a folder, or of standard input, with its path and how it is called."""
+    from tscale.models.yaml_file import read_text
+
+    path = Path(file)
+    if file != "-" and _exists(path) and path.is_dir():
+        path = path / "config.json"
+        if not _exists(path):
+            raise SpecError(
+                "the folder holds no config.json: name the file in it that describes the model", where=called(file)
+            )
+        file = str(path)
+    return read_text(file), path, "standard input" if file == "-" else called(file)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long for the file system, or with a NUL in it
+        return False
+
+
+def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
+    """A spec with fields changed from the command line, validated again as a whole."""
+    from tscale.models.validation import keys_of, validated
+    from tscale.models.writing import plain
+    from tscale.models.yaml_file import Document
+
+    data: dict[str, Any] = copy.deepcopy(plain(spec))
+    for change in changes:
+        key, equals, text = change.partition("=")
+        path = key.strip().split(".")
+        if not equals or not all(path):
+            raise RequestError(f"--set takes KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}")
+        path, value = _full(path, spec, data), _value(text, change)
+        if (
+            value is None
+            and len(path) > 1
+            and path[0] in _BLOCKS
+            and path[1] not in keys_of(path[0], data.get(path[0]))
+        ):
+            hint = nearest(path[1], keys_of(path[0], data.get(path[0])))
+            raise RequestError(f"--set {called(change, 80)}: unknown key {shown(path[1])}: {hint}")
+        _set(data, path, value)
+    if data == plain(spec):
+        return spec
+    # What was published and noted is about the model as it was: the changed one has a title of its own and no sources.
+    data["title"] = data["title"] if "title" in _keys(changes) else f"{spec.label} with {', '.join(changes)}"
+    for key in ("aliases", "published", "sources", "evidence", "notes"):
+        if key not in _keys(changes):
+            data.pop(key, None)
+    try:
+        return validated(Document(data, "--set", {}, {}))
+    except (SpecErrors, SpecError) as error:
+        first = error.errors[0] if isinstance(error, SpecErrors) else error
+        raise RequestError(
+            str(first).removeprefix("--set:1:1: "), where=called("--set " + ", ".join(changes), 80)
+        ) from None
+
+
+def _keys(changes: tuple[str, ...]) -> set[str]:
+    """The fields of the spec, by their first name, that some changes touch."""
+    return {change.partition("=")[0].strip().partition(".")[0] for change in changes}
+
+
+def _value(text: str, change: str) -> object:
+    from tscale.models.yaml_file import parse_document
+
+    try:
+        return parse_document(text, "--set").data if text.strip() else None
+    except SpecError as error:
+        raise RequestError(str(error).split(": ", 1)[-1], where=called(f"--set {change}", 80)) from None
+
+
+def _set(data: dict[str, Any], path: list[str], value: object) -> None:
+    """Sets the field at a path; a value of null takes it away."""
+    for part in path[:-1]:
+        inner = data.setdefault(part, {})
+        if isinstance(inner, list):
+            text = f"{part} is a list: `tscale show NAME > my.yaml` begins a file to change it in"
+            raise RequestError(f"--set {called('.'.join(path), 80)}: {text}")
+        if not isinstance(inner, dict):
+            raise RequestError(f"--set {called('.'.join(path), 80)}: {part} holds no keys")
+        data = inner
+    if value is None:
+        data.pop(path[-1], None)
+    else:
+        data[path[-1]] = value
+
+
+def _full(path: list[str], spec: Spec, data: dict[str, Any]) -> list[str]:
+    """The path of a field in full: a bare name that stands in one block only, such as `heads`, is found there.
+
+    Raises `RequestError` for one that no field has, and for one that several have.
+    """
+    from dataclasses import fields
+
+    from tscale.models.validation import keys_of
+
+    own, key = [field.name for field in fields(spec)], ".".join(path)
+    if path[0] in own and len(path) <= _DEEPEST:
+        return path
+    blocks = {block: keys_of(block, data.get(block)) for block in _BLOCKS if block in own}
+    found = [block for block, keys in blocks.items() if key in keys]
+    if len(found) == 1:
+        return [found[0], key]
+    if found:
+        raise RequestError(f"--set {key}: which one? " + " or ".join(f"{block}.{key}" for block in found))
+    known = [*own, *(f"{block}.{name}" for block, keys in blocks.items() for name in keys)]
+    bare = [*known, *(name for keys in blocks.values() for name in keys)]
+    raise RequestError(f"--set: unknown key {shown(key)}: {nearest(key, bare)}")
+
+
+_DEEPEST: Final = 4  # encoder.attention.heads has three parts
+_BLOCKS: Final = ("attention", "feed_forward", "positions", "norm", "embedding", "head", "training")

@@ -1,0 +1,237 @@
+"""From what a file says to a spec: pydantic judges the data, and its verdicts are put in our words and places."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
+
+from tscale.blocks.fields import Problem, of_one_line
+from tscale.errors import SpecError, SpecErrors, called, nearest, shown
+from tscale.models.spec import NESTED, Corrected, ModelSpec, Published, PublishedName, Spec, UndisclosedSpec, spec_class
+from tscale.models.yaml_file import Document, Path_
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+MOST_ERRORS: Final = 100  # of one file: nobody reads more
+_LISTED: Final = ": `tscale validate` lists them"
+
+T = TypeVar("T")
+
+
+@cache
+def adapter() -> TypeAdapter[Spec]:
+    """Pydantic's validator of specs, built when the first file is read."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Annotated[Spec, _SpecKind()])
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a spec."""
+    return adapter().json_schema()
+
+
+class _SpecKind:
+    """Tells the two kinds of spec apart: an undisclosed model says that it is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        def which(data: object) -> str:
+            kind = data.get("kind") if isinstance(data, dict) else getattr(data, "kind", None)
+            return "an undisclosed model" if kind == "undisclosed" else "a model"
+
+        # The tags begin pydantic's locations: no key in a file is called so.
+        specs = {"a model": ModelSpec, "an undisclosed model": UndisclosedSpec}
+        choices = {tag: handler.generate_schema(spec) for tag, spec in specs.items()}
+        return core_schema.tagged_union_schema(choices, discriminator=which)
+
+
+def validated(document: Document) -> Spec:
+    """The spec in a document. Raises `SpecErrors` with all that is wrong, each at its line and column."""
+    spec = judged(adapter(), document, _legal_keys, _LISTED)
+    problems: list[Problem] = [
+        (path, f"{path[0]} {message}") for path, message in of_one_line(name=spec.name, title=spec.title)
+    ]
+    if isinstance(spec, ModelSpec):
+        problems += [(path, f"{'.'.join(path)}: {message}") for path, message in spec.problems()]
+    if problems:
+        raise SpecErrors((SpecError(message, where=document.where(path)) for path, message in problems), _LISTED)
+    return spec
+
+
+LegalKeys = Callable[[Path_, Document], list[str]]
+"""The keys that may stand in the mapping at a path of a document."""
+
+
+def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys, hint: str = "") -> T:
+    """What pydantic makes of a document. Raises `SpecErrors` with what it finds wrong, in the order of the file.
+
+    `hint` says what lists them all where the first is told alone.
+    """
+    from pydantic import ValidationError
+
+    if not isinstance(document.data, dict):
+        raise SpecError(
+            f"a mapping of keys to values is wanted, not {_kind_of(document.data)}", where=document.where(())
+        )
+    try:
+        return judge.validate_json(json.dumps(document.data))
+    except ValidationError as error:
+        found = _found(error.errors(include_url=False), document)
+    errors, meant = [], set()
+    for path, verdicts in found[:MOST_ERRORS]:
+        missing = verdicts[0]["type"] == "missing"
+        if missing and (path, verdicts[0]["loc"][-1]) in meant:
+            continue
+        of_key = _of_key(verdicts[0])
+        message = _message(verdicts, path, document, legal_keys)
+        if of_key:
+            meant.add((path[:-1], message.rpartition("did you mean ")[2].removesuffix("?")))
+        at = (*path, "kind") if verdicts[0]["type"] == "kind" else path  # or at the block itself, where it has no kind
+        errors.append(SpecError(message, where=document.where(at, key=of_key)))
+    if len(found) > MOST_ERRORS:
+        errors.append(SpecError(f"and {len(found) - MOST_ERRORS} more like these", where=document.name))
+    raise SpecErrors(errors, hint)
+
+
+Verdict = dict[str, Any]
+"""One of pydantic's errors: its type, its location, the input, the message."""
+
+
+def _found(verdicts: list[Any], document: Document) -> list[tuple[Path_, list[Verdict]]]:
+    """What is wrong at each path, in the order of the file; what is missing last, since a slip is unknown and missing.
+
+    Where a value may be of several types, pydantic tells why it is none of them: all verdicts on its type are kept, to
+    be told as one, and dropped if something inside it is wrong, for then one of the types was right.
+    """
+    found: dict[Path_, list[Verdict]] = {}
+    inside: set[Path_] = set()
+    for one in verdicts:
+        path = _path_in_file(one["loc"], document)
+        place = (*path, str(one["loc"][-1])) if one["type"] == "missing" else path
+        found.setdefault(place, []).append(one)
+        inside.update(place[:length] for length in range(len(place)))
+    kept = [
+        (place[:-1] if them[0]["type"] == "missing" else place, them)
+        for place, them in found.items()
+        if not (place in inside and (them[0]["type"] in _WANTED or them[0]["type"] == "too_short"))
+    ]
+    return sorted(kept, key=lambda pair: (pair[1][0]["type"] == "missing", _place(pair[0], document)))
+
+
+def _of_key(verdict: Verdict) -> bool:
+    """Whether it is a key that may not stand where it stands."""
+    return bool(verdict["type"] == "unexpected_keyword_argument" or verdict["loc"][-1:] == ("[key]",))
+
+
+def _place(path: Path_, document: Document) -> tuple[int, int]:
+    return document.values_at.get(path, (1, 1))
+
+
+_ONE_OR_SEVERAL: Final = frozenset({"one", "several"})
+
+
+def _path_in_file(loc: tuple[str | int, ...], document: Document) -> Path_:
+    """Pydantic's location without what is not in the file: the tags of unions, and a key that is missing."""
+    path: Path_ = ()
+    data: Any = document.data
+    tags: frozenset[object] = frozenset()  # that may come next: the kind of the block that the path has led to
+    for part in loc:
+        if part in tags:
+            tags = tags if part in _ONE_OR_SEVERAL else frozenset()
+            continue
+        if isinstance(part, str) and part in NESTED and len(NESTED[part]) > 1:
+            tags = _ONE_OR_SEVERAL | NESTED[part].keys()
+        if part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data)):
+            path, data = (*path, part), data[part]
+    return path
+
+
+def _message(verdicts: list[Verdict], path: Path_, document: Document, legal_keys: LegalKeys) -> str:
+    error, name = verdicts[0], called(".".join(str(part) for part in path), 80)
+    kind, value = error["type"], error["input"]
+    if kind == "missing" and isinstance(error["loc"][-1], int):
+        return f"{name} takes {error['loc'][-1] + 1} values"
+    if kind == "too_long":
+        return f"{name} takes {error['ctx']['max_length']} values, not {error['ctx']['actual_length']}"
+    if kind == "missing":
+        return f'missing key "{error["loc"][-1]}"' + (f" in {name}" if name else "")
+    if _of_key(error):
+        return f"unknown key {shown(path[-1])}: {nearest(str(path[-1]), legal_keys(path[:-1], document))}"
+    if kind == "kind" and isinstance(value, dict):
+        legal = error["msg"].split(": ")[1].split(", ")
+        if "kind" not in value:
+            return f'missing key "kind" in {name}: one of {", ".join(legal)}'
+        said = value["kind"]
+        return f"{name}.kind must be one of {', '.join(legal)}, not {shown(said)}" + _meant(said, legal)
+    if kind in ("whole", "number", "kind"):
+        return f"{name} {error['msg']}, not {shown(value)}" + (
+            "" if kind == "kind" else _how_numbers_are_written(value)
+        )
+    if kind == "literal_error":
+        expected = str(error["ctx"]["expected"]).replace("'", "")
+        return f"{name} must be {expected}, not {shown(value)}" + _meant(
+            value, expected.replace(" or ", ", ").split(", ")
+        )
+    wanted = list(dict.fromkeys(_WANTED[one["type"]] for one in verdicts if one["type"] in _WANTED))
+    if wanted:
+        return f"{name} must be {' or '.join(wanted)}, not {shown(value)}".replace("true or false or", "true, false or")
+    return f"{name} must not be empty" if kind == "too_short" else f"{name}: {error['msg']}"
+
+
+_WANTED: Final = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "dataclass_type": "a mapping",
+}
+
+
+def _meant(value: object, legal: list[str]) -> str:
+    hint = nearest(value, legal) if isinstance(value, str) else ""
+    return f": {hint}" if hint.startswith("did you mean") else ""
+
+
+def _how_numbers_are_written(value: object) -> str:
+    if not isinstance(value, str) or not value[:1].isdigit():
+        return ""
+    number = re.fullmatch(r"[\d_]+(\.\d*)?([eE]\+?\d+)?", value, re.ASCII)
+    return " (text: drop the quotes)" if number else " (write 2048, 4_096 or 300e9)"
+
+
+def _legal_keys(path: Path_, document: Document) -> list[str]:
+    """The keys that may stand in the mapping at `path`."""
+    data: Any = document.data
+    legal = _fields(UndisclosedSpec if data.get("kind") == "undisclosed" else ModelSpec)
+    for part in path:
+        data = data[part]
+        if part == "published":
+            inside = {"published": list(get_args(PublishedName)), "corrected": _fields(Corrected)}
+            return inside.get(str(path[-1]), _fields(Published))
+        if part in NESTED:
+            legal = keys_of(str(part), data)
+    return legal
+
+
+def keys_of(block: str, data: Any) -> list[str]:
+    """The keys that may stand in a block, by the kind that its data says, be it right or wrong."""
+    known = isinstance(data, dict) and isinstance(data.get("kind"), str)
+    return _fields(spec_class(block, data if known else None))
+
+
+def _fields(cls: type) -> list[str]:
+    return [field.name for field in fields(cls)]
+
+
+def _kind_of(data: object) -> str:
+    return "a list" if isinstance(data, list) else f"{shown(data)} alone"

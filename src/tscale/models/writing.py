@@ -1,0 +1,129 @@
+"""From a spec back to plain data, to YAML and to a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, fields, is_dataclass, replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Any, Final
+
+from tscale.errors import SpecError, called
+from tscale.models.spec import Spec
+
+if TYPE_CHECKING:
+    from tscale.catalogue.hardware import Hardware
+    from tscale.catalogue.laws import Law
+
+_INSTEAD: Final = "choose another name"
+
+
+def plain(spec: Spec | Hardware | Law) -> dict[str, Any]:
+    """A spec as a file would say it: what is at its default is left out, but for the kind of each block."""
+    data: dict[str, Any] = _plain(spec)
+    return data
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: _plain(getattr(value, field.name))
+            for field in fields(value)
+            if field.name == "kind" or field.default is MISSING or getattr(value, field.name) != field.default
+        }
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def to_yaml(spec: Spec) -> str:
+    """A spec as YAML, which reads back as the same spec."""
+    return yaml_of(plain(spec))
+
+
+def yaml_of(data: dict[str, Any]) -> str:
+    """Plain data as YAML: text that our reader would take for a number is quoted."""
+    import yaml
+
+    from tscale.models.yaml_file import reads_as_text
+
+    class Dumper(yaml.SafeDumper):
+        """PyYAML's, whose rules for what is a number are older than our reader's."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if reads_as_text(value) else "'")
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def law_to_yaml(law: Law) -> str:
+    """A scaling law as YAML, which reads back as the same law; of its bootstrap samples, one a line."""
+    text = yaml_of(plain(replace(law, draws=())))
+    lines = [f"  - [{', '.join(map(repr, draw))}]\n" for draw in law.draws]
+    return text + ("draws:\n" + "".join(lines) if lines else "")
+
+
+def write_new(path: Path, content: str | bytes) -> None:
+    """Writes a file that was not there, whole or not at all, and never over another. Raises `SpecError`.
+
+    It is written under a name of its own and linked to the one that is meant, so that even a killed process leaves none half.
+    """
+    name = called(str(path))
+    try:
+        data = content.encode() if isinstance(content, str) else content
+        if os.path.lexists(path):
+            raise _exists(path)
+        with _beside(path, data) as written:
+            written.chmod(0o666 & ~_umask())
+            os.link(written, path)
+    except FileExistsError:
+        raise _exists(path) from None
+    except (OSError, ValueError) as error:
+        raise SpecError(f"cannot be written: {getattr(error, 'strerror', None) or error}", where=name) from error
+
+
+@contextmanager
+def _beside(path: Path, data: bytes) -> Iterator[Path]:
+    """A file with `data`, on the disk, in the folder that a path is in; it is gone afterwards unless it was moved."""
+    with NamedTemporaryFile("wb", dir=path.resolve().parent, prefix=".", delete=False) as file:
+        written = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            yield written
+        finally:
+            written.unlink(missing_ok=True)
+
+
+def refuse_to_overwrite(path: Path, instead: str = _INSTEAD) -> None:
+    """Raises `SpecError` where a file is there already: before work that would be lost when it is to be written."""
+    if os.path.lexists(path):
+        raise _exists(path, instead)
+
+
+def _exists(path: Path, instead: str = _INSTEAD) -> SpecError:
+    return SpecError(f"exists already, and is left as it is: {instead}", where=called(str(path)))
+
+
+def write_over(path: Path, text: str) -> None:
+    """Writes a file, in the place of another if there is one, whole or not at all. Raises `SpecError`."""
+    try:
+        with _beside(path, text.encode()) as written:
+            written.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+            written.replace(path.resolve())
+    except (OSError, ValueError) as error:
+        message = f"cannot be written: {getattr(error, 'strerror', None) or error}"
+        raise SpecError(message, where=called(str(path))) from error
+
+
+def _umask() -> int:
+    """The permissions that new files do not get; there is no way to ask but to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,52 @@
+"""Whether every family that can be read from a config.json says what it keeps for its backward pass, or is refused by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers import saves
+from tscale.errors import RequestError
+from tscale.importer.families import FAMILIES
+from tscale.importer.reader import imported
+
+ORACLE = Path(__file__).parents[1] / "oracle"
+CONFIGS: dict[str, dict[str, Any]] = {}
+for path in sorted(ORACLE.glob("variations*.jsonl")):
+    for line in path.read_text("utf-8").splitlines():
+        config = json.loads(line)["config"] if '"nothing"' in line else None
+        if config is not None:
+            CONFIGS.setdefault(config["model_type"], config)
+"""The plainest configuration of each family."""
+
+INDEXER = "attention's indexer of keys, which a loss of its own trains,"
+REFUSED: dict[str, str] = {
+    "deepseek_v32": INDEXER,
+    "glm_moe_dsa": INDEXER,
+}
+"""Families that are refused, and what of them."""
+
+
+def refusal(config: dict[str, Any]) -> str | None:
+    """What of a model is not known, or None where all is."""
+    spec = imported(config, name="it", where="it")
+    try:
+        return None if saves(spec) else "all of it"
+    except RequestError as error:
+        message = str(error)
+    told = re.fullmatch(r"tscale does not know what (.+) keeps? for the backward pass: leave out --train", message)
+    assert told, message
+    return told[1]
+
+
+def test_every_family_is_here() -> None:
+    assert set(CONFIGS) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_a_family_says_what_it_keeps_or_is_refused_by_name(family: str) -> None:
+    assert refusal(CONFIGS[family]) == REFUSED.get(family)
