@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import tscale
-from tscale.core.tracing import Remembered, function_of
+from tscale.core.tracing import TracedInt, function_of
 
 LEAST = """
 import typer, yaml
@@ -108,7 +108,7 @@ def sweeps(count: int = 1_000_000) -> None:
     """A million random decoders as arrays, and one at a time."""
     spec = tscale.remembered(tscale.load("gpt3"))
     ledger = tscale.lower(spec)
-    context, tokens = Remembered(2048, label="context"), Remembered(300 * 10**9, label="tokens")
+    context, tokens = TracedInt(2048, label="context"), TracedInt(300 * 10**9, label="tokens")
     params = function_of(tscale.params(ledger).total)
     flops = function_of(tscale.training_flops(ledger, tscale.Run(context), tokens))
     random = np.random.default_rng(0)

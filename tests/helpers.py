@@ -11,7 +11,7 @@ from tscale.blocks import Computed, FeedForward, Mixer, Norm, SharedBlock
 from tscale.catalogue.models import built_in, names
 from tscale.cli import app
 from tscale.core.ledger import Saved
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.models.lower import lower
 from tscale.models.spec import Head, ModelSpec
 from tscale.models.stages import stages
@@ -64,7 +64,7 @@ def saves(spec: ModelSpec) -> tuple[Saved, ...]:
     return lower(spec, saves=True).saved
 
 
-def saves_of_stages(spec: ModelSpec, plan: Plan) -> tuple[tuple[Saved, ...], ...]:
+def saves_of_stages(spec: ModelSpec, plan: Parallelism) -> tuple[tuple[Saved, ...], ...]:
     """The same of each pipeline stage."""
     return tuple(stage.saved for stage in stages(spec, plan, lower(spec, saves=True)))
 

@@ -21,7 +21,7 @@ from tests.helpers import disclosed
 from tscale import api
 from tscale.blocks import Attention
 from tscale.core.costs import cache, training
-from tscale.core.tracing import Remembered
+from tscale.core.tracing import TracedInt
 from tscale.core.workload import Run as CoreRun
 from tscale.models import lower as lowering
 from tscale.models.spec import Embedding
@@ -81,8 +81,8 @@ def test_numbers_of_each_kind_are_taken() -> None:
     assert list(by_array) == pytest.approx(by_int, rel=1e-12)  # type: ignore[call-overload]
     assert tscale.training_flops(GPT2, RUN, np.int64(10**12)) == by_int[1]  # type: ignore[arg-type]
     assert tscale.training_flops(GPT2, RUN, 1e12) == by_int[1]  # type: ignore[arg-type]
-    told = tscale.training_flops(tscale.remembered(GPT2), RUN, Remembered(10**12, label="tokens"))
-    assert isinstance(told, Remembered) and told == by_int[1]
+    told = tscale.training_flops(tscale.remembered(GPT2), RUN, TracedInt(10**12, label="tokens"))
+    assert isinstance(told, TracedInt) and told == by_int[1]
 
 
 def test_a_spec_of_arrays_is_counted_as_its_elements_are() -> None:

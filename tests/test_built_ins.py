@@ -61,8 +61,8 @@ def test_a_built_in_counts_as_the_framework_does(name: str, case: dict[str, Any]
     if (measured := case["kv_bytes_per_token"]) is not None:
         per_token = measured.get("architectural_per_token", measured["per_token"])
         assert cache_bytes(growing(ledger), Run(target=1), 16).total == per_token
-        heard = cache_bytes(ledger, run_of(spec, 1)._replace(target=0), 16).total if "whisper" in name else 0
-        assert cache_bytes(states(ledger), Run(target=1), 16).total + heard == measured.get("constant", 0)
+        audio_frames = cache_bytes(ledger, run_of(spec, 1)._replace(target=0), 16).total if "whisper" in name else 0
+        assert cache_bytes(states(ledger), Run(target=1), 16).total + audio_frames == measured.get("constant", 0)
 
 
 @pytest.mark.parametrize("line", OWN)

@@ -19,7 +19,7 @@ import tscale.models.spec
 from tscale.blocks.fields import power
 from tscale.core.costs import cache, forward, training
 from tscale.core.costs import params as parameters
-from tscale.core.costs.forward import Sight
+from tscale.core.costs.forward import AttentionMask
 from tscale.core.dtypes import find_format
 from tscale.core.ledger import Entry, Group, Ledger, Stream
 from tscale.core.metric import Quantity
@@ -140,8 +140,10 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
     for stream, given in (("source", source), ("target", target)):
         if given is not None and valid.kind != "encoder-decoder":
             raise RequestError(f"{valid.name} has a single stack: leave out {stream}, context is its length")
-    if source is not None and valid.heard is not None:
-        raise RequestError(f"{valid.name} always reads {shown(valid.heard)} positions of sound: leave out source")
+    if source is not None and valid.audio_frames is not None:
+        raise RequestError(
+            f"{valid.name} always reads {shown(valid.audio_frames)} positions of sound: leave out source"
+        )
     lengths = (
         None if given is None else _count(given, name) for name, given in (("source", source), ("target", target))
     )
@@ -208,7 +210,7 @@ def cache_bytes(ledger: Ledger | ModelSpec, run: Run, bits: int | Fraction | str
     return cache.cache_bytes(asked, _run(run, asked), _bits(bits, asked), pages)
 
 
-def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: Sight = "full") -> Quantity:
+def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: AttentionMask = "full") -> Quantity:
     """FLOPs of one sequence's forward pass, one line for each thing that computes, the head at every position.
 
     Args:
@@ -227,7 +229,7 @@ def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: Sight = "full") -
     return forward.forward_flops(asked, _run(run, asked), _sight(sight))
 
 
-def training_flops(ledger: Ledger | ModelSpec, run: Run, tokens: int, sight: Sight = "full") -> int:
+def training_flops(ledger: Ledger | ModelSpec, run: Run, tokens: int, sight: AttentionMask = "full") -> int:
     """FLOPs to train on `tokens` tokens in sequences like `run`: forward once, backward twice that; no recomputation.
 
     Args:
@@ -278,9 +280,9 @@ def _run(run: object, ledger: Ledger) -> Run:
         length = lengths.length(stream)
         if _any(length == 0) if stream in read else _any(length != 0):
             raise RequestError(f"{ledger.model} reads {_reading(read)}")
-    if ledger.heard is not None and _any(lengths.source != ledger.heard):
+    if ledger.audio_frames is not None and _any(lengths.source != ledger.audio_frames):
         raise RequestError(
-            f"{ledger.model} always reads {shown(ledger.heard)} source positions, not {shown(lengths.source)}: "
+            f"{ledger.model} always reads {shown(ledger.audio_frames)} source positions, not {shown(lengths.source)}: "
             "give tscale.run_of(spec, 448)"
         )
     return lengths
@@ -359,8 +361,8 @@ def _bits(bits: object, ledger: Ledger) -> int | Fraction:
     )
 
 
-def _sight(sight: Any) -> Sight:
-    legal = get_args(Sight)
+def _sight(sight: Any) -> AttentionMask:
+    legal = get_args(AttentionMask)
     if isinstance(sight, str) and sight in legal:
         return sight  # type: ignore[return-value]
     hint = nearest(sight, legal) if isinstance(sight, str) else ""

@@ -12,7 +12,7 @@ from tests.helpers import answer, run
 from tscale.answers.capacity import Capacity, groups_of, serving_capacity, training_capacity
 from tscale.catalogue.hardware import find_hardware, listed_hardware
 from tscale.core.device import Device
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 
 MIB, GIB = 2**20, 2**30
 
@@ -163,13 +163,13 @@ def test_the_reserve_is_the_sum_of_its_lines() -> None:
 @pytest.mark.parametrize(
     ("plan", "groups"),
     [
-        (Plan(), 0),
-        (Plan(data=8), 1),
-        (Plan(tensor=8, data=2), 2),
-        (Plan(tensor=2, pipeline=2, data=2, context=2, expert=4), 5),
+        (Parallelism(), 0),
+        (Parallelism(data=8), 1),
+        (Parallelism(tensor=8, data=2), 2),
+        (Parallelism(tensor=2, pipeline=2, data=2, context=2, expert=4), 5),
     ],
 )
-def test_each_way_of_sharing_is_a_group_with_buffers(plan: Plan, groups: int) -> None:
+def test_each_way_of_sharing_is_a_group_with_buffers(plan: Parallelism, groups: int) -> None:
     assert groups_of(plan) == groups == training_capacity(find_hardware("h100").device(), plan).groups
 
 

@@ -22,8 +22,8 @@ from tscale.answers.params import params_report
 from tscale.catalogue.models import built_in, names
 from tscale.core.dtypes import FORMATS
 from tscale.core.metric import Report, Step
-from tscale.core.parallelism import Plan
-from tscale.core.tracing import Remembered
+from tscale.core.parallelism import Parallelism
+from tscale.core.tracing import TracedInt
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
 
@@ -41,14 +41,14 @@ def reports(name: str) -> Iterator[Report]:
     yield attention_report(spec, Ask((512, 5000), "causal", "int4"))
     yield memory_report(spec, MemoryAsk(FORMATS["q4_k"], batch=3, context=5000, page=16))
     with suppress(RequestError):  # where nobody knows what it keeps
-        asked = TrainAsk(plan=Plan(data=4, zero=2), micro_batch=3, context=5000, attention="naive", dropout=True)
+        asked = TrainAsk(plan=Parallelism(data=4, zero=2), micro_batch=3, context=5000, attention="naive", dropout=True)
         yield memory_train_report(spec, asked)
     yield compare_report([spec, built_in("gpt3")], None)
 
 
 def leaves(number: int) -> Iterator[tuple[str, int]]:
     """The names in a derivation with the numbers that they stand for."""
-    if isinstance(number, Remembered):
+    if isinstance(number, TracedInt):
         if number.op == "name":
             yield number.label, int(number)
         else:
@@ -68,7 +68,7 @@ def identifiers(text: str, scope: dict[str, int]) -> tuple[str, dict[str, int]]:
 def holds(step: Step) -> None:
     value = Fraction(step.figure.value)
     assert evaluated(step.numbers) == value, step.name
-    if isinstance(step.figure.value, Remembered):
+    if isinstance(step.figure.value, TracedInt):
         text, scope = identifiers(step.names, dict(leaves(step.figure.value)))
         assert evaluated(text, **scope) == value, step.name
 
@@ -83,9 +83,9 @@ def test_every_derivation_of_every_model_evaluates_to_its_figure(name: str) -> N
 
 def parts(number: int) -> Iterator[tuple[str, int, bool]]:
     """The names in a derivation as it is printed, with their numbers, and whether each was derived in turn."""
-    if isinstance(number, Remembered):
+    if isinstance(number, TracedInt):
         if number.op == "name":
-            yield number.label, int(number), bool(number.args) and isinstance(number.args[0], Remembered)
+            yield number.label, int(number), bool(number.args) and isinstance(number.args[0], TracedInt)
         else:
             for argument in number.args:
                 yield from parts(argument)
@@ -98,7 +98,7 @@ def test_one_name_means_one_number_wherever_it_is_printed(name: str) -> None:
         meanings: dict[tuple[str, str], int] = {}
         for step in report.steps:
             assert meanings.setdefault((step.subject, step.name), int(step.figure.value)) == int(step.figure.value)
-            if isinstance(step.figure.value, Remembered):
+            if isinstance(step.figure.value, TracedInt):
                 for label, number, _ in leaves_of(step):
                     assert meanings.setdefault((step.subject, label), number) == number, (step.name, label)
 
@@ -106,7 +106,7 @@ def test_one_name_means_one_number_wherever_it_is_printed(name: str) -> None:
 def leaves_of(step: Step) -> list[tuple[str, int, bool]]:
     """The names in what a step prints: the formula below its own name."""
     value = step.figure.value
-    assert isinstance(value, Remembered)
+    assert isinstance(value, TracedInt)
     return list(parts(value.args[0] if value.op == "name" and value.args else value))
 
 
@@ -115,7 +115,7 @@ def test_a_derived_name_is_explained_before_it_is_used(name: str) -> None:
     for report in reports(name):
         explained: set[tuple[str, str]] = set()
         for step in report.steps:
-            if isinstance(step.figure.value, Remembered):
+            if isinstance(step.figure.value, TracedInt):
                 for label, _, derived in leaves_of(step):
                     assert not derived or (step.subject, label) in explained, (step.name, label)
             explained.add((step.subject, step.name))
@@ -129,7 +129,7 @@ def test_names_stand_for_sizes_and_literals_for_rules(name: str) -> None:
     """
     for report in reports(name):
         for step in report.steps:
-            if isinstance(step.figure.value, Remembered) and not step.name.startswith("pf_days"):
+            if isinstance(step.figure.value, TracedInt) and not step.name.startswith("pf_days"):
                 literals = [int(text) for text in re.findall(r"(?<![\w.])\d+(?![\w.])", step.names)]
                 assert all(literal <= (2048 if step.name.endswith("scan.states") else 128) for literal in literals), (
                     step.name,

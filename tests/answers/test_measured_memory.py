@@ -12,7 +12,7 @@ from tscale.answers.trainer import trainer
 from tscale.catalogue.models import built_in
 from tscale.core.costs.largest import largest
 from tscale.core.costs.training_memory import Training
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.workload import Run
 from tscale.models.spec import ModelSpec
 
@@ -29,7 +29,7 @@ sequence, gradient checkpointing (unslothai/unsloth README, of Llama 3.1 8B and 
 def qlora(name: str, **given: Any) -> Training:
     ask = train_ask(precision="bf16", optimizer="adamw", rank=32, qlora=True, recompute="full", **given)
     return Training(
-        ask.recipe, ask.optimizer, Plan(), Run(target=0), recompute="full", rank=32, base=ask.base, loss=ask.loss
+        ask.recipe, ask.optimizer, Parallelism(), Run(target=0), recompute="full", rank=32, base=ask.base, loss=ask.loss
     )
 
 

@@ -18,7 +18,7 @@ from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import configs
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.wall_time import Recompute
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.models.spec import ModelSpec
 
 ZERO: Final = {"fsdp full": 3, "fsdp2 full": 3, "fsdp": 3, "distributed optimizer": 1}
@@ -63,7 +63,7 @@ def vtrain() -> list[tuple[dict[str, str], dict[str, Any], float]]:
     found = []
     for row in rows("vtrain.csv"):
         spec = gpt(*(int(row[key]) for key in ("layers", "d_model", "heads")), 51_200, int(row["context"]))
-        plan = plan_of(spec, row, Ask(dtype="fp16", recompute="full", plan=Plan()))
+        plan = plan_of(spec, row, Ask(dtype="fp16", recompute="full", plan=Parallelism()))
         assert plan["data"] == int(row["data"])
         found.append((row, plan, float(row["step_ms"]) / 1000))
     return found
@@ -80,7 +80,7 @@ def published() -> list[tuple[dict[str, str], dict[str, Any], float]]:
         spec = gpt(*shape, 50_368, int(row["context"])) if shape else tscale.load(row["model"])
         # `op` computes every second product again: no less than where nothing is.
         recompute: Recompute = "full" if row["recompute"] == "full" else "none"
-        plan = Plan(interleave=int(row["interleave"]), zero=ZERO[row["sharding"]])
+        plan = Parallelism(interleave=int(row["interleave"]), zero=ZERO[row["sharding"]])
         data = plan_of(spec, row, Ask(dtype=row["precision"], recompute=recompute, plan=plan))
         tokens = int(row["batch"]) * int(row["context"])
         found.append((row, data, tokens / (float(row["tokens_per_second_per_gpu"]) * int(row["gpus"]))))

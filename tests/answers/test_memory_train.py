@@ -11,8 +11,8 @@ from tests.core.test_training_memory import trainable
 from tests.helpers import answer, run
 from tscale.answers.memory_train import Ask, memory_train_report
 from tscale.catalogue.models import built_in
-from tscale.core.parallelism import Plan
-from tscale.core.precision import OPTIMIZERS, RECIPES
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.models.spec import ModelSpec
 
 CASES = [
@@ -78,8 +78,10 @@ def test_parts_add_up_for_every_model(name: str) -> None:
     assert isinstance(spec, ModelSpec)
     for ask in (
         Ask(context=500, micro_batch=3),
-        Ask(context=500, recipe=RECIPES["fp8"], optimizer=OPTIMIZERS["adam-8bit"], rank=4),
-        Ask(context=500, plan=Plan(data=4, zero=3), optimizer=OPTIMIZERS["muon"], attention="naive", dropout=True),
+        Ask(context=500, recipe=PRECISIONS["fp8"], optimizer=OPTIMIZERS["adam-8bit"], rank=4),
+        Ask(
+            context=500, plan=Parallelism(data=4, zero=3), optimizer=OPTIMIZERS["muon"], attention="naive", dropout=True
+        ),
     ):
         data: Any = memory_train_report(spec, ask).data
         parts = {part: int(figure.value) for part, figure in data["per_device_bytes"].items()}

@@ -16,7 +16,7 @@ from tscale.answers.serve import serve_report
 from tscale.answers.serve_times import Ask, Draft
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import FORMATS
-from tscale.core.tracing import Remembered
+from tscale.core.tracing import TracedInt
 
 KEYS = {
     "model", "gpu", "gpus", "batch", "context", "prefill_seconds", "seconds_per_token", "tokens_per_second", "bound",
@@ -136,7 +136,7 @@ def test_every_derivation_evaluates_to_its_figure(name: str) -> None:
         ask = ask._replace(gpus=8, by_sequences=True)
     report = serve_report(tscale.load(name), find_hardware("h100"), ask)
     for step in report.steps:
-        if isinstance(step.figure.value, Remembered):
+        if isinstance(step.figure.value, TracedInt):
             holds(step)
         else:
             made = eval(step.numbers.replace("·", "*").replace("^", "**"))  # noqa: S307 (our own text)

@@ -22,9 +22,9 @@ from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Ledger
-from tscale.core.parallelism import Plan
-from tscale.core.precision import OPTIMIZERS, RECIPES
-from tscale.core.tracing import Remembered, function_of
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.tracing import TracedInt, function_of
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.models.lower import lower
@@ -47,9 +47,9 @@ QUESTIONS: dict[str, Callable[[Ledger, Run], int]] = {
 RUN = Run(target=5000, source=700)
 
 STATES = {
-    "adam-8bit": ("fp8", Plan(data=3, zero=3)),
-    "adafactor": ("bf16", Plan(data=4, zero=1)),
-    "muon": ("fp32", Plan()),
+    "adam-8bit": ("fp8", Parallelism(data=3, zero=3)),
+    "adafactor": ("bf16", Parallelism(data=4, zero=1)),
+    "muon": ("fp32", Parallelism()),
 }
 """Optimizers, each with a recipe and a plan."""
 
@@ -86,7 +86,7 @@ def test_a_derivation_made_into_a_function_answers_for_the_model_it_came_from(na
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
     total = params(lower(remembered(spec))).total
-    assert isinstance(total, Remembered)
+    assert isinstance(total, TracedInt)
     sizes = dict(_sizes(remembered(spec)))
     function = function_of(total)
     wanted = function.__kwdefaults__ or function.__code__.co_varnames
@@ -94,7 +94,7 @@ def test_a_derivation_made_into_a_function_answers_for_the_model_it_came_from(na
 
 
 def _sizes(value: Any) -> list[tuple[str, int]]:
-    if isinstance(value, Remembered):
+    if isinstance(value, TracedInt):
         return [(value.label, int(value))]
     if isinstance(value, tuple):
         return [size for inner in value for size in _sizes(inner)]
@@ -120,7 +120,7 @@ def test_states_of_the_three_kinds_agree(name: str) -> None:
             name,
             lambda spec, optimizer=optimizer, recipe=recipe, plan=plan: sum(  # type: ignore[misc]
                 quantity.total
-                for quantity in training_states(lower(spec), RECIPES[recipe], OPTIMIZERS[optimizer], plan)
+                for quantity in training_states(lower(spec), PRECISIONS[recipe], OPTIMIZERS[optimizer], plan)
             ),
         )
 

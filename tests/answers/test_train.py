@@ -17,7 +17,7 @@ from tscale.answers.train import Ask, train_report
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.errors import RequestError
 
 KEYS = {
@@ -278,14 +278,14 @@ def test_the_highest_mfu_of_a_plan_is_in_the_count_of_the_mfu_above() -> None:
 @pytest.mark.parametrize(
     ("gpu", "plan"),
     [
-        ("a100", Plan(16, pipeline=4, data=2)),
-        ("h100", Plan(8, pipeline=2, data=8, zero=2)),
-        ("a100", Plan(2, pipeline=4, data=2, interleave=2)),
-        ("gb200", Plan(4, data=32, zero=3)),
+        ("a100", Parallelism(16, pipeline=4, data=2)),
+        ("h100", Parallelism(8, pipeline=2, data=8, zero=2)),
+        ("a100", Parallelism(2, pipeline=4, data=2, interleave=2)),
+        ("gb200", Parallelism(4, data=32, zero=3)),
     ],
     ids=str,
 )
-def test_the_least_time_of_each_part_is_derived(gpu: str, plan: Plan) -> None:
+def test_the_least_time_of_each_part_is_derived(gpu: str, plan: Parallelism) -> None:
     """By numbers, which evaluate to it, and by names; of what is sent, and of nothing that takes no time."""
     ask = Ask(tokens=10**9, gpus=plan.devices, mfu=Fraction(1, 10), plan=plan, batch=Batch(64, 1))
     report = train_report(tscale.load("gpt3"), find_hardware(gpu), ask)

@@ -12,7 +12,7 @@ import tscale
 from tests.helpers import disclosed, saves
 from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Computed, Experts, FeedForward, LatentAttention, Norm
-from tscale.blocks.fields import Site
+from tscale.blocks.fields import LayerContext
 from tscale.core.costs.activations import (
     Kernels,
     Passes,
@@ -21,7 +21,7 @@ from tscale.core.costs.activations import (
     korthikanti_layer_bytes,
 )
 from tscale.core.ledger import Saved
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.workload import Run
 from tscale.importer.reader import imported
 from tscale.models.lower import run_of
@@ -69,7 +69,7 @@ def test_a_plain_block_keeps_what_is_counted(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize("record", recorded("activations_gates.jsonl"))
 def test_a_gate_in_one_kernel_keeps_three_arrays(record: dict[str, Any]) -> None:
     """Both of its inputs and the product; its activation is made again. Two kernels keep that as well."""
-    site = Site("ff", record["d_model"], 1, "target", "target", causal=True)
+    site = LayerContext("ff", record["d_model"], 1, "target", "target", causal=True)
     block = [*FeedForward(d_ff=record["d_ff"], gated=True).saves(site)]
     number, run = 2 if record["dtype"] == "bf16" else 4, Run(target=record["length"])
     fused, eager = (
@@ -338,7 +338,7 @@ TABLE_3 = {
 """Heads, width, layers and micro-batch of the paper's models (Table 3)."""
 
 
-def layer(model: str, plan: Plan, how: str) -> Fraction:
+def layer(model: str, plan: Parallelism, how: str) -> Fraction:
     """Bytes of one layer as the paper counts them: by the spec, the statistics of norms left out ("we ignore small
     buffers", section 4.1)."""
     _, _, layers, batch = TABLE_3[model]
@@ -363,7 +363,7 @@ def test_equations_1_to_6_of_korthikanti(model: str) -> None:
     """Each with the paper's numbers, as a reader would write them; t = 8."""
     a, h, _, b = TABLE_3[model]
     s, t = 2048, 8
-    one, tensor, sequence = Plan(), Plan(tensor=t), Plan(tensor=t, sequence=True)
+    one, tensor, sequence = Parallelism(), Parallelism(tensor=t), Parallelism(tensor=t, sequence=True)
     sbh, scores = s * b * h, Fraction(5 * a * s, h)
     assert layer(model, one, "naive") == sbh * (34 + scores)  # equation 1
     assert layer(model, tensor, "naive") == sbh * (10 + Fraction(24, t) + scores / t)  # equation 2
@@ -380,7 +380,7 @@ def test_equations_1_to_6_of_korthikanti(model: str) -> None:
 def test_the_shortcut_is_the_count(model: str, how: str, sequence: bool) -> None:
     """Megatron keeps a layer's input whole where sequence parallelism would divide it."""
     a, h, _, b = TABLE_3[model]
-    plan = Plan(tensor=8, sequence=sequence and how != "full")
+    plan = Parallelism(tensor=8, sequence=sequence and how != "full")
     passes = Passes(b, how)  # type: ignore[arg-type]
     assert korthikanti_layer_bytes(2048, b, h, a, 8, passes, sequence=sequence) == layer(model, plan, how)
 
@@ -393,7 +393,7 @@ def test_what_stands_outside_of_the_layers() -> None:
         for saved in saves(paper_model("22B"))
         if saved.part in ("embedding", "head") and saved.number != "index" and not saved.name.endswith("statistics")
     ]
-    plan = Plan(tensor=t, sequence=True)
+    plan = Parallelism(tensor=t, sequence=True)
     total = activation_bytes(outside, Run(target=s), Passes(b, "selective", 2, dropout=True), plan).total
     assert total == s * b * h // t + 4 * s * b * h // t + 4 * s * b * v // t
 
@@ -424,7 +424,7 @@ def test_one_device_and_names_change_nothing(name: str) -> None:
         passes = Passes(3, how, 2, dropout=True)
         run = run_of(spec, 1000)
         plain = activation_bytes(saves(spec), run, passes).total
-        assert activation_bytes(saves(spec), run, passes, Plan()).total == plain
+        assert activation_bytes(saves(spec), run, passes, Parallelism()).total == plain
         assert activation_bytes(saves(remembered(spec)), run, passes).total == plain
 
 
@@ -433,7 +433,7 @@ def test_context_parallelism_divides_the_queries() -> None:
     kept, run = saves(tscale.load("llama31-8b")), Run(target=8192)
     for how in ("naive", "flash"):
         whole = activation_bytes(kept, run, Passes(keeping=how)).total
-        assert activation_bytes(kept, run, Passes(keeping=how), Plan(context=8)).total * 8 == whole
+        assert activation_bytes(kept, run, Passes(keeping=how), Parallelism(context=8)).total * 8 == whole
 
 
 def test_how_layers_are_kept() -> None:

@@ -19,7 +19,7 @@ from tscale.blocks import (
     Lightning,
 )
 from tscale.core.costs.activations import Passes, activation_bytes
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
@@ -259,7 +259,7 @@ def test_tensor_parallelism_divides_heads(devices: int) -> None:
     """What it does not divide, sequence parallelism does: nothing of a delta rule is left whole."""
     kept, run = saves(tscale.load("qwen3-next-80b-a3b")), Run(target=1024)
     mixer = [saved for saved in kept if saved.name.startswith("delta_net.")]
-    plan = Plan(tensor=devices, sequence=True)
+    plan = Parallelism(tensor=devices, sequence=True)
     whole = activation_bytes(mixer, run, Passes()).total
     assert activation_bytes(mixer, run, Passes(), plan).total * devices == whole
 

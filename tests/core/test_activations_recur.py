@@ -11,7 +11,7 @@ import tscale
 from tests.helpers import saves
 from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Mlstm, RgLru, Rwkv
-from tscale.blocks.fields import Site
+from tscale.blocks.fields import LayerContext
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.workload import Run
 from tscale.importer.reader import imported
@@ -35,7 +35,7 @@ def test_the_authors_layer_keeps_what_is_counted(record: dict[str, Any]) -> None
     """RG-LRU itself, between the convolution and the gate on its output, whose lines are left out."""
     number, batch, length = 2 if record["dtype"] == "bf16" else 4, record["batch"], record["length"]
     mixer = RgLru(kind="rg-lru", **record["layer"])
-    site = Site("rg_lru", mixer.width or 0, 1, "target", "target", causal=True)
+    site = LayerContext("rg_lru", mixer.width or 0, 1, "target", "target", causal=True)
     around = {"rg_lru.x", "rg_lru.y", "rg_lru.activation", "rg_lru.product"}
     inside = [saved for saved in mixer.saves(site) if saved.name not in around]
     counted = activation_bytes(inside, Run(target=length), Passes(batch, "flash", number)).total

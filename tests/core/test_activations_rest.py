@@ -12,9 +12,9 @@ from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Experts, LatentAttention
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.ledger import Saved
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
-from tscale.core.tracing import Remembered
+from tscale.core.tracing import TracedInt
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
@@ -329,7 +329,9 @@ def test_stages_tell_layers_of_two_kinds_apart() -> None:
         "num_attention_heads_per_layer": [4, 6, 6, 6], "layer_types": ["full_attention", *["sliding_attention"] * 3],
     }  # fmt: skip
     spec = remembered(imported(config, name="staged", where="recorded"))
-    stages = [activation_bytes(kept, Run(target=64), Passes()) for kept in saves_of_stages(spec, Plan(pipeline=2))]
+    stages = [
+        activation_bytes(kept, Run(target=64), Passes()) for kept in saves_of_stages(spec, Parallelism(pipeline=2))
+    ]
     assert sum(stage.total for stage in stages) == activation_bytes(saves(spec), Run(target=64), Passes()).total
     for stage in stages:
         told: dict[str, int] = {}
@@ -338,7 +340,7 @@ def test_stages_tell_layers_of_two_kinds_apart() -> None:
 
 
 def definitions(number: object) -> tuple[tuple[str, int], ...]:
-    return tuple(number.definitions()) if isinstance(number, Remembered) else ()
+    return tuple(number.definitions()) if isinstance(number, TracedInt) else ()
 
 
 @pytest.mark.parametrize(
@@ -348,12 +350,12 @@ def test_what_no_stage_has_alone_is_refused(layer_input: int, words: str) -> Non
     config = next(record["config"] for record in MODELS if record["config"].get("num_kv_shared_layers"))
     spec = imported(config | {"hidden_size_per_layer_input": layer_input}, name="borrowing", where="recorded")
     with pytest.raises(RequestError, match=words):
-        saves_of_stages(spec, Plan(pipeline=2))
+        saves_of_stages(spec, Parallelism(pipeline=2))
 
 
 def test_a_pair_of_heads_stays_on_one_device() -> None:
     config = next(record["config"] for record in MODELS if record["config"]["model_type"] == "diffllama")
     ledger = lower(imported(config, name="pairs", where="recorded"))  # of 4 heads
-    assert shard(ledger, Plan(tensor=2))
+    assert shard(ledger, Parallelism(tensor=2))
     with pytest.raises(RequestError, match="4 devices"):
-        shard(ledger, Plan(tensor=4))
+        shard(ledger, Parallelism(tensor=4))

@@ -14,7 +14,7 @@ from tests.importer.recorded import recorded
 from tscale.blocks import Disentangled, ExpertAttention, Experts, FeedForward, Relative
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.ledger import Keeping
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
@@ -48,14 +48,14 @@ def dropped(record: dict[str, Any]) -> bool:
 
 def whisper(record: dict[str, Any], spec: ModelSpec, number: int) -> Differences:
     """Two stacks of Whisper: positions, the loss, and a fused kernel's output that is copied."""
-    said, heard = record["batch"] * record["length"], record["batch"] * (spec.heard or 0)
+    said, audio_frames = record["batch"] * record["length"], record["batch"] * (spec.audio_frames or 0)
     encoder, decoder = spec.encoder_layers(), spec.layers
     yield "the numbers of the positions, for every sequence", 8 * said
     yield from loss(said, spec, number)
-    norms = (2 * encoder + 1) * heard + (3 * decoder + 1) * said
+    norms = (2 * encoder + 1) * audio_frames + (3 * decoder + 1) * said
     yield "the statistics of layernorms in the activations' format", (number - 4) * 2 * norms
     if record["attention"] == "sdpa":
-        copied = encoder * heard + 2 * decoder * said
+        copied = encoder * audio_frames + 2 * decoder * said
         yield "the kernel's output is laid out by heads, and copied for the projection", copied * spec.d_model * number
 
 
@@ -236,7 +236,7 @@ def test_two_devices_keep_half_of_what_belongs_to_heads(name: str) -> None:
     run = run_of(spec, 512)
     cut = [saved for saved in saves(spec) if saved.cut is not None and saved.cut.otherwise == "refused"]
     whole = activation_bytes(cut, run, Passes()).total
-    assert 2 * activation_bytes(cut, run, Passes(), Plan(tensor=2)).total == whole
+    assert 2 * activation_bytes(cut, run, Passes(), Parallelism(tensor=2)).total == whole
 
 
 @pytest.mark.parametrize(

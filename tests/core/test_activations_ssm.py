@@ -10,9 +10,9 @@ import pytest
 import tscale
 from tests.helpers import one_layer, saves
 from tests.importer.recorded import recorded
-from tscale.blocks import Attention, Experts, Mamba, Mamba2, SharedBlock, SideBySide
+from tscale.blocks import Attention, Experts, HybridHeads, Mamba, Mamba2, SharedBlock
 from tscale.core.costs.activations import Passes, activation_bytes
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
@@ -143,7 +143,7 @@ def is_input_of_norm(name: str) -> bool:
 def state_space(spec: ModelSpec) -> tuple[Mamba | Mamba2, int]:
     """The state space of a recorded model, and how many layers have it."""
     mixers = [
-        block.mamba if isinstance(block, SideBySide | SharedBlock) else block
+        block.mamba if isinstance(block, HybridHeads | SharedBlock) else block
         for block in spec.mixers
         if not isinstance(block, Attention)
     ]
@@ -211,7 +211,7 @@ def test_a_scan_has_every_position_on_each_device(name: str) -> None:
     for saved in saves(spec):
         if saved.part == "mixer" and not saved.name.endswith(".input") and "hybrid." not in saved.name:
             one = activation_bytes([saved], run, passes).total
-            two = activation_bytes([saved], run, passes, Plan(tensor=2, sequence=True)).total
+            two = activation_bytes([saved], run, passes, Parallelism(tensor=2, sequence=True)).total
             assert two == (one if saved.name.endswith((".x", ".B", ".C")) else one // 2), saved.name
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.importer.recorded import recorded
 from tscale.core import loss_kernels
 from tscale.core.loss_kernels import ALIASES, KERNELS, Logits, LossBytes, default_kernel, find_kernel, loss_bytes
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.errors import RequestError
 
 RECORDED = recorded("losses.jsonl")
@@ -131,20 +131,20 @@ def test_peft_prepares_a_model_of_few_bits_in_fp32() -> None:
     assert (plain["kept"].get(head, 0), prepared["kept"][head]) == (0, 1)
 
 
-def defaults() -> Iterator[tuple[Plan, bool, str]]:
-    yield Plan(), False, "plain-kept"
-    yield Plan(data=8, zero=1), False, "plain-kept"
-    yield Plan(), True, "plain-kept"
-    yield Plan(data=8, zero=3), True, "plain-kept"
-    yield Plan(data=8, zero=3), False, "plain"
-    yield Plan(data=8, zero=3, tensor=8, sequence=True), False, "parallel"
-    yield Plan(tensor=8), False, "in-place"
-    yield Plan(pipeline=4, data=2, zero=1), False, "in-place"
-    yield Plan(zero=3), False, "plain-kept"
+def defaults() -> Iterator[tuple[Parallelism, bool, str]]:
+    yield Parallelism(), False, "plain-kept"
+    yield Parallelism(data=8, zero=1), False, "plain-kept"
+    yield Parallelism(), True, "plain-kept"
+    yield Parallelism(data=8, zero=3), True, "plain-kept"
+    yield Parallelism(data=8, zero=3), False, "plain"
+    yield Parallelism(data=8, zero=3, tensor=8, sequence=True), False, "parallel"
+    yield Parallelism(tensor=8), False, "in-place"
+    yield Parallelism(pipeline=4, data=2, zero=1), False, "in-place"
+    yield Parallelism(zero=3), False, "plain-kept"
 
 
 @pytest.mark.parametrize(("plan", "adapters", "name"), list(defaults()))
-def test_the_default_is_the_common_trainers(plan: Plan, adapters: bool, name: str) -> None:
+def test_the_default_is_the_common_trainers(plan: Parallelism, adapters: bool, name: str) -> None:
     assert default_kernel(plan, adapters=adapters).name == name
 
 

@@ -27,8 +27,8 @@ from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.device import Cluster, Device
 from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Group, Ledger
-from tscale.core.parallelism import Plan
-from tscale.core.precision import OPTIMIZERS, RECIPES
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import shard, tensor_degrees
 from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
@@ -48,7 +48,7 @@ def renamed(ledger: Ledger, names: Iterator[str]) -> Ledger:
         entries = tuple(entry._replace(name=next(names)) for entry in group.entries)
         return group._replace(entries=entries, saved=tuple(saved._replace(name=next(names)) for saved in group.saved))
 
-    return Ledger(ledger.model, tuple(map(group_of, ledger.groups)), ledger.heard)
+    return Ledger(ledger.model, tuple(map(group_of, ledger.groups)), ledger.audio_frames)
 
 
 def odd_names() -> Iterator[str]:
@@ -83,20 +83,22 @@ def asked(spec: ModelSpec, whole: Ledger) -> Iterator[Any]:
     for recompute in ("full", "selective"):
         yield hardware_flops_ratio(whole, run, recompute)
     degree = tensor_degrees(whole)[-1]
-    share = shard(whole, Plan(tensor=degree))
+    share = shard(whole, Parallelism(tensor=degree))
     yield tensor_sums(share, run, 2).total
     yield workspace_bytes(share, whole, run, 4, 64, spec.d_model, 16).total
     yield [
         quantity.total
-        for quantity in training_states(share, RECIPES["bf16"], OPTIMIZERS["adamw"], Plan(zero=3, data=2))
+        for quantity in training_states(share, PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(zero=3, data=2))
     ]
     yield activation_bytes(whole.saved, run, Passes(2, "naive", 2, dropout=True)).total
     for rank in (None, 8):
-        training = Training(RECIPES["bf16"], OPTIMIZERS["adamw"], Plan(zero=3, data=2), run, rank=rank, loss="plain")
-        layers = tuple(Layer(kind, kind.saved) for kind in kinds_of_layers(spec, whole, Plan())[0])
+        training = Training(
+            PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(zero=3, data=2), run, rank=rank, loss="plain"
+        )
+        layers = tuple(Layer(kind, kind.saved) for kind in kinds_of_layers(spec, whole, Parallelism())[0])
         yield needs(whole, whole.saved, states_of(whole, training), layers, 0, training).total
     formats = Formats(FORMATS["fp8"], FORMATS["bf16"], {"": 10**15})
-    setup = Setup(whole, share, formats, CLUSTER, degree, spec.side_by_side, by_sequences=False)
+    setup = Setup(whole, share, formats, CLUSTER, degree, spec.parallel_block, by_sequences=False)
     for decoding in (False, True):
         work = works(setup, Pass(2, 64, 128, 1, decoding=decoding, source=64 if spec.kind != "decoder" else 0))
         yield Fraction(pass_seconds(setup, work))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscale.core.tracing import Remembered, ceil_div, function_of, maximum, minimum, named, parse_count, power_of_two
+from tscale.core.tracing import TracedInt, ceil_div, function_of, maximum, minimum, named, parse_count, power_of_two
 from tscale.errors import RequestError
 
 Formula = Callable[[Any, Any, Any], Any]
@@ -59,7 +59,7 @@ def evaluated(text: str, **names: int) -> Fraction:
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_a_formula_gives_the_same_on_ints_and_on_ints_that_remember(name: str, a: int, b: int, c: int) -> None:
     formula = FORMULAS[name]
-    remembered = formula(Remembered(a, label="a"), Remembered(b, label="b"), Remembered(c, label="c"))
+    remembered = formula(TracedInt(a, label="a"), TracedInt(b, label="b"), TracedInt(c, label="c"))
     assert remembered == formula(a, b, c)
     assert evaluated(remembered.numbers) == remembered
     head_dim = a // b
@@ -77,20 +77,20 @@ def test_a_formula_gives_the_same_on_arrays(name: str) -> None:
 
 def test_a_derivation_reads_like_the_formula() -> None:
     layers, d_model, d_ff = (
-        Remembered(n, label=name) for name, n in (("layers", 96), ("d_model", 12288), ("d_ff", 49152))
+        TracedInt(n, label=name) for name, n in (("layers", 96), ("d_model", 12288), ("d_ff", 49152))
     )
     value = layers * (d_model * d_ff + d_ff)
-    assert isinstance(value, Remembered)
+    assert isinstance(value, TracedInt)
     assert value.names == "layers·(d_model·d_ff + d_ff)"
     assert value.numbers == "96·(12288·49152 + 49152)"
 
 
 def test_neutral_literals_leave_no_trace() -> None:
-    n = Remembered(5, label="n")
+    n = TracedInt(5, label="n")
     assert sum([n, n]) == 10
-    assert isinstance(1 * n, Remembered)
+    assert isinstance(1 * n, TracedInt)
     assert (1 * n + 0).names == "n"  # type: ignore[attr-defined]
-    assert not isinstance(0 * n, Remembered)
+    assert not isinstance(0 * n, TracedInt)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tscale.core.costs.roofline import Formats, Pass, Setup, decode_seconds, dis
 from tscale.core.device import Cluster, Device
 from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.workload import Run
 
@@ -30,7 +30,7 @@ def alone(ledger: Ledger) -> Setup:
 
 
 def shared(ledger: Ledger, devices: int) -> Setup:
-    return Setup(ledger, shard(ledger, Plan(tensor=devices)), BF16, NODE, devices)
+    return Setup(ledger, shard(ledger, Parallelism(tensor=devices)), BF16, NODE, devices)
 
 
 def decoding(ledger: Ledger, batch: int, context: int) -> float:
@@ -149,7 +149,7 @@ def test_sub_layers_side_by_side_are_summed_at_once() -> None:
     """Pope 2022, section 3.4: half of what attention and feed-forward send one after the other."""
     setup = shared(tscale.lower(tscale.load("palm-540b", ["attention.heads=64"])), 8)
     run = Pass(4, 1, 1000, 1, decoding=True)
-    in_turn, at_once = works(setup, run)[-1].sent, works(setup._replace(side_by_side=True), run)[-1].sent
+    in_turn, at_once = works(setup, run)[-1].sent, works(setup._replace(parallel_block=True), run)[-1].sent
     assert in_turn == 2 * at_once == 2 * 2 * 7 * (118 * 4 * 18432 * 2) // 8
 
 

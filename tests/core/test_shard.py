@@ -12,7 +12,7 @@ from tscale.blocks import Attention
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import size
 from tscale.core.ledger import Buffer, Matmul, Scores
-from tscale.core.parallelism import Plan, divisors, or_list
+from tscale.core.parallelism import Parallelism, divisors, or_list
 from tscale.core.sharding import division, shard, tensor_degrees
 from tscale.core.workload import Run
 from tscale.errors import RequestError
@@ -22,8 +22,8 @@ from tscale.models.stages import stages
 @pytest.mark.parametrize("name", disclosed())
 def test_one_device_changes_nothing(name: str) -> None:
     ledger = tscale.lower(tscale.load(name))
-    assert shard(ledger, Plan()) == ledger
-    assert stages(tscale.load(name), Plan()) == (ledger,)
+    assert shard(ledger, Parallelism()) == ledger
+    assert stages(tscale.load(name), Parallelism()) == (ledger,)
 
 
 @pytest.mark.parametrize("name", disclosed())
@@ -31,7 +31,7 @@ def test_the_shares_of_all_devices_make_up_the_whole(name: str) -> None:
     """What is more than the whole is what a line says: kept whole by each, held by several, or padding, less than a row each."""
     ledger = tscale.lower(tscale.load(name))
     for tensor in tensor_degrees(ledger):
-        plan = Plan(tensor=tensor)
+        plan = Parallelism(tensor=tensor)
         for whole, part in zip(ledger.entries, shard(ledger, plan).entries, strict=True):
             how = division(whole, plan)
             of_all = tensor * size(part)
@@ -59,13 +59,13 @@ def test_stages_make_up_the_model(name: str) -> None:
     ledger = tscale.lower(spec)
     if not has_stages(spec):
         with pytest.raises(RequestError, match="use --pipeline 1"):
-            stages(spec, Plan(pipeline=2))
+            stages(spec, Parallelism(pipeline=2))
         return
     head = next((entry for entry in ledger.entries if entry.name == "head"), None)
     copy = size(head) if isinstance(head, Matmul) and not head.stored else 0
     run = Run(target=7, source=7)
     for pipeline in divisors(spec.layers)[1:]:
-        parts = stages(spec, Plan(pipeline=pipeline))
+        parts = stages(spec, Parallelism(pipeline=pipeline))
         assert sum(tscale.params(part).total for part in parts) == tscale.params(ledger).total + copy
         assert sum(forward_flops(part, run).total for part in parts) == forward_flops(ledger, run).total
 
@@ -77,7 +77,7 @@ def stored(ledger: tscale.Ledger, name: str) -> int:
 def test_stages_of_several_pieces_take_turns() -> None:
     """DeepSeek-V3's three dense layers: of 61 layers cut to 60, in 10 stages of 2 pieces, all in the first piece."""
     spec = tscale.load("deepseek-v3", ["layers=60"])
-    parts = stages(spec, Plan(pipeline=10, interleave=2))
+    parts = stages(spec, Parallelism(pipeline=10, interleave=2))
     dense = [stored(part, "feed_forward.up") for part in parts]
     assert dense == [3, *[0] * 9]
     assert [stored(part, "experts.router") for part in parts] == [3, *[6] * 9]
@@ -89,7 +89,7 @@ def test_a_pattern_is_dealt_by_place() -> None:
     assert isinstance(spec.attention, Attention)
     pattern = spec.attention.pattern
     assert pattern is not None
-    parts = stages(spec, Plan(pipeline=6))
+    parts = stages(spec, Parallelism(pipeline=6))
     for stage, part in enumerate(parts):
         kinds = [pattern[layer % len(pattern)] for layer in range(10 * stage, 10 * stage + 10)]
         used = {entry.name: entry.used for entry in part.entries if isinstance(entry, Scores)}
@@ -101,7 +101,7 @@ def test_a_pattern_is_dealt_by_place() -> None:
 
 def test_experts_are_dealt() -> None:
     ledger = tscale.lower(tscale.load("deepseek-v3"))
-    part = shard(ledger, Plan(data=64, expert=64))
+    part = shard(ledger, Parallelism(data=64, expert=64))
     whole_of = {entry.name: entry for entry in ledger.entries}
     for entry in part.entries:
         whole = whole_of[entry.name]
@@ -115,10 +115,10 @@ def test_experts_are_dealt() -> None:
 def test_few_key_value_heads_are_held_by_several() -> None:
     """Llama 3 70B has 8 key-value heads: of 16 devices, two keep the same one."""
     ledger = tscale.lower(tscale.load("llama31-70b"))
-    part = {entry.name: entry for entry in shard(ledger, Plan(tensor=16)).entries}
+    part = {entry.name: entry for entry in shard(ledger, Parallelism(tensor=16)).entries}
     assert part["attention.k"].d_out == 128  # type: ignore[union-attr]
     assert part["attention.cache"].width == 2 * 128  # type: ignore[union-attr]
-    assert division(part["attention.k"], Plan(tensor=16)) == "1/8, 2 hold the same"
+    assert division(part["attention.k"], Parallelism(tensor=16)) == "1/8, 2 hold the same"
 
 
 @pytest.mark.parametrize(
@@ -126,19 +126,19 @@ def test_few_key_value_heads_are_held_by_several() -> None:
     [
         (
             "gpt3",
-            Plan(tensor=5),
+            Parallelism(tensor=5),
             "5 devices cannot share attention.q of gpt3, which is cut into 96 pieces: use 1, 2",
         ),
-        ("recurrentgemma-2b", Plan(tensor=2), "tscale does not know how devices share rg_lru.x"),
-        ("gpt3", Plan(expert=2, data=2), "gpt3 has no routed experts to deal to 2 devices"),
+        ("recurrentgemma-2b", Parallelism(tensor=2), "tscale does not know how devices share rg_lru.x"),
+        ("gpt3", Parallelism(expert=2, data=2), "gpt3 has no routed experts to deal to 2 devices"),
         (
             "deepseek-v3",
-            Plan(expert=6, data=6),
+            Parallelism(expert=6, data=6),
             "6 devices cannot share 256 experts of deepseek-v3 evenly: use 1, 2, 4",
         ),
     ],
 )
-def test_what_cannot_be_divided_is_refused(model: str, plan: Plan, says: str) -> None:
+def test_what_cannot_be_divided_is_refused(model: str, plan: Parallelism, says: str) -> None:
     with pytest.raises(RequestError, match=re.escape(says)):
         shard(stages(tscale.load(model), plan)[0], plan)
 
@@ -146,28 +146,28 @@ def test_what_cannot_be_divided_is_refused(model: str, plan: Plan, says: str) ->
 @pytest.mark.parametrize(
     ("plan", "says"),
     [
-        (Plan(interleave=2), "an interleaved schedule needs pipeline stages"),
-        (Plan(sequence=True), "sequence parallelism is over the devices of tensor parallelism"),
-        (Plan(data=6, expert=4), "expert parallelism by 4 is over the 6 devices"),
-        (Plan(data=6, shards=4), "4 shards do not divide the 6 devices"),
+        (Parallelism(interleave=2), "an interleaved schedule needs pipeline stages"),
+        (Parallelism(sequence=True), "sequence parallelism is over the devices of tensor parallelism"),
+        (Parallelism(data=6, expert=4), "expert parallelism by 4 is over the 6 devices"),
+        (Parallelism(data=6, shards=4), "4 shards do not divide the 6 devices"),
     ],
 )
-def test_degrees_that_contradict_are_refused(plan: Plan, says: str) -> None:
+def test_degrees_that_contradict_are_refused(plan: Parallelism, says: str) -> None:
     with pytest.raises(RequestError, match=says):
         plan.check()
 
 
 def test_devices_and_sharing() -> None:
-    plan = Plan(tensor=8, pipeline=4, data=16, context=2, expert=32)
+    plan = Parallelism(tensor=8, pipeline=4, data=16, context=2, expert=32)
     assert (plan.devices, plan.sharing) == (8 * 4 * 16 * 2, 32)
     assert plan._replace(shards=8).sharing == 8
 
 
 def test_more_stages_than_layers_are_refused() -> None:
     with pytest.raises(RequestError, match="61 layers are fewer than 62 stages: use at most 61 stages"):
-        stages(tscale.load("deepseek-v3"), Plan(pipeline=62))
+        stages(tscale.load("deepseek-v3"), Parallelism(pipeline=62))
     with pytest.raises(RequestError, match="96 layers are fewer than 8 stages of 13 pieces each: use at most 7 stages"):
-        stages(tscale.load("gpt3"), Plan(pipeline=8, interleave=13))
+        stages(tscale.load("gpt3"), Parallelism(pipeline=8, interleave=13))
 
 
 def test_lists_of_numbers() -> None:

@@ -15,8 +15,8 @@ from tests.importer.recorded import recorded
 from tscale.core.costs.params import params
 from tscale.core.costs.states import adapters, training_states
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Vector
-from tscale.core.parallelism import Plan
-from tscale.core.precision import OPTIMIZERS, RECIPES, state_bytes
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS, state_bytes
 from tscale.core.sharding import shard
 from tscale.importer.reader import imported
 from tscale.models.lower import lower
@@ -66,7 +66,7 @@ FROZEN = [
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in FROZEN])
 def test_what_is_not_trained_has_no_gradient(case: dict[str, Any]) -> None:
     ledger, counts = lower(imported(case["config"], name="case", where="case")), case.get("params", case)
-    states = training_states(ledger, RECIPES["fp32"], OPTIMIZERS["adamw"], Plan())
+    states = training_states(ledger, PRECISIONS["fp32"], OPTIMIZERS["adamw"], Parallelism())
     assert states.weights.total == 4 * counts["total"]
     assert states.gradients.total == 4 * (counts["total"] - counts["frozen"])
     assert states.optimizer.total == 2 * states.gradients.total
@@ -101,8 +101,8 @@ def test_table_1_of_zero(row: str) -> None:
     billions, devices, *printed = row.split()
     ledger = Ledger.of("a model", (Vector("all", "norm", "norm", int(float(billions) * 10**9)),))
     for stage, text in enumerate(printed, 1):
-        plan = Plan(data=int(devices), zero=stage)
-        states = training_states(ledger, RECIPES["fp16"], OPTIMIZERS["adamw"], plan)
+        plan = Parallelism(data=int(devices), zero=stage)
+        states = training_states(ledger, PRECISIONS["fp16"], OPTIMIZERS["adamw"], plan)
         gigabytes = sum(quantity.total for quantity in states) / 10**9
         last_digit = 10.0 ** -len(text.partition(".")[2])
         assert abs(gigabytes - float(text)) < last_digit
@@ -114,7 +114,7 @@ def test_table_1_of_zero(row: str) -> None:
 )
 def test_figure_1_of_zero(zero: int, gigabytes: str) -> None:
     ledger = Ledger.of("a model", (Vector("all", "norm", "norm", 7_500_000_000),))
-    states = training_states(ledger, RECIPES["fp16"], OPTIMIZERS["adamw"], Plan(data=64, zero=zero))
+    states = training_states(ledger, PRECISIONS["fp16"], OPTIMIZERS["adamw"], Parallelism(data=64, zero=zero))
     assert f"{sum(quantity.total for quantity in states) / 10**9:.1f}" == gigabytes
 
 
@@ -125,13 +125,15 @@ def test_figure_1_of_zero(zero: int, gigabytes: str) -> None:
 def test_figure_1_of_korthikanti(model: str, pipeline: int, gibibytes: float) -> None:
     """18 bytes for each of 12·L·h² weights, over t·p devices; biases, norms and tables are not in the figure."""
     _, width, layers, _ = TABLE_3[model]
-    ledger = shard(lower(paper_model(model)), Plan(tensor=8))
+    ledger = shard(lower(paper_model(model)), Parallelism(tensor=8))
     matrices = [
         entry._replace(bias=False)
         for entry in ledger.entries
         if isinstance(entry, Matmul) and entry.part in ("attention", "feed_forward")
     ]
-    states = training_states(Ledger.of("layers", matrices), RECIPES["bf16-fp32-gradients"], OPTIMIZERS["adamw"], Plan())
+    states = training_states(
+        Ledger.of("layers", matrices), PRECISIONS["bf16-fp32-gradients"], OPTIMIZERS["adamw"], Parallelism()
+    )
     assert sum(quantity.total for quantity in states) / pipeline == gibibytes * 2**30
     assert gibibytes * 2**30 == 18 * 12 * layers * width**2 / (8 * pipeline)
 
@@ -141,10 +143,10 @@ def test_figure_1_of_korthikanti(model: str, pipeline: int, gibibytes: float) ->
 def test_devices_of_zero_share_the_whole(name: str, optimizer: str) -> None:
     """Each line's shares add up to the line, rounded up by less than a byte a device."""
     ledger = lower(tscale.load(name))
-    for recipe in RECIPES.values():
-        whole = training_states(ledger, recipe, OPTIMIZERS[optimizer], Plan())
-        assert whole == training_states(ledger, recipe, OPTIMIZERS[optimizer], Plan(zero=3))
-        part = training_states(ledger, recipe, OPTIMIZERS[optimizer], Plan(data=8, zero=3))
+    for recipe in PRECISIONS.values():
+        whole = training_states(ledger, recipe, OPTIMIZERS[optimizer], Parallelism())
+        assert whole == training_states(ledger, recipe, OPTIMIZERS[optimizer], Parallelism(zero=3))
+        part = training_states(ledger, recipe, OPTIMIZERS[optimizer], Parallelism(data=8, zero=3))
         for one, all_of_it in zip(part, whole, strict=True):
             for line, total in zip(one.lines, all_of_it.lines, strict=True):
                 buffer = 7 * total.value if line.value == total.value else 0
@@ -154,8 +156,8 @@ def test_devices_of_zero_share_the_whole(name: str, optimizer: str) -> None:
 def test_experts_are_shared_by_those_that_hold_them() -> None:
     """Of 64 devices with experts dealt to 32, two hold the same expert: ZeRO divides it by 2."""
     ledger = lower(tscale.load("deepseek-v3"))
-    plan = Plan(data=64, expert=32, zero=1)
-    states = training_states(shard(ledger, plan), RECIPES["bf16"], OPTIMIZERS["adamw"], plan)
+    plan = Parallelism(data=64, expert=32, zero=1)
+    states = training_states(shard(ledger, plan), PRECISIONS["bf16"], OPTIMIZERS["adamw"], plan)
     lines = {line.name: line.value for line in states.master.lines}
     assert lines["experts.up"] == 58 * 256 * 7168 * 2048 * 4 // 64
     assert lines["head"] == 129_280 * 7168 * 4 // 64
@@ -164,7 +166,7 @@ def test_experts_are_shared_by_those_that_hold_them() -> None:
 def test_fp8_keeps_the_matrices_of_layers_in_8_bits() -> None:
     """DeepSeek-V3 keeps embedding, head and norms in higher precision (section 3.3)."""
     ledger = lower(tscale.load("deepseek-v3"))
-    states = training_states(ledger, RECIPES["fp8"], OPTIMIZERS["adamw"], Plan())
+    states = training_states(ledger, PRECISIONS["fp8"], OPTIMIZERS["adamw"], Parallelism())
     lines = {line.name: line.value for line in states.weights.lines}
     assert lines["head"] == 2 * 129_280 * 7168
     assert lines["experts.up"] == 58 * 256 * 7168 * 2048

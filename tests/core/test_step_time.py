@@ -12,7 +12,7 @@ import pytest
 import tscale
 from tscale.core.costs.step_time import Batch, Step, Workload, pipelined, step_of
 from tscale.core.device import Cluster, Device
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.workload import Run
 from tscale.models.stages import stages
 
@@ -78,20 +78,20 @@ def test_uneven_stages_take_no_less_than_the_bound(seed: int) -> None:
 # ---- who hands on to whom ----
 
 
-def step(plan: Plan, *, batch: int, cluster: Cluster = NODES_OF_8, layers: int = 48) -> Step:
+def step(plan: Parallelism, *, batch: int, cluster: Cluster = NODES_OF_8, layers: int = 48) -> Step:
     spec = tscale.load("gpt3", [f"layers={layers}"])
     work = Workload(Run(64), Batch(batch, 1), int(spec.d_model), "none")
     return step_of(stages(spec, plan), plan, work, cluster, 10**15)
 
 
 PIPELINES = [
-    Plan(tensor, pipeline=pipeline, interleave=interleave, data=data)
+    Parallelism(tensor, pipeline=pipeline, interleave=interleave, data=data)
     for tensor, pipeline, interleave, data in product((1, 2, 4, 8, 16), (2, 4, 8), (1, 2, 3), (1, 2, 4))
 ]
 
 
 @pytest.mark.parametrize("plan", PIPELINES, ids=str)
-def test_what_stages_hand_over_is_counted_device_by_device(plan: Plan) -> None:
+def test_what_stages_hand_over_is_counted_device_by_device(plan: Parallelism) -> None:
     """Each piece forward to the next one's device and back, each device its part; the busiest device and node."""
     many, per_node, block = 3, 8, plan.tensor * plan.data
     part = Fraction(many * 64 * 12288 * 2, plan.tensor)
@@ -117,7 +117,7 @@ def test_what_stages_hand_over_is_counted_device_by_device(plan: Plan) -> None:
 def test_stages_that_nodes_cut_are_charged_no_more_than_they_send(per_node: int) -> None:
     """Two devices a stage: some neighbours share a node and some do not; twelve: every one is in another node."""
     cluster = NODES_OF_8._replace(devices_per_node=per_node)
-    for plan in (Plan(2, pipeline=4), Plan(4, pipeline=4, data=3, interleave=2)):
+    for plan in (Parallelism(2, pipeline=4), Parallelism(4, pipeline=4, data=3, interleave=2)):
         parts = {one.name: one for one in step(plan, batch=6, cluster=cluster).parts}
         least = parts["hand-over to the next stage"].least
         part = Fraction(6 // plan.data * 64 * 12288 * 2, plan.tensor)
@@ -130,7 +130,7 @@ def test_stages_that_nodes_cut_are_charged_no_more_than_they_send(per_node: int)
 
 def test_resources_are_busy_at_once_and_each_has_one_thing_at_a_time() -> None:
     """Tensor parallelism and hand-overs share the link of a device; the gradients share the NICs of a node with them."""
-    found = step(Plan(8, pipeline=2, data=2), batch=4)
+    found = step(Parallelism(8, pipeline=2, data=2), batch=4)
     link = sum(part.least.link.seconds for part in found.parts)
     network = sum(part.least.network.seconds for part in found.parts)
     assert 0.9 * float(link) <= float(found.seconds_by["link"]) <= float(link)
@@ -140,7 +140,7 @@ def test_resources_are_busy_at_once_and_each_has_one_thing_at_a_time() -> None:
 
 def test_what_is_gathered_for_products_in_8_bits_is_half_as_much() -> None:
     """Of ZeRO's stage 3, two of three passes; gradients are scattered in 16 bits."""
-    plan = Plan(data=16, zero=3)
+    plan = Parallelism(data=16, zero=3)
     spec = tscale.load("gpt3")
     found = {}
     for bits in (16, 8):

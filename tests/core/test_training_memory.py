@@ -14,8 +14,8 @@ from tscale.core.costs.activations import Passes, activation_bytes, keeping
 from tscale.core.costs.training_memory import Training, in_flight, layer_bytes
 from tscale.core.dtypes import FORMATS
 from tscale.core.loss_kernels import KERNELS
-from tscale.core.parallelism import Plan
-from tscale.core.precision import OPTIMIZERS, RECIPES
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import tensor_degrees
 from tscale.core.workload import Run
 from tscale.errors import RequestError
@@ -23,13 +23,13 @@ from tscale.models.lower import lower, run_of
 
 RUN = Run(target=1024)
 FUSED = Passes(kernels="fused")
-MIXED = Training(RECIPES["bf16"], OPTIMIZERS["adamw"], Plan(), Run(target=0))
+MIXED = Training(PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), Run(target=0))
 
 FIGURE_1 = {
-    "22B": (Plan(tensor=8), 59.25, 9.5625),
-    "175B": (Plan(tensor=8, pipeline=8, interleave=3), 66.84375, 12.3515625),
-    "530B": (Plan(tensor=8, pipeline=35, interleave=3), 114.0234375, 23.076171875),
-    "1T": (Plan(tensor=8, pipeline=64), 131.25, 26.5625),
+    "22B": (Parallelism(tensor=8), 59.25, 9.5625),
+    "175B": (Parallelism(tensor=8, pipeline=8, interleave=3), 66.84375, 12.3515625),
+    "530B": (Parallelism(tensor=8, pipeline=35, interleave=3), 114.0234375, 23.076171875),
+    "1T": (Parallelism(tensor=8, pipeline=64), 131.25, 26.5625),
 }
 """Plan, and GiB of activations a device with tensor parallelism, and with sequence parallelism and selective recompute."""
 
@@ -58,7 +58,7 @@ def test_figure_1_of_korthikanti(model: str) -> None:
 @pytest.mark.parametrize(("stages", "pieces"), [(4, 1), (8, 3), (35, 3), (64, 1)])
 def test_micro_batches_in_flight(stages: int, pieces: int) -> None:
     """The first stage as Korthikanti 2022 says, 1 + (p-1)/(p·v) of all layers; the last one of a 1F1B schedule has one."""
-    plan = Plan(pipeline=stages, interleave=pieces)
+    plan = Parallelism(pipeline=stages, interleave=pieces)
     flying, parts = in_flight(0, plan)
     of_all_layers = Fraction(flying, parts * stages)
     assert of_all_layers == (1 if pieces == 1 else 1 + Fraction(stages - 1, stages * pieces))
@@ -86,7 +86,7 @@ def test_one_forward_one_backward_step_by_step(stages: int) -> None:
             else:
                 backward[stage] += 1
             most[stage] = max(most[stage], forward[stage] - backward[stage])
-    assert most == [in_flight(stage, Plan(pipeline=stages))[0] for stage in range(stages)]
+    assert most == [in_flight(stage, Parallelism(pipeline=stages))[0] for stage in range(stages)]
 
 
 def trainable() -> list[str]:
@@ -110,7 +110,7 @@ def test_stages_keep_what_the_model_keeps(name: str) -> None:
     run, passes = run_of(spec, 64), Passes(2, "naive", 2, dropout=True)
     whole = activation_bytes(saves(spec), run, passes).total
     for pipeline in (2, int(spec.layers)):
-        kept = saves_of_stages(spec, Plan(pipeline=pipeline))
+        kept = saves_of_stages(spec, Parallelism(pipeline=pipeline))
         assert sum(activation_bytes(stage, run, passes).total for stage in kept) == whole
 
 
@@ -123,7 +123,7 @@ def test_shares_of_activations_make_up_the_whole(name: str) -> None:
     named = {saved.name: saved for saved in saves(spec)}
     for tensor in tensor_degrees(lower(spec)):
         if tensor > 1 and 64 % tensor == 0:
-            part = activation_bytes(saves(spec), run, passes, Plan(tensor=tensor, sequence=True))
+            part = activation_bytes(saves(spec), run, passes, Parallelism(tensor=tensor, sequence=True))
             for line, total in zip(part.lines, whole.lines, strict=True):
                 saved = named[line.name]
                 copies = tensor if saved.gathered and saved.cut is None else 1
@@ -144,7 +144,7 @@ def one_device(name: str, training: Training, context: int) -> Trainer:
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
 def test_a_plan_of_one_device_changes_nothing(name: str, zero: int) -> None:
     alone = one_device(name, MIXED, 512)
-    assert one_device(name, MIXED._replace(plan=Plan(zero=zero)), 512).needs(0) == alone.needs(0)
+    assert one_device(name, MIXED._replace(plan=Parallelism(zero=zero)), 512).needs(0) == alone.needs(0)
 
 
 def test_qlora_of_65b_on_48_gb() -> None:
@@ -153,7 +153,7 @@ def test_qlora_of_65b_on_48_gb() -> None:
     The 780 GB are 12 bytes a parameter, without a master copy: 2 + 2 + 8; its adapters are kept so as well, in bf16 (section
     4.3), with rank 64 on every matrix (appendix B) and each layer computed again (section 2).
     """
-    recipe = RECIPES["pure-bf16"]._replace(states=4)
+    recipe = PRECISIONS["pure-bf16"]._replace(states=4)
     plain = one_device("llama-65b", MIXED._replace(recipe=recipe, recompute="full"), 512).needs(0)
     states = plain.weights.total + plain.gradients.total + plain.optimizer.total
     assert 780e9 < states < 790e9
@@ -198,7 +198,7 @@ def test_zero_3_gathers_a_layer_at_a_time() -> None:
 
     FSDP2 keeps its root group, embedding and head, whole from forward to backward, and gathers a layer ahead.
     """
-    plan = Plan(data=8, zero=3)
+    plan = Parallelism(data=8, zero=3)
     for context, moment in ((1, "unscattered_gradients"), (8192, "loss_at_its_peak")):
         lines = {
             line.name: line.value
@@ -269,14 +269,14 @@ def test_an_interleaved_schedule_has_two_rounds_of_its_first_piece_in_flight() -
     backward = [(v - 1 - piece, batch) for piece, batch in forward]
     held: set[tuple[int, int]] = set()
     most = 0
-    ahead = in_flight(0, Plan(pipeline=p, interleave=v))[0]
+    ahead = in_flight(0, Parallelism(pipeline=p, interleave=v))[0]
     for step, piece in enumerate(forward):
         held.add(piece)
         most = max(most, sum(number == 0 for number, _ in held))
         if step >= ahead - 1:
             held.remove(backward[step - ahead + 1])
     spec = tscale.load("bloom-7b1")
-    flying = trainer(spec, MIXED._replace(plan=Plan(pipeline=p, interleave=v)), 2048).needs(0).activations
+    flying = trainer(spec, MIXED._replace(plan=Parallelism(pipeline=p, interleave=v)), 2048).needs(0).activations
     once = trainer(spec, MIXED, 2048).needs(0).activations
     lines = [{line.name: line.value for line in quantity.lines} for quantity in (flying, once)]
     assert lines[0]["norm.embedding.input"] == most * lines[1]["norm.embedding.input"]

@@ -10,9 +10,9 @@ from tscale.core.costs.params import buffers, params
 from tscale.core.costs.weights import kept_in, weight_bytes
 from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Ledger, Lookup, Matmul, Vector
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, tensor_degrees
-from tscale.core.tracing import Remembered
+from tscale.core.tracing import TracedInt
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec, remembered
 
@@ -115,7 +115,7 @@ def test_any_model_is_kept_in_any_format_and_remembers_how(name: str, format: st
     plain = weight_bytes(lower(spec), FORMATS[format])
     told = weight_bytes(lower(remembered(spec)), FORMATS[format])
     assert [tuple(line) for line in plain.lines] == [tuple(line) for line in told.lines]
-    assert all(isinstance(line.value, Remembered) for line in told.lines if line.value)
+    assert all(isinstance(line.value, TracedInt) for line in told.lines if line.value)
     assert plain.total <= weight_bytes(lower(spec), FORMATS["fp32"]).total
 
 
@@ -126,6 +126,6 @@ def test_shares_hold_at_least_the_whole(name: str, format: str) -> None:
     ledger = ledger_of(name)
     whole = {line.name: line.value for line in weight_bytes(ledger, FORMATS[format]).lines}
     for devices in tensor_degrees(ledger):
-        share = weight_bytes(shard(ledger, Plan(tensor=devices)), FORMATS[format], ledger).lines
+        share = weight_bytes(shard(ledger, Parallelism(tensor=devices)), FORMATS[format], ledger).lines
         assert all(devices * line.value >= whole[line.name] for line in share)
         assert all(line.value <= whole[line.name] for line in share)

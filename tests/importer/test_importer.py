@@ -9,7 +9,7 @@ import pytest
 
 from tests.importer.recorded import recorded, spec_of
 from tscale.blocks import Attention
-from tscale.blocks.fields import On
+from tscale.blocks.fields import LayerSelector
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params
@@ -587,15 +587,15 @@ def test_layers_that_predict_further_tokens_are_left_out_and_named() -> None:
 @pytest.mark.parametrize(
     ("config", "on"),
     [
-        ({"model_type": "deepseek_v3"}, [On(first=3), None]),
-        ({"model_type": "llama4_text", "interleave_moe_layer_step": 2}, [None, On(every=2, at=1)]),
-        ({"model_type": "llama4_text", "moe_layers": [0, 3]}, [None, On(layers=(0, 3))]),
-        ({"model_type": "qwen3_moe", "mlp_only_layers": [5, 2]}, [On(layers=(2, 5)), None]),
+        ({"model_type": "deepseek_v3"}, [LayerSelector(first=3), None]),
+        ({"model_type": "llama4_text", "interleave_moe_layer_step": 2}, [None, LayerSelector(every=2, at=1)]),
+        ({"model_type": "llama4_text", "moe_layers": [0, 3]}, [None, LayerSelector(layers=(0, 3))]),
+        ({"model_type": "qwen3_moe", "mlp_only_layers": [5, 2]}, [LayerSelector(layers=(2, 5)), None]),
         ({"model_type": "qwen3_moe"}, [None]),
         ({"model_type": "qwen3_moe", "num_experts": 0}, [None]),
     ],
 )
-def test_which_layers_have_experts(config: dict[str, Any], on: list[On | None]) -> None:
+def test_which_layers_have_experts(config: dict[str, Any], on: list[LayerSelector | None]) -> None:
     assert [block.on for block in spec_of(config).feed_forwards] == on
 
 

@@ -13,7 +13,7 @@ from tests.helpers import answer, run
 from tests.importer.recorded import recorded, spec_of
 from tscale.core.costs.weights import kept_in, weight_bytes
 from tscale.core.ledger import Ledger
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.errors import SpecError
 from tscale.models.lower import lower
@@ -55,7 +55,7 @@ def size_of(spec: ModelSpec, tensor: int = 1) -> int:
     formats = released(spec)
     assert formats is not None
     whole = lower(spec)
-    return weight_bytes(shard(whole, Plan(tensor=tensor)), formats, whole).total
+    return weight_bytes(shard(whole, Parallelism(tensor=tensor)), formats, whole).total
 
 
 def formats_of(spec: ModelSpec) -> dict[str, list[tuple[str, int]]]:
@@ -475,7 +475,7 @@ def test_devices_share_blocks_whole() -> None:
     formats = released(spec)
     assert formats is not None
     whole: Ledger = lower(spec)
-    share = {kept.entry.name: kept.bytes for kept in kept_in(shard(whole, Plan(tensor=2)), formats, whole)}
+    share = {kept.entry.name: kept.bytes for kept in kept_in(shard(whole, Parallelism(tensor=2)), formats, whole)}
     assert share["feed_forward.down"] == 3 * _blocks(640, 864, 128)
     assert share["attention.q"] == 3 * _blocks(320, 640, 128)
 

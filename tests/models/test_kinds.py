@@ -12,7 +12,7 @@ from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.params import params, size
 from tscale.core.costs.weights import is_linear
 from tscale.core.ledger import ALWAYS, Ledger, Matmul, Stack
-from tscale.core.parallelism import Plan, divisors
+from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.partition import one_layer, stretches
 from tscale.core.workload import Run
 from tscale.models.lower import lower
@@ -60,7 +60,7 @@ def test_the_layers_add_up_to_the_model(name: str) -> None:
 def test_the_kinds_of_a_model_are_those_of_a_walk(name: str) -> None:
     spec = tscale.load(name)
     whole = lower(spec, saves=True)
-    assert {told_of(kind) for kind in kinds_of_layers(spec, whole, Plan())[0]} == set(walked(spec, whole))
+    assert {told_of(kind) for kind in kinds_of_layers(spec, whole, Parallelism())[0]} == set(walked(spec, whole))
 
 
 @pytest.mark.parametrize("name", ["jamba", "recurrentgemma-2b", "qwen3-next-80b-a3b", "llama-4-maverick"])
@@ -70,7 +70,7 @@ def test_a_stage_has_the_kinds_of_its_own_layers(name: str) -> None:
     walk = list(walked(spec, whole))
     for pipeline in divisors(spec.layers):
         each = spec.layers // pipeline
-        for stage, kinds in enumerate(kinds_of_layers(spec, whole, Plan(pipeline=pipeline))):
+        for stage, kinds in enumerate(kinds_of_layers(spec, whole, Parallelism(pipeline=pipeline))):
             assert set(map(told_of, kinds)) == set(walk[stage * each : (stage + 1) * each])
 
 
@@ -80,7 +80,7 @@ def test_stages_of_any_split_own_the_model_together(name: str, pipeline: int) ->
     spec = tscale.load(name)
     whole = lower(spec)
     tied = spec.vocabulary * spec.d_model if spec.tied else 0  # the last stage keeps a copy of a tied table
-    each = [params(stage).total for stage in stages(spec, Plan(pipeline=pipeline), whole)]
+    each = [params(stage).total for stage in stages(spec, Parallelism(pipeline=pipeline), whole)]
     assert sum(each) == params(whole).total + tied
 
 

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.explaining import Counted, counted, line_figures, notes_of, share, steps_of, streams_note, summed
+from tscale.answers.explaining import (
+    TracedModel,
+    counted,
+    line_figures,
+    notes_of,
+    share,
+    steps_of,
+    streams_note,
+    summed,
+)
 from tscale.answers.layer_comparison import VERSUS_NOTE, versus_data, versus_table
 from tscale.blocks import Attention, attentions
 from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
@@ -14,7 +23,7 @@ from tscale.core.costs.cache import SOURCE as CACHE_SOURCE
 from tscale.core.costs.cache import cache_bytes, growing, states
 from tscale.core.costs.crossover import first_context
 from tscale.core.costs.forward import (
-    Sight,
+    AttentionMask,
     conv_flops,
     forward_flops,
     leaves_out,
@@ -26,7 +35,7 @@ from tscale.core.costs.params import params
 from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Conv, Matmul, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Line, Missing, Report, Step, Table
-from tscale.core.tracing import Remembered, ceil_div, named
+from tscale.core.tracing import TracedInt, ceil_div, named
 from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, RATIO, TOKENS
 from tscale.core.workload import Run
 from tscale.models.lower import run_of
@@ -53,7 +62,7 @@ class Ask(NamedTuple):
     """What is asked of a model's attention."""
 
     contexts: Sequence[int] = ()
-    sight: Sight = "full"
+    sight: AttentionMask = "full"
     dtype: str = "bf16"
     versus: bool = False
     kernel: int = 3
@@ -119,8 +128,8 @@ def default_contexts(spec: ModelSpec) -> list[int]:
     return sorted({*DEFAULT_CONTEXTS, *trained})
 
 
-def _costs(model: Counted, context: int, ask: Ask) -> _Costs:
-    length = Remembered(context, label="context")
+def _costs(model: TracedModel, context: int, ask: Ask) -> _Costs:
+    length = TracedInt(context, label="context")
     run = run_of(model.spec, length)
     scores = named("attention_flops_per_sequence", score_total(model, run, ask.sight))
     cache = cache_bytes(model.ledger, run, _bits(ask.dtype))
@@ -139,12 +148,12 @@ def _costs(model: Counted, context: int, ask: Ask) -> _Costs:
 _NO_CACHE: Final = Missing("none: an encoder keeps no cache")
 
 
-def score_total(model: Counted, run: Run, sight: Sight) -> int:
+def score_total(model: TracedModel, run: Run, sight: AttentionMask) -> int:
     """FLOPs of all scores of one sequence."""
     return sum(score_flops(entry, run, sight) for entry in model.ledger.entries if isinstance(entry, Scores))
 
 
-def _matrix_bytes(model: Counted, run: Run, dtype: str) -> int:
+def _matrix_bytes(model: TracedModel, run: Run, dtype: str) -> int:
     """Bytes of the scores [heads, queries, keys] of the layer with most, stored whole: what flash attention avoids."""
     sizes = (
         entry.heads * run.length(entry.stream) * run.length(entry.keys)
@@ -197,7 +206,7 @@ def _row_data(cost: _Costs, spec: ModelSpec) -> Data:
     }
 
 
-def crossovers(model: Counted, ask: Ask) -> dict[str, Figure | Missing]:
+def crossovers(model: TracedModel, ask: Ask) -> dict[str, Figure | Missing]:
     """The contexts at which attention's scores cost as much as the feed-forward, as all else; the cache as the weights."""
     ledger = model.ledger
     scores = [entry for entry in ledger.entries if isinstance(entry, Scores)]
@@ -287,7 +296,7 @@ def _steps(rows: list[_Costs], crossovers: dict[str, Figure | Missing]) -> Itera
     yield from steps_of(crossed, "crossovers")
 
 
-def _notes(model: Counted, ask: Ask) -> tuple[str, ...]:
+def _notes(model: TracedModel, ask: Ask) -> tuple[str, ...]:
     spec = model.spec
     window = next(
         (mixer.window for mixer in attentions(spec.mixers) if isinstance(mixer, Attention) and mixer.window), None

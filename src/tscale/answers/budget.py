@@ -14,7 +14,7 @@ from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import MILLION, SOURCE, flops_within
 from tscale.core.metric import Data, Figure, Known, weakest
-from tscale.core.tracing import Remembered, named
+from tscale.core.tracing import TracedInt, named
 from tscale.core.units import (
     COUNT,
     DAYS,
@@ -60,9 +60,9 @@ def on_machines(hardware: Hardware, asked: Machines) -> Budget:
         assumed = assumed_utilisation(case_of(None, asked.gpus, hardware, dtype), peak)
     mfu = assumed.middle if assumed is not None else asked.mfu
     assert mfu is not None
-    seconds = Remembered(int(hours * 3600), label="gpu_seconds")
-    millionths = Remembered(max(round(mfu * MILLION), 1), label="mfu_millionths")
-    flops = flops_within(seconds, Remembered(peak, label="peak"), millionths)
+    seconds = TracedInt(int(hours * 3600), label="gpu_seconds")
+    millionths = TracedInt(max(round(mfu * MILLION), 1), label="mfu_millionths")
+    flops = flops_within(seconds, TracedInt(peak, label="peak"), millionths)
     if flops < 1:
         raise RequestError("the budget is less than a second of one device: give more")
     priced: Known = "exact" if rent is None else rent.known

@@ -11,7 +11,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.reserve import Reserve, gpu_reserve, share_reserve, tpu_reserve, unified_reserve
 from tscale.core.device import Device
 from tscale.core.metric import Column, Data, Figure, Known, Table
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.units import BYTES
 
 Verdict = Literal["fits", "may_fit", "does_not_fit"]
@@ -76,12 +76,12 @@ def serving_capacity(device: Device, gpus: int, share: Fraction | None = None) -
     return Capacity(device, groups=int(gpus > 1), share=share)
 
 
-def training_capacity(device: Device, plan: Plan, share: Fraction | None = None) -> Capacity:
+def training_capacity(device: Device, plan: Parallelism, share: Fraction | None = None) -> Capacity:
     """The capacity of one of the devices of a plan."""
     return Capacity(device, groups_of(plan), training=True, share=share)
 
 
-def groups_of(plan: Plan) -> int:
+def groups_of(plan: Parallelism) -> int:
     """The groups of devices that one device of a plan sends to: one for each way in which it shares the work."""
     ways = (plan.tensor, plan.pipeline, plan.data, plan.context, plan.expert)
     return sum(degree > 1 for degree in ways)

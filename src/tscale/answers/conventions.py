@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from tscale.answers.explaining import Counted
+from tscale.answers.explaining import TracedModel
 from tscale.answers.trained import Trained, TrainedStage
 from tscale.core.costs.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
 from tscale.core.costs.params import active_params, embedding_params
@@ -27,7 +27,7 @@ CONVENTIONS: Final = {
 """By key: the name of a convention, what it counts, and where it is published."""
 
 
-def by_convention(model: Counted, run: Trained) -> dict[str, Figure | Missing]:
+def by_convention(model: TracedModel, run: Trained) -> dict[str, Figure | Missing]:
     """Training FLOPs of a run under every convention, by the keys of `CONVENTIONS`."""
     spec, d = model.spec, run.tokens.value
     assert isinstance(d, int)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from tscale.core.ledger import Ledger
 from tscale.core.metric import Data, Figure, Known, Line, Step, step
 from tscale.core.sources import cited
-from tscale.core.tracing import Remembered, named
+from tscale.core.tracing import TracedInt, named
 from tscale.core.units import SHARE, TOKENS, Unit
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec, Published, PublishedName, remembered
@@ -18,7 +18,7 @@ ASSUMED_CONTEXT: Final = 1024
 """Tokens of a sequence where a model has no trained context and none was given."""
 
 
-class Counted(NamedTuple):
+class TracedModel(NamedTuple):
     """A model and its ledger, both on numbers that remember how they were made."""
 
     spec: ModelSpec
@@ -30,10 +30,10 @@ class Counted(NamedTuple):
         return self.spec.sources[0] if self.spec.sources else ""
 
 
-def counted(spec: ModelSpec) -> Counted:
+def counted(spec: ModelSpec) -> TracedModel:
     """A model ready to be asked about."""
     spec = remembered(spec)
-    return Counted(spec, lower(spec))
+    return TracedModel(spec, lower(spec))
 
 
 def summed(lines: Iterable[Line], tag: str = "") -> int:
@@ -53,7 +53,7 @@ def steps_of(figures: Iterable[tuple[str, Figure]], subject: str = "") -> Iterat
     """The derivations of those figures that have one; a name that a derivation uses is explained before it, once."""
     told: dict[str, int] = {}
     for name, figure in figures:
-        if not isinstance(figure.value, Remembered):
+        if not isinstance(figure.value, TracedInt):
             continue
         for label, made in (*figure.value.definitions(), (name, figure.value)):
             if told.get(label) == made:
@@ -73,15 +73,15 @@ def share(part: int, whole: int) -> Figure:
 def context_of(spec: ModelSpec, asked: int | None) -> Figure:
     """The tokens of a sequence: asked for, or the model's trained context, or an assumption that says so."""
     if asked is not None:
-        beyond = spec.context is not None and asked > spec.context and spec.heard is None
+        beyond = spec.context is not None and asked > spec.context and spec.audio_frames is None
         note = f"{spec.label} was trained on {spec.context:,} tokens; these are longer." if beyond else ""
-        return Figure(Remembered(asked, label="context"), TOKENS, note=note)
+        return Figure(TracedInt(asked, label="context"), TOKENS, note=note)
     if spec.context is not None:
-        return Figure(Remembered(spec.context, label="context"), TOKENS)
+        return Figure(TracedInt(spec.context, label="context"), TOKENS)
     note = (
         f"{spec.label} has no trained context: sequences of {ASSUMED_CONTEXT:,} tokens are assumed; --context sets it"
     )
-    return Figure(Remembered(ASSUMED_CONTEXT, label="context"), TOKENS, "assumed", note=note)
+    return Figure(TracedInt(ASSUMED_CONTEXT, label="context"), TOKENS, "assumed", note=note)
 
 
 def published_figure(published: Published, unit: Unit) -> Figure:
@@ -160,6 +160,6 @@ def notes_of(spec: ModelSpec, *more: str) -> tuple[str, ...]:
 
 def streams_note(spec: ModelSpec) -> str:
     """How long the two streams of an encoder-decoder are."""
-    if spec.heard:
-        return f"The source is of {int(spec.heard):,} positions, and the target of the context's length."
+    if spec.audio_frames:
+        return f"The source is of {int(spec.audio_frames):,} positions, and the target of the context's length."
     return "Source and target are both of the context's length."

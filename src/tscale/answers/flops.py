@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from tscale.answers.caveats import departures
 from tscale.answers.conventions import CONVENTIONS, by_convention, two_stacks
 from tscale.answers.explaining import (
-    Counted,
+    TracedModel,
     counted,
     notes_of,
     published_data,
@@ -19,11 +19,11 @@ from tscale.answers.explaining import (
     summed,
 )
 from tscale.answers.trained import Trained, trained, training_length
-from tscale.core.costs.forward import Sight, forward_flops, leaves_out
+from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
 from tscale.core.costs.params import active_params, params
 from tscale.core.costs.training import PF_DAY
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Missing, Report, Step, Table
-from tscale.core.tracing import Remembered, ceil_div, named
+from tscale.core.tracing import TracedInt, ceil_div, named
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, TOKENS
 from tscale.core.workload import Run
 from tscale.errors import RequestError
@@ -49,7 +49,7 @@ _FORWARD_SOURCE: Final = "kaplan2020 Table 1"
 class _Asked(NamedTuple):
     """A model and the training run that is asked about."""
 
-    model: Counted
+    model: TracedModel
     trained: Trained
 
     @property
@@ -105,7 +105,7 @@ def flops_report(
 
 
 _CAUSAL: Final = "causal."
-_SIGHTS: Final[tuple[Sight, ...]] = ("full", "causal")
+_SIGHTS: Final[tuple[AttentionMask, ...]] = ("full", "causal")
 
 
 def _title(asked: _Asked, *, by_default: bool) -> str:
@@ -125,9 +125,9 @@ def _asked_run(
                 f"--source and --target are for an encoder-decoder; {spec.name} is {kind}: use --context"
             )
         return trained(spec, tokens, context)
-    if source is not None and spec.heard is not None:
+    if source is not None and spec.audio_frames is not None:
         raise RequestError(
-            f"--source: the encoder of {spec.label} reads {int(spec.heard):,} positions of sound, whatever is said in them: drop it"
+            f"--source: the encoder of {spec.label} reads {int(spec.audio_frames):,} positions of sound, whatever is said in them: drop it"
         )
     if context is not None and source is not None and target is not None:
         raise RequestError("--context is for a length that --source or --target leaves open: drop one of the three")
@@ -136,7 +136,7 @@ def _asked_run(
     figure = training_length(spec, target if source is not None and target is not None else context)
     length = int(figure.value)
     read = source or int(run_of(spec, length).source)  # of sounds it is the same whatever the context
-    lengths = Run(Remembered(target or length, label="target"), Remembered(read, label="source"))
+    lengths = Run(TracedInt(target or length, label="target"), TracedInt(read, label="source"))
     one = trained(spec, tokens, length)
     return one._replace(stages=(one.first._replace(context=figure, run=lengths),), notes=(figure.note, *one.notes))
 
@@ -175,7 +175,7 @@ def _split(
     yield "training", training["exact"], training["exact_causal"]
 
 
-def _of_stages(asked: _Asked, sight: Sight, times: int) -> Iterator[int]:
+def _of_stages(asked: _Asked, sight: AttentionMask, times: int) -> Iterator[int]:
     """So many forward passes over all tokens of each stage."""
     for stage in asked.trained.stages:
         forward = int(forward_flops(asked.model.ledger, stage.run, sight).total)

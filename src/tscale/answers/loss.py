@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
-from tscale.answers.explaining import Counted, counted
+from tscale.answers.explaining import TracedModel, counted
 from tscale.answers.laws import (
     INCOMPARABLE,
     NO_LOSS,
@@ -113,7 +113,7 @@ def loss_report(
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(map(_step, judged)))
 
 
-def _refuse_others(model: Counted) -> None:
+def _refuse_others(model: TracedModel) -> None:
     """Raises `NotPublishedError` for a model of a sort that no law here was fitted on."""
     spec = model.spec
     if spec.kind != "decoder":
@@ -288,7 +288,7 @@ def _mapping(data: Data) -> dict[str, Data]:
 
 
 def _notes(
-    model: Counted, judged: Sequence[_Judged], without: Sequence[str], served: int | None, unique: int | None
+    model: TracedModel, judged: Sequence[_Judged], without: Sequence[str], served: int | None, unique: int | None
 ) -> Iterator[str]:
     spec = model.spec
     if without:

@@ -31,7 +31,7 @@ from tscale.core.costs.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
 from tscale.core.dtypes import FORMATS, Format, computed_in
 from tscale.core.ledger import Cache
 from tscale.core.metric import Data, Figure, Known, Report, Step
-from tscale.core.tracing import MOST_CONTEXT, Remembered, named
+from tscale.core.tracing import MOST_CONTEXT, TracedInt, named
 from tscale.core.units import BYTES
 from tscale.errors import RequestError
 from tscale.models.lower import lower
@@ -164,11 +164,11 @@ def _bytes_by_part(one: Held, known: Known, weights: Known) -> dict[str, Data]:
 def _remembered(server: Server) -> Server:
     """The same server on numbers that remember how they were made."""
     told = server._replace(
-        batch=Remembered(server.batch, label="batch"),
-        context=Remembered(server.context, label="context"),
-        page=None if server.page is None else Remembered(server.page, label="page"),
-        chunk=Remembered(server.chunk, label="chunk"),
-        gpus=Remembered(server.gpus, label="gpus") if server.gpus > 1 else 1,
+        batch=TracedInt(server.batch, label="batch"),
+        context=TracedInt(server.context, label="context"),
+        page=None if server.page is None else TracedInt(server.page, label="page"),
+        chunk=TracedInt(server.chunk, label="chunk"),
+        gpus=TracedInt(server.gpus, label="gpus") if server.gpus > 1 else 1,
     )
     return told.of(remembered(server.spec))
 

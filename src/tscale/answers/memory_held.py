@@ -10,7 +10,7 @@ from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.dtypes import Format
 from tscale.core.ledger import Ledger
 from tscale.core.metric import Quantity
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.workload import Run
 from tscale.models.lower import lower, run_of
@@ -51,7 +51,7 @@ class Server(NamedTuple):
 
     def on(self, gpus: int) -> Server:
         """The same on another number of devices. Raises `RequestError` where so many cannot share its layers."""
-        return self._replace(share=shard(self.whole, Plan(tensor=gpus)), gpus=gpus)
+        return self._replace(share=shard(self.whole, Parallelism(tensor=gpus)), gpus=gpus)
 
     def of(self, spec: ModelSpec) -> Server:
         """The same of a model on other numbers, such as those that remember."""

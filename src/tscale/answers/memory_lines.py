@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tscale.answers.memory_held import Server
 from tscale.core.costs.weights import kept_in
 from tscale.core.metric import Cell, Column, Data, Figure, Table
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import division
 from tscale.core.units import BYTES
 
@@ -23,7 +23,7 @@ class HeldLine(NamedTuple):
 
 def held_lines(server: Server) -> list[HeldLine]:
     """Weights, the caches of all sequences, and the workspace, which add up to what the device holds."""
-    plan = Plan(tensor=server.gpus)
+    plan = Parallelism(tensor=server.gpus)
     divided = {entry.name: division(entry, plan) for entry in server.whole.entries}
     lines = [
         HeldLine(kept.name, kept.format.name, divided[kept.entry.name], kept.bytes)

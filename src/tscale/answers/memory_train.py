@@ -41,9 +41,9 @@ from tscale.core.costs.training_memory import LEAVES_OUT, Needs, Training, in_fl
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.loss_kernels import KERNELS, default_kernel, find_kernel
 from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step
-from tscale.core.parallelism import Plan
-from tscale.core.precision import OPTIMIZERS, RECIPES, Optimizer, Recipe
-from tscale.core.tracing import MOST_CONTEXT, Remembered
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
+from tscale.core.tracing import MOST_CONTEXT, TracedInt
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 from tscale.errors import RequestError
@@ -55,9 +55,9 @@ MOST_MICRO_BATCH: Final = 10**6
 class Ask(NamedTuple):
     """How a model is to be trained, and on what, where that is given."""
 
-    recipe: Recipe = RECIPES["bf16"]
+    recipe: Precision = PRECISIONS["bf16"]
     optimizer: Optimizer = OPTIMIZERS["adamw"]
-    plan: Plan = Plan()
+    plan: Parallelism = Parallelism()
     micro_batch: int = 1
     context: int | None = None
     attention: Attention = "flash"
@@ -76,7 +76,7 @@ def train_ask(
     """What is asked, by the names of recipe, optimizer and loss; QLoRA is adapters on a model in nf4."""
     return Ask(
         loss=None if loss is None else find_kernel(loss).name,
-        recipe=RECIPES[precision],
+        recipe=PRECISIONS[precision],
         optimizer=OPTIMIZERS[optimizer],
         rank=rank or (RANK if qlora else None),
         base=FORMATS["nf4"] if qlora else None,
@@ -194,7 +194,7 @@ def _room(model: Trainer, usable: int) -> Room:
     )
 
 
-def _plan_data(plan: Plan) -> Data:
+def _plan_data(plan: Parallelism) -> Data:
     return {
         "data": plan.data,
         "tensor": plan.tensor,
@@ -317,18 +317,18 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
     plan = ask.plan
 
     def told(value: int, label: str) -> int:
-        return Remembered(value, label=label) if value > 1 else value
+        return TracedInt(value, label=label) if value > 1 else value
 
     training = _training(ask)._replace(
         micro_batch=told(ask.micro_batch, "micro_batch"),
-        rank=None if ask.rank is None else Remembered(ask.rank, label="rank"),
+        rank=None if ask.rank is None else TracedInt(ask.rank, label="rank"),
         plan=plan._replace(
             tensor=told(plan.tensor, "tensor"),
             data=told(plan.data, "data"),
             context=told(plan.context, "context_parallel"),
         ),
     )
-    length = Remembered(int(context.value), label="context")
+    length = TracedInt(int(context.value), label="context")
     one = trainer(remembered(spec), training, length).needs(stage)
     figures: list[tuple[str, Figure]] = []
     for part in _PARTS:

@@ -12,8 +12,8 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import hardware_flops_ratio
 from tscale.core.dtypes import FORMATS
 from tscale.core.loss_kernels import KERNELS
-from tscale.core.parallelism import Plan, divisors
-from tscale.core.precision import OPTIMIZERS, RECIPES
+from tscale.core.parallelism import Parallelism, divisors
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import tensor_degrees
 from tscale.errors import RequestError
 from tscale.models.lower import lower
@@ -109,7 +109,7 @@ def _of_the_formats(model: Trainer) -> Iterator[Change]:
             optimizer = OPTIMIZERS[name]
             yield _change(model, f"--optimizer {name}", f"another optimizer: {optimizer.note}", optimizer=optimizer)
     if training.recipe.master:
-        recipe = RECIPES["pure-bf16"]
+        recipe = PRECISIONS["pure-bf16"]
         costs = "no master copy: updates below bf16's 8 bits are lost"
         yield _change(model, f"--precision {recipe.name}", costs, recipe=recipe)
     if training.base is None:
@@ -117,7 +117,7 @@ def _of_the_formats(model: Trainer) -> Iterator[Change]:
         yield _change(model, "--qlora", costs, rank=training.rank or RANK, base=FORMATS["nf4"])
 
 
-def _spread(model: Trainer, option: str, plan: Plan, costs: str) -> Iterator[Change]:
+def _spread(model: Trainer, option: str, plan: Parallelism, costs: str) -> Iterator[Change]:
     """The change to another plan; none where the model cannot be spread so."""
     now = model.training.plan.devices
     if plan.devices > max(_MOST_DEVICES, now):
@@ -130,12 +130,12 @@ def _spread(model: Trainer, option: str, plan: Plan, costs: str) -> Iterator[Cha
         return
 
 
-def _plans(model: Trainer, way: Literal["tensor", "pipeline"], degrees: list[int]) -> Iterator[tuple[int, Plan]]:
+def _plans(model: Trainer, way: Literal["tensor", "pipeline"], degrees: list[int]) -> Iterator[tuple[int, Parallelism]]:
     """Each higher degree of a way: first on as many devices, with fewer copies of the model, then on more of them."""
     plan = model.training.plan
     now = plan.tensor if way == "tensor" else plan.pipeline
 
-    def spread(degree: int, data: int) -> tuple[int, Plan]:
+    def spread(degree: int, data: int) -> tuple[int, Parallelism]:
         if way == "tensor":
             return degree, plan._replace(tensor=degree, data=data)
         return degree, plan._replace(pipeline=degree, data=data)

@@ -12,7 +12,7 @@ from tscale.core.costs.states import shards
 from tscale.core.costs.training_memory import in_flight, layer_bytes
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Saved, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Table
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import division
 from tscale.core.units import BYTES, COUNT, RATIO
 
@@ -182,7 +182,7 @@ def _kept(model: Trainer, stage: int) -> Iterator[tuple[str, str, int]]:
         yield MOMENTS[line.name], "", line.value
 
 
-def _shared(saved: Saved | None, plan: Plan) -> str:
+def _shared(saved: Saved | None, plan: Parallelism) -> str:
     """How devices share what is kept, in a few words."""
     if saved is None:
         return "whole"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tscale.answers.explaining import Counted, counted, published_figure, share, summed
+from tscale.answers.explaining import TracedModel, counted, published_figure, share, summed
 from tscale.answers.trained import trained, training_length
 from tscale.blocks import attentions
 from tscale.core.costs.cache import SOURCE as CACHE_SOURCE
@@ -29,7 +29,7 @@ FLOPS_OF = "flops."
 class Subject(NamedTuple):
     """A model as it is asked, and the length of the sequences that it is trained on."""
 
-    model: Counted
+    model: TracedModel
     context: Figure
     run: Run
     asked: int | None = None

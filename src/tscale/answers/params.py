@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tscale.answers.assumed import as_assumed
 from tscale.answers.explaining import (
-    Counted,
+    TracedModel,
     counted,
     difference,
     line_figures,
@@ -72,7 +72,7 @@ def params_report(specs: Sequence[Spec]) -> Report:
     )
 
 
-def _disclosed(model: Counted) -> Report:
+def _disclosed(model: TracedModel) -> Report:
     spec, ledger = model
     owners = [entry for entry in ledger.entries if not isinstance(entry, (Buffer, Scores, Scan, Cache))]
     lines = params(ledger).lines

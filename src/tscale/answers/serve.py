@@ -290,13 +290,13 @@ def _model_notes(one: Served) -> Iterator[str]:
         anew = ", those of a cached prefix too" if ask.prefix else ""
         yield f"Latents are scored as they are while decoding (absorbed), and spread out to keys and values in the prefill{anew}."
     if one.source:
-        heard = ", of sound, whatever --context says" if spec.heard else ""
+        audio_frames = ", of sound, whatever --context says" if spec.audio_frames else ""
         yield (
-            f"The prefill runs the encoder over {one.source:,} positions{heard}, and the decoder over the token that an answer "
+            f"The prefill runs the encoder over {one.source:,} positions{audio_frames}, and the decoder over the token that an answer "
             "begins with; keys and values of what was read are cached for the decoder's layers."
         )
     longest = max(ask.context, ask.output) if one.source else ask.context + ask.output
-    if spec.context is not None and longest > spec.context and not spec.heard:
+    if spec.context is not None and longest > spec.context and not spec.audio_frames:
         both = "prompt or answer is" if one.source else "prompt and answer are"
         yield f"{spec.label} was trained on {spec.context:,} tokens, and {both} longer."
 

@@ -10,7 +10,7 @@ from tscale.answers.serve_times import Served
 from tscale.core.costs.roofline import SOURCE, TIME_SOURCE, Pass, Work, distinct_experts, top_k
 from tscale.core.ledger import Entry, Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table
-from tscale.core.tracing import Remembered
+from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES, COUNT, FLOPS, INTENSITY, MILLISECONDS, SECONDS, SHARE
 from tscale.models.spec import remembered
 
@@ -120,12 +120,12 @@ def lines_data(one: Served, lines: list[Work]) -> Data:
 def steps_of_passes(one: Served) -> Iterator[Step]:
     """How FLOPs, bytes and time of each line were made, in both phases."""
     ask, made = one.ask, one.of(remembered(one.spec))
-    batch = Remembered(ask.batch, label="batch")
-    source = Remembered(made.source, label="source") if made.source else 0
+    batch = TracedInt(ask.batch, label="batch")
+    source = TracedInt(made.source, label="source") if made.source else 0
     prompt = one.prompt._replace(batch=batch, source=source)
     if not made.source:
-        prompt = prompt._replace(new=Remembered(prompt.new, label="prompt"))
-    step = Pass(batch, 1, Remembered(one.middle, label="cached"), 1, decoding=True, source=source)
+        prompt = prompt._replace(new=TracedInt(prompt.new, label="prompt"))
+    step = Pass(batch, 1, TracedInt(one.middle, label="cached"), 1, decoding=True, source=source)
     for title, run in (("prefill", prompt), ("decoding", step)):
         subject = f"{one.spec.name}, {title}"
         lines = made.works(run)

@@ -16,7 +16,7 @@ from tscale.core.costs.weights import Mixture
 from tscale.core.device import Device
 from tscale.core.dtypes import FORMATS, Format, computed_in
 from tscale.core.ledger import Ledger
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
@@ -122,7 +122,9 @@ class Served(NamedTuple):
     def of(self, spec: ModelSpec) -> Served:
         """Another model on the same devices, or this one on numbers that remember."""
         whole = lower(spec)
-        setup = self.setup._replace(whole=whole, share=_shared(whole, self.ask.gpus), side_by_side=spec.side_by_side)
+        setup = self.setup._replace(
+            whole=whole, share=_shared(whole, self.ask.gpus), parallel_block=spec.parallel_block
+        )
         if self.ask.weights is None:
             setup = setup._replace(formats=setup.formats._replace(weights=format_of(spec, None)))
         return Served(spec, setup, self.ask)
@@ -139,12 +141,12 @@ def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
     formats = _formats(cluster.device, hardware, weights, cache)
     share = _shared(whole, ask.gpus)
     by_sequences = ask.by_sequences and ask.gpus > 1
-    ask = ask._replace(context=spec.heard or ask.context)
-    return Served(spec, Setup(whole, share, formats, cluster, ask.gpus, spec.side_by_side, by_sequences), ask)
+    ask = ask._replace(context=spec.audio_frames or ask.context)
+    return Served(spec, Setup(whole, share, formats, cluster, ask.gpus, spec.parallel_block, by_sequences), ask)
 
 
 def _shared(whole: Ledger, gpus: int) -> Ledger:
-    return shard(whole, Plan(tensor=gpus))
+    return shard(whole, Parallelism(tensor=gpus))
 
 
 def _formats(device: Device, hardware: Hardware, weights: Format | Mixture, cache: Format) -> Formats:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.explaining import (
-    Counted,
+    TracedModel,
     counted,
     notes_of,
     steps_of,
@@ -46,8 +46,8 @@ from tscale.core.metric import (
     table_known_at_best,
     weakest,
 )
-from tscale.core.parallelism import Plan
-from tscale.core.tracing import Remembered, named
+from tscale.core.parallelism import Parallelism
+from tscale.core.tracing import TracedInt, named
 from tscale.core.units import (
     COUNT,
     DAYS,
@@ -85,7 +85,7 @@ class Ask(NamedTuple):
     pue: Fraction = Fraction(1)
     grid: Fraction | None = None
     grid_source: str = ""
-    plan: Plan | None = None
+    plan: Parallelism | None = None
     batch: Batch | None = None
 
 
@@ -153,7 +153,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
 
 
 def _assumed(
-    model: Counted, hardware: Hardware, ask: Ask, dtype: str, peak: int, ratio: Fraction
+    model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: int, ratio: Fraction
 ) -> Utilisation | None:
     """What is assumed of the utilisation where neither it nor both of devices and days are given."""
     if ask.mfu is not None or ask.tokens_per_second is not None or (ask.gpus is not None and ask.days is not None):
@@ -194,7 +194,9 @@ class _Planned(NamedTuple):
         yield from self.step.notes(mfu)
 
 
-def _planned(model: Counted, hardware: Hardware, ask: Ask, whole: Trained, dtype: str, peak: int) -> _Planned | None:
+def _planned(
+    model: TracedModel, hardware: Hardware, ask: Ask, whole: Trained, dtype: str, peak: int
+) -> _Planned | None:
     """The plan that is asked about; None where none is."""
     if ask.plan is None or ask.batch is None:
         return None
@@ -203,7 +205,7 @@ def _planned(model: Counted, hardware: Hardware, ask: Ask, whole: Trained, dtype
     return _Planned(step, memory, weakest("bound", whole.first.context.known))
 
 
-def _steps(model: Counted, whole: Trained, cases: tuple[_Case, ...], known: Known) -> Iterator[Step]:
+def _steps(model: TracedModel, whole: Trained, cases: tuple[_Case, ...], known: Known) -> Iterator[Step]:
     """How the FLOPs, the devices and the seconds were made."""
     name = model.spec.name
     derived = [
@@ -247,7 +249,7 @@ def peak_of(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str,
     return dtype, peaks[dtype]
 
 
-def _hardware_ratio(model: Counted, whole: Trained, recompute: Recompute) -> Fraction:
+def _hardware_ratio(model: TracedModel, whole: Trained, recompute: Recompute) -> Fraction:
     """HFU / MFU of a whole run: the mean over its stages, by their FLOPs."""
     flops = [int(stage.flops(model, "full")) for stage in whole.stages]
     ratios = [hardware_flops_ratio(model.ledger, stage.run, recompute) for stage in whole.stages]
@@ -281,18 +283,18 @@ def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | 
 
 def _case(label: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> _Case:
     """Time from devices, or devices from time, at a utilisation."""
-    rated = Remembered(peak, label="peak")
-    millionths = Remembered(max(round(mfu * MILLION), 1), label="mfu_millionths")
+    rated = TracedInt(peak, label="peak")
+    millionths = TracedInt(max(round(mfu * MILLION), 1), label="mfu_millionths")
     if ask.gpus is not None:
-        gpus = Remembered(ask.gpus, label="gpus")
+        gpus = TracedInt(ask.gpus, label="gpus")
         return _Case(label, mfu, gpus, seconds_to_train(flops, gpus, rated, millionths))
     assert ask.days is not None
-    allowed = Remembered(_rounded_up(ask.days * DAY), label="seconds_allowed")
+    allowed = TracedInt(_rounded_up(ask.days * DAY), label="seconds_allowed")
     needed = gpus_to_train(flops, allowed, rated, millionths)
     return _Case(label, mfu, needed, seconds_to_train(flops, named("gpus", needed), rated, millionths))
 
 
-def _check_peak(model: Counted, whole: Trained, recompute: Recompute, mfu: Fraction) -> None:
+def _check_peak(model: TracedModel, whole: Trained, recompute: Recompute, mfu: Fraction) -> None:
     """Raises `RequestError` where the devices would do more than their peak, of what causal attention needs of them.
 
     MFU counts full attention, so that in long sequences it may pass 1 and still be.
@@ -305,7 +307,7 @@ def _check_peak(model: Counted, whole: Trained, recompute: Recompute, mfu: Fract
         raise RequestError(f"with --recompute {recompute} the devices would do more than their peak: a lower --mfu")
 
 
-def _least_ratio(model: Counted, whole: Trained, recompute: Recompute) -> Fraction:
+def _least_ratio(model: TracedModel, whole: Trained, recompute: Recompute) -> Fraction:
     """What the devices compute at the least over what MFU counts, of a whole run."""
     least = (
         Fraction(stage.ran_through * int(least_flops(model.ledger, stage.run, recompute)), int(stage.run.tokens))
@@ -395,7 +397,7 @@ def _priced(columns: list[dict[str, Figure | None]], rent: Rent, price: Fraction
         yield Figure(Fraction(hours.value) * price, USD, weakest(hours.known, rent.known))
 
 
-def _notes(model: Counted, hardware: Hardware, ask: Ask, dtype: str, peak: int, whole: Trained) -> tuple[str, ...]:
+def _notes(model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: int, whole: Trained) -> tuple[str, ...]:
     said = [
         f"Of a dense peak of {peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source}).",
         "MFU counts three forward passes in full attention, as Chowdhery 2022 does; HFU also what is recomputed.",
@@ -408,7 +410,7 @@ def _notes(model: Counted, hardware: Hardware, ask: Ask, dtype: str, peak: int, 
     return notes_of(model.spec, *whole.notes, *said, leaves_out(model.ledger))
 
 
-def _departures(model: Counted) -> Iterator[str]:
+def _departures(model: TracedModel) -> Iterator[str]:
     windows = [entry for entry in model.ledger.entries if isinstance(entry, Scores) and entry.window is not None]
     if windows:
         yield f"{model.spec.label} has layers that see a window only: full attention counts more than they need."

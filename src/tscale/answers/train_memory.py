@@ -14,7 +14,7 @@ from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training_memory import Training
 from tscale.core.costs.wall_time import Recompute
 from tscale.core.metric import Data, Figure
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 from tscale.errors import TscaleError
@@ -57,7 +57,7 @@ class PlanMemory(NamedTuple):
 
 
 def plan_memory(
-    spec: ModelSpec, hardware: Hardware, plan: Plan, batch: Batch, context: int | None, recompute: Recompute
+    spec: ModelSpec, hardware: Hardware, plan: Parallelism, batch: Batch, context: int | None, recompute: Recompute
 ) -> PlanMemory:
     """What `memory --train` says of the same plan, in bf16 mixed precision with AdamW."""
     ask = train_ask(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.explaining import Counted
+from tscale.answers.explaining import TracedModel
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.costs.communication import LEAVES_OUT, TWO_SUMS
 from tscale.core.costs.step_time import BITS, SOURCE, Batch, Part, Workload, step_of
@@ -15,7 +15,7 @@ from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import Recompute, mfu_of
 from tscale.core.device import Cluster
 from tscale.core.metric import Cell, Column, Data, Figure, Step, Table
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.units import BYTES, SECONDS, SHARE
 from tscale.core.workload import Run
 from tscale.models.stages import stages
@@ -30,7 +30,7 @@ _BOUND_BY: Final = {"computing": "computing", "link": "the link within nodes", "
 class PlannedStep(NamedTuple):
     """A step of a plan: its parts, and the utilisation with the sending hidden behind the computing, and without."""
 
-    plan: Plan
+    plan: Parallelism
     micro_batches: int
     step: LeastStep
     mfu_hidden: Fraction
@@ -70,12 +70,19 @@ def _seconds_on(part: Part, resource: str) -> Fraction:
 
 
 def planned_step(
-    model: Counted, run: Run, plan: Plan, batch: Batch, cluster: Cluster, peak: int, dtype: str, recompute: Recompute
+    model: TracedModel,
+    run: Run,
+    plan: Parallelism,
+    batch: Batch,
+    cluster: Cluster,
+    peak: int,
+    dtype: str,
+    recompute: Recompute,
 ) -> PlannedStep:
     """The parts of a step, the least time that it takes, and what bounds it. Raises `RequestError` for a plan that cannot be."""
     plan.check()
     spec = model.spec
-    work = Workload(run, batch, spec.d_model, recompute, _BITS.get(dtype, BITS), spec.side_by_side)
+    work = Workload(run, batch, spec.d_model, recompute, _BITS.get(dtype, BITS), spec.parallel_block)
     step = step_of(stages(spec, plan, model.ledger), plan, work, cluster, peak)
     flops = training_flops(model.ledger, run, run.tokens * batch.sequences)
     shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (step.seconds, step.seconds_in_turn)]
@@ -126,7 +133,7 @@ def _derived(parts: tuple[Part, ...], subject: str) -> Iterator[Step]:
             yield Step(f"{part.name}, time", names, numbers, Figure(part.seconds, SECONDS, source=part.source), subject)
 
 
-def _table(model: Counted, plan: Plan, batch: Batch, step: LeastStep, shares: list[Fraction]) -> Table:
+def _table(model: TracedModel, plan: Parallelism, batch: Batch, step: LeastStep, shares: list[Fraction]) -> Table:
     ways = {"tensor": plan.tensor, "pipeline": plan.pipeline, "data": plan.data}
     spread = " × ".join(f"{degree} {way}" for way, degree in ways.items())
     columns = (

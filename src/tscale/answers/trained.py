@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tscale.answers.explaining import ASSUMED_CONTEXT, Counted, context_of, line_figures, summed
-from tscale.core.costs.forward import Sight, forward_flops
+from tscale.answers.explaining import ASSUMED_CONTEXT, TracedModel, context_of, line_figures, summed
+from tscale.core.costs.forward import AttentionMask, forward_flops
 from tscale.core.costs.training import training_flops
 from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.sources import cited
-from tscale.core.tracing import Remembered, named
+from tscale.core.tracing import TracedInt, named
 from tscale.core.units import FLOPS, TOKENS
 from tscale.core.workload import Run
 from tscale.errors import NotPublishedError
@@ -41,11 +41,11 @@ class TrainedStage(NamedTuple):
         assert isinstance(self.tokens.value, int)
         return self.tokens.value
 
-    def flops(self, model: Counted, sight: Sight) -> int:
+    def flops(self, model: TracedModel, sight: AttentionMask) -> int:
         """FLOPs of the stage."""
         return training_flops(model.ledger, self.run, self.ran_through, sight, self.tag)
 
-    def derived(self, model: Counted, sight: Sight = "full") -> Iterator[tuple[str, Figure]]:
+    def derived(self, model: TracedModel, sight: AttentionMask = "full") -> Iterator[tuple[str, Figure]]:
         """The lines of one sequence's forward pass, and their sum, to be explained."""
         lines = forward_flops(model.ledger, self.run, sight).lines
         tag = self.tag + ("causal." if sight == "causal" else "")
@@ -79,7 +79,7 @@ class Trained(NamedTuple):
         lengths = weakest(*(stage.context.known for stage in self.stages))
         return "assumed" if lengths == "assumed" else "exact"
 
-    def flops(self, model: Counted, sight: Sight = "full") -> int:
+    def flops(self, model: TracedModel, sight: AttentionMask = "full") -> int:
         """Training FLOPs: the sum over all stages."""
         if len(self.stages) == 1:
             return self.first.flops(model, sight)
@@ -153,17 +153,17 @@ def _own_stage(spec: ModelSpec, stage: Stage, number: int) -> TrainedStage:
 
 
 def _tokens(value: int, label: str) -> Figure:
-    return Figure(Remembered(value, label=label), TOKENS)
+    return Figure(TracedInt(value, label=label), TOKENS)
 
 
 def _length(spec: ModelSpec, stage: Stage | None, label: str) -> Figure:
     if stage is not None and stage.context is not None:
-        return Figure(Remembered(stage.context, label=label), TOKENS, "cited", stage.source)
-    if spec.heard is not None and spec.context is not None:
-        return Figure(Remembered(int(spec.context), label=label), TOKENS)  # a transcript is as long as it is
+        return Figure(TracedInt(stage.context, label=label), TOKENS, "cited", stage.source)
+    if spec.audio_frames is not None and spec.context is not None:
+        return Figure(TracedInt(int(spec.context), label=label), TOKENS)  # a transcript is as long as it is
     length = min(int(spec.context or ASSUMED_CONTEXT), MOST_ASSUMED)
     note = f"The length of {spec.label}'s sequences in training is not stated: {length:,} tokens are assumed; --context sets it."
-    return Figure(Remembered(length, label=label), TOKENS, "assumed", note=note)
+    return Figure(TracedInt(length, label=label), TOKENS, "assumed", note=note)
 
 
 def _length_text(run: Run) -> str:

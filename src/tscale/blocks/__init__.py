@@ -15,6 +15,7 @@ from tscale.blocks.disentangled import Disentangled
 from tscale.blocks.expert_attention import ExpertAttention
 from tscale.blocks.experts import Experts
 from tscale.blocks.feed_forward import FeedForward
+from tscale.blocks.hybrid_heads import HybridHeads
 from tscale.blocks.kimi_delta import KimiDelta
 from tscale.blocks.latent import LatentAttention
 from tscale.blocks.layer_input import LayerInput
@@ -28,7 +29,6 @@ from tscale.blocks.rg_lru import RgLru
 from tscale.blocks.rwkv import ChannelMixing, Rwkv
 from tscale.blocks.shared import STATE_SPACES, SharedBlock
 from tscale.blocks.short_conv import ShortConv
-from tscale.blocks.side_by_side import SideBySide
 
 Mixer = (
     Attention
@@ -43,7 +43,7 @@ Mixer = (
     | RgLru
     | Rwkv
     | Mlstm
-    | SideBySide
+    | HybridHeads
     | SharedBlock
 )
 Mlp = FeedForward | Experts | ChannelMixing
@@ -62,7 +62,7 @@ MIXERS: Final[dict[str, type]] = {
     "rg-lru": RgLru,
     "rwkv": Rwkv,
     "mlstm": Mlstm,
-    "side-by-side": SideBySide,
+    "side-by-side": HybridHeads,
     "shared-block": SharedBlock,
 }
 FEED_FORWARDS: Final[dict[str, type]] = {"dense": FeedForward, "experts": Experts, "rwkv": ChannelMixing}
@@ -83,7 +83,7 @@ def attentions(mixers: Iterable[Mixer]) -> Iterator[Attention | LatentAttention 
     for mixer in mixers:
         if isinstance(mixer, Attention | LatentAttention | ExpertAttention | SharedBlock):
             yield mixer
-        elif isinstance(mixer, SideBySide):
+        elif isinstance(mixer, HybridHeads):
             yield mixer.attention
 
 
@@ -100,6 +100,7 @@ __all__ = [
     "Experts",
     "FeedForward",
     "GatedDeltaNet",
+    "HybridHeads",
     "KimiDelta",
     "LatentAttention",
     "LayerInput",
@@ -118,6 +119,5 @@ __all__ = [
     "Rwkv",
     "SharedBlock",
     "ShortConv",
-    "SideBySide",
     "attentions",
 ]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
-from tscale.core.tracing import ceil_div, minimum, named_beside
+from tscale.core.tracing import ceil_div, label_beside, minimum
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
 
@@ -68,7 +68,7 @@ class Attention:
     """Whether a local layer cuts the sequence into chunks of the window's length (Llama 4), not a sliding window."""
     pattern: tuple[Literal["local", "global"], ...] | None = None
     """Which layers are local, repeated down the stack; where absent, all of them are if there is a window."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def widths(self, d_model: int) -> Widths:
@@ -77,7 +77,7 @@ class Attention:
         kv_heads = heads if self.kv_heads is None else self.kv_heads
         head_dim = self.head_dim
         if head_dim is None:
-            head_dim = named_beside("head_dim", d_model // heads, heads, "heads")
+            head_dim = label_beside("head_dim", d_model // heads, heads, "heads")
         return Widths(heads, kv_heads, head_dim)
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -126,14 +126,14 @@ class Attention:
             return
         period = len(self.pattern)
         places = {sight: tuple(n for n, each in enumerate(self.pattern) if each == sight) for sight in _SIGHTS}
-        local = named_beside(
+        local = label_beside(
             "local_layers", sum(ceil_div(layers - place, period) for place in places["local"]), layers, "layers"
         )
-        rest = named_beside("global_layers", layers - local, layers, "layers")
+        rest = label_beside("global_layers", layers - local, layers, "layers")
         yield ".local", Subset((), places["local"], period, local), self.window
         yield ".global", Subset((), places["global"], period, rest), None
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry | Subset]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry | Subset]:
         """Projections q, k, v, o; scores; and, where the stack decodes, a cache of keys and values."""
         heads, kv_heads, head_dim = self.widths(site.d_model)
         d = site.d_model
@@ -183,7 +183,7 @@ class Attention:
             by_head._replace(axis="in"),
         )
 
-    def saves(self, site: Site) -> Iterator[Saved | Subset]:
+    def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """Queries, keys and values, the probabilities where they are kept, and what the last projection multiplies.
 
         Attention step by step makes copies of grouped keys and values for every head, and keeps those. One number that
@@ -217,7 +217,7 @@ class Attention:
         if self.gated or self.head_gates:
             yield saved("gated", width)
 
-    def _keys_kept(self, site: Site) -> Iterator[Saved | Subset]:
+    def _keys_kept(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """Keys and values; borrowed ones are kept where they were made, and once more only where layers are computed again."""
         heads, kv_heads, head_dim = self.widths(site.d_model)
         by_head, by_kv_head = self._cuts(site.d_model)
@@ -236,7 +236,7 @@ class Attention:
                 yield kept._replace(keeping=("selective", "flash"))
                 yield copies
 
-    def _norms_kept(self, site: Site) -> Iterator[Saved]:
+    def _norms_kept(self, site: LayerContext) -> Iterator[Saved]:
         """Inputs and statistics of the norms on queries, keys and values. Values that are keys are one input for two."""
         heads, kv_heads, head_dim = self.widths(site.d_model)
         by_head, by_kv_head = self._cuts(site.d_model)
@@ -256,7 +256,7 @@ class Attention:
                 yield values
             yield values._replace(name=f"{site.name}.v_norm.statistics", width=kv_heads, number="fp32")
 
-    def _pairs_kept(self, site: Site) -> Iterator[Saved]:
+    def _pairs_kept(self, site: LayerContext) -> Iterator[Saved]:
         """Both halves of heads in pairs, and the norm of each pair's difference.
 
         As the authors' flash form keeps it that they recommend, which calls a kernel for wider values once for each half (Ye
@@ -289,7 +289,7 @@ class Attention:
             if not self.values_are_keys:
                 yield "v", v_width
 
-    def _norms(self, site: Site) -> Iterator[Entry]:
+    def _norms(self, site: LayerContext) -> Iterator[Entry]:
         """The norms on queries and keys."""
         if self.qk_norm is None:
             return
@@ -299,7 +299,7 @@ class Attention:
             yield Vector(f"{site.name}.{name}", "norm", "norm", 2 * width if self.qk_norm_bias else width)
 
 
-def core_saves(site: Site, heads: int) -> Iterator[Saved]:
+def core_saves(site: LayerContext, heads: int) -> Iterator[Saved]:
     """What attention itself keeps: step by step, the probabilities of every pair, masked or not.
 
     A fused kernel keeps one number a query and head, the logarithm of the sum (Dao 2022, section 3.1).

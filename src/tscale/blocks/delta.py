@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 
 _CHUNKS = (16, 32, 64)  # lengths that the kernel takes
@@ -32,7 +32,7 @@ class GatedDeltaNet:
     """Length of the convolution on queries, keys and values."""
     chunk: Size = 64
     """Positions that are computed at once; the last chunk of a sequence is padded."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -43,7 +43,7 @@ class GatedDeltaNet:
                 f"{self.key_heads} key_heads do not divide {self.value_heads} value_heads: every key serves as many",
             )
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections, convolution, the recurrence in chunks and its state.
 
         A chunk of Q positions takes, for each head and at 2 FLOPs each, 2·Q²·d_k + Q²·d_v + 3·Q·d_k·d_v multiply-adds
@@ -69,7 +69,7 @@ class GatedDeltaNet:
         yield Vector(f"{name}.norm", "norm", "norm", dv)
         yield Matmul(f"{name}.out", "out", "mixer", site.stream, values, d, cut=Cut(pieces, "in"))
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """What the convolution, the recurrence's kernel and the gated norm keep, and what the last projection multiplies.
 
         Kernels: causal_conv1d 1.7.0; `chunk_gated_delta_rule` of flash-linear-attention 0.6.0, which normalises queries and keys

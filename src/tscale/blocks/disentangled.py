@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 from tscale.blocks.attention import Widths
-from tscale.blocks.fields import CONFIG, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size
 from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Number, Saved, Scores, Subset, Vector
 
 Term = Literal["c2p", "p2c"]
@@ -54,7 +54,7 @@ class Disentangled:
         if d_model % self.conv_groups:
             yield ("conv_groups",), f"{self.conv_groups} groups do not divide d_model {d_model}: set a divisor of it"
 
-    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
+    def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """The table, its projections, the scores against it, and the convolution."""
         assert widths is not None, "the spec's own check asks for heads"
         d, table = site.d_model, 2 * self.span
@@ -97,7 +97,7 @@ class Disentangled:
             conv = Matmul(f"{site.name}convolution", "conv", "mixer", site.stream, width, d, bias=True)
             yield Subset((conv, Vector(f"{site.name}norm.convolution", "norm", "norm", 2 * d)), once=True)
 
-    def _tables(self, site: Site) -> Iterator[Entry]:
+    def _tables(self, site: LayerContext) -> Iterator[Entry]:
         """What all layers read: the table of distances, its norm, and a table of positions where there is one."""
         d = site.d_model
         if self.rows is not None:
@@ -106,7 +106,7 @@ class Disentangled:
         if self.normed:
             yield Vector(f"{site.name}norm.distances", "norm", "norm", 2 * d)
 
-    def saves(self, site: Site, widths: Widths) -> Iterator[Saved | Subset]:
+    def saves(self, site: LayerContext, widths: Widths) -> Iterator[Saved | Subset]:
         """The projected distances of each term, the normed table, and the convolution beside the first layer.
 
         A fused kernel computes the scores again from queries, keys and projected distances, which it keeps once for all
@@ -139,7 +139,7 @@ class Disentangled:
         if self.conv is not None:
             yield Subset(tuple(self._convolved(site)), once=True)
 
-    def _convolved(self, site: Site) -> Iterator[Saved]:
+    def _convolved(self, site: LayerContext) -> Iterator[Saved]:
         """The convolution's input, laid out by channels, what its activation needs, and its norm; outside of the layers."""
         kept = Saved(f"{site.name}convolution", "embedding", site.stream, site.d_model, keeping=ALWAYS)
         yield kept._replace(name=f"{kept.name}.input", gathered=True)

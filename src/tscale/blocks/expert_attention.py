@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths, core_saves
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Number, Saved, Scores, Vector
 from tscale.core.roles import Role
 
@@ -28,7 +28,7 @@ class ExpertAttention:
     """Heads of one expert, and as many of keys and values."""
     head_dim: Size
     """Width of one head."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def widths(self, d_model: int) -> Widths:
@@ -43,7 +43,7 @@ class ExpertAttention:
                 f"a token cannot use {self.top_k} of {self.experts} experts: set top_k to at most {self.experts}",
             )
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """The router; the experts' queries and outputs, stored for all and used for top_k; keys, values and scores."""
         d, width, name = site.d_model, self.heads * self.head_dim, site.name
         by_head = Cut(self.heads)
@@ -83,7 +83,7 @@ class ExpertAttention:
         yield expert("o", width, d, Cut(self.heads, "in"))
         yield Vector(f"{name}.bias", "bias", "attention", d)
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """The router's choices and weights, each token's copies for its experts, attention, and what the experts return.
 
         The weights are a softmax over the chosen experts alone (Shen 2024, section 2.1). Keys and values are repeated for

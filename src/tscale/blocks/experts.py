@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.feed_forward import inner_saves
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
 from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Vector
 from tscale.core.roles import Role
 
@@ -49,7 +49,7 @@ class Experts:
     """Whether a bias is added to the sum of the experts' outputs (JetMoE)."""
     out_norm: bool = False
     """Whether the sum of the experts' outputs is normalised, with a gain for each channel (A.X K1)."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other feed-forward claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -62,7 +62,7 @@ class Experts:
         if self.shared_gate and self.shared_d_ff is None:
             yield ("shared_gate",), "there is no shared expert to gate: set shared_d_ff, or drop it"
 
-    def lower(self, site: Site) -> Iterator[Entry]:
+    def lower(self, site: LayerContext) -> Iterator[Entry]:
         """The router; the experts' matrices, stored for all and used for top_k; the shared experts' matrices."""
         d = site.d_model
         name = site.name
@@ -116,7 +116,7 @@ class Experts:
         if self.norms:
             yield Vector(f"{name}.norms", "norm", "norm", 3 * d)
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.
 
         Every device of tensor parallelism has a slice of each expert, so that all of a token's copies are gathered there.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
 from tscale.core.ledger import Cut, Entry, Matmul, Saved, Vector
 
 
@@ -28,14 +28,14 @@ class FeedForward:
     """Whether the inner activations are normalised, with a gain for each, before the matrix down (BitNet)."""
     scalars: Size | None = None
     """Learned numbers of the activation (2 in Apertus's xIELU)."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other feed-forward claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""
         return iter(())
 
-    def lower(self, site: Site) -> Iterator[Entry]:
+    def lower(self, site: LayerContext) -> Iterator[Entry]:
         """One entry a matrix."""
         d, columns = site.d_model, Cut(self.d_ff)
         yield Matmul(f"{site.name}.up", "up", "feed_forward", site.stream, d, self.d_ff, self.bias, columns)
@@ -49,7 +49,7 @@ class FeedForward:
             f"{site.name}.down", "down", "feed_forward", site.stream, self.d_ff, d, self.bias, Cut(self.d_ff, "in")
         )
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """What goes into the activation and what comes out of it; gated, both factors' inputs and the product.
 
         A learned activation is fused (xIELU: the authors' kernel keeps its input, and its parameters).
@@ -61,7 +61,7 @@ class FeedForward:
             yield Saved(f"{name}.statistics", "norm", site.stream, 1, "fp32")
 
 
-def inner_saves(site: Site, name: str, d_ff: int, *, gated: bool, copies: int = 1) -> Iterator[Saved]:
+def inner_saves(site: LayerContext, name: str, d_ff: int, *, gated: bool, copies: int = 1) -> Iterator[Saved]:
     """What lies between the matrices of a feed-forward; `copies` of it a token.
 
     An activation is taken to need its own input again, as GELU and SiLU do. One kernel for activation and gate (SwiGLU of

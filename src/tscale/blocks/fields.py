@@ -102,7 +102,7 @@ def of_one_line(**texts: str | None) -> Iterator[Problem]:
             yield (key,), f"must be one line of printable text, not {shown(text)}"
 
 
-class Site(NamedTuple):
+class LayerContext(NamedTuple):
     """Where in a model a block stands.
 
     `name` begins its entries' names; `layers` of its stack have it, whose entries it tells of one; its queries come from
@@ -118,7 +118,7 @@ class Site(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class On:
+class LayerSelector:
     """Which layers of a stack a block stands in, counted from 0: one of these ways."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
@@ -167,7 +167,7 @@ class On:
             yield ("on", "layers"), f"layers are each listed once, from 0 to {layers - 1}"
 
 
-def telling_layers(ons: list[On], start: int, end: int) -> Iterator[int]:
+def telling_layers(ons: list[LayerSelector], start: int, end: int) -> Iterator[int]:
     """Layers from `start` on among which every kind is met that there is before `end`."""
     period = min(lcm(*(int(on.every) for on in ons if on.every is not None)), _LONGEST_PERIOD)
     begin = {start}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 from tscale.core.roles import Role
 
@@ -31,14 +31,14 @@ class KimiDelta:
     """Width that the decays and the gate behind are expanded from; they come from the residual stream where absent."""
     chunk: Size = 64
     """Positions that are computed at once; the last chunk of a sequence is padded."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""
         return iter(())
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections, convolution, decays, the recurrence in chunks and its state.
 
         A chunk of Q positions takes, for each head of width d and at 2 FLOPs each, 3·Q²·d + 3·Q·d² multiply-adds (the
@@ -72,7 +72,7 @@ class KimiDelta:
         yield Vector(f"{name}.norm", "norm", "norm", p)
         yield matmul("out", width, d, Cut(h, "in"))
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """What the convolutions, the recurrence's kernel and the gated norm keep, and what is projected again.
 
         Kernels: those of flash-linear-attention 0.6.0, as its `KimiDeltaAttention` calls them. `chunk_kda` normalises queries and

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths, core_saves
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
 from tscale.core.roles import Role
-from tscale.core.tracing import named_beside
+from tscale.core.tracing import label_beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,13 @@ class LatentAttention:
     """Width of one of its heads; its key is one for all of them."""
     index_top_k: Size | None = None
     """The most keys that a query sees: picked by the layer's own indexer, or, without one, by an earlier layer's."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def widths(self, d_model: int) -> Widths:
         """Heads, key-value heads and the width that a head scores with."""
         return Widths(
-            self.heads, self.heads, named_beside("head_dim", self.nope_dim + self.rope_dim, self.heads, "heads")
+            self.heads, self.heads, label_beside("head_dim", self.nope_dim + self.rope_dim, self.heads, "heads")
         )
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -59,7 +59,7 @@ class LatentAttention:
         if self.index_heads is not None and self.q_rank is None:
             yield ("index_heads",), "an indexer reads the latent of the queries: set q_rank"
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections down to the latents and up from them, norms on the latents, scores, and the latent's cache."""
         d, h = site.d_model, self.heads
         d_qk = self.nope_dim + self.rope_dim
@@ -94,7 +94,7 @@ class LatentAttention:
         yield from self._indexer(site, caches=caches)
         yield matmul("o", h * self.v_dim, d, Cut(h, "in"), bias=self.bias)
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """The latents before and after their norms, the expanded queries, keys and values, and what they come to.
 
         Raises `RequestError` where keys are picked: a loss of its own trains an indexer (DeepSeek-AI 2025), its authors'
@@ -114,7 +114,7 @@ class LatentAttention:
             yield Saved(f"{site.name}.{name}", "attention", site.stream, h * width, cut=Cut(h))
         yield from core_saves(site, h)
 
-    def _indexer(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def _indexer(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Its queries from their latent, one key a token, a weight for each head, and its scores (DeepSeek-AI 2025).
 
         Each head scores each key, and the heads' scores are summed by their weights: index_dim and one multiply-adds.

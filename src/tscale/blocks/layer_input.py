@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tscale.blocks.fields import CONFIG, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, Size
 from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Subset, Vector
 
 
@@ -21,7 +21,7 @@ class LayerInput:
     width: Size
     """Width of the vector that a layer gets."""
 
-    def lower(self, site: Site) -> Iterator[Entry | Subset]:
+    def lower(self, site: LayerContext) -> Iterator[Entry | Subset]:
         """The table, what the embedding adds to it, and each layer's gate, projection back and norm."""
         d, width = site.d_model, self.width
         every = site.layers * width
@@ -33,7 +33,7 @@ class LayerInput:
         yield Matmul("layer_input.back", "projection", "feed_forward", site.stream, width, d)
         yield Vector("layer_input.norm.back", "norm", "norm", d)
 
-    def saves(self, site: Site) -> Iterator[Saved | Subset]:
+    def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """The vectors of all layers, before their norm and as layers get them; and what each layer's gate keeps.
 
         The projection multiplies what the embedding yields, which the first layer keeps as its input.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scan, Vector
 
 _WHOLE = (32, 64, 128)  # widths of a head that the authors' kernel takes as they are
@@ -26,14 +26,14 @@ class Lightning:
     """Width of a head."""
     chunk: Size = 256
     """Positions that are computed at once; the last chunk of a sequence is as long as what is left."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""
         return iter(())
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections, the recurrence in chunks and its state, a norm and a gate.
 
         For each head of width d, a position reads and adds to the state, d² multiply-adds each; within a chunk, queries
@@ -57,7 +57,7 @@ class Lightning:
         yield Vector(f"{name}.norm", "norm", "norm", width)
         yield Matmul(f"{name}.out", "out", "mixer", site.stream, width, site.d_model, cut=Cut(h, "in"))
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """Queries, keys and values before and behind their activation, the norm's input, and both sides of the gate.
 
         The kernel is the authors', lightning_attn 0.0.5 (`lightning_attn_func`), which keeps its queries, keys and values, and

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, unrecorded
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 from tscale.core.tracing import ceil_div, named
 
@@ -38,7 +38,7 @@ class Mamba:
     """Heads that make their step sizes, inputs and outputs each from its own channels (Zamba)."""
     norms: bool = False
     """Whether step sizes, inputs and outputs of the state are normalised with gains of their own (Jamba)."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -47,7 +47,7 @@ class Mamba:
         if inner % self.heads:
             yield ("heads",), f"{self.heads} heads do not divide {inner} channels: every head has as many"
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections, convolution, the recurrence and its state.
 
         Of the recurrence, products are 2·S·d_inner·d_state: the state read out by C (equation 1b). What comes before,
@@ -77,7 +77,7 @@ class Mamba:
             yield Cache(f"{name}.state", "state", "once", inner * n, cut=columns)
         yield Matmul(f"{name}.out", "out", "mixer", site.stream, inner, d, self.bias, Cut(inner, "in"))
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """What the kernels keep: channels and gates, step sizes with inputs and outputs of the state, states, and what they yield.
 
         `mamba_inner_fn` of mamba_ssm 2.3.2 holds all from the projection in to the one out, and computes the convolution, the

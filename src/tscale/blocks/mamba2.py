@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 
 
@@ -36,7 +36,7 @@ class Mamba2:
     """Whether the projections in and out have a bias."""
     norm: bool = True
     """Whether the output is normalised with a gain for each channel."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -47,7 +47,7 @@ class Mamba2:
                 f"{self.groups} groups do not divide {self.heads} heads: every group serves as many heads",
             )
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections, convolution, the recurrence in chunks and its state.
 
         With H heads of P channels, states of N and c chunks of Q positions, products take 2 FLOPs each of (Dao & Gu
@@ -77,7 +77,7 @@ class Mamba2:
             yield Vector(f"{name}.norm", "norm", "norm", inner, by_group)
         yield Matmul(f"{name}.out", "out", "mixer", site.stream, inner, d, self.bias, Cut(pieces, "in"))
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """What the projection in yields, and the recurrence's output before its gate; of a norm, one number a group.
 
         `mamba_split_conv1d_scan_combined` of mamba_ssm 2.3.2 holds all from one projection to the other. It computes the

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
 from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.roles import Role
 
@@ -29,14 +29,14 @@ class Mlstm:
     """Positions that are computed at once."""
     bias: bool = False
     """Whether the projections have a bias beside those of the input and forget gates, which always have."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""
         return iter(())
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections, gates, the recurrence in chunks, its state, and a norm for each head.
 
         Each position takes, for each head and at 2 FLOPs each, 2·d_qk·d_v + d_qk multiply-adds: the memory written, and
@@ -67,7 +67,7 @@ class Mlstm:
         yield Vector(f"{site.name}.norm", "norm", "norm", h * dv)
         yield matmul("out", h * dv, d, bias=self.bias)
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """Queries, keys, values and gates, what the kernel keeps of its output, and both sides of the output gate.
 
         As `triton_xl_chunk` of mlstm_kernels 2.0.6 keeps it: no state, since the backward pass computes those of all chunks

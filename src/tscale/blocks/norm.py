@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, Site
+from tscale.blocks.fields import CONFIG, LayerContext
 from tscale.core.ledger import ALWAYS, Buffer, Entry, Number, Part, Saved, Stream, Vector
 
 
@@ -43,39 +43,39 @@ class Norm:
         biased = self.kind == "layernorm" if self.bias is None else self.bias
         return 2 * d_model if biased else d_model
 
-    def lower(self, site: Site, sub_layer: str) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, sub_layer: str) -> Iterator[Entry]:
         """The norms beside a sub-layer of one layer."""
         for place in self._places():
             yield Vector(f"{site.name}norm.{place}{sub_layer}", "norm", "norm", self.width(site.d_model))
 
-    def saves(self, site: Site, sub_layer: str) -> Iterator[Saved]:
+    def saves(self, site: LayerContext, sub_layer: str) -> Iterator[Saved]:
         """What the norms beside a sub-layer keep."""
         for place in self._places():
             number: Number = "activation" if place == "after_" else "residual"
             name = f"{site.name}norm.{place}{sub_layer}"
             yield from self.saves_one(name, site.stream, site.d_model, number=number)
 
-    def lower_layer(self, site: Site) -> Iterator[Entry]:
+    def lower_layer(self, site: LayerContext) -> Iterator[Entry]:
         """The norm that the sub-layers of a layer share, where they stand side by side."""
         if self.place == "parallel":
             yield Vector(f"{site.name}norm.layer", "norm", "norm", self.width(site.d_model))
 
-    def saves_layer(self, site: Site) -> Iterator[Saved]:
+    def saves_layer(self, site: LayerContext) -> Iterator[Saved]:
         """What that norm keeps."""
         if self.place == "parallel":
             yield from self.saves_one(f"{site.name}norm.layer", site.stream, site.d_model, number="residual")
 
-    def lower_final(self, site: Site) -> Iterator[Entry]:
+    def lower_final(self, site: LayerContext) -> Iterator[Entry]:
         """The norm behind the last layer."""
         if self._has_final():
             yield Vector(f"{site.name}norm.final", "final_norm", "norm", self.width(site.d_model))
 
-    def saves_final(self, site: Site) -> Iterator[Saved]:
+    def saves_final(self, site: LayerContext) -> Iterator[Saved]:
         """What the norm behind the last layer keeps."""
         if self._has_final():
             yield from self.saves_one(f"{site.name}norm.final", site.stream, site.d_model, "head", "residual")
 
-    def lower_scale(self, site: Site) -> Iterator[Entry]:
+    def lower_scale(self, site: LayerContext) -> Iterator[Entry]:
         """What scales the output of each layer."""
         if self.layer_scale:
             yield Buffer(f"{site.name}layer_scale", "scale", "norm", 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths
-from tscale.blocks.fields import CONFIG, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, Size
 from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Saved, Scores, Subset, Vector
 
 
@@ -21,7 +21,7 @@ class Learned:
     rows: Size | None = None
     """Rows of the table; the model's context where absent."""
 
-    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
+    def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """The table."""
         rows = context if self.rows is None else self.rows
         assert rows is not None, "the spec's own check asks for rows or a context"
@@ -45,7 +45,7 @@ class Computed:
     """Rows of a table of sinusoids that each stack keeps with its parameters and never trains (Marian, Pegasus);
     where queries and keys are rotated, of a head's width (RoFormer)."""
 
-    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
+    def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """No weights and no matrix multiplications, but for a table that is stored."""
         if self.rows is not None:
             width = widths.head_dim if self.kind == "rotary" and widths is not None else site.d_model
@@ -67,7 +67,7 @@ class RelativeBias:
     rows: Size | None = None
     """Rows of a table of learned vectors beside it, where there is one (MPNet)."""
 
-    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
+    def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """A table [buckets, heads] for the stack, or for each of its layers."""
         assert widths is not None, "the spec's own check asks for heads"
         if self.rows is not None:
@@ -94,7 +94,7 @@ class Relative:
     segments: bool = False
     """Whether each layer also owns vectors for tokens of the same and of another segment, and a bias for them (XLNet)."""
 
-    def lower(self, site: Site, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
+    def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """The projection of distances, the scores against them, and the two biases."""
         assert widths is not None, "the spec's own check asks for heads"
         heads, _, head_dim = widths
@@ -126,7 +126,7 @@ class Relative:
         if self.segments:
             yield Vector(f"{name}.segments", "bias", "attention", 3 * heads * head_dim, by_head)
 
-    def saves(self, site: Site, widths: Widths) -> Iterator[Saved]:
+    def saves(self, site: LayerContext, widths: Widths) -> Iterator[Saved]:
         """The keys of the distances, and the queries again for each bias that is added to them.
 
         A fused kernel is taken to compute both scores again from these. None is known to be published: those in use are

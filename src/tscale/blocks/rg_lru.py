@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
 from tscale.core.ledger import Cache, Conv, Entry, Matmul, Saved, Scan, Vector
-from tscale.core.tracing import named_beside
+from tscale.core.tracing import label_beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class RgLru:
     """Square blocks on the diagonal of each of the two gates' matrices."""
     d_conv: Size = 4
     """Length of the convolution."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -34,7 +34,7 @@ class RgLru:
         if width % self.blocks:
             yield ("blocks",), f"{self.blocks} blocks do not divide {width} channels: set blocks to a divisor of it"
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections with biases, convolution, the two gates, the recurrence and its state.
 
         The recurrence multiplies each channel by a number of its own (De 2024, equation 4), so that it is elementwise
@@ -42,7 +42,7 @@ class RgLru:
         """
         d, name = site.d_model, site.name
         width = d if self.width is None else self.width
-        block = named_beside("block", width // self.blocks, self.blocks, "blocks")
+        block = label_beside("block", width // self.blocks, self.blocks, "blocks")
         gates = 2 * self.blocks
         yield Matmul(f"{name}.x", "in", "mixer", site.stream, d, width, bias=True)
         yield Matmul(f"{name}.y", "gate", "mixer", site.stream, d, width, bias=True)
@@ -55,7 +55,7 @@ class RgLru:
             yield Cache(f"{name}.state", "state", "once", width)
         yield Matmul(f"{name}.out", "out", "mixer", site.stream, width, d, bias=True)
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """What the convolution reads and yields, both gates, each step from a gate to a decay, and the scan's own arrays.
 
         The scan keeps its decays and its output, as the authors' kernel does (`_lru` in recurrentgemma 1.0.1). What stands

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
 from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.roles import Role
 
@@ -21,14 +21,14 @@ class Rwkv:
     kind: Literal["rwkv"]
     width: Size | None = None
     """Channels of the recurrence; d_model where absent."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""
         return iter(())
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections, the mixing of each token with the one before, decays, the recurrence and its state.
 
         The recurrence is elementwise, so that frameworks count nothing for it. Its state is a numerator, a denominator
@@ -47,7 +47,7 @@ class Rwkv:
             yield Cache(f"{name}.state", "state", "once", 3 * width)
         yield Matmul(f"{name}.output", "out", "mixer", site.stream, width, d)
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """The token before and what it is mixed to, the wkv kernel's keys, values and output, and the gate on these.
 
         The kernel is the author's for bf16, as transformers 5.23.0 calls it (`RwkvLinearAttention`); in fp16 it keeps its
@@ -71,14 +71,14 @@ class ChannelMixing:
     kind: Literal["rwkv"]
     d_ff: Size
     """Inner width."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other feed-forward claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""
         return iter(())
 
-    def lower(self, site: Site) -> Iterator[Entry]:
+    def lower(self, site: LayerContext) -> Iterator[Entry]:
         """Key, value and receptance, what mixes a token with the one before, and that token, which is kept."""
         d, name = site.d_model, site.name
         yield Vector(f"{name}.shift", "shift", "feed_forward", 2 * d)
@@ -88,7 +88,7 @@ class ChannelMixing:
             yield Cache(f"{name}.shift_state", "conv_state", "once", d)
         yield Matmul(f"{name}.value", "down", "feed_forward", site.stream, self.d_ff, d)
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """The token before and what it is mixed to, the ReLU's output and its square, and both sides of the gate."""
         d = site.d_model
         widths = {"shifted": d, "key.input": d, "receptance.input": d}

@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from tscale.blocks.attention import Attention, Widths
 from tscale.blocks.feed_forward import inner_saves
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size, Tagged
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, Tagged
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.roles import Role
-from tscale.core.tracing import minimum, named_beside
+from tscale.core.tracing import label_beside, minimum
 
 STATE_SPACES: Final[dict[str, type]] = {"mamba2": Mamba2, "mamba": Mamba}
 
@@ -48,14 +48,14 @@ class SharedBlock:
     """Whether each layer also has adapters on queries, keys and values, of the same rank."""
     mamba: Annotated[Mamba | Mamba2, Tagged(STATE_SPACES, "mamba2")]
     """The state space behind the block, with weights of its own in each layer."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def widths(self, d_model: int) -> Widths:
         """Heads, key-value heads and head width in a model of width `d_model`."""
         head_dim = self.head_dim
         if head_dim is None:
-            head_dim = named_beside("head_dim", 2 * d_model // self.heads, self.heads, "heads")
+            head_dim = label_beside("head_dim", 2 * d_model // self.heads, self.heads, "heads")
         return Widths(self.heads, self.heads if self.kv_heads is None else self.kv_heads, head_dim)
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -77,7 +77,7 @@ class SharedBlock:
         if self.mamba.on is not None:
             yield ("mamba", "on"), "both stand in the same layers: say which outside of the two"
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry | Subset]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry | Subset]:
         """The shared block, stored `blocks` times; each layer's adapters and projection; its state space."""
         copies = minimum(self.blocks, site.layers)
         for entry in (*self._attention(site, caches=caches), *self._feed_forward(site)):
@@ -87,7 +87,7 @@ class SharedBlock:
         yield Matmul(f"{site.name}.linear", "projection", "mixer", site.stream, d, d)
         yield from self.mamba.lower(site._replace(name=f"{site.name}.mamba"), caches=caches)
 
-    def saves(self, site: Site) -> Iterator[Saved | Subset]:
+    def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """What attention and the feed-forward keep, each with its norm; the layer's own matrices' inputs; its state space's.
 
         The sub-layer's input and its norm, which are not here, are those of the state space. The embedding is kept once for
@@ -116,7 +116,7 @@ class SharedBlock:
         yield saved("linear.input", "mixer", d)
         yield from self.mamba.saves(site._replace(name=f"{name}.mamba"))
 
-    def _attention(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def _attention(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         heads, kv_heads, head_dim = self.widths(site.d_model)
         name, wide = site.name, 2 * site.d_model
         yield Vector(f"{name}.norm.attention", "norm", "norm", wide)
@@ -135,7 +135,7 @@ class SharedBlock:
         back = Cut(heads, "in")
         yield Matmul(f"{name}.o", "o", "attention", site.stream, heads * head_dim, site.d_model, cut=back)
 
-    def _feed_forward(self, site: Site) -> Iterator[Entry]:
+    def _feed_forward(self, site: LayerContext) -> Iterator[Entry]:
         d, name, columns = site.d_model, site.name, Cut(self.d_ff)
         yield Vector(f"{name}.norm.feed_forward", "norm", "norm", d)
         for matrix in ("up", "gate"):
@@ -146,7 +146,7 @@ class SharedBlock:
         yield Matmul(f"{name}.down", "down", "feed_forward", site.stream, self.d_ff, d, self.bias, back)
 
     def _adapter(
-        self, site: Site, part: Literal["attention", "feed_forward"], d_in: int, d_out: int
+        self, site: LayerContext, part: Literal["attention", "feed_forward"], d_in: int, d_out: int
     ) -> Iterator[Entry]:
         """A matrix down to the rank and one up from it, of their own in each layer."""
         assert self.adapter_rank is not None, "problems() asks for it"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, On, Problem, Site, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Saved
 
 
@@ -22,14 +22,14 @@ class ShortConv:
     """Length of the convolution."""
     bias: bool = False
     """Whether projections and convolution have a bias."""
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers it stands in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""
         return iter(())
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections, convolution, and the inputs that it keeps."""
         d, name, columns = site.d_model, site.name, Cut(site.d_model)
         yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, 3 * d, self.bias, columns)
@@ -38,7 +38,7 @@ class ShortConv:
             yield Cache(f"{name}.conv_state", "conv_state", "once", d * self.d_conv, cut=columns)
         yield Matmul(f"{name}.out", "out", "mixer", site.stream, d, d, self.bias, Cut(d, "in"))
 
-    def saves(self, site: Site) -> Iterator[Saved]:
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
         """What is projected in, the product that is convolved, and what the second gate makes of it.
 
         The convolution is causal_conv1d 1.7.0's, which keeps its input. Both gates and what they multiply are kept as they are.

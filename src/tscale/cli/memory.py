@@ -72,7 +72,7 @@ def memory(
     page: _Page = None,
     chunk: _Chunk = "2048",
     memory_share: _MemoryShare = None,
-    precision: training.Precision = "bf16",
+    precision: training.PrecisionOption = "bf16",
     optimizer: training.Optimizer = "adamw",
     micro_batch: MicroBatch = "1",
     recompute: training.Recompute = "none",

@@ -26,7 +26,7 @@ from tscale.render import show
 
 if TYPE_CHECKING:
     from tscale.core.costs.step_time import Batch
-    from tscale.core.parallelism import Plan
+    from tscale.core.parallelism import Parallelism
 
 _Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
 _Speed = Annotated[
@@ -124,10 +124,10 @@ def _emitted(grid: str | None) -> tuple[Fraction | None, str]:
 
 def _planned(
     gpus: str | None, tensor: str, pipeline: str, interleave: str, zero: str, batch: str | None, micro_batch: str
-) -> "tuple[Plan | None, Batch | None]":
+) -> "tuple[Parallelism | None, Batch | None]":
     """The parallel plan over all GPUs, and the batch; of neither where none is asked for."""
     from tscale.core.costs.step_time import Batch
-    from tscale.core.parallelism import Plan
+    from tscale.core.parallelism import Parallelism
     from tscale.errors import RequestError
 
     ways = [options.degree(tensor, "--tensor"), options.degree(pipeline, "--pipeline")]
@@ -145,5 +145,5 @@ def _planned(
             f"{devices} GPUs are not {ways[0]} tensor by {ways[1]} pipeline devices by copies of the model: "
             f"make it a multiple of {ways[0] * ways[1]}"
         )
-    plan = Plan(ways[0], pipeline=ways[1], interleave=pieces, data=devices // (ways[0] * ways[1]), zero=stage)
+    plan = Parallelism(ways[0], pipeline=ways[1], interleave=pieces, data=devices // (ways[0] * ways[1]), zero=stage)
     return plan, Batch(options.degree(batch, "--batch"), micro)

@@ -8,9 +8,9 @@ from tscale.cli import options
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.core.parallelism import Plan
+    from tscale.core.parallelism import Parallelism
 
-Precision = Annotated[
+PrecisionOption = Annotated[
     Literal["bf16", "bf16-fp32-gradients", "pure-bf16", "fp16", "fp8", "fp32"],
     typer.Option("--precision", help="Formats of weights, gradients, master copy and states."),
 ]
@@ -74,11 +74,11 @@ def plan_of(
     expert: str,
     zero: str,
     shards: str | None,
-) -> "Plan":
+) -> "Parallelism":
     """The plan over all GPUs. Raises `RequestError` where the degrees do not make up as many."""
-    from tscale.core.parallelism import Plan, divisors, or_list
+    from tscale.core.parallelism import Parallelism, divisors, or_list
 
-    plan = Plan(
+    plan = Parallelism(
         tensor=options.degree(tensor, "--tensor"),
         sequence=sequence,
         pipeline=options.degree(pipeline, "--pipeline"),

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from tscale.core.tracing import ceil_div, maximum
 
 
-class LayerSelector(Protocol):
+class Layers(Protocol):
     """Layers of a stack, counted from 0."""
 
     def count(self, layers: int) -> int:
@@ -28,7 +28,7 @@ class Every(NamedTuple):
 class Rest(NamedTuple):
     """The layers that no other selector claims."""
 
-    others: tuple[LayerSelector, ...]
+    others: tuple[Layers, ...]
 
     def count(self, layers: int) -> int:
         """What the others leave."""
@@ -38,7 +38,7 @@ class Rest(NamedTuple):
 class Places(NamedTuple):
     """Of the layers of another selector, those that have one of `places` in a period."""
 
-    of: LayerSelector
+    of: Layers
     places: tuple[int, ...]
     period: int
 
@@ -51,13 +51,13 @@ class Places(NamedTuple):
 class ButFirst(NamedTuple):
     """The layers of another selector without the first of them."""
 
-    of: LayerSelector
+    of: Layers
 
     def count(self, layers: int) -> int:
         """One less than the other's, where it has any."""
         return maximum(self.of.count(layers) - 1, 0)
 
 
-def layers_of(selector: LayerSelector, layers: int) -> tuple[int, ...]:
+def layers_of(selector: Layers, layers: int) -> tuple[int, ...]:
     """The layers of a selector by number, of a stack of so many."""
     return tuple(layer for layer in range(layers) if selector.count(layer + 1) != selector.count(layer))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, NamedTuple, assert_never
 
-from tscale.core.layers import LayerSelector
+from tscale.core.layers import Layers
 from tscale.core.roles import Role
 
 Part = Literal["embedding", "positions", "attention", "mixer", "feed_forward", "norm", "head"]
@@ -279,7 +279,7 @@ class Group(NamedTuple):
     their weights there are, where several layers share one; None where each has its own.
     """
 
-    where: LayerSelector | Literal["start", "end"]
+    where: Layers | Literal["start", "end"]
     stack: Stack
     layers: int
     copies: int | None
@@ -291,12 +291,12 @@ class Group(NamedTuple):
 class Ledger:
     """All that a model owns and does, in groups of layers.
 
-    `heard`: positions of the source, where an encoder always reads as many of them.
+    `audio_frames`: positions of the source, where an encoder always reads as many of them.
     """
 
     model: str
     groups: tuple[Group, ...]
-    heard: int | None = None
+    audio_frames: int | None = None
 
     @staticmethod
     def of(model: str, entries: Iterable[Entry]) -> Ledger:
@@ -320,7 +320,7 @@ class Ledger:
     def each(self, change: Callable[[Entry], Entry]) -> Ledger:
         """The ledger with every entry changed alike."""
         groups = (group._replace(entries=tuple(map(change, group.entries))) for group in self.groups)
-        return Ledger(self.model, tuple(groups), self.heard)
+        return Ledger(self.model, tuple(groups), self.audio_frames)
 
 
 def _is_one(group: Group) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.tracing import ceil_div, minimum, power_of_two
 from tscale.errors import RequestError, nearest, shown
 
@@ -63,7 +63,7 @@ class Default(NamedTuple):
     why: str
 
 
-def default_kernel(plan: Plan, *, adapters: bool) -> Default:
+def default_kernel(plan: Parallelism, *, adapters: bool) -> Default:
     """The loss of the trainer that is commonly used for such a plan."""
     divided = plan.zero == 3 and plan.sharing > 1
     if divided and plan.tensor > 1:

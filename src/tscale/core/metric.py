@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
-from tscale.core.tracing import Remembered
+from tscale.core.tracing import TracedInt
 from tscale.core.units import Unit
 
 Known = Literal["exact", "convention", "cited", "bound", "assumed"]
@@ -29,7 +29,7 @@ class Figure(NamedTuple):
     @property
     def formula(self) -> str:
         """The derivation with names, or "" for a number that was not derived."""
-        return self.value.names if isinstance(self.value, Remembered) else ""
+        return self.value.names if isinstance(self.value, TracedInt) else ""
 
 
 class Missing(NamedTuple):
@@ -118,7 +118,7 @@ class Step(NamedTuple):
 def step(name: str, figure: Figure, subject: str = "") -> Step | None:
     """The derivation of a figure whose number remembers how it was made; None for one that was given, not derived."""
     value = figure.value
-    if not isinstance(value, Remembered) or (value.op == "name" and not value.args and value.label == name):
+    if not isinstance(value, TracedInt) or (value.op == "name" and not value.args and value.label == name):
         return None  # a size of the model under its own name
     return Step(name, value.names, value.numbers, figure, subject)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tscale.errors import RequestError
 
 
-class Plan(NamedTuple):
+class Parallelism(NamedTuple):
     """The degrees: how many devices share a model in each way; 1 where they do not.
 
     tensor: the matrices of a layer are cut (Shoeybi 2019); with `sequence`, what lies between them is cut along the

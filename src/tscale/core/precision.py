@@ -17,7 +17,7 @@ Owner = Matmul | Lookup | Vector | Conv
 """An entry that owns parameters."""
 
 
-class Recipe(NamedTuple):
+class Precision(NamedTuple):
     """A precision recipe: the format of the weights that are multiplied, and bytes of a number of everything else.
 
     `master`: bytes of the copy that the optimizer updates, 0 where it updates the weights themselves. `states`: bytes of one
@@ -34,23 +34,23 @@ class Recipe(NamedTuple):
     note: str = ""
 
 
-_RECIPES: Final = (
-    Recipe("bf16", "bf16", 2, 4, 4, 2, "rajbhandari2019 section 3.1", "weights and gradients in bf16, the rest in fp32"),
-    Recipe(
+_PRECISIONS: Final = (
+    Precision("bf16", "bf16", 2, 4, 4, 2, "rajbhandari2019 section 3.1", "weights and gradients in bf16, the rest in fp32"),
+    Precision(
         "bf16-fp32-gradients", "bf16", 4, 4, 4, 2, "korthikanti2022 Figure 1",
         "as bf16, with gradients summed in fp32, as Megatron-LM does",
     ),
-    Recipe("pure-bf16", "bf16", 2, 0, 2, 2, "torch.optim 2.13: states in the format of the parameters", "no master copy"),
-    Recipe("fp16", "fp16", 2, 4, 4, 2, "micikevicius2017 section 3", "weights and gradients in fp16, the rest in fp32"),
-    Recipe(
+    Precision("pure-bf16", "bf16", 2, 0, 2, 2, "torch.optim 2.13: states in the format of the parameters", "no master copy"),
+    Precision("fp16", "fp16", 2, 4, 4, 2, "micikevicius2017 section 3", "weights and gradients in fp16, the rest in fp32"),
+    Precision(
         "fp8", "fp8", 4, 4, 2, 2, "deepseek2024c section 3.3",
         "matrices of the layers in fp8, moments in bf16, gradients and master copy in fp32; activations are counted in bf16, "
         "a bound: DeepSeek-V3 keeps the inputs of matrices in fp8",
     ),
-    Recipe("fp32", "fp32", 4, 0, 4, 4, "IEEE 754 binary32", "everything in fp32"),
+    Precision("fp32", "fp32", 4, 0, 4, 4, "IEEE 754 binary32", "everything in fp32"),
 )  # fmt: skip
 
-RECIPES: Final[dict[str, Recipe]] = {recipe.name: recipe for recipe in _RECIPES}
+PRECISIONS: Final[dict[str, Precision]] = {recipe.name: recipe for recipe in _PRECISIONS}
 """Every recipe by its name."""
 
 

@@ -12,12 +12,12 @@ from math import gcd
 from typing import assert_never
 
 from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
-from tscale.core.parallelism import Plan, divisors, or_list
+from tscale.core.parallelism import Parallelism, divisors, or_list
 from tscale.core.tracing import ceil_div, minimum
 from tscale.errors import RequestError
 
 
-def shard(ledger: Ledger, plan: Plan) -> Ledger:
+def shard(ledger: Ledger, plan: Parallelism) -> Ledger:
     """The ledger of one of `plan.tensor` devices that share each layer, with its share of the routed experts.
 
     Where a vocabulary is padded it is that of any device, the last one's padding included. A token is sent through as
@@ -75,7 +75,7 @@ def _routed(ledger: Ledger) -> set[int]:
     return {int(entry.experts) for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1}
 
 
-def division(entry: Entry, plan: Plan) -> str:
+def division(entry: Entry, plan: Parallelism) -> str:
     """How an entry stands on one device: `1/8`, `whole`, `1/8, padded`, `1/4, 2 hold the same`, in a few words."""
     parts = plan.expert if isinstance(entry, Matmul) and entry.experts > 1 else 1
     cut, same, padded = _cut_of(entry), 1, False

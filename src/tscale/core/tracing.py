@@ -1,6 +1,6 @@
 """The numbers that formulas run on, and the reading of counts as people write them.
 
-A formula is written once and runs on three kinds of number: plain ints, `Remembered` ints, and float64 arrays.
+A formula is written once and runs on three kinds of number: plain ints, traced ints (`TracedInt`), and float64 arrays.
 It therefore uses `+ - * // **2`, and `minimum`, `ceil_div` and their kin below where a size decides; never `if` on a size.
 """
 
@@ -22,7 +22,7 @@ _ATOM: Final = 4
 _FUNCTIONS: Final = {"min": "minimum", "max": "maximum", "ceil": "ceil_div", "power_of_two": "power_of_two"}
 
 
-class Remembered(int):
+class TracedInt(int):
     """An int that remembers how it was made.
 
     It is an int in every respect, so formulas need not know of it. `names` prints the derivation with names
@@ -34,7 +34,7 @@ class Remembered(int):
     args: tuple[int, ...]
     label: str
 
-    def __new__(cls, value: int, op: str = "name", args: tuple[int, ...] = (), label: str = "") -> Remembered:
+    def __new__(cls, value: int, op: str = "name", args: tuple[int, ...] = (), label: str = "") -> TracedInt:
         self = super().__new__(cls, value)
         self.op, self.args, self.label = op, args, label
         return self
@@ -65,7 +65,7 @@ class Remembered(int):
 
     def __pow__(self, exponent: int, modulus: None = None) -> int:  # type: ignore[override]
         assert exponent == 2, "formulas square and do nothing higher"
-        return Remembered(int(self) ** 2, "^2", (self,))
+        return TracedInt(int(self) ** 2, "^2", (self,))
 
     @property
     def names(self) -> str:
@@ -80,7 +80,7 @@ class Remembered(int):
     def definitions(self) -> Iterator[tuple[str, int]]:
         """Each derived name that the derivation uses, with what it stands for; what that uses in turn comes before."""
         for argument in self.args:
-            if isinstance(argument, Remembered):
+            if isinstance(argument, TracedInt):
                 yield from argument.definitions()
         if self.op == "name" and self.args:
             yield self.label, self.args[0]
@@ -91,15 +91,15 @@ def named(label: str, value: int) -> int:
 
     A number that does not remember passes through: names cost nothing where nobody asks for them.
     """
-    return Remembered(int(value), "name", (value,), label) if isinstance(value, Remembered) else value
+    return TracedInt(int(value), "name", (value,), label) if isinstance(value, TracedInt) else value
 
 
-def named_beside(label: str, value: int, sibling: int, field: str) -> int:
+def label_beside(label: str, value: int, sibling: int, field: str) -> int:
     """`value` under `label`, behind what stands before `field` in the name of another number of the same block.
 
     So a second block's `attention_2_heads` has an `attention_2_head_dim`, and every name means one number.
     """
-    known = sibling.label if isinstance(sibling, Remembered) else ""
+    known = sibling.label if isinstance(sibling, TracedInt) else ""
     return named(known.removesuffix(field) + label if known.endswith(field) else label, value)
 
 
@@ -118,7 +118,7 @@ def maximum(a: int, b: int) -> int:
 
 
 def _chosen(op: str, a: int, b: int, value: int) -> int:
-    return Remembered(value, op, (a, b)) if isinstance(a, Remembered) or isinstance(b, Remembered) else value
+    return TracedInt(value, op, (a, b)) if isinstance(a, TracedInt) or isinstance(b, TracedInt) else value
 
 
 def _arrays(a: object, b: object) -> Any:
@@ -130,8 +130,8 @@ def _arrays(a: object, b: object) -> Any:
 def ceil_div(a: int, b: int) -> int:
     """The quotient a / b rounded up, exactly, for any of the three kinds of number."""
     value = -(-a // b)
-    if isinstance(a, Remembered) or isinstance(b, Remembered):
-        return Remembered(int(value), "ceil", (a, b))
+    if isinstance(a, TracedInt) or isinstance(b, TracedInt):
+        return TracedInt(int(value), "ceil", (a, b))
     return value
 
 
@@ -139,7 +139,7 @@ def power_of_two(number: int) -> int:
     """The smallest power of two that is not below a number from 1 on, for any of the three kinds of number."""
     if isinstance(number, int):
         value = 1 << (int(number) - 1).bit_length()
-        return Remembered(value, "power_of_two", (number,)) if isinstance(number, Remembered) else value
+        return TracedInt(value, "power_of_two", (number,)) if isinstance(number, TracedInt) else value
     library = _arrays(number, number)
     return cast("int", 2.0 ** library.ceil(library.log2(number)))
 
@@ -151,7 +151,7 @@ def function_of(number: int) -> Callable[..., int]:
     about one. The function takes each name as a keyword, an int or an array of any one shape, and computes what the
     question would have answered for a model of the same structure with those sizes.
     """
-    assert isinstance(number, Remembered), "only a number that remembers can be made again"
+    assert isinstance(number, TracedInt), "only a number that remembers can be made again"
     names = sorted(_leaves(number))
     assert all(name.isidentifier() for name in names), names
     code = f"lambda *, {', '.join(names)}: {_code(number)}"
@@ -162,7 +162,7 @@ def function_of(number: int) -> Callable[..., int]:
 
 def _leaves(number: int) -> set[str]:
     """The names of the given numbers that a derivation rests on."""
-    if not isinstance(number, Remembered):
+    if not isinstance(number, TracedInt):
         return set()
     if number.op == "name" and not number.args:
         return {number.label}
@@ -171,7 +171,7 @@ def _leaves(number: int) -> set[str]:
 
 def _code(number: int) -> str:
     """A derivation as Python."""
-    if not isinstance(number, Remembered):
+    if not isinstance(number, TracedInt):
         return str(int(number))
     if number.op == "name":
         return _code(number.args[0]) if number.args else number.label
@@ -197,16 +197,16 @@ def _made(op: str, left: int, right: int, value: int) -> int:
         return left
     if op == "*" and _is_literal(left, 1):
         return right
-    return Remembered(value, op, (left, right))
+    return TracedInt(value, op, (left, right))
 
 
 def _is_literal(number: int, value: int) -> bool:
-    return not isinstance(number, Remembered) and number == value
+    return not isinstance(number, TracedInt) and number == value
 
 
 def _text(number: int, *, with_names: bool) -> tuple[str, int]:
     """The text of a derivation and how tightly its outermost operation binds."""
-    if not isinstance(number, Remembered):
+    if not isinstance(number, TracedInt):
         return str(int(number)), _ATOM
     if number.op == "name":
         return (number.label if with_names else str(int(number))), _ATOM
@@ -222,7 +222,7 @@ def _text(number: int, *, with_names: bool) -> tuple[str, int]:
         return f"{_wrapped(parts[0], rank + 1)}²", rank
     # A product on the right of a product, or a sum on the right of a sum, needs no parentheses: they are associative.
     # A quotient there does, since a·b/c would be read (and, floored, computed) from the left.
-    right_op = number.args[1].op if isinstance(number.args[1], Remembered) else ""
+    right_op = number.args[1].op if isinstance(number.args[1], TracedInt) else ""
     tight = number.op == "-" or (number.op == "*" and right_op in ("/", "ceil"))
     left, right = _wrapped(parts[0], rank), _wrapped(parts[1], rank + 1 if tight else rank)
     return (f"{left}·{right}" if number.op == "*" else f"{left} {number.op} {right}"), rank

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from tscale.blocks import Experts, FeedForward, LatentAttention, Mlp
-from tscale.blocks.fields import On
+from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
 from tscale.importer.family_rules import a_layer_each, layers_told_apart
 
@@ -48,13 +48,13 @@ def _two(dense: FeedForward, routed: Experts, sparse: Sequence[bool]) -> tuple[M
     """The shortest way to say which layers have experts: all but the first, every n-th, or by number."""
     at = [layer for layer, has in enumerate(sparse) if has]
     if all(sparse[at[0] :]):
-        return replace(dense, on=On(first=at[0])), routed
+        return replace(dense, on=LayerSelector(first=at[0])), routed
     every = at[1] - at[0] if len(at) > 1 else len(sparse)
     if at == list(range(at[0], len(sparse), every)) and at[0] < every:
-        return dense, replace(routed, on=On(every=every, at=at[0]))
+        return dense, replace(routed, on=LayerSelector(every=every, at=at[0]))
     if 2 * len(at) <= len(sparse):
-        return dense, replace(routed, on=On(layers=tuple(at)))
-    return replace(dense, on=On(layers=tuple(layer for layer, has in enumerate(sparse) if not has))), routed
+        return dense, replace(routed, on=LayerSelector(layers=tuple(at)))
+    return replace(dense, on=LayerSelector(layers=tuple(layer for layer, has in enumerate(sparse) if not has))), routed
 
 
 def _routed(config: Config, row: Routed, *, gated: bool) -> Experts:

@@ -88,7 +88,7 @@ class Family:
     feed_forward: Callable[[Config], Mlp | tuple[Mlp, ...] | None] | None = None
     """The feed-forwards, where they are not all of one dense kind that the other columns describe."""
     head_dim: Callable[[Config], int | None] = rules.head_dim
-    sight: Callable[[Config], rules.Sight] | None = None
+    sight: Callable[[Config], rules.AttentionMask] | None = None
     """Which layers see how far; where absent, every layer sees every key."""
     embedding: Embedding | Callable[[Config], Embedding] = Embedding()
     layer_input: Callable[[Config], LayerInput | None] | None = None

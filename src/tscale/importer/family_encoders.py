@@ -19,7 +19,7 @@ from tscale.blocks import (
     RelativeBias,
 )
 from tscale.blocks.disentangled import Term
-from tscale.blocks.fields import On
+from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
 from tscale.importer import family_rules as rules
 from tscale.models.spec import Embedding, Encoder, Head
@@ -165,7 +165,7 @@ def modernbert_head(config: Config, head: Head) -> Head:
     return replace(head, transform="biased") if biased else head
 
 
-def modernbert_sight(config: Config) -> rules.Sight:
+def modernbert_sight(config: Config) -> rules.AttentionMask:
     """The first of every `global_attn_every_n_layers` layers is global; half of the window is on either side."""
     period = config.size("global_attn_every_n_layers")
     return rules.by_layer_types(config, config.size("local_attention"), lambda layer: layer % period != 0)
@@ -285,7 +285,7 @@ def switch_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
         d_ff=dense.d_ff,
         gated=False,
         router_bias=config.flag("router_bias"),
-        on=None if step == 1 else On(every=step, at=1),
+        on=None if step == 1 else LayerSelector(every=step, at=1),
     )
     return experts if step == 1 else (dense, experts)
 

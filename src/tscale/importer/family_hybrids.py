@@ -18,7 +18,7 @@ from tscale.blocks import (
     Mlp,
     SharedBlock,
 )
-from tscale.blocks.fields import On
+from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
 from tscale.importer import family_mixers as mixers
 from tscale.importer.family_rules import MOST_LAYERS, layers_told_apart
@@ -267,7 +267,7 @@ def nemotron_h_layers(config: Config) -> int:
     return config.agreed("num_hidden_layers", len(found), "the list of layers")
 
 
-def _at(config: Config, name: str) -> On | None:
+def _at(config: Config, name: str) -> LayerSelector | None:
     found = _each(config)
     layers = [layer for layer, kind in enumerate(found) if kind == name]
     return mixers.on(layers, len(found)) if layers else None

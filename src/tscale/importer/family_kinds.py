@@ -11,7 +11,7 @@ from tscale.blocks.fields import MOST_SIZE
 from tscale.errors import shown
 from tscale.importer import expert_rules as experts
 from tscale.importer import family_mixers as mixers
-from tscale.importer.family_rules import Sight, a_layer_each, by_layer_types, layers_told_apart
+from tscale.importer.family_rules import AttentionMask, a_layer_each, by_layer_types, layers_told_apart
 
 if TYPE_CHECKING:
     from tscale.importer.reader import Config
@@ -87,7 +87,7 @@ def indexed_notes(config: Config) -> tuple[str, ...]:
 _LOCAL, _GLOBAL, _LINEAR = "sliding_attention", "full_attention", "linear_attention"
 
 
-def flint_sight(config: Config) -> Sight:
+def flint_sight(config: Config) -> AttentionMask:
     """Global are the first two layers, every fourth from the second on, and the last."""
     last = layers_told_apart(config) - 1
     return by_layer_types(

@@ -18,6 +18,7 @@ from tscale.blocks import (
     Experts,
     FeedForward,
     GatedDeltaNet,
+    HybridHeads,
     Mamba,
     Mamba2,
     Mixer,
@@ -26,9 +27,8 @@ from tscale.blocks import (
     RgLru,
     Rwkv,
     ShortConv,
-    SideBySide,
 )
-from tscale.blocks.fields import On
+from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
 from tscale.importer.family_rules import a_layer_each, layers_told_apart
 
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 ATTENTION: Final = frozenset({"full_attention", "attention"})
 
 
-def on(layers: Sequence[int], depth: int) -> On:
+def on(layers: Sequence[int], depth: int) -> LayerSelector:
     """These layers of a stack: every n-th where they are and reach to its end, otherwise by number."""
     if len(layers) > 1:
         step = layers[1] - layers[0]
         if step > layers[0] and list(layers) == list(range(layers[0], depth, step)):
-            return On(every=step, at=layers[0])
-    return On(layers=tuple(layers))
+            return LayerSelector(every=step, at=layers[0])
+    return LayerSelector(layers=tuple(layers))
 
 
 def dealt(config: Config, attention: Sequence[int], usual: Mixer, other: Attention) -> Mixer | tuple[Mixer, ...]:
@@ -165,7 +165,7 @@ def bamba(config: Config) -> Mixer | tuple[Mixer, ...]:
     return dealt(config, sorted(set(listed)), _ssd(config, _expanded(config), "mamba_expand"), attention_of(config))
 
 
-def falcon_h1(config: Config) -> SideBySide:
+def falcon_h1(config: Config) -> HybridHeads:
     """Both in every layer; as wide as `mamba_d_ssm` says, or else `mamba_expand`."""
     inner = config.optional("mamba_d_ssm")
     projected = config.flag("projectors_bias")
@@ -179,7 +179,7 @@ def falcon_h1(config: Config) -> SideBySide:
         "mamba_expand" if inner is None else "mamba_d_ssm",
         norm=config.flag("mamba_rms_norm"),
     )
-    return SideBySide(kind="side-by-side", attention=attention_of(config), mamba=state_space)
+    return HybridHeads(kind="side-by-side", attention=attention_of(config), mamba=state_space)
 
 
 def granitemoehybrid(config: Config) -> Mixer | tuple[Mixer, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from tscale.blocks import Attention, Computed, FeedForward, Learned, Norm, Positions, RelativeBias
-from tscale.blocks.fields import On
+from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
 from tscale.models.spec import Embedding, Encoder
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 MOST_LAYERS: Final = 10_000
 
 
-class Sight(NamedTuple):
+class AttentionMask(NamedTuple):
     """How far queries see: the window of local layers, which layers are local, and whether a window is a chunk."""
 
     window: int | None = None
@@ -91,29 +91,29 @@ def falcon_kv_heads(config: Config) -> int | None:
 # ---- windows ----
 
 
-def window(config: Config) -> Sight:
+def window(config: Config) -> AttentionMask:
     """Every layer has the window, if there is one."""
-    return Sight(config.optional("sliding_window"))
+    return AttentionMask(config.optional("sliding_window"))
 
 
-def gemma2_sight(config: Config) -> Sight:
+def gemma2_sight(config: Config) -> AttentionMask:
     """Every other layer is local, beginning with the first."""
     return by_layer_types(config, config.optional("sliding_window"), lambda layer: layer % 2 == 0)
 
 
-def cohere2_sight(config: Config) -> Sight:
+def cohere2_sight(config: Config) -> AttentionMask:
     """The last of every `sliding_window_pattern` layers is global."""
     period = config.size("sliding_window_pattern")
     return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
 
 
-def qwen2_sight(config: Config) -> Sight:
+def qwen2_sight(config: Config) -> AttentionMask:
     """With `use_sliding_window`, the layers from `max_window_layers` on are local."""
     used, first = _window_in_use(config), config.whole("max_window_layers")
     return by_layer_types(config, used, lambda layer: used is not None and layer >= first)
 
 
-def smollm3_sight(config: Config) -> Sight:
+def smollm3_sight(config: Config) -> AttentionMask:
     """With `use_sliding_window`, the layers without rotation are local: the last of each interval, or those at 0."""
     used, listed = _window_in_use(config), a_layer_each(config, "no_rope_layers", int)
     interval = config.size("no_rope_layer_interval")
@@ -125,18 +125,18 @@ def smollm3_sight(config: Config) -> Sight:
     return by_layer_types(config, used, local)
 
 
-def window_in_use(config: Config) -> Sight:
+def window_in_use(config: Config) -> AttentionMask:
     """With `use_sliding_window`, every layer has the window."""
-    return Sight(_window_in_use(config))
+    return AttentionMask(_window_in_use(config))
 
 
-def qwen2_moe_sight(config: Config) -> Sight:
+def qwen2_moe_sight(config: Config) -> AttentionMask:
     """With `use_sliding_window`, every other one of the first `max_window_layers` is local."""
     used, end = _window_in_use(config), config.whole("max_window_layers")
     return by_layer_types(config, used, lambda layer: used is not None and layer % 2 == 0 and layer < end)
 
 
-def gemma3_sight(config: Config) -> Sight:
+def gemma3_sight(config: Config) -> AttentionMask:
     """The last of every `sliding_window_pattern` layers is global; the class saves that number under another name."""
     period = config.size("sliding_window_pattern")
     if config.value("layer_types") is None:
@@ -144,51 +144,51 @@ def gemma3_sight(config: Config) -> Sight:
     return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
 
 
-def three_of_four(config: Config) -> Sight:
+def three_of_four(config: Config) -> AttentionMask:
     """The last of every four layers is global."""
     return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % 4 != 0)
 
 
-def all_but_every_fourth(config: Config) -> Sight:
+def all_but_every_fourth(config: Config) -> AttentionMask:
     """The first of every four layers is global."""
     return by_layer_types(config, config.optional("sliding_window"), lambda layer: layer % 4 != 0)
 
 
-def four_of_five(config: Config) -> Sight:
+def four_of_five(config: Config) -> AttentionMask:
     """The last of every five layers is global."""
     return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % 5 != 0)
 
 
-def afmoe_sight(config: Config) -> Sight:
+def afmoe_sight(config: Config) -> AttentionMask:
     """The last of every `global_attn_every_n_layers` layers is global."""
     period = config.size("global_attn_every_n_layers")
     return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
 
 
-def exaone4_sight(config: Config) -> Sight:
+def exaone4_sight(config: Config) -> AttentionMask:
     """As `layer_types` lists them, otherwise the last of every `sliding_window_pattern` layers is global."""
     period = 1 if config.value("layer_types") is not None else config.size("sliding_window_pattern")
     return by_layer_types(config, config.optional("sliding_window"), lambda layer: (layer + 1) % period != 0)
 
 
-def ministral_sight(config: Config) -> Sight:
+def ministral_sight(config: Config) -> AttentionMask:
     """Every layer has the window, unless `layer_types` says otherwise."""
     length = config.optional("sliding_window")
     return by_layer_types(config, length, lambda _: length is not None)
 
 
-def dots1_sight(config: Config) -> Sight:
+def dots1_sight(config: Config) -> AttentionMask:
     """The layers from `max_window_layers` on are local, if there is a window."""
     length, first = config.optional("sliding_window"), config.whole("max_window_layers")
     return by_layer_types(config, length, lambda layer: length is not None and layer >= first)
 
 
-def full_unless_listed(config: Config) -> Sight:
+def full_unless_listed(config: Config) -> AttentionMask:
     """Every layer is global, unless `layer_types` says otherwise."""
     return by_layer_types(config, config.optional("sliding_window"), lambda _: False)
 
 
-def llama4_sight(config: Config) -> Sight:
+def llama4_sight(config: Config) -> AttentionMask:
     """The layers that rotate see their own chunk only: all but the last of each interval, or those not at 0."""
     length, interval = config.optional("attention_chunk_size"), config.size("no_rope_layer_interval")
     rotates = a_layer_each(config, "no_rope_layers", int) if config.value("no_rope_layers") else None
@@ -198,15 +198,15 @@ def llama4_sight(config: Config) -> Sight:
     return by_layer_types(config, length, local, "chunked_attention")._replace(chunked=True)
 
 
-def minimax_m2_sight(config: Config) -> Sight:
+def minimax_m2_sight(config: Config) -> AttentionMask:
     """Every layer is global: older files list that."""
     listed = a_layer_each(config, "attn_type_list", int)
     if listed is not None and any(kind != 1 for kind in listed):
         raise config.wrong("attn_type_list: only layers of full attention (1) are known")
-    return Sight()
+    return AttentionMask()
 
 
-def gpt_neo_sight(config: Config) -> Sight:
+def gpt_neo_sight(config: Config) -> AttentionMask:
     """Each item of `attention_types` is a pattern and how often it is repeated."""
     layers = layers_told_apart(config)
     found = _expanded(config, config.value("attention_types"))
@@ -238,7 +238,7 @@ def _window_in_use(config: Config) -> int | None:
 
 def by_layer_types(
     config: Config, window: int | None, local: Callable[[int], bool], called: str = "sliding_attention"
-) -> Sight:
+) -> AttentionMask:
     """Which layers are local: as `layer_types` lists them, otherwise those that `local` says are."""
     listed, legal = a_layer_each(config, "layer_types", str), dict[str, Reach](full_attention="global")
     legal[called] = "local"
@@ -275,15 +275,15 @@ def _reach(config: Config, key: str, name: str, legal: dict[str, Reach]) -> Reac
     return legal[name]
 
 
-def _sight(pattern: Sequence[Reach], window: int | None) -> Sight:
+def _sight(pattern: Sequence[Reach], window: int | None) -> AttentionMask:
     """The shortest pattern that gives these layers when it is repeated; none where all are alike."""
     if "local" not in pattern:
-        return Sight()
+        return AttentionMask()
     if "global" not in pattern:
-        return Sight(window)
+        return AttentionMask(window)
     length = len(pattern)
     period = next(p for p in range(1, length + 1) if all(pattern[i] == pattern[i % p] for i in range(length)))
-    return Sight(window, tuple(pattern[:period]))
+    return AttentionMask(window, tuple(pattern[:period]))
 
 
 # ---- norms ----
@@ -330,7 +330,7 @@ def post_norm_too(config: Config) -> Norm:
 def last_biased(config: Config) -> tuple[Attention, Attention]:
     """Attention without biases, but for one behind the last layer's."""
     heads, last = config.size("num_attention_heads"), layers_told_apart(config) - 1
-    return Attention(heads=heads), Attention(heads=heads, bias=("o",), on=On(layers=(last,)))
+    return Attention(heads=heads), Attention(heads=heads, bias=("o",), on=LayerSelector(layers=(last,)))
 
 
 def multiple_of_width(config: Config) -> FeedForward:

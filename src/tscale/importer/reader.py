@@ -18,7 +18,7 @@ from tscale.errors import RequestError, SpecError, nearest, shown
 from tscale.importer.expert_rules import Routed, dealt_out
 from tscale.importer.families import FAMILIES, NEEDED, NESTED, NOT_YET
 from tscale.importer.family import Family, Keys, Nested
-from tscale.importer.family_rules import Sight
+from tscale.importer.family_rules import AttentionMask
 from tscale.models.spec import AssumedFamily, Head, ModelSpec
 
 T = TypeVar("T")
@@ -417,8 +417,8 @@ def _attention(config: Config) -> Mixer:
     )
 
 
-def _sight(config: Config) -> Sight:
-    return Sight() if config.family.sight is None else config.family.sight(config)
+def _sight(config: Config) -> AttentionMask:
+    return AttentionMask() if config.family.sight is None else config.family.sight(config)
 
 
 def _feed_forward(config: Config) -> Mlp | tuple[Mlp, ...]:

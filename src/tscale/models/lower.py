@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, assert_never, cast, runtime_checkable
 
 from tscale.blocks import Attention, Disentangled, Mixer, Mlp, Relative, attentions
-from tscale.blocks.fields import Site, unrecorded
-from tscale.core.layers import ButFirst, Every, LayerSelector, Places, Rest
+from tscale.blocks.fields import LayerContext, unrecorded
+from tscale.core.layers import ButFirst, Every, Layers, Places, Rest
 from tscale.core.ledger import (
     ALWAYS,
     OUTSIDE,
@@ -41,7 +41,7 @@ Items = Iterable[Entry | Saved | Subset]
 class Saving(Protocol):
     """A block that says what it keeps."""
 
-    def saves(self, site: Site) -> Iterator[Saved | Subset]:
+    def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """What one layer's forward pass keeps, apart from the block's own input."""
 
 
@@ -50,7 +50,7 @@ def lower(spec: ModelSpec, *, saves: bool = False) -> Ledger:
 
     Raises `RequestError` where that is asked of a block of which nobody has recorded what it keeps.
     """
-    return Ledger(spec.name, tuple(_groups(spec, saves=saves)), spec.heard)
+    return Ledger(spec.name, tuple(_groups(spec, saves=saves)), spec.audio_frames)
 
 
 def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:
@@ -61,14 +61,14 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
         case "encoder":
             return Run(target=0, source=context)
         case "encoder-decoder":
-            read = spec.heard or (context if source is None else source)
+            read = spec.audio_frames or (context if source is None else source)
             return Run(target=context if target is None else target, source=read)
 
 
 class _Place(NamedTuple):
     """Where in a model things stand: the layers, how many of them, and the copies of weights that these share."""
 
-    where: LayerSelector | Literal["start", "end"] = "start"
+    where: Layers | Literal["start", "end"] = "start"
     layers: int = 1
     copies: int | None = None
     block: Block = OUTSIDE
@@ -115,7 +115,7 @@ class _Stack(NamedTuple):
     """One stack of a model: the blocks of its layers, and where they stand."""
 
     spec: ModelSpec
-    site: Site
+    site: LayerContext
     copies: int | None
     own: Encoder | None = None
 
@@ -153,7 +153,7 @@ class _Stack(NamedTuple):
         for number, (label, block) in enumerate(labelled(blocks)):
             place = self.place(sub_layer, number)
             if ons:
-                where: LayerSelector = Rest(ons) if block.on is None else block.on
+                where: Layers = Rest(ons) if block.on is None else block.on
                 layers = named(f"{label}_layers", where.count(self.site.layers))
                 place = place._replace(where=where, layers=layers, copies=None)
             yield label, block, place
@@ -164,11 +164,11 @@ class _SubLayer(NamedTuple):
 
     name: str
     block: Mixer | Mlp
-    stack: Site
+    stack: LayerContext
     place: _Place
 
     @property
-    def site(self) -> Site:
+    def site(self) -> LayerContext:
         return self.stack._replace(name=f"{self.stack.name}{self.name}", layers=self.place.layers)
 
     def lower(self) -> Iterator[Entry | Subset]:
@@ -220,12 +220,12 @@ def _stacks(spec: ModelSpec) -> Iterator[_Stack]:
     d = spec.d_model
     match spec.kind:
         case "decoder":
-            yield _Stack(spec, Site("", d, spec.layers, "target", "target", causal=True), spec.unique_layers)
+            yield _Stack(spec, LayerContext("", d, spec.layers, "target", "target", causal=True), spec.unique_layers)
         case "encoder":
-            yield _Stack(spec, Site("", d, spec.layers, "source", "source", causal=False), spec.unique_layers)
+            yield _Stack(spec, LayerContext("", d, spec.layers, "source", "source", causal=False), spec.unique_layers)
         case "encoder-decoder":
-            encoder = Site("encoder.", d, spec.encoder_layers(), "source", "source", causal=False)
-            decoder = Site("decoder.", d, spec.layers, "target", "target", causal=True)
+            encoder = LayerContext("encoder.", d, spec.encoder_layers(), "source", "source", causal=False)
+            decoder = LayerContext("decoder.", d, spec.layers, "target", "target", causal=True)
             yield _Stack(spec, encoder, None, spec.encoder)
             yield _Stack(spec, decoder, spec.unique_layers)
 
@@ -257,7 +257,7 @@ def _stack_groups(stack: _Stack, *, saves: bool) -> Iterator[Group]:
         yield from behind.groups(norm.saves_final(site))
 
 
-def _layer_saves(spec: ModelSpec, site: Site) -> Iterator[Saved]:
+def _layer_saves(spec: ModelSpec, site: LayerContext) -> Iterator[Saved]:
     """A layer's input, where it is computed again whole; and the normed input that its sub-layers share side by side."""
     yield Saved(f"{site.name}layer.input", "norm", site.stream, site.d_model, "residual", keeping=("full",))
     if spec.norm.place == "parallel":
@@ -311,7 +311,7 @@ def _embedding_saves(stack: _Stack) -> Iterator[Saved]:
         yield kept._replace(name=f"{site.name}embedding.projection.input", width=tokens)
 
 
-def _hearing(site: Site, mel_bins: int, frames: int) -> Iterator[Entry]:
+def _hearing(site: LayerContext, mel_bins: int, frames: int) -> Iterator[Entry]:
     """Whisper's two convolutions of length 3, as matrices (the first yields two frames for each position), and its sines."""
     d = site.d_model
     yield Matmul(f"{site.name}conv_1", "conv", "embedding", site.stream, 3 * mel_bins, d, bias=True, used=2)
@@ -319,7 +319,7 @@ def _hearing(site: Site, mel_bins: int, frames: int) -> Iterator[Entry]:
     yield Lookup(f"{site.name}embedding.sines", "positions", "positions", frames, d, trained=False)
 
 
-def _hearing_saves(site: Site, mel_bins: int) -> Iterator[Saved]:
+def _hearing_saves(site: LayerContext, mel_bins: int) -> Iterator[Saved]:
     """The spectrogram, of two frames a position, and what goes into and comes out of each GELU behind a convolution.
 
     Every device of tensor parallelism has the convolutions whole, and all that they read.

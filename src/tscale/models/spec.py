@@ -26,9 +26,9 @@ from tscale.blocks import (
     Positions,
     attentions,
 )
-from tscale.blocks.fields import CONFIG, MOST_SIZE, Number, On, Problem, Size, Tagged, Whole, telling_layers
+from tscale.blocks.fields import CONFIG, MOST_SIZE, LayerSelector, Number, Problem, Size, Tagged, Whole, telling_layers
 from tscale.core.dtypes import find_format
-from tscale.core.tracing import MOST_TOKENS, Remembered
+from tscale.core.tracing import MOST_TOKENS, TracedInt
 from tscale.errors import RequestError
 
 _SEEING_BOTH_WAYS: Final = ("multi-head", "latent")
@@ -350,12 +350,12 @@ class ModelSpec:
         return None
 
     @property
-    def side_by_side(self) -> bool:
+    def parallel_block(self) -> bool:
         """Whether attention and feed-forward of a layer read the same normed input, and are added up at once."""
         return self.norm.place == "parallel"
 
     @property
-    def heard(self) -> int | None:
+    def audio_frames(self) -> int | None:
         """Positions of the sound that an encoder reads, always as many; None where it reads no sound."""
         return None if self.encoder is None else self.encoder.frames
 
@@ -542,7 +542,7 @@ NESTED: Final[dict[str, dict[str, type]]] = {
     "stages": {"": Stage},
     "figure": {"": Published},
     "corrected": {"": Corrected},
-    "on": {"": On},
+    "on": {"": LayerSelector},
     "estimates": {"": Estimate},
 }
 """The spec classes that a field may hold, by `kind` where there are several."""
@@ -574,11 +574,11 @@ def remembered(spec: ModelSpec) -> ModelSpec:
     """The same spec on numbers that remember: every size carries its field's name into whatever is derived from it."""
     return replace(
         spec,
-        layers=Remembered(spec.layers, label="layers"),
-        d_model=Remembered(spec.d_model, label="d_model"),
-        vocabulary=Remembered(spec.vocabulary, label="vocabulary"),
-        context=None if spec.context is None else Remembered(spec.context, label="trained_context"),
-        unique_layers=spec.unique_layers and Remembered(spec.unique_layers, label="unique_layers"),
+        layers=TracedInt(spec.layers, label="layers"),
+        d_model=TracedInt(spec.d_model, label="d_model"),
+        vocabulary=TracedInt(spec.vocabulary, label="vocabulary"),
+        context=None if spec.context is None else TracedInt(spec.context, label="trained_context"),
+        unique_layers=spec.unique_layers and TracedInt(spec.unique_layers, label="unique_layers"),
         attention=_named_blocks(spec.attention),
         feed_forward=_named_blocks(spec.feed_forward),
         positions=_with_names(spec.positions),
@@ -597,7 +597,7 @@ def _named_blocks(blocks: Any) -> Any:
     )
 
 
-def _claimed_twice(ons: list[On], layers: int) -> int | None:
+def _claimed_twice(ons: list[LayerSelector], layers: int) -> int | None:
     """The first layer that more than one of them claims."""
     places = telling_layers(ons, 0, layers) if len(ons) > 1 else ()
     return min((layer for layer in places if sum(on.holds(layer) for on in ons) > 1), default=None)
@@ -617,7 +617,7 @@ def _with_names(block: Any, prefix: str = "") -> Any:
     for field in fields(block):
         value = getattr(block, field.name)
         if isinstance(value, int) and not isinstance(value, bool):
-            changes[field.name] = Remembered(value, label=prefix + field.name)
+            changes[field.name] = TracedInt(value, label=prefix + field.name)
         elif is_dataclass(value):
             # a recurrence beside attention has heads of its own
             changes[field.name] = _with_names(value, f"{prefix}mamba_" if field.name == "mamba" else prefix)

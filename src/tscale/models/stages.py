@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tscale.blocks import Attention, SharedBlock
 from tscale.blocks.fields import telling_layers
 from tscale.core.ledger import Ledger, Stack
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.partition import Stretch, one_layer, stage, stretches
 from tscale.core.sharding import check_expert
 from tscale.errors import RequestError
@@ -19,7 +19,7 @@ from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
 
-def stages(spec: ModelSpec, plan: Plan, whole: Ledger | None = None) -> tuple[Ledger, ...]:
+def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> tuple[Ledger, ...]:
     """The ledger of each pipeline stage, the first one first; the model's own where there is one stage.
 
     A stage has `plan.interleave` pieces of the stack: of p stages, the i-th, the (i+p)-th, and so on (Narayanan 2021,
@@ -38,7 +38,7 @@ def stages(spec: ModelSpec, plan: Plan, whole: Ledger | None = None) -> tuple[Le
     )
 
 
-def kinds_of_layers(spec: ModelSpec, whole: Ledger, plan: Plan) -> tuple[tuple[Ledger, ...], ...]:
+def kinds_of_layers(spec: ModelSpec, whole: Ledger, plan: Parallelism) -> tuple[tuple[Ledger, ...], ...]:
     """For each pipeline stage one layer of each kind that it holds; of two stacks, of both."""
     if spec.kind == "encoder-decoder":
         encoder = _kinds(spec, whole, "encoder", (Stretch(0, spec.encoder_layers()),))
@@ -47,7 +47,7 @@ def kinds_of_layers(spec: ModelSpec, whole: Ledger, plan: Plan) -> tuple[tuple[L
     return tuple(tuple(_kinds(spec, whole, stack, pieces)) for pieces in _pieces(spec, plan))
 
 
-def _pieces(spec: ModelSpec, plan: Plan) -> Iterator[tuple[Stretch, ...]]:
+def _pieces(spec: ModelSpec, plan: Parallelism) -> Iterator[tuple[Stretch, ...]]:
     """The pieces of the stack that each stage has."""
     every = stretches(spec.layers, plan.pipeline * plan.interleave)
     for place in range(plan.pipeline):
@@ -73,7 +73,7 @@ def _behind_first(spec: ModelSpec, start: int, end: int) -> Iterator[int]:
         yield 1
 
 
-def _check(spec: ModelSpec, plan: Plan) -> None:
+def _check(spec: ModelSpec, plan: Parallelism) -> None:
     if spec.kind == "encoder-decoder":
         raise RequestError(f"tscale does not know how {spec.name}'s two stacks are dealt to stages: use --pipeline 1")
     if spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers):

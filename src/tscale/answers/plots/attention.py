@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from tscale.answers.attention import Ask, crossovers, default_contexts, score_total
-from tscale.answers.explaining import Counted, counted
+from tscale.answers.explaining import TracedModel, counted
 from tscale.core.costs.forward import forward_flops
 from tscale.core.ledger import Matmul
 from tscale.core.metric import Figure
@@ -22,7 +22,7 @@ _FURTHER: Final = 16  # times the greatest context asked for: so far off a cross
 
 def attention_plot(spec: ModelSpec, ask: Ask) -> Plot:
     """FLOPs a token of the scores, of the feed-forward and of all but the scores, by context; where they cross."""
-    model = Counted(spec, lower(spec))  # plain numbers: a picture explains nothing
+    model = TracedModel(spec, lower(spec))  # plain numbers: a picture explains nothing
     asked = sorted(set(ask.contexts)) or default_contexts(spec)
     met = {name: one for name, one in crossovers(counted(spec), ask).items() if isinstance(one, Figure)}
     near = {name: int(one.value) for name, one in met.items() if one.value <= _FURTHER * asked[-1]}
@@ -61,7 +61,7 @@ def _grid(asked: list[int], shown: list[int]) -> Iterator[int]:
     yield from sorted(between)
 
 
-def _per_token(model: Counted, context: int, ask: Ask, part: str) -> int:
+def _per_token(model: TracedModel, context: int, ask: Ask, part: str) -> int:
     """Forward FLOPs a token of one part of a sequence of so many tokens, rounded up as in the table."""
     run = run_of(model.spec, context)
     scores = score_total(model, run, ask.sight)

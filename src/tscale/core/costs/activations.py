@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple, assert_never
 
 from tscale.core.ledger import Keeping, Number, Saved
 from tscale.core.metric import Line, Quantity
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import cut_width
 from tscale.core.tracing import ceil_div, minimum
 from tscale.core.units import BYTES
@@ -82,14 +82,14 @@ def saved_by(kept: Iterable[Saved], passes: Passes) -> Iterator[Saved]:
             yield saved
 
 
-def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Plan | None = None) -> Quantity:
+def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Parallelism | None = None) -> Quantity:
     """Bytes that the forward pass of one micro-batch keeps on one device, one line for each thing that is kept."""
-    plan = plan or Plan()
+    plan = plan or Parallelism()
     lines = [Line(saved.name, _bytes(saved, run, passes, plan)) for saved in saved_by(kept, passes)]
     return Quantity("activations", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
 
-def _bytes(saved: Saved, run: Run, passes: Passes, plan: Plan) -> int:
+def _bytes(saved: Saved, run: Run, passes: Passes, plan: Parallelism) -> int:
     """Bytes of one line. Context parallelism divides positions, and sequence parallelism those that nothing else divides."""
     positions = run.length(saved.stream)
     if saved.most is not None and saved.keys is None:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from tscale.core.costs.params import size
 from tscale.core.ledger import Block, Ledger, Matmul
 from tscale.core.metric import Line, Quantity
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.roles import Role
 from tscale.core.tracing import ceil_div
 from tscale.core.units import BYTES
@@ -33,7 +33,7 @@ def all_reduce(size_in_bytes: int, devices: int) -> int:
     return ceil_div(2 * (devices - 1) * size_in_bytes, devices)
 
 
-def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, side_by_side: bool = False) -> Quantity:
+def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, parallel_block: bool = False) -> Quantity:
     """Bytes that are summed over tensor-parallel devices for one sequence's forward pass.
 
     One sum for each sub-layer of each layer, at each position of its own stack: routed and shared experts are added up
@@ -47,7 +47,7 @@ def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, side_by_side: 
             layers = entry.used if entry.experts == 1 else entry.stored // entry.experts
             summed = run.length(entry.stream) * layers * entry.d_out * width_in_bytes
             role: Role = "down" if entry.role == "shared_down" else entry.role  # added up with the routed experts'
-            sums[entry.block, role] = Line(entry.name, summed // 2 if side_by_side else summed)
+            sums[entry.block, role] = Line(entry.name, summed // 2 if parallel_block else summed)
     lines = tuple(sums.values())
     return Quantity("summed over tensor-parallel devices", lines, BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
@@ -61,7 +61,9 @@ class Exchanged(NamedTuple):
     gathered: int
 
 
-def gradients(ledger: Ledger, plan: Plan, micro_batches: int, bits: int, gathered_bits: int) -> Iterator[Exchanged]:
+def gradients(
+    ledger: Ledger, plan: Parallelism, micro_batches: int, bits: int, gathered_bits: int
+) -> Iterator[Exchanged]:
     """What the copies of a model exchange in a step, of each entry of what one device holds.
 
     Gradients are scattered, in `bits` a number, then what they made is gathered, in `gathered_bits`. ZeRO's stage 2 keeps no
@@ -80,7 +82,7 @@ def gradients(ledger: Ledger, plan: Plan, micro_batches: int, bits: int, gathere
             yield Exchanged(entry.name, copies, scattered, ceil_div(gathers * weights * gathered_bits, 8))
 
 
-def gradient_bytes(ledger: Ledger, plan: Plan, micro_batches: int, bits: int, gathered_bits: int) -> Quantity:
+def gradient_bytes(ledger: Ledger, plan: Parallelism, micro_batches: int, bits: int, gathered_bits: int) -> Quantity:
     """Bytes that each data-parallel device sends in a step, around a ring, for the gradients of what one device holds."""
     lines = (
         Line(one.name, ceil_div((one.copies - 1) * (one.scattered + one.gathered), one.copies))
@@ -89,7 +91,7 @@ def gradient_bytes(ledger: Ledger, plan: Plan, micro_batches: int, bits: int, ga
     return Quantity("sent for gradients", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
 
-def _ring_passes(plan: Plan, micro_batches: int) -> tuple[int, int]:
+def _ring_passes(plan: Parallelism, micro_batches: int) -> tuple[int, int]:
     """How often a step scatters gradients, and gathers weights (or gradients, where each device keeps all states)."""
     match plan.zero:
         case 3:

@@ -17,14 +17,14 @@ from tscale.core.tracing import ceil_div, minimum
 from tscale.core.units import FLOPS
 from tscale.core.workload import Run
 
-Sight = Literal["full", "causal"]
+AttentionMask = Literal["full", "causal"]
 
 LEAVES_OUT = (
     "Not counted: softmax, norms, activations, biases, rotary embeddings, look-ups and other elementwise work; dropout."
 )
 
 
-def pairs(scores: Scores, run: Run, sight: Sight) -> int:
+def pairs(scores: Scores, run: Run, sight: AttentionMask) -> int:
     """Query-key pairs of one sequence that one layer scores.
 
     Causal: 1 + 2 + ... up to the window w, then w for each further query. In a stack that sees both ways a window of w
@@ -48,7 +48,7 @@ def pairs(scores: Scores, run: Run, sight: Sight) -> int:
     return queries * (2 * side + 1) - side * (side + 1)
 
 
-def score_flops(scores: Scores, run: Run, sight: Sight) -> int:
+def score_flops(scores: Scores, run: Run, sight: AttentionMask) -> int:
     """FLOPs of one sequence's attention scores in all layers of an entry: the logits q·k and the weighted sum of v."""
     return 2 * pairs(scores, run, sight) * scores.used * scores.heads * (scores.d_qk + scores.d_v)
 
@@ -91,7 +91,7 @@ def chunk_pairs(scan: Scan, positions: int) -> int:
     return whole * scan.chunk**2 + (positions - whole * scan.chunk) ** 2
 
 
-def forward_flops(ledger: Ledger, run: Run, sight: Sight = "full") -> Quantity:
+def forward_flops(ledger: Ledger, run: Run, sight: AttentionMask = "full") -> Quantity:
     """FLOPs of one sequence's forward pass, head at every position, one line for each entry that computes."""
     lines: list[Line] = []
     for entry in ledger.entries:

@@ -95,7 +95,7 @@ class Setup(NamedTuple):
     formats: Formats
     cluster: Cluster
     devices: int = 1
-    side_by_side: bool = False
+    parallel_block: bool = False
     by_sequences: bool = False
 
 
@@ -149,7 +149,7 @@ def _sent(setup: Setup, run: Pass) -> Iterator[Work]:
     """What each device sends: sums of tensor parallelism, and queries to their sequences' cache and outputs back."""
     devices, all_of_them = setup.devices, group(setup.cluster, setup.devices)
     each = Run(target=run.new, source=run.read)
-    summed = tensor_sums(setup.share, each, WIDTH, side_by_side=setup.side_by_side).total * run.batch
+    summed = tensor_sums(setup.share, each, WIDTH, parallel_block=setup.parallel_block).total * run.batch
     least = exchange(setup.cluster, all_of_them, summed, summed)
     yield Work("all-reduces", "communication", 0, 1, 0, 0, all_reduce(summed, devices), least)
     if setup.by_sequences and run.decoding:

@@ -14,8 +14,8 @@ from tscale.core.costs.weights import is_linear, kept_in, weight_bytes
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.ledger import Buffer, Conv, Entry, Ledger, Lookup, Matmul, Saved, Vector
 from tscale.core.metric import Line, Quantity
-from tscale.core.parallelism import Plan
-from tscale.core.precision import Optimizer, Recipe, state_bytes
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import Optimizer, Precision, state_bytes
 from tscale.core.tracing import ceil_div, minimum
 from tscale.core.units import BYTES
 
@@ -36,7 +36,7 @@ class States(NamedTuple):
         return States(*(_together(one, two) for one, two in zip(self, other, strict=True)))
 
 
-def training_states(ledger: Ledger, recipe: Recipe, optimizer: Optimizer, plan: Plan) -> States:
+def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, plan: Parallelism) -> States:
     """Bytes of all that is kept of every parameter of one device's ledger, one line for each entry.
 
     A parameter that is not trained is kept as a weight alone.
@@ -63,7 +63,7 @@ def training_states(ledger: Ledger, recipe: Recipe, optimizer: Optimizer, plan: 
     )
 
 
-def weights_on_device(ledger: Ledger, format: Format, plan: Plan) -> Quantity:
+def weights_on_device(ledger: Ledger, format: Format, plan: Parallelism) -> Quantity:
     """Bytes of the weights that one device keeps between the steps; ZeRO's third stage divides all that is trained."""
     whole = weight_bytes(ledger, format)
     if plan.zero < 3:
@@ -76,13 +76,13 @@ def weights_on_device(ledger: Ledger, format: Format, plan: Plan) -> Quantity:
     return whole._replace(lines=lines)
 
 
-def frozen_states(ledger: Ledger, format: Format, plan: Plan) -> States:
+def frozen_states(ledger: Ledger, format: Format, plan: Parallelism) -> States:
     """Bytes of a model that is not trained itself: its weights alone."""
     nothing = Quantity("nothing", (), BYTES)
     return States(weights_on_device(ledger, format, plan), nothing, nothing, nothing)
 
 
-def shards(entry: Entry, plan: Plan) -> int:
+def shards(entry: Entry, plan: Parallelism) -> int:
     """How many devices ZeRO divides an entry among: those that hold it, which are fewer for experts that are dealt out."""
     if isinstance(entry, Matmul) and entry.experts > 1 and plan.expert > 1:
         return minimum(plan.sharing, plan.data * plan.context // plan.expert)

@@ -22,7 +22,7 @@ from tscale.core.costs.communication import gradient_bytes, gradients, tensor_su
 from tscale.core.costs.wall_time import Recompute, least_flops
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger
-from tscale.core.parallelism import Plan
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
@@ -43,7 +43,7 @@ class Batch(NamedTuple):
     sequences: int
     micro: int
 
-    def micro_batches(self, plan: Plan) -> int:
+    def micro_batches(self, plan: Parallelism) -> int:
         """Micro-batches that run through each copy of the model in a step. Raises `RequestError` where they do not divide."""
         each = plan.data * self.micro
         if self.sequences % each:
@@ -103,7 +103,7 @@ class Workload(NamedTuple):
     d_model: int
     recompute: Recompute
     bits: int = BITS
-    side_by_side: bool = False
+    parallel_block: bool = False
 
     @property
     def gathered_bits(self) -> int:
@@ -111,7 +111,7 @@ class Workload(NamedTuple):
         return min(self.bits, BITS)
 
 
-def step_of(stages: tuple[Ledger, ...], plan: Plan, work: Workload, cluster: Cluster, peak: int) -> Step:
+def step_of(stages: tuple[Ledger, ...], plan: Parallelism, work: Workload, cluster: Cluster, peak: int) -> Step:
     """What a step of a plan takes: computing, the bubble, and what is sent. Times are exact fractions of a second.
 
     `stages`: the ledgers of the pipeline's stages, whole. `peak`: FLOP/s of a device. Raises `RequestError` where degrees do
@@ -146,7 +146,7 @@ def pipelined(computing: list[Fraction], pieces: int) -> Fraction:
     return max(own + passed / pieces for own, passed in zip(computing, before, strict=True))
 
 
-def _sent(stage: int, share: Ledger, plan: Plan, work: Workload, cluster: Cluster) -> Iterator[Part]:
+def _sent(stage: int, share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Iterator[Part]:
     """What a device of a stage sends in a step."""
     many = work.batch.micro_batches(plan)
     if plan.tensor > 1:
@@ -158,10 +158,10 @@ def _sent(stage: int, share: Ledger, plan: Plan, work: Workload, cluster: Cluste
         yield _gradients(share, plan, work, cluster)
 
 
-def _tensor_sums(share: Ledger, plan: Plan, work: Workload, cluster: Cluster) -> Part:
+def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
     """Sums over tensor-parallel devices: what is scattered is in 16 bits, what is gathered in those of the products."""
     passes = 3 if work.recompute == "full" else 2
-    one = tensor_sums(share, work.run, BITS // 8, side_by_side=work.side_by_side).total
+    one = tensor_sums(share, work.run, BITS // 8, parallel_block=work.parallel_block).total
     scattered = one * work.batch.micro * passes * work.batch.micro_batches(plan)
     gathered = ceil_div(scattered * work.gathered_bits, BITS)
     least = exchange(cluster, group(cluster, plan.tensor), scattered, gathered)
@@ -173,7 +173,7 @@ def _tensor_sums(share: Ledger, plan: Plan, work: Workload, cluster: Cluster) ->
     )
 
 
-def _gradients(share: Ledger, plan: Plan, work: Workload, cluster: Cluster) -> Part:
+def _gradients(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
     """Gradients over the copies of a stage, which stand as far apart as tensor parallelism has devices."""
     many = work.batch.micro_batches(plan)
     by_copies: dict[int, tuple[int, int]] = {}
@@ -211,7 +211,7 @@ class _Crossings(NamedTuple):
     beyond: int
 
 
-def _hand_over(stage: int, plan: Plan, cluster: Cluster, sent: int) -> Part:
+def _hand_over(stage: int, plan: Parallelism, cluster: Cluster, sent: int) -> Part:
     """Activations handed on to the next stage and their gradients to the one before, by each device its part of them.
 
     A device of tensor parallelism sends its part (Narayanan 2021, section 4.1), `sent` bytes each time for all micro-batches.
@@ -227,7 +227,7 @@ def _hand_over(stage: int, plan: Plan, cluster: Cluster, sent: int) -> Part:
     return Part("hand-over to the next stage", least=Least(link, network), sent=_hand_overs(stage, plan) * sent)
 
 
-def _crossings(stage: int, plan: Plan, per_node: int) -> _Crossings:
+def _crossings(stage: int, plan: Parallelism, per_node: int) -> _Crossings:
     """Where a stage's neighbours are: a stage has `block` devices, a node as many stages as fit, or one of many devices."""
     block = plan.devices // plan.pipeline
     if plan.devices <= per_node:
@@ -244,7 +244,7 @@ def _crossings(stage: int, plan: Plan, per_node: int) -> _Crossings:
     return _Crossings(_hand_overs(stage, plan) - _hand_overs(stage, plan, node), block * leaving)
 
 
-def _hand_overs(stage: int, plan: Plan, node: range = range(0)) -> int:
+def _hand_overs(stage: int, plan: Parallelism, node: range = range(0)) -> int:
     """How often a stage hands on what it made of a micro-batch, to stages outside of a node.
 
     Once forward and once backward for each piece, but the first stage has nobody to hand its first piece's gradients to, and

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tscale.core.costs.forward import Sight, forward_flops
+from tscale.core.costs.forward import AttentionMask, forward_flops
 from tscale.core.ledger import Ledger
 from tscale.core.tracing import ceil_div, named
 from tscale.core.workload import Run
@@ -13,7 +13,7 @@ PF_DAY: Final = 86_400 * 10**15
 """FLOPs of a petaFLOP/s held for a day (GPT-3's Table D.1 uses the same)."""
 
 
-def training_flops(ledger: Ledger, run: Run, tokens: int, sight: Sight = "full", tag: str = "") -> int:
+def training_flops(ledger: Ledger, run: Run, tokens: int, sight: AttentionMask = "full", tag: str = "") -> int:
     """FLOPs to train on `tokens` tokens in sequences like `run`, rounded up to a whole FLOP.
 
     Forward once, and twice that for the backward pass, which multiplies by each matrix twice: for the gradients of its

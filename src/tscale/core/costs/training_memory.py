@@ -28,8 +28,8 @@ from tscale.core.dtypes import FORMATS, Format, bytes_of
 from tscale.core.ledger import Ledger, Lookup, Matmul, Part, Saved
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, Logits, LossBytes, default_kernel, loss_bytes
 from tscale.core.metric import Line, Quantity
-from tscale.core.parallelism import Plan
-from tscale.core.precision import Optimizer, Recipe
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import Optimizer, Precision
 from tscale.core.tracing import ceil_div
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
@@ -49,9 +49,9 @@ class Training(NamedTuple):
     for that of the common trainer.
     """
 
-    recipe: Recipe
+    recipe: Precision
     optimizer: Optimizer
-    plan: Plan
+    plan: Parallelism
     run: Run
     micro_batch: int = 1
     attention: Attention = "flash"
@@ -150,7 +150,7 @@ def needs(
     )
 
 
-def _of_all_passes(line: Line, part: Part, stage: int, plan: Plan) -> Line:
+def _of_all_passes(line: Line, part: Part, stage: int, plan: Parallelism) -> Line:
     """What a stage keeps of all micro-batches that it has in flight, by what it keeps of one."""
     flying, pieces = in_flight(stage, plan)
     if part == "head":  # the last stage's backward pass follows at once
@@ -178,7 +178,7 @@ def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossB
     return loss_bytes(training.loss_kernel, logits)
 
 
-def in_flight(stage: int, plan: Plan) -> tuple[int, int]:
+def in_flight(stage: int, plan: Parallelism) -> tuple[int, int]:
     """Pieces of micro-batches whose activations a stage keeps at once, and the pieces that its layers are in."""
     behind = plan.pipeline - stage - 1
     if plan.interleave == 1:
@@ -290,7 +290,7 @@ def _tables(share: Ledger) -> list[int]:
     return [size(entry) for entry in tables if entry.part in ("embedding", "head") and entry.stored]
 
 
-def _held(layer: Ledger, plan: Plan) -> int:
+def _held(layer: Ledger, plan: Parallelism) -> int:
     """Numbers in the matrices of one layer that ZeRO divides."""
     matrices = (entry for entry in layer.entries if isinstance(entry, Matmul) and is_linear(entry))
     return sum(entry.stored * size(entry) for entry in matrices if shards(entry, plan) != 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, Literal
 
-from tscale.core.costs.forward import Sight, forward_flops, matmul_flops, score_flops
+from tscale.core.costs.forward import AttentionMask, forward_flops, matmul_flops, score_flops
 from tscale.core.ledger import Ledger, Matmul, Scores
 from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
@@ -47,7 +47,7 @@ def hardware_flops_ratio(ledger: Ledger, run: Run, recompute: Recompute) -> Frac
     return 1 + Fraction(int(again), 3 * int(forward_flops(ledger, run).total))
 
 
-def recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute, sight: Sight = "full") -> int:
+def recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute, sight: AttentionMask = "full") -> int:
     """FLOPs of one sequence that go forward a second time.
 
     selective: the attention scores (Korthikanti 2022, section 5, whose equation 8 charges them the backward pass again too:

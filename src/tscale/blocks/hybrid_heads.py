@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
-from tscale.blocks.fields import CONFIG, On, Problem, Site
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem
 from tscale.blocks.mamba2 import Mamba2
 from tscale.core.ledger import Entry, Saved, Subset
 
 
 @dataclass(frozen=True, kw_only=True)
-class SideBySide:
+class HybridHeads:
     """Both mixers run over every token of the layers that this stands in."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
@@ -22,7 +22,7 @@ class SideBySide:
     kind: Literal["side-by-side"]
     attention: Attention
     mamba: Mamba2
-    on: On | None = None
+    on: LayerSelector | None = None
     """Which layers they stand in; where absent, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
@@ -33,12 +33,12 @@ class SideBySide:
             if block.on is not None:
                 yield (field, "on"), "both stand in the same layers: say which outside of the two"
 
-    def lower(self, site: Site, *, caches: bool) -> Iterator[Entry | Subset]:
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry | Subset]:
         """The entries of both."""
         for block in (self.attention, self.mamba):
             yield from block.lower(site._replace(name=f"{site.name}.{block.label}"), caches=caches)
 
-    def saves(self, site: Site) -> Iterator[Saved | Subset]:
+    def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """What both keep, and the state space's own input: each scales what it reads by a number of its own (Falcon-H1)."""
         yield Saved(f"{site.name}.{self.mamba.label}.input", "mixer", site.stream, site.d_model)
         for block in (self.attention, self.mamba):
