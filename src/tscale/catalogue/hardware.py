@@ -13,7 +13,7 @@ from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole, of_one_li
 from tscale.catalogue.models import normalised
 from tscale.catalogue.shipped import shipped_names, shipped_text
 from tscale.core.device import Cluster, Device
-from tscale.errors import RequestError, SpecError, SpecErrors, called, nearest, shown
+from tscale.errors import RequestError, SpecError, SpecErrors, UnknownNameError, called, nearest, shown
 from tscale.models.spec import Evidence
 from tscale.models.yaml_file import Document, Path_, parse_document, read_document
 
@@ -206,7 +206,7 @@ def known_hardware(name: str) -> str | None:
     wanted = normalised(name)
     if wanted in hardware_names():
         return wanted
-    return _aliases().get(wanted)
+    return hardware_aliases().get(wanted)
 
 
 def hardware_text(name: str) -> str:
@@ -239,15 +239,16 @@ def _shipped(name: str) -> Hardware:
 
 
 @cache
-def _aliases() -> dict[str, str]:
+def hardware_aliases() -> dict[str, str]:
+    """Other names of the accelerators that are shipped, with what each means."""
     return {alias: hardware.name for hardware in listed_hardware() for alias in hardware.aliases}
 
 
-def _no_such_hardware(name: str) -> RequestError:
-    hint = nearest(normalised(name), [*hardware_names(), *_aliases()])
+def _no_such_hardware(name: str) -> UnknownNameError:
+    hint = nearest(normalised(name), [*hardware_names(), *hardware_aliases()])
     if not hint.startswith("did you mean"):
         hint = "`tscale list hardware` names those that are shipped; a path to a YAML file works too"
-    return RequestError(f"no hardware {shown(name)}: {hint}")
+    return UnknownNameError(f"no hardware {shown(name)}: {hint}")
 
 
 def _judged(document: Document) -> Hardware:

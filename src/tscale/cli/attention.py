@@ -40,7 +40,10 @@ def attention(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Show what attention costs at each context length, and where it overtakes the rest."""
+    """Show what attention costs at each context length.
+
+    The second table has the context lengths at which attention overtakes the rest of the model.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.attention import Ask, attention_report
     from tscale.answers.plots.attention import attention_plot

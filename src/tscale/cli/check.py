@@ -11,7 +11,10 @@ _Claims = Annotated[
 
 
 def check(claims: _Claims, format: OutputFormat = "table") -> None:
-    """Audit claims about models: which hold, which repeat a misprint, which do not, and why. Exit code 3 for those two."""
+    """Check claims about models against the right values.
+
+    The exit code is 3 if a claim does not hold or repeats a misprint.
+    """
     from tscale.answers.check import check_report
     from tscale.catalogue.claims import read_claims
     from tscale.cli.boundary import finish

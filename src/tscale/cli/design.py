@@ -64,7 +64,10 @@ def design(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Design a model of a number of parameters, or for a training budget, by a published one's proportions."""
+    """Design a model of a given size or training budget.
+
+    Its proportions are those of a published model.
+    """
     from tscale.answers.design import Wish, design_report, designed
     from tscale.cli.boundary import finish
     from tscale.core.costs.shapes import Grid

@@ -40,7 +40,10 @@ def fit(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Fit a scaling law to your own training runs, with bootstrap intervals and the optimum that it implies."""
+    """Fit a scaling law to your own training runs.
+
+    The answer has bootstrap intervals, and the compute-optimal runs that the law implies.
+    """
     from tscale.calibration import require
 
     count = parse_count(bootstraps, what="--bootstraps", most=MOST_BOOTSTRAPS)

@@ -27,7 +27,10 @@ def flops(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Count training FLOPs: exactly, and by each published convention."""
+    """Count training FLOPs, exactly and by each convention.
+
+    The conventions are those of published papers, as they print them.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.flops import flops_report
     from tscale.models.resolve import resolve

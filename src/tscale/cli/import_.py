@@ -14,7 +14,10 @@ _Output = Annotated[
 
 
 def import_(config: _Config, output: _Output = None, assume: Assume = None) -> None:
-    """Write the YAML spec of a config.json, which counts alike."""
+    """Write the YAML spec of a config.json.
+
+    The spec has the same counts, and can be edited.
+    """
     from tscale.models.resolve import read_config
     from tscale.models.writing import to_yaml, write_new
     from tscale.render import print_text

@@ -17,6 +17,15 @@ def model_names(incomplete: str) -> list[str]:
     return [name for name in names() if name.startswith(incomplete.lower())]
 
 
+def shown_names(incomplete: str) -> list[str]:
+    """Whatever `show` knows by name, for shell completion: models, hardware, laws and claims; no YAML is read."""
+    from tscale.catalogue.models import names
+    from tscale.catalogue.shipped import shipped_names
+
+    known = [*names(), *shipped_names("hardware"), *shipped_names("laws"), *shipped_names("claims")]
+    return [name for name in known if name.startswith(incomplete.lower())]
+
+
 def tokens(text: str | None) -> int | None:
     """--tokens: 300e9, 1.5T; k is 1000."""
     return optional_count(text, "--tokens")

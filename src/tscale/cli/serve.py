@@ -72,7 +72,10 @@ def serve(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Reckon how fast a model answers at the best, what bounds it, and what its tokens cost."""
+    """Bound the speed of serving a model, and its cost.
+
+    The times are lower bounds, by the roofline of the hardware, and the answer says what sets them.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.plots.serve import serve_plot
     from tscale.answers.serve import serve_report

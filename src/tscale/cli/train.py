@@ -79,7 +79,10 @@ def train(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Reckon how long training takes, what it costs and what it draws; or how many GPUs finish in time."""
+    """Estimate the time, cost and energy of training.
+
+    With --days, it estimates how many GPUs finish in time.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.train import Ask, train_report
     from tscale.catalogue.hardware import find_hardware

@@ -17,7 +17,10 @@ _Path = Annotated[
 def verify(
     model: Model, path: _Path = None, changes: Changes = [], assume: Assume = None, format: OutputFormat = "table"
 ) -> None:
-    """Check a checkpoint's tensors against a spec, from its header alone. Exit code 3 where they differ."""
+    """Compare a checkpoint's tensors with those of a spec.
+
+    Only headers are read. The exit code is 3 if the tensors differ.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.verify import verify_report
     from tscale.checkpoint.reading import read_weights

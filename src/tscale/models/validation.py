@@ -155,7 +155,7 @@ def _path_in_file(loc: tuple[str | int, ...], document: Document) -> Path_:
 
 
 def _message(verdicts: list[Verdict], path: Path_, document: Document, legal_keys: LegalKeys) -> str:
-    error, name = verdicts[0], called(".".join(str(part) for part in path), 80)
+    error, name = verdicts[0], called(path_text(path), 80)
     kind, value = error["type"], error["input"]
     if kind == "missing" and isinstance(error["loc"][-1], int):
         return f"{name} takes {error['loc'][-1] + 1} values"
@@ -185,6 +185,34 @@ def _message(verdicts: list[Verdict], path: Path_, document: Document, legal_key
         return f"{name} must be {' or '.join(wanted)}, not {shown(value)}".replace("true or false or", "true, false or")
     return f"{name} must not be empty" if kind == "too_short" else f"{name}: {error['msg']}"
 
+
+def path_text(path: Path_) -> str:
+    """A path in a file as people say it, counted from 1: norm.kind, claim 1: claimed, training, stage 2: tokens."""
+    text, numbered = "", False
+    for at, part in enumerate(path):
+        following = path[at + 1] if at + 1 < len(path) else None
+        if isinstance(part, int):
+            text += f" {part + 1}" if not numbered else f", value {part + 1}"
+        else:
+            counted = isinstance(following, int)
+            between = "" if not text else ": " if numbered else ", " if counted else "."
+            text += between + (_ONE_OF.get(part, part) if counted else part)
+        numbered = isinstance(part, int)
+    return text
+
+
+_ONE_OF: Final = {
+    "aliases": "alias",
+    "claims": "claim",
+    "draws": "draw",
+    "estimates": "estimate",
+    "notes": "note",
+    "parts": "part",
+    "rules": "rule",
+    "sources": "source",
+    "stages": "stage",
+}
+"""What one of a list is called, where that is not as the list."""
 
 _WANTED: Final = {
     "int_type": "a whole number",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from tscale.core.metric import Report, Table
 from tscale.core.sources import cited
@@ -43,8 +45,15 @@ def _table(table: Table) -> Iterator[str]:
         yield "| " + " | ".join(_safe(cell_text(cell) + ("" if sign else mark(cell))) for cell, sign in cells) + " |"
 
 
+_CODE: Final = re.compile("(`[^`]+`)")
+
+
 def _safe(text: str) -> str:
-    """Text that Markdown will not take for markup."""
-    for character in "\\|*_<>`":
+    """Text that Markdown will not take for markup, but for code between backticks, which stays code."""
+    return "".join(_escaped(part, "|" if at % 2 else "\\|*_<>`") for at, part in enumerate(_CODE.split(text)))
+
+
+def _escaped(text: str, characters: str) -> str:
+    for character in characters:
         text = text.replace(character, f"\\{character}")
     return text
