@@ -152,7 +152,7 @@ def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | No
             shown = shown_figure(spec, name)
             if shown is not None and shown.corrected is not None:
                 notes.append(f"{spec.label}: its published {what} are {misprint_text(shown)}.")
-    noted = [spec.name for spec in specs if spec.notes]
+    noted = [spec.name for spec in specs if spec.notes or spec.notes_on]
     own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
     where = "in sequences as long as in training" if context is None else f"at {context:,} tokens"
     lengths = f"FLOPs a token, attention's share and training FLOPs are {where}, in full attention; KV cache in bf16."

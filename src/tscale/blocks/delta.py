@@ -33,7 +33,7 @@ class GatedDeltaNet:
     chunk: Size = 64
     """Positions that are computed at once; the last chunk of a sequence is padded."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""

@@ -37,7 +37,7 @@ class Mamba2:
     norm: bool = True
     """Whether the output is normalised with a gain for each channel."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""

@@ -76,14 +76,14 @@ class Hardware:
     dense_tflops: Peaks = Peaks()
     """Dense peaks, never with structured sparsity; absent where the vendor states none."""
     memory_gb: Rate
-    """Memory in 10^9 bytes, as its vendor writes it, whose GB are often 2^30 bytes."""
+    """Memory in 10^9 bytes, as its vendor writes it; the GB of vendors are often 2^30 bytes."""
     reported_mib: Rate | None = None
     """Memory in 2^20 bytes as the device reports it (nvidia-smi's total), by `reported_source`; absent where not known."""
     reported_source: str | None = None
     bandwidth_gb_per_s: Rate
     """To and from memory, in 10^9 bytes a second."""
     link_gb_per_s: Rate | None = None
-    """The scale-up link, both directions together as vendors print it; absent where there is none."""
+    """The scale-up link, the sum of both directions as vendors print it; absent where there is none."""
     tdp_watts: Rate | None = None
     devices_per_node: Size | None = None
     """Devices that the scale-up link joins."""
@@ -124,7 +124,7 @@ class Hardware:
             for name in names:
                 value = getattr(holder, name)
                 if value is not None and not _LEAST <= value <= _MOST:
-                    yield (*path, name), f"{value} is past any sense: from 0.000001 to 1e9"
+                    yield (*path, name), f"{value} is out of range: write a number from 0.000001 to 1e9"
         sixteen = max((peak for peak in (peaks.bf16, peaks.fp16) if peak is not None), default=None)
         for field, peak in (("fp8", peaks.fp8), ("int8", peaks.int8)):
             if peak is not None and sixteen is not None and peak > _MOST_PER_HALVING * sixteen:

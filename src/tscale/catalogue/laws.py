@@ -110,7 +110,7 @@ class Law:
     counts: Counts
     """Which parameters N is."""
     flops: Literal["6ND", "M*D"]
-    """How it counts training FLOPs; M is FLOPs a token with attention."""
+    """How it counts training FLOPs; M is FLOPs per token with attention."""
     data: str | None = None
     """What its losses were measured on."""
     fitted: Fitted

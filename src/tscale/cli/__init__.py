@@ -38,7 +38,7 @@ app = typer.Typer(
 @app.callback()
 def tscale(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     """Answer what a transformer costs."""
     if version:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _What = Annotated[
     Literal["models", "hardware", "formats", "laws", "claims"],
-    typer.Argument(metavar="[models|hardware|formats|laws|claims]", help="What to list."),
+    typer.Argument(metavar="[models|hardware|formats|laws|claims]", help="Choose what to list."),
 ]
 _Name = Annotated[
     str,
@@ -21,7 +21,7 @@ _Name = Annotated[
         show_default=False,
     ),
 ]
-_ShowFormat = Annotated[Literal["yaml", "json"], typer.Option("--format", help="How to write the spec.")]
+_ShowFormat = Annotated[Literal["yaml", "json"], typer.Option("--format", help="Set the output format.")]
 
 
 def list_(what: _What = "models", format: OutputFormat = "table") -> None:

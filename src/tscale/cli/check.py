@@ -6,7 +6,7 @@ from tscale.cli.options import OutputFormat
 from tscale.render import show
 
 _Claims = Annotated[
-    str, typer.Argument(metavar="CLAIMS", help="A YAML file of claims, or the name of one that is shipped.")
+    str, typer.Argument(metavar="CLAIMS", help="Give a YAML file of claims (`tscale schema claims` describes it), or the name of a built-in one.")
 ]
 
 

@@ -3,8 +3,8 @@ from typing import Annotated, Literal
 
 import typer
 
-_Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="YAML specs, or - for standard input.")]
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Lower case, with digits, dots and dashes.")]
+_Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Give YAML specs, or - for standard input.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Use lower case letters, digits, dots and dashes.")]
 _What = Annotated[
     Literal["models", "hardware", "laws", "claims"],
     typer.Argument(metavar="[models|hardware|laws|claims]", help="Choose which files to describe."),
@@ -46,7 +46,7 @@ def new(name: _Name) -> None:
     from tscale.render import print_text
 
     path = write_template(name, Path())
-    print_text(f"{path} is written: edit it, then `tscale params {path}`\n")
+    print_text(f"{path} is written: edit it, then `tscale params {path}` counts it\n")
 
 
 def schema(what: _What = "models") -> None:

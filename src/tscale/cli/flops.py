@@ -9,11 +9,11 @@ from tscale.render import show
 _Model = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]", help=f"{options.MODEL_HELP} gpt3 where absent.", autocompletion=options.model_names
+        metavar="[MODEL]", help=f"{options.MODEL_HELP} The default is gpt3.", autocompletion=options.model_names
     ),
 ]
-_Source = Annotated[str | None, typer.Option("--source", metavar="N", help="Encoder tokens of a sequence.")]
-_Target = Annotated[str | None, typer.Option("--target", metavar="N", help="Decoder tokens of a sequence.")]
+_Source = Annotated[str | None, typer.Option("--source", metavar="N", help="Set the encoder tokens of a sequence; k is 1,024.")]
+_Target = Annotated[str | None, typer.Option("--target", metavar="N", help="Set the decoder tokens of a sequence; k is 1,024.")]
 
 
 def flops(

@@ -9,7 +9,7 @@ _Path = Annotated[
     str | None,
     typer.Argument(
         metavar="[PATH]",
-        help="A safetensors or GGUF file, an index of shards, or a folder of them; MODEL itself where absent.",
+        help="Give a safetensors or GGUF file, an index of shards, or a folder of them; the default is MODEL itself.",
     ),
 ]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
 from tscale.blocks.fields import Problem, of_one_line
 from tscale.errors import SpecError, SpecErrors, called, nearest, shown
-from tscale.models.spec import NESTED, Corrected, ModelSpec, Published, PublishedName, Spec, UndisclosedSpec, spec_class
+from tscale.models.spec import NESTED, Corrected, ModelSpec, NoteTopic, Published, PublishedName, Spec, UndisclosedSpec, spec_class
 from tscale.models.yaml_file import Document, Path_
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys, hin
 
     if not isinstance(document.data, dict):
         raise SpecError(
-            f"a mapping of keys to values is wanted, not {_kind_of(document.data)}", where=document.where(())
+            f"the file must be a mapping of keys to values, not {_kind_of(document.data)}", where=document.where(())
         )
     try:
         return judge.validate_json(json.dumps(document.data))
@@ -243,6 +243,8 @@ def _legal_keys(path: Path_, document: Document) -> list[str]:
     legal = _fields(UndisclosedSpec if data.get("kind") == "undisclosed" else ModelSpec)
     for part in path:
         data = data[part]
+        if part == "notes_on":
+            return list(get_args(NoteTopic))
         if part == "published":
             inside = {"published": list(get_args(PublishedName)), "corrected": _fields(Corrected)}
             return inside.get(str(path[-1]), _fields(Published))
