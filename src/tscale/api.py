@@ -115,7 +115,9 @@ def remembered(spec: ModelSpec) -> ModelSpec:
     """
     valid = checked(spec)
     if arrays_in(valid):
-        raise RequestError(f"{valid.name} has arrays as sizes, and only ints can be traced: give it one number for each")
+        raise RequestError(
+            f"{valid.name} has arrays as sizes, and only ints can be traced: give it one number for each"
+        )
     return trusted(tscale.models.spec.remembered(valid))
 
 
@@ -130,7 +132,9 @@ def lower(spec: ModelSpec) -> Ledger:
         'embedding.tokens'
     """
     if isinstance(spec, Ledger):
-        raise RequestError("lower takes a ModelSpec, and this is a Ledger: pass it to params and the other functions as it is")
+        raise RequestError(
+            "lower takes a ModelSpec, and this is a Ledger: pass it to params and the other functions as it is"
+        )
     return tscale.models.lower.lower(checked(spec))
 
 
@@ -158,9 +162,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
         if given is not None and valid.kind != "encoder-decoder":
             raise RequestError(f"{valid.name} has a single stack: leave out {stream}, context is its length")
     if source is not None and valid.audio_frames is not None:
-        raise RequestError(
-            f"{valid.name} always reads {shown(valid.audio_frames)} audio frames: leave out source"
-        )
+        raise RequestError(f"{valid.name} always reads {shown(valid.audio_frames)} audio frames: leave out source")
     lengths = (
         None if given is None else _count(given, name) for name, given in (("source", source), ("target", target))
     )

@@ -125,7 +125,11 @@ def test_an_example_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Path("checkpoint").mkdir()
     for folder in (Path(), Path("checkpoint")):
         (folder / "config.json").write_text(config, encoding="utf-8")
-    rows = [f"{n}e6,{d}e8,{1.7 + 400 / (n * 1e6) ** 0.34 + 410 / (d * 1e8) ** 0.28}" for n in (50, 100, 200, 400, 800) for d in (5, 10, 20, 40)]
+    rows = [
+        f"{n}e6,{d}e8,{1.7 + 400 / (n * 1e6) ** 0.34 + 410 / (d * 1e8) ** 0.28}"
+        for n in (50, 100, 200, 400, 800)
+        for d in (5, 10, 20, 40)
+    ]
     Path("runs.csv").write_text("\n".join(["params,tokens,loss", *rows]) + "\n", encoding="utf-8")
     done = run(*shlex.split(line)[1:])
     if line.startswith("tscale verify"):

@@ -116,7 +116,9 @@ def hardware_report() -> Report:
             for hardware, row in zip(found, rows, strict=True)
         ]
     }
-    notes = ("Peaks are dense. `tscale show NAME` prints the source of each figure, and where sources contradict each other.",)
+    notes = (
+        "Peaks are dense. `tscale show NAME` prints the source of each figure, and where sources contradict each other.",
+    )
     return Report("Hardware", (Table("Hardware, as the vendors state it", columns, rows),), data, notes)
 
 

@@ -169,7 +169,11 @@ def _rows(design: Design, total: int) -> Iterator[tuple[Cell, ...]]:
     yield Label("parameters", "params"), Figure(total, PARAMETERS), Figure(counting("all")(like), PARAMETERS)
     if design.counts != "all":
         bare = counting(design.counts)
-        yield Label("without embeddings", "non_embedding_params"), Figure(best.params, PARAMETERS), Figure(bare(like), PARAMETERS)
+        yield (
+            Label("without embeddings", "non_embedding_params"),
+            Figure(best.params, PARAMETERS),
+            Figure(bare(like), PARAMETERS),
+        )
     yield Label("deviation from budget", "deviation"), Figure(best.deviation, SHARE), Missing("", settled=True)
 
 

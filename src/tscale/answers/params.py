@@ -120,7 +120,11 @@ def _disclosed(model: TracedModel) -> Report:
     in_part = line_figures(active.lines, PARAMETERS, model.shape_source, _ACTIVE) if active.total != total else ()
     steps = tuple(steps_of([*figures, *in_part, *summary.items()], spec.name))
     return Report(
-        f"{spec.label}: parameters", tuple(tables), data, notes_of(spec, release_note(model.spec), LEAVES_OUT, about=()), steps
+        f"{spec.label}: parameters",
+        tuple(tables),
+        data,
+        notes_of(spec, release_note(model.spec), LEAVES_OUT, about=()),
+        steps,
     )
 
 
@@ -144,7 +148,9 @@ def _sums(summary: dict[str, Figure], spec: ModelSpec) -> list[tuple[Cell, ...]]
         rows.append(("active per token", "active", "routed experts counted by those that a token uses"))
     if "buffers" in summary:
         rows.append(("buffers, not in the total", "buffers", "stored with the weights, not trained by gradients"))
-    return [(Label(name, key), "", summary[key], share(int(summary[key].value), total), text) for name, key, text in rows]
+    return [
+        (Label(name, key), "", summary[key], share(int(summary[key].value), total), text) for name, key, text in rows
+    ]
 
 
 def _published_tables(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, int]]) -> list[Table]:

@@ -94,8 +94,12 @@ def _notes(result: Comparison, surplus: int, wanted: int, found: int) -> tuple[s
         verdict = f"They differ: {'; '.join(parts)}."
     notes = (
         verdict,
-        f"{surplus - MOST_ROWS} more shapes are not predicted: --format json lists them." if surplus > MOST_ROWS else "",
-        "A tied head is stored a second time: a header cannot tell a copy from a separate head." if result.copies else "",
+        f"{surplus - MOST_ROWS} more shapes are not predicted: --format json lists them."
+        if surplus > MOST_ROWS
+        else "",
+        "A tied head is stored a second time: a header cannot tell a copy from a separate head."
+        if result.copies
+        else "",
         "Compared by shape, transposed or not; tensors of one shape cannot be told apart. Only headers were read.",
     )
     return tuple(note for note in notes if note)

@@ -30,7 +30,7 @@ class KimiDelta:
     gate_rank: Size | None = None
     """Width that the decays and the gate behind are expanded from; by default, they come from the residual stream."""
     chunk: Size = 64
-    """Positions that are computed at once; the last chunk of a sequence is padded."""
+    """Positions of a chunk; the last chunk of a sequence is padded."""
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other mixer claims."""
 

@@ -25,7 +25,7 @@ class Lightning:
     head_dim: Size
     """Width of a head."""
     chunk: Size = 256
-    """Positions that are computed at once; the last chunk of a sequence is as long as what is left."""
+    """Positions of a chunk; the last chunk of a sequence is as long as what is left."""
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other mixer claims."""
 

@@ -29,7 +29,7 @@ class Mamba2:
     d_conv: Size = 4
     """Length of the convolution."""
     chunk: Size = 256
-    """Positions that are computed at once; the last chunk of a sequence is padded."""
+    """Positions of a chunk; the last chunk of a sequence is padded."""
     conv_bias: bool = True
     """Whether the convolution has a bias."""
     bias: bool = False

@@ -26,7 +26,7 @@ class Mlstm:
     v_dim: Size
     """Width of a head's values."""
     chunk: Size = 64
-    """Positions that are computed at once."""
+    """Positions of a chunk."""
     bias: bool = False
     """Whether the projections have a bias in addition to those of the input and forget gates, which always have one."""
     on: LayerSelector | None = None

@@ -8,21 +8,25 @@ from tscale.errors import RequestError
 from tscale.render import show_with_plot
 
 _Contexts = Annotated[
-    str | None, typer.Option("--context", metavar="N,N,...", help="Set the context lengths, such as 512,2k,8k; k is 1,024.")
+    str | None,
+    typer.Option("--context", metavar="N,N,...", help="Set the context lengths, such as 512,2k,8k; k is 1,024."),
 ]
 _Dtype = Annotated[options.Dtype, typer.Option("--dtype", help="Set the number format of cache, scores and weights.")]
 _Causal = Annotated[
     bool, typer.Option("--causal/--full", help="Count the keys that a query may see, or all of them as frameworks do.")
 ]
-_Versus = Annotated[
-    bool, typer.Option("--versus", help="Compare with recurrent, convolutional and restricted layers.")
-]
+_Versus = Annotated[bool, typer.Option("--versus", help="Compare with recurrent, convolutional and restricted layers.")]
 _Kernel = Annotated[
-    str | None, typer.Option("--kernel", metavar="K", help="Set the kernel of the convolution, with --versus; the default is 3.")
+    str | None,
+    typer.Option("--kernel", metavar="K", help="Set the kernel of the convolution, with --versus; the default is 3."),
 ]
 _Neighbourhood = Annotated[
     str | None,
-    typer.Option("--neighbourhood", metavar="R", help="Set the keys that restricted attention sees, with --versus; the default is 256."),
+    typer.Option(
+        "--neighbourhood",
+        metavar="R",
+        help="Set the keys that restricted attention sees, with --versus; the default is 256.",
+    ),
 ]
 
 

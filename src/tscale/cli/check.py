@@ -6,7 +6,11 @@ from tscale.cli.options import OutputFormat
 from tscale.render import show
 
 _Claims = Annotated[
-    str, typer.Argument(metavar="CLAIMS", help="Give a YAML file of claims (`tscale schema claims` describes it), or the name of a built-in one.")
+    str,
+    typer.Argument(
+        metavar="CLAIMS",
+        help="Give a YAML file of claims (`tscale schema claims` describes it), or the name of a built-in one.",
+    ),
 ]
 
 

@@ -11,9 +11,14 @@ from tscale.render import print_text, show
 
 LAW = "hoffmann2022-3"
 
-_Params = Annotated[str | None, typer.Option("--params", metavar="N", help="Set the number of parameters, such as 7e9.")]
+_Params = Annotated[
+    str | None, typer.Option("--params", metavar="N", help="Set the number of parameters, such as 7e9.")
+]
 _Flops = Annotated[
-    str | None, typer.Option("--flops", metavar="C", help="Set the training FLOPs, such as 1e22; --law gives parameters and tokens.")
+    str | None,
+    typer.Option(
+        "--flops", metavar="C", help="Set the training FLOPs, such as 1e22; --law gives parameters and tokens."
+    ),
 ]
 _Law = Annotated[
     str | None,
@@ -42,9 +47,12 @@ _Changes = Annotated[
         show_default=False,
     ),
 ]
-_Multiple = Annotated[str, typer.Option("--multiple", metavar="N", help="Make d_model and d_ff multiples of this number.")]
+_Multiple = Annotated[
+    str, typer.Option("--multiple", metavar="N", help="Make d_model and d_ff multiples of this number.")
+]
 _Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the spec to this file; - prints only the spec.")
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the spec to this file; - prints only the spec."),
 ]
 _Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
 
@@ -86,7 +94,9 @@ def design(
         refuse_to_overwrite(output, "choose another name, or --force")
     least = parse_count(multiple, what="--multiple", most=65536)
     if least < LEAST_MULTIPLE:
-        raise RequestError(f"--multiple must be at least {LEAST_MULTIPLE}, not {least}: hardware needs widths that divide")
+        raise RequestError(
+            f"--multiple must be at least {LEAST_MULTIPLE}, not {least}: hardware needs widths that divide"
+        )
     wish = Wish(
         None if params is None else parse_count(params, what="--params", most=options.MOST_PARAMETERS),
         None if flops is None else parse_count(flops, what="--flops", most=MOST_FLOPS),

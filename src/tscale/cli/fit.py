@@ -17,10 +17,13 @@ _Runs = Annotated[
     ),
 ]
 _Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the law to this YAML file, which --law reads.")
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the law to this YAML file, which --law reads."),
 ]
 _Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
-_Bootstraps = Annotated[str, typer.Option("--bootstraps", metavar="N", help="Set the number of bootstrap samples for the intervals.")]
+_Bootstraps = Annotated[
+    str, typer.Option("--bootstraps", metavar="N", help="Set the number of bootstrap samples for the intervals.")
+]
 _Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Set the seed of the random samples.")]
 _Counts = Annotated[
     Literal["all", "non_embedding"], typer.Option("--counts", help="Say which parameters the column params counts.")

@@ -12,8 +12,12 @@ _Model = Annotated[
         metavar="[MODEL]", help=f"{options.MODEL_HELP} The default is gpt3.", autocompletion=options.model_names
     ),
 ]
-_Source = Annotated[str | None, typer.Option("--source", metavar="N", help="Set the encoder tokens of a sequence; k is 1,024.")]
-_Target = Annotated[str | None, typer.Option("--target", metavar="N", help="Set the decoder tokens of a sequence; k is 1,024.")]
+_Source = Annotated[
+    str | None, typer.Option("--source", metavar="N", help="Set the encoder tokens of a sequence; k is 1,024.")
+]
+_Target = Annotated[
+    str | None, typer.Option("--target", metavar="N", help="Set the decoder tokens of a sequence; k is 1,024.")
+]
 
 
 def flops(

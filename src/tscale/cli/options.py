@@ -102,7 +102,9 @@ Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "int4"]
 MOST_CONTEXTS = 100
 MOST_PARAMETERS = 10**18
 
-MODEL_HELP = "Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for standard input."
+MODEL_HELP = (
+    "Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for standard input."
+)
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=model_names, show_default=False)]
 Models = Annotated[
@@ -110,7 +112,12 @@ Models = Annotated[
 ]
 Changes = Annotated[
     list[str],
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the spec. Repeat it to change several.", show_default=False),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a field of the spec. Repeat it to change several.",
+        show_default=False,
+    ),
 ]
 Assume = Annotated[
     str | None,
@@ -127,8 +134,14 @@ PlotTo = Annotated[
         show_default=False,
     ),
 ]
-Tokens = Annotated[str | None, typer.Option("--tokens", metavar="N", help="Set the training tokens, such as 300e9 or 1.5T; k is 1,000.")]
-Context = Annotated[str | None, typer.Option("--context", metavar="N", help="Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.")]
+Tokens = Annotated[
+    str | None,
+    typer.Option("--tokens", metavar="N", help="Set the training tokens, such as 300e9 or 1.5T; k is 1,000."),
+]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", metavar="N", help="Set the tokens of a sequence, such as 2048 or 2k; k is 1,024."),
+]
 HardwareChanges = Annotated[
     list[str],
     typer.Option(
@@ -136,21 +149,32 @@ HardwareChanges = Annotated[
     ),
 ]
 Gpu = Annotated[
-    str, typer.Option("--gpu", metavar="NAME", help="Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.")
+    str,
+    typer.Option(
+        "--gpu",
+        metavar="NAME",
+        help="Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.",
+    ),
 ]
 Gpus = Annotated[str | None, typer.Option("--gpus", metavar="N", help="Set the number of devices, such as 8 or 1024.")]
-Price = Annotated[str | None, typer.Option("--price", metavar="USD", help="Set the price of a GPU-hour in US dollars, such as 2.50.")]
+Price = Annotated[
+    str | None, typer.Option("--price", metavar="USD", help="Set the price of a GPU-hour in US dollars, such as 2.50.")
+]
 Tensor = Annotated[
     str, typer.Option("--tensor", metavar="N", help="Set the devices that share each layer (tensor parallelism).")
 ]
-Pipeline = Annotated[str, typer.Option("--pipeline", metavar="N", help="Set the pipeline stages that share the layers.")]
+Pipeline = Annotated[
+    str, typer.Option("--pipeline", metavar="N", help="Set the pipeline stages that share the layers.")
+]
 Interleave = Annotated[
     str, typer.Option("--interleave", metavar="N", help="Set the pieces of the stack per stage (interleaved 1F1B).")
 ]
 Zero = Annotated[
     str, typer.Option("--zero", metavar="0-3", help="Set the ZeRO stage: what data-parallel devices share; 3 is FSDP.")
 ]
-MicroBatch = Annotated[str, typer.Option("--micro-batch", metavar="N", help="Set the sequences that a device processes at a time.")]
+MicroBatch = Annotated[
+    str, typer.Option("--micro-batch", metavar="N", help="Set the sequences that a device processes at a time.")
+]
 Laws = Annotated[
     list[str],
     typer.Option(
@@ -162,8 +186,18 @@ Laws = Annotated[
     ),
 ]
 Unique = Annotated[
-    str | None, typer.Option("--unique-tokens", metavar="N", help="Set the number of unique tokens, such as 100e9: further training tokens repeat them.")
+    str | None,
+    typer.Option(
+        "--unique-tokens",
+        metavar="N",
+        help="Set the number of unique tokens, such as 100e9: further training tokens repeat them.",
+    ),
 ]
 Served = Annotated[
-    str | None, typer.Option("--inference-tokens", metavar="N", help="Set the tokens to be served, such as 1e12, to include the FLOPs of serving.")
+    str | None,
+    typer.Option(
+        "--inference-tokens",
+        metavar="N",
+        help="Set the tokens to be served, such as 1e12, to include the FLOPs of serving.",
+    ),
 ]

@@ -320,7 +320,9 @@ class Config:
         found = [key for key in unread for like in missing.values() if like.search(key) and _is_size(self._data[key])]
         may_be = ", ".join(key[:60] for key in dict.fromkeys(found))
         hint = f"rename the key that holds one of them, such as {may_be}" if may_be else "add them to the file"
-        raise self.wrong(f"--assume {self.family_name} needs {', '.join(missing)}, and the file has no such key: {hint}")
+        raise self.wrong(
+            f"--assume {self.family_name} needs {', '.join(missing)}, and the file has no such key: {hint}"
+        )
 
     def _is_harmless(self, key: str) -> bool:
         return key in HARMLESS or key in self.family.harmless or _HARMLESS_LIKE.fullmatch(key) is not None
@@ -338,7 +340,9 @@ class Config:
             if value is None:
                 continue
             if known.get(key) is not None and known[key] != value:
-                raise self.wrong(f"{alias} ({shown(value)}) and {key} ({shown(known[key])}) mean the same size, and differ: drop one")
+                raise self.wrong(
+                    f"{alias} ({shown(value)}) and {key} ({shown(known[key])}) mean the same size, and differ: drop one"
+                )
             known[key] = value
         return known
 

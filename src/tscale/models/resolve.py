@@ -89,7 +89,9 @@ def read_config(file: str, assume: str | None = None) -> ModelSpec:
         return config_spec(hub.config_text(file), Path(file, "config.json"), f"{file}/config.json", assume)
     text, path, where = _read(file)
     if not looks_like_config(text, path) and text.lstrip()[:1] != "{":
-        raise SpecError("is not a config.json: import reads config.json files, and a YAML spec needs no import", where=where)
+        raise SpecError(
+            "is not a config.json: import reads config.json files, and a YAML spec needs no import", where=where
+        )
     return config_spec(text, path, where, assume)
 
 
@@ -126,7 +128,9 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
         key, equals, text = change.partition("=")
         path = key.strip().split(".")
         if not equals or not all(path):
-            raise RequestError(f"--set: write KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}")
+            raise RequestError(
+                f"--set: write KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}"
+            )
         path, value = _full(path, spec, data), _value(text, change)
         if (
             value is None

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
 from tscale.blocks.fields import Problem, of_one_line
 from tscale.errors import SpecError, SpecErrors, called, nearest, shown
-from tscale.models.spec import NESTED, Corrected, ModelSpec, NoteTopic, Published, PublishedName, Spec, UndisclosedSpec, spec_class
+from tscale.models.spec import (
+    NESTED,
+    Corrected,
+    ModelSpec,
+    NoteTopic,
+    Published,
+    PublishedName,
+    Spec,
+    UndisclosedSpec,
+    spec_class,
+)
 from tscale.models.yaml_file import Document, Path_
 
 if TYPE_CHECKING:

@@ -42,15 +42,20 @@ def _table(table: Table) -> Iterator[str]:
     yield "|" + "|".join("---:" if column.numeric else ":---" for column in table.columns) + "|"
     for row in table.rows:
         cells = zip(row, shared, strict=True)
-        yield "| " + " | ".join(_safe(cell_text(cell) + ("" if sign else mark(cell))) for cell, sign in cells) + " |"
+        yield "| " + " | ".join(_cell(cell_text(cell) + ("" if sign else mark(cell))) for cell, sign in cells) + " |"
 
 
 _CODE: Final = re.compile("(`[^`]+`)")
 
 
-def _safe(text: str) -> str:
+def _safe(text: str, in_code: str = "") -> str:
     """Text that Markdown will not take for markup, but for code between backticks, which stays code."""
-    return "".join(_escaped(part, "|" if at % 2 else "\\|*_<>`") for at, part in enumerate(_CODE.split(text)))
+    return "".join(_escaped(part, in_code if at % 2 else "\\|*_<>`") for at, part in enumerate(_CODE.split(text)))
+
+
+def _cell(text: str) -> str:
+    """The same in a table, where a bar ends a cell even in code."""
+    return _safe(text, in_code="|")
 
 
 def _escaped(text: str, characters: str) -> str:
