@@ -62,12 +62,12 @@ _INTERVALS = (
 )
 _MEANINGS: Final = {
     "E": "irreducible loss",
-    "A": "coefficient of the parameter term, A/N^alpha",
-    "B": "coefficient of the token term, B/D^beta",
-    "alpha": "exponent of the parameter term",
-    "beta": "exponent of the token term",
-    "a": "exponent of the optimal parameters, N ~ C^a",
-    "b": "exponent of the optimal tokens, D ~ C^b",
+    "A": "coefficient of the term A/N^alpha",
+    "B": "coefficient of the term B/D^beta",
+    "alpha": "exponent of parameters",
+    "beta": "exponent of tokens",
+    "a": "optimal parameters, N ~ C^a",
+    "b": "optimal tokens, D ~ C^b",
 }
 
 
