@@ -11,6 +11,7 @@ from io import StringIO
 import pytest
 
 from tests.helpers import run
+from tscale.answers.conventions import CONVENTIONS
 from tscale.core.metric import Cell, Column, Figure, Label, Missing, Report, Table
 from tscale.core.units import COUNT
 from tscale.render.csv import to_csv
@@ -94,16 +95,7 @@ def test_truth_values_are_true_and_false(line: str, key: str) -> None:
 
 NAMED_ROWS = {
     "params deepseek-v3": ["total", "non_embedding", "embedding", "active", "buffers"],
-    "flops gpt3": [
-        "six_nd",
-        "six_nd_non_embedding",
-        "chinchilla",
-        "palm",
-        "megatron",
-        "megatron_recompute",
-        "exact",
-        "exact_causal",
-    ],
+    "flops gpt3": list(CONVENTIONS),
     "compare gpt2 gpt3": ["training_tokens", "training_flops", "published_training_flops"],
     "design --params 7e9": ["d_model_per_layers", "d_ff_per_d_model", "heads_per_kv_heads", "params", "deviation"],
 }
