@@ -24,7 +24,8 @@ SOURCE: Final = "rajbhandari2019 section 7"
 TWO_SUMS: Final = "Where sub-layers stand side by side on norms of their own (GPT-NeoX, Falcon 40B), two sums are counted and one would do."
 
 LEAVES_OUT: Final = (
-    "Not in what is sent: sums for a table or a head that is cut by the vocabulary, norms of gradients, latency."
+    "Not in what is sent: sums for a table or a head that is cut by the vocabulary, keys and values of context parallelism, "
+    "norms of gradients, latency."
 )
 
 
