@@ -152,18 +152,18 @@ def test_what_is_gathered_for_products_in_8_bits_is_half_as_much() -> None:
 # ---- context and expert parallelism ----
 
 
-def step(name: str, plan: Parallelism, context: int = 4096, sequences: int = 64, bits: int = 16) -> Step:
+def step_with(name: str, plan: Parallelism, context: int = 4096, sequences: int = 64, bits: int = 16) -> Step:
     spec = tscale.load(name)
     work = Workload(Run(context), Batch(sequences, 1), spec.d_model, "none", bits)
     return step_of(stages(spec, plan), plan, work, NODES_OF_8, 10**15)
 
 
 def test_devices_that_share_a_sequence_compute_a_part_of_it() -> None:
-    alone = step("llama-3-8b", Parallelism(data=8))
-    shared = step("llama-3-8b", Parallelism(data=2, context=4))
+    alone = step_with("llama-3-8b", Parallelism(data=8))
+    shared = step_with("llama-3-8b", Parallelism(data=2, context=4))
     assert shared.seconds_by["computing"] == alone.seconds_by["computing"]
     assert {part.name for part in shared.parts} == {"computing", "gradients"}
-    tensor = [step("llama-3-8b", Parallelism(tensor=2, data=4 // ways, context=ways)) for ways in (1, 4)]
+    tensor = [step_with("llama-3-8b", Parallelism(tensor=2, data=4 // ways, context=ways)) for ways in (1, 4)]
     sums = [next(part for part in each.parts if part.name.startswith("tensor")).sent for each in tensor]
     assert sums[0] == sums[1]
 
@@ -173,7 +173,9 @@ def test_a_token_goes_to_one_device_of_its_experts_at_the_least(ranks: int, per_
     """Counted out: each token to a device picked evenly, its activations there and back, forward and backward."""
     spec = tscale.load("qwen3-30b-a3b")
     part = next(
-        part for part in step("qwen3-30b-a3b", Parallelism(data=ranks, expert=ranks)).parts if "expert" in part.name
+        part
+        for part in step_with("qwen3-30b-a3b", Parallelism(data=ranks, expert=ranks)).parts
+        if "expert" in part.name
     )
     tokens = 4096 * 64 // ranks
     one_way = tokens * spec.d_model * 2
@@ -186,7 +188,7 @@ def test_a_token_goes_to_one_device_of_its_experts_at_the_least(ranks: int, per_
 
 def test_experts_that_are_sent_in_8_bits_take_half() -> None:
     plan = Parallelism(data=16, expert=16)
-    both = [step("qwen3-30b-a3b", plan, bits=bits).parts for bits in (16, 8)]
+    both = [step_with("qwen3-30b-a3b", plan, bits=bits).parts for bits in (16, 8)]
     sent = [next(part.sent for part in parts if "expert" in part.name) for parts in both]
     assert sent[0] is not None
     assert sent[1] == sent[0] // 2
