@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+import tscale
 from tests.helpers import answer, run
 
 SPEC = """\
@@ -238,3 +240,39 @@ def test_a_sum_that_was_published_too_has_that_source() -> None:
 
 def test_all_tokens_at_a_length_that_is_asked_for_are_a_sum_too(staged: str) -> None:
     assert answer("flops", staged, "--context", "1024")["figures"]["tokens"]["source"] == ""
+
+
+@pytest.mark.parametrize(
+    "extended, length",
+    [
+        ({"original_max_position_embeddings": 4096}, 4096),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096}}, 4096),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32_768}}, None),
+        ({}, None),
+    ],
+)
+def test_a_file_of_an_extended_context_says_at_which_length_it_was_trained(
+    tmp_path: Path, extended: dict[str, object], length: int | None
+) -> None:
+    config = {"model_type": "llama", "max_position_embeddings": 131_072, "hidden_size": 64, "num_attention_heads": 4}
+    sizes = {"num_hidden_layers": 2, "intermediate_size": 128, "vocab_size": 100, "tie_word_embeddings": False}
+    (tmp_path / "config.json").write_text(json.dumps(config | sizes | extended), encoding="utf-8")
+    data = answer("flops", str(tmp_path), "--tokens", "1e9")
+    assert data["context"] == (length or 8192)
+    assert data["figures"]["context"]["known"] == ("assumed" if length is None else "cited")
+
+
+def test_python_says_of_a_model_like_another_that_its_figures_are_assumed(tmp_path: Path) -> None:
+    config = {
+        "model_type": "new",
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 2,
+        "vocab_size": 100,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 128}), encoding="utf-8")
+    spec = tscale.load(str(tmp_path), assume="llama")
+    run = tscale.run_of(spec, 16)
+    told = (tscale.params(spec), tscale.active_params(spec), tscale.forward_flops(spec, run))
+    assert {quantity.known for quantity in (*told, tscale.cache_bytes(spec, run, "bf16"))} == {"assumed"}
+    assert tscale.params(tscale.load("gpt2")).known == "exact"

@@ -8,7 +8,7 @@ min(context, 8,192) tokens are assumed, and the answer says so.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tscale.answers.explaining import ASSUMED_CONTEXT, TracedModel, context_of, line_figures, summed
 from tscale.core.costs.forward import AttentionMask, forward_flops
@@ -20,10 +20,7 @@ from tscale.core.units import FLOPS, TOKENS
 from tscale.core.workload import Run
 from tscale.errors import NotPublishedError
 from tscale.models.lower import run_of
-from tscale.models.spec import ModelSpec, Stage
-
-MOST_ASSUMED: Final = 8_192
-"""Tokens of a sequence in training that are assumed at most: contexts beyond it are nearly always extended later."""
+from tscale.models.spec import MOST_ASSUMED, ModelSpec, Stage
 
 
 class TrainedStage(NamedTuple):

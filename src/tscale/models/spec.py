@@ -91,6 +91,10 @@ class Estimate:
     evidence: Evidence = "unconfirmed"
 
 
+MOST_ASSUMED: Final = 8_192
+"""Tokens of a sequence in training that are assumed at most: contexts beyond it are nearly always extended later."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """A stretch of training in sequences of one length; a model's context is often extended in a short last one."""
