@@ -160,7 +160,7 @@ training:
     - {tokens: 2e12, context: 4096, source: here, evidence: primary}
     - {tokens: 1e11, context: 32768, up_to: true, source: there, evidence: primary, note: from 8192 up}
 """
-LEAD = "The last 100,000,000,000 tokens of staged are counted in sequences of 32,768 tokens, an upper bound: some were shorter."
+LEAD = "The last 100,000,000,000 tokens of staged are counted in sequences of 32,768 tokens, an upper bound: shorter ones are not told apart."
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ def _lead(spec: ModelSpec, stages: tuple[TrainedStage, ...]) -> Iterator[str]:
             which = "" if len(stages) == 1 else "first " if place == 0 else "last " if stage is stages[-1] else "next "
             yield (
                 f"The {which}{stage.ran_through:,} tokens of {spec.label} are counted in sequences of "
-                f"{_length_text(stage.run)}, an upper bound: some were shorter."
+                f"{_length_text(stage.run)}, an upper bound: shorter ones are not told apart."
             )
 
 

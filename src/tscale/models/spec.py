@@ -106,7 +106,7 @@ class Stage:
     context: Size | None = None
     """Tokens of a sequence. Absent where not published: min(context, 8,192) of the model is assumed."""
     up_to: bool = False
-    """Whether `context` is the longest of several lengths: all tokens are counted at it, so that FLOPs are an upper bound."""
+    """Whether some of its sequences were shorter, or may have been: all tokens are counted at `context`, an upper bound."""
     source: str
     evidence: Evidence = "unconfirmed"
     note: str | None = None
