@@ -46,6 +46,7 @@ PublishedName = Literal[
     "heads",
     "training_flops",
     "pf_days",
+    "vocabulary",
     "training_tokens",
     "dataset_tokens",
     "common_crawl_tokens",
@@ -104,6 +105,8 @@ class Stage:
     """Tokens that it ran through, repeats counted; both streams of an encoder-decoder. Absent where not published."""
     context: Size | None = None
     """Tokens of a sequence. Absent where not published: min(context, 8,192) of the model is assumed."""
+    up_to: bool = False
+    """Whether some of its sequences were shorter, or may have been: all tokens are counted at `context`, an upper bound."""
     source: str
     evidence: Evidence = "unconfirmed"
     note: str | None = None
@@ -140,6 +143,8 @@ class Training:
             yield (), "each stage says its own tokens and source, and their sum is the total: drop those beside stages"
         elif not self.stages and (self.tokens is None or self.source is None):
             yield (), "needs stages, or tokens with their source"
+        if any(stage.up_to and stage.context is None for stage in self.stages):
+            yield ("stages",), "a stage with up_to needs the longest of its lengths: set its context, or drop up_to"
 
 
 @dataclass(frozen=True, kw_only=True)
