@@ -179,7 +179,8 @@ def params(ledger: Ledger | ModelSpec) -> Quantity:
         >>> params(load("gpt3")).total
         174604259328
     """
-    return parameters.params(_ledger(ledger))
+    asked = _ledger(ledger)
+    return _known(parameters.params(asked), asked)
 
 
 def active_params(ledger: Ledger | ModelSpec) -> Quantity:
@@ -192,7 +193,8 @@ def active_params(ledger: Ledger | ModelSpec) -> Quantity:
         >>> active_params(load("mixtral-8x7b")).total
         12879925248
     """
-    return parameters.active_params(_ledger(ledger))
+    asked = _ledger(ledger)
+    return _known(parameters.active_params(asked), asked)
 
 
 def non_embedding_params(ledger: Ledger | ModelSpec) -> int:
@@ -226,7 +228,7 @@ def cache_bytes(ledger: Ledger | ModelSpec, run: Run, bits: int | Fraction | str
     """
     asked = _ledger(ledger)
     pages = None if page is None else _count(page, "page")
-    return cache.cache_bytes(asked, _run(run, asked), _bits(bits, asked), pages)
+    return _known(cache.cache_bytes(asked, _run(run, asked), _bits(bits, asked), pages), asked)
 
 
 def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: AttentionMask = "full") -> Quantity:
@@ -245,7 +247,7 @@ def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: AttentionMask = "
         291648307200
     """
     asked = _ledger(ledger)
-    return forward.forward_flops(asked, _run(run, asked), _sight(sight))
+    return _known(forward.forward_flops(asked, _run(run, asked), _sight(sight)), asked)
 
 
 def training_flops(ledger: Ledger | ModelSpec, run: Run, tokens: int, sight: AttentionMask = "full") -> int:
@@ -267,6 +269,11 @@ def training_flops(ledger: Ledger | ModelSpec, run: Run, tokens: int, sight: Att
     """
     asked = _ledger(ledger)
     return training.training_flops(asked, _run(run, asked), _count(tokens, "tokens", MOST_TOKENS), _sight(sight))
+
+
+def _known(quantity: Quantity, ledger: Ledger) -> Quantity:
+    """A quantity as it is, or assumed where the model is counted like one of another family."""
+    return quantity._replace(known="assumed") if ledger.assumed else quantity
 
 
 def _ledger(asked: object) -> Ledger:

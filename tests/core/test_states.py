@@ -178,3 +178,14 @@ def test_adapters_of_llama_7b() -> None:
     ledger = lower(tscale.load("llama-7b"))
     d, f, r = 4096, 11_008, 8
     assert params(adapters(ledger, r)).total == 32 * (4 * 2 * d * r + 3 * (d + f) * r) == 19_988_480
+
+
+def test_a_pipeline_keeps_gradients_whole_until_its_last_micro_batch() -> None:
+    """ZeRO's second stage scatters them once a step then: torchtitan's FSDP with pipeline stages."""
+    ledger = Ledger.of("a model", (Vector("all", "norm", "norm", 1000),))
+    both = [
+        training_states(ledger, PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(zero=2, data=4, pipeline=stages))
+        for stages in (1, 2)
+    ]
+    assert [states.gradients.total for states in both] == [2 * 1000 // 4, 2 * 1000]
+    assert both[0].optimizer.total == both[1].optimizer.total

@@ -147,3 +147,48 @@ def test_what_is_gathered_for_products_in_8_bits_is_half_as_much() -> None:
         work = Workload(Run(64), Batch(16, 1), int(spec.d_model), "none", bits)
         found[bits] = step_of(stages(spec, plan), plan, work, NODES_OF_8, 10**15).seconds_by["network"]
     assert found[8] / found[16] == Fraction(1 + 1, 1 + 2)
+
+
+# ---- context and expert parallelism ----
+
+
+def step_with(name: str, plan: Parallelism, context: int = 4096, sequences: int = 64, bits: int = 16) -> Step:
+    spec = tscale.load(name)
+    work = Workload(Run(context), Batch(sequences, 1), spec.d_model, "none", bits)
+    return step_of(stages(spec, plan), plan, work, NODES_OF_8, 10**15)
+
+
+def test_devices_that_share_a_sequence_compute_a_part_of_it() -> None:
+    alone = step_with("llama-3-8b", Parallelism(data=8))
+    shared = step_with("llama-3-8b", Parallelism(data=2, context=4))
+    assert shared.seconds_by["computing"] == alone.seconds_by["computing"]
+    assert {part.name for part in shared.parts} == {"computing", "gradients"}
+    tensor = [step_with("llama-3-8b", Parallelism(tensor=2, data=4 // ways, context=ways)) for ways in (1, 4)]
+    sums = [next(part for part in each.parts if part.name.startswith("tensor")).sent for each in tensor]
+    assert sums[0] == sums[1]
+
+
+@pytest.mark.parametrize(("ranks", "per_node"), [(8, 8), (16, 8), (64, 8)])
+def test_a_token_goes_to_one_device_of_its_experts_at_the_least(ranks: int, per_node: int) -> None:
+    """Counted out: each token to a device picked evenly, its activations there and back, forward and backward."""
+    spec = tscale.load("qwen3-30b-a3b")
+    part = next(
+        part
+        for part in step_with("qwen3-30b-a3b", Parallelism(data=ranks, expert=ranks)).parts
+        if "expert" in part.name
+    )
+    tokens = 4096 * 64 // ranks
+    one_way = tokens * spec.d_model * 2
+    within = sum(1 for other in range(1, min(per_node, ranks)))
+    beyond = ranks - min(per_node, ranks)
+    link = Fraction(4 * spec.layers * one_way * within, ranks * 450 * GB)
+    nics = Fraction(4 * spec.layers * one_way * beyond * per_node, ranks * 8 * 50 * GB)
+    assert (part.least.link.seconds, part.least.network.seconds) == (link, nics)
+
+
+def test_experts_that_are_sent_in_8_bits_take_half() -> None:
+    plan = Parallelism(data=16, expert=16)
+    both = [step_with("qwen3-30b-a3b", plan, bits=bits).parts for bits in (16, 8)]
+    sent = [next(part.sent for part in parts if "expert" in part.name) for parts in both]
+    assert sent[0] is not None
+    assert sent[1] == sent[0] // 2

@@ -229,6 +229,30 @@ def test_a_bound_has_a_mark_of_its_own_in_tables_and_a_name_in_json() -> None:
         assert assumed[key]["known"] == "assumed"
 
 
+@pytest.mark.parametrize("columns", [80, 60, 50])
+@pytest.mark.parametrize(
+    "command, says",
+    [
+        (["params", "gpt2-xl"], "a misprint: 1,558,000,000 is right"),
+        (["params", "nemotron-4-340b"], "NVIDIA 2024, section 2"),
+        (["flops", "transformer"], "an estimate, not a count"),
+        (["check", "article"], "12,288 is gpt3's d_model"),
+    ],
+)
+def test_a_reason_is_never_left_out(command: list[str], says: str, columns: int) -> None:
+    shown = run(*command, columns=columns).out
+    assert says in " ".join(shown.split())
+
+
+def test_words_below_a_row_are_indented_and_wrapped_and_empty_ones_leave_no_line() -> None:
+    lines = run("check", "article", columns=80).out.splitlines()
+    place = lines.index("    because: Brown 2020, Table 2.1")
+    assert lines[place - 1].startswith("gpt3: layers")
+    assert lines[place + 1].startswith("transformer: heads")
+    year = next(number for number, line in enumerate(lines) if line.startswith("gpt3: year"))
+    assert lines[year + 1].startswith("transformer: layers")
+
+
 def test_what_was_assumed_stands_between_the_title_and_the_table() -> None:
     args = ("train", "gpt3", "--gpu", "h100", "--gpus", "64")
     lines = run(*args).out.splitlines()

@@ -15,27 +15,27 @@ from tscale.answers.truths import PUBLISHED, Truth, Truths, corrected_figure, tr
 from tscale.catalogue.claims import Claim, Claims
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table, weakest
 from tscale.core.sources import cited
-from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS, YEAR
+from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS
 from tscale.errors import RequestError, SpecError, nearest
 from tscale.models.resolve import find
-from tscale.models.spec import ModelSpec, Published, Spec
+from tscale.models.spec import ModelSpec, Published, Spec, UndisclosedSpec
 from tscale.models.yaml_file import Document
 
 Verdict = Literal["holds", "close", "misprint", "does not hold", "cannot be checked"]
 
 HOLDS: Final = Fraction(1, 200)
-"""A claim holds if it is within 0.5% of a right value, unless it sets a tolerance; a whole count only if it is equal."""
+"""A claim holds if it is within 0.5% of a right value, unless it sets a tolerance; a whole number only if it is equal."""
 CLOSE: Final = 10
 """It is close within ten times that."""
 _FEWEST_DIGITS: Final = 2
 """Training FLOPs are quoted rounded: a claim holds if a right value rounds to it, in its own digits or so many at least."""
 
 _COLUMNS = (
-    Column("claim", "claim", numeric=False, wraps=20),
-    Column("claimed", "claimed", drop=2),
-    Column("right value", "right", drop=1),
-    Column("verdict", "verdict", numeric=False),
-    Column("because", "because", numeric=False, wraps=20),
+    Column("claim", "claim", numeric=False, wraps=16),
+    Column("claimed", "claimed", drop=1),
+    Column("right value", "right"),
+    Column("verdict", "verdict", numeric=False, wraps=13),
+    Column("because", "because", numeric=False, wraps=20, below=True),
 )
 _QUOTE = Column("quote", "quote", numeric=False, drop=3, wraps=20)
 
@@ -63,7 +63,7 @@ def check_report(claims: Claims, document: Document) -> Report:
         (
             _text(one.claim),
             one.claimed,
-            one.right,
+            _short(one.right),
             one.verdict,
             _why(one),
             *([one.claim.quote or ""] if quoted else []),
@@ -78,7 +78,7 @@ def check_report(claims: Claims, document: Document) -> Report:
     notes = (
         f"{len(judged)} claims: {summary}." if judged else "No claims.",
         "A claim holds within 0.5% of the right value (or its own tolerance), is close within ten times that; "
-        "a whole count holds only if it is equal.",
+        "whole numbers of an architecture, such as layers, are right or wrong.",
         *([_ROUNDED] if any(one.claimed.unit in (FLOPS, PF_DAYS) for one in judged) else []),
         *([f"Claims from: {claims.source}"] if claims.source else []),
     )
@@ -87,6 +87,8 @@ def check_report(claims: Claims, document: Document) -> Report:
     return Report(claims.title, (table,), data, notes, exit_code=3 if wrong else 0)
 
 
+_ANY_BASIS: Final = ("training_tokens",)
+"""Quantities whose sum over stages, which is ours, is on the same basis as another model's published total."""
 _VERDICTS: Final[tuple[Verdict, ...]] = ("holds", "close", "misprint", "does not hold", "cannot be checked")
 _ROUNDED: Final = (
     "Training FLOPs are judged by each convention, at the lengths that were trained at, and hold too where the right "
@@ -103,6 +105,11 @@ def _plural(verdict: Verdict, count: int) -> str:
 def _text(claim: Claim) -> str:
     name = CLAIMABLE[claim.quantity].name
     return f"{claim.subject}: {name}" + (f", times {claim.relative_to}'s" if claim.relative_to else "")
+
+
+def _short(right: Figure | Missing) -> Figure | Missing:
+    """A right value, or in a word or two that there is none: why stands next to the verdict."""
+    return right if isinstance(right, Figure) else right._replace(why=right.why.partition(":")[0])
 
 
 def _why(one: _Judged) -> str:
@@ -152,7 +159,7 @@ def _judge(claim: Claim, document: Document, place: int) -> _Judged:
     return _judged(claim, claimed, truths, subject)
 
 
-def _judged(claim: Claim, claimed: Figure, truths: Truths, subject: Subject | None) -> _Judged:
+def _judged(claim: Claim, claimed: Figure, truths: Truths, subject: Subject | UndisclosedSpec) -> _Judged:
     """A claim where something is known to be right."""
     counted = truths.counted()
     holding = [truth for truth in truths.right if _holds(claim, truth.figure, fits=truth.fits)]
@@ -181,7 +188,8 @@ def _judged_ratio(claim: Claim, ours: Truths, theirs: Truths) -> _Judged:
         missing = ours.missing or theirs.missing
         assert missing is not None
         return _Judged(claim, claimed, missing, "cannot be checked", missing.why)
-    both = [(one, other) for one in ours.right for other in theirs.right if one.basis == other.basis]
+    every = [(one, other) for one in ours.right for other in theirs.right]
+    both = [(one, other) for one, other in every if one.basis == other.basis or claim.quantity in _ANY_BASIS]
     pairs = both or [(ours.right[0], theirs.right[0])]
     ratios = [Truth(_ratio(one.figure, other.figure), one.basis, _against(one, other)) for one, other in pairs]
     holding = [truth for truth in ratios if _holds(claim, truth.figure)]
@@ -212,13 +220,13 @@ def _found(name: str) -> Spec:
     return find(name)
 
 
-def _subject(name: str, document: Document, path: tuple[str | int, ...]) -> Subject | None:
-    """The model that a claim is about; None if its shape was never published."""
+def _subject(name: str, document: Document, path: tuple[str | int, ...]) -> Subject | UndisclosedSpec:
+    """The model that a claim is about, ready to be asked; as it is if its shape was never published."""
     try:
         spec = _found(name)
     except RequestError as error:
         raise SpecError(str(error), where=document.where(path)) from None
-    return subject_of(spec) if isinstance(spec, ModelSpec) else None
+    return subject_of(spec) if isinstance(spec, ModelSpec) else spec
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -235,11 +243,15 @@ def _nearest(claim: Claim, truths: Iterable[Truth]) -> Truth:
 
 
 def _tolerance(claim: Claim, right: Figure) -> Fraction:
-    """How far off still holds: as the claim says, not at all for a whole count, else 0.5%."""
+    """How far off still holds: as the claim says, not at all for a whole number of an architecture, else 0.5%."""
     if claim.tolerance is not None:
         return Fraction(claim.tolerance)
-    whole = right.unit in (COUNT, YEAR) or (right.unit is TOKENS and right.known == "exact")
-    return Fraction(0) if whole else HOLDS
+    return Fraction(0) if _is_whole(claim, right) else HOLDS
+
+
+def _is_whole(claim: Claim, right: Figure) -> bool:
+    """Whether a claim is right or wrong: of a whole number, and not of how many times another it is."""
+    return CLAIMABLE[claim.quantity].whole and right.unit is not RATIO
 
 
 def _holds(claim: Claim, right: Figure, *, fits: bool = True) -> bool:
@@ -251,7 +263,7 @@ def _holds(claim: Claim, right: Figure, *, fits: bool = True) -> bool:
 
 
 def _is_close(claim: Claim, right: Figure) -> bool:
-    return _gap(claim.claimed, right) <= CLOSE * (_tolerance(claim, right) or HOLDS) and right.unit is not YEAR
+    return not _is_whole(claim, right) and _gap(claim.claimed, right) <= CLOSE * (_tolerance(claim, right) or HOLDS)
 
 
 def _repeats(claimed: float, misprint: Figure) -> bool:
@@ -294,7 +306,8 @@ def _because_misprint(misprint: Published, right: Figure, counted: Figure | None
 
 def _count(counted: Figure | None, right: Figure) -> str:
     assert counted is not None
-    return f"the count is {plain_number(counted.value)} ({float(_percent(counted, right).value):+.1f}%)"
+    what = counted.note if counted.unit is TOKENS and counted.note else "the count"
+    return f"{what} is {plain_number(counted.value)} ({float(_percent(counted, right).value):+.1f}%)"
 
 
 def _percent(counted: Figure, right: Figure) -> Figure:
@@ -309,9 +322,9 @@ def _range(truths: tuple[Truth, ...]) -> str:
     return f"by convention {plain_number(values[0])} to {plain_number(values[-1])}" if values else ""
 
 
-def _hint(claim: Claim, subject: Subject | None) -> str:
+def _hint(claim: Claim, subject: Subject | UndisclosedSpec) -> str:
     """What else of this model has the claimed number: `12288 is gpt3's d_model`."""
-    if subject is None:
+    if isinstance(subject, UndisclosedSpec):
         return ""
     for quantity in CLAIMABLE.values():
         if quantity.key != claim.quantity:

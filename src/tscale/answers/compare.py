@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Final
 
 from tscale.answers.assumed import answer_of, lead_of
-from tscale.answers.explaining import line_figures, misprint_text, steps_of
+from tscale.answers.explaining import difference, line_figures, misprint_text, plain_number, steps_of
 from tscale.answers.metrics import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, shown_figure, subject_of
-from tscale.answers.trained import trained
+from tscale.answers.trained import published_stages, published_total, trained, training_length, training_lengths
 from tscale.core.costs.forward import LEAVES_OUT, forward_flops
 from tscale.core.costs.params import params
 from tscale.core.metric import Cell, Column, Compared, Data, Figure, Known, Label, Missing, Report, Step, Table, weakest
@@ -29,7 +29,10 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
     told = {quantity.key: values for quantity, values in answers}
     dense = told["active_params"] == told["params"]
     rows = tuple(
-        (Label(quantity.name, quantity.key), *_compared(values))
+        (
+            Label(quantity.name, quantity.key),
+            *(_lengths(specs) if quantity.key == "training_context" else _compared(values)),
+        )
         for quantity, values in answers
         if not (dense and quantity.key == "active_params")
     )
@@ -46,6 +49,8 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
     ]
     data: Data = {
         "models": [spec.name for spec in specs],
+        "context": context,
+        "stages": [published_stages(spec) if isinstance(spec, ModelSpec) else [] for spec in specs],
         "rows": compared,
     }
     known = [subject for subject in subjects if subject is not None]
@@ -55,10 +60,12 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         if subject is not None
         for step in _derived(answers, place, subject)
     ]
-    assumed = any(subject is not None and subject.context.known == "assumed" for subject in subjects)
+    assumed = any(isinstance(value, Figure) and value.known == "assumed" for value in told["training_context"])
     lengths = "; lengths marked † are assumed" if assumed else ""
-    title = f"{labels[0]} beside {', '.join(labels[1:])}: in brackets, times the first{lengths}"
-    notes, lead = _notes(specs, known, context), tuple(line for spec in specs for line in lead_of(spec))
+    at = "" if context is None else f" at {context:,} tokens"
+    title = f"{labels[0]} beside {', '.join(labels[1:])}{at}: in brackets, times the first{lengths}"
+    notes = _notes(specs, known, context)
+    lead = (*(line for spec in specs for line in lead_of(spec)), *_bounds(known))
     return Report(title, (Table(title, columns, rows, stack=True),), data, notes, tuple(steps), lead=lead)
 
 
@@ -113,6 +120,26 @@ def _answer(quantity: Named, spec: Spec, subject: Subject | None) -> Figure | Mi
     return "undisclosed" if quantity.key == "kind" else NOT_PUBLISHED
 
 
+def _bounds(subjects: Sequence[Subject]) -> Iterator[str]:
+    """Whose training FLOPs are an upper bound, at the lengths that they are counted at."""
+    for subject in subjects:
+        if isinstance(published_total(subject.spec), Figure):
+            yield from trained(subject.spec, None, subject.asked).lead
+
+
+def _lengths(specs: Sequence[Spec]) -> list[Cell]:
+    """The lengths that each model was trained at, whatever length is asked for: a figure, or of several all of them."""
+    cells: list[Figure | Missing | str] = []
+    for spec in specs:
+        if not isinstance(spec, ModelSpec):
+            cells.append(NOT_PUBLISHED)
+            continue
+        length, text = training_length(spec, None), training_lengths(spec)
+        cells.append(length if text.removesuffix(" (assumed)") == f"{int(length.value):,}" else text)
+    figures = all(isinstance(cell, Figure) for cell in cells)
+    return _compared(cells) if figures else [*cells]
+
+
 def _ratios(values: Sequence[Figure | Missing | str]) -> list[Fraction | None]:
     first = values[0]
     base = Fraction(first.value) if isinstance(first, Figure) and first.unit is not YEAR else None
@@ -133,6 +160,20 @@ def _compared(values: Sequence[Figure | Missing | str]) -> list[Cell]:
     ]
 
 
+def _published_note(subject: Subject) -> Iterator[str]:
+    """What the published training FLOPs are of, and how far the count is from them, where that was noted."""
+    shown = shown_figure(subject.spec, "training_flops")
+    total = published_total(subject.spec)
+    if shown is None or shown.note is None or shown.corrected is not None or total is None:
+        return
+    counted = int(trained(subject.spec, None, None).flops(subject.model))
+    gap = 100 * float(difference(counted, shown))
+    yield (
+        f"{subject.spec.label}: its published training FLOPs are {shown.note.rstrip('.')}; the count is "
+        f"{plain_number(counted)} ({gap:+.1f}%)."
+    )
+
+
 _SHOWN: Final[dict[PublishedName, str]] = {"params": "parameters", "training_flops": "training FLOPs"}
 
 
@@ -146,16 +187,21 @@ def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | No
             encoder_layers = int(spec.encoder_layers())
             notes.append(
                 f"{spec.label}: {encoder_layers} layers in the encoder and {int(spec.layers)} in the decoder; "
-                "FLOPs a token are over both streams, the cache is for a token of each."
+                "FLOPs a token are over both streams, the cache is that of both over the target's length."
             )
         for name, what in _SHOWN.items():
             shown = shown_figure(spec, name)
             if shown is not None and shown.corrected is not None:
                 notes.append(f"{spec.label}: its published {what} are {misprint_text(shown)}.")
+        if context is None:
+            notes += _published_note(subject)
     noted = [spec.name for spec in specs if spec.notes or (isinstance(spec, ModelSpec) and spec.notes_on)]
     own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
     where = "in sequences as long as in training" if context is None else f"at {context:,} tokens"
-    lengths = f"FLOPs a token, attention's share and training FLOPs are {where}, in full attention; KV cache in bf16."
+    lengths = (
+        f"FLOPs a token, attention's share and training FLOPs are {where}, in full attention. KV cache a token: what a "
+        "sequence of that length keeps in bf16, states included, over its length."
+    )
     beyond = [one.spec.label for one in subjects if one.spec.context is not None and (context or 0) > one.spec.context]
     if beyond:
         notes.append(f"{context:,} tokens are beyond the trained context of {', '.join(beyond)}.")

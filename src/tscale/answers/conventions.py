@@ -9,7 +9,7 @@ from tscale.answers.explaining import TracedModel
 from tscale.answers.trained import Trained, TrainedStage
 from tscale.core.costs.conventions import chinchilla, megatron, megatron_recompute, palm, six_nd
 from tscale.core.costs.params import active_params, embedding_params
-from tscale.core.metric import Figure, Missing
+from tscale.core.metric import Figure, Missing, weakest
 from tscale.core.tracing import named
 from tscale.core.units import FLOPS
 from tscale.models.spec import ModelSpec
@@ -34,11 +34,13 @@ def by_convention(model: TracedModel, run: Trained) -> dict[str, Figure | Missin
     n = named("N", active_params(model.ledger).total)
     others = n - named("N_embedding", embedding_params(model.ledger).total)
     printed = {"six_nd": six_nd(n, d), "six_nd_non_embedding": six_nd(named("N_non_embedding", others), d)}
-    if not two_stacks(spec) and spec.plain_blocks() is not None:
-        printed |= _of_shapes(spec, n, run.stages)
+    at_lengths = {} if two_stacks(spec) or spec.plain_blocks() is None else _of_shapes(spec, n, run.stages)
+    rests = weakest("convention", run.known)
     exact = {"exact": run.flops(model, "full"), "exact_causal": run.flops(model, "causal")}
-    figures = {key: Figure(value, FLOPS, run.known) for key, value in exact.items()} | {
-        key: Figure(value, FLOPS, "convention", CONVENTIONS[key][2]) for key, value in printed.items()
+    figures = {
+        **{key: Figure(value, FLOPS, run.known) for key, value in exact.items()},
+        **{key: Figure(value, FLOPS, "convention", CONVENTIONS[key][2]) for key, value in printed.items()},
+        **{key: Figure(value, FLOPS, rests, CONVENTIONS[key][2]) for key, value in at_lengths.items()},
     }
     absent = Missing("not defined for two stacks" if two_stacks(spec) else "not defined for such layers")
     return {key: figures.get(key, absent) for key in CONVENTIONS}

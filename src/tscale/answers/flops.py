@@ -11,6 +11,7 @@ from tscale.answers.conventions import CONVENTIONS, by_convention, two_stacks
 from tscale.answers.explaining import (
     TracedModel,
     counted,
+    difference,
     notes_of,
     published_data,
     published_figure,
@@ -24,7 +25,7 @@ from tscale.core.costs.params import active_params, params
 from tscale.core.costs.training import PF_DAY
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Step, Table
 from tscale.core.tracing import TracedInt, ceil_div, named
-from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, TOKENS
+from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, SHARE, TOKENS
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.models.lower import run_of
@@ -63,8 +64,12 @@ class _Asked(NamedTuple):
         return self.trained.known
 
     def figure(self, value: int) -> Figure:
-        """An exact count of FLOPs, but for the length of the sequences."""
+        """An exact count of FLOPs of all tokens, but for the lengths of the sequences."""
         return Figure(value, FLOPS, self.known)
+
+    def of_a_sequence(self, value: int) -> Figure:
+        """An exact count of FLOPs of one sequence of the first stage, or of a token in it, but for its length."""
+        return Figure(value, FLOPS, self.trained.first.known)
 
 
 def flops_report(
@@ -81,16 +86,16 @@ def flops_report(
     spec = model.spec
     asked = _Asked(model, _asked_run(spec, tokens, context, source, target))
     forward = {
-        "full": asked.figure(summed(forward_flops(model.ledger, asked.run, "full").lines)),
-        "causal": asked.figure(summed(forward_flops(model.ledger, asked.run, "causal").lines, _CAUSAL)),
+        "full": asked.of_a_sequence(summed(forward_flops(model.ledger, asked.run, "full").lines)),
+        "causal": asked.of_a_sequence(summed(forward_flops(model.ledger, asked.run, "causal").lines, _CAUSAL)),
     }
     training = by_convention(model, asked.trained)
     title = _title(asked, by_default=by_default)
     own_run = tokens is None
     tables = (
-        Table(title, _COLUMNS, tuple(_rows(training)), subject=spec.name),
+        Table(title, _COLUMNS, tuple(_rows(training, asked.known)), subject=spec.name),
         Table("", _SPLIT_COLUMNS, tuple(_split(asked, forward, training)), aside=True),
-        *_published_table(spec, training["six_nd"], own_run=own_run),
+        *_published_table(spec, training, asked.known, own_run=own_run),
     )
     data = _data(asked, forward, training, own_run=own_run)
     steps = steps_of(_derived(asked, forward, training), spec.name)
@@ -101,7 +106,8 @@ def flops_report(
         _why(training),
         leaves_out(model.ledger) + " Recomputation is counted only by the convention that names it.",
     )
-    return Report(title, tables, {**data, "default_model": by_default}, notes, (*steps, _pf_days_step(training)))
+    told = (*steps, _pf_days_step(training))
+    return Report(title, tables, {**data, "default_model": by_default}, notes, told, lead=asked.trained.lead)
 
 
 _CAUSAL: Final = "causal."
@@ -141,7 +147,7 @@ def _asked_run(
     return one._replace(stages=(one.first._replace(context=figure, run=lengths),), notes=(figure.note, *one.notes))
 
 
-def _rows(training: dict[str, Figure | Missing]) -> Iterator[tuple[Cell, ...]]:
+def _rows(training: dict[str, Figure | Missing], known: Known) -> Iterator[tuple[Cell, ...]]:
     exact = training["exact"]
     assert isinstance(exact, Figure)
     for key, (text, counts, source) in CONVENTIONS.items():
@@ -150,7 +156,7 @@ def _rows(training: dict[str, Figure | Missing]) -> Iterator[tuple[Cell, ...]]:
             yield name, figure, "", "", counts, source_text(source)
             continue
         pf_days = Figure(Fraction(int(figure.value), PF_DAY), PF_DAYS, figure.known)
-        ratio = Figure(Fraction(int(figure.value), int(exact.value)), RATIO)
+        ratio = Figure(Fraction(int(figure.value), int(exact.value)), RATIO, known)
         yield name, figure, pf_days, ratio, counts, source_text(source)
 
 
@@ -162,7 +168,7 @@ def _split(
     both = [int(forward[sight].value) for sight in _SIGHTS]
 
     def once(name: str, times: int, over: int = 1) -> tuple[Cell, ...]:
-        return name, *(asked.figure(ceil_div(times * flops, over)) for flops in both)
+        return name, *(asked.of_a_sequence(ceil_div(times * flops, over)) for flops in both)
 
     def all_tokens(name: str, times: int) -> tuple[Cell, ...]:
         return name, *(asked.figure(sum(_of_stages(asked, sight, times))) for sight in _SIGHTS)
@@ -182,19 +188,24 @@ def _of_stages(asked: _Asked, sight: AttentionMask, times: int) -> Iterator[int]
         yield ceil_div(times * forward * int(stage.tokens.value), int(stage.run.tokens))
 
 
-def _published_table(spec: ModelSpec, six: Figure | Missing, *, own_run: bool) -> tuple[Table, ...]:
-    """What was published of the model's training; beside it 6·N·D, where that is of the same tokens."""
+def _published_table(
+    spec: ModelSpec, training: dict[str, Figure | Missing], known: Known, *, own_run: bool
+) -> tuple[Table, ...]:
+    """What was published of the model's training; beside it 6·N·D and the count, where they are of the same tokens."""
+    six, exact = training["six_nd"], training["exact"]
     assert isinstance(six, Figure)
+    assert isinstance(exact, Figure)
     columns = [Column("published", "quantity", numeric=False), Column("FLOPs", "published")]
     if own_run:
-        columns.append(Column("6·N·D / published", "ratio"))
-    columns.append(Column("source", "source", numeric=False))
+        columns += [Column("6·N·D / published", "ratio"), Column("exact, difference", "difference")]
+    columns.append(Column("source", "source", numeric=False, wraps=20, below=True))
     rows: list[tuple[Cell, ...]] = []
     for published in spec.figures("training_flops"):
         figure = published_figure(published, FLOPS)
-        ratio = [Figure(Fraction(int(six.value)) / Fraction(published.value), RATIO)] if own_run else []
+        ratio = Figure(Fraction(int(six.value)) / Fraction(published.value), RATIO)
+        gap = Figure(difference(int(exact.value), published), SHARE, known)
         source = source_text(figure.source) + (f" ({figure.note})" if figure.note else "")
-        rows.append(("training", figure, *ratio, source))
+        rows.append(("training", figure, *([ratio, gap] if own_run else []), source))
     return (Table("", tuple(columns), tuple(rows), aside=True),) if rows else ()
 
 
@@ -213,7 +224,7 @@ def _data(
         if two_stacks(spec)
         else {}
     )
-    backward: dict[str, Data] = {sight: asked.figure(2 * int(figure.value)) for sight, figure in forward.items()}
+    backward: dict[str, Data] = {sight: asked.of_a_sequence(2 * int(figure.value)) for sight, figure in forward.items()}
     return {
         "model": spec.name,
         "title": spec.label,
@@ -226,7 +237,7 @@ def _data(
         "training_flops": training,
         "forward_flops_per_sequence": forward,
         "backward_flops_per_sequence": backward,
-        "forward_flops_per_token": Figure(_per_token(asked, forward), FLOPS_PER_TOKEN, asked.known),
+        "forward_flops_per_token": Figure(_per_token(asked, forward), FLOPS_PER_TOKEN, asked.trained.first.known),
         "pf_days": Figure(Fraction(int(six.value), PF_DAY), PF_DAYS, "convention", "brown2020 Table D.1"),
         "published": published_data(spec, [("training_flops", FLOPS, int(six.value))], compared=own_run),
     }
@@ -248,7 +259,7 @@ def _derived(
     for key, value in training.items():
         if isinstance(value, Figure):
             yield key, value
-    yield "forward_flops_per_token", Figure(_per_token(asked, forward), FLOPS_PER_TOKEN, asked.known)
+    yield "forward_flops_per_token", Figure(_per_token(asked, forward), FLOPS_PER_TOKEN, asked.trained.first.known)
 
 
 def _pf_days_step(training: dict[str, Figure | Missing]) -> Step:

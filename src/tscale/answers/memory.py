@@ -57,7 +57,7 @@ class Ask(NamedTuple):
 def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     """Weights, cache and workspace of one device, whether they fit, and what else would. Exit code 3 where they do not."""
     context = context_of(spec, ask.context)
-    server = _server(spec, ask, int(context.value))
+    server = server_of(spec, ask, int(context.value))
     one = held(server)
     capacity = _capacity(ask)
     asked = Asked(spec, ask.dtype, ask.cache_dtype)
@@ -102,7 +102,7 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=asked.lead())
 
 
-def _server(spec: ModelSpec, ask: Ask, context: int) -> Server:
+def server_of(spec: ModelSpec, ask: Ask, context: int) -> Server:
     """Raises `RequestError` for devices that cannot share the model, and for a cache that its format cannot hold."""
     ledger = lower(spec)
     weights = format_of(spec, ask.dtype)
@@ -288,7 +288,7 @@ def _instead_note(server: Server, format: Format) -> str:
 def serving_growth(spec: ModelSpec, ask: Ask) -> Growth:
     """The parts of `memory_report` at many contexts."""
     context = context_of(spec, ask.context)
-    server = _server(spec, ask, int(context.value))
+    server = server_of(spec, ask, int(context.value))
     capacity = _capacity(ask)
     usable = None if capacity is None else capacity.usable
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tscale.answers.explaining import TracedModel, counted, published_figure, share, summed
-from tscale.answers.trained import trained, training_length
+from tscale.answers.trained import published_total, trained, training_length
 from tscale.blocks import attentions
 from tscale.core.costs.cache import SOURCE as CACHE_SOURCE
 from tscale.core.costs.cache import cache_bytes, growing
@@ -24,6 +24,8 @@ from tscale.models.spec import ModelSpec, Published, PublishedName
 NOT_PUBLISHED = Missing("not published")
 FLOPS_OF = "flops."
 """What begins the names of FLOPs where parameters are told of too."""
+CACHE_OF = "cache."
+"""What begins the names of a cache's lines."""
 
 
 class Subject(NamedTuple):
@@ -38,6 +40,13 @@ class Subject(NamedTuple):
     @property
     def spec(self) -> ModelSpec:
         return self.model.spec
+
+    @property
+    def known(self) -> Known:
+        """How whatever rests on the length of the sequences is known."""
+        training = self.spec.training
+        up_to = self.asked is None and training is not None and training.all_stages()[0].up_to
+        return "assumed" if up_to or self.context.known == "assumed" else "exact"
 
 
 def subject_of(spec: ModelSpec, context: int | None = None) -> Subject:
@@ -56,6 +65,8 @@ class Named(NamedTuple):
     answer: Callable[[Subject], Figure | Missing | str]
     published: PublishedName | None = None
     unit: Unit = COUNT
+    whole: bool = False
+    """Whether a claim of it is right or wrong and never close: a whole number of the architecture, or a year."""
 
 
 def _count(pick: Callable[[ModelSpec], int], unit: Unit = COUNT) -> Callable[[Subject], Figure | Missing | str]:
@@ -84,12 +95,24 @@ def _the_only(found: set[int], subject: Subject) -> Figure | Missing:
     return Missing(" or ".join(f"{value:,}" for value in sorted(found)) or "none", settled=True)
 
 
+def _vocabulary(subject: Subject) -> Figure:
+    """Rows of the token embedding, which may be more than the tokenizer has entries."""
+    return Figure(
+        subject.spec.vocabulary,
+        COUNT,
+        source=subject.model.shape_source,
+        note="rows of the embedding, padding included",
+    )
+
+
 def _year(subject: Subject) -> Figure | Missing:
     return Missing("not said") if subject.spec.year is None else Figure(subject.spec.year, YEAR, "cited")
 
 
 def _training_length(subject: Subject) -> Figure:
-    return subject.context._replace(value=int(subject.context.value))
+    """Tokens of a sequence of the first stage, whatever length is asked for."""
+    length = training_length(subject.spec, None)
+    return length._replace(value=int(length.value))
 
 
 def _trained_context(subject: Subject) -> Figure | Missing:
@@ -113,33 +136,40 @@ def _non_embedding(subject: Subject) -> Figure:
 
 def _flops_per_token(subject: Subject) -> Figure:
     forward = named("forward_full", summed(forward_flops(subject.model.ledger, subject.run).lines, FLOPS_OF))
-    known: Known = "assumed" if subject.context.known == "assumed" else "exact"
-    return Figure(ceil_div(forward, subject.run.tokens), FLOPS_PER_TOKEN, known, "kaplan2020 Table 1")
+    return Figure(ceil_div(forward, subject.run.tokens), FLOPS_PER_TOKEN, subject.known, "kaplan2020 Table 1")
 
 
 def _attention_share(subject: Subject) -> Figure:
     lines = forward_flops(subject.model.ledger, subject.run).lines
     scores = {entry.name for entry in subject.model.ledger.entries if isinstance(entry, Scores)}
     part = sum(line.value for line in lines if line.name in scores)
-    return share(part, sum(line.value for line in lines))._replace(
-        known="assumed" if subject.context.known == "assumed" else "exact"
-    )
+    return share(part, sum(line.value for line in lines))._replace(known=subject.known)
 
 
 def _cache(subject: Subject) -> Figure | Missing:
+    """What a sequence keeps, states included, over its length: with windows, less than each token adds at first."""
     ledger = subject.model.ledger
-    cache = cache_bytes(growing(ledger), Run(target=1, source=1), FORMATS["bf16"].bits)
-    if not cache.lines:
+    if not any(isinstance(entry, Cache) for entry in growing(ledger).entries):
         stateful = any(isinstance(entry, Cache) for entry in ledger.entries)
         return Missing("none: a state that does not grow" if stateful else "none: no decoder", settled=True)
-    return Figure(sum(line.value for line in cache.lines), BYTES, source=CACHE_SOURCE)
+    lines = cache_bytes(ledger, subject.run, FORMATS["bf16"].bits).lines
+    kept = named("cache_of_a_sequence", summed(lines, CACHE_OF))
+    length = subject.context.value
+    assert isinstance(length, int)
+    one = cache_of_one_token(subject)
+    at_any_length = one is not None and length * int(one.value) == kept
+    known: Known = "assumed" if subject.context.known == "assumed" and not at_any_length else "exact"
+    return Figure(ceil_div(kept, length), BYTES, known, CACHE_SOURCE)
+
+
+def cache_of_one_token(subject: Subject) -> Figure | None:
+    """What a token adds to the cache of a sequence that is shorter than all windows; None where nothing grows."""
+    lines = cache_bytes(growing(subject.model.ledger), Run(target=1, source=1), FORMATS["bf16"].bits).lines
+    return Figure(sum(line.value for line in lines), BYTES, source=CACHE_SOURCE) if lines else None
 
 
 def _training_tokens(subject: Subject) -> Figure | Missing:
-    training = subject.spec.training
-    if training is None or training.total_tokens is None:
-        return NOT_PUBLISHED
-    return Figure(training.total_tokens, TOKENS, "cited", training.all_stages()[0].source)
+    return published_total(subject.spec) or NOT_PUBLISHED
 
 
 def _training_flops(subject: Subject) -> Figure | Missing:
@@ -164,17 +194,17 @@ def _published(name: PublishedName, unit: Unit) -> Callable[[Subject], Figure | 
 
 
 COMPARED = (
-    Named("year", "year", _year, unit=YEAR),
+    Named("year", "year", _year, unit=YEAR, whole=True),
     Named("kind", "kind", lambda subject: subject.spec.kind),
-    Named("layers", "layers", _count(lambda spec: spec.layers)),
-    Named("heads", "heads", _of_mixers("heads"), "heads"),
-    Named("kv_heads", "key-value heads", _of_mixers("kv_heads")),
-    Named("head_dim", "head_dim", _of_mixers("head_dim")),
-    Named("d_model", "d_model", _count(lambda spec: spec.d_model), "d_model"),
-    Named("d_ff", "d_ff", _d_ff),
-    Named("vocabulary", "vocabulary", _count(lambda spec: spec.vocabulary)),
-    Named("context", "trained context", _trained_context),
-    Named("training_context", "sequences in training", _training_length, unit=TOKENS),
+    Named("layers", "layers", _count(lambda spec: spec.layers), whole=True),
+    Named("heads", "heads", _of_mixers("heads"), "heads", whole=True),
+    Named("kv_heads", "key-value heads", _of_mixers("kv_heads"), whole=True),
+    Named("head_dim", "head_dim", _of_mixers("head_dim"), whole=True),
+    Named("d_model", "d_model", _count(lambda spec: spec.d_model), "d_model", whole=True),
+    Named("d_ff", "d_ff", _d_ff, whole=True),
+    Named("vocabulary", "vocabulary", _vocabulary, "vocabulary", whole=True),
+    Named("context", "trained context", _trained_context, whole=True),
+    Named("training_context", "sequences in training", _training_length, unit=TOKENS, whole=True),
     Named("positions", "positions", lambda subject: subject.spec.positions.kind),
     Named("params", "parameters", _params, "params", PARAMETERS),
     Named("active_params", "active a token", _active, "active_params", PARAMETERS),

@@ -48,7 +48,7 @@ _PUBLISHED_COLUMNS = (
     Column("figure", "published"),
     Column("counted", "counted"),
     Column("difference", "difference"),
-    Column("source", "source", drop=1, numeric=False),
+    Column("source", "source", numeric=False, wraps=20, below=True),
 )
 
 

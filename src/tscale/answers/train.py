@@ -145,6 +145,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     said = (
         "" if planned is None else planned.lead,
         "" if states is None or states.fit else states.said(),
+        *whole.lead,
         "" if assumed is None else assumed.said(),
         "" if rent is None else rent.said(),
     )

@@ -8,7 +8,7 @@ min(context, 8,192) tokens are assumed, and the answer says so.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tscale.answers.explaining import ASSUMED_CONTEXT, TracedModel, context_of, line_figures, summed
 from tscale.core.costs.forward import AttentionMask, forward_flops
@@ -20,10 +20,7 @@ from tscale.core.units import FLOPS, TOKENS
 from tscale.core.workload import Run
 from tscale.errors import NotPublishedError
 from tscale.models.lower import run_of
-from tscale.models.spec import ModelSpec, Stage
-
-MOST_ASSUMED: Final = 8_192
-"""Tokens of a sequence in training that are assumed at most: contexts beyond it are nearly always extended later."""
+from tscale.models.spec import MOST_ASSUMED, ModelSpec, Stage
 
 
 class TrainedStage(NamedTuple):
@@ -34,6 +31,13 @@ class TrainedStage(NamedTuple):
     run: Run
     tag: str = ""
     """What begins the names in its derivation: nothing for the first, `stage_2.` for the second."""
+    up_to: bool = False
+    """Whether some of its tokens were in shorter sequences, so that what is counted is an upper bound."""
+
+    @property
+    def known(self) -> Known:
+        """How whatever rests on the length of its sequences is known."""
+        return "assumed" if self.up_to or self.context.known == "assumed" else "exact"
 
     @property
     def ran_through(self) -> int:
@@ -50,15 +54,21 @@ class TrainedStage(NamedTuple):
         lines = forward_flops(model.ledger, self.run, sight).lines
         tag = self.tag + ("causal." if sight == "causal" else "")
         yield from line_figures(lines, FLOPS, "kaplan2020 Table 1", tag)
-        yield f"{self.tag}forward_{sight}", Figure(summed(lines, tag), FLOPS, self.context.known)
+        yield f"{self.tag}forward_{sight}", Figure(summed(lines, tag), FLOPS, self.known)
 
 
 class Trained(NamedTuple):
-    """A training run: its stages, at least one, in their order; `uncounted`: those whose tokens were not published."""
+    """A training run: its stages, at least one, in their order; `uncounted`: those whose tokens were not published.
+
+    `lead`: what must be known before its FLOPs are read. `total_source`: where the tokens of several stages were published
+    as one total; "" where their sum is ours.
+    """
 
     stages: tuple[TrainedStage, ...]
     uncounted: tuple[Stage, ...] = ()
     notes: tuple[str, ...] = ()
+    lead: tuple[str, ...] = ()
+    total_source: str = ""
 
     @property
     def first(self) -> TrainedStage:
@@ -67,17 +77,16 @@ class Trained(NamedTuple):
 
     @property
     def tokens(self) -> Figure:
-        """Tokens of all stages."""
+        """Tokens of all stages: as published, or the sum of what was published of each."""
         if len(self.stages) == 1:
             return self.first.tokens
-        total = sum(stage.ran_through for stage in self.stages)
-        return self.first.tokens._replace(value=named("tokens", total))
+        total = named("tokens", sum(stage.ran_through for stage in self.stages))
+        return _total(total, len(self.stages), self.total_source)
 
     @property
     def known(self) -> Known:
         """How whatever rests on the lengths of the sequences is known."""
-        lengths = weakest(*(stage.context.known for stage in self.stages))
-        return "assumed" if lengths == "assumed" else "exact"
+        return weakest(*(stage.known for stage in self.stages))
 
     def flops(self, model: TracedModel, sight: AttentionMask = "full") -> int:
         """Training FLOPs: the sum over all stages."""
@@ -87,15 +96,14 @@ class Trained(NamedTuple):
 
     def lengths_text(self) -> str:
         """The lengths as people read them: `8,192 tokens, then 131,072`; of an assumption that it is one."""
-        texts = [_length_text(stage.run) for stage in self.stages]
-        seen = list(dict.fromkeys(texts))
-        first = seen[0] + (" (assumed)" if self.known == "assumed" else "")
+        seen = list(dict.fromkeys(_length_text(stage.run) for stage in self.stages))
+        first = seen[0] + (" (assumed)" if any(stage.context.known == "assumed" for stage in self.stages) else "")
         return ", then ".join([first, *(text.removesuffix(" tokens") for text in seen[1:])])
 
     def data(self) -> list[Data]:
         """For JSON: tokens and length of each stage; null of one whose tokens were not published, which is not counted."""
-        counted: list[Data] = [{"tokens": stage.tokens, "context": stage.context} for stage in self.stages]
-        return counted + [{"tokens": None, "context": stage.context} for stage in self.uncounted]
+        counted: list[Data] = [_stage_data(stage.tokens, stage.context, up_to=stage.up_to) for stage in self.stages]
+        return counted + [_stage_data(None, stage.context, up_to=stage.up_to) for stage in self.uncounted]
 
 
 def trained(spec: ModelSpec, tokens: int | None, context: int | None) -> Trained:
@@ -114,20 +122,66 @@ def trained(spec: ModelSpec, tokens: int | None, context: int | None) -> Trained
         )
     published = _published_stages(spec)
     if context is None and tokens in (None, own) and own is not None:
-        counted = [stage for stage in published if stage.tokens is not None]
-        many = len(counted) > 1
-        stages = tuple(_own_stage(spec, stage, place if many else 0) for place, stage in enumerate(counted, 1))
-        uncounted = tuple(stage for stage in published if stage.tokens is None)
-        return Trained(stages, uncounted, tuple(_notes(spec, stages, counted, uncounted)))
+        return _own_run(spec, published)
     length = training_length(spec, context)
+    total = published_total(spec)
     if tokens is None:
-        assert own is not None
-        given = _tokens(own, "tokens")._replace(known="cited", source=published[0].source)
-        said = [_tokens_note(published)]
+        assert total is not None
+        given, said = total._replace(value=TracedInt(int(total.value), label="tokens")), [_tokens_note(published)]
     else:
         given, said = _tokens(tokens, "tokens"), []
     assert isinstance(length.value, int)
-    return Trained((TrainedStage(given, length, run_of(spec, length.value)),), notes=(length.note, *said))
+    up_to = context is None and bool(published) and published[0].up_to
+    stage = TrainedStage(given, length, run_of(spec, length.value), up_to=up_to)
+    return Trained((stage,), notes=(length.note, *said), lead=tuple(_lead(spec, (stage,))))
+
+
+def _own_run(spec: ModelSpec, published: tuple[Stage, ...]) -> Trained:
+    """The training that was published of a model, stage by stage."""
+    counted = [stage for stage in published if stage.tokens is not None]
+    many = len(counted) > 1
+    stages = tuple(_own_stage(spec, stage, place if many else 0) for place, stage in enumerate(counted, 1))
+    uncounted = tuple(stage for stage in published if stage.tokens is None)
+    total = published_total(spec)
+    assert total is not None
+    notes, lead = _notes(spec, stages, counted, uncounted), _lead(spec, stages)
+    return Trained(stages, uncounted, tuple(notes), tuple(lead), total.source if many else "")
+
+
+def published_total(spec: ModelSpec) -> Figure | None:
+    """The tokens of a model's whole training; None where those of its first stage were not published.
+
+    Of several stages the sum is ours, unless it was published as a total too: no source of one stage states it.
+    """
+    total = None if spec.training is None else spec.training.total_tokens
+    if total is None:
+        return None
+    counted = [stage for stage in _published_stages(spec) if stage.tokens is not None]
+    if len(counted) == 1:
+        return Figure(total, TOKENS, "cited", counted[0].source)
+    same = (one for one in spec.figures("training_tokens") if one.corrected is None and one.value == total)
+    source = next((one.source for one in same), "")
+    return _total(total, len(counted), source)
+
+
+def _total(tokens: int, stages: int, source: str) -> Figure:
+    """Tokens of several stages, which their makers published as one total, or whose sum is ours."""
+    if source:
+        return Figure(tokens, TOKENS, "cited", source)
+    return Figure(tokens, TOKENS, note=f"the sum of its {stages} stages")
+
+
+def published_stages(spec: ModelSpec) -> list[Data]:
+    """For JSON: every stage whose tokens or length were published, in the order of training."""
+    return [_stage_data(stage.tokens, stage.context, up_to=stage.up_to) for stage in _published_stages(spec)]
+
+
+def training_lengths(spec: ModelSpec) -> str:
+    """Every length that a model was trained at, as people read them: `8,192, then 131,072`."""
+    first = training_length(spec, None)
+    assumed = " (assumed)" if first.known == "assumed" else ""
+    later = [f"{stage.context:,}" for stage in _published_stages(spec)[1:] if stage.context is not None]
+    return ", then ".join(dict.fromkeys([f"{int(first.value):,}{assumed}", *later]))
 
 
 def training_length(spec: ModelSpec, asked: int | None) -> Figure:
@@ -149,7 +203,22 @@ def _own_stage(spec: ModelSpec, stage: Stage, number: int) -> TrainedStage:
     tokens = _tokens(stage.tokens, f"tokens{end}")._replace(known="cited", source=stage.source)
     length = _length(spec, stage, f"context{end}")
     assert isinstance(length.value, int)
-    return TrainedStage(tokens, length, run_of(spec, length.value), tag)
+    return TrainedStage(tokens, length, run_of(spec, length.value), tag, stage.up_to)
+
+
+def _stage_data(tokens: Figure | int | None, context: Figure | int | None, *, up_to: bool) -> Data:
+    return {"tokens": tokens, "context": context, "up_to": up_to}
+
+
+def _lead(spec: ModelSpec, stages: tuple[TrainedStage, ...]) -> Iterator[str]:
+    """Of each stage that is counted at the longest of its lengths, that it is, and so that FLOPs are an upper bound."""
+    for place, stage in enumerate(stages):
+        if stage.up_to:
+            which = "" if len(stages) == 1 else "first " if place == 0 else "last " if stage is stages[-1] else "next "
+            yield (
+                f"The {which}{stage.ran_through:,} tokens of {spec.label} are counted in sequences of "
+                f"{_length_text(stage.run)}, an upper bound: shorter ones are not distinguished."
+            )
 
 
 def _tokens(value: int, label: str) -> Figure:

@@ -14,15 +14,15 @@ from tscale.answers.assumed import answer_of
 from tscale.answers.caveats import unlike_a_gpt
 from tscale.answers.conventions import CONVENTIONS, by_convention, two_stacks
 from tscale.answers.explaining import plain_number, published_figure, source_text
-from tscale.answers.metrics import NOT_PUBLISHED, Named, Subject
+from tscale.answers.metrics import NOT_PUBLISHED, Named, Subject, cache_of_one_token
 from tscale.answers.trained import Trained, trained
 from tscale.core.costs.params import active_params
 from tscale.core.costs.training import PF_DAY
 from tscale.core.metric import Figure, Missing
 from tscale.core.sources import cited
-from tscale.core.units import FLOPS, PF_DAYS, Unit
+from tscale.core.units import FLOPS, PF_DAYS, TOKENS, YEAR, Unit
 from tscale.errors import NotPublishedError
-from tscale.models.spec import Published
+from tscale.models.spec import Published, Stage, UndisclosedSpec
 
 COUNTED: Final = "counted"
 PUBLISHED: Final = "published"
@@ -59,23 +59,71 @@ class Truths(NamedTuple):
         return next((truth.figure for truth in self.right if truth.basis in (COUNTED, EXACT)), None)
 
 
-def truths_of(quantity: Named, subject: Subject | None) -> Truths:
-    """What may rightly be said of a quantity of a model; of one whose shape was never published, that nothing may."""
-    if subject is None:
-        return Truths(missing=Missing("undisclosed: its shape was never published"))
+def truths_of(quantity: Named, subject: Subject | UndisclosedSpec) -> Truths:
+    """What may rightly be said of a quantity of a model; of one whose shape was never published, little but its year."""
+    if isinstance(subject, UndisclosedSpec):
+        return _of_undisclosed(quantity, subject)
     printed = () if quantity.published is None else subject.spec.figures(quantity.published)
     right = [Truth(published_figure(one, quantity.unit), PUBLISHED) for one in printed if one.corrected is None]
     if quantity.key in ("training_flops", "pf_days"):
         right += _conventions(subject, quantity.unit)
         answer: Figure | Missing | str = NOT_PUBLISHED
     else:
-        answer = answer_of(quantity.answer(subject), subject.spec)
+        answer = _answer(quantity, subject)
     assert not isinstance(answer, str)
     if isinstance(answer, Figure) and answer.value not in [one.value for one in printed]:
         right.insert(0, Truth(answer, PUBLISHED if answer.known == "cited" else COUNTED))
+    right += [
+        one for one in _beside(quantity, subject) if one.figure.value not in [each.figure.value for each in right]
+    ]
     misprints = tuple(one for one in printed if one.corrected is not None)
     right += [Truth(corrected_figure(one, quantity.unit), PUBLISHED) for one in misprints]
     return Truths(tuple(right), misprints, None if right or isinstance(answer, Figure) else answer)
+
+
+def _of_undisclosed(quantity: Named, spec: UndisclosedSpec) -> Truths:
+    if quantity.key != "year":
+        return Truths(missing=Missing("undisclosed: its shape was never published"))
+    if spec.year is None:
+        return Truths(missing=Missing("not said"))
+    return Truths((Truth(Figure(spec.year, YEAR, "cited"), PUBLISHED),))
+
+
+def _answer(quantity: Named, subject: Subject) -> Figure | Missing | str:
+    """What the program answers, unless that is an assumption about how the model was trained."""
+    answer = quantity.answer(subject)
+    if quantity.key == "training_context" and isinstance(answer, Figure) and answer.known == "assumed":
+        return NOT_PUBLISHED
+    return answer_of(answer, subject.spec)
+
+
+def _beside(quantity: Named, subject: Subject) -> Iterator[Truth]:
+    """What is as right as the answer."""
+    stages = () if subject.spec.training is None else subject.spec.training.all_stages()
+    match quantity.key:
+        case "training_tokens":
+            yield from _of_first_stage(stages)
+        case "training_context":
+            yield from _of_later_lengths(stages)
+        case "kv_bytes_per_token":
+            one = cache_of_one_token(subject)
+            if one is not None:
+                yield Truth(one._replace(note="what one token adds before a window is full"), COUNTED)
+
+
+def _of_first_stage(stages: tuple[Stage, ...]) -> Iterator[Truth]:
+    """The tokens of pre-training alone, where more stages followed."""
+    if len(stages) > 1 and stages[0].tokens is not None:
+        note = f"the first of its {len(stages)} stages"
+        yield Truth(Figure(stages[0].tokens, TOKENS, "cited", stages[0].source, note), PUBLISHED)
+
+
+def _of_later_lengths(stages: tuple[Stage, ...]) -> Iterator[Truth]:
+    """The lengths that a context was extended at."""
+    for place, stage in enumerate(stages[1:], start=2):
+        if stage.context is not None:
+            note = f"stage {place} of {len(stages)}"
+            yield Truth(Figure(stage.context, TOKENS, "cited", stage.source, note), PUBLISHED)
 
 
 def corrected_figure(misprint: Published, unit: Unit) -> Figure:

@@ -20,6 +20,7 @@ from tscale.cli.memory import memory
 from tscale.cli.optimal import optimal
 from tscale.cli.params import params
 from tscale.cli.serve import serve
+from tscale.cli.summary import summary
 from tscale.cli.train import train
 from tscale.cli.verify import verify
 
@@ -50,6 +51,7 @@ def tscale(
 
 
 for command in (
+    summary,
     params,
     attention,
     flops,

@@ -3,6 +3,7 @@
 from typing import Final
 
 EXAMPLES: Final[dict[str, tuple[str, str]]] = {
+    "summary": ("tscale summary gpt3", "tscale summary llama-3.1-8b --gpu h100"),
     "params": ("tscale params gpt3", "tscale params gpt3 --set layers=48 --explain"),
     "attention": ("tscale attention gpt3 --context 2k,48k,128k", "tscale attention gpt3 --versus --context 8k"),
     "flops": ("tscale flops gpt3 --tokens 300e9", "tscale flops llama-3.1-8b --tokens 15T --context 8k"),

@@ -291,12 +291,14 @@ class Group(NamedTuple):
 class Ledger:
     """All that a model owns and does, in groups of layers.
 
-    `audio_frames`: positions of the source, where an encoder always reads as many of them.
+    `audio_frames`: positions of the source, where an encoder always reads as many of them. `assumed`: whether the model is counted
+    like one of another family, so that nothing counted of it is exact.
     """
 
     model: str
     groups: tuple[Group, ...]
     audio_frames: int | None = None
+    assumed: bool = False
 
     @staticmethod
     def of(model: str, entries: Iterable[Entry]) -> Ledger:
@@ -320,7 +322,7 @@ class Ledger:
     def each(self, change: Callable[[Entry], Entry]) -> Ledger:
         """The ledger with every entry changed alike."""
         groups = (group._replace(entries=tuple(map(change, group.entries))) for group in self.groups)
-        return Ledger(self.model, tuple(groups), self.audio_frames)
+        return Ledger(self.model, tuple(groups), self.audio_frames, self.assumed)
 
 
 def _is_one(group: Group) -> bool:

@@ -82,7 +82,8 @@ class Column(NamedTuple):
     """A column: its heading, its key in CSV, and whether a narrow terminal may leave it out (the highest goes first).
 
     `bar`: of shares, which a terminal draws; other formats, which have no use for bars, leave the column out.
-    `wraps`: of words, how narrow it may become before another column is left out.
+    `wraps`: of words, how narrow it may become before another column is left out. `below`: of words that are never left
+    out: where a table is too wide, they stand below their row over the whole width.
     """
 
     title: str
@@ -91,6 +92,7 @@ class Column(NamedTuple):
     numeric: bool = True
     bar: bool = False
     wraps: int = 0
+    below: bool = False
 
 
 class Table(NamedTuple):

@@ -19,7 +19,7 @@ from tscale.importer.expert_rules import Routed, dealt_out
 from tscale.importer.families import FAMILIES, NEEDED, NESTED, NOT_YET
 from tscale.importer.family import Family, Keys, Nested
 from tscale.importer.family_rules import AttentionMask
-from tscale.models.spec import AssumedFamily, Head, ModelSpec
+from tscale.models.spec import MOST_ASSUMED, AssumedFamily, Head, ModelSpec, Stage, Training
 
 T = TypeVar("T")
 
@@ -86,8 +86,22 @@ def imported(config: dict[str, object], *, name: str, where: str, assume: str | 
         family_name = str(config["model_type"])
     read = Config(config, family_name, FAMILIES[family_name], where)
     read.refuse_unknown()
-    spec = replace(_spec(read, name), notes=left_out + _notes(read))
+    spec = replace(_spec(read, name), notes=left_out + _notes(read), training=_pre_training(config))
     return _checked(_with_release(_checked(spec, where), file, family_name, where), where)
+
+
+def _pre_training(config: Mapping[str, object]) -> Training | None:
+    """The length of pre-training that a file of an extended context states beside it; None where it states none.
+
+    A length beyond what is assumed at most is no sign of it: contexts of that length were extended too.
+    """
+    inner = (config.get(key) for key in ("rope_scaling", "rope_parameters"))
+    for holder in (config, *(found for found in inner if isinstance(found, dict))):
+        for key in ("original_max_position_embeddings", "initial_context_length"):
+            length = holder.get(key)
+            if _is_size(length) and isinstance(length, int) and length <= MOST_ASSUMED:
+                return Training(stages=(Stage(context=length, source=f"config.json, {key}", evidence="derived"),))
+    return None
 
 
 def _with_release(spec: ModelSpec, file: Mapping[str, object], family: str, where: str) -> ModelSpec:
@@ -114,7 +128,8 @@ def _assumed(config: dict[str, object], family_name: str, name: str, where: str)
     read = Config(config | {"architectures": _like_named(config, family.classes, where)}, family_name, family, where)
     unread = read.left_aside()
     read.refuse_other_sizes(unread)
-    spec = replace(_spec(read, name), title=f"{name}, counted as a {family_name}", notes=_notes(read))
+    title = f"{name}, counted as a {family_name}"
+    spec = replace(_spec(read, name), title=title, notes=_notes(read), training=_pre_training(config))
     like = AssumedFamily(
         family=family_name,
         model_type=own if isinstance(own, str) and own.isprintable() else None,

@@ -50,7 +50,7 @@ def lower(spec: ModelSpec, *, saves: bool = False) -> Ledger:
 
     Raises `RequestError` where that is asked of a block of which nobody has recorded what it keeps.
     """
-    return Ledger(spec.name, tuple(_groups(spec, saves=saves)), spec.audio_frames)
+    return Ledger(spec.name, tuple(_groups(spec, saves=saves)), spec.audio_frames, spec.assumed is not None)
 
 
 def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:

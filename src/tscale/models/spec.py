@@ -49,6 +49,7 @@ PublishedName = Literal[
     "heads",
     "training_flops",
     "pf_days",
+    "vocabulary",
     "training_tokens",
     "dataset_tokens",
     "common_crawl_tokens",
@@ -93,6 +94,10 @@ class Estimate:
     evidence: Evidence = "unconfirmed"
 
 
+MOST_ASSUMED: Final = 8_192
+"""Tokens of a sequence in training that are assumed at most: contexts beyond it are nearly always extended later."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """A stretch of training in sequences of one length; a model's context is often extended in a short last one."""
@@ -103,6 +108,8 @@ class Stage:
     """Tokens that it ran through, repeats counted; both streams of an encoder-decoder. Absent where not published."""
     context: Size | None = None
     """Tokens of a sequence. Absent where not published: min(context, 8,192) of the model is assumed."""
+    up_to: bool = False
+    """Whether some of its sequences were shorter, or may have been: all tokens are counted at `context`, an upper bound."""
     source: str
     evidence: Evidence = "unconfirmed"
     note: str | None = None
@@ -139,6 +146,8 @@ class Training:
             yield (), "each stage says its own tokens and source, and their sum is the total: drop those next to stages"
         elif not self.stages and (self.tokens is None or self.source is None):
             yield (), "needs stages, or tokens with their source"
+        if any(stage.up_to and stage.context is None for stage in self.stages):
+            yield ("stages",), "a stage with up_to needs the longest of its lengths: set its context, or drop up_to"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import Final
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -25,6 +26,8 @@ from tscale.render.format import cell_text, in_encoding, mark, ratio_text
 NO_LIMIT: Final = 100_000
 _BETWEEN: Final = 3  # between columns: a box's own divider, and what stands beside it
 _MOST_TEXT: Final = 72  # a column of words wraps there
+_INDENT: Final = 4  # of what stands below a row
+_READILY: Final = 3  # columns of such a `drop` are left out before another has to stand below the rows
 
 
 def show_in_terminal(report: Report, *, explain: bool = False) -> None:
@@ -78,8 +81,9 @@ class _Screen:
 
     def table(self, table: Table) -> None:
         """A table in as many pieces as the width asks for."""
+        table, below = self._with_below(table)
         for number, piece in enumerate(self._pieces(table)):
-            self._one(piece if number == 0 else piece._replace(title=""))
+            self._one(piece if number == 0 else piece._replace(title=""), below)
 
     def line(self, text: str, style: str = "") -> None:
         """A paragraph, wrapped at the width."""
@@ -117,6 +121,19 @@ class _Screen:
     def _text(self, text: str) -> str:
         return in_encoding(text, self.encoding)
 
+    def _with_below(self, table: Table) -> tuple[Table, list[str]]:
+        """A table that is too wide without the column that can stand below its rows, and what stands there of each."""
+        every = list(range(len(table.columns)))
+        widths = [self._width(table, index) for index in every]
+        place = next((index for index in every if table.columns[index].below), None)
+        firm = [index for index in every if table.columns[index].drop < _READILY]
+        if place is None or _total(widths, firm) <= self.console.width:
+            return table, []
+        title = table.columns[place].title
+        texts = [cell_text(row[place]) for row in table.rows]
+        kept = _cut(table, [index for index in every if index != place])
+        return kept, [f"{title}: {text}" if text else "" for text in texts]
+
     def _pieces(self, table: Table) -> Iterator[Table]:
         """The table if it fits; else without columns that may go; else, where it compares, in several pieces."""
         widths = [self._width(table, index) for index in range(len(table.columns))]
@@ -146,30 +163,17 @@ class _Screen:
         heading = len(self._text(column.title + shared_mark(cells)))
         return max(widest if column.numeric else min(widest, column.wraps or _MOST_TEXT), heading)
 
-    def _one(self, table: Table) -> None:
+    def _one(self, table: Table, below: list[str]) -> None:
         if table.title:
             self.line(table.title, style="bold")
-        grid = RichTable(
-            box=box.SIMPLE_HEAD if self.unicode else box.ASCII2,
-            show_edge=False,
-            pad_edge=False,
-            padding=(0, _BETWEEN - 1, 0, 0) if self.unicode else (0, 1),
-            header_style="dim",
-        )
         texts: list[list[Text]] = []
         for index, column in enumerate(table.columns):
             cells = [row[index] for row in table.rows]
-            shared = shared_mark(cells)
-            texts.append(self._column(column, cells, with_marks=not shared))
-            width = max((len(text) for text in texts[-1]), default=0)
-            heading = "" if column.bar else self._text(column.title + shared)
-            grid.add_column(
-                heading.rjust(width) if column.numeric else heading,
-                no_wrap=column.numeric,
-                overflow="fold",
-                min_width=width if column.numeric else _longest_word(texts[-1]),
-                max_width=None if column.numeric else _MOST_TEXT,
-            )
+            texts.append(self._column(column, cells, with_marks=not shared_mark(cells)))
+        if below:
+            self._rows_over(table, texts, below)
+            return
+        grid = self._grid(table, texts)
         for number in range(len(table.rows)):
             total = number in table.totals
             if total and number - 1 not in table.totals:
@@ -180,7 +184,54 @@ class _Screen:
         self._print(grid, width=max(self.console.width, least))
         self.line("")
 
-    def _print(self, shown: RichTable | Text, width: int | None = None) -> None:
+    def _rows_over(self, table: Table, texts: list[list[Text]], below: list[str]) -> None:
+        """Rows one by one, each over what stands below it; all of them, and the heading, in columns of the same widths."""
+        widths = self._widths_within(table, texts)
+        whole = max(self.console.width, _total(widths, list(range(len(widths)))))
+        self._print(self._grid(table, texts, widths), width=whole)
+        for number, text in enumerate(below):
+            grid = self._grid(table, texts, widths)
+            grid.show_header = False
+            grid.add_row(*(column[number] for column in texts))
+            self._print(grid, width=whole)
+            if text:
+                self._print(Padding(Text(self._text(text), style="dim"), (0, 0, 0, _INDENT)))
+        self.line("")
+
+    def _widths_within(self, table: Table, texts: list[list[Text]]) -> list[int]:
+        """How wide each column is: numbers and headings in full, and words as wide as the room that these leave them."""
+        every = list(range(len(table.columns)))
+        widths = [self._width(table._replace(columns=_without_wraps(table)), index) for index in every]
+        for index in every:
+            if not table.columns[index].numeric:
+                least = max(_longest_word(texts[index]), len(table.columns[index].title))
+                over = _total(widths, every) - self.console.width
+                widths[index] = max(widths[index] - max(over, 0), least)
+        return widths
+
+    def _grid(self, table: Table, texts: list[list[Text]], widths: list[int] | None = None) -> RichTable:
+        """The columns of a table, without its rows; of fixed `widths` where they are given."""
+        grid = RichTable(
+            box=box.SIMPLE_HEAD if self.unicode else box.ASCII2,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, _BETWEEN - 1, 0, 0) if self.unicode else (0, 1),
+            header_style="dim",
+        )
+        for index, column in enumerate(table.columns):
+            widest = max((len(text) for text in texts[index]), default=0)
+            heading = "" if column.bar else self._text(column.title + shared_mark([row[index] for row in table.rows]))
+            grid.add_column(
+                heading.rjust(widest) if column.numeric else heading,
+                no_wrap=column.numeric,
+                overflow="fold",
+                width=None if widths is None else widths[index],
+                min_width=widest if column.numeric else _longest_word(texts[index]),
+                max_width=None if column.numeric else _MOST_TEXT,
+            )
+        return grid
+
+    def _print(self, shown: RichTable | Text | Padding, width: int | None = None) -> None:
         """Prints a table or a paragraph; without colour, lines end where their text does."""
         own = self.console.width
         self.console.width = own if width is None else width  # print() itself goes no further than the console
@@ -213,6 +264,10 @@ class _Screen:
             )
             for cell, text in zip(cells, texts, strict=True)
         ]
+
+
+def _without_wraps(table: Table) -> tuple[Column, ...]:
+    return tuple(column._replace(wraps=0) for column in table.columns)
 
 
 def _longest_word(texts: list[Text]) -> int:

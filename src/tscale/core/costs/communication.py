@@ -24,7 +24,8 @@ SOURCE: Final = "rajbhandari2019 section 7"
 TWO_SUMS: Final = "Where sub-layers stand side by side on norms of their own (GPT-NeoX, Falcon 40B), two sums are counted and one would do."
 
 LEAVES_OUT: Final = (
-    "Not in what is sent: sums for a table or a head that is cut by the vocabulary, norms of gradients, latency."
+    "Not in what is sent: sums for a table or a head that is cut by the vocabulary, keys and values of context parallelism, "
+    "norms of gradients, latency."
 )
 
 
@@ -67,7 +68,7 @@ def gradients(
     """What the copies of a model exchange in a step, of each entry of what one device holds.
 
     Gradients are scattered, in `bits` a number, then what they made is gathered, in `gathered_bits`. ZeRO's stage 2 keeps no
-    whole gradients from one micro-batch to the next, so that each has to scatter its own. Stage 3 keeps no whole weights
+    whole gradients from one micro-batch to the next, unless in a pipeline, so that each has to scatter its own. Stage 3 keeps no whole weights
     either, which each gathers forward and backward: of a single micro-batch half as much again (Rajbhandari 2019, section
     7.2.2). Routed experts that are dealt to `plan.expert` devices have that many fewer copies to be summed over.
     """
@@ -96,7 +97,7 @@ def _ring_passes(plan: Parallelism, micro_batches: int) -> tuple[int, int]:
     match plan.zero:
         case 3:
             return micro_batches, 2 * micro_batches
-        case 2:
+        case 2 if plan.pipeline == 1:
             return micro_batches, 1
         case _:
             return 1, 1

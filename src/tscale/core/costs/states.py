@@ -39,7 +39,8 @@ class States(NamedTuple):
 def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, plan: Parallelism) -> States:
     """Bytes of all that is kept of every parameter of one device's ledger, one line for each entry.
 
-    A parameter that is not trained is kept as a weight alone.
+    A parameter that is not trained is kept as a weight alone. In a pipeline a stage adds up the gradients of all micro-batches
+    before it scatters them, so that ZeRO's second stage keeps them whole, as torchtitan does with FSDP.
     """
     owners = [entry for entry in ledger.entries if isinstance(entry, (Matmul, Lookup, Vector, Conv))]
     owners = [entry for entry in owners if not isinstance(entry, (Lookup, Vector)) or entry.trained]
@@ -47,10 +48,11 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
     def divided(entry: Entry, amount: int, stage: int) -> int:
         return ceil_div(amount, shards(entry, plan)) if plan.zero >= stage else amount
 
+    scattered = 2 if plan.pipeline == 1 else 3
     gradients, master, states = [], [], []
     for entry in owners:
         numbers = entry.stored * size(entry)
-        gradients.append(Line(entry.name, divided(entry, numbers * recipe.gradients, 2)))
+        gradients.append(Line(entry.name, divided(entry, numbers * recipe.gradients, scattered)))
         if recipe.master:
             master.append(Line(entry.name, divided(entry, numbers * recipe.master, 1)))
         kept = entry.stored * state_bytes(entry, optimizer, recipe.states)

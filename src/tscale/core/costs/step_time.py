@@ -16,12 +16,12 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Final, Literal, NamedTuple
 
-from tscale.core.costs.collectives import NOTHING, Least, Level, exchange, group, link_of, nics_of
+from tscale.core.costs.collectives import NOTHING, Least, Level, all_to_all, exchange, group, link_of, nics_of
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.costs.communication import gradient_bytes, gradients, tensor_sums
 from tscale.core.costs.wall_time import Recompute, least_flops
 from tscale.core.device import Cluster
-from tscale.core.ledger import Ledger
+from tscale.core.ledger import Ledger, Matmul
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.tracing import ceil_div
@@ -120,9 +120,8 @@ def step_of(stages: tuple[Ledger, ...], plan: Parallelism, work: Workload, clust
     many = work.batch.micro_batches(plan)
     shares = [shard(stage, plan) for stage in stages]
     sent = [tuple(_sent(stage, share, plan, work, cluster)) for stage, share in enumerate(shares)]
-    computing = [
-        Fraction(least_flops(share, work.run, work.recompute)) * work.batch.micro * many / peak for share in shares
-    ]
+    sequences = Fraction(work.batch.micro * many, plan.context)
+    computing = [least_flops(share, work.run, work.recompute) * sequences / peak for share in shares]
     with_bubble = pipelined(computing, plan.interleave * many)
     parts = [Part("computing", max(computing))]
     if plan.pipeline > 1:
@@ -151,10 +150,12 @@ def _sent(stage: int, share: Ledger, plan: Parallelism, work: Workload, cluster:
     many = work.batch.micro_batches(plan)
     if plan.tensor > 1:
         yield _tensor_sums(share, plan, work, cluster)
+    if plan.expert > 1:
+        yield _dispatches(share, plan, work, cluster)
     if plan.pipeline > 1:
         numbers = many * work.batch.micro * work.run.tokens * int(work.d_model)
-        yield _hand_over(stage, plan, cluster, ceil_div(numbers * BITS, 8 * plan.tensor))
-    if plan.data > 1:
+        yield _hand_over(stage, plan, cluster, ceil_div(numbers * BITS, 8 * plan.tensor * plan.context))
+    if plan.data * plan.context > 1:
         yield _gradients(share, plan, work, cluster)
 
 
@@ -162,7 +163,7 @@ def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
     """Sums over tensor-parallel devices: what is scattered is in 16 bits, what is gathered in those of the products."""
     passes = 3 if work.recompute == "full" else 2
     one = tensor_sums(share, work.run, BITS // 8, parallel_block=work.parallel_block).total
-    scattered = one * work.batch.micro * passes * work.batch.micro_batches(plan)
+    scattered = ceil_div(one * work.batch.micro * passes * work.batch.micro_batches(plan), plan.context)
     gathered = ceil_div(scattered * work.gathered_bits, BITS)
     least = exchange(cluster, group(cluster, plan.tensor), scattered, gathered)
     return Part(
@@ -171,6 +172,23 @@ def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
         sent=ceil_div((plan.tensor - 1) * (scattered + gathered), plan.tensor),
         source=COLLECTIVES,
     )
+
+
+def _dispatches(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
+    """Tokens sent to the devices of their experts and back, forward and backward.
+
+    At the least a token's copies go to one device, whichever it is: routing may keep the experts of a token together, and a
+    copy is sent on within a node (DeepSeek-AI 2024c, section 3.2.2). Devices of tensor parallelism send a part each.
+    """
+    widths = 0
+    for entry in share.entries:
+        if isinstance(entry, Matmul) and entry.experts > 1 and entry.role == "up":
+            layers = entry.stored // entry.experts
+            widths += work.run.length(entry.stream) * layers * entry.d_in
+    numbers = 4 * widths * work.batch.micro * work.batch.micro_batches(plan)
+    sent = ceil_div(numbers * work.gathered_bits, 8 * plan.tensor * plan.context)
+    least = all_to_all(cluster, group(cluster, plan.expert, plan.tensor), sent)
+    return Part("expert-parallel all-to-alls", least=least, sent=sent, source=COLLECTIVES)
 
 
 def _gradients(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:

@@ -278,7 +278,8 @@ def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Traini
 def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: Training) -> list[Line]:
     """The gradients of a layer, or of a table, before ZeRO divides them, from its second stage on."""
     plan = training.plan
-    if plan.zero < 2 or plan.sharing == 1 or training.rank is not None:
+    kept_whole = plan.zero < 2 or (plan.zero == 2 and plan.pipeline > 1)
+    if kept_whole or plan.sharing == 1 or training.rank is not None:
         return []
     layer = max((_held(layer.share, plan) for layer in layers), default=0)
     return [Line("unscattered_gradients", max(layer, *_tables(share), 0) * training.recipe.gradients)]

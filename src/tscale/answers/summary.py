@@ -1,0 +1,174 @@
+"""`tscale summary`: what is asked first of a model, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.answers.assumed import as_assumed
+from tscale.answers.capacity import serving_capacity, verdict_text
+from tscale.answers.explaining import counted, published_figure
+from tscale.answers.memory import Ask as MemoryAsk
+from tscale.answers.memory import server_of
+from tscale.answers.memory_held import held
+from tscale.answers.metrics import COMPARED, Subject, shown_figure, subject_of
+from tscale.answers.params import undisclosed
+from tscale.answers.release import release_note
+from tscale.answers.serve_times import Ask as ServeAsk
+from tscale.answers.serve_times import served
+from tscale.answers.train import Ask as TrainAsk
+from tscale.answers.train import train_report
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.weights import weight_bytes
+from tscale.core.dtypes import FORMATS
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS, TOKENS, TOKENS_PER_SECOND, Unit
+from tscale.errors import NotPublishedError, RequestError
+from tscale.models.spec import MOST_ASSUMED, ModelSpec, PublishedName, Spec
+
+FORMATS_SHOWN: Final = ("bf16", "fp8", "q8_0", "q4_k", "nf4")
+"""Formats that weights are shown in, the plain one first."""
+_MOST_DEVICES: Final = 1024
+_DAYS: Final = 30
+"""A run of so long is asked about: how many devices it takes, and what they cost."""
+
+_ASKED: Final[tuple[tuple[str, str, PublishedName | None, Unit], ...]] = (
+    ("params", "parameters", "params", PARAMETERS),
+    ("active_params", "active parameters", "active_params", PARAMETERS),
+    ("layers", "layers", None, COUNT),
+    ("context", "context", None, TOKENS),
+    ("flops_per_token", "forward FLOPs per token", None, FLOPS),
+    ("kv_bytes_per_token", "KV cache per token, bf16", None, BYTES),
+    ("training_tokens", "training tokens", "training_tokens", TOKENS),
+    ("training_flops", "training FLOPs", "training_flops", FLOPS),
+)
+"""What is shown: the key of the quantity, its name here, and what was published of it."""
+
+
+class _OnGpu(NamedTuple):
+    """A model on a device: what it takes there, by the names of rows and the keys of JSON."""
+
+    title: str
+    rows: tuple[tuple[str, str, Figure | Missing | str], ...]
+
+    def table(self) -> Table:
+        columns = (Column(self.title, "quantity", numeric=False), Column("value", "value"))
+        return Table("", columns, tuple((name, answer) for _, name, answer in self.rows))
+
+    def data(self) -> dict[str, Data]:
+        """For JSON; null where there is no number."""
+        return {key: None if isinstance(answer, Missing) else answer for key, _, answer in self.rows}
+
+
+def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
+    """Parameters, FLOPs, cache, weights by format and training of a model; on a device also fit, speed, hours and dollars.
+
+    Of an undisclosed model what its makers published and what others estimate; exit code 3.
+    """
+    if not isinstance(spec, ModelSpec):
+        return undisclosed(spec)
+    subject = subject_of(spec)
+    quantities = {quantity.key: quantity for quantity in COMPARED}
+    answers = {key: quantities[key].answer(subject) for key, *_ in _ASKED}
+    weights = dict(_weights(spec))
+    on_gpu = None if hardware is None else _OnGpu(f"on {hardware.label}", tuple(_rows_on(spec, hardware)))
+    tables = [_table(subject, answers), _weights_table(weights)]
+    data: Data = {
+        "model": spec.name,
+        "title": spec.label,
+        **{key: None if isinstance(answer, Missing) else answer for key, answer in answers.items()},
+        "published": {name: _published(spec, name, unit) for _, _, name, unit in _ASKED if name is not None},
+        "weight_bytes": weights,
+        "gpu": None if hardware is None or on_gpu is None else {"name": hardware.name, **on_gpu.data()},
+    }
+    if on_gpu is not None:
+        tables.append(on_gpu.table())
+    notes = tuple(note for note in (subject.context.note, release_note(spec)) if note)
+    return as_assumed(Report(f"{spec.label}: summary", tuple(tables), data, notes), spec)
+
+
+def _published(spec: ModelSpec, name: PublishedName, unit: Unit) -> Figure | None:
+    found = shown_figure(spec, name)
+    return None if found is None else published_figure(found, unit)
+
+
+def _table(subject: Subject, answers: dict[str, Figure | Missing | str]) -> Table:
+    columns = (Column("", "quantity", numeric=False), Column("value", "value"), Column("published", "published"))
+    rows: list[tuple[Cell, ...]] = []
+    for key, name, published, unit in _ASKED:
+        dense = key == "active_params" and answers[key] == answers["params"]
+        if not dense:
+            figure = None if published is None else _published(subject.spec, published, unit)
+            rows.append((name, answers[key], figure or ""))
+    return Table(f"{subject.spec.label}: summary", columns, tuple(rows), subject=subject.spec.name)
+
+
+def _weights(spec: ModelSpec) -> Iterator[tuple[str, Figure]]:
+    """Bytes of the weights in each format."""
+    ledger = counted(spec).ledger
+    for name in FORMATS_SHOWN:
+        yield name, Figure(weight_bytes(ledger, FORMATS[name]).total, BYTES, source=FORMATS[name].source)
+
+
+def _weights_table(weights: dict[str, Figure]) -> Table:
+    columns = (Column("", "quantity", numeric=False), *(Column(name, name) for name in weights))
+    return Table("", columns, (("weights", *weights.values()),))
+
+
+def _rows_on(spec: ModelSpec, hardware: Hardware) -> Iterator[tuple[str, str, Figure | Missing | str]]:
+    """What a model takes on a device: whether it fits, devices needed, the speed that bounds it, hours and dollars."""
+    length = min(int(spec.context or MOST_ASSUMED), MOST_ASSUMED)
+    alone = MemoryAsk(context=length, hardware=hardware)
+    total = held(server_of(spec, alone, length)).total
+    yield "per_device_bytes", f"serving one sequence of {length:,} tokens", Figure(total, BYTES, "convention")
+    yield "verdict", "on one device", verdict_text(serving_capacity(hardware.device(), 1), total)
+    devices = _devices_needed(spec, alone, length)
+    yield "devices", "devices needed to serve it", _counted(devices)
+    yield "tokens_per_second", "tokens/s per user, at most", _speed(spec, hardware, devices, length)
+    yield from _training(spec, hardware)
+
+
+def _counted(devices: int | None) -> Figure | Missing:
+    return Missing(f"more than {_MOST_DEVICES:,}") if devices is None else Figure(devices, COUNT, "convention")
+
+
+def _devices_needed(spec: ModelSpec, ask: MemoryAsk, length: int) -> int | None:
+    """The fewest devices, a power of two of them, on which a sequence fits; None where more would be needed."""
+    assert ask.hardware is not None
+    device, gpus = ask.hardware.device(), 1
+    while gpus <= _MOST_DEVICES:
+        try:
+            total = held(server_of(spec, ask._replace(gpus=gpus), length)).total
+        except RequestError:  # so many cannot share its layers
+            return None
+        if serving_capacity(device, gpus).fits(total):
+            return gpus
+        gpus *= 2
+    return None
+
+
+def _speed(spec: ModelSpec, hardware: Hardware, devices: int | None, length: int) -> Figure | Missing:
+    """The bound on decoding one sequence in the middle of its context."""
+    if devices is None or spec.kind == "encoder":
+        return Missing("n/a")
+    try:
+        one = served(spec, hardware, ServeAsk(gpus=devices, context=max(length // 2, 1)))
+    except RequestError as error:
+        return Missing(str(error).partition(":")[0])
+    return Figure(1 / one.pass_seconds(one.step(one.middle)), TOKENS_PER_SECOND, "bound")
+
+
+def _training(spec: ModelSpec, hardware: Hardware) -> Iterator[tuple[str, str, Figure | Missing | str]]:
+    """GPU-hours and dollars of its training, at the utilisation and the price that are assumed."""
+    rows = (("gpu_hours", "training, GPU-hours"), ("cost_usd", "training, US dollars"))
+    try:
+        answer = train_report(spec, hardware, TrainAsk(days=Fraction(_DAYS))).data
+    except (NotPublishedError, RequestError):
+        for key, name in rows:
+            yield key, name, Missing("n/a")
+        return
+    assert isinstance(answer, dict)
+    for key, name in rows:
+        found = answer[key]
+        yield key, name, found if isinstance(found, Figure) else Missing("n/a")

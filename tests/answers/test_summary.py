@@ -1,0 +1,56 @@
+"""`summary` tells what other commands tell, on one screen."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers import answer, disclosed, run
+
+
+@pytest.mark.parametrize(
+    "name", ["gpt3", "deepseek-v3", "t5-base", "bert-base", "mamba-2.8b", "whisper-tiny", "gemma-2-9b"]
+)
+def test_its_figures_are_those_of_the_commands(name: str) -> None:
+    data = answer("summary", name)
+    counted = answer("params", name)["params"]
+    assert (data["params"], data["active_params"]) == (counted["total"], counted["active"])
+    compared = {row["quantity"]: row["values"][0] for row in answer("compare", name, "gpt2")["rows"]}
+    for key in ("flops_per_token", "training_flops", "training_tokens", "kv_bytes_per_token"):
+        told = compared[key] if isinstance(compared[key], (int, float)) else None
+        assert data[key] == told, key
+    for dtype in ("bf16", "q8_0"):
+        served = answer("memory", name, "--dtype", dtype, "--context", "64")
+        assert data["weight_bytes"][dtype] == served["per_device_bytes"]["weights"]
+
+
+@pytest.mark.parametrize(
+    "name, gpu, devices", [("llama-3.1-8b", "h100", 1), ("llama-3.1-70b", "h100", 2), ("tinyllama-1.1b", "t4", 1)]
+)
+def test_a_device_is_told_of_as_memory_serve_and_train_do(name: str, gpu: str, devices: int) -> None:
+    found = answer("summary", name, "--gpu", gpu)["gpu"]
+    assert found["devices"] == devices
+    context = str(min(answer("summary", name)["context"], 8192))
+    held = answer("memory", name, "--gpu", gpu, "--gpus", str(devices), "--context", context)
+    assert held["verdict"] == "fits"
+    if devices == 1:
+        assert found["per_device_bytes"] == held["per_device_bytes"]["total"]
+    trained = answer("train", name, "--gpu", gpu, "--days", "30")
+    assert (found["gpu_hours"], found["cost_usd"]) == (trained["gpu_hours"], trained["cost_usd"])
+
+
+def test_it_is_one_screen() -> None:
+    lines = run("summary", "llama-3.1-70b", "--gpu", "h100", columns=80).out.splitlines()
+    assert len([line for line in lines if line]) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+def test_an_undisclosed_model_is_told_of_as_known_and_estimated() -> None:
+    done = run("summary", "gpt-4")
+    assert done.code == 3
+    assert "Epoch AI" in done.out
+
+
+@pytest.mark.parametrize("name", disclosed())
+def test_every_built_in_model_has_one(name: str) -> None:
+    done = run("summary", name, "--gpu", "h100")
+    assert (done.code, done.err) == (0, "")
