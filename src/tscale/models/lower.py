@@ -382,7 +382,8 @@ def _head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
     width, _ = spec.embedding_widths()
 
     def saved(what: str, numbers: int) -> Saved:
-        return Saved(f"head.{what}", "head", stream, numbers, keeping=ALWAYS)
+        multiplied = "head" if what.endswith("input") else None
+        return Saved(f"head.{what}", "head", stream, numbers, keeping=ALWAYS, role=multiplied)
 
     if head.pooler:
         yield Saved("head.pooler", "head", "once", d, keeping=ALWAYS)
