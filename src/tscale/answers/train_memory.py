@@ -26,6 +26,7 @@ _KEYS: Final = (
     "precision",
     "optimizer",
     "per_device_bytes",
+    "least_total_bytes",
     "memory_bytes",
     "device_bytes",
     "reserve_bytes",
@@ -37,10 +38,11 @@ _KEYS: Final = (
 
 
 class PlanMemory(NamedTuple):
-    """What a device of a plan holds; `verdict` is None where that cannot be counted, and `why` says why."""
+    """What a device of a plan holds, at the most and at the least; `verdict` is None where it cannot be counted: `why` says why."""
 
     verdict: Verdict | None
     total: int
+    least: int
     memory: int
     data: Data
     why: str = ""
@@ -50,8 +52,9 @@ class PlanMemory(NamedTuple):
         if self.verdict is None:
             return f"What a device of the plan holds is not known here: {self.why}."
         more = "" if self.verdict == "fits" else "; `tscale memory --train` with the same options shows what would"
+        held = _gb(self.total) if self.least == self.total else f"{_gb(self.least)} to {_gb(self.total)}"
         return (
-            f"The plan {VERDICTS[self.verdict]}: a device holds {_gb(self.total)} and has {_gb(self.memory)} ({RECIPE[0]} with "
+            f"The plan {VERDICTS[self.verdict]}: a device holds {held} and has {_gb(self.memory)} ({RECIPE[0]} with "
             f"{RECIPE[1]}){more}."
         )
 
@@ -74,12 +77,13 @@ def plan_memory(
     try:
         told = memory_train_report(spec, ask).data
     except TscaleError as error:
-        return PlanMemory(None, 0, 0, None, str(error))
+        return PlanMemory(None, 0, 0, 0, None, str(error))
     assert isinstance(told, Mapping)
     held = told["per_device_bytes"]
     assert isinstance(held, Mapping)
     data: Data = {key: told[key] for key in _KEYS}
-    return PlanMemory(_verdict(told["verdict"]), _bytes(held["total"]), _bytes(told["device_bytes"]), data)
+    total, least = _bytes(held["total"]), _bytes(told["least_total_bytes"])
+    return PlanMemory(_verdict(told["verdict"]), total, least, _bytes(told["device_bytes"]), data)
 
 
 class States(NamedTuple):
