@@ -112,7 +112,7 @@ def test_what_stages_hand_over_is_counted_device_by_device(plan: Parallelism) ->
                 else:
                     beyond[source // per_node] += part
     parts = {one.name: one for one in step(plan, batch=many * plan.data).parts}
-    least = parts["hand-over to the next stage"].least
+    least = parts["pipeline send/receive"].least
     assert least.seconds == max(
         max(within.values(), default=Fraction()) / (450 * GB), max(beyond.values(), default=Fraction()) / (400 * GB)
     )
@@ -124,7 +124,7 @@ def test_stages_that_nodes_cut_are_charged_no_more_than_they_send(per_node: int)
     cluster = NODES_OF_8._replace(devices_per_node=per_node)
     for plan in (Parallelism(2, pipeline=4), Parallelism(4, pipeline=4, data=3, interleave=2)):
         parts = {one.name: one for one in step(plan, batch=6, cluster=cluster).parts}
-        least = parts["hand-over to the next stage"].least
+        least = parts["pipeline send/receive"].least
         part = Fraction(6 // plan.data * 64 * 12288 * 2, plan.tensor)
         assert least.link.sent <= 2 * plan.interleave * part
         assert least.network.sent <= per_node * 2 * plan.interleave * part

@@ -22,7 +22,7 @@ from tscale.core.units import (
 from tscale.errors import RequestError
 
 INCOMPARABLE: Final = (
-    "Losses are in nats a token, each on its law's own data and tokenizer: those of two laws are not to be compared."
+    "Losses are in nats per token, each on its law's own data and tokenizer: those of two laws are not to be compared."
 )
 NO_LOSS: Final = Missing("no loss", settled=True)
 

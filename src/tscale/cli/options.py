@@ -1,6 +1,7 @@
 """The options that commands share, each spelled once."""
 
 from fractions import Fraction
+from shlex import join
 from typing import Annotated, Literal
 
 import typer
@@ -53,6 +54,16 @@ def share(text: str | None, what: str, of: str = "the peak") -> Fraction | None:
         meant = f": write {text.strip()}% if per cent is meant" if not percent and 1 < value <= 100 else ""
         raise RequestError(f"{what} is a share of {of}, at most 1, not {text.strip()[:40]}{meant}")
     return value
+
+
+def words_of(model: str, changes: list[str], assume: str | None, gpu: str, gpu_changes: list[str]) -> str:
+    """A model and hardware as they were named, to be pasted into another command line."""
+    words = [model]
+    words += [word for change in changes for word in ("--set", change)]
+    words += [] if assume is None else ["--assume", assume]
+    words += ["--gpu", gpu]
+    words += [word for change in gpu_changes for word in ("--gpu-set", change)]
+    return join(words)
 
 
 def devices(text: str | None, what: str = "--gpus") -> int | None:
@@ -130,31 +141,30 @@ Gpu = Annotated[
     str, typer.Option("--gpu", metavar="NAME", help="The hardware: h100, a YAML file; `list hardware` names it.")
 ]
 Gpus = Annotated[str | None, typer.Option("--gpus", metavar="N", help="How many devices.")]
-Price = Annotated[str | None, typer.Option("--price", metavar="USD", help="US dollars for a GPU-hour.")]
+Price = Annotated[str | None, typer.Option("--price", metavar="USD", help="US dollars per GPU-hour.")]
 Tensor = Annotated[
     str, typer.Option("--tensor", metavar="N", help="Devices that share each layer (tensor parallelism).")
 ]
-Pipeline = Annotated[str, typer.Option("--pipeline", metavar="N", help="Stages that share the layers.")]
+Pipeline = Annotated[str, typer.Option("--pipeline", metavar="N", help="Pipeline stages that share the layers.")]
 Interleave = Annotated[
-    str, typer.Option("--interleave", metavar="N", help="Pieces of the stack that each stage has (interleaved 1F1B).")
+    str, typer.Option("--interleave", metavar="N", help="Model chunks per pipeline stage (interleaved 1F1B).")
 ]
-Zero = Annotated[
-    str, typer.Option("--zero", metavar="0-3", help="What data-parallel devices share: ZeRO stage; 3 is FSDP.")
-]
-MicroBatch = Annotated[str, typer.Option("--micro-batch", metavar="N", help="Sequences that a device takes at a time.")]
+Zero = Annotated[str, typer.Option("--zero", metavar="0-3", help="ZeRO stage of the data-parallel devices; 3 is FSDP.")]
+MicroBatch = Annotated[str, typer.Option("--micro-batch", metavar="N", help="Sequences per micro-batch.")]
 Laws = Annotated[
     list[str],
     typer.Option(
         "--law",
         metavar="NAME|FILE",
-        help="A scaling law by name, or a file of one; repeatable. All where absent.",
+        help="A scaling law by name, or a file of one; repeatable. Default: all.",
         autocompletion=law_names,
         show_default=False,
     ),
 ]
 Unique = Annotated[
-    str | None, typer.Option("--unique-tokens", metavar="N", help="Tokens that there are: more are repeats.")
+    str | None, typer.Option("--unique-tokens", metavar="N", help="Unique tokens available; more are repeated.")
 ]
 Served = Annotated[
-    str | None, typer.Option("--inference-tokens", metavar="N", help="Tokens to be served: counts them in.")
+    str | None,
+    typer.Option("--inference-tokens", metavar="N", help="Tokens to be served: includes the cost of inference."),
 ]

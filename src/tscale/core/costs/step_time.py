@@ -171,7 +171,7 @@ def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
     gathered = ceil_div(scattered * work.gathered_bits, BITS)
     least = exchange(cluster, group(cluster, plan.tensor), scattered, gathered)
     return Part(
-        "tensor-parallel sums",
+        "tensor-parallel all-reduces",
         least=least,
         sent=ceil_div((plan.tensor - 1) * (scattered + gathered), plan.tensor),
         source=COLLECTIVES,
@@ -246,7 +246,7 @@ def _hand_over(stage: int, plan: Parallelism, cluster: Cluster, sent: int) -> Pa
     if beyond:
         rate = nics_of(cluster, plan.devices)
         network = Level(Fraction(beyond * sent), rate, "times_of_all_devices·sent", f"{beyond}·{sent}")
-    return Part("hand-over to the next stage", least=Least(link, network), sent=_hand_overs(stage, plan) * sent)
+    return Part("pipeline send/receive", least=Least(link, network), sent=_hand_overs(stage, plan) * sent)
 
 
 def _crossings(stage: int, plan: Parallelism, per_node: int) -> _Crossings:
