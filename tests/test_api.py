@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 import tscale
-from tests.helpers import disclosed
+from tests.helpers import disclosed, run
 from tscale import api
 from tscale.blocks import Attention
 from tscale.core.costs import cache, training
@@ -159,14 +160,14 @@ ASKING: dict[str, Callable[[Any], object]] = {
 @pytest.mark.parametrize("ask", ASKING.values(), ids=ASKING)
 @pytest.mark.parametrize("given", NO_LEDGERS, ids=lambda given: type(given).__name__)
 def test_what_is_no_ledger_is_refused(ask: Callable[[Any], object], given: Any) -> None:
-    with pytest.raises(tscale.TscaleError, match=r"^a Ledger is wanted, such as tscale\.lower"):
+    with pytest.raises(tscale.TscaleError, match=r"^a Ledger must be given, such as tscale\.lower"):
         ask(given)
 
 
 @pytest.mark.parametrize("ask", [tscale.lower, tscale.remembered, lambda given: tscale.run_of(given, 512)])
 @pytest.mark.parametrize("given", [None, "gpt2", 5, RUN, LEDGER], ids=lambda given: type(given).__name__)
 def test_what_is_no_spec_is_refused(ask: Callable[[Any], object], given: Any) -> None:
-    with pytest.raises(tscale.TscaleError, match=r"^(a ModelSpec is wanted|lower takes a ModelSpec), "):
+    with pytest.raises(tscale.TscaleError, match=r"^(a ModelSpec must be given|lower takes a ModelSpec), "):
         ask(given)
 
 
@@ -198,7 +199,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: tscale.run_of(WHISPER, 448, source=448),
-        "whisper-tiny always reads 1500 positions of sound: leave out source",
+        "whisper-tiny always reads 1500 audio frames: leave out source",
     ),
     (
         lambda: tscale.run_of(GPT2, 512, source=512),
@@ -206,7 +207,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: ANY.forward_flops(LEDGER, 1024),
-        "a Run is wanted, such as tscale.run_of(spec, 2048), not 1024",
+        "a Run must be given, such as tscale.run_of(spec, 2048), not 1024",
     ),
     (
         lambda: ANY.forward_flops(LEDGER, RUN, "casual"),
@@ -250,7 +251,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: tscale.remembered(replace(GPT2, layers=np.array([12]))),  # type: ignore[arg-type]
-        "gpt2 has arrays as sizes, and ints alone remember: give it one number for each",
+        "gpt2 has arrays as sizes, and only ints can be traced: give it one number for each",
     ),
 ]
 
@@ -305,3 +306,57 @@ def test_the_words_are_those_of_a_files_validation(path: Path) -> None:
     with pytest.raises(tscale.TscaleError) as of_spec:
         tscale.lower(replace(GPT2, name="file", **sizes, attention=Attention(**data["attention"])))
     assert str(of_file.value).partition(": ")[2] == str(of_spec.value).partition(": ")[2]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is offered, and what is said of it
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_completion_offers_the_public_names_and_the_version() -> None:
+    """And so does `dir`, in a process where nothing else of the package was asked for."""
+    code = (
+        "import rlcompleter, tscale; ask = rlcompleter.Completer({'tscale': tscale}).complete\n"
+        "found = []\n"
+        "while (name := ask('tscale.', len(found))): found.append(name.removeprefix('tscale.').rstrip('()'))\n"
+        "print(sorted(dir(tscale)) == sorted([*tscale.__all__, '__version__']), sorted(found) == sorted(tscale.__all__))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert tscale.__version__ == version("tscale")
+    assert run("--version").out == f"tscale {tscale.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (
+            ("gpt-4",),
+            "GPT-4: its shape was never published, so it cannot be counted: `tscale params gpt-4` shows what is known",
+        ),
+        (("gtp3",), 'no model "gtp3": did you mean gpt3?'),
+        (("gpt3", ["layerz=3"]), 'changes: unknown key "layerz": did you mean layers?'),
+        (("gpt3", ["layers=x"]), 'changes layers=x: layers must be a whole number from 1 to 10^12, not "x"'),
+        (("gpt3", "layers"), 'changes: write KEY=VALUE, such as layers=24 or attention.kv_heads=8, not "layers"'),
+        (
+            ("gpt3", ["bias=true"]),
+            "changes bias: which one? attention.bias or feed_forward.bias or norm.bias or head.bias",
+        ),
+        (("gpt3", [], "llama"), "assume is about a config.json, and gpt3 is a built-in model: drop it"),
+    ],
+)
+def test_load_speaks_of_its_arguments(arguments: tuple[Any, ...], said: str) -> None:
+    """And not of the options of a command, which it does not have."""
+    with pytest.raises(tscale.TscaleError) as error:
+        tscale.load(*arguments)
+    assert str(error.value) == said
+    assert "--" not in error.value.where
+
+
+def test_load_speaks_of_its_arguments_for_a_file_too(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "foo"}', encoding="utf-8")
+    with pytest.raises(tscale.TscaleError, match=r"\(assume=FAMILY counts it as one of a known family\)$"):
+        tscale.load(tmp_path)

@@ -159,7 +159,7 @@ def test_thousands_of_errors_are_not_all_told(tmp_path: Path) -> None:
     assert len(done.err.splitlines()) == MOST_ERRORS + 1
     assert done.err.splitlines()[-1] == f"tscale: {many}: and {4_000 - MOST_ERRORS} more like these"
     many.write_text(SMALL + f"notes: [{', '.join(['1'] * 9_000)}]\n", encoding="utf-8")
-    assert "notes.0 must be text, not 1 (and" in refused(run("params", str(many)))
+    assert "note 1 must be text, not 1 (and" in refused(run("params", str(many)))
 
 
 @pytest.mark.parametrize(

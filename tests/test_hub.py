@@ -190,7 +190,10 @@ def test_offline_mode_is_honoured(hub: Hub, tmp_path: Path) -> None:
 
 def test_without_the_extra_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tscale.hub.find_spec", lambda _: None)
-    message = "tscale: org/name: no such file; to read it from the Hugging Face hub: pip install 'tscale[hub]'\n"
+    message = (
+        "tscale: org/name: no such file here: `pip install '.[hub]'` in the folder of tscale's source lets it be read from "
+        "the Hugging Face hub\n"
+    )
     assert run("params", "org/name") == (1, "", message)
     assert run("verify", "gpt2", "org/name") == (1, "", message)
 

@@ -286,7 +286,7 @@ def test_every_figure_has_a_source_and_a_grade(name: str) -> None:
 @pytest.mark.parametrize("name", disclosed())
 def test_tokens_are_given_or_their_absence_explained(name: str) -> None:
     spec = spec_of(name)
-    said = " ".join(spec.notes).lower()
+    said = " ".join((*spec.notes, *(spec.notes_on or {}).get("training", ()))).lower()
     known = spec.training is not None and spec.training.total_tokens is not None
     assert known or re.search(r"tokens.* (never|not) .*(published|disclosed|no source)", said)
 

@@ -71,9 +71,23 @@ def test_its_python_runs(name: str) -> None:
     assert doctest.DocTestRunner().run(test).failed == 0
 
 
+def yaml_blocks() -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_its_claims_can_be_checked() -> None:
+    """Twice the layers and the parameters hold; the FLOPs are within two percent of a right value."""
+    checked = json.loads(run("check", "-", "--format", "json", stdin=yaml_blocks()[0]).out)
+    assert [one["verdict"] for one in checked["claims"]] == ["holds", "holds", "holds"]
+
+
+def test_its_installation_names_no_package_of_an_index() -> None:
+    """There is none: what works is to install the folder."""
+    assert "pip install 'tscale" not in README.read_text(encoding="utf-8")
+
+
 def test_its_spec_is_valid_and_counts() -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    spec = validated(parse_document(blocks[0], "README.md"))
+    spec = validated(parse_document(yaml_blocks()[1], "README.md"))
     assert isinstance(spec, tscale.ModelSpec)
     assert tscale.params(tscale.lower(spec)).total == 5_933_109_248
 

@@ -13,10 +13,9 @@ spec where many questions are asked of one model.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import typing as _typing
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from tscale.api import Run as Run
     from tscale.api import active_params as active_params
     from tscale.api import cache_bytes as cache_bytes
@@ -52,8 +51,17 @@ _HOMES = {
 __all__ = sorted(_HOMES)  # noqa: PLE0605 (the names are those of the table above)
 
 
-def __getattr__(name: str) -> Any:
-    """Each public name from its home, imported when it is first asked for."""
+def __dir__() -> list[str]:
+    """What completion offers: the public names and the version."""
+    return [*__all__, "__version__"]
+
+
+def __getattr__(name: str) -> _typing.Any:
+    """Each public name from its home, imported when it is first asked for; and the version."""
+    from importlib import import_module, metadata
+
+    if name == "__version__":
+        return metadata.version("tscale")
     if name not in _HOMES:
         raise AttributeError(f"module 'tscale' has no attribute '{name}'")
     return getattr(import_module(f"tscale.{_HOMES[name]}"), name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 from collections.abc import Iterable
 from fractions import Fraction
 from math import isfinite
@@ -24,7 +25,7 @@ from tscale.core.dtypes import find_format
 from tscale.core.ledger import Entry, Group, Ledger, Stream
 from tscale.core.metric import Quantity
 from tscale.core.tracing import MOST_CONTEXT, MOST_TOKENS
-from tscale.errors import RequestError, nearest, shown
+from tscale.errors import RequestError, SpecErrors, TscaleError, nearest, shown
 from tscale.models.made import a_kind_of, arrays_in, checked, is_array, trusted
 from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
@@ -75,7 +76,23 @@ def load(model: str | os.PathLike[str], changes: Iterable[str] = (), assume: str
         raise RequestError(f"model must be a name or a path, such as gpt3, not {a_kind_of(name)}")
     if not isinstance(assume, str | None):
         raise RequestError(f"assume must be the name of a family, such as llama, not {a_kind_of(assume)}")
-    return trusted(resolve(name, _changes(changes), assume))
+    try:
+        return trusted(resolve(name, _changes(changes), assume))
+    except TscaleError as error:
+        _call_arguments(error)
+        raise
+
+
+def _call_arguments(error: TscaleError) -> None:
+    """Lets an error speak of the arguments of `load` where a command's speaks of its options."""
+    errors = error.errors if isinstance(error, SpecErrors) else ()
+    for one in (error, *errors):
+        text = _CHANGE.sub("changes", str(one)).replace("--assume FAMILY", "assume=FAMILY")
+        one.args = (text.replace("--assume", "assume"),)
+        one.where = _CHANGE.sub("changes", one.where)
+
+
+_CHANGE: Final = re.compile(r"--set\b")
 
 
 def _changes(changes: object) -> tuple[str, ...]:
@@ -98,7 +115,9 @@ def remembered(spec: ModelSpec) -> ModelSpec:
     """
     valid = checked(spec)
     if arrays_in(valid):
-        raise RequestError(f"{valid.name} has arrays as sizes, and ints alone remember: give it one number for each")
+        raise RequestError(
+            f"{valid.name} has arrays as sizes, and only ints can be traced: give it one number for each"
+        )
     return trusted(tscale.models.spec.remembered(valid))
 
 
@@ -113,7 +132,9 @@ def lower(spec: ModelSpec) -> Ledger:
         'embedding.tokens'
     """
     if isinstance(spec, Ledger):
-        raise RequestError("lower takes a ModelSpec, and this is a Ledger: ask params and the others of it as it is")
+        raise RequestError(
+            "lower takes a ModelSpec, and this is a Ledger: pass it to params and the other functions as it is"
+        )
     return tscale.models.lower.lower(checked(spec))
 
 
@@ -141,9 +162,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
         if given is not None and valid.kind != "encoder-decoder":
             raise RequestError(f"{valid.name} has a single stack: leave out {stream}, context is its length")
     if source is not None and valid.audio_frames is not None:
-        raise RequestError(
-            f"{valid.name} always reads {shown(valid.audio_frames)} positions of sound: leave out source"
-        )
+        raise RequestError(f"{valid.name} always reads {shown(valid.audio_frames)} audio frames: leave out source")
     lengths = (
         None if given is None else _count(given, name) for name, given in (("source", source), ("target", target))
     )
@@ -262,7 +281,7 @@ def _ledger(asked: object) -> Ledger:
     if isinstance(asked, ModelSpec):
         return lower(asked)
     if not isinstance(asked, Ledger):
-        raise RequestError(f'a Ledger is wanted, such as tscale.lower(tscale.load("gpt3")), not {a_kind_of(asked)}')
+        raise RequestError(f'a Ledger must be given, such as tscale.lower(tscale.load("gpt3")), not {a_kind_of(asked)}')
     groups = asked.groups
     if not (isinstance(groups, tuple) and all(isinstance(group, Group) for group in groups)):
         raise RequestError(
@@ -278,7 +297,7 @@ def _ledger(asked: object) -> Ledger:
 def _run(run: object, ledger: Ledger) -> Run:
     """A run with tokens on those streams that a model reads, and on no other."""
     if not isinstance(run, tscale.core.workload.Run):
-        raise RequestError(f"a Run is wanted, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
+        raise RequestError(f"a Run must be given, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
     lengths = Run(*run)
     read = _streams(ledger)
     if not read:

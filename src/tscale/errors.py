@@ -6,7 +6,8 @@ The class decides the exit code: 1 for a file or a spec, 2 for the command line,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 _LONGEST_LINE: Final = 1000
@@ -41,6 +42,10 @@ class RequestError(TscaleError):
     """A question that makes no sense: an unknown name, a token count of zero, a context without end."""
 
     exit_code = 2
+
+
+class UnknownNameError(RequestError):
+    """A name that means nothing that is shipped, and no file either."""
 
 
 class NotPublishedError(TscaleError):
@@ -80,13 +85,16 @@ def shown(value: object, limit: int = 40) -> str:
     return one_line(text if len(text) <= limit + 2 else text[:limit] + '..."')
 
 
-def nearest(name: str, legal: Iterable[str]) -> str:
-    """'did you mean X?' for a slip of the finger, otherwise the legal names, at most a dozen of them."""
+def nearest(name: str, legal: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({})) -> str:
+    """'did you mean X?' for a slip of the finger, otherwise the legal names, at most a dozen of them.
+
+    `aliases`: what other names mean, such as {"chinchilla": "hoffmann2022-3"}; the legal name is suggested for them.
+    """
     from difflib import get_close_matches
 
     names = list(legal)
-    close = get_close_matches(name[:80], names, n=1, cutoff=_CLOSE)
+    close = get_close_matches(name[:80], [*names, *aliases], n=1, cutoff=_CLOSE)
     if close:
-        return f"did you mean {close[0]}?"
+        return f"did you mean {close[0] if close[0] in names else aliases[close[0]]}?"
     listed = ", ".join(names[:12])
     return f"known: {listed}, ..." if len(names) > 12 else f"known: {listed}"

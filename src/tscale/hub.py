@@ -86,7 +86,8 @@ def _fetched(repository: str, file: str, start: int, count: int) -> tuple[bytes,
     """At most so many bytes of a file from a place on, and the size of the whole file. Raises `SpecError`."""
     if find_spec("huggingface_hub") is None:
         raise SpecError(
-            "no such file; to read it from the Hugging Face hub: pip install 'tscale[hub]'", where=called(repository)
+            "no such file here: `pip install '.[hub]'` in the folder of tscale's source lets it be read from the Hugging Face hub",
+            where=called(repository),
         )
     from huggingface_hub import get_session, hf_hub_url
     from huggingface_hub.utils._headers import build_hf_headers

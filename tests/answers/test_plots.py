@@ -50,7 +50,7 @@ def model(name: str) -> ModelSpec:
 @pytest.mark.parametrize("sight", ["full", "causal"])
 def test_attention_draws_the_rows_of_its_table(name: str, sight: str) -> None:
     plot = attention_plot(model(name), Ask(sight="causal" if sight == "causal" else "full"))
-    scores, rest = (heights(series(plot, of).points) for of in ("attention scores", "all but scores"))
+    scores, rest = (heights(series(plot, of).points) for of in ("attention scores", "all other FLOPs"))
     told = answer("attention", name, f"--{sight}")
     for row in told["rows"]:
         streams = 2 if name == "t5-small" else 1  # source and target are both of the context's length
@@ -72,7 +72,7 @@ def test_attention_marks_where_scores_overtake_the_rest() -> None:
 
 def test_a_model_without_attention_draws_no_scores() -> None:
     plot = attention_plot(model("mamba-130m"), Ask())
-    assert {one.name for one in plot.series} == {"all but scores"}
+    assert {one.name for one in plot.series} == {"all other FLOPs"}
 
 
 def test_a_crossing_far_off_is_not_drawn() -> None:

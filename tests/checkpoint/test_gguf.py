@@ -82,4 +82,5 @@ def test_without_the_package_a_line_says_what_to_install(
     spec: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tscale.checkpoint.gguf.find_spec", lambda _: None)
-    assert run("verify", spec, str(file)) == (1, "", f"tscale: {file}: to read GGUF: pip install 'tscale[gguf]'\n")
+    wanted = "GGUF files need the package gguf: `pip install '.[gguf]'` in the folder of tscale's source installs it"
+    assert run("verify", spec, str(file)) == (1, "", f"tscale: {file}: {wanted}\n")

@@ -278,9 +278,9 @@ def test_names_that_lie_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     "index, message",
     [
         ({}, "an index has a weight_map of tensors to the files that they are in"),
-        ({"weight_map": {"a": "../x.safetensors"}}, 'tensor "a" is in "../x.safetensors": a shard is a safetensors file beside its index'),
-        ({"weight_map": {"a": "/etc/passwd"}}, 'tensor "a" is in "/etc/passwd": a shard is a safetensors file beside its index'),
-        ({"weight_map": {"a": 1}}, 'tensor "a" is in 1: a shard is a safetensors file beside its index'),
+        ({"weight_map": {"a": "../x.safetensors"}}, 'tensor "a" is in "../x.safetensors": a shard must be a safetensors file in the folder of its index'),
+        ({"weight_map": {"a": "/etc/passwd"}}, 'tensor "a" is in "/etc/passwd": a shard must be a safetensors file in the folder of its index'),
+        ({"weight_map": {"a": 1}}, 'tensor "a" is in 1: a shard must be a safetensors file in the folder of its index'),
         ({"weight_map": {"b": "x.safetensors"}}, 'tensor "b" is not in x.safetensors, where the index puts it'),
         ({"weight_map": {"a": "x.safetensors"}}, 'tensor "c" is in x.safetensors, and the index does not put it there'),
     ],
@@ -305,6 +305,8 @@ def test_a_path_without_weights_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.safetensors").write_bytes(_bytes({}))
     assert "holds 2 safetensors files and no model.safetensors.index.json" in run("verify", "gpt2", str(tmp_path)).err
-    assert "is no checkpoint that is read" in run("verify", "gpt2", str(tmp_path / "x.bin")).err
+    assert (
+        "is not a checkpoint: name a .safetensors or .gguf file" in run("verify", "gpt2", str(tmp_path / "x.bin")).err
+    )
     os.mkfifo(tmp_path / "pipe.safetensors")
     assert "is not a file of weights" in run("verify", "gpt2", str(tmp_path / "pipe.safetensors")).err

@@ -124,10 +124,13 @@ def test_where_it_cannot_be_written() -> None:
         assert done.err == "tscale: absent/mine.yaml: cannot be written: No such file or directory\n"
 
 
+_INSTALL = "tscale: fit needs numpy and scipy: `pip install '.[fit]'` in the folder of tscale's source installs them\n"
+
+
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tscale.calibration, "find_spec", lambda _: None)
     done = run(*FIT)
-    assert (done.code, done.out, done.err) == (1, "", "tscale: to fit a law: pip install 'tscale[fit]'\n")
+    assert (done.code, done.out, done.err) == (1, "", _INSTALL)
 
 
 def test_explain_shows_what_is_sought_and_what_follows() -> None:

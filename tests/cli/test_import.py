@@ -81,7 +81,7 @@ def test_what_is_no_config_is_refused(tmp_path: Path) -> None:
     assert run("import", str(spec)) == (
         1,
         "",
-        f"tscale: {spec}: is no config.json: import reads those, and a YAML spec is one already\n",
+        f"tscale: {spec}: is not a config.json: import reads config.json files, and a YAML spec needs no import\n",
     )
     assert run("import", str(tmp_path / "none.json")).err.endswith(
         "none.json: cannot be read: No such file or directory\n"
@@ -188,12 +188,12 @@ def test_beside_an_assumed_model_the_others_are_as_exact_as_before(tmp_path: Pat
         (
             {"dim": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 8, "vocab_size": 128256, "multiple_of": 1024},
             "num_hidden_layers, hidden_size, num_attention_heads",
-            "dim, n_layers, n_heads, n_kv_heads may be what is missing: call it so",
+            "rename the key that holds one of them, such as dim, n_layers, n_heads, n_kv_heads",
         ),
         (
             {},
             "num_hidden_layers, hidden_size, num_attention_heads, vocab_size",
-            "nothing else in it is called alike",
+            "add them to the file",
         ),
         (
             FOO | {"vocab_size": None, "n_vocab": 32000} | {"hidden_size": 2048},
@@ -210,10 +210,7 @@ def test_sizes_that_decide_everything_are_never_assumed(
     file.write_text(json.dumps(config))
     refused = run("params", str(file), "--assume", "llama")
     assert (refused.code, len(refused.err.splitlines())) == (1, 1)
-    assert (
-        f"--assume llama counts with sizes that the file does not have ({missing}); {may_be}\n" in refused.err
-        or not missing
-    )
+    assert f"--assume llama needs {missing}, and the file has no such key: {may_be}\n" in refused.err or not missing
     assert may_be in refused.err
 
 

@@ -125,7 +125,7 @@ def test_without_the_extra_it_says_how_to_get_it(file: str, package: str, monkey
     monkeypatch.setattr(drawing, "find_spec", found)
     done = run("attention", "gpt3", f"--plot={file}")
     assert (done.code, done.out) == (2, "")
-    assert done.err.endswith(f"with {package}: pip install 'tscale[plot]'\n")
+    assert done.err.endswith(f"with {package}: `pip install '.[plot]'` in the folder of tscale's source installs it\n")
 
 
 def test_nothing_is_imported_for_a_picture_that_is_not_asked_for() -> None:

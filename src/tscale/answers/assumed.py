@@ -25,7 +25,7 @@ def lead_of(spec: Spec) -> tuple[str, ...]:
     if said.defaults:
         lines.append(f"Not in the file, taken from the defaults of {said.family}: {', '.join(said.defaults)}.")
     if said.unread:
-        lines.append(f"Not read, since no {said.family} has them: {', '.join(said.unread)}.")
+        lines.append(f"Not read, because no {said.family} has them: {', '.join(said.unread)}.")
     return tuple(lines)
 
 

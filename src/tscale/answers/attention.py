@@ -34,7 +34,7 @@ from tscale.core.costs.forward import (
 from tscale.core.costs.params import params
 from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Conv, Matmul, Scan, Scores
-from tscale.core.metric import Cell, Column, Data, Figure, Line, Missing, Report, Step, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Label, Line, Missing, Report, Step, Table
 from tscale.core.tracing import TracedInt, ceil_div, named
 from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, RATIO, TOKENS
 from tscale.core.workload import Run
@@ -46,8 +46,8 @@ _FLOPS_SOURCE: Final = "kaplan2020 Table 1"
 
 _COLUMNS = (
     Column("context", "context"),
-    Column("score FLOPs a token", "attention_flops_per_token"),
-    Column("a sequence", "attention_flops_per_sequence", drop=1),
+    Column("score FLOPs/token", "attention_flops_per_token"),
+    Column("per sequence", "attention_flops_per_sequence", drop=1),
     Column("growth", "growth", drop=4),
     Column("forward FLOPs", "forward_flops_per_sequence", drop=3),
     Column("share", "attention_share"),
@@ -55,7 +55,7 @@ _COLUMNS = (
     Column("score matrix", "score_matrix_bytes", drop=2),
     Column("", "beyond_trained_context", numeric=False),
 )
-_CROSSOVER_COLUMNS = (Column("one sequence reaches it at", "crossover", numeric=False), Column("context", "context"))
+_CROSSOVER_COLUMNS = (Column("crossover (one sequence)", "crossover", numeric=False), Column("context", "context"))
 
 
 class Ask(NamedTuple):
@@ -66,7 +66,7 @@ class Ask(NamedTuple):
     dtype: str = "bf16"
     versus: bool = False
     kernel: int = 3
-    """Of the convolution that is set beside attention."""
+    """Of the convolution that attention is compared with."""
     neighbourhood: int = 256
     """Keys that restricted attention sees."""
 
@@ -189,7 +189,7 @@ def _row(cost: _Costs, before: _Costs | None, spec: ModelSpec) -> tuple[Cell, ..
         share(int(cost.per_sequence.value), int(cost.forward.value)),
         cost.cache,
         cost.matrix,
-        "beyond training" if _beyond(cost, spec) else "",
+        Label("beyond trained context" if _beyond(cost, spec) else "", _beyond(cost, spec)),
     )
 
 
@@ -239,9 +239,9 @@ def crossovers(model: TracedModel, ask: Ask) -> dict[str, Figure | Missing]:
     def reached(entries: list[Matmul], cost: Callable[[int], int], name: str) -> Figure | Missing:
         """Scores grow by 2·rank a token and key; products cost 2·weights a token. Causal, a query sees half the keys."""
         if not scores:
-            return Missing("never: it scores nothing")
+            return Missing("never: no attention")
         if not entries:
-            return Missing("never: there is none")
+            return Missing("never: no such layers")
         size = named(
             f"{name}_weights", sum(entry.used * entry.d_in * entry.d_out for entry in entries if entry.stream != "once")
         )
@@ -251,7 +251,7 @@ def crossovers(model: TracedModel, ask: Ask) -> dict[str, Figure | Missing]:
 
     cache_per_token = cache_bytes(growing(ledger), run_of(model.spec, 1), bits).total
     state = cache_bytes(states(ledger), run_of(model.spec, 1), bits).total
-    outweighs: Figure | Missing = Missing("never: a state does not grow") if state else _NO_CACHE
+    outweighs: Figure | Missing = Missing("never: the state does not grow") if state else _NO_CACHE
     if cache_per_token:
         room = named("total", weights) * bits - (8 * named("state_bytes", state) if state else 0)
         closed = ceil_div(room, named("cache_bits_per_token", 8 * cache_per_token))
@@ -272,9 +272,9 @@ def _crossing(context: int | None, closed: int) -> Figure | Missing:
 
 def _crossover_rows(crossovers: dict[str, Figure | Missing]) -> list[tuple[Cell, ...]]:
     names = {
-        "feed_forward": "score FLOPs equal the feed-forward's",
-        "all_else": "score FLOPs equal all the rest",
-        "cache_equals_weights": "its KV cache outweighs the weights",
+        "feed_forward": "score FLOPs equal those of the feed-forward",
+        "all_else": "score FLOPs equal all other FLOPs",
+        "cache_equals_weights": "KV cache exceeds the weights",
     }
     return [(names[key], crossing) for key, crossing in crossovers.items()]
 
@@ -321,7 +321,8 @@ def _notes(model: TracedModel, ask: Ask) -> tuple[str, ...]:
         two,
         trained,
         VERSUS_NOTE if ask.versus else "",
-        f"Weights, cache and scores are in {ask.dtype}. The score matrix is that of one layer, all heads, stored whole; flash "
+        f"Weights, cache and scores are in {ask.dtype}. The score matrix is of one layer, with all heads, stored whole; flash "
         "attention never stores it.",
         leaves_out(model.ledger) + " " + CACHE_LEAVES_OUT,
+        about=("attention",),
     )

@@ -10,7 +10,7 @@ from tscale.catalogue.hardware import Hardware, listed_hardware
 from tscale.catalogue.laws import shipped_laws
 from tscale.catalogue.models import listed
 from tscale.core.dtypes import FORMATS
-from tscale.core.metric import Cell, Column, Data, Figure, Known, Missing, Report, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Table
 from tscale.core.sources import cited
 from tscale.core.units import BITS, BYTES, BYTES_PER_SECOND, COUNT, FLOPS_PER_SECOND, WATTS, YEAR, Unit
 
@@ -68,8 +68,8 @@ def laws_report() -> Report:
     columns = (
         Column("name", "name", numeric=False),
         Column("law", "title", drop=2, numeric=False),
-        Column("tells of", "tells_of", numeric=False),
-        Column("constants of", "data", drop=1, numeric=False),
+        Column("predicts", "predicts", numeric=False),
+        Column("fitted on", "data", drop=1, numeric=False),
         Column("source", "source", drop=3, numeric=False),
     )
     laws = shipped_laws()
@@ -81,13 +81,14 @@ def laws_report() -> Report:
                 "title": law.label,
                 "year": law.year,
                 "kind": law.kind,
+                "predicts": _ANSWERS[law.kind].split(", "),
                 "data": law.data,
                 "source": law.source,
             }
             for law in laws
         ]
     }
-    notes = ("`tscale show NAME` tells the constants, each with its source.",)
+    notes = ("`tscale show NAME` prints the constants, each with its source.",)
     return Report("Scaling laws", (Table("Scaling laws", columns, rows),), data, notes)
 
 
@@ -115,8 +116,10 @@ def hardware_report() -> Report:
             for hardware, row in zip(found, rows, strict=True)
         ]
     }
-    notes = ("Peaks are dense. `tscale show NAME` tells the source of each figure, and where sources contradict.",)
-    return Report("Hardware", (Table("Hardware, as its vendors state it", columns, rows),), data, notes)
+    notes = (
+        "Peaks are dense. `tscale show NAME` prints the source of each figure, and where sources contradict each other.",
+    )
+    return Report("Hardware", (Table("Hardware, as the vendors state it", columns, rows),), data, notes)
 
 
 _HOLDS: Final = {
@@ -132,18 +135,19 @@ def formats_report() -> Report:
     columns = (
         Column("name", "name", numeric=False),
         Column("bits", "bits"),
-        Column("weights in it", "weights", numeric=False),
-        Column("the rest in", "rest", drop=1, numeric=False),
+        Column("weights stored in it", "weights", numeric=False),
+        Column("other weights in", "rest", drop=1, numeric=False),
         Column("block", "block", drop=2),
         Column("caches", "caches", numeric=False),
         Column("source", "source", drop=3, numeric=False),
     )
     rows: list[tuple[Cell, ...]] = []
     for format in FORMATS.values():
-        block: Cell = "" if format.multiple == 1 else Figure(format.multiple, COUNT)
-        holds, rest = _HOLDS[format.scope], "" if format.scope == "all" else format.rest
+        block: Cell = Label("", "1") if format.multiple == 1 else Figure(format.multiple, COUNT)
+        rest = Label("" if format.scope == "all" else format.rest, format.rest)
+        holds, caches = Label(_HOLDS[format.scope], format.scope), Label("yes" if format.caches else "", format.caches)
         bits = Figure(format.bits, BITS, source=format.source)
-        rows.append((format.name, bits, holds, rest, block, "yes" if format.caches else "", cited(format.source)))
+        rows.append((format.name, bits, holds, rest, block, caches, cited(format.source)))
     data: Data = {
         "formats": [
             {
@@ -158,11 +162,11 @@ def formats_report() -> Report:
         ]
     }
     notes = (
-        "Bits are those of a number with its share of scales and zero points; int8 has 32 more for each row of a matrix, fp8 and "
-        "int4 are without theirs.",
+        "Bits are those of a number with its share of scales and zero points; int8 has 32 more for each row of a matrix, and fp8 "
+        "and int4 are listed without scales.",
         "A format may spell out its scales: int4-g64 (of each 64 of a row, and a zero point), int4-g64-sym (no zero point), "
         "int8-row-sym, fp8-row, fp8-128x128 (of each block).",
-        "Rows that are no multiple of a block are kept in another format, which `tscale memory` names.",
+        "Rows with a length that is not a multiple of the block are stored in another format, which `tscale memory` names.",
     )
     return Report("Number formats", (Table("Number formats", columns, tuple(rows)),), data, notes)
 

@@ -11,14 +11,14 @@ from tscale.models.spec import ModelSpec
 def departures(spec: ModelSpec) -> Iterator[str]:
     """One sentence for each way in which published shortcuts do not fit a model."""
     if any(isinstance(block, Experts) for block in spec.feed_forwards):
-        yield f"N is {spec.label}'s active parameters: each token is sent through some of the experts."
+        yield f"N is {spec.label}'s active parameters: each token passes through some of the experts."
     found = unlike_a_gpt(spec)
     if found:
-        yield f"Chinchilla's and Megatron's formulas are as printed, though in {spec.label} {'; '.join(found)}."
+        yield f"Chinchilla's and Megatron's formulas are evaluated as printed, although in {spec.label} {'; '.join(found)}."
     if spec.kind == "encoder-decoder":
         yield (
-            f"Each token of {spec.label} passes one of its two stacks, so 6·N·D is about twice too much; "
-            "Brown 2020, Table D.1 takes 3·N·D. Tokens are those of both streams together."
+            f"Each token of {spec.label} passes through one of its two stacks, so 6·N·D is about twice too "
+            "large; Brown 2020, Table D.1 takes 3·N·D. Tokens are counted over both streams."
         )
 
 
@@ -43,4 +43,4 @@ def _differences(spec: ModelSpec, attention: Attention, feed_forward: FeedForwar
     if spec.positions.kind in ("relative", "disentangled"):
         yield "relative positions have a projection and scores of their own"
     if spec.head.kind not in ("language-model", "masked"):
-        yield "no head stands on the last layer"
+        yield "the last layer has no head"

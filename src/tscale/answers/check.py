@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
 from tscale.answers.explaining import plain_number, source_text
-from tscale.answers.metrics import CLAIMABLE, Subject, subject_of
+from tscale.answers.metrics import CLAIMABLE, Subject, claimable, subject_of
 from tscale.answers.truths import PUBLISHED, Truth, Truths, corrected_figure, truths_of
 from tscale.catalogue.claims import Claim, Claims
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table, weakest
@@ -36,6 +37,7 @@ _COLUMNS = (
     Column("verdict", "verdict", numeric=False, wraps=13),
     Column("because", "because", numeric=False, wraps=20, below=True),
 )
+_QUOTE = Column("quote", "quote", numeric=False, drop=3, wraps=20)
 
 
 class _Judged(NamedTuple):
@@ -56,8 +58,17 @@ def check_report(claims: Claims, document: Document) -> Report:
     judged = [_judge(claim, document, place) for place, claim in enumerate(claims.claims)]
     counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in _VERDICTS}
     summary = ", ".join(f"{count} {_plural(verdict, count)}" for verdict, count in counts.items() if count)
+    quoted = any(claim.quote for claim in claims.claims)
     rows: list[tuple[Cell, ...]] = [
-        (_text(one.claim), one.claimed, _short(one.right), one.verdict, _why(one)) for one in judged
+        (
+            _text(one.claim),
+            one.claimed,
+            _short(one.right),
+            one.verdict,
+            _why(one),
+            *([one.claim.quote or ""] if quoted else []),
+        )
+        for one in judged
     ]
     data: Data = {
         "title": claims.title,
@@ -72,7 +83,7 @@ def check_report(claims: Claims, document: Document) -> Report:
         *([f"Claims from: {claims.source}"] if claims.source else []),
     )
     wrong = counts["does not hold"] + counts["misprint"]
-    table = Table(claims.title, _COLUMNS, tuple(rows))
+    table = Table(claims.title, (*_COLUMNS, *([_QUOTE] if quoted else [])), tuple(rows))
     return Report(claims.title, (table,), data, notes, exit_code=3 if wrong else 0)
 
 
@@ -126,10 +137,13 @@ def _data(one: _Judged) -> Data:
 
 
 def _judge(claim: Claim, document: Document, place: int) -> _Judged:
-    quantity = CLAIMABLE.get(claim.quantity)
+    quantity = claimable(claim.quantity)
     if quantity is None:
         where = document.where(("claims", place, "quantity"))
-        raise SpecError(f'no quantity "{claim.quantity[:40]}": {nearest(claim.quantity, CLAIMABLE)}', where=where)
+        labels = {one.name: one.key for one in CLAIMABLE.values()}
+        hint = nearest(claim.quantity, CLAIMABLE, labels)
+        raise SpecError(f'no quantity "{claim.quantity[:40]}": {hint}', where=where)
+    claim = replace(claim, quantity=quantity.key)
     subject = _subject(claim.subject, document, ("claims", place, "subject"))
     truths = truths_of(quantity, subject)
     if claim.relative_to is not None:

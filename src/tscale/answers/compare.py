@@ -12,7 +12,7 @@ from tscale.answers.metrics import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Sub
 from tscale.answers.trained import published_stages, published_total, trained, training_length, training_lengths
 from tscale.core.costs.forward import LEAVES_OUT, forward_flops
 from tscale.core.costs.params import params
-from tscale.core.metric import Cell, Column, Compared, Data, Figure, Known, Missing, Report, Step, Table, weakest
+from tscale.core.metric import Cell, Column, Compared, Data, Figure, Known, Label, Missing, Report, Step, Table, weakest
 from tscale.core.units import FLOPS, PARAMETERS, RATIO, YEAR
 from tscale.models.spec import ModelSpec, PublishedName, Spec
 
@@ -29,7 +29,10 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
     told = {quantity.key: values for quantity, values in answers}
     dense = told["active_params"] == told["params"]
     rows = tuple(
-        (quantity.name, *(_lengths(specs) if quantity.key == "training_context" else _compared(values)))
+        (
+            Label(quantity.name, quantity.key),
+            *(_lengths(specs) if quantity.key == "training_context" else _compared(values)),
+        )
         for quantity, values in answers
         if not (dense and quantity.key == "active_params")
     )
@@ -196,7 +199,7 @@ def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | No
                 notes.append(f"{spec.label}: its published {what} are {misprint_text(shown)}.")
         if context is None:
             notes += _published_note(subject)
-    noted = [spec.name for spec in specs if spec.notes]
+    noted = [spec.name for spec in specs if spec.notes or (isinstance(spec, ModelSpec) and spec.notes_on)]
     own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
     where = "in sequences as long as in training" if context is None else f"at {context:,} tokens"
     lengths = (

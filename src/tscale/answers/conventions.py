@@ -15,7 +15,7 @@ from tscale.core.units import FLOPS
 from tscale.models.spec import ModelSpec
 
 CONVENTIONS: Final = {
-    "six_nd": ("6·N·D", "6 a parameter and token, all parameters", "brown2020 Table D.1"),
+    "six_nd": ("6·N·D", "6 per parameter and token, all parameters", "brown2020 Table D.1"),
     "six_nd_non_embedding": ("6·N·D, non-embedding", "the same without embeddings", "kaplan2020 section 2.1"),
     "chinchilla": ("Chinchilla", "products, softmax, one-hot embedding", "hoffmann2022 Appendix F"),
     "palm": ("PaLM", "6·N·D and full attention", "chowdhery2022 Appendix B"),

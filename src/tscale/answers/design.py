@@ -16,7 +16,7 @@ from tscale.core.costs.params import params
 from tscale.core.costs.shapes import WITHIN, Found, Grid, Shape, search
 from tscale.core.costs.shapes import steps as multiples
 from tscale.core.laws import Point
-from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Table
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE
 from tscale.errors import RequestError
 from tscale.models.designing import counting, padded, pattern, proportions, shape_of, shaped
@@ -26,14 +26,14 @@ from tscale.models.writing import plain, to_yaml
 _MOST: Final = 10**13
 _LEAST: Final = 1000
 _ALTERNATIVES = (
-    Column("near it", "distance", numeric=False),
+    Column("distance", "distance"),
     Column("layers", "layers"),
     Column("d_model", "d_model"),
     Column("heads", "heads", drop=1),
     Column("kv_heads", "kv_heads", drop=2),
     Column("d_ff", "d_ff"),
     Column("parameters", "params"),
-    Column("from budget", "deviation"),
+    Column("deviation", "deviation"),
 )
 
 
@@ -84,7 +84,7 @@ def designed(wish: Wish, name: str) -> Design:
         assert wish.params is not None
         budget = wish.params
     if not _LEAST <= budget <= _MOST:
-        raise RequestError(f"a design of {budget:,} parameters is past any sense: ask for {_LEAST:,} to {_MOST:,}")
+        raise RequestError(f"a design of {budget:,} parameters is out of range: ask for {_LEAST:,} to {_MOST:,}")
     count = counting(counts)
     like = pattern(wish.like, budget, count, wish.changes)
     base = padded(like, wish.grid)
@@ -165,12 +165,16 @@ def _rows(design: Design, total: int) -> Iterator[tuple[Cell, ...]]:
     yield "head_dim", *([Figure(wanted.head_dim, COUNT)] * 2)
     yield "vocabulary", Figure(design.spec.vocabulary, COUNT), Figure(design.unpadded, COUNT)
     for text, ratio in _RATIOS.items():
-        yield text, *(_quotient(ratio(shape)) for shape in (own, other))
-    yield "parameters", Figure(total, PARAMETERS), Figure(counting("all")(like), PARAMETERS)
+        yield Label(text, text.replace(" / ", "_per_")), *(_quotient(ratio(shape)) for shape in (own, other))
+    yield Label("parameters", "params"), Figure(total, PARAMETERS), Figure(counting("all")(like), PARAMETERS)
     if design.counts != "all":
         bare = counting(design.counts)
-        yield "without embeddings", Figure(best.params, PARAMETERS), Figure(bare(like), PARAMETERS)
-    yield "from the budget", Figure(best.deviation, SHARE), Missing("", settled=True)
+        yield (
+            Label("without embeddings", "non_embedding_params"),
+            Figure(best.params, PARAMETERS),
+            Figure(bare(like), PARAMETERS),
+        )
+    yield Label("deviation from budget", "deviation"), Figure(best.deviation, SHARE), Missing("", settled=True)
 
 
 _RATIOS: Final[dict[str, Callable[[Shape], Fraction]]] = {
@@ -210,23 +214,23 @@ def _notes(design: Design, written: str, *, explain: bool) -> Iterator[str]:
     if not design.hits:
         yield (
             f"No shape on this grid is within 1% of the budget: this one misses it by {float(100 * best.deviation):+.2f}%. "
-            "A smaller --multiple, a smaller vocabulary (--set vocabulary=32000) or another --like may."
+            "A smaller --multiple, a smaller vocabulary (--set vocabulary=32000) or another --like may help."
         )
     if design.optimum is not None:
         bound, point = design.optimum
         yield (
             f"By {bound.law.name} ({bound.law.label}), {_short(round(point.tokens))} tokens are optimal with it"
-            f"{', extrapolated' if extrapolated(bound, point) else ''}: the spec names them as its training."
+            f"{', extrapolated' if extrapolated(bound, point) else ''}: the spec has them as its training tokens."
         )
         yield counts_note([bound.law])
         yield from law_notes([bound.law], explain=explain)
-    heads = f", heads of {grid.tensor}" if grid.tensor > 1 else ""
+    heads = f", the number of heads of {grid.tensor:,}" if grid.tensor > 1 else ""
     yield (
-        f"d_model is a multiple of {step:,}, d_ff of {step_ff:,}{heads}; of all such shapes within 1% of the budget, with "
-        "proportions half to twice the pattern's, the nearest in proportions and budget, by the sum of the squared "
-        "logarithms of how many times each is off."
+        f"d_model is a multiple of {step:,}, d_ff of {step_ff:,}{heads}. Of all such shapes within 1% of the budget and with "
+        "proportions of half to twice those of the pattern, this one has the least distance: the sum of the squared "
+        "logarithms of the ratios of its proportions to the pattern's, and of its parameters to the budget."
     )
     if spec.vocabulary != design.unpadded:
-        yield f"The vocabulary is filled up from {design.unpadded:,} rows, to divide as the widths do."
+        yield f"The vocabulary is padded from {design.unpadded:,} rows, so that it divides as the widths do."
     if design.hits:
-        yield written or "-o FILE writes it as a spec that every command takes; -o - prints that alone."
+        yield written or "-o FILE writes it as a spec that every command reads; -o - prints only the spec."

@@ -12,7 +12,7 @@ from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, named
 from tscale.core.units import SHARE, TOKENS, Unit
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, Published, PublishedName, remembered
+from tscale.models.spec import ModelSpec, NoteTopic, Published, PublishedName, remembered
 
 ASSUMED_CONTEXT: Final = 1024
 """Tokens of a sequence where a model has no trained context and none was given."""
@@ -74,7 +74,7 @@ def context_of(spec: ModelSpec, asked: int | None) -> Figure:
     """The tokens of a sequence: asked for, or the model's trained context, or an assumption that says so."""
     if asked is not None:
         beyond = spec.context is not None and asked > spec.context and spec.audio_frames is None
-        note = f"{spec.label} was trained on {spec.context:,} tokens; these are longer." if beyond else ""
+        note = f"{spec.label} was trained on sequences of {spec.context:,} tokens; these are longer." if beyond else ""
         return Figure(TracedInt(asked, label="context"), TOKENS, note=note)
     if spec.context is not None:
         return Figure(TracedInt(spec.context, label="context"), TOKENS)
@@ -152,14 +152,15 @@ def source_text(source: str, known: Known = "exact") -> str:
     return cited(source) if source else {"exact": "counted", "assumed": "assumption"}.get(known, "")
 
 
-def notes_of(spec: ModelSpec, *more: str) -> tuple[str, ...]:
-    """The notes that belong to a model, then those of the answer."""
-    named_notes = tuple(f"{spec.label}: {note.strip()}" for note in spec.notes)
+def notes_of(spec: ModelSpec, *more: str, about: tuple[NoteTopic, ...] = ("attention", "training")) -> tuple[str, ...]:
+    """The notes that belong to a model, its own on what the answer is about, then those of the answer."""
+    own = (*spec.notes, *(note for topic in about for note in (spec.notes_on or {}).get(topic, ())))
+    named_notes = tuple(f"{spec.label}: {note.strip()}" for note in own)
     return (*named_notes, *(note for note in more if note))
 
 
 def streams_note(spec: ModelSpec) -> str:
     """How long the two streams of an encoder-decoder are."""
     if spec.audio_frames:
-        return f"The source is of {int(spec.audio_frames):,} positions, and the target of the context's length."
-    return "Source and target are both of the context's length."
+        return f"The source has {int(spec.audio_frames):,} positions, and the target has the length of the context."
+    return "Source and target both have the length of the context."

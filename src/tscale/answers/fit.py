@@ -14,7 +14,7 @@ from tscale.calibration.parametric import DELTA, LEAST_E, Fit, fit
 from tscale.calibration.runs import Run, Runs
 from tscale.catalogue.laws import Constant, Counts, Exponent, Fitted, Law
 from tscale.core.laws import Parametric, Point
-from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
 from tscale.core.units import (
     COUNT,
     EXPONENT,
@@ -41,33 +41,33 @@ _CHANCE: Final = 13
 _CONSTANTS = (
     Column("constant", "constant", numeric=False),
     Column("value", "value"),
-    Column("from", "low"),
-    Column("to", "high"),
-    Column("which is", "meaning", drop=1, numeric=False),
+    Column("low", "low"),
+    Column("high", "high"),
+    Column("meaning", "meaning", drop=1, numeric=False),
 )
 _OPTIMA = (
-    Column("best with FLOPs", "flops"),
+    Column("optimum at FLOPs", "flops"),
     Column("params", "params"),
     Column("tokens", "tokens"),
     Column("tokens/param", "tokens_per_param"),
     Column("loss", "loss"),
-    Column("runs' range", "range", drop=1, numeric=False),
+    Column("range of runs", "extrapolated", drop=1, numeric=False),
 )
 _INTERVALS = (
-    Column("with FLOPs", "flops"),
-    Column("params from", "params_low"),
-    Column("to", "params_high"),
-    Column("tokens from", "tokens_low"),
-    Column("to", "tokens_high"),
+    Column("intervals at FLOPs", "flops"),
+    Column("params low", "params_low"),
+    Column("params high", "params_high"),
+    Column("tokens low", "tokens_low"),
+    Column("tokens high", "tokens_high"),
 )
 _MEANINGS: Final = {
-    "E": "loss that no model gets below",
-    "A": "too few parameters add A/N^alpha",
-    "B": "too few tokens add B/D^beta",
-    "alpha": "how that falls as N rises",
-    "beta": "how that falls as D rises",
-    "a": "the best N rises as C^a",
-    "b": "the best D rises as C^b",
+    "E": "irreducible loss",
+    "A": "coefficient of the term A/N^alpha",
+    "B": "coefficient of the term B/D^beta",
+    "alpha": "exponent of parameters",
+    "beta": "exponent of tokens",
+    "a": "optimal parameters, N ~ C^a",
+    "b": "optimal tokens, D ~ C^b",
 }
 
 
@@ -105,8 +105,8 @@ def fitted(
         raise SpecError(str(error), where=read.name) from None
     if len(found.draws) < bootstraps / 2:
         raise SpecError(
-            f"these runs do not determine the law: in {found.lost:,} of {bootstraps:,} bootstrap samples the constants run "
-            "off: more runs, or over a wider range",
+            f"these runs do not determine the law: in {found.lost:,} of {bootstraps:,} bootstrap samples the constants "
+            "diverge: add runs, or runs over a wider range",
             where=read.name,
         )
     return Fitting(read, found, _law(read, found, counts, name), bootstraps, seed)
@@ -265,8 +265,11 @@ def _optimum(answer: Fitting, times: int) -> _Optimum:
 
 
 def _cells(one: _Optimum, columns: Sequence[Column]) -> tuple[Cell, ...]:
-    cells: dict[str, Cell] = {**one.figures, "range": "extrapolated" if one.beyond else "inside"}
+    cells: dict[str, Cell] = {**one.figures, "extrapolated": _RANGE[one.beyond]}
     return tuple(cells[column.key] for column in columns)
+
+
+_RANGE: Final = {True: Label("extrapolated", value=True), False: Label("inside", value=False)}
 
 
 def _residuals(answer: Fitting) -> Iterator[tuple[str, str, Figure]]:
@@ -275,11 +278,11 @@ def _residuals(answer: Fitting) -> Iterator[tuple[str, str, Figure]]:
     worst = max(range(len(residuals)), key=lambda index: abs(residuals[index]))
     yield "rms", "typical (root mean square)", _figure(sqrt(fmean(one * one for one in residuals)), SHARE)
     yield "largest", "largest", _figure(expm1(residuals[worst]), SHARE)
-    yield "largest_line", "in line", Figure(answer.runs[worst].line, COUNT)
+    yield "largest_line", "line of the largest", Figure(answer.runs[worst].line, COUNT)
 
 
 def _quality(answer: Fitting) -> Table:
-    columns = (Column("predicted against measured loss", "what", numeric=False), Column("off by", "value"))
+    columns = (Column("predicted and measured loss", "residual", numeric=False), Column("difference", "value"))
     return Table("", columns, tuple((label, cell) for _, label, cell in _residuals(answer)), aside=True)
 
 
@@ -295,8 +298,8 @@ def _objective(answer: Fitting) -> Figure:
 def _notes(answer: Fitting, written: Path | None) -> Iterator[str]:
     read, found, law = answer.read, answer.fit, answer.law
     counted = "all parameters" if law.counts == "all" else "parameters without embeddings"
-    yield f"N is {counted}, as --counts says; D is tokens, C is 6·N·D; losses are in nats a token."
-    yield f"From, to: {LEVEL}, {answer.bootstraps:,} of them, seed {answer.seed}."
+    yield f"N is {counted}, as --counts says; D is tokens, C is 6·N·D; losses are in nats per token."
+    yield f"Low and high are the {LEVEL}, of which there are {answer.bootstraps:,}, with seed {answer.seed}."
     left_out = f"; left out: {', '.join(shown(name, 30) for name in read.unread[:12])}" if read.unread else ""
     third = "params" if "params" not in read.columns else "tokens"
     made = f"; {third} from C = 6·N·D" if "flops" in read.columns else ""
@@ -304,8 +307,8 @@ def _notes(answer: Fitting, written: Path | None) -> Iterator[str]:
     yield from _warnings(answer)
     if found.lost:
         yield (
-            f"In {found.lost:,} of the samples the constants ran off, and they are not among the {len(found.draws):,} that "
-            "the intervals are of, which are therefore too narrow."
+            f"In {found.lost:,} of the samples the constants diverged: the intervals are of the other {len(found.draws):,}, and "
+            "are therefore too narrow."
         )
     if written is not None:
         saved = f", with {MOST_SAVED:,} of the samples" if len(found.draws) > MOST_SAVED else ""
@@ -316,14 +319,14 @@ def _warnings(answer: Fitting) -> Iterator[str]:
     """What makes a fit less sure than its intervals say."""
     runs, found = answer.runs, answer.fit
     if len(runs) < _FEW:
-        yield f"{len(runs)} runs are few for 5 constants: look at the intervals before the values."
+        yield f"{len(runs)} runs are few for 5 constants: read the intervals before the values."
     if found.correlation > _ALIKE:
-        yield "Tokens rise with parameters nearly alike in all runs: what each of the two does is hardly told apart."
+        yield "Tokens rise with parameters in nearly the same way in all runs: the two effects can hardly be separated."
     share = answer.formula.E / min(run.loss for run in runs)
     if share < 2 * LEAST_E:
-        yield "E falls to 0: these runs do not show a loss that no model gets below."
+        yield "E falls to 0: these runs do not show an irreducible loss."
     if max(run.loss for run in runs) > _CHANCE:
-        yield f"A loss above {_CHANCE} nats a token is worse than chance: are these perplexities, or bits of a whole text?"
+        yield f"A loss above {_CHANCE} nats per token is worse than chance: are these perplexities, or bits of a whole text?"
 
 
 def _steps(answer: Fitting, optimum: _Optimum) -> Iterator[Step]:

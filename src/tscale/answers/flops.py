@@ -23,7 +23,7 @@ from tscale.answers.trained import Trained, trained, training_length
 from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
 from tscale.core.costs.params import active_params, params
 from tscale.core.costs.training import PF_DAY
-from tscale.core.metric import Cell, Column, Data, Figure, Known, Missing, Report, Step, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Step, Table
 from tscale.core.tracing import TracedInt, ceil_div, named
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, SHARE, TOKENS
 from tscale.core.workload import Run
@@ -32,10 +32,10 @@ from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
 _COLUMNS = (
-    Column("training FLOPs by", "convention", numeric=False),
-    Column("FLOPs", "training_flops"),
+    Column("convention", "convention", numeric=False),
+    Column("training FLOPs", "training_flops"),
     Column("PF-days", "pf_days", drop=3),
-    Column("to exact", "ratio"),
+    Column("ratio to exact", "ratio"),
     Column("what it counts", "counts", drop=2, numeric=False),
     Column("source", "source", drop=1, numeric=False),
 )
@@ -104,7 +104,7 @@ def flops_report(
         *asked.trained.notes,
         *departures(spec),
         _why(training),
-        leaves_out(model.ledger) + " No recomputation, but for the convention that names it.",
+        leaves_out(model.ledger) + " Recomputation is counted only by the convention that names it.",
     )
     told = (*steps, _pf_days_step(training))
     return Report(title, tables, {**data, "default_model": by_default}, notes, told, lead=asked.trained.lead)
@@ -133,10 +133,10 @@ def _asked_run(
         return trained(spec, tokens, context)
     if source is not None and spec.audio_frames is not None:
         raise RequestError(
-            f"--source: the encoder of {spec.label} reads {int(spec.audio_frames):,} positions of sound, whatever is said in them: drop it"
+            f"--source: the encoder of {spec.label} always reads {int(spec.audio_frames):,} audio frames: drop it"
         )
     if context is not None and source is not None and target is not None:
-        raise RequestError("--context is for a length that --source or --target leaves open: drop one of the three")
+        raise RequestError("--context gives the length that --source or --target leaves open: drop one of the three")
     if source is None and target is None:
         return trained(spec, tokens, context)
     figure = training_length(spec, target if source is not None and target is not None else context)
@@ -150,8 +150,8 @@ def _asked_run(
 def _rows(training: dict[str, Figure | Missing], known: Known) -> Iterator[tuple[Cell, ...]]:
     exact = training["exact"]
     assert isinstance(exact, Figure)
-    for key, (name, counts, source) in CONVENTIONS.items():
-        figure = training[key]
+    for key, (text, counts, source) in CONVENTIONS.items():
+        name, figure = Label(text, key), training[key]
         if isinstance(figure, Missing):
             yield name, figure, "", "", counts, source_text(source)
             continue
@@ -173,9 +173,9 @@ def _split(
     def all_tokens(name: str, times: int) -> tuple[Cell, ...]:
         return name, *(asked.figure(sum(_of_stages(asked, sight, times))) for sight in _SIGHTS)
 
-    yield once("forward, a sequence", 1)
-    yield once("forward, a token", 1, sequence)
-    yield once("backward, a token", 2, sequence)
+    yield once("forward, per sequence", 1)
+    yield once("forward, per token", 1, sequence)
+    yield once("backward, per token", 2, sequence)
     yield all_tokens("forward, all tokens", 1)
     yield all_tokens("backward, all tokens", 2)
     yield "training", training["exact"], training["exact_causal"]
@@ -197,7 +197,7 @@ def _published_table(
     assert isinstance(exact, Figure)
     columns = [Column("published", "quantity", numeric=False), Column("FLOPs", "published")]
     if own_run:
-        columns += [Column("6·N·D to it", "ratio"), Column("exact, difference", "difference")]
+        columns += [Column("6·N·D / published", "ratio"), Column("exact, difference", "difference")]
     columns.append(Column("source", "source", numeric=False, wraps=20, below=True))
     rows: list[tuple[Cell, ...]] = []
     for published in spec.figures("training_flops"):
@@ -272,6 +272,6 @@ def _pf_days_step(training: dict[str, Figure | Missing]) -> Step:
 def _why(training: dict[str, Figure | Missing]) -> str:
     others = " PaLM, Megatron and Chinchilla add full attention scores;" if isinstance(training["palm"], Figure) else ""
     return (
-        f"Why they differ: 6·N·D counts no attention scores and every parameter once a token, embeddings too;{others} "
+        f"Why they differ: 6·N·D counts no attention scores and every parameter once per token, embeddings included;{others} "
         "the exact count takes each matrix product of the model as it is. Forward is a third of training, backward two."
     )

@@ -22,7 +22,7 @@ from tscale.core.units import (
 from tscale.errors import RequestError
 
 INCOMPARABLE: Final = (
-    "Losses are in nats per token, each on its law's own data and tokenizer: those of two laws are not to be compared."
+    "Losses are in nats per token, each on the data and tokenizer of its law: losses of two laws cannot be compared."
 )
 NO_LOSS: Final = Missing("no loss", settled=True)
 
@@ -43,7 +43,7 @@ def picked(names: Sequence[str], unique: int | None, served: int | None) -> list
     for kind, option, given in (("repeated", "--unique-tokens", unique), ("lifetime", "--inference-tokens", served)):
         if given is not None and all(law.kind != kind for law in laws):
             raise RequestError(
-                f"{option} is read by a law of kind {kind} only: leave out --law, or add one of that kind"
+                f"{option} is read only by a law of kind {kind}: leave out --law, or add one of that kind"
             )
     return [Bound(law, law.formula(unique, served)) for law in laws]
 
@@ -120,7 +120,7 @@ def exponent_of(bound: Bound) -> Figure | Missing:
         case Power() | Kaplan() | Parametric():
             return predicted(round(bound.formula.exponent, 4), EXPONENT, bound.law)
         case Lifetime() | Repeated():
-            return Missing("no one power", settled=True)
+            return Missing("no single power", settled=True)
 
 
 def counts_note(laws: Sequence[Law]) -> str:
@@ -137,8 +137,8 @@ def range_note(bounds: Sequence[tuple[Bound, Point]]) -> str:
     if not beyond:
         return ""
     if len(beyond) == len(bounds):
-        return "Extrapolated: the run is outside of those that the law was fitted on, for every law here."
-    return f"Extrapolated, since the run is outside of those that the law was fitted on: {', '.join(beyond)}."
+        return "Extrapolated: the run lies outside the range that the law was fitted on, for every law here."
+    return f"Extrapolated, because the run lies outside the range that the law was fitted on: {', '.join(beyond)}."
 
 
 def law_notes(laws: Sequence[Law], *, explain: bool) -> Iterator[str]:
@@ -147,7 +147,7 @@ def law_notes(laws: Sequence[Law], *, explain: bool) -> Iterator[str]:
     if explain or len(laws) <= 2:
         yield from (f"{law.name}: {note.strip()}" for law in noted for note in law.notes)
     elif noted:
-        yield f"Misprints and the like are noted of {', '.join(law.name for law in noted)}: --explain or --law NAME shows them."
+        yield f"{', '.join(law.name for law in noted)} have notes, such as misprints: --explain or --law NAME prints them."
 
 
 _FORMULAS: Final = {

@@ -8,23 +8,22 @@ from typing import Final
 
 from tscale.answers.explaining import source_text
 from tscale.core.costs.layer_types import SOURCE, layer_types
-from tscale.core.metric import Cell, Column, Data, Figure, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Label, Table
 from tscale.core.units import OPERATIONS, RATIO, STEPS, TOKENS, Unit
 
 VERSUS_NOTE: Final = (
     "A recurrent layer takes fewer operations than attention once a sequence is longer than the layer is wide, but its "
-    "steps wait for one another; attention's do not, and any two positions are one layer apart (path). The table's "
-    "O(...) is taken with a constant of 1."
+    "steps wait for one another; attention's do not, and any two positions are one layer apart (path). Ratios are to attention; O(...) is taken with a constant of 1."
 )
 
 _COLUMNS = (
     Column("layer", "layer", numeric=False),
     Column("context", "context"),
     Column("operations", "operations"),
-    Column("to first", "ratio"),
-    Column("steps", "sequential_operations"),
-    Column("path", "maximum_path_length"),
-    Column("attention costs more once", "cheaper", drop=1, numeric=False),
+    Column("ratio", "ratio"),
+    Column("steps", "sequential_operations", drop=1),
+    Column("path", "maximum_path_length", drop=2),
+    Column("attention costs more if", "cheaper_than_attention_from", numeric=False),
 )
 
 
@@ -63,11 +62,11 @@ def versus_table(d_model: int, contexts: Sequence[int], kernel: int, neighbourho
                     Figure(Fraction(layer.operations, attention.operations), RATIO),
                     _figure(layer.sequential_operations, STEPS),
                     _figure(layer.maximum_path_length, STEPS),
-                    layer.condition,
+                    Label(layer.condition, "" if layer.cheaper_from is None else str(layer.cheaper_from)),
                 )
             )
     title = (
-        f"One layer of width {d_model:,} against its alternatives ({source_text(SOURCE)}; "
+        f"One attention layer of width {d_model:,} compared with its alternatives ({source_text(SOURCE)}; "
         f"a convolution of {kernel}, attention restricted to {neighbourhood:,} neighbours)"
     )
     return Table(title, _COLUMNS, tuple(rows))

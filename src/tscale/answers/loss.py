@@ -26,7 +26,7 @@ from tscale.blocks import attentions
 from tscale.core.costs.params import non_embedding_params, params
 from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.ledger import Matmul
-from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
 from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, TOKENS
 from tscale.errors import NotPublishedError, RequestError
 from tscale.models.spec import ModelSpec
@@ -35,19 +35,19 @@ _COLUMNS = (
     Column("law", "law", numeric=False),
     Column("params", "params"),
     Column("loss", "loss"),
-    Column("best with its FLOPs", "best_loss", drop=1),
+    Column("optimal loss", "best_with_flops_loss", drop=1),
     Column("tokens/param", "tokens_per_param"),
-    Column("best", "best_tokens_per_param", drop=2),
-    Column("fitted range", "range", drop=3, numeric=False),
+    Column("optimal", "best_with_flops_tokens_per_param", drop=2),
+    Column("fitted range", "extrapolated", drop=3, numeric=False),
 )
 _EQUAL_COLUMNS = (
     Column("optimum of equal loss", "law", numeric=False),
     Column("params", "params"),
     Column("tokens", "tokens"),
     Column("FLOPs", "flops", drop=3),
-    Column("this run: FLOPs", "compute_ratio", drop=1),
-    Column("params", "params_ratio", drop=2),
-    Column("pays after serving", "breakeven_tokens"),
+    Column("FLOPs ratio", "compute_ratio", drop=1),
+    Column("params ratio", "params_ratio", drop=2),
+    Column("break-even tokens", "breakeven_tokens"),
 )
 _CHANCE: Final = 13
 """Nats a token of a guess among 440,000 tokens: a model that learned anything is below."""
@@ -80,7 +80,7 @@ def loss_report(
     bounds = picked(names, unique, served)
     without = [bound.law.name for bound in bounds if isinstance(bound.formula, Power)]
     if len(without) == len(bounds):
-        raise RequestError(f"{', '.join(without)} says what is optimal and has no loss: give --law one that does")
+        raise RequestError(f"{', '.join(without)} predicts an optimum and no loss: choose another --law")
     sizes = {"all": int(params(model.ledger).total), "non_embedding": int(non_embedding_params(model.ledger))}
     judged = [
         _judged(bound, sizes[bound.law.counts], int(tokens.value))
@@ -117,10 +117,10 @@ def _refuse_others(model: TracedModel) -> None:
     """Raises `NotPublishedError` for a model of a sort that no law here was fitted on."""
     spec = model.spec
     if spec.kind != "decoder":
-        raise NotPublishedError(f"{spec.label}: every law here is of decoders, and it is an {spec.kind}")
+        raise NotPublishedError(f"{spec.label}: the scaling laws here are for decoders, and this is an {spec.kind}")
     if any(isinstance(entry, Matmul) and entry.experts > 1 for entry in model.ledger.entries):
         raise NotPublishedError(
-            f"{spec.label}: no law here was fitted on models with routed experts, whose loss follows neither all of their "
+            f"{spec.label}: no law here was fitted on models with routed experts: their loss follows neither all of their "
             "parameters nor the active ones"
         )
 
@@ -131,7 +131,7 @@ def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
         formula = formula.law
     assert isinstance(formula, (Kaplan, Parametric, Repeated))
     past = RequestError(
-        f"{size:,} parameters on {tokens:,} tokens are past any sense by {bound.law.name}: ask nearer to what is trained"
+        f"{bound.law.name} predicts no meaningful loss of {size:,} parameters on {tokens:,} tokens: give more realistic --tokens"
     )
     try:
         point = Point(size, tokens, flops, formula.loss(size, tokens))
@@ -155,11 +155,11 @@ def _row(run: _Judged) -> tuple[Cell, ...]:
         _NOT_SAID if best is None else loss_figure(best.loss, law),
         _ratio(point),
         _NOT_SAID if best is None else per_param(best, law),
-        "extrapolated" if extrapolated(run.bound, point) else "inside",
+        Label("extrapolated", value=True) if extrapolated(run.bound, point) else Label("inside", value=False),
     )
 
 
-_NOT_SAID: Final = Missing("not said", settled=True)
+_NOT_SAID: Final = Missing("n/a", settled=True)
 
 
 def _ratio(point: Point) -> Figure:
@@ -208,7 +208,7 @@ def _alternatives(run: _Judged) -> Iterator[tuple[str, Point]]:
         size = run.point.params * times
         tokens = run.point.tokens if times == 1 else law.tokens_to(loss, size)
         flops = inf if tokens == inf else 6 * size * tokens
-        runs.append(("this run" if times == 1 else f"{times:g} of its parameters", Point(size, tokens, flops, loss)))
+        runs.append(("this run" if times == 1 else f"{times:g}× its parameters", Point(size, tokens, flops, loss)))
     yield from sorted(runs, key=lambda pair: pair[1].params)
 
 
@@ -222,14 +222,14 @@ def _alternative_tables(run: _Judged, served: int | None) -> Iterator[Table]:
         Column("tokens", "tokens"),
         Column("tokens/param", "tokens_per_param", drop=2),
         Column("training FLOPs", "flops"),
-        Column("to this run", "compute_ratio", drop=1),
-        *([Column("with serving", "lifetime_flops")] if served is not None else []),
+        Column("FLOPs ratio", "compute_ratio", drop=1),
+        *([Column("including serving", "lifetime_flops")] if served is not None else []),
     ]
     rows: list[tuple[Cell, ...]] = []
     for text, other in _alternatives(run):
         size = predicted(other.params, PREDICTED_PARAMETERS, law)
         if other.tokens == inf:
-            never = Missing("no number", settled=True)
+            never = Missing("n/a", settled=True)
             rows.append((text, size, never, *([Missing("", settled=True)] * (len(columns) - 3))))
             continue
         cells = [
@@ -292,30 +292,30 @@ def _notes(
 ) -> Iterator[str]:
     spec = model.spec
     if without:
-        yield f"Without a loss, only an optimum (`tscale optimal`): {', '.join(without)}."
+        yield f"These laws predict only an optimum (`tscale optimal`), and no loss: {', '.join(without)}."
     told = [run for run in judged if run.equal is not None]
     if told:
         yield (
-            "The compute-optimal run reaches the same loss with the fewest training FLOPs. A smaller model than its own is "
-            "trained on more tokens, and saves 2 FLOPs a parameter and token served: `pays after serving` is where the "
-            "saving has made up for the training."
-            + ("" if all(map(_breakeven, told)) else " Never: it is the larger one, and costs more in both.")
+            "The compute-optimal run reaches the same loss with the fewest training FLOPs; ratios are those of this run to it. "
+            "A smaller model than the optimum trains on more tokens, and saves 2 FLOPs per parameter and token served: the "
+            "break-even tokens are those served when the saving equals the additional training."
+            + ("" if all(map(_breakeven, told)) else " Never: this model is larger, and costs more in both.")
         )
     if any(isinstance(run.bound.formula, Kaplan) for run in judged):
         yield (
-            "kaplan2020's loss of a run is on so many tokens until it stops falling, however many steps that takes: it says "
-            "nothing of the compute."
+            "The loss by kaplan2020 is that at convergence on the tokens, after any number of steps: it does not depend on the "
+            "compute."
         )
     if served is not None:
-        yield f"With serving: 2·N FLOPs more for each of {served:,} tokens."
+        yield f"FLOPs including serving have 2·N more for each of {served:,} tokens."
     if unique is not None:
         blind = [
             r.bound.law.name for r in judged if not isinstance(r.bound.formula, Repeated) and r.point.tokens > unique
         ]
         if blind:
-            yield f"As if every token were fresh, and not one of {unique:,}: {', '.join(blind)}."
+            yield f"These laws take every token as new, and not as one of {unique:,}: {', '.join(blind)}."
     if len(list(attentions(spec.mixers))) < len(spec.mixers):
-        yield f"{spec.label} is no plain transformer, and the laws were fitted on those: their losses are assumed to hold."
+        yield f"{spec.label} is not a plain transformer, and the laws were fitted on those: their losses are assumed to hold."
 
 
 _FORMULAS: Final = {

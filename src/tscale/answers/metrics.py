@@ -237,3 +237,10 @@ CLAIMABLE: dict[str, Named] = {
     },
 }
 """What a claim may be about, by key."""
+
+
+def claimable(name: str) -> Named | None:
+    """The quantity of a key, or of the name that tables print: params, parameters; None of any other name."""
+    wanted = name.strip().lower()
+    by_name = {quantity.name.lower(): quantity for quantity in CLAIMABLE.values()}
+    return CLAIMABLE.get(wanted.replace(" ", "_").replace("-", "_")) or by_name.get(wanted)

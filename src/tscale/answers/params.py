@@ -28,7 +28,7 @@ from tscale.core.costs.params import (
     size,
 )
 from tscale.core.ledger import Buffer, Cache, Entry, Scan, Scores
-from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Label, Report, Table
 from tscale.core.tracing import named
 from tscale.core.units import COUNT, PARAMETERS, SHARE
 from tscale.models.spec import ModelSpec, PublishedName, Spec, UndisclosedSpec
@@ -120,7 +120,11 @@ def _disclosed(model: TracedModel) -> Report:
     in_part = line_figures(active.lines, PARAMETERS, model.shape_source, _ACTIVE) if active.total != total else ()
     steps = tuple(steps_of([*figures, *in_part, *summary.items()], spec.name))
     return Report(
-        f"{spec.label}: parameters", tuple(tables), data, notes_of(spec, release_note(model.spec), LEAVES_OUT), steps
+        f"{spec.label}: parameters",
+        tuple(tables),
+        data,
+        notes_of(spec, release_note(model.spec), LEAVES_OUT, about=()),
+        steps,
     )
 
 
@@ -141,10 +145,12 @@ def _sums(summary: dict[str, Figure], spec: ModelSpec) -> list[tuple[Cell, ...]]
         ("embedding", "embedding", "token and position tables" + (", untied head" if untied else "")),
     ]
     if summary["active"].value != total:
-        rows.append(("active a token", "active", "routed experts by those that a token uses"))
+        rows.append(("active per token", "active", "routed experts counted by those that a token uses"))
     if "buffers" in summary:
-        rows.append(("buffers, not in the total", "buffers", "kept with the weights, not trained as they are"))
-    return [(name, "", summary[key], share(int(summary[key].value), total), text) for name, key, text in rows]
+        rows.append(("buffers, not in the total", "buffers", "stored with the weights, not trained by gradients"))
+    return [
+        (Label(name, key), "", summary[key], share(int(summary[key].value), total), text) for name, key, text in rows
+    ]
 
 
 def _published_tables(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, int]]) -> list[Table]:
@@ -183,8 +189,8 @@ def _line_data(entry: Entry, figure: Figure) -> Data:
 def undisclosed(spec: UndisclosedSpec) -> Report:
     """What is known of a model whose shape was not published; nothing in it was computed."""
     columns = (
-        Column("what others believe", "claim", numeric=False),
-        Column("who", "by", numeric=False),
+        Column("estimate", "claim", numeric=False),
+        Column("by", "by", numeric=False),
         Column("evidence", "evidence", numeric=False),
     )
     rows = tuple((estimate.claim, estimate.by, estimate.evidence) for estimate in spec.estimates)
@@ -200,7 +206,7 @@ def undisclosed(spec: UndisclosedSpec) -> Report:
     notes = (
         f"Published ({source_text(spec.source)}): {spec.disclosed.strip()}",
         *(note.strip() for note in spec.notes),
-        f"{spec.label}: nothing is computed, because its shape was never published.",
+        f"{spec.label}: nothing is counted, because its shape was never published.",
     )
     tables = (Table(title, columns, rows, subject=spec.name),) if rows else ()
     return Report(f"{spec.label}: undisclosed", tables, data, notes, exit_code=3)

@@ -34,7 +34,7 @@ _SURPLUS = (
     Column("such as", "names", drop=1, numeric=False),
 )
 _TOTALS = (
-    Column("in all", "what", numeric=False),
+    Column("total", "what", numeric=False),
     Column("tensors", "tensors"),
     Column("parameters", "params"),
     Column("bytes", "bytes"),
@@ -51,7 +51,7 @@ def verify_report(spec: ModelSpec, weights: Weights, path: str) -> Report:
     surplus = [("not expected", one) for one in result.unexpected] + [
         ("copy of a tied tensor", one) for one in result.copies
     ]
-    title = f"{spec.label}: its tensors beside those of {one_line(path)}"
+    title = f"{spec.label}: predicted tensors compared with those of {one_line(path)}"
     tables = [Table(title, _PIECES, tuple(_piece_row(piece) for piece in result.pieces), subject=spec.name)]
     if surplus or result.beside:
         rows = [_surplus_row(why, one) for why, one in surplus[:MOST_ROWS]]
@@ -94,8 +94,12 @@ def _notes(result: Comparison, surplus: int, wanted: int, found: int) -> tuple[s
         verdict = f"They differ: {'; '.join(parts)}."
     notes = (
         verdict,
-        f"{surplus - MOST_ROWS} more shapes are not predicted: --format json has all." if surplus > MOST_ROWS else "",
-        "A tied head is kept again: a header cannot tell a copy from a head of its own." if result.copies else "",
+        f"{surplus - MOST_ROWS} more shapes are not predicted: --format json lists them."
+        if surplus > MOST_ROWS
+        else "",
+        "A tied head is stored a second time: a header cannot tell a copy from a separate head."
+        if result.copies
+        else "",
         "Compared by shape, transposed or not; tensors of one shape cannot be told apart. Only headers were read.",
     )
     return tuple(note for note in notes if note)

@@ -35,11 +35,11 @@ class Attention:
     heads: Size
     """Query heads."""
     kv_heads: Size | None = None
-    """Key and value heads; as many as query heads where absent."""
+    """Key and value heads; by default as many as query heads."""
     head_dim: Size | None = None
-    """Width of one head; d_model / heads where absent."""
+    """Width of one head; by default d_model / heads."""
     v_dim: Size | None = None
-    """Width of one head of values; head_dim where absent (MiMo-V2-Flash has narrower ones)."""
+    """Width of one head of values; by default head_dim (MiMo-V2-Flash has narrower ones)."""
     bias: bool | tuple[Projection, ...] = False
     """Which projections have a bias: true for all of q, k, v and o, or a list of them."""
     values_are_keys: bool = False
@@ -57,7 +57,7 @@ class Attention:
     v_norm: bool = False
     """Whether each head's values are normalised, without a gain (Gemma 4)."""
     out_norm: bool = False
-    """Whether the heads' outputs are normalised together, with a gain for each channel, before they are projected (BitNet)."""
+    """Whether the heads' outputs are normalised as one vector, with a gain for each channel, before they are projected (BitNet)."""
     differential: bool = False
     """Whether heads are scored in pairs, one subtracted from the other (DiffLlama): each sums values of two heads' width."""
     sinks: bool = False
@@ -67,9 +67,9 @@ class Attention:
     chunked: bool = False
     """Whether a local layer cuts the sequence into chunks of the window's length (Llama 4), not a sliding window."""
     pattern: tuple[Literal["local", "global"], ...] | None = None
-    """Which layers are local, repeated down the stack; where absent, all of them are if there is a window."""
+    """Which layers are local, repeated down the stack; by default, all of them are if there is a window."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def widths(self, d_model: int) -> Widths:
         """Heads, key-value heads and head width in a model of width `d_model`."""

@@ -31,9 +31,9 @@ class GatedDeltaNet:
     d_conv: Size = 4
     """Length of the convolution on queries, keys and values."""
     chunk: Size = 64
-    """Positions that are computed at once; the last chunk of a sequence is padded."""
+    """Positions of a chunk; the last chunk of a sequence is padded."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""

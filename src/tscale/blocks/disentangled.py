@@ -27,9 +27,9 @@ class Disentangled:
 
     kind: Literal["disentangled"]
     span: Size
-    """Distances on either side that the table tells apart."""
+    """Distances on either side that the table distinguishes."""
     terms: tuple[Term, ...] = ("c2p", "p2c")
-    """Which scores there are beside those of content: content against distances, distances against content."""
+    """Which scores there are in addition to those of content: content against distances, distances against content."""
     whole: bool = True
     """Whether every layer projects the whole table (DeBERTa v2 and v3), not what the sequence needs of it (v1)."""
     shared: bool = False
@@ -39,9 +39,9 @@ class Disentangled:
     normed: bool = False
     """Whether a norm follows the table."""
     rows: Size | None = None
-    """Rows of a table of learned absolute positions beside it, where there is one."""
+    """Rows of an additional table of learned absolute positions, where there is one."""
     conv: Size | None = None
-    """Length of a convolution over tokens, across all channels, beside the first layer (DeBERTa v2 xlarge), with a norm."""
+    """Length of a convolution over tokens, across all channels, parallel to the first layer (DeBERTa v2 xlarge), with a norm."""
     conv_groups: Size = 1
     """Groups of channels that the convolution keeps apart."""
 

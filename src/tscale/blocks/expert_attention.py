@@ -29,7 +29,7 @@ class ExpertAttention:
     head_dim: Size
     """Width of one head."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def widths(self, d_model: int) -> Widths:
         """Heads that a token queries with, heads of keys and values, and the width of a head."""

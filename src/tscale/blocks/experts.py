@@ -35,7 +35,7 @@ class Experts:
     selection_bias: Literal["buffer", "parameter"] | None = None
     """A number for each expert that is added when experts are chosen: kept as a buffer, or as a parameter."""
     shared_d_ff: Size | None = None
-    """Inner width of the shared experts, all of them together."""
+    """Inner width of the shared experts, summed over all of them."""
     shared_gate: bool = False
     """Whether the shared experts' output is gated by one number a token."""
     scaled: bool = False
@@ -50,7 +50,7 @@ class Experts:
     out_norm: bool = False
     """Whether the sum of the experts' outputs is normalised, with a gain for each channel (A.X K1)."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other feed-forward claims."""
+    """Which layers it stands in; by default, those that no other feed-forward claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""

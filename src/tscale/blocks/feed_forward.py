@@ -12,7 +12,7 @@ from tscale.core.ledger import Cut, Entry, Matmul, Saved, Vector
 
 @dataclass(frozen=True, kw_only=True)
 class FeedForward:
-    """A dense feed-forward: up to d_ff and down again; gated with a third matrix beside the one up."""
+    """A dense feed-forward: up to d_ff and down again; gated with a third matrix next to the one up."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "feed_forward"
@@ -29,7 +29,7 @@ class FeedForward:
     scalars: Size | None = None
     """Learned numbers of the activation (2 in Apertus's xIELU)."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other feed-forward claims."""
+    """Which layers it stands in; by default, those that no other feed-forward claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""

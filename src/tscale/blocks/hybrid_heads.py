@@ -23,7 +23,7 @@ class HybridHeads:
     attention: Attention
     mamba: Mamba2
     on: LayerSelector | None = None
-    """Which layers they stand in; where absent, those that no other mixer claims."""
+    """Which layers they stand in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in either of them."""

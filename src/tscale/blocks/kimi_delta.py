@@ -28,11 +28,11 @@ class KimiDelta:
     d_conv: Size = 4
     """Length of the convolution on queries, keys and values."""
     gate_rank: Size | None = None
-    """Width that the decays and the gate behind are expanded from; they come from the residual stream where absent."""
+    """Width that the decays and the gate behind are expanded from; by default, they come from the residual stream."""
     chunk: Size = 64
-    """Positions that are computed at once; the last chunk of a sequence is padded."""
+    """Positions of a chunk; the last chunk of a sequence is padded."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""

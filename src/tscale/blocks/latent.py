@@ -24,7 +24,7 @@ class LatentAttention:
     heads: Size
     """Query heads, and as many of keys and values."""
     q_rank: Size | None = None
-    """Width of the latent that queries are expanded from; where absent, they come from the residual stream."""
+    """Width of the latent that queries are expanded from; by default, they come from the residual stream."""
     kv_rank: Size
     """Width of the latent that keys and values are expanded from."""
     nope_dim: Size
@@ -42,7 +42,7 @@ class LatentAttention:
     index_top_k: Size | None = None
     """The most keys that a query sees: picked by the layer's own indexer, or, without one, by an earlier layer's."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def widths(self, d_model: int) -> Widths:
         """Heads, key-value heads and the width that a head scores with."""

@@ -25,9 +25,9 @@ class Lightning:
     head_dim: Size
     """Width of a head."""
     chunk: Size = 256
-    """Positions that are computed at once; the last chunk of a sequence is as long as what is left."""
+    """Positions of a chunk; the last chunk of a sequence is as long as what is left."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""

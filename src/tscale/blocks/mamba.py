@@ -23,13 +23,13 @@ class Mamba:
 
     kind: Literal["mamba"]
     d_inner: Size | None = None
-    """Channels of the recurrence; twice d_model where absent."""
+    """Channels of the recurrence; by default twice d_model."""
     d_state: Size = 16
     """Numbers in the state of one channel."""
     d_conv: Size = 4
     """Length of the convolution."""
     dt_rank: Size | None = None
-    """Width that the step sizes are expanded from; d_model / 16, rounded up, where absent."""
+    """Width that the step sizes are expanded from; by default d_model / 16, rounded up."""
     conv_bias: bool = True
     """Whether the convolution has a bias."""
     bias: bool = False
@@ -39,7 +39,7 @@ class Mamba:
     norms: bool = False
     """Whether step sizes, inputs and outputs of the state are normalised with gains of their own (Jamba)."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""

@@ -29,7 +29,7 @@ class Mamba2:
     d_conv: Size = 4
     """Length of the convolution."""
     chunk: Size = 256
-    """Positions that are computed at once; the last chunk of a sequence is padded."""
+    """Positions of a chunk; the last chunk of a sequence is padded."""
     conv_bias: bool = True
     """Whether the convolution has a bias."""
     bias: bool = False
@@ -37,7 +37,7 @@ class Mamba2:
     norm: bool = True
     """Whether the output is normalised with a gain for each channel."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""

@@ -26,11 +26,11 @@ class Mlstm:
     v_dim: Size
     """Width of a head's values."""
     chunk: Size = 64
-    """Positions that are computed at once."""
+    """Positions of a chunk."""
     bias: bool = False
-    """Whether the projections have a bias beside those of the input and forget gates, which always have."""
+    """Whether the projections have a bias in addition to those of the input and forget gates, which always have one."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""

@@ -24,11 +24,11 @@ class Norm:
     place: Literal["pre", "post", "sandwich", "parallel"] = "pre"
     """Where the norms of a layer stand."""
     bias: bool | None = None
-    """Whether a norm has a bias beside its gain; where absent, a layernorm has and an rmsnorm has not."""
+    """Whether a norm has a bias next to its gain; by default, a layernorm has one and an rmsnorm has none."""
     gain: bool = True
     """Whether a norm has weights at all; false for one that only normalises, as in OLMo."""
     final: bool | None = None
-    """Whether a norm follows the last layer; where absent, all but a post-norm stack have one."""
+    """Whether a norm follows the last layer; by default, all but a post-norm stack have one."""
     layer_scale: bool = False
     """Whether what each layer yields is scaled by one number, kept as a buffer (Gemma 4)."""
     embedding: bool = False

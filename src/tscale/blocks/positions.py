@@ -19,7 +19,7 @@ class Learned:
 
     kind: Literal["learned"] = "learned"
     rows: Size | None = None
-    """Rows of the table; the model's context where absent."""
+    """Rows of the table; by default the model's context."""
 
     def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """The table."""
@@ -65,7 +65,7 @@ class RelativeBias:
     per_layer: bool = False
     """Whether every layer has a table of its own (UMT5), not one a stack (T5)."""
     rows: Size | None = None
-    """Rows of a table of learned vectors beside it, where there is one (MPNet)."""
+    """Rows of an additional table of learned vectors, where there is one (MPNet)."""
 
     def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """A table [buckets, heads] for the stack, or for each of its layers."""
@@ -82,7 +82,7 @@ class Relative:
     """Relative positions as in Transformer-XL: distances are projected to keys that queries score (Dai 2019).
 
     Each layer owns a projection [d_model, heads·head_dim] of the sinusoids of the distances; one sequence's worth of
-    distances goes through it, and each query scores each distance beside each key. Where a stack sees both ways there are
+    distances goes through it, and each query scores each distance as well as each key. Where a stack sees both ways there are
     twice as many distances as tokens (XLNet).
     """
 

@@ -20,13 +20,13 @@ class RgLru:
 
     kind: Literal["rg-lru"]
     width: Size | None = None
-    """Channels of the recurrence; d_model where absent."""
+    """Channels of the recurrence; by default d_model."""
     blocks: Size
     """Square blocks on the diagonal of each of the two gates' matrices."""
     d_conv: Size = 4
     """Length of the convolution."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""

@@ -20,9 +20,9 @@ class Rwkv:
 
     kind: Literal["rwkv"]
     width: Size | None = None
-    """Channels of the recurrence; d_model where absent."""
+    """Channels of the recurrence; by default d_model."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""
@@ -72,7 +72,7 @@ class ChannelMixing:
     d_ff: Size
     """Inner width."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other feed-forward claims."""
+    """Which layers it stands in; by default, those that no other feed-forward claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Nothing in this block can contradict itself."""

@@ -35,21 +35,21 @@ class SharedBlock:
     heads: Size
     """Query heads."""
     kv_heads: Size | None = None
-    """Key and value heads; as many as query heads where absent."""
+    """Key and value heads; by default as many as query heads."""
     head_dim: Size | None = None
-    """Width of one head; 2·d_model / heads where absent."""
+    """Width of one head; by default 2·d_model / heads."""
     d_ff: Size
     """Inner width of the gated feed-forward."""
     bias: bool = False
     """Whether the matrices of the feed-forward have a bias."""
     adapter_rank: Size | None = None
-    """Rank of each layer's own adapters on the feed-forward's matrices up; none where absent."""
+    """Rank of each layer's own adapters on the feed-forward's matrices up; by default there are none."""
     attention_adapters: bool = False
     """Whether each layer also has adapters on queries, keys and values, of the same rank."""
     mamba: Annotated[Mamba | Mamba2, Tagged(STATE_SPACES, "mamba2")]
     """The state space behind the block, with weights of its own in each layer."""
     on: LayerSelector | None = None
-    """Which layers it stands in; where absent, those that no other mixer claims."""
+    """Which layers it stands in; by default, those that no other mixer claims."""
 
     def widths(self, d_model: int) -> Widths:
         """Heads, key-value heads and head width in a model of width `d_model`."""

@@ -15,4 +15,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 def require() -> None:
     """Raises `SpecError` where what fits is not installed."""
     if find_spec("scipy") is None or find_spec("numpy") is None:
-        raise SpecError("to fit a law: pip install 'tscale[fit]'")
+        raise SpecError(
+            "fit needs numpy and scipy: `pip install '.[fit]'` in the folder of tscale's source installs them"
+        )

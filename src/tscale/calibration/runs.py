@@ -120,7 +120,7 @@ def _fields(line: str, separator: str, where: str) -> Iterator[_Field]:
     while True:
         match = _pattern(separator).match(line, at)
         if match is None:
-            message = "a quote that is not closed in its line, or text beside a field in quotes"
+            message = "a quote that is not closed in its line, or text next to a field in quotes"
             raise SpecError(message, where=f"{where}:{at + 1}")
         text = match[2] if match[1] is None else match[1].replace('""', '"')
         yield _Field(text.strip(), at + 1 + len(match[0]) - len(match[0].lstrip()))
@@ -138,7 +138,7 @@ def _places(heads: Sequence[_Field], where: str) -> dict[Key, int]:
             continue
         if key in found:
             first = heads[found[key]].text
-            said = "twice" if first == head.text else f"beside {shown(first)}: both mean {key}"
+            said = "twice" if first == head.text else f"next to {shown(first)}: both mean {key}"
             raise SpecError(f"column {shown(head.text)} {said}", where=f"{where}:{head.column}")
         found[key] = index
     wanted: list[Key] = ["loss"] if "loss" not in found else []
@@ -196,7 +196,7 @@ def _value(field: _Field, key: Key, where: str) -> float:
     least, most = _LIMITS[key]
     if not least <= value <= most:
         span = f"from {least:g} to {most:g}".replace("e+", "e")
-        raise SpecError(f"{key} of {shown(field.text)} is past any sense: {span}", where=where)
+        raise SpecError(f"{key} of {shown(field.text)} is out of range: {span}", where=where)
     return value
 
 

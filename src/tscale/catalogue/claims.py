@@ -21,17 +21,17 @@ class Claim:
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     subject: str
-    """The model it is about."""
+    """The model that the claim is about: a built-in name, or a file."""
     quantity: str
-    """What is claimed: layers, params, training_flops, ..."""
+    """What is claimed, by its key or by the name that tables print."""
     claimed: Annotated[int | float, Number()]
-    """The value that is claimed; of a ratio, how many times."""
+    """The value that is claimed; with relative_to, the ratio."""
     relative_to: str | None = None
-    """The model that a ratio is to."""
+    """The model that the ratio is to; absent where the value itself is claimed."""
     quote: str | None = None
-    """The words of the claim."""
+    """The words of the claim, to print next to it."""
     tolerance: Annotated[int | float, Number()] | None = None
-    """How far off still holds, as a share of the right value: 0.01 is one percent."""
+    """How far off a claim may be and still hold, as a share of the right value: 0.01 is one percent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,9 @@ class Claims:
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     title: str
+    """The title of the audit."""
     source: str | None = None
+    """Where the claims were made."""
     claims: tuple[Claim, ...]
 
 

@@ -13,7 +13,7 @@ from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole, of_one_li
 from tscale.catalogue.models import normalised
 from tscale.catalogue.shipped import shipped_names, shipped_text
 from tscale.core.device import Cluster, Device
-from tscale.errors import RequestError, SpecError, SpecErrors, called, nearest, shown
+from tscale.errors import RequestError, SpecError, SpecErrors, UnknownNameError, called, nearest, shown
 from tscale.models.spec import Evidence
 from tscale.models.yaml_file import Document, Path_, parse_document, read_document
 
@@ -76,14 +76,14 @@ class Hardware:
     dense_tflops: Peaks = Peaks()
     """Dense peaks, never with structured sparsity; absent where the vendor states none."""
     memory_gb: Rate
-    """Memory in 10^9 bytes, as its vendor writes it, whose GB are often 2^30 bytes."""
+    """Memory in 10^9 bytes, as its vendor writes it; the GB of vendors are often 2^30 bytes."""
     reported_mib: Rate | None = None
     """Memory in 2^20 bytes as the device reports it (nvidia-smi's total), by `reported_source`; absent where not known."""
     reported_source: str | None = None
     bandwidth_gb_per_s: Rate
     """To and from memory, in 10^9 bytes a second."""
     link_gb_per_s: Rate | None = None
-    """The scale-up link, both directions together as vendors print it; absent where there is none."""
+    """The scale-up link, the sum of both directions as vendors print it; absent where there is none."""
     tdp_watts: Rate | None = None
     devices_per_node: Size | None = None
     """Devices that the scale-up link joins."""
@@ -124,7 +124,7 @@ class Hardware:
             for name in names:
                 value = getattr(holder, name)
                 if value is not None and not _LEAST <= value <= _MOST:
-                    yield (*path, name), f"{value} is past any sense: from 0.000001 to 1e9"
+                    yield (*path, name), f"{value} is out of range: write a number from 0.000001 to 1e9"
         sixteen = max((peak for peak in (peaks.bf16, peaks.fp16) if peak is not None), default=None)
         for field, peak in (("fp8", peaks.fp8), ("int8", peaks.int8)):
             if peak is not None and sixteen is not None and peak > _MOST_PER_HALVING * sixteen:
@@ -206,7 +206,7 @@ def known_hardware(name: str) -> str | None:
     wanted = normalised(name)
     if wanted in hardware_names():
         return wanted
-    return _aliases().get(wanted)
+    return hardware_aliases().get(wanted)
 
 
 def hardware_text(name: str) -> str:
@@ -239,15 +239,16 @@ def _shipped(name: str) -> Hardware:
 
 
 @cache
-def _aliases() -> dict[str, str]:
+def hardware_aliases() -> dict[str, str]:
+    """Other names of the accelerators that are shipped, with what each means."""
     return {alias: hardware.name for hardware in listed_hardware() for alias in hardware.aliases}
 
 
-def _no_such_hardware(name: str) -> RequestError:
-    hint = nearest(normalised(name), [*hardware_names(), *_aliases()])
+def _no_such_hardware(name: str) -> UnknownNameError:
+    hint = nearest(normalised(name), [*hardware_names(), *hardware_aliases()])
     if not hint.startswith("did you mean"):
         hint = "`tscale list hardware` names those that are shipped; a path to a YAML file works too"
-    return RequestError(f"no hardware {shown(name)}: {hint}")
+    return UnknownNameError(f"no hardware {shown(name)}: {hint}")
 
 
 def _judged(document: Document) -> Hardware:

@@ -99,6 +99,8 @@ class Law:
 
     name: str
     title: str | None = None
+    aliases: tuple[str, ...] = ()
+    """Other names of it, which lead to this one where they are asked for."""
     year: Annotated[int, Whole(1900, 2100)] | None = None
     kind: Literal["parametric", "power", "kaplan", "repeated", "lifetime"]
     """parametric: E + A/N^alpha + B/D^beta. power: the optimum alone. repeated, lifetime: parametric, with what it adds."""
@@ -108,7 +110,7 @@ class Law:
     counts: Counts
     """Which parameters N is."""
     flops: Literal["6ND", "M*D"]
-    """How it counts training FLOPs; M is FLOPs a token with attention."""
+    """How it counts training FLOPs; M is FLOPs per token with attention."""
     data: str | None = None
     """What its losses were measured on."""
     fitted: Fitted
@@ -181,11 +183,16 @@ def shipped_laws() -> list[Law]:
     return sorted(map(read_law, listed_laws()), key=lambda law: (law.year or 0, law.name))
 
 
+def law_aliases() -> dict[str, str]:
+    """Other names of the laws that are shipped, with the law to suggest for each."""
+    return {alias: law.name for law in shipped_laws() for alias in law.aliases}
+
+
 def read_law(name: str) -> Law:
     """The law in a file, or one that is shipped, by its name. Raises `TscaleError`."""
     from tscale.models.validation import judged
 
-    document = shipped_or_file(name, "laws", "law", "`tscale fit` writes such a file")
+    document = shipped_or_file(name, "laws", "law", "`tscale fit` writes such a file", law_aliases)
     law = judged(adapter(), document, _legal_keys)
     problems = [SpecError(message, where=document.where(where)) for where, message in law.problems()]
     if problems:

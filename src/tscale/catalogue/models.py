@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 from zlib import crc32
 
-from tscale.errors import RequestError, nearest
+from tscale.errors import UnknownNameError, nearest
 from tscale.models.spec import ModelSpec, Spec, UndisclosedSpec, build
 
 _HERE: Final = Path(__file__).parent
@@ -62,6 +62,11 @@ def names() -> list[str]:
     return list(_catalogue())
 
 
+def names_and_aliases() -> list[str]:
+    """The names of the built-in models, then their aliases."""
+    return [*names(), *(alias for entry in _catalogue().values() for alias in entry["spec"].get("aliases", ()))]
+
+
 def normalised(name: str) -> str:
     """A name as the catalogue spells it: lower case, with dashes."""
     return name.strip().lower().replace("_", "-").replace(" ", "-")
@@ -75,13 +80,12 @@ def known_name(name: str) -> str | None:
     return next((key for key, entry in _catalogue().items() if wanted in entry["spec"].get("aliases", ())), None)
 
 
-def no_such_model(name: str) -> RequestError:
+def no_such_model(name: str) -> UnknownNameError:
     """The error for a name that means no model, with the nearest that does."""
-    legal = [*names(), *(alias for entry in _catalogue().values() for alias in entry["spec"].get("aliases", ()))]
-    hint = nearest(normalised(name), legal)
+    hint = nearest(normalised(name), names_and_aliases())
     if not hint.startswith("did you mean"):
         hint = "`tscale list` names the built-in ones; a path to a YAML file works too"
-    return RequestError(f'no model "{name[:60]}": {hint}')
+    return UnknownNameError(f'no model "{name[:60]}": {hint}')
 
 
 def text_of(name: str) -> str:

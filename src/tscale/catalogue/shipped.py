@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tscale.catalogue.models import configs
-from tscale.errors import RequestError, nearest, shown
+from tscale.errors import UnknownNameError, nearest, shown
 from tscale.models.yaml_file import Document, read_document
 
 
@@ -19,16 +20,19 @@ def shipped_text(folder: str, name: str) -> str:
     return (configs() / folder / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def shipped_or_file(name: str, folder: str, what: str, advice: str) -> Document:
+def shipped_or_file(
+    name: str, folder: str, what: str, advice: str, aliases: Callable[[], Mapping[str, str]] = dict
+) -> Document:
     """The document that a shipped name, the path of a YAML file or `-` means. Raises `TscaleError`.
 
-    `what` it is called where there is none, and `advice` for a file that cannot be found.
+    `what` it is called where there is none, `advice` for a file that cannot be found, and `aliases`: which shipped name
+    to suggest for another, asked only where there is no such name.
     """
     path, known = Path(name), shipped_names(folder)
     if name in known:
         return read_document(str(configs() / folder / f"{name}.yaml"))._replace(name=f"{name}.yaml")
     if name == "-" or path.suffix.lower() in (".yaml", ".yml") or "/" in name or path.is_file():
         return read_document(name, advice)
-    hint = nearest(name, known)
+    hint = nearest(name.lower(), known, aliases())
     other = "" if hint.startswith("did you mean") else "; a path to a YAML file works too"
-    raise RequestError(f"no {what} {shown(name)}: {hint}{other}")
+    raise UnknownNameError(f"no {what} {shown(name)}: {hint}{other}")

@@ -21,7 +21,10 @@ def read_gguf(path: Path) -> Weights:
     """The tensors of a GGUF file. Raises `SpecError`."""
     where = called(str(path))
     if find_spec("gguf") is None:
-        raise SpecError("to read GGUF: pip install 'tscale[gguf]'", where=where)
+        raise SpecError(
+            "GGUF files need the package gguf: `pip install '.[gguf]'` in the folder of tscale's source installs it",
+            where=where,
+        )
     if not path.is_file():
         raise SpecError("cannot be read: no such file", where=where)
     try:

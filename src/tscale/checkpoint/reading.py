@@ -22,6 +22,6 @@ def read_weights(path: str) -> Weights:
         return read_gguf(file)
     if not file.is_dir() and not file.name.lower().endswith((".safetensors", ".index.json")):
         raise SpecError(
-            "is no checkpoint that is read: a .safetensors or .gguf file, an index, or a folder", where=called(path)
+            "is not a checkpoint: name a .safetensors or .gguf file, an index, or a folder of them", where=called(path)
         )
     return read_safetensors(file)

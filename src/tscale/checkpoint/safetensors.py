@@ -198,7 +198,7 @@ def shards_of(raw: bytes, where: str) -> dict[str, set[str]]:
             or not shard.endswith(".safetensors")
         ):
             raise SpecError(
-                f"tensor {shown(name)} is in {shown(shard)}: a shard is a safetensors file beside its index",
+                f"tensor {shown(name)} is in {shown(shard)}: a shard must be a safetensors file in the folder of its index",
                 where=where,
             )
         shards.setdefault(shard, set()).add(name)

@@ -10,6 +10,7 @@ from tscale.cli.catalogue import list_, show
 from tscale.cli.check import check
 from tscale.cli.compare import compare
 from tscale.cli.design import design
+from tscale.cli.examples import examples
 from tscale.cli.files import new, schema, validate
 from tscale.cli.fit import fit
 from tscale.cli.flops import flops
@@ -38,13 +39,13 @@ app = typer.Typer(
 @app.callback()
 def tscale(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     """Answer what a transformer costs."""
     if version:
-        from importlib.metadata import version as installed
+        import tscale as package
 
-        typer.echo(f"tscale {installed('tscale')}")
+        typer.echo(f"tscale {package.__version__}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -71,4 +72,5 @@ for command in (
     import_,
     schema,
 ):
-    app.command(command.__name__.rstrip("_"))(command)
+    name = command.__name__.rstrip("_")
+    app.command(name, epilog=examples(name))(command)

@@ -8,21 +8,25 @@ from tscale.errors import RequestError
 from tscale.render import show_with_plot
 
 _Contexts = Annotated[
-    str | None, typer.Option("--context", metavar="N,N,...", help="Context lengths, such as 512,2k,8k; 2k is 2048.")
+    str | None,
+    typer.Option("--context", metavar="N,N,...", help="Set the context lengths, such as 512,2k,8k; k is 1,024."),
 ]
-_Dtype = Annotated[options.Dtype, typer.Option("--dtype", help="Format of cache, scores and weights.")]
+_Dtype = Annotated[options.Dtype, typer.Option("--dtype", help="Set the number format of cache, scores and weights.")]
 _Causal = Annotated[
     bool, typer.Option("--causal/--full", help="Count the keys that a query may see, or all of them as frameworks do.")
 ]
-_Versus = Annotated[
-    bool, typer.Option("--versus", help="Set recurrent, convolutional and restricted layers beside it.")
-]
+_Versus = Annotated[bool, typer.Option("--versus", help="Compare with recurrent, convolutional and restricted layers.")]
 _Kernel = Annotated[
-    str | None, typer.Option("--kernel", metavar="K", help="With --versus: kernel of the convolution (3).")
+    str | None,
+    typer.Option("--kernel", metavar="K", help="Set the kernel of the convolution, with --versus; the default is 3."),
 ]
 _Neighbourhood = Annotated[
     str | None,
-    typer.Option("--neighbourhood", metavar="R", help="With --versus: keys that restricted attention sees (256)."),
+    typer.Option(
+        "--neighbourhood",
+        metavar="R",
+        help="Set the keys that restricted attention sees, with --versus; the default is 256.",
+    ),
 ]
 
 
@@ -40,14 +44,17 @@ def attention(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Show what attention costs at each context length, and where it overtakes the rest."""
+    """Show what attention costs at each context length.
+
+    The second table has the context lengths at which attention overtakes the rest of the model.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.attention import Ask, attention_report
     from tscale.answers.plots.attention import attention_plot
     from tscale.models.resolve import resolve
 
     if not versus and (kernel or neighbourhood):
-        raise RequestError("--kernel and --neighbourhood are read with --versus only: add it, or drop them")
+        raise RequestError("--kernel and --neighbourhood need --versus: add it, or drop them")
     ask = Ask(
         options.contexts(context),
         "causal" if causal else "full",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import typer
 from typer.core import TyperGroup
 
-from tscale.errors import TscaleError, called, one_line
+from tscale.errors import TscaleError, called, nearest, one_line
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
@@ -99,7 +100,37 @@ def _usage(error: BaseException) -> str:
     command = context.command_path if context is not None else "tscale"
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     text = text.replace("Value error, ", "").rstrip(".")  # typer 0.29 lets pydantic check choices
-    return f"{called(text, 200)}{'' if text.endswith('?') else ':'} `{command} -h` tells what it takes"
+    text = called(text, 400) + _meant(text)
+    return f"{text}{' See' if text.endswith('?') else ': see'} `{command} -h`"
+
+
+def _meant(text: str) -> str:
+    """Of a value that is not one of the choices, the choice that was meant."""
+    found = re.search("'([^']*)' is not one of (.*)$", text)
+    if found is None:
+        return ""
+    choices = re.findall("'([^']*)'", found[2])
+    other = {name: choice for name, choice in _ALSO_CALLED.items() if choice in choices}
+    hint = nearest(found[1].lower(), choices, other)
+    return f": {hint}" if hint.startswith("did you mean") else ""
+
+
+_ALSO_CALLED: Final = {
+    "adam": "adamw",
+    "8bit-adam": "adam-8bit",
+    "adamw-8bit": "adam-8bit",
+    "liger": "fused-linear",
+    "half": "fp16",
+    "float16": "fp16",
+    "float32": "fp32",
+    "bfloat16": "bf16",
+    "gpus": "hardware",
+    "devices": "hardware",
+    "dtypes": "formats",
+    "md": "markdown",
+    "yml": "yaml",
+}
+"""What the field, or a slip, calls a choice."""
 
 
 def told(lines: Iterable[object], code: int) -> int:

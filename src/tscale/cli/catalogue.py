@@ -1,19 +1,31 @@
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from tscale.cli.options import Assume, Changes, Model, OutputFormat
+from tscale.cli.options import Assume, Changes, OutputFormat, shown_names
 from tscale.render import show as show_report
+
+if TYPE_CHECKING:
+    from tscale.models.spec import Spec
 
 _What = Annotated[
     Literal["models", "hardware", "formats", "laws", "claims"],
-    typer.Argument(metavar="[models|hardware|formats|laws|claims]", help="What to list."),
+    typer.Argument(metavar="[models|hardware|formats|laws|claims]", help="Choose what to list."),
 ]
-_ShowFormat = Annotated[Literal["yaml", "json"], typer.Option("--format", help="How to write the spec.")]
+_Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Name a model, an accelerator, a scaling law or a file of claims; or give a file, as for MODEL.",
+        autocompletion=shown_names,
+        show_default=False,
+    ),
+]
+_ShowFormat = Annotated[Literal["yaml", "json"], typer.Option("--format", help="Set the output format.")]
 
 
 def list_(what: _What = "models", format: OutputFormat = "table") -> None:
-    """List the built-in models, the hardware, the number formats, the scaling laws, or the claims that are shipped."""
+    """List the built-in models, hardware, formats, laws or claims."""
     from tscale.answers.catalogue import claims_report, formats_report, hardware_report, laws_report, models_report
 
     reports = {
@@ -26,16 +38,22 @@ def list_(what: _What = "models", format: OutputFormat = "table") -> None:
     show_report(reports[what](), format)
 
 
-def show(model: Model, changes: Changes = [], assume: Assume = None, format: _ShowFormat = "yaml") -> None:
-    """Print a model's spec, an accelerator's, or a scaling law, with its sources and notes."""
+def show(model: _Name, changes: Changes = [], assume: Assume = None, format: _ShowFormat = "yaml") -> None:
+    """Print the file of a model, accelerator, law or claims.
+
+    The file has the sources and notes of its figures.
+    """
     from tscale.catalogue.models import known_name, text_of
-    from tscale.models.resolve import find
     from tscale.render import print_text
 
     name = known_name(model)
-    if name is None and (_shows_hardware(model, changes, format) or _shows_law(model, changes, format)):
+    if name is None and (
+        _shows_hardware(model, changes, format)
+        or _shows_shipped("laws", model, changes, format)
+        or _shows_shipped("claims", model, changes, format)
+    ):
         return
-    spec = find(model, changes, assume)
+    spec = _found(model, changes, assume)
     if format == "json":
         import json
 
@@ -66,21 +84,49 @@ def _shows_hardware(name: str, changes: list[str], format: str) -> bool:
     return True
 
 
-def _shows_law(name: str, changes: list[str], format: str) -> bool:
-    """Prints the scaling law that is shipped under a name; whether there is one."""
-    from tscale.catalogue.laws import listed_laws, read_law
-    from tscale.catalogue.shipped import shipped_text
+def _shows_shipped(folder: Literal["laws", "claims"], name: str, changes: list[str], format: str) -> bool:
+    """Prints the scaling law, or the file of claims, that is shipped under a name; whether there is one."""
+    from tscale.catalogue.claims import read_claims
+    from tscale.catalogue.laws import read_law
+    from tscale.catalogue.shipped import shipped_names, shipped_text
     from tscale.errors import RequestError
     from tscale.models.writing import plain
     from tscale.render import print_text
 
     name = name.lower()
-    if name not in listed_laws():
+    if name not in shipped_names(folder):
         return False
     if changes:
-        raise RequestError(f"--set: a law is changed in a file of its own: `tscale show {name} > my.yaml` begins one")
-    print_text(_json(plain(read_law(name))) if format == "json" else shipped_text("laws", name))
+        raise RequestError(
+            f"--set changes models and hardware: `tscale show {name} > my.yaml` begins a file to change {_ONE[folder]} in"
+        )
+    if format == "json":
+        print_text(_json(plain(read_law(name) if folder == "laws" else read_claims(name)[0])))
+    else:
+        print_text(shipped_text(folder, name))
     return True
+
+
+_ONE: Final = {"laws": "a law", "claims": "claims"}
+
+
+def _found(name: str, changes: list[str], assume: str | None) -> "Spec":
+    """The spec of a model. Raises `UnknownNameError` that suggests the nearest of all that can be shown."""
+    from tscale.errors import UnknownNameError, nearest, shown
+    from tscale.models.resolve import find
+
+    try:
+        return find(name, changes, assume)
+    except UnknownNameError:
+        from tscale.catalogue.hardware import hardware_aliases
+        from tscale.catalogue.laws import law_aliases
+        from tscale.catalogue.models import names_and_aliases, normalised
+
+        legal = [*names_and_aliases(), *shown_names(""), *hardware_aliases()]
+        hint = nearest(normalised(name), legal, law_aliases())
+        if not hint.startswith("did you mean"):
+            hint = "`tscale list` names the models, `tscale list hardware`, laws and claims the rest"
+        raise UnknownNameError(f"no model, hardware, law or claims {shown(name)}: {hint}") from None
 
 
 def _json(plain: object) -> str:

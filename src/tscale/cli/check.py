@@ -6,12 +6,19 @@ from tscale.cli.options import OutputFormat
 from tscale.render import show
 
 _Claims = Annotated[
-    str, typer.Argument(metavar="CLAIMS", help="A YAML file of claims, or the name of one that is shipped.")
+    str,
+    typer.Argument(
+        metavar="CLAIMS",
+        help="Give a YAML file of claims (`tscale schema claims` describes it), or the name of a built-in one.",
+    ),
 ]
 
 
 def check(claims: _Claims, format: OutputFormat = "table") -> None:
-    """Audit claims about models: which hold, which repeat a misprint, which do not, and why. Exit code 3 for those two."""
+    """Check claims about models against the right values.
+
+    The exit code is 3 if a claim does not hold or repeats a misprint.
+    """
     from tscale.answers.check import check_report
     from tscale.catalogue.claims import read_claims
     from tscale.cli.boundary import finish

@@ -15,7 +15,10 @@ def compare(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Set 2 to 8 models side by side, with ratios to the first. --set changes all of them."""
+    """Compare 2 to 8 models, with ratios to the first.
+
+    --set changes all of them.
+    """
     from tscale.answers.compare import compare_report
     from tscale.answers.plots.compare import compare_plot
     from tscale.models.resolve import find_all

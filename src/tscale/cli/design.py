@@ -11,16 +11,21 @@ from tscale.render import print_text, show
 
 LAW = "hoffmann2022-3"
 
-_Params = Annotated[str | None, typer.Option("--params", metavar="N", help="Parameters, such as 7e9.")]
+_Params = Annotated[
+    str | None, typer.Option("--params", metavar="N", help="Set the number of parameters, such as 7e9.")
+]
 _Flops = Annotated[
-    str | None, typer.Option("--flops", metavar="C", help="Training FLOPs: parameters and tokens by --law.")
+    str | None,
+    typer.Option(
+        "--flops", metavar="C", help="Set the training FLOPs, such as 1e22; --law gives parameters and tokens."
+    ),
 ]
 _Law = Annotated[
     str | None,
     typer.Option(
         "--law",
         metavar="NAME|FILE",
-        help=f"The scaling law for --flops; {LAW} where absent.",
+        help=f"Choose the scaling law for --flops; the default is {LAW}.",
         autocompletion=law_names,
     ),
 ]
@@ -29,7 +34,7 @@ _Like = Annotated[
     typer.Option(
         "--like",
         metavar="MODEL|FAMILY",
-        help="Whose proportions: a model, or a family, of which the nearest in size is taken.",
+        help="Take the proportions of this model, or of the member of this family that is nearest in size.",
         autocompletion=model_names,
     ),
 ]
@@ -42,11 +47,14 @@ _Changes = Annotated[
         show_default=False,
     ),
 ]
-_Multiple = Annotated[str, typer.Option("--multiple", metavar="N", help="What d_model and d_ff are multiples of.")]
-_Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write the spec; - prints it alone.")
+_Multiple = Annotated[
+    str, typer.Option("--multiple", metavar="N", help="Make d_model and d_ff multiples of this number.")
 ]
-_Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
+_Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the spec to this file; - prints only the spec."),
+]
+_Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
 
 LEAST_MULTIPLE = 8
 
@@ -64,7 +72,10 @@ def design(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Design a model of a number of parameters, or for a training budget, by a published one's proportions."""
+    """Design a model of a given size or training budget.
+
+    Its proportions are those of a published model.
+    """
     from tscale.answers.design import Wish, design_report, designed
     from tscale.cli.boundary import finish
     from tscale.core.costs.shapes import Grid
@@ -73,9 +84,9 @@ def design(
     if (params is None) == (flops is None):
         raise RequestError("design takes --params or --flops, " + ("not both" if params else "such as --params 7e9"))
     if law is not None and flops is None:
-        raise RequestError("--law is read with --flops only: give --flops in place of --params, or drop it")
+        raise RequestError("--law needs --flops: give it in place of --params, or drop --law")
     if force and (output is None or str(output) == "-"):
-        raise RequestError("--force goes with --output FILE")
+        raise RequestError("--force needs --output FILE: add it, or drop --force")
     to_file = output is not None and str(output) != "-"
     if output is not None and to_file and output.suffix not in (".yaml", ".yml"):
         raise RequestError(f"--output names a YAML file, such as model.yaml, not {str(output)[:40]}")
@@ -83,7 +94,9 @@ def design(
         refuse_to_overwrite(output, "choose another name, or --force")
     least = parse_count(multiple, what="--multiple", most=65536)
     if least < LEAST_MULTIPLE:
-        raise RequestError(f"--multiple is {LEAST_MULTIPLE} at least: hardware wants widths that divide, not {least}")
+        raise RequestError(
+            f"--multiple must be at least {LEAST_MULTIPLE}, not {least}: hardware needs widths that divide"
+        )
     wish = Wish(
         None if params is None else parse_count(params, what="--params", most=options.MOST_PARAMETERS),
         None if flops is None else parse_count(flops, what="--flops", most=MOST_FLOPS),

@@ -13,17 +13,20 @@ _Runs = Annotated[
     str,
     typer.Argument(
         metavar="RUNS.csv",
-        help="A CSV headed params, tokens, loss; flops may stand for one of the first two. - for standard input.",
+        help="Give a CSV with the columns params, tokens and loss, or flops for one of the first two; - is standard input.",
     ),
 ]
 _Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write the law, as --law reads it.")
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the law to this YAML file, which --law reads."),
 ]
-_Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
-_Bootstraps = Annotated[str, typer.Option("--bootstraps", metavar="N", help="Samples for the intervals.")]
-_Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Which samples are drawn.")]
+_Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
+_Bootstraps = Annotated[
+    str, typer.Option("--bootstraps", metavar="N", help="Set the number of bootstrap samples for the intervals.")
+]
+_Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Set the seed of the random samples.")]
 _Counts = Annotated[
-    Literal["all", "non_embedding"], typer.Option("--counts", help="Which parameters the runs' params are.")
+    Literal["all", "non_embedding"], typer.Option("--counts", help="Say which parameters the column params counts.")
 ]
 MOST_BOOTSTRAPS = 10_000
 LEAST_BOOTSTRAPS = 100
@@ -40,20 +43,23 @@ def fit(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Fit a scaling law to your own training runs, with bootstrap intervals and the optimum that it implies."""
+    """Fit a scaling law to your own training runs.
+
+    The answer has bootstrap intervals, and the compute-optimal runs that the law implies.
+    """
     from tscale.calibration import require
 
     count = parse_count(bootstraps, what="--bootstraps", most=MOST_BOOTSTRAPS)
     if count < LEAST_BOOTSTRAPS:
         raise RequestError(
-            f"--bootstraps of {count}: an interval to the 2.5th percentile takes at least {LEAST_BOOTSTRAPS}"
+            f"--bootstraps must be at least {LEAST_BOOTSTRAPS}, not {count}: an interval to the 2.5th percentile needs as many"
         )
     if not re.fullmatch("[0-9]{1,18}", seed):
         raise RequestError(f"--seed must be a whole number of up to 18 digits, such as 0, not {shown(seed)}")
     if output is not None and (output.suffix.lower() not in (".yaml", ".yml") or not str(output).isprintable()):
         raise RequestError(f"--output names a YAML file, such as law.yaml, not {shown(str(output))}")
     if force and output is None:
-        raise RequestError("--force goes with --output FILE")
+        raise RequestError("--force needs --output FILE: add it, or drop --force")
     require()
     if plot is not None:
         from tscale.render.plot import check_target

@@ -9,11 +9,15 @@ from tscale.render import show
 _Model = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]", help=f"{options.MODEL_HELP} gpt3 where absent.", autocompletion=options.model_names
+        metavar="[MODEL]", help=f"{options.MODEL_HELP} The default is gpt3.", autocompletion=options.model_names
     ),
 ]
-_Source = Annotated[str | None, typer.Option("--source", metavar="N", help="Encoder tokens of a sequence.")]
-_Target = Annotated[str | None, typer.Option("--target", metavar="N", help="Decoder tokens of a sequence.")]
+_Source = Annotated[
+    str | None, typer.Option("--source", metavar="N", help="Set the encoder tokens of a sequence; k is 1,024.")
+]
+_Target = Annotated[
+    str | None, typer.Option("--target", metavar="N", help="Set the decoder tokens of a sequence; k is 1,024.")
+]
 
 
 def flops(
@@ -27,7 +31,10 @@ def flops(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Count training FLOPs: exactly, and by each published convention."""
+    """Count training FLOPs, exactly and by each convention.
+
+    The conventions are those of published papers, as they print them.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.flops import flops_report
     from tscale.models.resolve import resolve

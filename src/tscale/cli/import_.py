@@ -6,15 +6,18 @@ import typer
 from tscale.cli.options import Assume
 
 _Config = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A config.json, the folder that holds it, or - for standard input.")
+    str, typer.Argument(metavar="CONFIG", help="Give a config.json, the folder that holds it, or - for standard input.")
 ]
 _Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; never over a file.")
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the spec to this new file.")
 ]
 
 
 def import_(config: _Config, output: _Output = None, assume: Assume = None) -> None:
-    """Write the YAML spec of a config.json, which counts alike."""
+    """Write the YAML spec of a config.json.
+
+    The spec has the same counts, and can be edited.
+    """
     from tscale.models.resolve import read_config
     from tscale.models.writing import to_yaml, write_new
     from tscale.render import print_text

@@ -14,7 +14,10 @@ def loss(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Predict the loss of a model by each scaling law, and how far its training is from optimal."""
+    """Predict the loss of a model by each scaling law.
+
+    The answer says how far its training is from compute-optimal, and which other runs reach the same loss.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.loss import loss_report
     from tscale.models.resolve import resolve

@@ -97,7 +97,10 @@ def memory(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Show what a device keeps in memory to serve a model, or to train it, whether it fits, and how much more would."""
+    """Show the memory of serving or training on each device.
+
+    With --gpu, it says whether the model fits, and the largest batch and context that would.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.plots.memory import memory_plot, memory_train_plot
     from tscale.catalogue.hardware import find_hardware

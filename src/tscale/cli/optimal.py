@@ -40,7 +40,10 @@ def optimal(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Show the compute-optimal model and tokens for a budget, by each scaling law."""
+    """Show the compute-optimal parameters and tokens.
+
+    Each scaling law has its own optimum for a budget of FLOPs, GPUs and days, or dollars.
+    """
     from tscale.answers.budget import amount_given
     from tscale.answers.optimal import optimal_report
     from tscale.answers.plots.optimal import optimal_plots

@@ -18,6 +18,15 @@ def model_names(incomplete: str) -> list[str]:
     return [name for name in names() if name.startswith(incomplete.lower())]
 
 
+def shown_names(incomplete: str) -> list[str]:
+    """Whatever `show` knows by name, for shell completion: models, hardware, laws and claims; no YAML is read."""
+    from tscale.catalogue.models import names
+    from tscale.catalogue.shipped import shipped_names
+
+    known = [*names(), *shipped_names("hardware"), *shipped_names("laws"), *shipped_names("claims")]
+    return [name for name in known if name.startswith(incomplete.lower())]
+
+
 def tokens(text: str | None) -> int | None:
     """--tokens: 300e9, 1.5T; k is 1000."""
     return optional_count(text, "--tokens")
@@ -104,7 +113,9 @@ Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "int4"]
 MOST_CONTEXTS = 100
 MOST_PARAMETERS = 10**18
 
-MODEL_HELP = "A built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for standard input."
+MODEL_HELP = (
+    "Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for standard input."
+)
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=model_names, show_default=False)]
 Models = Annotated[
@@ -112,25 +123,36 @@ Models = Annotated[
 ]
 Changes = Annotated[
     list[str],
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the spec; repeatable.", show_default=False),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a field of the spec. Repeat it to change several.",
+        show_default=False,
+    ),
 ]
 Assume = Annotated[
     str | None,
     typer.Option("--assume", metavar="FAMILY", help="Count a config.json of an unknown family as one of this family."),
 ]
-OutputFormat = Annotated[Format, typer.Option("--format", help="How to write the answer.")]
-Explain = Annotated[bool, typer.Option("--explain", help="Show how each number was made, and its source.")]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Set the output format.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Show the derivation of each number, and its source.")]
 PlotTo = Annotated[
     str | None,
     typer.Option(
         "--plot",
         metavar="[FILE]",
-        help="Draw it: to a new .svg or .png file, or in the terminal where none is named.",
+        help="Draw a plot in a new .svg or .png file, or in the terminal if no file is named.",
         show_default=False,
     ),
 ]
-Tokens = Annotated[str | None, typer.Option("--tokens", metavar="N", help="Training tokens, such as 300e9 or 1.5T.")]
-Context = Annotated[str | None, typer.Option("--context", metavar="N", help="Tokens of a sequence; 2k is 2048.")]
+Tokens = Annotated[
+    str | None,
+    typer.Option("--tokens", metavar="N", help="Set the training tokens, such as 300e9 or 1.5T; k is 1,000."),
+]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", metavar="N", help="Set the tokens of a sequence, such as 2048 or 2k; k is 1,024."),
+]
 HardwareChanges = Annotated[
     list[str],
     typer.Option(
@@ -138,33 +160,55 @@ HardwareChanges = Annotated[
     ),
 ]
 Gpu = Annotated[
-    str, typer.Option("--gpu", metavar="NAME", help="The hardware: h100, a YAML file; `list hardware` names it.")
+    str,
+    typer.Option(
+        "--gpu",
+        metavar="NAME",
+        help="Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.",
+    ),
 ]
-Gpus = Annotated[str | None, typer.Option("--gpus", metavar="N", help="How many devices.")]
-Price = Annotated[str | None, typer.Option("--price", metavar="USD", help="US dollars per GPU-hour.")]
+Gpus = Annotated[str | None, typer.Option("--gpus", metavar="N", help="Set the number of devices, such as 8 or 1024.")]
+Price = Annotated[
+    str | None, typer.Option("--price", metavar="USD", help="Set the price of a GPU-hour in US dollars, such as 2.50.")
+]
 Tensor = Annotated[
-    str, typer.Option("--tensor", metavar="N", help="Devices that share each layer (tensor parallelism).")
+    str, typer.Option("--tensor", metavar="N", help="Set the devices that share each layer (tensor parallelism).")
 ]
-Pipeline = Annotated[str, typer.Option("--pipeline", metavar="N", help="Pipeline stages that share the layers.")]
+Pipeline = Annotated[
+    str, typer.Option("--pipeline", metavar="N", help="Set the pipeline stages that share the layers.")
+]
 Interleave = Annotated[
-    str, typer.Option("--interleave", metavar="N", help="Model chunks per pipeline stage (interleaved 1F1B).")
+    str, typer.Option("--interleave", metavar="N", help="Set the pieces of the stack per stage (interleaved 1F1B).")
 ]
-Zero = Annotated[str, typer.Option("--zero", metavar="0-3", help="ZeRO stage of the data-parallel devices; 3 is FSDP.")]
-MicroBatch = Annotated[str, typer.Option("--micro-batch", metavar="N", help="Sequences per micro-batch.")]
+Zero = Annotated[
+    str, typer.Option("--zero", metavar="0-3", help="Set the ZeRO stage: what data-parallel devices share; 3 is FSDP.")
+]
+MicroBatch = Annotated[
+    str, typer.Option("--micro-batch", metavar="N", help="Set the sequences that a device processes at a time.")
+]
 Laws = Annotated[
     list[str],
     typer.Option(
         "--law",
         metavar="NAME|FILE",
-        help="A scaling law by name, or a file of one; repeatable. Default: all.",
+        help="Choose a scaling law by name or file. Repeat it for several; by default all are used.",
         autocompletion=law_names,
         show_default=False,
     ),
 ]
 Unique = Annotated[
-    str | None, typer.Option("--unique-tokens", metavar="N", help="Unique tokens available; more are repeated.")
+    str | None,
+    typer.Option(
+        "--unique-tokens",
+        metavar="N",
+        help="Set the number of unique tokens, such as 100e9: further training tokens repeat them.",
+    ),
 ]
 Served = Annotated[
     str | None,
-    typer.Option("--inference-tokens", metavar="N", help="Tokens to be served: includes the cost of inference."),
+    typer.Option(
+        "--inference-tokens",
+        metavar="N",
+        help="Set the tokens to be served, such as 1e12, to include the FLOPs of serving.",
+    ),
 ]

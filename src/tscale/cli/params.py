@@ -9,7 +9,10 @@ def params(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Count the parameters of each model, part by part, beside what was published."""
+    """Count the parameters of each model, part by part.
+
+    They are compared with what was published.
+    """
     from tscale.answers.params import params_report
     from tscale.cli.boundary import finish
     from tscale.models.resolve import find_all

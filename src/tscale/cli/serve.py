@@ -73,7 +73,10 @@ def serve(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Estimate the best-case latency and throughput of a model, what bounds them, and what its tokens cost."""
+    """Bound the speed of serving a model, and its cost.
+
+    The times are lower bounds, by the roofline of the hardware, and the answer says what sets them.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.plots.serve import serve_plot
     from tscale.answers.serve import serve_report

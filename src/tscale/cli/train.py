@@ -86,7 +86,10 @@ def train(
     format: OutputFormat = "table",
     explain: Explain = False,
 ) -> None:
-    """Estimate how long training takes, its cost and energy use, or how many GPUs finish in time."""
+    """Estimate the time, cost and energy of training.
+
+    With --days, it estimates how many GPUs finish in time.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.train import Ask, train_report
     from tscale.catalogue.hardware import find_hardware

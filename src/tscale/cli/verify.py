@@ -9,7 +9,7 @@ _Path = Annotated[
     str | None,
     typer.Argument(
         metavar="[PATH]",
-        help="A safetensors or GGUF file, an index of shards, or a folder of them; MODEL itself where absent.",
+        help="Give a safetensors or GGUF file, an index of shards, or a folder of them; the default is MODEL itself.",
     ),
 ]
 
@@ -17,7 +17,10 @@ _Path = Annotated[
 def verify(
     model: Model, path: _Path = None, changes: Changes = [], assume: Assume = None, format: OutputFormat = "table"
 ) -> None:
-    """Check a checkpoint's tensors against a spec, from its header alone. Exit code 3 where they differ."""
+    """Compare a checkpoint's tensors with those of a spec.
+
+    Only headers are read. The exit code is 3 if the tensors differ.
+    """
     from tscale.answers.assumed import as_assumed
     from tscale.answers.verify import verify_report
     from tscale.checkpoint.reading import read_weights

@@ -69,7 +69,14 @@ class Quantity(NamedTuple):
         return sum(line.value for line in self.lines)
 
 
-Cell = Figure | Compared | Missing | str
+class Label(NamedTuple):
+    """What people read in a cell, and what CSV has in its place: the key of a row as in JSON, or true or false."""
+
+    text: str
+    value: str | bool
+
+
+Cell = Figure | Compared | Missing | Label | str
 
 
 class Column(NamedTuple):

@@ -62,7 +62,7 @@ def check_expert(ledger: Ledger, devices: int) -> None:
         return
     counts = _routed(ledger)
     if not counts:
-        raise RequestError(f"{ledger.model} has no routed experts to deal to {devices} devices: drop --expert")
+        raise RequestError(f"{ledger.model} has no routed experts to assign to {devices} devices: drop --expert")
     if any(count % devices for count in counts):
         raise RequestError(
             f"{devices} devices cannot share {' and '.join(map(str, sorted(counts)))} experts of {ledger.model} evenly: "

@@ -1,7 +1,7 @@
 """The numbers that formulas run on, and the reading of counts as people write them.
 
 A formula is written once and runs on three kinds of number: plain ints, traced ints (`TracedInt`), and float64 arrays.
-It therefore uses `+ - * // **2`, and `minimum`, `ceil_div` and their kin below where a size decides; never `if` on a size.
+It therefore uses `+ - * // **2`, and `minimum`, `ceil_div` and the like below where a size decides; never `if` on a size.
 """
 
 from __future__ import annotations
@@ -260,13 +260,13 @@ def parse_count(text: str, *, what: str, most: int, kilo: int = 1000) -> int:
         raise RequestError(f'{wanted}, not "{text[:40]}"')
     whole, fraction, exponent, suffix = match.groups(default="")
     if len(whole) + len(fraction) > 40 or int(exponent or 0) > 40:
-        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {_round(most)}")
+        raise RequestError(f"{what} of {text[:40]} is too large (at most {_round(most)})")
     digits: int = int(whole.replace("_", "") + fraction) * 10 ** int(exponent or 0) * kilo ** _POWER[suffix]
     count, remainder = divmod(digits, int(10 ** len(fraction)))
     if remainder or count <= 0:
         raise RequestError(f'{wanted}, not "{text[:40]}"')
     if count > most:
-        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {_round(most)}")
+        raise RequestError(f"{what} of {text[:40]} is too large (at most {_round(most)})")
     return count
 
 
@@ -284,5 +284,5 @@ def parse_fraction(text: str, *, what: str, most: int, such_as: str = "2.5") -> 
     if value <= 0:
         raise RequestError(f'{wanted}, not "{text[:40]}"')
     if value > most:
-        raise RequestError(f"{what} of {text[:40]} is past any sense: the most is {most:,}")
+        raise RequestError(f"{what} of {text[:40]} is too large (at most {most:,})")
     return value

@@ -296,8 +296,8 @@ NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING
 
 _REASONS: Final = {
     "it has experts in its encoder": "nllb-moe",
-    "its attention is of a kind of its own": "longformer led prophetnet big_bird bigbird_pegasus longt5 pegasus_x funnel",
-    "what mixes its tokens is of a kind of its own": "mobilebert convbert squeezebert nystromformer yoso",
+    "its kind of attention is not supported": "longformer led prophetnet big_bird bigbird_pegasus longt5 pegasus_x funnel",
+    "its kind of token mixing is not supported": "mobilebert convbert squeezebert nystromformer yoso",
     "its layers have adapters": "xmod",
     "it reads more than text": "vit layoutlm",
     "some of its layers attend to images": "mllama idefics",

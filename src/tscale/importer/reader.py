@@ -120,7 +120,7 @@ def _checked(spec: ModelSpec, where: str) -> ModelSpec:
 def _assumed(config: dict[str, object], family_name: str, name: str, where: str) -> ModelSpec:
     """The spec of a file whose family is not known, read as one that is; the notes say what was not read."""
     if family_name not in FAMILIES:
-        raise RequestError(f"--assume {shown(family_name)} is no known family: {nearest(family_name, FAMILIES)}")
+        raise RequestError(f"--assume {shown(family_name)} is not a known family: {nearest(family_name, FAMILIES)}")
     own = config.get("model_type")
     if own in FAMILIES or own in NESTED:
         raise RequestError(f"{where} says model_type {shown(own)}, which is known: drop --assume")
@@ -157,7 +157,7 @@ def _like_named(config: Mapping[str, object], classes: Mapping[str, Head], where
 def _model_type(config: Mapping[str, object], where: str) -> str:
     value = config.get("model_type")
     if value is None:
-        raise SpecError('no "model_type": it says which family the file is of', where=where)
+        raise SpecError('no "model_type": add it, because it names the family of the file', where=where)
     if not isinstance(value, str):
         raise SpecError(f"model_type must be text, not {shown(value)}", where=where)
     if value in NOT_YET:
@@ -198,7 +198,7 @@ def _text_config(config: Mapping[str, object], name: str, nested: Nested, where:
     if not nested.retied and (tied != nested.tied or said not in (None, tied)):
         raise SpecError(f"{key}: only {shown(nested.tied)} is known for {name}", where=where)
     if tied is None:
-        raise SpecError(f'no "{key}" beside text_config: {name} needs it', where=where)
+        raise SpecError(f'no "{key}" next to text_config: {name} needs it', where=where)
     if said not in (None, tied):
         raise SpecError(f"{key} ({shown(tied)}) and text_config.{key} ({shown(said)}) differ", where=where)
     own = {key: value for key, value in text.items() if key not in nested.inside}
@@ -334,9 +334,9 @@ class Config:
             return
         found = [key for key in unread for like in missing.values() if like.search(key) and _is_size(self._data[key])]
         may_be = ", ".join(key[:60] for key in dict.fromkeys(found))
-        hint = f"{may_be} may be what is missing: call it so" if may_be else "nothing else in it is called alike"
+        hint = f"rename the key that holds one of them, such as {may_be}" if may_be else "add them to the file"
         raise self.wrong(
-            f"--assume {self.family_name} counts with sizes that the file does not have ({', '.join(missing)}); {hint}"
+            f"--assume {self.family_name} needs {', '.join(missing)}, and the file has no such key: {hint}"
         )
 
     def _is_harmless(self, key: str) -> bool:
@@ -355,7 +355,9 @@ class Config:
             if value is None:
                 continue
             if known.get(key) is not None and known[key] != value:
-                raise self.wrong(f"{alias} ({shown(value)}) and {key} ({shown(known[key])}) are one and differ")
+                raise self.wrong(
+                    f"{alias} ({shown(value)}) and {key} ({shown(known[key])}) mean the same size, and differ: drop one"
+                )
             known[key] = value
         return known
 

@@ -56,12 +56,12 @@ def _refuse_others(spec: ModelSpec) -> None:
     plain = spec.plain_blocks()
     if spec.kind != "decoder" or plain is None or plain[0].on is not None or plain[1].on is not None:
         raise RequestError(
-            f"{spec.label} is no pattern for a design: a decoder is, whose layers are all alike, of plain attention and a "
-            "dense feed-forward: llama, qwen3, gemma-2 or gpt3"
+            f"{spec.label} cannot be the pattern of a design: use a decoder with identical layers of plain attention and a "
+            "dense feed-forward, such as llama, qwen3, gemma-2 or gpt3"
         )
     if spec.unique_layers is not None or spec.embedding.width is not None:
         raise RequestError(
-            f"{spec.label} is no pattern for a design: its layers share weights, or its embedding has a width of its own"
+            f"{spec.label} cannot be the pattern of a design: its layers share weights, or its embedding has a width of its own"
         )
 
 
@@ -113,6 +113,7 @@ def shaped(spec: ModelSpec, shape: Shape) -> ModelSpec:
         sources=(),
         evidence=None,
         notes=(),
+        notes_on=None,
     )
 
 

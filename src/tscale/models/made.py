@@ -34,7 +34,7 @@ def checked(spec: object) -> ModelSpec:
     elements that are at fault. Raises `RequestError` for what is no spec.
     """
     if not isinstance(spec, ModelSpec):
-        raise RequestError(f'a ModelSpec is wanted, such as tscale.load("gpt3"), not {a_kind_of(spec)}')
+        raise RequestError(f'a ModelSpec must be given, such as tscale.load("gpt3"), not {a_kind_of(spec)}')
     if _VALID.get(id(spec)) is spec:
         return spec
     sizes: ModelSpec = _mapped(spec, _of_three_kinds)

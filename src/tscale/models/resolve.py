@@ -44,7 +44,7 @@ def resolve(model: str, changes: Iterable[str] = (), assume: str | None = None) 
     if isinstance(spec, ModelSpec):
         return spec
     raise NotPublishedError(
-        f"{spec.label}: its shape was never published, so there is nothing to count: `tscale params {spec.name}`"
+        f"{spec.label}: its shape was never published, so it cannot be counted: `tscale params {spec.name}` shows what is known"
     )
 
 
@@ -89,7 +89,9 @@ def read_config(file: str, assume: str | None = None) -> ModelSpec:
         return config_spec(hub.config_text(file), Path(file, "config.json"), f"{file}/config.json", assume)
     text, path, where = _read(file)
     if not looks_like_config(text, path) and text.lstrip()[:1] != "{":
-        raise SpecError("is no config.json: import reads those, and a YAML spec is one already", where=where)
+        raise SpecError(
+            "is not a config.json: import reads config.json files, and a YAML spec needs no import", where=where
+        )
     return config_spec(text, path, where, assume)
 
 
@@ -126,7 +128,9 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
         key, equals, text = change.partition("=")
         path = key.strip().split(".")
         if not equals or not all(path):
-            raise RequestError(f"--set takes KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}")
+            raise RequestError(
+                f"--set: write KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}"
+            )
         path, value = _full(path, spec, data), _value(text, change)
         if (
             value is None
@@ -141,7 +145,7 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
         return spec
     # What was published and noted is about the model as it was: the changed one has a title of its own and no sources.
     data["title"] = data["title"] if "title" in _keys(changes) else f"{spec.label} with {', '.join(changes)}"
-    for key in ("aliases", "published", "sources", "evidence", "notes"):
+    for key in ("aliases", "published", "sources", "evidence", "notes", "notes_on"):
         if key not in _keys(changes):
             data.pop(key, None)
     try:

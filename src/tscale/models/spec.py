@@ -37,6 +37,9 @@ _SEEING_BOTH_WAYS: Final = ("multi-head", "latent")
 Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
 """How a published figure was confirmed: read in the source itself, quoted by others, calculated, or recalled."""
 
+NoteTopic = Literal["attention", "training"]
+"""What a note of a model may be about alone."""
+
 PublishedName = Literal[
     "params",
     "active_params",
@@ -75,14 +78,14 @@ class Published:
     source: str
     evidence: Evidence = "unconfirmed"
     note: str | None = None
-    """What must be said beside it, such as what it counts."""
+    """What must be said of it, such as what it counts."""
     corrected: Corrected | None = None
     """With it, the figure is known to be wrong: a misprint, or made from one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a third party believes about a model whose makers did not say."""
+    """What a third party estimates of a model that was not disclosed."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
@@ -140,7 +143,7 @@ class Training:
     def problems(self) -> Iterator[Problem]:
         """What contradicts itself."""
         if self.stages and (self.tokens is not None or self.source is not None):
-            yield (), "each stage says its own tokens and source, and their sum is the total: drop those beside stages"
+            yield (), "each stage says its own tokens and source, and their sum is the total: drop those next to stages"
         elif not self.stages and (self.tokens is None or self.source is None):
             yield (), "needs stages, or tokens with their source"
         if any(stage.up_to and stage.context is None for stage in self.stages):
@@ -279,7 +282,7 @@ class AssumedFamily:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """A model whose shape is known."""
+    """A model with a shape that is known."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
@@ -329,6 +332,9 @@ class ModelSpec:
     evidence: Evidence | None = None
     """How its shape was confirmed."""
     notes: tuple[str, ...] = ()
+    """What is said of it wherever it is counted."""
+    notes_on: dict[NoteTopic, tuple[str, ...]] | None = None
+    """What is said of it only where an answer is about that: its attention, or its training."""
 
     @property
     def label(self) -> str:
@@ -510,7 +516,7 @@ def _by_steps(blocks: tuple[Mixer | Mlp, ...]) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class UndisclosedSpec:
-    """A model whose makers did not publish its shape: what they did publish, and what others believe."""
+    """A model with a shape that was not published: what was published, and the estimates of others."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
@@ -567,7 +573,7 @@ def _build_field(key: str, value: Any) -> Any:
         return tuple(_build_field(key, item) for item in value)
     if not isinstance(value, dict):
         return value
-    if key == "published":
+    if key in ("published", "notes_on"):
         return {name: _build_field("figure", item) for name, item in value.items()}
     return build(spec_class(key, value), value)
 

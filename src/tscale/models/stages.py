@@ -75,7 +75,9 @@ def _behind_first(spec: ModelSpec, start: int, end: int) -> Iterator[int]:
 
 def _check(spec: ModelSpec, plan: Parallelism) -> None:
     if spec.kind == "encoder-decoder":
-        raise RequestError(f"tscale does not know how {spec.name}'s two stacks are dealt to stages: use --pipeline 1")
+        raise RequestError(
+            f"tscale does not know how {spec.name}'s two stacks are assigned to stages: use --pipeline 1"
+        )
     if spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers):
         raise RequestError(f"{spec.name}'s layers share weights, which no stage has alone: use --pipeline 1")
     if spec.positions.kind == "disentangled":

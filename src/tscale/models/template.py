@@ -43,6 +43,7 @@ norm: {{kind: rmsnorm}}     # or layernorm; place: pre, post, sandwich or parall
 # published:
 #   params: {{value: 7e9, source: where that was read}}
 # sources: [where the shape was read]
+# notes: [what its reader must know]
 """
 
 

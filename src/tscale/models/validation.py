@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
 from tscale.blocks.fields import Problem, of_one_line
 from tscale.errors import SpecError, SpecErrors, called, nearest, shown
-from tscale.models.spec import NESTED, Corrected, ModelSpec, Published, PublishedName, Spec, UndisclosedSpec, spec_class
+from tscale.models.spec import (
+    NESTED,
+    Corrected,
+    ModelSpec,
+    NoteTopic,
+    Published,
+    PublishedName,
+    Spec,
+    UndisclosedSpec,
+    spec_class,
+)
 from tscale.models.yaml_file import Document, Path_
 
 if TYPE_CHECKING:
@@ -79,7 +89,7 @@ def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys, hin
 
     if not isinstance(document.data, dict):
         raise SpecError(
-            f"a mapping of keys to values is wanted, not {_kind_of(document.data)}", where=document.where(())
+            f"the file must be a mapping of keys to values, not {_kind_of(document.data)}", where=document.where(())
         )
     try:
         return judge.validate_json(json.dumps(document.data))
@@ -155,7 +165,7 @@ def _path_in_file(loc: tuple[str | int, ...], document: Document) -> Path_:
 
 
 def _message(verdicts: list[Verdict], path: Path_, document: Document, legal_keys: LegalKeys) -> str:
-    error, name = verdicts[0], called(".".join(str(part) for part in path), 80)
+    error, name = verdicts[0], called(path_text(path), 80)
     kind, value = error["type"], error["input"]
     if kind == "missing" and isinstance(error["loc"][-1], int):
         return f"{name} takes {error['loc'][-1] + 1} values"
@@ -186,6 +196,34 @@ def _message(verdicts: list[Verdict], path: Path_, document: Document, legal_key
     return f"{name} must not be empty" if kind == "too_short" else f"{name}: {error['msg']}"
 
 
+def path_text(path: Path_) -> str:
+    """A path in a file as people say it, counted from 1: norm.kind, claim 1: claimed, training, stage 2: tokens."""
+    text, numbered = "", False
+    for at, part in enumerate(path):
+        following = path[at + 1] if at + 1 < len(path) else None
+        if isinstance(part, int):
+            text += f" {part + 1}" if not numbered else f", value {part + 1}"
+        else:
+            counted = isinstance(following, int)
+            between = "" if not text else ": " if numbered else ", " if counted else "."
+            text += between + (_ONE_OF.get(part, part) if counted else part)
+        numbered = isinstance(part, int)
+    return text
+
+
+_ONE_OF: Final = {
+    "aliases": "alias",
+    "claims": "claim",
+    "draws": "draw",
+    "estimates": "estimate",
+    "notes": "note",
+    "parts": "part",
+    "rules": "rule",
+    "sources": "source",
+    "stages": "stage",
+}
+"""What one of a list is called, where that is not as the list."""
+
 _WANTED: Final = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -215,6 +253,8 @@ def _legal_keys(path: Path_, document: Document) -> list[str]:
     legal = _fields(UndisclosedSpec if data.get("kind") == "undisclosed" else ModelSpec)
     for part in path:
         data = data[part]
+        if part == "notes_on":
+            return list(get_args(NoteTopic))
         if part == "published":
             inside = {"published": list(get_args(PublishedName)), "corrected": _fields(Corrected)}
             return inside.get(str(path[-1]), _fields(Published))

@@ -14,13 +14,14 @@ from tscale.errors import SpecError, called
 from tscale.models.spec import Spec
 
 if TYPE_CHECKING:
+    from tscale.catalogue.claims import Claims
     from tscale.catalogue.hardware import Hardware
     from tscale.catalogue.laws import Law
 
 _INSTEAD: Final = "choose another name"
 
 
-def plain(spec: Spec | Hardware | Law) -> dict[str, Any]:
+def plain(spec: Spec | Hardware | Law | Claims) -> dict[str, Any]:
     """A spec as a file would say it: what is at its default is left out, but for the kind of each block."""
     data: dict[str, Any] = _plain(spec)
     return data

@@ -285,7 +285,7 @@ class _Reader:
         if _BASED_INT.fullmatch(text) and len(text) <= MOST_DIGITS:
             return int(text, 0)
         if _LONG_BASED_INT.fullmatch(text):
-            self._refuse(event, f"{shown(text)} is past any sense: a number has at most {MOST_DIGITS} digits")
+            self._refuse(event, f"{shown(text)} has too many digits (at most {MOST_DIGITS})")
         if _PADDED_INT.fullmatch(text):
             self._refuse(event, f"{shown(text)}: leading zeros are read as octal by some: drop them, or write 0o...")
         if _NOT_FINITE.fullmatch(text):
@@ -299,7 +299,7 @@ class _Reader:
         exponent = text.lower().partition("e")[2].lstrip("+-0")
         if len(text) > MOST_DIGITS or len(exponent) > 2 or abs(Decimal(text).adjusted()) > MOST_DIGITS:
             written = f"{text[:20]}..." if len(text) > 20 else text
-            self._refuse(event, f"{written} is past any sense: a number has at most {MOST_DIGITS} digits")
+            self._refuse(event, f"{written} has too many digits (at most {MOST_DIGITS})")
         number = Decimal(text)
         return int(number) if number == number.to_integral_value() else float(number)
 

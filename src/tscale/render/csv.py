@@ -1,11 +1,16 @@
-"""CSV for a spreadsheet: one table, numbers in full and without separators, units in the headings."""
+"""CSV for a spreadsheet: one table under the keys of its columns, numbers in full and without separators.
+
+A cell without a number is empty (JSON says why), rows are named by their keys, and truth values are true and false.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Iterator
 
-from tscale.core.metric import Cell, Compared, Figure, Missing, Report
+from tscale.core.metric import Cell, Compared, Figure, Label, Missing, Report, Table
 from tscale.render.bars import without_bars
 from tscale.render.json import number
 
@@ -16,7 +21,7 @@ def to_csv(report: Report) -> str:
     Where the answer has several subjects, a first column says whose each row is, and one without such a table has a row
     that says what it is instead. A compared figure has its ratio in a column of its own.
     """
-    tables = [without_bars(table) for table in report.tables if not table.aside]
+    tables = [_named(without_bars(table)) for table in report.tables if not table.aside]
     if not tables:
         return _written([[report.title]])
     main = next((table for table in tables if any(column.numeric for column in table.columns)), tables[0])
@@ -35,6 +40,30 @@ def to_csv(report: Report) -> str:
         else:
             rows.append([*own, table.title, *[""] * (len(headings) - 1)])
     return _written(rows)
+
+
+def _named(table: Table) -> Table:
+    """The table, with a key for each row where some rows are parts of others, which a table for people indents."""
+    names = [row[0] for row in table.rows]
+    if not any(isinstance(name, str) and name.startswith(" ") for name in names):
+        return table
+    keyed = zip(_keys(names), table.rows, strict=True)
+    return table._replace(rows=tuple((key, *row[1:]) for key, row in keyed))
+
+
+def _keys(names: list[Cell]) -> Iterator[Cell]:
+    """The names of rows in snake_case, each part behind the key of the row that it is a part of."""
+    whole = ""
+    for name in names:
+        if not isinstance(name, str):
+            yield name
+            continue
+        key = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")
+        if name.startswith(" "):
+            yield f"{whole}_{key}"
+        else:
+            whole = key
+            yield key
 
 
 def _written(rows: list[list[object]]) -> str:
@@ -59,8 +88,12 @@ def _value(cell: Cell) -> object:
             return number(cell.value)
         case Compared(figure=figure):
             return number(figure.value)
-        case Missing(why=why):
-            return why
+        case Missing():
+            return ""
+        case Label(value=bool(value)):
+            return str(value).lower()
+        case Label(value=value):
+            return value
         case _:
             # A cell that begins with = + - or @ would run as a formula in a spreadsheet.
             return f"'{cell}" if cell[:1] in tuple("=+-@") else cell

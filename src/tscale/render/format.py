@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final, assert_never
 
-from tscale.core.metric import Cell, Compared, Figure, Known, Missing
+from tscale.core.metric import Cell, Compared, Figure, Known, Label, Missing
 from tscale.core.units import FLOPS_PER_SECOND, Reading
 
 MARKS: Final[dict[Known, str]] = {"exact": "", "convention": "~", "cited": "*", "bound": "‡", "assumed": "†"}
@@ -35,6 +35,8 @@ def cell_text(cell: Cell) -> str:
             return f"{cell_text(figure)} {ratio_text(cell)}".rstrip()
         case Missing(why=why):
             return why
+        case Label(text=text):
+            return text
         case str():
             return cell
         case _:

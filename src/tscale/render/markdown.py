@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from tscale.core.metric import Report, Table
 from tscale.core.sources import cited
@@ -40,11 +42,23 @@ def _table(table: Table) -> Iterator[str]:
     yield "|" + "|".join("---:" if column.numeric else ":---" for column in table.columns) + "|"
     for row in table.rows:
         cells = zip(row, shared, strict=True)
-        yield "| " + " | ".join(_safe(cell_text(cell) + ("" if sign else mark(cell))) for cell, sign in cells) + " |"
+        yield "| " + " | ".join(_cell(cell_text(cell) + ("" if sign else mark(cell))) for cell, sign in cells) + " |"
 
 
-def _safe(text: str) -> str:
-    """Text that Markdown will not take for markup."""
-    for character in "\\|*_<>`":
+_CODE: Final = re.compile("(`[^`]+`)")
+
+
+def _safe(text: str, in_code: str = "") -> str:
+    """Text that Markdown will not take for markup, but for code between backticks, which stays code."""
+    return "".join(_escaped(part, in_code if at % 2 else "\\|*_<>`") for at, part in enumerate(_CODE.split(text)))
+
+
+def _cell(text: str) -> str:
+    """The same in a table, where a bar ends a cell even in code."""
+    return _safe(text, in_code="|")
+
+
+def _escaped(text: str, characters: str) -> str:
+    for character in characters:
         text = text.replace(character, f"\\{character}")
     return text

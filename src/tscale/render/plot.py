@@ -41,7 +41,9 @@ def check_target(target: str, format: Format) -> None:
 
 def _need(package: str, where: str) -> None:
     if find_spec(package) is None:
-        raise RequestError(f"--plot draws {where} with {package}: pip install 'tscale[plot]'")
+        raise RequestError(
+            f"--plot draws {where} with {package}: `pip install '.[plot]'` in the folder of tscale's source installs it"
+        )
 
 
 def write_plots(plots: Sequence[Plot], target: str) -> None:

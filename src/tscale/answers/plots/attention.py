@@ -31,7 +31,7 @@ def attention_plot(spec: ModelSpec, ask: Ask) -> Plot:
     costs: dict[str, Callable[[int], int]] = {
         "attention scores": lambda context: _per_token(model, context, ask, "scores"),
         "feed-forward": lambda context: _per_token(model, context, ask, "feed_forward"),
-        "all but scores": lambda context: _per_token(model, context, ask, "rest"),
+        "all other FLOPs": lambda context: _per_token(model, context, ask, "rest"),
     }
     lines = [Series(name, tuple(Point(context, cost(context)) for context in grid)) for name, cost in costs.items()]
     lines = [line for line in lines if all(point.y > 0 for point in line.points)]  # nothing stands on a log axis

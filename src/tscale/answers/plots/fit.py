@@ -39,5 +39,5 @@ def fit_plot(answer: Fitting) -> Plot:
             Series("compute-optimal by the law", tuple(Point(flops, best(answer.formula, flops)) for flops in grid)),
             Series("runs", tuple(Point(run.flops, run.loss) for run in answer.runs), "points"),
         ),
-        notes=("Runs of more or fewer parameters than are best for their FLOPs, 6·N·D, lie above the line.",),
+        notes=("Runs with more or fewer parameters than the optimum of their FLOPs, 6·N·D, lie above the line.",),
     )

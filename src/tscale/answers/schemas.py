@@ -1,0 +1,31 @@
+"""`tscale schema`: what the files of each kind may say, as JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+
+def schema_of(what: Literal["models", "hardware", "laws", "claims"]) -> dict[str, Any]:
+    """The JSON Schema of the specs of models, or of files of another kind; that of claims lists what can be claimed."""
+    if what == "models":
+        from tscale.models.validation import schema
+
+        return schema()
+    if what == "claims":
+        return _claims()
+    from tscale.catalogue import hardware, laws
+
+    return (hardware.adapter() if what == "hardware" else laws.adapter()).json_schema()
+
+
+def _claims() -> dict[str, Any]:
+    from tscale.answers.metrics import CLAIMABLE
+    from tscale.catalogue.claims import adapter
+
+    schema = adapter().json_schema()
+    quantity = schema["$defs"]["Claim"]["properties"]["quantity"]
+    quantity["description"] += " One of: " + "; ".join(
+        key if key == one.name else f"{key} ({one.name})" for key, one in CLAIMABLE.items()
+    )
+    quantity["examples"] = list(CLAIMABLE)
+    return schema
