@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.helpers import answer
+from tests.helpers import answer, run
 from tscale.answers.memory_train import train_ask
 from tscale.answers.trainer import trainer
 from tscale.catalogue.models import built_in
@@ -37,7 +37,7 @@ def qlora(name: str, **given: Any) -> Training:
 def test_the_longest_context_of_qlora_by_transformers(name: str, gibibytes: int) -> None:
     """By the default loss, within 7%; 70B does not fit 48 GiB.
 
-    A token takes 18 bytes a logit, and 4 bytes of each layer's input: peft keeps tables, norms and the residual stream in fp32. The device's
+    A token takes 18 bytes a logit, as an allocator reserves them, and 4 bytes of each layer's input: peft keeps tables, norms and the residual stream in fp32. The device's
     own context is not counted, by which the shortest is the longest beside the measured one.
     """
     spec, measured = built_in(name), LONGEST[name, gibibytes]
@@ -47,6 +47,48 @@ def test_the_longest_context_of_qlora_by_transformers(name: str, gibibytes: int)
     found = largest(lambda context: model.of_length(context).worst()[1].total <= gibibytes * GIB, 10**6)
     assert found is not None
     assert 0.93 * measured <= found <= 1.07 * measured
+
+
+RAN: Final = [(name, size, tokens) for (name, size), tokens in LONGEST.items() if tokens]
+
+
+@pytest.mark.parametrize("share", ["", "--memory-share 1"], ids=["reserve", "share"])
+@pytest.mark.parametrize(("name", "gibibytes", "tokens"), RAN, ids=[f"{name}-{size}" for name, size, _ in RAN])
+def test_what_ran_is_never_called_impossible(name: str, gibibytes: int, tokens: int, share: str) -> None:
+    """The total is as an allocator reserves it, which is more than the 24 GiB that 5,789 tokens took; a certain no needs the least."""
+    device = f"--gpu h100 --gpu-set memory_gb={gibibytes * GIB / 1e9!r} {share}"
+    how = f"--qlora --lora-rank 32 --recompute full --context {tokens}"
+    found = answer("memory", name, "--train", *how.split(), *device.split())
+    assert found["verdict"] in ("fits", "may_fit")
+    assert found["least_total_bytes"] <= gibibytes * GIB
+
+
+def test_a_range_is_in_the_verdict_its_reason_and_the_tables() -> None:
+    """Llama 3.1 8B, 5,789 tokens: 18 bytes a logit are reserved and 12 live at the least; next to the rest of 24 GiB."""
+    how = "--qlora --lora-rank 32 --recompute full --gpu h100 --gpu-set memory_gb=25.77 --memory-share 1 --context 5789"
+    found = answer("memory", "llama-3.1-8b", "--train", *how.split())
+    words = 5789 * 128_256
+    assert found["per_device_bytes"]["total"] - found["least_total_bytes"] == 6 * words
+    assert (found["verdict"], found["fits"]) == ("may_fit", None)
+    out = run("memory", "llama-3.1-8b", "--train", *how.split()).out
+    assert out.splitlines()[0].endswith(": may fit, depending on the allocator")
+    assert "It may fit: at the least 22.24 GB are no more than the 25.77 GB that may be used; 26.69 GB are more." in out
+    for row in (
+        "total, at least",
+        "missing, at most",
+        "none for certain; one may fit",
+        "one of these fits for certain",
+    ):
+        assert row in out
+    assert "not even one" not in out
+
+
+def test_a_certain_no_stands_on_the_least() -> None:
+    """At 9,000 tokens even 12 bytes a logit are more than 24 GiB has room for."""
+    how = "--qlora --lora-rank 32 --recompute full --gpu h100 --gpu-set memory_gb=25.77 --memory-share 1 --context 9000"
+    done = run("memory", "llama-3.1-8b", "--train", *how.split())
+    assert (done.code, done.out.splitlines()[0].rpartition(": ")[2]) == (3, "does not fit")
+    assert "It does not fit: at the least 28.91 GB are more than the 25.77 GB that may be used." in done.out
 
 
 TORCHTITAN: Final = {1: 83.9, 2: 84.2, 4: 84.0, 8: 84.5}

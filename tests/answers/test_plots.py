@@ -147,7 +147,7 @@ def test_serve_draws_the_throughput_of_its_table(batch: int) -> None:
     told = answer("serve", "llama-3.1-8b", *given)
     (point,) = series(plot, "as asked").points
     assert (point.x, point.y) == (batch, told["tokens_per_second"])
-    assert heights(series(plot, "tokens a second").points)[batch] == told["tokens_per_second"]
+    assert heights(series(plot, "tokens/s").points)[batch] == told["tokens_per_second"]
     ridge, _ = plot.rules
     assert ridge.at == told["compute_bound_from_batch"]
 
@@ -159,7 +159,7 @@ def test_the_ridge_is_where_computing_takes_as_long_as_memory() -> None:
     computing, reading = (heights(series(plot, f"{name} alone").points) for name in ("computing", "memory"))
     assert computing[ridge] <= reading[ridge]
     assert all((computing[batch] <= reading[batch]) == (batch >= ridge) for batch in computing)
-    speed = heights(series(plot, "tokens a second").points)
+    speed = heights(series(plot, "tokens/s").points)
     # A sum of the longer of two is no less than the longer of two sums; a step at the middle stands for all of them.
     assert all(speed[batch] <= 1.001 * min(computing[batch], reading[batch]) for batch in speed)
 

@@ -72,7 +72,7 @@ def test_speculation_pays_by_what_is_accepted() -> None:
     plain = served(*args)
     guessed = served(*args, "--draft", "llama31-8b", "--acceptance", "0.8")
     assert guessed["seconds_per_token"] < plain["seconds_per_token"]
-    assert "3.36 tokens a round" in " ".join(
+    assert "3.36 tokens per round" in " ".join(
         run("serve", *args, "--draft", "llama31-8b", "--acceptance", "0.8").out.split()
     )
     assert (
@@ -109,7 +109,31 @@ def test_what_fits_is_what_memory_says(name: str, gpus: int) -> None:
 def test_what_does_not_fit_says_so_and_is_answered() -> None:
     done = run("serve", "gpt3", "--gpu", "h100")
     assert done.code == 3
-    assert "It does not fit: 36" in done.out
+    title, first = done.out.splitlines()[:2]
+    assert title.endswith(": does not fit")
+    assert first.startswith("It does not fit: 36")
+
+
+def test_csv_has_what_a_device_holds_below_the_times() -> None:
+    rows = dict(
+        line.rsplit(",", 1) for line in run("serve", "llama31-8b", "--gpu", "h100", "--format", "csv").out.splitlines()
+    )
+    held = served("llama31-8b", "--gpu", "h100")
+    assert (rows["quantity"], rows["weights"]) == ("value", str(held["weight_bytes"]))
+    assert rows["KV cache at the last token"] == str(held["kv_cache_bytes"])
+
+
+def test_what_may_fit_says_so_first() -> None:
+    args = ("serve", "llama31-8b", "--gpu", "h100")
+    held = served(*args[1:])
+    needed = sum(held[key] for key in ("weight_bytes", "kv_cache_bytes", "workspace_bytes"))
+    memory = needed + 10**9
+    done = run(*args, "--gpu-set", f"memory_gb={memory // 10**9}", "--gpu-set", f"reported_mib={memory // 2**20}")
+    title, first = done.out.splitlines()[:2]
+    assert (done.code, title.rsplit(": ", 1)[1]) == (0, "may fit, depending on the reserve")
+    assert first.startswith("It may fit: ")
+    fits = run(*args)
+    assert "may fit" not in fits.out and "does not fit" not in fits.out
 
 
 def test_a_format_that_a_device_does_not_multiply_by() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
+from shlex import split
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tscale
-from tests.helpers import answer, run
+from tests.helpers import run
 from tscale.answers import train_memory
 from tscale.answers.train import Ask, train_report
 from tscale.catalogue.hardware import find_hardware
@@ -26,7 +28,12 @@ KEYS = {
 
 
 def trained(*args: str) -> Any:
-    return answer("train", *args)
+    """The JSON of `train`, of a plan that does not fit too, whose exit code is 3."""
+    done = run("train", *args, "--format", "json")
+    found = json.loads(done.out)
+    plan = found.get("plan") or found
+    assert done.code == (3 if plan["memory"] is not None and plan["memory"]["verdict"] == "does_not_fit" else 0)
+    return found
 
 
 # ---- published measurements ----
@@ -85,9 +92,8 @@ def test_deepseek_v3_cost_what_its_makers_reckoned() -> None:
     days = 2_664_000 / 2048 / 24
     found = trained("deepseek-v3", "--context", "4096", "--gpu", "h800", "--gpus", "2048", "--days", f"{days:.6f}")
     assert found["cost_usd"] == pytest.approx(5.328e6, rel=1e-6)
-    assert "that of 2 USD a GPU-hour (DeepSeek, estimate, 2024-12), the only one known here" in run(
-        "train", "deepseek-v3", "--gpu", "h800", "--gpus", "2048", "--mfu", "0.3"
-    ).out.replace("\n", " ")
+    said = run("train", "deepseek-v3", "--gpu", "h800", "--gpus", "2048", "--mfu", "0.3").out
+    assert "Price assumed: 2 USD per GPU-hour (one source, DeepSeek, estimate, 2024-12)." in said.splitlines()
 
 
 def test_a_country_is_its_grid() -> None:
@@ -136,15 +142,16 @@ def test_no_measured_plan_beats_its_bound(
     sent = {part["part"]: part["bytes"] for part in plan["parts"]}
     seconds = {part["part"]: part["seconds"] for part in plan["parts"]}
     assert plan["micro_batches"] == many
-    if tensor > 1:  # two passes of four are a forward pass; full recomputation makes it once more
+    if tensor > 1:  # two sums of four are of a forward pass; full recomputation needs the first of these two once more
         numbers = 8 * 2048 * width * (tensor - 1) // tensor * layers // pipeline * many
-        assert sent["tensor-parallel sums"] == numbers * 2 * 3 // 2
+        assert sent["tensor-parallel all-reduces"] == numbers * 2 * 5 // 4
     if pipeline > 1:
         # of two stages each only hands on, or only hands back; each of the tensor-parallel devices a part (section 4.1)
         ways = 1 if pipeline == 2 else 2
-        assert sent["hand-over to the next stage"] == ways * 2048 * width * 2 * many // tensor
-        # (p - 1)/m of what a stage without the head computes; of a layer, 24·s·h² + 2·s·(s + 1)·h forward, causal, four times
-        layer = 4 * (24 * 2048 * width**2 + 2 * 2048 * 2049 * width) * layers // pipeline
+        assert sent["pipeline send/receive"] == ways * 2048 * width * 2 * many // tensor
+        # (p - 1)/m of what a stage without the head computes; of a layer, 24·s·h² + 2·s·(s + 1)·h forward, causal, four times,
+        # but for the fourth of the last product, 8·s·h²
+        layer = (4 * (24 * 2048 * width**2 + 2 * 2048 * 2049 * width) - 8 * 2048 * width**2) * layers // pipeline
         head = 3 * 2 * 2048 * width * 51200
         assert seconds["pipeline bubble"] / seconds["computing"] == pytest.approx(
             (pipeline - 1) / many * layer / (layer + head)
@@ -152,19 +159,28 @@ def test_no_measured_plan_beats_its_bound(
 
 
 def test_gradients_are_summed_once_a_step_and_weights_gathered_in_zero_3() -> None:
-    """Rajbhandari 2019, section 7: 2 numbers a parameter, 3 with stage 3; (n-1)/n of it, which the paper rounds up."""
+    """Rajbhandari 2019, section 7: 2 numbers a parameter, 3 with stage 3; (n-1)/n of it, which the paper rounds up.
+
+    Of those 3, tables, final norm and the last layer need 2: they stay whole from the forward pass to the backward pass.
+    """
     args = ["gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--mfu", "0.4"]
-    for zero, numbers in (("0", 2), ("1", 2), ("2", 2), ("3", 3)):
+    for zero, numbers, whole in (("0", 2, 0), ("1", 2, 0), ("2", 2, 0), ("3", 3, 1)):
         parts = {part["part"]: part for part in trained(*args, "--zero", zero)["plan"]["parts"]}
-        assert parts["gradients"]["bytes"] == pytest.approx(2 * numbers * 174_604_259_328 * 63 / 64, rel=1e-6)
+        sent = 2 * (numbers * 174_604_259_328 - whole * _WHOLE_OF_GPT_3) * 63 / 64
+        assert parts["gradients"]["bytes"] == pytest.approx(sent, rel=1e-6)
+
+
+_WHOLE_OF_GPT_3 = (50_257 + 2048) * 12_288 + 2 * 12_288 + 12 * 12_288**2 + 13 * 12_288
+"""Parameters of its tables, its final norm and one layer."""
 
 
 def test_what_zero_does_not_keep_whole_is_sent_for_each_micro_batch() -> None:
-    """Eight of them: stage 2 scatters gradients 8 times and gathers weights once, stage 3 gathers them 16 times."""
+    """Eight of them: stage 2 scatters gradients 8 times and gathers weights once, stage 3 gathers them 16 times, some 8 times."""
     args = ["gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "512", "--mfu", "0.1"]
-    for zero, numbers in (("0", 2), ("1", 2), ("2", 8 + 1), ("3", 8 + 16)):
+    for zero, numbers, whole in (("0", 2, 0), ("1", 2, 0), ("2", 8 + 1, 0), ("3", 8 + 16, 8)):
         parts = {part["part"]: part for part in trained(*args, "--zero", zero)["plan"]["parts"]}
-        assert parts["gradients"]["bytes"] == pytest.approx(2 * numbers * 174_604_259_328 * 63 / 64, rel=1e-6)
+        sent = 2 * (numbers * 174_604_259_328 - whole * _WHOLE_OF_GPT_3) * 63 / 64
+        assert parts["gradients"]["bytes"] == pytest.approx(sent, rel=1e-6)
     says = "ZeRO's stage 3 keeps no whole weights and gradients: each of 8 micro-batches sends its own."
     assert says in trained(*args, "--zero", "3")["notes"]
 
@@ -209,7 +225,7 @@ def test_two_stacks_are_summed_over_their_own_tokens() -> None:
     )
     sent = {part["part"]: part["bytes"] for part in found["plan"]["parts"]}
     forward = (2 * 24 * 512 + 3 * 24 * 512) * 1024 * 2
-    assert sent["tensor-parallel sums"] == 2 * 4 * forward * 2 * 7 // 8
+    assert sent["tensor-parallel all-reduces"] == 2 * 4 * forward * 2 * 7 // 8
 
 
 def test_sub_layers_side_by_side_are_summed_at_once() -> None:
@@ -218,7 +234,7 @@ def test_sub_layers_side_by_side_are_summed_at_once() -> None:
         "palm-540b", "--tokens", "1e12", "--gpu", "h100", "--gpus", "8", "--tensor", "8", "--batch", "3", "--mfu", "0.4",
     )  # fmt: skip
     sent = {part["part"]: part["bytes"] for part in found["plan"]["parts"]}
-    assert sent["tensor-parallel sums"] == 3 * 2 * (118 * 2048 * 18432 * 2) * 2 * 7 // 8
+    assert sent["tensor-parallel all-reduces"] == 3 * 2 * (118 * 2048 * 18432 * 2) * 2 * 7 // 8
 
 
 @pytest.mark.parametrize(("pipeline", "interleave"), [(2, 1), (3, 1), (4, 1), (2, 3), (3, 2), (4, 3)])
@@ -234,7 +250,7 @@ def test_a_stage_hands_on_as_often_as_it_has_a_neighbour(pipeline: int, interlea
         "--interleave", str(interleave), "--batch", "5", "--mfu", "0.1",
     )  # fmt: skip
     sent = {part["part"]: part["bytes"] for part in found["plan"]["parts"]}
-    assert sent["hand-over to the next stage"] == max(times) * 5 * 2048 * 12288 * 2
+    assert sent["pipeline send/receive"] == max(times) * 5 * 2048 * 12288 * 2
 
 
 def test_a_plan_that_the_network_bounds_says_so() -> None:
@@ -376,18 +392,55 @@ def test_a_plan_is_held_to_what_memory_train_says_of_it(
 ) -> None:
     found = trained(model, "--gpu", "h100", "--batch", "64", *plan)["plan"]["memory"]
     alone = json.loads(run("memory", model, "--train", "--gpu", "h100", *held, "--format", "json").out)
-    for key in ("per_device_bytes", "device_bytes", "reserve_bytes", "fits", "verdict", "precision", "optimizer"):
+    for key in MEMORY:
         assert found[key] == alone[key]
 
 
-def test_a_plan_that_does_not_fit_says_so_first() -> None:
+MEMORY = ("per_device_bytes", "device_bytes", "reserve_bytes", "fits", "verdict", "precision", "optimizer")
+
+
+def test_a_plan_that_does_not_fit_says_so_first_with_the_command_that_shows_it() -> None:
     args = ("train", "llama-3.1-405b", "--gpu", "h100", "--gpus", "8", "--batch", "8", "--tensor", "8")
     done = run(*args)
     title, first = done.out.splitlines()[:2]
-    assert (done.code, title.endswith("the plan does not fit")) == (0, True)
-    assert first.startswith("The plan does not fit: a device holds 998.7 GB and has ")
+    assert (done.code, title.endswith(": the plan does not fit")) == (3, True)
+    assert first == (
+        "The plan does not fit: a device needs 998.7 GB and has 85.52 GB (bf16, adamw); see `tscale memory llama-3.1-405b "
+        "--gpu h100 --train --gpus 8 --tensor 8`."
+    )
     fits = run("train", "llama-3.2-1b", "--gpu", "h100", "--gpus", "8", "--batch", "8")
-    assert "does not fit" not in fits.out and "The plan fits: a device holds " in fits.out
+    assert "does not fit" not in fits.out and "The plan fits: a device needs " in fits.out
+    assert fits.code == 0
+
+
+@pytest.mark.parametrize("dtype", ["fp8", "fp16", "fp32", "bf16"])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("llama-3.1-405b", "--gpu", "h100", "--gpus", "16", "--batch", "8", "--tensor", "8", "--pipeline", "2"),
+        ("gpt3", "--set", "layers=8", "--gpu", "h100", "--gpu-set", "memory_gb=40", "--gpus", "8", "--batch", "16",
+         "--zero", "1", "--micro-batch", "2", "--context", "1k", "--recompute", "full"),
+    ],
+    ids=["tensor", "options"],
+)  # fmt: skip
+def test_the_command_of_a_plan_comes_to_the_same_figure(args: tuple[str, ...], dtype: str) -> None:
+    """Whatever else `train` is asked: the format of products is the precision of the memory."""
+    found = trained(*args, "--dtype", dtype, "--mfu", "0.2", "--price", "2")["plan"]["memory"]
+    program, *words = split(found["command"])
+    assert program == "tscale"
+    alone = json.loads(run(*words, "--format", "json").out)
+    assert {key: found[key] for key in MEMORY} == {key: alone[key] for key in MEMORY}
+    assert found["precision"] == dtype
+
+
+def test_a_plan_that_may_fit_says_so_in_its_title() -> None:
+    args = ("llama-2-7b", "--gpu", "h100", "--gpus", "2", "--batch", "2", "--tensor", "2", "--mfu", "0.4")
+    needed = trained(*args)["plan"]["memory"]["per_device_bytes"]["total"]
+    memory = needed + 2 * 10**9
+    device = ("--gpu-set", f"memory_gb={memory // 10**9}", "--gpu-set", f"reported_mib={memory // 2**20}")
+    done = run("train", *args, *device)
+    assert done.code == 0
+    assert done.out.splitlines()[0].endswith(": the plan may fit")
 
 
 def test_devices_that_hold_not_even_the_states_are_too_few_whatever_the_plan() -> None:
@@ -396,7 +449,8 @@ def test_devices_that_hold_not_even_the_states_are_too_few_whatever_the_plan() -
     few, many = trained(*args, "8")["memory"], trained(*args, "512")["memory"]
     assert few["training_state_bytes"] == many["training_state_bytes"] == pytest.approx(16 * 405.9e9, rel=0.001)
     assert (few["verdict"], many["verdict"]) == ("does_not_fit", None)
-    assert "It does not fit: 8 devices have " in run("train", *args, "8").out.splitlines()[1]
+    title, first = run("train", *args, "8").out.splitlines()[:2]
+    assert title.endswith(": does not fit") and first.startswith("It does not fit: 8 devices have a total of ")
     assert "does not fit" not in run("train", *args, "512").out
 
 
@@ -438,12 +492,51 @@ def test_what_is_assumed_comes_as_a_range_with_its_runs() -> None:
     args = ("qwen3-30b-a3b", "--gpu", "h100", "--gpus", "16", "--tokens", "1e12", "--context", "4096")
     found = trained(*args)
     low, middle, high = (case["tokens_per_second"] / 16 for case in found["range"])
-    assert low < 5275 < high
+    assert low < middle < high
     assert (found["assumed"], found["tokens_per_second"] / 16) == (True, middle)
-    assert len(found["utilisation_runs"]) == 5
-    assert {one["model"] for one in found["utilisation_runs"]} == {"Qwen3-30B-A3B", "gpt-oss-20b", "gpt-oss-120b"}
-    first = " ".join(run("train", *args).out.splitlines()[:2])
-    assert "The utilisation is assumed" in first and "Qwen3-30B-A3B on 16 h100-sxm in fp8, 14.9%" in first
+    assert {one["model"] for one in found["utilisation_runs"]} <= {"Qwen3-30B-A3B", "gpt-oss-20b", "gpt-oss-120b"}
+    first = run("train", *args).out.splitlines()[1]
+    many = len(found["utilisation_runs"])
+    assert first.startswith("MFU assumed: ") and first.endswith(f": {many} published runs and a 10% margin).")
+    own = trained(*args, "--dtype", "fp8")
+    assert own["tokens_per_second"] / 16 == pytest.approx(5275, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp8"])
+def test_a_run_in_the_table_is_the_answer_for_that_run(dtype: str) -> None:
+    """DeepSeek-AI 2024c, Table 1: 2,664,000 H800 hours of pre-training and 119,000 of two extensions."""
+    found = trained("deepseek-v3", "--gpu", "h800", "--gpus", "2048", "--dtype", dtype)
+    assert found["gpu_hours"] == pytest.approx(2_783_000, rel=0.01)
+    assert found["mfu"] == pytest.approx(0.439 if dtype == "bf16" else 0.219, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("train", "llama-3.1-405b", "--gpu", "h100", "--gpus", "8", "--batch", "8", "--tensor", "8", "--dtype", "fp8"),
+        ("train", "deepseek-v3", "--gpu", "h800", "--gpus", "2048"),
+        ("train", "llama-3-8b", "--gpu", "a100", "--days", "30"),
+        ("serve", "llama-3.1-405b", "--gpu", "h100"),
+        ("serve", "qwen3-30b-a3b", "--gpu", "h100", "--batch", "8"),
+    ],
+    ids=lambda args: " ".join(args[:2]),
+)
+def test_the_first_table_is_on_the_first_screen(args: tuple[str, ...]) -> None:
+    """At 80 columns: the last row is on line 24 at the latest; the utilisation and the price take a line each."""
+    lines = run(*args, columns=80).out.splitlines()
+    assert lines.index("", lines.index("") + 1) <= 24
+    assert lines[lines.index("") - 1].startswith("Price assumed: ")
+    assert args[0] == "serve" or lines[lines.index("") - 2].startswith("MFU assumed: ")
+
+
+def test_rows_that_say_nothing_are_left_out() -> None:
+    """HFU where nothing is recomputed, which is MFU; CO2e without a grid. JSON has them still."""
+    args = ("train", "llama-2-7b", "--gpu", "h100", "--gpus", "64", "--mfu", "0.3")
+    plain, full = run(*args).out, run(*args, "--recompute", "full", "--grid", "400").out
+    assert ("HFU  " in plain, "CO2e" in plain) == (False, False)
+    assert ("HFU  " in full, "CO2e" in full) == (True, True)
+    found = trained(*args[1:])
+    assert (found["hfu"], found["co2e_kg"]) == (0.3, None)
 
 
 def test_in_8_bits_the_share_is_of_a_peak_twice_as_high() -> None:
@@ -469,8 +562,26 @@ def test_cost_and_energy() -> None:
     assert found["energy_kwh"] == pytest.approx(1000 * 30 * 24 * 0.5 * 1.1)
     assert found["co2e_kg"] == pytest.approx(found["energy_kwh"] * 0.4)
     assert found["cost_usd_range"] is None
+    exact = {
+        how["known"] for key, how in found["figures"].items() if key in ("gpu_hours", "days", "cost_usd", "energy_kwh")
+    }
+    assert exact == {"exact"}
     without = trained("gpt3", "--gpu", "gaudi2", "--gpus", "1000", "--days", "30")
     assert without["cost_usd"] is None and without["cost_usd_range"] is None and without["co2e_kg"] is None
+
+
+def test_what_follows_from_devices_and_days_alone_is_shown_to_its_last_digit() -> None:
+    """16,384 GPUs for 80 days are 31,457,280 GPU-hours; at 2 USD, twice as many dollars; 0.7 kW makes 22,020,096 kWh."""
+    args = ("llama-3.1-405b", "--gpu", "h100", "--gpus", "16384", "--days", "80", "--price", "2", "--watts", "700")
+    rows = dict(line.rsplit(maxsplit=1) for line in run("train", *args).out.splitlines() if line.endswith(("0", "6")))
+    assert (rows["GPU-hours"], rows["cost, $"], rows["energy, kWh"]) == ("31,457,280", "62,914,560", "22,020,096")
+    assert "54.25" in run("train", *args[:6], "54.25").out
+
+
+def test_a_utilisation_has_three_digits_however_it_is_known() -> None:
+    given = run("train", "gpt3", "--gpu", "h100", "--gpus", "1024", "--mfu", "0.4", "--recompute", "full").out
+    assert " 40.0%\n" in given and "40.00%" not in given
+    assert re.search(r"^HFU +5\d\.\d%$", given, re.MULTILINE)
 
 
 def test_a_price_that_is_not_given_is_a_range() -> None:
@@ -495,7 +606,7 @@ def test_a_price_that_is_not_given_is_a_range() -> None:
         ("gpt3 --gpu h100 --gpus 8 --mfu x", 2, '--mfu must be a number above 0, such as 0.4 or 40%, not "x"'),
         ("gpt3 --gpu h100 --gpus 8 --mfu 0.4 --days 3", 2, "--gpus, --days and a utilisation are one too many"),
         ("gpt3 --gpu h100 --gpus 8 --mfu 0.4 --tokens-per-second 3", 2, "--mfu and --tokens-per-second say the same"),
-        ("gpt3 --gpu h100 --days 8 --tokens-per-second 3", 2, "--tokens-per-second is of all devices together"),
+        ("gpt3 --gpu h100 --days 8 --tokens-per-second 3", 2, "--tokens-per-second is that of all devices"),
         ("gpt3 --gpu h100 --gpus 8 --days 1", 2, "that is 472 times the peak, which no device reaches"),
         ("gpt3 --gpu h100 --gpus 8 --mfu 0.9 --recompute full", 2, "with --recompute full the devices would do more"),
         ("gpt3 --gpu a100 --gpus 8 --dtype fp8", 2, "NVIDIA A100 SXM 80GB has no peak in fp8: it has fp32, bf16, fp16"),
@@ -526,4 +637,4 @@ def test_the_notes_tell_how_long_both_streams_are() -> None:
     run_of_two = run("train", "whisper-tiny", "--gpu", "h100", "--gpus", "1", "--mfu", "0.3", "--tokens", "1e9")
     assert "in sequences of 1,500 source and 448 target tokens" in run_of_two.out
     asked = run("train", "gpt3", "--gpu", "h100", "--gpus", "8", "--mfu", "0.3", "--context", "2k")
-    assert ", in sequences of 2,048 tokens\n" in asked.out
+    assert ", in sequences of 2,048 tokens: does not fit\n" in asked.out

@@ -63,7 +63,7 @@ def test_an_svg_is_well_formed_and_its_text_is_text(command: list[str], tmp_path
     assert done.out.removesuffix(f"{file} is written\n") == run(*command).out
     root = ET.fromstring(file.read_text(encoding="utf-8"))  # noqa: S314 (we wrote it)
     words = {element.text for element in root.iter(f"{SVG}text")}
-    assert words & {"context (tokens)", "year", "parameters", "batch (sequences at once)"}
+    assert words & {"context (tokens)", "year", "parameters", "batch size (sequences)"}
 
 
 @pytest.mark.parametrize("command, ending", [(COMMANDS[0], ".png"), (COMMANDS[-1], ".svg")])

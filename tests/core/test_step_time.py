@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 
 import tscale
+from tscale.core.costs.communication import gradients
+from tscale.core.costs.forward import score_flops
 from tscale.core.costs.step_time import Batch, Step, Workload, pipelined, step_of
+from tscale.core.costs.wall_time import Recompute, last_products, least_recomputed_flops, recomputed_flops
 from tscale.core.device import Cluster, Device
+from tscale.core.ledger import Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.workload import Run
+from tscale.models.lower import lower
 from tscale.models.stages import stages
 
 GB = 10**9
@@ -107,7 +112,7 @@ def test_what_stages_hand_over_is_counted_device_by_device(plan: Parallelism) ->
                 else:
                     beyond[source // per_node] += part
     parts = {one.name: one for one in step(plan, batch=many * plan.data).parts}
-    least = parts["hand-over to the next stage"].least
+    least = parts["pipeline send/receive"].least
     assert least.seconds == max(
         max(within.values(), default=Fraction()) / (450 * GB), max(beyond.values(), default=Fraction()) / (400 * GB)
     )
@@ -119,7 +124,7 @@ def test_stages_that_nodes_cut_are_charged_no_more_than_they_send(per_node: int)
     cluster = NODES_OF_8._replace(devices_per_node=per_node)
     for plan in (Parallelism(2, pipeline=4), Parallelism(4, pipeline=4, data=3, interleave=2)):
         parts = {one.name: one for one in step(plan, batch=6, cluster=cluster).parts}
-        least = parts["hand-over to the next stage"].least
+        least = parts["pipeline send/receive"].least
         part = Fraction(6 // plan.data * 64 * 12288 * 2, plan.tensor)
         assert least.link.sent <= 2 * plan.interleave * part
         assert least.network.sent <= per_node * 2 * plan.interleave * part
@@ -139,14 +144,68 @@ def test_resources_are_busy_at_once_and_each_has_one_thing_at_a_time() -> None:
 
 
 def test_what_is_gathered_for_products_in_8_bits_is_half_as_much() -> None:
-    """Of ZeRO's stage 3, two of three passes; gradients are scattered in 16 bits."""
+    """Gradients are scattered in 16 bits; ZeRO's stage 3 gathers weights twice, but tables, norm and a layer of GPT-3 once."""
     plan = Parallelism(data=16, zero=3)
     spec = tscale.load("gpt3")
     found = {}
     for bits in (16, 8):
         work = Workload(Run(64), Batch(16, 1), int(spec.d_model), "none", bits)
         found[bits] = step_of(stages(spec, plan), plan, work, NODES_OF_8, 10**15).seconds_by["network"]
-    assert found[8] / found[16] == Fraction(1 + 1, 1 + 2)
+    parameters = 174_604_259_328
+    gathered = 2 * parameters - (50_257 + 2048) * 12_288 - 2 * 12_288 - (12 * 12_288**2 + 13 * 12_288)
+    assert found[8] / found[16] == Fraction(2 * parameters + gathered, 2 * parameters + 2 * gathered)
+
+
+def test_zero_3_gathers_what_stays_whole_once() -> None:
+    """GPT-2, module by module as FSDP2 does: the root and the last layer stay whole from forward to backward, 11 layers do not."""
+    tables, final_norm, layer = (50_257 + 1024) * 768, 2 * 768, 12 * 768**2 + 13 * 768
+    plan, micro_batches = Parallelism(data=8, zero=3), 3
+    gathered = 0
+    for _ in range(micro_batches):
+        whole: set[str] = set()
+        modules = [("root", tables), ("final norm", final_norm), *((f"layer {place}", layer) for place in range(12))]
+        for name, size in (*modules, *reversed(modules)):
+            gathered += 0 if name in whole else size
+            whole = (whole | {name}) if name in ("root", "final norm", "layer 11") else whole
+    found = sum(one.gathered for one in gradients(lower(tscale.load("gpt2")), plan, micro_batches, 16, 16))
+    assert found == 2 * gathered
+
+
+@pytest.mark.parametrize(("recompute", "products"), [("full", 12_582_912), ("none", 0)])
+def test_a_checkpoint_does_not_recompute_the_last_product_of_a_layer(recompute: Recompute, products: int) -> None:
+    """torch 2.13's FlopCounterMode on transformers 5.23's Llama of three layers, use_reentrant=False: 12,582,912 more FLOPs in
+    aten.mm, of 16,515,072 that the layers' forward pass has (and that use_reentrant=True does again)."""
+    shape = ["layers=3", "d_model=64", "heads=4", "kv_heads=2", "d_ff=160", "vocabulary=512"]
+    ledger, run = lower(tscale.load("llama-3-8b", shape)), Run(target=64)
+    scores = sum(score_flops(entry, run, "causal") for entry in ledger.entries if isinstance(entry, Scores))
+    counted = least_recomputed_flops(ledger, run, recompute)
+    assert counted - (scores if recompute == "full" else 0) == products
+    assert recomputed_flops(ledger, run, "full", "causal") - scores == 16_515_072
+
+
+def test_selective_recomputation_makes_no_sum_of_values_again() -> None:
+    """Of two equal products, queries by keys and scores by values, the second is the last and is not made again."""
+    ledger, run = lower(tscale.load("gpt2")), Run(target=64)
+    assert 2 * least_recomputed_flops(ledger, run, "selective") == recomputed_flops(ledger, run, "selective", "causal")
+
+
+@pytest.mark.parametrize(
+    ("name", "roles"),
+    [
+        ("llama-3.1-8b", {"down"}),
+        ("deepseek-v3", {"down", "shared_down"}),
+        ("mamba-130m", {"out"}),
+        ("t5-base", {"down"}),
+    ],
+)
+def test_which_products_a_layer_may_end_with(name: str, roles: set[str]) -> None:
+    assert {entry.role for entry in last_products(lower(tscale.load(name)))} == roles
+
+
+def test_where_a_layer_is_a_mixer_alone_its_product_may_be_the_last() -> None:
+    """As in Nemotron-H: each layer is one of the two."""
+    spec = tscale.load("llama-3.1-8b", ["attention.on.every=2", "feed_forward.on.every=2", "feed_forward.on.at=1"])
+    assert {entry.role for entry in last_products(lower(spec))} == {"down", "o"}
 
 
 # ---- context and expert parallelism ----

@@ -162,10 +162,14 @@ def test_qlora_of_65b_on_48_gb() -> None:
 
 
 def test_adapters_keep_the_rank_of_every_matrix() -> None:
-    """LLaMA 7B: seven matrices a layer, 16 numbers of 2 bytes a token between the two of each."""
+    """LLaMA 7B: seven matrices a layer, 16 numbers of 2 bytes a token between the two of each.
+
+    The head is frozen and has no adapter: its input, 4,096 numbers, is not saved (transformers 4.46's Trainer with peft 0.13 saves
+    each layer's input and the last one's output, and nothing else of that width).
+    """
     base = one_device("llama-7b", MIXED, 100).needs(0).activations.total
     lora = one_device("llama-7b", MIXED._replace(rank=16), 100).needs(0).activations.total
-    assert lora - base == 32 * 7 * 16 * 2 * 100
+    assert lora - base == 32 * 7 * 16 * 2 * 100 - 4096 * 2 * 100
 
 
 def test_the_moment_that_needs_most() -> None:

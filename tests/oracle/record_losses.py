@@ -10,6 +10,8 @@ shape]` is storage n as it is made, `[n]` as it is let go, `"backward"` the mome
 head's product (its input, the head, the words) is not among them. `mixed`: under bf16 autocast, with what leaves the model
 brought to fp32, as accelerate does.
 
+`trainer`: in a step of transformers' own `Trainer` on a small Llama with low-rank adapters, prepared by peft; only arrays as large as the logits.
+
 The last lines are of whole small Llamas with low-rank adapters, `prepared` by peft as one of 4 bits or not, with each layer
 computed again: the numbers of each format among the parameters, and what is alive between the two passes, one shape a key.
 """
@@ -212,26 +214,36 @@ def mixed(hidden, head, words):  # noqa: ANN001, ANN201
     return output["loss"], output
 
 
-def adapted(length: int, *, prepared: bool) -> dict[str, Any]:
-    """A small Llama with adapters, as peft and accelerate run it: its parameters' formats, and what is alive after the loss."""
-    from accelerate.utils.operations import convert_outputs_to_fp32
+SMALL_LLAMA = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "intermediate_size": 160, "num_hidden_layers": 3}
+SMALL_LLAMA |= {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False, "use_cache": False}
+
+
+def small(*, prepared: bool) -> Any:
+    """A small Llama with adapters."""
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "intermediate_size": 160, "num_hidden_layers": 3}
-    config |= {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False, "use_cache": False}
-    model = LlamaForCausalLM(LlamaConfig(**config)).to(torch.bfloat16)
+    model = LlamaForCausalLM(LlamaConfig(**SMALL_LLAMA)).to(torch.bfloat16)
     again = {"gradient_checkpointing_kwargs": {"use_reentrant": True}}
     if prepared:
         model.is_loaded_in_4bit = (
             True  # matrices of 4 bits are of a class of their own, which is not cast: here all are
         )
         model = prepare_model_for_kbit_training(model, **again)
+        model.is_loaded_in_4bit = False  # or the Trainer counts parameters by bitsandbytes
     else:
         model.gradient_checkpointing_enable(**again)
         model.enable_input_require_grads()
     model = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))
     model.train()
+    return model
+
+
+def adapted(length: int, *, prepared: bool) -> dict[str, Any]:
+    """A small Llama with adapters, as peft and accelerate run it: its parameters' formats, and what is alive after the loss."""
+    from accelerate.utils.operations import convert_outputs_to_fp32
+
+    config, model = SMALL_LLAMA, small(prepared=prepared)
     formats: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         kind = (
@@ -253,6 +265,41 @@ def adapted(length: int, *, prepared: bool) -> dict[str, Any]:
     del output
     kept = Counter(event[2] for event in alive.values())
     return {**config, "prepared": prepared, "length": length, "parameters": formats, "kept": dict(sorted(kept.items()))}
+
+
+def by_trainer(length: int) -> list[Any]:
+    """What a step of transformers' Trainer makes and lets go, of arrays over the vocabulary."""
+    import tempfile
+
+    from transformers import Trainer, TrainingArguments
+
+    recorded: list[Any] = []
+
+    class Watched(Trainer):
+        def training_step(self, *arguments: Any, **named: Any) -> Any:
+            with Storages() as seen:
+                result = super().training_step(*arguments, **named)
+                recorded.extend(seen.events)
+            return result
+
+    words = torch.randint(VOCABULARY, (length,))
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"output_dir": folder, "max_steps": 1, "per_device_train_batch_size": 1, "report_to": []}
+        given |= {
+            "bf16": True,
+            "use_cpu": True,
+            "gradient_checkpointing": True,
+            "save_strategy": "no",
+            "disable_tqdm": True,
+        }
+        data = [{"input_ids": words, "labels": words}]
+        Watched(model=small(prepared=True), args=TrainingArguments(**given), train_dataset=data).train()
+    large = {
+        event[0]
+        for event in recorded
+        if len(event) == 3 and f"{VOCABULARY}]" in event[2] and event[1] >= 2 * length * VOCABULARY
+    }
+    return [event for event in recorded if event[0] in large]
 
 
 def cases() -> Iterator[tuple[str, int, int, str, bool]]:
@@ -283,5 +330,7 @@ if __name__ == "__main__":
         }
         made = events("plain-kept", batch, length, torch.bfloat16, trained=False)
         print(json.dumps({**what, "vocabulary": VOCABULARY, "width": WIDTH, "events": made}))
+    what = {"loss": "plain-kept", "trainer": True, "trained": False, "batch": 1, "length": 96, "dtype": "bf16"}
+    print(json.dumps({**what, "vocabulary": VOCABULARY, "width": WIDTH, "events": by_trainer(96)}))
     for prepared in (False, True):
         print(json.dumps(adapted(96, prepared=prepared)))

@@ -21,6 +21,7 @@ from tscale.core.units import (
     FLOPS,
     FLOPS_PER_SECOND,
     GPU_HOURS,
+    MFU,
     MILLISECONDS,
     PARAMETERS,
     RATIO,
@@ -29,6 +30,7 @@ from tscale.core.units import (
     TOKENS_PER_SECOND,
     USD,
     YEAR,
+    as_given,
 )
 from tscale.render.format import cell_text, in_encoding
 
@@ -204,6 +206,12 @@ def test_a_figure_reads_as_people_write_it(figure: Figure, text: str) -> None:
         (Figure(123456789012, USD), "123,000,000,000"),
         (Figure(Fraction(4072, 10000), SHARE, "assumed"), "40.7%"),
         (Figure(Fraction(4072, 10000), SHARE), "40.72%"),
+        (Figure(Fraction(4072, 10000), MFU), "40.7%"),
+        (Figure(Fraction(2, 5), MFU), "40.0%"),
+        (Figure(Fraction(1), MFU, "cited"), "100%"),
+        (Figure(31_457_280, GPU_HOURS), "31,500,000"),
+        (Figure(31_457_280, as_given(GPU_HOURS)), "31,457,280"),
+        (Figure(Fraction("2664038.4"), as_given(GPU_HOURS)), "2,664,038.4"),
         (Figure(1e-6, SHARE, "bound"), "<0.01%"),
         (Figure(4029 * 10**11, FLOPS_PER_SECOND, "assumed"), "403 TFLOP/s"),
         (Figure(9894 * 10**11, FLOPS_PER_SECOND, "cited"), "989.4 TFLOP/s"),
@@ -215,9 +223,9 @@ def test_estimates_have_three_significant_digits_and_counts_all(figure: Figure, 
 
 
 def test_a_bound_has_a_mark_of_its_own_in_tables_and_a_name_in_json() -> None:
-    args = ("train", "gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--tensor", "8", "--mfu", "0.3")
+    args = ("train", "llama-2-7b", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--tensor", "8", "--mfu", "0.3")
     out = run(*args).out
-    assert "‡ a bound: no run is better" in out and "least, s‡" in out
+    assert "‡ a bound: no run is better" in out and "time, s‡" in out
     figures = answer(*args)["figures"]
     of_plan = {how["known"] for path, how in figures.items() if path.startswith("plan.") and "seconds" in path}
     assert of_plan == {figures["plan.mfu_at_most"]["known"]} == {"bound"}
@@ -256,16 +264,19 @@ def test_words_below_a_row_are_indented_and_wrapped_and_empty_ones_leave_no_line
 def test_what_was_assumed_stands_between_the_title_and_the_table() -> None:
     args = ("train", "gpt3", "--gpu", "h100", "--gpus", "64")
     lines = run(*args).out.splitlines()
-    assert lines[0].startswith("GPT-3 175B: training on") and lines[1].startswith("The utilisation is assumed")
+    assert lines[0].startswith("GPT-3 175B: training on") and lines[1].startswith("MFU assumed: ")
     markdown = run(*args, "--format", "markdown").out.split("\n\n")
-    assert markdown[0].startswith("**GPT-3 175B") and markdown[1].startswith("The utilisation is assumed")
+    assert markdown[0].startswith("**GPT-3 175B") and markdown[1].startswith("MFU assumed: ")
     assert markdown[3].startswith("|")
     notes = answer(*args)["notes"]
-    assert notes[0].startswith("The utilisation is assumed") and notes[1].startswith("The price is assumed")
+    assert notes[0].startswith("MFU assumed: ") and notes[1].startswith("Price assumed: ")
 
 
 def test_a_compared_figure_has_its_ratio_beside_it() -> None:
     assert cell_text(Compared(Figure(96, PARAMETERS), Fraction(16))) == "96 (×16)"
+    assert cell_text(Compared(Figure(5, PARAMETERS), Fraction(262_984))) == "5 (×262,984)"
+    assert cell_text(Compared(Figure(5, PARAMETERS), Fraction(262_984), "assumed")) == "5 (×263,000)"
+    assert cell_text(Compared(Figure(5, PARAMETERS), Fraction(12_345, 10_000), "assumed")) == "5 (×1.23)"
 
 
 def test_glyphs_have_ascii_forms_only_where_they_are_needed() -> None:

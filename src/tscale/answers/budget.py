@@ -10,7 +10,7 @@ from tscale.answers.explaining import steps_of
 from tscale.answers.optimal import Asked, Budget
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train import peak_of
-from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
+from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of, percent_text
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import MILLION, SOURCE, flops_within
 from tscale.core.metric import Data, Figure, Known, weakest
@@ -86,13 +86,16 @@ def on_machines(hardware: Hardware, asked: Machines) -> Budget:
         "peak_flops_per_second": Figure(peak, FLOPS_PER_SECOND, "cited", hardware.source),
     }
     notes = (
-        f"The budget: {bought} is {float(hours):,.0f} GPU-hours, at {float(100 * mfu):.4g}% of a dense peak of "
+        f"The budget: {bought} is {float(hours):,.0f} GPU-hours, at {percent_text(mfu)} of a dense peak of "
         f"{peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source}).",
         *_of_range(least, most),
+        *(() if assumed is None else (assumed.note(),)),
+        *(() if rent is None else rent.notes()),
     )
     steps = tuple(steps_of([("training_flops", figure._replace(value=flops))], hardware.name))
     said = ("" if assumed is None else assumed.said(), "" if rent is None else rent.said())
-    return Budget("flops", int(flops), figure, notes, made_of, steps, tuple(filter(None, said)))
+    tables = () if assumed is None else (assumed.table(hardware.name),)
+    return Budget("flops", int(flops), figure, notes, made_of, steps, tuple(filter(None, said)), tables)
 
 
 def _gpu_hours(hardware: Hardware, asked: Machines) -> tuple[Fraction, Rent | None, str]:
@@ -109,7 +112,7 @@ def _gpu_hours(hardware: Hardware, asked: Machines) -> tuple[Fraction, Rent | No
     rent = rent_of(hardware, asked.price)
     if rent is None:
         raise RequestError(f"{hardware.label}: no price of an hour is known: --price gives one")
-    bought = f"{float(dollars):,.0f} US dollars at {float(rent.middle):,.2f} for a GPU-hour of {hardware.label}"
+    bought = f"${float(dollars):,.0f} at ${float(rent.middle):,.2f} per GPU-hour of {hardware.label}"
     return dollars / rent.middle, rent, bought
 
 
@@ -125,7 +128,7 @@ def _range(flops: int, assumed: Utilisation | None, rent: Rent | None) -> tuple[
 
 def _of_range(least: Fraction, most: Fraction) -> Iterator[str]:
     if least < most:
-        yield f"From the least to the most of what is assumed, the budget is {_power(least)} to {_power(most)} FLOPs."
+        yield f"Over the assumed ranges, the budget is {_power(least)} to {_power(most)} FLOPs."
 
 
 def _power(value: Fraction) -> str:

@@ -18,7 +18,7 @@ Verdict = Literal["fits", "may_fit", "does_not_fit"]
 
 VERDICTS: Final[dict[Verdict, str]] = {
     "fits": "fits",
-    "may_fit": "may fit, depending on the reserve",
+    "may_fit": "may fit",
     "does_not_fit": "does not fit",
 }
 """How people read a verdict."""
@@ -64,11 +64,14 @@ class Capacity(NamedTuple):
         """Whether `total` bytes fit whatever software takes."""
         return total <= self.usable
 
-    def verdict(self, total: int) -> Verdict:
-        """Whether `total` bytes fit next to the largest reserve, next to the least alone, or not even next to that."""
+    def verdict(self, total: int, least: int | None = None) -> Verdict:
+        """Whether `total` bytes fit next to the largest reserve, or else `least` of them next to the least, or not even those.
+
+        `least`: what is held at the least, where that is less than `total`.
+        """
         if self.fits(total):
             return "fits"
-        return "may_fit" if total <= self.most else "does_not_fit"
+        return "may_fit" if (total if least is None else least) <= self.most else "does_not_fit"
 
 
 def serving_capacity(device: Device, gpus: int, share: Fraction | None = None) -> Capacity:
@@ -96,14 +99,28 @@ def kind_of(name: str) -> str:
     return first.group() if first and first.group() in _OWN_KIND else "gpu"
 
 
-def verdict_text(capacity: Capacity, total: int) -> str:
+def verdict_text(capacity: Capacity, total: int, least: int | None = None) -> str:
     """The verdict as a title says it."""
-    return VERDICTS[capacity.verdict(total)]
+    verdict = capacity.verdict(total, least)
+    return (
+        f"{VERDICTS[verdict]}, depending on {_open(capacity, total, least)}"
+        if verdict == "may_fit"
+        else VERDICTS[verdict]
+    )
 
 
-def exit_code(capacity: Capacity | None, total: int) -> int:
-    """3 where it does not fit, even next to the least reserve; 0 otherwise."""
-    return 3 if capacity is not None and capacity.verdict(total) == "does_not_fit" else 0
+def _open(capacity: Capacity, total: int, least: int | None) -> str:
+    """What a verdict depends on: each range that is not a single figure."""
+    ranges = [
+        *(["the reserve"] if capacity.reserve.low < capacity.reserve.high else []),
+        *(["the allocator"] if least is not None and least < total else []),
+    ]
+    return " and ".join(ranges)
+
+
+def exit_code(capacity: Capacity | None, total: int, least: int | None = None) -> int:
+    """3 where it does not fit, even the least next to the least reserve; 0 otherwise."""
+    return 3 if capacity is not None and capacity.verdict(total, least) == "does_not_fit" else 0
 
 
 def device_figure(hardware: Hardware) -> Figure:
@@ -121,7 +138,9 @@ def usable_figure(capacity: Capacity) -> Figure:
     return Figure(capacity.usable, BYTES, "assumed" if capacity.share is None else "exact")
 
 
-def capacity_data(capacity: Capacity | None, hardware: Hardware | None, total: int, known: Known) -> dict[str, Data]:
+def capacity_data(
+    capacity: Capacity | None, hardware: Hardware | None, total: int, known: Known, least: int | None = None
+) -> dict[str, Data]:
     """For JSON; all null without a device. `fits` is null where it may fit."""
     keys = (
         "memory_bytes",
@@ -135,7 +154,7 @@ def capacity_data(capacity: Capacity | None, hardware: Hardware | None, total: i
     )
     if capacity is None or hardware is None:
         return dict.fromkeys(keys)
-    reserve, verdict = capacity.reserve, capacity.verdict(total)
+    reserve, verdict = capacity.reserve, capacity.verdict(total, least)
     values: tuple[Data, ...] = (
         Figure(capacity.device.memory_bytes, BYTES, "cited", hardware.source),
         device_figure(hardware),
@@ -157,9 +176,9 @@ def capacity_data(capacity: Capacity | None, hardware: Hardware | None, total: i
 
 
 def reserve_table(reserve: Reserve) -> Table:
-    """What software takes besides, part by part, with where each figure was measured."""
+    """What software takes, part by part, with where each figure was measured."""
     columns = (
-        Column("taken besides", "part", numeric=False),
+        Column("reserve, line by line", "part", numeric=False),
         Column("at least", "low"),
         Column("at most", "high"),
         Column("measured", "source", drop=1, numeric=False),
@@ -172,37 +191,65 @@ def reserve_table(reserve: Reserve) -> Table:
     return Table("", columns, tuple(rows), totals=frozenset({len(rows) - 1}), aside=True)
 
 
-def capacity_notes(capacity: Capacity, hardware: Hardware, total: int) -> Iterator[str]:
+def capacity_notes(capacity: Capacity, hardware: Hardware, total: int, least: int | None = None) -> Iterator[str]:
     """Why it fits or does not, and what memory that was asked of."""
-    yield verdict_note(capacity, total)
+    yield verdict_note(capacity, total, least)
     yield _device_note(hardware)
     if capacity.share is not None:
-        yield f"Used is {float(capacity.share):.4g} of that, as --memory-share says, with no reserve besides."
+        yield f"--memory-share: {float(capacity.share):.4g} of that may be used, and no reserve is added."
         return
     yield (
-        "The reserve stands for what the total leaves out: what software was measured to take, from the least to the most. Usable "
-        "is the rest next to the most. --memory-share takes a share of the memory instead: vLLM's is 0.9 (0.92 in its later "
-        "releases), 1 leaves nothing."
+        "The reserve is what software was measured to take, from the least to the most. Usable is the rest of the memory next to "
+        "the largest reserve. --memory-share sets the usable share of the memory instead of a reserve: vLLM's is 0.9 (0.92 in its "
+        "later releases); 1 leaves nothing."
     )
     if kind_of(hardware.name) in ("trainium", "gaudi"):
         yield f"What the software of {hardware.label} takes is not known here: the reserve is CUDA's."
 
 
-def verdict_note(capacity: Capacity, total: int) -> str:
-    """Why a total of bytes fits or does not, in a sentence."""
-    needed, memory, reserve = _gb(total), _gb(capacity.device.device_bytes), capacity.reserve
+def left_out(capacity: Capacity | None, own: str) -> str:
+    """What neither the total nor the reserve counts; `own`: what is left out of the total in any case."""
+    if capacity is None or capacity.share is not None:
+        return f"Not counted: what software takes (driver, context, kernels, captured graphs, communication buffers), fragmentation, and {own}."
+    counted = {part.name for part in capacity.reserve.parts}
+    more = [
+        *([] if counted & {"context", "runtime"} else ["what software takes"]),
+        *([] if "fragments" in counted else ["fragmentation"]),
+    ]
+    return f"Not counted, in the total or the reserve: {', '.join(more)}{' and ' if more else ''}{own}."
+
+
+def verdict_note(capacity: Capacity, total: int, least: int | None = None) -> str:
+    """Why a total of bytes, of which `least` are held at the least, fits or does not, in a sentence."""
+    verdict = capacity.verdict(total, least)
     if capacity.share is not None:
-        relation = "no more" if capacity.fits(total) else "more"
-        verb = "fits" if capacity.fits(total) else "does not fit"
-        return f"It {verb}: {needed} are {relation} than the {_gb(capacity.usable)} that may be used."
+        return _share_note(capacity, total, total if least is None else least, verdict)
+    needed, memory, reserve = _gb(total), _gb(capacity.device.device_bytes), capacity.reserve
+    at_least = f"at the least {_gb(least)}" if least is not None and least < total else needed
     low, high = _gb(reserve.low), _gb(reserve.high)
-    match capacity.verdict(total):
+    match verdict:
         case "fits":
             return f"It fits: {needed} and the largest reserve, {high}, are within {memory}."
-        case "may_fit":
+        case "may_fit" if at_least == needed:
             return f"It may fit: {needed} and the least reserve, {low}, are within {memory}; with the largest, {high}, they are not."
+        case "may_fit":
+            return f"It may fit: {at_least} and the least reserve, {low}, are within {memory}; {needed} and the largest, {high}, are not."
         case "does_not_fit":
-            return f"It does not fit: {needed} and the least reserve, {low}, are more than {memory}."
+            return f"It does not fit: {at_least} and the least reserve, {low}, are more than {memory}."
+
+
+def _share_note(capacity: Capacity, total: int, least: int, verdict: Verdict) -> str:
+    """The same where a share of the memory may be used."""
+    needed, usable = _gb(total), f"the {_gb(capacity.usable)} that may be used"
+    match verdict:
+        case "fits":
+            return f"It fits: {needed} are no more than {usable}."
+        case "may_fit":
+            return f"It may fit: at the least {_gb(least)} are no more than {usable}; {needed} are more."
+        case "does_not_fit":
+            return (
+                f"It does not fit: {needed if least == total else f'at the least {_gb(least)}'} are more than {usable}."
+            )
 
 
 def _device_note(hardware: Hardware) -> str:

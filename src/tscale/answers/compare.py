@@ -41,8 +41,7 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
             "quantity": quantity.key,
             "values": list(values),
             "ratios": [
-                _ratio(ratio, weakest(*(one.known for one in (values[0], value) if isinstance(one, Figure))))
-                for ratio, value in zip(_ratios(values), values, strict=True)
+                _ratio(ratio, _known_of(values[0], value)) for ratio, value in zip(_ratios(values), values, strict=True)
             ],
         }
         for quantity, values in answers
@@ -153,9 +152,14 @@ def _ratio(ratio: Fraction | None, known: Known) -> Figure | None:
     return None if ratio is None else Figure(ratio, RATIO, known)
 
 
+def _known_of(*values: Figure | Missing | str) -> Known:
+    """How a ratio of some figures is known."""
+    return weakest(*(value.known for value in values if isinstance(value, Figure)))
+
+
 def _compared(values: Sequence[Figure | Missing | str]) -> list[Cell]:
     return [
-        Compared(value, ratio) if isinstance(value, Figure) else value
+        Compared(value, ratio, _known_of(values[0], value)) if isinstance(value, Figure) else value
         for value, ratio in zip(values, _ratios(values), strict=True)
     ]
 

@@ -11,15 +11,16 @@ from tscale.answers.capacity import (
     capacity_data,
     capacity_notes,
     exit_code,
+    left_out,
     reserve_table,
     serving_capacity,
     verdict_text,
 )
 from tscale.answers.explaining import context_of, line_figures, notes_of, steps_of, streams_note, summed
-from tscale.answers.memory_changes import Change, changes_table, single_changes
+from tscale.answers.memory_changes import Change, changes_table, no_change_note, single_changes
 from tscale.answers.memory_held import Held, Server, held
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
-from tscale.answers.memory_tables import Growth, Room, growth, parts_table
+from tscale.answers.memory_tables import Growth, OfOne, Room, growth, parts_table
 from tscale.answers.release import Asked, cache_format_of, format_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
@@ -71,9 +72,12 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     tables = [parts_table(title, spec.name, _parts(server, one, known, asked.known), total, capacity)]
     if capacity is not None and room is not None:
         of_batch, of_context = f"at {server.context:,} tokens", f"at a batch of {server.batch:,}"
-        tables.append(room.table(f"the largest batch {of_batch}", f"the longest context {of_context}", capacity))
-    if options:
-        tables.append(changes_table(options))
+        one_each = _of_one(server, capacity)
+        tables.append(
+            room.table(f"the largest batch {of_batch}", f"the longest context {of_context}", capacity, one_each)
+        )
+        if options:
+            tables.append(changes_table(options, capacity.verdict(one.total)))
     lines = held_lines(server)
     tables.append(lines_table(lines, cut=server.gpus > 1))
     if capacity is not None and capacity.share is None:
@@ -125,6 +129,13 @@ def _room(server: Server, usable: int) -> Room:
     return Room(
         largest(lambda batch: held(server._replace(batch=batch)).total <= usable, MOST_BATCH),
         largest(lambda context: held(server._replace(context=context)).total <= usable, MOST_CONTEXT),
+    )
+
+
+def _of_one(server: Server, capacity: Capacity) -> OfOne:
+    return OfOne(
+        lambda: capacity.verdict(held(server._replace(batch=1)).total),
+        lambda: capacity.verdict(held(server._replace(context=1)).total),
     )
 
 
@@ -215,9 +226,9 @@ def _notes(
         if joined is not None and ask.gpus > joined:
             said.append(f"{ask.gpus:,} devices are more than the {joined:,} that a node of {ask.hardware.label} joins.")
         elif joined is None and ask.gpus > 1:
-            said.append(f"How many devices of {ask.hardware.label} stand together is not known here.")
+            said.append(f"How many devices of {ask.hardware.label} a node has is not known here.")
         if not capacity.fits(total) and not options:
-            said.append("No single change that is known here makes it fit.")
+            said.append(no_change_note(capacity.verdict(total)))
     if server.gpus > 1:
         said.append(
             f"Each layer is cut over {server.gpus:,} devices (Shoeybi 2019): key-value heads that are fewer are repeated, a "
@@ -238,7 +249,7 @@ def _notes(
     said.append(WEIGHTS_LEAVE_OUT)
     if server.page is None and any(isinstance(entry, Cache) for entry in growing(server.whole).entries):
         said.append(f"{CACHE_LEAVES_OUT} --page adds it.")
-    said.append(WORKSPACE_LEAVES_OUT)
+    said.append(left_out(capacity, WORKSPACE_LEAVES_OUT))
     return said
 
 

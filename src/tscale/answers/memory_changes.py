@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Final, NamedTuple
 
-from tscale.answers.capacity import Capacity, kind_of, serving_capacity
+from tscale.answers.capacity import Capacity, Verdict, kind_of, serving_capacity
 from tscale.answers.memory_held import Server, held
 from tscale.answers.rent import rent_of
 from tscale.catalogue.hardware import Hardware, listed_hardware
@@ -69,15 +69,22 @@ def single_changes(
     return tuple(found)
 
 
-def changes_table(changes: tuple[Change, ...]) -> Table:
-    """The changes as people read them."""
+def changes_table(changes: tuple[Change, ...], verdict: Verdict) -> Table:
+    """The changes as people read them; `verdict`: on what was asked about, which may fit as it is."""
+    fits = "one of these fits for certain" if verdict == "may_fit" else "one of these fits"
     columns = (
-        Column("one of these fits", "option", numeric=False),
+        Column(fits, "option", numeric=False),
         Column("a device holds", "bytes"),
         Column("what it costs", "costs", numeric=False),
     )
     rows = tuple((change.option, Figure(change.total, BYTES, "convention"), change.costs) for change in changes)
     return Table("", columns, rows, aside=True)
+
+
+def no_change_note(verdict: Verdict) -> str:
+    """That no change is known; `verdict`: on what was asked about."""
+    certain = " for certain" if verdict == "may_fit" else ""
+    return f"No single change that is known here makes it fit{certain}."
 
 
 def _first(formats: Iterable[Format], total: Callable[[Format], int], usable: int) -> tuple[Format, int] | None:

@@ -1,11 +1,11 @@
-"""What the answers about memory share: a device's parts beside its memory, and how much more would fit."""
+"""What the answers about memory share: a device's parts next to its memory, and how much more would fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from tscale.answers.capacity import Capacity, usable_figure
+from tscale.answers.capacity import Capacity, Verdict, usable_figure
 from tscale.answers.explaining import share
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Table
 from tscale.core.units import BYTES, COUNT, TOKENS, Unit
@@ -25,26 +25,45 @@ class Room(NamedTuple):
             "max_context": None if context is None else Figure(context, TOKENS),
         }
 
-    def table(self, of_batch: str, of_context: str, capacity: Capacity) -> Table:
-        """Both, under what they are called, at the limit up to which all fits for certain."""
+    def table(self, of_batch: str, of_context: str, capacity: Capacity, one: OfOne) -> Table:
+        """Both, under what they are called, at the limit up to which all fits for certain; `one`: asked where none does."""
         limit = "next to the largest reserve" if capacity.share is None else "in the share that may be used"
         rows = (
-            (of_batch, _limit(self.batch, COUNT, "none: not even one sequence fits")),
-            (of_context, _limit(self.context, TOKENS, "none: not even one token fits")),
+            (of_batch, _limit(self.batch, COUNT, "sequence", one.sequence)),
+            (of_context, _limit(self.context, TOKENS, "token", one.token)),
         )
         return Table("", (Column(f"what fits {limit}", "limit", numeric=False), Column("", "value")), rows, aside=True)
 
 
-def _limit(value: int | None, unit: Unit, nothing: str) -> Cell:
+class OfOne(NamedTuple):
+    """The verdicts on a batch of one sequence, and on a context of one token."""
+
+    sequence: Callable[[], Verdict]
+    token: Callable[[], Verdict]
+
+
+def _limit(value: int | None, unit: Unit, what: str, one: Callable[[], Verdict]) -> Cell:
     if value is None:
         return Missing("no limit: what it keeps does not grow", settled=True)
-    return Figure(value, unit) if value else Missing(nothing, settled=True)
+    if value:
+        return Figure(value, unit)
+    if one() == "may_fit":
+        return Missing("none for certain; one may fit", settled=True)
+    return Missing(f"none: not even one {what} fits", settled=True)
 
 
 def parts_table(
-    title: str, subject: str, parts: Mapping[str, Figure], total: Figure, capacity: Capacity | None
+    title: str,
+    subject: str,
+    parts: Mapping[str, Figure],
+    total: Figure,
+    capacity: Capacity | None,
+    least: Figure | None = None,
 ) -> Table:
-    """What a device holds, each part beside the memory that there is, or beside the total where no device is given."""
+    """What a device holds, each part as a share of the memory that there is, or of the total where no device is given.
+
+    `least`: the total at the least, where it is less.
+    """
     whole = int(total.value) if capacity is None else capacity.device.device_bytes
     columns = (
         Column("a device holds" if capacity is None else "of a device's memory", "part", numeric=False),
@@ -59,13 +78,17 @@ def parts_table(
 
     rows = [row(name, figure) for name, figure in parts.items()]
     rows.append(row("total", total))
+    if least is not None:
+        rows.append(row("total, at least", least))
     if capacity is not None:
         left = capacity.usable - int(total.value)
         if capacity.share is None:
             rows.append(row("reserve, at least", Figure(capacity.reserve.low, BYTES, "assumed")))
             rows.append(row("reserve, at most", Figure(capacity.reserve.high, BYTES, "assumed")))
         rows.append(row("usable", usable_figure(capacity)))
-        rows.append(row("free" if left >= 0 else "missing", Figure(abs(left), BYTES, total.known)))
+        open_ = capacity.verdict(int(total.value), None if least is None else int(least.value)) == "may_fit"
+        missing = "missing, at most" if open_ else "missing"
+        rows.append(row("free" if left >= 0 else missing, Figure(abs(left), BYTES, total.known)))
     return Table(title, columns, tuple(rows), subject=subject, totals=frozenset(range(len(parts), len(rows))))
 
 

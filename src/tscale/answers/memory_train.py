@@ -8,16 +8,18 @@ from typing import Any, Final, NamedTuple
 
 from tscale.answers.capacity import (
     Capacity,
+    Verdict,
     capacity_data,
     capacity_notes,
     exit_code,
+    left_out,
     reserve_table,
     training_capacity,
     verdict_text,
 )
 from tscale.answers.explaining import line_figures, notes_of, steps_of, streams_note, summed
-from tscale.answers.memory_changes import Change, changes_table
-from tscale.answers.memory_tables import Growth, Room, growth, parts_table
+from tscale.answers.memory_changes import Change, changes_table, no_change_note
+from tscale.answers.memory_tables import Growth, OfOne, Room, growth, parts_table
 from tscale.answers.memory_train_changes import single_changes
 from tscale.answers.memory_train_lines import (
     MOMENTS,
@@ -39,7 +41,7 @@ from tscale.core.costs.activations import Attention, Recompute
 from tscale.core.costs.largest import largest
 from tscale.core.costs.training_memory import LEAVES_OUT, Needs, Training, in_flight
 from tscale.core.dtypes import FORMATS, Format
-from tscale.core.loss_kernels import KERNELS, default_kernel, find_kernel
+from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
 from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
@@ -111,24 +113,29 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
     if ask.loss is not None and not model.has_loss:
         raise RequestError(f"{spec.label} has no loss over a vocabulary that --loss could name a kernel of: drop it")
     stage, most = model.worst()
+    least = model.least_total()
     capacity = _capacity(ask)
     known: Known = "assumed" if context.known == "assumed" else "convention"
     room = Room(None, None) if capacity is None else _room(model, capacity.usable)
     options: tuple[Change, ...] = ()
     if ask.hardware is not None and capacity is not None and not capacity.fits(most.total):
         options = single_changes(model, ask.hardware, capacity, *room)
-    verdict = None if capacity is None else verdict_text(capacity, most.total)
+    verdict = None if capacity is None else verdict_text(capacity, most.total, least)
     title = _title(spec, model, ask, verdict, assumed=context.known == "assumed")
     total = Figure(most.total, BYTES, known)
     parts = {name: _part(most, part, known) for part, name in _PARTS.items()}
-    tables = [parts_table(title, spec.name, parts, total, capacity)]
+    at_least = Figure(least, BYTES, known)
+    tables = [parts_table(title, spec.name, parts, total, capacity, at_least if least < most.total else None)]
     if ask.plan.pipeline > 1:
         tables.append(stages_table(model, stage))
     if capacity is not None:
         of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {ask.micro_batch:,}"
-        tables.append(room.table(f"the largest micro-batch {of_batch}", f"the longest context {of_context}", capacity))
-    if options:
-        tables.append(changes_table(options))
+        one = _of_one(model, capacity)
+        tables.append(
+            room.table(f"the largest micro-batch {of_batch}", f"the longest context {of_context}", capacity, one)
+        )
+        if options:
+            tables.append(changes_table(options, capacity.verdict(most.total, least)))
     shortcut = shortcut_of(model, stage)
     tables += [
         *([shortcut_table(shortcut)] if shortcut else []),
@@ -153,17 +160,18 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "lora_rank": ask.rank,
         "stage": stage + 1,
         "per_device_bytes": {**_bytes_by_part(most, known), "total": total},
-        **capacity_data(capacity, ask.hardware, most.total, known),
+        "least_total_bytes": at_least,
+        **capacity_data(capacity, ask.hardware, most.total, known, least),
         **room.data(),
         "changes": [change.data() for change in options],
         "stages": [Figure(model.needs(place).total, BYTES, known) for place in range(ask.plan.pipeline)],
         "shortcut": None if shortcut is None else shortcut.data(),
         "lines": [*owned_data(model, stage), *kept_data(model, stage)],
     }
-    said = _notes(model, ask, most, stage, capacity, options)
+    said = _notes(model, ask, most, least, stage, capacity, options)
     notes = notes_of(spec, context.note, training_note(spec, ask.recipe.name), *said)
     steps = _steps(spec, ask, context, stage)
-    return Report(title, tuple(tables), data, notes, steps, exit_code=exit_code(capacity, most.total))
+    return Report(title, tuple(tables), data, notes, steps, exit_code=exit_code(capacity, most.total, least))
 
 
 def _capacity(ask: Ask) -> Capacity | None:
@@ -192,6 +200,13 @@ def _room(model: Trainer, usable: int) -> Room:
         largest(lambda batch: model.with_(micro_batch=batch).worst()[1].total <= usable, MOST_MICRO_BATCH),
         largest(lambda context: model.of_length(context).worst()[1].total <= usable, MOST_CONTEXT),
     )
+
+
+def _of_one(model: Trainer, capacity: Capacity) -> OfOne:
+    def verdict(one: Trainer) -> Verdict:
+        return capacity.verdict(one.worst()[1].total, one.least_total())
+
+    return OfOne(lambda: verdict(model.with_(micro_batch=1)), lambda: verdict(model.of_length(1)))
 
 
 def _plan_data(plan: Parallelism) -> Data:
@@ -248,8 +263,18 @@ def _loss_note(model: Trainer, ask: Ask) -> Iterator[str]:
     why = f", {default.why} (default; --loss)" if ask.loss is None else ""
     kept, live, reserved = (f"{value / 10**9:.3g} GB" for value in taken)
     yield (
-        f"loss: {kernel.name}{why}: {kernel.does}. It keeps {kept} for its backward pass, {live} are live at its peak, and an "
-        f"allocator reserves {reserved}, which is what is counted here."
+        f"loss: {kernel.name}{why}: {kernel.does}. It saves {kept} for its backward pass, {live} are live at its peak, and an "
+        f"allocator reserves {reserved}, which the total counts."
+    )
+
+
+def _least_note(model: Trainer) -> str:
+    """What the total at the least counts of the loss."""
+    dropped = ", of a trainer that drops the model's output before the backward pass, as transformers' Trainer does"
+    return (
+        "The total at the least counts what the loss has live at its peak"
+        f"{dropped if model.training.loss_kernel in OF_TRANSFORMERS else ''}: an allocator that runs out of memory gives back what it "
+        "has reserved and does not use."
     )
 
 
@@ -263,26 +288,34 @@ def _bytes_by_part(most: Needs, known: Known) -> dict[str, Data]:
 
 
 def _notes(
-    model: Trainer, ask: Ask, most: Needs, stage: int, capacity: Capacity | None, options: tuple[Change, ...]
+    model: Trainer,
+    ask: Ask,
+    most: Needs,
+    least: int,
+    stage: int,
+    capacity: Capacity | None,
+    options: tuple[Change, ...],
 ) -> Iterator[str]:
     plan, recipe = ask.plan, ask.recipe
     if ask.hardware is not None and capacity is not None:
-        yield from capacity_notes(capacity, ask.hardware, most.total)
+        yield from capacity_notes(capacity, ask.hardware, most.total, least)
         if not capacity.fits(most.total) and not options:
-            yield "No single change that is known here makes it fit."
+            yield no_change_note(capacity.verdict(most.total, least))
     yield from _loss_note(model, ask)
+    if least < most.total:
+        yield _least_note(model)
     yield f"{recipe.name}: {recipe.note}. {ask.optimizer.name}: {ask.optimizer.note}."
     if ask.rank is not None:
         base = model.training.weights_format.name
         if model.training.prepared:
             yield (
-                f"What is not in {base} (tables, head, norms) is in fp32, and so are the residual stream and the logits in the output: "
-                "so peft prepares a model for transformers' trainer, which runs it in mixed precision."
+                f"What is not in {base} (tables, head, norms) is in fp32, and so are the residual stream and the logits in the output, "
+                "as peft's prepare_model_for_kbit_training and transformers' Trainer in mixed precision have it."
             )
         yield (
-            f"Adapters stand on every matrix of the layers, routers excepted (Dettmers 2023); the model itself is frozen in {base}"
-            " and has no gradients; its activations are kept all the same, since each adapter reads its matrix's input. What a"
-            " kernel computes again (Mamba) it is taken to compute again for the adapters too."
+            f"Every matrix of the layers except routers has an adapter (Dettmers 2023). The model itself is frozen in {base} and has "
+            "no gradients; the inputs of its matrices are saved all the same, since the adapters read them. What a kernel "
+            "recomputes (Mamba) it is assumed to recompute for the adapters too."
         )
     if plan.pipeline > 1:
         flying, pieces = in_flight(stage, plan)
@@ -291,9 +324,9 @@ def _notes(
             if pieces == 1
             else f"{flying} pieces of micro-batches, each of 1/{pieces} of its layers"
         )
-        yield f"Told is stage {stage + 1} of {plan.pipeline}, the fullest: it has {what} in flight."
+        yield f"The figures are of stage {stage + 1} of {plan.pipeline}, the fullest, with {what} in flight."
     if plan.expert > 1 or any(getattr(entry, "experts", 1) > 1 for entry in model.shares[stage].entries):
-        yield "Tokens are taken to be spread evenly over experts: what one expert gets beyond that comes on top."
+        yield "Tokens are assumed to be spread evenly over experts: what one expert gets beyond that is not counted."
     if model.spec.kind == "encoder-decoder":
         yield streams_note(model.spec)
     if not ask.dropout:
@@ -309,7 +342,7 @@ def _notes(
     when = "the loss" if most.logits.lines else "a layer in its backward pass, when the logits are gone"
     yield f"Largest temporary, of {when}: {moment}."
     yield ACTIVATIONS_LEAVE_OUT
-    yield LEAVES_OUT
+    yield left_out(capacity, LEAVES_OUT)
 
 
 def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step, ...]:

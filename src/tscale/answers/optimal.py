@@ -1,4 +1,4 @@
-"""`tscale optimal`: the best run for a budget by each scaling law, side by side."""
+"""`tscale optimal`: the compute-optimal run for a budget by each scaling law."""
 
 from __future__ import annotations
 
@@ -79,6 +79,8 @@ class Budget(NamedTuple):
     steps: tuple[Step, ...] = ()
     lead: tuple[str, ...] = ()
     """What was assumed, to be said before the figures."""
+    tables: tuple[Table, ...] = ()
+    """What that was assumed from."""
 
 
 class Answer(NamedTuple):
@@ -106,6 +108,7 @@ def optimal_report(
         *_interval_tables(answers),
         *_life_tables(answers, budget),
         *_repeated_tables(answers),
+        *budget.tables,
     )
     data: Data = {
         "flops": budget.figure if budget.asked == "flops" else None,
@@ -157,7 +160,8 @@ _MOST: Final = 1e60
 
 
 def _title(budget: Budget) -> str:
-    amount = f"{budget.amount:.4g}" if budget.asked == "flops" else f"{budget.amount:,}"
+    digits = 3 if budget.figure.known == "assumed" else 4
+    amount = f"{budget.amount:.{digits}g}" if budget.asked == "flops" else f"{budget.amount:,}"
     unit = {"flops": "training FLOPs", "params": "parameters", "tokens": "training tokens"}[budget.asked]
     return f"Compute-optimal training with {amount.replace('e+', 'e')} {unit}, by each law"
 

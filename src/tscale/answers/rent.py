@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
+from statistics import median
 from typing import NamedTuple
 
 from tscale.catalogue.hardware import Hardware
@@ -26,7 +28,7 @@ class Rent(NamedTuple):
 
     @property
     def ranges(self) -> bool:
-        """Whether several were published."""
+        """Whether more than one price was published."""
         return self.low < self.high
 
     def range(self, hours: Fraction | float, most: Fraction | float | None = None) -> Data:
@@ -37,18 +39,29 @@ class Rent(NamedTuple):
         return {"low": Figure(low, USD, self.known), "high": Figure(high, USD, self.known)}
 
     def said(self) -> str:
-        """The price in a sentence; "" of one that was given."""
+        """The price in a line, with its range where there is one; "" of one that was given."""
         if self.known == "exact":
             return ""
+        return f"Price assumed: {_usd(self.middle)} USD per GPU-hour ({self._whence()})."
+
+    def _whence(self) -> str:
+        """The range and how many prices it is of, or the one source."""
         if not self.asked:
-            return f"The price is assumed, {_usd(self.middle)} USD a GPU-hour: {self.source}. --price gives yours."
-        if len(self.asked) == 1:
-            return f"The price is assumed, that of {_one(self.asked[0])}, the only one known here. --price gives yours."
-        middle = self.asked[(len(self.asked) - 1) // 2]
-        return (
-            f"The price is assumed, the middle of {len(self.asked)} published ones: {_one(middle)}; from "
-            f"{_one(self.asked[0])} to {_one(self.asked[-1])}. --price gives yours."
+            return self.source
+        sources = dict.fromkeys(price.source for price in self.asked)
+        span = f"{_usd(self.low)} to {_usd(self.high)}: " if self.ranges else ""
+        if len(sources) == 1:
+            return f"{span}one source, {_terms(self.asked[0]) if len(self.asked) == 1 else self.asked[0].source}"
+        years = sorted(
+            {year for price in self.asked for year in price.date.replace("-", "/").split("/") if len(year) == 4}
         )
+        return f"{span}{len(self.asked)} prices, {'-'.join(dict.fromkeys((years[0], years[-1])))}"
+
+    def notes(self) -> Iterator[str]:
+        """Who asks how much, the least first."""
+        if len(self.asked) > 1:
+            each = "; ".join(f"{_span(price)} ({_terms(price)})" for price in self.asked)
+            yield f"Prices in USD per GPU-hour, of which the assumed one is the median: {each}. --price sets another."
 
     def data(self) -> Data:
         """The price and its range, for programs."""
@@ -60,6 +73,8 @@ class Rent(NamedTuple):
             "published": [
                 {
                     "usd_per_gpu_hour": Figure(price.usd_per_device_hour, USD, "cited", price.source),
+                    "low": Figure(price.low, USD, "cited", price.source),
+                    "high": Figure(price.high, USD, "cited", price.source),
                     "provider": price.provider,
                     "kind": price.kind,
                     "date": price.date,
@@ -74,11 +89,12 @@ class Rent(NamedTuple):
 def rent_of(hardware: Hardware, given: Fraction | None = None) -> Rent | None:
     """The price of an hour of an accelerator: given, or its file's, or what is published; None where none is known.
 
-    Of published ones, the median is the middle; those that end when somebody bids more are left out.
+    Of published ones, the median is the middle; a source that states a range is one price, its middle, but for the ends.
+    Those that end when somebody bids more are left out.
 
     >>> from tscale.catalogue.hardware import find_hardware
     >>> found = rent_of(find_hardware("h100"))
-    >>> found.low < found.middle < found.high < Fraction("12.29")
+    >>> found.low < found.middle < found.high
     True
     """
     if given is not None:
@@ -90,12 +106,16 @@ def rent_of(hardware: Hardware, given: Fraction | None = None) -> Rent | None:
     if not known:
         return None
     known.sort(key=lambda price: price.usd_per_device_hour)
-    low, middle, high = (known[place].usd_per_device_hour for place in (0, (len(known) - 1) // 2, -1))
-    return Rent(low, middle, high, "assumed", asked=tuple(known))
+    low, high = min(price.low for price in known), max(price.high for price in known)
+    return Rent(low, median(price.usd_per_device_hour for price in known), high, "assumed", asked=tuple(known))
 
 
-def _one(price: Price) -> str:
-    return f"{_usd(price.usd_per_device_hour)} USD a GPU-hour ({price.provider}, {price.kind}, {price.date})"
+def _terms(price: Price) -> str:
+    return f"{price.provider}, {price.kind}, {price.date}"
+
+
+def _span(price: Price) -> str:
+    return _usd(price.low) if price.low == price.high else f"{_usd(price.low)} to {_usd(price.high)}"
 
 
 def _usd(value: Fraction) -> str:

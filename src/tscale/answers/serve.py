@@ -1,11 +1,11 @@
-"""`tscale serve`: how fast a model answers at the best, what bounds it, and what its tokens cost."""
+"""`tscale serve`: the best-case latency and throughput of a model, what bounds them, and what its tokens cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.answers.capacity import capacity_data, device_figure, exit_code, verdict_note
+from tscale.answers.capacity import capacity_data, device_figure, exit_code, verdict_note, verdict_text
 from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
@@ -53,8 +53,10 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     times = times_of(one)
     figures = {**_figures(one, times, memory, rent), "device_bytes": device_figure(hardware)}
     room = capacity_data(memory.capacity, hardware, memory.total, "convention")
+    title = _title(spec, hardware, ask) + ("" if memory.fits else f": {verdict_text(memory.capacity, memory.total)}")
     tables = (
-        _summary(spec, hardware, ask, figures, rent),
+        _summary(title, spec, ask, figures, rent),
+        _held_table(spec, ask, figures),
         parts_table(one, f"decoding, {one.middle:,} cached", decode, spec.name),
         parts_table(one, f"prefill, {prompt.batch * (prompt.read or prompt.new):,} tokens", prefill, spec.name),
     )
@@ -79,16 +81,16 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         "decode": lines_data(one, decode),
         "prefill": lines_data(one, prefill),
     }
-    notes = notes_of(spec, *_notes(one, hardware, memory, decode))
-    title = _title(spec, hardware, ask)
+    notes = notes_of(spec, *_notes(one, hardware, memory, decode), *(() if rent is None else rent.notes()))
     steps, code = tuple(steps_of_passes(one)), exit_code(memory.capacity, memory.total)
     priced = "" if rent is None else rent.said()
-    lead = (*asked.lead(), *filter(None, (priced,)))
+    room_note = "" if memory.fits else verdict_note(memory.capacity, memory.total)
+    lead = tuple(filter(None, (room_note, *asked.lead(), priced)))
     return Report(title, tables, data, notes, steps, code, lead=lead)
 
 
 def _check(spec: ModelSpec, ask: Ask) -> None:
-    """Raises `RequestError` for what cannot be served, or cannot be reckoned here."""
+    """Raises `RequestError` for what cannot be served, or cannot be estimated here."""
     if spec.kind == "encoder":
         raise RequestError(
             f"{spec.label} is an encoder: it answers nothing token by token, so there is no decoding to time"
@@ -163,42 +165,43 @@ def _price_ranges(one: Served, times: Times, rent: Rent | None) -> dict[str, Dat
 
 
 _ROWS: Final = (
-    ("prefill_seconds", "time to the first token, ms"),
-    ("seconds_per_token", "time of each further token, ms"),
-    ("seconds_per_token_first", "  of the second token"),
-    ("seconds_per_token_last", "  of the last token"),
-    ("seconds_per_answer", "the whole answer, s"),
-    ("tokens_per_second_per_user", "tokens a second, a user"),
-    ("tokens_per_second", "tokens a second, all users"),
-    ("tokens_per_second_with_prefill", "  the prefill counted in"),
-    ("compute_bound_from_batch", "computing bounds decoding from batch"),
-    ("matrices_compute_bound_from_batch", "  computing bounds matrices from batch"),
-    ("weight_bytes", "weights on a device"),
-    ("kv_cache_bytes", "cache on a device, at the end"),
-    ("workspace_bytes", "workspace on a device"),
-    ("memory_bytes", "memory of a device"),
-    ("device_bytes", "  as it reports it"),
-    ("usd_per_million_input_tokens", "US dollars a million tokens in"),
-    ("usd_per_million_output_tokens", "US dollars a million tokens out"),
+    ("prefill_seconds", "time to first token, ms"),
+    ("seconds_per_token", "time per output token, ms"),
+    ("seconds_per_token_first", "  second token"),
+    ("seconds_per_token_last", "  last token"),
+    ("seconds_per_answer", "end-to-end latency, s"),
+    ("tokens_per_second_per_user", "tokens/s per user"),
+    ("tokens_per_second", "tokens/s, all users"),
+    ("tokens_per_second_with_prefill", "  including prefill"),
+    ("compute_bound_from_batch", "decoding compute-bound from batch size"),
+    ("matrices_compute_bound_from_batch", "  weight matrices alone"),
+    ("usd_per_million_input_tokens", "$ per 1M input tokens"),
+    ("usd_per_million_output_tokens", "$ per 1M output tokens"),
+)
+_HELD: Final = (
+    ("weight_bytes", "weights"),
+    ("kv_cache_bytes", "KV cache at the last token"),
+    ("workspace_bytes", "workspace"),
+    ("memory_bytes", "memory of the device"),
+    ("device_bytes", "  as the device reports it"),
 )
 _ABSENT: Final = {
-    "compute_bound_from_batch": Missing("no batch: the cache grows as fast", settled=True),
-    "matrices_compute_bound_from_batch": Missing("no batch", settled=True),
-    "usd_per_million_input_tokens": Missing("--price gives it"),
-    "usd_per_million_output_tokens": Missing("--price gives it"),
+    "compute_bound_from_batch": Missing("never compute-bound", settled=True),
+    "matrices_compute_bound_from_batch": Missing("never compute-bound", settled=True),
+    "usd_per_million_input_tokens": Missing("needs --price"),
+    "usd_per_million_output_tokens": Missing("needs --price"),
 }
 
 
 def _title(spec: ModelSpec, hardware: Hardware, ask: Ask) -> str:
     many = f"{ask.gpus} × " if ask.gpus > 1 else ""
     return (
-        f"{spec.label} on {many}{hardware.label}: {ask.batch:,} at once, {ask.context:,} tokens in, {ask.output:,} out"
+        f"{spec.label} on {many}{hardware.label}: batch size {ask.batch:,}, {ask.context:,} input and {ask.output:,} output "
+        "tokens"
     )
 
 
-def _summary(
-    spec: ModelSpec, hardware: Hardware, ask: Ask, figures: dict[str, Figure | None], rent: Rent | None
-) -> Table:
+def _summary(title: str, spec: ModelSpec, ask: Ask, figures: dict[str, Figure | None], rent: Rent | None) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for key, name in _ROWS:
         figure = figures[key]
@@ -212,9 +215,19 @@ def _summary(
             for words, price in (("lowest", rent.low), ("highest", rent.high)):
                 scaled = figure.value * float(price / rent.middle)
                 rows.append((f"  at the {words} price", figure._replace(value=scaled)))
-    at = "at the best" if ask.efficiency == 1 else f"at {_percent(float(ask.efficiency))} of the best"
-    columns = (Column(at, "quantity", numeric=False), Column("value", "value"))
-    return Table(_title(spec, hardware, ask), columns, tuple(rows), subject=spec.name)
+    return Table(title, _columns(ask), tuple(rows), subject=spec.name)
+
+
+def _columns(ask: Ask, of: str = "") -> tuple[Column, Column]:
+    """The columns of what is told of a pass, or of a device."""
+    at = "best case" if ask.efficiency == 1 else f"at {_percent(float(ask.efficiency))} of the best case"
+    return Column(of or at, "quantity", numeric=False), Column("value", "value")
+
+
+def _held_table(spec: ModelSpec, ask: Ask, figures: dict[str, Figure | None]) -> Table:
+    """What a device holds, and its memory."""
+    rows = tuple((name, figures[key] or "") for key, name in _HELD)
+    return Table("", _columns(ask, "memory per device"), rows, subject=spec.name)
 
 
 def _percent(share: float) -> str:
@@ -224,9 +237,9 @@ def _percent(share: float) -> str:
 def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) -> Iterator[str]:
     ask = one.ask
     if not memory.fits:
-        yield f"{verdict_note(memory.capacity, memory.total)} `tscale memory` tells what would, and what is taken besides."
+        yield "`tscale memory` shows what a device holds in parts, and what would make it fit."
     spent = causes(one, decode)
-    sent = f", {_percent(spent['communication'])} sends" if ask.gpus > 1 else ""
+    sent = f", {_percent(spent['communication'])} communicates" if ask.gpus > 1 else ""
     yield (
         f"Decoding is bound by {bound(one, decode)}: {_percent(spent['weights'])} of its time reads weights, "
         f"{_percent(spent['cache'])} the cache, {_percent(spent['compute'])} computes{sent}."
@@ -262,7 +275,7 @@ def _sharing_notes(one: Served) -> Iterator[str]:
     gpus = one.ask.gpus
     yield (
         f"{gpus:,} devices share each layer by tensor parallelism (Shoeybi 2019); other ways, such as those that gather "
-        f"weights or deal out experts, have bounds of their own. {TWO_SUMS}"
+        f"weights or assign experts, have bounds of their own. {TWO_SUMS}"
     )
     if one.setup.by_sequences:
         yield "The cache is split by sequences while decoding: queries are sent to it and outputs back (Pope 2022, section 3.3)."
@@ -270,7 +283,7 @@ def _sharing_notes(one: Served) -> Iterator[str]:
     caches = [entry for entry in one.setup.whole.entries if isinstance(entry, Cache) and entry.stream != "once"]
     if any(cache.cut is None or cache.cut.pieces < gpus for cache in caches):
         yield (
-            "Devices are more than key-value heads, so that several keep and read the same cache: --split-cache sequences "
+            "There are more devices than key-value heads, so that several keep and read the same cache: --split-cache sequences "
             "gives each its own sequences."
         )
 
@@ -304,13 +317,13 @@ def _model_notes(one: Served) -> Iterator[str]:
 def _draft_notes(one: Served) -> Iterator[str]:
     draft = one.ask.draft
     assert draft is not None
-    who = "What guesses costs nothing and" if draft.spec is None else draft.spec.label
+    who = "A draft at no cost" if draft.spec is None else draft.spec.label
     yield (
-        f"{who} guesses {draft.tokens} tokens a round, each accepted with a chance of {float(draft.acceptance):g}: "
-        f"{draft.expected:.2f} tokens a round in expectation (Leviathan 2023, equation 1). The tables are of a step without."
+        f"{who} guesses {draft.tokens} tokens per round, each accepted with probability {float(draft.acceptance):g}: "
+        f"{draft.expected:.2f} tokens per round in expectation (Leviathan 2023, equation 1). The tables are of a step without."
     )
     if draft.spec is not None:
-        yield f"{draft.spec.label} is kept and shared as {one.spec.label} is; its prefill is in the whole answer."
+        yield f"{draft.spec.label} is kept and shared as {one.spec.label} is; its prefill is in the end-to-end latency."
         if draft.spec.vocabulary != one.spec.vocabulary:
             yield (
                 f"Their vocabularies differ ({draft.spec.vocabulary:,} and {one.spec.vocabulary:,} tokens): guesses can be "

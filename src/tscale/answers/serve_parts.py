@@ -19,14 +19,14 @@ Cause = Literal["weights", "cache", "compute", "communication"]
 
 _GROUPS: Final = {
     "attention": "attention's matrices",
-    "cache": "attention over the cache",
+    "cache": "attention over KV cache",
     "mixer": "recurrences and convolutions",
     "state": "states",
     "feed_forward": "feed-forward",
     "head": "head",
     "embedding": "embedding",
     "norm": "norms",
-    "communication": "sent to other devices",
+    "communication": "communication",
 }
 
 
@@ -71,7 +71,7 @@ def parts_table(one: Served, title: str, lines: list[Work], subject: str) -> Tab
         Column(title, "part", numeric=False),
         Column("FLOPs", "flops"),
         Column("bytes", "bytes"),
-        Column("FLOPs a byte", "intensity", drop=2),
+        Column("FLOPs/byte", "intensity", drop=2),
         Column("ms", "ms"),
         Column("share", "share"),
         Column("bound by", "bound", drop=1, numeric=False),
@@ -82,7 +82,7 @@ def parts_table(one: Served, title: str, lines: list[Work], subject: str) -> Tab
         own = [line for line in lines if line.group == group]
         if any(line.weights or line.cache or line.sent or line.flops for line in own):
             rows.append(_row(one, name, own, total, moved=sum(line.weights + line.cache + line.sent for line in own)))
-    last = _row(one, "together", lines, total, moved=sum(line.weights + line.cache for line in lines))
+    last = _row(one, "total", lines, total, moved=sum(line.weights + line.cache for line in lines))
     return Table("", columns, (*rows, last), subject=subject, totals=frozenset({len(rows)}), aside=True)
 
 

@@ -1,4 +1,4 @@
-"""What `tscale serve` reckons with: a model on its devices, the time of each of its passes, and what a device holds."""
+"""What `tscale serve` estimates with: a model on its devices, the time of each of its passes, and what a device holds."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _formats(device: Device, hardware: Hardware, weights: Format | Mixture, cach
     if rest is None:
         what = "fp32" if weights.name == "fp32" else "16-bit"
         raise RequestError(
-            f"{hardware.label}: its vendor states no {what} peak, so there is nothing to reckon time from: "
+            f"{hardware.label}: its vendor states no {what} peak, so no time can be estimated: "
             f"--gpu-set {wanted[0]}=TFLOPS gives one"
         )
     names = [weights.name] if isinstance(weights, Format) else [format.name for format in weights.formats()]

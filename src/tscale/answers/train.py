@@ -1,4 +1,4 @@
-"""`tscale train`: how long a training run takes, what it costs, and what it draws."""
+"""`tscale train`: how long a training run takes, what it costs, and how much energy it uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tscale.answers.explaining import (
     steps_of,
 )
 from tscale.answers.rent import Rent, rent_of
-from tscale.answers.train_memory import PlanMemory, all_states, plan_memory
+from tscale.answers.train_memory import PlanMemory, States, all_states, plan_memory
 from tscale.answers.train_plan import PlannedStep, planned_step
 from tscale.answers.trained import Trained, trained
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
@@ -56,11 +56,13 @@ from tscale.core.units import (
     GPU_HOURS,
     KG,
     KWH,
+    MFU,
     SECONDS,
     SHARE,
     TOKENS_PER_SECOND,
     USD,
     Unit,
+    as_given,
 )
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
@@ -87,6 +89,13 @@ class Ask(NamedTuple):
     grid_source: str = ""
     plan: Parallelism | None = None
     batch: Batch | None = None
+    words: str = ""
+    """The model and the hardware as a command line names them; "" of built-in ones."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether devices and time are both given, so that GPU-hours follow from them alone."""
+        return self.gpus is not None and self.days is not None
 
 
 class _Case(NamedTuple):
@@ -112,10 +121,9 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     rent = rent_of(hardware, ask.price)
     columns = [_figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known) for case in cases]
     planned = _planned(model, hardware, ask, whole, dtype, peak)
-    states = all_states(spec, hardware, max(int(case.gpus) for case in cases)) if planned is None else None
-    title = f"{model.spec.label}: training on {hardware.label}, in sequences of {whole.lengths_text()}"
-    if planned is not None and planned.memory.verdict == "does_not_fit":
-        title += ": the plan does not fit"
+    states = all_states(spec, hardware, max(int(case.gpus) for case in cases), dtype) if planned is None else None
+    fit = _fit(planned, states)
+    title = f"{model.spec.label}: training on {hardware.label}, in sequences of {whole.lengths_text()}{fit.title}"
     data: dict[str, Data] = {
         "model": spec.name,
         "tokens": whole.tokens,
@@ -138,19 +146,42 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     }
     tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.table])]
     notes = _notes(model, hardware, ask, dtype, peak, whole)
+    if assumed is not None:
+        tables.append(assumed.table(spec.name))
+        notes = (*notes, assumed.note())
+    if rent is not None:
+        notes = (*notes, *rent.notes())
     if planned is not None:
         # Of a run at several lengths the MFU is not that of the plan's steps, which are of the first.
         alike = len({stage.run for stage in whole.stages}) == 1
         notes = (*notes, *planned.notes(max(case.mfu for case in cases) if alike else None))
-    said = (
-        "" if planned is None else planned.lead,
-        "" if states is None or states.fit else states.said(),
-        *whole.lead,
-        "" if assumed is None else assumed.said(),
-        "" if rent is None else rent.said(),
-    )
+    said = (fit.lead, *whole.lead, "" if assumed is None else assumed.said(), "" if rent is None else rent.said())
     steps = (*_steps(model, whole, cases, known), *(() if planned is None else planned.step.steps))
-    return Report(title, tuple(tables), data, notes, steps, lead=tuple(filter(None, said)))
+    return Report(title, tuple(tables), data, notes, steps, fit.exit_code, lead=tuple(filter(None, said)))
+
+
+class _Fit(NamedTuple):
+    """What is said of a run that does not fit, or may not: the end of the title, a line before the table, an exit code."""
+
+    title: str = ""
+    lead: str = ""
+    exit_code: int = 0
+
+
+def _fit(planned: _Planned | None, states: States | None) -> _Fit:
+    """Whether the plan fits, or without a plan the states that any would have to hold."""
+    if planned is None:
+        return _Fit() if states is None or states.fit else _Fit(": does not fit", states.said(), 3)
+    memory = planned.memory
+    match memory.verdict:
+        case "fits":
+            return _Fit()
+        case "may_fit":
+            return _Fit(": the plan may fit", memory.said())
+        case "does_not_fit":
+            return _Fit(": the plan does not fit", memory.said(), 3)
+        case None:
+            return _Fit(lead=memory.said())
 
 
 def _assumed(
@@ -183,13 +214,8 @@ class _Planned(NamedTuple):
     def table(self) -> Table:
         return table_known_at_best(self.step.table, self.known, _OF_BOUNDS)
 
-    @property
-    def lead(self) -> str:
-        """That the plan does not fit, or may not; "" where it fits."""
-        return "" if self.memory.verdict == "fits" else self.memory.said()
-
     def notes(self, mfu: Fraction | None) -> Iterator[str]:
-        """What must be said of it, where the run is reckoned with a utilisation."""
+        """What must be said of it, where the run is estimated with a utilisation."""
         if self.memory.verdict == "fits":
             yield self.memory.said()
         yield from self.step.notes(mfu)
@@ -202,7 +228,8 @@ def _planned(
     if ask.plan is None or ask.batch is None:
         return None
     step = planned_step(model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute)
-    memory = plan_memory(model.spec, hardware, ask.plan, ask.batch, ask.context, ask.recompute)
+    words = ask.words or f"{model.spec.name} --gpu {hardware.name}"
+    memory = plan_memory(model.spec, hardware, ask.plan, ask.batch, ask.context, ask.recompute, dtype, words)
     return _Planned(step, memory, weakest("bound", whole.first.context.known))
 
 
@@ -241,7 +268,7 @@ def peak_of(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str,
         dtype = next((name for name in SIXTEEN_BITS if name in peaks), None)
         if dtype is None:
             raise RequestError(
-                f"{hardware.label}: its vendor states no 16-bit peak, so there is nothing to reckon time from: "
+                f"{hardware.label}: its vendor states no 16-bit peak, so no time can be estimated: "
                 "--gpu-set bf16=TFLOPS gives one"
             )
     if dtype not in peaks:
@@ -269,7 +296,7 @@ def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | 
         raise RequestError("--gpus, --days and a utilisation are one too many: any two of them give the third")
     if ask.tokens_per_second is not None:
         if ask.gpus is None:
-            raise RequestError("--tokens-per-second is of all devices together: --gpus says how many they are")
+            raise RequestError("--tokens-per-second is that of all devices: --gpus says how many they are")
         seconds = Fraction(tokens) / ask.tokens_per_second
         return (_Case("", mfu_of(flops, ask.gpus, peak, seconds), ask.gpus, _rounded_up(seconds)),)
     if ask.gpus is not None and ask.days is not None:
@@ -334,26 +361,36 @@ def _figures(
 ) -> dict[str, Figure | None]:
     """Everything that follows from devices, utilisation and time; speeds from the utilisation, for time is in whole seconds."""
     speed = case.mfu * peak
-    hours = Fraction(int(case.gpus) * int(case.seconds), 3600)
+    hours, days = Fraction(int(case.gpus) * int(case.seconds), 3600), Fraction(int(case.seconds), DAY)
+    if ask.gpus is not None and ask.days is not None:
+        hours, days = ask.gpus * ask.days * 24, ask.days
     watts = ask.watts if ask.watts is not None else (None if device.watts is None else Fraction(device.watts))
     energy = None if watts is None else hours * watts / 1000 * ask.pue
-    drawn: Known = "assumed" if ask.watts is None else known
+    drawn: Known = "assumed" if ask.watts is None else "exact"
 
     def figure(value: Fraction | None, unit: Unit, how: Known = known) -> Figure | None:
         return None if value is None else Figure(value, unit, how)
 
+    def product(value: Fraction | None, unit: Unit, how: Known = "exact") -> Figure | None:
+        """A product with the GPU-hours: exact to its last digit where devices, time and the other factors were given."""
+        given = ask.measured and how == "exact"
+        return figure(value, as_given(unit) if given else unit, "exact" if given else weakest(known, how))
+
+    cost = None if rent is None else hours * rent.middle
+    emitted = None if energy is None or ask.grid is None else energy * ask.grid / 1000
+
     return {
         "gpus": Figure(case.gpus, COUNT, known if ask.gpus is None else "exact", SOURCE if ask.gpus is None else ""),
-        "mfu": figure(case.mfu, SHARE),
-        "hfu": figure(case.mfu * ratio, SHARE),
+        "mfu": figure(case.mfu, MFU),
+        "hfu": figure(case.mfu * ratio, MFU),
         "seconds": Figure(case.seconds, SECONDS, known, SOURCE),
-        "days": figure(Fraction(int(case.seconds), DAY), DAYS),
+        "days": product(days, DAYS),
         "tokens_per_second": figure(speed * int(case.gpus) * int(whole.tokens.value) / int(flops), TOKENS_PER_SECOND),
         "flops_per_second_per_gpu": figure(speed, FLOPS_PER_SECOND),
-        "gpu_hours": figure(hours, GPU_HOURS),
-        "cost_usd": None if rent is None else figure(hours * rent.middle, USD, weakest(known, rent.known)),
-        "energy_kwh": figure(energy, KWH, drawn),
-        "co2e_kg": figure(None if energy is None or ask.grid is None else energy * ask.grid / 1000, KG, drawn),
+        "gpu_hours": product(hours, GPU_HOURS),
+        "cost_usd": product(cost, USD, "exact" if rent is None else rent.known),
+        "energy_kwh": product(energy, KWH, drawn),
+        "co2e_kg": product(emitted, KG, weakest(drawn, "cited" if ask.grid_source else "exact")),
     }
 
 
@@ -362,17 +399,16 @@ _ROWS: Final = {
     "mfu": "MFU",
     "hfu": "HFU",
     "days": "days",
-    "tokens_per_second": "tokens a second",
-    "flops_per_second_per_gpu": "model FLOP/s a GPU",
+    "tokens_per_second": "tokens/s",
+    "flops_per_second_per_gpu": "model FLOP/s per GPU",
     "gpu_hours": "GPU-hours",
-    "cost_usd": "cost, US dollars",
+    "cost_usd": "cost, $",
     "energy_kwh": "energy, kWh",
     "co2e_kg": "CO2e, kg",
 }
 _ABSENT: Final = {
-    "cost_usd": "--price gives it",
-    "energy_kwh": "--watts gives it",
-    "co2e_kg": "--grid gives it",
+    "cost_usd": "needs --price",
+    "energy_kwh": "needs --watts",
 }
 
 
@@ -382,12 +418,21 @@ def _table(
     heads = (Column("", "quantity", numeric=False), *(Column(c.label or "value", c.label or "value") for c in cases))
     rows: list[tuple[Cell, ...]] = []
     for key, name in _ROWS.items():
+        if _says_nothing(key, columns):
+            continue
         cells: list[Cell] = [column[key] or Missing(_ABSENT[key]) for column in columns]
         rows.append((name, *cells))
         if key == "cost_usd" and rent is not None and rent.ranges:
             rows.append(("  at the lowest price", *_priced(columns, rent, rent.low)))
             rows.append(("  at the highest price", *_priced(columns, rent, rent.high)))
     return Table(title, heads, tuple(rows), subject=subject, stack=True)
+
+
+def _says_nothing(key: str, columns: list[dict[str, Figure | None]]) -> bool:
+    """Whether a row only repeats another: HFU where nothing is recomputed; or nobody asked for it: CO2e without a grid."""
+    if key == "hfu":
+        return all(column["hfu"] == column["mfu"] for column in columns)
+    return key == "co2e_kg" and all(column[key] is None for column in columns)
 
 
 def _priced(columns: list[dict[str, Figure | None]], rent: Rent, price: Fraction) -> Iterator[Figure]:
@@ -414,4 +459,4 @@ def _notes(model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: i
 def _departures(model: TracedModel) -> Iterator[str]:
     windows = [entry for entry in model.ledger.entries if isinstance(entry, Scores) and entry.window is not None]
     if windows:
-        yield f"{model.spec.label} has layers that see a window only: full attention counts more than they need."
+        yield f"{model.spec.label} has sliding-window layers: full attention counts more than they need."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import VERDICTS, Verdict
@@ -15,17 +15,21 @@ from tscale.core.costs.training_memory import Training
 from tscale.core.costs.wall_time import Recompute
 from tscale.core.metric import Data, Figure
 from tscale.core.parallelism import Parallelism
+from tscale.core.precision import PRECISIONS
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 from tscale.errors import TscaleError
 from tscale.models.spec import ModelSpec
 
-RECIPE: Final = ("bf16", "adamw")
-"""Precision and optimizer: those that `memory --train` takes where nothing is said."""
+PRECISION, OPTIMIZER = "bf16", "adamw"
+"""Those that `memory --train` takes where nothing is said."""
+_OF_PRODUCTS: Final = {"fp8": "fp8", "fp16": "fp16", "fp32": "fp32"}
+"""The precision of training by the format of its products, where that is not the usual one."""
 _KEYS: Final = (
     "precision",
     "optimizer",
     "per_device_bytes",
+    "least_total_bytes",
     "memory_bytes",
     "device_bytes",
     "reserve_bytes",
@@ -37,32 +41,49 @@ _KEYS: Final = (
 
 
 class PlanMemory(NamedTuple):
-    """What a device of a plan holds; `verdict` is None where that cannot be counted, and `why` says why."""
+    """What a device of a plan holds, at the most and at the least; `verdict` is None where it cannot be counted: `why` says why."""
 
     verdict: Verdict | None
     total: int
+    least: int
     memory: int
     data: Data
+    command: str
+    """The command that shows the same in parts."""
+    precision: str = PRECISION
     why: str = ""
 
     def said(self) -> str:
         """The verdict in a sentence."""
         if self.verdict is None:
             return f"What a device of the plan holds is not known here: {self.why}."
-        more = "" if self.verdict == "fits" else "; `tscale memory --train` with the same options shows what would"
+        more = "" if self.verdict == "fits" else f"; see `{self.command}`"
+        needed = _gb(self.total) if self.least == self.total else f"{_gb(self.least)} to {_gb(self.total)}"
         return (
-            f"The plan {VERDICTS[self.verdict]}: a device holds {_gb(self.total)} and has {_gb(self.memory)} ({RECIPE[0]} with "
-            f"{RECIPE[1]}){more}."
+            f"The plan {VERDICTS[self.verdict]}: a device needs {needed} and has {_gb(self.memory)} ({self.precision}, "
+            f"{OPTIMIZER}){more}."
         )
 
 
 def plan_memory(
-    spec: ModelSpec, hardware: Hardware, plan: Parallelism, batch: Batch, context: int | None, recompute: Recompute
+    spec: ModelSpec,
+    hardware: Hardware,
+    plan: Parallelism,
+    batch: Batch,
+    context: int | None,
+    recompute: Recompute,
+    dtype: str,
+    words: str,
 ) -> PlanMemory:
-    """What `memory --train` says of the same plan, in bf16 mixed precision with AdamW."""
+    """What `memory --train` says of the same plan with AdamW, in the precision that the format of the products stands for.
+
+    `words`: the model and the hardware as a command line names them.
+    """
+    precision = precision_of(dtype)
+    command = " ".join([f"tscale memory {words} --train", *_options(plan, batch, context, recompute, precision)])
     ask = train_ask(
-        precision=RECIPE[0],
-        optimizer=RECIPE[1],
+        precision=precision,
+        optimizer=OPTIMIZER,
         rank=None,
         qlora=False,
         plan=plan,
@@ -74,20 +95,46 @@ def plan_memory(
     try:
         told = memory_train_report(spec, ask).data
     except TscaleError as error:
-        return PlanMemory(None, 0, 0, None, str(error))
+        return PlanMemory(None, 0, 0, 0, None, command, precision, str(error))
     assert isinstance(told, Mapping)
     held = told["per_device_bytes"]
     assert isinstance(held, Mapping)
-    data: Data = {key: told[key] for key in _KEYS}
-    return PlanMemory(_verdict(told["verdict"]), _bytes(held["total"]), _bytes(told["device_bytes"]), data)
+    data: Data = {**{key: told[key] for key in _KEYS}, "command": command}
+    total, least = _bytes(held["total"]), _bytes(told["least_total_bytes"])
+    memory = _bytes(told["device_bytes"])
+    return PlanMemory(_verdict(told["verdict"]), total, least, memory, data, command, precision)
+
+
+def precision_of(dtype: str) -> str:
+    """The precision recipe of a run whose products are in a format; bf16 where there is none of its own."""
+    return _OF_PRODUCTS.get(dtype, PRECISION)
+
+
+def _options(
+    plan: Parallelism, batch: Batch, context: int | None, recompute: Recompute, precision: str
+) -> Iterator[str]:
+    """The options of `memory --train` that a plan comes to, where they are not what it takes anyhow."""
+    options: tuple[tuple[str, object, object], ...] = (
+        ("--gpus", plan.devices, 1),
+        ("--tensor", plan.tensor, 1),
+        ("--pipeline", plan.pipeline, 1),
+        ("--interleave", plan.interleave, 1),
+        ("--zero", plan.zero, 0),
+        ("--micro-batch", batch.micro, 1),
+        ("--context", context, None),
+        ("--recompute", recompute, "none"),
+        ("--precision", precision, PRECISION),
+    )
+    yield from (f"{name} {value}" for name, value, default in options if value != default)
 
 
 class States(NamedTuple):
-    """Weights, gradients, master copy and optimizer states of all devices together, and the memory of these devices."""
+    """Weights, gradients, master copy and optimizer states of a run, and the memory of all its devices."""
 
     gpus: int
     total: int
     memory: int
+    precision: str = PRECISION
 
     @property
     def fit(self) -> bool:
@@ -97,10 +144,10 @@ class States(NamedTuple):
     def said(self) -> str:
         """Why there is no room."""
         least = -(-self.total * self.gpus // self.memory)
-        many = "One device has" if self.gpus == 1 else f"{self.gpus:,} devices have"
+        have = "One device has" if self.gpus == 1 else f"{self.gpus:,} devices have a total of"
         return (
-            f"It does not fit: {many} {_gb(self.memory)}{'' if self.gpus == 1 else ' together'}, and weights, gradients and "
-            f"optimizer states alone take {_gb(self.total)} ({RECIPE[0]} with {RECIPE[1]}), {least:,} devices at least."
+            f"It does not fit: {have} {_gb(self.memory)}, and weights, gradients and optimizer states alone take "
+            f"{_gb(self.total)} ({self.precision}, {OPTIMIZER}): {least:,} devices at least."
         )
 
     def data(self) -> Data:
@@ -112,16 +159,16 @@ class States(NamedTuple):
         }
 
 
-def all_states(spec: ModelSpec, hardware: Hardware, gpus: int) -> States | None:
+def all_states(spec: ModelSpec, hardware: Hardware, gpus: int, dtype: str) -> States | None:
     """What any way to spread a run over so many devices must hold; None where its states cannot be counted."""
-    ask = Ask()
-    training = Training(ask.recipe, ask.optimizer, ask.plan, Run(target=0))
+    ask, precision = Ask(), precision_of(dtype)
+    training = Training(PRECISIONS[precision], ask.optimizer, ask.plan, Run(target=0))
     try:
         needs = trainer(spec, training, int(training_length(spec, None).value)).worst()[1]
     except TscaleError:
         return None
     total = sum(int(part.total) for part in (needs.weights, needs.gradients, needs.master, needs.optimizer))
-    return States(gpus, total, gpus * hardware.device().device_bytes)
+    return States(gpus, total, gpus * hardware.device().device_bytes, precision)
 
 
 def _verdict(data: Data) -> Verdict:

@@ -137,12 +137,12 @@ def _table(model: TracedModel, plan: Parallelism, batch: Batch, step: LeastStep,
     ways = {"tensor": plan.tensor, "pipeline": plan.pipeline, "data": plan.data}
     spread = " × ".join(f"{degree} {way}" for way, degree in ways.items())
     columns = (
-        Column("of a step", "part", numeric=False),
+        Column("part of a step", "part", numeric=False),
         Column("sent", "sent", drop=1),
         Column("link, s", "link", drop=2),
-        Column("NICs, s", "network", drop=3),
-        Column("least, s", "seconds"),
-        Column("of computing", "share", drop=4),
+        Column("network, s", "network", drop=3),
+        Column("time, s", "seconds"),
+        Column("time/compute", "share", drop=4),
         Column("MFU", "mfu"),
     )
     computing = step.parts[0].seconds
@@ -152,7 +152,7 @@ def _table(model: TracedModel, plan: Parallelism, batch: Batch, step: LeastStep,
     for seconds, mfu, name in whole:
         times = (nothing, nothing, nothing, Figure(seconds, SECONDS), Figure(seconds / computing, SHARE))
         rows.append((name, *times, Figure(mfu, SHARE)))
-    title = f"the least that a step of {batch.sequences:,} sequences takes on {plan.devices:,} devices ({spread})"
+    title = f"lower bound on a step of {batch.sequences:,} sequences on {plan.devices:,} devices ({spread})"
     totals = frozenset({len(rows) - 2, len(rows) - 1})
     return Table(title, columns, tuple(rows), subject=model.spec.name, totals=totals)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from tscale.core.costs.states import States
-from tscale.core.costs.training_memory import Layer, Needs, Training, loss_of, needs, states_of
+from tscale.core.costs.training_memory import Layer, Needs, Peak, Training, loss_of, needs, states_of
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import LossBytes
 from tscale.core.sharding import shard
@@ -29,9 +29,10 @@ class Trainer(NamedTuple):
     states: tuple[States, ...]
     layers: tuple[tuple[Layer, ...], ...]
 
-    def needs(self, stage: int) -> Needs:
-        """What a device of a stage needs."""
-        return needs(self.shares[stage], self.kept[stage], self.states[stage], self.layers[stage], stage, self.training)
+    def needs(self, stage: int, peak: Peak = "reserved") -> Needs:
+        """What a device of a stage needs, the loss as an allocator reserves it or as it is live at the least."""
+        given = (self.shares[stage], self.kept[stage], self.states[stage], self.layers[stage])
+        return needs(*given, stage, self.training, peak)
 
     def loss(self, stage: int) -> LossBytes | None:
         """What the loss of a stage takes; None where it has none over a vocabulary."""
@@ -47,6 +48,10 @@ class Trainer(NamedTuple):
         each = [self.needs(stage) for stage in range(len(self.shares))]
         stage = max(range(len(each)), key=lambda place: each[place].total)
         return stage, each[stage]
+
+    def least_total(self) -> int:
+        """Bytes that a device of the fullest stage needs at the least: with what is live at the loss's peak."""
+        return max(self.needs(stage, "live").total for stage in range(len(self.shares)))
 
     def with_(self, **changes: Any) -> Trainer:
         """The same trained in another way: anew from the spec, unless that changes nothing of the parameters."""

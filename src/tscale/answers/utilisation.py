@@ -1,16 +1,20 @@
 """The utilisation of a training run that states none: that of the published runs nearest to it.
 
-How far a published run is from the one asked about is a sum of plain terms, each in powers of ten where it is a size:
+The distance of a published run from the one asked about is a sum of plain terms, each in powers of ten where it is a size:
 
-    |log10 of active parameters, one over the other|    (nothing where no model is asked about)
-    |log10 of devices, one over the other|              (1/2 where either is not known)
-    |log10 of the dense 16-bit peak of a device, one over the other|
-    1/2  another accelerator
+    1/2 |log10 of active parameters, one over the other|    (1 where no model is asked about, so that none is very near)
+    1/2 |log10 of devices, one over the other|              (2 where the published run does not say how many)
+        |log10 of the dense 16-bit peak of a device, one over the other|
+    1/4  another accelerator; 2 one of another family, such as a TPU for a GPU
     2    another width of the products, 8 bits or 16; 1 where experts are routed, whose time goes to products less
     3    another kind: routed experts, or none
 
-Of the five nearest, the median is the middle; low and high lie a tenth beyond the least and the most of them, for two runs
-of one kind on the same devices differ by as much from one release of a framework to the next.
+A whole run of the very model on the very accelerator is that run in whatever width it was: its width is no distance.
+
+Of the five nearest, each weighs 1 / (distance + 1/10)², and what weighs less than a twentieth of the nearest is left out, so
+that a run that is in the table is the answer for that run. The weighted median is the middle; low and high lie a tenth beyond
+the least and the most, for two runs of one kind on the same devices differ by as much from one release of a framework to the
+next.
 """
 
 from __future__ import annotations
@@ -19,9 +23,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from math import log10
+from math import isclose, log10
 from typing import Any, Final, NamedTuple
 
+from tscale.answers.capacity import kind_of
 from tscale.blocks import Attention, FeedForward
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.catalogue.measured import Shape, TrainingRun, training_runs
@@ -30,16 +35,18 @@ from tscale.core.costs.params import active_params
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import mfu_of
 from tscale.core.ledger import Ledger, Matmul
-from tscale.core.metric import Data, Figure
+from tscale.core.metric import Column, Data, Figure, Table
 from tscale.core.sources import cited
-from tscale.core.units import COUNT, SHARE, TOKENS, TOKENS_PER_SECOND
+from tscale.core.units import COUNT, MFU, SHARE, TOKENS, TOKENS_PER_SECOND
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
 NEAREST: Final = 5
-_BEYOND: Final = Fraction(11, 10)
-_UNKNOWN_SCALE, _OTHER_CHIP, _OTHER_KIND = 0.5, 0.5, 3
-_OTHER_WIDTH: Final = {True: 1, False: 2, None: 2}
+_MARGIN: Final = Fraction(11, 10)
+_LEAST_WEIGHT: Final = 0.05
+"""Of the nearest run's."""
+_UNKNOWN_SIZE, _UNKNOWN_SCALE, _OTHER_CHIP, _OTHER_FAMILY, _OTHER_KIND = 1, 2, 0.25, 2, 3
+_OTHER_WIDTH: Final = {True: 1, False: 2}
 """By whether experts are routed."""
 _SIXTEEN_BITS: Final = ("bf16", "fp16")
 _EIGHT_BITS: Final = ("fp8", "int8", "fp4")
@@ -50,13 +57,15 @@ class Case(NamedTuple):
 
     active: int | None
     """Parameters that a token meets."""
-    experts: bool | None
+    experts: bool
     gpus: int | None
     hardware: str
     peak: int | None
     """The dense 16-bit peak of a device, FLOP/s."""
     narrow: bool
     """Whether products are in 8 bits or fewer."""
+    whole: bool = False
+    """Whether it is a whole run as its makers count its hours, restarts included; otherwise its speed was measured."""
 
 
 class Measured(NamedTuple):
@@ -79,6 +88,8 @@ class Utilisation(NamedTuple):
     middle: Fraction
     high: Fraction
     runs: tuple[Measured, ...]
+    weights: tuple[float, ...]
+    """Of each run, as shares of all of them."""
     peak: Fraction
     """The peak asked about over the 16-bit one, where the runs are compared by speed; 1 otherwise."""
 
@@ -87,19 +98,39 @@ class Utilisation(NamedTuple):
         return self._replace(low=min(self.low, most), middle=min(self.middle, most), high=min(self.high, most))
 
     def said(self) -> str:
-        """The range and its runs, as a sentence."""
+        """The middle and the range, in a line."""
+        many = "1 published run" if len(self.runs) == 1 else f"{len(self.runs)} published runs"
+        return f"MFU assumed: {percent_text(self.middle)} ({percent_text(self.low)} to {percent_text(self.high)}: {many} and a 10% margin)."
+
+    def note(self) -> str:
+        """What the range is, and where its runs were published."""
         sources = dict.fromkeys(cited(one.run.source) for one in self.runs)
         return (
-            f"The utilisation is assumed, {_percent(self.low)} to {_percent(self.high)} with {_percent(self.middle)} in the "
-            f"middle, from the {len(self.runs)} published runs that are nearest in kind, size, devices and precision: "
-            f"{'; '.join(map(self._said_of, self.runs))} ({'; '.join(sources)}). --mfu gives yours."
+            "The assumed MFU is the median of the published runs listed above, weighted by their nearness in size, number and "
+            "kind of devices, precision and routed experts; its range reaches 10% beyond the least and the most of them. --mfu "
+            f"sets another. Sources: {'; '.join(sources)}."
         )
 
-    def _said_of(self, one: Measured) -> str:
-        run = one.run
-        many = "" if run.gpus is None else f"{run.gpus:,} "
-        narrow = f" in {run.precision}" if one.case.narrow else ""
-        return f"{one.title} on {many}{run.hardware}{narrow}, {_percent(one.share_of(self.peak))}"
+    def table(self, subject: str) -> Table:
+        """The runs, each with its utilisation and its weight."""
+        columns = (
+            Column("assumed from", "run", numeric=False, wraps=16),
+            Column("devices", "devices", numeric=False, wraps=16),
+            Column("precision", "precision", drop=1, numeric=False),
+            Column("MFU", "mfu"),
+            Column("weight", "weight"),
+        )
+        rows = tuple(
+            (
+                one.title,
+                one.run.hardware if one.run.gpus is None else f"{one.run.gpus:,} × {one.run.hardware}",
+                one.run.precision,
+                Figure(one.share_of(self.peak), MFU, "cited", one.run.source),
+                Figure(weight, MFU, "assumed"),
+            )
+            for one, weight in zip(self.runs, self.weights, strict=True)
+        )
+        return Table("", columns, rows, subject=subject, aside=True)
 
     def data(self) -> Data:
         """The runs, for programs."""
@@ -114,18 +145,19 @@ class Utilisation(NamedTuple):
                 if one.run.speed is None
                 else Figure(one.run.speed, TOKENS_PER_SECOND, "cited", one.run.source),
                 "mfu": Figure(one.share_of(self.peak), SHARE, "cited", one.run.source),
+                "weight": Figure(weight, SHARE, "assumed"),
                 "source": cited(one.run.source),
                 "evidence": one.run.evidence,
             }
-            for one in self.runs
+            for one, weight in zip(self.runs, self.weights, strict=True)
         ]
 
 
 def case_of(ledger: Ledger | None, gpus: int | None, hardware: Hardware, dtype: str) -> Case:
-    """The run that is asked about; `ledger` is None where that is no model's."""
+    """The run that is asked about; `ledger` is None where that is no model's, but a dense one, as scaling laws are of."""
     return Case(
         None if ledger is None else int(active_params(ledger).total),
-        None if ledger is None else has_experts(ledger),
+        ledger is not None and has_experts(ledger),
         gpus,
         hardware.name,
         _sixteen_bit_peak(hardware),
@@ -144,28 +176,63 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
     >>> found.low < found.middle < found.high
     True
     """
-    nearest = sorted(measured_runs() if runs is None else runs, key=lambda one: distance(case, one.case))[:NEAREST]
+    published = measured_runs() if runs is None else runs
+    nearest = sorted(((distance(case, one.case), one) for one in published), key=lambda pair: pair[0])[:NEAREST]
+    weighed = [(_weight(far), one) for far, one in nearest]
+    weighed = [(weight, one) for weight, one in weighed if weight >= _LEAST_WEIGHT * weighed[0][0]]
     of = Fraction(peak, case.peak) if case.narrow and case.peak else Fraction(2 if case.narrow else 1)
-    shares = sorted(one.share_of(of) for one in nearest)
-    high = min(shares[-1] * _BEYOND, Fraction(1))
-    return Utilisation(shares[0] / _BEYOND, shares[len(shares) // 2], high, tuple(nearest), of)
+    shares = [(one.share_of(of), weight) for weight, one in weighed]
+    total = sum(weight for weight, _ in weighed)
+    return Utilisation(
+        min(shares)[0] / _MARGIN,
+        weighted_median(shares),
+        min(max(shares)[0] * _MARGIN, Fraction(1)),
+        tuple(one for _, one in weighed),
+        tuple(weight / total for weight, _ in weighed),
+        of,
+    )
 
 
-def distance(one: Case, other: Case) -> float:
-    """How far two runs are from one another; what is not known of a model is no difference."""
-    far = _apart(one.active, other.active) or 0.0
-    scale = _apart(one.gpus, other.gpus)
-    far += _UNKNOWN_SCALE if scale is None else scale
-    far += _apart(one.peak, other.peak) or 0.0
-    far += _OTHER_CHIP * (one.hardware != other.hardware)
-    far += _OTHER_WIDTH[one.experts] * (one.narrow != other.narrow)
-    kinds = {one.experts, other.experts} - {None}
-    return far + _OTHER_KIND * (len(kinds) > 1)
+def distance(asked: Case, published: Case) -> float:
+    """How far a published run is from the one asked about; where the latter's devices are not known, they are no difference."""
+    far = _UNKNOWN_SIZE if asked.active is None else _apart(asked.active, published.active) / 2
+    far += _UNKNOWN_SCALE if published.gpus is None else _apart(asked.gpus, published.gpus) / 2
+    far += _apart(asked.peak, published.peak)
+    if asked.hardware != published.hardware:
+        same_family = kind_of(asked.hardware) == kind_of(published.hardware)
+        far += _OTHER_CHIP if same_family else _OTHER_FAMILY
+    itself = published.whole and (asked.active, asked.hardware) == (published.active, published.hardware)
+    if asked.narrow != published.narrow and not itself:
+        far += _OTHER_WIDTH[asked.experts]
+    return far + _OTHER_KIND * (asked.experts != published.experts)
 
 
-def _apart(one: int | None, other: int | None) -> float | None:
-    """Powers of ten between two sizes; None where one is not known."""
-    return None if one is None or other is None else abs(log10(one / other))
+def weighted_median(values: list[tuple[Fraction, float]]) -> Fraction:
+    """The value below and above which lies half of the weight; between two where they part it evenly.
+
+    >>> weighted_median([(Fraction(1), 1.0), (Fraction(2), 1.0), (Fraction(3), 5.0)])
+    Fraction(3, 1)
+    >>> weighted_median([(Fraction(1), 1.0), (Fraction(2), 1.0)])
+    Fraction(3, 2)
+    """
+    ordered = sorted(values)
+    half, below = sum(weight for _, weight in ordered) / 2, 0.0
+    for place, (value, weight) in enumerate(ordered):
+        below += weight
+        if isclose(below, half):
+            return (value + ordered[place + 1][0]) / 2
+        if below > half:
+            return value
+    raise AssertionError("no values")
+
+
+def _weight(far: float) -> float:
+    return 1 / (far + 0.1) ** 2
+
+
+def _apart(one: int | None, other: int | None) -> float:
+    """Powers of ten between two sizes; 0 where one is not known."""
+    return 0 if one is None or other is None else abs(log10(one / other))
 
 
 def has_experts(ledger: Ledger) -> bool:
@@ -183,7 +250,8 @@ def _measured(run: TrainingRun) -> Measured:
     (spec, ledger), peak = _model(run.model, run.shape), _sixteen_bit_peak(_hardware(run.hardware))
     assert peak is not None
     active, experts = int(active_params(ledger).total), has_experts(ledger)
-    case = Case(active, experts, run.gpus, run.hardware, peak, run.precision in _EIGHT_BITS)
+    whole = run.gpu_hours is not None
+    case = Case(active, experts, run.gpus, run.hardware, peak, run.precision in _EIGHT_BITS, whole)
     if run.speed is None:
         assert run.mfu is not None
         mfu = Fraction(str(run.mfu))
@@ -209,7 +277,8 @@ def _changes(spec: ModelSpec, shape: Shape) -> Iterator[tuple[str, Any]]:
             yield name, getattr(shape, name)
     if shape.heads is not None:
         assert isinstance(spec.attention, Attention)
-        yield "attention", replace(spec.attention, heads=shape.heads)
+        kv_heads = spec.attention.kv_heads if shape.kv_heads is None else shape.kv_heads
+        yield "attention", replace(spec.attention, heads=shape.heads, kv_heads=kv_heads)
     if shape.d_ff is not None:
         assert isinstance(spec.feed_forward, FeedForward)
         yield "feed_forward", replace(spec.feed_forward, d_ff=shape.d_ff)
@@ -225,5 +294,6 @@ def _sixteen_bit_peak(hardware: Hardware) -> int | None:
     return next((peaks[name] for name in _SIXTEEN_BITS if name in peaks), None)
 
 
-def _percent(share: Fraction) -> str:
-    return f"{100 * float(share):.3g}%"
+def percent_text(share: Fraction) -> str:
+    """A share in per cent, with three digits."""
+    return f"{100 * float(share):#.3g}".rstrip(".") + "%"

@@ -25,6 +25,7 @@ class Shape:
     layers: Size | None = None
     d_model: Size | None = None
     heads: Size | None = None
+    kv_heads: Size | None = None
     d_ff: Size | None = None
     vocabulary: Size | None = None
 
@@ -53,7 +54,7 @@ class TrainingRun:
     """Hardware FLOPs utilisation, recomputation counted."""
     tokens_per_second_per_gpu: Rate | None = None
     tokens_per_second: Rate | None = None
-    """Of all devices together."""
+    """Of all devices."""
     tokens: Rate | None = None
     """Of a whole run, which took `gpu_hours`."""
     gpu_hours: Rate | None = None
@@ -94,17 +95,35 @@ class Price:
     provider: str
     kind: Literal["on demand", "reserved", "market", "spot", "estimate"]
     """On the terms of a list; for a term of a year or so; at an auction or by private owners; until somebody bids more;
-    or what the makers of a model reckoned with."""
-    usd_per_hour: Rate
+    or what the makers of a model estimated with."""
+    usd_per_hour: Rate | None = None
     """US dollars for an hour of `devices`."""
+    usd_low: Rate | None = None
+    """Where a source states a range of prices, its least, and `usd_high` its most."""
+    usd_high: Rate | None = None
     devices: Size = 1
     source: str
     evidence: Evidence
 
     @property
+    def low(self) -> Fraction:
+        """US dollars for an hour of one device, at the least."""
+        return self._of_one(self.usd_low)
+
+    @property
+    def high(self) -> Fraction:
+        """US dollars for an hour of one device, at the most."""
+        return self._of_one(self.usd_high)
+
+    @property
     def usd_per_device_hour(self) -> Fraction:
-        """US dollars for an hour of one device."""
-        return _exact(self.usd_per_hour) / self.devices
+        """US dollars for an hour of one device; of a range, its middle."""
+        return (self.low + self.high) / 2
+
+    def _of_one(self, end: float | None) -> Fraction:
+        price = self.usd_per_hour if end is None else end
+        assert price is not None, "a row of prices.yaml states one price, or both ends of a range"
+        return _exact(price) / self.devices
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The options that commands share, each spelled once."""
 
 from fractions import Fraction
+from shlex import join
 from typing import Annotated, Literal
 
 import typer
@@ -62,6 +63,16 @@ def share(text: str | None, what: str, of: str = "the peak") -> Fraction | None:
         meant = f": write {text.strip()}% if per cent is meant" if not percent and 1 < value <= 100 else ""
         raise RequestError(f"{what} is a share of {of}, at most 1, not {text.strip()[:40]}{meant}")
     return value
+
+
+def words_of(model: str, changes: list[str], assume: str | None, gpu: str, gpu_changes: list[str]) -> str:
+    """A model and hardware as they were named, to be pasted into another command line."""
+    words = [model]
+    words += [word for change in changes for word in ("--set", change)]
+    words += [] if assume is None else ["--assume", assume]
+    words += ["--gpu", gpu]
+    words += [word for change in gpu_changes for word in ("--gpu-set", change)]
+    return join(words)
 
 
 def devices(text: str | None, what: str = "--gpus") -> int | None:

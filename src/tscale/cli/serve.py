@@ -9,14 +9,14 @@ from tscale.render import show_with_plot
 if TYPE_CHECKING:
     from tscale.answers.serve_times import Draft
 
-_Gpus = Annotated[str, typer.Option("--gpus", metavar="N", help="Devices that share each layer.")]
-_Batch = Annotated[str, typer.Option("--batch", metavar="N", help="Sequences that are served at once.")]
+_Gpus = Annotated[str, typer.Option("--gpus", metavar="N", help="Devices that share each layer (tensor parallelism).")]
+_Batch = Annotated[str, typer.Option("--batch", metavar="N", help="Batch size: sequences decoded concurrently.")]
 _Prompt = Annotated[str, typer.Option("--context", metavar="N", help="Tokens of each prompt; 2k is 2048.")]
 _Output = Annotated[str, typer.Option("--output", metavar="N", help="Tokens of each answer.")]
 _Dtype = Annotated[
     str | None,
     typer.Option(
-        "--dtype", metavar="FORMAT", help="Format of the weights: fp8, q4_k; where absent, as the file says, or bf16."
+        "--dtype", metavar="FORMAT", help="Format of the weights: fp8, q4_k; default: as the file says, or bf16."
     ),
 ]
 _CacheDtype = Annotated[
@@ -24,28 +24,29 @@ _CacheDtype = Annotated[
     typer.Option(
         "--cache-dtype",
         metavar="FORMAT",
-        help="Format of the cache: fp8, q8_0; where absent, as the file says, or bf16.",
+        help="Format of the KV cache: fp8, q8_0; default: as the file says, or bf16.",
     ),
 ]
 _Efficiency = Annotated[
-    str, typer.Option("--efficiency", metavar="SHARE", help="Share of peak and bandwidth that a machine reaches.")
+    str, typer.Option("--efficiency", metavar="SHARE", help="Share of peak and bandwidth that is reached.")
 ]
 _Prefix = Annotated[
-    str | None, typer.Option("--prefix", metavar="N", help="Tokens of each prompt that are cached already: 1k, 50%.")
+    str | None,
+    typer.Option("--prefix", metavar="N", help="Tokens of each prompt that are already in the KV cache: 1k, 50%."),
 ]
-_Draft = Annotated[
-    str | None, typer.Option("--draft", metavar="MODEL", help="A small model that guesses (speculative decoding).")
-]
+_Draft = Annotated[str | None, typer.Option("--draft", metavar="MODEL", help="A draft model (speculative decoding).")]
 _DraftTokens = Annotated[
     str | None,
-    typer.Option("--draft-tokens", metavar="N", help="Tokens guessed a round, 4 where absent; free without --draft."),
+    typer.Option(
+        "--draft-tokens", metavar="N", help="Draft tokens per round, 4 by default; they cost nothing without --draft."
+    ),
 ]
 _Acceptance = Annotated[
-    str | None, typer.Option("--acceptance", metavar="SHARE", help="The chance that a guessed token is accepted.")
+    str | None, typer.Option("--acceptance", metavar="SHARE", help="Probability that a draft token is accepted.")
 ]
 _SplitCache = Annotated[
     Literal["heads", "sequences"],
-    typer.Option("--split-cache", help="What devices divide a cache by while decoding."),
+    typer.Option("--split-cache", help="How devices divide the KV cache while decoding."),
 ]
 
 

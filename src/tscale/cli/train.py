@@ -30,25 +30,32 @@ if TYPE_CHECKING:
 
 _Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
 _Speed = Annotated[
-    str | None, typer.Option("--tokens-per-second", metavar="N", help="A measured speed, of all devices together.")
+    str | None, typer.Option("--tokens-per-second", metavar="N", help="Measured throughput of all devices.")
 ]
-_Days = Annotated[str | None, typer.Option("--days", metavar="N", help="How long it may take, or took.")]
+_Days = Annotated[str | None, typer.Option("--days", metavar="N", help="How long training may take, or took.")]
 _Dtype = Annotated[
     Literal["fp32", "bf16", "fp16", "fp8", "int8", "fp4"] | None,
-    typer.Option("--dtype", help="The format of the products; 16 bits where absent."),
+    typer.Option("--dtype", help="Format of the matrix products; default: 16 bits."),
 ]
 _Recompute = Annotated[
     Literal["none", "selective", "full"],
-    typer.Option("--recompute", help="What is computed again in the backward pass: scores, or whole layers."),
+    typer.Option("--recompute", help="What the backward pass recomputes: scores, or whole layers."),
 ]
-_Watts = Annotated[str | None, typer.Option("--watts", metavar="W", help="Draw of a device; its TDP where absent.")]
-_Pue = Annotated[str, typer.Option("--pue", metavar="N", help="Energy of the building over that of the devices.")]
+_Watts = Annotated[str | None, typer.Option("--watts", metavar="W", help="Power draw of a device; default: its TDP.")]
+_Pue = Annotated[
+    str,
+    typer.Option(
+        "--pue", metavar="N", help="Power usage effectiveness: energy of the data centre over that of its devices."
+    ),
+]
 _Batch = Annotated[
     str | None,
-    typer.Option("--batch", metavar="N", help="Sequences of a step: with it the bounds of a parallel plan are told."),
+    typer.Option(
+        "--batch", metavar="N", help="Sequences per step (global batch size): gives the bounds of a parallel plan."
+    ),
 ]
 _Grid = Annotated[
-    str | None, typer.Option("--grid", metavar="G", help="Grams of CO2e for a kWh, or a country: 400, france.")
+    str | None, typer.Option("--grid", metavar="G", help="Grams of CO2e per kWh, or a country: 400, france.")
 ]
 
 
@@ -86,6 +93,7 @@ def train(
     from tscale.answers.assumed import as_assumed
     from tscale.answers.train import Ask, train_report
     from tscale.catalogue.hardware import find_hardware
+    from tscale.cli.boundary import finish
     from tscale.errors import RequestError
     from tscale.models.resolve import resolve
 
@@ -111,13 +119,16 @@ def train(
         grid_source=whose,
         plan=plan,
         batch=sequences,
+        words=options.words_of(model, changes, assume, gpu, gpu_changes),
     )
     spec, hardware = resolve(model, changes, assume), find_hardware(gpu, gpu_changes)
-    show(as_assumed(train_report(spec, hardware, ask), spec), format, explain=explain)
+    report = as_assumed(train_report(spec, hardware, ask), spec)
+    show(report, format, explain=explain)
+    finish(report)
 
 
 def _emitted(grid: str | None) -> tuple[Fraction | None, str]:
-    """--grid: grams of CO2e for a kWh, and where that is from: given, or a country's."""
+    """--grid: grams of CO2e per kWh, and where that is from: given, or a country's."""
     from tscale.catalogue.measured import grid_of
 
     if grid is None or not grid.strip() or grid.strip()[0].isdigit() or grid.strip()[0] in "-+.":

@@ -139,6 +139,15 @@ def loss_bytes(name: str, logits: Logits) -> LossBytes:
             raise AssertionError(name)
 
 
+def least_live_bytes(name: str, logits: Logits) -> int:
+    """Bytes that a loss has live at its peak, at the least: of transformers' own, by a trainer that lets the model's output go.
+
+    transformers' `Trainer` drops the logits in the output when it has the loss, before the backward pass: then log-probabilities and
+    two gradients are live, 4 bytes each. A loop of one's own that still refers to the output keeps them (`LossBytes.live`).
+    """
+    return 12 * logits.numbers if name in OF_TRANSFORMERS else loss_bytes(name, logits).live
+
+
 def _fused_linear(logits: Logits) -> LossBytes:
     """Liger's: the gradients of the head and of its input are made in the forward pass, a piece of the tokens at a time.
 

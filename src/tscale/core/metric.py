@@ -40,10 +40,11 @@ class Missing(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A figure beside how many times the first model's it is, where that can be said."""
+    """A figure beside how many times the first model's it is, where that can be said, and how that is known."""
 
     figure: Figure
     ratio: Fraction | None
+    known: Known = "exact"
 
 
 class Line(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Reading = Literal["full", "plain", "power", "decimal", "short", "estimate", "ratio", "percent"]
+Reading = Literal["full", "plain", "power", "decimal", "short", "estimate", "given", "ratio", "percent", "utilisation"]
 
 
 class Unit(NamedTuple):
@@ -12,7 +12,8 @@ class Unit(NamedTuple):
 
     full: every digit (174,604,259,328). plain: as it is (2020). power: 3.14e+23. decimal: 4.83 GB, in powers of 1000, never of 1024.
     short: 40.4B, three digits of a number that was predicted. estimate: 16,900 or 11.8, three digits of one that no run comes to
-    exactly. ratio: ×16. percent: 0.4%, of a number that is itself a fraction of 1.
+    exactly. given: 31,457,280 or 54.25, every digit of one that follows from what was given. ratio: ×16. percent: 0.4%, of a
+    number that is itself a fraction of 1. utilisation: 40.0%, three digits of such a fraction, however it is known.
     """
 
     name: str
@@ -51,3 +52,9 @@ KWH = Unit("kilowatt-hours", "", "estimate")
 KG = Unit("kilograms of CO2 equivalent", "", "estimate")
 USD = Unit("US dollars", "", "estimate")
 SHARE = Unit("share", "", "percent")
+MFU = Unit("share", "", "utilisation")
+
+
+def as_given(unit: Unit) -> Unit:
+    """The unit of a number that follows from what was given alone, of which every digit is shown."""
+    return unit._replace(reading="given")

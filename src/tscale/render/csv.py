@@ -35,7 +35,7 @@ def to_csv(report: Report) -> str:
     rows: list[list[object]] = [["model", *headings] if several else list(headings)]
     for table in tables:
         own = [table.subject] if several else []
-        if table.columns == main.columns:
+        if [column.key for column in table.columns] == [column.key for column in main.columns]:
             rows += [[*own, *_values(row, ratios)] for row in table.rows]
         else:
             rows.append([*own, table.title, *[""] * (len(headings) - 1)])

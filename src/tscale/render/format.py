@@ -54,8 +54,12 @@ def _figure_text(figure: Figure) -> str:
 
 
 def ratio_text(cell: Cell) -> str:
-    """How many times the first model's figure a compared one is."""
-    return f"({number_text(cell.ratio, 'ratio')})" if isinstance(cell, Compared) and cell.ratio is not None else ""
+    """How many times the first model's figure a compared one is; three digits where that rests on an assumption."""
+    if not isinstance(cell, Compared) or cell.ratio is None:
+        return ""
+    if cell.known in ("bound", "assumed"):
+        return f"(×{_estimate(cell.ratio)})"
+    return f"({number_text(cell.ratio, 'ratio')})"
 
 
 def mark(cell: Cell) -> str:
@@ -79,10 +83,14 @@ def number_text(value: Number, reading: Reading, symbol: str = "") -> str:
             return _short(value)
         case "estimate":
             return _estimate(value)
+        case "given":
+            return f"{float(value):,.15g}" if not _whole(value) else f"{int(value):,}"
         case "ratio":
             return f"×{_ratio(value)}"
         case "percent":
             return _percent(value)
+        case "utilisation":
+            return f"{float(100 * value):#.3g}".rstrip(".") + "%"
         case _:
             assert_never(reading)
 

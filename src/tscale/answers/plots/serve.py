@@ -1,4 +1,4 @@
-"""The picture of `tscale serve`: tokens a second by batch, and the ridge from which computing bounds them."""
+"""The picture of `tscale serve`: tokens/s by batch size, and the ridge from which computing bounds them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import TOKENS_PER_SECOND, Unit
 from tscale.models.spec import ModelSpec
 
-_SEQUENCES: Final = Unit("sequences at once", "", "full")
+_SEQUENCES: Final = Unit("sequences", "", "full")
 _STEPS: Final = 3  # points for each doubling of the batch
 _LEAST: Final = 64
 _PAST: Final = 4  # times the ridge, the memory and what was asked for
@@ -28,7 +28,7 @@ def serve_plot(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Plot:
         place += 1
     sweep = throughputs(spec, hardware, ask, sorted(batches))
     asked = next(row for row in sweep.rows if row.batch == ask.batch)
-    lines = [Series("tokens a second", tuple(Point(row.batch, row.tokens_per_second) for row in sweep.rows))]
+    lines = [Series("tokens/s", tuple(Point(row.batch, row.tokens_per_second) for row in sweep.rows))]
     computing = [Point(row.batch, row.by_compute) for row in sweep.rows if row.by_compute is not None]
     reading = [Point(row.batch, row.by_memory) for row in sweep.rows if row.by_memory is not None]
     if computing:
@@ -40,13 +40,13 @@ def serve_plot(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Plot:
         rules.append(Rule("x", sweep.most, f"memory is full at {sweep.most:,}"))
     many = f"{ask.gpus} × " if ask.gpus > 1 else ""
     return Plot(
-        f"{spec.label} on {many}{hardware.label}: tokens a second by batch",
-        Axis("batch", _SEQUENCES),
+        f"{spec.label} on {many}{hardware.label}: throughput by batch size",
+        Axis("batch size", _SEQUENCES),
         Axis("throughput", TOKENS_PER_SECOND),
         (*lines, Series("as asked", (here,), "points")),
         tuple(rules),
         notes=(
-            f"Decoding {ask.output:,} tokens after {ask.context:,}, at the best, all users together; part after part, each the longer of the two."
+            f"Decoding {ask.output:,} tokens after {ask.context:,}, best case, all users; part after part, each the longer of the two."
             + (
                 ""
                 if sweep.turning

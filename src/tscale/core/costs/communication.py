@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tscale.core.costs.params import size
-from tscale.core.ledger import Block, Ledger, Matmul
+from tscale.core.ledger import Block, Entry, Ledger, Matmul
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import Role
@@ -68,19 +68,36 @@ def gradients(
     """What the copies of a model exchange in a step, of each entry of what one device holds.
 
     Gradients are scattered, in `bits` a number, then what they made is gathered, in `gathered_bits`. ZeRO's stage 2 keeps no
-    whole gradients from one micro-batch to the next, unless in a pipeline, so that each has to scatter its own. Stage 3 keeps no whole weights
-    either, which each gathers forward and backward: of a single micro-batch half as much again (Rajbhandari 2019, section
-    7.2.2). Routed experts that are dealt to `plan.expert` devices have that many fewer copies to be summed over.
+    whole gradients from one micro-batch to the next, unless in a pipeline, so that each has to scatter its own. Stage 3 keeps no
+    whole weights either, which each gathers forward and, but for what stays whole in between, backward: of a single micro-batch
+    up to half as much again (Rajbhandari 2019, section 7.2.2). Routed experts that are divided over `plan.expert` devices have
+    that many fewer copies to be summed over.
     """
-    scatters, gathers = _ring_passes(plan, micro_batches)
+    whole = plan.zero < 2 or (plan.zero == 2 and plan.pipeline > 1)
+    scatters = 1 if whole else micro_batches
     for entry in ledger.entries:
         weights = getattr(entry, "stored", 0) * size(entry)
         copies = plan.data * plan.context
         if isinstance(entry, Matmul) and entry.experts > 1:
             copies //= plan.expert
         if weights and copies > 1:
-            scattered = ceil_div(scatters * weights * bits, 8)
-            yield Exchanged(entry.name, copies, scattered, ceil_div(gathers * weights * gathered_bits, 8))
+            gathered = micro_batches * (2 * weights - _whole(entry, weights)) if plan.zero == 3 else weights
+            yield Exchanged(
+                entry.name, copies, ceil_div(scatters * weights * bits, 8), ceil_div(gathered * gathered_bits, 8)
+            )
+
+
+def _whole(entry: Entry, weights: int) -> int:
+    """Numbers of an entry that ZeRO's stage 3 can leave whole from a forward pass to its backward pass, to gather them once.
+
+    What is in no stack, as FSDP2 leaves its root module whole (torch `fully_shard`), and the last layer, with which the backward
+    pass begins (torchtitan's parallelize.py does not reshard it). A layer is taken to have one copy, or one of each expert's.
+    """
+    if entry.block.stack == "none":
+        return weights
+    experts = entry.experts if isinstance(entry, Matmul) else 1
+    layers = getattr(entry, "stored", 0) // experts
+    return weights // layers
 
 
 def gradient_bytes(ledger: Ledger, plan: Parallelism, micro_batches: int, bits: int, gathered_bits: int) -> Quantity:
@@ -90,14 +107,3 @@ def gradient_bytes(ledger: Ledger, plan: Parallelism, micro_batches: int, bits: 
         for one in gradients(ledger, plan, micro_batches, bits, gathered_bits)
     )
     return Quantity("sent for gradients", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
-
-
-def _ring_passes(plan: Parallelism, micro_batches: int) -> tuple[int, int]:
-    """How often a step scatters gradients, and gathers weights (or gradients, where each device keeps all states)."""
-    match plan.zero:
-        case 3:
-            return micro_batches, 2 * micro_batches
-        case 2 if plan.pipeline == 1:
-            return micro_batches, 1
-        case _:
-            return 1, 1

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 from tscale.core.costs.collectives import NOTHING, Least, Level, all_to_all, exchange, group, link_of, nics_of
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.costs.communication import gradient_bytes, gradients, tensor_sums
-from tscale.core.costs.wall_time import Recompute, least_flops
+from tscale.core.costs.wall_time import Recompute, last_products, least_flops
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.parallelism import Parallelism
@@ -161,13 +161,17 @@ def _sent(stage: int, share: Ledger, plan: Parallelism, work: Workload, cluster:
 
 def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
     """Sums over tensor-parallel devices: what is scattered is in 16 bits, what is gathered in those of the products."""
-    passes = 3 if work.recompute == "full" else 2
-    one = tensor_sums(share, work.run, BITS // 8, parallel_block=work.parallel_block).total
-    scattered = ceil_div(one * work.batch.micro * passes * work.batch.micro_batches(plan), plan.context)
+    one = tensor_sums(share, work.run, BITS // 8, parallel_block=work.parallel_block)
+    passes = 2 * one.total
+    if work.recompute == "full":
+        last = set(last_products(share))
+        again = Ledger.of(share.model, (entry for entry in share.entries if entry not in last))
+        passes += tensor_sums(again, work.run, BITS // 8, parallel_block=work.parallel_block).total
+    scattered = ceil_div(passes * work.batch.micro * work.batch.micro_batches(plan), plan.context)
     gathered = ceil_div(scattered * work.gathered_bits, BITS)
     least = exchange(cluster, group(cluster, plan.tensor), scattered, gathered)
     return Part(
-        "tensor-parallel sums",
+        "tensor-parallel all-reduces",
         least=least,
         sent=ceil_div((plan.tensor - 1) * (scattered + gathered), plan.tensor),
         source=COLLECTIVES,
@@ -242,7 +246,7 @@ def _hand_over(stage: int, plan: Parallelism, cluster: Cluster, sent: int) -> Pa
     if beyond:
         rate = nics_of(cluster, plan.devices)
         network = Level(Fraction(beyond * sent), rate, "times_of_all_devices·sent", f"{beyond}·{sent}")
-    return Part("hand-over to the next stage", least=Least(link, network), sent=_hand_overs(stage, plan) * sent)
+    return Part("pipeline send/receive", least=Least(link, network), sent=_hand_overs(stage, plan) * sent)
 
 
 def _crossings(stage: int, plan: Parallelism, per_node: int) -> _Crossings:

@@ -11,7 +11,7 @@ optimizer's step comes when nothing of a pass is left, and a fused one takes not
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.activations import Attention, Passes, Recompute, activation_bytes, keeping, saved_by
 from tscale.core.costs.params import size
@@ -26,7 +26,15 @@ from tscale.core.costs.states import (
 from tscale.core.costs.weights import is_linear
 from tscale.core.dtypes import FORMATS, Format, bytes_of
 from tscale.core.ledger import Ledger, Lookup, Matmul, Part, Saved
-from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, Logits, LossBytes, default_kernel, loss_bytes
+from tscale.core.loss_kernels import (
+    KERNELS,
+    OF_TRANSFORMERS,
+    Logits,
+    LossBytes,
+    default_kernel,
+    least_live_bytes,
+    loss_bytes,
+)
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision
@@ -36,10 +44,12 @@ from tscale.core.workload import Run
 
 SOURCE: Final = "korthikanti2022 section 4"
 
-LEAVES_OUT: Final = (
-    "Not counted: what the device's own software takes, buffers for sending, fragments that no tensor fits in, and what an "
-    "optimizer that is not fused needs for its step."
-)
+LEAVES_OUT: Final = "what an optimizer that is not fused needs for its step"
+"""What is no part of the needs, nor of any reserve."""
+
+
+Peak = Literal["reserved", "live"]
+"""How the peak of a loss is counted: as an allocator reserves it, or what is live then at the least."""
 
 
 class Training(NamedTuple):
@@ -117,16 +127,22 @@ class Layer(NamedTuple):
 
 
 def needs(
-    share: Ledger, kept: tuple[Saved, ...], states: States, layers: tuple[Layer, ...], stage: int, training: Training
+    share: Ledger,
+    kept: tuple[Saved, ...],
+    states: States,
+    layers: tuple[Layer, ...],
+    stage: int,
+    training: Training,
+    peak: Peak = "reserved",
 ) -> Needs:
     """What a device of one pipeline stage needs.
 
     `share`: its ledger (`tscale.core.sharding`), `kept`: what the stage saves, `states`: what is kept of its parameters,
-    `layers`: one of each kind that it holds.
+    `layers`: one of each kind that it holds. `peak`: how the loss is counted.
     """
     plan, rank = training.plan, training.rank
     if rank is not None:
-        kept += adapter_saves(share, rank)
+        kept = _without_frozen_head(kept) + adapter_saves(share, rank)
         layers = tuple(layer._replace(kept=layer.kept + adapter_saves(layer.share, rank)) for layer in layers)
     pass_lines = activation_bytes(kept, training.run, training.passes, plan)
     saved = tuple(saved_by(kept, training.passes))
@@ -137,7 +153,8 @@ def needs(
     logits = [line for line, end in zip(every, ends, strict=True) if end]
     if loss is not None:
         logits = [Line("head.logits", loss.kept)]
-    held, temporary = _largest_moment(share, layers, logits, loss, training)
+    reserved = None if loss is None else loss.reserved if peak == "reserved" else _least_live(share, kept, training)
+    held, temporary = _largest_moment(share, layers, logits, reserved, training)
     source = KERNELS[training.loss_kernel].source if held and loss is not None else SOURCE
     return Needs(
         states.weights,
@@ -162,8 +179,24 @@ def _of_all_passes(line: Line, part: Part, stage: int, plan: Parallelism) -> Lin
     return Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces))
 
 
+def _without_frozen_head(kept: tuple[Saved, ...]) -> tuple[Saved, ...]:
+    """What is saved where the head has neither a gradient nor an adapter: nothing reads its input again."""
+    return tuple(saved for saved in kept if saved.role != "head")
+
+
 def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossBytes | None:
     """What a stage's loss over a vocabulary takes; None for a stage, or a model, that has none."""
+    logits = _logits(share, kept, training)
+    return None if logits is None else loss_bytes(training.loss_kernel, logits)
+
+
+def _least_live(share: Ledger, kept: tuple[Saved, ...], training: Training) -> int | None:
+    logits = _logits(share, kept, training)
+    return None if logits is None else least_live_bytes(training.loss_kernel, logits)
+
+
+def _logits(share: Ledger, kept: tuple[Saved, ...], training: Training) -> Logits | None:
+    """The logits that a device of a stage makes of one micro-batch; None for a stage, or a model, that has none."""
     saved = next((saved for saved in kept if saved.role == "logits" and saved.cut is not None), None)
     head = next((entry for entry in share.entries if isinstance(entry, Matmul) and entry.role == "head"), None)
     if saved is None or head is None:
@@ -174,8 +207,7 @@ def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossB
         (one_byte_each._replace(width=1, cut=None, gathered=True),), training.run, training.passes, training.plan
     ).total
     number, trained = training.recipe.activations, training.rank is None
-    logits = Logits(numbers, tokens, head.d_out, head.d_in, number, trained, training.prepared)
-    return loss_bytes(training.loss_kernel, logits)
+    return Logits(numbers, tokens, head.d_out, head.d_in, number, trained, training.prepared)
 
 
 def in_flight(stage: int, plan: Parallelism) -> tuple[int, int]:
@@ -195,16 +227,17 @@ def states_of(share: Ledger, training: Training) -> States:
 
 
 def _largest_moment(
-    share: Ledger, layers: tuple[Layer, ...], logits: list[Line], loss: LossBytes | None, training: Training
+    share: Ledger, layers: tuple[Layer, ...], logits: list[Line], at_peak: int | None, training: Training
 ) -> tuple[list[Line], list[Line]]:
     """The logits that are kept, and what else is needed, at the larger of two moments: the loss, and one layer's backward pass.
 
-    The loss is counted as an allocator reserves it. A layer needs what is computed again, its widest gradient and the one made
+    `at_peak`: bytes of a loss over a vocabulary, those in `logits` among them. A layer needs what is computed again, its widest gradient and the one made
     of it, what ZeRO gathers for it, and of a frozen model that is kept in few bits its largest matrix in 16.
     """
     gathered = _gathered_weights(share, layers, training)
-    beside = sum(line.value for line in logits) if loss is None else loss.reserved - loss.kept
-    at_loss = [Line("loss_at_its_peak", beside), *gathered, *_narrow_head(share, training)]
+    held = sum(line.value for line in logits)
+    more = held if at_peak is None else at_peak - held
+    at_loss = [Line("loss_at_its_peak", more), *gathered, *_narrow_head(share, training)]
     backward = [
         *_again(layers, training),
         Line("widest_gradient_twice", 2 * _widest(layers, training)),

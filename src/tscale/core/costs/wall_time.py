@@ -7,11 +7,13 @@ Utilisation is in whole millionths, so that all of it is exact.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Final, Literal
 
 from tscale.core.costs.forward import AttentionMask, forward_flops, matmul_flops, score_flops
-from tscale.core.ledger import Ledger, Matmul, Scores
+from tscale.core.layers import layers_of
+from tscale.core.ledger import Entry, Ledger, Matmul, Scores, SubLayer
 from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
 
@@ -63,4 +65,56 @@ def recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute, sight: Atte
 
 def least_flops(ledger: Ledger, run: Run, recompute: Recompute) -> int:
     """FLOPs that training on one sequence takes at the least: of attention, the pairs of a query and a key that it sees."""
-    return 3 * forward_flops(ledger, run, "causal").total + recomputed_flops(ledger, run, recompute, "causal")
+    return 3 * forward_flops(ledger, run, "causal").total + least_recomputed_flops(ledger, run, recompute)
+
+
+def least_recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute) -> int:
+    """FLOPs of one sequence that go forward a second time at the least: no product whose result the backward pass does not read.
+
+    torch.utils.checkpoint (use_reentrant=False, early_stop=True) stops when all saved tensors are there again: a layer's last
+    product is not one of them, nor is what the scores' values come to.
+    """
+    if recompute == "selective":
+        scores = (entry._replace(d_v=0) for entry in ledger.entries if isinstance(entry, Scores))
+        return sum(score_flops(entry, run, "causal") for entry in scores)
+    again = recomputed_flops(ledger, run, recompute, "causal")
+    if recompute == "full":
+        again -= sum(matmul_flops(entry, run) for entry in last_products(ledger))
+    return again
+
+
+_LAST: Final = frozenset({"o", "out", "down", "shared_down", "latent_up", "adapter"})
+"""Roles of the matrices that a sub-layer may end with."""
+
+
+def last_products(ledger: Ledger) -> Iterator[Matmul]:
+    """The matrices that a layer may end with: of its feed-forward, or of its mixer where some layers have no feed-forward.
+
+    Where several may be the last (routed and shared experts), all of them.
+    """
+    for stack in ("encoder", "decoder"):
+        fed = _layers_ending(ledger, stack, frozenset({"feed-forward"}))
+        mixed = _layers_ending(ledger, stack, frozenset({"mixer", "cross-attention"}))
+        last = {"feed-forward"} if mixed <= fed else {"feed-forward", "mixer", "cross-attention"}
+        yield from (entry for entry in _ends(ledger.entries, stack) if entry.block.sub_layer in last)
+
+
+_LAYERS_LOOKED_AT: Final = 128
+"""Layers by which it is told whether every mixer is followed by a feed-forward: no pattern of layers is longer."""
+
+
+def _layers_ending(ledger: Ledger, stack: str, sub_layers: frozenset[SubLayer]) -> set[int]:
+    """The first layers of a stack, by number, that have an end of one of these sub-layers."""
+    found: set[int] = set()
+    for group in ledger.groups:
+        ends = any(entry.block.sub_layer in sub_layers for entry in _ends(group.entries, stack))
+        if ends and not isinstance(group.where, str):
+            found.update(layers_of(group.where, _LAYERS_LOOKED_AT))
+    return found
+
+
+def _ends(entries: Iterable[Entry], stack: str) -> Iterator[Matmul]:
+    for entry in entries:
+        inside = entry.block.stack == stack and entry.block.sub_layer != "none"
+        if isinstance(entry, Matmul) and inside and entry.role in _LAST:
+            yield entry

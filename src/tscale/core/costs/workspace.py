@@ -20,10 +20,8 @@ from tscale.core.tracing import maximum, minimum, named
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 
-LEAVES_OUT = (
-    "Not counted: what the device's software takes for itself (context, kernels, captured graphs, sums between devices), "
-    "fragmentation, and what sampling adds to the logits."
-)
+LEAVES_OUT: Final = "what sampling adds to the logits"
+"""What is no part of the workspace, nor of any reserve."""
 
 CHUNK: Final = 2048
 """Prompt tokens of a step: vLLM's max_num_batched_tokens where nothing else is set."""
@@ -41,7 +39,7 @@ def workspace_bytes(
         Line("activations", _activation_bytes(share, run, batch, chunk, d_model, bits)),
         Line("logits", _logit_bytes(whole, run, batch)),
     )
-    return Quantity("workspace", lines, BYTES, "convention", leaves_out=LEAVES_OUT)
+    return Quantity("workspace", lines, BYTES, "convention", leaves_out=f"Not counted: {LEAVES_OUT}.")
 
 
 def _activation_bytes(ledger: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int) -> int:
