@@ -224,7 +224,7 @@ def _percent(share: float) -> str:
 def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) -> Iterator[str]:
     ask = one.ask
     if not memory.fits:
-        yield f"{verdict_note(memory.capacity, memory.total)} `tscale memory` tells what would, and what is taken besides."
+        yield f"{verdict_note(memory.capacity, memory.total)} `tscale memory` shows what would, and the reserve line by line."
     spent = causes(one, decode)
     sent = f", {_percent(spent['communication'])} sends" if ask.gpus > 1 else ""
     yield (

@@ -13,6 +13,7 @@ from tscale.cli.design import design
 from tscale.cli.files import new, schema, validate
 from tscale.cli.fit import fit
 from tscale.cli.flops import flops
+from tscale.cli.headings import WithHeadings
 from tscale.cli.import_ import import_
 from tscale.cli.loss import loss
 from tscale.cli.memory import memory
@@ -69,4 +70,4 @@ for command in (
     import_,
     schema,
 ):
-    app.command(command.__name__.rstrip("_"))(command)
+    app.command(command.__name__.rstrip("_"), cls=WithHeadings if command is memory else None)(command)

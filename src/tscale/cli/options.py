@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from tscale.cli.headings import PARALLELISM, TRAINING
 from tscale.core.tracing import MOST_CONTEXT, MOST_TOKENS, parse_count, parse_fraction
 from tscale.errors import RequestError
 from tscale.render import Format
@@ -132,16 +133,38 @@ Gpu = Annotated[
 Gpus = Annotated[str | None, typer.Option("--gpus", metavar="N", help="How many devices.")]
 Price = Annotated[str | None, typer.Option("--price", metavar="USD", help="US dollars for a GPU-hour.")]
 Tensor = Annotated[
-    str, typer.Option("--tensor", metavar="N", help="Devices that share each layer (tensor parallelism).")
+    str,
+    typer.Option(
+        "--tensor", rich_help_panel=PARALLELISM, metavar="N", help="Devices that share each layer (tensor parallelism)."
+    ),
 ]
-Pipeline = Annotated[str, typer.Option("--pipeline", metavar="N", help="Stages that share the layers.")]
+Pipeline = Annotated[
+    str,
+    typer.Option(
+        "--pipeline",
+        rich_help_panel=PARALLELISM,
+        metavar="N",
+        help="Stages that the layers are divided into (pipeline parallelism).",
+    ),
+]
 Interleave = Annotated[
-    str, typer.Option("--interleave", metavar="N", help="Pieces of the stack that each stage has (interleaved 1F1B).")
+    str,
+    typer.Option(
+        "--interleave", rich_help_panel=PARALLELISM, metavar="N", help="Model chunks of each stage (interleaved 1F1B)."
+    ),
 ]
 Zero = Annotated[
-    str, typer.Option("--zero", metavar="0-3", help="What data-parallel devices share: ZeRO stage; 3 is FSDP.")
+    str,
+    typer.Option(
+        "--zero",
+        rich_help_panel=PARALLELISM,
+        metavar="0-3",
+        help="ZeRO stage: what data-parallel devices shard; 3 is FSDP.",
+    ),
 ]
-MicroBatch = Annotated[str, typer.Option("--micro-batch", metavar="N", help="Sequences that a device takes at a time.")]
+MicroBatch = Annotated[
+    str, typer.Option("--micro-batch", rich_help_panel=TRAINING, metavar="N", help="Sequences of a micro-batch.")
+]
 Laws = Annotated[
     list[str],
     typer.Option(

@@ -30,6 +30,7 @@ from tscale.core.ledger import (
     Subset,
     Vector,
 )
+from tscale.core.roles import Role
 from tscale.core.tracing import minimum, named
 from tscale.core.workload import Run
 from tscale.models.spec import Encoder, ModelSpec, labelled
@@ -382,7 +383,7 @@ def _head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
     width, _ = spec.embedding_widths()
 
     def saved(what: str, numbers: int) -> Saved:
-        multiplied = "head" if what.endswith("input") else None
+        multiplied: Role | None = "head" if what.endswith("input") else None
         return Saved(f"head.{what}", "head", stream, numbers, keeping=ALWAYS, role=multiplied)
 
     if head.pooler:
