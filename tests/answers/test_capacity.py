@@ -210,7 +210,7 @@ def test_memory_that_is_set_is_the_memory_that_is_used() -> None:
     """Whoever sets memory_gb means another device than the one whose memory was reported."""
     found = memory("llama-3.1-8b --train --qlora --gpu h100 --gpu-set memory_gb=25.77 --memory-share 1 --context 500")
     assert found["memory_bytes"] == found["device_bytes"] == found["usable_bytes"] == 25_770_000_000
-    assert "is taken to be 25.77 GB" in " ".join(found["notes"])
+    assert "is assumed to be 25.77 GB" in " ".join(found["notes"])
     both = memory("gpt2 --gpu h100 --gpu-set reported_mib=97887 --gpu-set memory_gb=96")
     assert (both["memory_bytes"], both["device_bytes"]) == (96 * 10**9, 97887 * MIB)
 
@@ -261,6 +261,49 @@ def test_the_verdict_is_said_with_why(case: str, title: str, why: str) -> None:
     done = run("memory", *case.split())
     assert done.out.splitlines()[0].endswith(f": {title}")
     assert why in done.out
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "llama-3.1-8b --gpu rtx-3090 --context 45000",
+        "mpt-30b --train --zero 3 --recompute full --gpus 8 --gpu h100 --context 8192",
+    ],
+)
+def test_what_may_fit_is_not_denied_below_the_title(case: str) -> None:
+    """Neither said to be missing for certain, nor that not even one sequence fits."""
+    done = run("memory", *case.split())
+    out = " ".join(done.out.split())
+    assert done.code == 0
+    assert "may fit" in done.out.splitlines()[0]
+    assert (
+        "missing, at most" in out and "none for certain; one may fit" in out and "one of these fits for certain" in out
+    )
+    assert "not even one" not in out
+
+
+def test_what_does_not_fit_is_denied_in_every_table() -> None:
+    out = " ".join(run("memory", "llama-3.1-70b", "--gpu", "h100", "--context", "1k").out.split())
+    assert "none: not even one sequence fits" in out and "none: not even one token fits" in out
+    assert "missing, at most" not in out and "for certain" not in out
+
+
+LEFT_OUT = [
+    ("gpt2", "what software takes (driver, context, kernels, captured graphs, communication buffers), fragmentation, and what sampling"),
+    ("gpt2 --gpu h100 --memory-share 0.9", "what software takes (driver, context, kernels, captured graphs, communication buffers), fragmentation, and what sampling"),
+    ("gpt2 --gpu h100", "fragmentation and what sampling"),
+    ("gpt2 --gpu tpu-v5e", "fragmentation and what sampling"),
+    ("gpt2 --gpu m1", "what software takes, fragmentation and what sampling"),
+    ("gpt2 --train", "what software takes (driver, context, kernels, captured graphs, communication buffers), fragmentation, and what an optimizer"),
+    ("gpt2 --train --gpu h100", "what an optimizer that is not fused"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "left_out"), LEFT_OUT, ids=[case for case, _ in LEFT_OUT])
+def test_what_the_reserve_counts_is_not_said_to_be_left_out(case: str, left_out: str) -> None:
+    note = memory(case)["notes"][-1]
+    reserved = memory(case)["reserve"] is not None and "--memory-share" not in case
+    assert note.startswith(f"Not counted{', in the total or the reserve' if reserved else ''}: {left_out}")
 
 
 def test_nothing_is_said_without_a_device() -> None:

@@ -137,6 +137,20 @@ def test_each_loss_by_its_name(loss: str) -> None:
         assert parts["logits"] + parts["temporary"] == reserved
 
 
+@pytest.mark.parametrize("loss", [*LOSSES, "chunked-recomputed", "fused-linear"])
+def test_the_least_total_counts_what_is_live(loss: str) -> None:
+    """Without a device as well. It is no less than the backward pass of a layer needs, which is the same for every loss."""
+    case = "llama-3.1-8b --context 4k --recompute full --attention naive"
+    backward = memory(f"{case} --loss one-kernel")["per_device_bytes"]
+    assert backward["logits"] == 0
+    found = memory(f"{case} --loss {loss}")
+    taken = found["loss_bytes"]
+    live = 12 * 4096 * 128_256 if loss in ("plain-kept", "eager", "hf-old") else taken["live"]
+    states = backward["total"] - backward["temporary"]
+    assert found["per_device_bytes"]["total"] == states + max(taken["reserved"], backward["temporary"])
+    assert found["least_total_bytes"] == states + max(live, backward["temporary"])
+
+
 def test_losses_in_pieces_of_llama() -> None:
     """Eight pieces of 512 tokens, each again, and a gradient of the head; Liger's of 128, the power of two at 4096/⌈V/d⌉."""
     head, words, d = 128_256 * 4096, 128_256, 4096
@@ -154,11 +168,11 @@ def test_losses_in_pieces_of_llama() -> None:
     [
         (
             "",
-            "loss: plain-kept, as Hugging Face transformers keeps it (default; --loss): logits upcast to fp32, and held in",
+            "loss: plain-kept, as Hugging Face transformers keeps it (default; --loss): logits upcast to fp32, and kept in",
         ),
         ("--gpus 8 --zero 3", "loss: plain, as torchtitan keeps it with FSDP (default; --loss): logits upcast to fp32"),
         ("--gpus 8 --tensor 8", "loss: in-place, as Megatron-LM keeps it (default; --loss): softmax and gradient"),
-        ("--loss chunked", "loss: chunked: logits upcast in 8 pieces."),
+        ("--loss chunked", "loss: chunked: logits upcast in 8 chunks."),
     ],
 )
 def test_the_loss_is_told_of(plan: str, told: str) -> None:
@@ -185,6 +199,10 @@ def test_the_fullest_stage_is_named() -> None:
     """The first has most micro-batches in flight, the last the head and the logits."""
     many = run("memory", "gpt3", "--train", "--gpus", "64", "--tensor", "8", "--pipeline", "8").out
     assert "1, the fullest" in many
+    assert any(
+        line.split() == ["stage", "in", "flight", "model", "states", "activations~", "total~"]
+        for line in many.splitlines()
+    )
     few = memory("llama-3.1-8b --gpus 2 --pipeline 2 --context 8k --recompute full")
     assert few["stage"] == 2
     assert max(few["stages"]) == few["stages"][1] == few["per_device_bytes"]["total"]
@@ -207,7 +225,7 @@ def test_layers_of_several_kinds_are_dealt_to_stages(stages: int, loss: str, byt
 @pytest.mark.parametrize(("model", "scores"), [("rwkv-4-3b", False), ("recurrentgemma-2b", True)])
 def test_scores_are_told_of_where_there_are_any(model: str, scores: bool) -> None:
     out = run("memory", model, "--train", "--attention", "naive", "--context", "2k").out
-    assert ("Attention step by step" in out) == scores
+    assert ("Unfused attention saves the scores of every pair" in out) == scores
 
 
 def test_qlora_is_adapters_of_rank_64_on_nf4() -> None:

@@ -255,7 +255,7 @@ def _share_note(capacity: Capacity, total: int, least: int, verdict: Verdict) ->
 def _device_note(hardware: Hardware) -> str:
     vendor = f"{hardware.memory_gb:,g} GB"
     if hardware.reported_mib is None:
-        return f"What {hardware.label} reports as its memory is not known here: it is taken to be {vendor}."
+        return f"What {hardware.label} reports as its memory is not known here: it is assumed to be {vendor}."
     memory = _gb(hardware.device().device_bytes)
     return f"{hardware.label} reports {hardware.reported_mib:,g} MiB, {memory}, where its vendor writes {vendor}."
 

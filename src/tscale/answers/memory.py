@@ -219,7 +219,7 @@ def _notes(
         names = [format.name] if isinstance(format, Format) else [each.name for each in format.formats()]
         wanted = [own for own in dict.fromkeys(map(computed_in, names)) if own and own not in peaks]
         said += [
-            f"{ask.hardware.label} does not compute in {own}: it can store weights so, and unpacks them to 16 bits."
+            f"{ask.hardware.label} does not compute in {own}: it stores weights so, and dequantises them to 16 bits."
             for own in wanted
         ]
         joined = ask.hardware.devices_per_node
@@ -231,8 +231,8 @@ def _notes(
             said.append(no_change_note(capacity.verdict(total)))
     if server.gpus > 1:
         said.append(
-            f"Each layer is cut over {server.gpus:,} devices (Shoeybi 2019): key-value heads that are fewer are repeated, a "
-            "vocabulary that does not divide is padded, norms and routers are whole on each."
+            f"Each layer is divided over {server.gpus:,} devices (Shoeybi 2019): key-value heads that are fewer are replicated, a "
+            "vocabulary that does not divide is padded, norms and routers are replicated."
         )
     trained = server.spec.context
     longest = server.context if room is None else room.context

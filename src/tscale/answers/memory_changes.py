@@ -56,12 +56,10 @@ def single_changes(
     found += _narrower_cache(server, usable)
     if batch:
         smaller = server._replace(batch=batch)
-        found.append(
-            Change(f"--batch {batch}", held(smaller).total, f"{batch:,} sequences at once, not {server.batch:,}")
-        )
+        found.append(Change(f"--batch {batch}", held(smaller).total, f"batches of {batch:,}, not {server.batch:,}"))
     if context:
         shorter = server._replace(context=context)
-        costs = f"{context:,} tokens a sequence, not {server.context:,}"
+        costs = f"sequences of {context:,} tokens, not {server.context:,}"
         found.append(Change(f"--context {context}", held(shorter).total, costs))
     found += _more_devices(server, hardware, capacity)
     found += larger_hardware(held(server).total, server.gpus, hardware, capacity)
@@ -154,7 +152,7 @@ def larger_share(total: int, capacity: Capacity) -> Iterator[Change]:
     percent = ceil(Fraction(100 * total, memory))
     left = Fraction(memory * (100 - percent), 100)
     if left >= capacity._replace(share=None).reserve.low and percent * memory > 100 * capacity.usable:
-        costs = f"{float(left) / 10**9:.3g} GB left for what software takes"
+        costs = f"{float(left) / 10**9:.3g} GB left for software"
         yield Change(f"--memory-share {percent}%", total, costs)
 
 

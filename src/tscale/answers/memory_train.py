@@ -330,17 +330,17 @@ def _notes(
     if model.spec.kind == "encoder-decoder":
         yield streams_note(model.spec)
     if not ask.dropout:
-        yield "Without dropout: --dropout adds its masks."
+        yield "Without dropout; --dropout adds its masks."
     if ask.attention == "naive" and any(attentions(model.spec.mixers)):
-        yield "Attention step by step scores every pair, masked or beyond a window as well."
+        yield "Unfused attention saves the scores of every pair, masked or outside the window as well."
     if ask.attention == "flash" and ask.recompute != "full" and model.spec.positions.kind == "relative":
         yield (
-            "Scores of distances are taken to be computed again by a fused kernel, of which none is known to be published; one that "
-            "is handed them as a mask keeps every pair, as --attention naive does."
+            "Scores of distances are assumed to be recomputed by a fused kernel, of which none is known to be published; a kernel that "
+            "reads them as a mask saves every pair, as --attention naive does."
         )
     moment = ", ".join(MOMENTS[line.name] for line in most.temporary.lines)
-    when = "the loss" if most.logits.lines else "a layer in its backward pass, when the logits are gone"
-    yield f"Largest temporary, of {when}: {moment}."
+    when = "at the loss" if most.logits.lines else "in the backward pass of a layer, after the logits are freed"
+    yield f"Largest temporary, {when}: {moment}."
     yield ACTIVATIONS_LEAVE_OUT
     yield left_out(capacity, LEAVES_OUT)
 

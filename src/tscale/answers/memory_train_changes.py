@@ -58,7 +58,7 @@ def _of_the_pass(model: Trainer) -> Iterator[Change]:
     """A fused attention, and computing again."""
     training = model.training
     if training.attention == "naive":
-        yield _change(model, "--attention flash", "a fused kernel, and no result that differs", attention="flash")
+        yield _change(model, "--attention flash", "a fused kernel, with the same results", attention="flash")
     for again in ("selective", "full"):
         useful = training.recompute == "none" or (again == "full" and training.recompute == "selective")
         if useful and (again == "full" or training.attention == "naive"):
@@ -80,7 +80,7 @@ def _of_the_loss(model: Trainer) -> Iterator[Change]:
 def _of_the_batch(model: Trainer, micro_batch: int | None, context: int | None) -> Iterator[Change]:
     now = model.training.micro_batch
     if micro_batch and micro_batch < now:
-        costs = f"{micro_batch:,} sequences at a time, not {now:,}: more steps for a batch"
+        costs = f"micro-batches of {micro_batch:,}, not {now:,}: more of them in a step"
         yield _change(model, f"--micro-batch {micro_batch}", costs, micro_batch=micro_batch)
     if context and context < model.context:
         total = model.of_length(context).worst()[1].total
@@ -90,14 +90,14 @@ def _of_the_batch(model: Trainer, micro_batch: int | None, context: int | None) 
 def _of_zero(model: Trainer) -> Iterator[Change]:
     plan = model.training.plan
     if plan.tensor > 1 and not plan.sequence:
-        costs = "as much is sent, in other pieces (Korthikanti 2022)"
+        costs = "the same communication volume (Korthikanti 2022)"
         yield _change(model, "--sequence", costs, plan=plan._replace(sequence=True))
     if plan.sharing > 1:
         for stage in range(plan.zero + 1, 4):
             costs = {
-                1: "no more is sent",
-                2: "no more is sent, but for each micro-batch",
-                3: "half as much again is sent, for each micro-batch",
+                1: "no more communication",
+                2: "no more communication, but for each micro-batch",
+                3: "up to half as much communication again, for each micro-batch",
             }[stage]
             yield _change(model, f"--zero {stage}", f"{costs} (Rajbhandari 2019)", plan=plan._replace(zero=stage))
 
@@ -110,10 +110,10 @@ def _of_the_formats(model: Trainer) -> Iterator[Change]:
             yield _change(model, f"--optimizer {name}", f"another optimizer: {optimizer.note}", optimizer=optimizer)
     if training.recipe.master:
         recipe = PRECISIONS["pure-bf16"]
-        costs = "no master copy: updates below bf16's 8 bits are lost"
+        costs = "no master weights: updates below bf16's 8 bits are lost"
         yield _change(model, f"--precision {recipe.name}", costs, recipe=recipe)
     if training.base is None:
-        costs = f"only adapters are trained, of rank {training.rank or RANK}, on a model of 4 bits"
+        costs = f"only adapters of rank {training.rank or RANK} are trained, on a model in 4 bits"
         yield _change(model, "--qlora", costs, rank=training.rank or RANK, base=FORMATS["nf4"])
 
 
@@ -150,21 +150,21 @@ def _plans(model: Trainer, way: Literal["tensor", "pipeline"], degrees: list[int
 
 def _tensor(model: Trainer) -> Iterator[Change]:
     for degree, plan in _plans(model, "tensor", tensor_degrees(lower(model.spec))):
-        yield from _spread(model, f"--tensor {degree}", plan, "; every layer waits for sums")
+        yield from _spread(model, f"--tensor {degree}", plan, "; all-reduces in every layer")
 
 
 def _pipeline(model: Trainer) -> Iterator[Change]:
     for degree, plan in _plans(model, "pipeline", divisors(int(model.spec.layers))):
-        yield from _spread(model, f"--pipeline {degree}", plan, "; a bubble at the ends of a step")
+        yield from _spread(model, f"--pipeline {degree}", plan, "; a pipeline bubble in each step")
 
 
 def _expert(model: Trainer) -> Iterator[Change]:
-    """Routed experts dealt to devices that there are."""
+    """Routed experts divided over the devices that there are."""
     plan = model.training.plan
     for degree in divisors(plan.data * plan.context):
         if degree > plan.expert:
             try:
-                costs = "each token is sent to its experts and back"
+                costs = "each token is sent to its experts and back (all-to-all)"
                 yield _change(model, f"--expert {degree}", costs, plan=plan._replace(expert=degree))
             except RequestError:
                 continue
@@ -176,5 +176,5 @@ def _data(model: Trainer) -> Iterator[Change]:
     if plan.zero and plan.shards is None:
         copies = 2 * plan.data
         while copies * plan.devices <= _MOST_DEVICES * plan.data:
-            yield from _spread(model, "", plan._replace(data=copies), "; as many sequences more a step")
+            yield from _spread(model, "", plan._replace(data=copies), "; larger batches")
             copies *= 2

@@ -1,4 +1,4 @@
-"""The tables line by line of `tscale memory --train`: stages, parameters, and what is kept of a forward pass."""
+"""The tables line by line of `tscale memory --train`: stages, model states, saved activations and temporaries."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tscale.core.units import BYTES, COUNT, RATIO
 _MOST_STAGES_SHOWN: Final = 16
 
 MOMENTS: Final = {
-    "loss_at_its_peak": "what the loss reserves at its peak, beside what it keeps",
+    "loss_at_its_peak": "the peak of the loss, beyond what it saves",
     "head_in_16_bits": "the head, cast from fp32 to 16 bits",
-    "layer_again": "a layer's activations, computed again",
-    "scores_again": "a layer's scores, computed again",
-    "widest_gradient_twice": "the widest gradient of a layer and the one made of it",
-    "gathered_weights": "the weights that ZeRO gathers: tables, head and two layers",
-    "unscattered_gradients": "the gradients of a layer or a table, before they are scattered",
-    "unpacked_matrix": "the largest matrix, unpacked to 16 bits",
+    "layer_again": "a layer's activations, recomputed",
+    "scores_again": "a layer's attention scores, recomputed",
+    "widest_gradient_twice": "the widest gradient of a layer, twice",
+    "gathered_weights": "gathered weights (ZeRO): embeddings, head and two layers",
+    "unscattered_gradients": "gradients of a layer or an embedding before reduce-scatter",
+    "unpacked_matrix": "the largest matrix, dequantised to 16 bits",
 }
-"""What is needed for a moment, as people read it."""
+"""Temporaries, as people read them."""
 
 
 def stages_table(model: Trainer, worst: int) -> Table:
@@ -41,7 +41,7 @@ def stages_table(model: Trainer, worst: int) -> Table:
     columns = (
         Column("stage", "stage", numeric=False),
         Column("in flight", "in_flight"),
-        Column("parameters", "states"),
+        Column("model states", "states"),
         Column("activations", "activations"),
         Column("total", "total"),
     )
@@ -108,7 +108,7 @@ def shortcut_table(shortcut: Shortcut) -> Table:
     counted, published, ratio = shortcut.figures()
     rows: tuple[tuple[Cell, ...], ...] = (
         ("counted", counted, ""),
-        ("s·b·h·(34 + 5·a·s/h) and its kin (Korthikanti 2022)", published, ratio),
+        ("s·b·h·(34 + 5·a·s/h) and variants (Korthikanti 2022)", published, ratio),
     )
     return Table("", columns, rows, aside=True)
 
@@ -197,11 +197,11 @@ def _shared(saved: Saved | None, plan: Parallelism) -> str:
 
 
 def kept_table(model: Trainer, stage: int) -> Table:
-    """What a device of a stage keeps of its micro-batches, and what it needs for a moment."""
+    """The activations that a device of a stage saves, and its temporaries."""
     plan = model.training.plan
     shared = plan.tensor * plan.context > 1
     columns = (
-        Column("kept of a forward pass, or for a moment", "name", numeric=False),
+        Column("saved activations, temporaries", "name", numeric=False),
         *((Column("on a device", "division", numeric=False),) if shared else ()),
         Column("bytes", "bytes"),
     )

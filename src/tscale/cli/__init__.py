@@ -14,6 +14,7 @@ from tscale.cli.examples import examples
 from tscale.cli.files import new, schema, validate
 from tscale.cli.fit import fit
 from tscale.cli.flops import flops
+from tscale.cli.headings import WithHeadings
 from tscale.cli.import_ import import_
 from tscale.cli.loss import loss
 from tscale.cli.memory import memory
@@ -73,4 +74,4 @@ for command in (
     schema,
 ):
     name = command.__name__.rstrip("_")
-    app.command(name, epilog=examples(name))(command)
+    app.command(name, cls=WithHeadings if command is memory else None, epilog=examples(name))(command)

@@ -5,6 +5,7 @@ import typer
 
 from tscale.cli import options
 from tscale.cli import training_options as training
+from tscale.cli.headings import SERVING
 from tscale.cli.options import (
     Assume,
     Changes,
@@ -26,35 +27,45 @@ from tscale.render import show_with_plot
 
 _Gpu = Annotated[
     str | None,
-    typer.Option("--gpu", metavar="NAME", help="Whether it fits on this: h100, a YAML file; `list hardware` names it."),
+    typer.Option(
+        "--gpu", metavar="NAME", help="The hardware that it must fit on: h100, a YAML file; see `list hardware`."
+    ),
 ]
-_Serve = Annotated[bool, typer.Option("--serve", help="Memory of serving, which is told where nothing is said.")]
-_Train = Annotated[bool, typer.Option("--train", help="Memory of training, with the options from --precision on.")]
+_Serve = Annotated[bool, typer.Option("--serve", help="Memory of serving (default).")]
+_Train = Annotated[bool, typer.Option("--train", help="Memory of training.")]
 _Dtype = Annotated[
     str | None,
     typer.Option(
         "--dtype",
+        rich_help_panel=SERVING,
         metavar="FORMAT",
-        help="What weights are kept in: fp8, q4_k, int4-g64; where absent, as the model's file says, or bf16.",
+        help="Format of the weights: fp8, q4_k, int4-g64; by default that of the release, or bf16.",
     ),
 ]
 _CacheDtype = Annotated[
     str | None,
     typer.Option(
         "--cache-dtype",
+        rich_help_panel=SERVING,
         metavar="FORMAT",
-        help="What the KV cache is kept in, such as fp8; where absent, as the file says, or 16 bits.",
+        help="Format of the KV cache, such as fp8; by default that of the release, or 16 bits.",
     ),
 ]
-_Batch = Annotated[str, typer.Option("--batch", metavar="N", help="Sequences that are served at once.")]
+_Batch = Annotated[str, typer.Option("--batch", rich_help_panel=SERVING, metavar="N", help="Batch size, in sequences.")]
 _Page = Annotated[
-    str | None, typer.Option("--page", metavar="N", help="Keep the cache in blocks of so many tokens, such as 16.")
+    str | None,
+    typer.Option(
+        "--page", rich_help_panel=SERVING, metavar="N", help="Page the cache in blocks of N tokens, such as 16."
+    ),
 ]
-_Chunk = Annotated[str, typer.Option("--chunk", metavar="N", help="Prompt tokens that a step takes at a time.")]
+_Chunk = Annotated[
+    str,
+    typer.Option("--chunk", rich_help_panel=SERVING, metavar="N", help="Prompt tokens of a step (chunked prefill)."),
+]
 _MemoryShare = Annotated[
     str | None,
     typer.Option(
-        "--memory-share", metavar="SHARE", help="Use this share of the memory, such as 90%, in place of a reserve."
+        "--memory-share", metavar="SHARE", help="Usable share of the memory, such as 90%, instead of a reserve."
     ),
 ]
 
@@ -110,7 +121,7 @@ def memory(
     if gpu is None and (gpu_changes or memory_share is not None):
         raise RequestError("--gpu-set and --memory-share are read with --gpu only: add it, or drop them")
     if serve and train:
-        raise RequestError("--serve or --train: memory is told of one of them at a time")
+        raise RequestError("--serve or --train: give one of them, not both")
     serving = {
         "--dtype": dtype is not None,
         "--cache-dtype": cache_dtype is not None,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from tscale.cli.headings import PARALLELISM, TRAINING
 from tscale.core.tracing import MOST_CONTEXT, MOST_TOKENS, parse_count, parse_fraction
 from tscale.errors import RequestError
 from tscale.render import Format
@@ -172,19 +173,44 @@ Price = Annotated[
     str | None, typer.Option("--price", metavar="USD", help="Set the price of a GPU-hour in US dollars, such as 2.50.")
 ]
 Tensor = Annotated[
-    str, typer.Option("--tensor", metavar="N", help="Set the devices that share each layer (tensor parallelism).")
+    str,
+    typer.Option(
+        "--tensor",
+        rich_help_panel=PARALLELISM,
+        metavar="N",
+        help="Set the devices that share each layer (tensor parallelism).",
+    ),
 ]
 Pipeline = Annotated[
-    str, typer.Option("--pipeline", metavar="N", help="Set the pipeline stages that share the layers.")
+    str,
+    typer.Option(
+        "--pipeline",
+        rich_help_panel=PARALLELISM,
+        metavar="N",
+        help="Set the stages that share the layers (pipeline parallelism).",
+    ),
 ]
 Interleave = Annotated[
-    str, typer.Option("--interleave", metavar="N", help="Set the pieces of the stack per stage (interleaved 1F1B).")
+    str,
+    typer.Option(
+        "--interleave",
+        rich_help_panel=PARALLELISM,
+        metavar="N",
+        help="Set the model chunks of each stage (interleaved 1F1B).",
+    ),
 ]
 Zero = Annotated[
-    str, typer.Option("--zero", metavar="0-3", help="Set the ZeRO stage: what data-parallel devices share; 3 is FSDP.")
+    str,
+    typer.Option(
+        "--zero",
+        rich_help_panel=PARALLELISM,
+        metavar="0-3",
+        help="Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP.",
+    ),
 ]
 MicroBatch = Annotated[
-    str, typer.Option("--micro-batch", metavar="N", help="Set the sequences that a device processes at a time.")
+    str,
+    typer.Option("--micro-batch", rich_help_panel=TRAINING, metavar="N", help="Set the sequences of a micro-batch."),
 ]
 Laws = Annotated[
     list[str],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tscale.cli import options
+from tscale.cli.headings import PARALLELISM, TRAINING
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -12,36 +13,73 @@ if TYPE_CHECKING:
 
 PrecisionOption = Annotated[
     Literal["bf16", "bf16-fp32-gradients", "pure-bf16", "fp16", "fp8", "fp32"],
-    typer.Option("--precision", help="Formats of weights, gradients, master copy and states."),
+    typer.Option(
+        "--precision",
+        rich_help_panel=TRAINING,
+        help="Formats of weights, gradients, master weights and optimizer states.",
+    ),
 ]
 Optimizer = Annotated[
     Literal["adamw", "adam-8bit", "adafactor", "sgd", "lion", "muon"],
-    typer.Option("--optimizer", help="Whose states are kept."),
+    typer.Option("--optimizer", rich_help_panel=TRAINING, help="The optimizer."),
 ]
 Data = Annotated[
     str | None,
-    typer.Option("--data", metavar="N", help="Copies of the model (data parallelism); from --gpus where absent."),
+    typer.Option(
+        "--data",
+        rich_help_panel=PARALLELISM,
+        metavar="N",
+        help="Copies of the model (data parallelism); by default as --gpus allows.",
+    ),
 ]
 Sequence = Annotated[
-    bool, typer.Option("--sequence", help="Between its matrices, a layer is cut along the sequence (with --tensor).")
+    bool,
+    typer.Option(
+        "--sequence",
+        rich_help_panel=PARALLELISM,
+        help="Sequence parallelism between the matrices of a layer (with --tensor).",
+    ),
 ]
 ContextParallel = Annotated[
-    str, typer.Option("--context-parallel", metavar="N", help="Devices that share a sequence, attention included.")
+    str,
+    typer.Option(
+        "--context-parallel",
+        rich_help_panel=PARALLELISM,
+        metavar="N",
+        help="Devices that share a sequence (context parallelism).",
+    ),
 ]
 Expert = Annotated[
-    str, typer.Option("--expert", metavar="N", help="Devices that routed experts are dealt to, of those of --data.")
+    str,
+    typer.Option(
+        "--expert",
+        rich_help_panel=PARALLELISM,
+        metavar="N",
+        help="Devices of --data that routed experts are divided over (expert parallelism).",
+    ),
 ]
 Shards = Annotated[
     str | None,
-    typer.Option("--shards", metavar="N", help="Devices that ZeRO divides among, where not all (hybrid sharding)."),
+    typer.Option(
+        "--shards",
+        rich_help_panel=PARALLELISM,
+        metavar="N",
+        help="Devices that ZeRO shards over, if not all (hybrid sharding).",
+    ),
 ]
 Recompute = Annotated[
     Literal["none", "selective", "full"],
-    typer.Option("--recompute", help="What is computed again in the backward pass: scores, or whole layers."),
+    typer.Option(
+        "--recompute",
+        rich_help_panel=TRAINING,
+        help="What the backward pass recomputes: attention scores, or whole layers.",
+    ),
 ]
 Attention = Annotated[
     Literal["flash", "naive"],
-    typer.Option("--attention", help="By a fused kernel, or step by step with every score kept."),
+    typer.Option(
+        "--attention", rich_help_panel=TRAINING, help="A fused kernel, or unfused attention that saves every score."
+    ),
 ]
 Loss = Annotated[
     Literal[
@@ -50,16 +88,26 @@ Loss = Annotated[
     ]
     | None,
     typer.Option(
-        "--loss",
+        "--loss", rich_help_panel=TRAINING,
         help="How the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan does, in-place as "
-        "Megatron-LM does, fused-linear (or fused) as Liger does, and so on; by default as the common trainer of the plan does.",
+        "Megatron-LM does, fused-linear (or fused) as Liger does; by default as the common trainer of the plan does.",
     ),
 ]  # fmt: skip
-Dropout = Annotated[bool, typer.Option("--dropout", help="Count the masks of dropout.")]
+Dropout = Annotated[bool, typer.Option("--dropout", rich_help_panel=TRAINING, help="Count dropout masks.")]
 LoraRank = Annotated[
-    str | None, typer.Option("--lora-rank", metavar="N", help="Train adapters of this rank; the model is frozen.")
+    str | None,
+    typer.Option(
+        "--lora-rank", rich_help_panel=TRAINING, metavar="N", help="Train adapters of this rank on a frozen model."
+    ),
 ]
-Qlora = Annotated[bool, typer.Option("--qlora", help="Adapters on a model frozen in nf4; of rank 64 where absent.")]
+Qlora = Annotated[
+    bool,
+    typer.Option(
+        "--qlora",
+        rich_help_panel=TRAINING,
+        help="Train adapters on a model frozen in nf4; rank 64 unless --lora-rank is given.",
+    ),
+]
 
 
 def plan_of(

@@ -27,16 +27,16 @@ class Kernel(NamedTuple):
 
 
 _KERNELS: Final = (
-    Kernel("plain", "logits upcast to fp32, and let go before the backward pass", "torchtitan components/loss.py"),
-    Kernel("plain-kept", "logits upcast to fp32, and held in the model's output besides", "transformers 5.23 loss/loss_utils.py"),
+    Kernel("plain", "logits upcast to fp32, and freed before the backward pass", "torchtitan components/loss.py"),
+    Kernel("plain-kept", "logits upcast to fp32, and kept in the model's output too", "transformers 5.23 loss/loss_utils.py"),
     Kernel("hf-old", "fp32 logits in the output, and a shifted copy", "transformers 4.44 modeling_llama.py"),
     Kernel("bf16", "cross-entropy in the format of the logits", "torch 2.13 cross_entropy"),
-    Kernel("parallel", "the vocabulary divided, by DTensor's loss_parallel", "torch 2.13 loss_parallel"),
+    Kernel("parallel", "the vocabulary sharded, by DTensor's loss_parallel", "torch 2.13 loss_parallel"),
     Kernel("in-place", "softmax and gradient in the array of the fp32 logits", "megatron-core 0.16 cross_entropy.py"),
     Kernel("one-kernel", "one kernel that reads logits and writes their gradient", "flash-attn 2.8 cross_entropy.py"),
-    Kernel("chunked", f"logits upcast in {CHUNKS} pieces", "torchtune 0.6 CEWithChunkedOutputLoss"),
-    Kernel("chunked-recomputed", f"head and loss in {CHUNKS} pieces, each computed again", "torch 2.13 checkpoint"),
-    Kernel("fused-linear", "head, loss and both gradients in pieces of the forward pass", "liger-kernel 0.8 fused_linear_cross_entropy.py"),
+    Kernel("chunked", f"logits upcast in {CHUNKS} chunks", "torchtune 0.6 CEWithChunkedOutputLoss"),
+    Kernel("chunked-recomputed", f"head and loss in {CHUNKS} chunks, each recomputed", "torch 2.13 checkpoint"),
+    Kernel("fused-linear", "head, loss and both gradients in chunks of the forward pass", "liger-kernel 0.8 fused_linear_cross_entropy.py"),
 )  # fmt: skip
 
 KERNELS: Final[dict[str, Kernel]] = {kernel.name: kernel for kernel in _KERNELS}

@@ -21,11 +21,11 @@ from tscale.core.workload import Run
 SOURCE: Final = "korthikanti2022 section 4"
 
 LEAVES_OUT: Final = (
-    "Activations are those that fused kernels keep: a norm its input and statistics, GELU and SiLU their input (a ReLU keeps "
-    "less), a gate (SwiGLU) its two inputs and the product, a recurrence what its authors' kernel keeps, however scores are kept. Not counted: rotary tables and attention "
-    "masks, which all layers share, what is made of weights alone (decays), copies that a framework makes for "
-    "its layout, and scores and logits before they are clipped (Gemma 2). A residual stream is in the activations' format unless it is said above. "
-    "Where sub-layers stand side by side on norms of their own (GPT-NeoX), their common input is counted twice."
+    "Activations are those that fused kernels save: a norm its input and statistics, GELU and SiLU their input (a ReLU saves "
+    "less), a gate (SwiGLU) its two inputs and the product, a recurrence what its authors' kernel saves. Not counted: rotary tables "
+    "and attention masks, which all layers share, what is computed from weights alone (decays), copies that a framework makes for "
+    "its layout, and scores and logits before they are clipped (Gemma 2). The residual stream is in the format of the activations "
+    "unless stated above. In parallel blocks with a norm for each branch (GPT-NeoX), the common input is counted twice."
 )
 
 Recompute = Literal["none", "selective", "full"]
