@@ -6,10 +6,9 @@ or lengths at once. Where a ledger is asked for, a spec is taken too. Everything
 
 from __future__ import annotations
 
-import operator
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from math import isfinite
 from typing import Any, Final, cast, get_args
@@ -26,7 +25,17 @@ from tscale.core.ledger import Entry, Group, Ledger, Stream
 from tscale.core.metric import Quantity
 from tscale.core.tracing import MOST_CONTEXT, MOST_TOKENS
 from tscale.errors import RequestError, SpecErrors, TscaleError, nearest, shown
-from tscale.models.made import a_kind_of, arrays_in, checked, is_array, trusted
+from tscale.models.made import (
+    a_kind_of,
+    an_array,
+    arrays_in,
+    as_floats,
+    as_int,
+    checked,
+    fit_together,
+    is_array,
+    trusted,
+)
 from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
 
@@ -50,7 +59,9 @@ class Run(tscale.core.workload.Run):
     __slots__ = ()
 
     def __new__(cls, target: int, source: int = 0) -> Run:
-        run = super().__new__(cls, _length(target, "target"), _length(source, "source"))
+        lengths = _length(target, "target"), _length(source, "source")
+        _refuse_unlike(None, target=lengths[0], source=lengths[1])
+        run = super().__new__(cls, *lengths)
         if _any(run.tokens == 0):
             raise RequestError("a Run has tokens: give target, or source for an encoder, or both")
         return run
@@ -96,7 +107,10 @@ _CHANGE: Final = re.compile(r"--set\b")
 
 
 def _changes(changes: object) -> tuple[str, ...]:
-    listed = (changes,) if isinstance(changes, str) or not isinstance(changes, Iterable) else tuple(changes)
+    try:
+        listed = (changes,) if isinstance(changes, str) or not isinstance(changes, Iterable) else tuple(changes)
+    except TypeError:  # of numpy, an array without dimensions
+        listed = (changes,)
     for change in listed:
         if not isinstance(change, str):
             raise RequestError(f"changes are texts KEY=VALUE, such as layers=24, not {a_kind_of(change)}")
@@ -227,8 +241,9 @@ def cache_bytes(ledger: Ledger | ModelSpec, run: Run, bits: int | Fraction | str
         9663676416
     """
     asked = _ledger(ledger)
-    pages = None if page is None else _count(page, "page")
-    return _known(cache.cache_bytes(asked, _run(run, asked), _bits(bits, asked), pages), asked)
+    lengths, pages = _run(run, asked), None if page is None else _count(page, "page")
+    _refuse_unlike(asked, run=lengths.tokens, page=pages)
+    return _known(cache.cache_bytes(asked, lengths, _bits(bits, asked), pages), asked)
 
 
 def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: AttentionMask = "full") -> Quantity:
@@ -268,7 +283,9 @@ def training_flops(ledger: Ledger | ModelSpec, run: Run, tokens: int, sight: Att
         141559488000000000000
     """
     asked = _ledger(ledger)
-    return training.training_flops(asked, _run(run, asked), _count(tokens, "tokens", MOST_TOKENS), _sight(sight))
+    lengths, count = _run(run, asked), _count(tokens, "tokens", MOST_TOKENS)
+    _refuse_unlike(asked, run=lengths.tokens, tokens=count)
+    return training.training_flops(asked, lengths, count, _sight(sight))
 
 
 def _known(quantity: Quantity, ledger: Ledger) -> Quantity:
@@ -299,6 +316,7 @@ def _run(run: object, ledger: Ledger) -> Run:
     if not isinstance(run, tscale.core.workload.Run):
         raise RequestError(f"a Run must be given, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
     lengths = Run(*run)
+    _refuse_unlike(ledger, run=lengths.tokens)
     read = _streams(ledger)
     if not read:
         return lengths
@@ -312,6 +330,26 @@ def _run(run: object, ledger: Ledger) -> Run:
             "give tscale.run_of(spec, 448)"
         )
     return lengths
+
+
+def _arrays_of(ledger: Ledger) -> Iterator[Any]:
+    """The arrays among the numbers of a ledger."""
+    for group in ledger.groups:
+        yield from (value for value in (group.layers, group.copies) if is_array(value))
+        for entry in group.entries:
+            yield from (value for value in entry if is_array(value))
+
+
+def _refuse_unlike(ledger: Ledger | None, **numbers: object) -> None:
+    """Raises `RequestError` for arrays whose shapes do not fit together, under their names, or those of a model's sizes."""
+    arrays = {name: number for name, number in numbers.items() if is_array(number)}
+    sizes = [] if ledger is None or not arrays else list(_arrays_of(ledger))
+    if fit_together([*arrays.values(), *sizes]):
+        return
+    if sizes:
+        arrays["sizes"] = max(sizes, key=lambda array: array.size)
+    shapes = " and ".join(f"{name} of shape {tuple(array.shape)}" for name, array in arrays.items())
+    raise RequestError(f"arrays of one shape are wanted, not {shapes}")
 
 
 def _reading(read: set[Stream]) -> str:
@@ -351,25 +389,17 @@ def _number(value: Any) -> Any:
     if isinstance(value, bool):
         return None
     if is_array(value):
-        return _whole_array(value)
+        floats = as_floats(value)
+        return floats if floats is not None and bool((floats == floats // 1).all()) else None
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < _EXACT else None
-    if isinstance(value, int) or not hasattr(value, "__index__"):
-        return value if isinstance(value, int) else None
-    return operator.index(value)
+    return as_int(value)
 
 
-def _whole_array(array: Any) -> Any:
-    """An array of whole numbers as float64; None where it holds any other."""
-    space = array.__array_namespace__()
-    if not space.isdtype(array.dtype, ("integral", "real floating")):
-        return None
-    floats = space.astype(array, space.float64)
-    return floats if space.all(floats == space.floor(floats)) else None
-
-
-def _said(value: object) -> str:
-    return "an array that holds others" if is_array(value) else a_kind_of(value)
+def _said(value: Any) -> str:
+    if not is_array(value):
+        return a_kind_of(value)
+    return an_array(value) if as_floats(value) is None else "an array that holds others"
 
 
 def _bits(bits: object, ledger: Ledger) -> int | Fraction:

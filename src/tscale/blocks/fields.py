@@ -7,9 +7,9 @@ catalogue is made, and answers without paying for the validator again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from math import lcm
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, get_args, get_type_hints
 
 from tscale.core.ledger import Stream
 from tscale.core.tracing import ceil_div, minimum
@@ -91,8 +91,37 @@ Size = Annotated[int, Whole(1, MOST_SIZE)]
 """A width, a depth, a number of heads."""
 
 
-Problem = tuple[tuple[str, ...], str]
-"""The field at fault (as a path) and what is wrong with it: a contradiction that no single field shows."""
+Problem = tuple[tuple[str | int, ...], str]
+"""The field at fault (as a path, of a list by place) and what is wrong with it: a contradiction that no single field shows."""
+
+
+def dotted(path: tuple[str | int, ...]) -> str:
+    """A path as messages write it: weights.rules.0.parts."""
+    return ".".join(map(str, path))
+
+
+def out_of_range(block: Any) -> Iterator[Problem]:
+    """The whole numbers of a spec class's instance, and of the blocks inside it, that are not those its fields may hold.
+
+    What validation finds in a file, of what was never in one.
+    """
+    hints = get_type_hints(type(block), include_extras=True)
+    for field in fields(block):
+        value, whole = getattr(block, field.name), _whole_in(hints[field.name])
+        for item in value if isinstance(value, tuple) else (value,):
+            if is_dataclass(item):
+                for path, message in out_of_range(item):
+                    yield (field.name, *path), message
+            elif whole is not None and type(item) is int and not whole.least <= item <= whole.most:
+                yield (field.name,), f"comes out as {item}, and must be from {whole.least} to {power(whole.most)}"
+
+
+def _whole_in(hint: Any) -> Whole | None:
+    """The marker of whole numbers in a field's type, where it has one."""
+    if isinstance(hint, Whole):
+        return hint
+    inside = (*get_args(hint), *getattr(hint, "__metadata__", ()))
+    return next((found for found in map(_whole_in, inside) if found is not None), None)
 
 
 def of_one_line(**texts: str | None) -> Iterator[Problem]:

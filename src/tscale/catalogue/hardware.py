@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole, of_one_line
+from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole, dotted, of_one_line
 from tscale.catalogue.models import normalised
 from tscale.catalogue.shipped import shipped_names, shipped_text
 from tscale.core.device import Cluster, Device
@@ -258,7 +258,7 @@ def _judged(document: Document) -> Hardware:
     _refuse_sparse(document)
     hardware = judged(adapter(), document, _legal_keys)
     problems = [
-        SpecError(f"{'.'.join(path)}: {message}", where=document.where(path)) for path, message in hardware.problems()
+        SpecError(f"{dotted(path)}: {message}", where=document.where(path)) for path, message in hardware.problems()
     ]
     if problems:
         raise SpecErrors(problems)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 from tscale.errors import RequestError
+
+T = TypeVar("T")
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The remembering int
@@ -70,20 +73,18 @@ class TracedInt(int):
     @property
     def names(self) -> str:
         """The derivation with names, e.g. `layers·d_model·d_ff`."""
-        return _text(self, with_names=True)[0]
+        return _written(self, with_names=True)
 
     @property
     def numbers(self) -> str:
         """The derivation with numbers, e.g. `96·12288·49152`."""
-        return _text(self, with_names=False)[0]
+        return _written(self, with_names=False)
 
     def definitions(self) -> Iterator[tuple[str, int]]:
         """Each derived name that the derivation uses, with what it stands for; what that uses in turn comes before."""
-        for argument in self.args:
-            if isinstance(argument, TracedInt):
-                yield from argument.definitions()
-        if self.op == "name" and self.args:
-            yield self.label, self.args[0]
+        for one in _innermost_first(self, _all_arguments):
+            if isinstance(one, TracedInt) and one.op == "name" and one.args:
+                yield one.label, one.args[0]
 
 
 def named(label: str, value: int) -> int:
@@ -152,30 +153,52 @@ def function_of(number: int) -> Callable[..., int]:
     question would have answered for a model of the same structure with those sizes.
     """
     assert isinstance(number, TracedInt), "only a number that remembers can be made again"
-    names = sorted(_leaves(number))
+    given = (one for one in _innermost_first(number, _all_arguments) if isinstance(one, TracedInt))
+    names = sorted({one.label for one in given if one.op == "name" and not one.args})
     assert all(name.isidentifier() for name in names), names
-    code = f"lambda *, {', '.join(names)}: {_code(number)}"
+    code = f"lambda *, {', '.join(names)}: {_made_from(number, _all_arguments, _code)}"
     known = {"minimum": minimum, "maximum": maximum, "ceil_div": ceil_div, "power_of_two": power_of_two}
     function: Callable[..., int] = eval(code, known)  # noqa: S307 (our own text)
     return function
 
 
-def _leaves(number: int) -> set[str]:
-    """The names of the given numbers that a derivation rests on."""
-    if not isinstance(number, TracedInt):
-        return set()
-    if number.op == "name" and not number.args:
-        return {number.label}
-    return set().union(*map(_leaves, number.args))
+def _all_arguments(number: int) -> tuple[int, ...]:
+    """What a number was made from."""
+    return number.args if isinstance(number, TracedInt) else ()
 
 
-def _code(number: int) -> str:
-    """A derivation as Python."""
+def _innermost_first(number: int, arguments: Callable[[int], tuple[int, ...]]) -> Iterator[int]:
+    """A number and all that it was made from, each once and behind its own arguments.
+
+    In a loop, since a sum of a thousand terms is a derivation a thousand deep.
+    """
+    seen, waiting = set[int](), [number]
+    while waiting:
+        one = waiting[-1]
+        inside = [argument for argument in arguments(one) if id(argument) not in seen]
+        if inside and id(one) not in seen:
+            waiting += reversed(inside)
+            continue
+        waiting.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            yield one
+
+
+def _made_from(number: int, arguments: Callable[[int], tuple[int, ...]], make: Callable[[int, list[T]], T]) -> T:
+    """What `make` gives for a number, given what it gave for each of its arguments."""
+    made: dict[int, T] = {}
+    for one in _innermost_first(number, arguments):
+        made[id(one)] = make(one, [made[id(argument)] for argument in arguments(one)])
+    return made[id(number)]
+
+
+def _code(number: int, parts: list[str]) -> str:
+    """A derivation as Python, of the code of its arguments."""
     if not isinstance(number, TracedInt):
         return str(int(number))
     if number.op == "name":
-        return _code(number.args[0]) if number.args else number.label
-    parts = [_code(argument) for argument in number.args]
+        return parts[0] if parts else number.label
     if number.op in _FUNCTIONS:
         return f"{_FUNCTIONS[number.op]}({', '.join(parts)})"
     return (
@@ -204,13 +227,22 @@ def _is_literal(number: int, value: int) -> bool:
     return not isinstance(number, TracedInt) and number == value
 
 
-def _text(number: int, *, with_names: bool) -> tuple[str, int]:
-    """The text of a derivation and how tightly its outermost operation binds."""
+def _written(number: int, *, with_names: bool) -> str:
+    """The text of a derivation."""
+    return _made_from(number, _shown_arguments, partial(_text, with_names=with_names))[0]
+
+
+def _shown_arguments(number: int) -> tuple[int, ...]:
+    """What a number was made from, where its text says so: a named one stands for itself."""
+    return number.args if isinstance(number, TracedInt) and number.op != "name" else ()
+
+
+def _text(number: int, parts: list[tuple[str, int]], *, with_names: bool) -> tuple[str, int]:
+    """The text of a derivation, of those of its arguments, and how tightly its outermost operation binds."""
     if not isinstance(number, TracedInt):
         return str(int(number)), _ATOM
     if number.op == "name":
         return (number.label if with_names else str(int(number))), _ATOM
-    parts = [_text(argument, with_names=with_names) for argument in number.args]
     if number.op in ("min", "max", "power_of_two"):
         return f"{number.op}({', '.join(text for text, _ in parts)})", _ATOM
     if number.op in ("/", "ceil"):

@@ -32,13 +32,25 @@ def _located(error: SpecError, text: str, where: str) -> SpecError:
     """An error with the line of the key that it is about, where it names one that stands in the file once."""
     message = str(error).removeprefix(f"{where}: ")
     named = re.match(r'(?:key )?"?([A-Za-z_][\w.]*)', message)
-    found = [] if named is None else [*re.finditer(rf'"{re.escape(named[1].split(".")[-1])}"\s*:', text)]
-    if error.where != where or len(found) != 1:
+    start = None if named is None or error.where != where else _place_of(named[1].rstrip(".").split("."), text)
+    if start is None:
         return error
-    start = found[0].start()
     return SpecError(
         message, where=f"{where}:{text.count(chr(10), 0, start) + 1}:{start - text.rfind(chr(10), 0, start)}"
     )
+
+
+def _place_of(path: list[str], text: str) -> int | None:
+    """Where the key at the end of a path stands, or one on the way to it: the first that is in the text once.
+
+    A module's name is one key, with dots.
+    """
+    for end in range(len(path), 0, -1):
+        for start in range(end - 1, -1, -1):
+            found = [*re.finditer(rf'"{re.escape(".".join(path[start:end]))}"\s*:', text)]
+            if len(found) == 1:
+                return found[0].start()
+    return None
 
 
 def _config_spec(text: str, path: Path, where: str, assume: str | None) -> ModelSpec:

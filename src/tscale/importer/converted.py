@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tscale.core.costs.weights import is_converted
 from tscale.core.ledger import Ledger, Lookup, Matmul
 from tscale.errors import shown
-from tscale.importer.module_patterns import Pattern, about, is_elsewhere
+from tscale.importer.module_patterns import Matching, Pattern, is_elsewhere
+from tscale.importer.pattern_machine import Overspent
 from tscale.models.lower import lower
-from tscale.models.release import MOST_LAYERS, standing_of
-from tscale.models.spec import ModelSpec, WeightRule
+from tscale.models.release import standing_of
+from tscale.models.spec import MOST_LAYERS, ModelSpec, WeightRule
 
 _MOST_SHOWN: Final = 3
 
@@ -48,47 +49,93 @@ def rules_of(
         return None, (), (f"formats by layer are known up to {MOST_LAYERS:,} layers",)
     several = any(pattern.by_layer for pattern, _ in found.kept)
     standing = standing_of(spec, ledger) if several else {}
-    met = set[int]()
+    meant = _meant(found, ledger, standing, Matching(family))
     placed: _Placed = {}
     main = None if found.experts_only else found.main
     for place, entry in enumerate(ledger.entries):
         if isinstance(entry, (Matmul, Lookup)) and entry.stored:
             usual = main if is_converted(entry) else None
-            for format, layers in _formats(entry, found, family, standing.get(place), met):
+            for format, layers in _formats(entry, found, meant.of_entry(place), standing.get(place)):
                 if format != usual:
                     placed.setdefault((format or "", layers), []).append(entry.name)
     rules = tuple(
         WeightRule(format=format or rest, parts=_shortened(names, ledger), layers=layers)
         for (format, layers), names in placed.items()
     )
-    return main, rules, tuple(_unmatched(spec, found, met))
+    return main, rules, tuple(_unmatched(spec, found, meant))
+
+
+class _Meant(NamedTuple):
+    """What each pattern of a file is about: by its place among them, the entries, each with its layers; None for all.
+
+    `too_long`: the patterns that take longer to match than there is time for, and that are about nothing here.
+    """
+
+    entries: list[dict[int, tuple[int, ...] | None]]
+    too_long: frozenset[int]
+
+    def of_entry(self, place: int) -> list[tuple[int, tuple[int, ...] | None]]:
+        """The patterns that are about an entry, the first one first, with the layers."""
+        return [(number, about[place]) for number, about in enumerate(self.entries) if place in about]
+
+
+def _meant(found: Converted, ledger: Ledger, standing: Mapping[int, tuple[int, ...]], matching: Matching) -> _Meant:
+    names = {
+        place: entry.name
+        for place, entry in enumerate(ledger.entries)
+        if isinstance(entry, (Matmul, Lookup)) and entry.stored
+    }
+    entries: list[dict[int, tuple[int, ...] | None]] = []
+    too_long: set[int] = set()
+    for number, (pattern, _) in enumerate(found.kept):
+        about: dict[int, tuple[int, ...] | None] = {}
+        try:
+            for place, name in names.items():
+                layers = _layers_of(pattern, name, standing.get(place), matching)
+                if layers != ():
+                    about[place] = layers
+        except Overspent:
+            about, too_long = {}, too_long | {number}
+        entries.append(about)
+    return _Meant(entries, frozenset(too_long))
+
+
+def _layers_of(
+    pattern: Pattern, name: str, standing: tuple[int, ...] | None, matching: Matching
+) -> tuple[int, ...] | None:
+    """The layers in which a pattern is about an entry, by its name; None for all of them."""
+    if name in ("head", "embedding.tokens"):
+        return None if matching.about(pattern, name, None) else ()
+    if not pattern.by_layer:
+        return None if matching.about(pattern, name, 0) else ()
+    if standing is None:
+        return None if matching.in_any_layer(pattern, name) else ()
+    there = standing if pattern.layer is None else (pattern.layer,) if pattern.layer in standing else ()
+    return tuple(layer for layer in there if matching.about(pattern, name, layer))
 
 
 def _formats(
-    entry: Matmul | Lookup, found: Converted, family: str, layers: tuple[int, ...] | None, met: set[int]
+    entry: Matmul | Lookup,
+    found: Converted,
+    patterns: list[tuple[int, tuple[int, ...] | None]],
+    standing: tuple[int, ...] | None,
 ) -> Iterator[tuple[str | None, tuple[int, ...] | None]]:
-    """The formats of an entry, each with the layers that it is so in; None for all of them."""
-    outside = entry.name in ("head", "embedding.tokens")
-    place = None if outside else 0
+    """The formats of an entry, each with the layers that it is so in; None for all of them. The first pattern decides."""
     usual = _usual(entry, found)
-    anywhere = [number for number, (pattern, _) in enumerate(found.kept) if not pattern.by_layer]
-    always = {number for number in anywhere if about(found.kept[number][0], entry.name, place, family)}
-    by_layer = [] if outside else [number for number, (pattern, _) in enumerate(found.kept) if pattern.by_layer]
-    met |= always
-    if layers is None or not by_layer:
-        first = min(always, default=None)
-        yield (usual if first is None else found.kept[first][1]), None
+    of_layer: dict[int, str | None] = {}
+    elsewhere = usual
+    for number, layers in patterns:
+        if layers is None:
+            elsewhere = found.kept[number][1]
+            break
+        for layer in layers:
+            of_layer.setdefault(layer, found.kept[number][1])
+    if not of_layer or standing is None:
+        yield elsewhere, None
         return
-    of_layer: dict[int | None, list[int]] = {}
-    for number in by_layer:
-        of_layer.setdefault(found.kept[number][0].layer, []).append(number)
-    spread = of_layer.get(None, [])
     by_format: dict[str | None, list[int]] = {}
-    for layer in layers:
-        here = {n for n in (*of_layer.get(layer, ()), *spread) if about(found.kept[n][0], entry.name, layer, family)}
-        met |= here
-        first = min(here | always, default=None)
-        by_format.setdefault(usual if first is None else found.kept[first][1], []).append(layer)
+    for layer in standing:
+        by_format.setdefault(of_layer.get(layer, elsewhere), []).append(layer)
     for format, those in by_format.items():
         yield format, None if len(by_format) == 1 else tuple(those)
 
@@ -117,14 +164,21 @@ def _shortened(names: list[str], ledger: Ledger) -> tuple[str, ...]:
     return tuple(short)
 
 
-def _unmatched(spec: ModelSpec, found: Converted, met: set[int]) -> Iterator[str]:
+def _unmatched(spec: ModelSpec, found: Converted, meant: _Meant) -> Iterator[str]:
     """What is said of modules that are none of the model's, but for those of which it is known that they are elsewhere."""
     texts = [
         pattern.text
         for number, (pattern, _) in enumerate(found.kept)
-        if number not in met and not is_elsewhere(pattern, int(spec.layers))
+        if not meant.entries[number] and number not in meant.too_long and not is_elsewhere(pattern, int(spec.layers))
     ]
     if texts:
-        some = ", ".join(shown(text) for text in texts[:_MOST_SHOWN])
-        more = f" and {len(texts) - _MOST_SHOWN:,} more" if len(texts) > _MOST_SHOWN else ""
-        yield f"no matrix is known here by the name of {some}{more}, so that this exception is not counted"
+        yield f"no matrix is known here by the name of {some_of(texts)}, so that this exception is not counted"
+    if meant.too_long:
+        texts = [found.kept[number][0].text for number in sorted(meant.too_long)]
+        yield f"it takes too long to match {some_of(texts)}, so that this exception is not counted"
+
+
+def some_of(texts: Sequence[str]) -> str:
+    """The first few of some texts, and how many more there are."""
+    some = ", ".join(shown(text) for text in texts[:_MOST_SHOWN])
+    return some + (f" and {len(texts) - _MOST_SHOWN:,} more" if len(texts) > _MOST_SHOWN else "")

@@ -1,18 +1,17 @@
 """Patterns over module paths, as the quantisation methods write them, and whether one is about an entry of a layer.
 
 A path or a part of it of whole steps (`lm_head`, `model.layers.3.mlp.gate`, `self_attn`), with `*` for anything, or a
-regular expression. Files are not trusted: of regular expressions those are read whose matching takes no longer than their
-text allows, which are all that were met.
+regular expression.
 """
 
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
-from functools import cache
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from tscale.importer.module_names import EMBEDDINGS, HEADS, paths_in_a_layer, stretches
+from tscale.importer.pattern_machine import Budget, Machine, Node, glob_machine, regex_machine
 
 _OUTER: Final = frozenset(
     [
@@ -31,11 +30,12 @@ _OUTER: Final = frozenset(
 )
 _LAYERS: Final = frozenset(["layers", "layer", "h", "blocks", "block"])
 _BEFORE: Final = ("model.", "", "model.language_model.", "language_model.model.")
-_MOST_TEXT = 300
-_MOST_STARS: Final = {True: 2, False: 3}  # in a regular expression that is tried on each layer, and in any other
-_ATOM: Final = r"(?:[\w\-/: ]|\\[.\-_/dw]|\.|\[[\w\-]+\])"
-_WORDS: Final = r"\((?:\?:)?[\w.|\\\-\[\]]+\)"
-_SAFE: Final = re.compile(rf"\^?(?:(?:{_ATOM}[*+?]?)|(?:{_WORDS}\??))*\$?")
+_MOST_STEPS: Final = 4_000_000
+"""Steps of matching that the patterns of one file may take, some half a second: what is met takes a hundredth."""
+MOST_EXPRESSIONS: Final = 1000
+"""Regular expressions of one file that are read."""
+_NUMBERS: Final = (0, 10, 100, 1000)
+"""Layers by which it shows whether a pattern without digits depends on how many digits there are."""
 _ELSEWHERE: Final = re.compile(
     r".*(norm|embed|vis(ion|ual)|image|audio|speech|patch|merger|proj(ect|ector|ection)\b|connector|resampl|tower|"
     r"multi_modal|mm_|mtp|nextn|eagle|medusa|draft|bias|rotary|conv|a_log|dt_bias|score|head|classifier|pooler|output).*",
@@ -54,15 +54,20 @@ class Pattern(NamedTuple):
     layer: int | None = None
     local: str = ""
     begins: bool = False
-    regex: re.Pattern[str] | None = None
-    glob: str | None = None
+    regex: Machine | None = None
+    glob: Machine | None = None
 
     @property
     def by_layer(self) -> bool:
         """Whether layers must be told apart to know what it is about."""
         if self.regex is not None:
-            return _tells_digits(self.text)
+            return self.tells_digits or re.search(r"(?<!\\)\.(?![*+])", self.text) is not None
         return self.layer is not None or self.glob is not None
+
+    @property
+    def tells_digits(self) -> bool:
+        """Whether it matters to a regular expression which digits there are."""
+        return re.search(r"\d|\\d|\\w|\[", self.text) is not None
 
 
 def path_pattern(text: str) -> Pattern:
@@ -77,62 +82,85 @@ def path_pattern(text: str) -> Pattern:
         return Pattern(text, int(steps[1][:18]), rest, begins=True)
     if steps[1] == "*":
         return Pattern(text, local=rest, begins=True)
-    return Pattern(text, glob=".".join(["layers", *steps[1:]]))
+    return Pattern(text, glob=glob_machine(".".join(["layers", *steps[1:]]), below=True))
 
 
 def regex_pattern(text: str) -> Pattern | None:
     """A regular expression that must match from the beginning of a path; None where it is not of those that are read."""
-    needed = text.removesuffix("$").removesuffix(".*")
-    stars = needed.count("*") + needed.count("+")
-    if len(text) > _MOST_TEXT or stars > _MOST_STARS[_tells_digits(text)] or not _SAFE.fullmatch(text):
-        return None
-    try:
-        return Pattern(text, regex=re.compile(text))
-    except re.error:
-        return None
+    machine = regex_machine(text)
+    return None if machine is None else Pattern(text, regex=machine)
 
 
-def _tells_digits(regex: str) -> bool:
-    """Whether it matters to a regular expression which digits there are."""
-    return re.search(r"\d|\\d|\\w|\[", regex) is not None
+class Matching:
+    """Which entries the patterns of a file are about, as a family calls them; all together in so many steps."""
 
+    def __init__(self, family: str, steps: int = _MOST_STEPS) -> None:
+        self._family, self._budget = family, Budget(steps)
+        self._of_local: dict[tuple[str, str, bool], bool] = {}
+        self._reached: dict[tuple[Node, str], bool] = {}
+        self._walked: dict[tuple[Node, str], Node] = {}
 
-def about(pattern: Pattern, entry: str, layer: int | None, family: str) -> bool:
-    """Whether a pattern is about an entry in a layer, or outside of the layers, as a family calls it."""
-    if pattern.regex is not None:
-        return _regex_is_about(pattern.regex, entry, layer, family)
-    if layer is None:
-        outside = pattern.layer is None and pattern.glob is None and not pattern.begins
-        return outside and any(fnmatchcase(name, pattern.local) for name in _outside(entry))
-    if pattern.glob is not None:
-        return _glob_is_about(pattern.glob, entry, layer, family)
-    if pattern.layer is not None and pattern.layer != layer:
-        return False
-    return _local_is_about(pattern.local, entry, family, begins=pattern.begins)
+    def about(self, pattern: Pattern, entry: str, layer: int | None) -> bool:
+        """Whether a pattern is about an entry in a layer, or outside of the layers. Raises `Overspent`."""
+        if pattern.regex is not None:
+            return self._regex_is_about(pattern.regex, pattern.text, entry, layer)
+        if layer is None:
+            outside = pattern.layer is None and pattern.glob is None and not pattern.begins
+            return outside and self._names(pattern.local, _outside(entry))
+        if pattern.glob is not None:
+            return self._reaches(pattern.glob, "", entry, layer)
+        if pattern.layer is not None and pattern.layer != layer:
+            return False
+        return self._local_is_about(pattern.local, entry, begins=pattern.begins)
 
+    def in_any_layer(self, pattern: Pattern, entry: str) -> bool:
+        """Whether a pattern is about an entry, whatever the number of its layer; not where it depends on that."""
+        if pattern.by_layer and (pattern.regex is None or pattern.tells_digits):
+            return False
+        return all(self.about(pattern, entry, number) for number in _NUMBERS)
 
-@cache
-def _local_is_about(local: str, entry: str, family: str, *, begins: bool) -> bool:
-    """Whether a path inside of a layer is about an entry: from the beginning of its paths, or anywhere in them."""
-    if not local:
-        return True
-    beginnings, inside = stretches(entry, family)
-    among = beginnings if begins else inside
-    return any(fnmatchcase(stretch, local) for stretch in among) if "*" in local else local in among
+    def _local_is_about(self, local: str, entry: str, *, begins: bool) -> bool:
+        """Whether a path inside of a layer is about an entry: from the beginning of its paths, or anywhere in them."""
+        if not local:
+            return True
+        key = local, entry, begins
+        if key not in self._of_local:
+            beginnings, inside = stretches(entry, self._family)
+            among = beginnings if begins else inside
+            self._of_local[key] = self._names(local, among) if "*" in local else local in among
+        return self._of_local[key]
 
+    def _names(self, wanted: str, names: Collection[str]) -> bool:
+        """Whether one of some names is wanted, by name or with `*`, `?` and `[…]`."""
+        if wanted in names or not re.search(r"[*?\[]", wanted):
+            return wanted in names
+        machine = glob_machine(wanted)
+        return any(machine.matches(name, self._budget) for name in names)
 
-def _glob_is_about(glob: str, entry: str, layer: int, family: str) -> bool:
-    paths = [f"layers.{layer}.{path}" for path in paths_in_a_layer(entry, family)]
-    return any(fnmatchcase(path, glob) or fnmatchcase(path, f"{glob}.*") for path in paths)
+    def _regex_is_about(self, regex: Machine, text: str, entry: str, layer: int | None) -> bool:
+        # what begins with anything matches behind each of them, or behind none
+        before = _BEFORE[:1] if text.startswith(".*") else _BEFORE
+        if layer is None:
+            return any(regex.matches(outer + name, self._budget) for name in _outside(entry) for outer in before)
+        return any(self._reaches(regex, outer, entry, layer) for outer in before)
 
+    def _reaches(self, machine: Machine, outer: str, entry: str, layer: int) -> bool:
+        """Whether a machine accepts one of an entry's paths in a layer."""
+        self._budget.spend(8)
+        stack = self._walk(machine, machine.start, f"{outer}layers.")
+        node = machine.walk(stack, f"{layer}.", self._budget)
+        if (node, entry) not in self._reached:
+            paths = (path.rpartition(".") for path in paths_in_a_layer(entry, self._family))
+            ends = (self._walk(machine, self._walk(machine, node, outer + dot), name) for outer, dot, name in paths)
+            self._reached[node, entry] = any(end.accepts for end in ends)
+        return self._reached[node, entry]
 
-def _regex_is_about(regex: re.Pattern[str], entry: str, layer: int | None, family: str) -> bool:
-    # what begins with anything matches behind each of them, or behind none
-    before = _BEFORE[:1] if regex.pattern.startswith(".*") else _BEFORE
-    if layer is None:
-        return any(regex.match(outer + name) for name in _outside(entry) for outer in before)
-    paths = [f"layers.{layer}.{path}" for path in paths_in_a_layer(entry, family)]
-    return any(regex.match(outer + path) for path in paths for outer in before)
+    def _walk(self, machine: Machine, node: Node, text: str) -> Node:
+        """Where a text that comes again and again leads."""
+        self._budget.spend(1)
+        if (node, text) not in self._walked:
+            self._walked[node, text] = machine.walk(node, text, self._budget)
+        return self._walked[node, text]
 
 
 def _outside(entry: str) -> tuple[str, ...]:

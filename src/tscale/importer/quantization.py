@@ -6,9 +6,10 @@ What is not read is said, and counted as unconverted: never fewer bytes than the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from tscale.errors import SpecError, shown
+from tscale.errors import SpecError, called, shown
 from tscale.importer.converted import rules_of
 from tscale.importer.quantization_methods import READERS, Said, cache_of
 from tscale.models.spec import ModelSpec, Release
@@ -23,28 +24,31 @@ def release_of(config: Mapping[str, object], spec: ModelSpec, family: str, where
     `family`: that of the model that is counted, whose words for modules the file has.
     """
     text = config.get("text_config")
-    for place in (config, text if isinstance(text, Mapping) else {}):
-        for key in KEYS:
-            data = place.get(key)
-            if data:
-                if not isinstance(data, Mapping):
-                    raise SpecError(f"{key} must be an object, not {shown(data)}", where=where)
-                return _release(Said(key, data, where), config, spec, family)
-    return None
+    places = (config, text if isinstance(text, Mapping) else {})
+    found = [(key, place[key]) for place in places for key in KEYS if place.get(key) is not None]
+    if not found:
+        return None
+    key, data = next((pair for pair in found if pair[1]), found[0])
+    if not isinstance(data, Mapping):
+        raise SpecError(f"{key} must be an object, not {shown(data)}", where=where)
+    release = _release(Said(key, data, where), config, spec, family)
+    return replace(release, unread=tuple(called(text) for text in release.unread))  # names of the file's are in them
 
 
 def _release(said: Said, config: Mapping[str, object], spec: ModelSpec, family: str) -> Release:
-    method = _method(said)
+    method, rest = _method(said), _rest(config)
     reader = READERS.get(method)
     if reader is None:
-        return Release(method=method or None, unread=(_unread_method(said, method),), rest=_rest(config))
+        unread = (_unread_method(said, method),)
+        return Release(method=called(method, 80).strip() or None, unread=unread, rest=rest)
     found = reader(said)
-    rest = _rest(config)
     format, rules, unmatched = rules_of(spec, found, family, rest)
     unread = found.unread + tuple(f"{said.key}: {text}" for text in unmatched)
-    return Release(
-        method=method, format=format, rules=rules, rest=rest, cache=found.cache or cache_of(said), unread=unread
-    )
+    cache = found.cache
+    if method != "modelopt":
+        cache, of_cache = cache_of(said)
+        unread += of_cache
+    return Release(method=method, format=format, rules=rules, rest=rest, cache=cache, unread=unread)
 
 
 def _unread_method(said: Said, method: str) -> str:

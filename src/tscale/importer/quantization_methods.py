@@ -11,29 +11,49 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tscale.errors import SpecError, shown
-from tscale.importer.converted import Converted
-from tscale.importer.module_patterns import Pattern, path_pattern, regex_pattern
+from tscale.importer.converted import Converted, some_of
+from tscale.importer.module_patterns import MOST_EXPRESSIONS, Pattern, path_pattern, regex_pattern
 
 
 class Said:
     """The keys of one object in a file."""
 
     def __init__(self, key: str, data: Mapping[str, object], where: str) -> None:
-        self.key, self.data, self._where = key, data, where
+        self.key, self.data, self.where = key, data, where
 
     def wrong(self, name: str, wanted: str) -> SpecError:
-        return SpecError(f"{self.key}.{name} must be {wanted}, not {shown(self.data.get(name))}", where=self._where)
+        return SpecError(f"{self.key}.{name} must be {wanted}, not {shown(self.data.get(name))}", where=self.where)
 
     def number(self, *names: str, default: int | None = None, of: tuple[int, ...] | None = None) -> int:
-        """A whole number, -1 allowed, under the first of some names that is there."""
+        """A whole number, under the first of some names that is there: one `of` those given, or from 1 on."""
         name = next((name for name in names if self.data.get(name) is not None), names[0])
         value = self.data.get(name)
         value = default if value is None else value
-        good = isinstance(value, int) and not isinstance(value, bool) and -1 <= value < 10**6 and value != 0
-        if not good or (of is not None and value not in of):
-            raise self.wrong(name, f"one of {', '.join(map(str, of))}" if of else "a whole number")
-        assert isinstance(value, int)
+        if type(value) is not int or not (value in of if of is not None else 0 < value < _TOO_MANY):
+            raise self.wrong(name, f"one of {', '.join(map(str, of))}" if of else f"a whole number {_IN_RANGE}")
         return value
+
+    def group(self, *names: str, default: int) -> int:
+        """Numbers that share a scale, under the first of some names that is there; -1 for those of a row."""
+        name = next((name for name in names if self.data.get(name) is not None), names[0])
+        if self.data.get(name) == -1:
+            return -1
+        try:
+            return self.number(*names, default=default)
+        except SpecError:
+            raise self.wrong(name, f"-1 or a whole number {_IN_RANGE}") from None
+
+    def block(self, name: str) -> tuple[int, int] | None:
+        """Rows and columns that share a scale, or None where it says none."""
+        value = self.data.get(name)
+        match value:
+            case None:
+                return None
+            case [int(rows), int(columns)] if all(type(n) is int and 0 < n < _TOO_MANY for n in (rows, columns)):
+                return rows, columns
+        raise SpecError(
+            f"{self.key}.{name} must be two whole numbers {_IN_RANGE}, not {_list(value)}", where=self.where
+        )
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         value = self.data.get(name)
@@ -58,28 +78,53 @@ class Said:
             found += value or []
         return found
 
+    def lists(self, name: str) -> list[str]:
+        """The words of a list, or of lists inside of it."""
+        value = self.data.get(name)
+        outer = value if isinstance(value, list) else [] if value is None else [None]
+        found = [item for inner in outer for item in (inner if isinstance(inner, list) else [inner])]
+        if not all(isinstance(item, str) for item in found):
+            raise self.wrong(name, "a list of words, or of lists of them")
+        return found
+
     def inner(self, name: str) -> Said | None:
         """An object inside of it."""
         value = self.data.get(name)
         if not isinstance(value, Mapping | None):
             raise self.wrong(name, "an object")
-        return None if value is None else Said(f"{self.key}.{name}", value, self._where)
+        return None if value is None else Said(f"{self.key}.{name}", value, self.where)
 
     def objects(self) -> list[tuple[str, Said]]:
-        """All objects inside of it."""
-        return [(name, Said(f"{self.key}.{name}", value, self._where)) for name, value in self.data.items()
-                if isinstance(value, Mapping)]  # fmt: skip
+        """All that is inside of it, each of which must be an object."""
+        return [(name, inner) for name in self.data if (inner := self.inner(name)) is not None]
 
 
-def cache_of(said: Said) -> str | None:
-    """What a file says that a cache is kept in, where it says anything."""
-    scheme, algo = said.data.get("kv_cache_scheme"), said.text("kv_cache_quant_algo")
-    if isinstance(scheme, str):
-        algo = scheme
-    if isinstance(scheme, Mapping):
-        said_so = f"{scheme.get('type')}{scheme.get('num_bits')}"
-        algo = {"float8": "FP8", "int8": "INT8", "float4": "NVFP4"}.get(said_so, "")
-    return {"FP8": "fp8", "INT8": "int8", "NVFP4": "nvfp4"}.get(algo.upper())
+_TOO_MANY: Final = 10**6
+_IN_RANGE: Final = "from 1 to 999999"
+
+
+def _list(value: object) -> str:
+    """A list in a message by its items, as far as they are few."""
+    return f"[{', '.join(map(shown, value[:4]))}]" if isinstance(value, list) else shown(value)
+
+
+_CACHES: Final = {"FP8": "fp8", "INT8": "int8", "NVFP4": "nvfp4"}
+
+
+def cache_of(said: Said) -> tuple[str | None, tuple[str, ...]]:
+    """What a file says that a cache is kept in, where it says anything, and what of it is not read."""
+    key = "kv_cache_quant_algo" if said.data.get("kv_cache_scheme") is None else "kv_cache_scheme"
+    scheme, words = said.data.get(key), ""
+    if isinstance(scheme, Mapping) and key == "kv_cache_scheme":
+        words = f"{scheme.get('type')}{scheme.get('num_bits')}".replace("float", "fp").upper().replace("FP4", "NVFP4")
+        scheme = f"{scheme.get('type')} of {scheme.get('num_bits')} bits"
+    elif isinstance(scheme, str):
+        words = scheme.upper()
+    elif scheme is not None:
+        raise said.wrong(key, "text or an object" if key == "kv_cache_scheme" else "text")
+    if words in ("", "NONE") or words in _CACHES:
+        return _CACHES.get(words), ()
+    return None, (f"{said.key}.{key}: a cache in {shown(scheme)} is not read here",)
 
 
 def kept_apart(names: list[str], format: str | None = None) -> tuple[tuple[Pattern, str | None], ...]:
@@ -90,17 +135,25 @@ def kept_apart(names: list[str], format: str | None = None) -> tuple[tuple[Patte
 def by_regex(texts: list[tuple[str, str | None]]) -> tuple[tuple[tuple[Pattern, str | None], ...], tuple[str, ...]]:
     """Modules by path or, behind `re:`, by regular expression, and those of the latter that are not read."""
     found: list[tuple[Pattern, str | None]] = []
-    unread = []
-    for text, format in texts:
+    unread: list[str] = []
+    for number, (text, format) in enumerate(texts):
         if text.startswith("re:"):
-            pattern = regex_pattern(text[3:])
-            if pattern is None:
-                unread.append(f"the expression {shown(text)} is not read here")
-                continue
+            pattern = regex_pattern(text[3:]) if number < MOST_EXPRESSIONS else None
         else:
             pattern = path_pattern(text)
-        found.append((pattern, format))
-    return tuple(found), tuple(unread)
+        if pattern is None:
+            unread.append(text)
+        else:
+            found.append((pattern, format))
+    return tuple(found), _unread_expressions(unread)
+
+
+def _unread_expressions(texts: list[str], key: str = "") -> tuple[str, ...]:
+    """What is said of the regular expressions that are not of those that are read."""
+    if not texts:
+        return ()
+    which = "expression" if len(texts) == 1 else "expressions"
+    return (f"{key and f'{key}: '}the {which} {some_of(texts)} {'is' if len(texts) == 1 else 'are'} not read here",)
 
 
 def _integers(bits: int, group: int, *, zero: str = "", order: bool = False) -> str:
@@ -115,17 +168,10 @@ def _integers(bits: int, group: int, *, zero: str = "", order: bool = False) -> 
 def _fp8(said: Said) -> Converted:
     """DeepSeek's blocks, or a scale for a whole matrix."""
     layers = said.inner("quantized_layers")
-    own = () if layers is None else tuple(_of_layers(layers))
+    own, unread = ((), ()) if layers is None else _of_layers(layers)
     kept = own + kept_apart(said.names("modules_to_not_convert", "ignored_layers", "ignore"))
-    block = said.data.get("weight_block_size")
-    if block is None:
-        return Converted("fp8", kept)
-    if not (isinstance(block, list) and len(block) == 2 and all(isinstance(side, int) for side in block)):
-        raise said.wrong("weight_block_size", "two whole numbers")
-    rows, columns = block
-    if not (0 < rows < 10**6 and 0 < columns < 10**6):
-        raise said.wrong("weight_block_size", "two whole numbers")
-    return Converted(f"fp8-{rows}x{columns}", kept)
+    block = said.block("weight_block_size")
+    return Converted("fp8" if block is None else f"fp8-{block[0]}x{block[1]}", kept, unread=unread)
 
 
 def _fbgemm(said: Said) -> Converted:
@@ -140,43 +186,46 @@ _FEW: Final = (2, 3, 4, 8)
 def _awq(said: Said) -> Converted:
     """Packed integers with a scale and a zero point for each group; the zero points are stored in any case."""
     format = _integers(
-        said.number("bits", "w_bit", default=4, of=_FEW), said.number("group_size", "q_group_size", default=128)
+        said.number("bits", "w_bit", default=4, of=_FEW), said.group("group_size", "q_group_size", default=128)
     )
     return Converted(format, kept_apart(said.names("modules_to_not_convert")))
 
 
 def _gptq(said: Said) -> Converted:
     """As AWQ, and for each column the group that it is of; whole blocks may be left out, or have bits of their own."""
-    bits, group = said.number("bits", default=4, of=_FEW), said.number("group_size", default=128)
+    bits, group = said.number("bits", default=4, of=_FEW), said.group("group_size", default=128)
     format = _integers(bits, group, order=True)
     kept: list[tuple[Pattern, str | None]] = []
-    unread = []
-    for text, own in (said.inner("dynamic") or Said("", {}, "")).objects():
-        pattern = regex_pattern(text.removeprefix("-:").removeprefix("+:"))
+    unread: list[str] = []
+    for number, (text, own) in enumerate((said.inner("dynamic") or Said("", {}, "")).objects()):
+        pattern = regex_pattern(text.removeprefix("-:").removeprefix("+:")) if number < MOST_EXPRESSIONS else None
         if pattern is None:
-            unread.append(f"{said.key}: the expression {shown(text)} is not read here")
+            unread.append(text)
         elif text.startswith("-:"):
             kept.append((pattern, None))
         else:
             own_bits = own.number("bits", default=bits, of=_FEW)
-            kept.append((pattern, _integers(own_bits, own.number("group_size", default=group), order=True)))
-    only = said.data.get("modules_in_block_to_quantize")
-    if isinstance(only, list) and only:
-        names = [name for inner in only for name in (inner if isinstance(inner, list) else [inner])]
-        kept += kept_apart([str(name) for name in names], format)
-        return Converted(None, tuple(kept), unread=tuple(unread))
+            kept.append((pattern, _integers(own_bits, own.group("group_size", default=group), order=True)))
+    only = said.lists("modules_in_block_to_quantize")
+    if only:
+        kept += kept_apart(only, format)
+        return Converted(None, tuple(kept), unread=_unread_expressions(unread, said.key))
     kept += kept_apart(said.names("modules_to_not_convert"))
-    return Converted(format, tuple(kept), head=format if said.flag("lm_head") else None, unread=tuple(unread))
+    head = format if said.flag("lm_head") else None
+    return Converted(format, tuple(kept), head=head, unread=_unread_expressions(unread, said.key))
 
 
 def _auto_round(said: Said) -> Converted:
     """As GPTQ or AWQ, whose packing it uses; modules of 16 bits are named each."""
-    bits, group = said.number("bits", default=4, of=_FEW), said.number("group_size", default=128)
+    bits, group = said.number("bits", default=4, of=_FEW), said.group("group_size", default=128)
     kept: list[tuple[Pattern, str | None]] = []
     for name, own in (said.inner("extra_config") or Said("", {}, "")).objects():
-        own_bits = own.number("bits", default=bits)
-        of_its_own = None if own_bits >= 16 else _integers(own_bits, own.number("group_size", default=group))
+        own_bits = own.number("bits", default=bits, of=(1, 2, 3, 4, 5, 6, 7, 8, 16, 32))
+        of_its_own = None if own_bits >= 16 else _integers(own_bits, own.group("group_size", default=group))
         kept.append((path_pattern(name), of_its_own))
+    kind = said.text("data_type") or "int"
+    if kind != "int":
+        return Converted(None, unread=(f"{said.key}: weights in {shown(kind)} are not read here",))
     return Converted(_integers(bits, group), tuple(kept))
 
 
@@ -186,7 +235,7 @@ def _hqq(said: Said) -> Converted:
     weights = None if quant is None else quant.inner("weight_quant_params")
     if weights is None:
         return Converted(None, unread=(f"{said.key}: what hqq does module by module is not read here",))
-    bits, group = weights.number("nbits", default=4, of=(1, 2, 3, 4, 8)), weights.number("group_size", default=64)
+    bits, group = weights.number("nbits", default=4, of=(1, 2, 3, 4, 8)), weights.group("group_size", default=64)
     kept = kept_apart(said.names("skip_modules"))
     if bits == 3 or weights.flag("quant_zero") or weights.flag("quant_scale"):
         text = f"{said.key}: how hqq packs 3 bits, or quantises scales, is not read here"
@@ -218,7 +267,7 @@ def _torchao(said: Said) -> Converted:
     kept = kept_apart(said.names("modules_to_not_convert"))
     plain = str(name).lower().replace("_", "").removesuffix("config")
     if plain == "int4weightonly":
-        return Converted(_integers(4, settings.number("group_size", default=128), zero="-z16"), kept)
+        return Converted(_integers(4, settings.group("group_size", default=128), zero="-z16"), kept)
     if plain in ("int8weightonly", "int8dynamicactivationint8weight"):
         return Converted("int8-row-sym", kept)
     if plain in ("float8weightonly", "float8dynamicactivationfloat8weight", "float8staticactivationfloat8weight"):
@@ -246,28 +295,48 @@ def _bitnet(said: Said) -> Converted:
 def _bitsandbytes(said: Said) -> Converted:
     """fp4 takes as many bits as nf4."""
     kept = kept_apart(said.names("llm_int8_skip_modules", "modules_to_not_convert"))
-    if said.flag("load_in_4bit") or said.flag("_load_in_4bit"):
+    four, eight = (said.flag(f"load_in_{n}bit") or said.flag(f"_load_in_{n}bit") for n in (4, 8))
+    if four and eight:
+        raise said.wrong("load_in_8bit", "false beside load_in_4bit")
+    if four:
+        kind = said.text("bnb_4bit_quant_type") or "fp4"
+        if kind not in ("fp4", "nf4"):
+            raise said.wrong("bnb_4bit_quant_type", "fp4 or nf4")
         twice = said.flag("bnb_4bit_use_double_quant")
         return Converted("nf4" if twice else "nf4-single", kept)
-    if said.flag("load_in_8bit") or said.flag("_load_in_8bit"):
+    if eight:
         return Converted("int8", kept)
     return Converted(None, kept)
 
 
+_MLX_BITS: Final = (2, 3, 4, 5, 6, 8)
+_MLX_OWN: Final = ("bits", "group_size", "mode", "quant_method")
+
+
 def _mlx(said: Said) -> Converted:
     """Every table and matrix, with a scale and a bias of 16 bits for each group; modules may have bits of their own."""
+    unread: list[str] = []
 
-    def format(own: Said) -> str:
+    def format(own: Said) -> str | None:
         mode = own.text("mode") or said.text("mode") or "affine"
         if mode in ("mxfp4", "mxfp8", "nvfp4"):
             return mode
-        bits = own.number("bits", default=said.number("bits", default=4, of=(2, 3, 4, 5, 6, 8)), of=(2, 3, 4, 5, 6, 8))
-        return _integers(bits, own.number("group_size", default=said.number("group_size", default=64)), zero="-z16")
+        if mode != "affine":
+            unread.append(f"{own.key}: the mode {shown(mode)} is not read here")
+            return None
+        bits = own.number("bits", default=said.number("bits", default=4, of=_MLX_BITS), of=_MLX_BITS)
+        return _integers(bits, own.group("group_size", default=said.group("group_size", default=64)), zero="-z16")
 
-    kept = tuple((path_pattern(name), format(own)) for name, own in said.objects())
-    left = kept_apart([name for name, value in said.data.items() if value is False])
     main = format(said)
-    return Converted(main, left + kept, head=main, tables=True)
+    kept: list[tuple[Pattern, str | None]] = []
+    for name, value in said.data.items():
+        if value is False:
+            kept.append((path_pattern(name), None))
+        elif isinstance(value, Mapping):
+            kept.append((path_pattern(name), format(Said(f"{said.key}.{name}", value, said.where))))
+        elif name not in _MLX_OWN and value is not None and value is not True:
+            unread.append(f"{said.key}.{name}: {shown(value)} is not read here")
+    return Converted(main, tuple(kept), head=main, tables=main is not None, unread=tuple(unread))
 
 
 # ---- compressed-tensors ----
@@ -281,6 +350,8 @@ def _compressed(said: Said) -> Converted:
     if groups is None:
         return Converted(None, unread=(f"{said.key}: it has no config_groups",))
     for _, group in groups.objects():
+        if "weights" not in group.data:
+            unread += (f"{group.key}: it says nothing of weights",)
         weights = group.inner("weights")
         format = None if weights is None else _of_weights(weights, group.text("format") or said.text("format"))
         if weights is not None and format is None:
@@ -313,8 +384,8 @@ def _of_weights(weights: Said, packing: str) -> str | None:
     if kind == "float" and bits == 4:
         return {16: "nvfp4", 32: "mxfp4"}.get(size)
     if kind == "float" and bits == 8:
-        block = weights.data.get("block_structure")
-        if strategy == "block" and isinstance(block, list) and len(block) == 2:
+        block = weights.block("block_structure") if strategy == "block" else None
+        if block is not None:
             return f"fp8-{block[0]}x{block[1]}"
         names = {"tensor": "fp8", "channel": "fp8-row", "group": f"fp8-g{size}", "block": "fp8-128x128"}
         return "mxfp8" if strategy == "group" and size == 32 else names.get(strategy)
@@ -359,9 +430,11 @@ def _modelopt(said: Said) -> Converted:
     )
     layers = said.inner("quantized_layers")
     algorithm = said.text("quant_algo").upper()
-    cache = cache_of(said)
+    cache, of_cache = cache_of(said)
+    unread += of_cache
     if layers is not None:
-        return Converted(None, left + tuple(_of_layers(layers)), cache=cache, unread=unread)
+        own, of_layers = _of_layers(layers)
+        return Converted(None, left + own, cache=cache, unread=unread + of_layers)
     if algorithm == _MIXED and said.inner("config_groups") is not None:
         return _compressed(said)
     if algorithm not in _ALGORITHMS:
@@ -371,16 +444,20 @@ def _modelopt(said: Said) -> Converted:
     return Converted(_ALGORITHMS[algorithm], left, cache=cache, unread=unread)
 
 
-def _of_layers(layers: Said) -> list[tuple[Pattern, str | None]]:
-    """Modules that each name the algorithm of their own."""
+def _of_layers(layers: Said) -> tuple[tuple[tuple[Pattern, str | None], ...], tuple[str, ...]]:
+    """Modules that each name the algorithm of their own, and the algorithms that are not read."""
     found: list[tuple[Pattern, str | None]] = []
+    unread: dict[str, None] = {}
     for name, own in layers.objects():
         algorithm = own.text("quant_algo").upper()
         format = _ALGORITHMS.get(algorithm)
+        if format is None and algorithm:
+            unread[algorithm] = None
         if format is not None and format.startswith("int4-g"):
-            format = _integers(4, own.number("group_size", default=128), zero="-sym")
+            format = _integers(4, own.group("group_size", default=128), zero="-sym")
         found.append((path_pattern(name), format))
-    return found
+    texts = (f"{layers.key}: the algorithm {some_of(list(unread))} is not read here",) if unread else ()
+    return tuple(found), texts
 
 
 def _mxfp4(said: Said) -> Converted:

@@ -13,8 +13,8 @@ from typing import Final, NoReturn, TypeVar, cast
 
 from tscale.blocks import Attention, FeedForward, Mixer, Mlp, Positions
 from tscale.blocks.attention import Projection
-from tscale.blocks.fields import MOST_SIZE
-from tscale.errors import RequestError, SpecError, nearest, shown
+from tscale.blocks.fields import MOST_SIZE, dotted, out_of_range
+from tscale.errors import RequestError, SpecError, called, nearest, shown
 from tscale.importer.expert_rules import Routed, dealt_out
 from tscale.importer.families import FAMILIES, NEEDED, NESTED, NOT_YET
 from tscale.importer.family import Family, Keys, Nested
@@ -86,11 +86,12 @@ def imported(config: dict[str, object], *, name: str, where: str, assume: str | 
         family_name = str(config["model_type"])
     read = Config(config, family_name, FAMILIES[family_name], where)
     read.refuse_unknown()
-    spec = replace(_spec(read, name), notes=left_out + _notes(read), training=_pre_training(config))
-    return _checked(_with_release(_checked(spec, where), file, family_name, where), where)
+    spec = replace(_spec(read, name), notes=left_out + _notes(read))
+    spec = replace(spec, training=_pre_training(config, spec.context))
+    return _checked(_with_release(_in_range(spec, where), file, family_name, where), where)
 
 
-def _pre_training(config: Mapping[str, object]) -> Training | None:
+def _pre_training(config: Mapping[str, object], context: int | None) -> Training | None:
     """The length of pre-training that a file of an extended context states beside it; None where it states none.
 
     A length beyond what is assumed at most is no sign of it: contexts of that length were extended too.
@@ -99,7 +100,7 @@ def _pre_training(config: Mapping[str, object]) -> Training | None:
     for holder in (config, *(found for found in inner if isinstance(found, dict))):
         for key in ("original_max_position_embeddings", "initial_context_length"):
             length = holder.get(key)
-            if _is_size(length) and isinstance(length, int) and length <= MOST_ASSUMED:
+            if _is_size(length) and isinstance(length, int) and length <= min(MOST_ASSUMED, context or MOST_ASSUMED):
                 return Training(stages=(Stage(context=length, source=f"config.json, {key}", evidence="derived"),))
     return None
 
@@ -111,9 +112,16 @@ def _with_release(spec: ModelSpec, file: Mapping[str, object], family: str, wher
     return replace(spec, weights=release_of(file, spec, family, where))
 
 
+def _in_range(spec: ModelSpec, where: str) -> ModelSpec:
+    """A spec whose sizes are each what a file may say: a product of two that are can be past it."""
+    for path, message in out_of_range(spec):
+        raise SpecError(f"{dotted(path)}: {message}", where=where)
+    return _checked(spec, where)
+
+
 def _checked(spec: ModelSpec, where: str) -> ModelSpec:
     for path, message in spec.problems():
-        raise SpecError(f"{'.'.join(path)}: {message}", where=where)
+        raise SpecError(f"{dotted(path)}: {message}", where=where)
     return spec
 
 
@@ -129,14 +137,15 @@ def _assumed(config: dict[str, object], family_name: str, name: str, where: str)
     unread = read.left_aside()
     read.refuse_other_sizes(unread)
     title = f"{name}, counted as a {family_name}"
-    spec = replace(_spec(read, name), title=title, notes=_notes(read), training=_pre_training(config))
+    spec = replace(_spec(read, name), title=title, notes=_notes(read))
+    spec = replace(spec, training=_pre_training(config, spec.context))
     like = AssumedFamily(
         family=family_name,
-        model_type=own if isinstance(own, str) and own.isprintable() else None,
+        model_type=own if isinstance(own, str) and own.isprintable() and own.strip() else None,
         defaults=tuple(f"{key} {'(derived)' if value is None else shown(value)}" for key, value in read.taken.items()),
-        unread=tuple(unread),
+        unread=tuple(called(key, 80) for key in unread if key.strip()),
     )
-    return _checked(_with_release(_checked(replace(spec, assumed=like), where), config, family_name, where), where)
+    return _checked(_with_release(_in_range(replace(spec, assumed=like), where), config, family_name, where), where)
 
 
 def _like_named(config: Mapping[str, object], classes: Mapping[str, Head], where: str) -> list[str] | None:

@@ -7,10 +7,11 @@ pays for pydantic.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
-from typing import Any, Final
+from itertools import zip_longest
+from typing import Any, Final, get_args, get_type_hints
 from weakref import WeakValueDictionary
 
 from tscale.errors import RequestError, SpecError, SpecErrors, called, shown
@@ -37,7 +38,9 @@ def checked(spec: object) -> ModelSpec:
         raise RequestError(f'a ModelSpec must be given, such as tscale.load("gpt3"), not {a_kind_of(spec)}')
     if _VALID.get(id(spec)) is spec:
         return spec
-    sizes: ModelSpec = _mapped(spec, _of_three_kinds)
+    if arrays_in(spec):
+        _refuse_misplaced_arrays(_name(spec), spec)
+    sizes: ModelSpec = _mapped(spec, partial(_of_three_kinds, _name(spec)))
     arrays = arrays_in(sizes)
     if arrays:
         _validate_elements(sizes, arrays)
@@ -58,40 +61,84 @@ def a_kind_of(value: object) -> str:
 
 def is_array(value: object) -> bool:
     """Whether a value is an array, of any library that follows the standard; numpy's single numbers are none."""
-    return hasattr(value, "__array_namespace__") and hasattr(value, "__len__")
+    return not isinstance(value, type) and hasattr(value, "__array_namespace__") and hasattr(value, "__len__")
 
 
-def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+def as_int(value: object) -> int | None:
+    """A whole number of any library as an int; None for what is none."""
+    if isinstance(value, int):
+        return value
+    if isinstance(value, type) or not hasattr(value, "__index__"):
+        return None
+    try:
+        return operator.index(value)
+    except Exception:  # noqa: BLE001 (it is somebody else's method: whatever it raises, it gives no number)
+        return None
+
+
+def as_floats(array: Any) -> Any:
+    """An array of real numbers as float64, the one precision that formulas do not overflow; None for any other array.
+
+    One without elements is none, and neither is one that hides some of them (numpy's masked arrays).
+    """
+    space = array.__array_namespace__()
+    real = space.isdtype(array.dtype, ("integral", "real floating"))
+    return space.astype(array, space.float64) if real and array.size and not hasattr(array, "mask") else None
+
+
+def an_array(array: Any) -> str:
+    """What an array that cannot be read is called in a message."""
+    if not array.size:
+        return "an empty array"
+    return "a masked array" if hasattr(array, "mask") else f"an array of {called(str(array.dtype), 40)}"
+
+
+def fit_together(arrays: Iterable[Any]) -> bool:
+    """Whether arrays have one shape, or shapes that broadcast to one."""
+    for sizes in zip_longest(*(reversed(array.shape) for array in arrays), fillvalue=1):
+        if len({size for size in sizes if size != 1}) > 1:
+            return False
+    return True
+
+
+Change = Callable[[str, Any], Any]
+"""What becomes of a leaf of a spec, given its path with dots."""
+
+
+def _mapped(value: Any, change: Change, path: str = "") -> Any:
     """A spec with every leaf changed; itself where none does. Lists become tuples, as they do in what is read."""
+    start = f"{path}." if path else ""
     if is_dataclass(value) and not isinstance(value, type):
-        changes = {field.name: _mapped(getattr(value, field.name), change) for field in fields(value)}
+        names = [field.name for field in fields(value)]
+        changes = {name: _mapped(getattr(value, name), change, start + name) for name in names}
         same = all(changes[name] is getattr(value, name) for name in changes)
         return value if same else replace(value, **changes)
     if isinstance(value, dict):
-        changes = {change(key): _mapped(item, change) for key, item in value.items()}
+        changes = {change(path, key): _mapped(item, change, f"{start}{key}") for key, item in value.items()}
         return value if all(changes.get(key) is value[key] for key in value) else changes
     if isinstance(value, (list, tuple)):
-        items = tuple(_mapped(item, change) for item in value)
+        items = tuple(_mapped(item, change, path) for item in value)
         same = isinstance(value, tuple) and all(new is old for new, old in zip(items, value, strict=True))
         return value if same else items
-    return change(value)
+    return change(path, value)
 
 
-def _of_three_kinds(leaf: Any) -> Any:
-    """A number as formulas take it: another library's whole numbers as ints, arrays as float64."""
+def _of_three_kinds(spec: str, path: str, leaf: Any) -> Any:
+    """A number as formulas take it: another library's whole numbers as ints, arrays of real ones as float64."""
     if is_array(leaf):
-        space = leaf.__array_namespace__()
-        return space.astype(leaf, space.float64) if space.isdtype(leaf.dtype, "integral") else leaf
-    if isinstance(leaf, int) or not hasattr(leaf, "__index__"):
-        return leaf
-    return operator.index(leaf)
+        floats = as_floats(leaf)
+        if floats is None:
+            raise SpecError(f"{path}: an array of sizes holds whole numbers, this is {an_array(leaf)}", where=spec)
+        return floats
+    whole = None if isinstance(leaf, int) else as_int(leaf)
+    return leaf if whole is None else whole
 
 
 def arrays_in(spec: ModelSpec) -> list[Any]:
     """The arrays among the sizes of a spec, in the order in which `_mapped` comes by them."""
     found: list[Any] = []
 
-    def note(leaf: Any) -> Any:
+    def note(_: str, leaf: Any) -> Any:
         if is_array(leaf):
             found.append(leaf)
         return leaf
@@ -100,13 +147,26 @@ def arrays_in(spec: ModelSpec) -> list[Any]:
     return found
 
 
+def _refuse_misplaced_arrays(spec: str, block: Any, path: str = "") -> None:
+    """Raises `SpecError` for an array in a field of a block that does not hold one whole number."""
+    hints = get_type_hints(type(block))
+    for field in fields(block):
+        value, own = getattr(block, field.name), f"{path}{field.name}"
+        several = isinstance(value, (list, tuple))
+        a_size = not several and (hints[field.name] is int or int in get_args(hints[field.name]))
+        for inner in value if several else (value,):
+            if is_array(inner) and not a_size:
+                raise SpecError(f"{own} is no size, and only sizes may be arrays", where=spec)
+            if is_dataclass(inner) and not isinstance(inner, type):
+                _refuse_misplaced_arrays(spec, inner, f"{own}.")
+
+
 def _validate_elements(spec: ModelSpec, arrays: list[Any]) -> None:
     """Validates the models that a spec of arrays holds, each of them once."""
+    if not fit_together(arrays):
+        raise SpecError("its arrays of sizes do not fit together: give them one shape", where=_name(spec))
     space = arrays[0].__array_namespace__()
-    try:
-        columns = [space.reshape(array, (-1,)).tolist() for array in space.broadcast_arrays(*arrays)]
-    except ValueError:
-        raise SpecError("its arrays of sizes do not fit together: give them one shape", where=_name(spec)) from None
+    columns = [space.reshape(array, (-1,)).tolist() for array in space.broadcast_arrays(*arrays)]
     for values in dict.fromkeys(zip(*columns, strict=True)):
         _validate(_element(spec, values))
 
@@ -115,7 +175,7 @@ def _element(spec: ModelSpec, values: tuple[Any, ...]) -> ModelSpec:
     """One of the models of a spec of arrays."""
     left = iter(values)
 
-    def one_of(leaf: Any) -> Any:
+    def one_of(_: str, leaf: Any) -> Any:
         if not is_array(leaf):
             return leaf
         value = next(left)
@@ -146,7 +206,7 @@ def _name(spec: ModelSpec) -> str:
     return called(spec.name) if isinstance(spec.name, str) and spec.name else "a ModelSpec"
 
 
-def _refuse_odd(name: str, leaf: Any) -> Any:
+def _refuse_odd(name: str, _: str, leaf: Any) -> Any:
     """Raises `SpecError` for what no spec holds and no file could say."""
     if leaf is None or isinstance(leaf, (bool, float, str)) or (isinstance(leaf, int) and abs(leaf) < _ANY):
         return leaf

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
 
+from tscale.blocks.fields import Problem
 from tscale.core.costs.weights import Mixture, Rule, mixture
 from tscale.core.dtypes import Format, find_format, scaled
 from tscale.core.layers import layers_of
 from tscale.core.ledger import Ledger, Lookup, Matmul
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, WeightRule
-
-MOST_LAYERS: Final = 1024
-"""Layers of a model whose layers are told apart by number: no model has come near."""
+from tscale.models.spec import MOST_LAYERS, ModelSpec, WeightRule
 
 
 def released(spec: ModelSpec) -> Mixture | None:
-    """The formats of a release, matrix by matrix; None where the spec says none, so that weights are in 16 bits.
-
-    Raises `RequestError` for a rule about what the model does not have.
-    """
+    """The formats of a release, matrix by matrix; None where the spec says none, so that weights are in 16 bits."""
     said = spec.weights
     if said is None:
         return None
@@ -40,20 +35,32 @@ def _layers(layers: tuple[int, ...] | None) -> frozenset[int] | None:
     return None if layers is None else frozenset(layers)
 
 
+def unknown_parts(spec: ModelSpec) -> Iterator[Problem]:
+    """The parts in a release's rules that are about nothing that the model has."""
+    rules = () if spec.weights is None else spec.weights.rules
+    names = _names(lower(spec)).values() if rules else ()
+    for place, rule in enumerate(rules):
+        for number, part in enumerate(rule.parts):
+            if not any(_is_about(part, name) for name in names):
+                outer = dict.fromkeys(name.rpartition(".")[0] for name in names if "." in name)
+                message = f"no matrix or table of the model is called {shown(part)}: {nearest(part, [*names, *outer])}"
+                yield ("weights", "rules", place, "parts", number), message
+
+
+def _names(ledger: Ledger) -> dict[int, str]:
+    """The matrices and tables of a ledger, by place."""
+    return {place: entry.name for place, entry in enumerate(ledger.entries) if isinstance(entry, (Matmul, Lookup))}
+
+
+def _is_about(part: str, name: str) -> bool:
+    """Whether a rule's part names an entry, whole or up to a dot: `attention` is all of its matrices."""
+    return name == part or name.startswith(f"{part}.")
+
+
 def _entries(rule: WeightRule, ledger: Ledger) -> frozenset[int]:
-    """The entries that a rule's parts name, whole or up to a dot: `attention` is all of its matrices."""
-    names = {place: entry.name for place, entry in enumerate(ledger.entries) if isinstance(entry, (Matmul, Lookup))}
-    found: set[int] = set()
-    for part in rule.parts:
-        meant = {place for place, name in names.items() if name == part or name.startswith(f"{part}.")}
-        found |= meant
-        if not meant:
-            outer = dict.fromkeys(name.rpartition(".")[0] for name in names.values() if "." in name)
-            raise RequestError(
-                f"weights.rules: no matrix or table of {ledger.model} is called {shown(part)}: "
-                f"{nearest(part, [*names.values(), *outer])}"
-            )
-    return frozenset(found)
+    """The entries that a rule's parts name."""
+    names = _names(ledger)
+    return frozenset(place for place, name in names.items() if any(_is_about(part, name) for part in rule.parts))
 
 
 def standing_of(spec: ModelSpec, ledger: Ledger) -> dict[int, tuple[int, ...]]:

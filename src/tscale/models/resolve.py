@@ -148,6 +148,8 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
     for key in ("aliases", "published", "sources", "evidence", "notes", "notes_on"):
         if key not in _keys(changes):
             data.pop(key, None)
+    if "context" in _keys(changes) and "training" not in _keys(changes):
+        _cut_stages(data)
     try:
         return validated(Document(data, "--set", {}, {}))
     except (SpecErrors, SpecError) as error:
@@ -155,6 +157,20 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
         raise RequestError(
             str(first).removeprefix("--set:1:1: "), where=called("--set " + ", ".join(changes), 80)
         ) from None
+
+
+def _cut_stages(data: dict[str, Any]) -> None:
+    """Cuts the lengths of training to a context that was set: nobody trains a model on sequences that it cannot read."""
+    context, training = data.get("context"), data.get("training")
+    stages = training.get("stages") if isinstance(training, dict) else None
+    for stage in stages if isinstance(stages, list) and isinstance(context, int) else ():
+        length = stage.get("context")
+        if length is not None and length > context:
+            stage |= {
+                "context": context,
+                "source": f"{stage['source']}, cut from {length:,} tokens",
+                "evidence": "derived",
+            }
 
 
 def _keys(changes: tuple[str, ...]) -> set[str]:

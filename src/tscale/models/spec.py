@@ -26,10 +26,21 @@ from tscale.blocks import (
     Positions,
     attentions,
 )
-from tscale.blocks.fields import CONFIG, MOST_SIZE, LayerSelector, Number, Problem, Size, Tagged, Whole, telling_layers
+from tscale.blocks.fields import (
+    CONFIG,
+    MOST_SIZE,
+    LayerSelector,
+    Number,
+    Problem,
+    Size,
+    Tagged,
+    Whole,
+    of_one_line,
+    telling_layers,
+)
 from tscale.core.dtypes import find_format
 from tscale.core.tracing import MOST_TOKENS, TracedInt
-from tscale.errors import RequestError
+from tscale.errors import RequestError, shown
 
 _SEEING_BOTH_WAYS: Final = ("multi-head", "latent")
 """Kinds of mixers that an encoder can have, and a decoder that reads one."""
@@ -140,8 +151,15 @@ class Training:
         stages = self.all_stages()
         return None if stages[0].tokens is None else sum(stage.tokens or 0 for stage in stages)
 
-    def problems(self) -> Iterator[Problem]:
-        """What contradicts itself."""
+    def problems(self, context: int | None) -> Iterator[Problem]:
+        """What contradicts itself, or the `context` of the model."""
+        for place, stage in enumerate(self.stages):
+            if context is not None and stage.context is not None and stage.context > context:
+                yield (
+                    ("stages", place, "context"),
+                    f"{stage.context} tokens are more than the model's context of {context}: raise context, or leave it out "
+                    "where there is no limit",
+                )
         if self.stages and (self.tokens is not None or self.source is not None):
             yield (), "each stage says its own tokens and source, and their sum is the total: drop those next to stages"
         elif not self.stages and (self.tokens is None or self.source is None):
@@ -222,13 +240,12 @@ class WeightRule:
     """The layers by number, counted from 0; absent: all of them."""
 
     def problems(self) -> Iterator[Problem]:
-        """A format that is not known, and lists that say nothing."""
-        try:
-            find_format(self.format, what="format")
-        except RequestError as error:
-            yield ("format",), str(error).removeprefix("format: ")
+        """A format that is not known, and lists that say nothing, or a thing twice."""
+        yield from _format_problems("format", self.format)
         if not self.parts:
             yield ("parts",), "an empty list is about nothing: name parts, such as attention or head"
+        if len(set(self.parts)) < len(self.parts):
+            yield ("parts",), "parts are each listed once"
         if self.layers is not None and (not self.layers or len(set(self.layers)) < len(self.layers)):
             yield ("layers",), "layers are each listed once; leave it out for all of them"
 
@@ -253,16 +270,54 @@ class Release:
     """What its file says and was not read; it is counted as if it did not stand there."""
 
     def problems(self) -> Iterator[Problem]:
-        """Formats that are not known."""
+        """Formats that are not known, and texts that no table could show."""
         for field, name in (("format", self.format), ("cache", self.cache)):
             if name is not None:
-                try:
-                    find_format(name, what=field, cache=field == "cache")
-                except RequestError as error:
-                    yield (field,), str(error).removeprefix(f"{field}: ")
-        for rule in self.rules:
+                yield from _format_problems(field, name, cache=field == "cache")
+        yield from of_one_line(method=self.method)
+        yield from _unshowable("unread", self.unread)
+        for place, rule in enumerate(self.rules):
             for path, message in rule.problems():
-                yield ("rules", *path), message
+                yield ("rules", place, *path), message
+
+    def layer_problems(self, layers: int, *, apart: bool) -> Iterator[Problem]:
+        """Rules about layers of a stack that it does not have, or whose layers are not told `apart` by number."""
+        for place, rule in enumerate(self.rules):
+            if rule.layers is None:
+                continue
+            if not apart:
+                message = (
+                    "formats by layer are known in a single stack of layers with weights of their own: leave layers out"
+                )
+            elif layers > MOST_LAYERS:
+                message = f"formats by layer are known up to {MOST_LAYERS:,} layers, and there are {layers:,}: leave layers out"
+            elif max(rule.layers, default=0) >= layers:
+                message = f"layers are counted from 0, here to {layers - 1}, and {max(rule.layers)} is past the last"
+            else:
+                continue
+            yield ("rules", place, "layers"), message
+
+
+MOST_LAYERS: Final = 1024
+"""Layers of a model whose layers are told apart by number: no model has come near."""
+
+
+def _format_problems(field: str, name: str, *, cache: bool = False) -> Iterator[Problem]:
+    """What is wrong with the name of a format: a file is held to it as it is written."""
+    try:
+        find_format(name, what=field, cache=cache)
+    except RequestError as error:
+        yield (field,), str(error).removeprefix(f"{field}: ")
+        return
+    if name != name.strip():
+        yield (field,), f"{shown(name)} has blanks around it: write {shown(name.strip())}"
+
+
+def _unshowable(field: str, texts: tuple[str, ...]) -> Iterator[Problem]:
+    """Those of several texts that no table could show."""
+    for place, text in enumerate(texts):
+        for _, message in of_one_line(text=text):
+            yield (field, place), message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,6 +333,12 @@ class AssumedFamily:
     """What was taken from the family's defaults, since the file does not say it."""
     unread: tuple[str, ...] = ()
     """Keys of the file that the family does not have."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Texts that no table could show."""
+        yield from of_one_line(model_type=self.model_type)
+        yield from _unshowable("defaults", self.defaults)
+        yield from _unshowable("unread", self.unread)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,7 +452,7 @@ class ModelSpec:
             if block.on is not None:
                 for field, message in block.on.problems(self.layers):
                     yield (*path, *field), message
-        for field, message in self.training.problems() if self.training else ():
+        for field, message in self.training.problems(self.context) if self.training else ():
             yield ("training", *field), message
         yield from self._dealing_problems()
         yield from self._stack_problems()
@@ -451,8 +512,18 @@ class ModelSpec:
 
     def _stack_problems(self) -> Iterator[Problem]:
         """What an encoder reads with, whose keys are borrowed, and what is wrong with distances or formats."""
-        for path, message in () if self.weights is None else self.weights.problems():
+        apart = self.kind != "encoder-decoder" and self.unique_layers is None
+        for path, message in (
+            ()
+            if self.weights is None
+            else (
+                *self.weights.problems(),
+                *self.weights.layer_problems(self.layers, apart=apart),
+            )
+        ):
             yield ("weights", *path), message
+        for path, message in () if self.assumed is None else self.assumed.problems():
+            yield ("assumed", *path), message
         if self.encoder and self.encoder.attention and self.encoder.attention.kind not in _SEEING_BOTH_WAYS:
             yield ("encoder", "attention"), "a recurrence reads from left to right, an encoder does not: drop it"
         lenders = [

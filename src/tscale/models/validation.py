@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
-from tscale.blocks.fields import Problem, of_one_line
+from tscale.blocks.fields import Problem, dotted, of_one_line
 from tscale.errors import SpecError, SpecErrors, called, nearest, shown
 from tscale.models.spec import (
     NESTED,
@@ -70,10 +70,27 @@ def validated(document: Document) -> Spec:
         (path, f"{path[0]} {message}") for path, message in of_one_line(name=spec.name, title=spec.title)
     ]
     if isinstance(spec, ModelSpec):
-        problems += [(path, f"{'.'.join(path)}: {message}") for path, message in spec.problems()]
+        problems += [(path, f"{dotted(path)}: {message}") for path, message in problems_of(spec)]
     if problems:
         raise SpecErrors((SpecError(message, where=document.where(path)) for path, message in problems), _LISTED)
     return spec
+
+
+def problems_of(spec: ModelSpec) -> list[Problem]:
+    """What contradicts itself in a spec whose fields are each right; what only its ledger tells, where nothing else does."""
+    from tscale.models.release import unknown_parts
+
+    return [*spec.problems(), *_unknown_family(spec)] or list(unknown_parts(spec))
+
+
+def _unknown_family(spec: ModelSpec) -> Iterator[Problem]:
+    """The assumed family, where it is none that is known."""
+    if spec.assumed is not None:
+        from tscale.importer.families import FAMILIES
+
+        if spec.assumed.family not in FAMILIES:
+            hint = nearest(spec.assumed.family, FAMILIES)
+            yield ("assumed", "family"), f"{shown(spec.assumed.family)} is no known family: {hint}"
 
 
 LegalKeys = Callable[[Path_, Document], list[str]]
