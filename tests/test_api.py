@@ -304,7 +304,7 @@ def test_the_words_are_those_of_a_files_validation(path: Path) -> None:
     data: Any = parse_document(text, "file").data
     sizes = {key: data[key] for key in ("layers", "d_model", "vocabulary", "context")}
     with pytest.raises(tscale.TscaleError) as of_spec:
-        tscale.lower(replace(GPT2, name="file", **sizes, attention=Attention(**data["attention"])))
+        tscale.lower(replace(GPT2, name="file", training=None, **sizes, attention=Attention(**data["attention"])))
     assert str(of_file.value).partition(": ")[2] == str(of_spec.value).partition(": ")[2]
 
 

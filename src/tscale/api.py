@@ -340,7 +340,7 @@ def _arrays_of(ledger: Ledger) -> Iterator[Any]:
             yield from (value for value in entry if is_array(value))
 
 
-def _refuse_unlike(ledger: Ledger | None, **numbers: object) -> None:
+def _refuse_unlike(ledger: Ledger | None, **numbers: Any) -> None:
     """Raises `RequestError` for arrays whose shapes do not fit together, under their names, or those of a model's sizes."""
     arrays = {name: number for name, number in numbers.items() if is_array(number)}
     sizes = [] if ledger is None or not arrays else list(_arrays_of(ledger))

@@ -120,7 +120,7 @@ def test_csv_has_what_a_device_holds_below_the_times() -> None:
     )
     held = served("llama31-8b", "--gpu", "h100")
     assert (rows["quantity"], rows["weights"]) == ("value", str(held["weight_bytes"]))
-    assert rows["KV cache at the last token"] == str(held["kv_cache_bytes"])
+    assert rows["kv_cache_at_the_last_token"] == str(held["kv_cache_bytes"])
 
 
 def test_what_may_fit_says_so_first() -> None:

@@ -26,7 +26,7 @@ def test_every_command_counts_the_same_source(context: int) -> None:
 def test_no_other_source_is_taken() -> None:
     refused = run("flops", "whisper-large-v2", "--tokens", "1e12", "--source", "750")
     assert refused.code == 2
-    assert "reads 1,500 positions of sound" in refused.err
+    assert "always reads 1,500 audio frames" in refused.err
 
 
 def test_the_largest_score_matrix_is_the_decoder_s_where_that_is_longer() -> None:

@@ -78,9 +78,9 @@ def test_a_recurrent_model_scores_nothing_and_its_state_does_not_grow() -> None:
     assert [int(row["attention_flops_per_sequence"].value) for row in data["rows"]] == [0, 0]
     assert [int(row["kv_cache_bytes"].value) for row in data["rows"]] == [1_474_560, 1_474_560]
     assert data["crossovers"] == {
-        "feed_forward": Missing("never: it scores nothing"),
-        "all_else": Missing("never: it scores nothing"),
-        "cache_equals_weights": Missing("never: a state does not grow"),
+        "feed_forward": Missing("never: no attention"),
+        "all_else": Missing("never: no attention"),
+        "cache_equals_weights": Missing("never: the state does not grow"),
     }
 
 

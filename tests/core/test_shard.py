@@ -130,7 +130,7 @@ def test_few_key_value_heads_are_held_by_several() -> None:
             "5 devices cannot share attention.q of gpt3, which is cut into 96 pieces: use 1, 2",
         ),
         ("recurrentgemma-2b", Parallelism(tensor=2), "tscale does not know how devices share rg_lru.x"),
-        ("gpt3", Parallelism(expert=2, data=2), "gpt3 has no routed experts to deal to 2 devices"),
+        ("gpt3", Parallelism(expert=2, data=2), "gpt3 has no routed experts to assign to 2 devices"),
         (
             "deepseek-v3",
             Parallelism(expert=6, data=6),

@@ -257,7 +257,7 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({}, 'no "model_type": it says which family the file is of'),
+        ({}, 'no "model_type": add it, because it names the family of the file'),
         ({"model_type": 7}, "model_type must be text, not 7"),
         (
             {"model_type": "lama"},
@@ -341,7 +341,7 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
         ),
         (
             {"model_type": "mixtral", "num_experts": 4, "num_local_experts": 8},
-            "num_experts (4) and num_local_experts (8) are one and differ",
+            "num_experts (4) and num_local_experts (8) mean the same size, and differ: drop one",
         ),
         (
             {"model_type": "mixtral", "n_shared_experts": 1},
@@ -411,7 +411,7 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
         ),
         (
             {"model_type": "mistral3", "text_config": {}},
-            'no "tie_word_embeddings" beside text_config: mistral3 needs it',
+            'no "tie_word_embeddings" next to text_config: mistral3 needs it',
         ),
         (
             {"model_type": "gemma3", "text_config": {"experts": 4}},
@@ -432,7 +432,7 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
         ),
         (
             {"model_type": "gpt2", "n_layer": 12, "num_hidden_layers": 24},
-            "num_hidden_layers (24) and n_layer (12) are one and differ",
+            "num_hidden_layers (24) and n_layer (12) mean the same size, and differ: drop one",
         ),
         (
             {"model_type": "gpt_bigcode", "num_key_value_heads": 4},

@@ -232,7 +232,7 @@ def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]
         ),
         (
             {"model_type": "internvl", "text_config": {"tie_word_embeddings": False}},
-            'no "tie_word_embeddings" beside text_config: internvl needs it',
+            'no "tie_word_embeddings" next to text_config: internvl needs it',
         ),
         (
             {"model_type": "voxtral", "tie_word_embeddings": True, "text_config": {}},

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from tscale.errors import RequestError
@@ -229,7 +228,8 @@ def _is_literal(number: int, value: int) -> bool:
 
 def _written(number: int, *, with_names: bool) -> str:
     """The text of a derivation."""
-    return _made_from(number, _shown_arguments, partial(_text, with_names=with_names))[0]
+    text, _ = _made_from(number, _shown_arguments, lambda one, parts: _text(one, parts, with_names=with_names))
+    return text
 
 
 def _shown_arguments(number: int) -> tuple[int, ...]:

@@ -188,7 +188,8 @@ def _linear(config: Config, depth: int) -> tuple[tuple[int, int, int], list[str]
     full, linear = (data.get(name) for name in lists)
     if full is None and linear is None:
         return found, None
-    named = [*full, *linear] if isinstance(full, list) and isinstance(linear, list) else []
+    full, linear = (listed if isinstance(listed, list) else [] for listed in (full, linear))
+    named = [*full, *linear]
     if any(type(layer) is not int for layer in named) or sorted(named) != list(range(1, depth + 1)):
         raise config.wrong(f"linear_attn_config: its two lists must name each layer from 1 to {depth} once")
     return found, [_GLOBAL if layer in full else _LINEAR for layer in range(1, depth + 1)]

@@ -39,8 +39,8 @@ def _release(said: Said, config: Mapping[str, object], spec: ModelSpec, family: 
     method, rest = _method(said), _rest(config)
     reader = READERS.get(method)
     if reader is None:
-        unread = (_unread_method(said, method),)
-        return Release(method=called(method, 80).strip() or None, unread=unread, rest=rest)
+        of_method = (_unread_method(said, method),)
+        return Release(method=called(method, 80).strip() or None, unread=of_method, rest=rest)
     found = reader(said)
     format, rules, unmatched = rules_of(spec, found, family, rest)
     unread = found.unread + tuple(f"{said.key}: {text}" for text in unmatched)

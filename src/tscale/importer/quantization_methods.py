@@ -83,9 +83,10 @@ class Said:
         value = self.data.get(name)
         outer = value if isinstance(value, list) else [] if value is None else [None]
         found = [item for inner in outer for item in (inner if isinstance(inner, list) else [inner])]
-        if not all(isinstance(item, str) for item in found):
+        words = [item for item in found if isinstance(item, str)]
+        if len(words) < len(found):
             raise self.wrong(name, "a list of words, or of lists of them")
-        return found
+        return words
 
     def inner(self, name: str) -> Said | None:
         """An object inside of it."""
