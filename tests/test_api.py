@@ -95,6 +95,26 @@ def test_a_spec_of_arrays_is_counted_as_its_elements_are() -> None:
     assert list(total) == pytest.approx(each, rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int16", "uint32", "int64"])
+def test_arrays_of_every_precision_are_counted_in_float64(dtype: str) -> None:
+    """In float16, 96 layers of this width come to infinity; in float32, to seven digits."""
+    layers = np.array([12, 48], dtype=dtype)
+    totals: Any = tscale.params(replace(GPT2, layers=layers)).total  # type: ignore[arg-type]
+    assert totals.dtype == np.float64
+    assert list(totals) == [tscale.params(replace(GPT2, layers=depth)).total for depth in (12, 48)]
+    run = tscale.Run(target=np.array([512, 1024], dtype=dtype))  # type: ignore[arg-type]
+    flops: Any = tscale.forward_flops(GPT2, run).total
+    assert list(flops) == [tscale.forward_flops(GPT2, tscale.Run(target=length)).total for length in (512, 1024)]
+
+
+def test_pages_and_windows_are_taken_as_arrays_by_ints_that_remember() -> None:
+    remembered = tscale.remembered(tscale.load("mistral-7b"))
+    lengths: Any = np.array([100, 5000])
+    asked = tscale.cache_bytes(remembered, tscale.Run(target=lengths), 16, 16).total
+    each = [tscale.cache_bytes(remembered, tscale.Run(target=int(one)), 16, 16).total for one in lengths]
+    assert list(asked) == each  # type: ignore[call-overload]
+
+
 def test_a_list_of_blocks_is_as_good_as_a_tuple() -> None:
     listed = replace(GPT2, attention=[GPT2.attention])  # type: ignore[arg-type]
     assert tscale.params(listed) == tscale.params(GPT2)
@@ -139,6 +159,62 @@ def test_what_is_no_number_of_tokens_is_refused(what: str, value: Any) -> None:
         COUNTS[what](value)
     least, most = 0 if what in ("target", "source") else 1, 24 if what == "tokens" else 12
     assert str(caught.value).startswith(f"{what} must be a whole number from {least} to 10^{most}, not ")
+
+
+class NoNumber:
+    """What says that it is a whole number, and is none."""
+
+    def __index__(self) -> int:
+        raise ValueError("none")
+
+
+MISFITS: list[tuple[Callable[[], object], str]] = [
+    (lambda: tscale.Run(target=ANY_ARRAY([])), "target must be a whole number from 0 to 10^12, not an empty array"),
+    (
+        lambda: tscale.Run(target=ANY_ARRAY([1 + 2j])),
+        "target must be a whole number from 0 to 10^12, not an array of complex128",
+    ),
+    (
+        lambda: tscale.Run(target=ANY_ARRAY(["2020-01-01"], dtype="datetime64[D]")),
+        "target must be a whole number from 0 to 10^12, not an array of datetime64[D]",
+    ),
+    (
+        lambda: tscale.Run(target=np.ma.array([1, 2], mask=[0, 1])),  # type: ignore[no-untyped-call]
+        "target must be a whole number from 0 to 10^12, not a masked array",
+    ),
+    (lambda: ANY.Run(target=int), "target must be a whole number from 0 to 10^12, not a type"),
+    (lambda: ANY.Run(target=np.ndarray), "target must be a whole number from 0 to 10^12, not a type"),
+    (lambda: ANY.Run(target=NoNumber()), "target must be a whole number from 0 to 10^12, not a NoNumber"),
+    (
+        lambda: tscale.Run(target=ANY_ARRAY([1, 2, 3]), source=ANY_ARRAY([1, 2])),
+        "arrays of one shape are wanted, not target of shape (3,) and source of shape (2,)",
+    ),
+    (
+        lambda: tscale.training_flops(GPT2, tscale.Run(target=ANY_ARRAY([1, 2, 3])), ANY_ARRAY([1, 2])),
+        "arrays of one shape are wanted, not run of shape (3,) and tokens of shape (2,)",
+    ),
+    (
+        lambda: tscale.cache_bytes(GPT2, tscale.Run(target=ANY_ARRAY([1, 2, 3])), 16, ANY_ARRAY([16, 32])),
+        "arrays of one shape are wanted, not run of shape (3,) and page of shape (2,)",
+    ),
+    (
+        lambda: tscale.forward_flops(replace(GPT2, layers=ANY_ARRAY([1, 2, 3])), tscale.Run(target=ANY_ARRAY([1, 2]))),
+        "arrays of one shape are wanted, not run of shape (2,) and sizes of shape (3,)",
+    ),
+    (lambda: ANY.load("gpt2", np.array(5)), "changes are texts KEY=VALUE, such as layers=24, not an array"),
+]
+
+
+def ANY_ARRAY(values: Any, **options: Any) -> Any:  # noqa: N802 (beside ANY)
+    """An array for a caller without a type checker."""
+    return np.array(values, **options)
+
+
+@pytest.mark.parametrize(("ask", "said"), MISFITS, ids=[said for _, said in MISFITS])
+def test_what_is_no_array_of_numbers_or_fits_no_other_is_refused(ask: Callable[[], object], said: str) -> None:
+    with pytest.raises(tscale.TscaleError) as caught:
+        ask()
+    assert str(caught.value) == said
 
 
 def test_a_run_that_went_round_its_constructor_is_refused_where_it_is_used() -> None:
@@ -293,6 +369,39 @@ def test_a_spec_made_in_python_is_validated_as_a_file_is(changes: dict[str, Any]
         with pytest.raises(tscale.TscaleError) as caught:
             ask(spec)
         assert str(caught.value) == said
+
+
+NO_SIZES: list[tuple[dict[str, Any], str]] = [
+    ({"layers": np.array([])}, "layers: an array of sizes holds whole numbers, this is an empty array"),
+    ({"layers": np.array([True])}, "layers: an array of sizes holds whole numbers, this is an array of bool"),
+    ({"d_model": np.array(["a"])}, "d_model: an array of sizes holds whole numbers, this is an array of <U1"),
+    ({"d_model": np.array([1 + 2j])}, "d_model: an array of sizes holds whole numbers, this is an array of complex128"),
+    ({"d_model": np.array([None])}, "d_model: an array of sizes holds whole numbers, this is an array of object"),
+    (
+        {"layers": np.array([(1, 2)], dtype=[("a", int), ("b", int)])},
+        "layers: an array of sizes holds whole numbers, this is an array of [('a', '<i8'), ('b', '<i8')]",
+    ),
+    ({"layers": np.array([96.5])}, "layers must be a whole number from 1 to 10^12, not 96.5"),
+    ({"layers": np.array([np.nan])}, "layers must be a whole number from 1 to 10^12, not nan"),
+    ({"tied": np.array([True])}, "tied is no size, and only sizes may be arrays"),
+    ({"kind": np.array(["decoder"])}, "kind is no size, and only sizes may be arrays"),
+    ({"attention": np.array([1])}, "attention is no size, and only sizes may be arrays"),
+    (
+        {"attention": replace(GPT2.attention, bias=np.array([1]))},  # type: ignore[arg-type]
+        "attention.bias is no size, and only sizes may be arrays",
+    ),
+    ({"notes": (np.array([1]),)}, "notes is no size, and only sizes may be arrays"),
+    ({"layers": NoNumber()}, "a spec holds numbers, text and blocks, not a NoNumber"),
+    ({"layers": int}, "a spec holds numbers, text and blocks, not a type"),
+    ({"notes": np.float64(5)}, "notes must be a list, not 5.0"),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), NO_SIZES, ids=[said for _, said in NO_SIZES])
+def test_an_array_of_what_is_no_size_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(tscale.TscaleError) as caught:
+        tscale.params(replace(GPT2, **changes))
+    assert str(caught.value) == f"gpt2: {said}"
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parent / "bad").glob("*-do-not-divide.yaml")), ids=str)

@@ -151,6 +151,23 @@ def test_more_values_than_a_spec_could_have(tmp_path: Path) -> None:
     assert refused(run("params", str(many))).endswith(": more than 10,000 keys and values: a spec takes a hundred")
 
 
+@pytest.mark.parametrize("command", ["flops", "train --gpu h100 --gpus 64", "flops --explain", "params --explain"])
+def test_more_stages_of_training_than_functions_may_be_nested(tmp_path: Path, command: str) -> None:
+    """Their sum is a derivation that is as deep as they are many."""
+    many = tmp_path / "many.yaml"
+    stages = "".join("  - {tokens: 1e9, context: 16, source: a}\n" for _ in range(600))
+    many.write_text(f"{SMALL}training:\n  stages:\n{stages}".replace("  - ", "    - "), encoding="utf-8")
+    name, *options = command.split()
+    done = run(name, str(many), *options)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_version_is_told_alone() -> None:
+    """What reads a command's answer would read the version before it."""
+    alone = run("--version")
+    assert (alone.code, alone.out) == (0, run("--version", "params", "gpt2", "--format", "json").out)
+
+
 def test_thousands_of_errors_are_not_all_told(tmp_path: Path) -> None:
     """Nor is there a long wait for them."""
     many = tmp_path / "many.yaml"

@@ -372,6 +372,12 @@ def _any(condition: Any) -> bool:
     return bool(condition.__array_namespace__().any(condition)) if is_array(condition) else bool(condition)
 
 
+def _are_whole(floats: Any) -> bool:
+    """Whether all of an array's numbers are whole."""
+    space = floats.__array_namespace__()
+    return bool(space.all(floats == space.floor(floats)))
+
+
 def _length(value: object, what: str) -> int:
     return _count(value, what, least=0)
 
@@ -390,7 +396,7 @@ def _number(value: Any) -> Any:
         return None
     if is_array(value):
         floats = as_floats(value)
-        return floats if floats is not None and bool((floats == floats // 1).all()) else None
+        return floats if floats is not None and _are_whole(floats) else None
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < _EXACT else None
     return as_int(value)

@@ -194,6 +194,14 @@ def test_a_change_that_is_wrong_is_a_slip_of_the_command_line() -> None:
     assert run("show", "h100", "--set", "memory_gb=0").err.startswith("tscale: --set memory_gb=0: memory_gb must be")
 
 
+@pytest.mark.parametrize(
+    ("figure", "source"), [("reported_mib", "reported_source"), ("price_usd_per_hour", "price_source")]
+)
+def test_a_figure_that_is_taken_away_takes_its_source_along(figure: str, source: str) -> None:
+    changed = find_hardware("h100", [f"{figure}=null"])
+    assert (getattr(changed, figure), getattr(changed, source)) == (None, None)
+
+
 def test_it_is_listed_and_shown() -> None:
     listed = {item["name"]: item for item in answer("list", "hardware")["hardware"]}
     assert set(listed) == set(hardware_names())

@@ -140,3 +140,10 @@ def test_the_laws_are_listed_and_shown() -> None:
         assert run("show", name).out.startswith(f"name: {name}\n")
         assert json.loads(run("show", name, "--format", "json").out)["name"] == name
     assert "begins a file to change a law in" in run("show", names[0], "--set", "year=1999").err
+
+
+@pytest.mark.parametrize("served", ["1", "3", "7", "1e3"])
+def test_a_lifetime_never_saves_less_than_nothing(served: str) -> None:
+    """Of so few tokens served, the cheapest run is the compute-optimal one, to the rounding of floats."""
+    data = answer("optimal", "--params", "1e9", f"--inference-tokens={served}")
+    assert all(row["lifetime"]["saving"] >= 0 for row in data["rows"] if row.get("lifetime"))

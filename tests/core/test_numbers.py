@@ -141,3 +141,20 @@ def test_a_context_of_128k_is_what_model_cards_mean() -> None:
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="--tokens"):
         parse_count(text, what="--tokens", most=10**24)
+
+
+def test_a_sum_of_thousands_of_terms_is_written_out_and_made_again() -> None:
+    """A sum is as deep as it has terms, deeper than Python calls functions within functions."""
+    total: int = 0
+    for number in range(3_000):
+        total = maximum(total + TracedInt(number, label=f"n_{number}"), 1)
+    assert isinstance(total, TracedInt)
+    assert total.numbers.endswith("+ 2999, 1)")
+    assert total.names.count("max(") == 3_000
+
+
+def test_each_definition_is_told_once_and_behind_what_it_uses() -> None:
+    width = named("head_dim", TracedInt(64, label="d") // TracedInt(4, label="h"))
+    twice = named("both", width + width) * width
+    assert isinstance(twice, TracedInt)
+    assert [label for label, _ in twice.definitions()] == ["head_dim", "both"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from fractions import Fraction
 from math import lcm
 
@@ -76,7 +78,7 @@ def test_no_shape_of_the_grid_is_better(
     assert min(params for shape, params in made if shape.d_model == WIDEST) > 1.01 * budget, "the grid is wide enough"
     hits = [(s, n) for s, n in made if abs(Fraction(n - budget, budget)) <= WITHIN]
     if not hits:
-        assert abs(best.deviation) > WITHIN
+        assert abs(best.deviation) == min(abs(Fraction(n - budget, budget)) for _, n in made) > WITHIN
         return
     assert best.distance == pytest.approx(min(distance(s, wanted, n, budget) for s, n in hits), abs=1e-12)
     assert best.params == count(best.shape)
@@ -93,3 +95,31 @@ def test_a_published_model_is_found_by_its_own_proportions(name: str) -> None:
     best = search(count(spec), proportions(spec), Grid(64), lambda shape: count(shaped(spec, shape)))[0]
     assert best.deviation == best.distance == 0
     assert (best.shape.layers, best.shape.d_model) == (spec.layers, spec.d_model)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(5_000, 400_000), st.fractions(Fraction(1, 20), Fraction(60), max_denominator=20))
+def test_where_none_is_near_the_budget_the_one_that_misses_it_least_is_found(budget: int, aspect: Fraction) -> None:
+    """Deep narrow patterns and shallow wide ones, of which a grid of 64 rarely has a shape within 1%."""
+    wanted, grid = Proportions(aspect, Fraction(4), Fraction(1), Fraction(1), head_dim=32), Grid(64)
+
+    def count(shape: Shape) -> int:
+        return reference(shape, 32, 20)
+
+    best = search(budget, wanted, grid, count)[0]
+    made = [count(shape) for shape in every_shape(wanted, grid, WIDEST)]
+    off = min(abs(Fraction(n - budget, budget)) for n in made)
+    assert abs(best.deviation) == off if off > WITHIN else abs(best.deviation) <= WITHIN
+
+
+@pytest.mark.parametrize("changes", [{"layers": 10**12}, {"layers": 10**7}, {"d_model": 12 * 10**10}])
+def test_a_pattern_past_all_proportions_is_answered_at_once(changes: dict[str, int]) -> None:
+    """Of so deep a pattern, half to twice the proportions are billions of depths of one width."""
+    spec = built_in("gpt2")
+    assert isinstance(spec, ModelSpec)
+    pattern = replace(spec, **changes)  # type: ignore[arg-type]
+    count = counting("all")
+    started = time.monotonic()
+    best = search(10**9, proportions(pattern), Grid(), lambda shape: count(shaped(pattern, shape)))[0]
+    assert time.monotonic() - started < 5
+    assert best.deviation > WITHIN

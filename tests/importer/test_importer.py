@@ -603,3 +603,27 @@ def test_llama_4_sees_chunks_but_in_every_fourth_layer() -> None:
     attention = spec_of({"model_type": "llama4_text"}).attention
     assert isinstance(attention, Attention)
     assert (attention.window, attention.chunked, attention.pattern) == (8192, True, (*["local"] * 3, "global"))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            {"model_type": "hy_v3", "num_hidden_layers": 4, "num_shared_experts": 10**12},
+            "feed_forward.shared_d_ff: comes out as 1536000000000000, and must be from 1 to 10^12",
+        ),
+        *(
+            (
+                {"model_type": "kimi_linear", "num_hidden_layers": 4, "linear_attn_config": {
+                    "full_attn_layers": [2, 4], "kda_layers": layers, "head_dim": 64, "num_heads": 16}},
+                "linear_attn_config: its two lists must name each layer from 1 to 4 once",
+            )
+            for layers in (["1", 3], [1.0, 3], [True, 3], [[1], 3], None, "13", {"1": 3})
+        ),
+    ],
+)  # fmt: skip
+def test_what_no_spec_could_hold_is_refused_where_it_is_read(config: dict[str, object], said: str) -> None:
+    """Rather than where the spec is asked about, or read again."""
+    with pytest.raises(SpecError) as caught:
+        imported(config, name="x", where="file")
+    assert str(caught.value) == f"file: {said}"

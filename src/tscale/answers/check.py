@@ -188,6 +188,9 @@ def _judged_ratio(claim: Claim, ours: Truths, theirs: Truths) -> _Judged:
         missing = ours.missing or theirs.missing
         assert missing is not None
         return _Judged(claim, claimed, missing, "cannot be checked", missing.why)
+    if any(not truth.figure.value for truth in theirs.right):
+        missing = Missing(f"the {claim.quantity} of {claim.relative_to} is 0, which nothing is a multiple of")
+        return _Judged(claim, claimed, missing, "cannot be checked", missing.why)
     every = [(one, other) for one in ours.right for other in theirs.right]
     both = [(one, other) for one, other in every if one.basis == other.basis or claim.quantity in _ANY_BASIS]
     pairs = both or [(ours.right[0], theirs.right[0])]
@@ -235,7 +238,13 @@ def _subject(name: str, document: Document, path: tuple[str | int, ...]) -> Subj
 
 
 def _gap(claimed: float, right: Figure) -> Fraction:
+    """How far a claim is off, as a share of the right value; past any tolerance where that is 0 and the claim is not."""
+    if not right.value:
+        return Fraction(0) if not claimed else _PAST_ANY_TOLERANCE
     return abs(Fraction(claimed) - Fraction(right.value)) / Fraction(right.value)
+
+
+_PAST_ANY_TOLERANCE: Final = Fraction(10**30)
 
 
 def _nearest(claim: Claim, truths: Iterable[Truth]) -> Truth:
@@ -312,7 +321,8 @@ def _count(counted: Figure | None, right: Figure) -> str:
 
 def _percent(counted: Figure, right: Figure) -> Figure:
     """How far the count is from the right value, in percent of it."""
-    value = 100 * (Fraction(counted.value) - Fraction(right.value)) / Fraction(right.value)
+    off = Fraction(counted.value) - Fraction(right.value)
+    value = 100 * off / Fraction(right.value) if off else off  # a right value of 0 is the count itself
     return Figure(value, right.unit._replace(name="percent"))
 
 

@@ -217,8 +217,11 @@ def _data(answer: Answer, budget: Budget) -> Data:
 
 
 def _saving(formula: Lifetime, point: Point, plain: Point, bound: Bound) -> Figure:
-    """The share of the lifetime FLOPs of the compute-optimal run that another of the same loss does without."""
-    return predicted(1 - formula.flops(point) / formula.flops(plain), SHARE, bound.law)
+    """The share of the lifetime FLOPs of the compute-optimal run that the cheapest of the same loss does without.
+
+    The cheapest takes no more than any other: what comes out below 0 is the rounding of floats.
+    """
+    return predicted(max(1 - formula.flops(point) / formula.flops(plain), 0.0), SHARE, bound.law)
 
 
 def _repeats(formula: Repeated, point: Point) -> tuple[float, float]:

@@ -301,13 +301,24 @@ def _changed(document: Document, changes: tuple[str, ...], option: str) -> Docum
         value = parse_document(text, called(change, 80)).data if text.strip() else None
         inner = data
         for part in path[:-1]:
-            inner[part] = dict(inner.get(part) or {})
+            held = inner.get(part) or {}
+            if not isinstance(held, dict):
+                raise RequestError(f"{option} {called(change, 80)}: {part} holds no keys")
+            inner[part] = dict(held)
             inner = inner[part]
         inner[path[-1]] = value
-    if "memory_gb" in changed and "reported_mib" not in changed:
-        _forget_reported(data)
+    _forget_sources(data, changed)
     data["title"] = f"{data.get('title', data.get('name'))} with {', '.join(changes)}"
     return Document(data, called(" ".join(changes), 80), {}, {})
+
+
+def _forget_sources(data: dict[str, Any], changed: set[str]) -> None:
+    """Whoever takes a figure away has no use for its source."""
+    if data.get("price_usd_per_hour") is None and "price_source" not in changed:
+        data.pop("price_source", None)
+    another = "memory_gb" in changed and "reported_mib" not in changed
+    if another or (data.get("reported_mib") is None and "reported_source" not in changed):
+        _forget_reported(data)
 
 
 def _forget_reported(data: dict[str, Any]) -> None:

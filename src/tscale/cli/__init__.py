@@ -47,7 +47,8 @@ def tscale(
         import tscale as package
 
         typer.echo(f"tscale {package.__version__}")
-    elif context.invoked_subcommand is None:
+        raise typer.Exit  # whatever command follows: its answer would not be alone
+    if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 

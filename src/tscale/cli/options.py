@@ -61,7 +61,7 @@ def share(text: str | None, what: str, of: str = "the peak") -> Fraction | None:
     value = parse_fraction(text.strip().removesuffix("%"), what=what, most=10**6, such_as="0.4 or 40%")
     value = value / 100 if percent else value
     if value > 1:
-        meant = f": write {text.strip()}% if per cent is meant" if not percent and 1 < value <= 100 else ""
+        meant = f": write {text.strip()}% if per cent is meant" if not percent and 2 <= value <= 100 else ""
         raise RequestError(f"{what} is a share of {of}, at most 1, not {text.strip()[:40]}{meant}")
     return value
 

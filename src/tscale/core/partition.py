@@ -7,6 +7,7 @@ layer. Nothing here knows the spec: which layers a group stands in is all that i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from tscale.core.ledger import Entry, Group, Ledger, Matmul, Stack
@@ -40,8 +41,7 @@ def stretches(layers: int, pieces: int) -> tuple[Stretch, ...]:
     sizes[0], sizes[-1] = sizes[0] - 1, sizes[-1] - 1
     if min(sizes) < 1:
         sizes = [ceil_div(int(layers) - place, pieces) for place in range(pieces)]
-    starts = [sum(sizes[:place]) for place in range(pieces)]
-    return tuple(map(Stretch, starts, sizes))
+    return tuple(map(Stretch, accumulate(sizes, initial=0), sizes))
 
 
 def stage(ledger: Ledger, own: Sequence[Stretch], name: str, *, first: bool, last: bool) -> Ledger:

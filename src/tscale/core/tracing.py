@@ -130,7 +130,7 @@ def _arrays(a: object, b: object) -> Any:
 def ceil_div(a: int, b: int) -> int:
     """The quotient a / b rounded up, exactly, for any of the three kinds of number."""
     value = -(-a // b)
-    if isinstance(a, TracedInt) or isinstance(b, TracedInt):
+    if isinstance(value, int) and (isinstance(a, TracedInt) or isinstance(b, TracedInt)):
         return TracedInt(int(value), "ceil", (a, b))
     return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from tscale.errors import SpecError, shown
 from tscale.importer.reader import imported
@@ -13,8 +13,27 @@ from tscale.models.spec import ModelSpec
 
 
 def looks_like_config(text: str, path: Path) -> bool:
-    """Whether a file holds a model's configuration rather than a spec: JSON that is named so, or says its family."""
-    return path.suffix.lower() == ".json" or (text.lstrip()[:1] == "{" and '"model_type"' in text)
+    """Whether a file holds a model's configuration rather than a spec: JSON that is named so, or says its family.
+
+    Standard input has no name: what is JSON there is one, unless it has the keys of a spec.
+    """
+    if path.suffix.lower() == ".json":
+        return True
+    if text.lstrip()[:1] != "{":
+        return False
+    return '"model_type"' in text or (str(path) == "-" and _is_json(text) and not _SPEC_KEYS.issubset(json.loads(text)))
+
+
+_SPEC_KEYS: Final = frozenset({"name", "d_model", "attention"})
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is JSON, and no YAML that begins like it."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def config_spec(text: str, path: Path, where: str, assume: str | None = None) -> ModelSpec:

@@ -132,9 +132,19 @@ def _assumed(config: dict[str, object], family_name: str, name: str, where: str)
     own = config.get("model_type")
     if own in FAMILIES or own in NESTED:
         raise RequestError(f"{where} says model_type {shown(own)}, which is known: drop --assume")
-    family = FAMILIES[family_name]
-    read = Config(config | {"architectures": _like_named(config, family.classes, where)}, family_name, family, where)
-    unread = read.left_aside()
+    family, outer = FAMILIES[family_name], list[str]()
+    text = config.get("text_config")
+    if isinstance(text, dict) and not Config(text, family_name, family, where).missing_sizes():
+        whole = Config(
+            {key: value for key, value in config.items() if key != "text_config"}, family_name, family, where
+        )
+        outer = [key for key in whole.left_aside() if key not in text]
+        both = {key: config[key] for key in _OF_BOTH if key in config}
+    else:
+        text, both = config, {}
+    named = {"architectures": _like_named(config, family.classes, where)}
+    read = Config(both | text | named, family_name, family, where)
+    unread = outer + read.left_aside()
     read.refuse_other_sizes(unread)
     title = f"{name}, counted as a {family_name}"
     spec = replace(_spec(read, name), title=title, notes=_notes(read))
@@ -334,18 +344,22 @@ class Config:
         read = {*self.family.fixed, *self.family.reads}
         return [key for key, value in self._data.items() if value and not (key in read or self._is_harmless(key))]
 
-    def refuse_other_sizes(self, unread: Iterable[str]) -> None:
-        """Refuses a file that lacks a size without which nothing is its own; names what else in it may be that size."""
+    def missing_sizes(self) -> dict[str, re.Pattern[str]]:
+        """The sizes without which nothing is its own and that the file lacks, each with what its key may be like."""
         keys = self.keys
         sizes = {keys.layers: _LAYER_KEY, keys.d_model: _WIDTH_KEY, keys.heads: _HEAD_KEY, keys.vocabulary: _WORDS_KEY}
-        missing = {key: like for key, like in sizes.items() if self.reads(key) and key not in self._data}
+        return {key: like for key, like in sizes.items() if self.reads(key) and key not in self._data}
+
+    def refuse_other_sizes(self, unread: Iterable[str]) -> None:
+        """Refuses a file that lacks a size; names for each what else in it may be that size."""
+        missing, found = self.missing_sizes(), [key for key in unread if _is_size(self._data.get(key))]
         if not missing:
             return
-        found = [key for key in unread for like in missing.values() if like.search(key) and _is_size(self._data[key])]
-        may_be = ", ".join(key[:60] for key in dict.fromkeys(found))
-        hint = f"rename the key that holds one of them, such as {may_be}" if may_be else "add them to the file"
+        alike = {key: [other[:60] for other in found if like.search(other)] for key, like in missing.items()}
+        told = [f"{key} (perhaps its {' or '.join(others)})" if others else key for key, others in alike.items()]
+        hint = "write them under these names" if any(alike.values()) else "nothing in it is called alike"
         raise self.wrong(
-            f"--assume {self.family_name} needs {', '.join(missing)}, and the file has no such key: {hint}"
+            f"--assume {self.family_name} needs sizes that the file does not have: {', '.join(told)}; {hint}"
         )
 
     def _is_harmless(self, key: str) -> bool:

@@ -130,6 +130,9 @@ def _of_three_kinds(spec: str, path: str, leaf: Any) -> Any:
         if floats is None:
             raise SpecError(f"{path}: an array of sizes holds whole numbers, this is {an_array(leaf)}", where=spec)
         return floats
+    for plain in (float, str):
+        if isinstance(leaf, plain):
+            return leaf if type(leaf) is plain else plain(leaf)
     whole = None if isinstance(leaf, int) else as_int(leaf)
     return leaf if whole is None else whole
 

@@ -7,6 +7,7 @@ not grow with depth.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from tscale.blocks import Attention, SharedBlock
 from tscale.blocks.fields import telling_layers
@@ -73,6 +74,12 @@ def _behind_first(spec: ModelSpec, start: int, end: int) -> Iterator[int]:
         yield 1
 
 
+MOST_STAGES: Final = 512
+"""Stages of a pipeline, each of which is counted by itself; no training has come near."""
+MOST_PIECES: Final = 8192
+"""Pieces of a stack, over all stages."""
+
+
 def _check(spec: ModelSpec, plan: Parallelism) -> None:
     if spec.kind == "encoder-decoder":
         raise RequestError(
@@ -86,6 +93,13 @@ def _check(spec: ModelSpec, plan: Parallelism) -> None:
         raise RequestError(f"{spec.name}'s layers look up an input of their own in one table: use --pipeline 1")
     if any(isinstance(mixer, Attention) and mixer.borrows_keys for mixer in spec.mixers):
         raise RequestError(f"{spec.name}'s last layers borrow keys, which another stage may have: use --pipeline 1")
+    if plan.pipeline > MOST_STAGES:
+        raise RequestError(f"{plan.pipeline:,} pipeline stages are more than are counted: use at most {MOST_STAGES}")
+    if plan.pipeline * plan.interleave > MOST_PIECES:
+        raise RequestError(
+            f"{plan.interleave:,} pieces for each of {plan.pipeline:,} stages are more than are counted: use at most "
+            f"{MOST_PIECES // plan.pipeline:,}"
+        )
     if plan.pipeline * plan.interleave > spec.layers:
         pieces = f" of {plan.interleave} pieces each" if plan.interleave > 1 else ""
         raise RequestError(

@@ -11,6 +11,8 @@ from fractions import Fraction
 from math import lcm, log
 from typing import Final, NamedTuple
 
+from tscale.core.parallelism import divisors
+
 REACH: Final = 2
 """How far proportions may go from those wanted on the grid: half to twice."""
 WITHIN: Final = Fraction(1, 100)
@@ -85,7 +87,7 @@ def search(budget: int, wanted: Proportions, grid: Grid, count: Count, many: int
         for line in (_Line(count, one) for one in _starts(budget, wanted, grid, count))
     ]
     for bound, line in sorted(lines, key=lambda pair: (pair[0], pair[1].start)):
-        for layers in _depths(line.start.d_model, wanted):
+        for layers in _depths_near(line, budget, wanted, grid):
             off = log(line.start.d_model / layers / wanted.aspect) ** 2
             if len(best) >= many and max(bound, off) > best[-1].distance:
                 break  # lines come by the least that they can be off, depths of a line by what they are off
@@ -122,6 +124,10 @@ class _Line:
         """The d_ff, whole or not, with which so many layers come to that."""
         return ((Fraction(params) - self.tables) / layers - self.rest) / self.column
 
+    def layers_for(self, params: int | Fraction, d_ff: int) -> Fraction:
+        """The layers, whole or not, with which such a d_ff comes to that."""
+        return (Fraction(params) - self.tables) / (self.rest + self.column * d_ff)
+
 
 def steps(wanted: Proportions, grid: Grid) -> tuple[int, int]:
     """What d_model and d_ff are multiples of: heads that fill d_model exactly must do so in whole heads of each device."""
@@ -141,7 +147,7 @@ def _starts(budget: int, wanted: Proportions, grid: Grid, count: Count) -> Itera
             for kv_heads in _kv_heads(heads, wanted, grid.tensor)
         ]
         yield from shapes
-        shallow = min(_depths(width, wanted))
+        shallow = _depths(width, wanted)[0]
         if shapes and min(count(one._replace(layers=shallow)) for one in shapes) > (1 + WITHIN) * budget:
             return
         width += step
@@ -158,17 +164,37 @@ def _kv_heads(heads: int, wanted: Proportions, tensor: int) -> list[int]:
     """Numbers of key-value heads: divisors of the heads on either side of the sharing that devices split or repeat evenly."""
     if wanted.sharing is None:
         return [1]
-    fit = [n for n in range(1, heads + 1) if heads % n == 0 and (n % tensor == 0 or tensor % n == 0)]
+    fit = [n for n in divisors(heads) if n % tensor == 0 or tensor % n == 0]
     ideal = heads / wanted.sharing
     below, above = [n for n in fit if n <= ideal], [n for n in fit if n >= ideal]
     return sorted({*below[-1:], *above[:1]})
 
 
-def _depths(width: int, wanted: Proportions) -> list[int]:
-    """Numbers of layers of a width, by how far their aspect is off."""
+def _depths(width: int, wanted: Proportions) -> tuple[int, int]:
+    """The least and the most layers of a width."""
     ideal = width / wanted.aspect
-    least, most = max(-(-ideal // REACH), 1), max(ideal * REACH // 1, 1)
-    return sorted(range(int(least), int(most) + 1), key=lambda layers: abs(log(layers / ideal)))
+    return max(-(-ideal // REACH), 1), max(int(ideal * REACH // 1), 1)
+
+
+def _depths_near(line: _Line, budget: int, wanted: Proportions, grid: Grid) -> Iterator[int]:
+    """The numbers of layers with which a line can come within 1% of a budget, by how far their aspect is off.
+
+    And one on either side of them, or of all depths that nearest to the budget, which may be the one that misses it least: the
+    count grows with the layers.
+    """
+    width = line.start.d_model
+    least, most = _depths(width, wanted)
+    narrow, wide = _inner_ends(width, wanted, grid)
+    first = int(line.layers_for((1 - WITHIN) * budget, wide))
+    last = int(line.layers_for((1 + WITHIN) * budget, narrow)) + 1
+    first, last = min(max(first, least), most), max(min(last, most), least)
+    ideal = float(width / wanted.aspect)
+    below = min(max(int(ideal), first - 1), last)
+    above = below + 1
+    while below >= first or above <= last:
+        down = below >= first and (above > last or ideal / below <= above / ideal)
+        yield below if down else above
+        below, above = (below - 1, above) if down else (below, above + 1)
 
 
 def _bound(line: _Line, budget: int, wanted: Proportions) -> float:
@@ -192,7 +218,7 @@ def _inner(line: _Line, layers: int, budget: int, wanted: Proportions, grid: Gri
     """
     step, shape = steps(wanted, grid)[1], line.start._replace(layers=layers)
     ideal = shape.d_model * wanted.widening
-    low, high = _clipped(ideal / REACH, step)[1], max(_clipped(ideal * REACH, step)[0], step)
+    low, high = _inner_ends(shape.d_model, wanted, grid)
     ends = [line.width_for((1 + off) * budget, layers) for off in (-WITHIN, WITHIN)]
     first, last = max(-(-ends[0] // step) * step, low), min(ends[1] // step * step, high)
     if first > last:
@@ -208,6 +234,12 @@ def _inner(line: _Line, layers: int, budget: int, wanted: Proportions, grid: Gri
         middle = (least + most) // 2
         least, most = (least, middle) if off(middle) <= off(middle + 1) else (middle + 1, most)
     return [shape._replace(d_ff=int(first) + least * step)]
+
+
+def _inner_ends(width: int, wanted: Proportions, grid: Grid) -> tuple[int, int]:
+    """The least and the greatest inner width on the grid."""
+    step, ideal = steps(wanted, grid)[1], width * wanted.widening
+    return _clipped(ideal / REACH, step)[1], max(_clipped(ideal * REACH, step)[0], step)
 
 
 def _clipped(value: Fraction, step: int) -> tuple[int, int]:
