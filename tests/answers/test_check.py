@@ -377,3 +377,21 @@ def test_the_articles_claims() -> None:
         ("gpt3", "training_flops", 314 * 10**21),
     ]
     assert [claim["quantity"] for claim in claims if claim["verdict"] == "close"] == ["common_crawl_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected", "because"),
+    [
+        ("subject: mamba-130m, quantity: attention_share, claimed: 0.3", "does not hold", "counted"),
+        (
+            "subject: gpt3, relative_to: mamba-130m, quantity: attention_share, claimed: 2",
+            "cannot be checked",
+            "the attention_share of mamba-130m is 0, which nothing is a multiple of",
+        ),
+        ("subject: mamba-130m, relative_to: gpt3, quantity: attention_share, claimed: 2", "does not hold", ""),
+    ],
+)
+def test_a_right_value_of_nothing_is_one_too(tmp_path: Path, claim: str, expected: str, because: str) -> None:
+    said = verdict(tmp_path, claim)
+    assert said["verdict"] == expected
+    assert because in said["because"]

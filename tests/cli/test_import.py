@@ -214,6 +214,30 @@ def test_sizes_that_decide_everything_are_never_assumed(
     assert may_be in refused.err
 
 
+def test_json_on_standard_input_is_a_config() -> None:
+    said = json.dumps({"dim": 64, "n_layers": 2}).encode()
+    refused = run("params", "-", "--assume", "llama", stdin=said)
+    assert (refused.code, "needs sizes that the file does not have" in refused.err) == (1, True)
+    assert 'standard input: no "model_type"' in run("params", "-", stdin=said).err
+
+
+def test_a_spec_in_json_on_standard_input_is_a_spec() -> None:
+    spec = {
+        "name": "x", "layers": 2, "d_model": 64, "vocabulary": 100, "attention": {"heads": 4}, "tied": True,
+        "feed_forward": {"d_ff": 256}, "positions": {"kind": "rotary"}, "norm": {"kind": "rmsnorm"},
+    }  # fmt: skip
+    assert run("validate", "-", stdin=json.dumps(spec).encode()).code == 0
+
+
+def test_the_text_model_of_a_file_of_an_unknown_family_is_read_where_its_sizes_are(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside.json", tmp_path / "outside.json"
+    outside.write_text(json.dumps(FOO))
+    inside.write_text(json.dumps({"model_type": "foo", "text_config": FOO, "vision_config": {"depth": 3}}))
+    nested, plain = (answer("params", str(file), "--assume", "llama") for file in (inside, outside))
+    assert nested["params"]["total"] == plain["params"]["total"]
+    assert "vision_config" in " ".join(nested["notes"])
+
+
 @pytest.mark.parametrize(
     ("config", "family", "says"),
     [

@@ -89,3 +89,25 @@ def test_lengths_that_nothing_would_read_are_refused() -> None:
         done = run(*argv)
         assert done.code == 2, argv
         assert done.out == ""
+
+
+def test_a_context_that_is_set_cuts_the_sequences_of_training() -> None:
+    """No model is trained on sequences that it cannot read; the published length is told beside the cut."""
+    flops = answer("flops", "gpt2", "--tokens", "1e9", "--set", "context=256")
+    assert flops["context"] == 256
+    assert answer("memory", "gpt2", "--train", "--set", "context=256")["context"] == 256
+    shown = run("flops", "bert-base", "--set", "context=64").out
+    assert "in sequences of 64 tokens (Devlin 2018, appendix A.2, cut from 512 tokens, derived)" in " ".join(
+        shown.split()
+    )
+
+
+def test_a_longer_context_leaves_training_as_it_was() -> None:
+    assert answer("flops", "gpt2", "--tokens", "1e9", "--set", "context=4096")["context"] == 1024
+
+
+def test_training_beyond_a_context_is_refused_where_it_is_set_itself() -> None:
+    stage = "training.stages=[{tokens: 1e9, context: 512, source: mine}]"
+    refused = run("flops", "gpt2", "--set", "context=256", "--set", stage)
+    assert refused.code == 2
+    assert "training.stages.0.context: 512 tokens are more than the model's context of 256" in refused.err

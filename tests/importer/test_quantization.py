@@ -167,6 +167,7 @@ def _group(bits: int, group: int | None, *, symmetric: bool = True, kind: str = 
     return {"targets": ["Linear"], "weights": weights}
 
 
+_IN = "quantization_config"
 _CT = {"quant_method": "compressed-tensors", "format": "pack-quantized", "ignore": ["lm_head"]}
 TENSORS: list[tuple[dict[str, Any], Any]] = [
     (
@@ -364,8 +365,33 @@ def test_a_wrapper_of_a_text_model_says_it_outside_or_inside(inside: bool) -> No
             "exception is not counted",
         ),
         (
-            _CT | {"config_groups": {"g": _group(4, 32)}, "ignore": ["re:(?=.*a)b"]},
-            'the expression "re:(?=.*a)b" is not read here',
+            _CT | {"config_groups": {"g": _group(4, 32)}, "ignore": ["re:(?!lm_head).*"]},
+            'the expression "re:(?!lm_head).*" is not read here',
+        ),
+        (
+            _CT | {"config_groups": {"g": _group(4, 32)}, "ignore": [f"re:a{{{n}}}" for n in range(5)]},
+            'the expressions "re:a{0}", "re:a{1}", "re:a{2}" and 2 more are not read here',
+        ),
+        (_CT | {"config_groups": {"g": {"targets": ["Linear"]}}}, f"{_IN}.config_groups.g: it says nothing of weights"),
+        ({}, "quantization_config: it names no method"),
+        ({"quant_method": "mlx", "bits": 4, "mode": "weird"}, 'quantization_config: the mode "weird" is not read here'),
+        ({"quant_method": "mlx", "bits": 4, "lm_head": 5}, "quantization_config.lm_head: 5 is not read here"),
+        (_FP8 | {"kv_cache_scheme": "zzz"}, f'{_IN}.kv_cache_scheme: a cache in "zzz" is not read here'),
+        (
+            _FP8 | {"kv_cache_scheme": {"type": "int", "num_bits": 4}},
+            f'{_IN}.kv_cache_scheme: a cache in "int of 4 bits" is not read here',
+        ),
+        (
+            {"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "INT4"},
+            f'{_IN}.kv_cache_quant_algo: a cache in "INT4" is not read here',
+        ),
+        (
+            {"quant_method": "modelopt", "quantized_layers": {"model.layers.0.mlp": {"quant_algo": "W1A1"}}},
+            f'{_IN}.quantized_layers: the algorithm "W1A1" is not read here',
+        ),
+        (
+            {"quant_method": "auto-round", "bits": 4, "data_type": "mx_fp"},
+            'quantization_config: weights in "mx_fp" are not read here',
         ),
     ],
 )
@@ -397,6 +423,91 @@ def test_an_expression_is_matched_in_a_bounded_time_or_not_read(text: str, unrea
     weights = quantised(LLAMA, **_CT | {"config_groups": {"g": _group(4, 32)}, "ignore": [f"re:{text}"]}).weights
     assert weights is not None
     assert len(weights.unread) == unread
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("re:.*self_attn.*", [0, 1, 2]),
+        (r"re:.*layers\.[12]\..*self_attn.*", [1, 2]),
+        (r"re:(model\.)?layers\.(0|2)\.self_attn\.(q|k|v|o)_proj$", [0, 2]),
+        ("re:model.layers...self_attn.*", [0, 1, 2]),
+        ("re:model.layers....self_attn.*", []),
+        ("re:model.layers..{0,1}self_attn", None),
+        ("model.layers.[0-1].self_attn.*", [0, 1]),
+    ],
+)
+def test_an_expression_is_about_the_layers_that_it_matches(text: str, kept: list[int] | None) -> None:
+    """Of a point for a character, one of two digits is none: the three layers here have one each."""
+    weights = quantised(LLAMA, **_CT | {"config_groups": {"g": _group(4, 32)}, "ignore": ["lm_head", text]}).weights
+    assert weights is not None
+    layers = [rule.layers for rule in weights.rules if rule.parts == ("attention",)]
+    every = {None: list(range(LLAMA["num_hidden_layers"]))}
+    assert [every.get(one, one and list(one)) for one in layers] == ([kept] if kept else [])
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ({"quant_method": "fp8", "weight_block_size": [True, 128]}, "weight_block_size must be two whole numbers from 1 to 999999, not [true, 128]"),
+        ({"quant_method": "fp8", "weight_block_size": [1000000, 1]}, "weight_block_size must be two whole numbers from 1 to 999999, not [1000000, 1]"),
+        ({"quant_method": "fp8", "kv_cache_scheme": 5}, "kv_cache_scheme must be text or an object, not 5"),
+        ({"quant_method": "gptq", "group_size": 0}, "group_size must be -1 or a whole number from 1 to 999999, not 0"),
+        ({"quant_method": "gptq", "dynamic": {"-:.*": 5}}, "dynamic.-:.* must be an object, not 5"),
+        (
+            {"quant_method": "gptq", "modules_in_block_to_quantize": "abc"},
+            'modules_in_block_to_quantize must be a list of words, or of lists of them, not "abc"',
+        ),
+        (
+            {"quant_method": "gptq", "modules_in_block_to_quantize": [["a"], 5]},
+            "modules_in_block_to_quantize must be a list of words, or of lists of them, not a list",
+        ),
+        ({"quant_method": "auto-round", "extra_config": {"a.b": 5}}, "extra_config.a.b must be an object, not 5"),
+        (
+            {"quant_method": "auto-round", "extra_config": {"a.b": {"bits": -1}}},
+            "extra_config.a.b.bits must be one of 1, 2, 3, 4, 5, 6, 7, 8, 16, 32, not -1",
+        ),
+        (_CT | {"config_groups": {"g": 5}}, "config_groups.g must be an object, not 5"),
+        (
+            _CT | {"config_groups": {"g": {"weights": {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": ["a", -1]}}}},
+            'config_groups.g.weights.block_structure must be two whole numbers from 1 to 999999, not ["a", -1]',
+        ),
+        (
+            _CT | {"config_groups": {"g": {"weights": {"num_bits": 8, "type": "float", "strategy": "group", "group_size": -1}}}},
+            "config_groups.g.weights.group_size must be a whole number from 1 to 999999, not -1",
+        ),
+        (
+            {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": True},
+            "load_in_8bit must be false beside load_in_4bit, not true",
+        ),
+        (
+            {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "zzz"},
+            'bnb_4bit_quant_type must be fp4 or nf4, not "zzz"',
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_it_is_told_by_its_own_key(said: dict[str, Any], text: str) -> None:
+    """Never by the format that it would have come to, which is in no file of the user's."""
+    with pytest.raises(SpecError) as caught:
+        quantised(LLAMA, **said)
+    assert str(caught.value).partition("quantization_config.")[2] == text
+
+
+def test_a_key_that_is_a_module_is_told_at_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    said = {"quant_method": "auto-round", "bits": 4, "extra_config": {"model.layers.0.mlp": {"bits": 99}}}
+    file.write_text(json.dumps(LLAMA | {"quantization_config": said}, indent=1))
+    line = 1 + file.read_text().splitlines().index('   "model.layers.0.mlp": {')
+    assert run("memory", str(file)).err.startswith(f"tscale: {file}:{line}:4: quantization_config.extra_config.")
+
+
+def test_what_a_file_calls_things_is_written_as_a_spec_that_validates(tmp_path: Path) -> None:
+    """Names with line breaks would be no line of a table."""
+    said = {"quant_method": "a\nb", "c": 1}
+    spec = quantised(LLAMA, **said)
+    assert spec.weights is not None
+    assert spec.weights.method == "a b"
+    assert validated(parse_document(to_yaml(spec), "x")) == spec
 
 
 # ---- in files and answers ----
