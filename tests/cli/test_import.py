@@ -187,8 +187,9 @@ def test_beside_an_assumed_model_the_others_are_as_exact_as_before(tmp_path: Pat
     [
         (
             {"dim": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 8, "vocab_size": 128256, "multiple_of": 1024},
-            "num_hidden_layers, hidden_size, num_attention_heads",
-            "rename the key that holds one of them, such as dim, n_layers, n_heads, n_kv_heads",
+            "num_hidden_layers (perhaps its n_layers), hidden_size (perhaps its dim), num_attention_heads (perhaps its "
+            "n_heads or n_kv_heads)",
+            "rename the keys that hold them",
         ),
         (
             {},
@@ -217,7 +218,7 @@ def test_sizes_that_decide_everything_are_never_assumed(
 def test_json_on_standard_input_is_a_config() -> None:
     said = json.dumps({"dim": 64, "n_layers": 2}).encode()
     refused = run("params", "-", "--assume", "llama", stdin=said)
-    assert (refused.code, "needs sizes that the file does not have" in refused.err) == (1, True)
+    assert (refused.code, "and the file has no such key: rename" in refused.err) == (1, True)
     assert 'standard input: no "model_type"' in run("params", "-", stdin=said).err
 
 

@@ -357,10 +357,8 @@ class Config:
             return
         alike = {key: [other[:60] for other in found if like.search(other)] for key, like in missing.items()}
         told = [f"{key} (perhaps its {' or '.join(others)})" if others else key for key, others in alike.items()]
-        hint = "write them under these names" if any(alike.values()) else "nothing in it is called alike"
-        raise self.wrong(
-            f"--assume {self.family_name} needs sizes that the file does not have: {', '.join(told)}; {hint}"
-        )
+        hint = "rename the keys that hold them" if any(alike.values()) else "add them to the file"
+        raise self.wrong(f"--assume {self.family_name} needs {', '.join(told)}, and the file has no such key: {hint}")
 
     def _is_harmless(self, key: str) -> bool:
         return key in HARMLESS or key in self.family.harmless or _HARMLESS_LIKE.fullmatch(key) is not None
