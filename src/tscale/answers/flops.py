@@ -44,7 +44,6 @@ _SPLIT_COLUMNS = (
     Column("full attention", "full"),
     Column("causal attention", "causal"),
 )
-_FORWARD_SOURCE: Final = "kaplan2020 Table 1"
 
 
 class _Asked(NamedTuple):

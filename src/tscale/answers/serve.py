@@ -23,6 +23,7 @@ from tscale.answers.serve_times import (
     Memory,
     Served,
     Times,
+    format_names,
     memory_of,
     served,
     times_of,
@@ -31,7 +32,6 @@ from tscale.answers.serve_times import (
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.communication import TWO_SUMS
 from tscale.core.costs.roofline import LEAVES_OUT, SOURCE, Work, distinct_experts, top_k
-from tscale.core.dtypes import Format
 from tscale.core.ledger import Cache
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table, weakest
 from tscale.core.units import BYTES, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, USD
@@ -263,7 +263,7 @@ def _products_note(one: Served, hardware: Hardware) -> str:
     """What products are computed in, and why, where that is not what weights are kept in."""
     formats = one.setup.formats
     weights = formats.weights
-    names = [weights.name] if isinstance(weights, Format) else [format.name for format in weights.formats()]
+    names = format_names(weights)
     unpacked = [name for name in names if name not in formats.peaks and name not in ("fp32", "bf16", "fp16")]
     how = f", since {hardware.label} does not multiply by {' or '.join(unpacked)}: weights are made 16 bits first"
     peak = max((formats.peak(name) for name in names), default=formats.peak("")) / 1e12

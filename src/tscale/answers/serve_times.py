@@ -160,9 +160,15 @@ def _formats(device: Device, hardware: Hardware, weights: Format | Mixture, cach
             f"{hardware.label}: its vendor states no {what} peak, so no time can be estimated: "
             f"--gpu-set {wanted[0]}=TFLOPS gives one"
         )
-    names = [weights.name] if isinstance(weights, Format) else [format.name for format in weights.formats()]
-    own = {name: peaks[peak] for name in names if (peak := computed_in(name)) in peaks and peak is not None}
+    own = {
+        name: peaks[peak] for name in format_names(weights) if (peak := computed_in(name)) in peaks and peak is not None
+    }
     return Formats(weights, cache, {"": rest, **own})
+
+
+def format_names(weights: Format | Mixture) -> list[str]:
+    """The formats that weights are kept in, by name."""
+    return [weights.name] if isinstance(weights, Format) else [format.name for format in weights.formats()]
 
 
 class Times(NamedTuple):

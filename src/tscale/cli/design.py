@@ -4,7 +4,7 @@ from typing import Annotated
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Explain, OutputFormat, Tensor, law_names, model_names
+from tscale.cli.options import Explain, Force, OutputFormat, Tensor, law_names, model_names
 from tscale.core.tracing import MOST_FLOPS, parse_count
 from tscale.errors import RequestError
 from tscale.render import print_text, show
@@ -54,7 +54,6 @@ _Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write the spec to this file; - prints only the spec."),
 ]
-_Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
 
 LEAST_MULTIPLE = 8
 
@@ -67,7 +66,7 @@ def design(
     multiple: _Multiple = "128",
     tensor: Tensor = "1",
     output: _Output = None,
-    force: _Force = False,
+    force: Force = False,
     changes: _Changes = [],
     format: OutputFormat = "table",
     explain: Explain = False,

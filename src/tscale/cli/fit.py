@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tscale.cli.options import Explain, OutputFormat, PlotTo
+from tscale.cli.options import Explain, Force, OutputFormat, PlotTo
 from tscale.core.tracing import parse_count
 from tscale.errors import RequestError, shown
 from tscale.render import show_with_plot
@@ -20,7 +20,6 @@ _Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write the law to this YAML file, which --law reads."),
 ]
-_Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
 _Bootstraps = Annotated[
     str, typer.Option("--bootstraps", metavar="N", help="Set the number of bootstrap samples for the intervals.")
 ]
@@ -35,7 +34,7 @@ LEAST_BOOTSTRAPS = 100
 def fit(
     runs: _Runs,
     output: _Output = None,
-    force: _Force = False,
+    force: Force = False,
     bootstraps: _Bootstraps = "1000",
     seed: _Seed = "0",
     counts: _Counts = "all",

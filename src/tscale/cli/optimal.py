@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tscale.cli import options
-from tscale.cli.options import Explain, Gpus, HardwareChanges, Laws, OutputFormat, PlotTo, Price, Served, Unique
+from tscale.cli.options import Explain, Gpus, HardwareChanges, Laws, Mfu, OutputFormat, PlotTo, Price, Served, Unique
 from tscale.core.tracing import MOST_FLOPS, MOST_TOKENS, parse_count
 from tscale.errors import RequestError
 from tscale.render import show_with_plot
@@ -19,7 +19,6 @@ _Gpu = Annotated[
 ]
 _Days = Annotated[str | None, typer.Option("--days", metavar="N", help="How long the GPUs train.")]
 _Dollars = Annotated[str | None, typer.Option("--dollars", metavar="USD", help="US dollars for GPU-hours: 1e6.")]
-_Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
 
 
 def optimal(
@@ -31,7 +30,7 @@ def optimal(
     days: _Days = None,
     dollars: _Dollars = None,
     price: Price = None,
-    mfu: _Mfu = None,
+    mfu: Mfu = None,
     unique_tokens: Unique = None,
     inference_tokens: Served = None,
     law: Laws = [],

@@ -169,6 +169,8 @@ Gpu = Annotated[
     ),
 ]
 Gpus = Annotated[str | None, typer.Option("--gpus", metavar="N", help="Set the number of devices, such as 8 or 1024.")]
+Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
 Price = Annotated[
     str | None, typer.Option("--price", metavar="USD", help="Set the price of a GPU-hour in US dollars, such as 2.50.")
 ]

@@ -13,6 +13,7 @@ from tscale.cli.options import (
     Gpus,
     HardwareChanges,
     Interleave,
+    Mfu,
     MicroBatch,
     Model,
     OutputFormat,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tscale.core.costs.step_time import Batch
     from tscale.core.parallelism import Parallelism
 
-_Mfu = Annotated[str | None, typer.Option("--mfu", metavar="SHARE", help="Model FLOPs utilisation: 0.4 or 40%.")]
 _Speed = Annotated[
     str | None, typer.Option("--tokens-per-second", metavar="N", help="Measured throughput of all devices.")
 ]
@@ -65,7 +65,7 @@ def train(
     tokens: Tokens = None,
     gpus: Gpus = None,
     days: _Days = None,
-    mfu: _Mfu = None,
+    mfu: Mfu = None,
     tokens_per_second: _Speed = None,
     context: Context = None,
     dtype: _Dtype = None,

@@ -11,7 +11,7 @@ from tscale.blocks import Norm
 from tscale.importer import expert_rules as experts
 from tscale.importer import family_rules as rules
 from tscale.importer.expert_rules import Routed
-from tscale.importer.family import Family, Keys, Nested
+from tscale.importer.family import NO_VISION, Family, Keys, Nested
 from tscale.importer.family_rows import EVERY, LAYER, NEEDED, NO_BIASES, SANDWICH, causal, modern
 
 _AFTER: Final = Norm(kind="rmsnorm", place="post", final=True)
@@ -294,7 +294,6 @@ _IMAGES: Final = (
     "boi_token_index",
     "eoi_token_index",
 )
-_NO_VISION: Final = "Left out: the vision tower and its projection (vision_config): the text model alone is counted."
 
 NESTED: Final[dict[str, Nested]] = {
     "gemma3": Nested(
@@ -302,14 +301,14 @@ NESTED: Final[dict[str, Nested]] = {
         text=("gemma3_text",),
         tied=True,
         own=(*_IMAGES, "mm_tokens_per_image"),
-        left_out=_NO_VISION,
+        left_out=NO_VISION,
     ),
     "llama4": Nested(
         classes=("Llama4ForConditionalGeneration",),
         text=("llama4_text",),
         tied=False,
         own=_IMAGES,
-        left_out=_NO_VISION,
+        left_out=NO_VISION,
     ),
     "mistral3": Nested(
         classes=("Mistral3ForConditionalGeneration",),
@@ -322,7 +321,7 @@ NESTED: Final[dict[str, Nested]] = {
             "multimodal_projector_bias",
             "spatial_merge_size",
         ),
-        left_out=_NO_VISION,
+        left_out=NO_VISION,
     ),
 }
 """Families that read more than text."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tscale.importer.family import Nested
+from tscale.importer.family import NO_VISION, Nested
 
 _IMAGES: Final = (
     "text_config",
@@ -34,7 +34,6 @@ _IMAGES: Final = (
 )
 """Keys that say how images are read, and change nothing in the text model."""
 _SOUNDS: Final = ("text_config", "audio_config", "tie_word_embeddings", "audio_token_index", "projector_hidden_act")
-_NO_VISION: Final = "Left out: the vision tower and its projection (vision_config): the text model alone is counted."
 _NO_SOUND: Final = "Left out: the audio tower and its projection (audio_config): the text model alone is counted."
 _ANY: Final = (
     "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi", "phi3", "granite", "mixtral", "opt", "cohere",
@@ -45,7 +44,7 @@ _ANY: Final = (
 
 def _sees(name: str, text: str | tuple[str, ...], tied: bool | None, *own: str, **columns: Any) -> Nested:
     """A row of a family with images: `name` is its class's, before ForConditionalGeneration."""
-    usual: dict[str, Any] = {"classes": (f"{name}ForConditionalGeneration",), "left_out": _NO_VISION}
+    usual: dict[str, Any] = {"classes": (f"{name}ForConditionalGeneration",), "left_out": NO_VISION}
     texts = (text,) if isinstance(text, str) else text
     return Nested(**(usual | columns), text=texts, tied=tied, own=(*_IMAGES, *own))
 
@@ -107,7 +106,7 @@ SEEING: Final[dict[str, Nested]] = {
     "paligemma": _sees(
         "PaliGemma", ("gemma", "gemma2"), True, "projection_dim", "vocab_size", "hidden_size",
         inside=("num_image_tokens", "use_bidirectional_attention"),
-        left_out=f"{_NO_VISION} Its prompt is read both ways; costs by a causal convention take it as causal.",
+        left_out=f"{NO_VISION} Its prompt is read both ways; costs by a causal convention take it as causal.",
     ),
     "shieldgemma2": _sees("Gemma3", "gemma3_text", True, "mm_tokens_per_image", retied=False,
                           classes=("Gemma3ForConditionalGeneration", "ShieldGemma2ForImageClassification")),

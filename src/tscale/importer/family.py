@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from tscale.blocks import Computed, FeedForward, LayerInput, Mixer, Mlp, Norm, Positions
 from tscale.importer import family_rules as rules
@@ -95,6 +95,9 @@ class Family:
     encoder: Callable[[Config], Encoder | None] | None = None
     notes: Callable[[Config], tuple[str, ...]] | None = None
     """What the file names and the class leaves out."""
+
+
+NO_VISION: Final = "Left out: the vision tower and its projection (vision_config): the text model alone is counted."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
