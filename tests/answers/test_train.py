@@ -600,7 +600,7 @@ def test_a_price_that_is_not_given_is_a_range() -> None:
     [
         ("gpt3 --gpu h100", 2, "how many devices, or how long? --gpus 1024, --days 30, or both"),
         ("gpt3 --gpu h100 --gpus 0", 2, "--gpus must be a whole number above 0"),
-        ("gpt3 --gpu h100 --gpus 8 --mfu 1.5", 2, "--mfu is a share of the peak, at most 1, not 1.5: write 1.5% if"),
+        ("gpt3 --gpu h100 --gpus 8 --mfu 1.5", 2, "--mfu is a share of the peak, at most 1, not 1.5\n"),
         ("gpt3 --gpu h100 --gpus 8 --mfu 40", 2, "--mfu is a share of the peak, at most 1, not 40: write 40% if per"),
         ("gpt3 --gpu h100 --gpus 8 --mfu 140%", 2, "--mfu is a share of the peak, at most 1, not 140%"),
         ("gpt3 --gpu h100 --gpus 8 --mfu x", 2, '--mfu must be a number above 0, such as 0.4 or 40%, not "x"'),
