@@ -88,10 +88,14 @@ def planned_step(
     shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (step.seconds, step.seconds_in_turn)]
     data: Data = {
         "tensor": plan.tensor,
+        "sequence": plan.sequence,
+        "context_parallel": plan.context,
         "pipeline": plan.pipeline,
         "interleave": plan.interleave,
+        "expert": plan.expert,
         "data": plan.data,
         "zero": plan.zero,
+        "shards": plan.shards,
         "batch": batch.sequences,
         "micro_batch": batch.micro,
         "micro_batches": batch.micro_batches(plan),
@@ -135,6 +139,7 @@ def _derived(parts: tuple[Part, ...], subject: str) -> Iterator[Step]:
 
 def _table(model: TracedModel, plan: Parallelism, batch: Batch, step: LeastStep, shares: list[Fraction]) -> Table:
     ways = {"tensor": plan.tensor, "pipeline": plan.pipeline, "data": plan.data}
+    ways |= {"context": plan.context} if plan.context > 1 else {}
     spread = " × ".join(f"{degree} {way}" for way, degree in ways.items())
     columns = (
         Column("part of a step", "part", numeric=False),
