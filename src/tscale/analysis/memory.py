@@ -52,7 +52,9 @@ class Ask(Spread, OfModel):
     command = "memory"
 
     gpu: str | Hardware | Mapping[str, Any] | None = asked(
-        options.GPU._replace(help="Name the hardware that it must fit on: h100, a YAML file; see `tscale list hardware`.")
+        options.GPU._replace(
+            help="Name the hardware that it must fit on: h100, a YAML file; see `tscale list hardware`."
+        )
     )
     gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())
     serve: bool = asked(Option("Show the memory of serving (default).", kind="flag"), False)
@@ -62,7 +64,11 @@ class Ask(Spread, OfModel):
         Option("Set the batch size, in sequences; with --train, those of a step over all devices.", "N", options.batch)
     )
     memory_share: Fraction | None = asked(
-        Option("Set the usable share of the memory, such as 90%, instead of a reserve.", "SHARE", options.share("the memory"))
+        Option(
+            "Set the usable share of the memory, such as 90%, instead of a reserve.",
+            "SHARE",
+            options.share("the memory"),
+        )
     )
     dtype: Format | None = asked(
         Option(

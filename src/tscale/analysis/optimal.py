@@ -39,7 +39,9 @@ class Ask(Request):
     )
     gpus: int | None = asked(options.GPUS)
     days: Fraction | None = asked(options.DAYS._replace(help="Set how long the GPUs train."))
-    dollars: Fraction | None = asked(Option("Set the US dollars for GPU-hours: 1e6.", "USD", options.number(10**15, "1e6")))
+    dollars: Fraction | None = asked(
+        Option("Set the US dollars for GPU-hours: 1e6.", "USD", options.number(10**15, "1e6"))
+    )
     price: Fraction | None = asked(options.PRICE._replace(heading=""))
     mfu: Fraction | None = asked(options.MFU)
     unique_tokens: int | None = asked(options.UNIQUE)

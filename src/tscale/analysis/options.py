@@ -180,7 +180,10 @@ LAWS: Final = Option(
 # ---------------------------------------------------------------------------------------------------------------------
 
 DATA: Final = Option(
-    "Set the copies of the model (data parallelism); by default as many as --gpus allows.", "N", degree, heading=PARALLELISM
+    "Set the copies of the model (data parallelism); by default as many as --gpus allows.",
+    "N",
+    degree,
+    heading=PARALLELISM,
 )
 TENSOR: Final = Option("Set the devices that share each layer (tensor parallelism).", "N", degree, heading=PARALLELISM)
 SEQUENCE: Final = Option(
@@ -194,12 +197,17 @@ PIPELINE: Final = Option(
 )
 INTERLEAVE: Final = Option("Set the model chunks of each stage (interleaved 1F1B).", "N", degree, heading=PARALLELISM)
 EXPERT: Final = Option(
-    "Set the devices of --data that routed experts are divided over (expert parallelism).", "N", degree, heading=PARALLELISM
+    "Set the devices of --data that routed experts are divided over (expert parallelism).",
+    "N",
+    degree,
+    heading=PARALLELISM,
 )
 ZERO: Final = Option(
     "Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP.", "0-3", zero_stage, heading=PARALLELISM
 )
-SHARDS: Final = Option("Set the devices that ZeRO shards over, if not all (hybrid sharding).", "N", degree, heading=PARALLELISM)
+SHARDS: Final = Option(
+    "Set the devices that ZeRO shards over, if not all (hybrid sharding).", "N", degree, heading=PARALLELISM
+)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # How a step of training is computed

@@ -46,10 +46,14 @@ class Ask(OnHardware):
     context: int = asked(Option("Set the tokens of each prompt; 2k is 2048.", "N", options.context, shown="2k"), 2048)
     output: int = asked(Option("Set the tokens of each answer.", "N", options.size), 256)
     dtype: Format | None = asked(
-        Option("Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.", "FORMAT", weights_format)
+        Option(
+            "Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.", "FORMAT", weights_format
+        )
     )
     cache_dtype: Format | None = asked(
-        Option("Set the format of the KV cache: fp8, q8_0; by default as the file says, or bf16.", "FORMAT", cache_format)
+        Option(
+            "Set the format of the KV cache: fp8, q8_0; by default as the file says, or bf16.", "FORMAT", cache_format
+        )
     )
     efficiency: Fraction = asked(
         Option("Set the share of peak and bandwidth that is reached.", "SHARE", options.share()), Fraction(1)

@@ -64,7 +64,12 @@ class Ask(Spread, OnHardware):
     )
     price: Fraction | None = asked(options.PRICE)
     watts: Fraction | None = asked(
-        Option("Set the power draw of a device; by default its TDP.", "W", options.number(10**6, "700"), heading=options.COST)
+        Option(
+            "Set the power draw of a device; by default its TDP.",
+            "W",
+            options.number(10**6, "700"),
+            heading=options.COST,
+        )
     )
     pue: Fraction = asked(
         Option(

@@ -33,7 +33,7 @@ from tscale.answers.memory_train_lines import (
 )
 from tscale.answers.peak import peak_of, products_of
 from tscale.answers.release import training_note
-from tscale.answers.train_plan import PlannedStep, planned_step
+from tscale.answers.train_plan import PlannedStep, as_bounds, planned_step
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
@@ -45,7 +45,7 @@ from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training_memory import LEAVES_OUT, Needs, Training, in_flight
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
-from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step
+from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step, weakest
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.tracing import MOST_CONTEXT, TracedInt
@@ -193,7 +193,8 @@ def _step(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> PlannedStep
     dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.recipe.name))
     run, sequences = run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
     cluster = ask.hardware.cluster()
-    return planned_step(counted(spec), run, ask.plan, sequences, cluster, peak, dtype, ask.recompute)
+    step = planned_step(counted(spec), run, ask.plan, sequences, cluster, peak, dtype, ask.recompute)
+    return as_bounds(step, weakest("bound", context.known))
 
 
 def _capacity(ask: Ask) -> Capacity | None:

@@ -16,7 +16,7 @@ from tscale.answers.memory_train import Ask as MemoryAsk
 from tscale.answers.peak import peak_of, precision_of
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train_memory import PlanMemory, States, all_states, plan_memory
-from tscale.answers.train_plan import PlannedStep, planned_step
+from tscale.answers.train_plan import PlannedStep, as_bounds, planned_step
 from tscale.answers.trained import Trained, trained
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.catalogue.hardware import Hardware
@@ -44,8 +44,6 @@ from tscale.core.metric import (
     Report,
     Step,
     Table,
-    known_at_best,
-    table_known_at_best,
     weakest,
 )
 from tscale.core.parallelism import Parallelism
@@ -61,7 +59,6 @@ from tscale.core.units import (
     KWH,
     MFU,
     SECONDS,
-    SHARE,
     TOKENS_PER_SECOND,
     USD,
     Unit,
@@ -148,7 +145,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         else [],
         **({} if planned is None else {"plan": planned.data}),
     }
-    tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.table])]
+    tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.step.table])]
     notes = _notes(model, hardware, ask, dtype, peak, whole)
     if assumed is not None:
         tables.append(assumed.table(spec.name))
@@ -197,26 +194,16 @@ def _assumed(
     return assumed_utilisation(case_of(model.ledger, ask.gpus, hardware, dtype), peak).within(1 / ratio)
 
 
-_OF_BOUNDS: Final = (SECONDS, SHARE)
-
-
 class _Planned(NamedTuple):
     """A plan: the bounds of a step, and what a device holds."""
 
     step: PlannedStep
     memory: PlanMemory
-    known: Known
-    """How its times and utilisations are known: as bounds, or as bounds of a length that is assumed."""
 
     @property
     def data(self) -> Data:
-        bounds = known_at_best(self.step.data, self.known, _OF_BOUNDS)
-        assert isinstance(bounds, Mapping)
-        return {**bounds, "memory": self.memory.data}
-
-    @property
-    def table(self) -> Table:
-        return table_known_at_best(self.step.table, self.known, _OF_BOUNDS)
+        assert isinstance(self.step.data, Mapping)
+        return {**self.step.data, "memory": self.memory.data}
 
     def notes(self, mfu: Fraction | None) -> Iterator[str]:
         """What must be said of it, where the run is estimated with a utilisation."""
@@ -240,7 +227,7 @@ def _planned(
         recompute=ask.recompute,
     )
     memory = plan_memory(model.spec, hardware, asked, ask.command)
-    return _Planned(step, memory, weakest("bound", whole.first.context.known))
+    return _Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory)
 
 
 def _steps(model: TracedModel, whole: Trained, cases: tuple[_Case, ...], known: Known) -> Iterator[Step]:

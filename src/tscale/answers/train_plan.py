@@ -14,7 +14,7 @@ from tscale.core.costs.step_time import Step as LeastStep
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import Recompute, mfu_of
 from tscale.core.device import Cluster
-from tscale.core.metric import Cell, Column, Data, Figure, Step, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table, known_at_best, table_known_at_best
 from tscale.core.parallelism import Parallelism
 from tscale.core.units import BYTES, SECONDS, SHARE
 from tscale.core.workload import Run
@@ -62,6 +62,15 @@ class PlannedStep(NamedTuple):
         if whole is not None and self.micro_batches > 1 and self.plan.data > 1:
             yield f"ZeRO's stage {self.plan.zero} keeps no whole {whole}: each of {self.micro_batches} micro-batches sends its own."
         yield f"{LEAVES_OUT} {TWO_SUMS}" if self.plan.tensor > 1 else LEAVES_OUT
+
+
+def as_bounds(step: PlannedStep, known: Known) -> PlannedStep:
+    """A step whose times and utilisations are known as bounds, or as bounds of a length that is assumed."""
+    data = known_at_best(step.data, known, _OF_BOUNDS)
+    return step._replace(data=data, table=table_known_at_best(step.table, known, _OF_BOUNDS))
+
+
+_OF_BOUNDS: Final = (SECONDS, SHARE)
 
 
 def _seconds_on(part: Part, resource: str) -> Fraction:
