@@ -15,6 +15,8 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "gpt-4"},
         {"model": "mixtral-8x7b", "gpu": "a100"},
         {"model": "bert-base", "gpu": "a100"},
+        {"model": "mamba-370m", "gpu": "rtx-4090"},
+        {"model": "nemotron-4-340b", "gpu": "rtx-4090"},
     ),
     "params": ({"models": ["gpt3"]}, {"models": ["mixtral-8x7b"]}, {"models": ["gpt-4"]}, {"models": ["t5-small"]}),
     "attention": (
