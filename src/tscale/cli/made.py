@@ -66,10 +66,11 @@ def _answer(
     system: str | None,
 ) -> None:
     """Asks, shows the answer, and ends with its exit code."""
-    from tscale.models.writing import refuse_to_overwrite, write_new
     from tscale.render import print_text, show_with_plot
 
     if save is not None:
+        from tscale.models.writing import refuse_to_overwrite
+
         refuse_to_overwrite(save, "choose another name")
     if system is not None:
         from tscale.analysis.system import with_system
@@ -88,6 +89,7 @@ def _answer(
         code = answer.exit_code
         if save is not None:
             from tscale.analysis.system import saved
+            from tscale.models.writing import write_new
 
             write_new(save, saved(request))
         return answer
