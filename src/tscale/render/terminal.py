@@ -22,6 +22,7 @@ from tscale.core.sources import cited, reference
 from tscale.render.bars import bar_texts
 from tscale.render.footnotes import legend, shared_mark
 from tscale.render.format import cell_text, in_encoding, mark, ratio_text
+from tscale.render.streams import takes_colour
 
 NO_LIMIT: Final = 100_000
 _BETWEEN: Final = 3  # between columns: a box's own divider, and what stands beside it
@@ -55,7 +56,7 @@ def _console() -> Console:
     """A console that neither cuts nor colours what its reader did not ask it to."""
     stream = sys.stdout
     is_terminal = stream.isatty()
-    colour = is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    colour = takes_colour(stream)
     width = None if is_terminal or os.environ.get("COLUMNS", "").isdigit() else NO_LIMIT
     return Console(
         file=stream,
