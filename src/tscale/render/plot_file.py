@@ -51,6 +51,8 @@ _SETTINGS: Final[dict[Any, Any]] = {
 
 
 PictureFormat = Literal["svg", "png", "pdf"]
+FORMATS: Final[dict[str, PictureFormat]] = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
+"""The format of a file with each ending."""
 _TIMELESS: Final[dict[PictureFormat, dict[Any, Any]]] = {
     "svg": {"Date": None, "Creator": "tscale"},
     "png": {"Software": None},
