@@ -18,7 +18,7 @@ from tscale.render.format import cell_text
 from tscale.render.html_plot import HATCHES, figure_html
 from tscale.render.html_style import FRAGMENT, PAGE
 from tscale.render.html_table import table_html
-from tscale.render.html_text import breakable, cited_in, escaped, inline, link, source_link
+from tscale.render.html_text import breakable, cited_in, escaped, inline, link, plain, source_link
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -35,7 +35,7 @@ def to_html(report: Report, plots: Sequence[Plot] = (), *, explain: bool = False
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escaped(headline)}</title>\n<style>\n{PAGE}</style>\n</head>\n<body>\n"
+        f"<title>{plain(headline)}</title>\n<style>\n{PAGE}</style>\n</head>\n<body>\n"
         f'<main class="tscale">\n<h1>{inline(headline, whole=True)}</h1>\n{body}</main>\n'
         f'<footer class="tscale">tscale {escaped(tscale.__version__)}</footer>\n</body>\n</html>\n'
     )

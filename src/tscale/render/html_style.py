@@ -19,7 +19,7 @@ DARK: Final = {
 _HOST: Final = {
     "paper": "var(--jp-layout-color0, var(--vscode-notebook-editorBackground, var(--vscode-editor-background, transparent)))",
     "ink": "inherit",
-    "dim": "var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit))",
+    "dim": "color-mix(in srgb, currentColor 72%, transparent)",
     "line": "rgba(128, 128, 128, .35)",
     "faint": "rgba(128, 128, 128, .12)",
     "link": "var(--jp-content-link-color, var(--vscode-textLink-foreground, LinkText))",
@@ -60,7 +60,7 @@ _COMMON: Final = """
 .tscale .ts-scroll .ts-in3 { padding-left: 3.6em; }
 .tscale .ts-whole { white-space: nowrap; }
 .tscale .ts-mark { display: inline-block; width: .62em; text-align: left; color: var(--ts-dim); font-weight: 400; }
-.tscale thead .ts-mark { display: inline; }
+.tscale thead .ts-mark { display: inline; color: inherit; }
 .tscale .ts-slot { display: inline-block; width: .62em; }
 .tscale .ts-ratio { display: inline-block; margin-left: .5em; text-align: left; color: var(--ts-dim); font-weight: 400; }
 .tscale .ts-scroll .ts-bar { width: 9em; min-width: 9em; }

@@ -10,7 +10,7 @@ from tscale.core.metric import Cell, Column, Compared, Figure, Missing, Table
 from tscale.core.sources import SOURCES, cited
 from tscale.render.footnotes import shared_mark
 from tscale.render.format import cell_text, mark, number_text, ratio_text
-from tscale.render.html_text import breakable, escaped, inline
+from tscale.render.html_text import breakable, escaped, inline, plain
 
 _INDENTS: Final = 3
 _KEYBOARD: Final = 44  # characters: a wider table may have to be scrolled, also by who has no mouse
@@ -35,7 +35,7 @@ def table_html(table: Table, name: str, *, heading: str = "") -> str:
     """
     looks = [_look(column, [row[at] for row in table.rows]) for at, column in enumerate(table.columns)]
     width = sum(_characters(look, [row[at] for row in table.rows]) for at, look in enumerate(looks))
-    called = escaped(table.title or name)
+    called = plain(table.title or name)
     above = (
         f'<{heading} class="ts-title">{inline(table.title, whole=True)}</{heading}>\n'
         if heading and table.title

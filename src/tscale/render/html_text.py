@@ -33,6 +33,11 @@ def inline(text: str, *, whole: bool = False) -> str:
     )
 
 
+def plain(text: str) -> str:
+    """The same sentence where nothing is marked up, such as in a page's title."""
+    return escaped(_CODE.sub(lambda found: found[0][1:-1], text))
+
+
 def breakable(text: str) -> str:
     """A formula, a name or a path, which may be broken behind its signs."""
     return _BREAKS.sub(r"\g<0><wbr>", escaped(text))
@@ -67,8 +72,8 @@ def _linked(text: str, *, whole: bool) -> str:
     parts = []
     for at, part in enumerate(pattern.split(text)):
         if at % 2 == 0:
-            plain = escaped(part)
-            parts.append(_HYPHENED.sub(r'<span class="ts-whole">\g<0></span>', plain) if whole else plain)
+            words = escaped(part)
+            parts.append(_HYPHENED.sub(r'<span class="ts-whole">\g<0></span>', words) if whole else words)
         elif part in by_short:
             parts.append(link(by_short[part].link, part, by_short[part].title))
         else:
