@@ -7,9 +7,9 @@ telephone, a desk and paper, in light and in dark. The fragment takes the colour
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-import tscale
 from tscale.core.metric import Compared, Figure, Report, Step, Table
 from tscale.core.plot import Plot
 from tscale.core.sources import SOURCES, Source
@@ -37,7 +37,7 @@ def to_html(report: Report, plots: Sequence[Plot] = (), *, explain: bool = False
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{plain(headline)}</title>\n<style>\n{PAGE}</style>\n</head>\n<body>\n"
         f'<main class="tscale">\n<h1>{inline(headline, whole=True)}</h1>\n{body}</main>\n'
-        f'<footer class="tscale">tscale {escaped(tscale.__version__)}</footer>\n</body>\n</html>\n'
+        f'<footer class="tscale">tscale {escaped(_version())}</footer>\n</body>\n</html>\n'
     )
 
 
@@ -49,6 +49,14 @@ def to_html_fragment(report: Report, *, explain: bool = False) -> str:
         f'<div class="tscale">\n<style>\n{FRAGMENT}</style>\n'
         f'<p class="ts-headline">{inline(headline, whole=True)}</p>\n{body}</div>\n'
     )
+
+
+def _version() -> str:
+    """The version that made a page; "" where the program runs without being installed."""
+    try:
+        return version("tscale")
+    except PackageNotFoundError:
+        return ""
 
 
 def _headline(report: Report) -> str:

@@ -51,6 +51,7 @@ _COMMON: Final = """
 .tscale .ts-scroll .ts-long { min-width: 13em; }
 .tscale .ts-scroll .ts-num { text-align: right; white-space: nowrap; max-width: none; }
 .tscale .ts-scroll thead .ts-num { white-space: normal; max-width: 9em; }
+.tscale .ts-scroll thead .ts-num:has(.ts-head) { max-width: none; }
 .tscale .ts-scroll tbody > tr:last-child > * { border-bottom: 0; }
 .tscale .ts-scroll .ts-totals > tr:first-child > * { border-top: 1px solid currentColor; }
 .tscale .ts-scroll .ts-totals th, .tscale .ts-scroll .ts-totals td { font-weight: 600; }
@@ -59,9 +60,12 @@ _COMMON: Final = """
 .tscale .ts-scroll .ts-in2 { padding-left: 2.4em; }
 .tscale .ts-scroll .ts-in3 { padding-left: 3.6em; }
 .tscale .ts-whole { white-space: nowrap; }
-.tscale .ts-mark { display: inline-block; width: .62em; text-align: left; color: var(--ts-dim); font-weight: 400; }
-.tscale thead .ts-mark { display: inline; color: inherit; }
-.tscale .ts-slot { display: inline-block; width: .62em; }
+.tscale .ts-mark { color: var(--ts-dim); font-weight: 400; }
+.tscale thead .ts-mark { color: inherit; }
+.tscale .ts-slot { display: inline-block; width: .62em; text-align: left; }
+.tscale .ts-head { display: inline-flex; justify-content: flex-end; align-items: flex-end; }
+.tscale .ts-head > :first-child { max-width: 9em; }
+.tscale .ts-head > .ts-slot, .tscale .ts-head > .ts-ratio { flex: none; }
 .tscale .ts-ratio { display: inline-block; margin-left: .5em; text-align: left; color: var(--ts-dim); font-weight: 400; }
 .tscale .ts-scroll .ts-bar { width: 9em; min-width: 9em; }
 .tscale .ts-bar span { display: block; height: .7em; min-width: 1px; background: var(--ts-bar); border-radius: 1px; }
@@ -153,6 +157,7 @@ _ON_PAPER: Final = """
   .tscale h1 { font-size: 14pt; }
   .tscale .ts-scroll { overflow: visible; background: none; }
   .tscale .ts-scroll table { font-size: min(8.5pt, calc(178mm / var(--ts-chars) / .58)); }
+  .tscale .ts-scroll th, .tscale .ts-scroll td { padding: .3em 1.2em .3em 0; }
   .tscale tbody th[scope=row] { position: static; }
   .tscale thead { display: table-header-group; }
   .tscale tr, .tscale .ts-plot, .tscale li, .tscale dd { break-inside: avoid; }

@@ -68,7 +68,7 @@ def _characters(look: _Look, cells: list[Cell]) -> int:
         return 14
     texts = [len(cell_text(cell)) for cell in cells]
     most = max(texts, default=0)
-    return max(most if look.column.numeric else min(most, _WRAPS), len(look.column.title)) + 3
+    return max(most if look.column.numeric else min(most, _WRAPS), len(look.column.title)) + (5 if look.ratios else 3)
 
 
 def _heading(look: _Look) -> str:
@@ -79,9 +79,17 @@ def _heading(look: _Look) -> str:
     text = inline(column.title) + (f'<span class="ts-mark">{look.shared}</span>' if look.shared else "")
     if not text:
         return f"<td{classes}></td>"
-    slot = '<span class="ts-slot"></span>' if look.marks else ""
-    room = f'<span class="ts-ratio" style="width:{look.ratios}ch"></span>' if look.ratios else ""
-    return f'<th scope="col"{classes}>{text}{slot}{room}</th>'
+    if look.marks or look.ratios:
+        text = f'<span class="ts-head"><span>{text}</span>{_places(look, "", "")}</span>'
+    return f'<th scope="col"{classes}>{text}</th>'
+
+
+def _places(look: _Look, sign: str, ratio: str) -> str:
+    """What stands behind a number, or the empty places for it, so that digits stay under digits and headings over them."""
+    places = f'<span class="ts-mark ts-slot">{sign}</span>' if look.marks else ""
+    if look.ratios:
+        places += f'<span class="ts-ratio" style="width:{look.ratios}ch">{escaped(ratio)}</span>'
+    return places
 
 
 def _bodies(table: Table, looks: list[_Look]) -> Iterator[str]:
@@ -127,12 +135,7 @@ def _words(cell: Cell) -> str:
 def _numeric(cell: Cell, look: _Look) -> str:
     """A number, or the word in its place, and where any of the column has them, a mark and a ratio."""
     figure = cell.figure if isinstance(cell, Compared) else cell
-    text = escaped(cell_text(figure).strip())
-    if look.marks:
-        text += f'<span class="ts-mark">{mark(cell)}</span>'
-    if look.ratios:
-        text += f'<span class="ts-ratio" style="width:{look.ratios}ch">{escaped(ratio_text(cell))}</span>'
-    return text
+    return escaped(cell_text(figure).strip()) + _places(look, mark(cell), ratio_text(cell))
 
 
 def _bar(cell: Cell, whole: Fraction) -> str:
