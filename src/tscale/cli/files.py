@@ -12,7 +12,7 @@ _What = Annotated[
     ),
 ]
 _Question = Annotated[
-    str | None, typer.Argument(metavar="[COMMAND]", help="Name the command whose JSON is described, with result.")
+    str | None, typer.Argument(metavar="[COMMAND]", help="With result, name the command: its JSON is described.")
 ]
 
 

@@ -112,7 +112,7 @@ def _answer(
         format or "table",
         explain=bool(explain),
         output=output,
-        force=bool(force),
+        force=bool(force or getattr(request, "force", False)),
     )
     if code:
         raise typer.Exit(code)
