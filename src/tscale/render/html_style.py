@@ -97,7 +97,7 @@ footer.tscale { box-sizing: border-box; max-width: 63rem; margin: 0 auto; paddin
 .tscale tbody tr:hover > * { background: var(--ts-faint); }
 .tscale .ts-notes, .tscale .ts-sources { font-size: .92rem; max-width: 46rem; }
 .tscale .ts-legend { margin: 0 0 1rem; }
-.tscale p.ts-legend { color: var(--ts-dim); }
+.tscale p.ts-legend { color: var(--ts-dim); font-size: .92rem; max-width: 46rem; }
 .tscale .ts-steps { max-width: 60rem; font-size: .92rem; }
 .tscale :focus-visible { outline: 2px solid var(--ts-link); outline-offset: 2px; }
 /* A shade at the right edge of a table that goes on, until it is scrolled to its end. */
