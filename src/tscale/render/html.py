@@ -101,14 +101,11 @@ def _name_of(table: Table) -> str:
 def _after(report: Report, heading: str, *, explain: bool) -> str:
     """The derivations where they are asked for, and the notes."""
     parts = list(_derivations(report.steps, heading)) if explain and report.steps else []
-    marks = legend(report)
-    if marks or report.notes:
-        parts.append('<section class="ts-notes">\n')
-        parts += [f'<p class="ts-legend">{inline(line)}</p>\n' for line in marks]
-        if report.notes:
-            notes = "".join(f"<li>{inline(note)}</li>\n" for note in report.notes)
-            parts.append(f'<{heading} class="ts-title">Notes</{heading}>\n<ul>\n{notes}</ul>\n')
-        parts.append("</section>\n")
+    parts += [f'<p class="ts-legend">{inline(line)}</p>\n' for line in legend(report)]
+    if report.notes:
+        notes = "".join(f"<li>{inline(note)}</li>\n" for note in report.notes)
+        title = f'<{heading} class="ts-title">Notes</{heading}>'
+        parts.append(f'<section class="ts-notes">\n{title}\n<ul>\n{notes}</ul>\n</section>\n')
     return "".join(parts)
 
 

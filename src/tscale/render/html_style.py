@@ -97,11 +97,11 @@ footer.tscale { box-sizing: border-box; max-width: 63rem; margin: 0 auto; paddin
 .tscale tbody tr:hover > * { background: var(--ts-faint); }
 .tscale .ts-notes, .tscale .ts-sources { font-size: .92rem; max-width: 46rem; }
 .tscale .ts-legend { margin: 0 0 1rem; }
-.tscale p.ts-legend { color: var(--ts-dim); }
+.tscale p.ts-legend { color: var(--ts-dim); font-size: .92rem; max-width: 46rem; }
 .tscale .ts-steps { max-width: 60rem; font-size: .92rem; }
 .tscale :focus-visible { outline: 2px solid var(--ts-link); outline-offset: 2px; }
 /* A shade at the right edge of a table that goes on, until it is scrolled to its end. */
-.tscale .ts-scroll { background: linear-gradient(to left, var(--ts-paper) 40%, transparent) right / 2.4rem 100% no-repeat local,
+.tscale .ts-scroll { background: linear-gradient(to left, var(--ts-paper) 40%, transparent) calc(100% + 2px) 0 / 2.4rem 100% no-repeat local,
   linear-gradient(to left, var(--ts-shade), transparent) right / .8rem 100% no-repeat scroll; }
 .tscale .ts-plot { margin: 2rem 0 2.2rem; max-width: 47.5rem; }
 .tscale .ts-plot .ts-title { margin-top: 0; }
