@@ -166,9 +166,10 @@ class Result:
         return self._text().rstrip("\n")
 
     def _text(self) -> str:
+        from tscale.core.metric import brief
         from tscale.render.terminal import to_text
 
-        return to_text(self._report)
+        return to_text(brief(self._report))
 
     def _repr_html_(self) -> str:
         from tscale.render.html import to_html_fragment

@@ -13,6 +13,7 @@ from typer.models import OptionInfo
 from tscale.analysis.questions import Question, question
 from tscale.analysis.request import Option, spelled
 from tscale.analysis.system import ABOUT
+from tscale.core.metric import brief
 from tscale.render import Format
 
 if TYPE_CHECKING:
@@ -44,8 +45,13 @@ _SAVE: Final = Annotated[
 ]
 
 
-_SHOWN: Final = ("format", "explain", "plot", "output", "force", "save", "system")
+_DETAILS: Final = Annotated[bool, typer.Option("--details", help="Show every table, line and note.")]
+_SHOWN: Final = ("format", "explain", "details", "plot", "output", "force", "save", "system")
 """What is said of the answer, not of the question; a question that writes a file of its own has two of them itself."""
+
+
+_BRIEF: Final = ("table", "markdown")
+"""Formats for people, who are shown the details where they ask for them."""
 
 
 def command_of(name: str) -> Callable[..., None]:
@@ -69,6 +75,7 @@ def _answer(
     *,
     format: Format | None,
     explain: bool | None,
+    details: bool | None,
     plot: str | None,
     output: Path | None = None,
     force: bool | None = None,
@@ -102,7 +109,7 @@ def _answer(
             from tscale.models.writing import write_new
 
             write_new(save, saved(request))
-        return answer
+        return answer if details or explain or format not in _BRIEF else brief(answer)
 
     draw = asked.plots or _no_plots
     show_with_plot(
@@ -169,6 +176,7 @@ def _shown(asked: Question) -> list[Parameter]:
     chosen.append(("format", _FORMAT, "table"))
     if "output" not in asked.ask.options():
         chosen += [("output", _OUTPUT, None), ("force", _FORCE, False)]
+    chosen.append(("details", _DETAILS, False))
     if asked.explains:
         chosen.append(("explain", _EXPLAIN, False))
     return [
