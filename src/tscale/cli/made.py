@@ -32,7 +32,10 @@ _PLOT: Final = Annotated[
     ),
 ]
 _OUTPUT: Final = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the answer to this new file.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write the answer to this new file; one that ends in .html is a page."
+    ),
 ]
 _FORCE: Final = Annotated[bool, typer.Option("--force", help="Overwrite the files of answer and plot if they exist.")]
 _SYSTEM: Final = Annotated[
@@ -85,6 +88,9 @@ def _answer(
     """Asks, shows the answer, and ends with its exit code."""
     from tscale.render import print_text, show_with_plot
 
+    output = None if output is None or str(output) == "-" else output
+    if output is not None and output.suffix.lower() in (".html", ".htm") and format == "table":
+        format = "html"
     if save is not None:
         from tscale.models.writing import refuse_to_overwrite
 

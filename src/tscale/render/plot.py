@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TERMINAL: Final = "-"
 """The target of a picture that is drawn in the terminal."""
 ENDINGS: Final = (".svg", ".png", ".pdf")
-_INSTEAD: Final = "choose another name"
+_INSTEAD: Final = "choose another name, or --force"
 
 
 def check_target(target: str, format: Format, *, force: bool = False, output: Path | None = None) -> None:
