@@ -17,7 +17,8 @@ from tscale.core.costs.params import embedding_params, non_embedding_params, par
 from tscale.core.sources import SOURCES
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
-from tscale.models.spec import Evidence, ModelSpec, Published, UndisclosedSpec
+from tscale.models.spec import Evidence, ModelSpec, Published
+from tscale.models.undisclosed import UndisclosedSpec
 from tscale.models.yaml_file import parse_document
 
 PF_DAY = 10**15 * 86_400

@@ -18,7 +18,8 @@ from tscale.core.sources import cited
 from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS
 from tscale.errors import RequestError, SpecError, nearest
 from tscale.models.resolve import find
-from tscale.models.spec import ModelSpec, Published, Spec, UndisclosedSpec
+from tscale.models.spec import ModelSpec, Published, Spec
+from tscale.models.undisclosed import UndisclosedSpec
 from tscale.models.yaml_file import Document
 
 Verdict = Literal["holds", "close", "misprint", "does not hold", "cannot be checked"]

@@ -22,7 +22,8 @@ from tscale.core.metric import Figure, Missing
 from tscale.core.sources import cited
 from tscale.core.units import FLOPS, PF_DAYS, TOKENS, YEAR, Unit
 from tscale.errors import NotPublishedError
-from tscale.models.spec import Published, Stage, UndisclosedSpec
+from tscale.models.spec import Published, Stage
+from tscale.models.undisclosed import UndisclosedSpec
 
 COUNTED: Final = "counted"
 PUBLISHED: Final = "published"

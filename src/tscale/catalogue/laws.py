@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
-from tscale.catalogue.shipped import shipped_names, shipped_or_file
+from tscale.catalogue.index import compiled, everything
+from tscale.catalogue.shipped import built, shipped_names, shipped_or_file
 from tscale.core.laws import (
     Kaplan,
     Lifetime,
@@ -21,10 +22,11 @@ from tscale.core.laws import (
 from tscale.core.laws import Law as Formula
 from tscale.errors import SpecError, SpecErrors, nearest, shown
 from tscale.models.spec import Evidence
-from tscale.models.yaml_file import Document, Path_
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+    from tscale.models.yaml_file import Document, Path_
 
 Positive = Annotated[int | float, Number()]
 Range = tuple[Positive, Positive]
@@ -170,6 +172,8 @@ def adapter() -> TypeAdapter[Law]:
     """Pydantic's validator of laws."""
     from pydantic import TypeAdapter
 
+    from tscale.models.yaml_file import Document, Path_
+
     return TypeAdapter(Law)
 
 
@@ -185,11 +189,22 @@ def shipped_laws() -> list[Law]:
 
 def law_aliases() -> dict[str, str]:
     """Other names of the laws that are shipped, with the law to suggest for each."""
-    return {alias: law.name for law in shipped_laws() for alias in law.aliases}
+    return {alias: name for name, data in everything("laws") for alias in data.get("aliases", ())}
 
 
 def read_law(name: str) -> Law:
     """The law in a file, or one that is shipped, by its name. Raises `TscaleError`."""
+    data = compiled("laws", name)
+    return law_from_yaml(name) if data is None else _built(data)
+
+
+def _built(data: dict[str, Any]) -> Law:
+    law: Law = built(Law, data, {"constants*": Constant, "fitted": Fitted, "exponent": Exponent})
+    return law
+
+
+def law_from_yaml(name: str) -> Law:
+    """The law in a file, or one that is shipped, read and validated. Raises `TscaleError`."""
     from tscale.models.validation import judged
 
     document = shipped_or_file(name, "laws", "law", "`tscale fit` writes such a file", law_aliases)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, assert_never, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, assert_never, cast, runtime_checkable
 
-from tscale.blocks import Attention, Disentangled, Mixer, Mlp, Relative, attentions
+from tscale.blocks import Attention, attentions
 from tscale.blocks.fields import LayerContext, unrecorded
 from tscale.core.layers import ButFirst, Every, Layers, Places, Rest
 from tscale.core.ledger import (
@@ -34,6 +34,9 @@ from tscale.core.roles import Role
 from tscale.core.tracing import minimum, named
 from tscale.core.workload import Run
 from tscale.models.spec import Encoder, ModelSpec, labelled
+
+if TYPE_CHECKING:
+    from tscale.blocks import Disentangled, Mixer, Mlp, Relative
 
 Items = Iterable[Entry | Saved | Subset]
 
@@ -274,9 +277,9 @@ def _positions(stack: _Stack, *, saves: bool) -> Iterator[Entry | Saved | Subset
     else:
         added = site._replace(d_model=spec.embedding_widths()[1]) if spec.positions.kind == "learned" else site
         yield from spec.positions.lower(added, widths, spec.context)
-    if saves and isinstance(spec.positions, Relative | Disentangled):
+    if saves and spec.positions.kind in {"relative", "disentangled"}:
         assert widths is not None, "the spec's own check asks for heads"
-        yield from spec.positions.saves(site, widths)
+        yield from cast("Relative | Disentangled", spec.positions).saves(site, widths)
 
 
 def _embeddings(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
@@ -338,7 +341,7 @@ def seeing_all(mixer: Mixer) -> Mixer:
     return mixer
 
 
-Dealt = TypeVar("Dealt", Mixer, Mlp)
+Dealt = TypeVar("Dealt", "Mixer", "Mlp")
 
 
 def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:

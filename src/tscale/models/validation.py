@@ -19,9 +19,9 @@ from tscale.models.spec import (
     Published,
     PublishedName,
     Spec,
-    UndisclosedSpec,
     spec_class,
 )
+from tscale.models.undisclosed import UndisclosedSpec
 from tscale.models.yaml_file import Document, Path_
 
 if TYPE_CHECKING:
