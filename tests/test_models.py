@@ -358,8 +358,3 @@ def test_names_are_found_however_they_are_typed() -> None:
     assert known_name("LLaMA_2_7B") == "llama-2-7b"
     assert known_name("GPT 4") == "gpt-4"
     assert known_name("Attention is all you need") == "transformer"
-
-
-def test_catalogue_is_fresh() -> None:
-    """Stale? `python -m tscale.catalogue.models` makes it anew."""
-    assert catalogue._FILE.read_text(encoding="utf-8") == catalogue.make()

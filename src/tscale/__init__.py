@@ -64,4 +64,6 @@ def __getattr__(name: str) -> _typing.Any:
         return metadata.version("tscale")
     if name not in _HOMES:
         raise AttributeError(f"module 'tscale' has no attribute '{name}'")
-    return getattr(import_module(f"tscale.{_HOMES[name]}"), name)
+    found = getattr(import_module(f"tscale.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
