@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks import Attention, FeedForward, Norm
@@ -290,6 +291,11 @@ class ModelSpec:
         """All that was published under a name, the one to compare with first."""
         found = (self.published or {}).get(name, ())
         return found if isinstance(found, tuple) else (found,)
+
+    @cached_property
+    def made(self) -> dict[Any, Any]:
+        """What was made of this very spec, kept with it for whoever asks again: a changed copy has its own."""
+        return {}
 
     def problems(self) -> Iterator[Problem]:
         """What contradicts itself: each names a field and says what is wrong and what to do."""
