@@ -46,12 +46,15 @@ def test_a_text_that_changed_since_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(before, ModelSpec)
     changed = text.replace("layers: 12", "layers: 13")
     assert changed != text
-    monkeypatch.setattr(index, "text_of", lambda kind, name: changed)
+    monkeypatch.setattr(index, "text_of", lambda *_: changed)
     assert models.built_in("gpt2") == replace(before, layers=13)
 
 
 ANSWERS = (
-    (("params", "gpt3"), ("yaml", "pydantic", "tscale.blocks.mamba", "tscale.blocks.experts", "tscale.models.problems")),
+    (
+        ("params", "gpt3"),
+        ("yaml", "pydantic", "tscale.blocks.mamba", "tscale.blocks.experts", "tscale.models.problems"),
+    ),
     (("memory", "gpt3", "--gpu", "h100"), ("yaml", "pydantic", "tscale.blocks.mamba", "tscale.models.validation")),
     (("train", "gpt3", "--gpu", "h100", "--gpus", "1024"), ("yaml", "pydantic", "tscale.models.validation")),
     (("optimal", "--flops", "1e24"), ("yaml", "pydantic")),

@@ -59,7 +59,11 @@ MIXERS: Final = Kinds(
     }
 )
 FEED_FORWARDS: Final = Kinds(
-    {"dense": "blocks.feed_forward.FeedForward", "experts": "blocks.experts.Experts", "rwkv": "blocks.rwkv.ChannelMixing"}
+    {
+        "dense": "blocks.feed_forward.FeedForward",
+        "experts": "blocks.experts.Experts",
+        "rwkv": "blocks.rwkv.ChannelMixing",
+    }
 )
 POSITIONS: Final = Kinds(
     {

@@ -53,8 +53,6 @@ def adapter() -> TypeAdapter[Claims]:
     """Pydantic's validator of claims."""
     from pydantic import TypeAdapter
 
-    from tscale.models.yaml_file import Document, Path_
-
     return TypeAdapter(Claims)
 
 

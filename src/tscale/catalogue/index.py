@@ -86,7 +86,5 @@ def file_of(kind: Kind) -> Path:
 def index_text(kind: Kind, data: dict[str, dict[str, Any]]) -> str:
     """The text of an index of what the files of some names say, validated."""
     names_of_files = sorted(data, key=lambda name: f"{name}.yaml")
-    entries = {
-        name: {"checksum": crc32(text_of(kind, name).encode()), "data": data[name]} for name in names_of_files
-    }
+    entries = {name: {"checksum": crc32(text_of(kind, name).encode()), "data": data[name]} for name in names_of_files}
     return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"

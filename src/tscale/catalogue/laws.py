@@ -132,6 +132,18 @@ class Law:
         for path, message in of_one_line(name=self.name, title=self.title):
             yield path, f"{path[0]} {message}"
         wanted = CONSTANTS[self.kind]
+        yield from self._problems_of_constants(wanted)
+        for name in ("params", "tokens", "flops", "epochs"):
+            known = getattr(self.fitted, name)
+            if known is not None and known[0] > known[1]:
+                yield ("fitted", name), f"fitted.{name} goes from the least to the most"
+        if self.of != "params" and self.kind != "power":
+            yield ("of",), f"only a law of kind power is of something else than params: drop it ({self.kind})"
+        if self.draws and (self.kind != "parametric" or any(len(draw) != len(wanted) for draw in self.draws)):
+            yield ("draws",), f"draws are lists of {', '.join(_PARAMETRIC)}, of a parametric law"
+
+    def _problems_of_constants(self, wanted: tuple[str, ...]) -> Iterator[Problem]:
+        """Constants that a law of its kind does not have, and those that it lacks."""
         for name in self.constants:
             if name not in wanted:
                 yield ("constants", name), f"unknown constant {shown(name)}: {nearest(name, wanted)}"
@@ -141,14 +153,6 @@ class Law:
         exponent = self.constants.get("exponent")
         if exponent is not None and exponent.value >= 1:
             yield ("constants", "exponent"), f"an exponent of the budget is below 1, not {exponent.value}"
-        for name in ("params", "tokens", "flops", "epochs"):
-            known = getattr(self.fitted, name)
-            if known is not None and known[0] > known[1]:
-                yield ("fitted", name), f"fitted.{name} goes from the least to the most"
-        if self.of != "params" and self.kind != "power":
-            yield ("of",), f"only a law of kind power is of something else than params: drop it ({self.kind})"
-        if self.draws and (self.kind != "parametric" or any(len(draw) != len(wanted) for draw in self.draws)):
-            yield ("draws",), f"draws are lists of {', '.join(_PARAMETRIC)}, of a parametric law"
 
     def formula(self, unique: float | None = None, served: float | None = None) -> Formula:
         """The law as it is computed; `unique` tokens and tokens `served` bind the kinds that know of them.
@@ -171,8 +175,6 @@ class Law:
 def adapter() -> TypeAdapter[Law]:
     """Pydantic's validator of laws."""
     from pydantic import TypeAdapter
-
-    from tscale.models.yaml_file import Document, Path_
 
     return TypeAdapter(Law)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 from tscale.blocks import Attention, FeedForward, Norm
 from tscale.blocks.fields import (
     CONFIG,
-    MOST_SIZE,
     Elsewhere,
     LayerSelector,
     Number,
@@ -130,6 +129,7 @@ class Training:
         """Tokens of all stages whose tokens were published; None where those of the first were not."""
         stages = self.all_stages()
         return None if stages[0].tokens is None else sum(stage.tokens or 0 for stage in stages)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Embedding:
