@@ -36,7 +36,7 @@ from tscale.core.workload import Run
 from tscale.models.spec import Encoder, ModelSpec, labelled
 
 if TYPE_CHECKING:
-    from tscale.blocks import Disentangled, Mixer, Mlp, Relative
+    from tscale.blocks import Mixer, Mlp
 
 Items = Iterable[Entry | Saved | Subset]
 
@@ -112,7 +112,7 @@ class _Place(NamedTuple):
         saved: list[Saved] = []
         for item in items:
             # the block is the last field of all of them, and _make takes a third of the time of _replace
-            placed = item if self.block is OUTSIDE else item._make((*item[:-1], self.block))
+            placed: Entry | Saved = item if self.block is OUTSIDE else cast("Any", item)._make((*item[:-1], self.block))
             if isinstance(placed, Saved):
                 saved.append(placed)
             else:
@@ -289,7 +289,7 @@ def _positions(stack: _Stack, *, saves: bool) -> Iterator[Entry | Saved | Subset
         yield from spec.positions.lower(added, widths, spec.context)
     if saves and spec.positions.kind in {"relative", "disentangled"}:
         assert widths is not None, "the spec's own check asks for heads"
-        yield from cast("Relative | Disentangled", spec.positions).saves(site, widths)
+        yield from spec.positions.saves(site, widths)
 
 
 def _embeddings(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:

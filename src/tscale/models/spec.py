@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from tscale.blocks import Attention, FeedForward, Norm
 from tscale.blocks.fields import (
@@ -304,10 +304,7 @@ class ModelSpec:
         return contradictions(self)
 
 
-if TYPE_CHECKING:
-    Spec = ModelSpec | UndisclosedSpec
-else:
-    Spec = object
+Spec: TypeAlias = "ModelSpec | UndisclosedSpec"
 
 NESTED: Final[Mapping[str, Mapping[str, type]]] = {
     "attention": MIXERS,

@@ -39,7 +39,7 @@ def adapter() -> TypeAdapter[Spec]:
     """Pydantic's validator of specs, built when the first file is read."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Annotated[Spec, _SpecKind()])
+    return TypeAdapter(Annotated[Any, _SpecKind()])
 
 
 def schema() -> dict[str, Any]:
@@ -279,6 +279,7 @@ def _legal_keys(path: Path_, document: Document) -> list[str]:
     """The keys that may stand in the mapping at `path`."""
     data: Any = document.data
     legal = _fields(UndisclosedSpec if data.get("kind") == "undisclosed" else ModelSpec)
+    block = ""  # the field that holds it, or a list that it is one of
     for part in path:
         data = data[part]
         if part == "notes_on":
@@ -287,7 +288,9 @@ def _legal_keys(path: Path_, document: Document) -> list[str]:
             inside = {"published": list(get_args(PublishedName)), "corrected": _fields(Corrected)}
             return inside.get(str(path[-1]), _fields(Published))
         if part in NESTED:
-            legal = keys_of(str(part), data)
+            block = str(part)
+        if block and not isinstance(data, list):
+            legal = keys_of(block, data)
     return legal
 
 
