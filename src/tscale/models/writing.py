@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from tscale.catalogue.claims import Claims
     from tscale.catalogue.hardware import Hardware
     from tscale.catalogue.laws import Law
+    from tscale.catalogue.measured import Measured
 
 _INSTEAD: Final = "choose another name"
 
 
-def plain(spec: Spec | Hardware | Law | Claims) -> dict[str, Any]:
+def plain(spec: Spec | Hardware | Law | Claims | Measured) -> dict[str, Any]:
     """A spec as a file would say it: what is at its default is left out, but for the kind of each block."""
     data: dict[str, Any] = _plain(spec)
     return data
