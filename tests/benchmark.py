@@ -24,6 +24,7 @@ import numpy as np
 import tscale
 from tscale.answers.trainer import trainer
 from tscale.catalogue.hardware import find_hardware
+from tscale.core.costs.params import params as parameters
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.training_memory import Training
 from tscale.core.parallelism import Parallelism
@@ -148,6 +149,9 @@ def sweeps(count: int = 1_000_000) -> None:
     plain = tscale.load("gpt3")
     seconds = best_of(lambda: [tscale.params(tscale.lower(plain)).total for _ in range(1_000)], 5)
     print(f"the whole way from a spec, one at a time: {1_000 / seconds:,.0f} a second")
+    specs = [replace(plain, layers=96 + place) for place in range(1_000)]
+    seconds = best_of(lambda: [parameters(lower(replace(one))).total for one in specs], 5)
+    print(f"the whole way from specs that are new, one at a time: {1_000 / seconds:,.0f} a second")
 
 
 PLANS: Final = {

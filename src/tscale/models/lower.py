@@ -52,9 +52,14 @@ class Saving(Protocol):
 def lower(spec: ModelSpec, *, saves: bool = False) -> Ledger:
     """The ledger of a model, in reading order: embeddings, stacks, head; with what it `saves` for its backward pass.
 
-    Raises `RequestError` where that is asked of a block of which nobody has recorded what it keeps.
+    It is made once and kept with the spec, since most answers ask for it several times. Raises `RequestError` where what is
+    saved is asked of a block of which nobody has recorded what it keeps.
     """
-    return Ledger(spec.name, tuple(_groups(spec, saves=saves)), spec.audio_frames, spec.assumed is not None)
+    found: Ledger | None = spec.made.get(saves)
+    if found is None:
+        found = Ledger(spec.name, tuple(_groups(spec, saves=saves)), spec.audio_frames, spec.assumed is not None)
+        spec.made[saves] = found
+    return found
 
 
 def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:
