@@ -128,7 +128,7 @@ def sweeps(count: int = 1_000_000) -> None:
     spec = tscale.remembered(tscale.load("gpt3"))
     ledger = tscale.lower(spec)
     context, tokens = TracedInt(2048, label="context"), TracedInt(300 * 10**9, label="tokens")
-    params = function_of(tscale.params(ledger).total)
+    params = function_of(parameters(ledger).total)
     flops = function_of(tscale.training_flops(ledger, tscale.Run(context), tokens))
     random = np.random.default_rng(0)
     heads = random.integers(1, 128, count).astype(float)
@@ -147,7 +147,7 @@ def sweeps(count: int = 1_000_000) -> None:
     seconds = best_of(lambda: [params(**one) for _ in range(10_000)], 3)
     print(f"params one at a time: {10_000 / seconds:,.0f} a second")
     plain = tscale.load("gpt3")
-    seconds = best_of(lambda: [tscale.params(tscale.lower(plain)).total for _ in range(1_000)], 5)
+    seconds = best_of(lambda: [parameters(tscale.lower(plain)).total for _ in range(1_000)], 5)
     print(f"the whole way from a spec, one at a time: {1_000 / seconds:,.0f} a second")
     specs = [replace(plain, layers=96 + place) for place in range(1_000)]
     seconds = best_of(lambda: [parameters(lower(replace(one))).total for one in specs], 5)

@@ -235,6 +235,8 @@ def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-s
 
 def read_hardware(data: dict[str, Any], name: str, changes: Iterable[str] = (), option: str = "--gpu-set") -> Hardware:
     """The accelerator in a mapping such as a YAML file holds, with changes applied. Raises `TscaleError`."""
+    from tscale.models.yaml_file import Document
+
     return _with_changes(Document(data, name, {}, {}), tuple(changes), option)
 
 
