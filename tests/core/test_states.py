@@ -147,7 +147,7 @@ def test_devices_of_zero_share_the_whole(name: str, optimizer: str) -> None:
         whole = training_states(ledger, recipe, OPTIMIZERS[optimizer], Parallelism())
         assert whole == training_states(ledger, recipe, OPTIMIZERS[optimizer], Parallelism(zero=3))
         part = training_states(ledger, recipe, OPTIMIZERS[optimizer], Parallelism(data=8, zero=3))
-        for one, all_of_it in zip(part, whole, strict=True):
+        for one, all_of_it in list(zip(part, whole, strict=True))[recipe.gathered :]:  # weights are there while in use
             for line, total in zip(one.lines, all_of_it.lines, strict=True):
                 buffer = 7 * total.value if line.value == total.value else 0
                 assert 0 <= 8 * line.value - total.value <= max(7, buffer)

@@ -39,12 +39,18 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.activations import Attention, Recompute
 from tscale.core.costs.largest import largest
-from tscale.core.costs.training_memory import LEAVES_OUT, Needs, Training, in_flight
+from tscale.core.costs.recompute import Again
+from tscale.core.costs.states import Offload
+from tscale.core.costs.training_memory import LEAVES_OUT
+from tscale.core.costs.training_moments import in_flight
+from tscale.core.costs.training_setup import Needs, Training
 from tscale.core.dtypes import FORMATS, Format
+from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
 from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
+from tscale.core.roles import Role
 from tscale.core.tracing import MOST_CONTEXT, TracedInt
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
@@ -70,6 +76,11 @@ class Ask(NamedTuple):
     memory_share: Fraction | None = None
     hardware: Hardware | None = None
     loss: str | None = None
+    kernels: NormKernel = "fused"
+    again: Again | None = None
+    optimizer_in_backward: bool = False
+    offload: frozenset[Offload] = frozenset()
+    lora_targets: frozenset[Role] | None = None
 
 
 def train_ask(
@@ -192,6 +203,11 @@ def _training(ask: Ask) -> Training:
         ask.rank,
         ask.base,
         ask.loss,
+        ask.kernels,
+        ask.again,
+        ask.optimizer_in_backward,
+        ask.offload,
+        ask.lora_targets,
     )
 
 

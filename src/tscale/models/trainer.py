@@ -1,0 +1,105 @@
+"""A trainer: a model, how it is trained and spread, and what a device of each pipeline stage needs for it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from tscale.core.costs.recompute import saved_under
+from tscale.core.costs.states import States
+from tscale.core.costs.training_memory import loss_of, needs, states_of
+from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
+from tscale.core.ledger import Ledger, Saved
+from tscale.core.loss_kernels import LossBytes
+from tscale.core.sharding import shard
+from tscale.models.lower import lower, run_of
+from tscale.models.spec import ModelSpec
+from tscale.models.stages import kinds_of_layers, recomputed_stages, stages
+
+RANK: Final = 64
+"""The rank of adapters where none is given: that of Dettmers 2023, appendix B."""
+
+
+class Trainer(NamedTuple):
+    """A model that is trained: of each of its stages the ledger, one device's share of it, what it keeps and its states."""
+
+    spec: ModelSpec
+    training: Training
+    context: int
+    stages: tuple[Ledger, ...]
+    shares: tuple[Ledger, ...]
+    kept: tuple[tuple[Saved, ...], ...]
+    states: tuple[States, ...]
+    layers: tuple[tuple[Layer, ...], ...]
+
+    def needs(self, stage: int, peak: Peak = "reserved") -> Needs:
+        """What a device of a stage needs, the loss as an allocator reserves it or as it is live at the least."""
+        given = (self.shares[stage], self.kept[stage], self.states[stage], self.layers[stage])
+        return needs(*given, stage, self.training, peak)
+
+    def loss(self, stage: int) -> LossBytes | None:
+        """What the loss of a stage takes; None where it has none over a vocabulary."""
+        return loss_of(self.shares[stage], self.kept[stage], self.training)
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether the model has a loss over a vocabulary."""
+        return self.loss(len(self.shares) - 1) is not None
+
+    def worst(self) -> tuple[int, Needs]:
+        """The stage whose devices need most, the first of several, and what they need."""
+        each = [self.needs(stage) for stage in range(len(self.shares))]
+        stage = max(range(len(each)), key=lambda place: each[place].total)
+        return stage, each[stage]
+
+    def least_total(self) -> int:
+        """Bytes that a device of the fullest stage needs at the least: with what is live at the loss's peak."""
+        return max(self.needs(stage, "live").total for stage in range(len(self.shares)))
+
+    def with_(self, **changes: Any) -> Trainer:
+        """The same trained in another way: anew from the spec, unless that changes nothing of the parameters."""
+        training = self.training._replace(**changes)
+        of_the_pass = {"micro_batch", "attention", "recompute", "dropout", *(["loss"] if training.base is None else [])}
+        if changes.keys() <= of_the_pass and not (self.training.is_laid_out or training.is_laid_out):
+            return self._replace(training=training)
+        return trainer(self.spec, training, self.context)
+
+    def of_length(self, context: int) -> Trainer:
+        """The same on sequences of another length."""
+        return self._replace(context=context, training=self.training._replace(run=run_of(self.spec, context)))
+
+
+def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
+    """A model ready to be asked about. Raises `RequestError` for a plan that cannot be, or a block that is not known."""
+    training.plan.check()
+    whole = lower(spec, saves=True)
+    each = stages(spec, training.plan, whole)
+    kept = _kept(spec, training, whole, each)
+    training = training._replace(run=run_of(spec, context))
+    shares = tuple(shard(ledger, training.plan) for ledger in each)
+    states = tuple(states_of(share, training) for share in shares)
+    layers = tuple(
+        tuple(Layer(shard(kind, training.plan), kind.saved, _laid_out(kind, training)) for kind in kinds)
+        for kinds in kinds_of_layers(spec, whole, training.plan)
+    )
+    return Trainer(spec, training, context, each, shares, kept, states, layers)
+
+
+def _laid_out(part: Ledger, training: Training) -> tuple[Saved, ...]:
+    """What a part of a model saves under a policy that is said layer by layer or product by product; nothing under another."""
+    if not training.is_laid_out:
+        return ()
+    compiled = training.kernels == "fused"
+    return tuple(saved_under(part, training.recompute, training.attention, compiled=compiled))
+
+
+def _kept(
+    spec: ModelSpec, training: Training, whole: Ledger, each: tuple[Ledger, ...]
+) -> tuple[tuple[Saved, ...], ...]:
+    """What each stage saves."""
+    if not training.is_laid_out:
+        return tuple(stage.saved for stage in each)
+    if training.again is None or not training.again.of_some:
+        return tuple(_laid_out(stage, training) for stage in each)
+    parts = recomputed_stages(spec, training.plan, training.again, whole)
+    plain = training._replace(recompute="none")
+    return tuple((*_laid_out(again, training), *_laid_out(rest, plain)) for again, rest in parts)
