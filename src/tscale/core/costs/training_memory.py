@@ -24,7 +24,7 @@ from tscale.core.costs.states import (
     on_device,
     training_states,
 )
-from tscale.core.costs.training_moments import SOURCE, in_flight, largest_moment, layer_bytes, of_layer
+from tscale.core.costs.training_moments import SOURCE, in_flight, largest_moment, layer_bytes
 from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
 from tscale.core.ledger import Ledger, Matmul, Part, Saved
 from tscale.core.loss_kernels import KERNELS, Logits, LossBytes, least_live_bytes, loss_bytes
@@ -74,8 +74,10 @@ def needs(
     logits = [line for line, end in zip(every, ends, strict=True) if end]
     if loss is not None:
         logits = [Line("head.logits", loss.kept)]
-    reserved = None if loss is None else loss.reserved if peak == "reserved" else _least_live(share, kept, training)
-    held, temporary = largest_moment(share, layers, logits, reserved, training, peak)
+    at_peak = None if loss is None else loss.reserved if peak == "reserved" else loss.live
+    if peak == "live":
+        at_peak = _least_live(share, kept, training)
+    held, temporary = largest_moment(share, layers, logits, at_peak, training, peak)
     source = KERNELS[training.loss_kernel].source if held and loss is not None else SOURCE
     return Needs(
         states.weights,

@@ -16,8 +16,9 @@ from tscale.core.precision import Optimizer, Precision
 from tscale.core.roles import Role
 from tscale.core.workload import Run
 
-Peak = Literal["reserved", "live"]
-"""How a peak is counted: as an allocator reserves memory for it, or what is live then at the least."""
+Peak = Literal["reserved", "held", "live"]
+"""How a peak is counted: as an allocator reserves memory for it; what is live then, the model's output with it where the loop refers to
+it; or what is live at the least, of a trainer that lets the output go."""
 
 
 class Training(NamedTuple):
