@@ -124,7 +124,7 @@ def test_a_layer_is_computed_again_where_some_are() -> None:
 
 def test_a_policy_by_name() -> None:
     assert find_again("op") == Again("op")
-    assert find_again("full:8") == Again("full", count=8)
+    assert find_again("full:8") == Again("full", first=8)
     assert find_again("full:2-4,9").layers == (2, 3, 4, 9)
     assert find_again("full:0") == Again()
     assert doctest.testmod(recompute) == (0, 1)
@@ -134,7 +134,7 @@ def test_a_policy_by_name() -> None:
 
 
 def test_layers_that_there_are_none_of() -> None:
-    with pytest.raises(RequestError, match="llama-3.1-8b has layers 0 to 31: --recompute names 32"):
+    with pytest.raises(RequestError, match=r"llama-3\.1-8b has layers 0 to 31: --recompute names 32"):
         llama("full:30-32")
     how = MIXED._replace(recompute="full", again=find_again("full:2"))
     with pytest.raises(RequestError, match="t5-3b has two stacks"):

@@ -17,7 +17,7 @@ from tscale.answers.capacity import (
     training_capacity,
     verdict_text,
 )
-from tscale.answers.explaining import line_figures, notes_of, steps_of, streams_note, summed
+from tscale.answers.explaining import counted, line_figures, notes_of, steps_of, streams_note, summed
 from tscale.answers.memory_changes import Change, changes_table, no_change_note
 from tscale.answers.memory_tables import Growth, OfOne, Room, growth, parts_table
 from tscale.answers.memory_train_changes import single_changes
@@ -31,7 +31,9 @@ from tscale.answers.memory_train_lines import (
     shortcut_table,
     stages_table,
 )
+from tscale.answers.peak import peak_of, products_of
 from tscale.answers.release import training_note
+from tscale.answers.train_plan import PlannedStep, as_bounds, planned_step
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
@@ -39,15 +41,17 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.activations import Attention, Recompute
 from tscale.core.costs.largest import largest
-from tscale.core.costs.recompute import Again
+from tscale.core.costs.recompute import Again, whole_layers
 from tscale.core.costs.states import Offload
+from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training_memory import LEAVES_OUT
 from tscale.core.costs.training_moments import in_flight
 from tscale.core.costs.training_setup import Needs, Training
+from tscale.core.costs.wall_time import Recompute as Whole
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
-from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step
+from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step, weakest
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.roles import Role
@@ -55,6 +59,7 @@ from tscale.core.tracing import MOST_CONTEXT, TracedInt
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 from tscale.errors import RequestError
+from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec, remembered
 
 MOST_MICRO_BATCH: Final = 10**6
@@ -109,8 +114,11 @@ _PARTS: Final = {
 """What a training device holds, and how it is called."""
 
 
-def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
-    """What a device of the fullest stage holds, whether it fits, and what else would. Exit code 3 where it does not."""
+def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Report:
+    """What a device of the fullest stage holds, whether it fits, and what else would. Exit code 3 where it does not.
+
+    `batch`: the sequences of a step, whose least time is said too.
+    """
     if ask.rank is not None and ask.rank > spec.d_model:
         raise RequestError(
             f"a rank of {ask.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for --lora-rank"
@@ -154,7 +162,9 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         kept_table(model, stage),
         *([reserve_table(capacity.reserve)] if capacity is not None and capacity.share is None else []),
     ]
-    data: Data = {
+    step = None if batch is None else _step(spec, ask, context, batch)
+    tables += [] if step is None else [step.table]
+    data: dict[str, Data] = {
         "model": spec.name,
         "title": spec.label,
         "mode": "train",
@@ -166,7 +176,11 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "micro_batch": ask.micro_batch,
         "context": context,
         "attention": ask.attention,
-        "recompute": ask.recompute,
+        "recompute": ask.again.text if ask.again is not None else ask.recompute,
+        "kernels": ask.kernels,
+        "optimizer_in_backward": ask.optimizer_in_backward,
+        "offload": sorted(ask.offload),
+        "lora_targets": None if ask.lora_targets is None else sorted(ask.lora_targets),
         **_loss_data(model, ask),
         "lora_rank": ask.rank,
         "stage": stage + 1,
@@ -178,11 +192,25 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "stages": [Figure(model.needs(place).total, BYTES, known) for place in range(ask.plan.pipeline)],
         "shortcut": None if shortcut is None else shortcut.data(),
         "lines": [*owned_data(model, stage), *kept_data(model, stage)],
+        **({} if step is None else {"step": step.data}),
     }
-    said = _notes(model, ask, most, least, stage, capacity, options)
+    said = (*_notes(model, ask, most, least, stage, capacity, options), *(() if step is None else step.notes(None)))
     notes = notes_of(spec, context.note, training_note(spec, ask.recipe.name), *said)
     steps = _steps(spec, ask, context, stage)
     return Report(title, tuple(tables), data, notes, steps, exit_code=exit_code(capacity, most.total, least))
+
+
+def _step(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> PlannedStep:
+    """The least time of a step of so many sequences. Raises `RequestError` without hardware to time it on."""
+    if ask.hardware is None:
+        raise RequestError(
+            "--batch with --train gives the least time of a step, on hardware: add --gpu, or drop --batch"
+        )
+    dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.recipe.name))
+    run, sequences = run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
+    cluster = ask.hardware.cluster()
+    step = planned_step(counted(spec), run, ask.plan, sequences, cluster, peak, dtype, _computed_again(ask))
+    return as_bounds(step, weakest("bound", context.known))
 
 
 def _capacity(ask: Ask) -> Capacity | None:
@@ -257,6 +285,11 @@ def _part(most: Needs, part: str, known: Known) -> Figure:
     return Figure(quantity.total, BYTES, "exact" if counted else known, quantity.source)
 
 
+def _computed_again(ask: Ask) -> Whole:
+    """What the least time counts as computed again: nothing, where it is not all of a layer, or not of all layers."""
+    return "none" if ask.again is not None and ask.again.of_some else whole_layers(ask.recompute)
+
+
 def _loss_data(model: Trainer, ask: Ask) -> dict[str, Data]:
     """The loss by name, whether it was asked for, and what it takes on a device of the last stage."""
     taken = model.loss(ask.plan.pipeline - 1)
@@ -328,9 +361,14 @@ def _notes(
                 f"What is not in {base} (tables, head, norms) is in fp32, and so are the residual stream and the logits in the output, "
                 "as peft's prepare_model_for_kbit_training and transformers' Trainer in mixed precision have it."
             )
+        having = (
+            "Every matrix of the layers except routers has an adapter (Dettmers 2023)"
+            if ask.lora_targets is None
+            else f"The matrices {', '.join(sorted(ask.lora_targets))} have adapters"
+        )
         yield (
-            f"Every matrix of the layers except routers has an adapter (Dettmers 2023). The model itself is frozen in {base} and has "
-            "no gradients; the inputs of its matrices are saved all the same, since the adapters read them. What a kernel "
+            f"{having}. The model itself is frozen in {base} and has "
+            "no gradients; the inputs of its matrices are saved where adapters read them. What a kernel "
             "recomputes (Mamba) it is assumed to recompute for the adapters too."
         )
     if plan.pipeline > 1:
@@ -354,11 +392,28 @@ def _notes(
             "Scores of distances are assumed to be recomputed by a fused kernel, of which none is known to be published; a kernel that "
             "reads them as a mask saves every pair, as --attention naive does."
         )
+    yield from _policy_notes(ask)
     moment = ", ".join(MOMENTS[line.name] for line in most.temporary.lines)
     when = "at the loss" if most.logits.lines else "in the backward pass of a layer, after the logits are freed"
     yield f"Largest temporary, {when}: {moment}."
     yield ACTIVATIONS_LEAVE_OUT
     yield left_out(capacity, LEAVES_OUT)
+
+
+def _policy_notes(ask: Ask) -> Iterator[str]:
+    """What policies of recomputation, kernels, offload and the step mean for what is counted."""
+    if ask.recompute == "op":
+        yield "Recomputing by product, as torchtitan does: the outputs of attention and of every second matrix product are saved."
+    if ask.again is not None and ask.again.of_some:
+        which = "the first layers of each stage" if ask.again.layers is None else "the layers that are named"
+        yield f"--recompute {ask.again.text} is about {which}; the others save all."
+    if ask.kernels != "fused":
+        how = "transformers" if ask.kernels == "eager" else "torch without a fused kernel"
+        yield f"Norms, gates and activations are computed step by step, as {how} does, and save what lies between the steps."
+    if ask.offload:
+        yield f"The host keeps {', '.join(sorted(ask.offload))}; what is on its way is counted here, what the host needs is not."
+    if ask.optimizer_in_backward:
+        yield "The optimizer steps in the backward pass: the largest gradient alone is kept."
 
 
 def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step, ...]:

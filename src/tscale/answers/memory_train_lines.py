@@ -140,6 +140,8 @@ def _owned(model: Trainer, stage: int) -> Iterator[tuple[str, str, str, list[int
         for adapter in (f"{entry.name}.lora_a", f"{entry.name}.lora_b"):
             if adapter in sizes[1]:
                 yield adapter, "", states, [each.get(adapter, 0) for each in sizes]
+    if "largest_gradient" in sizes[1]:
+        yield "largest gradient", "", "", [each.get("largest_gradient", 0) for each in sizes]
 
 
 def owned_table(model: Trainer, stage: int) -> Table:

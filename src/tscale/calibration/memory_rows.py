@@ -90,7 +90,9 @@ def judge(row: Mapping[str, str]) -> MemoryJudged:
         case "weights" | "workspace" | "cache":
             return _served(texts, what, measured)
         case _:
-            raise RequestError(f"{shown(what)} is not counted of a row: what is peak_reserved, longest_context, weights, workspace or cache")
+            raise RequestError(
+                f"{shown(what)} is not counted of a row: what is peak_reserved, longest_context, weights, workspace or cache"
+            )
 
 
 def _unit(name: str) -> int:

@@ -65,7 +65,7 @@ def _split(
 ) -> tuple[Ledger, Ledger]:
     """A stage in two: the layers that are computed again, and the others with what stands outside of layers."""
     own = [layer for piece in pieces for layer in range(int(piece.start), int(piece.start) + int(piece.size))]
-    chosen = set(own[: again.count] if again.layers is None else again.layers)
+    chosen = set(own[: again.first] if again.layers is None else again.layers)
     parts = ([layer for layer in own if layer in chosen], [layer for layer in own if layer not in chosen])
     stretches = [[Stretch(layer, 1) for layer in part] for part in parts]
     return (

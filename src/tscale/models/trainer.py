@@ -58,7 +58,14 @@ class Trainer(NamedTuple):
     def with_(self, **changes: Any) -> Trainer:
         """The same trained in another way: anew from the spec, unless that changes nothing of the parameters."""
         training = self.training._replace(**changes)
-        of_the_pass = {"micro_batch", "attention", "recompute", "dropout", *(["loss"] if training.base is None else [])}
+        of_the_pass = {
+            "micro_batch",
+            "attention",
+            "recompute",
+            "again",
+            "dropout",
+            *(["loss"] if training.base is None else []),
+        }
         if changes.keys() <= of_the_pass and not (self.training.is_laid_out or training.is_laid_out):
             return self._replace(training=training)
         return trainer(self.spec, training, self.context)

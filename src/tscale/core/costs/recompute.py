@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.activations import Attention, Recompute, keeping
 from tscale.core.ledger import ALWAYS, Block, Group, Ledger, Matmul, Saved, Scores, Stack, SubLayer
@@ -20,16 +20,23 @@ POLICIES: Final[dict[str, Recompute]] = {"none": "none", "selective": "selective
 
 
 class Again(NamedTuple):
-    """A policy, and the layers that it is about: the first `count` of each stage, or those with these numbers; all, with neither."""
+    """A policy, and the layers that it is about: the first `first` of each stage, or those with these numbers; all, with neither."""
 
     policy: Recompute = "none"
-    count: int | None = None
+    first: int | None = None
     layers: tuple[int, ...] | None = None
 
     @property
     def of_some(self) -> bool:
         """Whether it is about some layers alone."""
-        return self.count is not None or self.layers is not None
+        return self.first is not None or self.layers is not None
+
+    @property
+    def text(self) -> str:
+        """As it is asked for."""
+        if self.layers is not None:
+            return f"{self.policy}:{','.join(map(str, self.layers))}"
+        return self.policy if self.first is None else f"{self.policy}:{self.first}"
 
 
 def find_again(text: str) -> Again:
@@ -39,7 +46,7 @@ def find_again(text: str) -> Again:
 
     Example:
         >>> find_again("full:8"), find_again("op:0-2,9").layers
-        (Again(policy='full', count=8, layers=None), (0, 1, 2, 9))
+        (Again(policy='full', first=8, layers=None), (0, 1, 2, 9))
     """
     name, colon, of = text.partition(":")
     policy = POLICIES.get(name)
@@ -56,6 +63,11 @@ def find_again(text: str) -> Again:
     ranges = (part.partition("-") for part in of.split(","))
     layers = {layer for start, _, end in ranges for layer in range(int(start), int(end or start) + 1)}
     return Again(policy, layers=tuple(sorted(layers)))
+
+
+def whole_layers(policy: Recompute) -> Literal["none", "selective", "full"]:
+    """A policy as far as it is about scores or whole layers: what is computed again product by product is passed over."""
+    return "none" if policy == "op" else policy
 
 
 def saved_under(ledger: Ledger, policy: Recompute, attention: Attention, *, compiled: bool) -> Iterator[Saved]:

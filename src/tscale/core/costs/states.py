@@ -148,9 +148,11 @@ TARGETS: Final[dict[str, frozenset[Role]]] = {
     "q": frozenset({"q", "q_down", "q_up"}),
     "k": frozenset({"k", "kv_down", "kv_up"}),
     "v": frozenset({"v"}),
-    **{role: frozenset({role}) for role in ("o", "q_down", "q_up", "kv_down", "kv_up")},
-    **{role: frozenset({role, f"shared_{role}"}) for role in ("up", "gate", "down")},
-}  # type: ignore[dict-item]
+    "o": frozenset({"o"}),
+    "up": frozenset({"up", "shared_up"}),
+    "gate": frozenset({"gate", "shared_gate"}),
+    "down": frozenset({"down", "shared_down"}),
+}
 """The matrices that an adapter can be put on, by the names that people give them, or several at once."""
 
 

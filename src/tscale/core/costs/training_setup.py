@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from tscale.core.costs.activations import Attention, Passes, Recompute, keeping
+from tscale.core.costs.activations import Attention, Kernels, Passes, Recompute, keeping
 from tscale.core.costs.recompute import Again
 from tscale.core.costs.states import Offload
 from tscale.core.dtypes import FORMATS, Format
@@ -52,7 +52,7 @@ class Training(NamedTuple):
         """How its forward passes are run; where policies are laid out layer by layer, those say what is kept."""
         how = keeping(self.attention, "none" if self.is_laid_out else self.recompute)
         residual = 4 if self.prepared else None
-        gates = "fused" if self.kernels == "fused" else "eager"
+        gates: Kernels = "fused" if self.kernels == "fused" else "eager"
         products = self.recipe.products or None
         return Passes(
             self.micro_batch, how, self.recipe.activations, self.dropout, gates, residual, products, self.kernels
