@@ -8,13 +8,13 @@ import pytest
 
 from tests.helpers import answer, run
 from tscale.answers.memory_train import train_ask
-from tscale.answers.trainer import trainer
 from tscale.catalogue.models import built_in
 from tscale.core.costs.largest import largest
 from tscale.core.costs.training_memory import Training
 from tscale.core.parallelism import Parallelism
 from tscale.core.workload import Run
 from tscale.models.spec import ModelSpec
+from tscale.models.trainer import trainer
 
 GIB: Final = 2**30
 

@@ -60,22 +60,22 @@ def judged(**changes: str) -> MemoryJudged:
 
 
 def test_a_row_by_hand() -> None:
-    """16 bytes a parameter among 8; 14 bytes a logit; inputs of 32 layers, a norm and the head; weights gathered twice over; a twentieth more."""
+    """16 bytes a parameter among 8; 14 bytes a logit; inputs of 32 layers, a norm and the head; weights gathered twice over; a twentieth of what is reserved besides."""
     parameters, words, d, layer = 8_030_261_248, 128_256, 4096, 218_103_808
     states = 2 * parameters
     kept = 8192 * (2 * 34 * d + 4 + 8 + 8)
     gathered = 2 * (2 * words * d + 2 * layer) + 2 * 2 * words * d
     reserved = states + 14 * 8192 * words + kept + gathered
     found = judged()
-    assert found.middle == pytest.approx(1.05 * reserved, rel=1e-4)
+    assert found.middle == pytest.approx(reserved / 0.95, rel=1e-4)
     assert (found.unit, found.measured, found.what) == ("bytes", 48 * GIB, "peak_reserved")
 
 
 def test_a_peak_of_live_memory_has_no_fragments() -> None:
     """Nor has one device, which sends nothing."""
-    assert judged(what="peak_active").middle < judged().middle / 1.05
+    assert judged(what="peak_active").middle < 0.95 * judged().middle
     alone = judged(gpus="1", data="1", zero="0", precision="bf16")
-    assert alone.high == pytest.approx(1.1 * alone.middle, abs=1)
+    assert alone.high == pytest.approx(alone.middle / 0.9, abs=1)
 
 
 def test_what_is_offloaded_or_stepped_at_once_is_less() -> None:
@@ -102,7 +102,7 @@ WRONG: Final = {
     "micro_batch": ("1.5", 'micro_batch is a whole number, not "1.5"'),
     "optimizer": ("hammer", 'optimizer "hammer" is not counted'),
     "kernels": ("fast", 'kernels are fused, eager or composite, not "fast"'),
-    "offload": ("hopes", 'not "hopes"'),
+    "offload": ("hopes", '--offload names weights, states or activations, not "hopes"'),
     "method": ("dora", 'method is lora, qlora r32, full or empty, not "dora"'),
     "optimizer_in_backward": ("perhaps", 'not "perhaps"'),
     "loss": ("plian", 'no loss "plian"'),

@@ -9,7 +9,6 @@ import pytest
 import tscale
 from tests.core.test_activations import TABLE_3, paper_model
 from tests.helpers import disclosed, has_stages, saves, saves_of_stages
-from tscale.answers.trainer import Trainer, trainer
 from tscale.core.costs.activations import Passes, activation_bytes, keeping
 from tscale.core.costs.training_memory import Training, in_flight, layer_bytes
 from tscale.core.dtypes import FORMATS
@@ -20,6 +19,7 @@ from tscale.core.sharding import tensor_degrees
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
+from tscale.models.trainer import Trainer, trainer
 
 RUN = Run(target=1024)
 FUSED = Passes(kernels="fused")

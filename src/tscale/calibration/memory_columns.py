@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.core.costs.recompute import find_again
-from tscale.core.costs.states import Offload, find_targets
+from tscale.core.costs.states import Offload, find_offload, find_targets
 from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import FORMATS, Format, find_format
 from tscale.core.ledger import NormKernel
@@ -26,10 +26,6 @@ _RANKS: Final = {"lora": 8, "qlora": 64}
 _TARGETS: Final = {"lora": "q,v", "qlora": "all"}
 """Matrices that have adapters where nothing else is said: those of Hu 2021 (section 4.2, and peft's for Llama), all of Dettmers 2023."""
 _KERNELS: Final[dict[str, NormKernel]] = {"": "fused", "fused": "fused", "eager": "eager", "composite": "composite"}
-_OFFLOADS: Final[dict[str, tuple[Offload, ...]]] = {
-    "weights": ("weights",), "parameters": ("weights",), "states": ("states",), "optimizer": ("states",),
-    "activations": ("activations",), "cpu": ("weights", "states"),
-}  # fmt: skip
 
 
 class Habits(NamedTuple):
@@ -202,12 +198,8 @@ def _kernels(text: str) -> NormKernel:
 
 
 def _offload(text: str) -> frozenset[Offload]:
-    """What the host keeps."""
-    words = re.findall(r"[a-z]+", text.lower())
-    for word in words:
-        if word not in _OFFLOADS:
-            raise RequestError(f"offload names weights, states or activations, not {shown(word)}")
-    return frozenset(part for word in words for part in _OFFLOADS[word])
+    """What the host keeps, its names apart by commas, blanks or any other mark."""
+    return find_offload(",".join(re.findall(r"[a-z]+", text.lower()))) if text else frozenset()
 
 
 def served_model(row: Row) -> tuple[ModelSpec, Format | None]:

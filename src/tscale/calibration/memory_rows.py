@@ -111,8 +111,8 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
     reserved, held, least = (_total(model, peak) for peak in _PEAKS)
     active = what == "peak_active" or asked.prints_active
     spread = asked.training.plan.devices > 1
-    middle = held if active else int(reserved * (1 + MOST_IN_FRAGMENTS / 2)) if spread else reserved
-    high = int(reserved * (1 + MOST_IN_FRAGMENTS))
+    middle = held if active else int(reserved / (1 - MOST_IN_FRAGMENTS / 2)) if spread else reserved
+    high = int(reserved / (1 - MOST_IN_FRAGMENTS))
     verdict = _verdict(row, reserved, least, asked.training.plan)
     return MemoryJudged(what, "bytes", measured, least, middle, high, least, verdict, _groups(row))
 

@@ -99,6 +99,17 @@ def in_backward(states: States, ledger: Ledger, recipe: Precision, plan: Paralle
 
 Offload = Literal["weights", "states", "activations"]
 """What is kept in the host's memory and sent when it is needed; states are the optimizer's, with the master copy."""
+OFFLOADS: Final[tuple[Offload, ...]] = ("weights", "states", "activations")
+
+
+def find_offload(text: str) -> frozenset[Offload]:
+    """What `weights,states,activations`, or some of these, name. Raises `RequestError` for any other name."""
+    words = [word.strip() for word in text.split(",")]
+    found = frozenset(part for part in OFFLOADS if part in words)
+    for word in words:
+        if word not in OFFLOADS:
+            raise RequestError(f"--offload names weights, states or activations, not {shown(word)}")
+    return found
 
 
 def on_device(states: States, offload: frozenset[Offload]) -> States:

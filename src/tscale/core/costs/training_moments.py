@@ -3,7 +3,7 @@
 Where FSDP2 spreads a model, an allocator shows more than is live: gathers are made in a stream of their own, whose memory serves no
 other, and so are the shards of gradients. Where tensors are cut and what lies between them is cut along the sequence, a product still
 reads all of its input: DTensor keeps it whole until the layer's backward pass, with the gradient of its output (recorded in
-tests/oracle/gathered.jsonl); Megatron-LM gathers it again, one at a time.
+tests/oracle/policies.jsonl); Megatron-LM gathers it again, one at a time.
 """
 
 from __future__ import annotations
