@@ -112,10 +112,10 @@ def _exists(path: Path, instead: str = _INSTEAD) -> SpecError:
     return SpecError(f"exists already, and is left as it is: {instead}", where=called(str(path)))
 
 
-def write_over(path: Path, text: str) -> None:
+def write_over(path: Path, content: str | bytes) -> None:
     """Writes a file, in the place of another if there is one, whole or not at all. Raises `SpecError`."""
     try:
-        with _beside(path, text.encode()) as written:
+        with _beside(path, content.encode() if isinstance(content, str) else content) as written:
             written.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
             written.replace(path.resolve())
     except (OSError, ValueError) as error:
