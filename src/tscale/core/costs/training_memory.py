@@ -56,13 +56,9 @@ def needs(
     `share`: its ledger (`tscale.core.sharding`), `kept`: what the stage saves, `states`: what is kept of its parameters,
     `layers`: one of each kind that it holds. `peak`: how the loss is counted.
     """
-    plan, rank, targets = training.plan, training.rank, training.lora_targets
-    if rank is not None:
-        kept = _asked_for(_without_frozen_head(kept), targets) + adapter_saves(share, rank, targets)
-        layers = tuple(
-            layer._replace(kept=_asked_for(layer.kept, targets) + adapter_saves(layer.share, rank, targets))
-            for layer in layers
-        )
+    plan = training.plan
+    kept = _with_adapters(_without_frozen_head(kept, training), share, training)
+    layers = tuple(layer._replace(kept=_with_adapters(layer.kept, layer.share, training)) for layer in layers)
     pass_lines = activation_bytes(kept, training.run, training.passes, plan)
     saved = tuple(saved_by(kept, training.passes))
     every = [_of_all_passes(line, of.part, stage, plan) for line, of in zip(pass_lines.lines, saved, strict=True)]
@@ -74,10 +70,7 @@ def needs(
     logits = [line for line, end in zip(every, ends, strict=True) if end]
     if loss is not None:
         logits = [Line("head.logits", loss.kept)]
-    at_peak = None if loss is None else loss.reserved if peak == "reserved" else loss.live
-    if peak == "live":
-        at_peak = _least_live(share, kept, training)
-    held, temporary = largest_moment(share, layers, logits, at_peak, training, peak)
+    held, temporary = largest_moment(share, layers, logits, _at_peak(share, kept, training, peak), training, peak)
     source = KERNELS[training.loss_kernel].source if held and loss is not None else SOURCE
     return Needs(
         states.weights,
@@ -112,9 +105,16 @@ def _of_all_passes(line: Line, part: Part, stage: int, plan: Parallelism) -> Lin
     return Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces))
 
 
-def _without_frozen_head(kept: tuple[Saved, ...]) -> tuple[Saved, ...]:
+def _without_frozen_head(kept: tuple[Saved, ...], training: Training) -> tuple[Saved, ...]:
     """What is saved where the head has neither a gradient nor an adapter: nothing reads its input again."""
-    return tuple(saved for saved in kept if saved.role != "head")
+    return kept if training.rank is None else tuple(saved for saved in kept if saved.role != "head")
+
+
+def _with_adapters(kept: tuple[Saved, ...], share: Ledger, training: Training) -> tuple[Saved, ...]:
+    """What is saved where a frozen model has adapters: the inputs that these ask for, and what lies between their two matrices."""
+    if training.rank is None:
+        return kept
+    return _asked_for(kept, training.lora_targets) + adapter_saves(share, training.rank, training.lora_targets)
 
 
 def _asked_for(kept: tuple[Saved, ...], targets: frozenset[Role] | None) -> tuple[Saved, ...]:
@@ -130,9 +130,15 @@ def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossB
     return None if logits is None else loss_bytes(training.loss_kernel, logits)
 
 
-def _least_live(share: Ledger, kept: tuple[Saved, ...], training: Training) -> int | None:
+def _at_peak(share: Ledger, kept: tuple[Saved, ...], training: Training, peak: Peak) -> int | None:
+    """Bytes of a loss over a vocabulary at its peak; None where there is none."""
     logits = _logits(share, kept, training)
-    return None if logits is None else least_live_bytes(training.loss_kernel, logits)
+    if logits is None:
+        return None
+    if peak == "live":
+        return least_live_bytes(training.loss_kernel, logits)
+    taken = loss_bytes(training.loss_kernel, logits)
+    return taken.reserved if peak == "reserved" else taken.live
 
 
 def _logits(share: Ledger, kept: tuple[Saved, ...], training: Training) -> Logits | None:
