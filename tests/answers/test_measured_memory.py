@@ -6,17 +6,43 @@ from typing import Any, Final
 
 import pytest
 
+from tests.answers.test_measured_steps import ZERO, gpt, rows
 from tests.helpers import answer, run
+from tscale.answers.capacity import training_capacity
 from tscale.answers.memory_train import train_ask
-from tscale.answers.trainer import trainer
+from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
 from tscale.core.costs.largest import largest
-from tscale.core.costs.training_memory import Training
+from tscale.core.costs.recompute import find_again
+from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.workload import Run
 from tscale.models.spec import ModelSpec
+from tscale.models.trainer import trainer
 
 GIB: Final = 2**30
+
+STATED: Final = [row for row in rows("published_layouts.csv") if row["recompute"]]
+"""Published layouts, of which a speed was measured, that say what they compute again."""
+
+
+@pytest.mark.parametrize(
+    "row", STATED, ids=[f"{row['model']}-{row['gpu']}-{row['gpus']}-{row['recompute']}" for row in STATED]
+)
+def test_no_layout_that_ran_is_called_impossible(row: dict[str, str]) -> None:
+    """Llama 3 8B to 70B and MPT 3B to 70B, in 16 and 8 bits, on A100 of 40 GB to GB300."""
+    shape = [int(row[key]) for key in ("layers", "d_model", "heads") if row[key]]
+    spec = gpt(*shape, 50_368, int(row["context"])) if shape else built_in(row["model"])
+    assert isinstance(spec, ModelSpec)
+    tensor, zero = int(row["tensor"]), ZERO[row["sharding"]]
+    plan = Parallelism(tensor=tensor, sequence=tensor > 1, data=int(row["gpus"]) // tensor, zero=zero)
+    recipe = "fp32-master" if "torchtitan" in row["source"] else row["precision"]
+    how = Training(PRECISIONS[recipe], OPTIMIZERS["adamw"], plan, Run(target=0), int(row["micro_batch"]))
+    model = trainer(spec, how._replace(recompute=find_again(row["recompute"]).policy), int(row["context"]))
+    capacity = training_capacity(find_hardware(row["gpu"]).device(), plan)
+    assert capacity.verdict(model.worst()[1].total, model.least_total()) in ("fits", "may_fit")
+
 
 LONGEST: Final = {
     ("llama-3.1-8b", 12): 932, ("llama-3.1-8b", 16): 2551, ("llama-3.1-8b", 24): 5789, ("llama-3.1-8b", 40): 12_264,

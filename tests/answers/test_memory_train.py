@@ -11,6 +11,8 @@ from tests.core.test_training_memory import trainable
 from tests.helpers import answer, run
 from tscale.answers.memory_train import Ask, memory_train_report
 from tscale.catalogue.models import built_in
+from tscale.core.costs.recompute import find_again
+from tscale.core.costs.states import find_targets
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.models.spec import ModelSpec
@@ -241,3 +243,56 @@ def test_lines_of_weights_add_up_to_the_weights() -> None:
     for plan in ((), ("--tensor", "8", "--data", "8", "--zero", "3")):
         data = answer("memory", "deepseek-v3", "--train", "--context", "4k", *plan)
         assert sum(line.get("weights", 0) for line in data["lines"]) == data["per_device_bytes"]["weights"]
+
+
+WAYS = {
+    "op": Ask(context=500, recompute="op"),
+    "some layers": Ask(context=500, recompute="full", again=find_again("full:2"), plan=Parallelism(pipeline=2)),
+    "named layers": Ask(context=500, recompute="op", again=find_again("op:0-2,5")),
+    "eager": Ask(context=500, kernels="eager"),
+    "composite": Ask(context=500, kernels="composite", recompute="full"),
+    "fsdp2": Ask(context=500, recipe=PRECISIONS["fp32-master"], plan=Parallelism(data=8, zero=3)),
+    "fsdp2 in a pipeline": Ask(
+        context=512,
+        recipe=PRECISIONS["fp32-master"],
+        recompute="full",
+        plan=Parallelism(data=2, zero=2, pipeline=2, tensor=2, sequence=True),
+    ),
+    "fp8": Ask(context=500, recipe=PRECISIONS["fp8"]),
+    "in the backward pass": Ask(context=500, optimizer=OPTIMIZERS["paged-adam-8bit"], optimizer_in_backward=True),
+    "offload": Ask(context=500, recompute="full", offload=frozenset({"weights", "states", "activations"})),
+    "adapters": Ask(context=500, rank=8, lora_targets=find_targets("q,v")),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "gemma-2-9b", "qwen3-30b-a3b"])
+def test_parts_add_up_and_are_derived_in_every_way(name: str, way: str) -> None:
+    """The total is its parts, which are their lines; and the derivations on numbers that remember come to the same parts."""
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    report = memory_train_report(spec, WAYS[way])
+    data: Any = report.data
+    parts = {part: int(figure.value) for part, figure in data["per_device_bytes"].items()}
+    total = parts.pop("total")
+    assert sum(parts.values()) == total
+    assert int(data["least_total_bytes"].value) <= total
+    kinds = ("weights", "gradients", "master", "optimizer", "kept")
+    assert total == sum(int(value.value) for line in data["lines"] for part, value in line.items() if part in kinds)
+    names = {"master_weights": "master"}
+    derived = {step.name: int(step.figure.value) for step in report.steps}
+    for part, size in parts.items():
+        if part != "kv_cache" and size:
+            assert derived[names.get(part, part)] == size
+
+
+def test_policies_are_told_of() -> None:
+    spec = built_in("llama-3.1-8b")
+    assert isinstance(spec, ModelSpec)
+    data: Any = memory_train_report(spec, WAYS["named layers"]).data
+    assert (data["recompute"], data["kernels"], data["offload"]) == ("op:0,1,2,5", "fused", [])
+    said = " ".join(memory_train_report(spec, WAYS["offload"]).notes)
+    assert "The host keeps activations, states, weights" in said
+    assert "The matrices q, q_down, q_up, v have adapters" in " ".join(
+        memory_train_report(spec, WAYS["adapters"]).notes
+    )

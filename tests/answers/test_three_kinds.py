@@ -16,7 +16,8 @@ from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params
-from tscale.core.costs.states import training_states
+from tscale.core.costs.recompute import saved_under
+from tscale.core.costs.states import in_backward, training_states
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
@@ -131,3 +132,20 @@ def test_activations_of_the_three_kinds_agree(name: str) -> None:
         passes = Passes(3, keeping, dropout=True)
         with suppress(RequestError):  # where nobody knows what it keeps
             has_the_three_kinds(name, lambda spec, passes=passes: activation_bytes(saves(spec), RUN, passes).total)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v3", "gemma-2-9b", "jamba"])
+def test_what_is_saved_product_by_product_of_the_three_kinds_agrees(name: str) -> None:
+    def kept(spec: ModelSpec) -> int:
+        saved = saved_under(lower(spec, saves=True), "op", "flash", compiled=True)
+        return activation_bytes(saved, RUN, Passes(3, product_bytes=1, norms="eager")).total
+
+    has_the_three_kinds(name, kept)
+    recipe, plan = PRECISIONS["fp32-master"], Parallelism(data=4, zero=3)
+
+    def largest(spec: ModelSpec) -> int:
+        ledger = lower(spec)
+        states = training_states(ledger, recipe, OPTIMIZERS["adamw"], plan)
+        return in_backward(states, ledger, recipe, plan).gradients.total
+
+    has_the_three_kinds(name, largest)

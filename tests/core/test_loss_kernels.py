@@ -91,7 +91,9 @@ def replayed(events: list[Any], counts: Callable[[list[int]], bool], grain: int 
 
 
 def test_the_recording_holds_every_loss() -> None:
-    assert {record["loss"] for record in LOSSES} == set(KERNELS)
+    assert {record["loss"] for record in LOSSES} == set(KERNELS) - {
+        "chunked-compiled"
+    }  # tests/core/test_recompute.py has that
     assert len(LOSSES) == 10 * 2 * 2 * 2 + 2
 
 

@@ -9,7 +9,6 @@ import pytest
 import tscale
 from tests.core.test_activations import TABLE_3, paper_model
 from tests.helpers import disclosed, has_stages, saves, saves_of_stages
-from tscale.answers.trainer import Trainer, trainer
 from tscale.core.costs.activations import Passes, activation_bytes, keeping
 from tscale.core.costs.training_memory import Training, in_flight, layer_bytes
 from tscale.core.dtypes import FORMATS
@@ -20,6 +19,7 @@ from tscale.core.sharding import tensor_degrees
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
+from tscale.models.trainer import Trainer, trainer
 
 RUN = Run(target=1024)
 FUSED = Passes(kernels="fused")
@@ -285,3 +285,40 @@ def test_an_interleaved_schedule_has_two_rounds_of_its_first_piece_in_flight() -
     lines = [{line.name: line.value for line in quantity.lines} for quantity in (flying, once)]
     assert lines[0]["norm.embedding.input"] == most * lines[1]["norm.embedding.input"]
     assert most == 2 * p
+
+
+def test_fp8_recipes_keep_inputs_of_products_in_8_bits() -> None:
+    """Llama 3 70B, a token and layer: two norms and their outputs in 8 bits, attention's output in both, and the product of the gate.
+
+    d + 5·h·hd/2... in bytes 6·d + 5·h·hd + 4·kv·hd + 5·ff + 4·h + 8, where 16 bits have 8·d + 4·h·hd + 4·kv·hd + 6·ff + 4·h + 8.
+    """
+    d, heads, kv_heads, head_dim, ff = 8192, 64, 8, 128, 28_672
+    for recipe, expected in (
+        ("fp8", 6 * d + 5 * heads * head_dim + 4 * kv_heads * head_dim + 5 * ff + 4 * heads + 8),
+        ("bf16", 8 * d + 4 * heads * head_dim + 4 * kv_heads * head_dim + 6 * ff + 4 * heads + 8),
+    ):
+        one = one_device("llama-3-70b", MIXED._replace(recipe=PRECISIONS[recipe]), 1)
+        assert layer_bytes(one.layers[0], one.training) == expected
+
+
+def test_a_fp8_run_without_recomputation_fits_where_it_ran() -> None:
+    """Llama 3 70B on 64 H100 of 80 GB, 1,602 tokens/s a GPU (NVIDIA-NeMo/Megatron-Bridge docs/performance-summary.md)."""
+    plan = Parallelism(tensor=4, sequence=True, pipeline=8, interleave=5, data=2, zero=1)
+    one = trainer(tscale.load("llama-3-70b"), MIXED._replace(recipe=PRECISIONS["fp8"], plan=plan), 8192)
+    assert one.worst()[1].total < 81_559 * 2**20 - 8 * 10**9
+
+
+def test_adapters_on_some_matrices_ask_for_their_inputs_alone() -> None:
+    """Llama 3.1 8B with adapters on queries and values: the feed-forward's input and its product, 2·(4096 + 14336) bytes a token, go."""
+    every = one_device("llama31-8b", MIXED._replace(rank=8), 512).needs(0).activations.total
+    some = one_device("llama31-8b", MIXED._replace(rank=8, lora_targets=frozenset({"q", "v"})), 512)
+    fewer_adapters = 2 * 8 * 512 * 5 * 32
+    assert every - some.needs(0).activations.total == 2 * (4096 + 14_336) * 512 * 32 + fewer_adapters
+
+
+def test_layers_that_the_host_keeps() -> None:
+    """One layer's input is on its way, of 32; what stands outside of layers stays."""
+    how = MIXED._replace(recompute="full")
+    plain = one_device("llama31-8b", how, 512).needs(0).activations.total
+    away = one_device("llama31-8b", how._replace(offload=frozenset({"activations"})), 512).needs(0).activations.total
+    assert plain - away == 31 * 2 * 4096 * 512

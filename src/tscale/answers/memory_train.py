@@ -41,13 +41,20 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.activations import Attention, Recompute
 from tscale.core.costs.largest import largest
+from tscale.core.costs.recompute import Again, whole_layers
+from tscale.core.costs.states import Offload
 from tscale.core.costs.step_time import Batch
-from tscale.core.costs.training_memory import LEAVES_OUT, Needs, Training, in_flight
+from tscale.core.costs.training_memory import LEAVES_OUT
+from tscale.core.costs.training_moments import in_flight
+from tscale.core.costs.training_setup import Needs, Training
+from tscale.core.costs.wall_time import Recompute as Whole
 from tscale.core.dtypes import FORMATS, Format
+from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
 from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step, weakest
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
+from tscale.core.roles import Role
 from tscale.core.tracing import MOST_CONTEXT, TracedInt
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
@@ -74,6 +81,11 @@ class Ask(NamedTuple):
     memory_share: Fraction | None = None
     hardware: Hardware | None = None
     loss: str | None = None
+    kernels: NormKernel = "fused"
+    again: Again | None = None
+    optimizer_in_backward: bool = False
+    offload: frozenset[Offload] = frozenset()
+    lora_targets: frozenset[Role] | None = None
 
 
 def train_ask(
@@ -164,7 +176,11 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
         "micro_batch": ask.micro_batch,
         "context": context,
         "attention": ask.attention,
-        "recompute": ask.recompute,
+        "recompute": ask.again.text if ask.again is not None else ask.recompute,
+        "kernels": ask.kernels,
+        "optimizer_in_backward": ask.optimizer_in_backward,
+        "offload": sorted(ask.offload),
+        "lora_targets": None if ask.lora_targets is None else sorted(ask.lora_targets),
         **_loss_data(model, ask),
         "lora_rank": ask.rank,
         "stage": stage + 1,
@@ -193,7 +209,7 @@ def _step(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> PlannedStep
     dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.recipe.name))
     run, sequences = run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
     cluster = ask.hardware.cluster()
-    step = planned_step(counted(spec), run, ask.plan, sequences, cluster, peak, dtype, ask.recompute)
+    step = planned_step(counted(spec), run, ask.plan, sequences, cluster, peak, dtype, _computed_again(ask))
     return as_bounds(step, weakest("bound", context.known))
 
 
@@ -215,6 +231,11 @@ def _training(ask: Ask) -> Training:
         ask.rank,
         ask.base,
         ask.loss,
+        ask.kernels,
+        ask.again,
+        ask.optimizer_in_backward,
+        ask.offload,
+        ask.lora_targets,
     )
 
 
@@ -262,6 +283,11 @@ def _part(most: Needs, part: str, known: Known) -> Figure:
     quantity: Quantity = getattr(most, part)
     counted = part in ("weights", "gradients", "master", "optimizer")
     return Figure(quantity.total, BYTES, "exact" if counted else known, quantity.source)
+
+
+def _computed_again(ask: Ask) -> Whole:
+    """What the least time counts as computed again: nothing, where it is not all of a layer, or not of all layers."""
+    return "none" if ask.again is not None and ask.again.of_some else whole_layers(ask.recompute)
 
 
 def _loss_data(model: Trainer, ask: Ask) -> dict[str, Data]:
@@ -335,9 +361,14 @@ def _notes(
                 f"What is not in {base} (tables, head, norms) is in fp32, and so are the residual stream and the logits in the output, "
                 "as peft's prepare_model_for_kbit_training and transformers' Trainer in mixed precision have it."
             )
+        having = (
+            "Every matrix of the layers except routers has an adapter (Dettmers 2023)"
+            if ask.lora_targets is None
+            else f"The matrices {', '.join(sorted(ask.lora_targets))} have adapters"
+        )
         yield (
-            f"Every matrix of the layers except routers has an adapter (Dettmers 2023). The model itself is frozen in {base} and has "
-            "no gradients; the inputs of its matrices are saved all the same, since the adapters read them. What a kernel "
+            f"{having}. The model itself is frozen in {base} and has "
+            "no gradients; the inputs of its matrices are saved where adapters read them. What a kernel "
             "recomputes (Mamba) it is assumed to recompute for the adapters too."
         )
     if plan.pipeline > 1:
@@ -361,11 +392,28 @@ def _notes(
             "Scores of distances are assumed to be recomputed by a fused kernel, of which none is known to be published; a kernel that "
             "reads them as a mask saves every pair, as --attention naive does."
         )
+    yield from _policy_notes(ask)
     moment = ", ".join(MOMENTS[line.name] for line in most.temporary.lines)
     when = "at the loss" if most.logits.lines else "in the backward pass of a layer, after the logits are freed"
     yield f"Largest temporary, {when}: {moment}."
     yield ACTIVATIONS_LEAVE_OUT
     yield left_out(capacity, LEAVES_OUT)
+
+
+def _policy_notes(ask: Ask) -> Iterator[str]:
+    """What policies of recomputation, kernels, offload and the step mean for what is counted."""
+    if ask.recompute == "op":
+        yield "Recomputing by product, as torchtitan does: the outputs of attention and of every second matrix product are saved."
+    if ask.again is not None and ask.again.of_some:
+        which = "the first layers of each stage" if ask.again.layers is None else "the layers that are named"
+        yield f"--recompute {ask.again.text} is about {which}; the others save all."
+    if ask.kernels != "fused":
+        how = "transformers" if ask.kernels == "eager" else "torch without a fused kernel"
+        yield f"Norms, gates and activations are computed step by step, as {how} does, and save what lies between the steps."
+    if ask.offload:
+        yield f"The host keeps {', '.join(sorted(ask.offload))}; what is on its way is counted here, what the host needs is not."
+    if ask.optimizer_in_backward:
+        yield "The optimizer steps in the backward pass: the largest gradient alone is kept."
 
 
 def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step, ...]:

@@ -24,6 +24,11 @@ MOMENTS: Final = {
     "layer_again": "a layer's activations, recomputed",
     "scores_again": "a layer's attention scores, recomputed",
     "widest_gradient_twice": "the widest gradient of a layer, twice",
+    "whole_inputs": "inputs of products, gathered along the sequence",
+    "whole_head_input": "the head's input, gathered along the sequence",
+    "pipeline_buffers": "outputs of pipeline pieces and room for their gradients",
+    "gather_buffer": "the gather of the largest group (FSDP2's own stream)",
+    "scattered_gradients": "shards of the gradients (FSDP2's own stream)",
     "gathered_weights": "gathered weights (ZeRO): embeddings, head and two layers",
     "unscattered_gradients": "gradients of a layer or an embedding before reduce-scatter",
     "unpacked_matrix": "the largest matrix, dequantised to 16 bits",
@@ -135,6 +140,8 @@ def _owned(model: Trainer, stage: int) -> Iterator[tuple[str, str, str, list[int
         for adapter in (f"{entry.name}.lora_a", f"{entry.name}.lora_b"):
             if adapter in sizes[1]:
                 yield adapter, "", states, [each.get(adapter, 0) for each in sizes]
+    if "largest_gradient" in sizes[1]:
+        yield "largest gradient", "", "", [each.get("largest_gradient", 0) for each in sizes]
 
 
 def owned_table(model: Trainer, stage: int) -> Table:

@@ -212,6 +212,8 @@ class Attention:
         if self.sinks:
             yield saved("sinks", heads)._replace(keeping=("naive",))
         yield saved("out", width)
+        if not (self.out_norm or self.gated or self.head_gates):
+            yield saved("out.product", width)._replace(number="product", copied=True, read_by=("o",))
         if self.out_norm:
             yield saved("out_norm.input", width)
             yield saved("out_norm.statistics", 1)._replace(part="norm", number="fp32", cut=None)
@@ -221,7 +223,7 @@ class Attention:
             yield saved("gates.input", heads)._replace(number="fp32")
             yield saved("gates", heads)
         if self.gated or self.head_gates:
-            yield saved("gated", width)
+            yield saved("gated", width)._replace(number="product", read_by=("o",))
 
     def _keys_kept(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """Keys and values; borrowed ones are kept where they were made, and once more only where layers are computed again."""

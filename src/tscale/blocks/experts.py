@@ -138,7 +138,7 @@ class Experts:
         yield saved("router.choices", k, "index")
         if self.norms:
             yield saved("norm.statistics", 1, "fp32")  # its input too is that of the norm before
-        yield saved("dispatched", k * width, gathered=True)
+        yield saved("dispatched", k * width, "product", gathered=True)._replace(read_by=("up", "gate"))
         yield from inner_saves(site, name, self.d_ff, gated=self.gated, copies=k)
         yield saved("returned", k * width, gathered=True)
         if self.latent is not None:

@@ -70,4 +70,5 @@ def inner_saves(site: LayerContext, name: str, d_ff: int, *, gated: bool, copies
     steps = ("up", "gate", "activation", "product") if gated else ("up", "activation")
     for step in steps:
         eager = gated and step == "activation"
-        yield Saved(f"{name}.{step}", "feed_forward", site.stream, copies * d_ff, eager=eager, cut=Cut(d_ff))
+        kept = Saved(f"{name}.{step}", "feed_forward", site.stream, copies * d_ff, eager=eager, cut=Cut(d_ff))
+        yield kept._replace(number="product", read_by=("down", "shared_down")) if step == steps[-1] else kept

@@ -221,9 +221,14 @@ layers computed again from their input."""
 ALWAYS: tuple[Keeping, ...] = ("naive", "selective", "flash", "full")
 """Outside of the layers nothing is computed again."""
 
-Number = Literal["activation", "residual", "fp32", "mask", "index"]
+Number = Literal["activation", "residual", "product", "fp32", "mask", "index"]
 """The format of a number that is kept: that of the activations, that of the residual stream, which is the same unless a trainer
-keeps the stream in fp32, 32 bits, one byte, or a whole number of 8 bytes."""
+keeps the stream in fp32, that of the inputs of products, which is the same unless a recipe keeps them in 8 bits, 32 bits, one byte, or
+a whole number of 8 bytes."""
+
+NormKernel = Literal["fused", "eager", "composite"]
+"""How a norm is computed: in one kernel (Liger, Transformer Engine, torch.compile), in the steps of transformers' own code, or in
+those that torch's rms_norm is made of where no kernel stands for it."""
 
 
 class Saved(NamedTuple):
@@ -232,7 +237,9 @@ class Saved(NamedTuple):
     `keys`: they are kept for each pair of a position and one of that stream. `chunk`: they are kept once for so many positions,
     and once for what is left over. `most`: the most positions of a sequence that they are kept for, or, of pairs, the most keys.
     `shared`: they are kept once for all sequences of a micro-batch. `keeping`: in which of the ways of keeping.
-    `dropout`: only where there is dropout. `eager`: only where each step of a gate is a kernel of its own. `cut`: how tensor parallelism divides them; what it does not divide, sequence
+    `dropout`: only where there is dropout. `eager`: only where each step of a gate is a kernel of its own. `norms`: only where
+    norms are computed in one of these ways. `copied`: only where inputs of products are kept in a format of their own, beside what
+    else is kept of the same numbers. `read_by`: the roles of the matrices whose gradients alone ask for them. `cut`: how tensor parallelism divides them; what it does not divide, sequence
     parallelism does (Korthikanti 2022, section 4.2.2), unless it is `gathered` from all of its devices.
 
     It is no entry: only the memory of training asks for it, and no other question pays for it.
@@ -247,12 +254,15 @@ class Saved(NamedTuple):
     keeping: tuple[Keeping, ...] = ("naive", "selective", "flash")
     dropout: bool = False
     eager: bool = False
+    norms: tuple[NormKernel, ...] = ()
+    copied: bool = False
     cut: Cut | None = None
     gathered: bool = False
     chunk: int = 1
     most: int | None = None
     shared: bool = False
     role: Role | None = None
+    read_by: tuple[Role, ...] = ()
     used: int = 1
     block: Block = OUTSIDE
 

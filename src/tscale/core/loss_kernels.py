@@ -35,6 +35,7 @@ _KERNELS: Final = (
     Kernel("in-place", "softmax and gradient in the array of the fp32 logits", "megatron-core 0.16 cross_entropy.py"),
     Kernel("one-kernel", "one kernel that reads logits and writes their gradient", "flash-attn 2.8 cross_entropy.py"),
     Kernel("chunked", f"logits upcast in {CHUNKS} chunks", "torchtune 0.6 CEWithChunkedOutputLoss"),
+    Kernel("chunked-compiled", f"logits in {CHUNKS} chunks, the loss of each compiled", "torchtune 0.6 compile_loss, torch 2.13"),
     Kernel("chunked-recomputed", f"head and loss in {CHUNKS} chunks, each recomputed", "torch 2.13 checkpoint"),
     Kernel("fused-linear", "head, loss and both gradients in chunks of the forward pass", "liger-kernel 0.8 fused_linear_cross_entropy.py"),
 )  # fmt: skip
@@ -130,13 +131,21 @@ def loss_bytes(name: str, logits: Logits) -> LossBytes:
         case "chunked":
             peak = (4 + a) * n + ceil_div(8 * n, CHUNKS)
             return LossBytes((4 + a) * n, peak, peak)
+        case "chunked-compiled":
+            peak = a * n + ceil_div(a * n, CHUNKS) + _head_again(logits)
+            return LossBytes(a * n, peak, peak)
         case "chunked-recomputed":
-            again = a * logits.words * logits.width if logits.trained else 0  # a piece's gradient of the head
+            again = _head_again(logits)
             return LossBytes(0, ceil_div(12 * n, CHUNKS) + again, ceil_div((12 + upcast) * n, CHUNKS) + again)
         case "fused-linear":
             return _fused_linear(logits)
         case _:
             raise AssertionError(name)
+
+
+def _head_again(logits: Logits) -> int:
+    """Bytes of a piece's own gradient of the head, beside the sum of those before it."""
+    return logits.number_bytes * logits.words * logits.width if logits.trained else 0
 
 
 def least_live_bytes(name: str, logits: Logits) -> int:

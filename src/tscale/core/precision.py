@@ -21,7 +21,9 @@ class Precision(NamedTuple):
     """A precision recipe: the format of the weights that are multiplied, and bytes of a number of everything else.
 
     `master`: bytes of the copy that the optimizer updates, 0 where it updates the weights themselves. `states`: bytes of one
-    number of the optimizer's state, where the optimizer itself does not say.
+    number of the optimizer's state, where the optimizer itself does not say. `products`: bytes of a number that is kept as the
+    input of a product, 0 where it is an activation like the others. `gathered`: whether the master copy alone is kept between
+    its uses, and the weights are made of it as they are gathered (FSDP2).
     """
 
     name: str
@@ -32,6 +34,8 @@ class Precision(NamedTuple):
     activations: int
     source: str
     note: str = ""
+    products: int = 0
+    gathered: bool = False
 
 
 _PRECISIONS: Final = (
@@ -44,8 +48,13 @@ _PRECISIONS: Final = (
     Precision("fp16", "fp16", 2, 4, 4, 2, "micikevicius2017 section 3", "weights and gradients in fp16, the rest in fp32"),
     Precision(
         "fp8", "fp8", 4, 4, 2, 2, "deepseek2024c section 3.3",
-        "matrices of the layers in fp8, moments in bf16, gradients and master copy in fp32; activations are counted in bf16, "
-        "a bound: DeepSeek-V3 keeps the inputs of matrices in fp8",
+        "matrices of the layers in fp8, moments in bf16, gradients and master copy in fp32; inputs of the layers' matrices are kept "
+        "in fp8, other activations in bf16",
+        products=1,
+    ),
+    Precision(
+        "fp32-master", "bf16", 4, 4, 4, 2, "torch 2.13 fully_shard with MixedPrecisionPolicy(bf16, reduce_dtype=fp32)",
+        "weights, gradients and states in fp32, gathered in bf16 for products, as torchtitan has FSDP2 do", gathered=True,
     ),
     Precision("fp32", "fp32", 4, 0, 4, 4, "IEEE 754 binary32", "everything in fp32"),
 )  # fmt: skip
@@ -55,11 +64,15 @@ PRECISIONS: Final[dict[str, Precision]] = {recipe.name: recipe for recipe in _PR
 
 
 class Optimizer(NamedTuple):
-    """An optimizer by its name, with the publication of its state and what must be said of it."""
+    """An optimizer by its name, with the publication of its state and what must be said of it.
+
+    `paged`: whether its state is in memory that the driver moves to the host where the device has no room for it.
+    """
 
     name: str
     source: str
     note: str
+    paged: bool = False
 
 
 _OPTIMIZERS: Final = (
@@ -67,6 +80,13 @@ _OPTIMIZERS: Final = (
     Optimizer(
         "adam-8bit", "dettmers2021 section 2",
         "two moments of 8 bits, with a scale of 32 bits for each 256, as bitsandbytes keeps them; vectors in 32 bits, as it does below 4,096 numbers",
+    ),
+    Optimizer("adamw-fp32", "loshchilov2017 Algorithm 2", "two moments of every parameter in fp32, whatever the precision"),
+    Optimizer(
+        "paged-adamw", "dettmers2023 section 3", "two moments of every parameter, paged out to the host (bitsandbytes)", paged=True
+    ),
+    Optimizer(
+        "paged-adam-8bit", "dettmers2023 section 3", "two moments of 8 bits, paged out to the host (bitsandbytes)", paged=True
     ),
     Optimizer("adafactor", "shazeer2018 Algorithm 4", "of a matrix the second moment's rows and columns, no first moment"),
     Optimizer("sgd", "torch.optim.SGD 2.13", "a momentum of every parameter"),
@@ -82,10 +102,17 @@ BLOCK: Final = 256
 
 
 def state_bytes(entry: Owner, optimizer: Optimizer, number: int) -> int:
-    """Bytes of an optimizer's state for one copy of an entry, where a number of the state has `number` bytes."""
+    """Bytes of an optimizer's state for one copy of an entry, where a number of the state has `number` bytes.
+
+    A paged state takes no memory that a device could not do without.
+    """
+    if optimizer.paged:
+        return 0
     match optimizer.name:
         case "adamw":
             return 2 * size(entry) * number
+        case "adamw-fp32":
+            return 2 * size(entry) * 4
         case "sgd" | "lion":
             return size(entry) * number
         case "muon":

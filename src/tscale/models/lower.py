@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, assert_never, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar, assert_never, cast, runtime_checkable
 
 from tscale.blocks import Attention, attentions
 from tscale.blocks.fields import LayerContext, unrecorded
@@ -72,6 +72,13 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
         case "encoder-decoder":
             read = spec.audio_frames or (context if source is None else source)
             return Run(target=context if target is None else target, source=read)
+
+
+_FIRST: Final[dict[Part, tuple[Role, ...]]] = {
+    "attention": ("q", "k", "v", "q_down", "kv_down", "gates", "in", "index_q", "index_k", "index_weights"),
+    "feed_forward": ("up", "gate", "shared_up", "shared_gate", "router", "latent_down"),
+}
+"""The matrices that read the input of a sub-layer, by role."""
 
 
 class _Place(NamedTuple):
@@ -205,7 +212,7 @@ class _SubLayer(NamedTuple):
         if not isinstance(self.block, Saving):
             raise unrecorded(f"{site.name} of {spec.name}")
         if spec.norm.place != "parallel" or sub_layer == "cross-attention":
-            yield Saved(f"{site.name}.input", part, site.stream, site.d_model)
+            yield Saved(f"{site.name}.input", part, site.stream, site.d_model, "product", read_by=_FIRST[part])
         yield from self.block.saves(site)
         yield Saved(f"{site.name}.dropout", part, site.stream, site.d_model, "mask", dropout=True)
 
@@ -280,7 +287,7 @@ def _layer_saves(spec: ModelSpec, site: LayerContext) -> Iterator[Saved]:
     """A layer's input, where it is computed again whole; and the normed input that its sub-layers share side by side."""
     yield Saved(f"{site.name}layer.input", "norm", site.stream, site.d_model, "residual", keeping=("full",))
     if spec.norm.place == "parallel":
-        yield Saved(f"{site.name}layer.normed", "norm", site.stream, site.d_model)
+        yield Saved(f"{site.name}layer.normed", "norm", site.stream, site.d_model, "product")
 
 
 def _positions(stack: _Stack, *, saves: bool) -> Iterator[Entry | Saved | Subset]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from tscale.blocks import Attention
 from tscale.blocks.fields import telling_layers
+from tscale.core.costs.recompute import Again
 from tscale.core.ledger import Ledger, Stack
 from tscale.core.parallelism import Parallelism
 from tscale.core.partition import Stretch, one_layer, stage, stretches
@@ -36,6 +37,40 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     return tuple(
         stage(whole, pieces, f"{spec.name}, stage {place + 1} of {plan.pipeline}", first=place == 0, last=place == last)
         for place, pieces in enumerate(_pieces(spec, plan))
+    )
+
+
+def recomputed_stages(
+    spec: ModelSpec, plan: Parallelism, again: Again, whole: Ledger
+) -> tuple[tuple[Ledger, Ledger], ...]:
+    """Of each stage its layers that a policy is about, and all the rest of it.
+
+    Raises `RequestError` for a model of two stacks, and for layers that there are none of.
+    """
+    if spec.kind == "encoder-decoder":
+        raise RequestError(
+            f"{spec.name} has two stacks, of which --recompute can name no layers: give the policy alone"
+        )
+    depth = int(spec.layers)
+    if again.layers is not None and again.layers and max(again.layers) >= depth:
+        raise RequestError(f"{spec.name} has layers 0 to {depth - 1}: --recompute names {max(again.layers)}")
+    return tuple(
+        _split(whole, pieces, again, first=place == 0, last=place == plan.pipeline - 1)
+        for place, pieces in enumerate(_pieces(spec, plan))
+    )
+
+
+def _split(
+    whole: Ledger, pieces: tuple[Stretch, ...], again: Again, *, first: bool, last: bool
+) -> tuple[Ledger, Ledger]:
+    """A stage in two: the layers that are computed again, and the others with what stands outside of layers."""
+    own = [layer for piece in pieces for layer in range(int(piece.start), int(piece.start) + int(piece.size))]
+    chosen = set(own[: again.first] if again.layers is None else again.layers)
+    parts = ([layer for layer in own if layer in chosen], [layer for layer in own if layer not in chosen])
+    stretches = [[Stretch(layer, 1) for layer in part] for part in parts]
+    return (
+        stage(whole, stretches[0], whole.model, first=False, last=False),
+        stage(whole, stretches[1], whole.model, first=first, last=last),
     )
 
 

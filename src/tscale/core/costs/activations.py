@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple, assert_never
 
-from tscale.core.ledger import Keeping, Number, Saved
+from tscale.core.ledger import Keeping, NormKernel, Number, Saved
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import cut_width
@@ -28,7 +28,7 @@ LEAVES_OUT: Final = (
     "unless stated above. In parallel blocks with a norm for each branch (GPT-NeoX), the common input is counted twice."
 )
 
-Recompute = Literal["none", "selective", "full"]
+Recompute = Literal["none", "selective", "op", "full"]
 Attention = Literal["flash", "naive"]
 Kernels = Literal["fused", "eager"]
 """Whether an activation and the gate that it multiplies are one kernel (Liger, Transformer Engine) or two (transformers)."""
@@ -37,7 +37,8 @@ Kernels = Literal["fused", "eager"]
 class Passes(NamedTuple):
     """How a forward pass is run: how many sequences at once, what of it is kept, bytes of an activation, dropout, kernels.
 
-    `residual_bytes`: of a number of the residual stream, None where it is an activation like the others.
+    `residual_bytes`: of a number of the residual stream, `product_bytes`: of one that is kept as the input of a product; None where
+    it is an activation like the others. `norms`: how norms are computed.
     """
 
     micro_batch: int = 1
@@ -46,10 +47,15 @@ class Passes(NamedTuple):
     dropout: bool = False
     kernels: Kernels = "eager"
     residual_bytes: int | None = None
+    product_bytes: int | None = None
+    norms: NormKernel = "fused"
 
 
 def keeping(attention: Attention, recompute: Recompute) -> Keeping:
-    """How a layer is kept. A fused kernel computes the scores again in any case: `selective` adds nothing to it."""
+    """How a layer is kept. A fused kernel computes the scores again in any case: `selective` adds nothing to it.
+
+    What `op` keeps is not of these ways: it is said product by product (`tscale.core.costs.recompute`).
+    """
     if recompute == "full":
         return "full"
     if attention == "flash":
@@ -64,6 +70,8 @@ def number_bytes(number: Number, passes: Passes) -> int:
             return passes.activation_bytes
         case "residual":
             return passes.activation_bytes if passes.residual_bytes is None else passes.residual_bytes
+        case "product":
+            return passes.activation_bytes if passes.product_bytes is None else passes.product_bytes
         case "fp32":
             return 4
         case "mask":
@@ -78,7 +86,11 @@ def saved_by(kept: Iterable[Saved], passes: Passes) -> Iterator[Saved]:
     """What is kept where forward passes are run in this way."""
     for saved in kept:
         dropped, stepwise = passes.dropout or not saved.dropout, passes.kernels == "eager" or not saved.eager
-        if passes.keeping in saved.keeping and dropped and stepwise:
+        normed, copied = (
+            not saved.norms or passes.norms in saved.norms,
+            passes.product_bytes is not None or not saved.copied,
+        )
+        if passes.keeping in saved.keeping and dropped and stepwise and normed and copied:
             yield saved
 
 

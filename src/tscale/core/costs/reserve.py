@@ -67,7 +67,8 @@ GRAPHS: Final = Part(
     "none without capture, 0.21 GiB of a 1B model (vllm-project/vllm#11349), 2.41 of a 34B (vllm-project/vllm#7553)",
 )
 _FRAGMENTS: Final = "1 - 15,006 / 16,726 MB reserved (pytorch/pytorch#40989); next to none where memory is nearly full"
-_MOST_IN_FRAGMENTS: Final = Fraction(1, 10)
+MOST_IN_FRAGMENTS: Final = Fraction(1, 10)
+"""The largest share of what an allocator has reserved that it was measured not to use."""
 
 RUNTIME: Final = Part(
     "runtime",
@@ -90,7 +91,7 @@ def gpu_reserve(memory: int, groups: int, *, training: bool) -> Reserve:
     engine may capture graphs for serving; a trainer's allocator holds fragments, since sizes come and go.
     """
     buffers = COLLECTIVES._replace(low=COLLECTIVES.low * minimum(groups, 1), high=COLLECTIVES.high * groups)
-    fragments = Part("fragments", 0, int(memory * _MOST_IN_FRAGMENTS), _FRAGMENTS)
+    fragments = Part("fragments", 0, int(memory * MOST_IN_FRAGMENTS), _FRAGMENTS)
     parts = (DRIVER, CONTEXT, *((buffers,) if groups else ()), fragments if training else GRAPHS)
     return Reserve(parts)
 

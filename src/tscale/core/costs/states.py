@@ -7,7 +7,8 @@ second, weights in its third (Rajbhandari 2019, section 5; FSDP is the third): o
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.params import size
 from tscale.core.costs.weights import is_linear, kept_in, weight_bytes
@@ -16,8 +17,10 @@ from tscale.core.ledger import Buffer, Conv, Entry, Ledger, Lookup, Matmul, Save
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision, state_bytes
-from tscale.core.tracing import ceil_div, minimum
+from tscale.core.roles import Role
+from tscale.core.tracing import ceil_div, maximum, minimum
 from tscale.core.units import BYTES
+from tscale.errors import RequestError, shown
 
 SOURCE: Final = "rajbhandari2019 section 5"
 
@@ -40,7 +43,8 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
     """Bytes of all that is kept of every parameter of one device's ledger, one line for each entry.
 
     A parameter that is not trained is kept as a weight alone. In a pipeline a stage adds up the gradients of all micro-batches
-    before it scatters them, so that ZeRO's second stage keeps them whole, as torchtitan does with FSDP.
+    before it scatters them, so that ZeRO's second stage keeps them whole, as torchtitan does with FSDP. Weights that are gathered from
+    the master copy are kept by nobody in ZeRO's third stage.
     """
     owners = [entry for entry in ledger.entries if isinstance(entry, (Matmul, Lookup, Vector, Conv))]
     owners = [entry for entry in owners if not isinstance(entry, (Lookup, Vector)) or entry.trained]
@@ -57,12 +61,68 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
             master.append(Line(entry.name, divided(entry, numbers * recipe.master, 1)))
         kept = entry.stored * state_bytes(entry, optimizer, recipe.states)
         states.append(Line(entry.name, divided(entry, kept, 1)))
+    weights = weights_on_device(ledger, FORMATS[recipe.weights], plan)
+    if is_gathered(recipe, plan):
+        weights = weights._replace(lines=tuple(_buffers(ledger, weights)))
     return States(
-        weights_on_device(ledger, FORMATS[recipe.weights], plan),
+        weights,
         Quantity("gradients", tuple(gradients), BYTES, source=recipe.source),
         Quantity("master weights", tuple(master), BYTES, source=recipe.source),
         Quantity("optimizer states", tuple(states), BYTES, source=optimizer.source),
     )
+
+
+def is_gathered(recipe: Precision, plan: Parallelism) -> bool:
+    """Whether weights are in a device's memory only while they are in use, made from its shard of the master copy."""
+    return recipe.gathered and plan.zero == 3 and plan.sharing > 1
+
+
+def _buffers(ledger: Ledger, weights: Quantity) -> Iterator[Line]:
+    """The lines of weights that are no parameters."""
+    names = {entry.name for entry in ledger.entries if isinstance(entry, Buffer)}
+    yield from (line for line in weights.lines if line.name in names)
+
+
+def in_backward(states: States, ledger: Ledger, recipe: Precision, plan: Parallelism) -> States:
+    """The same where the optimizer's step is taken in the backward pass, parameter by parameter: the largest gradient alone is kept.
+
+    Routed experts of a layer are one parameter.
+    """
+    largest = 0
+    for entry in ledger.entries:
+        if isinstance(entry, (Matmul, Lookup)) and entry.stored:
+            copies = entry.experts if isinstance(entry, Matmul) else 1
+            amount = copies * size(entry) * recipe.gradients
+            largest = maximum(largest, ceil_div(amount, shards(entry, plan)) if plan.zero >= 2 else amount)
+    return states._replace(gradients=states.gradients._replace(lines=(Line("largest_gradient", largest),)))
+
+
+Offload = Literal["weights", "states", "activations"]
+"""What is kept in the host's memory and sent when it is needed; states are the optimizer's, with the master copy."""
+OFFLOADS: Final[tuple[Offload, ...]] = ("weights", "states", "activations")
+
+
+def find_offload(text: str) -> frozenset[Offload]:
+    """What `weights,states,activations`, or some of these, name. Raises `RequestError` for any other name."""
+    words = [word.strip() for word in text.split(",")]
+    found = frozenset(part for part in OFFLOADS if part in words)
+    for word in words:
+        if word not in OFFLOADS:
+            raise RequestError(f"--offload names weights, states or activations, not {shown(word)}")
+    return found
+
+
+def on_device(states: States, offload: frozenset[Offload]) -> States:
+    """What is left of the states on a device where some of them are kept by its host."""
+    if "weights" in offload:
+        states = states._replace(weights=_away(states.weights))
+    if "states" in offload:
+        states = states._replace(master=_away(states.master), optimizer=_away(states.optimizer))
+    return states
+
+
+def _away(quantity: Quantity) -> Quantity:
+    return quantity._replace(lines=tuple(Line(line.name, 0) for line in quantity.lines))
 
 
 def weights_on_device(ledger: Ledger, format: Format, plan: Parallelism) -> Quantity:
@@ -91,29 +151,68 @@ def shards(entry: Entry, plan: Parallelism) -> int:
     return plan.sharing
 
 
-def adapters(ledger: Ledger, rank: int) -> Ledger:
-    """The ledger of low-rank adapters on every matrix of the layers, routers excepted (Hu 2021; all of them as in QLoRA).
+_ATTENTION: Final[frozenset[Role]] = frozenset({"q", "k", "v", "o", "q_down", "q_up", "kv_down", "kv_up"})
+_FEED_FORWARD: Final[frozenset[Role]] = frozenset({"up", "gate", "down", "shared_up", "shared_gate", "shared_down"})
+TARGETS: Final[dict[str, frozenset[Role]]] = {
+    "attention": _ATTENTION,
+    "mlp": _FEED_FORWARD,
+    "q": frozenset({"q", "q_down", "q_up"}),
+    "k": frozenset({"k", "kv_down", "kv_up"}),
+    "v": frozenset({"v"}),
+    "o": frozenset({"o"}),
+    "up": frozenset({"up", "shared_up"}),
+    "gate": frozenset({"gate", "shared_gate"}),
+    "down": frozenset({"down", "shared_down"}),
+}
+"""The matrices that an adapter can be put on, by the names that people give them, or several at once."""
 
-    Each adds a matrix [d_in, rank] and one [rank, d_out]; on one device's ledger they have that device's widths.
+
+def find_targets(text: str) -> frozenset[Role] | None:
+    """The roles of the matrices that `q,v`, `q_proj,v_proj`, `attention,mlp` or `all` name; None for all of them.
+
+    Raises `RequestError` for any other name.
+    """
+    roles: set[Role] = set()
+    for word in text.split(","):
+        name = word.strip().removesuffix("_proj")
+        if name == "all":
+            return None
+        if name not in TARGETS:
+            raise RequestError(
+                f"--lora-targets names matrices, such as q,v or attention,mlp, or all, not {shown(word)}"
+            )
+        roles |= TARGETS[name]
+    return frozenset(roles)
+
+
+def _is_target(entry: Entry, targets: frozenset[Role] | None) -> bool:
+    """Whether an entry has an adapter."""
+    return isinstance(entry, Matmul) and is_linear(entry) and (targets is None or entry.role in targets)
+
+
+def adapters(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None) -> Ledger:
+    """The ledger of low-rank adapters on matrices of the layers, routers excepted (Hu 2021; all of them as in QLoRA).
+
+    `targets`: the roles of those that have one, None for all. Each adds a matrix [d_in, rank] and one [rank, d_out]; on one device's ledger they have that device's widths.
     """
     entries: list[Entry] = []
     for entry in ledger.entries:
-        if isinstance(entry, Matmul) and is_linear(entry):
+        if isinstance(entry, Matmul) and _is_target(entry, targets):
             plain = entry._replace(bias=False, cut=None)
             entries.append(plain._replace(name=f"{entry.name}.lora_a", d_out=rank))
             entries.append(plain._replace(name=f"{entry.name}.lora_b", d_in=rank))
     return Ledger.of(f"{ledger.model}'s adapters", entries)
 
 
-def adapter_saves(ledger: Ledger, rank: int) -> tuple[Saved, ...]:
+def adapter_saves(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None) -> tuple[Saved, ...]:
     """What the adapters keep for the backward pass: what lies between their two matrices. Inputs are kept in any case.
 
-    A table's rows go through them once for all sequences; scores against it have no weights of their own.
+    Those of matrices without an adapter too: an upper bound. A table's rows go through them once for all sequences; scores against it have no weights of their own.
     """
     return tuple(
         Saved(f"{entry.name}.lora", entry.part, entry.stream, rank, used=entry.used, shared=entry.stream == "once")
         for entry in ledger.entries
-        if isinstance(entry, Matmul) and is_linear(entry) and entry.role != "position_scores"
+        if isinstance(entry, Matmul) and _is_target(entry, targets) and entry.role != "position_scores"
     )
 
 

@@ -1,0 +1,231 @@
+"""What the columns of a table of measured memory mean: a model, how it is trained, and what its trainer prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.core.costs.recompute import find_again
+from tscale.core.costs.states import Offload, find_offload, find_targets
+from tscale.core.costs.training_setup import Training
+from tscale.core.dtypes import FORMATS, Format, find_format
+from tscale.core.ledger import NormKernel
+from tscale.core.loss_kernels import find_kernel
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
+from tscale.core.workload import Run
+from tscale.errors import RequestError, nearest, shown
+from tscale.models.resolve import resolve
+from tscale.models.spec import ModelSpec, Release, WeightRule
+
+_RANKS: Final = {"lora": 8, "qlora": 64}
+"""Ranks where none is said: peft's, and that of Dettmers 2023."""
+_TARGETS: Final = {"lora": "q,v", "qlora": "all"}
+"""Matrices that have adapters where nothing else is said: those of Hu 2021 (section 4.2, and peft's for Llama), all of Dettmers 2023."""
+_KERNELS: Final[dict[str, NormKernel]] = {"": "fused", "fused": "fused", "eager": "eager", "composite": "composite"}
+
+
+class Habits(NamedTuple):
+    """What a source says of all of its runs, where a row does not.
+
+    `prints_active`: whether its peaks are of live memory. `compiled_loss`: whether its loss in chunks is compiled with the model.
+    `plain_bf16`: whether its bf16 has no master copy.
+    """
+
+    prints_active: bool = False
+    compiled_loss: bool = False
+    plain_bf16: bool = False
+    optimizer: str = "adamw"
+
+
+_HABITS: Final = {
+    "torchtune": Habits(prints_active=True, compiled_loss=True, plain_bf16=True),
+    "unsloth": Habits(optimizer="adam-8bit"),
+}
+"""torchtune's README (0.3 to 0.6) has its runs compiled, and `log_peak_memory_stats` prints what is active; unsloth's of January 2025
+trains with adamw_8bit."""
+
+
+def _habits(source: str) -> Habits:
+    return next((habits for name, habits in _HABITS.items() if name in source.lower()), Habits())
+
+
+class Row:
+    """A row of texts; what is absent is empty."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+
+    def __getitem__(self, column: str) -> str:
+        return (self._texts.get(column) or "").strip()
+
+    def number(self, column: str) -> Fraction:
+        """A number above 0. Raises `RequestError` for any other text."""
+        text = self[column].replace(",", "")
+        if not re.fullmatch(r"\d{1,15}(\.\d{1,15})?", text) or not Fraction(text):
+            raise RequestError(f"{column} is a number above 0, not {shown(self[column])}")
+        return Fraction(text)
+
+    def value(self) -> float:
+        """What was measured, in the unit of the row."""
+        return float(self.number("value"))
+
+    def size(self, column: str) -> int | None:
+        """A whole number above 0; None where nothing is said."""
+        if not self[column]:
+            return None
+        number = self.number(column)
+        if number.denominator != 1:
+            raise RequestError(f"{column} is a whole number, not {shown(self[column])}")
+        return int(number)
+
+    def flag(self, column: str) -> bool:
+        """Whether a column says yes."""
+        text = self[column].lower()
+        if text not in ("", "0", "no", "false", "1", "yes", "true"):
+            raise RequestError(f"{column} is yes, no or empty, not {shown(text)}")
+        return text in ("1", "yes", "true")
+
+
+class Asked(NamedTuple):
+    """What a row asks about. `prints_active`: whether its trainer prints what is live, and not what is reserved."""
+
+    spec: ModelSpec
+    training: Training
+    prints_active: bool
+
+
+def training_of(row: Row) -> Asked:
+    """How the run of a row trained its model. Raises `TscaleError` for a row that says what is not counted."""
+    spec = resolve(row["model"])
+    habits = _habits(row["source"])
+    method, rank = _method(row["method"])
+    if not method and row["precision"] == "nf4":
+        raise RequestError("a model in nf4 is trained by adapters: method says which, such as qlora r16")
+    recipe = _recipe(row, adapters=bool(method), plain=habits.plain_bf16)
+    plan = _plan(row, recipe)
+    plan.check()
+    again = find_again(row["recompute"] or "none")
+    training = Training(
+        recipe,
+        _optimizer(row["optimizer"] or habits.optimizer),
+        plan,
+        Run(target=0),
+        row.size("micro_batch") or 1,
+        recompute=again.policy,
+        rank=rank,
+        base=FORMATS["nf4"] if method == "qlora" else None,
+        loss=_loss(row["loss"], compiled=habits.compiled_loss and row["kernels"] in ("", "fused")),
+        kernels=_kernels(row["kernels"]),
+        again=again if again.of_some else None,
+        optimizer_in_backward=row.flag("optimizer_in_backward"),
+        offload=_offload(row["offload"]),
+        lora_targets=find_targets(_TARGETS[method]) if method else None,
+    )
+    return Asked(spec, training, habits.prints_active)
+
+
+def _method(text: str) -> tuple[str, int | None]:
+    """`lora`, `qlora` or nothing, and the rank of adapters."""
+    match = re.fullmatch(r"(?:(q?lora)(?: ?r(?:=|ank )?(\d+))?|full.*|)", text.lower())
+    if match is None:
+        raise RequestError(f"method is lora, qlora r32, full or empty, not {shown(text)}")
+    if match[1] is None:
+        return "", None
+    return match[1], int(match[2] or _RANKS[match[1]])
+
+
+def _recipe(row: Row, *, adapters: bool, plain: bool) -> Precision:
+    """The precision recipe. torchtune's bf16 has no master copy; nf4 is what adapters stand on, themselves in mixed precision."""
+    name, narrow = row["precision"].lower() or "bf16", row["products"].lower()
+    if name == "nf4":
+        name = "bf16"
+    if name == "bf16" and plain:
+        name = "pure-bf16"
+    if narrow == "fp8" and name.startswith("bf16") and not adapters:
+        name = "fp8"
+    if name not in PRECISIONS:
+        raise RequestError(f"precision {shown(name)} is not a recipe: {nearest(name, PRECISIONS)}")
+    return PRECISIONS[name]
+
+
+def _plan(row: Row, recipe: Precision) -> Parallelism:
+    """The degrees. Where nothing is said of data, it is what is left of the devices; sequence parallelism goes with torchtitan's."""
+    tensor, pipeline, context = (row.size(column) or 1 for column in ("tensor", "pipeline", "context_parallel"))
+    gpus, data, one = row.size("gpus"), row.size("data"), tensor * pipeline * context
+    if gpus is not None and (gpus % one or (data is not None and data * one != gpus)):
+        raise RequestError(f"{gpus} GPUs are not made up of the degrees that the row says")
+    zero = row["zero"] or "0"
+    if zero not in ("0", "1", "2", "3"):
+        raise RequestError(f"zero is a stage from 0 to 3, not {shown(zero)}")
+    sequence = tensor > 1 and (recipe.gathered or row["loss"] == "parallel" or "sequence" in row["note"].lower())
+    return Parallelism(
+        tensor=tensor,
+        sequence=sequence,
+        pipeline=pipeline,
+        interleave=row.size("interleave") or 1,
+        data=data or (1 if gpus is None else gpus // one),
+        zero=int(zero),
+        context=context,
+    )
+
+
+def _optimizer(text: str) -> Optimizer:
+    """The optimizer, by its own name or by bitsandbytes': AdamW8bit, PagedAdamW8bit, paged_adamw_8bit."""
+    name = text.lower().replace("_", "-").replace(" ", "-")
+    if name in OPTIMIZERS:
+        return OPTIMIZERS[name]
+    if "adam" in name and "8" in name:
+        return OPTIMIZERS["paged-adam-8bit" if "paged" in name else "adam-8bit"]
+    if "adam" in name:
+        return OPTIMIZERS["paged-adamw" if "paged" in name else "adamw-fp32" if "32" in name else "adamw"]
+    raise RequestError(f"optimizer {shown(text)} is not counted: {nearest(name, OPTIMIZERS)}")
+
+
+def _loss(text: str, *, compiled: bool) -> str | None:
+    """The kernel of the loss; torchtune compiles that of each chunk together with the model."""
+    name = find_kernel(text).name if text else None
+    return "chunked-compiled" if name == "chunked" and compiled else name
+
+
+def _kernels(text: str) -> NormKernel:
+    if text not in _KERNELS:
+        raise RequestError(f"kernels are fused, eager or composite, not {shown(text)}")
+    return _KERNELS[text]
+
+
+def _offload(text: str) -> frozenset[Offload]:
+    """What the host keeps, its names apart by commas, blanks or any other mark."""
+    return find_offload(",".join(re.findall(r"[a-z]+", text.lower()))) if text else frozenset()
+
+
+def served_model(row: Row) -> tuple[ModelSpec, Format | None]:
+    """The model of a row that is served, and the format that its weights are asked in; None for those of its release.
+
+    A note that some modules or layers are in bf16 is read as a release that says so.
+    """
+    spec, name = resolve(row["model"]), row["precision"].lower()
+    if not name:
+        return spec, None
+    if spec.weights is not None and name in {spec.weights.format, *(rule.format for rule in spec.weights.rules)}:
+        return spec, None
+    rules = tuple(_apart(row["note"]))
+    if rules and name in FORMATS:
+        return replace(spec, weights=Release(format=name, rules=rules)), None
+    return spec, find_format(name, what="precision")
+
+
+def _apart(note: str) -> list[WeightRule]:
+    """What a note says is kept in bf16: `attention and layers 0 and 125 in bf16`."""
+    match = re.search(r"(.*) in bf16\b", note)
+    if match is None:
+        return []
+    layers = re.search(r"layers? ([\d, and]+)", match[1])
+    rules = [WeightRule(format="bf16", parts=(part,)) for part in ("attention",) if part in match[1]]
+    if layers is not None:
+        own = tuple(int(number) for number in re.findall(r"\d+", layers[1]))
+        rules.append(WeightRule(format="bf16", parts=("attention", "feed_forward"), layers=own))
+    return rules

@@ -1,0 +1,196 @@
+"""What is counted of a measured memory, row by row of a table in the columns of configs/measured/training_memory.csv.
+
+A peak is compared with what an allocator shows: what it reserves on one device, and on several with the middle of what fragments were
+measured to add (`tscale.core.costs.reserve`), since each stream for sending has memory of its own. torchtune prints what is live
+instead. The longest context that ran is compared in tokens: an allocator that is full gives back what it does not use, so what is live
+counts, next to the middle of what driver and context take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Final, Literal, NamedTuple
+
+from tscale.calibration.memory_columns import Row, served_model, training_of
+from tscale.core.costs.cache import cache_bytes
+from tscale.core.costs.largest import largest
+from tscale.core.costs.reserve import MOST_IN_FRAGMENTS, Reserve, gpu_reserve
+from tscale.core.costs.training_setup import Peak
+from tscale.core.costs.weights import weight_bytes
+from tscale.core.costs.workspace import workspace_bytes
+from tscale.core.dtypes import FORMATS
+from tscale.core.parallelism import Parallelism
+from tscale.core.sharding import shard
+from tscale.core.tracing import MOST_CONTEXT
+from tscale.errors import RequestError, shown
+from tscale.models.lower import lower, run_of
+from tscale.models.release import released
+from tscale.models.trainer import Trainer, trainer
+
+Verdict = Literal["fits", "may_fit", "does_not_fit"]
+
+GIB: Final = 2**30
+_UNITS: Final = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "tokens": 1}
+
+
+class MemoryJudged(NamedTuple):
+    """A measured memory beside what is counted of it: the least, what an allocator shows, and the most; in bytes or tokens.
+
+    `bound`: what no run holds less than, in bytes; None where tokens are compared. `verdict`: whether the run fits the device that it
+    ran on, None where that is not said. `groups`: what the row is of.
+    """
+
+    what: str
+    unit: Literal["bytes", "tokens"]
+    measured: float
+    low: float
+    middle: float
+    high: float
+    bound: float | None
+    verdict: Verdict | None
+    groups: Mapping[str, str]
+
+    @property
+    def ratio(self) -> float:
+        """What is counted over what was measured."""
+        return self.middle / self.measured
+
+    @property
+    def error(self) -> float:
+        """How far the middle is from what was measured, as a fraction of it."""
+        return abs(self.ratio - 1)
+
+    @property
+    def covered(self) -> bool:
+        """Whether what was measured lies between the least and the most."""
+        return self.low <= self.measured <= self.high
+
+    @property
+    def bound_broken(self) -> bool:
+        """Whether a run held less than is said to be the least."""
+        return self.bound is not None and self.measured < self.bound
+
+
+def judge(row: Mapping[str, str]) -> MemoryJudged:
+    """A row of measured memory beside what is counted of it.
+
+    Args: `row`: texts by the columns of configs/measured/training_memory.csv; what is not said is empty or absent.
+
+    Raises: `TscaleError` for a row that says what is not counted, with the reason.
+    """
+    texts = Row(row)
+    what = texts["what"]
+    measured = texts.value() * _unit(texts["unit"])
+    match what:
+        case "peak_reserved" | "peak_active" | "peak":
+            return _peak(texts, what, measured)
+        case "longest_context":
+            return _longest(texts, measured)
+        case "weights" | "workspace" | "cache":
+            return _served(texts, what, measured)
+        case _:
+            raise RequestError(
+                f"{shown(what)} is not counted of a row: what is peak_reserved, longest_context, weights, workspace or cache"
+            )
+
+
+def _unit(name: str) -> int:
+    if name not in _UNITS:
+        raise RequestError(f"unit is {', '.join(_UNITS)}, not {shown(name)}")
+    return _UNITS[name]
+
+
+def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
+    """The peak of a training run. Streams and fragments are in what is reserved alone."""
+    asked = training_of(row)
+    context = row.size("context")
+    if context is None:
+        raise RequestError("context is not said, without which no peak is counted")
+    model = trainer(asked.spec, asked.training, context)
+    reserved, held, least = (_total(model, peak) for peak in _PEAKS)
+    active = what == "peak_active" or asked.prints_active
+    spread = asked.training.plan.devices > 1
+    middle = held if active else int(reserved / (1 - MOST_IN_FRAGMENTS / 2)) if spread else reserved
+    high = int(reserved / (1 - MOST_IN_FRAGMENTS))
+    verdict = _verdict(row, reserved, least, asked.training.plan)
+    return MemoryJudged(what, "bytes", measured, least, middle, high, least, verdict, _groups(row))
+
+
+_PEAKS: Final[tuple[Peak, ...]] = ("reserved", "held", "live")
+
+
+def _total(model: Trainer, peak: Peak) -> int:
+    """Bytes that a device of the fullest stage needs."""
+    return max(int(model.needs(stage, peak).total) for stage in range(len(model.shares)))
+
+
+def _longest(row: Row, measured: float) -> MemoryJudged:
+    """The longest context that a device has room for: as much is reserved, as is live with the output kept, and without it."""
+    asked, memory = training_of(row), _memory(row)
+    if memory is None:
+        raise RequestError("gpu_gib is not said, without which no longest context is counted")
+    model, takes = trainer(asked.spec, asked.training, 1), _of_a_process(memory)
+
+    def longest(peak: Peak, reserve: int) -> int:
+        return largest(lambda length: _total(model.of_length(length), peak) <= memory - reserve, MOST_CONTEXT) or 0
+
+    middle = longest("held", (takes.low + takes.high) // 2)
+    most = int(memory * MOST_IN_FRAGMENTS)
+    low, high = longest("reserved", takes.high + most), longest("live", takes.low)
+    at = model.of_length(int(measured))
+    verdict = _verdict(row, _total(at, "reserved"), _total(at, "live"), asked.training.plan)
+    return MemoryJudged("longest_context", "tokens", measured, low, middle, high, None, verdict, _groups(row))
+
+
+def _memory(row: Row) -> int | None:
+    """Bytes of the device that a run ran on."""
+    text = row["gpu_gib"]
+    return None if not text else int(row.number("gpu_gib") * GIB)
+
+
+def _of_a_process(memory: int) -> Reserve:
+    """What driver and context take of a device: all of a reserve but buffers and fragments."""
+    parts = gpu_reserve(memory, 0, training=True).parts
+    return Reserve(tuple(part for part in parts if part.name != "fragments"))
+
+
+def _verdict(row: Row, total: int, least: int, plan: Parallelism) -> Verdict | None:
+    """Whether a run fits: for certain, next to the most that software takes; or not even what is live next to the least."""
+    memory = _memory(row)
+    if memory is None:
+        return None
+    groups = sum(degree > 1 for degree in (plan.tensor, plan.pipeline, plan.data, plan.context, plan.expert))
+    reserve = gpu_reserve(memory, groups, training=True)
+    if total + reserve.high <= memory:
+        return "fits"
+    return "may_fit" if least + reserve.low <= memory else "does_not_fit"
+
+
+def _served(row: Row, what: str, measured: float) -> MemoryJudged:
+    """A part of what a device holds while it serves: exact, as far as it is counted."""
+    spec, asked = served_model(row)
+    ledger = lower(spec)
+    tensor = row.size("tensor") or 1
+    share = shard(ledger, Parallelism(tensor=tensor))
+    tokens = row.size("context") or 1
+    format = asked or released(spec) or FORMATS["bf16"]
+    if what == "weights":
+        counted = weight_bytes(share, format, ledger).total
+    elif what == "cache":
+        counted = cache_bytes(share, run_of(spec, tokens), 16).total
+    else:
+        counted = workspace_bytes(share, ledger, run_of(spec, tokens), 1, tokens, spec.d_model, 16).total
+    exact = float(counted)
+    return MemoryJudged(what, "bytes", measured, exact, exact, exact, None, None, _groups(row))
+
+
+def _groups(row: Row) -> dict[str, str]:
+    """What a row is of, for tables."""
+    keys = ("model", "what", "method", "precision", "recompute")
+    return {**{key: row[key] for key in keys}, "source": row["source"].split(" ")[0]}
+
+
+def within(judged: MemoryJudged, share: Fraction) -> bool:
+    """Whether what is counted is that near to what was measured."""
+    return judged.error <= share

@@ -1,0 +1,137 @@
+"""Which layers are computed again for their backward pass, and what is kept of them where that is said product by product.
+
+torchtitan's selective policy saves the outputs of attention and of every second matrix product of a layer, the first, the third and so
+on, and computes all else again from them (`_save_list`, parallelize_llama.py of torchtitan 9dec370): of a Llama layer
+4·h·hd + 2·kv·hd + 2·ff + 4·h bytes a token beside its input, and 2·d more where nothing compiles it, since the output of its last
+product, which no gradient asks for, is then kept too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple
+
+from tscale.core.costs.activations import Attention, Recompute, keeping
+from tscale.core.ledger import ALWAYS, Block, Group, Ledger, Matmul, Saved, Scores, Stack, SubLayer
+from tscale.errors import RequestError, shown
+
+POLICIES: Final[dict[str, Recompute]] = {"none": "none", "selective": "selective", "op": "op", "full": "full"}
+
+
+class Again(NamedTuple):
+    """A policy, and the layers that it is about: the first `first` of each stage, or those with these numbers; all, with neither."""
+
+    policy: Recompute = "none"
+    first: int | None = None
+    layers: tuple[int, ...] | None = None
+
+    @property
+    def of_some(self) -> bool:
+        """Whether it is about some layers alone."""
+        return self.first is not None or self.layers is not None
+
+    @property
+    def text(self) -> str:
+        """As it is asked for."""
+        if self.layers is not None:
+            return f"{self.policy}:{','.join(map(str, self.layers))}"
+        return self.policy if self.first is None else f"{self.policy}:{self.first}"
+
+
+def find_again(text: str) -> Again:
+    """What `full`, `full:8` (the first 8 layers of each stage) or `op:0-3,9` (these layers, from 0 on) mean.
+
+    Raises `RequestError` for any other text.
+
+    Example:
+        >>> find_again("full:8"), find_again("op:0-2,9").layers
+        (Again(policy='full', first=8, layers=None), (0, 1, 2, 9))
+    """
+    name, colon, of = text.partition(":")
+    policy = POLICIES.get(name)
+    if policy is None or (
+        colon and (name == "none" or not re.fullmatch(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", of))
+    ):
+        raise RequestError(
+            f"--recompute takes none, selective, op or full, for some layers full:8 (the first 8 of each stage) or full:0-3,9, not {shown(text)}"
+        )
+    if not colon:
+        return Again(policy)
+    if of.isdigit():
+        return Again(policy, int(of)) if int(of) else Again()
+    ranges = (part.partition("-") for part in of.split(","))
+    layers = {layer for start, _, end in ranges for layer in range(int(start), int(end or start) + 1)}
+    return Again(policy, layers=tuple(sorted(layers)))
+
+
+def whole_layers(policy: Recompute) -> Literal["none", "selective", "full"]:
+    """A policy as far as it is about scores or whole layers: what is computed again product by product is passed over."""
+    return "none" if policy == "op" else policy
+
+
+def saved_under(ledger: Ledger, policy: Recompute, attention: Attention, *, compiled: bool) -> Iterator[Saved]:
+    """What a part of a model saves under a policy, whatever the way of keeping that is asked for afterwards.
+
+    `compiled`: whether the output of a layer's last product is let go, as torch.compile does.
+    """
+    if policy == "op":
+        yield from _outputs(ledger, compiled=compiled)
+        return
+    how = keeping(attention, policy)
+    for group in ledger.groups:
+        for saved in group.saved:
+            if how in saved.keeping:
+                yield _of_group(saved, group)
+
+
+def _of_group(saved: Saved, group: Group) -> Saved:
+    return saved._replace(used=group.layers * saved.used, keeping=ALWAYS)
+
+
+def _outputs(ledger: Ledger, *, compiled: bool) -> Iterator[Saved]:
+    """Layers' inputs, the outputs of attention and of every second product; all that stands outside of layers."""
+    place = _products_before(ledger)
+    for group in ledger.groups:
+        outside = isinstance(group.where, str)
+        for saved in group.saved:
+            if outside or "full" in saved.keeping:
+                yield _of_group(saved, group)
+        for entry in group.entries if not outside else ():
+            if isinstance(entry, Scores):
+                yield from (_of_group(saved, group) for saved in _attention_outputs(entry))
+            elif isinstance(entry, Matmul):
+                place[entry.block] += 1
+                if place[entry.block] % 2 and not (compiled and entry.role in ("down", "shared_down")):
+                    yield _of_group(_product_output(entry), group)
+
+
+def _products_before(ledger: Ledger) -> dict[Block, int]:
+    """The products of a layer that come before those of each block; of several blocks that take turns, the first counts."""
+    own: dict[Block, int] = {}
+    for group in ledger.groups:
+        for entry in group.entries if not isinstance(group.where, str) else ():
+            if isinstance(entry, Matmul):
+                own[entry.block] = own.get(entry.block, 0) + 1
+    before: dict[Block, int] = {}
+    firsts: dict[tuple[Stack, SubLayer], int] = {}
+    for block, products in own.items():
+        place = (block.stack, block.sub_layer)
+        before[block] = sum(count for other, count in firsts.items() if other[0] == block.stack and other != place)
+        firsts.setdefault(place, products)
+    return before
+
+
+def _attention_outputs(entry: Scores) -> Iterator[Saved]:
+    """What a fused kernel gives out: a sum of values for each head, and the logarithm of the sum of its weights."""
+    out = Saved(f"{entry.name}.out", "attention", entry.stream, entry.heads * entry.d_v, cut=entry.cut, used=entry.used)
+    yield out
+    yield out._replace(name=f"{entry.name}.logsumexp", width=entry.heads, number="fp32")
+
+
+def _product_output(entry: Matmul) -> Saved:
+    """The output of a product. Where its rows are cut, every device has a sum of its own of each position."""
+    cut = entry.cut if entry.cut is not None and entry.cut.axis == "out" else None
+    summed = entry.cut is not None and cut is None
+    output = Saved(f"{entry.name}.output", entry.part, entry.stream, entry.d_out, cut=cut, gathered=summed)
+    return output._replace(used=entry.used)

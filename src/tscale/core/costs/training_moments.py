@@ -1,0 +1,245 @@
+"""What training needs for a moment: at the loss, and in the backward pass of a layer, whichever is more.
+
+Where FSDP2 spreads a model, an allocator shows more than is live: gathers are made in a stream of their own, whose memory serves no
+other, and so are the shards of gradients. Where tensors are cut and what lies between them is cut along the sequence, a product still
+reads all of its input: DTensor keeps it whole until the layer's backward pass, with the gradient of its output (recorded in
+tests/oracle/policies.jsonl); Megatron-LM gathers it again, one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from tscale.core.costs.activations import Passes, activation_bytes, keeping
+from tscale.core.costs.params import size
+from tscale.core.costs.states import shards
+from tscale.core.costs.training_setup import Layer, Peak, Training
+from tscale.core.costs.weights import is_linear
+from tscale.core.dtypes import FORMATS, bytes_of
+from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul, Saved
+from tscale.core.metric import Line
+from tscale.core.parallelism import Parallelism
+from tscale.core.tracing import maximum
+
+SOURCE: Final = "korthikanti2022 section 4"
+
+WHOLE_BY_DTENSOR: Final = 3
+"""Arrays of the whole width that DTensor has at once in a layer's backward pass: the inputs of both sub-layers, and a gradient."""
+WHOLE_BY_MEGATRON: Final = 2
+"""An input that is gathered again, and its gradient before it is scattered (Korthikanti 2022, section 4.2.2)."""
+
+
+def in_flight(stage: int, plan: Parallelism) -> tuple[int, int]:
+    """Pieces of micro-batches whose activations a stage keeps at once, and the pieces that its layers are in."""
+    behind = plan.pipeline - stage - 1
+    if plan.interleave == 1:
+        return behind + 1, 1
+    return 2 * behind + (plan.interleave - 1) * plan.pipeline + 1, plan.interleave
+
+
+def largest_moment(
+    share: Ledger, layers: tuple[Layer, ...], logits: list[Line], at_peak: int | None, training: Training, peak: Peak
+) -> tuple[list[Line], list[Line]]:
+    """The logits that are kept, and what else is needed, at the larger of two moments: the loss, and one layer's backward pass.
+
+    `at_peak`: bytes of a loss over a vocabulary, those in `logits` among them.
+    """
+    held = sum(line.value for line in logits)
+    more = held if at_peak is None else at_peak - held
+    both = [*_pipeline_buffers(layers, training)]
+    if peak == "reserved":
+        both += _other_streams(share, layers, training)
+    at_loss = [
+        Line("loss_at_its_peak", more),
+        *_gathered_weights(share, layers, training),
+        *_narrow_head(share, training),
+        *(_whole_head_input(layers, training, peak) if logits else ()),
+        *both,
+    ]
+    backward = [*_backward(share, layers, training), *both]
+    if sum(line.value for line in [*logits, *at_loss]) >= sum(line.value for line in backward):
+        return logits, at_loss
+    return [], backward
+
+
+def _backward(share: Ledger, layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
+    """What the backward pass of one layer needs.
+
+    What is computed again, its widest gradient and the one made of it, what ZeRO gathers for it, and of a frozen model that is kept in
+    few bits its largest matrix in 16.
+    """
+    yield from _again(layers, training)
+    yield Line("widest_gradient_twice", 2 * _widest(layers, training))
+    yield from _whole_inputs(layers, training)
+    yield from _gathered_weights(share, layers, training)
+    yield from _unscattered_gradients(share, layers, training)
+    if training.base is not None:
+        largest = max(
+            (size(entry) for entry in share.entries if isinstance(entry, Matmul) and is_linear(entry)), default=0
+        )
+        yield Line("unpacked_matrix", 2 * largest)
+
+
+def _stream(layers: tuple[Layer, ...], training: Training, *, whole: bool) -> int:
+    """Bytes of the residual stream of one micro-batch, as a device has it or `whole` along the sequence."""
+    for layer in layers:
+        for saved in layer.kept:
+            if saved.number == "residual" and saved.keeping == ("full",):
+                one = saved._replace(keeping=ALWAYS, number="activation", gathered=whole, used=1)
+                return activation_bytes((one,), training.run, training.passes, training.plan).total
+    return 0
+
+
+def _whole_inputs(layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
+    """What products read whole where the rest is cut along the sequence."""
+    if training.plan.sequence and training.plan.tensor > 1:
+        arrays = WHOLE_BY_DTENSOR if training.fsdp else WHOLE_BY_MEGATRON
+        yield Line("whole_inputs", arrays * _stream(layers, training, whole=True))
+
+
+def _whole_head_input(layers: tuple[Layer, ...], training: Training, peak: Peak) -> Iterator[Line]:
+    """The head's input as DTensor keeps it; an allocator has room of the same size that what it was joined from left."""
+    if training.fsdp and training.plan.sequence and training.plan.tensor > 1:
+        arrays = 2 if peak == "reserved" else 1
+        yield Line("whole_head_input", arrays * _stream(layers, training, whole=True))
+
+
+def _pipeline_buffers(layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
+    """What torch's pipelines hold of every micro-batch of a step until its end: the output of each piece, and room for its gradient.
+
+    There are taken to be as many micro-batches as pieces of the model, the fewest that keep every stage busy.
+    """
+    plan = training.plan
+    if plan.pipeline > 1 and training.fsdp:
+        arrays = 2 * plan.interleave * plan.pipeline * plan.interleave
+        yield Line("pipeline_buffers", arrays * _stream(layers, training, whole=False))
+
+
+def _other_streams(share: Ledger, layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
+    """What FSDP2's streams have reserved: the largest group's gather; and shards of gradients, where others are kept whole."""
+    plan = training.plan
+    if not training.fsdp:
+        return
+    largest = maximum(sum(_tables(share)), _largest_layer(layers, plan))
+    yield Line("gather_buffer", bytes_of(largest, training.weights_format.bits))
+    if plan.pipeline > 1 and training.rank is None:
+        own = sum(size(entry) * entry.stored for entry in share.entries if isinstance(entry, (Matmul, Lookup)))
+        yield Line("scattered_gradients", own * training.recipe.gradients // plan.sharing)
+
+
+def _narrow_head(share: Ledger, training: Training) -> list[Line]:
+    """A head in fp32, once more in the format that autocast multiplies it in, until its backward pass."""
+    heads = [size(entry) for entry in share.entries if isinstance(entry, Matmul) and entry.role == "head"]
+    return [Line("head_in_16_bits", 2 * number) for number in heads if training.prepared]
+
+
+def _again(layers: tuple[Layer, ...], training: Training) -> list[Line]:
+    """The activations of one layer that are computed again just before its backward pass, of the kind with the most."""
+    passes = training.passes
+    if training.is_laid_out:
+        return [
+            Line("layer_again", _most(of_layer(layer, training) - _under_policy(layer, training) for layer in layers))
+        ]
+    anew = passes._replace(keeping=keeping(training.attention, "none"))
+    if passes.keeping == "full":
+        return [Line("layer_again", _most(of_layer(layer, training, anew) for layer in layers))]
+    if passes.keeping == "selective":
+        more = (of_layer(layer, training, anew) - of_layer(layer, training) for layer in layers)
+        return [Line("scores_again", _most(more))]
+    return []
+
+
+def _most(values: Iterable[int]) -> int:
+    """The largest of several numbers, 0 of none."""
+    most: int | None = None
+    for value in values:
+        most = value if most is None else maximum(most, value)
+    return 0 if most is None else most
+
+
+def _under_policy(layer: Layer, training: Training) -> int:
+    """Bytes that a layer keeps of one micro-batch under a policy that is laid out."""
+    return activation_bytes(layer.again, training.run, training.passes, training.plan).total
+
+
+def layer_bytes(layers: tuple[Layer, ...], training: Training) -> int:
+    """Bytes that one layer of a stage keeps of one micro-batch; of several kinds of layer, one that keeps the most."""
+    if training.recompute == "op" and (training.again is None or not training.again.of_some):
+        return _most(_under_policy(layer, training) for layer in layers)
+    return _most(of_layer(layer, training) for layer in layers)
+
+
+def of_layer(layer: Layer, training: Training, passes: Passes | None = None) -> int:
+    """Bytes that a layer keeps of one micro-batch, by how it is kept."""
+    return activation_bytes(layer.kept, training.run, passes or training.passes, training.plan).total
+
+
+def _widest(layers: tuple[Layer, ...], training: Training) -> int:
+    """Bytes of the largest single array of activations in a layer, scores of attention in steps included."""
+    passes = training.passes._replace(keeping=keeping(training.attention, "none"))
+    arrays = [
+        saved for layer in layers for saved in layer.kept if saved.number in ("activation", "residual", "product")
+    ]
+    return max((_one_array(saved, training, passes) for saved in arrays), default=0)
+
+
+def _one_array(saved: Saved, training: Training, passes: Passes) -> int:
+    one = saved._replace(used=1) if saved.used else saved
+    return activation_bytes((one,), training.run, passes, training.plan).total
+
+
+def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Training) -> list[Line]:
+    """What ZeRO's third stage has whole at any moment, or what is sent from the host.
+
+    Tables and head stay whole from the forward pass to the backward pass, as FSDP2's root group does, and two layers are: one is
+    gathered while the other is computed.
+    """
+    plan, format = training.plan, training.weights_format
+    if (plan.zero < 3 or plan.sharing == 1) and "weights" not in training.offload:
+        return []
+    away = "weights" in training.offload
+    layer = _most(_matrices(layer.share) for layer in layers) if away else _largest_layer(layers, plan)
+    whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(_tables(share)), FORMATS[format.rest].bits)
+    return [Line("gathered_weights", whole)]
+
+
+def _largest_layer(layers: tuple[Layer, ...], plan: Parallelism) -> int:
+    """Numbers in the matrices of the largest layer that are gathered for it."""
+    return _most(_held(layer.share, plan) for layer in layers)
+
+
+def _matrices(layer: Ledger) -> int:
+    """Numbers in the matrices of one layer."""
+    return sum(entry.stored * size(entry) for entry in layer.entries if isinstance(entry, Matmul) and is_linear(entry))
+
+
+def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: Training) -> list[Line]:
+    """The gradients of a layer, or of a table, before ZeRO divides them, from its second stage on.
+
+    FSDP2 has them in 16 bits, and a layer's once more in the format that they are summed in; those of the tables and the head wait
+    for one another. A pipeline's stage keeps its sums whole in any case, and a layer's in 16 bits before they are added.
+    """
+    plan, tables = training.plan, _tables(share)
+    in_pipeline = plan.zero == 2 and plan.pipeline > 1
+    if plan.zero < 2 or plan.sharing == 1 or training.rank is not None or (in_pipeline and not training.fsdp):
+        return []
+    layer = _largest_layer(layers, plan)
+    if not training.fsdp:
+        return [Line("unscattered_gradients", max(layer, *tables, 0) * training.recipe.gradients)]
+    narrow = FORMATS[training.recipe.weights].bits
+    if in_pipeline:
+        return [Line("unscattered_gradients", bytes_of(layer, narrow))]
+    return [Line("unscattered_gradients", bytes_of(layer + sum(tables), narrow) + layer * training.recipe.gradients)]
+
+
+def _tables(share: Ledger) -> list[int]:
+    """Numbers in each table and head of a stage that is stored there."""
+    tables = (entry for entry in share.entries if isinstance(entry, (Lookup, Matmul)))
+    return [size(entry) for entry in tables if entry.part in ("embedding", "head") and entry.stored]
+
+
+def _held(layer: Ledger, plan: Parallelism) -> int:
+    """Numbers in the matrices of one layer that ZeRO divides."""
+    matrices = (entry for entry in layer.entries if isinstance(entry, Matmul) and is_linear(entry))
+    return sum(entry.stored * size(entry) for entry in matrices if shards(entry, plan) != 1)

@@ -1,0 +1,117 @@
+"""How a model is trained, as far as memory asks; and what a device needs for it, by what it is for."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from tscale.core.costs.activations import Attention, Kernels, Passes, Recompute, keeping
+from tscale.core.costs.recompute import Again
+from tscale.core.costs.states import Offload
+from tscale.core.dtypes import FORMATS, Format
+from tscale.core.ledger import Ledger, NormKernel, Saved
+from tscale.core.loss_kernels import OF_TRANSFORMERS, default_kernel
+from tscale.core.metric import Quantity
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import Optimizer, Precision
+from tscale.core.roles import Role
+from tscale.core.workload import Run
+
+Peak = Literal["reserved", "held", "live"]
+"""How a peak is counted: as an allocator reserves memory for it; what is live then, the model's output with it where the loop refers to
+it; or what is live at the least, of a trainer that lets the output go."""
+
+
+class Training(NamedTuple):
+    """How a model is trained: formats, optimizer, plan, sequences at a time and what of them is kept.
+
+    `rank`: of low-rank adapters, where the model itself is frozen and kept in `base`; `lora_targets`: the matrices that have one, None
+    for all. `loss`: the kernel that computes it, None for that of the common trainer. `kernels`: how norms and gates are computed.
+    `again`: the layers that `recompute` is about, where these are not all, or it goes product by product.
+    `optimizer_in_backward`: whether a parameter is updated as soon as it has its gradient. `offload`: what the host keeps.
+    """
+
+    recipe: Precision
+    optimizer: Optimizer
+    plan: Parallelism
+    run: Run
+    micro_batch: int = 1
+    attention: Attention = "flash"
+    recompute: Recompute = "none"
+    dropout: bool = False
+    rank: int | None = None
+    base: Format | None = None
+    loss: str | None = None
+    kernels: NormKernel = "fused"
+    again: Again | None = None
+    optimizer_in_backward: bool = False
+    offload: frozenset[Offload] = frozenset()
+    lora_targets: frozenset[Role] | None = None
+
+    @property
+    def passes(self) -> Passes:
+        """How its forward passes are run; where policies are laid out layer by layer, those say what is kept."""
+        how = keeping(self.attention, "none" if self.is_laid_out else self.recompute)
+        residual = 4 if self.prepared else None
+        gates: Kernels = "fused" if self.kernels == "fused" else "eager"
+        products = self.recipe.products or None
+        return Passes(
+            self.micro_batch, how, self.recipe.activations, self.dropout, gates, residual, products, self.kernels
+        )
+
+    @property
+    def is_laid_out(self) -> bool:
+        """Whether what is kept is said layer by layer, or product by product, and not by one way of keeping."""
+        return self.recompute == "op" or (self.again is not None and self.again.of_some)
+
+    @property
+    def loss_kernel(self) -> str:
+        """The kernel that computes the loss."""
+        return self.loss or default_kernel(self.plan, adapters=self.rank is not None).name
+
+    @property
+    def prepared(self) -> bool:
+        """Whether peft has prepared a model of few bits for transformers' trainer (`prepare_model_for_kbit_training`).
+
+        It keeps in fp32 what is not in few bits: tables, head and norms, and so the residual stream and the logits in the output.
+        """
+        return self.base is not None and self.loss_kernel in OF_TRANSFORMERS
+
+    @property
+    def weights_format(self) -> Format:
+        """What the model's weights are kept in."""
+        if self.base is None:
+            return FORMATS[self.recipe.weights]
+        return self.base._replace(rest="fp32") if self.prepared else self.base
+
+    @property
+    def fsdp(self) -> bool:
+        """Whether it is spread as torchtitan does it: by FSDP2, and by DTensor where tensors are cut."""
+        return self.recipe.gathered and self.plan.zero >= 2 and self.plan.sharing > 1
+
+
+class Needs(NamedTuple):
+    """Bytes that one device needs, by what they are for.
+
+    `logits`: what the loss keeps for its backward pass, where its moment is the largest; nothing where that of a layer is, when
+    they are gone. `temporary`: what that moment needs besides.
+    """
+
+    weights: Quantity
+    gradients: Quantity
+    master: Quantity
+    optimizer: Quantity
+    activations: Quantity
+    logits: Quantity
+    temporary: Quantity
+
+    @property
+    def total(self) -> int:
+        return sum(quantity.total for quantity in self)
+
+
+class Layer(NamedTuple):
+    """One layer of a kind that a stage holds: a device's ledger of it, what it saves, and what of that under a policy laid out."""
+
+    share: Ledger
+    kept: tuple[Saved, ...]
+    again: tuple[Saved, ...] = ()
