@@ -223,10 +223,13 @@ def memory(
     precision: str | None = None,
     optimizer: str | None = None,
     micro_batch: Number | None = None,
-    recompute: str | None = None,
+    recompute: Number | None = None,
     attention: str | None = None,
+    kernels: str | None = None,
     loss: str | None = None,
     dropout: bool | None = None,
+    optimizer_in_backward: bool | None = None,
+    offload: Number | None = None,
     data: Number | None = None,
     zero: Number | None = None,
     shards: Number | None = None,
@@ -248,6 +251,7 @@ def memory(
     page: Number | None = None,
     chunk: Number | None = None,
     lora_rank: Number | None = None,
+    lora_targets: Number | Sequence[Number] | None = None,
     qlora: bool | None = None,
     system: File | None = None,
 ) -> Result:
@@ -264,12 +268,17 @@ def memory(
         precision: Set the formats of weights, gradients, master weights and optimizer states.
         optimizer: Set the optimizer.
         micro_batch: Set the sequences of a micro-batch.
-        recompute: Choose what the backward pass recomputes: attention scores, or whole layers.
+        recompute: Choose what the backward pass recomputes: none, selective (attention scores), op (all but
+            attention and every second product), full (whole layers); full:8 is the first 8 layers of each
+            stage, full:0-3,9 these layers.
         attention: Choose a fused kernel, or unfused attention that saves every score.
+        kernels: Choose how norms and gates are computed.
         loss: Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan
             does, in-place as Megatron-LM does, fused-linear (or fused) as Liger does; by default as the
             common trainer of the plan does.
         dropout: Count dropout masks.
+        optimizer_in_backward: Step each parameter as soon as it has its gradient.
+        offload: Keep weights, states, activations, or several of these in the host's memory.
         data: Set the copies of the model (data parallelism); by default as many as gpus allows.
         zero: Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP.
         shards: Set the devices that ZeRO shards over, if not all (hybrid sharding).
@@ -291,6 +300,7 @@ def memory(
         page: Page the cache in blocks of N tokens, such as 16.
         chunk: Set the prompt tokens of a step (chunked prefill).
         lora_rank: Train adapters of this rank on a frozen model.
+        lora_targets: Choose the matrices that have adapters: q,v or attention,mlp or all.
         qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.
         system: Read what is not given from a file that save wrote.
 
@@ -318,10 +328,13 @@ def train(
     precision: str | None = None,
     optimizer: str | None = None,
     micro_batch: Number | None = None,
-    recompute: str | None = None,
+    recompute: Number | None = None,
     attention: str | None = None,
+    kernels: str | None = None,
     loss: str | None = None,
     dropout: bool | None = None,
+    optimizer_in_backward: bool | None = None,
+    offload: Number | None = None,
     data: Number | None = None,
     zero: Number | None = None,
     shards: Number | None = None,
@@ -359,12 +372,17 @@ def train(
         precision: Set the formats of weights, gradients, master weights and optimizer states.
         optimizer: Set the optimizer.
         micro_batch: Set the sequences of a micro-batch.
-        recompute: Choose what the backward pass recomputes: attention scores, or whole layers.
+        recompute: Choose what the backward pass recomputes: none, selective (attention scores), op (all but
+            attention and every second product), full (whole layers); full:8 is the first 8 layers of each
+            stage, full:0-3,9 these layers.
         attention: Choose a fused kernel, or unfused attention that saves every score.
+        kernels: Choose how norms and gates are computed.
         loss: Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan
             does, in-place as Megatron-LM does, fused-linear (or fused) as Liger does; by default as the
             common trainer of the plan does.
         dropout: Count dropout masks.
+        optimizer_in_backward: Step each parameter as soon as it has its gradient.
+        offload: Keep weights, states, activations, or several of these in the host's memory.
         data: Set the copies of the model (data parallelism); by default as many as gpus allows.
         zero: Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP.
         shards: Set the devices that ZeRO shards over, if not all (hybrid sharding).

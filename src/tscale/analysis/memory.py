@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from tscale.core.dtypes import Format
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
+    from tscale.core.roles import Role
 
 _SERVING: Final = ("dtype", "cache_dtype", "page", "chunk")
-_TRAINING: Final = (*POLICIES, *DEGREES, "lora_rank", "qlora")
+_TRAINING: Final = (*POLICIES, *DEGREES, "lora_rank", "lora_targets", "qlora")
 _INSTEAD: Final = {"dtype": ", or give --precision"}
 """What training has in the place of an option of serving."""
 
@@ -93,6 +94,7 @@ class Ask(Spread, OfModel):
         Option("Set the prompt tokens of a step (chunked prefill).", "N", options.size, heading=options.SERVING), 2048
     )
     lora_rank: int | None = asked(options.LORA_RANK)
+    lora_targets: frozenset[Role] | None = asked(options.LORA_TARGETS)
     qlora: bool = asked(options.QLORA, False)
 
     def check(self) -> None:
@@ -107,6 +109,8 @@ class Ask(Spread, OfModel):
             if self.train:
                 raise RequestError(f"{spelled(name)} is of serving: drop it{_INSTEAD.get(name, '')}, or drop --train")
             raise RequestError(f"{spelled(name)} is of training: add --train, or drop it")
+        if "lora_targets" in self.given and self.lora_rank is None and not self.qlora:
+            raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
 
     @cached_property
     def hardware(self) -> Hardware | None:
@@ -125,7 +129,12 @@ class Ask(Spread, OfModel):
             micro_batch=self.micro_batch,
             context=self.context,
             attention=self.attention,
-            recompute=self.recompute,
+            recompute=self.recompute.policy,
+            again=self.recompute if self.recompute.of_some else None,
+            kernels=self.kernels,
+            optimizer_in_backward=self.optimizer_in_backward,
+            offload=self.offload,
+            lora_targets=self.lora_targets,
             loss=self.loss,
             dropout=self.dropout,
             rank=self.lora_rank,

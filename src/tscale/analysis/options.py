@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tscale.analysis.request import Option
 from tscale.core.tracing import MOST_CONTEXT, MOST_FLOPS, MOST_TOKENS, parse_count, parse_fraction
 from tscale.errors import RequestError
+
+if TYPE_CHECKING:
+    from tscale.core.costs.recompute import Again
+    from tscale.core.costs.states import Offload
+    from tscale.core.roles import Role
 
 SERVING: Final = "Serving"
 TRAINING: Final = "Training"
@@ -82,6 +87,30 @@ def zero_stage(text: str, what: str) -> int:
     if text.strip() not in {"0", "1", "2", "3"}:
         raise RequestError(f"{what} is a stage of ZeRO, 0, 1, 2 or 3, not {text.strip()[:40]}")
     return int(text)
+
+
+def again(text: str, what: str) -> Again:
+    """What the backward pass computes again, and in which layers."""
+    from tscale.core.costs.recompute import find_again
+
+    del what
+    return find_again(text)
+
+
+def offload(text: str, what: str) -> frozenset[Offload]:
+    """What the host keeps."""
+    from tscale.core.costs.states import find_offload
+
+    del what
+    return find_offload(text)
+
+
+def lora_targets(text: str, what: str) -> frozenset[Role] | None:
+    """The matrices that have adapters; None for all of them."""
+    from tscale.core.costs.states import find_targets
+
+    del what
+    return find_targets(text)
 
 
 def number(most: int, such_as: str = "2.5") -> Reader[Fraction]:
@@ -215,19 +244,52 @@ SHARDS: Final = Option(
 
 PRECISION: Final = Option(
     "Set the formats of weights, gradients, master weights and optimizer states.",
-    choices=("bf16", "bf16-fp32-gradients", "pure-bf16", "fp16", "fp8", "fp32"),
+    choices=("bf16", "bf16-fp32-gradients", "fp32-master", "pure-bf16", "fp16", "fp8", "fp32"),
     heading=TRAINING,
 )
 OPTIMIZER: Final = Option(
-    "Set the optimizer.", choices=("adamw", "adam-8bit", "adafactor", "sgd", "lion", "muon"), heading=TRAINING
+    "Set the optimizer.",
+    choices=(
+        "adamw",
+        "adamw-fp32",
+        "paged-adamw",
+        "adam-8bit",
+        "paged-adam-8bit",
+        "adafactor",
+        "sgd",
+        "lion",
+        "muon",
+    ),
+    heading=TRAINING,
 )
 MICRO_BATCH: Final = Option("Set the sequences of a micro-batch.", "N", batch, heading=TRAINING)
 STEP_BATCH: Final = Option(
     "Set the sequences per step (global batch size), for the bounds of a parallel plan.", "N", degree, heading=TRAINING
 )
 RECOMPUTE: Final = Option(
-    "Choose what the backward pass recomputes: attention scores, or whole layers.",
-    choices=("none", "selective", "full"),
+    "Choose what the backward pass recomputes: none, selective (attention scores), op (all but attention and every second "
+    "product), full (whole layers); full:8 is the first 8 layers of each stage, full:0-3,9 these layers.",
+    "POLICY",
+    again,
+    heading=TRAINING,
+    shown="none",
+)
+KERNELS: Final = Option(
+    "Choose how norms and gates are computed.", choices=("fused", "eager", "composite"), heading=TRAINING
+)
+OPTIMIZER_IN_BACKWARD: Final = Option(
+    "Step each parameter as soon as it has its gradient.", heading=TRAINING, kind="flag"
+)
+OFFLOAD: Final = Option(
+    "Keep weights, states, activations, or several of these in the host's memory.",
+    "WHAT,...",
+    offload,
+    heading=TRAINING,
+)
+LORA_TARGETS: Final = Option(
+    "Choose the matrices that have adapters: q,v or attention,mlp or all.",
+    "NAMES",
+    lora_targets,
     heading=TRAINING,
 )
 ATTENTION: Final = Option(
@@ -247,6 +309,7 @@ LOSS: Final = Option(
         "one-kernel",
         "chunked",
         "chunked-recomputed",
+        "chunked-compiled",
         "fused-linear",
         "fused",
     ),

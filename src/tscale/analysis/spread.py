@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from tscale.analysis import options
 from tscale.analysis.request import Request, asked
+from tscale.core.costs.recompute import Again
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.core.costs.wall_time import Recompute
+    from tscale.core.costs.states import Offload
+    from tscale.core.ledger import NormKernel
     from tscale.core.parallelism import Parallelism
 
 DEGREES: Final = (
@@ -25,7 +27,18 @@ DEGREES: Final = (
     "shards",
 )
 """The fields that a plan of devices is made of."""
-POLICIES: Final = ("precision", "optimizer", "micro_batch", "recompute", "attention", "loss", "dropout")
+POLICIES: Final = (
+    "precision",
+    "optimizer",
+    "micro_batch",
+    "recompute",
+    "attention",
+    "kernels",
+    "loss",
+    "dropout",
+    "optimizer_in_backward",
+    "offload",
+)
 """The fields that say how a step is computed."""
 
 
@@ -37,10 +50,13 @@ class Spread(Request):
     precision: str = asked(options.PRECISION, "bf16")
     optimizer: str = asked(options.OPTIMIZER, "adamw")
     micro_batch: int = asked(options.MICRO_BATCH, 1)
-    recompute: Recompute = asked(options.RECOMPUTE, "none")
+    recompute: Again = asked(options.RECOMPUTE, Again())
     attention: str = asked(options.ATTENTION, "flash")
+    kernels: NormKernel = asked(options.KERNELS, "fused")
     loss: str | None = asked(options.LOSS)
     dropout: bool = asked(options.DROPOUT, False)
+    optimizer_in_backward: bool = asked(options.OPTIMIZER_IN_BACKWARD, default=False)
+    offload: frozenset[Offload] = asked(options.OFFLOAD, frozenset())
     data: int | None = asked(options.DATA)
     zero: int = asked(options.ZERO, 0)
     shards: int | None = asked(options.SHARDS)

@@ -118,6 +118,7 @@ class Ask(Spread, OnHardware):
     def asked(self) -> Training:
         """What is asked of the run."""
         from tscale.answers.train import Ask as Training
+        from tscale.core.costs.recompute import whole_layers
         from tscale.core.costs.step_time import Batch
 
         plan: Parallelism | None = None if self.batch is None else self.plan
@@ -130,7 +131,7 @@ class Ask(Spread, OnHardware):
             tokens_per_second=self.tokens_per_second,
             days=self.days,
             dtype=self.products,
-            recompute=self.recompute,
+            recompute="none" if self.recompute.of_some else whole_layers(self.recompute.policy),
             price=self.price,
             watts=self.watts,
             pue=self.pue,

@@ -19,7 +19,8 @@ from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.workload import Run
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.resolve import resolve
-from tscale.models.spec import ModelSpec, Release, WeightRule
+from tscale.models.spec import ModelSpec
+from tscale.models.weights_spec import Release, WeightRule
 
 _RANKS: Final = {"lora": 8, "qlora": 64}
 """Ranks where none is said: peft's, and that of Dettmers 2023."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -167,7 +168,7 @@ def _parameter(name: str, option: Option, asked: Question) -> Parameter:
 def _help(name: str, option: Option, asked: Question) -> str:
     """A line of help, with what is taken where nothing is given."""
     default = asked.ask.__dataclass_fields__[name].default
-    if option.kind == "flag" or default is None or isinstance(default, tuple):
+    if option.kind == "flag" or not (option.shown or isinstance(default, (str, int, Fraction))):
         return option.help
     return f"{option.help.removesuffix('.')} (default: {option.shown or default})."
 
