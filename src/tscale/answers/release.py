@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tscale.core.costs.weights import Mixture
 from tscale.core.dtypes import FORMATS, Format, find_format
 from tscale.core.metric import Data, Known
+from tscale.models.gguf import gguf_mixture
 from tscale.models.release import released
 from tscale.models.spec import ModelSpec, Release, WeightRule
 
@@ -14,9 +15,9 @@ _MOST_LAYERS = 6
 
 
 def format_of(spec: ModelSpec, asked: Format | None) -> Format | Mixture:
-    """What weights are kept in: as asked, as released, or in bf16. Raises `RequestError` as `released` does."""
+    """What weights are kept in: as asked, as released, or in bf16. Raises `RequestError` as `released` and mixtures do."""
     if asked is not None:
-        return asked
+        return gguf_mixture(spec, asked) if asked.mixture else asked
     return released(spec) or FORMATS["bf16"]
 
 
