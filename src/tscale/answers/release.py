@@ -30,6 +30,23 @@ def cache_format_of(spec: ModelSpec, asked: Format | None, weights: Format | Mix
     return FORMATS["fp16"] if weights.scope == "matrices" else FORMATS[weights.rest]
 
 
+def state_formats(
+    spec: ModelSpec, asked: Format | None, weights: Format | Mixture
+) -> tuple[Format | None, Format | None]:
+    """What recurrent states are kept in, and what convolutions still need: as asked, as its file or the engine says.
+
+    llama.cpp keeps both in fp32 (llama-memory-recurrent.cpp); Kimi's delta rule has its states in fp32 in every engine
+    (vLLM, `kda_state_dtype`). None: as the cache.
+    """
+    if weights.scope == "matrices":
+        return asked or FORMATS["fp32"], FORMATS["fp32"]
+    if asked is None and spec.states is not None:
+        asked = FORMATS[spec.states]
+    if asked is None and any(mixer.kind == "kimi-delta" for mixer in spec.mixers):
+        asked = FORMATS["fp32"]
+    return asked, None
+
+
 def training_note(spec: ModelSpec, precision: str) -> str:
     """That weights are trained in another format than that of the release, where a model has one."""
     mixed = released(spec)

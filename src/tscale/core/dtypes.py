@@ -266,6 +266,8 @@ def _unknown(wanted: str, name: str) -> str:
     """What to do about a name of no format; some that are published are made with settings of their own."""
     base = next((wanted.removesuffix(end) for end in _MADE_BY_OTHERS if wanted.endswith(end)), "")
     if base in FORMATS and f"{base}_m" in FORMATS:
-        return f"{shown(name)} is made with settings of its own, tensor by tensor: {base}_m is the nearest that is known"
+        return (
+            f"{shown(name)} is made with settings of its own, tensor by tensor: {base}_m is the nearest that is known"
+        )
     hint = nearest(wanted, FORMATS)
     return f"no number format {shown(name)}: {hint if hint.startswith('did') else '`tscale list formats` names them'}"

@@ -101,8 +101,12 @@ MIXES: Final[Mapping[str, Mix]] = {
     "q5_k_s": Mix("q5_k", eight=_EIGHT),
     "q5_k_m": Mix("q5_k", rows={"v": _MORE, "down": _MORE}, eight=_EIGHT),
     "q6_k": Mix("q6_k", eight=_EIGHT),
-    "iq4_nl": Mix("iq4_nl", rows={"v": (("grouped keys", "q5_k"),), "down": (("first eighth", "q5_k"),)}, eight=_EIGHT_O),
-    "iq4_xs": Mix("iq4_xs", rows={"v": (("grouped keys", "q5_k"),), "down": (("first eighth", "q5_k"),)}, eight=_EIGHT_O),
+    "iq4_nl": Mix(
+        "iq4_nl", rows={"v": (("grouped keys", "q5_k"),), "down": (("first eighth", "q5_k"),)}, eight=_EIGHT_O
+    ),
+    "iq4_xs": Mix(
+        "iq4_xs", rows={"v": (("grouped keys", "q5_k"),), "down": (("first eighth", "q5_k"),)}, eight=_EIGHT_O
+    ),
     "iq3_xxs": Mix(
         "iq3_xxs",
         "q5_k",
@@ -127,7 +131,9 @@ MIXES: Final[Mapping[str, Mix]] = {
         eight=_EIGHT_O,
     ),
     "iq3_s": Mix("iq3_s", rows={"v": (("grouped keys", "q4_k"),)}, eight=_EIGHT_O),
-    "iq3_m": Mix("iq3_s", rows={"v": _all("q4_k"), "down": (("first eighth", "q4_k"),), "o": _all("q4_k")}, eight=_EIGHT_O),
+    "iq3_m": Mix(
+        "iq3_s", rows={"v": _all("q4_k"), "down": (("first eighth", "q4_k"),), "o": _all("q4_k")}, eight=_EIGHT_O
+    ),
     "iq2_m": _small("iq2_s", "iq3_s", "iq3_s", "iq3_s"),
     "iq2_s": _small("iq2_xs", "iq3_s", "iq3_s", "iq3_s"),
     "iq2_xs": _small("iq2_xs", "q2_k", None, "q2_k"),

@@ -106,10 +106,10 @@ def _pre_training(config: Mapping[str, object], context: int | None) -> Training
 
 
 def _with_release(spec: ModelSpec, file: Mapping[str, object], family: str, where: str) -> ModelSpec:
-    """A spec with the formats that its file says its weights are in."""
-    from tscale.importer.quantization import release_of
+    """A spec with the formats that its file says its weights and its recurrent states are in."""
+    from tscale.importer.quantization import release_of, states_of
 
-    return replace(spec, weights=release_of(file, spec, family, where))
+    return replace(spec, weights=release_of(file, spec, family, where), states=states_of(file, where))
 
 
 def _in_range(spec: ModelSpec, where: str) -> ModelSpec:

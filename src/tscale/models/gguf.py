@@ -51,7 +51,7 @@ def gguf_mixture(spec: ModelSpec, format: Format) -> Mixture:
     shape = _shape(spec, ledger, standing)
     orders = _orders(ledger, standing, by_layer=shape.experts > 1)
 
-    def kept(entry: Entry, place: int, layer: int | None) -> Format:
+    def kept(entry: Entry, _: int, layer: int | None) -> Format:
         tensor = _tensor(entry, tied=bool(spec.tied))
         if tensor is None:
             return FORMATS[_REST]
@@ -108,9 +108,7 @@ def _shape(spec: ModelSpec, ledger: Ledger, standing: Mapping[int, tuple[int, ..
     return Shape(int(spec.layers), values, group, experts)
 
 
-def _orders(
-    ledger: Ledger, standing: Mapping[int, tuple[int, ...]], *, by_layer: bool
-) -> dict[Tensor, dict[int, int]]:
+def _orders(ledger: Ledger, standing: Mapping[int, tuple[int, ...]], *, by_layer: bool) -> dict[Tensor, dict[int, int]]:
     """For each kind of tensor the order of each layer that has one; empty where layers count by their own number."""
     counted: Iterable[Tensor] = ("v",) if by_layer else ("v", *_FEED_FORWARD)
     return {

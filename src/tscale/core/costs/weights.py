@@ -44,7 +44,7 @@ class Mixture(NamedTuple):
     name: str
     rest: str
     placed: dict[int, tuple[tuple[Format, int], ...]]
-    by_layer: dict[int, dict[int, Format]] = {}
+    by_layer: Mapping[int, Mapping[int, Format]] = {}
     base: Format | None = None
     scope: Scope = "linear"
 
@@ -73,7 +73,6 @@ def mixture(
     Args: `main`: the format of matrices of layers that no rule is about, routers and gates of experts excepted; None where
     rules alone say what is converted. `rest`: that of all else. `standing`: the layers that each entry stands in.
     """
-
 
     def kept(entry: Entry, place: int, layer: int | None) -> Format:
         format = _of_layer(entry, place, layer, main, rules) or FORMATS[rest]
