@@ -52,6 +52,11 @@ class Format(NamedTuple):
     mixture: str = ""
 
     @property
+    def is_mixture(self) -> bool:
+        """Whether it is no type of its own, but a mixture of types alone."""
+        return bool(self.mixture) and self.name not in _TYPES
+
+    @property
     def bits_with_scales(self) -> Fraction:
         """Bits of one number with its share of what its block has; rows, columns and matrices are not in it."""
         return self.bits + Fraction(self.block_bits, self.block[0] * self.block[1]) if self.block else self.bits
