@@ -44,6 +44,11 @@ GIGABYTES: Final = {
         "q2_k": 3.805, "q3_k_s": 4.338, "q3_k_m": 4.762, "q3_k_l": 5.132, "q4_0": 5.443, "q4_k_s": 5.479, "q4_k_m": 5.761,
         "q5_0": 6.484, "q5_k_s": 6.484, "q5_k_m": 6.647, "q6_k": 7.589, "q8_0": 9.827,
     },
+    # huggingface.co/tensorblock/Phi-3-mini-4k-instruct-GGUF: queries, keys and values in one matrix
+    "phi-3-mini": {
+        "q2_k": 1.416, "q3_k_s": 1.682, "q3_k_m": 1.955, "q3_k_l": 2.088, "q4_0": 2.176, "q4_k_s": 2.189, "q4_k_m": 2.393,
+        "q5_0": 2.641, "q5_k_s": 2.641, "q5_k_m": 2.815,
+    },
     # huggingface.co/tensorblock/gemma-2b-GGUF
     "gemma-2b": {"q2_k": 1.158, "q3_k_m": 1.384, "q4_0": 1.551, "q4_k_m": 1.630, "q5_k_m": 1.840, "q6_k": 2.062},
 }  # fmt: skip

@@ -133,7 +133,7 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         "lines": lines_data(lines),
     }
     notes = notes_of(spec, *serving_notes(server, ask.hardware, context.note, capacity, room, options))
-    steps = _steps(_remembered(server), place, spec.name)
+    steps = _all_steps(server, place)
     code = exit_code(capacity, one.total)
     return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=asked.lead())
 
@@ -296,6 +296,13 @@ def _bytes_by_part(one: Held, known: Known, weights: Known) -> dict[str, Data]:
     return {part: nothing if part in ("gradients", "optimizer") else _part(one, part, known, weights) for part in parts}
 
 
+def _all_steps(server: Server, place: int) -> tuple[Step, ...]:
+    """How what a device of a stage holds was made, and of a draft beside it."""
+    draft = server.drafting()
+    steps = _steps(_remembered(server._replace(draft=None)), place, server.spec.name)
+    return steps if draft is None else steps + _steps(_remembered(draft), 0, f"draft, {draft.spec.name}")
+
+
 def _remembered(server: Server) -> Server:
     """The same server on numbers that remember how they were made."""
     told = server._replace(
@@ -304,7 +311,6 @@ def _remembered(server: Server) -> Server:
         page=None if server.page is None else TracedInt(server.page, label="page"),
         chunk=TracedInt(server.chunk, label="chunk"),
         layout=_labelled(server.layout),
-        draft=None,
     )
     return told.of(remembered(server.spec))
 

@@ -2,7 +2,8 @@
 
 A mixture has one type for most tensors, and others for those whose errors cost more: values, matrices down, outputs of
 attention, the head. Where and by how much is a table here, first row first, as its tool decides it (ggml-org/llama.cpp
-src/llama-quant.cpp, `llama_tensor_get_type`). Types of 1 to 3 bits that begin with iq are made with an importance matrix, all
+src/llama-quant.cpp, `llama_tensor_get_type`; matrices of queries, keys and values in one as in its releases up to 2025, which most
+published files are of). Types of 1 to 3 bits that begin with iq are made with an importance matrix, all
 others are counted as made without one.
 """
 
@@ -13,8 +14,8 @@ from typing import Final, Literal, NamedTuple
 
 SOURCE: Final = "llamacpp2026 llama_tensor_get_type"
 
-Tensor = Literal["embedding", "head", "q", "k", "v", "o", "gate", "up", "down", "other"]
-"""What a tensor is for, as far as a mixture tells tensors apart."""
+Tensor = Literal["embedding", "head", "q", "k", "v", "qkv", "o", "gate", "up", "down", "other"]
+"""What a tensor is for, as far as a mixture tells tensors apart; qkv: queries, keys and values in one matrix."""
 
 Where = Literal[
     "everywhere",
@@ -92,14 +93,17 @@ MIXES: Final[Mapping[str, Mix]] = {
             "v": (("first two", "q5_k"), ("everywhere", "q4_k")),
             "down": (("first sixteenth", "q5_k"), ("everywhere", "q4_k")),
             "o": _all("q4_k"),
+            "qkv": _all("q4_k"),
         },
         eight=_EIGHT_O,
     ),
-    "q3_k_l": Mix("q3_k", rows={"v": _all("q5_k"), "down": _all("q5_k"), "o": _all("q5_k")}, eight=_EIGHT),
+    "q3_k_l": Mix(
+        "q3_k", rows={"v": _all("q5_k"), "down": _all("q5_k"), "o": _all("q5_k"), "qkv": _all("q4_k")}, eight=_EIGHT
+    ),
     "q4_k_s": Mix("q4_k", rows={"v": (("first four", "q5_k"),), "down": (("first eighth", "q5_k"),)}, eight=_EIGHT_O),
-    "q4_k_m": Mix("q4_k", rows={"v": _MORE, "down": _MORE}, eight=_EIGHT_O),
+    "q4_k_m": Mix("q4_k", rows={"v": _MORE, "down": _MORE, "qkv": _all("q5_k")}, eight=_EIGHT_O),
     "q5_k_s": Mix("q5_k", eight=_EIGHT),
-    "q5_k_m": Mix("q5_k", rows={"v": _MORE, "down": _MORE}, eight=_EIGHT),
+    "q5_k_m": Mix("q5_k", rows={"v": _MORE, "down": _MORE, "qkv": _all("q6_k")}, eight=_EIGHT),
     "q6_k": Mix("q6_k", eight=_EIGHT),
     "iq4_nl": Mix(
         "iq4_nl", rows={"v": (("grouped keys", "q5_k"),), "down": (("first eighth", "q5_k"),)}, eight=_EIGHT_O
@@ -132,7 +136,9 @@ MIXES: Final[Mapping[str, Mix]] = {
     ),
     "iq3_s": Mix("iq3_s", rows={"v": (("grouped keys", "q4_k"),)}, eight=_EIGHT_O),
     "iq3_m": Mix(
-        "iq3_s", rows={"v": _all("q4_k"), "down": (("first eighth", "q4_k"),), "o": _all("q4_k")}, eight=_EIGHT_O
+        "iq3_s",
+        rows={"v": _all("q4_k"), "down": (("first eighth", "q4_k"),), "o": _all("q4_k"), "qkv": _all("q4_k")},
+        eight=_EIGHT_O,
     ),
     "iq2_m": _small("iq2_s", "iq3_s", "iq3_s", "iq3_s"),
     "iq2_s": _small("iq2_xs", "iq3_s", "iq3_s", "iq3_s"),

@@ -33,6 +33,7 @@ _TENSORS: Final[Mapping[Role, Tensor]] = {
 }
 """What each role is in a mixture; other matrices are in the type of most."""
 _UNCONVERTED: Final[frozenset[Role]] = frozenset({"router", "shared_switch", "segments", "positions", "index_weights"})
+_IN_ONE: Final = ("q", "k", "v")
 _FEED_FORWARD: Final = ("up", "gate", "down")
 
 
@@ -49,10 +50,13 @@ def gguf_mixture(spec: ModelSpec, format: Format) -> Mixture:
         )
     standing = _standing(spec, ledger)
     shape = _shape(spec, ledger, standing)
+    fused = any(isinstance(block, Attention) and block.fused for block in attention_blocks(spec.mixers))
     orders = _orders(ledger, standing, by_layer=shape.experts > 1)
 
     def kept(entry: Entry, _: int, layer: int | None) -> Format:
         tensor = _tensor(entry, tied=bool(spec.tied))
+        if tensor in _IN_ONE and fused:
+            tensor = "qkv"
         if tensor is None:
             return FORMATS[_REST]
         order = 0 if layer is None else orders.get(tensor, {}).get(layer, layer)
