@@ -244,7 +244,7 @@ def test_kernels_pad_experts(name: str, measured: float) -> None:
     assert holds(name).weights / GIB < 0.93 * measured
     with pytest.raises(RequestError, match="routed experts in mxfp4"):
         holds(name, kernel="marlin", dtype=FORMATS["bf16"])
-    with pytest.raises(RequestError, match="which Llama 3[.]1 8B has not"):
+    with pytest.raises(RequestError, match=r"which Llama 3\.1 8B has not"):
         holds("llama-3.1-8b", kernel="marlin")
 
 

@@ -226,5 +226,16 @@ def fullest(server: Server) -> int:
     """The stage whose devices hold the most; the first of several."""
     if len(server.stages) == 1:
         return 0
-    totals = [int(held_at(server, place).total) for place in range(len(server.stages))]
-    return totals.index(max(totals))
+    totals: dict[tuple[object, ...], tuple[int, int]] = {}
+    for place in range(len(server.stages)):
+        kind = _kind(server, place)
+        if kind not in totals:
+            totals[kind] = int(held_at(server, place).total), -place
+    return -max(totals.values())[1]
+
+
+def _kind(server: Server, place: int) -> tuple[object, ...]:
+    """What stages have in common that hold the same: as many of the same layers, where formats do not go by layer."""
+    if isinstance(server.format, Mixture) and server.format.by_layer:
+        return (place,)
+    return tuple((id(group.entries), int(group.layers)) for group in server.stages[place].whole.groups)
