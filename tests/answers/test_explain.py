@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -100,8 +101,8 @@ def test_every_derivation_of_a_layout_evaluates_to_its_figure(name: str, asked: 
     report = memory_report(spec, asked)
     for step in report.steps:
         holds(step)
-    assert isinstance(report.data, dict) and isinstance(report.data["per_device_bytes"], dict)
-    assert report.steps[-1].figure.value == report.data["per_device_bytes"]["total"].value  # type: ignore[union-attr]
+    data: Any = report.data
+    assert report.steps[-1].figure.value == data["per_device_bytes"]["total"].value
 
 
 def parts(number: int) -> Iterator[tuple[str, int, bool]]:

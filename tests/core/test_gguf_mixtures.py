@@ -96,6 +96,12 @@ def test_weights_are_as_large_as_llama_bench_prints(model: str, name: str, publi
     assert round(size(spec_of(model), name) / GIB, 2) == published
 
 
+@pytest.mark.parametrize(("model", "published"), [("gpt-oss-20b", 12.1), ("gpt-oss-120b", 63.4)])
+def test_experts_in_mxfp4_beside_q8_0(model: str, published: float) -> None:
+    """10^9 bytes of the files that llama.cpp's authors made (AlexsJones/llmfit#1059)."""
+    assert round(size(spec_of(model), "mxfp4_moe") / 1e9, 1) == published
+
+
 DEEPSEEK_V2_LITE: Final = {
     "model_type": "deepseek_v2", "architectures": ["DeepseekV2ForCausalLM"], "vocab_size": 102400, "hidden_size": 2048,
     "intermediate_size": 10944, "moe_intermediate_size": 1408, "num_hidden_layers": 27, "num_attention_heads": 16,

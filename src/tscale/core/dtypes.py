@@ -136,7 +136,8 @@ def _mixtures() -> Iterator[Format]:
     """Mixtures of GGUF that are not called like one of their types."""
     for name, mix in MIXES.items():
         if name not in _TYPES:
-            yield _TYPES[mix.base]._replace(name=name, source=_MIXTURES, mixture=name, caches=False)
+            most = _TYPES[mix.most]._replace(scope="matrices", rest="fp32")
+            yield most._replace(name=name, source=_MIXTURES, mixture=name, caches=False)
 
 
 FORMATS: Final[dict[str, Format]] = {**_TYPES, **{format.name: format for format in _mixtures()}}
@@ -262,7 +263,7 @@ def find_format(name: str, *, what: str, cache: bool = False) -> Format:
 def _pure(wanted: str) -> Format | None:
     """The type that a mixture is called after, for all matrices alike (q4_0-pure); None for other names."""
     found = FORMATS.get(wanted.removesuffix(_PURE)) if wanted.endswith(_PURE) else None
-    if found is None or not found.mixture:
+    if found is None or not found.mixture or MIXES[found.mixture].experts:
         return None
     return FORMATS[MIXES[found.mixture].base]._replace(name=wanted, mixture="", caches=False)
 

@@ -44,13 +44,22 @@ class Shape(NamedTuple):
 
 
 class Mix(NamedTuple):
-    """A file type: the type of most tensors, that of the head, and rows for the others; the first row that is about a tensor decides."""
+    """A file type: the type of most tensors, that of the head, and rows for the others; the first row that is about a tensor decides.
+
+    `experts`: the type of routed experts, where it is another.
+    """
 
     base: str
     head: str = "q6_k"
     rows: Mapping[Tensor, tuple[Row, ...]] = {}
     eight: Mapping[Tensor, str] = {}
     """Of models with eight experts in a layer, in place of the rows."""
+    experts: str | None = None
+
+    @property
+    def most(self) -> str:
+        """The type that it is about: of routed experts, where they have their own."""
+        return self.experts or self.base
 
 
 def _all(type: str) -> tuple[Row, ...]:
@@ -146,6 +155,7 @@ MIXES: Final[Mapping[str, Mix]] = {
     "iq2_xxs": _small("iq2_xxs", "q2_k", None, "q2_k"),
     "iq1_m": _small("iq1_m", "q2_k", "iq2_xxs", "q2_k"),
     "iq1_s": _small("iq1_s", "q2_k", "iq2_xxs", "q2_k"),
+    "mxfp4_moe": Mix("q8_0", "q8_0", experts="mxfp4"),
     "tq1_0": Mix("tq1_0", rows={"embedding": _all("q4_k")}, eight=_EIGHT),
     "tq2_0": Mix("tq2_0", rows={"embedding": _all("q4_k")}, eight=_EIGHT),
 }

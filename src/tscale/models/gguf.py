@@ -63,11 +63,13 @@ def gguf_mixture(spec: ModelSpec, format: Format) -> Mixture:
         return _type(entry, tensor, order, mix, shape)
 
     made = placed_mixture(ledger, _REST, standing, kept)
-    return made._replace(name=format.name, base=FORMATS[mix.base], scope="matrices")
+    return made._replace(name=format.name, base=FORMATS[mix.most], scope="matrices")
 
 
 def _type(entry: Entry, tensor: Tensor, order: int, mix: Mix, shape: Shape) -> Format:
     """The type of a tensor, or what stands in for it where its blocks do not divide the rows."""
+    if mix.experts is not None and isinstance(entry, Matmul) and entry.experts > 1:
+        return dividing(entry, FORMATS[mix.experts])
     uneven = dividing(entry, FORMATS[mix.base]) != FORMATS[mix.base]
     name = "q8_0" if tensor == "head" and uneven else type_of(mix, tensor, order, shape)
     return dividing(entry, FORMATS[name])
