@@ -68,7 +68,7 @@ def single_changes(
     if batch:
         smaller = server._replace(batch=batch)
         found.append(Change(f"--batch {batch}", held(smaller).total, f"batches of {batch:,}, not {server.batch:,}"))
-    if context:
+    if context and context > server.prefix:
         shorter = server._replace(context=context)
         costs = f"sequences of {context:,} tokens, not {server.context:,}"
         found.append(Change(f"--context {context}", held(shorter).total, costs))
@@ -106,6 +106,8 @@ def _first(formats: Iterable[Format], total: Callable[[Format], int], usable: in
 
 
 def _narrower_weights(server: Server, usable: int) -> Iterator[Change]:
+    if server.kernel != "none":  # which is of the format of now
+        return
     now = server.format
     ladder = (FORMATS[name] for name in (_GGUF if now.scope == "matrices" else ("bf16", *_NARROWER)))
     # what the scales of a release take is not what another format would save

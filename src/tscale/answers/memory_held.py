@@ -23,7 +23,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.partition import Stretch, stage
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import serving_share
-from tscale.core.tracing import ceil_div
+from tscale.core.tracing import ceil_div, minimum
 from tscale.core.workload import Run
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -150,9 +150,11 @@ class Server(NamedTuple):
 
     def _shared(self, ledger: Ledger) -> dict[str, int]:
         """Bytes of the prefix, by the name of the entry that keeps it; of pages those that are full."""
-        tokens = self.prefix if self.page is None else self.prefix // self.page * self.page
-        if not tokens:
+        if not self.prefix:
             return {}
+        tokens = minimum(self.prefix, self.context)
+        if self.page is not None:
+            tokens = tokens // self.page * self.page
         lines = cache_bytes(alike(ledger), Run(target=tokens), self.cache_format.bits, self.page).lines
         return {line.name: line.value for line in lines}
 
