@@ -302,3 +302,33 @@ def test_without_a_context_a_long_one_is_counted_at_8192_and_shown_at_others() -
     for one in (long, short):
         data: Any = one.data
         assert data["contexts"] == []
+
+
+RAN: Final = [
+    # model, its format, the device, tensor, attention data and expert degrees, sequences, tokens of a prompt and an answer together
+    ("deepseek-v3", "fp8", "b200", 4, 1, 1, 8, 9216),
+    ("deepseek-v3", "fp8", "b200", 8, 1, 1, 256, 9216),
+    ("deepseek-v3", "nvfp4", "b200", 4, 1, 4, 128, 9216),
+    ("deepseek-v3", "fp8", "h200", 8, 1, 8, 64, 9216),
+    ("deepseek-v3", "nvfp4", "b200", 1, 4, 4, 256, 9216),
+    ("deepseek-v3", "fp8", "b200", 1, 8, 8, 256, 9216),
+    ("llama-3.1-70b", "fp8", "h200", 2, 1, 1, 128, 9216),
+    ("llama-3.1-70b", "fp8", "b200", 1, 1, 1, 64, 9216),
+    ("qwen3-235b-a22b", "fp8", "h200", 2, 1, 1, 16, 6000),
+    ("qwen3-235b-a22b", "fp8", "h200", 2, 1, 2, 9, 10_000),
+    ("gpt-oss-120b", "mxfp4", "h100", 2, 1, 1, 320, 5000),
+    ("gpt-oss-120b", "mxfp4", "b200", 1, 4, 1, 64, 2048),
+]
+"""Runs of 2026 that came nearest to the memory of their devices (ai-dynamo/aiconfigurator, systems/silicon_sample.csv, Apache-2.0)."""
+
+
+@pytest.mark.parametrize(("name", "dtype", "gpu", "tensor", "data", "expert", "batch", "context"), RAN)
+def test_what_ran_fits(
+    name: str, dtype: str, gpu: str, tensor: int, data: int, expert: int, batch: int, context: int
+) -> None:
+    layout = serving_layout(tensor=tensor, attention_data=data, expert=expert)
+    cache = FORMATS["fp8"]
+    asked = Ask(FORMATS[dtype], cache, batch, context, hardware=find_hardware(gpu), layout=layout)
+    report = memory_report(spec_of(name), asked)
+    found: Any = report.data
+    assert found["verdict"] == "fits" and found["devices"] == tensor * data

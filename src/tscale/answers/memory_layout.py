@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import gcd
+from typing import Final
 
-from tscale.answers.memory_held import Server
+from tscale.answers.memory_held import Server, fullest
 from tscale.core.costs.cache import has_latents, has_windows
 from tscale.core.ledger import Matmul
 from tscale.core.metric import Data
@@ -13,6 +14,8 @@ from tscale.core.parallelism import divisors
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import is_routed
 from tscale.errors import RequestError
+
+_MOST_LISTED: Final = 12
 
 
 def layout_data(layout: ServingLayout, place: int) -> Data:
@@ -99,13 +102,23 @@ def layout_notes(server: Server) -> Iterator[str]:
             "cache are whole in each group of --attention-data."
         )
     if any(map(is_routed, server.whole.entries)) and not layout.is_tensor_alone and layout.ranks > 1:
+        cut = "whole" if layout.expert_tensor == 1 else f"cut {layout.expert_tensor:,} ways"
         yield (
-            f"Routed experts are assigned {layout.expert:,} ways, and each is cut {layout.expert_tensor:,} ways; tokens are assumed to "
-            "meet all experts alike."
+            f"Routed experts are assigned to {layout.expert:,} groups of ranks, each expert {cut}; tokens are assumed to meet all "
+            "experts alike."
         )
     if layout.pipeline > 1:
         layers = [sum(int(own.size) for own in stage.own) for stage in server.stages]
-        yield f"Stages of {', '.join(map(str, layers))} layers; the fullest is shown. Each keeps the cache of its own layers."
+        yield (
+            f"Stages of {_listed(layers)} layers; stage {fullest(server) + 1} holds the most and is shown. Each keeps the cache of its "
+            "own layers."
+        )
+
+
+def _listed(layers: list[int]) -> str:
+    """The layers of each stage, the first dozen of many."""
+    more = ", ..." if len(layers) > _MOST_LISTED else ""
+    return ", ".join(map(str, layers[:_MOST_LISTED])) + more
 
 
 def keeping_notes(server: Server) -> Iterator[str]:
