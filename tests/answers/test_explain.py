@@ -88,7 +88,7 @@ SERVED = [
     ("deepseek-v3", MemoryAsk(batch=70, layout=serving_layout(16), cache_form="full", prefix=100)),
     (
         "gpt-oss-20b",
-        MemoryAsk(batch=70, layout=serving_layout(8), by_sequences=True, window_cache="whole", kernel="marlin"),
+        MemoryAsk(batch=70, layout=serving_layout(8), by_sequences=True, window_cache="whole", padding="marlin"),
     ),
     ("qwen3-next-80b-a3b", MemoryAsk(FORMATS["q4_k_m"], batch=3, layout=serving_layout(stages=(7, 41)), context=5000)),
 ]

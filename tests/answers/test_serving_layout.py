@@ -238,12 +238,12 @@ def test_windows_are_cut_or_kept_whole(window: Any, local: int) -> None:
 @pytest.mark.parametrize(("name", "measured"), [("gpt-oss-120b", 65.965)])
 def test_kernels_pad_experts(name: str, measured: float) -> None:
     """What vLLM loads (vllm-project/vllm#23278, #27508), on a device that runs Marlin's kernel."""
-    assert holds(name, kernel="marlin").weights / GIB == pytest.approx(measured, rel=0.002)
+    assert holds(name, padding="marlin").weights / GIB == pytest.approx(measured, rel=0.002)
     assert holds(name).weights / GIB < 0.93 * measured
     with pytest.raises(RequestError, match="routed experts in mxfp4"):
-        holds(name, kernel="marlin", dtype=FORMATS["bf16"])
+        holds(name, padding="marlin", dtype=FORMATS["bf16"])
     with pytest.raises(RequestError, match=r"which Llama 3\.1 8B has not"):
-        holds("llama-3.1-8b", kernel="marlin")
+        holds("llama-3.1-8b", padding="marlin")
 
 
 def test_a_cache_split_by_sequences() -> None:

@@ -10,7 +10,7 @@ from tscale.answers.capacity import Capacity, capacity_data, exit_code, reserve_
 from tscale.answers.explaining import context_of, line_figures, notes_of, steps_of, summed
 from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Keeping, Server, fullest, held, held_at
-from tscale.answers.memory_layout import accepted, in_words, layout_data, spelled
+from tscale.answers.memory_layout import accepted, has_padded_experts, in_words, layout_data, spelled
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
 from tscale.answers.memory_notes import serving_notes
 from tscale.answers.memory_tables import (
@@ -64,7 +64,7 @@ class Ask(NamedTuple):
     prefix: int = 0
     draft: ModelSpec | None = None
     draft_tokens: int = 0
-    kernel: Kernel = "none"
+    padding: Kernel = "none"
 
     @property
     def spread(self) -> ServingLayout:
@@ -172,7 +172,7 @@ def _alone(spec: ModelSpec, ask: Ask, context: int) -> Server:
     keeping = Keeping(*states, ask.cache_form, ask.window_cache, ask.by_sequences)
     draft = None
     if ask.draft is not None:
-        draft = _alone(ask.draft, ask._replace(draft=None, draft_tokens=0, kernel="none"), context)
+        draft = _alone(ask.draft, ask._replace(draft=None, draft_tokens=0, padding="none"), context)
     return Server(
         spec,
         keeping.kept(lower(spec)),
@@ -183,7 +183,7 @@ def _alone(spec: ModelSpec, ask: Ask, context: int) -> Server:
         ask.page,
         ask.chunk,
         keeping,
-        ask.kernel,
+        ask.padding,
         prefix=ask.prefix,
         verified=ask.draft_tokens + 1,
         draft=draft,
@@ -210,18 +210,12 @@ def _check(spec: ModelSpec, ask: Ask, context: int) -> None:
         raise RequestError(f"--draft: {ask.draft.label} is an {ask.draft.kind}, and only a decoder can guess")
     if ask.draft is not None and ask.spread.pipeline > 1:
         raise RequestError("a draft is known beside a model in one stage: drop --draft, or use --pipeline 1")
-    if ask.kernel != "none" and not _is_padded(spec, ask):
+    if ask.padding != "none" and not has_padded_experts(lower(spec), format_of(spec, ask.dtype)):
         raise RequestError(
-            f"--kernel {ask.kernel} is of routed experts in {PADDED}, which {spec.label} has not: drop it, or use --dtype {PADDED}"
+            f"--padding {ask.padding} is of routed experts in {PADDED}, which {spec.label} has not: drop it, or use --dtype {PADDED}"
             if any(map(is_routed, lower(spec).entries))
-            else f"--kernel {ask.kernel} is of routed experts, which {spec.label} has not: drop it"
+            else f"--padding {ask.padding} is of routed experts, which {spec.label} has not: drop it"
         )
-
-
-def _is_padded(spec: ModelSpec, ask: Ask) -> bool:
-    """Whether routed experts are in the format whose kernels pad them."""
-    whole, format = lower(spec), format_of(spec, ask.dtype)
-    return any(kept.format.name == PADDED for kept in kept_in(whole, format) if is_routed(kept.entry))
 
 
 def at_contexts(server: Server, capacity: Capacity | None, known: Known) -> Iterator[AtContext]:

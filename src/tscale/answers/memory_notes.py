@@ -13,8 +13,9 @@ from tscale.answers.memory_tables import Room
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.costs.cache import growing
+from tscale.core.costs.params import params
 from tscale.core.costs.weights import LEAVES_OUT as WEIGHTS_LEAVE_OUT
-from tscale.core.costs.weights import Mixture, kept_in
+from tscale.core.costs.weights import Mixture, kept_in, weight_bytes
 from tscale.core.costs.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
 from tscale.core.dtypes import FORMATS, Format, computed_in
 from tscale.core.ledger import Cache
@@ -77,7 +78,7 @@ def _device_notes(server: Server, hardware: Hardware, capacity: Capacity, option
 def _kept_note(format: Format | Mixture) -> str:
     """What a format is not used for; of a release, that stands above the figures."""
     if isinstance(format, Mixture):
-        return "" if format.base is None else _mixture_note(format)
+        return ""
     match format.scope:
         case "all":
             return ""
@@ -92,13 +93,14 @@ def _kept_note(format: Format | Mixture) -> str:
             )
 
 
-def _mixture_note(mixture: Mixture) -> str:
-    """What a mixture of GGUF is made of."""
-    others = sorted({format.name for format in mixture.formats()} - {mixture.base.name if mixture.base else ""})
+def _mixture_note(server: Server, mixture: Mixture, most: Format) -> str:
+    """What a mixture of GGUF is made of, and the bits of a weight that it comes to."""
+    others = sorted({format.name for format in mixture.formats()} - {most.name})
     also = f", others in {', '.join(others)}" if others else ""
+    bits = 8 * weight_bytes(server.whole, mixture).total / params(server.whole).total
     return (
-        f"{mixture.name} is llama.cpp's mixture: most matrices in {mixture.base.name if mixture.base else ''}{also}, tensor by "
-        "tensor as its quantiser decides; positions, routers, norms and biases in fp32."
+        f"{mixture.name} is llama.cpp's mixture, {float(bits):.2f} bits a weight: most matrices in {most.name}{also}, tensor by tensor "
+        "as its quantiser decides; positions, routers, norms and biases in fp32."
     )
 
 
@@ -107,7 +109,7 @@ def _format_notes(server: Server) -> list[str]:
     format = server.format
     if isinstance(format, Mixture):
         if format.base is not None:
-            return []
+            return [_mixture_note(server, format, format.base)]
         return [_bits_note(each) for each in format.formats() if each.scope != "all"]
     return [] if format.scope == "all" else [_bits_note(format) + _instead_note(server, format)]
 

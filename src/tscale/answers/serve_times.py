@@ -138,11 +138,16 @@ def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
     if ask.cache is None and isinstance(weights, Mixture):
         cache = cache_format_of(spec, None, weights)
     check_rows(whole, cache)
-    formats = _formats(cluster.device, hardware, weights, cache)
+    formats = _formats(cluster.device, hardware, weights, cache)._replace(states=_states(spec, weights).bits)
     share = _shared(whole, ask.gpus)
     by_sequences = ask.by_sequences and ask.gpus > 1
     ask = ask._replace(context=spec.audio_frames or ask.context)
     return Served(spec, Setup(whole, share, formats, cluster, ask.gpus, spec.parallel_block, by_sequences), ask)
+
+
+def _states(spec: ModelSpec, weights: Format | Mixture) -> Keeping:
+    """How recurrent states are kept."""
+    return Keeping(*state_formats(spec, None, weights))
 
 
 def _shared(whole: Ledger, gpus: int) -> Ledger:
@@ -246,7 +251,7 @@ def _held(one: Served) -> tuple[int, int, int]:
         ask.context + ask.output,
         None,
         CHUNK,
-        Keeping(*state_formats(one.spec, None, formats.weights), by_sequences=setup.by_sequences),
+        _states(one.spec, formats.weights)._replace(by_sequences=setup.by_sequences),
         layout=ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus),
         stages=(Stage(setup.whole, setup.share),),
         lengths=Run(target=ask.output + 1, source=one.source) if one.source else None,
