@@ -7,12 +7,13 @@ from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
 from tscale.answers.capacity import Capacity, capacity_data, exit_code, reserve_table, serving_capacity, verdict_text
-from tscale.answers.explaining import context_of, line_figures, notes_of, steps_of, summed
+from tscale.answers.explaining import context_of, notes_of
 from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Keeping, Server, fullest, held, held_at
 from tscale.answers.memory_layout import accepted, has_padded_experts, in_words, layout_data, spelled
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
 from tscale.answers.memory_notes import serving_notes
+from tscale.answers.memory_steps import serving_steps
 from tscale.answers.memory_tables import (
     AtContext,
     Growth,
@@ -28,17 +29,16 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.cache import check_rows
 from tscale.core.costs.kernel_padding import PADDED, Kernel
 from tscale.core.costs.largest import largest
-from tscale.core.costs.weights import kept_in
 from tscale.core.dtypes import Format
 from tscale.core.ledger import Cache
-from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step
+from tscale.core.metric import Data, Figure, Known, Report, Table
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import is_routed
-from tscale.core.tracing import MOST_CONTEXT, TracedInt, named
+from tscale.core.tracing import MOST_CONTEXT, TracedInt
 from tscale.core.units import BYTES
 from tscale.errors import RequestError
 from tscale.models.lower import lower
-from tscale.models.spec import MOST_ASSUMED, ModelSpec, remembered
+from tscale.models.spec import MOST_ASSUMED, ModelSpec
 
 MOST_BATCH: Final = 10**9
 
@@ -87,27 +87,18 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     asked = Asked(spec, ask.dtype, ask.cache_dtype)
     known: Known = "assumed" if context.known == "assumed" or asked.known == "assumed" else "convention"
     room = None if capacity is None else _room(server, capacity.usable)
-    options: tuple[Change, ...] = ()
-    if ask.hardware is not None and capacity is not None and room is not None and not capacity.fits(one.total):
-        options = single_changes(server, ask.hardware, capacity, *room, spelled_out=ask.layout is not None)
+    options = _options(server, ask, capacity, room, one.total)
     title = _title(spec, server, ask, None if capacity is None else verdict_text(capacity, one.total))
     total = Figure(one.total, BYTES, known)
-    tables = [parts_table(title, spec.name, _parts(server, one, known, asked.known), total, capacity)]
-    if capacity is not None and room is not None:
-        of_batch, of_context = f"at {server.context:,} tokens", f"at a batch of {server.batch:,}"
-        one_each = _of_one(server, capacity)
-        tables.append(
-            room.table(f"the largest batch {of_batch}", f"the longest context {of_context}", capacity, one_each)
-        )
-        if options:
-            tables.append(changes_table(options, capacity.verdict(one.total)))
     contexts = tuple(at_contexts(server, capacity, known)) if ask.context is None else ()
-    if contexts:
-        tables.append(contexts_table(contexts))
     lines = held_lines(server, place)
-    tables.append(lines_table(lines, cut=ask.devices > 1))
-    if capacity is not None and capacity.share is None:
-        tables.append(reserve_table(capacity.reserve))
+    tables = [
+        parts_table(title, spec.name, _parts(server, one, known, asked.known), total, capacity),
+        *_room_tables(server, capacity, room, options, one.total),
+        *([contexts_table(contexts)] if contexts else []),
+        lines_table(lines, cut=ask.devices > 1),
+        *([reserve_table(capacity.reserve)] if capacity is not None and capacity.share is None else []),
+    ]
     data: Data = {
         "model": spec.name,
         "title": spec.label,
@@ -121,10 +112,7 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         "batch": ask.batch,
         "context": context,
         "page": ask.page,
-        "prefix": ask.prefix,
-        "draft": None if ask.draft is None else ask.draft.name,
-        "cache_form": ask.cache_form,
-        "window_cache": ask.window_cache,
+        **_keeping_data(ask),
         "per_device_bytes": {**_bytes_by_part(one, known, asked.known), "total": total},
         **capacity_data(capacity, ask.hardware, one.total, known),
         **(Room(None, None) if room is None else room).data(),
@@ -133,9 +121,43 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         "lines": lines_data(lines),
     }
     notes = notes_of(spec, *serving_notes(server, ask.hardware, context.note, capacity, room, options))
-    steps = _all_steps(server, place)
+    steps = serving_steps(server, place)
     code = exit_code(capacity, one.total)
     return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=asked.lead())
+
+
+def _options(server: Server, ask: Ask, capacity: Capacity | None, room: Room | None, total: int) -> tuple[Change, ...]:
+    """What would make it fit, where it does not for certain."""
+    if ask.hardware is None or capacity is None or room is None or capacity.fits(total):
+        return ()
+    return single_changes(server, ask.hardware, capacity, *room, spelled_out=ask.layout is not None)
+
+
+def _keeping_data(ask: Ask) -> dict[str, Data]:
+    """How caches and experts are kept and what guesses, for JSON."""
+    return {
+        "prefix": ask.prefix,
+        "draft": None if ask.draft is None else ask.draft.name,
+        "draft_tokens": ask.draft_tokens,
+        "state_dtype": None if ask.state_dtype is None else ask.state_dtype.name,
+        "cache_form": ask.cache_form,
+        "window_cache": ask.window_cache,
+        "split_cache": "sequences" if ask.by_sequences else "heads",
+        "padding": ask.padding,
+    }
+
+
+def _room_tables(
+    server: Server, capacity: Capacity | None, room: Room | None, options: tuple[Change, ...], total: int
+) -> Iterator[Table]:
+    """How much more would fit, and what would make it fit."""
+    if capacity is None or room is None:
+        return
+    of_batch, of_context = f"at {server.context:,} tokens", f"at a batch of {server.batch:,}"
+    one_each = _of_one(server, capacity)
+    yield room.table(f"the largest batch {of_batch}", f"the longest context {of_context}", capacity, one_each)
+    if options:
+        yield changes_table(options, capacity.verdict(total))
 
 
 def serving_context(spec: ModelSpec, asked: int | None) -> Figure:
@@ -288,71 +310,6 @@ def _bytes_by_part(one: Held, known: Known, weights: Known) -> dict[str, Data]:
     nothing = Figure(0, BYTES)
     parts = ("weights", "gradients", "optimizer", "activations", "logits", "kv_cache")
     return {part: nothing if part in ("gradients", "optimizer") else _part(one, part, known, weights) for part in parts}
-
-
-def _all_steps(server: Server, place: int) -> tuple[Step, ...]:
-    """How what a device of a stage holds was made, and of a draft beside it."""
-    draft = server.drafting()
-    steps = _steps(_remembered(server._replace(draft=None)), place, server.spec.name)
-    return steps if draft is None else steps + _steps(_remembered(draft), 0, f"draft, {draft.spec.name}")
-
-
-def _remembered(server: Server) -> Server:
-    """The same server on numbers that remember how they were made."""
-    told = server._replace(
-        batch=TracedInt(server.batch, label="batch"),
-        context=TracedInt(server.context, label="context"),
-        page=None if server.page is None else TracedInt(server.page, label="page"),
-        chunk=TracedInt(server.chunk, label="chunk"),
-        layout=_labelled(server.layout),
-    )
-    return told.of(remembered(server.spec))
-
-
-def _labelled(layout: ServingLayout) -> ServingLayout:
-    """A layout whose degrees above 1 remember what they are called."""
-    if layout.is_tensor_alone and layout.devices > 1:
-        gpus = TracedInt(layout.tensor, label="gpus")
-        return layout._replace(tensor=gpus, expert_tensor=gpus)
-
-    def labelled(label: str, degree: int) -> int:
-        return TracedInt(degree, label=label) if degree > 1 else 1
-
-    return layout._replace(
-        tensor=labelled("tensor", layout.tensor),
-        expert=labelled("expert", layout.expert),
-        expert_tensor=labelled("expert_tensor", layout.expert_tensor),
-        attention_data=labelled("attention_data", layout.attention_data),
-        replicas=labelled("replicas", layout.replicas),
-    )
-
-
-def _steps(server: Server, place: int, subject: str) -> tuple[Step, ...]:
-    """How each part of the total was made; a line of the weights has the source of the format that it is kept in."""
-    weights, cache, workspace = server.weights(place), server.cache(place), server.workspace(place)
-    at, format = server.stages[place], server.stage_format(place)
-    kept = {kept.entry.name: kept.format for kept in kept_in(at.share, format, at.whole)}  # of several, one
-    activations, logits = (line.value for line in workspace.lines)
-    parts = {
-        "weights": (summed(weights.lines, "weights."), ""),
-        "kv_cache": (_all_sequences(server, place, cache), cache.source),
-        "activations": (activations, ""),
-        "logits": (logits, ""),
-    }
-    figures = [
-        *((f"weights.{name}", Figure(value, BYTES, source=kept[name].source)) for name, value in weights.lines),
-        *line_figures(cache.lines, BYTES, cache.source),
-        *((name, Figure(value, BYTES, source=source)) for name, (value, source) in parts.items()),
-        ("total", Figure(sum(named(name, value) for name, (value, _) in parts.items()), BYTES)),
-    ]
-    return tuple(steps_of(figures, f"{subject}, a device"))
-
-
-def _all_sequences(server: Server, place: int, cache: Quantity) -> int:
-    """Bytes of the caches of all of a device's sequences."""
-    if server.prefix or server.keeping.by_sequences:
-        return summed(tuple(server.caches(place)))
-    return server.sequences * named("cache_of_a_sequence", summed(cache.lines))
 
 
 def serving_growth(spec: ModelSpec, ask: Ask) -> Growth:
