@@ -90,6 +90,8 @@ def test_weights_are_as_large_as_published_files(model: str, name: str, publishe
         ("llama-2-7b", "q4_k_m", 3.80),
         ("llama-2-7b", "q4_0", 3.56),
         ("llama-2-7b", "q8_0", 6.67),
+        ("deepseek-v3", "q4_k_m", 376.65),  # "deepseek2 671B Q4_K - Medium", 671.03 B
+        ("qwen2.5-7b", "q4_k_m", 4.36),  # "qwen2 7B Q4_K - Medium", 7.62 B
     ],
 )
 def test_weights_are_as_large_as_llama_bench_prints(model: str, name: str, published: float) -> None:
