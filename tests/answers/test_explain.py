@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from tscale.catalogue.models import built_in, names
 from tscale.core.dtypes import FORMATS
 from tscale.core.metric import Report, Step
 from tscale.core.parallelism import Parallelism
+from tscale.core.serving_layout import serving_layout
 from tscale.core.tracing import TracedInt
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
@@ -79,6 +81,28 @@ def test_every_derivation_of_every_model_evaluates_to_its_figure(name: str) -> N
         assert report.steps
         for step in report.steps:
             holds(step)
+
+
+SERVED = [
+    ("deepseek-v3", MemoryAsk(batch=70, layout=serving_layout(32, attention_data=2, pipeline=4, expert=4))),
+    ("deepseek-v3", MemoryAsk(batch=70, layout=serving_layout(16), cache_form="full", prefix=100)),
+    (
+        "gpt-oss-20b",
+        MemoryAsk(batch=70, layout=serving_layout(8), by_sequences=True, window_cache="whole", padding="marlin"),
+    ),
+    ("qwen3-next-80b-a3b", MemoryAsk(FORMATS["q4_k_m"], batch=3, layout=serving_layout(stages=(7, 41)), context=5000)),
+]
+
+
+@pytest.mark.parametrize(("name", "asked"), SERVED, ids=range(len(SERVED)))
+def test_every_derivation_of_a_layout_evaluates_to_its_figure(name: str, asked: MemoryAsk) -> None:
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec)
+    report = memory_report(spec, asked)
+    for step in report.steps:
+        holds(step)
+    data: Any = report.data
+    assert report.steps[-1].figure.value == data["per_device_bytes"]["total"].value
 
 
 def parts(number: int) -> Iterator[tuple[str, int, bool]]:

@@ -19,7 +19,7 @@ from tscale.errors import RequestError
 
 gguf = pytest.importorskip("gguf")
 ORACLE = Path(__file__).parents[1] / "oracle"
-OF_GGUF = [name for name, format in FORMATS.items() if format.scope == "matrices"]
+OF_GGUF = [name for name, format in FORMATS.items() if format.scope == "matrices" and not format.is_mixture]
 
 
 @pytest.mark.parametrize("name", [*OF_GGUF, "mxfp4", "nvfp4"])
@@ -119,6 +119,8 @@ def test_names_are_read_as_people_write_them() -> None:
     assert find_format("Q4_K", what="--dtype").name == "q4_k"
     assert find_format("awq", what="--dtype").name == "int4-g128"
     assert find_format("bfloat16", what="--dtype").name == "bf16"
+    assert find_format("Q4_K_M", what="--dtype").mixture == "q4_k_m"
+    assert find_format("Q4_0-pure", what="--dtype").mixture == ""
 
 
 @pytest.mark.parametrize(
@@ -126,8 +128,15 @@ def test_names_are_read_as_people_write_them() -> None:
     [
         ("fp9", False, 'no number format "fp9": did you mean fp8?'),
         ("", False, 'no number format "": `tscale list formats` names them'),
-        ("q4_k_m", False, '"q4_k_m" mixes formats, tensor by tensor: q4_k is the one that it names'),
-        ("iq2_m", False, '"iq2_m" mixes formats, tensor by tensor: iq2_s is the one that it names'),
+        (
+            "q4_k_l",
+            False,
+            '"q4_k_l" is made with settings of its own, tensor by tensor: q4_k_m is the nearest that is known',
+        ),
+        ("q4_k_mm", False, 'no number format "q4_k_mm": did you mean q4_k_m?'),
+        ("fp16-pure", False, 'no number format "fp16-pure"'),
+        ("q4_k_m", True, "a cache is not kept in q4_k_m: one of fp32, bf16,"),
+        ("q4_0-pure", True, "a cache is not kept in q4_0-pure: one of fp32, bf16,"),
         ("q4_k", True, "a cache is not kept in q4_k: one of fp32, bf16,"),
     ],
 )

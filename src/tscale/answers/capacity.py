@@ -74,9 +74,9 @@ class Capacity(NamedTuple):
         return "may_fit" if (total if least is None else least) <= self.most else "does_not_fit"
 
 
-def serving_capacity(device: Device, gpus: int, share: Fraction | None = None) -> Capacity:
-    """The capacity of one of `gpus` devices that serve."""
-    return Capacity(device, groups=int(gpus > 1), share=share)
+def serving_capacity(device: Device, gpus: int, share: Fraction | None = None, groups: int | None = None) -> Capacity:
+    """The capacity of one of `gpus` devices that serve; `groups`: those of devices that it sends to, where there are several kinds."""
+    return Capacity(device, groups=int(gpus > 1) if groups is None else groups, share=share)
 
 
 def training_capacity(device: Device, plan: Parallelism, share: Fraction | None = None) -> Capacity:

@@ -145,7 +145,8 @@ def formats_report() -> Report:
     for format in FORMATS.values():
         block: Cell = Label("", "1") if format.multiple == 1 else Figure(format.multiple, COUNT)
         rest = Label("" if format.scope == "all" else format.rest, format.rest)
-        holds, caches = Label(_HOLDS[format.scope], format.scope), Label("yes" if format.caches else "", format.caches)
+        held = "all matrices, in a mixture" if format.mixture else _HOLDS[format.scope]
+        holds, caches = Label(held, format.scope), Label("yes" if format.caches else "", format.caches)
         bits = Figure(format.bits, BITS, source=format.source)
         rows.append((format.name, bits, holds, rest, block, caches, cited(format.source)))
     data: Data = {
@@ -157,6 +158,7 @@ def formats_report() -> Report:
                 "rest": format.rest,
                 "block": format.multiple,
                 "caches": format.caches,
+                "mixture": bool(format.mixture),
             }
             for format in FORMATS.values()
         ]
@@ -166,6 +168,8 @@ def formats_report() -> Report:
         "and int4 are listed without scales.",
         "A format may spell out its scales: int4-g64 (of each 64 of a row, and a zero point), int4-g64-sym (no zero point), "
         "int8-row-sym, fp8-row, fp8-128x128 (of each block).",
+        "In a mixture (q4_k_m), bits and block are those of the type of most matrices; llama.cpp's quantiser gives others more. "
+        "q4_0-pure is that type alone.",
         "Rows with a length that is not a multiple of the block are stored in another format, which `tscale memory` names.",
     )
     return Report("Number formats", (Table("Number formats", columns, tuple(rows)),), data, notes)

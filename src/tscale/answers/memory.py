@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from tscale.answers.capacity import (
-    Capacity,
-    capacity_data,
-    capacity_notes,
-    exit_code,
-    left_out,
-    reserve_table,
-    serving_capacity,
-    verdict_text,
-)
-from tscale.answers.explaining import context_of, line_figures, notes_of, steps_of, streams_note, summed
-from tscale.answers.memory_changes import Change, changes_table, no_change_note, single_changes
-from tscale.answers.memory_held import Held, Server, held
+from tscale.answers.capacity import Capacity, capacity_data, exit_code, reserve_table, serving_capacity, verdict_text
+from tscale.answers.explaining import context_of, notes_of
+from tscale.answers.memory_changes import Change, changes_table, single_changes
+from tscale.answers.memory_held import Held, Keeping, Server, fullest, held, held_at
+from tscale.answers.memory_layout import accepted, has_padded_experts, in_words, layout_data, spelled
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
-from tscale.answers.memory_tables import Growth, OfOne, Room, growth, parts_table
-from tscale.answers.release import Asked, cache_format_of, format_of
+from tscale.answers.memory_notes import serving_notes
+from tscale.answers.memory_steps import serving_steps
+from tscale.answers.memory_tables import (
+    AtContext,
+    Growth,
+    OfOne,
+    Room,
+    contexts_table,
+    contexts_up_to,
+    growth,
+    parts_table,
+)
+from tscale.answers.release import Asked, cache_format_of, format_of, state_formats
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
-from tscale.core.costs.cache import check_rows, growing
+from tscale.core.costs.cache import check_rows
+from tscale.core.costs.kernel_padding import PADDED, Kernel
 from tscale.core.costs.largest import largest
-from tscale.core.costs.weights import LEAVES_OUT as WEIGHTS_LEAVE_OUT
-from tscale.core.costs.weights import Mixture, kept_in
-from tscale.core.costs.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
-from tscale.core.dtypes import FORMATS, Format, computed_in
+from tscale.core.dtypes import Format
 from tscale.core.ledger import Cache
-from tscale.core.metric import Data, Figure, Known, Report, Step
-from tscale.core.tracing import MOST_CONTEXT, TracedInt, named
+from tscale.core.metric import Data, Figure, Known, Report, Table
+from tscale.core.serving_layout import ServingLayout
+from tscale.core.sharding import is_routed
+from tscale.core.tracing import MOST_CONTEXT, TracedInt
 from tscale.core.units import BYTES
 from tscale.errors import RequestError
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, remembered
+from tscale.models.spec import MOST_ASSUMED, ModelSpec
 
 MOST_BATCH: Final = 10**9
 
@@ -53,76 +55,207 @@ class Ask(NamedTuple):
     gpus: int = 1
     memory_share: Fraction | None = None
     hardware: Hardware | None = None
+    layout: ServingLayout | None = None
+    """How devices share the model; None: all `gpus` share each layer."""
+    state_dtype: Format | None = None
+    cache_form: Literal["latent", "full"] = "latent"
+    window_cache: Literal["cut", "whole"] = "cut"
+    by_sequences: bool = False
+    prefix: int = 0
+    draft: ModelSpec | None = None
+    draft_tokens: int = 0
+    padding: Kernel = "none"
+
+    @property
+    def spread(self) -> ServingLayout:
+        """The layout, where none is given that of so many devices."""
+        return ServingLayout(tensor=self.gpus, expert_tensor=self.gpus) if self.layout is None else self.layout
+
+    @property
+    def devices(self) -> int:
+        """Devices in all."""
+        return self.spread.devices
 
 
 def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     """Weights, cache and workspace of one device, whether they fit, and what else would. Exit code 3 where they do not."""
-    context = context_of(spec, ask.context)
+    context = serving_context(spec, ask.context)
     server = server_of(spec, ask, int(context.value))
-    one = held(server)
+    place = fullest(server)
+    one = held_at(server, place)
     capacity = _capacity(ask)
     asked = Asked(spec, ask.dtype, ask.cache_dtype)
     known: Known = "assumed" if context.known == "assumed" or asked.known == "assumed" else "convention"
     room = None if capacity is None else _room(server, capacity.usable)
-    options: tuple[Change, ...] = ()
-    if ask.hardware is not None and capacity is not None and room is not None and not capacity.fits(one.total):
-        options = single_changes(server, ask.hardware, capacity, *room)
+    options = _options(server, ask, capacity, room, one.total)
     title = _title(spec, server, ask, None if capacity is None else verdict_text(capacity, one.total))
     total = Figure(one.total, BYTES, known)
-    tables = [parts_table(title, spec.name, _parts(server, one, known, asked.known), total, capacity)]
-    if capacity is not None and room is not None:
-        of_batch, of_context = f"at {server.context:,} tokens", f"at a batch of {server.batch:,}"
-        one_each = _of_one(server, capacity)
-        tables.append(
-            room.table(f"the largest batch {of_batch}", f"the longest context {of_context}", capacity, one_each)
-        )
-        if options:
-            tables.append(changes_table(options, capacity.verdict(one.total)))
-    lines = held_lines(server)
-    tables.append(lines_table(lines, cut=server.gpus > 1))
-    if capacity is not None and capacity.share is None:
-        tables.append(reserve_table(capacity.reserve))
+    contexts = tuple(at_contexts(server, capacity, known)) if ask.context is None else ()
+    lines = held_lines(server, place)
+    tables = [
+        parts_table(title, spec.name, _parts(server, one, known, asked.known), total, capacity),
+        *_room_tables(server, capacity, room, options, one.total),
+        *([contexts_table(contexts)] if contexts else []),
+        lines_table(lines, cut=ask.devices > 1),
+        *([reserve_table(capacity.reserve)] if capacity is not None and capacity.share is None else []),
+    ]
     data: Data = {
         "model": spec.name,
         "title": spec.label,
         "mode": "serve",
         "gpu": None if ask.hardware is None else ask.hardware.name,
-        "devices": ask.gpus,
+        "devices": ask.devices,
+        "layout": layout_data(server.layout, place),
         "dtype": server.format.name,
         **asked.data(),
         "cache_dtype": server.cache_format.name,
         "batch": ask.batch,
         "context": context,
         "page": ask.page,
+        **_keeping_data(ask),
         "per_device_bytes": {**_bytes_by_part(one, known, asked.known), "total": total},
         **capacity_data(capacity, ask.hardware, one.total, known),
         **(Room(None, None) if room is None else room).data(),
+        "contexts": [at.data() for at in contexts],
         "changes": [change.data() for change in options],
         "lines": lines_data(lines),
     }
-    notes = notes_of(spec, *_notes(server, ask, context.note, capacity, room, options))
-    steps = _steps(_remembered(server), spec.name)
+    notes = notes_of(spec, *serving_notes(server, ask.hardware, context.note, capacity, room, options))
+    steps = serving_steps(server, place)
     code = exit_code(capacity, one.total)
     return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=asked.lead())
 
 
+def _options(server: Server, ask: Ask, capacity: Capacity | None, room: Room | None, total: int) -> tuple[Change, ...]:
+    """What would make it fit, where it does not for certain."""
+    if ask.hardware is None or capacity is None or room is None or capacity.fits(total):
+        return ()
+    return single_changes(server, ask.hardware, capacity, *room, spelled_out=ask.layout is not None)
+
+
+def _keeping_data(ask: Ask) -> dict[str, Data]:
+    """How caches and experts are kept and what guesses, for JSON."""
+    return {
+        "prefix": ask.prefix,
+        "draft": None if ask.draft is None else ask.draft.name,
+        "draft_tokens": ask.draft_tokens,
+        "state_dtype": None if ask.state_dtype is None else ask.state_dtype.name,
+        "cache_form": ask.cache_form,
+        "window_cache": ask.window_cache,
+        "split_cache": "sequences" if ask.by_sequences else "heads",
+        "padding": ask.padding,
+    }
+
+
+def _room_tables(
+    server: Server, capacity: Capacity | None, room: Room | None, options: tuple[Change, ...], total: int
+) -> Iterator[Table]:
+    """How much more would fit, and what would make it fit."""
+    if capacity is None or room is None:
+        return
+    of_batch, of_context = f"at {server.context:,} tokens", f"at a batch of {server.batch:,}"
+    one_each = _of_one(server, capacity)
+    yield room.table(f"the largest batch {of_batch}", f"the longest context {of_context}", capacity, one_each)
+    if options:
+        yield changes_table(options, capacity.verdict(total))
+
+
+def serving_context(spec: ModelSpec, asked: int | None) -> Figure:
+    """The tokens of a sequence that is served: asked for, or what the model reads, of more than 8,192 those."""
+    context = context_of(spec, asked)
+    if asked is not None or int(context.value) <= MOST_ASSUMED or spec.audio_frames is not None:
+        return context
+    note = (
+        f"{spec.label} reads up to {int(context.value):,} tokens: sequences of {MOST_ASSUMED:,} are counted; --context sets "
+        "another length."
+    )
+    return context._replace(value=TracedInt(MOST_ASSUMED, label="context"), note=note)
+
+
 def server_of(spec: ModelSpec, ask: Ask, context: int) -> Server:
     """Raises `RequestError` for devices that cannot share the model, and for a cache that its format cannot hold."""
-    ledger = lower(spec)
-    weights = format_of(spec, ask.dtype)
-    given = (weights, cache_format_of(spec, ask.cache_dtype, weights), ask.batch, context, ask.page, ask.chunk)
-    alone = Server(spec, ledger, ledger, *given, gpus=1)
-    option = "--cache-dtype"
+    alone = _alone(spec, ask, context)
     try:
-        check_rows(ledger, alone.cache_format)
-        option = "--gpus"
-        return alone.on(ask.gpus)
+        check_rows(alone.whole, alone.cache_format)
     except RequestError as error:
-        raise RequestError(f"{option}: {error}") from None
+        raise RequestError(f"--cache-dtype: {error}") from None
+    try:
+        return alone.on(ask.spread)
+    except RequestError as error:
+        said = f"--gpus: {error}" if ask.layout is None else _advised(str(error), alone, ask.layout)
+        raise RequestError(said) from None
+
+
+def _alone(spec: ModelSpec, ask: Ask, context: int) -> Server:
+    """The server before it is spread over devices, with its draft."""
+    _check(spec, ask, context)
+    weights = format_of(spec, ask.dtype)
+    states = state_formats(spec, ask.state_dtype, weights)
+    keeping = Keeping(*states, ask.cache_form, ask.window_cache, ask.by_sequences)
+    draft = None
+    if ask.draft is not None:
+        draft = _alone(ask.draft, ask._replace(draft=None, draft_tokens=0, padding="none"), context)
+    return Server(
+        spec,
+        keeping.kept(lower(spec)),
+        weights,
+        cache_format_of(spec, ask.cache_dtype, weights),
+        ask.batch,
+        context,
+        ask.page,
+        ask.chunk,
+        keeping,
+        ask.padding,
+        prefix=ask.prefix,
+        verified=ask.draft_tokens + 1,
+        draft=draft,
+    )
+
+
+def _advised(problem: str, server: Server, layout: ServingLayout) -> str:
+    """What is wrong with a layout, with the nearest one that is accepted."""
+    nearest = next(accepted(server, layout), None) if ": use " in problem else None
+    return problem if nearest is None else f"{problem.rpartition(': use ')[0]}: use {spelled(nearest)}"
+
+
+def _check(spec: ModelSpec, ask: Ask, context: int) -> None:
+    """Raises `RequestError` for what cannot be served so."""
+    if spec.kind != "decoder" and (ask.prefix or ask.draft is not None or ask.draft_tokens or ask.by_sequences):
+        raise RequestError(
+            f"{spec.label} is an {spec.kind}: --prefix, --draft, --draft-tokens and --split-cache are known of decoders alone"
+        )
+    if ask.prefix >= context:
+        raise RequestError(
+            f"a prefix of {ask.prefix:,} leaves nothing of sequences of {context:,} tokens: set --prefix to less"
+        )
+    if ask.draft is not None and ask.draft.kind != "decoder":
+        raise RequestError(f"--draft: {ask.draft.label} is an {ask.draft.kind}, and only a decoder can guess")
+    if ask.draft is not None and ask.spread.pipeline > 1:
+        raise RequestError("a draft is known beside a model in one stage: drop --draft, or use --pipeline 1")
+    if ask.padding != "none" and not has_padded_experts(lower(spec), format_of(spec, ask.dtype)):
+        raise RequestError(
+            f"--padding {ask.padding} is of routed experts in {PADDED}, which {spec.label} has not: drop it, or use --dtype {PADDED}"
+            if any(map(is_routed, lower(spec).entries))
+            else f"--padding {ask.padding} is of routed experts, which {spec.label} has not: drop it"
+        )
+
+
+def at_contexts(server: Server, capacity: Capacity | None, known: Known) -> Iterator[AtContext]:
+    """What a device holds by context, up to the longest that the model reads; nothing where that is no more than one length."""
+    longest = server.spec.context
+    if longest is None or server.spec.audio_frames is not None:
+        return
+    contexts = tuple(contexts_up_to(int(longest)))
+    for context in contexts if len(contexts) > 1 else ():
+        total = held(server._replace(context=context)).total
+        verdict = None if capacity is None else capacity.verdict(total)
+        yield AtContext(context, Figure(total, BYTES, known), verdict)
 
 
 def _capacity(ask: Ask) -> Capacity | None:
-    return None if ask.hardware is None else serving_capacity(ask.hardware.device(), ask.gpus, ask.memory_share)
+    if ask.hardware is None:
+        return None
+    return serving_capacity(ask.hardware.device(), ask.devices, ask.memory_share, ask.spread.groups)
 
 
 def _room(server: Server, usable: int) -> Room:
@@ -142,9 +275,16 @@ def _of_one(server: Server, capacity: Capacity) -> OfOne:
 def _title(spec: ModelSpec, server: Server, ask: Ask, verdict: str | None) -> str:
     sequences = "one sequence" if server.batch == 1 else f"{server.batch:,} sequences"
     what = f"{spec.label} in {server.format.name}, {sequences} of {server.context:,} tokens"
+    layout = ask.spread
+    ways = "" if layout.is_tensor_alone or layout.devices == 1 else f" ({in_words(layout)})"
     if ask.hardware is None:
-        return f"{what}: what {'it takes' if ask.gpus == 1 else f'each of {ask.gpus:,} devices takes'}"
-    where = ask.hardware.label if ask.gpus == 1 else f"{ask.gpus:,} × {ask.hardware.label}"
+        each = (
+            f"each of {ask.devices:,} devices takes"
+            if layout.pipeline == 1
+            else f"the fullest of {ask.devices:,} devices takes"
+        )
+        return f"{what}: what {'it takes' if ask.devices == 1 else each + ways}"
+    where = ask.hardware.label if ask.devices == 1 else f"{ask.devices:,} × {ask.hardware.label}{ways}"
     return f"{what} on {where}: {verdict}"
 
 
@@ -172,133 +312,9 @@ def _bytes_by_part(one: Held, known: Known, weights: Known) -> dict[str, Data]:
     return {part: nothing if part in ("gradients", "optimizer") else _part(one, part, known, weights) for part in parts}
 
 
-def _remembered(server: Server) -> Server:
-    """The same server on numbers that remember how they were made."""
-    told = server._replace(
-        batch=TracedInt(server.batch, label="batch"),
-        context=TracedInt(server.context, label="context"),
-        page=None if server.page is None else TracedInt(server.page, label="page"),
-        chunk=TracedInt(server.chunk, label="chunk"),
-        gpus=TracedInt(server.gpus, label="gpus") if server.gpus > 1 else 1,
-    )
-    return told.of(remembered(server.spec))
-
-
-def _steps(server: Server, subject: str) -> tuple[Step, ...]:
-    """How each part of the total was made; a line of the weights has the source of the format that it is kept in."""
-    weights, cache, workspace = server.weights(), server.cache(), server.workspace()
-    kept = {
-        kept.entry.name: kept.format for kept in kept_in(server.share, server.format, server.whole)
-    }  # of several, one
-    activations, logits = (line.value for line in workspace.lines)
-    parts = {
-        "weights": (summed(weights.lines, "weights."), ""),
-        "kv_cache": (server.batch * named("cache_of_a_sequence", summed(cache.lines)), cache.source),
-        "activations": (activations, ""),
-        "logits": (logits, ""),
-    }
-    figures = [
-        *((f"weights.{name}", Figure(value, BYTES, source=kept[name].source)) for name, value in weights.lines),
-        *line_figures(cache.lines, BYTES, cache.source),
-        *((name, Figure(value, BYTES, source=source)) for name, (value, source) in parts.items()),
-        ("total", Figure(sum(named(name, value) for name, (value, _) in parts.items()), BYTES)),
-    ]
-    return tuple(steps_of(figures, f"{subject}, a device"))
-
-
-def _notes(
-    server: Server, ask: Ask, assumed: str, capacity: Capacity | None, room: Room | None, options: tuple[Change, ...]
-) -> list[str]:
-    format, total = server.format, held(server).total
-    said = [assumed]
-    if ask.hardware is not None and capacity is not None:
-        said += capacity_notes(capacity, ask.hardware, total)
-    said += [_kept_note(format), *_format_notes(server)]
-    if ask.hardware is not None and capacity is not None:
-        peaks = capacity.device.flops_per_second
-        names = [format.name] if isinstance(format, Format) else [each.name for each in format.formats()]
-        wanted = [own for own in dict.fromkeys(map(computed_in, names)) if own and own not in peaks]
-        said += [
-            f"{ask.hardware.label} does not compute in {own}: it stores weights so, and dequantises them to 16 bits."
-            for own in wanted
-        ]
-        joined = ask.hardware.devices_per_node
-        if joined is not None and ask.gpus > joined:
-            said.append(f"{ask.gpus:,} devices are more than the {joined:,} that a node of {ask.hardware.label} joins.")
-        elif joined is None and ask.gpus > 1:
-            said.append(f"How many devices of {ask.hardware.label} a node has is not known here.")
-        if not capacity.fits(total) and not options:
-            said.append(no_change_note(capacity.verdict(total)))
-    if server.gpus > 1:
-        said.append(
-            f"Each layer is divided over {server.gpus:,} devices (Shoeybi 2019): key-value heads that are fewer are replicated, a "
-            "vocabulary that does not divide is padded, norms and routers are replicated."
-        )
-    trained = server.spec.context
-    longest = server.context if room is None else room.context
-    if trained is not None and server.context <= trained and (longest is None or longest > trained):
-        said.append(
-            f"{server.spec.label} was trained on {int(trained):,} tokens: longer contexts are what memory allows."
-        )
-    if server.spec.kind == "encoder-decoder":
-        said.append(streams_note(server.spec))
-    said.append(
-        f"Activations: in a step of a token of each sequence and {server.chunk:,} of a prompt (--chunk), the widest block of a "
-        "layer, all of its products at once; no scores are stored. Logits: a row for each sequence in fp32."
-    )
-    said.append(WEIGHTS_LEAVE_OUT)
-    if server.page is None and any(isinstance(entry, Cache) for entry in growing(server.whole).entries):
-        said.append(f"{CACHE_LEAVES_OUT} --page adds it.")
-    said.append(left_out(capacity, WORKSPACE_LEAVES_OUT))
-    return said
-
-
-def _kept_note(format: Format | Mixture) -> str:
-    """What a format is not used for; of a release, that stands above the figures."""
-    if isinstance(format, Mixture):
-        return ""
-    match format.scope:
-        case "all":
-            return ""
-        case "linear":
-            return f"In {format.name} are the matrices of layers; embeddings, head, routers, norms and biases stay in bf16."
-        case "experts":
-            return f"In {format.name} are routed experts, or in a model without them its layers' matrices; the rest stays in bf16."
-        case "matrices":
-            return (
-                f"All matrices are in {format.name}, as llama.cpp's --pure does; positions, routers, norms and biases stay in "
-                "fp32. Its presets mix several formats."
-            )
-
-
-def _format_notes(server: Server) -> list[str]:
-    """What the bits of each format are made of, and what stands in for it."""
-    format = server.format
-    if isinstance(format, Mixture):
-        return [_bits_note(each) for each in format.formats() if each.scope != "all"]
-    return [] if format.scope == "all" else [_bits_note(format) + _instead_note(server, format)]
-
-
-def _bits_note(format: Format) -> str:
-    inside = f" ({format.note})" if format.note else ""
-    return f"A weight in {format.name} takes {float(format.bits_with_scales):.6g} bits{inside}."
-
-
-def _instead_note(server: Server, format: Format) -> str:
-    """What rows are kept in that the blocks of a format do not divide, where there are any."""
-    instead = {
-        kept.format.name
-        for kept in kept_in(server.share, format, server.whole)
-        if kept.format not in (format, FORMATS[format.rest]) or (kept.format.name == format.fallback != format.rest)
-    }
-    if not instead:
-        return ""
-    return f" Rows that are no multiple of {format.multiple} are kept in {' and '.join(sorted(instead))}."
-
-
 def serving_growth(spec: ModelSpec, ask: Ask) -> Growth:
     """The parts of `memory_report` at many contexts."""
-    context = context_of(spec, ask.context)
+    context = serving_context(spec, ask.context)
     server = server_of(spec, ask, int(context.value))
     capacity = _capacity(ask)
     usable = None if capacity is None else capacity.usable

@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, Verdict, kind_of, serving_capacity
 from tscale.answers.memory_held import Server, held
+from tscale.answers.memory_layout import fits_model, spelled
+from tscale.answers.release import format_of
 from tscale.answers.rent import rent_of
 from tscale.catalogue.hardware import Hardware, listed_hardware
 from tscale.core.costs.cache import rows_divide
@@ -22,7 +24,7 @@ from tscale.core.units import BYTES
 _MOST_DEVICES: Final = 1024
 _MOST_HARDWARE: Final = 3
 _NARROWER: Final = ("fp8", "int4-g128")
-_GGUF: Final = ("q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k")
+_GGUF: Final = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k")
 _CACHES: Final = ("bf16", "fp8", "nvfp4")
 _CACHES_OF_GGUF: Final = ("fp16", "q8_0", "q4_0")
 
@@ -47,9 +49,18 @@ class Change(NamedTuple):
 
 
 def single_changes(
-    server: Server, hardware: Hardware, capacity: Capacity, batch: int | None, context: int | None
+    server: Server,
+    hardware: Hardware,
+    capacity: Capacity,
+    batch: int | None,
+    context: int | None,
+    *,
+    spelled_out: bool = False,
 ) -> tuple[Change, ...]:
-    """Each change that is enough alone, the least of its kind; `batch` and `context` are the largest that fit."""
+    """Each change that is enough alone, the least of its kind; `batch` and `context` are the largest that fit.
+
+    `spelled_out`: whether a layout was asked for, and not devices alone.
+    """
     usable = capacity.usable
     found: list[Change] = []
     found += _narrower_weights(server, usable)
@@ -57,12 +68,12 @@ def single_changes(
     if batch:
         smaller = server._replace(batch=batch)
         found.append(Change(f"--batch {batch}", held(smaller).total, f"batches of {batch:,}, not {server.batch:,}"))
-    if context:
+    if context and context > server.prefix:
         shorter = server._replace(context=context)
         costs = f"sequences of {context:,} tokens, not {server.context:,}"
         found.append(Change(f"--context {context}", held(shorter).total, costs))
-    found += _more_devices(server, hardware, capacity)
-    found += larger_hardware(held(server).total, server.gpus, hardware, capacity)
+    found += _more_devices(server, hardware, capacity, spelled_out=spelled_out)
+    found += larger_hardware(held(server).total, server.layout.devices, hardware, capacity)
     found += larger_share(held(server).total, capacity)
     return tuple(found)
 
@@ -95,15 +106,23 @@ def _first(formats: Iterable[Format], total: Callable[[Format], int], usable: in
 
 
 def _narrower_weights(server: Server, usable: int) -> Iterator[Change]:
+    if server.kernel != "none":  # which is of the format of now
+        return
     now = server.format
     ladder = (FORMATS[name] for name in (_GGUF if now.scope == "matrices" else ("bf16", *_NARROWER)))
     # what the scales of a release take is not what another format would save
     bits = now.bits if isinstance(now, Format) else floor(now.bits)
     narrower = (format for format in ladder if format.bits < bits)
-    found = _first(narrower, lambda kept: held(server._replace(format=kept)).total, usable)
+    found = _first(narrower, lambda kept: held(_in_format(server, kept)).total, usable)
     if found is not None:
         format, size = found
         yield Change(f"--dtype {format.name}", size, f"weights rounded from {_bits(now)} to {_bits(format)} bits")
+
+
+def _in_format(server: Server, format: Format) -> Server:
+    """The same with its weights in another format, and the draft's."""
+    draft = None if server.draft is None else _in_format(server.draft, format)
+    return server._replace(format=format_of(server.spec, format), draft=draft)
 
 
 def _narrower_cache(server: Server, usable: int) -> Iterator[Change]:
@@ -112,23 +131,38 @@ def _narrower_cache(server: Server, usable: int) -> Iterator[Change]:
     now = server.cache_format
     ladder = (FORMATS[name] for name in (_CACHES_OF_GGUF if server.format.scope == "matrices" else _CACHES))
     narrower = (format for format in ladder if format.bits < now.bits and rows_divide(server.whole, format))
-    found = _first(narrower, lambda kept: held(server._replace(cache_format=kept)).total, usable)
+    found = _first(narrower, lambda kept: held(_in_cache_format(server, kept)).total, usable)
     if found is not None:
         format, size = found
         text = f"keys and values rounded from {_bits(now)} to {_bits(format)} bits"
         yield Change(f"--cache-dtype {format.name}", size, text)
 
 
-def _more_devices(server: Server, hardware: Hardware, capacity: Capacity) -> Iterator[Change]:
-    for gpus in tensor_degrees(server.whole):
-        if server.gpus < gpus <= _MOST_DEVICES:
-            total = held(server.on(gpus)).total
-            if serving_capacity(capacity.device, gpus, capacity.share).fits(total):
-                joined = hardware.devices_per_node
-                beyond = f", more than the {joined} of a node" if joined is not None and gpus > joined else ""
-                costs = f"{gpus:,} devices, not {server.gpus:,}{beyond}{_priced(hardware, gpus)}"
-                yield Change(f"--gpus {gpus}", total, costs)
-                return
+def _in_cache_format(server: Server, format: Format) -> Server:
+    draft = None if server.draft is None else server.draft._replace(cache_format=format)
+    return server._replace(cache_format=format, draft=draft)
+
+
+def _more_devices(server: Server, hardware: Hardware, capacity: Capacity, *, spelled_out: bool) -> Iterator[Change]:
+    """The fewest devices beyond those of now, by tensor parallelism. `spelled_out`: whether a layout was asked for."""
+    now = server.layout
+    for tensor in tensor_degrees(server.whole):
+        ranks = tensor * now.attention_data
+        layout = now._replace(tensor=tensor, expert_tensor=ranks // now.expert)
+        if (
+            tensor <= now.tensor
+            or layout.devices > _MOST_DEVICES
+            or ranks % now.expert
+            or not fits_model(server, layout)
+        ):
+            continue
+        total = held(server.on(layout)).total
+        if serving_capacity(capacity.device, layout.devices, capacity.share, layout.groups).fits(total):
+            joined, gpus = hardware.devices_per_node, layout.devices
+            beyond = f", more than the {joined} of a node" if joined is not None and ranks > joined else ""
+            costs = f"{gpus:,} devices, not {now.devices:,}{beyond}{_priced(hardware, gpus)}"
+            yield Change(spelled(layout) if spelled_out else f"--gpus {gpus}", total, costs)
+            return
 
 
 def larger_hardware(total: int, gpus: int, hardware: Hardware, capacity: Capacity) -> Iterator[Change]:

@@ -2,60 +2,197 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
-from tscale.core.costs.cache import cache_bytes
-from tscale.core.costs.weights import Mixture, weight_bytes
+from tscale.core.costs.cache import (
+    StateBits,
+    alike,
+    cache_bytes,
+    is_state,
+    spread_latents,
+    whole_windows,
+)
+from tscale.core.costs.kernel_padding import Kernel, padded_for
+from tscale.core.costs.weights import Mixture, of_stage, weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
-from tscale.core.dtypes import Format
-from tscale.core.ledger import Ledger
-from tscale.core.metric import Quantity
+from tscale.core.dtypes import FORMATS, Format
+from tscale.core.ledger import Cache, Ledger
+from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import shard
+from tscale.core.partition import Stretch, stage
+from tscale.core.serving_layout import ServingLayout
+from tscale.core.sharding import serving_share
+from tscale.core.tracing import ceil_div, minimum
 from tscale.core.workload import Run
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
+from tscale.models.stages import stages
+
+
+class Keeping(NamedTuple):
+    """How an engine keeps caches.
+
+    `state`, `conv`: the formats of recurrent states, and of what convolutions still need; None: that of the cache, and 16 bits at
+    the least. `form`: latents as they are, or spread out to the keys and values of all heads. `window`: layers with a window keep
+    no more than it, or all positions. `by_sequences`: the devices that share each layer divide the cache by sequences, not
+    by heads.
+    """
+
+    state: Format | None = None
+    conv: Format | None = None
+    form: Literal["latent", "full"] = "latent"
+    window: Literal["cut", "whole"] = "cut"
+    by_sequences: bool = False
+
+    @property
+    def bits(self) -> StateBits:
+        """Bits of a number of recurrent layers."""
+        state, conv = (None if format is None else int(format.bits) for format in (self.state, self.conv))
+        return StateBits(state, conv)
+
+    def kept(self, ledger: Ledger) -> Ledger:
+        """The ledger of a model with its caches as they are kept."""
+        ledger = spread_latents(ledger) if self.form == "full" else ledger
+        return whole_windows(ledger) if self.window == "whole" else ledger
+
+    def format(self, entry: Cache, cache: Format) -> Format:
+        """What an entry is kept in; `cache`: what the cache is."""
+        if not is_state(entry):
+            return cache
+        own = self.conv if entry.role == "conv_state" else self.state
+        return own or (cache if cache.bits >= 16 else FORMATS["bf16"])
+
+
+class Stage(NamedTuple):
+    """What a stage of the pipeline has of a model: `whole`, and the `share` of it that each of its devices has."""
+
+    whole: Ledger
+    share: Ledger
+    own: tuple[Stretch, ...] = ()
+    """Its layers; empty where there is one stage."""
+    first: bool = True
+    last: bool = True
 
 
 class Server(NamedTuple):
-    """A model that is served: `whole`, and the `share` of it that each of `gpus` devices has."""
+    """A model that is served: `whole`, and the stages that it is spread over.
+
+    `batch`: sequences over all devices. `prefix`: tokens that they all begin with, which are kept once. `verified`: tokens of a
+    sequence that a step of decoding takes. `draft`: the model that guesses those beyond the first. `lengths`: of a sequence, where
+    they do not follow from the context.
+    """
 
     spec: ModelSpec
     whole: Ledger
-    share: Ledger
     format: Format | Mixture
     cache_format: Format
     batch: int
     context: int
     page: int | None
     chunk: int
-    gpus: int
+    keeping: Keeping = Keeping()
+    kernel: Kernel = "none"
+    layout: ServingLayout = ServingLayout()
+    stages: tuple[Stage, ...] = ()
+    prefix: int = 0
+    verified: int = 1
+    draft: Server | None = None
+    lengths: Run | None = None
 
     @property
     def run(self) -> Run:
         """One sequence of the context's length."""
-        return run_of(self.spec, self.context)
+        return run_of(self.spec, self.context) if self.lengths is None else self.lengths
 
-    def weights(self) -> Quantity:
-        """Bytes of a device's weights."""
-        return weight_bytes(self.share, self.format, self.whole)
+    @property
+    def sequences(self) -> int:
+        """Sequences of the fullest device."""
+        return self.layout.sequences(self.batch)
 
-    def cache(self) -> Quantity:
-        """Bytes that a device keeps for one sequence."""
-        return cache_bytes(self.share, self.run, self.cache_format.bits, self.page)
+    def stage_format(self, place: int) -> Format | Mixture:
+        """What the weights of a stage are kept in."""
+        at = self.stages[place]
+        if isinstance(self.format, Format) or not at.own:
+            return self.format
+        return of_stage(self.format, self.whole, at.own, first=at.first, last=at.last)
 
-    def workspace(self) -> Quantity:
-        """Bytes of a device's activations and logits."""
-        bits = 32 if self.format.name == "fp32" else 16
-        return workspace_bytes(self.share, self.whole, self.run, self.batch, self.chunk, self.spec.d_model, bits)
+    def stored(self, place: int) -> Ledger:
+        """The share of a stage's device as its weights stand in memory."""
+        return padded_for(self.stages[place].share, self.kernel)
 
-    def on(self, gpus: int) -> Server:
-        """The same on another number of devices. Raises `RequestError` where so many cannot share its layers."""
-        return self._replace(share=shard(self.whole, Parallelism(tensor=gpus)), gpus=gpus)
+    def weights(self, place: int = 0) -> Quantity:
+        """Bytes of the weights of a device of a stage."""
+        return weight_bytes(self.stored(place), self.stage_format(place), self.stages[place].whole)
+
+    def cache(self, place: int = 0) -> Quantity:
+        """Bytes that a device of a stage keeps for one sequence."""
+        return self._cache_of(self.stages[place].share)
+
+    def _cache_of(self, ledger: Ledger) -> Quantity:
+        return cache_bytes(ledger, self.run, self.cache_format.bits, self.page, self.keeping.bits)
+
+    def caches(self, place: int = 0) -> Iterator[Line]:
+        """What a device of a stage keeps for all of its sequences, by kind of layer."""
+        at, sequences = self.stages[place], self.sequences
+        kept = [entry for entry in at.share.entries if isinstance(entry, Cache)]
+        split = self.keeping.by_sequences and self.layout.tensor > 1
+        lines = self.cache(place).lines
+        whole = self._cache_of(at.whole).lines if split else lines
+        shared = self._shared(at.whole if split else at.share)
+        for entry, line, uncut in zip(kept, lines, whole, strict=True):
+            if split and not is_state(entry):
+                each, own = uncut.value, ceil_div(sequences, self.layout.tensor)
+            else:
+                each, own = line.value, sequences
+            once = shared.get(entry.name, 0)
+            yield Line(line.name, own * each - (own - 1) * once if once else own * each)
+
+    def _shared(self, ledger: Ledger) -> dict[str, int]:
+        """Bytes of the prefix, by the name of the entry that keeps it; of pages those that are full."""
+        if not self.prefix:
+            return {}
+        tokens = minimum(self.prefix, self.context)
+        if self.page is not None:
+            tokens = tokens // self.page * self.page
+        lines = cache_bytes(alike(ledger), Run(target=tokens), self.cache_format.bits, self.page).lines
+        return {line.name: line.value for line in lines}
+
+    def workspace(self, place: int = 0) -> Quantity:
+        """Bytes of the activations and logits of a device of a stage."""
+        at, bits = self.stages[place], 32 if self.format.name == "fp32" else 16
+        return workspace_bytes(
+            at.share, at.whole, self.run, self.sequences, self.chunk, self.spec.d_model, bits, self.verified
+        )
+
+    def on(self, layout: ServingLayout) -> Server:
+        """The same on devices in another layout. Raises `RequestError` where so many cannot share its layers."""
+        draft = None if self.draft is None else self.draft.on(layout)
+        return self._replace(layout=layout, stages=tuple(_stages(self.spec, self.whole, layout)), draft=draft)
 
     def of(self, spec: ModelSpec) -> Server:
         """The same of a model on other numbers, such as those that remember."""
-        return self._replace(spec=spec, whole=lower(spec)).on(self.gpus)
+        return self._replace(spec=spec, whole=self.keeping.kept(lower(spec))).on(self.layout)
+
+    def drafting(self) -> Server | None:
+        """The draft with what is asked of both."""
+        if self.draft is None:
+            return None
+        return self.draft._replace(
+            batch=self.batch, context=self.context, page=self.page, chunk=self.chunk, prefix=self.prefix
+        )
+
+
+def _stages(spec: ModelSpec, whole: Ledger, layout: ServingLayout) -> Iterator[Stage]:
+    if layout.pipeline == 1:
+        yield Stage(whole, serving_share(whole, layout))
+        return
+    stages(spec, Parallelism(pipeline=layout.pipeline), whole)  # refuses what no stage has alone
+    last = layout.pipeline - 1
+    for place, own in enumerate(layout.stretches(int(spec.layers))):
+        name = f"{spec.name}, stage {place + 1} of {layout.pipeline}"
+        at = stage(whole, (own,), name, first=place == 0, last=place == last)
+        yield Stage(at, serving_share(at, layout), (own,), place == 0, place == last)
 
 
 class Held(NamedTuple):
@@ -72,6 +209,35 @@ class Held(NamedTuple):
 
 
 def held(server: Server) -> Held:
-    """Bytes of each part that one device holds."""
-    activations, logits = server.workspace().lines
-    return Held(server.weights().total, server.batch * server.cache().total, activations.value, logits.value)
+    """Bytes of each part that a device of the fullest stage holds, a draft's included."""
+    return held_at(server, fullest(server))
+
+
+def held_at(server: Server, place: int) -> Held:
+    """The same of a stage."""
+    activations, logits = server.workspace(place).lines
+    caches = sum(line.value for line in server.caches(place))
+    own = Held(server.weights(place).total, caches, activations.value, logits.value)
+    draft = server.drafting()
+    if draft is None:
+        return own
+    return Held(*(one + other for one, other in zip(own, held_at(draft, 0), strict=True)))
+
+
+def fullest(server: Server) -> int:
+    """The stage whose devices hold the most; the first of several."""
+    if len(server.stages) == 1:
+        return 0
+    totals: dict[tuple[object, ...], tuple[int, int]] = {}
+    for place in range(len(server.stages)):
+        kind = _kind(server, place)
+        if kind not in totals:
+            totals[kind] = int(held_at(server, place).total), -place
+    return -max(totals.values())[1]
+
+
+def _kind(server: Server, place: int) -> tuple[object, ...]:
+    """What stages have in common that hold the same: as many of the same layers, where formats do not go by layer."""
+    if isinstance(server.format, Mixture) and server.format.by_layer:
+        return (place,)
+    return tuple((id(group.entries), int(group.layers)) for group in server.stages[place].whole.groups)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from tscale.answers.memory_held import Server
 from tscale.core.costs.weights import kept_in
+from tscale.core.ledger import Cache, Entry
 from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import division
+from tscale.core.sharding import division, is_routed
 from tscale.core.units import BYTES
 
 
@@ -21,18 +23,37 @@ class HeldLine(NamedTuple):
     size: int
 
 
-def held_lines(server: Server) -> list[HeldLine]:
-    """Weights, the caches of all sequences, and the workspace, which add up to what the device holds."""
-    plan = Parallelism(tensor=server.gpus)
-    divided = {entry.name: division(entry, plan) for entry in server.whole.entries}
-    lines = [
-        HeldLine(kept.name, kept.format.name, divided[kept.entry.name], kept.bytes)
-        for kept in kept_in(server.share, server.format, server.whole)
-        if kept.entry.stored
-    ]
-    for name, size in server.cache().lines:
-        lines.append(HeldLine(name, server.cache_format.name, divided[name], server.batch * size))
-    return lines + [HeldLine(name, "", "", size) for name, size in server.workspace().lines if size]
+def held_lines(server: Server, place: int) -> list[HeldLine]:
+    """Weights, the caches of all sequences, and the workspace, which add up to what a device of a stage holds."""
+    draft = server.drafting()
+    own = list(_lines(server, place))
+    if draft is None:
+        return own
+    return own + [line._replace(name=f"draft.{line.name}") for line in _lines(draft, 0)]
+
+
+def _lines(server: Server, place: int) -> Iterator[HeldLine]:
+    at = server.stages[place]
+    divided = {entry.name: _division(server, entry) for entry in at.whole.entries}
+    for kept in kept_in(server.stored(place), server.stage_format(place), at.whole):
+        if kept.entry.stored:
+            yield HeldLine(kept.name, kept.format.name, divided[kept.entry.name], kept.bytes)
+    caches = [entry for entry in at.share.entries if isinstance(entry, Cache)]
+    for entry, (name, size) in zip(caches, server.caches(place), strict=True):
+        format = server.keeping.format(entry, server.cache_format)
+        yield HeldLine(name, format.name, divided[name], size)
+    for name, size in server.workspace(place).lines:
+        if size:
+            yield HeldLine(name, "", "", size)
+
+
+def _division(server: Server, entry: Entry) -> str:
+    """How an entry stands on one device, in a few words."""
+    layout = server.layout
+    if isinstance(entry, Cache) and server.keeping.by_sequences and layout.tensor > 1 and entry.stream != "once":
+        return "by sequences"
+    tensor = layout.expert_tensor if is_routed(entry) else layout.tensor
+    return division(entry, Parallelism(tensor=tensor, expert=layout.expert))
 
 
 def lines_table(lines: list[HeldLine], *, cut: bool) -> Table:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from tscale.answers.capacity import Capacity, Verdict, usable_figure
+from tscale.answers.capacity import VERDICTS, Capacity, Verdict, usable_figure
 from tscale.answers.explaining import share
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Table
 from tscale.core.units import BYTES, COUNT, TOKENS, Unit
@@ -92,6 +92,37 @@ def parts_table(
     return Table(title, columns, tuple(rows), subject=subject, totals=frozenset(range(len(parts), len(rows))))
 
 
+class AtContext(NamedTuple):
+    """What a device holds at a context, and whether that fits; `verdict` None without a device."""
+
+    context: int
+    total: Figure
+    verdict: Verdict | None
+
+    def data(self) -> Data:
+        return {"context": Figure(self.context, TOKENS), "per_device_bytes": self.total, "verdict": self.verdict}
+
+
+def contexts_up_to(longest: int) -> Iterator[int]:
+    """4,096 and each double of it that is less than the longest context, and that."""
+    context = _FIRST_CONTEXT
+    while context < longest:
+        yield context
+        context *= 2
+    yield longest
+
+
+def contexts_table(contexts: tuple[AtContext, ...]) -> Table:
+    """What a device holds by context, up to the longest that the model reads."""
+    columns = (Column("at a context of", "context"), Column("a device holds", "bytes"))
+    if contexts[0].verdict is None:
+        return Table("", columns, tuple((Figure(at.context, TOKENS), at.total) for at in contexts), aside=True)
+    rows = tuple(
+        (Figure(at.context, TOKENS), at.total, "" if at.verdict is None else VERDICTS[at.verdict]) for at in contexts
+    )
+    return Table("", (*columns, Column("", "verdict", numeric=False)), rows, aside=True)
+
+
 class Growth(NamedTuple):
     """What a device holds, by context and part; what it may hold and the longest context with that, if it is known."""
 
@@ -111,3 +142,4 @@ def growth(
 
 
 _STEPS: Final = 64
+_FIRST_CONTEXT: Final = 4096

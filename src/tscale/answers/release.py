@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tscale.core.costs.weights import Mixture
 from tscale.core.dtypes import FORMATS, Format, find_format
 from tscale.core.metric import Data, Known
+from tscale.models.gguf import gguf_mixture
 from tscale.models.release import released
 from tscale.models.spec import ModelSpec
 
@@ -17,9 +18,9 @@ _MOST_LAYERS = 6
 
 
 def format_of(spec: ModelSpec, asked: Format | None) -> Format | Mixture:
-    """What weights are kept in: as asked, as released, or in bf16. Raises `RequestError` as `released` does."""
+    """What weights are kept in: as asked, as released, or in bf16. Raises `RequestError` as `released` and mixtures do."""
     if asked is not None:
-        return asked
+        return gguf_mixture(spec, asked) if asked.mixture else asked
     return released(spec) or FORMATS["bf16"]
 
 
@@ -30,6 +31,23 @@ def cache_format_of(spec: ModelSpec, asked: Format | None, weights: Format | Mix
     if isinstance(weights, Mixture) and spec.weights is not None and spec.weights.cache is not None:
         return find_format(spec.weights.cache, what="weights.cache", cache=True)
     return FORMATS["fp16"] if weights.scope == "matrices" else FORMATS[weights.rest]
+
+
+def state_formats(
+    spec: ModelSpec, asked: Format | None, weights: Format | Mixture
+) -> tuple[Format | None, Format | None]:
+    """What recurrent states are kept in, and what convolutions still need: as asked, as its file or the engine says.
+
+    llama.cpp keeps both in fp32 (llama-memory-recurrent.cpp); Kimi's delta rule has its states in fp32 in every engine
+    (vLLM, `kda_state_dtype`). None: as the cache.
+    """
+    if weights.scope == "matrices":
+        return asked or FORMATS["fp32"], FORMATS["fp32"]
+    if asked is None and spec.states is not None:
+        asked = FORMATS[spec.states]
+    if asked is None and any(mixer.kind == "kimi-delta" for mixer in spec.mixers):
+        asked = FORMATS["fp32"]
+    return asked, None
 
 
 def training_note(spec: ModelSpec, precision: str) -> str:

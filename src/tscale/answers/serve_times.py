@@ -6,10 +6,10 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, serving_capacity
-from tscale.answers.memory_held import Server, held
-from tscale.answers.release import cache_format_of, format_of
+from tscale.answers.memory_held import Keeping, Server, Stage, held
+from tscale.answers.release import cache_format_of, format_of, state_formats
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.cache import cache_bytes, check_rows, growing, states
+from tscale.core.costs.cache import check_rows
 from tscale.core.costs.largest import largest
 from tscale.core.costs.roofline import Formats, Pass, Setup, Work, decode_seconds, pass_seconds, works
 from tscale.core.costs.weights import Mixture
@@ -17,8 +17,8 @@ from tscale.core.device import Device
 from tscale.core.dtypes import FORMATS, Format, computed_in
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
+from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import shard
-from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.models.lower import lower
@@ -125,8 +125,8 @@ class Served(NamedTuple):
         setup = self.setup._replace(
             whole=whole, share=_shared(whole, self.ask.gpus), parallel_block=spec.parallel_block
         )
-        if self.ask.weights is None:
-            setup = setup._replace(formats=setup.formats._replace(weights=format_of(spec, None)))
+        if self.ask.weights is None or self.ask.weights.mixture:
+            setup = setup._replace(formats=setup.formats._replace(weights=format_of(spec, self.ask.weights)))
         return Served(spec, setup, self.ask)
 
 
@@ -138,11 +138,16 @@ def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
     if ask.cache is None and isinstance(weights, Mixture):
         cache = cache_format_of(spec, None, weights)
     check_rows(whole, cache)
-    formats = _formats(cluster.device, hardware, weights, cache)
+    formats = _formats(cluster.device, hardware, weights, cache)._replace(states=_states(spec, weights).bits)
     share = _shared(whole, ask.gpus)
     by_sequences = ask.by_sequences and ask.gpus > 1
     ask = ask._replace(context=spec.audio_frames or ask.context)
     return Served(spec, Setup(whole, share, formats, cluster, ask.gpus, spec.parallel_block, by_sequences), ask)
+
+
+def _states(spec: ModelSpec, weights: Format | Mixture) -> Keeping:
+    """How recurrent states are kept."""
+    return Keeping(*state_formats(spec, None, weights))
 
 
 def _shared(whole: Ledger, gpus: int) -> Ledger:
@@ -237,20 +242,22 @@ def memory_of(one: Served) -> Memory:
 def _held(one: Served) -> tuple[int, int, int]:
     """Weights, cache and workspace of one model."""
     ask, setup, formats = one.ask, one.setup, one.setup.formats
-    longest = ask.context + ask.output
     server = Server(
-        one.spec, setup.whole, setup.share, formats.weights, formats.cache, ask.batch, longest, None, CHUNK, ask.gpus
+        one.spec,
+        setup.whole,
+        formats.weights,
+        formats.cache,
+        ask.batch,
+        ask.context + ask.output,
+        None,
+        CHUNK,
+        _states(one.spec, formats.weights)._replace(by_sequences=setup.by_sequences),
+        layout=ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus),
+        stages=(Stage(setup.whole, setup.share),),
+        lengths=Run(target=ask.output + 1, source=one.source) if one.source else None,
     )
     parts = held(server)
-    cache = parts.kv_cache
-    if one.source:
-        run = Run(target=ask.output + 1, source=one.source)
-        cache = ask.batch * cache_bytes(setup.share, run, formats.cache.bits).total
-    if setup.by_sequences:
-        own = cache_bytes(growing(setup.whole), server.run, formats.cache.bits).total
-        cache = ceil_div(ask.batch, ask.gpus) * own
-        cache += ask.batch * cache_bytes(states(setup.share), server.run, formats.cache.bits).total
-    return parts.weights, cache, parts.activations + parts.logits
+    return parts.weights, parts.kv_cache, parts.activations + parts.logits
 
 
 def turning_batch(one: Served, *, matrices: bool = False) -> int | None:

@@ -14,21 +14,23 @@ from tscale.answers.memory import server_of
 from tscale.answers.memory_held import held
 from tscale.answers.metrics import COMPARED, Subject, shown_figure, subject_of
 from tscale.answers.params import undisclosed
-from tscale.answers.release import release_note
+from tscale.answers.release import format_of, release_note
 from tscale.answers.serve_times import Ask as ServeAsk
 from tscale.answers.serve_times import served
 from tscale.answers.train import Ask as TrainAsk
 from tscale.answers.train import train_report
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.weights import weight_bytes
-from tscale.core.dtypes import FORMATS
+from tscale.core.costs.weights import Mixture, weight_bytes
+from tscale.core.dtypes import FORMATS, Format
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
 from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS, TOKENS, TOKENS_PER_SECOND, Unit
 from tscale.errors import NotPublishedError, RequestError
 from tscale.models.spec import MOST_ASSUMED, ModelSpec, PublishedName, Spec
 
-FORMATS_SHOWN: Final = ("bf16", "fp8", "q8_0", "q4_k", "nf4")
+FORMATS_SHOWN: Final = ("bf16", "fp8", "q8_0", "q4_k_m", "nf4")
 """Formats that weights are shown in, the plain one first."""
+_FORMATS_OF_JSON: Final = ("q4_k",)
+"""Those that programs are given besides."""
 _MOST_DEVICES: Final = 1024
 _DAYS: Final = 30
 """A run of so long is asked about: how many devices it takes, and what they cost."""
@@ -107,13 +109,22 @@ def _table(subject: Subject, answers: dict[str, Figure | Missing | str]) -> Tabl
 def _weights(spec: ModelSpec) -> Iterator[tuple[str, Figure]]:
     """Bytes of the weights in each format."""
     ledger = counted(spec).ledger
-    for name in FORMATS_SHOWN:
-        yield name, Figure(weight_bytes(ledger, FORMATS[name]).total, BYTES, source=FORMATS[name].source)
+    for name in (*FORMATS_SHOWN, *_FORMATS_OF_JSON):
+        size = weight_bytes(ledger, _kept(spec, FORMATS[name])).total
+        yield name, Figure(size, BYTES, source=FORMATS[name].source)
+
+
+def _kept(spec: ModelSpec, format: Format) -> Format | Mixture:
+    """What weights are kept in; of a stack too deep to tell its layers apart, the type of most."""
+    try:
+        return format_of(spec, format)
+    except RequestError:
+        return format
 
 
 def _weights_table(weights: dict[str, Figure]) -> Table:
-    columns = (Column("", "quantity", numeric=False), *(Column(name, name) for name in weights))
-    return Table("", columns, (("weights", *weights.values()),))
+    columns = (Column("", "quantity", numeric=False), *(Column(name, name) for name in FORMATS_SHOWN))
+    return Table("", columns, (("weights", *(weights[name] for name in FORMATS_SHOWN)),))
 
 
 def _rows_on(spec: ModelSpec, hardware: Hardware) -> Iterator[tuple[str, str, Figure | Missing | str]]:

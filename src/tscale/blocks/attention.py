@@ -68,6 +68,8 @@ class Attention:
     """Whether a local layer cuts the sequence into chunks of the window's length (Llama 4), not a sliding window."""
     pattern: tuple[Literal["local", "global"], ...] | None = None
     """Which layers are local, repeated down the stack; by default, all of them are if there is a window."""
+    fused: bool = False
+    """Whether its checkpoints hold queries, keys and values in one matrix, which a GGUF file then has in one type (Phi-3)."""
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other mixer claims."""
 

@@ -8,9 +8,11 @@ what a matrix is kept in whose rows do not divide into its blocks (`fallback`), 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
+from tscale.core.gguf_mixtures import MIXES
 from tscale.core.tracing import ceil_div
 from tscale.errors import RequestError, nearest, shown
 
@@ -29,6 +31,8 @@ class Format(NamedTuple):
     a matrix has besides, such as a scale. `caches`: whether a cache can be kept in it, by an engine that is in use.
     `block`: rows and columns of a matrix [d_out, d_in] that share `block_bits` besides, the last block of an edge whole;
     `column_bits`: what each column has; `matrix_bits`: what a matrix has. These are not in `bits`.
+    `mixture`: weights that are asked for in it are in a mixture of types by that name, of which it is the one of most tensors
+    (`tscale.core.gguf_mixtures`); empty where all are in it.
     """
 
     name: str
@@ -45,6 +49,12 @@ class Format(NamedTuple):
     block_bits: int = 0
     column_bits: int = 0
     matrix_bits: int = 0
+    mixture: str = ""
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether it is no type of its own, but a mixture of types alone."""
+        return bool(self.mixture) and self.name not in _TYPES
 
     @property
     def bits_with_scales(self) -> Fraction:
@@ -64,11 +74,14 @@ def _linear(
 
 
 def _gguf(name: str, block: int, size: int, fallback: str = "fp16", *, caches: bool = False) -> Format:
-    """A type of GGUF: blocks of `size` bytes hold `block` numbers."""
-    return Format(name, Fraction(8 * size, block), _GGUF, "matrices", block, fallback, "fp32", caches=caches)
+    """A type of GGUF: blocks of `size` bytes hold `block` numbers. Files that are named after it are mixtures."""
+    mixture = name if name in MIXES else ""
+    bits = Fraction(8 * size, block)
+    return Format(name, bits, _GGUF, "matrices", block, fallback, "fp32", caches=caches, mixture=mixture)
 
 
 _GGUF: Final = "ggml2023 GGML_QUANT_SIZES"
+_MIXTURES: Final = "llamacpp2026 llama_tensor_get_type"
 _MX: Final = "rouhani2023 Table 1"
 _NF4_BLOCK, _NF4_SECOND = 64, 256  # numbers that share a scale, and scales that share one of their own
 
@@ -116,8 +129,22 @@ _ALL: Final = (
     _gguf("tq2_0", 256, 66, "q4_0"),
 )
 
-FORMATS: Final[dict[str, Format]] = {format.name: format for format in _ALL}
-"""Every format by its name."""
+_TYPES: Final[dict[str, Format]] = {format.name: format for format in _ALL}
+
+
+def _mixtures() -> Iterator[Format]:
+    """Mixtures of GGUF that are not called like one of their types."""
+    for name, mix in MIXES.items():
+        if name not in _TYPES:
+            most = _TYPES[mix.most]._replace(scope="matrices", rest="fp32")
+            yield most._replace(name=name, source=_MIXTURES, mixture=name, caches=False)
+
+
+FORMATS: Final[dict[str, Format]] = {**_TYPES, **{format.name: format for format in _mixtures()}}
+"""Every format by its name, mixtures of GGUF last."""
+
+_PURE: Final = "-pure"
+"""Behind the name of a mixture: all matrices in its type, as llama.cpp's --pure makes them."""
 
 _ALIASES: Final = {
     "f32": "fp32",
@@ -131,8 +158,8 @@ _ALIASES: Final = {
     "gptq": "int4-g128",
     "awq": "int4-g128",
 }
-_MIXES: Final = ("_s", "_m", "_l", "_xl", "_xs")
-
+_MADE_BY_OTHERS: Final = ("_l", "_xl")
+"""What names of mixtures end in that llama.cpp does not make by itself: the head and the table of tokens in q8_0, or more."""
 
 _SCALED: Final = re.compile(
     r"(?P<kind>int|fp)(?P<bits>[1-8])"
@@ -223,7 +250,7 @@ def find_format(name: str, *, what: str, cache: bool = False) -> Format:
     """The format that a name means. `cache`: one that a cache can be kept in. Raises `RequestError`, naming `what`."""
     wanted = name.strip().lower()
     wanted = _ALIASES.get(wanted, wanted)
-    found = FORMATS.get(wanted) or scaled(wanted)
+    found = FORMATS.get(wanted) or _pure(wanted) or scaled(wanted)
     if found is None:
         raise RequestError(f"{what}: {_unknown(wanted, name)}")
     if cache and not found.caches:
@@ -232,11 +259,20 @@ def find_format(name: str, *, what: str, cache: bool = False) -> Format:
     return found
 
 
+def _pure(wanted: str) -> Format | None:
+    """The type that a mixture is called after, for all matrices alike (q4_0-pure); None for other names."""
+    found = FORMATS.get(wanted.removesuffix(_PURE)) if wanted.endswith(_PURE) else None
+    if found is None or not found.mixture or MIXES[found.mixture].experts:
+        return None
+    return FORMATS[MIXES[found.mixture].base]._replace(name=wanted, mixture="", caches=False)
+
+
 def _unknown(wanted: str, name: str) -> str:
-    """What to do about a name of no format; one of llama.cpp's presets is a mix of several."""
-    base = next((wanted.removesuffix(end) for end in _MIXES if wanted.endswith(end)), "")
-    if base in FORMATS or wanted in {"iq2_m", "iq3_m"}:
-        pure = base if base in FORMATS else f"{wanted[:3]}_s"
-        return f"{shown(name)} mixes formats, tensor by tensor: {pure} is the one that it names, or give another"
+    """What to do about a name of no format; some that are published are made with settings of their own."""
+    base = next((wanted.removesuffix(end) for end in _MADE_BY_OTHERS if wanted.endswith(end)), "")
+    if base in FORMATS and f"{base}_m" in FORMATS:
+        return (
+            f"{shown(name)} is made with settings of its own, tensor by tensor: {base}_m is the nearest that is known"
+        )
     hint = nearest(wanted, FORMATS)
     return f"no number format {shown(name)}: {hint if hint.startswith('did') else '`tscale list formats` names them'}"

@@ -52,6 +52,18 @@ def stage(ledger: Ledger, own: Sequence[Stretch], name: str, *, first: bool, las
     return Ledger(name, tuple(_of_stage(ledger, own, first=first, last=last)))
 
 
+def has_group(group: Group, own: Sequence[Stretch], *, first: bool, last: bool) -> bool:
+    """Whether a stage of some stretches has anything of a group."""
+    if isinstance(group.where, str):
+        return first if group.where == "start" else last
+    return any(stretch.count(group) for stretch in own)
+
+
+def is_within(layer: int, own: Sequence[Stretch]) -> bool:
+    """Whether a layer, by its number, is in one of some stretches."""
+    return any(stretch.start <= layer < stretch.start + stretch.size for stretch in own)
+
+
 def _of_stage(ledger: Ledger, own: Sequence[Stretch], *, first: bool, last: bool) -> Iterator[Group]:
     for group in ledger.groups:
         match group.where:

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.parallelism import Parallelism, divisors, or_list
+from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import ceil_div, minimum
 from tscale.errors import RequestError
 
@@ -28,6 +29,33 @@ def shard(ledger: Ledger, plan: Parallelism) -> Ledger:
     if _routed(ledger):  # a stage may have none
         check_expert(ledger, plan.expert)
     return ledger.each(lambda entry: _dealt(_cut(entry, plan.tensor), plan.expert))
+
+
+def serving_share(ledger: Ledger, layout: ServingLayout) -> Ledger:
+    """The ledger of one device of a stage that serves: experts are spread and cut by degrees of their own.
+
+    A device computes, with routing in balance, for its share of the tokens of all ranks that the experts are spread over.
+
+    Raises `RequestError` where the degrees cannot divide the model, naming those that can.
+    """
+    routed = Ledger.of(ledger.model, filter(is_routed, ledger.entries))
+    check_tensor(Ledger.of(ledger.model, (entry for entry in ledger.entries if not is_routed(entry))), layout.tensor)
+    check_tensor(routed, layout.expert_tensor)
+    if routed.entries:  # a stage may have none
+        check_expert(ledger, layout.expert)
+
+    def share(entry: Entry) -> Entry:
+        if not isinstance(entry, Matmul) or not is_routed(entry):
+            return _cut(entry, layout.tensor)
+        met = entry.used if layout.is_tensor_alone else ceil_div(entry.used * layout.attention_data, layout.expert)
+        return _dealt(_cut(entry._replace(used=met), layout.expert_tensor), layout.expert)
+
+    return ledger.each(share)
+
+
+def is_routed(entry: Entry) -> bool:
+    """Whether an entry is a matrix of routed experts."""
+    return isinstance(entry, Matmul) and entry.experts > 1
 
 
 def check_tensor(ledger: Ledger, devices: int) -> None:

@@ -29,7 +29,7 @@ HYBRIDS: Final[dict[str, Family]] = {
         "Qwen3_5", Keys(),
         _DELTA | {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 32, "num_key_value_heads": 4,
                   "attn_output_gate": True, "mamba_ssm_dtype": None} | _UNBUILT,
-        classes=hybrids.qwen3_5_classes("Qwen3_5"), fixed={"attn_output_gate": True}, attention=mixers.qwen3_next,
+        classes=hybrids.qwen3_5_classes("Qwen3_5"), fixed={"attn_output_gate": True}, harmless=("output_gate_type",), attention=mixers.qwen3_next,
         gated=True, notes=hybrids.qwen3_5_notes,
     ),
     "qwen3_5_moe_text": row(
@@ -37,7 +37,7 @@ HYBRIDS: Final[dict[str, Family]] = {
         _DELTA | {"hidden_size": 2048, "num_hidden_layers": 40, "num_key_value_heads": 2, "moe_intermediate_size": 512,
                   "shared_expert_intermediate_size": 512, "num_experts_per_tok": 8, "num_experts": 256,
                   "attn_output_gate": True, "mamba_ssm_dtype": None} | _UNBUILT,
-        classes=hybrids.qwen3_5_classes("Qwen3_5Moe"), fixed={"attn_output_gate": True}, attention=mixers.qwen3_next,
+        classes=hybrids.qwen3_5_classes("Qwen3_5Moe"), fixed={"attn_output_gate": True}, harmless=("output_gate_type",), attention=mixers.qwen3_next,
         feed_forward=hybrids.qwen3_5_experts, notes=hybrids.qwen3_5_notes,
     ),
     "lfm2_moe": row(

@@ -36,6 +36,24 @@ def release_of(config: Mapping[str, object], spec: ModelSpec, family: str, where
     return replace(release, unread=tuple(called(text) for text in release.unread))  # names of the file's are in them
 
 
+_STATES: Final = ("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
+_FORMATS: Final = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+
+
+def states_of(config: Mapping[str, object], where: str) -> Any:
+    """The format that a file says that recurrent states are kept in, by its name in a spec; None where it says none. Raises `SpecError`."""
+    text = config.get("text_config")
+    for place in (config, text if isinstance(text, Mapping) else {}):
+        for key in _STATES:
+            said = place.get(key)
+            if said is None or said == "auto":
+                continue
+            if not isinstance(said, str) or said.removeprefix("torch.") not in _FORMATS:
+                raise SpecError(f"{key} must be one of {', '.join(_FORMATS)}, not {shown(said)}", where=where)
+            return _FORMATS[said.removeprefix("torch.")]
+    return None
+
+
 def _release(said: Said, config: Mapping[str, object], spec: ModelSpec, family: str) -> Release:
     method, rest = _method(said), _rest(config)
     reader = READERS.get(method)

@@ -106,11 +106,18 @@ def _pre_training(config: Mapping[str, object], context: int | None) -> Training
     return None
 
 
-def _with_release(spec: ModelSpec, file: Mapping[str, object], family: str, where: str) -> ModelSpec:
-    """A spec with the formats that its file says its weights are in."""
-    from tscale.importer.quantization import release_of
+_FUSED: Final = frozenset({"bloom", "dbrx", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "modernbert", "mpt", "phi3"})
+"""Families whose checkpoints hold queries, keys and values in one matrix, in GGUF files too."""
 
-    return replace(spec, weights=release_of(file, spec, family, where))
+
+def _with_release(spec: ModelSpec, file: Mapping[str, object], family: str, where: str) -> ModelSpec:
+    """A spec with the formats that its file says its weights and its recurrent states are in."""
+    from tscale.importer.quantization import release_of, states_of
+
+    spec = replace(spec, weights=release_of(file, spec, family, where), states=states_of(file, where))
+    if family not in _FUSED or not isinstance(spec.attention, Attention):
+        return spec
+    return replace(spec, attention=replace(spec.attention, fused=True))
 
 
 def _in_range(spec: ModelSpec, where: str) -> ModelSpec:

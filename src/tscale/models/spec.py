@@ -231,6 +231,8 @@ class ModelSpec:
     """Where an encoder-decoder's encoder differs from its decoder."""
     weights: Annotated[Release | None, Elsewhere("models.weights_spec.Release")] = None
     """What its weights are kept in as they are released, where that is no plain 16 bits."""
+    states: Literal["fp32", "bf16", "fp16"] | None = None
+    """What recurrent states are kept in while decoding, where its file says so; absent: as the cache, in 16 bits at the least."""
     assumed: Annotated[AssumedFamily | None, Elsewhere("models.weights_spec.AssumedFamily")] = None
     """The family that it is counted like at its user's request: all that is counted of it is assumed."""
     training: Training | None = None

@@ -87,10 +87,12 @@ class Release:
 def _format_problems(field: str, name: str, *, cache: bool = False) -> Iterator[Problem]:
     """What is wrong with the name of a format: a file is held to it as it is written."""
     try:
-        find_format(name, what=field, cache=cache)
+        found = find_format(name, what=field, cache=cache)
     except RequestError as error:
         yield (field,), str(error).removeprefix(f"{field}: ")
         return
+    if found.is_mixture:
+        yield (field,), f"{shown(name)} mixes types, tensor by tensor: --dtype asks for it; name a type, such as q4_k"
     if name != name.strip():
         yield (field,), f"{shown(name)} has blanks around it: write {shown(name.strip())}"
 

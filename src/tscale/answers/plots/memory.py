@@ -15,7 +15,7 @@ from tscale.models.spec import ModelSpec
 
 def memory_plot(spec: ModelSpec, ask: Ask) -> Plot:
     """What serving keeps on a device, stacked, by context; the memory that may be used and where it is full."""
-    title = f"Serving {spec.label} in {format_of(spec, ask.dtype).name}: memory of {_where(ask.hardware, ask.gpus)} by context"
+    title = f"Serving {spec.label} in {format_of(spec, ask.dtype).name}: memory of {_where(ask.hardware, ask.devices)} by context"
     return _stacked(title, serving_growth(spec, ask), f"{_sequences(ask.batch)} of each length.")
 
 

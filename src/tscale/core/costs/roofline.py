@@ -15,10 +15,9 @@ unless a cache is split by sequences (Pope 2022, section 3.3): each device then 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Final, Literal, NamedTuple, assert_never
 
-from tscale.core.costs.cache import STATE_BITS
+from tscale.core.costs.cache import StateBits
 from tscale.core.costs.collectives import Least, all_to_all, exchange, group
 from tscale.core.costs.communication import all_reduce, tensor_sums
 from tscale.core.costs.forward import chunk_pairs, pairs
@@ -50,6 +49,8 @@ class Formats(NamedTuple):
     cache: Format
     peaks: dict[str, int]
     """FLOP/s by format of weights; "" is that of all the others, and of scores."""
+    states: StateBits = StateBits()
+    """Bits of what recurrent layers keep."""
 
     def peak(self, format: str) -> int:
         """FLOP/s of products with weights in a format."""
@@ -252,7 +253,7 @@ def _mixed(setup: Setup, run: Pass) -> Iterator[Work]:
     for entry in setup.share.entries:
         match entry:
             case Cache() if entry.stream == "once":
-                bits = max(formats.cache.bits, Fraction(STATE_BITS))
+                bits = formats.states.of(entry, formats.cache.bits)
                 yield Work(entry.name, "state", 0, 1, 0, 2 * bytes_of(run.batch * entry.stored * entry.width, bits))
             case Scan():
                 flops = 2 * run.tokens * entry.used * entry.per_position

@@ -6,7 +6,8 @@ kept in another: bitsandbytes leaves embeddings and the head in 16 bits, GGUF ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple, assert_never
 
@@ -14,6 +15,7 @@ from tscale.core.costs.params import TABLES
 from tscale.core.dtypes import FORMATS, Format, Scope, bytes_of
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.metric import Line, Quantity
+from tscale.core.partition import Stretch, has_group, is_within
 from tscale.core.tracing import ceil_div
 from tscale.core.units import BYTES
 
@@ -32,24 +34,25 @@ class Rule(NamedTuple):
 
 
 class Mixture(NamedTuple):
-    """The formats of a release, matrix by matrix.
+    """The formats of a release or of a GGUF file, matrix by matrix.
 
     `placed`: for each entry that is not all in `rest`, by its place in the ledger, its formats, each with how many of the layers
-    that it stands in.
+    that it stands in. `by_layer`: the format in each of its layers by number, of entries whose layers differ. `base`: the type of
+    most tensors of a GGUF file; None for a release. `scope`: which weights its formats hold.
     """
 
     name: str
     rest: str
     placed: dict[int, tuple[tuple[Format, int], ...]]
-
-    @property
-    def scope(self) -> Scope:
-        """As of a format of layers' matrices."""
-        return "linear"
+    by_layer: Mapping[int, Mapping[int, Format]] = {}
+    base: Format | None = None
+    scope: Scope = "linear"
 
     @property
     def bits(self) -> Fraction:
-        """Bits of a number in the widest format that matrices were converted to."""
+        """Bits of a number in the type of most tensors, or in the widest format that matrices were converted to."""
+        if self.base is not None:
+            return self.base.bits
         return max((format.bits_with_scales for format in self.formats()), default=FORMATS[self.rest].bits)
 
     def formats(self) -> tuple[Format, ...]:
@@ -70,18 +73,52 @@ def mixture(
     Args: `main`: the format of matrices of layers that no rule is about, routers and gates of experts excepted; None where
     rules alone say what is converted. `rest`: that of all else. `standing`: the layers that each entry stands in.
     """
+
+    def kept(entry: Entry, place: int, layer: int | None) -> Format:
+        format = _of_layer(entry, place, layer, main, rules) or FORMATS[rest]
+        return format if format.name == rest else dividing(entry, format)
+
+    made = placed_mixture(ledger, rest, standing, kept)
+    used = dict.fromkeys(format.name for counts in made.placed.values() for format, _ in counts if format.name != rest)
+    return made._replace(name=" and ".join(used) or rest)
+
+
+def placed_mixture(
+    ledger: Ledger,
+    rest: str,
+    standing: Mapping[int, Sequence[int]],
+    kept: Callable[[Entry, int, int | None], Format],
+) -> Mixture:
+    """What `kept` says of each matrix and table: of the entry, its place, and one of the layers that it stands in, or None."""
     placed: dict[int, tuple[tuple[Format, int], ...]] = {}
+    by_layer: dict[int, dict[int, Format]] = {}
     for place, entry in enumerate(ledger.entries):
         if isinstance(entry, (Matmul, Lookup)):
-            counts: dict[Format, int] = {}
-            for layer in standing.get(place, (None,)):
-                format = _of_layer(entry, place, layer, main, rules) or FORMATS[rest]
-                format = format if format.name == rest else _dividing(entry, format)
-                counts[format] = counts.get(format, 0) + 1
+            layers: Sequence[int | None] = standing.get(place, (None,))
+            formats = {layer: kept(entry, place, layer) for layer in layers}
+            counts = Counter(formats.values())
             if counts and counts.keys() != {FORMATS[rest]}:
                 placed[place] = tuple(counts.items())
-    used = dict.fromkeys(format.name for counts in placed.values() for format, _ in counts if format.name != rest)
-    return Mixture(" and ".join(used) or rest, rest, placed)
+            if len(counts) > 1:
+                by_layer[place] = {layer: format for layer, format in formats.items() if layer is not None}
+    return Mixture("", rest, placed, by_layer)
+
+
+def of_stage(mixture: Mixture, whole: Ledger, own: Sequence[Stretch], *, first: bool, last: bool) -> Mixture:
+    """The mixture of a pipeline stage of some stretches of a stack, by the places of the stage's own ledger (`partition.stage`)."""
+    placed: dict[int, tuple[tuple[Format, int], ...]] = {}
+    by_layer: dict[int, dict[int, Format]] = {}
+    place = at = 0
+    for group in whole.groups:
+        stays = has_group(group, own, first=first, last=last)
+        for _ in group.entries:
+            if stays and place in mixture.by_layer:
+                formats = {layer: format for layer, format in mixture.by_layer[place].items() if is_within(layer, own)}
+                placed[at], by_layer[at] = tuple(Counter(formats.values()).items()), formats
+            elif stays and place in mixture.placed:
+                placed[at] = mixture.placed[place]
+            place, at = place + 1, at + stays
+    return mixture._replace(placed=placed, by_layer=by_layer)
 
 
 def _of_layer(entry: Entry, place: int, layer: int | None, main: Format | None, rules: Sequence[Rule]) -> Format | None:
@@ -142,7 +179,7 @@ def kept_in(ledger: Ledger, format: Format | Mixture, whole: Ledger | None = Non
                     yield from _mixed(place, entry, format, rest)
                 else:
                     held = _holds(format, uncut, routed=routed)
-                    yield Kept(place, entry, _dividing(uncut, format) if held else rest, rest)
+                    yield Kept(place, entry, dividing(uncut, format) if held else rest, rest)
             case Scores() | Scan() | Cache():
                 pass  # they own no weights
             case _:
@@ -235,7 +272,7 @@ def _is_router(entry: Matmul) -> bool:
     return entry.role == "router"
 
 
-def _dividing(entry: Entry, format: Format) -> Format:
+def dividing(entry: Entry, format: Format) -> Format:
     """The format itself, or the first of those that stand in for it whose blocks divide the rows of an entry."""
     row = entry.d_in if isinstance(entry, Matmul) else entry.width if isinstance(entry, Lookup) else 0
     while format.multiple > 1 and row % format.multiple:

@@ -16,7 +16,7 @@ from tscale.core.dtypes import bytes_of
 from tscale.core.ledger import Block, Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan, Scores, Stream, Vector
 from tscale.core.metric import Line, Quantity
 from tscale.core.roles import Role
-from tscale.core.tracing import maximum, minimum, named
+from tscale.core.tracing import ceil_div, maximum, minimum, named
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 
@@ -29,15 +29,16 @@ _LOGIT_BITS: Final = 32
 
 
 def workspace_bytes(
-    share: Ledger, whole: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int
+    share: Ledger, whole: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int, verified: int = 1
 ) -> Quantity:
     """Bytes of one device's activations at their largest, and of the logits, which are gathered whole in fp32.
 
-    `share`: what the device has of the model `whole`; activations are kept in so many `bits`.
+    `share`: what the device has of the model `whole`; activations are kept in so many `bits`. `verified`: tokens of a sequence that
+    a step of decoding takes: more than one where those that a draft guesses are verified.
     """
     lines = (
-        Line("activations", _activation_bytes(share, run, batch, chunk, d_model, bits)),
-        Line("logits", _logit_bytes(whole, run, batch)),
+        Line("activations", _activation_bytes(share, run, batch * verified, chunk, d_model, bits)),
+        Line("logits", _logit_bytes(whole, run, batch * verified)),
     )
     return Quantity("workspace", lines, BYTES, "convention", leaves_out=f"Not counted: {LEAVES_OUT}.")
 
@@ -123,7 +124,7 @@ def _activated(entry: Matmul) -> int:
 
 def _a_token(entry: Matmul) -> int:
     """How many copies in a layer a token is sent through: of routed experts, a few."""
-    return 1 if entry.experts == 1 else entry.used * entry.experts // entry.stored
+    return 1 if entry.experts == 1 else ceil_div(entry.used * entry.experts, entry.stored)
 
 
 def _logit_bytes(ledger: Ledger, run: Run, batch: int) -> int:
