@@ -250,6 +250,16 @@ def memory(
     cache_dtype: str | None = None,
     page: Number | None = None,
     chunk: Number | None = None,
+    state_dtype: str | None = None,
+    cache_form: str | None = None,
+    window_cache: str | None = None,
+    split_cache: str | None = None,
+    prefix: Number | None = None,
+    draft: Model | None = None,
+    draft_tokens: Number | None = None,
+    padding: str | None = None,
+    attention_data: Number | None = None,
+    replicas: Number | None = None,
     lora_rank: Number | None = None,
     lora_targets: Number | Sequence[Number] | None = None,
     qlora: bool | None = None,
@@ -299,6 +309,17 @@ def memory(
         cache_dtype: Set the format of the KV cache, such as fp8; by default that of the release, or 16 bits.
         page: Page the cache in blocks of N tokens, such as 16.
         chunk: Set the prompt tokens of a step (chunked prefill).
+        state_dtype: Set the format of recurrent states; by default the file's, or 16 bits.
+        cache_form: Choose what latent attention caches: its latents, or keys and values of all heads.
+        window_cache: Choose whether layers with a window cache no more than it, or every position.
+        split_cache: Choose how devices divide the KV cache while decoding.
+        prefix: Set the tokens that all sequences begin with, kept once.
+        draft: Name a draft model (speculative decoding).
+        draft_tokens: Set the draft tokens per round; 4 with draft.
+        padding: Name the kernel that pads experts in mxfp4.
+        attention_data: Set the groups that have attention and cache of their own sequences (data-parallel
+            attention).
+        replicas: Set the copies of the whole deployment.
         lora_rank: Train adapters of this rank on a frozen model.
         lora_targets: Choose the matrices that have adapters: q,v or attention,mlp or all.
         qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.

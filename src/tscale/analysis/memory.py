@@ -6,27 +6,54 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tscale.analysis import options
-from tscale.analysis.of_model import OfModel, hardware_of
+from tscale.analysis.layout import WAYS, layout_of
+from tscale.analysis.of_model import OfModel, hardware_of, spec_of
 from tscale.analysis.request import Option, asked, spelled
 from tscale.analysis.spread import DEGREES, POLICIES, Spread
 from tscale.errors import RequestError
+from tscale.models.resolve import disclosed
 
 if TYPE_CHECKING:
     from tscale.answers.memory import Ask as Serving
     from tscale.answers.memory_train import Ask as Training
     from tscale.catalogue.hardware import Hardware
+    from tscale.core.costs.kernel_padding import Kernel
     from tscale.core.dtypes import Format
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
     from tscale.core.roles import Role
+    from tscale.models.spec import ModelSpec
 
-_SERVING: Final = ("dtype", "cache_dtype", "page", "chunk")
-_TRAINING: Final = (*POLICIES, *DEGREES, "lora_rank", "lora_targets", "qlora")
+_SERVING: Final = (
+    "dtype",
+    "cache_dtype",
+    "state_dtype",
+    "cache_form",
+    "window_cache",
+    "split_cache",
+    "page",
+    "chunk",
+    "prefix",
+    "draft",
+    "draft_tokens",
+    "padding",
+    "attention_data",
+    "replicas",
+)
+_TRAINING: Final = (
+    *POLICIES,
+    *(name for name in DEGREES if name not in WAYS),
+    "lora_rank",
+    "lora_targets",
+    "qlora",
+)
 _INSTEAD: Final = {"dtype": ", or give --precision"}
 """What training has in the place of an option of serving."""
+GUESSES: Final = 4
+"""Tokens that a draft guesses in a round, where nothing is said."""
 
 
 def weights_format(text: str, what: str) -> Format:
@@ -93,6 +120,19 @@ class Ask(Spread, OfModel):
     chunk: int = asked(
         Option("Set the prompt tokens of a step (chunked prefill).", "N", options.size, heading=options.SERVING), 2048
     )
+    state_dtype: str | None = asked(options.STATE_DTYPE)
+    cache_form: Literal["latent", "full"] = asked(options.CACHE_FORM, "latent")
+    window_cache: Literal["cut", "whole"] = asked(options.WINDOW_CACHE, "cut")
+    split_cache: str = asked(options.SPLIT_CACHE, "heads")
+    prefix: int = asked(
+        Option("Set the tokens that all sequences begin with, kept once.", "N", options.size, heading=options.SERVING),
+        0,
+    )
+    draft: str | ModelSpec | Mapping[str, Any] | None = asked(options.DRAFT)
+    draft_tokens: int | None = asked(options.DRAFT_TOKENS)
+    padding: Kernel = asked(options.PADDING, "none")
+    attention_data: int = asked(options.ATTENTION_DATA, 1)
+    replicas: int = asked(options.REPLICAS, 1)
     lora_rank: int | None = asked(options.LORA_RANK)
     lora_targets: frozenset[Role] | None = asked(options.LORA_TARGETS)
     qlora: bool = asked(options.QLORA, False)
@@ -147,7 +187,9 @@ class Ask(Spread, OfModel):
     def serving(self) -> Serving:
         """How it is served."""
         from tscale.answers.memory import Ask as Serving
+        from tscale.core.dtypes import find_format
 
+        draft = None if self.draft is None else disclosed(spec_of(self.draft))
         return Serving(
             self.dtype,
             self.cache_dtype,
@@ -158,6 +200,15 @@ class Ask(Spread, OfModel):
             self.gpus or 1,
             self.memory_share,
             self.hardware,
+            layout_of(self, self.gpus),
+            None if self.state_dtype is None else find_format(self.state_dtype, what="--state-dtype", cache=True),
+            self.cache_form,
+            self.window_cache,
+            self.split_cache == "sequences",
+            self.prefix,
+            draft,
+            self.draft_tokens or (0 if draft is None else GUESSES),
+            self.padding,
         )
 
 

@@ -27,6 +27,7 @@ Reader = Callable[[str, str], Value]
 MOST_CONTEXTS: Final = 100
 MOST_PARAMETERS: Final = 10**18
 MOST_BATCH: Final = 10**6
+MOST_STAGES: Final = 1024
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -111,6 +112,14 @@ def lora_targets(text: str, what: str) -> frozenset[Role] | None:
 
     del what
     return find_targets(text)
+
+
+def stages(text: str, what: str) -> tuple[int, ...]:
+    """The layers of each stage: 16,32."""
+    parts = text.split(",")
+    if len(parts) > MOST_STAGES:
+        raise RequestError(f"{what} names {len(parts):,} stages: at most {MOST_STAGES:,}")
+    return tuple(parse_count(part, what=what, most=10**6) for part in parts)
 
 
 def number(most: int, such_as: str = "2.5") -> Reader[Fraction]:
@@ -236,6 +245,55 @@ ZERO: Final = Option(
 )
 SHARDS: Final = Option(
     "Set the devices that ZeRO shards over, if not all (hybrid sharding).", "N", degree, heading=PARALLELISM
+)
+
+STAGES: Final = Option(
+    "Set the layers of each pipeline stage, such as 31,32,32,31, in place of stages that are as even as possible.",
+    "N,N,...",
+    stages,
+    heading=PARALLELISM,
+)
+EXPERT_TENSOR: Final = Option(
+    "Set the devices that share each routed expert (expert tensor parallelism).", "N", degree, heading=PARALLELISM
+)
+ATTENTION_DATA: Final = Option(
+    "Set the groups that have attention and cache of their own sequences (data-parallel attention).",
+    "N",
+    degree,
+    heading=PARALLELISM,
+)
+REPLICAS: Final = Option("Set the copies of the whole deployment.", "N", degree, heading=PARALLELISM)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What serving keeps
+# ---------------------------------------------------------------------------------------------------------------------
+
+STATE_DTYPE: Final = Option(
+    "Set the format of recurrent states; by default the file's, or 16 bits.",
+    choices=("fp32", "bf16", "fp16"),
+    heading=SERVING,
+)
+CACHE_FORM: Final = Option(
+    "Choose what latent attention caches: its latents, or keys and values of all heads.",
+    choices=("latent", "full"),
+    heading=SERVING,
+)
+WINDOW_CACHE: Final = Option(
+    "Choose whether layers with a window cache no more than it, or every position.",
+    choices=("cut", "whole"),
+    heading=SERVING,
+)
+SPLIT_CACHE: Final = Option(
+    "Choose how devices divide the KV cache while decoding.", choices=("heads", "sequences"), heading=SERVING
+)
+DRAFT: Final = Option(
+    "Name a draft model (speculative decoding).", "MODEL", kind="named", heading=SERVING, complete=model_names
+)
+DRAFT_TOKENS: Final = Option("Set the draft tokens per round; 4 with --draft.", "N", degree, heading=SERVING)
+PADDING: Final = Option(
+    "Name the kernel that pads experts in mxfp4.",
+    choices=("none", "marlin", "triton", "trtllm", "cutlass"),
+    heading=SERVING,
 )
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -107,25 +107,37 @@ def schema_of_result(name: str) -> dict[str, Any]:
 
 def _of(values: list[Any], path: str, units: dict[str, str]) -> dict[str, Any]:
     """What all of these values at a path are."""
-    types = sorted({_type(value) for value in values})
-    if "number" in types and "integer" in types:
-        types.remove("integer")
-    known = types and types != ["null"]  # of what was never there, nothing is known
-    schema: dict[str, Any] = {"type": types[0] if len(types) == 1 else types} if known else {}
+    schema = _typed(values)
     if path in units:
         schema["description"] = f"in {units[path]}"
     mappings = [value for value in values if isinstance(value, dict)]
     if mappings:
-        keys = list(dict.fromkeys(key for value in mappings for key in value))
-        dot = "." if path else ""
-        schema["properties"] = {
-            key: _of([value[key] for value in mappings if key in value], f"{path}{dot}{key}", units) for key in keys
-        }
-        schema["required"] = [key for key in keys if all(key in value for value in mappings)]
+        schema |= _of_mappings(mappings, path, units)
     items = [item for value in values if isinstance(value, list) for item in value]
     if items:
         schema["items"] = _of(items, f"{path}[]", units)
     return schema
+
+
+def _of_mappings(mappings: list[dict[str, Any]], path: str, units: dict[str, str]) -> dict[str, Any]:
+    """The keys of mappings at a path, and those that all of them have."""
+    keys = list(dict.fromkeys(key for value in mappings for key in value))
+    inner = f"{path}." if path else ""
+    found = {key: [value[key] for value in mappings if key in value] for key in keys}
+    return {
+        "properties": {key: _of(values, f"{inner}{key}", units) for key, values in found.items()},
+        "required": [key for key, values in found.items() if len(values) == len(mappings)],
+    }
+
+
+def _typed(values: list[Any]) -> dict[str, Any]:
+    """The type of values, or their types; of what was never there, nothing is known."""
+    types = sorted({_type(value) for value in values})
+    if "number" in types and "integer" in types:
+        types.remove("integer")
+    if not types or types == ["null"]:
+        return {}
+    return {"type": types[0] if len(types) == 1 else types}
 
 
 def _type(value: object) -> str:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
-from tscale.analysis.memory import cache_format, weights_format
+from tscale.analysis.memory import GUESSES, cache_format, weights_format
 from tscale.analysis.of_model import OnHardware, spec_of
 from tscale.analysis.request import Option, asked
 from tscale.errors import RequestError
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
     from tscale.models.spec import ModelSpec
-
-_GUESSES = 4
-"""Tokens that a draft guesses in a round, where nothing is said."""
 
 
 def prefix(text: str, what: str) -> int | Fraction:
@@ -95,7 +92,7 @@ class Ask(OnHardware):
         if self.acceptance is None:
             return None
         guesser = None if self.draft is None else disclosed(spec_of(self.draft))
-        return Draft(guesser, self.draft_tokens or _GUESSES, self.acceptance)
+        return Draft(guesser, self.draft_tokens or GUESSES, self.acceptance)
 
     @property
     def asked(self) -> Serving:
