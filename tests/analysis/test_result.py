@@ -70,7 +70,7 @@ def test_a_keyword_is_an_option(name: str) -> None:
     ("ask", "said"),
     [
         (lambda: tscale.train("gpt3"), "Missing option 'gpu': see `tscale train -h`"),
-        (lambda: tscale.memory("gpt3", tensor=2), "tensor is of training: add train, or drop it"),
+        (lambda: tscale.memory("gpt3", zero=2), "zero is of training: add train, or drop it"),
         (lambda: tscale.flops("gpt3", tokens=-4), "tokens must be a whole number above 0"),
         (lambda: tscale.flops("gpt3", tokens=True), "tokens must be a number or a text, not True"),
         (lambda: tscale.attention("gpt3", dtype="bf17"), "dtype is one of fp32, bf16, fp16, fp8, int8, int4, not "),

@@ -209,7 +209,7 @@ def test_help_lists_options_of_serving_and_of_training_under_headings() -> None:
     lines = run("memory", "--help").out.splitlines()
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert headings == [
-        "Arguments:", "Options:", "Serving:", "Training (with --train):", "Parallelism of training (with --train):",
+        "Arguments:", "Options:", "Training:", "Parallelism:", "Serving:",
     ]  # fmt: skip
     under: dict[str, str] = {}
     heading = ""
@@ -218,5 +218,5 @@ def test_help_lists_options_of_serving_and_of_training_under_headings() -> None:
         under[line.split()[0] if line.split() else ""] = heading
     assert under["--gpu"] == under["--context"] == "Options:"
     assert under["--dtype"] == under["--chunk"] == "Serving:"
-    assert under["--precision"] == under["--micro-batch"] == under["--qlora"] == "Training (with --train):"
-    assert under["--tensor"] == under["--shards"] == "Parallelism of training (with --train):"
+    assert under["--precision"] == under["--micro-batch"] == under["--qlora"] == "Training:"
+    assert under["--tensor"] == under["--shards"] == "Parallelism:"
