@@ -12,7 +12,8 @@ import pytest
 import tscale
 from tscale.core.costs.communication import gradients
 from tscale.core.costs.forward import score_flops
-from tscale.core.costs.step_time import Batch, Step, Workload, pipelined, step_of
+from tscale.core.costs.schedules import pipelined
+from tscale.core.costs.step_time import Batch, Step, Workload, step_of
 from tscale.core.costs.wall_time import Recompute, last_products, least_recomputed_flops, recomputed_flops
 from tscale.core.device import Cluster, Device
 from tscale.core.ledger import Scores

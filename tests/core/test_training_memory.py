@@ -11,7 +11,8 @@ from tests.core.test_activations import TABLE_3, paper_model
 from tests.helpers import disclosed, has_stages, saves, saves_of_stages
 from tscale.answers.trainer import Trainer, trainer
 from tscale.core.costs.activations import Passes, activation_bytes, keeping
-from tscale.core.costs.training_memory import Training, in_flight, layer_bytes
+from tscale.core.costs.schedules import in_flight
+from tscale.core.costs.training_memory import Training, layer_bytes
 from tscale.core.dtypes import FORMATS
 from tscale.core.loss_kernels import KERNELS
 from tscale.core.parallelism import Parallelism

@@ -39,7 +39,8 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.activations import Attention, Recompute
 from tscale.core.costs.largest import largest
-from tscale.core.costs.training_memory import LEAVES_OUT, Needs, Training, in_flight
+from tscale.core.costs.schedules import in_flight
+from tscale.core.costs.training_memory import LEAVES_OUT, Needs, Training
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
 from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step

@@ -80,6 +80,7 @@ def planned_step(
     recompute: Recompute,
 ) -> PlannedStep:
     """The parts of a step, the least time that it takes, and what bounds it. Raises `RequestError` for a plan that cannot be."""
+    plan = plan.trained
     plan.check()
     spec = model.spec
     work = Workload(run, batch, spec.d_model, recompute, _BITS.get(dtype, BITS), spec.parallel_block)

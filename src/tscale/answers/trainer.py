@@ -68,6 +68,7 @@ class Trainer(NamedTuple):
 
 def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     """A model ready to be asked about. Raises `RequestError` for a plan that cannot be, or a block that is not known."""
+    training = training._replace(plan=training.plan.trained)
     training.plan.check()
     whole = lower(spec, saves=True)
     each = stages(spec, training.plan, whole)

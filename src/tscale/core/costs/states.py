@@ -16,6 +16,7 @@ from tscale.core.ledger import Buffer, Conv, Entry, Ledger, Lookup, Matmul, Save
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision, state_bytes
+from tscale.core.sharding import is_expert, is_routed
 from tscale.core.tracing import ceil_div, minimum
 from tscale.core.units import BYTES
 
@@ -85,8 +86,10 @@ def frozen_states(ledger: Ledger, format: Format, plan: Parallelism) -> States:
 
 
 def shards(entry: Entry, plan: Parallelism) -> int:
-    """How many devices ZeRO divides an entry among: those that hold it, which are fewer for experts that are dealt out."""
-    if isinstance(entry, Matmul) and entry.experts > 1 and plan.expert > 1:
+    """How many devices ZeRO divides an entry among: those that hold it, which are others for experts."""
+    if is_routed(entry):
+        return plan.expert_shards
+    if is_expert(entry) and plan.expert > 1:
         return minimum(plan.sharing, plan.data * plan.context // plan.expert)
     return plan.sharing
 

@@ -2,7 +2,8 @@
 
 A pipeline's stage keeps the activations of every micro-batch that has gone forward and not yet backward: of p stages the i-th
 (from 0) has p - i of them in flight under 1F1B, and of an interleaved schedule 2·(p - i - 1) + (v - 1)·p + 1 pieces, each of
-1/v of its layers (Narayanan 2021, section 2.2; for the first stage L·(1 + (p - 1)/(p·v)) layers, Korthikanti 2022, section 4.2.3).
+1/v of its layers (Narayanan 2021, section 2.2; for the first stage L·(1 + (p - 1)/(p·v)) layers, Korthikanti 2022, section 4.2.3);
+other schedules have their own (`tscale.core.costs.schedules`).
 
 What is needed for a moment is the largest of moments that follow one another, not their sum: the loss, with all activations
 kept; and the backward pass of a layer, when the logits are gone. Gradients stand by the loss of every micro-batch but the first. The
@@ -15,6 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.activations import Attention, Passes, Recompute, activation_bytes, keeping, saved_by
 from tscale.core.costs.params import size
+from tscale.core.costs.schedules import embeddings_in_flight, in_flight
 from tscale.core.costs.states import (
     States,
     adapter_saves,
@@ -173,8 +175,7 @@ def _of_all_passes(line: Line, part: Part, stage: int, plan: Parallelism) -> Lin
     if part == "head":  # the last stage's backward pass follows at once
         return line
     if part == "embedding":
-        # of an interleaved schedule's first pieces, two rounds can be in flight at once
-        return Line(line.name, line.value * (plan.pipeline - stage if pieces == 1 else 2 * plan.pipeline))
+        return Line(line.name, line.value * embeddings_in_flight(stage, plan))
     amount = line.value * flying
     return Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces))
 
@@ -208,14 +209,6 @@ def _logits(share: Ledger, kept: tuple[Saved, ...], training: Training) -> Logit
     ).total
     number, trained = training.recipe.activations, training.rank is None
     return Logits(numbers, tokens, head.d_out, head.d_in, number, trained, training.prepared)
-
-
-def in_flight(stage: int, plan: Parallelism) -> tuple[int, int]:
-    """Pieces of micro-batches whose activations a stage keeps at once, and the pieces that its layers are in."""
-    behind = plan.pipeline - stage - 1
-    if plan.interleave == 1:
-        return behind + 1, 1
-    return 2 * behind + (plan.interleave - 1) * plan.pipeline + 1, plan.interleave
 
 
 def states_of(share: Ledger, training: Training) -> States:
