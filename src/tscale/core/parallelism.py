@@ -125,7 +125,9 @@ class Parallelism(NamedTuple):
             return
         count, pieces = len(self.stages), self.pipeline * self.interleave
         if count not in (self.pipeline, pieces):
-            wanted = f"{self.pipeline}" if pieces == self.pipeline else f"{self.pipeline} (or {pieces}, one for each piece)"
+            wanted = (
+                f"{self.pipeline}" if pieces == self.pipeline else f"{self.pipeline} (or {pieces}, one for each piece)"
+            )
             raise RequestError(f"--stages has {count} numbers for {self.pipeline} stages: give it {wanted}")
         inner = self.stages[1:-1] if count == pieces else self.stages
         if min(self.stages) < 0 or 0 in inner:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.blocks import Attention, SharedBlock
+from tscale.blocks import Attention
 from tscale.blocks.fields import telling_layers
 from tscale.core.ledger import Ledger, Stack
 from tscale.core.parallelism import MOST_PIECES, MOST_STAGES, Parallelism
@@ -25,8 +25,9 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
 
     A stage has `plan.interleave` pieces of the stack: of p stages, the i-th, the (i+p)-th, and so on (Narayanan 2021,
     section 2.2). Under DualPipe, where micro-batches come in from both ends, a device has the i-th stage and the i-th from the
-    end. `whole`: the model's ledger, where it is at hand. Raises `RequestError` where there are fewer layers than
-    pieces, or layers share what no stage has alone.
+    end. What several layers share, a block or a table that is the head too, each stage that needs it has a copy of, as Megatron-LM has
+    it of tied embeddings. `whole`: the model's ledger, where it is at hand. Raises `RequestError` where there are fewer layers than
+    pieces, or layers read what another stage has.
     """
     whole = lower(spec) if whole is None else whole
     check_expert(whole, plan.expert)
@@ -116,8 +117,11 @@ def _check(spec: ModelSpec, plan: Parallelism) -> None:
         raise RequestError(
             f"tscale does not know how {spec.name}'s two stacks are assigned to stages: use --pipeline 1"
         )
-    if spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers):
-        raise RequestError(f"{spec.name}'s layers share weights, which no stage has alone: use --pipeline 1")
+    if spec.unique_layers is not None and spec.unique_layers > 1:
+        raise RequestError(
+            f"{spec.name} has {spec.unique_layers} layers that stand in several places, and tscale does not know which of them a "
+            "stage has: use --pipeline 1"
+        )
     if spec.positions.kind == "disentangled":
         raise RequestError(f"{spec.name}'s layers all read one table of distances: use --pipeline 1")
     if spec.layer_input is not None:
