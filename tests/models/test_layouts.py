@@ -136,7 +136,7 @@ def test_each_stage_of_albert_has_the_one_layer() -> None:
         (Parallelism(pipeline=2, interleave=2, stages=(1, 1, 1)), "--stages has 3 numbers for 2 stages: give it 2 (or 4, one for each piece)"),
         (Parallelism(pipeline=3, stages=(4, 0, 4)), "give each other one 1 layer or more in --stages"),
         (Parallelism(pipeline=2, stages=(-1, 9)), "give each other one 1 layer or more in --stages"),
-        (Parallelism(pipeline=2, interleave=4, stages=(3, 5)), "a stage of 3 layers has not 4 pieces: use --interleave 3 or less"),
+        (Parallelism(pipeline=2, interleave=4, stages=(3, 5)), "a stage of 3 layers has not 4 pieces: leave --stages out, or give each stage 4 layers or more"),
         (Parallelism(pipeline=1, schedule="zero-bubble"), "a zero-bubble schedule needs pipeline stages: set --pipeline"),
         (Parallelism(pipeline=2, schedule="interleaved"), "set --interleave to 2 or more"),
         (Parallelism(pipeline=2, interleave=2, schedule="1f1b"), "drop --interleave, or use --schedule interleaved"),

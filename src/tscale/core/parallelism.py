@@ -138,8 +138,8 @@ class Parallelism(NamedTuple):
 
         if count < pieces and min(self.stages) < self.interleave:
             raise RequestError(
-                f"a stage of {min(self.stages)} layers has not {self.interleave} pieces: use --interleave "
-                f"{max(min(self.stages), 1)} or less, or give each stage {self.interleave} layers or more in --stages"
+                f"a stage of {min(self.stages)} layers has not {self.interleave} pieces: leave --stages out, or give each stage "
+                f"{self.interleave} layers or more"
             )
 
     def _check_experts(self) -> None:

@@ -89,7 +89,7 @@ def _degrees(cuts: Iterable[Cut]) -> list[int]:
 
 def check_experts(ledger: Ledger, plan: Parallelism) -> None:
     """Raises `RequestError` where routed experts cannot be divided as a plan says, naming the numbers that can."""
-    check_expert(ledger, plan.expert)
+    check_expert(ledger, plan)
     if plan.expert > 1 and plan.expert_cut != plan.tensor and _has_experts_of_attention(ledger):
         raise RequestError(
             f"{ledger.model} has experts of attention, which are cut with their keys and values: use --expert-tensor {plan.tensor}"
@@ -104,17 +104,17 @@ def check_experts(ledger: Ledger, plan: Parallelism) -> None:
         )
 
 
-def check_expert(ledger: Ledger, devices: int) -> None:
+def check_expert(ledger: Ledger, plan: Parallelism) -> None:
     """Raises `RequestError` where routed experts cannot be divided over so many devices, naming the numbers that can."""
+    devices, counts = plan.expert, _routed(ledger)
     if devices == 1:
         return
-    counts = _routed(ledger)
     if not counts:
         raise RequestError(f"{ledger.model} has no routed experts to assign to {devices} devices: drop --expert")
     if any(count % devices for count in counts):
         raise RequestError(
             f"{devices} devices cannot share {' and '.join(map(str, sorted(counts)))} experts of {ledger.model} evenly: "
-            f"use {or_list(divisors(gcd(*counts)))}"
+            f"use {or_list(divisors(gcd(*counts, plan.expert * plan.expert_copies)))}"
         )
 
 

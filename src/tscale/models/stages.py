@@ -30,7 +30,7 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     pieces, or layers read what another stage has.
     """
     whole = lower(spec) if whole is None else whole
-    check_expert(whole, plan.expert)
+    check_expert(whole, plan)
     check_tensor(whole, plan.tensor)
     if is_mixture(whole):
         check_experts(whole, plan)

@@ -1,0 +1,157 @@
+"""A plan that `memory --train` takes, `train` takes, and the other way round; and the advice of a refusal can be followed."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+import tscale
+from tscale.answers.explaining import TracedModel, counted
+from tscale.answers.train_plan import planned_step
+from tscale.answers.trainer import trainer
+from tscale.core.costs.step_time import Batch
+from tscale.core.costs.training_memory import Training
+from tscale.core.device import Cluster, Device
+from tscale.core.parallelism import Parallelism, Schedule, divisors
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.workload import Run
+from tscale.errors import RequestError
+
+GB = 10**9
+NODES_OF_8 = Cluster(Device("h100", {}, 0, 0, 450 * GB, None), 8, 50 * GB)
+CONTEXT = 512
+MODELS = {
+    "llama-3-8b": ["layers=13"],
+    "deepseek-v3": ["layers=11"],
+    "qwen3-30b-a3b": ["layers=8"],
+    "gpt2": ["layers=8"],
+    "falcon-h1-0.5b": ["layers=6"],
+    "recurrentgemma-2b": [],
+    "zamba2-1.2b": [],
+    "rwkv-4-3b": ["layers=6"],
+    "jetmoe-8b": ["layers=6"],
+    "t5-small": [],
+}
+
+
+@cache
+def model(name: str) -> TracedModel:
+    return counted(tscale.load(name, MODELS[name]))
+
+
+def memory_says(name: str, plan: Parallelism) -> str:
+    """Why `memory --train` refuses a plan; nothing where it takes it."""
+    training = Training(PRECISIONS["bf16"], OPTIMIZERS["adamw"], plan, Run(target=0))
+    try:
+        trainer(tscale.load(name, MODELS[name]), training, CONTEXT).worst()
+    except RequestError as error:
+        return str(error)
+    return ""
+
+
+def time_says(name: str, plan: Parallelism) -> str:
+    """Why `train` refuses it, with a batch of four micro-batches for each copy of the model."""
+    batch = Batch(4 * plan.data, 1)
+    run = Run(CONTEXT, CONTEXT) if name.startswith("t5") else Run(CONTEXT)
+    try:
+        planned_step(model(name), run, plan, batch, NODES_OF_8, 10**15, "bf16", "none")
+    except RequestError as error:
+        return str(error)
+    return ""
+
+
+def drawn(rng: random.Random, name: str) -> Parallelism:
+    """A plan of small degrees, which often contradicts itself or the model."""
+    layers = model(name).spec.layers
+    pipeline = rng.choice((1, 1, 2, 3, 4))
+    interleave = rng.choice((1, 1, 1, 2))
+    pieces = pipeline * interleave
+    stages = None
+    if rng.random() < 0.3:
+        cuts = sorted(rng.randint(0, layers) for _ in range(pieces - 1))
+        ends = [0, *cuts, layers + rng.choice((0, 0, 0, 1))]
+        stages = tuple(last - first for first, last in zip(ends, ends[1:], strict=False))
+    schedules: tuple[Schedule | None, ...] = (None, None, None, None, "1f1b", "interleaved", "zero-bubble", "dualpipe")
+    data, context = rng.choice((1, 2, 4, 6)), rng.choice((1, 1, 2))
+    return Parallelism(
+        tensor=rng.choice((1, 1, 2, 3, 4)),
+        sequence=rng.random() < 0.3,
+        pipeline=pipeline,
+        interleave=interleave,
+        data=data,
+        zero=rng.choice((0, 1, 2, 3)),
+        shards=rng.choice((None, None, None, None, *divisors(data * context), 5)),
+        context=context,
+        expert=rng.choice((1, 1, 1, 1, 2, 4, 8, 5)),
+        expert_tensor=rng.choice((None, 1, 2, 4)),
+        stages=stages,
+        schedule=rng.choice(schedules),
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_memory_and_time_take_the_same_plans(name: str) -> None:
+    """Of random plans both take each, or both refuse it, in the same words."""
+    rng = random.Random(name)
+    taken = 0
+    for _ in range(80):
+        plan = drawn(rng, name)
+        said = memory_says(name, plan)
+        assert time_says(name, plan) == said, plan
+        taken += not said
+    assert 0 < taken < 80
+
+
+def advised(plan: Parallelism, says: str) -> Iterator[Parallelism]:
+    """The plans that a refusal advises, each number in it by itself."""
+    numbers = [int(number) for number in re.findall(r"\d+", says.rsplit(": ", 1)[-1].split("...")[0])]
+    if "--stages" in says:
+        if "such as" in says:
+            yield plan._replace(stages=tuple(numbers))
+        else:
+            yield plan._replace(stages=None)
+        return
+    for pattern, field in (
+        ("drop --interleave", "interleave=1"),
+        ("set --interleave to", "interleave"),
+        ("drop --schedule", "schedule=None"),
+        ("drop --expert", "expert=1"),
+        ("--expert-tensor", "expert_tensor"),
+        ("set --tensor", "sequence=False"),
+        ("--pipeline|stages", "pipeline"),
+        ("shards do not divide", "shards"),
+        ("expert parallelism by|experts of", "expert"),
+        ("tensor parallelism of|cannot share", "tensor"),
+    ):
+        if re.search(pattern, says):
+            name, _, value = field.partition("=")
+            for number in numbers if not value else [0]:
+                yield plan._replace(**{name: number if not value else {"None": None, "False": False}.get(value, 1)})
+            return
+    raise AssertionError(says)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_advice_can_be_followed(name: str) -> None:
+    """No number that a refusal names is refused for the same reason, and who follows it comes to a plan that is taken."""
+    rng = random.Random(f"{name}, advice")
+    for _ in range(40):
+        plan = drawn(rng, name)
+        reasons: list[str] = []
+        while says := memory_says(name, plan):
+            reasons.append(says)
+            choices = list(advised(plan, says))
+            assert choices, says
+            for choice in choices:
+                assert kind(memory_says(name, choice)) != kind(says), (choice, says)
+            plan = rng.choice(choices)
+            assert len(reasons) < 12, reasons
+
+
+def kind(says: str) -> str:
+    """A refusal without its numbers and lists."""
+    return re.sub(r"\d[\d,]*", "N", says.split(": ", 1)[0])
