@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -74,7 +76,7 @@ def drawn(rng: random.Random, name: str) -> Parallelism:
     if rng.random() < 0.3:
         cuts = sorted(rng.randint(0, layers) for _ in range(pieces - 1))
         ends = [0, *cuts, layers + rng.choice((0, 0, 0, 1))]
-        stages = tuple(last - first for first, last in zip(ends, ends[1:], strict=False))
+        stages = tuple(last - first for first, last in itertools.pairwise(ends))
     schedules: tuple[Schedule | None, ...] = (None, None, None, None, "1f1b", "interleaved", "zero-bubble", "dualpipe")
     data, context = rng.choice((1, 2, 4, 6)), rng.choice((1, 1, 2))
     return Parallelism(
@@ -96,7 +98,7 @@ def drawn(rng: random.Random, name: str) -> Parallelism:
 @pytest.mark.parametrize("name", MODELS)
 def test_memory_and_time_take_the_same_plans(name: str) -> None:
     """Of random plans both take each, or both refuse it, in the same words."""
-    rng = random.Random(name)
+    rng = random.Random(name)  # noqa: S311 (seeded, to draw plans)
     taken = 0
     for _ in range(80):
         plan = drawn(rng, name)
@@ -106,9 +108,12 @@ def test_memory_and_time_take_the_same_plans(name: str) -> None:
     assert 0 < taken < 80
 
 
+_VALUES: dict[str, Any] = {"1": 1, "None": None, "False": False}
+
+
 def advised(plan: Parallelism, says: str) -> Iterator[Parallelism]:
     """The plans that a refusal advises, each number in it by itself."""
-    numbers = [int(number) for number in re.findall(r"\d+", says.rsplit(": ", 1)[-1].split("...")[0])]
+    numbers = [int(number) for number in re.findall(r"\d+", says.rsplit(": ", 1)[-1].split("...", maxsplit=1)[0])]
     if "--stages" in says:
         if "such as" in says:
             yield plan._replace(stages=tuple(numbers))
@@ -129,8 +134,8 @@ def advised(plan: Parallelism, says: str) -> Iterator[Parallelism]:
     ):
         if re.search(pattern, says):
             name, _, value = field.partition("=")
-            for number in numbers if not value else [0]:
-                yield plan._replace(**{name: number if not value else {"None": None, "False": False}.get(value, 1)})
+            values: list[Any] = [_VALUES[value]] if value else [*numbers]
+            yield from (plan._replace(**{name: one}) for one in values)
             return
     raise AssertionError(says)
 
@@ -138,7 +143,7 @@ def advised(plan: Parallelism, says: str) -> Iterator[Parallelism]:
 @pytest.mark.parametrize("name", MODELS)
 def test_advice_can_be_followed(name: str) -> None:
     """No number that a refusal names is refused for the same reason, and who follows it comes to a plan that is taken."""
-    rng = random.Random(f"{name}, advice")
+    rng = random.Random(f"{name}, advice")  # noqa: S311 (seeded, to draw plans)
     for _ in range(40):
         plan = drawn(rng, name)
         reasons: list[str] = []

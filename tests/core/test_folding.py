@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import pytest
@@ -77,7 +77,7 @@ def test_experts_are_held_as_a_loop_over_the_ranks_says(plan: Parallelism) -> No
             holders[one].append(rank)
     assert len(holders) == 128 * plan.expert_tensor  # nothing is missing
     assert {len(of_one) for of_one in holders.values()} == {plan.expert_copies}
-    apart = {later - first for of_one in holders.values() for first, later in zip(of_one, of_one[1:], strict=False)}
+    apart = {later - first for of_one in holders.values() for first, later in pairwise(of_one)}
     for whole, part in zip(routed(LEDGER), routed(shard(LEDGER, plan)), strict=True):
         slice_size = size(whole) // plan.expert_tensor
         assert part.stored * size(part) == 2 * len(held_by(plan, 0)) * slice_size

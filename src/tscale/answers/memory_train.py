@@ -219,8 +219,11 @@ def _plan_data(plan: Parallelism) -> Data:
         "interleave": plan.interleave,
         "context": plan.context,
         "expert": plan.expert,
+        "expert_tensor": plan.trained.expert_tensor,
         "zero": plan.zero,
         "shards": plan.shards,
+        "stages": None if plan.stages is None else list(plan.stages),
+        "schedule": plan.order if plan.pipeline > 1 else None,
     }
 
 

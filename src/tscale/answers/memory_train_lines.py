@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from tscale.answers.trainer import Trainer
 from tscale.core.costs.activations import korthikanti_layer_bytes
-from tscale.core.costs.states import shards
 from tscale.core.costs.schedules import in_flight
+from tscale.core.costs.states import shards
 from tscale.core.costs.training_memory import layer_bytes
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Saved, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Table

@@ -114,18 +114,26 @@ def _options(
     plan: Parallelism, batch: Batch, context: int | None, recompute: Recompute, precision: str
 ) -> Iterator[str]:
     """The options of `memory --train` that a plan comes to, where they are not what it takes anyhow."""
+    stages = None if plan.stages is None else ",".join(map(str, plan.stages))
     options: tuple[tuple[str, object, object], ...] = (
         ("--gpus", plan.devices, 1),
         ("--tensor", plan.tensor, 1),
+        ("--sequence", plan.sequence, False),
+        ("--context-parallel", plan.context, 1),
         ("--pipeline", plan.pipeline, 1),
+        ("--stages", stages, None),
         ("--interleave", plan.interleave, 1),
+        ("--schedule", plan.schedule, None),
+        ("--expert", plan.expert, 1),
+        ("--expert-tensor", plan.expert_tensor or 1, 1),
         ("--zero", plan.zero, 0),
+        ("--shards", plan.shards, None),
         ("--micro-batch", batch.micro, 1),
         ("--context", context, None),
         ("--recompute", recompute, "none"),
         ("--precision", precision, PRECISION),
     )
-    yield from (f"{name} {value}" for name, value, default in options if value != default)
+    yield from (name if value is True else f"{name} {value}" for name, value, default in options if value != default)
 
 
 class States(NamedTuple):

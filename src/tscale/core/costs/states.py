@@ -114,7 +114,16 @@ def adapter_saves(ledger: Ledger, rank: int) -> tuple[Saved, ...]:
     A table's rows go through them once for all sequences; scores against it have no weights of their own.
     """
     return tuple(
-        Saved(f"{entry.name}.lora", entry.part, entry.stream, rank, used=entry.used, shared=entry.stream == "once")
+        Saved(
+            f"{entry.name}.lora",
+            entry.part,
+            entry.stream,
+            rank,
+            used=entry.used,
+            shared=entry.stream == "once",
+            gathered=is_routed(entry),
+            routed=is_routed(entry),
+        )
         for entry in ledger.entries
         if isinstance(entry, Matmul) and is_linear(entry) and entry.role != "position_scores"
     )

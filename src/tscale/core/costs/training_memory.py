@@ -294,10 +294,10 @@ def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Traini
     gathered while the other is computed.
     """
     plan, format = training.plan, training.weights_format
-    if plan.zero < 3 or plan.sharing == 1:
+    if plan.zero < 3:
         return []
     layer = max((_held(layer.share, plan) for layer in layers), default=0)
-    whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(_tables(share)), FORMATS[format.rest].bits)
+    whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(_divided_tables(share, plan)), FORMATS[format.rest].bits)
     return [Line("gathered_weights", whole)]
 
 
@@ -305,10 +305,15 @@ def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: T
     """The gradients of a layer, or of a table, before ZeRO divides them, from its second stage on."""
     plan = training.plan
     kept_whole = plan.zero < 2 or (plan.zero == 2 and plan.pipeline > 1)
-    if kept_whole or plan.sharing == 1 or training.rank is not None:
+    if kept_whole or training.rank is not None:
         return []
     layer = max((_held(layer.share, plan) for layer in layers), default=0)
-    return [Line("unscattered_gradients", max(layer, *_tables(share), 0) * training.recipe.gradients)]
+    return [Line("unscattered_gradients", max(layer, *_divided_tables(share, plan), 0) * training.recipe.gradients)]
+
+
+def _divided_tables(share: Ledger, plan: Parallelism) -> list[int]:
+    """Numbers in each table and head that ZeRO divides: none where no other device has it, as it may be of experts alone."""
+    return [] if plan.sharing == 1 else _tables(share)
 
 
 def _tables(share: Ledger) -> list[int]:
