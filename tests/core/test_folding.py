@@ -184,3 +184,20 @@ def test_a_device_with_a_single_expert_still_has_an_expert() -> None:
     assert {shards(entry, plan) for entry in routed(share)} == {1}
     assert not {one.name for one in gradients(share, plan, 1, 16, 16)} & {entry.name for entry in routed(share)}
     assert any(one.name.startswith("expert-parallel") and one.sent for one in step(plan, sequences=128).parts)
+
+
+def test_the_ranks_of_a_known_layout_have_the_model_once() -> None:
+    """DeepSeek-V3 as it was trained, 16 stages and experts over 64 ranks: 671B parameters (DeepSeek-AI 2024c), of which each
+    stage's 64 ranks have the experts once, and each rank all the rest."""
+    spec = tscale.load("deepseek-v3")
+    plan = Parallelism(pipeline=16, data=128, expert=64, zero=1).trained
+    of_experts = of_others = 0
+    for stage in stages(spec, plan):
+        for entry in shard(stage, plan).entries:
+            numbers = getattr(entry, "stored", 0) * size(entry)
+            if is_routed(entry):
+                of_experts += 64 * numbers
+            else:
+                of_others += numbers
+    assert of_experts == 58 * 256 * 3 * 7168 * 2048
+    assert round((of_experts + of_others) / 1e9) == 671
