@@ -201,3 +201,14 @@ def test_the_ranks_of_a_known_layout_have_the_model_once() -> None:
                 of_others += numbers
     assert of_experts == 58 * 256 * 3 * 7168 * 2048
     assert round((of_experts + of_others) / 1e9) == 671
+
+
+@pytest.mark.parametrize(("tensor", "expert_tensor"), [(1, 2), (4, 2), (2, 4)])
+def test_experts_that_are_cut_over_other_ranks_sum_over_those(tensor: int, expert_tensor: int) -> None:
+    """A rank's tokens are gathered by all that have a slice of their expert, and what comes out is scattered back, in two
+    layers, forward and backward: of a ring, n - 1 times what a rank has, each way."""
+    plan = Parallelism(tensor, tensor > 1, data=8 // tensor, expert_tensor=expert_tensor)
+    part = next(one for one in step(plan).parts if one.name == "expert-tensor all-reduces")
+    tokens_of_a_rank = 1024 * 96 // plan.data // tensor
+    assert part.sent == 2 * 2 * 2 * (expert_tensor - 1) * tokens_of_a_rank * 2048 * 2
+    assert part.least.network.sent == 0

@@ -92,7 +92,7 @@ def gradients(
     whole gradients from one micro-batch to the next, unless in a pipeline, so that each has to scatter its own. Stage 3 keeps no
     whole weights either, which each gathers forward and, but for what stays whole in between, backward: of a single micro-batch
     up to half as much again (Rajbhandari 2019, section 7.2.2). Where ZeRO divides among some of the copies only, that is among
-    these, and each sums its part once a step over those that hold the same (hybrid sharding, Zhao 2023, section 3.2.2). Routed
+    these, and each sums its part once a step over those that hold the same (hybrid sharding, as FSDP2 and Megatron-LM have it). Routed
     experts have copies of their own (`Parallelism.expert_copies`).
     """
     whole = plan.zero < 2 or (plan.zero == 2 and plan.pipeline > 1)
