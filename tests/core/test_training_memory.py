@@ -131,6 +131,9 @@ def test_shares_of_activations_make_up_the_whole(name: str) -> None:
                 if saved.cut is not None and saved.cut.otherwise == "repeated":
                     copies = tensor // min(tensor, int(saved.cut.pieces))
                 excess = tensor * line.value - copies * total.value
+                if saved.cut is not None and saved.cut.beside is not None and saved.cut.beside[1] < tensor:
+                    of_groups, groups = saved.cut.beside  # which several devices have
+                    excess -= (tensor // groups - 1) * of_groups * total.value // saved.width
                 padded = saved.cut is not None and saved.cut.otherwise == "padded"
                 padded = padded or run.length(saved.stream) % tensor > 0  # Whisper hears 1,500 positions
                 once = saved.stream == "once"
