@@ -224,6 +224,15 @@ def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-s
         document = read_document(name, "`tscale show h100` prints one to start from")
     else:
         raise _no_such_hardware(name)
+    return _with_changes(document, changes, option)
+
+
+def read_hardware(data: dict[str, Any], name: str, changes: Iterable[str] = (), option: str = "--gpu-set") -> Hardware:
+    """The accelerator in a mapping such as a YAML file holds, with changes applied. Raises `TscaleError`."""
+    return _with_changes(Document(data, name, {}, {}), tuple(changes), option)
+
+
+def _with_changes(document: Document, changes: tuple[str, ...], option: str) -> Hardware:
     if not changes:
         return _judged(document)
     try:

@@ -28,6 +28,11 @@ def find(model: str, changes: Iterable[str] = (), assume: str | None = None) -> 
     if assume is not None and name is not None:
         raise RequestError(f"--assume is about a config.json, and {model} is a built-in model: drop it")
     spec = built_in(name) if name is not None else _from_file(model, assume)
+    return changed(spec, changes)
+
+
+def changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
+    """A spec with `--set` applied. Raises `RequestError` for what cannot be set."""
     return _changed(spec, changes) if changes else spec
 
 
@@ -40,7 +45,11 @@ def find_all(models: Iterable[str], changes: Iterable[str] = (), assume: str | N
 
 def resolve(model: str, changes: Iterable[str] = (), assume: str | None = None) -> ModelSpec:
     """The spec that MODEL means, where there is one to count with. Raises `NotPublishedError` where there is not."""
-    spec = find(model, changes, assume)
+    return disclosed(find(model, changes, assume))
+
+
+def disclosed(spec: Spec) -> ModelSpec:
+    """A spec to count with. Raises `NotPublishedError` for that of a model whose shape was never published."""
     if isinstance(spec, ModelSpec):
         return spec
     raise NotPublishedError(

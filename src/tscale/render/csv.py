@@ -21,9 +21,14 @@ def to_csv(report: Report) -> str:
     Where the answer has several subjects, a first column says whose each row is, and one without such a table has a row
     that says what it is instead. A compared figure has its ratio in a column of its own.
     """
+    return _written(to_rows(report))
+
+
+def to_rows(report: Report) -> list[list[object]]:
+    """The same as rows of plain values, the headings first."""
     tables = [_named(without_bars(table)) for table in report.tables if not table.aside]
     if not tables:
-        return _written([[report.title]])
+        return [[report.title]]
     main = next((table for table in tables if any(column.numeric for column in table.columns)), tables[0])
     ratios = [any(isinstance(row[index], Compared) for row in main.rows) for index in range(len(main.columns))]
     headings = [
@@ -39,7 +44,7 @@ def to_csv(report: Report) -> str:
             rows += [[*own, *_values(row, ratios)] for row in table.rows]
         else:
             rows.append([*own, table.title, *[""] * (len(headings) - 1)])
-    return _written(rows)
+    return rows
 
 
 def _named(table: Table) -> Table:

@@ -20,8 +20,14 @@ def to_json(report: Report, *, explain: bool = False) -> str:
     Its own data first; then `figures`, how the figure at each path is known (a whole column at once, `rows[].context`,
     where all of it is known alike); `digits`, the text of every integer past 2^53; `notes`, what was assumed and what is not counted.
     """
-    body = [_body(part, explain=explain) for part in report.parts] if report.parts else _body(report, explain=explain)
-    return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(as_data(report, explain=explain), indent=2, ensure_ascii=False) + "\n"
+
+
+def as_data(report: Report, *, explain: bool = False) -> dict[str, Any] | list[dict[str, Any]]:
+    """What `to_json` writes, as plain data."""
+    if report.parts:
+        return [_body(part, explain=explain) for part in report.parts]
+    return _body(report, explain=explain)
 
 
 def _body(report: Report, *, explain: bool) -> dict[str, Any]:

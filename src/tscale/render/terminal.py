@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from typing import Final
 
 from rich import box
@@ -32,7 +33,18 @@ _READILY: Final = 3  # columns of such a `drop` are left out before another has 
 
 def show_in_terminal(report: Report, *, explain: bool = False) -> None:
     """Prints a report: its tables, its derivations where they are asked for, its notes."""
-    console = _console()
+    _print(_console(), report, explain=explain)
+
+
+def to_text(report: Report, width: int = 120) -> str:
+    """The same as text, without colours."""
+    stream = StringIO()
+    console = Console(file=stream, width=width, markup=False, highlight=False, emoji=False, color_system=None)
+    _print(console, report, explain=False)
+    return stream.getvalue()
+
+
+def _print(console: Console, report: Report, *, explain: bool) -> None:
     screen = _Screen(console)
     tables = list(report.tables)
     if report.lead and tables:
@@ -75,7 +87,9 @@ class _Screen:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.encoding = getattr(console.file, "encoding", None) or "ascii"
+        self.encoding = getattr(console.file, "encoding", None) or (
+            "utf-8" if isinstance(console.file, StringIO) else "ascii"
+        )
         self.unicode = in_encoding("─×█", self.encoding) == "─×█"
         self.dropped: list[str] = []
 
