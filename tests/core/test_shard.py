@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 import tscale
 from tests.helpers import disclosed, has_stages, shares_weights
-from tscale.blocks import Attention
+from tscale.blocks import Attention, KimiDelta, Mamba2
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import size
-from tscale.core.ledger import Buffer, Conv, Entry, Matmul, Scores
+from tscale.core.ledger import Buffer, Cache, Conv, Entry, Matmul, Scores
 from tscale.core.parallelism import Parallelism, divisors, or_list
 from tscale.core.sharding import division, shard, tensor_degrees
 from tscale.core.workload import Run
@@ -193,3 +194,63 @@ def test_lists_of_numbers() -> None:
     assert or_list([1, 2]) == "1 or 2"
     assert or_list(divisors(96)) == "1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 or 96"
     assert or_list(divisors(720)).endswith(", ...")
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [("falcon-h1-0.5b", 2), ("falcon-h1-0.5b", 8), ("bamba-9b", 4), ("mamba-codestral-7b", 4), ("mamba-codestral-7b", 16)],
+)  # fmt: skip
+def test_mamba_2_is_cut_as_vllm_cuts_it(name: str, tensor: int) -> None:
+    """Groups are filled up until each device has one, and the whole is divided (vLLM's `extra_groups_for_head_shards`,
+    `get_mamba_state_shape`): rows of the projection in and of the convolution, and numbers of the state."""
+    spec = tscale.load(name)
+    block = next(
+        mixer for each in spec.mixers for mixer in (getattr(each, "mamba", each),) if isinstance(mixer, Mamba2)
+    )
+    inner, groups = block.heads * block.d_head, block.groups
+    filled = groups if groups % tensor == 0 else tensor
+    channels = inner + 2 * filled * block.d_state
+    part = {
+        entry.name.rpartition("mamba2.")[2]: entry for entry in shard(tscale.lower(spec), Parallelism(tensor)).entries
+    }
+    found = (part["in"], part["conv"], part["state"], part["out"])
+    assert isinstance(found[0], Matmul)
+    assert isinstance(found[1], Conv)
+    assert isinstance(found[2], Cache)
+    assert isinstance(found[3], Matmul)
+    assert found[0].d_out == (inner + channels + block.heads) // tensor
+    assert found[1].channels == channels // tensor
+    assert found[2].width == inner // tensor * block.d_state
+    assert found[3].d_in == inner // tensor
+
+
+def test_kimi_linear_has_the_narrow_matrices_on_each_device() -> None:
+    """vLLM's and SGLang's KimiDeltaAttention: f_a and g_a are replicated, all else is cut by heads."""
+    spec = tscale.load("llama-3-8b", ["layers=1"])
+    block = KimiDelta(kind="kimi-delta", heads=32, head_dim=128, gate_rank=128)
+    ledger = tscale.lower(replace(spec, attention=block))
+    part = {entry.name: entry for entry in shard(ledger, Parallelism(2)).entries if isinstance(entry, Matmul)}
+    widths = {
+        name.removeprefix("delta_net."): (one.d_in, one.d_out) for name, one in part.items() if "delta_net" in name
+    }
+    d, half = spec.d_model, 32 * 128 // 2
+    assert widths == {
+        "q": (d, half), "k": (d, half), "v": (d, half), "decay_down": (d, 128), "decay_up": (128, half),
+        "gate_down": (d, 128), "gate_up": (128, half), "beta": (d, 16), "out": (half, d),
+    }  # fmt: skip
+
+
+def test_griffin_and_rwkv_are_cut_by_channels_that_do_not_meet() -> None:
+    """RecurrentGemma 2B: of ten blocks on each gate's diagonal, two devices have five; RWKV-4: keys, values and the state."""
+    parts = {
+        name: {entry.name: entry for entry in shard(tscale.lower(tscale.load(name)), Parallelism(2)).entries}
+        for name in ("recurrentgemma-2b", "rwkv-4-3b")
+    }
+    gates = parts["recurrentgemma-2b"]["rg_lru.gates"]
+    assert isinstance(gates, Matmul)
+    assert (gates.d_in, gates.d_out, gates.stored) == (256, 256, 18 * 2 * 5)
+    out, state = parts["recurrentgemma-2b"]["rg_lru.out"], parts["rwkv-4-3b"]["rwkv.state"]
+    assert isinstance(out, Matmul)
+    assert isinstance(state, Cache)
+    assert (out.d_in, out.d_out) == (1280, 2560)
+    assert state.width == 3 * 2560 // 2

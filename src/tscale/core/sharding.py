@@ -90,9 +90,12 @@ def _degrees(cuts: Iterable[Cut]) -> list[int]:
 def check_experts(ledger: Ledger, plan: Parallelism) -> None:
     """Raises `RequestError` where routed experts cannot be divided as a plan says, naming the numbers that can."""
     check_expert(ledger, plan)
-    if plan.expert > 1 and plan.expert_cut != plan.tensor and _has_experts_of_attention(ledger):
+    ranks = plan.data * plan.context
+    if ranks % plan.expert and _has_experts_of_attention(ledger):
         raise RequestError(
-            f"{ledger.model} has experts of attention, which are cut with their keys and values: use --expert-tensor {plan.tensor}"
+            f"{ledger.model} has experts of attention, which stay with their keys and values: expert parallelism by {plan.expert} is "
+            f"over the {ranks} devices of data and context parallelism, which it does not divide: use "
+            f"{or_list(divisors(gcd(*_routed(ledger), ranks)))}"
         )
     cuts = [entry.cut for entry in ledger.entries if isinstance(entry, Matmul) and is_routed(entry) and entry.cut]
     if not all(_fits(cut, plan.expert_cut) for cut in cuts):
