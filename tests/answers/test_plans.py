@@ -157,6 +157,22 @@ def test_advice_can_be_followed(name: str) -> None:
             assert len(reasons) < 12, reasons
 
 
+@pytest.mark.parametrize("name", ["llama-3-8b", "deepseek-v3", "qwen3-30b-a3b", "jetmoe-8b", "falcon-h1-0.5b"])
+def test_each_number_of_an_advice_is_taken(name: str) -> None:
+    """Of plans that are taken, one number is changed to one that is not: every number that the refusal names is taken."""
+    rng = random.Random(f"{name}, numbers")  # noqa: S311 (seeded, to draw plans)
+    refused = 0
+    while refused < 25:
+        plan = drawn(rng, name)
+        field = rng.choice(("tensor", "expert", "expert_tensor", "shards"))
+        changed = plan._replace(**{field: rng.choice((3, 5, 6, 7, 12, 64))})
+        if memory_says(name, plan) or not (says := memory_says(name, changed)):
+            continue
+        refused += 1
+        for choice in advised(changed, says):
+            assert not memory_says(name, choice), (choice, says)
+
+
 def kind(says: str) -> str:
     """A refusal without its numbers and lists."""
     return re.sub(r"\d[\d,]*", "N", says.split(": ", 1)[0])

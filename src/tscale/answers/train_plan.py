@@ -16,6 +16,7 @@ from tscale.core.costs.wall_time import Recompute, mfu_of
 from tscale.core.device import Cluster
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table, known_at_best, table_known_at_best
 from tscale.core.parallelism import Parallelism, Schedule
+from tscale.core.sharding import check_plan
 from tscale.core.units import BYTES, SECONDS, SHARE
 from tscale.core.workload import Run
 from tscale.models.stages import stages
@@ -97,7 +98,7 @@ def planned_step(
 ) -> PlannedStep:
     """The parts of a step, the least time that it takes, and what bounds it. Raises `RequestError` for a plan that cannot be."""
     plan = plan.trained
-    plan.check()
+    check_plan(model.ledger, plan)
     spec = model.spec
     work = Workload(run, batch, spec.d_model, recompute, _BITS.get(dtype, BITS), spec.parallel_block)
     step = step_of(stages(spec, plan, model.ledger), plan, work, cluster, peak)

@@ -8,7 +8,7 @@ from tscale.core.costs.states import States
 from tscale.core.costs.training_memory import Layer, Needs, Peak, Training, loss_of, needs, states_of
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import LossBytes
-from tscale.core.sharding import shard
+from tscale.core.sharding import check_plan, shard
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import kinds_of_layers, stages
@@ -69,8 +69,8 @@ class Trainer(NamedTuple):
 def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     """A model ready to be asked about. Raises `RequestError` for a plan that cannot be, or a block that is not known."""
     training = training._replace(plan=training.plan.trained)
-    training.plan.check()
     whole = lower(spec, saves=True)
+    check_plan(whole, training.plan)
     each = stages(spec, training.plan, whole)
     kept = tuple(stage.saved for stage in each)
     training = training._replace(run=run_of(spec, context))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 from tscale.core.tracing import maximum
@@ -14,6 +15,15 @@ MOST_STAGES: Final = 512
 """Stages of a pipeline, each of which is counted by itself; no training has come near."""
 MOST_PIECES: Final = 8192
 """Pieces of a stack, over all stages."""
+
+
+Fits = Callable[["Parallelism"], bool]
+"""Whether a model can be shared by a plan."""
+
+
+def _any(_: Parallelism) -> bool:
+    """Where no model is known."""
+    return True
 
 
 class Parallelism(NamedTuple):
@@ -87,20 +97,36 @@ class Parallelism(NamedTuple):
         """The schedule of the pipeline: 1F1B where nothing is said, interleaved where a stage has several pieces."""
         return self.schedule or ("interleaved" if self.interleave > 1 else "1f1b")
 
-    def check(self) -> None:
-        """Raises `RequestError` for degrees that contradict one another."""
+    @property
+    def is_divided(self) -> bool:
+        """Whether the devices of a stage divide into groups as the degrees say."""
+        ranks = self.data * self.context
+        experts, cut = (ranks, 1) if self.expert_tensor is None else (ranks * self.tensor, self.expert_tensor)
+        return (
+            experts % (self.expert * cut) == 0
+            and (self.shards is None or ranks % self.shards == 0)
+            and not (self.sequence and self.tensor == 1)
+        )
+
+    def advice(self, field: str, numbers: list[int], fits: Fits) -> str:
+        """Those of some numbers for a field with which the plan can be; all of them where another field is wrong too."""
+        plans = [(number, self._replace(**{field: number})) for number in numbers]
+        return or_list([number for number, plan in plans if plan.is_divided and fits(plan)] or numbers)
+
+    def check(self, fits: Fits = _any) -> None:
+        """Raises `RequestError` for degrees that contradict one another; `fits`: whether a model can be shared by a plan."""
         if self.interleave > 1 and self.pipeline == 1:
             raise RequestError("an interleaved schedule needs pipeline stages: set --pipeline, or drop --interleave")
         if self.sequence and self.tensor == 1:
             raise RequestError("sequence parallelism is over the devices of tensor parallelism: set --tensor")
         self._check_schedule()
         self._check_stages()
-        self._check_experts()
+        self._check_experts(fits)
         ranks = self.data * self.context
         if self.shards is not None and ranks % self.shards:
             raise RequestError(
                 f"{self.shards} shards do not divide the {ranks} devices of data and context parallelism: "
-                f"use {or_list(divisors(ranks))}"
+                f"use {self.advice('shards', divisors(ranks), fits)}"
             )
 
     def _check_schedule(self) -> None:
@@ -142,7 +168,7 @@ class Parallelism(NamedTuple):
                 f"{self.interleave} layers or more"
             )
 
-    def _check_experts(self) -> None:
+    def _check_experts(self, fits: Fits) -> None:
         if self.expert_tensor is None:
             ranks, what, cut = self.data * self.context, "data and context parallelism", 1
         else:
@@ -151,13 +177,13 @@ class Parallelism(NamedTuple):
         if ranks % cut:
             raise RequestError(
                 f"experts that are cut over {cut} are over the {ranks} devices of {what}, which that does not divide: use "
-                f"--expert-tensor {or_list(divisors(ranks))}"
+                f"--expert-tensor {self.advice('expert_tensor', divisors(ranks), fits)}"
             )
         if ranks % (self.expert * cut):
             by = f"{self.expert}" if cut == 1 else f"{self.expert}, each cut over {cut},"
             raise RequestError(
                 f"expert parallelism by {by} is over the {ranks} devices of {what}, which it does not divide: use "
-                f"{or_list(divisors(ranks // cut))}"
+                f"{self.advice('expert', divisors(ranks // cut), fits)}"
             )
 
 

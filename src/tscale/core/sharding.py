@@ -14,7 +14,7 @@ from math import gcd
 from typing import assert_never
 
 from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
-from tscale.core.parallelism import Parallelism, divisors, or_list
+from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.tracing import ceil_div, minimum
 from tscale.errors import RequestError
 
@@ -26,7 +26,7 @@ def shard(ledger: Ledger, plan: Parallelism) -> Ledger:
     many experts as before, wherever they are: with routing in balance, that is what each device computes for as many
     tokens as it has. Raises `RequestError` where the degrees cannot divide the model, naming those that can.
     """
-    check_tensor(ledger, plan.tensor)
+    check_tensor(ledger, plan)
     if is_mixture(ledger):  # a stage may have none
         check_experts(ledger, plan)
     return ledger.each(lambda entry: _dealt(_cut(entry, cut_over(entry, plan)), plan.expert))
@@ -52,11 +52,29 @@ def cut_over(entry: Entry, plan: Parallelism) -> int:
     return plan.expert_cut if is_routed(entry) else plan.tensor
 
 
-def check_tensor(ledger: Ledger, devices: int) -> None:
+def fits(ledger: Ledger, plan: Parallelism) -> bool:
+    """Whether the devices of a plan can share the layers of a model; of the plan itself nothing is asked."""
+    cuts = [(cut, cut_over(entry, plan)) for entry in ledger.entries if (cut := _cut_of(entry)) is not None]
+    counts = _routed(ledger)
+    experts = plan.expert == 1 or (bool(counts) and not any(count % plan.expert for count in counts))
+    if _has_experts_of_attention(ledger):
+        experts = experts and plan.data * plan.context % plan.expert == 0
+    whole = plan.tensor == 1 or not any(map(_is_uncuttable, ledger.entries))
+    return experts and whole and all(_fits(cut, devices) for cut, devices in set(cuts))
+
+
+def check_plan(ledger: Ledger, plan: Parallelism) -> None:
+    """Raises `RequestError` for degrees that contradict one another or that a model cannot be shared by: tensor's, then the others."""
+    check_tensor(ledger, plan)
+    plan.check(lambda other: fits(ledger, other))
+
+
+def check_tensor(ledger: Ledger, plan: Parallelism) -> None:
     """Raises `RequestError` where so many devices cannot share the layers of a model, naming the numbers that can.
 
     Routed experts, which may be cut otherwise, are left to `check_experts`.
     """
+    devices = plan.tensor
     if devices == 1:
         return
     for entry in ledger.entries:
@@ -68,7 +86,7 @@ def check_tensor(ledger: Ledger, devices: int) -> None:
         if cut is not None and not is_routed(entry) and not _fits(cut, devices):
             raise RequestError(
                 f"{devices} devices cannot share {entry.name} of {ledger.model}, which is cut into "
-                f"{int(cut.pieces):,} pieces: use {or_list(tensor_degrees(ledger, experts=False))}"
+                f"{int(cut.pieces):,} pieces: use {_advice(ledger, plan, 'tensor', tensor_degrees(ledger, experts=False))}"
             )
 
 
@@ -78,6 +96,11 @@ def tensor_degrees(ledger: Ledger, *, experts: bool = True) -> list[int]:
     if any(map(_is_uncuttable, entries)):
         return [1]
     return _degrees(cut for entry in entries if (cut := _cut_of(entry)) is not None)
+
+
+def _advice(ledger: Ledger, plan: Parallelism, field: str, numbers: list[int]) -> str:
+    """Those of some numbers with which the plan can share the model."""
+    return plan.advice(field, numbers, lambda other: fits(ledger, other))
 
 
 def _degrees(cuts: Iterable[Cut]) -> list[int]:
@@ -95,15 +118,15 @@ def check_experts(ledger: Ledger, plan: Parallelism) -> None:
         raise RequestError(
             f"{ledger.model} has experts of attention, which stay with their keys and values: expert parallelism by {plan.expert} is "
             f"over the {ranks} devices of data and context parallelism, which it does not divide: use "
-            f"{or_list(divisors(gcd(*_routed(ledger), ranks)))}"
+            f"{_advice(ledger, plan, 'expert', divisors(gcd(*_routed(ledger), ranks)))}"
         )
     cuts = [entry.cut for entry in ledger.entries if isinstance(entry, Matmul) and is_routed(entry) and entry.cut]
     if not all(_fits(cut, plan.expert_cut) for cut in cuts):
-        way = "" if plan.expert_tensor is None else "--expert-tensor "
+        way, field = ("", "tensor") if plan.expert_tensor is None else ("--expert-tensor ", "expert_tensor")
         raise RequestError(
             f"{plan.expert_cut} devices cannot share an expert of {ledger.model}, which is cut into "
             f"{' and '.join(f'{int(pieces):,}' for pieces in sorted({cut.pieces for cut in cuts}))} pieces: "
-            f"use {way}{or_list(_degrees(cuts))}"
+            f"use {way}{_advice(ledger, plan, field, _degrees(cuts))}"
         )
 
 
@@ -117,7 +140,7 @@ def check_expert(ledger: Ledger, plan: Parallelism) -> None:
     if any(count % devices for count in counts):
         raise RequestError(
             f"{devices} devices cannot share {' and '.join(map(str, sorted(counts)))} experts of {ledger.model} evenly: "
-            f"use {or_list(divisors(gcd(*counts, plan.expert * plan.expert_copies)))}"
+            f"use {_advice(ledger, plan, 'expert', divisors(gcd(*counts, plan.expert * plan.expert_copies)))}"
         )
 
 

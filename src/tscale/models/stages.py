@@ -31,7 +31,7 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     """
     whole = lower(spec) if whole is None else whole
     check_expert(whole, plan)
-    check_tensor(whole, plan.tensor)
+    check_tensor(whole, plan)
     if is_mixture(whole):
         check_experts(whole, plan)
     _check_sizes(spec, plan)
