@@ -165,7 +165,8 @@ def test_each_number_of_an_advice_is_taken(name: str) -> None:
     while refused < 25:
         plan = drawn(rng, name)
         field = rng.choice(("tensor", "expert", "expert_tensor", "shards"))
-        changed = plan._replace(**{field: rng.choice((3, 5, 6, 7, 12, 64))})
+        change: dict[str, Any] = {field: rng.choice((3, 5, 6, 7, 12, 64))}
+        changed = plan._replace(**change)
         if memory_says(name, plan) or not (says := memory_says(name, changed)):
             continue
         refused += 1

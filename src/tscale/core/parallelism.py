@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from tscale.core.tracing import maximum
 from tscale.errors import RequestError
@@ -110,8 +110,11 @@ class Parallelism(NamedTuple):
 
     def advice(self, field: str, numbers: list[int], fits: Fits) -> str:
         """Those of some numbers for a field with which the plan can be; all of them where another field is wrong too."""
-        plans = [(number, self._replace(**{field: number})) for number in numbers]
+        plans = [(number, self._with(field, number)) for number in numbers]
         return or_list([number for number, plan in plans if plan.is_divided and fits(plan)] or numbers)
+
+    def _with(self, field: str, number: Any) -> Parallelism:
+        return self._replace(**{field: number})
 
     def check(self, fits: Fits = _any) -> None:
         """Raises `RequestError` for degrees that contradict one another; `fits`: whether a model can be shared by a plan."""
