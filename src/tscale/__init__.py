@@ -101,4 +101,6 @@ def __getattr__(name: str) -> _typing.Any:
     home = _HOMES.get(name) or _OF_LEDGERS.get(name)
     if home is None:
         raise AttributeError(f"module 'tscale' has no attribute '{name}'")
-    return getattr(import_module(f"tscale.{home}"), name)
+    found = getattr(import_module(f"tscale.{home}"), name)
+    globals()[name] = found
+    return found

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
+import tscale
 from tests.helpers import run
 from tscale.analysis.questions import NAMES, question
 from tscale.analysis.system import ABOUT
@@ -20,7 +22,7 @@ from tscale.models.yaml_file import parse_document
 @pytest.mark.parametrize("name", NAMES)
 def test_every_field_of_a_request_is_an_option_of_its_command(name: str) -> None:
     command = get_command(app).commands[name]  # type: ignore[attr-defined]
-    shown = {"system", "save", "plot", "format", "explain", "output", "force", "help", "bound"}
+    shown = {"system", "save", "plot", "format", "explain", "output", "force", "help", "details"}
     own = set(question(name).ask.options())
     assert {parameter.name for parameter in command.params} - (shown - own) == own
 
@@ -123,13 +125,13 @@ def test_nothing_is_saved_of_a_question_that_is_refused(tmp_path: Path, monkeypa
 
 def test_memory_of_training_says_the_least_time_of_a_step_as_train_does() -> None:
     args = ["llama-3.1-8b", *shlex.split(PLAN)]
-    plan = question("train").analyze(question("train").made(_given(args))).data["plan"]
-    held = question("memory").analyze(question("memory").made({**_given(args), "train": True})).data
+    plan: Any = tscale.train(**_given(args)).report.data["plan"]  # type: ignore[index, call-overload]
+    held: Any = tscale.memory(**_given(args), train=True).report.data
     assert held["step"] == {key: value for key, value in plan.items() if key in held["step"]}
     assert held["verdict"] == plan["memory"]["verdict"]
     assert held["per_device_bytes"]["total"] == plan["memory"]["per_device_bytes"]["total"]
 
 
-def _given(args: list[str]) -> dict[str, object]:
+def _given(args: list[str]) -> dict[str, Any]:
     pairs = zip(args[1::2], args[2::2], strict=True)
     return {"model": args[0], **{name.removeprefix("--").replace("-", "_"): value for name, value in pairs}}

@@ -81,12 +81,14 @@ def spec_of(model: object, changes: tuple[str, ...] = (), assume: str | None = N
     """
     from tscale.models.made import checked
     from tscale.models.resolve import changed, find
-    from tscale.models.spec import ModelSpec, UndisclosedSpec
+    from tscale.models.spec import ModelSpec
 
     if isinstance(model, str):
         return find(model, changes, assume)
     if isinstance(model, Mapping):
         return changed(_validated(model, assume), changes)
+    from tscale.models.undisclosed import UndisclosedSpec
+
     if isinstance(model, (ModelSpec, UndisclosedSpec)):
         if assume is not None:
             raise RequestError("--assume is about a config.json: give its file as the model, or drop it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.errors import RequestError, nearest
@@ -63,6 +64,26 @@ class Result:
         from tscale.render.csv import to_csv
 
         return to_csv(self._report)
+
+    def to_html(self, *, explain: bool = False) -> str:
+        """The answer as a page that needs nothing else, with its plots."""
+        from tscale.render.html import to_html
+
+        plots = () if self._question.plots is None else self._question.plots(self._asked)
+        return to_html(self._explained() if explain else self._report, plots, explain=explain)
+
+    def plot(self, file: str | PathLike[str], *, force: bool = False) -> None:
+        """Draws the answer's plots in a new .svg, .png or .pdf file; over one that exists with `force`.
+
+        Raises:
+            TscaleError: for an answer that has none, a file that exists, and where matplotlib is not installed.
+        """
+        from tscale.render.plot import check_target, write_plots
+
+        if self._question.plots is None:
+            raise RequestError(f"{self._question.name} has no plot")
+        check_target(fspath(file), "table", force=force)
+        write_plots(self._question.plots(self._asked), fspath(file), force=force)
 
     def to_markdown(self) -> str:
         """The answer as Markdown."""
@@ -145,9 +166,10 @@ class Result:
         return self._text().rstrip("\n")
 
     def _text(self) -> str:
+        from tscale.core.metric import brief
         from tscale.render.terminal import to_text
 
-        return to_text(self._report)
+        return to_text(brief(self._report))
 
     def _repr_html_(self) -> str:
         from tscale.render.html import to_html_fragment
@@ -168,10 +190,12 @@ class Result:
 _METHODS: Final = (
     "exit_code",
     "explain",
+    "plot",
     "report",
     "to_csv",
     "to_dict",
     "to_frame",
+    "to_html",
     "to_json",
     "to_markdown",
 )

@@ -34,7 +34,7 @@ _OTHERS: Final = {
     "validate": ("files", "validate", "Check YAML specs, and list their errors by line."),
     "new": ("files", "new", "Write NAME.yaml, a commented spec to start from."),
     "import": ("import_", "import_", "Write the YAML spec of a config.json."),
-    "schema": ("files", "schema", "Print the JSON Schema of a kind of file."),
+    "schema": ("files", "schema", "Print the JSON Schema of a kind of file, or of an answer."),
 }
 """Commands of their own: the module and the function, and the first line of its help."""
 

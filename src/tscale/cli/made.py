@@ -13,6 +13,7 @@ from typer.models import OptionInfo
 from tscale.analysis.questions import Question, question
 from tscale.analysis.request import Option, spelled
 from tscale.analysis.system import ABOUT
+from tscale.core.metric import brief
 from tscale.render import Format
 
 if TYPE_CHECKING:
@@ -26,10 +27,17 @@ _PLOT: Final = Annotated[
     typer.Option(
         "--plot",
         metavar="[FILE]",
-        help="Draw a plot in a new .svg or .png file, or in the terminal if no file is named.",
+        help="Draw a plot in a new .svg, .png or .pdf file, or in the terminal if no file is named.",
         show_default=False,
     ),
 ]
+_OUTPUT: Final = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write the answer to this new file; one that ends in .html is a page."
+    ),
+]
+_FORCE: Final = Annotated[bool, typer.Option("--force", help="Overwrite the files of answer and plot if they exist.")]
 _SYSTEM: Final = Annotated[
     str | None,
     typer.Option("--system", metavar="FILE", help="Read what is not given from a system that --save wrote."),
@@ -40,12 +48,21 @@ _SAVE: Final = Annotated[
 ]
 
 
+_DETAILS: Final = Annotated[bool, typer.Option("--details", help="Show every table, line and note.")]
+_SHOWN: Final = ("format", "explain", "details", "plot", "output", "force", "save", "system")
+"""What is said of the answer, not of the question; a question that writes a file of its own has two of them itself."""
+
+
+_BRIEF: Final = ("table", "markdown")
+"""Formats for people, who are shown the details where they ask for them."""
+
+
 def command_of(name: str) -> Callable[..., None]:
     """The function of a command, whose parameters are what typer makes options of."""
     asked = question(name)
 
     def run(**given: Any) -> None:
-        shown = {key: given.pop(key, None) for key in ("format", "explain", "plot", "save", "system")}
+        shown = {key: given.pop(key, None) for key in _SHOWN if key not in asked.ask.options()}
         _answer(asked, given, **shown)
 
     parameters = [*_asked(asked), *_shown(asked)]
@@ -61,15 +78,22 @@ def _answer(
     *,
     format: Format | None,
     explain: bool | None,
+    details: bool | None,
     plot: str | None,
+    output: Path | None = None,
+    force: bool | None = None,
     save: Path | None,
     system: str | None,
 ) -> None:
     """Asks, shows the answer, and ends with its exit code."""
-    from tscale.models.writing import refuse_to_overwrite, write_new
     from tscale.render import print_text, show_with_plot
 
+    output = None if output is None or str(output) == "-" else output
+    if output is not None and output.suffix.lower() in (".html", ".htm") and format == "table":
+        format = "html"
     if save is not None:
+        from tscale.models.writing import refuse_to_overwrite
+
         refuse_to_overwrite(save, "choose another name")
     if system is not None:
         from tscale.analysis.system import with_system
@@ -88,12 +112,21 @@ def _answer(
         code = answer.exit_code
         if save is not None:
             from tscale.analysis.system import saved
+            from tscale.models.writing import write_new
 
             write_new(save, saved(request))
-        return answer
+        return answer if details or explain or format not in _BRIEF else brief(answer)
 
     draw = asked.plots or _no_plots
-    show_with_plot(report, lambda: draw(request), plot, format or "table", explain=bool(explain))
+    show_with_plot(
+        report,
+        lambda: draw(request),
+        plot,
+        format or "table",
+        explain=bool(explain),
+        output=output,
+        force=bool(force or getattr(request, "force", False)),
+    )
     if code:
         raise typer.Exit(code)
 
@@ -147,6 +180,9 @@ def _shown(asked: Question) -> list[Parameter]:
     if asked.plots is not None:
         chosen.append(("plot", _PLOT, None))
     chosen.append(("format", _FORMAT, "table"))
+    if "output" not in asked.ask.options():
+        chosen += [("output", _OUTPUT, None), ("force", _FORCE, False)]
+    chosen.append(("details", _DETAILS, False))
     if asked.explains:
         chosen.append(("explain", _EXPLAIN, False))
     return [

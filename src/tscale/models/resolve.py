@@ -128,7 +128,7 @@ def _exists(path: Path) -> bool:
 
 def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
     """A spec with fields changed from the command line, validated again as a whole."""
-    from tscale.models.validation import keys_of, validated
+    from tscale.models.validation import validated
     from tscale.models.writing import plain
     from tscale.models.yaml_file import Document
 
@@ -141,14 +141,8 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
                 f"--set: write KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}"
             )
         path, value = _full(path, spec, data), _value(text, change)
-        if (
-            value is None
-            and len(path) > 1
-            and path[0] in _BLOCKS
-            and path[1] not in keys_of(path[0], data.get(path[0]))
-        ):
-            hint = nearest(path[1], keys_of(path[0], data.get(path[0])))
-            raise RequestError(f"--set {called(change, 80)}: unknown key {shown(path[1])}: {hint}")
+        if value is None:
+            _check_key(path, data, change)
         _set(data, path, value)
     if data == plain(spec):
         return spec
@@ -166,6 +160,17 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
         raise RequestError(
             str(first).removeprefix("--set:1:1: "), where=called("--set " + ", ".join(changes), 80)
         ) from None
+
+
+def _check_key(path: list[str], data: dict[str, Any], change: str) -> None:
+    """Raises `RequestError` where a key that is to be taken out of a block is none that the block has."""
+    from tscale.models.validation import keys_of
+
+    if len(path) > 1 and path[0] in _BLOCKS:
+        keys = keys_of(path[0], data.get(path[0]))
+        if path[1] not in keys:
+            hint = nearest(path[1], keys)
+            raise RequestError(f"--set {called(change, 80)}: unknown key {shown(path[1])}: {hint}")
 
 
 def _cut_stages(data: dict[str, Any]) -> None:

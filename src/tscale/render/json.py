@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 from tscale.core.metric import Data, Figure, Missing, Report, Step
 from tscale.core.sources import cited, reference
 
+SCHEMA_VERSION: Final = 1
+"""Of the keys and their meanings; it grows when one is renamed or means something else, not when one is added."""
 EXACT_IN_A_DOUBLE: Final = 2**53
 """Past this, readers that hold numbers as doubles round: the digits are given as text as well."""
 
@@ -35,7 +37,13 @@ def _body(report: Report, *, explain: bool) -> dict[str, Any]:
     digits: dict[str, str] = {}
     data = _plain(report.data, "", "", told, digits)
     assert isinstance(data, dict), "a report's data has keys"
-    body = {**data, "figures": _by_column(told), "digits": digits, "notes": [*report.lead, *report.notes]}
+    body = {
+        **data,
+        "schema_version": SCHEMA_VERSION,
+        "figures": _by_column(told),
+        "digits": digits,
+        "notes": [*report.lead, *report.notes],
+    }
     if explain:
         body["explain"] = [_explained(step) for step in report.steps]
     return body
