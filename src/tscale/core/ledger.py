@@ -80,10 +80,10 @@ class Matmul(NamedTuple):
     cut: Cut | None = None
     experts: int = 1
     most: int | None = None
+    one_of: bool = False
     stored: int = 1
     used: int = 1
     block: Block = OUTSIDE
-    one_of: bool = False
 
 
 class Lookup(NamedTuple):
