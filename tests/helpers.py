@@ -70,6 +70,11 @@ def saves_of_stages(spec: ModelSpec, plan: Parallelism) -> tuple[tuple[Saved, ..
 
 
 def has_stages(spec: ModelSpec) -> bool:
-    """Whether layers can be dealt to the stages of a pipeline: one stack, of which no layers share weights or a table."""
-    shared = spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers)
-    return spec.kind != "encoder-decoder" and not shared and spec.positions.kind != "disentangled"
+    """Whether layers can be assigned to the stages of a pipeline: one stack, of which no layers read what another stage has."""
+    mixed = spec.unique_layers is not None and spec.unique_layers > 1
+    return spec.kind != "encoder-decoder" and not mixed and spec.positions.kind != "disentangled"
+
+
+def shares_weights(spec: ModelSpec) -> bool:
+    """Whether layers share weights, of which each stage of a pipeline has a copy."""
+    return spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 import tscale
-from tests.helpers import disclosed, has_stages
-from tscale.blocks import Attention
+from tests.helpers import disclosed, has_stages, shares_weights
+from tscale.blocks import Attention, KimiDelta, Mamba2
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import size
-from tscale.core.ledger import Buffer, Matmul, Scores
+from tscale.core.ledger import Buffer, Cache, Conv, Entry, Matmul, Scores
 from tscale.core.parallelism import Parallelism, divisors, or_list
 from tscale.core.sharding import division, shard, tensor_degrees
 from tscale.core.workload import Run
@@ -34,7 +35,8 @@ def test_the_shares_of_all_devices_make_up_the_whole(name: str) -> None:
         plan = Parallelism(tensor=tensor)
         for whole, part in zip(ledger.entries, shard(ledger, plan).entries, strict=True):
             how = division(whole, plan)
-            of_all = tensor * size(part)
+            copies_of = getattr(whole, "stored", 1) // (getattr(part, "stored", 1) or 1) or 1  # blocks on a diagonal
+            of_all = tensor * size(part) // copies_of
             if how == "whole":
                 assert part == whole
                 continue
@@ -42,14 +44,25 @@ def test_the_shares_of_all_devices_make_up_the_whole(name: str) -> None:
             shares, *rest = map(int, re.findall(r"\d+", how.removeprefix("1/")))
             copies = rest[0] if rest else 1
             assert shares * copies == tensor
-            padding = of_all - copies * size(whole)
+            padding = of_all - copies * size(whole) - _repeated(whole, tensor)
             # A bias is not cut with a matrix that is cut along its rows: it is added once, after the sum.
             by_rows = isinstance(whole, Matmul) and isinstance(part, Matmul) and part.d_out == whole.d_out
+            by_rows = by_rows and copies_of == 1
             biases = (tensor - 1) * whole.d_out * whole.bias if by_rows and isinstance(whole, Matmul) else 0
             assert padding - biases == 0 or ("padded" in how and 0 < padding * pieces < tensor * size(whole)), (
                 whole,
                 how,
             )
+
+
+def _repeated(whole: Entry, tensor: int) -> int:
+    """Numbers of groups that several devices have, beyond the first of them: of Mamba-2's inputs and outputs of states."""
+    if isinstance(whole, Buffer) or whole.cut is None or whole.cut.beside is None:
+        return 0
+    of_groups, groups = whole.cut.beside
+    times = tensor // groups - 1 if groups < tensor else 0
+    width = whole.d_out if isinstance(whole, Matmul) else whole.channels if isinstance(whole, Conv) else of_groups
+    return times * of_groups * size(whole) // width
 
 
 @pytest.mark.parametrize("name", disclosed())
@@ -66,7 +79,8 @@ def test_stages_make_up_the_model(name: str) -> None:
     run = Run(target=7, source=7)
     for pipeline in divisors(spec.layers)[1:]:
         parts = stages(spec, Parallelism(pipeline=pipeline))
-        assert sum(tscale.params(part).total for part in parts) == tscale.params(ledger).total + copy
+        if not shares_weights(spec):
+            assert sum(tscale.params(part).total for part in parts) == tscale.params(ledger).total + copy
         assert sum(forward_flops(part, run).total for part in parts) == forward_flops(ledger, run).total
 
 
@@ -129,12 +143,17 @@ def test_few_key_value_heads_are_held_by_several() -> None:
             Parallelism(tensor=5),
             "5 devices cannot share attention.q of gpt3, which is cut into 96 pieces: use 1, 2",
         ),
-        ("recurrentgemma-2b", Parallelism(tensor=2), "tscale does not know how devices share rg_lru.x"),
+        (
+            "recurrentgemma-2b",
+            Parallelism(tensor=4),
+            "4 devices cannot share rg_lru.x of recurrentgemma-2b, which is cut into",
+        ),
+        ("deberta-v2-xlarge", Parallelism(tensor=2), "tscale does not know how devices share convolution"),
         ("gpt3", Parallelism(expert=2, data=2), "gpt3 has no routed experts to assign to 2 devices"),
         (
             "deepseek-v3",
             Parallelism(expert=6, data=6),
-            "6 devices cannot share 256 experts of deepseek-v3 evenly: use 1, 2, 4",
+            "6 devices cannot share 256 experts of deepseek-v3 evenly: use 1 or 2",
         ),
     ],
 )
@@ -175,3 +194,63 @@ def test_lists_of_numbers() -> None:
     assert or_list([1, 2]) == "1 or 2"
     assert or_list(divisors(96)) == "1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 or 96"
     assert or_list(divisors(720)).endswith(", ...")
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [("falcon-h1-0.5b", 2), ("falcon-h1-0.5b", 8), ("bamba-9b", 4), ("mamba-codestral-7b", 4), ("mamba-codestral-7b", 16)],
+)  # fmt: skip
+def test_mamba_2_is_cut_as_vllm_cuts_it(name: str, tensor: int) -> None:
+    """Groups are filled up until each device has one, and the whole is divided (vLLM's `extra_groups_for_head_shards`,
+    `get_mamba_state_shape`): rows of the projection in and of the convolution, and numbers of the state."""
+    spec = tscale.load(name)
+    block = next(
+        mixer for each in spec.mixers for mixer in (getattr(each, "mamba", each),) if isinstance(mixer, Mamba2)
+    )
+    inner, groups = block.heads * block.d_head, block.groups
+    filled = groups if groups % tensor == 0 else tensor
+    channels = inner + 2 * filled * block.d_state
+    part = {
+        entry.name.rpartition("mamba2.")[2]: entry for entry in shard(tscale.lower(spec), Parallelism(tensor)).entries
+    }
+    found = (part["in"], part["conv"], part["state"], part["out"])
+    assert isinstance(found[0], Matmul)
+    assert isinstance(found[1], Conv)
+    assert isinstance(found[2], Cache)
+    assert isinstance(found[3], Matmul)
+    assert found[0].d_out == (inner + channels + block.heads) // tensor
+    assert found[1].channels == channels // tensor
+    assert found[2].width == inner // tensor * block.d_state
+    assert found[3].d_in == inner // tensor
+
+
+def test_kimi_linear_has_the_narrow_matrices_on_each_device() -> None:
+    """vLLM's and SGLang's KimiDeltaAttention: f_a and g_a are replicated, all else is cut by heads."""
+    spec = tscale.load("llama-3-8b", ["layers=1"])
+    block = KimiDelta(kind="kimi-delta", heads=32, head_dim=128, gate_rank=128)
+    ledger = tscale.lower(replace(spec, attention=block))
+    part = {entry.name: entry for entry in shard(ledger, Parallelism(2)).entries if isinstance(entry, Matmul)}
+    widths = {
+        name.removeprefix("delta_net."): (one.d_in, one.d_out) for name, one in part.items() if "delta_net" in name
+    }
+    d, half = spec.d_model, 32 * 128 // 2
+    assert widths == {
+        "q": (d, half), "k": (d, half), "v": (d, half), "decay_down": (d, 128), "decay_up": (128, half),
+        "gate_down": (d, 128), "gate_up": (128, half), "beta": (d, 16), "out": (half, d),
+    }  # fmt: skip
+
+
+def test_griffin_and_rwkv_are_cut_by_channels_that_do_not_meet() -> None:
+    """RecurrentGemma 2B: of ten blocks on each gate's diagonal, two devices have five; RWKV-4: keys, values and the state."""
+    parts = {
+        name: {entry.name: entry for entry in shard(tscale.lower(tscale.load(name)), Parallelism(2)).entries}
+        for name in ("recurrentgemma-2b", "rwkv-4-3b")
+    }
+    gates = parts["recurrentgemma-2b"]["rg_lru.gates"]
+    assert isinstance(gates, Matmul)
+    assert (gates.d_in, gates.d_out, gates.stored) == (256, 256, 18 * 2 * 5)
+    out, state = parts["recurrentgemma-2b"]["rg_lru.out"], parts["rwkv-4-3b"]["rwkv.state"]
+    assert isinstance(out, Matmul)
+    assert isinstance(state, Cache)
+    assert (out.d_in, out.d_out) == (1280, 2560)
+    assert state.width == 3 * 2560 // 2

@@ -12,12 +12,14 @@ import pytest
 import tscale
 from tscale.core.costs.communication import gradients
 from tscale.core.costs.forward import score_flops
-from tscale.core.costs.step_time import Batch, Step, Workload, pipelined, step_of
+from tscale.core.costs.schedules import pipelined
+from tscale.core.costs.step_time import Batch, Step, Workload, step_of
 from tscale.core.costs.wall_time import Recompute, last_products, least_recomputed_flops, recomputed_flops
 from tscale.core.device import Cluster, Device
 from tscale.core.ledger import Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.workload import Run
+from tscale.errors import RequestError
 from tscale.models.lower import lower
 from tscale.models.stages import stages
 
@@ -251,3 +253,26 @@ def test_experts_that_are_sent_in_8_bits_take_half() -> None:
     sent = [next(part.sent for part in parts if "expert" in part.name) for parts in both]
     assert sent[0] is not None
     assert sent[1] == sent[0] // 2
+
+
+def test_dualpipe_sends_and_computes_what_1f1b_does() -> None:
+    """Half of the micro-batches go each way: a device hands on as many, and computes the mean of its two stages' times.
+
+    48 layers of GPT-3 in four stages, the head on the last: 3·(12 layers + half of the head) on the outer two devices.
+    """
+    found = {
+        order: step(Parallelism(2, pipeline=4, data=2, schedule=order), batch=16) for order in ("1f1b", "dualpipe")
+    }
+    sent = [next(part.sent for part in one.parts if part.name == "pipeline send/receive") for one in found.values()]
+    assert sent[0] == sent[1]
+    parts = {order: {part.name: part.seconds for part in one.parts} for order, one in found.items()}
+    head = Fraction(6 * 64 * 12288 * ((50257 + 1) // 2) * 8, 10**15)
+    assert parts["1f1b"]["computing"] - parts["dualpipe"]["computing"] == head / 2
+    assert parts["dualpipe"]["pipeline bubble"] < parts["1f1b"]["pipeline bubble"]
+
+
+def test_an_odd_number_of_micro_batches_has_no_half() -> None:
+    with pytest.raises(RequestError, match="make the batch a multiple of 4") as refused:
+        step(Parallelism(pipeline=4, data=2, schedule="dualpipe"), batch=6)
+    assert "3 have no half" in str(refused.value)
+    assert step(Parallelism(pipeline=4, data=2, schedule="dualpipe"), batch=8)

@@ -10,7 +10,8 @@ import tscale
 from tests.core.test_activations import TABLE_3, paper_model
 from tests.helpers import disclosed, has_stages, saves, saves_of_stages
 from tscale.core.costs.activations import Passes, activation_bytes, keeping
-from tscale.core.costs.training_memory import Training, in_flight, layer_bytes
+from tscale.core.costs.schedules import in_flight
+from tscale.core.costs.training_memory import Training, layer_bytes
 from tscale.core.dtypes import FORMATS
 from tscale.core.loss_kernels import KERNELS
 from tscale.core.parallelism import Parallelism
@@ -130,6 +131,9 @@ def test_shares_of_activations_make_up_the_whole(name: str) -> None:
                 if saved.cut is not None and saved.cut.otherwise == "repeated":
                     copies = tensor // min(tensor, int(saved.cut.pieces))
                 excess = tensor * line.value - copies * total.value
+                if saved.cut is not None and saved.cut.beside is not None and saved.cut.beside[1] < tensor:
+                    of_groups, groups = saved.cut.beside  # which several devices have
+                    excess -= (tensor // groups - 1) * of_groups * total.value // saved.width
                 padded = saved.cut is not None and saved.cut.otherwise == "padded"
                 padded = padded or run.length(saved.stream) % tensor > 0  # Whisper hears 1,500 positions
                 once = saved.stream == "once"

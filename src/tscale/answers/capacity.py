@@ -87,7 +87,8 @@ def training_capacity(device: Device, plan: Parallelism, share: Fraction | None 
 def groups_of(plan: Parallelism) -> int:
     """The groups of devices that one device of a plan sends to: one for each way in which it shares the work."""
     ways = (plan.tensor, plan.pipeline, plan.data, plan.context, plan.expert)
-    return sum(degree > 1 for degree in ways)
+    own = plan.expert_cut > 1 and plan.expert_cut != plan.tensor
+    return sum(degree > 1 for degree in ways) + own
 
 
 _OWN_KIND: Final = ("apple", "tpu", "trainium", "gaudi")

@@ -42,10 +42,10 @@ from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.activations import Attention, Recompute
 from tscale.core.costs.largest import largest
 from tscale.core.costs.recompute import Again, whole_layers
+from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.states import Offload
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training_memory import LEAVES_OUT
-from tscale.core.costs.training_moments import in_flight
 from tscale.core.costs.training_setup import Needs, Training
 from tscale.core.costs.wall_time import Recompute as Whole
 from tscale.core.dtypes import FORMATS, Format
@@ -262,8 +262,11 @@ def _plan_data(plan: Parallelism) -> Data:
         "interleave": plan.interleave,
         "context": plan.context,
         "expert": plan.expert,
+        "expert_tensor": plan.trained.expert_tensor,
         "zero": plan.zero,
         "shards": plan.shards,
+        "stages": None if plan.stages is None else list(plan.stages),
+        "schedule": plan.order if plan.pipeline > 1 else None,
     }
 
 

@@ -150,7 +150,7 @@ def _plans(model: Trainer, way: Literal["tensor", "pipeline"], degrees: list[int
 
 
 def _tensor(model: Trainer) -> Iterator[Change]:
-    for degree, plan in _plans(model, "tensor", tensor_degrees(lower(model.spec))):
+    for degree, plan in _plans(model, "tensor", tensor_degrees(lower(model.spec), experts=False)):
         yield from _spread(model, f"--tensor {degree}", plan, "; all-reduces in every layer")
 
 
@@ -162,7 +162,7 @@ def _pipeline(model: Trainer) -> Iterator[Change]:
 def _expert(model: Trainer) -> Iterator[Change]:
     """Routed experts divided over the devices that there are."""
     plan = model.training.plan
-    for degree in divisors(plan.data * plan.context):
+    for degree in divisors(plan.expert * plan.expert_copies):
         if degree > plan.expert:
             try:
                 costs = "each token is sent to its experts and back (all-to-all)"

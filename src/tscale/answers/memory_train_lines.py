@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 
 from tscale.answers.trainer import Trainer
 from tscale.core.costs.activations import korthikanti_layer_bytes
+from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.states import shards
-from tscale.core.costs.training_memory import in_flight, layer_bytes
+from tscale.core.costs.training_memory import layer_bytes
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Saved, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.parallelism import Parallelism
@@ -149,7 +150,11 @@ def owned_table(model: Trainer, stage: int) -> Table:
     plan = model.training.plan
     columns = (
         Column("line by line", "name", numeric=False),
-        *((Column("on a device", "division", numeric=False),) if plan.tensor * plan.expert > 1 else ()),
+        *(
+            (Column("on a device", "division", numeric=False),)
+            if plan.tensor * plan.expert * plan.expert_cut > 1
+            else ()
+        ),
         *((Column("by ZeRO", "zero", numeric=False),) if plan.zero else ()),
         *(Column(part, part) for part in _OWNED),
     )
@@ -158,7 +163,7 @@ def owned_table(model: Trainer, stage: int) -> Table:
         rows.append(
             (
                 name,
-                *((divided,) if plan.tensor * plan.expert > 1 else ()),
+                *((divided,) if plan.tensor * plan.expert * plan.expert_cut > 1 else ()),
                 *((states,) if plan.zero else ()),
                 *(Figure(size, BYTES) for size in sizes),
             )
@@ -194,11 +199,13 @@ def _shared(saved: Saved | None, plan: Parallelism) -> str:
     if saved is None:
         return "whole"
     ways = [f"1/{int(plan.context)} by position"] if plan.context > 1 and saved.stream != "once" else []
-    if saved.cut is not None and plan.tensor > 1:
-        ways.append(
-            f"1/{min(int(plan.tensor), int(saved.cut.pieces)) if saved.cut.otherwise == 'repeated' else int(plan.tensor)}"
-        )
-    elif plan.sequence and not saved.gathered:
+    devices = int(plan.expert_cut if saved.routed else plan.tensor)
+    if saved.routed and devices != plan.tensor:
+        tokens = Fraction(devices, int(plan.tensor))
+        ways.append(f"{tokens} of the tokens" if tokens < 1 else f"{tokens} times the tokens")
+    if saved.cut is not None and devices > 1:
+        ways.append(f"1/{min(devices, int(saved.cut.pieces)) if saved.cut.otherwise == 'repeated' else devices}")
+    elif saved.cut is None and plan.sequence and not saved.gathered:
         ways.append(f"1/{int(plan.tensor)} by sequence")
     return ", ".join(ways) or "whole"
 
@@ -206,7 +213,7 @@ def _shared(saved: Saved | None, plan: Parallelism) -> str:
 def kept_table(model: Trainer, stage: int) -> Table:
     """The activations that a device of a stage saves, and its temporaries."""
     plan = model.training.plan
-    shared = plan.tensor * plan.context > 1
+    shared = plan.tensor * plan.context * plan.expert_cut > 1
     columns = (
         Column("saved activations, temporaries", "name", numeric=False),
         *((Column("on a device", "division", numeric=False),) if shared else ()),

@@ -15,12 +15,20 @@ from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import Recompute, mfu_of
 from tscale.core.device import Cluster
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table, known_at_best, table_known_at_best
-from tscale.core.parallelism import Parallelism
+from tscale.core.parallelism import Parallelism, Schedule
+from tscale.core.sharding import check_plan
 from tscale.core.units import BYTES, SECONDS, SHARE
 from tscale.core.workload import Run
 from tscale.models.stages import stages
 
 _NOT_WHOLE: Final = {2: "gradients", 3: "weights and gradients"}
+
+_IN_ORDER: Final[dict[Schedule, str]] = {
+    "1f1b": " in the order of 1F1B",
+    "interleaved": " in the order of 1F1B",
+    "zero-bubble": " in a zero-bubble schedule, which idles nowhere at its best (Qi 2024)",
+    "dualpipe": " in the order of DualPipe, without the sums over the two devices that have the same stage",
+}
 
 _PAST_ONE: Final = " (past 100%, for it counts full attention)"
 
@@ -50,7 +58,7 @@ class PlannedStep(NamedTuple):
 
     def notes(self, mfu: Fraction | None) -> Iterator[str]:
         """What must be said of the plan, next to the MFU that the run was estimated with; None where it counts otherwise."""
-        schedule = " in the order of 1F1B" if self.plan.pipeline > 1 else ""
+        schedule = _IN_ORDER[self.plan.order] if self.plan.pipeline > 1 else ""
         yield (
             f"The plan is bound by {self.bound}. Each part takes its least time{schedule}: at the peak, with causal attention, "
             "and at the full bandwidth of the link and of all NICs of a node, in 16 bits. With full overlap, no run has a "
@@ -89,7 +97,8 @@ def planned_step(
     recompute: Recompute,
 ) -> PlannedStep:
     """The parts of a step, the least time that it takes, and what bounds it. Raises `RequestError` for a plan that cannot be."""
-    plan.check()
+    plan = plan.trained
+    check_plan(model.ledger, plan)
     spec = model.spec
     work = Workload(run, batch, spec.d_model, recompute, _BITS.get(dtype, BITS), spec.parallel_block)
     step = step_of(stages(spec, plan, model.ledger), plan, work, cluster, peak)
@@ -102,9 +111,12 @@ def planned_step(
         "pipeline": plan.pipeline,
         "interleave": plan.interleave,
         "expert": plan.expert,
+        "expert_tensor": plan.expert_tensor,
         "data": plan.data,
         "zero": plan.zero,
         "shards": plan.shards,
+        "stages": None if plan.stages is None else list(plan.stages),
+        "schedule": plan.order if plan.pipeline > 1 else None,
         "batch": batch.sequences,
         "micro_batch": batch.micro,
         "micro_batches": batch.micro_batches(plan),

@@ -119,13 +119,13 @@ class Experts:
     def saves(self, site: LayerContext) -> Iterator[Saved]:
         """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.
 
-        Every device of tensor parallelism has a slice of each expert, so that all of a token's copies are gathered there.
+        Every device that an expert is cut over has a slice of it, so that all copies of its tokens are gathered there.
         """
         d, k, name = site.d_model, self.top_k, site.name
         width = d if self.latent is None else self.latent
 
-        def saved(what: str, width: int, number: Number = "activation", *, gathered: bool = False) -> Saved:
-            return Saved(f"{name}.{what}", "feed_forward", site.stream, width, number, gathered=gathered)
+        def saved(what: str, width: int, number: Number = "activation", *, routed: bool = False) -> Saved:
+            return Saved(f"{name}.{what}", "feed_forward", site.stream, width, number, gathered=routed, routed=routed)
 
         if self.scaled:  # a norm without a gain, whose input the norm before all of these keeps, and then the scales
             yield saved("router.norm.statistics", 1, "fp32")
@@ -138,9 +138,9 @@ class Experts:
         yield saved("router.choices", k, "index")
         if self.norms:
             yield saved("norm.statistics", 1, "fp32")  # its input too is that of the norm before
-        yield saved("dispatched", k * width, "product", gathered=True)._replace(read_by=("up", "gate"))
-        yield from inner_saves(site, name, self.d_ff, gated=self.gated, copies=k)
-        yield saved("returned", k * width, gathered=True)
+        yield saved("dispatched", k * width, "product", routed=True)._replace(read_by=("up", "gate"))
+        yield from inner_saves(site, name, self.d_ff, gated=self.gated, copies=k, routed=True)
+        yield saved("returned", k * width, routed=True)
         if self.latent is not None:
             yield saved("latent.up.input", width)
         if self.shared_d_ff is not None:

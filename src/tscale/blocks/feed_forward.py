@@ -61,8 +61,10 @@ class FeedForward:
             yield Saved(f"{name}.statistics", "norm", site.stream, 1, "fp32")
 
 
-def inner_saves(site: LayerContext, name: str, d_ff: int, *, gated: bool, copies: int = 1) -> Iterator[Saved]:
-    """What lies between the matrices of a feed-forward; `copies` of it a token.
+def inner_saves(
+    site: LayerContext, name: str, d_ff: int, *, gated: bool, copies: int = 1, routed: bool = False
+) -> Iterator[Saved]:
+    """What lies between the matrices of a feed-forward; `copies` of it a token, of experts where it is `routed` to them.
 
     An activation is taken to need its own input again, as GELU and SiLU do. One kernel for activation and gate (SwiGLU of
     Liger and Transformer Engine) makes the activation again in its backward pass; two kernels keep it.
@@ -71,4 +73,5 @@ def inner_saves(site: LayerContext, name: str, d_ff: int, *, gated: bool, copies
     for step in steps:
         eager = gated and step == "activation"
         kept = Saved(f"{name}.{step}", "feed_forward", site.stream, copies * d_ff, eager=eager, cut=Cut(d_ff))
+        kept = kept._replace(routed=routed)
         yield kept._replace(number="product", read_by=("down", "shared_down")) if step == steps[-1] else kept

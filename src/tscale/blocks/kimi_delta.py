@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
-from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
+from tscale.core.ledger import WHOLE, Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 from tscale.core.roles import Role
 
 _CHUNKS = (32, 64)  # lengths that the kernel takes
@@ -39,7 +39,7 @@ class KimiDelta:
         return iter(())
 
     def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
-        """Projections, convolution, decays, the recurrence in chunks and its state.
+        """Projections, convolution, decays, the recurrence in chunks and its state; each device has the matrices down whole.
 
         A chunk of Q positions takes, for each head of width d and at 2 FLOPs each, 3·Q²·d + 3·Q·d² multiply-adds (the
         chunkwise form of Kimi Team 2025, section 3.2, as transformers 5.23.0 computes it): the corrected values and
@@ -60,7 +60,7 @@ class KimiDelta:
             if self.gate_rank is None:
                 yield matmul(matrix, d, width, by_head)
             else:
-                yield matmul(matrix, d, self.gate_rank, name=f"{matrix}_down")
+                yield matmul(matrix, d, self.gate_rank, WHOLE, f"{matrix}_down")
                 yield matmul(matrix, self.gate_rank, width, by_head, f"{matrix}_up")
         yield matmul("step", d, h, by_head, "beta")
         yield Vector(f"{name}.A_dt", "decay", "mixer", h + width, by_head)
@@ -93,7 +93,7 @@ class KimiDelta:
             yield saved(f"{name}.statistics", h, "fp32")
         yield saved("v", width)
         if self.gate_rank is not None:
-            yield saved("decay.down", self.gate_rank, cut=None)
+            yield saved("decay.down", self.gate_rank, cut=None)._replace(gathered=True)
         yield saved("decay", width)
         yield saved("beta.input", h)
         yield saved("beta", h, "fp32")
@@ -102,6 +102,6 @@ class KimiDelta:
         yield saved("norm.input", width)
         yield saved("norm.statistics", h, "fp32")
         if self.gate_rank is not None:
-            yield saved("gate.down", self.gate_rank, cut=None)
+            yield saved("gate.down", self.gate_rank, cut=None)._replace(gathered=True)
         yield saved("norm.gate", width)
         yield saved("out", width)

@@ -57,25 +57,33 @@ class Mamba2:
         d, h, p, n, q = site.d_model, self.heads, self.d_head, self.d_state, self.chunk
         name, inner = site.name, h * p
         channels = inner + 2 * self.groups * n
-        pieces = self.groups  # a device has whole groups of heads (Dao & Gu 2024, section 8.1)
-        by_group = Cut(pieces)
-        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, inner + channels + h, self.bias, by_group)
-        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, channels, self.d_conv, self.conv_bias, by_group)
-        yield Vector(f"{name}.A_D_dt", "decay", "mixer", 3 * h, by_group)
+        by_head = Cut(h)
+        with_groups = self._with_groups(2 * self.groups * n)
+        yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, inner + channels + h, self.bias, with_groups)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, channels, self.d_conv, self.conv_bias, with_groups)
+        yield Vector(f"{name}.A_D_dt", "decay", "mixer", 3 * h, by_head)
         yield Scan(
             f"{name}.scan",
             site.stream,
             chunk=q,
             per_chunk=h * q**2 * (n + p) + 2 * h * q * n * p,
             per_edge_pair=h * p * n,
-            cut=by_group,
+            cut=by_head,
         )
         if caches:
-            yield Cache(f"{name}.conv_state", "conv_state", "once", channels * self.d_conv, cut=by_group)
-            yield Cache(f"{name}.state", "state", "once", inner * n, cut=by_group)
+            cut = self._with_groups(2 * self.groups * n * self.d_conv)
+            yield Cache(f"{name}.conv_state", "conv_state", "once", channels * self.d_conv, cut=cut)
+            yield Cache(f"{name}.state", "state", "once", inner * n, cut=by_head)
         if self.norm:
-            yield Vector(f"{name}.norm", "norm", "norm", inner, by_group)
-        yield Matmul(f"{name}.out", "out", "mixer", site.stream, inner, d, self.bias, Cut(pieces, "in"))
+            yield Vector(f"{name}.norm", "norm", "norm", inner, by_head)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, inner, d, self.bias, Cut(h, "in"))
+
+    def _with_groups(self, of_groups: int) -> Cut:
+        """How devices share heads, and beside them numbers of the groups, which those whose heads they serve all have.
+
+        With whole groups on each device (Dao & Gu 2024, section 8.1), or a group on several, as vLLM has it (MambaMixer2).
+        """
+        return Cut(self.heads, beside=(of_groups, self.groups))
 
     def saves(self, site: LayerContext) -> Iterator[Saved]:
         """What the projection in yields, and the recurrence's output before its gate; of a norm, one number a group.
@@ -83,15 +91,15 @@ class Mamba2:
         `mamba_split_conv1d_scan_combined` of mamba_ssm 2.3.2 holds all from one projection to the other. It computes the
         convolution, the chunks' states and what the last projection multiplies again.
         """
-        inner = self.heads * self.d_head
-        channels = inner + 2 * self.groups * self.d_state
+        inner, of_groups = self.heads * self.d_head, 2 * self.groups * self.d_state
 
         def saved(what: str, width: int, number: Number = "activation") -> Saved:
-            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, number, cut=Cut(self.groups))
+            return Saved(f"{site.name}.{what}", "mixer", site.stream, width, number, cut=Cut(self.heads))
 
         yield saved("gate", inner)
-        yield saved("conv.input", channels)
+        yield saved("conv.input", inner + of_groups)._replace(cut=self._with_groups(of_groups))
         yield saved("dt", self.heads)
         yield saved("scan.output", inner)
         if self.norm:
-            yield saved("norm.statistics", self.groups, "fp32")._replace(part="norm")
+            of_norm = Cut(self.groups, otherwise="repeated")
+            yield saved("norm.statistics", self.groups, "fp32")._replace(part="norm", cut=of_norm)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
-from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scan, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.roles import Role
 
 
@@ -46,8 +46,10 @@ class Mlstm:
         """
         d, h, dk, dv, q = site.d_model, self.heads, self.qk_dim, self.v_dim, self.chunk
 
+        by_head = Cut(h)
+
         def matmul(role: Role, d_in: int, d_out: int, *, bias: bool, name: str = "") -> Matmul:
-            return Matmul(f"{site.name}.{name or role}", role, "mixer", site.stream, d_in, d_out, bias)
+            return Matmul(f"{site.name}.{name or role}", role, "mixer", site.stream, d_in, d_out, bias, by_head)
 
         yield matmul("q", d, h * dk, bias=self.bias)
         yield matmul("k", d, h * dk, bias=self.bias)
@@ -61,25 +63,26 @@ class Mlstm:
             chunk=q,
             per_chunk=h * q**2 * (dk + dv),
             padded=False,
+            cut=by_head,
         )
         if caches:
-            yield Cache(f"{site.name}.state", "state", "once", h * (dk * dv + dk + 1))
-        yield Vector(f"{site.name}.norm", "norm", "norm", h * dv)
-        yield matmul("out", h * dv, d, bias=self.bias)
+            yield Cache(f"{site.name}.state", "state", "once", h * (dk * dv + dk + 1), cut=by_head)
+        yield Vector(f"{site.name}.norm", "norm", "norm", h * dv, by_head)
+        yield matmul("out", h * dv, d, bias=self.bias)._replace(cut=Cut(h, "in"))
 
     def saves(self, site: LayerContext) -> Iterator[Saved]:
         """Queries, keys, values and gates, what the kernel keeps of its output, and both sides of the output gate.
 
         As `triton_xl_chunk` of mlstm_kernels 2.0.6 keeps it: no state, since the backward pass computes those of all chunks
         again, but the normaliser and the greatest exponent of each position and head. A gate is a constant times a tangent,
-        which is kept as well. Every device has the whole block, and so the whole sequence.
+        which is kept as well. Devices share the heads.
         """
-        h = self.heads
+        h, by_head = self.heads, Cut(self.heads)
         qk, v = h * self.qk_dim, h * self.v_dim
         steps = {"q": qk, "k": qk, "v": v, "tangents": 2 * h, "gates": 2 * h, "normaliser": h, "exponent": h}
         for step, width in steps.items():
-            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, gathered=True)
-        yield Saved(f"{site.name}.norm.input", "norm", site.stream, v, gathered=True)
-        yield Saved(f"{site.name}.norm.statistics", "norm", site.stream, 2 * h, "fp32", gathered=True)
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, cut=by_head)
+        yield Saved(f"{site.name}.norm.input", "norm", site.stream, v, cut=by_head)
+        yield Saved(f"{site.name}.norm.statistics", "norm", site.stream, 2 * h, "fp32", cut=by_head)
         for step in ("normed", "output_gate", "product"):
-            yield Saved(f"{site.name}.{step}", "mixer", site.stream, v, gathered=True)
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, v, cut=by_head)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
-from tscale.core.ledger import Cache, Conv, Entry, Matmul, Saved, Scan, Vector
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.tracing import label_beside
 
 
@@ -43,17 +43,18 @@ class RgLru:
         d, name = site.d_model, site.name
         width = d if self.width is None else self.width
         block = label_beside("block", width // self.blocks, self.blocks, "blocks")
-        gates = 2 * self.blocks
-        yield Matmul(f"{name}.x", "in", "mixer", site.stream, d, width, bias=True)
-        yield Matmul(f"{name}.y", "gate", "mixer", site.stream, d, width, bias=True)
-        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, width, self.d_conv, bias=True)
-        yield Matmul(f"{name}.gates", "decay", "mixer", site.stream, block, block, bias=True, stored=gates, used=gates)
-        yield Vector(f"{name}.decay", "decay", "mixer", width)
-        yield Scan(f"{name}.scan", site.stream)
+        gates, by_block = 2 * self.blocks, Cut(self.blocks)
+        yield Matmul(f"{name}.x", "in", "mixer", site.stream, d, width, bias=True, cut=by_block)
+        yield Matmul(f"{name}.y", "gate", "mixer", site.stream, d, width, bias=True, cut=by_block)
+        yield Conv(f"{name}.conv", "conv", "mixer", site.stream, width, self.d_conv, bias=True, cut=by_block)
+        of_gates = Matmul(f"{name}.gates", "decay", "mixer", site.stream, block, block, bias=True)
+        yield of_gates._replace(stored=gates, used=gates, cut=Cut(self.blocks, "copies"))
+        yield Vector(f"{name}.decay", "decay", "mixer", width, by_block)
+        yield Scan(f"{name}.scan", site.stream, cut=by_block)
         if caches:
-            yield Cache(f"{name}.conv_state", "conv_state", "once", width * (self.d_conv - 1))
-            yield Cache(f"{name}.state", "state", "once", width)
-        yield Matmul(f"{name}.out", "out", "mixer", site.stream, width, d, bias=True)
+            yield Cache(f"{name}.conv_state", "conv_state", "once", width * (self.d_conv - 1), cut=by_block)
+            yield Cache(f"{name}.state", "state", "once", width, cut=by_block)
+        yield Matmul(f"{name}.out", "out", "mixer", site.stream, width, d, bias=True, cut=Cut(self.blocks, "in"))
 
     def saves(self, site: LayerContext) -> Iterator[Saved]:
         """What the convolution reads and yields, both gates, each step from a gate to a decay, and the scan's own arrays.
@@ -61,7 +62,7 @@ class RgLru:
         The scan keeps its decays and its output, as the authors' kernel does (`_lru` in recurrentgemma 1.0.1). What stands
         around it is elementwise and is kept step by step, as the layers of the same package compute it: a decay is the
         exponential of the recurrence gate times a constant and a parameter, and is set to 0 where a document begins; the
-        input's factor is the root of 1 less the decay's square. Every device has the whole block, and so the whole sequence.
+        input's factor is the root of 1 less the decay's square. Devices share the blocks on the diagonal, and so the channels.
         """
         width = site.d_model if self.width is None else self.width
         for step in (
@@ -71,4 +72,4 @@ class RgLru:
             "scan.decay", "scan.out",
             "y", "activation", "product",
         ):  # fmt: skip
-            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, gathered=True)
+            yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, cut=Cut(self.blocks))

@@ -12,7 +12,7 @@ from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, S
 from tscale.blocks.kinds import STATE_SPACES
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
-from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
+from tscale.core.ledger import WHOLE, Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.roles import Role
 from tscale.core.tracing import label_beside, minimum
 
@@ -83,7 +83,7 @@ class SharedBlock:
             own = isinstance(entry, Matmul | Vector) and entry.role != "adapter"
             yield Subset((entry,), copies=copies) if own else entry
         d = site.d_model
-        yield Matmul(f"{site.name}.linear", "projection", "mixer", site.stream, d, d)
+        yield Matmul(f"{site.name}.linear", "projection", "mixer", site.stream, d, d, cut=WHOLE)
         yield from self.mamba.lower(site._replace(name=f"{site.name}.mamba"), caches=caches)
 
     def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:

@@ -46,14 +46,20 @@ OUTSIDE: Final = Block("none", "none")
 class Cut(NamedTuple):
     """How tensor parallelism divides an entry (Shoeybi 2019, section 3): into `pieces` that are never cut themselves.
 
-    A matrix is cut along its columns (`out`), or along its rows (`in`), where the devices' products are summed. A number
-    of devices that does not divide the pieces is refused, or the last device is `padded`, or, where there are fewer
-    pieces than devices, a piece is `repeated` on several of them.
+    A matrix is cut along its columns (`out`), or along its rows (`in`), where the devices' products are summed; of blocks on a
+    diagonal each device has some (`copies`). A number of devices that does not divide the pieces is refused, or the last device is
+    `padded`, or, where there are fewer pieces than devices, a piece is `repeated` on several of them. `beside`: how many of the
+    numbers that are cut are of groups, and of how many of them: a device has whole groups, or one that others have too.
     """
 
     pieces: int
-    axis: Literal["out", "in"] = "out"
+    axis: Literal["out", "in", "copies"] = "out"
     otherwise: Literal["refused", "padded", "repeated"] = "refused"
+    beside: tuple[int, int] | None = None
+
+
+WHOLE: Final = Cut(1, otherwise="repeated")
+"""What each device has whole: a narrow matrix whose products all of them read."""
 
 
 class Matmul(NamedTuple):
@@ -61,7 +67,7 @@ class Matmul(NamedTuple):
 
     `experts`: how many of its copies in a layer are routed experts', of which a token is sent through a few; 1 for all
     else. `cut`: how tensor parallelism divides it; None where every device keeps it whole. `most`: the most positions of a
-    sequence that are multiplied by it; None for all of them.
+    sequence that are multiplied by it; None for all of them. `one_of`: whether it is an expert's, where a device has one alone.
     """
 
     name: str
@@ -74,6 +80,7 @@ class Matmul(NamedTuple):
     cut: Cut | None = None
     experts: int = 1
     most: int | None = None
+    one_of: bool = False
     stored: int = 1
     used: int = 1
     block: Block = OUTSIDE
@@ -240,7 +247,8 @@ class Saved(NamedTuple):
     `dropout`: only where there is dropout. `eager`: only where each step of a gate is a kernel of its own. `norms`: only where
     norms are computed in one of these ways. `copied`: only where inputs of products are kept in a format of their own, beside what
     else is kept of the same numbers. `read_by`: the roles of the matrices whose gradients alone ask for them. `cut`: how tensor parallelism divides them; what it does not divide, sequence
-    parallelism does (Korthikanti 2022, section 4.2.2), unless it is `gathered` from all of its devices.
+    parallelism does (Korthikanti 2022, section 4.2.2), unless it is `gathered` from all of its devices. `routed`: they are of the
+    tokens that routed experts of a feed-forward are sent, which are cut and spread as these are.
 
     It is no entry: only the memory of training asks for it, and no other question pays for it.
     """
@@ -258,6 +266,7 @@ class Saved(NamedTuple):
     copied: bool = False
     cut: Cut | None = None
     gathered: bool = False
+    routed: bool = False
     chunk: int = 1
     most: int | None = None
     shared: bool = False

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple
 
+from tscale.core.tracing import maximum
 from tscale.errors import RequestError
+
+Schedule = Literal["1f1b", "interleaved", "zero-bubble", "dualpipe"]
+"""In which order the stages of a pipeline run micro-batches (`tscale.core.costs.schedules`)."""
+
+MOST_STAGES: Final = 512
+"""Stages of a pipeline, each of which is counted by itself; no training has come near."""
+MOST_PIECES: Final = 8192
+"""Pieces of a stack, over all stages."""
+
+
+Fits = Callable[["Parallelism"], bool]
+"""Whether a model can be shared by a plan."""
+
+
+def _any(_: Parallelism) -> bool:
+    """Where no model is known."""
+    return True
 
 
 class Parallelism(NamedTuple):
     """The degrees: how many devices share a model in each way; 1 where they do not.
 
     tensor: the matrices of a layer are cut (Shoeybi 2019); with `sequence`, what lies between them is cut along the
-    sequence over the same devices (Korthikanti 2022, section 4.2.2). pipeline: the layers are dealt to stages
-    (Narayanan 2021), each of `interleave` pieces of the stack. data: copies of the model read different sequences; with
-    `zero` 1 to 3 they share optimizer states, gradients too, weights too (Rajbhandari 2019), among `shards` of
-    them where that is not all (hybrid sharding). context: a sequence is cut over devices. expert: routed experts are
-    dealt to devices that data and context parallelism have already.
+    sequence over the same devices (Korthikanti 2022, section 4.2.2). pipeline: the layers are assigned to stages
+    (Narayanan 2021), each of `interleave` pieces of the stack, in the order of `schedule`; `stages` says how many layers each
+    stage has, or each piece in the order of the stack, where they are not as even as possible. data: copies of the model read
+    different sequences; with `zero` 1 to 3 they share optimizer states, gradients too, weights too (Rajbhandari 2019), among
+    `shards` of them where that is not all (hybrid sharding). context: a sequence is cut over devices.
+
+    expert: routed experts are divided over devices that a stage has already, those of tensor, context and data parallelism,
+    and each of them is cut over `expert_tensor` of these (Liu 2025, parallel folding). None: over those of tensor
+    parallelism, as an engine does; in training it is 1 (`trained`).
     """
 
     tensor: int = 1
@@ -27,6 +50,9 @@ class Parallelism(NamedTuple):
     shards: int | None = None
     context: int = 1
     expert: int = 1
+    expert_tensor: int | None = None
+    stages: tuple[int, ...] | None = None
+    schedule: Schedule | None = None
 
     @property
     def devices(self) -> int:
@@ -38,22 +64,129 @@ class Parallelism(NamedTuple):
         """Devices among which ZeRO divides what it divides: those of data and context parallelism, or `shards` of them."""
         return self.data * self.context if self.shards is None else self.shards
 
-    def check(self) -> None:
-        """Raises `RequestError` for degrees that contradict one another."""
+    @property
+    def trained(self) -> Parallelism:
+        """The plan as a trainer reads it: routed experts are cut only where that is asked for."""
+        return self if self.expert_tensor is not None else self._replace(expert_tensor=1)
+
+    @property
+    def expert_cut(self) -> int:
+        """Devices over which each routed expert is cut."""
+        return self.tensor if self.expert_tensor is None else self.expert_tensor
+
+    @property
+    def expert_copies(self) -> int:
+        """Copies of each routed expert in a stage, over which its gradients are summed."""
+        if self.expert_tensor is None:
+            return self.data * self.context // self.expert
+        return self.tensor * self.context * self.data // (self.expert * self.expert_tensor)
+
+    @property
+    def expert_shards(self) -> int:
+        """Copies of a routed expert among which ZeRO divides it: all of them, or those within `shards`.
+
+        Both Megatron-LM (instances of its distributed optimizer) and torchtitan cut the ranks that hold an expert at the same
+        places as those that hold the rest; where one part of them has each expert at most once, nothing is divided.
+        """
+        if self.shards is None:
+            return self.expert_copies
+        return maximum(self.expert_copies * self.shards // (self.data * self.context), 1)
+
+    @property
+    def order(self) -> Schedule:
+        """The schedule of the pipeline: 1F1B where nothing is said, interleaved where a stage has several pieces."""
+        return self.schedule or ("interleaved" if self.interleave > 1 else "1f1b")
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether the devices of a stage divide into groups as the degrees say."""
+        ranks = self.data * self.context
+        experts, cut = (ranks, 1) if self.expert_tensor is None else (ranks * self.tensor, self.expert_tensor)
+        return (
+            experts % (self.expert * cut) == 0
+            and (self.shards is None or ranks % self.shards == 0)
+            and not (self.sequence and self.tensor == 1)
+        )
+
+    def advice(self, field: str, numbers: list[int], fits: Fits) -> str:
+        """Those of some numbers for a field with which the plan can be; all of them where another field is wrong too."""
+        plans = [(number, self._with(field, number)) for number in numbers]
+        return or_list([number for number, plan in plans if plan.is_divided and fits(plan)] or numbers)
+
+    def _with(self, field: str, number: Any) -> Parallelism:
+        return self._replace(**{field: number})
+
+    def check(self, fits: Fits = _any) -> None:
+        """Raises `RequestError` for degrees that contradict one another; `fits`: whether a model can be shared by a plan."""
         if self.interleave > 1 and self.pipeline == 1:
             raise RequestError("an interleaved schedule needs pipeline stages: set --pipeline, or drop --interleave")
         if self.sequence and self.tensor == 1:
             raise RequestError("sequence parallelism is over the devices of tensor parallelism: set --tensor")
+        self._check_schedule()
+        self._check_stages()
+        self._check_experts(fits)
         ranks = self.data * self.context
-        if ranks % self.expert:
-            raise RequestError(
-                f"expert parallelism by {self.expert} is over the {ranks} devices of data and context parallelism, "
-                f"which it does not divide: use {or_list(divisors(ranks))}"
-            )
         if self.shards is not None and ranks % self.shards:
             raise RequestError(
                 f"{self.shards} shards do not divide the {ranks} devices of data and context parallelism: "
-                f"use {or_list(divisors(ranks))}"
+                f"use {self.advice('shards', divisors(ranks), fits)}"
+            )
+
+    def _check_schedule(self) -> None:
+        if self.schedule is None:
+            return
+        if self.pipeline == 1:
+            raise RequestError(f"a {self.schedule} schedule needs pipeline stages: set --pipeline, or drop --schedule")
+        if self.schedule == "interleaved" and self.interleave == 1:
+            raise RequestError("an interleaved schedule has several pieces a stage: set --interleave to 2 or more")
+        if self.schedule != "interleaved" and self.interleave > 1:
+            raise RequestError(
+                f"a {self.schedule} schedule has one piece of the stack a stage: drop --interleave, or use --schedule interleaved"
+            )
+        if self.schedule == "dualpipe" and self.pipeline % 2:
+            raise RequestError(
+                f"dualpipe sends micro-batches in from both ends of an even number of stages, not {self.pipeline}: use "
+                f"--pipeline {self.pipeline - 1} or {self.pipeline + 1}"
+            )
+
+    def _check_stages(self) -> None:
+        if self.stages is None:
+            return
+        count, pieces = len(self.stages), self.pipeline * self.interleave
+        if count not in (self.pipeline, pieces):
+            wanted = (
+                f"{self.pipeline}" if pieces == self.pipeline else f"{self.pipeline} (or {pieces}, one for each piece)"
+            )
+            raise RequestError(f"--stages has {count} numbers for {self.pipeline} stages: give it {wanted}")
+        inner = self.stages[1:-1] if count == pieces else self.stages
+        if min(self.stages) < 0 or 0 in inner:
+            raise RequestError(
+                "a stage without layers is the first or the last one, with the embedding or the head alone: give each other one "
+                "1 layer or more in --stages"
+            )
+
+        if count < pieces and min(self.stages) < self.interleave:
+            raise RequestError(
+                f"a stage of {min(self.stages)} layers has not {self.interleave} pieces: leave --stages out, or give each stage "
+                f"{self.interleave} layers or more"
+            )
+
+    def _check_experts(self, fits: Fits) -> None:
+        if self.expert_tensor is None:
+            ranks, what, cut = self.data * self.context, "data and context parallelism", 1
+        else:
+            ranks, what = self.tensor * self.context * self.data, "tensor, context and data parallelism"
+            cut = self.expert_tensor
+        if ranks % cut:
+            raise RequestError(
+                f"experts that are cut over {cut} are over the {ranks} devices of {what}, which that does not divide: use "
+                f"--expert-tensor {self.advice('expert_tensor', divisors(ranks), fits)}"
+            )
+        if ranks % (self.expert * cut):
+            by = f"{self.expert}" if cut == 1 else f"{self.expert}, each cut over {cut},"
+            raise RequestError(
+                f"expert parallelism by {by} is over the {ranks} devices of {what}, which it does not divide: use "
+                f"{self.advice('expert', divisors(ranks // cut), fits)}"
             )
 
 

@@ -41,13 +41,23 @@ def stretches(layers: int, pieces: int) -> tuple[Stretch, ...]:
     sizes[0], sizes[-1] = sizes[0] - 1, sizes[-1] - 1
     if min(sizes) < 1:
         sizes = [ceil_div(int(layers) - place, pieces) for place in range(pieces)]
+    return given_stretches(sizes)
+
+
+def given_stretches(sizes: Sequence[int]) -> tuple[Stretch, ...]:
+    """A stack cut into pieces of given sizes, one after the other."""
     return tuple(map(Stretch, accumulate(sizes, initial=0), sizes))
+
+
+def interleaved_sizes(stages: Sequence[int], interleave: int) -> list[int]:
+    """The sizes of the pieces, in the order of the stack, of stages that have so many layers: each in as even pieces as can be."""
+    return [ceil_div(layers - turn, interleave) for turn in range(interleave) for layers in stages]
 
 
 def stage(ledger: Ledger, own: Sequence[Stretch], name: str, *, first: bool, last: bool) -> Ledger:
     """What a stage of some stretches has of a model; `first` and `last`: whether its tables and its head are there.
 
-    A head that is tied to the table of the first stage is a copy of it.
+    A head that is tied to the table of the first stage is a copy of it, unless both are here.
     """
     return Ledger(name, tuple(_of_stage(ledger, own, first=first, last=last)))
 
@@ -72,7 +82,7 @@ def _of_stage(ledger: Ledger, own: Sequence[Stretch], *, first: bool, last: bool
                     yield group
             case "end":
                 if last:
-                    yield group._replace(entries=tuple(map(_with_head, group.entries)))
+                    yield group if first else group._replace(entries=tuple(map(_with_head, group.entries)))
             case _:
                 layers = 0
                 for stretch in own:

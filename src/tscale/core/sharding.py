@@ -1,18 +1,20 @@
 """What one device holds of a model and does of it: a ledger to a ledger.
 
 Tensor parallelism cuts the entries that say how (Shoeybi 2019, section 3): a matrix along its columns, the next one along
-its rows, so that one sum over the devices follows both. Expert parallelism deals out routed experts. Data parallelism
+its rows, so that one sum over the devices follows both. Expert parallelism divides routed experts over devices, and each of them
+is cut over as many devices as the plan says, whatever the rest of the layer is cut over (Liu 2025). Data parallelism
 and ZeRO change no ledger, since each device runs the whole model; pipeline stages are ledgers of their own, made from the
 spec (`tscale.models.stages`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import gcd
 from typing import assert_never
 
 from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
-from tscale.core.parallelism import Parallelism, divisors, or_list
+from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import ceil_div, minimum
 from tscale.errors import RequestError
@@ -25,10 +27,10 @@ def shard(ledger: Ledger, plan: Parallelism) -> Ledger:
     many experts as before, wherever they are: with routing in balance, that is what each device computes for as many
     tokens as it has. Raises `RequestError` where the degrees cannot divide the model, naming those that can.
     """
-    check_tensor(ledger, plan.tensor)
-    if _routed(ledger):  # a stage may have none
-        check_expert(ledger, plan.expert)
-    return ledger.each(lambda entry: _dealt(_cut(entry, plan.tensor), plan.expert))
+    check_tensor(ledger, plan)
+    if is_mixture(ledger):  # a stage may have none
+        check_experts(ledger, plan)
+    return ledger.each(lambda entry: _dealt(_cut(entry, cut_over(entry, plan)), plan.expert))
 
 
 def serving_share(ledger: Ledger, layout: ServingLayout) -> Ledger:
@@ -38,11 +40,12 @@ def serving_share(ledger: Ledger, layout: ServingLayout) -> Ledger:
 
     Raises `RequestError` where the degrees cannot divide the model, naming those that can.
     """
-    routed = Ledger.of(ledger.model, filter(is_routed, ledger.entries))
-    check_tensor(Ledger.of(ledger.model, (entry for entry in ledger.entries if not is_routed(entry))), layout.tensor)
-    check_tensor(routed, layout.expert_tensor)
-    if routed.entries:  # a stage may have none
-        check_expert(ledger, layout.expert)
+    plan = Parallelism(
+        layout.tensor, data=layout.attention_data, expert=layout.expert, expert_tensor=layout.expert_tensor
+    )
+    check_tensor(ledger, plan)
+    if is_mixture(ledger):  # a stage may have none
+        check_experts(ledger, plan)
 
     def share(entry: Entry) -> Entry:
         if not isinstance(entry, Matmul) or not is_routed(entry):
@@ -53,13 +56,49 @@ def serving_share(ledger: Ledger, layout: ServingLayout) -> Ledger:
     return ledger.each(share)
 
 
+def is_expert(entry: Entry) -> bool:
+    """Whether an entry is an expert's, also where a device has a single one."""
+    return isinstance(entry, Matmul) and (entry.experts > 1 or entry.one_of)
+
+
 def is_routed(entry: Entry) -> bool:
-    """Whether an entry is a matrix of routed experts."""
-    return isinstance(entry, Matmul) and entry.experts > 1
+    """Whether an entry is of the routed experts of a feed-forward; those of attention stay with their keys and values."""
+    return isinstance(entry, Matmul) and is_expert(entry) and entry.part == "feed_forward"
 
 
-def check_tensor(ledger: Ledger, devices: int) -> None:
-    """Raises `RequestError` where so many devices cannot share the layers of a model, naming the numbers that can."""
+def is_mixture(ledger: Ledger) -> bool:
+    """Whether a model, or a stage of it, has experts."""
+    return any(map(is_expert, ledger.entries))
+
+
+def cut_over(entry: Entry, plan: Parallelism) -> int:
+    """Devices over which an entry is cut, if it says how: those of tensor parallelism, or those that a routed expert has."""
+    return plan.expert_cut if is_routed(entry) else plan.tensor
+
+
+def fits(ledger: Ledger, plan: Parallelism) -> bool:
+    """Whether the devices of a plan can share the layers of a model; of the plan itself nothing is asked."""
+    cuts = [(cut, cut_over(entry, plan)) for entry in ledger.entries if (cut := _cut_of(entry)) is not None]
+    counts = _routed(ledger)
+    experts = plan.expert == 1 or (bool(counts) and not any(count % plan.expert for count in counts))
+    if _has_experts_of_attention(ledger):
+        experts = experts and plan.data * plan.context % plan.expert == 0
+    whole = plan.tensor == 1 or not any(map(_is_uncuttable, ledger.entries))
+    return experts and whole and all(_fits(cut, devices) for cut, devices in set(cuts))
+
+
+def check_plan(ledger: Ledger, plan: Parallelism) -> None:
+    """Raises `RequestError` for degrees that contradict one another or that a model cannot be shared by: tensor's, then the others."""
+    check_tensor(ledger, plan)
+    plan.check(lambda other: fits(ledger, other))
+
+
+def check_tensor(ledger: Ledger, plan: Parallelism) -> None:
+    """Raises `RequestError` where so many devices cannot share the layers of a model, naming the numbers that can.
+
+    Routed experts, which may be cut otherwise, are left to `check_experts`.
+    """
+    devices = plan.tensor
     if devices == 1:
         return
     for entry in ledger.entries:
@@ -68,34 +107,69 @@ def check_tensor(ledger: Ledger, devices: int) -> None:
                 f"tscale does not know how devices share {entry.name} of {ledger.model}: use tensor parallelism of 1"
             )
         cut = _cut_of(entry)
-        if cut is not None and not _fits(cut, devices):
+        if cut is not None and not is_routed(entry) and not _fits(cut, devices):
             raise RequestError(
                 f"{devices} devices cannot share {entry.name} of {ledger.model}, which is cut into "
-                f"{int(cut.pieces):,} pieces: use {or_list(tensor_degrees(ledger))}"
+                f"{int(cut.pieces):,} pieces: use {_advice(ledger, plan, 'tensor', tensor_degrees(ledger, experts=False))}"
             )
 
 
-def tensor_degrees(ledger: Ledger) -> list[int]:
-    """The numbers of devices that can share each layer of a model."""
-    if any(map(_is_uncuttable, ledger.entries)):
+def tensor_degrees(ledger: Ledger, *, experts: bool = True) -> list[int]:
+    """The numbers of devices that can share each layer of a model; `experts`: with its routed experts, which they cut too."""
+    entries = [entry for entry in ledger.entries if experts or not is_routed(entry)]
+    if any(map(_is_uncuttable, entries)):
         return [1]
-    cuts = [cut for entry in ledger.entries if (cut := _cut_of(entry)) is not None]
-    common = gcd(*(int(cut.pieces) for cut in cuts if cut.otherwise == "refused"))
-    return [degree for degree in divisors(common or 1) if all(_fits(cut, degree) for cut in cuts)]
+    return _degrees(cut for entry in entries if (cut := _cut_of(entry)) is not None)
 
 
-def check_expert(ledger: Ledger, devices: int) -> None:
-    """Raises `RequestError` where routed experts cannot be dealt to so many devices, naming the numbers that can."""
+def _advice(ledger: Ledger, plan: Parallelism, field: str, numbers: list[int]) -> str:
+    """Those of some numbers with which the plan can share the model."""
+    return plan.advice(field, numbers, lambda other: fits(ledger, other))
+
+
+def _degrees(cuts: Iterable[Cut]) -> list[int]:
+    """The numbers of devices that all of these cuts fit."""
+    every = set(cuts)
+    common = gcd(*(int(cut.pieces) for cut in every if cut.otherwise == "refused"))
+    return [degree for degree in divisors(common or 1) if all(_fits(cut, degree) for cut in every)]
+
+
+def check_experts(ledger: Ledger, plan: Parallelism) -> None:
+    """Raises `RequestError` where routed experts cannot be divided as a plan says, naming the numbers that can."""
+    check_expert(ledger, plan)
+    ranks = plan.data * plan.context
+    if ranks % plan.expert and _has_experts_of_attention(ledger):
+        raise RequestError(
+            f"{ledger.model} has experts of attention, which stay with their keys and values: expert parallelism by {plan.expert} is "
+            f"over the {ranks} devices of data and context parallelism, which it does not divide: use "
+            f"{_advice(ledger, plan, 'expert', divisors(gcd(*_routed(ledger), ranks)))}"
+        )
+    cuts = [entry.cut for entry in ledger.entries if isinstance(entry, Matmul) and is_routed(entry) and entry.cut]
+    if not all(_fits(cut, plan.expert_cut) for cut in cuts):
+        way, field = ("", "tensor") if plan.expert_tensor is None else ("--expert-tensor ", "expert_tensor")
+        raise RequestError(
+            f"{plan.expert_cut} devices cannot share an expert of {ledger.model}, which is cut into "
+            f"{' and '.join(f'{int(pieces):,}' for pieces in sorted({cut.pieces for cut in cuts}))} pieces: "
+            f"use {way}{_advice(ledger, plan, field, _degrees(cuts))}"
+        )
+
+
+def check_expert(ledger: Ledger, plan: Parallelism) -> None:
+    """Raises `RequestError` where routed experts cannot be divided over so many devices, naming the numbers that can."""
+    devices, counts = plan.expert, _routed(ledger)
     if devices == 1:
         return
-    counts = _routed(ledger)
     if not counts:
         raise RequestError(f"{ledger.model} has no routed experts to assign to {devices} devices: drop --expert")
     if any(count % devices for count in counts):
         raise RequestError(
             f"{devices} devices cannot share {' and '.join(map(str, sorted(counts)))} experts of {ledger.model} evenly: "
-            f"use {or_list(divisors(gcd(*counts)))}"
+            f"use {_advice(ledger, plan, 'expert', divisors(gcd(*counts, plan.expert * plan.expert_copies)))}"
         )
+
+
+def _has_experts_of_attention(ledger: Ledger) -> bool:
+    return any(is_expert(entry) and not is_routed(entry) for entry in ledger.entries)
 
 
 def _routed(ledger: Ledger) -> set[int]:
@@ -106,14 +180,16 @@ def _routed(ledger: Ledger) -> set[int]:
 def division(entry: Entry, plan: Parallelism) -> str:
     """How an entry stands on one device: `1/8`, `whole`, `1/8, padded`, `1/4, 2 hold the same`, in a few words."""
     parts = plan.expert if isinstance(entry, Matmul) and entry.experts > 1 else 1
-    cut, same, padded = _cut_of(entry), 1, False
+    devices, cut, same, padded, repeated = int(cut_over(entry, plan)), _cut_of(entry), 1, False, False
     if cut is not None:
-        shares = min(int(plan.tensor), int(cut.pieces)) if cut.otherwise == "repeated" else int(plan.tensor)
-        same, padded = int(plan.tensor) // shares, int(cut.pieces) % shares != 0
+        shares = min(devices, int(cut.pieces)) if cut.otherwise == "repeated" else devices
+        same, padded = devices // shares, int(cut.pieces) % shares != 0
+        repeated = cut.beside is not None and int(cut.beside[1]) < shares
         parts *= shares
     if parts == 1:
         return "whole"
-    return f"1/{int(parts)}" + (", padded" if padded else "") + (f", {same} hold the same" if same > 1 else "")
+    more = (", padded" if padded else "") + (", groups repeated" if repeated else "")
+    return f"1/{int(parts)}{more}" + (f", {same} hold the same" if same > 1 else "")
 
 
 def _cut_of(entry: Entry) -> Cut | None:
@@ -127,6 +203,8 @@ def _is_uncuttable(entry: Entry) -> bool:
 
 
 def _fits(cut: Cut, devices: int) -> bool:
+    if cut.beside is not None and cut.beside[1] % devices and devices % cut.beside[1]:
+        return False
     match cut.otherwise:
         case "refused":
             return cut.pieces % devices == 0
@@ -142,6 +220,9 @@ def cut_width(width: int, cut: Cut, devices: int) -> int:
     """The width that one device has of a width that is cut."""
     if devices == 1:
         return width
+    if cut.beside is not None:
+        of_groups, groups = cut.beside
+        return (width - of_groups) // devices + of_groups // minimum(devices, groups)
     if cut.otherwise == "padded":
         return ceil_div(width, devices)
     return width // (minimum(devices, cut.pieces) if cut.otherwise == "repeated" else devices)
@@ -154,6 +235,8 @@ def _cut(entry: Entry, devices: int) -> Entry:
             return entry._replace(d_out=cut_width(entry.d_out, cut, devices))
         case Matmul(cut=Cut(axis="in") as cut):
             return entry._replace(d_in=cut_width(entry.d_in, cut, devices))
+        case Matmul(cut=Cut(axis="copies")):
+            return entry._replace(stored=entry.stored // devices, used=entry.used // devices)
         case Lookup(cut=Cut() as cut):
             return entry._replace(rows=cut_width(entry.rows, cut, devices))
         case Vector(cut=Cut() as cut) | Cache(cut=Cut() as cut):
@@ -176,7 +259,7 @@ def _cut(entry: Entry, devices: int) -> Entry:
 
 
 def _dealt(entry: Entry, devices: int) -> Entry:
-    """An entry as one of so many devices has it that routed experts are dealt to."""
+    """An entry as one of so many devices has it that routed experts are divided over."""
     if devices == 1 or not isinstance(entry, Matmul) or entry.experts == 1:
         return entry
-    return entry._replace(stored=entry.stored // devices, experts=entry.experts // devices)
+    return entry._replace(stored=entry.stored // devices, experts=entry.experts // devices, one_of=True)

@@ -172,6 +172,11 @@ SOURCES: dict[str, Source] = {
         "llama.cpp, src/llama-quant.cpp",
         "https://github.com/ggml-org/llama.cpp/blob/master/src/llama-quant.cpp",
     ),
+    "liu2025": _arxiv(
+        "Liu 2025",
+        "MoE Parallel Folding: Heterogeneous Parallelism Mappings for Efficient Large-Scale MoE Model Training with Megatron Core",
+        "2504.14960",
+    ),
     "loshchilov2017": _arxiv("Loshchilov & Hutter 2017", "Decoupled Weight Decay Regularization", "1711.05101"),
     "lozhkov2024": _arxiv("Lozhkov 2024", "StarCoder 2 and The Stack v2: The Next Generation", "2402.19173"),
     "mesnard2024": _arxiv(
@@ -240,6 +245,7 @@ SOURCES: dict[str, Source] = {
     "patterson2021": _arxiv("Patterson 2021", "Carbon Emissions and Large Neural Network Training", "2104.10350"),
     "peng2023": _arxiv("Peng 2023", "RWKV: Reinventing RNNs for the Transformer Era", "2305.13048"),
     "pope2022": _arxiv("Pope 2022", "Efficiently Scaling Transformer Inference", "2211.05102"),
+    "qi2024": _arxiv("Qi 2024", "Zero Bubble Pipeline Parallelism", "2401.10241"),
     "qin2024": _arxiv(
         "Qin 2024", "Lightning Attention-2: A Free Lunch for Handling Unlimited Sequence Lengths", "2401.04658"
     ),

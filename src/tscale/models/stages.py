@@ -13,9 +13,9 @@ from tscale.blocks import Attention
 from tscale.blocks.fields import telling_layers
 from tscale.core.costs.recompute import Again
 from tscale.core.ledger import Ledger, Stack
-from tscale.core.parallelism import Parallelism
-from tscale.core.partition import Stretch, one_layer, stage, stretches
-from tscale.core.sharding import check_expert
+from tscale.core.parallelism import MOST_PIECES, MOST_STAGES, Parallelism
+from tscale.core.partition import Stretch, given_stretches, interleaved_sizes, one_layer, stage, stretches
+from tscale.core.sharding import check_expert, check_experts, check_tensor, is_mixture
 from tscale.errors import RequestError
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -25,17 +25,29 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     """The ledger of each pipeline stage, the first one first; the model's own where there is one stage.
 
     A stage has `plan.interleave` pieces of the stack: of p stages, the i-th, the (i+p)-th, and so on (Narayanan 2021,
-    section 2.2). `whole`: the model's ledger, where it is at hand. Raises `RequestError` where there are fewer layers than
-    pieces, or layers share what no stage has alone.
+    section 2.2). Under DualPipe, where micro-batches come in from both ends, a device has the i-th stage and the i-th from the
+    end. What several layers share, a block or a table that is the head too, each stage that needs it has a copy of, as Megatron-LM has
+    it of tied embeddings. `whole`: the model's ledger, where it is at hand. Raises `RequestError` where there are fewer layers than
+    pieces, or layers read what another stage has.
     """
     whole = lower(spec) if whole is None else whole
-    check_expert(whole, plan.expert)
+    check_expert(whole, plan)
+    check_tensor(whole, plan)
+    if is_mixture(whole):
+        check_experts(whole, plan)
+    _check_sizes(spec, plan)
     if plan.pipeline == 1:
         return (whole,)
     _check(spec, plan)
-    last = plan.pipeline - 1
+    last, both = plan.pipeline - 1, plan.order == "dualpipe"
     return tuple(
-        stage(whole, pieces, f"{spec.name}, stage {place + 1} of {plan.pipeline}", first=place == 0, last=place == last)
+        stage(
+            whole,
+            pieces,
+            f"{spec.name}, stage {place + 1} of {plan.pipeline}",
+            first=place == 0 or (both and place == last),
+            last=place == last or (both and place == 0),
+        )
         for place, pieces in enumerate(_pieces(spec, plan))
     )
 
@@ -85,9 +97,19 @@ def kinds_of_layers(spec: ModelSpec, whole: Ledger, plan: Parallelism) -> tuple[
 
 def _pieces(spec: ModelSpec, plan: Parallelism) -> Iterator[tuple[Stretch, ...]]:
     """The pieces of the stack that each stage has."""
-    every = stretches(spec.layers, plan.pipeline * plan.interleave)
+    every = _stretches(spec, plan)
     for place in range(plan.pipeline):
-        yield every[place :: plan.pipeline]
+        own = every[place :: plan.pipeline]
+        yield (*own, every[plan.pipeline - 1 - place]) if plan.order == "dualpipe" else own
+
+
+def _stretches(spec: ModelSpec, plan: Parallelism) -> tuple[Stretch, ...]:
+    """The pieces of the stack, in its order: of the sizes that the plan says, or as even as can be."""
+    pieces = plan.pipeline * plan.interleave
+    if plan.stages is None:
+        return stretches(spec.layers, pieces)
+    sizes = plan.stages if len(plan.stages) == pieces else interleaved_sizes(plan.stages, plan.interleave)
+    return given_stretches(sizes)
 
 
 def _kinds(spec: ModelSpec, whole: Ledger, stack: Stack, pieces: tuple[Stretch, ...]) -> Iterator[Ledger]:
@@ -109,10 +131,20 @@ def _behind_first(spec: ModelSpec, start: int, end: int) -> Iterator[int]:
         yield 1
 
 
-MOST_STAGES: Final = 512
-"""Stages of a pipeline, each of which is counted by itself; no training has come near."""
-MOST_PIECES: Final = 8192
-"""Pieces of a stack, over all stages."""
+def _check_sizes(spec: ModelSpec, plan: Parallelism) -> None:
+    """Raises `RequestError` where the layers that a plan gives its stages are not those of the model."""
+    if plan.stages is None or sum(plan.stages) == spec.layers:
+        return
+    pieces = plan.pipeline * plan.interleave
+    even = ",".join(str(piece.size) for piece in stretches(spec.layers, pieces)) if pieces <= spec.layers else ""
+    advice = f"such as {even}" if even and pieces <= _MOST_SHOWN else "or leave --stages out"
+    raise RequestError(
+        f"--stages has {sum(plan.stages)} layers, and {spec.name} has {spec.layers}: let them add up to that, {advice}"
+    )
+
+
+_MOST_SHOWN: Final = 64
+"""Sizes of stages that a message lists."""
 
 
 def _check(spec: ModelSpec, plan: Parallelism) -> None:
@@ -120,8 +152,11 @@ def _check(spec: ModelSpec, plan: Parallelism) -> None:
         raise RequestError(
             f"tscale does not know how {spec.name}'s two stacks are assigned to stages: use --pipeline 1"
         )
-    if spec.unique_layers is not None or any(mixer.kind == "shared-block" for mixer in spec.mixers):
-        raise RequestError(f"{spec.name}'s layers share weights, which no stage has alone: use --pipeline 1")
+    if spec.unique_layers is not None and spec.unique_layers > 1:
+        raise RequestError(
+            f"{spec.name} has {spec.unique_layers} layers that stand in several places, and tscale does not know which of them a "
+            "stage has: use --pipeline 1"
+        )
     if spec.positions.kind == "disentangled":
         raise RequestError(f"{spec.name}'s layers all read one table of distances: use --pipeline 1")
     if spec.layer_input is not None:
@@ -135,7 +170,7 @@ def _check(spec: ModelSpec, plan: Parallelism) -> None:
             f"{plan.interleave:,} pieces for each of {plan.pipeline:,} stages are more than are counted: use at most "
             f"{MOST_PIECES // plan.pipeline:,}"
         )
-    if plan.pipeline * plan.interleave > spec.layers:
+    if plan.stages is None and plan.pipeline * plan.interleave > spec.layers:
         pieces = f" of {plan.interleave} pieces each" if plan.interleave > 1 else ""
         raise RequestError(
             f"{spec.layers} layers are fewer than {plan.pipeline} stages{pieces}: use at most "

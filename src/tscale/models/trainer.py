@@ -11,7 +11,7 @@ from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import LossBytes
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import shard
+from tscale.core.sharding import check_plan, shard
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import kinds_of_layers, recomputed_stages, stages
@@ -78,8 +78,8 @@ class Trainer(NamedTuple):
 
 def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     """A model ready to be asked about. Raises `RequestError` for a plan that cannot be, or a block that is not known."""
-    training.plan.check()
-    training = training._replace(run=run_of(spec, context))
+    training = training._replace(plan=training.plan.trained, run=run_of(spec, context))
+    check_plan(lower(spec), training.plan)
     own = _pieces_of(spec, training.plan)
     of_kinds = {first: states_of(own.shares[first], training) for first in set(own.alike)}
     states = tuple(of_kinds[first] for first in own.alike)

@@ -102,7 +102,25 @@ def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Para
 
 
 def _bytes(saved: Saved, run: Run, passes: Passes, plan: Parallelism) -> int:
-    """Bytes of one line. Context parallelism divides positions, and sequence parallelism those that nothing else divides."""
+    """Bytes of one line."""
+    devices = plan.expert_cut if saved.routed else plan.tensor
+    width = saved.width if saved.cut is None else cut_width(saved.width, saved.cut, devices)
+    each = saved.used * _positions(saved, run, plan) * width * number_bytes(saved.number, passes)
+    if not saved.shared:
+        each *= passes.micro_batch
+    if saved.keys is None:
+        return each
+    keys = run.length(saved.keys)
+    return each * (keys if saved.most is None else minimum(keys, saved.most))
+
+
+def _positions(saved: Saved, run: Run, plan: Parallelism) -> int:
+    """Positions that a device keeps. Context parallelism divides them, and sequence parallelism those that nothing else divides.
+
+    Of the tokens that routed experts are sent, in balance, a device has as many as its own: a part of those that the devices of
+    tensor parallelism read together, times the devices that each expert is cut over (Liu 2025; a trainer without sequence
+    parallelism is taken to drop what is there twice).
+    """
     positions = run.length(saved.stream)
     if saved.most is not None and saved.keys is None:
         positions = minimum(positions, saved.most)
@@ -110,16 +128,9 @@ def _bytes(saved: Saved, run: Run, passes: Passes, plan: Parallelism) -> int:
         positions = ceil_div(positions, plan.context)
     if saved.cut is None and plan.sequence and not saved.gathered and saved.stream != "once":
         positions = ceil_div(positions, plan.tensor)
-    if saved.chunk > 1:
-        positions = ceil_div(positions, saved.chunk)
-    width = saved.width if saved.cut is None else cut_width(saved.width, saved.cut, plan.tensor)
-    each = saved.used * positions * width * number_bytes(saved.number, passes)
-    if not saved.shared:
-        each *= passes.micro_batch
-    if saved.keys is None:
-        return each
-    keys = run.length(saved.keys)
-    return each * (keys if saved.most is None else minimum(keys, saved.most))
+    if saved.routed and plan.expert_cut != plan.tensor:
+        positions = ceil_div(positions * plan.expert_cut, plan.tensor)
+    return ceil_div(positions, saved.chunk) if saved.chunk > 1 else positions
 
 
 def korthikanti_layer_bytes(s: int, b: int, h: int, a: int, t: int, passes: Passes, *, sequence: bool) -> int:

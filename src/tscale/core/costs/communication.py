@@ -7,14 +7,16 @@ and as much backward (Shoeybi 2019, section 3); of data parallelism the gradient
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tscale.core.costs.params import size
+from tscale.core.costs.states import shards
 from tscale.core.ledger import Block, Entry, Ledger, Matmul
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import Role
+from tscale.core.sharding import is_expert, is_routed
 from tscale.core.tracing import ceil_div
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
@@ -42,10 +44,25 @@ def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, parallel_block
     `side_by_side`: attention and feed-forward of a layer read the same input, so that one sum serves both (Pope 2022,
     section 3.4).
     """
+    return _sums(ledger.entries, run, width_in_bytes, parallel_block=parallel_block)
+
+
+def dense_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, parallel_block: bool = False) -> Quantity:
+    """The same without routed experts, where these are cut over other devices than the rest."""
+    dense = (entry for entry in ledger.entries if not is_routed(entry))
+    return _sums(dense, run, width_in_bytes, parallel_block=parallel_block)
+
+
+def expert_sums(ledger: Ledger, run: Run, width_in_bytes: int) -> Quantity:
+    """Bytes of what routed experts yield for one sequence, each token once: what is summed or gathered behind them."""
+    return _sums(filter(is_routed, ledger.entries), run, width_in_bytes, parallel_block=False)
+
+
+def _sums(entries: Iterable[Entry], run: Run, width_in_bytes: int, *, parallel_block: bool) -> Quantity:
     sums: dict[tuple[Block, Role], Line] = {}
-    for entry in ledger.entries:
+    for entry in entries:
         if isinstance(entry, Matmul) and entry.cut is not None and entry.cut.axis == "in":
-            layers = entry.used if entry.experts == 1 else entry.stored // entry.experts
+            layers = entry.stored // entry.experts if is_expert(entry) else entry.used
             summed = run.length(entry.stream) * layers * entry.d_out * width_in_bytes
             role: Role = "down" if entry.role == "shared_down" else entry.role  # added up with the routed experts'
             sums[entry.block, role] = Line(entry.name, summed // 2 if parallel_block else summed)
@@ -54,12 +71,16 @@ def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, parallel_block
 
 
 class Exchanged(NamedTuple):
-    """Bytes of an entry that its `copies` reduce-scatter and all-gather in a step, as whole tensors."""
+    """Bytes of an entry that its `copies` reduce-scatter and all-gather in a step, as whole tensors.
+
+    `apart`: how far the devices of two neighbouring copies stand from one another.
+    """
 
     name: str
     copies: int
     scattered: int
     gathered: int
+    apart: int = 1
 
 
 def gradients(
@@ -70,21 +91,40 @@ def gradients(
     Gradients are scattered, in `bits` a number, then what they made is gathered, in `gathered_bits`. ZeRO's stage 2 keeps no
     whole gradients from one micro-batch to the next, unless in a pipeline, so that each has to scatter its own. Stage 3 keeps no
     whole weights either, which each gathers forward and, but for what stays whole in between, backward: of a single micro-batch
-    up to half as much again (Rajbhandari 2019, section 7.2.2). Routed experts that are divided over `plan.expert` devices have
-    that many fewer copies to be summed over.
+    up to half as much again (Rajbhandari 2019, section 7.2.2). Where ZeRO divides among some of the copies only, that is among
+    these, and each sums its part once a step over those that hold the same (hybrid sharding, as FSDP2 and Megatron-LM have it). Routed
+    experts have copies of their own (`Parallelism.expert_copies`).
     """
     whole = plan.zero < 2 or (plan.zero == 2 and plan.pipeline > 1)
     scatters = 1 if whole else micro_batches
     for entry in ledger.entries:
         weights = getattr(entry, "stored", 0) * size(entry)
-        copies = plan.data * plan.context
-        if isinstance(entry, Matmul) and entry.experts > 1:
-            copies //= plan.expert
-        if weights and copies > 1:
-            gathered = micro_batches * (2 * weights - _whole(entry, weights)) if plan.zero == 3 else weights
+        copies, apart = copies_of(entry, plan)
+        if not weights or copies <= 1:
+            continue
+        sharing = shards(entry, plan) if plan.zero else copies
+        gathered = micro_batches * (2 * weights - _whole(entry, weights)) if plan.zero == 3 else weights
+        if sharing > 1:
             yield Exchanged(
-                entry.name, copies, ceil_div(scatters * weights * bits, 8), ceil_div(gathered * gathered_bits, 8)
+                entry.name,
+                sharing,
+                ceil_div(scatters * weights * bits, 8),
+                ceil_div(gathered * gathered_bits, 8),
+                apart,
             )
+        if sharing < copies:
+            part = ceil_div(weights * bits, 8 * sharing)
+            yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing)
+
+
+def copies_of(entry: Entry, plan: Parallelism) -> tuple[int, int]:
+    """How many copies a stage has of an entry, and how far they stand apart: tensor, context and expert ranks come first."""
+    if is_routed(entry):
+        return plan.expert_copies, plan.expert * plan.expert_cut
+    copies = plan.data * plan.context
+    if is_expert(entry):
+        return copies // plan.expert, plan.tensor * plan.expert
+    return copies, plan.tensor
 
 
 def _whole(entry: Entry, weights: int) -> int:

@@ -18,6 +18,7 @@ from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision, state_bytes
 from tscale.core.roles import Role
+from tscale.core.sharding import is_expert, is_routed
 from tscale.core.tracing import ceil_div, maximum, minimum
 from tscale.core.units import BYTES
 from tscale.errors import RequestError, shown
@@ -145,8 +146,10 @@ def frozen_states(ledger: Ledger, format: Format, plan: Parallelism) -> States:
 
 
 def shards(entry: Entry, plan: Parallelism) -> int:
-    """How many devices ZeRO divides an entry among: those that hold it, which are fewer for experts that are dealt out."""
-    if isinstance(entry, Matmul) and entry.experts > 1 and plan.expert > 1:
+    """How many devices ZeRO divides an entry among: those that hold it, which are others for experts."""
+    if is_routed(entry):
+        return plan.expert_shards
+    if is_expert(entry) and plan.expert > 1:
         return minimum(plan.sharing, plan.data * plan.context // plan.expert)
     return plan.sharing
 
@@ -210,7 +213,16 @@ def adapter_saves(ledger: Ledger, rank: int, targets: frozenset[Role] | None = N
     Those of matrices without an adapter too: an upper bound. A table's rows go through them once for all sequences; scores against it have no weights of their own.
     """
     return tuple(
-        Saved(f"{entry.name}.lora", entry.part, entry.stream, rank, used=entry.used, shared=entry.stream == "once")
+        Saved(
+            f"{entry.name}.lora",
+            entry.part,
+            entry.stream,
+            rank,
+            used=entry.used,
+            shared=entry.stream == "once",
+            gathered=is_routed(entry),
+            routed=is_routed(entry),
+        )
         for entry in ledger.entries
         if isinstance(entry, Matmul) and _is_target(entry, targets) and entry.role != "position_scores"
     )

@@ -6,24 +6,26 @@ least as long as the one that takes longest, on the stage where it does.
 
 A pipeline in the order of 1F1B leaves a stage idle until a micro-batch has passed through those before it, and again while
 the last one returns through them: stage j takes t_j + (t_1 + ... + t_{j-1})/(v·m), of m micro-batches and v pieces a stage.
-Where all stages take the same time, that is 1 + (p-1)/(v·m) of it (Narayanan 2021, section 2.2).
+Where all stages take the same time, that is 1 + (p-1)/(v·m) of it (Narayanan 2021, section 2.2). Other orders idle less
+(`tscale.core.costs.schedules`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from itertools import accumulate
 from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.collectives import NOTHING, Least, Level, all_to_all, exchange, group, link_of, nics_of
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
-from tscale.core.costs.communication import gradient_bytes, gradients, tensor_sums
+from tscale.core.costs.communication import dense_sums, expert_sums, gradient_bytes, gradients, tensor_sums
+from tscale.core.costs.schedules import runs, with_bubble
 from tscale.core.costs.wall_time import Recompute, last_products, least_flops
 from tscale.core.device import Cluster
-from tscale.core.ledger import Ledger, Matmul
+from tscale.core.ledger import Entry, Ledger, Matmul
+from tscale.core.metric import Quantity
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import shard
+from tscale.core.sharding import is_routed, shard
 from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
 from tscale.errors import RequestError
@@ -51,7 +53,17 @@ class Batch(NamedTuple):
                 f"a batch of {self.sequences} is not {plan.data} copies of the model by micro-batches of {self.micro}: "
                 f"make it a multiple of {each}"
             )
-        return self.sequences // each
+        many = self.sequences // each
+        if plan.order == "dualpipe" and many % 2:
+            raise RequestError(
+                f"dualpipe sends half of the micro-batches in from each end of the pipeline, and {many} have no half: make the "
+                f"batch a multiple of {2 * each}"
+            )
+        return many
+
+    def runs(self, plan: Parallelism) -> int:
+        """Sequences of a step that run through all layers that a device has."""
+        return self.micro * runs(self.micro_batches(plan), plan)
 
 
 class Part(NamedTuple):
@@ -117,32 +129,40 @@ def step_of(stages: tuple[Ledger, ...], plan: Parallelism, work: Workload, clust
     `stages`: the ledgers of the pipeline's stages, whole. `peak`: FLOP/s of a device. Raises `RequestError` where degrees do
     not divide the model or the batch, and where a link that the plan needs is not known.
     """
+    plan = plan.trained
     many = work.batch.micro_batches(plan)
     shares = [shard(stage, plan) for stage in stages]
     sent = [tuple(_sent(stage, share, plan, work, cluster)) for stage, share in enumerate(shares)]
-    sequences = Fraction(work.batch.micro * many, plan.context)
-    computing = [least_flops(share, work.run, work.recompute) * sequences / peak for share in shares]
-    with_bubble = pipelined(computing, plan.interleave * many)
+    sequences = Fraction(work.batch.runs(plan), plan.context)
+    computing = [_flops(share, plan, work) * sequences / peak for share in shares]
+    whole = with_bubble(computing, many, plan)
     parts = [Part("computing", max(computing))]
     if plan.pipeline > 1:
-        parts.append(Part("pipeline bubble", with_bubble - max(computing)))
+        parts.append(Part("pipeline bubble", whole - max(computing)))
     parts += [max(same, key=lambda part: (part.seconds, part.sent)) for same in zip(*sent, strict=True)]
     seconds: dict[Resource, Fraction] = {
-        "computing": with_bubble,
+        "computing": whole,
         "link": max(sum((part.least.link.seconds for part in stage), Fraction()) for stage in sent),
         "network": max(sum((part.least.network.seconds for part in stage), Fraction()) for stage in sent),
     }
     return Step(tuple(parts), seconds)
 
 
-def pipelined(computing: list[Fraction], pieces: int) -> Fraction:
-    """The least seconds of a pipeline in the order of 1F1B, of the seconds that each stage computes.
+def _flops(share: Ledger, plan: Parallelism, work: Workload) -> Fraction:
+    """The least FLOPs of a device for a sequence that tensor-parallel devices read together.
 
-    `pieces`: micro-batches by pieces of a stage. Stage j begins when the first of them has gone forward through the stages
-    before it, and these have the last one's backward pass to do when it has ended.
+    Of the tokens that routed experts are sent, in balance, it computes as many as these devices have for each other.
     """
-    before = accumulate(computing[:-1], initial=Fraction())
-    return max(own + passed / pieces for own, passed in zip(computing, before, strict=True))
+    flops = Fraction(least_flops(share, work.run, work.recompute))
+    if plan.expert_cut == plan.tensor:
+        return flops
+    twice = least_flops(share.each(_twice), work.run, work.recompute)
+    return flops + (twice - flops) * (Fraction(plan.expert_cut, plan.tensor) - 1)
+
+
+def _twice(entry: Entry) -> Entry:
+    """A routed expert's matrix as it is used by twice as many tokens; anything else as it is."""
+    return entry._replace(used=2 * entry.used) if isinstance(entry, Matmul) and is_routed(entry) else entry
 
 
 def _sent(stage: int, share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Iterator[Part]:
@@ -150,25 +170,32 @@ def _sent(stage: int, share: Ledger, plan: Parallelism, work: Workload, cluster:
     many = work.batch.micro_batches(plan)
     if plan.tensor > 1:
         yield _tensor_sums(share, plan, work, cluster)
+    if plan.expert_cut > 1 and plan.expert_cut != plan.tensor:
+        yield _expert_sums(share, plan, work, cluster)
     if plan.expert > 1:
         yield _dispatches(share, plan, work, cluster)
     if plan.pipeline > 1:
         numbers = many * work.batch.micro * work.run.tokens * int(work.d_model)
         yield _hand_over(stage, plan, cluster, ceil_div(numbers * BITS, 8 * plan.tensor * plan.context))
-    if plan.data * plan.context > 1:
+    if plan.data * plan.context > 1 or plan.expert_copies > 1:
         yield _gradients(share, plan, work, cluster)
 
 
 def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
-    """Sums over tensor-parallel devices: what is scattered is in 16 bits, what is gathered in those of the products."""
-    one = tensor_sums(share, work.run, BITS // 8, parallel_block=work.parallel_block)
-    passes = 2 * one.total
-    if work.recompute == "full":
-        last = set(last_products(share))
-        again = Ledger.of(share.model, (entry for entry in share.entries if entry not in last))
-        passes += tensor_sums(again, work.run, BITS // 8, parallel_block=work.parallel_block).total
-    scattered = ceil_div(passes * work.batch.micro * work.batch.micro_batches(plan), plan.context)
-    gathered = ceil_div(scattered * work.gathered_bits, BITS)
+    """Sums over tensor-parallel devices: what is scattered is in 16 bits, what is gathered in those of the products.
+
+    Routed experts that are not cut over the same devices are no part of them: with sequence parallelism each device sends its
+    own tokens, without it what comes back to one of them is gathered by all.
+    """
+    together = plan.expert_cut == plan.tensor
+    sums = tensor_sums if together else dense_sums
+    summed = _passes(share, work, lambda of: sums(of, work.run, BITS // 8, parallel_block=work.parallel_block))
+    alone = 0
+    if not together and not plan.sequence:
+        alone = _passes(share, work, lambda of: expert_sums(of, work.run, BITS // 8))
+    sequences = work.batch.runs(plan)
+    scattered = ceil_div(summed * sequences, plan.context)
+    gathered = ceil_div(ceil_div((summed + alone) * sequences, plan.context) * work.gathered_bits, BITS)
     least = exchange(cluster, group(cluster, plan.tensor), scattered, gathered)
     return Part(
         "tensor-parallel all-reduces",
@@ -178,37 +205,56 @@ def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
     )
 
 
+def _passes(share: Ledger, work: Workload, bytes_of: Callable[[Ledger], Quantity]) -> int:
+    """What is sent forward, as much backward, and again where layers are computed again, but for a layer's last product."""
+    passes = 2 * bytes_of(share).total
+    if work.recompute == "full":
+        last = set(last_products(share))
+        passes += bytes_of(Ledger.of(share.model, (entry for entry in share.entries if entry not in last))).total
+    return passes
+
+
+def _expert_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
+    """Sums over the devices that each expert is cut over, where these are not those of tensor parallelism.
+
+    They gather the tokens that each of them was sent, and scatter what comes out: each token once at the least.
+    """
+    summed = _passes(share, work, lambda of: expert_sums(of, work.run, BITS // 8))
+    scattered = ceil_div(summed * work.batch.runs(plan) * plan.expert_cut, plan.context * plan.tensor)
+    gathered = ceil_div(scattered * work.gathered_bits, BITS)
+    least = exchange(cluster, group(cluster, plan.expert_cut), scattered, gathered)
+    sent = ceil_div((plan.expert_cut - 1) * (scattered + gathered), plan.expert_cut)
+    return Part("expert-tensor all-reduces", least=least, sent=sent, source=COLLECTIVES)
+
+
 def _dispatches(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
     """Tokens sent to the devices of their experts and back, forward and backward.
 
     At the least a token's copies go to one device, whichever it is: routing may keep the experts of a token together, and a
-    copy is sent on within a node (DeepSeek-AI 2024c, section 3.2.2). Devices of tensor parallelism send a part each.
+    copy is sent on within a node (DeepSeek-AI 2024c, section 3.2.2). Devices of tensor parallelism send a part each. The
+    devices that an expert is cut over are neighbours, those of other experts come next.
     """
     widths = 0
     for entry in share.entries:
-        if isinstance(entry, Matmul) and entry.experts > 1 and entry.role == "up":
+        if isinstance(entry, Matmul) and is_routed(entry) and entry.role == "up":
             layers = entry.stored // entry.experts
             widths += work.run.length(entry.stream) * layers * entry.d_in
-    numbers = 4 * widths * work.batch.micro * work.batch.micro_batches(plan)
+    numbers = 4 * widths * work.batch.runs(plan)
     sent = ceil_div(numbers * work.gathered_bits, 8 * plan.tensor * plan.context)
-    least = all_to_all(cluster, group(cluster, plan.expert, plan.tensor), sent)
+    least = all_to_all(cluster, group(cluster, plan.expert, plan.expert_cut), sent)
     return Part("expert-parallel all-to-alls", least=least, sent=sent, source=COLLECTIVES)
 
 
 def _gradients(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
-    """Gradients over the copies of a stage, which stand as far apart as tensor parallelism has devices."""
-    many = work.batch.micro_batches(plan)
-    by_copies: dict[int, tuple[int, int]] = {}
+    """Gradients over the copies of a stage, experts' over those of each expert; in hybrid sharding in two steps."""
+    many = runs(work.batch.micro_batches(plan), plan)
+    by_group: dict[tuple[int, int], tuple[int, int]] = {}
     for one in gradients(share, plan, many, BITS, work.gathered_bits):
-        scattered, gathered = by_copies.get(one.copies, (0, 0))
-        by_copies[one.copies] = (scattered + one.scattered, gathered + one.gathered)
-    ranks = plan.data * plan.context
-    each = [
-        exchange(cluster, group(cluster, copies, plan.tensor * (ranks // copies)), *sizes)
-        for copies, sizes in by_copies.items()
-    ]
+        scattered, gathered = by_group.get((one.copies, one.apart), (0, 0))
+        by_group[one.copies, one.apart] = (scattered + one.scattered, gathered + one.gathered)
+    each = [exchange(cluster, group(cluster, copies, apart), *sizes) for (copies, apart), sizes in by_group.items()]
     sent = gradient_bytes(share, plan, many, BITS, work.gathered_bits).total
-    return Part("gradients", least=_together(each), sent=sent, source=COLLECTIVES)
+    return Part("gradients", least=_together(each or [Least()]), sent=sent, source=COLLECTIVES)
 
 
 def _together(each: list[Least]) -> Least:

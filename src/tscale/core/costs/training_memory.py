@@ -2,7 +2,8 @@
 
 A pipeline's stage keeps the activations of every micro-batch that has gone forward and not yet backward: of p stages the i-th
 (from 0) has p - i of them in flight under 1F1B, and of an interleaved schedule 2·(p - i - 1) + (v - 1)·p + 1 pieces, each of
-1/v of its layers (Narayanan 2021, section 2.2; for the first stage L·(1 + (p - 1)/(p·v)) layers, Korthikanti 2022, section 4.2.3).
+1/v of its layers (Narayanan 2021, section 2.2; for the first stage L·(1 + (p - 1)/(p·v)) layers, Korthikanti 2022, section 4.2.3);
+other schedules have their own (`tscale.core.costs.schedules`).
 
 What is needed for a moment is the largest of moments that follow one another, not their sum: the loss, with all activations
 kept; and the backward pass of a layer, when the logits are gone. Gradients stand by the loss of every micro-batch but the first. The
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tscale.core.costs.activations import activation_bytes, saved_by
+from tscale.core.costs.schedules import embeddings_in_flight, in_flight
 from tscale.core.costs.states import (
     States,
     adapter_saves,
@@ -24,7 +26,7 @@ from tscale.core.costs.states import (
     on_device,
     training_states,
 )
-from tscale.core.costs.training_moments import SOURCE, in_flight, largest_moment, layer_bytes
+from tscale.core.costs.training_moments import SOURCE, largest_moment, layer_bytes
 from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
 from tscale.core.ledger import Ledger, Matmul, Part, Saved
 from tscale.core.loss_kernels import KERNELS, Logits, LossBytes, least_live_bytes, loss_bytes
@@ -99,8 +101,7 @@ def _of_all_passes(line: Line, part: Part, stage: int, plan: Parallelism) -> Lin
     if part == "head":  # the last stage's backward pass follows at once
         return line
     if part == "embedding":
-        # of an interleaved schedule's first pieces, two rounds can be in flight at once
-        return Line(line.name, line.value * (plan.pipeline - stage if pieces == 1 else 2 * plan.pipeline))
+        return Line(line.name, line.value * embeddings_in_flight(stage, plan))
     amount = line.value * flying
     return Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces))
 

@@ -30,14 +30,6 @@ WHOLE_BY_MEGATRON: Final = 2
 """An input that is gathered again, and its gradient before it is scattered (Korthikanti 2022, section 4.2.2)."""
 
 
-def in_flight(stage: int, plan: Parallelism) -> tuple[int, int]:
-    """Pieces of micro-batches whose activations a stage keeps at once, and the pieces that its layers are in."""
-    behind = plan.pipeline - stage - 1
-    if plan.interleave == 1:
-        return behind + 1, 1
-    return 2 * behind + (plan.interleave - 1) * plan.pipeline + 1, plan.interleave
-
-
 def largest_moment(
     share: Ledger, layers: tuple[Layer, ...], logits: list[Line], at_peak: int | None, training: Training, peak: Peak
 ) -> tuple[list[Line], list[Line]]:
@@ -196,11 +188,12 @@ def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Traini
     gathered while the other is computed.
     """
     plan, format = training.plan, training.weights_format
-    if (plan.zero < 3 or plan.sharing == 1) and "weights" not in training.offload:
+    if plan.zero < 3 and "weights" not in training.offload:
         return []
     away = "weights" in training.offload
     layer = _most(_matrices(layer.share) for layer in layers) if away else _largest_layer(layers, plan)
-    whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(_tables(share)), FORMATS[format.rest].bits)
+    tables = _tables(share) if away else _divided_tables(share, plan)
+    whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(tables), FORMATS[format.rest].bits)
     return [Line("gathered_weights", whole)]
 
 
@@ -220,9 +213,9 @@ def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: T
     FSDP2 has them in 16 bits, and a layer's once more in the format that they are summed in; those of the tables and the head wait
     for one another. A pipeline's stage keeps its sums whole in any case, and a layer's in 16 bits before they are added.
     """
-    plan, tables = training.plan, _tables(share)
+    plan, tables = training.plan, _divided_tables(share, training.plan)
     in_pipeline = plan.zero == 2 and plan.pipeline > 1
-    if plan.zero < 2 or plan.sharing == 1 or training.rank is not None or (in_pipeline and not training.fsdp):
+    if plan.zero < 2 or training.rank is not None or (in_pipeline and not training.fsdp):
         return []
     layer = _largest_layer(layers, plan)
     if not training.fsdp:
@@ -231,6 +224,11 @@ def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: T
     if in_pipeline:
         return [Line("unscattered_gradients", bytes_of(layer, narrow))]
     return [Line("unscattered_gradients", bytes_of(layer + sum(tables), narrow) + layer * training.recipe.gradients)]
+
+
+def _divided_tables(share: Ledger, plan: Parallelism) -> list[int]:
+    """Numbers in each table and head that ZeRO divides: none where no other device has it, as it may be of experts alone."""
+    return [] if plan.sharing == 1 else _tables(share)
 
 
 def _tables(share: Ledger) -> list[int]:

@@ -1,0 +1,67 @@
+"""What the schedule of a pipeline costs: micro-batches whose activations a stage keeps at once, and the time that it idles.
+
+Of p stages, m micro-batches and v pieces a stage, with a backward pass that is split into its inputs' and its weights' gradients:
+
+    1f1b         stage i (from 0) keeps p - i micro-batches and idles (p - 1)/m of its time (Narayanan 2021, section 2.2.1)
+    interleaved  2·(p - i - 1) + (v - 1)·p + 1 pieces, and (p - 1)/(v·m) (section 2.2.2)
+    zero-bubble  p micro-batches on each stage, and nothing where forward and both backward passes take the same (Qi 2024, ZB-V;
+                 DeepSeek-AI 2024c, table 2, has p for ZB1P too)
+    dualpipe     each device has the stages i and p - 1 - i, so that weights are there twice, keeps p + 1 micro-batches of a
+                 stage and idles (p/2 - 1)·(F&B + B - 3W) (DeepSeek-AI 2024c, table 2): a third of (p - 2)/m at the least, where F,
+                 B without W, and W take the same
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import accumulate
+
+from tscale.core.parallelism import Parallelism
+
+
+def in_flight(stage: int, plan: Parallelism) -> tuple[int, int]:
+    """Pieces of micro-batches whose activations a device keeps at once, and the pieces that its layers are in."""
+    behind = plan.pipeline - stage - 1
+    match plan.order:
+        case "1f1b":
+            return behind + 1, 1
+        case "interleaved":
+            return 2 * behind + (plan.interleave - 1) * plan.pipeline + 1, plan.interleave
+        case "zero-bubble":
+            return plan.pipeline, 1
+        case "dualpipe":
+            return plan.pipeline + 1, 2
+
+
+def embeddings_in_flight(stage: int, plan: Parallelism) -> int:
+    """Micro-batches whose tokens a stage with the embedding keeps at once.
+
+    Of an interleaved schedule's first pieces, two rounds can be in flight at once.
+    """
+    return 2 * plan.pipeline if plan.order == "interleaved" else in_flight(stage, plan)[0]
+
+
+def runs(micro_batches: int, plan: Parallelism) -> int:
+    """Micro-batches that run through all that a device has: half of them where they come in from both ends of a pipeline."""
+    return micro_batches // 2 if plan.order == "dualpipe" else micro_batches
+
+
+def with_bubble(computing: list[Fraction], micro_batches: int, plan: Parallelism) -> Fraction:
+    """The least seconds of a step of a pipeline, of the seconds that each of its devices computes."""
+    match plan.order:
+        case "1f1b" | "interleaved":
+            return pipelined(computing, plan.interleave * micro_batches)
+        case "zero-bubble":
+            return max(computing)
+        case "dualpipe":
+            return max(computing) + Fraction(plan.pipeline - 2, 3 * micro_batches) * min(computing)
+
+
+def pipelined(computing: list[Fraction], pieces: int) -> Fraction:
+    """The least seconds of a pipeline in the order of 1F1B, of the seconds that each stage computes.
+
+    `pieces`: micro-batches by pieces of a stage. Stage j begins when the first of them has gone forward through the stages
+    before it, and these have the last one's backward pass to do when it has ended.
+    """
+    before = accumulate(computing[:-1], initial=Fraction())
+    return max(own + passed / pieces for own, passed in zip(computing, before, strict=True))

@@ -1,0 +1,177 @@
+"""What schedules of a pipeline cost, against simulations of them, operation by operation."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+import pytest
+
+from tscale.core.costs.schedules import in_flight, runs, with_bubble
+from tscale.core.parallelism import Parallelism
+
+Kind = Literal["F", "B", "B in", "W"]
+Op = tuple[tuple[Kind, int], ...]
+"""What a device does at once: passes of micro-batches that go one way (0) or the other (1) through the pipeline."""
+SECONDS: dict[Kind, int] = {"F": 1, "B": 2, "B in": 1, "W": 1}
+"""Where a forward pass and the gradients of inputs and of weights take the same."""
+
+
+def dualpipe_order(rank: int, p: int, many: int) -> list[Op]:
+    """The eight phases of a rank, as the README of deepseek-ai/DualPipe draws them and its code counts them."""
+    half, from_end = p // 2, min(rank, p - 1 - rank)
+    inner, behind, flip = half - from_end - 1, from_end + 1, int(rank >= half)
+    ops: list[Op] = []
+
+    def add(*what: tuple[Kind, int]) -> None:
+        ops.append(tuple((kind, way ^ flip) for kind, way in what))
+
+    for _ in range(2 * inner):
+        add(("F", 0))
+    for _ in range(behind):
+        add(("F", 0))
+        add(("F", 1))
+    for _ in range(inner):
+        add(("B in", 1))
+        add(("W", 0))
+        add(("F", 1))
+    for turn in range(many // 2 - p + from_end + 1):
+        if turn == 0 and inner == 0:
+            add(("F", 0))
+            add(("B", 1))
+        else:
+            add(("F", 0), ("B", 1))
+        add(("F", 1), ("B", 0))
+    for _ in range(inner):
+        add(("B", 1))
+        add(("F", 1), ("B", 0))
+    split: Kind = "B"
+    for turn in range(behind):
+        if turn == behind // 2 and from_end % 2 == 1:
+            split = "B in"
+        add((split, 1))
+        if turn == behind // 2 and from_end % 2 == 0:
+            split = "B in"
+        add((split, 0))
+    for _ in range(inner):
+        add(("W", 0))
+        add(("B in", 0))
+    for _ in range(behind):
+        add(("W", 0))
+    return ops
+
+
+def dualpipe(p: int, many: int) -> tuple[int, list[int]]:
+    """When all is done, and the most micro-batches of a stage that each device has kept."""
+    todo = [dualpipe_order(rank, p, many) for rank in range(p)]
+    done: dict[tuple[str, int, int, int], int] = {}
+    free, most = [0] * p, [0] * p
+    forward, backward = [[0, 0] for _ in range(p)], [[0, 0] for _ in range(p)]
+
+    def needs(rank: int, kind: Kind, way: int) -> tuple[str, int, int, int] | None:
+        step = 1 if way == 0 else -1
+        if kind == "F":
+            return ("F", rank - step, way, forward[rank][way]) if 0 <= rank - step < p else None
+        if kind == "W":
+            return None
+        behind = rank + step
+        return ("B", behind, way, backward[rank][way]) if 0 <= behind < p else ("F", rank, way, backward[rank][way])
+
+    while any(todo):
+        for rank in range(p):
+            if not todo[rank]:
+                continue
+            op = todo[rank][0]
+            waits = [need for kind, way in op if (need := needs(rank, kind, way)) is not None]
+            if any(need not in done for need in waits):
+                continue
+            end = max([free[rank], *(done[need] for need in waits)]) + sum(SECONDS[kind] for kind, _ in op)
+            for kind, way in op:
+                counts = forward if kind == "F" else backward
+                if kind != "W":
+                    done["F" if kind == "F" else "B", rank, way, counts[rank][way]] = end
+                    counts[rank][way] += 1
+                most[rank] = max(most[rank], sum(forward[rank]) - sum(backward[rank]))
+            free[rank] = end
+            todo[rank].pop(0)
+    return max(free), most
+
+
+@pytest.mark.parametrize(("p", "many"), [(2, 4), (2, 10), (4, 8), (4, 18), (8, 16), (8, 34), (16, 32)])
+def test_dualpipe_operation_by_operation(p: int, many: int) -> None:
+    """Each device keeps p + 1 micro-batches of a stage, of the two that it has, and the step takes what is said."""
+    plan = Parallelism(pipeline=p, schedule="dualpipe")
+    seconds, most = dualpipe(p, many)
+    assert with_bubble([Fraction(3 * many)] * p, many, plan) == seconds
+    assert most == [p + 1] * p
+    assert {in_flight(rank, plan) for rank in range(p)} == {(p + 1, 2)}
+    assert runs(many, plan) == many // 2
+
+
+def zero_bubble(p: int, many: int) -> tuple[list[int], list[int]]:
+    """Stages in a V, the first and the last on one device: units that each device idles from its first pass on, and the most kept.
+
+    Each half-stage takes 1 for each pass, a device keeps 2·p half-stages at the most, and takes of what it can do a backward
+    pass first, then a forward pass, then the gradients of weights.
+    """
+    last = 2 * p - 1
+    done: dict[tuple[str, int, int], int] = {}
+    counts = {kind: [0] * (last + 1) for kind in ("F", "B", "W")}
+    kept, most, work = [0] * p, [0] * p, [0] * p
+    first, end = [0] * p, [0] * p
+
+    def can(kind: str, stage: int, now: int, device: int) -> bool:
+        number = counts[kind][stage]
+        if kind == "W":
+            return number < counts["B"][stage]
+        if kind == "F":
+            comes = stage == 0 or done.get(("F", stage - 1, number), now + 1) <= now
+            return number < many and comes and kept[device] < 2 * p
+        comes = stage == last or done.get(("B", stage + 1, number), now + 1) <= now
+        return done.get(("F", stage, number), now + 1) <= now and comes
+
+    now = 0
+    while sum(map(sum, counts.values())) < 3 * (last + 1) * many:
+        chosen = []
+        for device in range(p):
+            wanted = [(kind, stage) for kind in ("B", "F", "W") for stage in (last - device, device)]
+            chosen += [(device, *one) for one in wanted if can(*one, now, device)][:1]
+        for device, kind, stage in chosen:
+            done[kind, stage, counts[kind][stage]] = now + 1
+            counts[kind][stage] += 1
+            kept[device] += {"F": 1, "B": 0, "W": -1}[kind]
+            most[device] = max(most[device], kept[device])
+            first[device] = first[device] if work[device] else now
+            work[device] += 1
+            end[device] = now + 1
+        now += 1
+    return [end[rank] - first[rank] - work[rank] for rank in range(p)], most
+
+
+@pytest.mark.parametrize(("p", "many"), [(2, 8), (4, 8), (4, 32), (8, 32)])
+def test_a_zero_bubble_schedule_keeps_p_micro_batches_and_hardly_idles(p: int, many: int) -> None:
+    """A greedy one idles p passes of half a stage at the most, where 1F1B idles 6·(p - 1); that of Qi 2024 none: a bound."""
+    plan = Parallelism(pipeline=p, schedule="zero-bubble")
+    idle, most = zero_bubble(p, many)
+    assert most == [2 * p] * p
+    assert {Fraction(*in_flight(rank, plan)) for rank in range(p)} == {Fraction(2 * p, 2)}
+    assert with_bubble([Fraction(6 * many)] * p, many, plan) == 6 * many
+    in_order = with_bubble([Fraction(6 * many)] * p, many, Parallelism(pipeline=p)) - 6 * many
+    assert 0 <= max(idle) <= p
+    assert in_order == 6 * (p - 1)
+
+
+def test_table_2_of_deepseek_v3() -> None:
+    """Bubbles and activations of 1F1B, ZB1P and DualPipe in multiples of a forward pass, where B is two of them and W one."""
+    p, many = 16, 64
+    computing = [Fraction(3 * many)] * p
+    bubbles = {
+        order: with_bubble(computing, many, Parallelism(pipeline=p, schedule=order)) - 3 * many
+        for order in ("1f1b", "dualpipe")
+    }
+    assert bubbles == {"1f1b": (p - 1) * (1 + 2), "dualpipe": (p // 2 - 1) * (3 + 2 - 3)}
+    kept = {
+        order: max(in_flight(rank, Parallelism(pipeline=p, schedule=order))[0] for rank in range(p))
+        for order in ("1f1b", "zero-bubble", "dualpipe")
+    }
+    assert kept == {"1f1b": p, "zero-bubble": p, "dualpipe": p + 1}
