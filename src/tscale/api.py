@@ -236,9 +236,12 @@ def memory(
     tensor: Number | None = None,
     sequence: bool | None = None,
     pipeline: Number | None = None,
+    stages: Number | Sequence[Number] | None = None,
     interleave: Number | None = None,
+    schedule: str | None = None,
     context_parallel: Number | None = None,
     expert: Number | None = None,
+    expert_tensor: Number | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
     serve: bool | None = None,
@@ -295,9 +298,16 @@ def memory(
         tensor: Set the devices that share each layer (tensor parallelism).
         sequence: Use sequence parallelism between the matrices of a layer (with tensor).
         pipeline: Set the stages that share the layers (pipeline parallelism).
+        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
+            by default they are as even as possible.
         interleave: Set the model chunks of each stage (interleaved 1F1B).
+        schedule: Set the order in which stages run micro-batches; by default 1f1b, or interleaved with
+            interleave.
         context_parallel: Set the devices that share a sequence (context parallelism).
-        expert: Set the devices of data that routed experts are divided over (expert parallelism).
+        expert: Set the devices of tensor, context_parallel and data that routed experts are divided over
+            (expert parallelism).
+        expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
+            in training, and in serving all that hold it.
         gpu: Name the hardware that it must fit on: h100, a YAML file; see `tscale list hardware`.
         gpu_set: Change a field of the hardware; repeatable.
         serve: Show the memory of serving (default).
@@ -362,9 +372,12 @@ def train(
     tensor: Number | None = None,
     sequence: bool | None = None,
     pipeline: Number | None = None,
+    stages: Number | Sequence[Number] | None = None,
     interleave: Number | None = None,
+    schedule: str | None = None,
     context_parallel: Number | None = None,
     expert: Number | None = None,
+    expert_tensor: Number | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     batch: Number | None = None,
@@ -410,9 +423,16 @@ def train(
         tensor: Set the devices that share each layer (tensor parallelism).
         sequence: Use sequence parallelism between the matrices of a layer (with tensor).
         pipeline: Set the stages that share the layers (pipeline parallelism).
+        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
+            by default they are as even as possible.
         interleave: Set the model chunks of each stage (interleaved 1F1B).
+        schedule: Set the order in which stages run micro-batches; by default 1f1b, or interleaved with
+            interleave.
         context_parallel: Set the devices that share a sequence (context parallelism).
-        expert: Set the devices of data that routed experts are divided over (expert parallelism).
+        expert: Set the devices of tensor, context_parallel and data that routed experts are divided over
+            (expert parallelism).
+        expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
+            in training, and in serving all that hold it.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         batch: Set the sequences per step (global batch size), for the bounds of a parallel plan.

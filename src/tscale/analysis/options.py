@@ -235,7 +235,7 @@ PIPELINE: Final = Option(
 )
 INTERLEAVE: Final = Option("Set the model chunks of each stage (interleaved 1F1B).", "N", degree, heading=PARALLELISM)
 EXPERT: Final = Option(
-    "Set the devices of --data that routed experts are divided over (expert parallelism).",
+    "Set the devices of --tensor, --context-parallel and --data that routed experts are divided over (expert parallelism).",
     "N",
     degree,
     heading=PARALLELISM,
@@ -248,13 +248,23 @@ SHARDS: Final = Option(
 )
 
 STAGES: Final = Option(
-    "Set the layers of each pipeline stage, such as 31,32,32,31, in place of stages that are as even as possible.",
+    "Set the layers of each pipeline stage, or of each piece with --interleave, such as 31,32,32,31; by default they are as even "
+    "as possible.",
     "N,N,...",
     stages,
     heading=PARALLELISM,
 )
 EXPERT_TENSOR: Final = Option(
-    "Set the devices that share each routed expert (expert tensor parallelism).", "N", degree, heading=PARALLELISM
+    "Set the devices that share each routed expert (expert tensor parallelism); by default 1 in training, and in serving all that "
+    "hold it.",
+    "N",
+    degree,
+    heading=PARALLELISM,
+)
+SCHEDULE: Final = Option(
+    "Set the order in which stages run micro-batches; by default 1f1b, or interleaved with --interleave.",
+    choices=("1f1b", "interleaved", "zero-bubble", "dualpipe"),
+    heading=PARALLELISM,
 )
 ATTENTION_DATA: Final = Option(
     "Set the groups that have attention and cache of their own sequences (data-parallel attention).",

@@ -13,7 +13,7 @@ from tscale.errors import RequestError
 if TYPE_CHECKING:
     from tscale.core.costs.states import Offload
     from tscale.core.ledger import NormKernel
-    from tscale.core.parallelism import Parallelism
+    from tscale.core.parallelism import Parallelism, Schedule
 
 DEGREES: Final = (
     "data",
@@ -21,8 +21,11 @@ DEGREES: Final = (
     "sequence",
     "context_parallel",
     "pipeline",
+    "stages",
     "interleave",
+    "schedule",
     "expert",
+    "expert_tensor",
     "zero",
     "shards",
 )
@@ -63,9 +66,12 @@ class Spread(Request):
     tensor: int = asked(options.TENSOR, 1)
     sequence: bool = asked(options.SEQUENCE, False)
     pipeline: int = asked(options.PIPELINE, 1)
+    stages: tuple[int, ...] | None = asked(options.STAGES)
     interleave: int = asked(options.INTERLEAVE, 1)
+    schedule: Schedule | None = asked(options.SCHEDULE)
     context_parallel: int = asked(options.CONTEXT_PARALLEL, 1)
     expert: int = asked(options.EXPERT, 1)
+    expert_tensor: int | None = asked(options.EXPERT_TENSOR)
 
     @property
     def plan(self) -> Parallelism:
@@ -81,6 +87,9 @@ class Spread(Request):
             shards=self.shards,
             context=self.context_parallel,
             expert=self.expert,
+            expert_tensor=self.expert_tensor,
+            stages=self.stages,
+            schedule=self.schedule,
         )
         given, copies, one = self.gpus, self.data, plan.devices
         if given is None:
