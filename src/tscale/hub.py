@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tscale.errors import SpecError, called
 
 if TYPE_CHECKING:
-    from tscale.checkpoint.safetensors import Read
+    from tscale.checkpoint.regular_file import Read
     from tscale.checkpoint.tensors import Tensor, Weights
 
 TIMEOUT_SECONDS: Final = 10
