@@ -14,16 +14,16 @@ from typing import Any, Final
 from tscale.errors import SpecError, shown
 from tscale.importer.json_file import parse_object, parsed, strict
 
-MOST_TENSORS: Final = 100_000  # of one file: the largest models have a hundred thousand, over many files
+MOST_TENSORS: Final = 65_536  # of one file: the largest models have 200,000, over many files
 MOST_PARSED: Final = 2**20
 _DESCRIPTION: Final = 2_048  # bytes of a tensor's
-_NAME: Final = 2_048  # characters of a tensor's, most of them a byte
+_NAME: Final = 2_048  # bytes of a tensor's
 _METADATA: Final = "__metadata__"
 _METADATA_KEY: Final = b'"__metadata__"'
 
-_TEXT: Final = rb'"(?:[^"\\\x00-\x1f]|\\.)*+"'
+_TEXT: Final = rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"'
 _BEGIN: Final = re.compile(rb"[ \t\r\n]*+\{[ \t\r\n]*+")
-_KEY: Final = re.compile(rb'("(?:[^"\\\x00-\x1f]|\\.){0,%d}+")' % _NAME + rb"[ \t\r\n]*+:[ \t\r\n]*+")
+_KEY: Final = re.compile(rb"(" + _TEXT + rb")[ \t\r\n]*+:[ \t\r\n]*+")
 _TENSOR: Final = re.compile(rb"\{[^{}]{0,%d}+\}" % _DESCRIPTION)
 _TEXTS: Final = re.compile(rb"\{(?:\s*+" + _TEXT + rb"\s*+:\s*+" + _TEXT + rb"\s*+,?)*+\s*+\}")
 _NEXT: Final = re.compile(rb"[ \t\r\n]*+(?:,[ \t\r\n]*+|(\}[ \t\r\n]*+\Z))")
@@ -55,7 +55,7 @@ def _cut(raw: bytes) -> Iterator[tuple[bytes, bytes] | None]:
         key = _KEY.match(raw, at)
         value = None if key is None else (_TEXTS if key[1] == _METADATA_KEY else _TENSOR).match(raw, key.end())
         after = None if value is None else _NEXT.match(raw, value.end())
-        if key is None or value is None or after is None:
+        if key is None or value is None or after is None or len(key[1]) > _NAME:
             break
         yield key[1], value[0]
         if after[1] is not None:

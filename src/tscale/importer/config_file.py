@@ -26,6 +26,7 @@ def looks_like_config(text: str, path: Path) -> bool:
     return '"model_type"' in text or (str(path) == "-" and _is_config(text))
 
 
+MOST_BYTES: Final = 16 * 2**20  # some name each of their thousands of quantised modules
 _SPEC_KEYS: Final = frozenset({"name", "d_model", "attention"})
 
 

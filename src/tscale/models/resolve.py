@@ -70,9 +70,9 @@ def read_spec(file: str, assume: str | None = None) -> Spec:
     from tscale.models.validation import validated
     from tscale.models.yaml_file import parse_document
 
-    text, path, where = _read(file)
     from tscale.importer.config_file import config_spec, looks_like_config
 
+    text, path, where = _read(file)
     if looks_like_config(text, path):
         return config_spec(text, path, where, assume)
     if assume is not None:
@@ -97,6 +97,8 @@ def read_config(file: str, assume: str | None = None) -> ModelSpec:
 
 def _read(file: str) -> tuple[str, Path, str]:
     """The text of a file, of the config.json in a folder, or of standard input, with its path and how it is called."""
+    from tscale.importer.config_file import MOST_BYTES, looks_like_config
+    from tscale.models.yaml_file import MOST_BYTES as MOST_OF_A_SPEC
     from tscale.models.yaml_file import read_text
 
     path = Path(file)
@@ -107,7 +109,13 @@ def _read(file: str) -> tuple[str, Path, str]:
                 "the folder holds no config.json: name the file in it that describes the model", where=called(file)
             )
         file = str(path)
-    return read_text(file), path, "standard input" if file == "-" else called(file)
+    where = "standard input" if file == "-" else called(file)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return read_text(file), path, where
+    text = read_text(file, MOST_BYTES, "a config.json takes two or three")
+    if len(text) > MOST_OF_A_SPEC and not looks_like_config(text, path):
+        raise SpecError(f"is larger than {MOST_OF_A_SPEC // 1024} KiB: a spec takes two or three", where=where)
+    return text, path, where
 
 
 def _exists(path: Path) -> bool:
