@@ -20,13 +20,15 @@ pytest.importorskip("huggingface_hub")
 
 CONFIG = json.dumps({"model_type": "llama", "hidden_size": 64}).encode()
 TENSOR = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-SECONDS = 0.4
+SECONDS = 0.2
 
 Answer = Callable[[socket.socket, str, int, int], None]
 """Answers a request for a file, of the bytes from one place to another."""
 
 
-def _ok(connection: socket.socket, body: bytes, status: str = "200 OK", *headers: str, length: int | None = None) -> None:
+def _ok(
+    connection: socket.socket, body: bytes, status: str = "200 OK", *headers: str, length: int | None = None
+) -> None:
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", "Connection: close"]
     connection.sendall("\r\n".join([*lines, *headers, "", ""]).encode() + body)
 
@@ -162,7 +164,9 @@ LATE = f"no whole answer in {SECONDS:g} seconds"
         (_endless_chunks, "the hub does not tell the size of the file"),
     ],
 )
-def test_a_config_of_a_hostile_hub_is_one_clear_error(serve: Callable[[Answer], None], answer: Answer, said: str) -> None:
+def test_a_config_of_a_hostile_hub_is_one_clear_error(
+    serve: Callable[[Answer], None], answer: Answer, said: str
+) -> None:
     serve(answer)
     with hub.deadline(SECONDS if said == LATE else None), pytest.raises(SpecError) as caught:
         hub.config_text("org/name")
@@ -178,7 +182,9 @@ def test_a_config_of_a_hostile_hub_is_one_clear_error(serve: Callable[[Answer], 
         (_grows, "model.safetensors: is 20,000,012 bytes long in one answer and 20,131,084 in another"),
     ],
 )
-def test_weights_of_a_hostile_hub_are_one_clear_error(serve: Callable[[Answer], None], answer: Answer, said: str) -> None:
+def test_weights_of_a_hostile_hub_are_one_clear_error(
+    serve: Callable[[Answer], None], answer: Answer, said: str
+) -> None:
     serve(answer)
     with hub.deadline(SECONDS if said == LATE else None), pytest.raises(SpecError) as caught:
         hub.weights("org/name")

@@ -121,7 +121,9 @@ def _header(repository: str, file: str, until: _Deadline) -> tuple[tuple[Tensor,
             return first[start : start + count]
         more, now = _fetched(repository, file, start, count, until)
         if now != size:
-            raise SpecError(f"is {size:,} bytes long in one answer and {now:,} in another", where=_called(repository, file))
+            raise SpecError(
+                f"is {size:,} bytes long in one answer and {now:,} in another", where=_called(repository, file)
+            )
         return more
 
     checked: Read = read

@@ -81,7 +81,9 @@ def decoded(raw: bytes, where: str) -> str:
 def _whole(raw: bytes, where: str) -> Iterator[tuple[str, Any]]:
     """The entries of a small header that is written in another way. Raises `SpecError` for what is wrong in it."""
     if len(raw) > MOST_PARSED:
-        raise SpecError("its header does more than name tensors, each with a dtype, a shape and data_offsets", where=where)
+        raise SpecError(
+            "its header does more than name tensors, each with a dtype, a shape and data_offsets", where=where
+        )
     found = parse_object(decoded(raw, where), where, what="a header")
     metadata = found.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):

@@ -38,6 +38,7 @@ BITS: Final[dict[str, int]] = {
 }
 """Bits of one number of each type."""
 
+
 def read_safetensors(path: Path) -> Weights:
     """The tensors of a file, of an index and its shards, or of a folder with either. Raises `SpecError`."""
     if path.is_dir():
