@@ -143,7 +143,7 @@ def _ahead(names: Iterable[str], read: Callable[[str], T]) -> Callable[[str], T]
                 return
             try:
                 results[name].set_result(read(name))
-            except Exception as error:  # it is raised where the file is asked for
+            except Exception as error:  # noqa: BLE001 (it is raised where the file is asked for)
                 with lock:
                     rest = list(waiting)
                 for other in (name, *rest):

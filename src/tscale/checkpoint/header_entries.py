@@ -35,7 +35,7 @@ def entries(raw: bytes, where: str) -> Iterator[tuple[str, Any]]:
         if entry is None:
             yield from _whole(raw, where)
             return
-        if count > MOST_TENSORS:
+        if count >= MOST_TENSORS:
             raise SpecError(f"describes over {MOST_TENSORS:,} tensors: that many are read of one file", where=where)
     names, decoder = set[str](), strict(where)
     for key, value in filter(None, _cut(raw)):

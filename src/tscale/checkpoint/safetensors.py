@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tscale.checkpoint.header_entries import decoded, entries
 from tscale.checkpoint.regular_file import Read, opened

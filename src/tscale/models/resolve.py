@@ -67,10 +67,9 @@ def _from_file(model: str, assume: str | None) -> Spec:
 
 def read_spec(file: str, assume: str | None = None) -> Spec:
     """The spec in a YAML file, a `config.json`, a folder that holds one, or on standard input. Raises `TscaleError`."""
+    from tscale.importer.config_file import config_spec, looks_like_config
     from tscale.models.validation import validated
     from tscale.models.yaml_file import parse_document
-
-    from tscale.importer.config_file import config_spec, looks_like_config
 
     text, path, where = _read(file)
     if looks_like_config(text, path):
