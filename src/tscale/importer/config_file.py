@@ -40,13 +40,13 @@ def _is_config(text: str) -> bool:
         return False
 
 
-def config_spec(text: str, path: Path, where: str, assume: str | None = None) -> ModelSpec:
+def config_spec(text: str, path: Path, where: str, assume: str | None = None, *, strict: bool = False) -> ModelSpec:
     """The spec that a `config.json` describes, under its folder's name. Raises `SpecError`.
 
-    `assume`: the family that it counts like where its own is not known.
+    `assume`: the family that it counts like where its own is not known. `strict`: as in `imported`.
     """
     try:
-        return _config_spec(text, path, where, assume)
+        return _config_spec(text, path, where, assume, strict)
     except SpecError as error:
         raise _located(error, text, where) from None
 
@@ -81,9 +81,9 @@ def _place_of(path: list[str], text: str) -> int | None:
 _MOST_STEPS: Final = 6
 
 
-def _config_spec(text: str, path: Path, where: str, assume: str | None) -> ModelSpec:
+def _config_spec(text: str, path: Path, where: str, assume: str | None, strict: bool) -> ModelSpec:
     config = parse_object(text, where, what="a config.json", infinite=True)
     stem = path.stem if path.stem not in ("config", "-", "") else path.absolute().parent.name
     name = stem.lower().replace("_", "-").replace(" ", "-") or "config"
     name = str(config.get("model_type", name)) if where == "standard input" else name
-    return imported(config, name=name, where=where, assume=assume)
+    return imported(config, name=name, where=where, assume=assume, strict=strict)

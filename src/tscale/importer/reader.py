@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Final, NoReturn, TypeVar, cast
+from typing import Final, NamedTuple, NoReturn, TypeVar, cast
 
 from tscale.blocks import Attention, FeedForward, Mixer, Mlp, Positions
 from tscale.blocks.attention import Projection
@@ -19,6 +19,7 @@ from tscale.importer.expert_rules import Routed, dealt_out
 from tscale.importer.families import FAMILIES, NEEDED, NESTED, NOT_YET
 from tscale.importer.family import Family, Keys, Nested
 from tscale.importer.family_rules import AttentionMask
+from tscale.importer.known_keys import read_by, release, unread_note
 from tscale.models.spec import MOST_ASSUMED, AssumedFamily, Head, ModelSpec, Stage, Training
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ T = TypeVar("T")
 _HARMLESS: Final = """
     architectures model_type _name_or_path transformers_version auto_map torch_dtype dtype tokenizer_class tokenizer_name
     task_specific_params finetuning_task problem_type id2label label2id num_labels _num_labels prefix license
-    quantization_config compression_config quantization quant_config is_llama_config transformers.js_config unsloth_fixed unsloth_version
+    quantization_config compression_config quantization quant_config sparsity_config neuron sentence_transformers is_llama_config transformers.js_config unsloth_fixed unsloth_version
 
     use_cache cache_implementation return_dict return_dict_in_generate output_attentions output_hidden_states
     output_scores output_past torchscript use_bfloat16 gradient_checkpointing chunk_size_feed_forward tf_legacy_loss
@@ -60,6 +61,7 @@ what it does elementwise, and how it reckons positions that own nothing."""
 
 _HARMLESS_LIKE: Final = re.compile(
     r"(.*_)?(dropout|layerdrop|pdrop|dropout_prob|token_id|token_ids)"
+    r"|_?(attn|experts)_implementation(_.*)?"
     r"|(rope|rotary|init|initializer|summary|pooler|forced|suppress|begin_suppress)_.*|rotary"
 )
 
@@ -72,23 +74,33 @@ def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def imported(config: dict[str, object], *, name: str, where: str, assume: str | None = None) -> ModelSpec:
+def imported(
+    config: dict[str, object], *, name: str, where: str, assume: str | None = None, strict: bool = False
+) -> ModelSpec:
     """The spec that a `config.json` describes. Raises `SpecError` for whatever would make it less than exact.
 
+    A key that the family's classes do not read cannot change the answer: the spec's notes name it, or it is refused too
+    where that is asked for by `strict`.
     `assume`: the family that a file of an unknown one counts like, on the user's word, which the spec's notes repeat.
     """
     if assume is not None:
         return _assumed(config, assume, name, where)
-    family_name, left_out, file = _model_type(config, where), tuple[str, ...](), config
+    family_name, file, text = _model_type(config, where), config, Text(config)
     if family_name in NESTED:
-        nested = NESTED[family_name]
-        config, left_out = _text_config(config, family_name, nested, where), (nested.left_out,)
-        family_name = str(config["model_type"])
-    read = Config(config, family_name, FAMILIES[family_name], where)
-    read.refuse_unknown()
-    spec = replace(_spec(read, name), notes=left_out + _notes(read))
-    spec = replace(spec, training=_pre_training(config, spec.context))
+        text = _text_config(config, family_name, NESTED[family_name], where, strict)
+        family_name = str(text.config["model_type"])
+    read = Config(text.config, family_name, FAMILIES[family_name], where, None if strict else read_by(family_name))
+    unread = unread_note((*text.unread, *read.passed_over()), own_code=_own_code(file))
+    spec = replace(_spec(read, name), notes=text.notes + unread + _notes(read))
+    spec = replace(spec, training=_pre_training(text.config, spec.context))
     return _checked(_with_release(_in_range(spec, where), file, family_name, where), where)
+
+
+def _own_code(file: Mapping[str, object]) -> str | None:
+    """The key that says that a repository has code of its own; None where none does."""
+    text = file.get("text_config")
+    places = (file, text if isinstance(text, dict) else {})
+    return "auto_map" if any(place.get("auto_map") for place in places) else None
 
 
 def _pre_training(config: Mapping[str, object], context: int | None) -> Training | None:
@@ -193,7 +205,15 @@ def _model_type(config: Mapping[str, object], where: str) -> str:
 _OF_BOTH: Final = frozenset({"architectures", "tie_word_embeddings"})
 
 
-def _text_config(config: Mapping[str, object], name: str, nested: Nested, where: str) -> dict[str, object]:
+class Text(NamedTuple):
+    """The text model of a file, the notes on what the file has beside it, and its keys outside that nothing reads."""
+
+    config: Mapping[str, object]
+    notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+def _text_config(config: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool) -> Text:
     """The text model of a file that describes more, tied as the whole says."""
     text = config.get("text_config")
     if nested.flat and text is None:
@@ -202,26 +222,68 @@ def _text_config(config: Mapping[str, object], name: str, nested: Nested, where:
     if not isinstance(text, dict):
         raise SpecError(f"text_config must be an object, not {shown(text)}", where=where)
     inner = text.get("model_type", nested.text[0])
+    inner = nested.named.get(inner, inner) if isinstance(inner, str) else inner
     if inner not in nested.text:
         raise SpecError(f"text_config.model_type {shown(inner)} is not known for {name}: only "
                         f"{' and '.join(nested.text)}", where=where)  # fmt: skip
+    unread = _outside(config, text, name, nested, where, strict)
+    _refuse_other_class(config, name, nested, where)
+    tied, said = _tied_whole(config, text, name, nested, where)
+    own = {key: value for key, value in text.items() if key not in nested.inside}
+    merged = {**nested.defaults, **own, "model_type": inner, "architectures": None, "tie_word_embeddings": tied}
+    return Text(merged, (nested.left_out, *said), unread)
+
+
+def _outside(
+    config: Mapping[str, object], text: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool
+) -> tuple[str, ...]:
+    """The keys beside the text model that nothing reads. Raises `SpecError` for one that may change a count."""
+    may_matter, unread = None if strict else read_by(name), list[str]()
     for key, value in config.items():
-        if value and not (key in nested.own or key in HARMLESS or _HARMLESS_LIKE.fullmatch(key)):
+        repeats = key in text and text[key] == value
+        if not value or repeats or key in nested.own or key in HARMLESS or _HARMLESS_LIKE.fullmatch(key):
+            continue
+        if may_matter is None or key in may_matter:
             raise _unknown(key, value, name, where)
-    if config.get("architectures") not in (None, [], *([known] for known in nested.classes)):
-        raise SpecError(f"architectures: {shown(config['architectures'])} is not known for {name}: only "
+        unread.append(key)
+    return tuple(unread)
+
+
+def _refuse_other_class(config: Mapping[str, object], name: str, nested: Nested, where: str) -> None:
+    """Refuses a file that names a class which is none of its family's, written one way or another."""
+    named = config.get("architectures")
+    known = {_plain(cls) for cls in nested.classes}
+    if named not in (None, []) and not (
+        isinstance(named, list) and len(named) == 1 and isinstance(named[0], str) and _plain(named[0]) in known
+    ):
+        raise SpecError(f"architectures: {shown(named)} is not known for {name}: only "
                         f"{' and '.join(nested.classes)}", where=where)  # fmt: skip
+
+
+def _plain(cls: str) -> str:
+    """The name of a class as it is told from others: repositories write `KimiK25` where a release has `Kimi_K25`."""
+    return cls.replace("_", "").lower()
+
+
+def _tied_whole(
+    config: Mapping[str, object], text: Mapping[str, object], name: str, nested: Nested, where: str
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether the head of a text model inside a whole is tied, and what is said of it. Raises `SpecError`."""
     key = "tie_word_embeddings"
-    said = text.get(key)
-    tied = config.get(key, True if nested.ties_whole and said is True else nested.tied)
+    said, outer = text.get(key), config.get(key)
+    tied = outer if outer is not None else True if nested.ties_whole and said is True else nested.tied
     if not nested.retied and (tied != nested.tied or said not in (None, tied)):
         raise SpecError(f"{key}: only {shown(nested.tied)} is known for {name}", where=where)
-    if tied is None:
-        raise SpecError(f'no "{key}" next to text_config: {name} needs it', where=where)
-    if said not in (None, tied):
+    if not isinstance(tied, bool):
+        raise SpecError(f"{key} must be true or false, not {shown(tied)}", where=where)
+    if outer is not None and said not in (None, tied):
         raise SpecError(f"{key} ({shown(tied)}) and text_config.{key} ({shown(said)}) differ", where=where)
-    own = {key: value for key, value in text.items() if key not in nested.inside}
-    return {**nested.defaults, **own, "model_type": inner, "architectures": None, key: tied}
+    if outer is None and (nested.unsaid or said not in (None, tied)):
+        how = "tied" if tied else "not tied"
+        return tied, (
+            f"{key} is not said next to text_config: {how}, as {release()} takes it; releases before 5 took text_config's.",
+        )
+    return tied, ()
 
 
 def _unknown(key: str, value: object, name: str, where: str) -> SpecError:
@@ -236,8 +298,17 @@ def _notes(config: Config) -> tuple[str, ...]:
 class Config:
     """The keys of one file under their own names, with the defaults of its family's class for those it leaves out."""
 
-    def __init__(self, data: Mapping[str, object], family_name: str, family: Family, where: str) -> None:
+    def __init__(
+        self,
+        data: Mapping[str, object],
+        family_name: str,
+        family: Family,
+        where: str,
+        may_matter: frozenset[str] | None = None,
+    ) -> None:
         self.family_name, self.family, self._where = family_name, family, where
+        self._may_matter = may_matter
+        """The keys that the family's classes may read; None where any may matter."""
         self._data = self._without_aliases(data)
         self.taken: dict[str, object] = {}
         """What was taken from the class's defaults, since the file does not say it."""
@@ -328,13 +399,31 @@ class Config:
             name: self._whole(f"{key}.{name}", (data or {}).get(name, default), 1) for name, default in sizes.items()
         }
 
-    def refuse_unknown(self) -> None:
-        """Refuses a value that the class does not have, and a key that might change a count."""
+    def passed_over(self) -> list[str]:
+        """The keys that the classes do not read, and that say something.
+
+        Refuses a value that the class does not have, and a key that might change a count.
+        """
+        aside: list[str] = []
         for key, value in self._data.items():
             if key in self.family.fixed:
-                self._refuse_unlike(key, value, self.family.fixed[key])
-            elif value and not (self.reads(key) or self._is_harmless(key)):
-                raise _unknown(key, value, self.family_name, self._where)
+                if self._matters(key):
+                    self._refuse_unlike(key, value, self.family.fixed[key])
+                elif self._is_unlike(value, self.family.fixed[key]):
+                    aside.append(key)
+            elif value and not (self.reads(key) or self._is_harmless(key) or self._repeats(key, value)):
+                if self._matters(key):
+                    raise _unknown(key, value, self.family_name, self._where)
+                aside.append(key)
+        return aside
+
+    def _matters(self, key: str) -> bool:
+        """Whether the family's classes may read a key."""
+        return self._may_matter is None or key in self._may_matter
+
+    def _repeats(self, key: str, value: object) -> bool:
+        """Whether a key is another name of one that says the same."""
+        return key in self.family.aliases and self._data.get(self.family.aliases[key]) == value
 
     def left_aside(self) -> list[str]:
         """The keys that might change a count and that the class does not read; refuses a value that it does not have."""
@@ -363,8 +452,11 @@ class Config:
     def _is_harmless(self, key: str) -> bool:
         return key in HARMLESS or key in self.family.harmless or _HARMLESS_LIKE.fullmatch(key) is not None
 
+    def _is_unlike(self, value: object, expected: object) -> bool:
+        return value is not None and (value != expected or isinstance(value, bool) != isinstance(expected, bool))
+
     def _refuse_unlike(self, key: str, value: object, expected: object) -> None:
-        if value is not None and (value != expected or isinstance(value, bool) != isinstance(expected, bool)):
+        if self._is_unlike(value, expected):
             raise self.wrong(
                 f"{key}: {shown(value)} is not known yet for {self.family_name}: only {shown(expected)} is"
             )
@@ -372,9 +464,9 @@ class Config:
     def _without_aliases(self, data: Mapping[str, object]) -> dict[str, object]:
         known = dict(data)
         for alias, key in self.family.aliases.items():
-            value = known.pop(alias, None)
-            if value is None:
+            if not self._matters(alias) or known.get(alias) is None:
                 continue
+            value = known.pop(alias)
             if known.get(key) is not None and known[key] != value:
                 raise self.wrong(
                     f"{alias} ({shown(value)}) and {key} ({shown(known[key])}) mean the same size, and differ: drop one"
