@@ -43,7 +43,10 @@ def tree_of(path: Path) -> ast.Module:
 
 def tables(*names: str) -> dict[str, str]:
     """What the release says of each model type under these names of tables."""
-    auto = [tree_of(ROOT / "models" / "auto" / f"{name}.py") for name in ("auto_mappings", "configuration_auto", "modeling_auto")]
+    auto = [
+        tree_of(ROOT / "models" / "auto" / f"{name}.py")
+        for name in ("auto_mappings", "configuration_auto", "modeling_auto")
+    ]
     return {key: value for name in names for module in auto for key, value in _table(module, name)}
 
 
@@ -100,7 +103,11 @@ def _home(name: str, path: Path) -> Path:
             for _ in range(node.level - 1):
                 base = base.parent
             target = base.joinpath(*node.module.split("."))
-            return target.with_suffix(".py") if target.with_suffix(".py").exists() else next(target.glob("configuration_*.py"))
+            return (
+                target.with_suffix(".py")
+                if target.with_suffix(".py").exists()
+                else next(target.glob("configuration_*.py"))
+            )
     return path
 
 
@@ -111,7 +118,7 @@ def _of_class(node: ast.ClassDef) -> Iterator[str]:
                 yield name
             case ast.Assign(targets=[ast.Name(id="attribute_map")], value=ast.Dict(keys=keys, values=values)):
                 yield from (key.value for key in [*keys, *values] if isinstance(key, ast.Constant))
-            case ast.FunctionDef(name=name) if node.name != BASE or name == "__post_init__":
+            case ast.FunctionDef(name=name) if node.name != BASE or name in ("__post_init__", "get_text_config"):
                 yield from _of_function(item)
 
 
@@ -130,13 +137,15 @@ def taken(path: Path) -> Iterator[str]:
     """The keys that a module takes off anything that is called a configuration."""
     for node in ast.walk(tree_of(path)):
         match node:
-            case ast.Attribute(value=ast.Name(id=owner) | ast.Attribute(attr=owner), attr=name) if _CONFIG.fullmatch(owner):
+            case ast.Attribute(value=ast.Name(id=owner) | ast.Attribute(attr=owner), attr=name) if _CONFIG.fullmatch(
+                owner
+            ):
                 yield name
             case ast.Call(func=ast.Name(id="getattr" | "hasattr"), args=[_, ast.Constant(value=str(name)), *_]):
                 yield name
-            case ast.Subscript(value=ast.Name(id=owner) | ast.Attribute(attr=owner), slice=ast.Constant(value=str(name))) if (
-                _CONFIG.fullmatch(owner)
-            ):
+            case ast.Subscript(
+                value=ast.Name(id=owner) | ast.Attribute(attr=owner), slice=ast.Constant(value=str(name))
+            ) if _CONFIG.fullmatch(owner):
                 yield name
             case ast.Call(func=ast.Attribute(value=ast.Name(id=owner) | ast.Attribute(attr=owner), attr="get"),
                           args=[ast.Constant(value=str(name)), *_]) if _CONFIG.fullmatch(owner):  # fmt: skip
@@ -182,7 +191,10 @@ def main() -> None:
     """Prints the table, a line a family: the keys that not all families read."""
     configs, shared = tables("CONFIG_MAPPING_NAMES"), common()
     models = tables("MODEL_MAPPING_NAMES", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
-    lines: dict[str, Any] = {"transformers": version("transformers"), "every family": _words({key for key in shared if not key.startswith("_")})}
+    lines: dict[str, Any] = {
+        "transformers": version("transformers"),
+        "every family": _words({key for key in shared if not key.startswith("_")}),
+    }
     for name in sorted({*FAMILIES, *NESTED}):
         if name in configs:
             lines[name] = _words(keys_of(configs[name], models.get(name)) - shared)

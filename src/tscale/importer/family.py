@@ -12,7 +12,7 @@ from tscale.importer.expert_rules import Routed
 from tscale.models.spec import Embedding, Encoder, Head
 
 if TYPE_CHECKING:
-    from tscale.importer.reader import Config
+    from tscale.importer.config_keys import Config
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,5 +44,9 @@ def unread_note(keys: Iterable[str], *, own_code: str | None) -> tuple[str, ...]
     if not names:
         return ()
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-    theirs = "" if own_code is None else f" The repository's own code ({own_code}) may read {'it' if len(names) == 1 else 'them'}."
+    theirs = (
+        ""
+        if own_code is None
+        else f" The repository's own code ({own_code}) may read {'it' if len(names) == 1 else 'them'}."
+    )
     return (f"Not read by this family: {', '.join(names[:_MOST_NAMED])}{more}.{theirs}",)
