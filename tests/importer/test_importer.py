@@ -262,7 +262,7 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
         ({"model_type": 7}, "model_type must be text, not 7"),
         (
             {"model_type": "lama"},
-            'model_type "lama" is not known: did you mean llama? (--assume FAMILY counts it as one of a known family)',
+            'model_type "lama" is not known: no known family has its keys (--assume FAMILY counts it as one of a known family)',
         ),
         (
             {"model_type": "nllb-moe"},
@@ -488,6 +488,33 @@ def test_a_key_is_read_or_harmless_but_not_both() -> None:
     }
     for family in FAMILIES.values():
         assert not (set(family.reads) | set(family.fixed)) & (HARMLESS - shared)
+
+
+LLAMAS = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        (LLAMAS | {"rms_norm_eps": 1e-5, "rope_theta": 1e4, "max_position_embeddings": 64}, "llama"),
+        (LLAMAS | {"num_local_experts": 8, "num_experts_per_tok": 2, "max_position_embeddings": 64, "num_key_value_heads": 1, "head_dim": 4},
+         "mixtral"),
+        (LLAMAS | {"kv_lora_rank": 4, "q_lora_rank": None, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 4,
+                   "n_routed_experts": 4, "n_shared_experts": 1, "moe_intermediate_size": 4, "first_k_dense_replace": 1,
+                   "num_experts_per_tok": 2, "max_position_embeddings": 64}, "deepseek_v2"),
+        ({"vocab_size": 9, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 16}, "gpt2"),
+        ({"text_config": LLAMAS, "vision_config": {"hidden_size": 8}}, "llama"),
+    ],
+)  # fmt: skip
+def test_an_unknown_family_is_told_by_the_keys_that_its_file_has(config: dict[str, Any], family: str) -> None:
+    """Whatever it calls itself, the nearest one first."""
+    with pytest.raises(SpecError) as caught:
+        spec_of(config | {"model_type": "qwen9000"})
+    said = str(caught.value)
+    assert said.startswith(
+        f'config.json: model_type "qwen9000" is not known: its keys are most like those of {family} '
+    )
+    assert said.endswith(" (--assume FAMILY counts it as one of a known family)")
 
 
 def test_empty_values_of_unknown_keys_are_ignored() -> None:

@@ -117,7 +117,11 @@ def _of_class(node: ast.ClassDef) -> Iterator[str]:
             case ast.AnnAssign(target=ast.Name(id=name)):
                 yield name
             case ast.Assign(targets=[ast.Name(id="attribute_map")], value=ast.Dict(keys=keys, values=values)):
-                yield from (key.value for key in [*keys, *values] if isinstance(key, ast.Constant))
+                yield from (
+                    key.value
+                    for key in [*keys, *values]
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str)
+                )
             case ast.FunctionDef(name=name) if node.name != BASE or name in ("__post_init__", "get_text_config"):
                 yield from _of_function(item)
 

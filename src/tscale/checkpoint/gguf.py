@@ -169,7 +169,8 @@ def _header(cursor: _Cursor, size: int, where: str) -> Header:
 
 def _counts(cursor: _Cursor) -> tuple[int, int]:
     """How many tensors and keys there are, behind the magic number and the version."""
-    if cursor.unpack("4s") != (b"GGUF",):
+    start = cursor.skip(4)
+    if cursor.data[start : cursor.at] != b"GGUF":
         raise _BrokenError("it does not begin with GGUF")
     version = cursor.number("I")
     if version & 0xFFFF == 0:  # written by a machine of the other byte order

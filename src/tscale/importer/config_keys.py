@@ -29,6 +29,11 @@ def unknown(key: str, value: object, name: str, where: str) -> SpecError:
     return SpecError(why, where=where)
 
 
+def _is_item(value: object) -> bool:
+    """Whether an item of a list is what a single value may be."""
+    return not isinstance(value, int) or 0 <= value <= MOST_SIZE
+
+
 class Config:
     """The keys of one file under their own names, with the defaults of its family's class for those it leaves out."""
 
@@ -64,6 +69,10 @@ class Config:
     def reads(self, key: str) -> bool:
         """Whether the class reads a key."""
         return key in self.family.reads
+
+    def says(self, key: str) -> object:
+        """What stands in the file at a key, whoever reads it."""
+        return self._data.get(key)
 
     def value(self, key: str) -> object:
         """What stands at a key, or what the class takes in its place."""
@@ -101,11 +110,11 @@ class Config:
         return value if isinstance(value, str) else self._mistyped(key, "text", value)
 
     def listed(self, key: str, kind: type[T]) -> list[T] | None:
-        """A list of one kind of value, or None where it is absent or null."""
+        """A list of words or of whole numbers from 0, or None where it is absent or null."""
         value = self.value(key)
         if value is None:
             return None
-        if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+        if not isinstance(value, list) or not all(type(item) is kind and _is_item(item) for item in value):
             self._mistyped(key, "a list of words" if kind is str else "a list of whole numbers", value)
         return cast("list[T]", value)
 
@@ -118,6 +127,15 @@ class Config:
             case [str(name)]:
                 return name
         return self._mistyped("architectures", "a list of one class", value)
+
+    def labels(self) -> int:
+        """How many labels a classifier tells apart: those of `id2label`, or `num_labels`, or two."""
+        names, count = self._data.get("id2label"), self._data.get("num_labels")
+        if names is not None and not (isinstance(names, dict) and names):
+            self._mistyped("id2label", "a mapping of numbers to labels", names)
+        if isinstance(names, dict) and count not in (None, len(names)):
+            raise self.wrong(f"num_labels: {shown(count)} contradicts id2label, which has {len(names):,}")
+        return self._whole("num_labels", count, 1) if names is None and count is not None else len(names or "01")
 
     def agreed(self, key: str, derived: int, source: str) -> int:
         """A number that another key decides: this one may repeat it, and nothing else."""

@@ -156,9 +156,8 @@ def _model_type(config: Mapping[str, object], where: str) -> str:
 def _like(config: Mapping[str, object]) -> str:
     """What may be done about a file of an unknown family: which known ones have its keys."""
     found = alike(config)
-    if not found:
-        return "no known family has its keys (--assume FAMILY counts it as one all the same)"
-    return f"its keys are most like those of {' or '.join(found)} (--assume {found[0]} counts it so)"
+    like = f"its keys are most like those of {' or '.join(found)}" if found else "no known family has its keys"
+    return f"{like} (--assume FAMILY counts it as one of a known family)"
 
 
 def _notes(config: Config) -> tuple[str, ...]:

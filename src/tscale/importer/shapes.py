@@ -17,13 +17,18 @@ def alike(config: Mapping[str, object]) -> list[str]:
     text = config.get("text_config")
     held = {key for key, value in (text if isinstance(text, dict) else config).items() if value is not None}
     telling = {key for key in held if not is_harmless(key) and not key.endswith(("_id", "_ids", "_config"))}
-    distances = {
-        name: (len(telling - known), len(set(family.reads) - held))
-        for name, family in FAMILIES.items()
-        if _sizes(family) <= (known := {*family.reads, *family.fixed, *family.aliases}) & _renamed(held, family)
-    }
+    distances: dict[str, tuple[int, int]] = {}
+    for name, family in FAMILIES.items():
+        known, named = {*family.reads, *family.fixed, *family.aliases}, _renamed(held, family)
+        if _sizes(family) <= named:
+            distances[name] = (len(telling - known), len(_counted(family) - named))
     ranked = sorted(distances, key=lambda name: distances[name])
     return [name for name in ranked if distances[name][0] == distances[ranked[0]][0]][:_MOST]
+
+
+def _counted(family: Family) -> set[str]:
+    """The keys for which the class takes a number where they are absent: files of its own have them."""
+    return {key for key, value in family.reads.items() if isinstance(value, int) and not isinstance(value, bool)}
 
 
 def _sizes(family: Family) -> set[str]:

@@ -208,7 +208,11 @@ class Head:
     pooler: bool = False
     """Whether a square layer is applied to the first position of a sequence, as in BERT."""
     classes: Size | None = None
-    """Outputs of a classifier behind the pooler (BERT's next-sentence head has 2)."""
+    """Outputs of a classifier: behind the pooler (BERT's next-sentence head has 2), or on the last layer (a reward has 1)."""
+    classes_bias: bool = True
+    """Whether the classifier has a bias."""
+    per_token: bool = False
+    """Whether every position is classified, and not a sequence once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -484,8 +488,13 @@ class ModelSpec:
             )
         if self.norm.bias and not self.norm.gain:
             yield ("norm", "bias"), "a norm without weights has no bias: drop it, or set norm.gain to true"
-        if self.head.classes is not None and not self.head.pooler:
-            yield ("head", "classes"), "a classifier stands on the pooler: set head.pooler to true"
+        if self.head.classes is not None and not self.head.pooler and self.head.kind != "none":
+            yield (
+                ("head", "classes"),
+                "a classifier stands on the pooler or alone: set head.pooler, or head.kind to none",
+            )
+        if self.head.classes is None and (self.head.per_token or not self.head.classes_bias):
+            yield ("head", "classes"), "there is no classifier: set head.classes"
         if self.head.kind != "masked" and (self.head.transform != "biased" or self.head.width is not None):
             yield (
                 ("head", "transform"),
