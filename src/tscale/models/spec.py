@@ -488,13 +488,7 @@ class ModelSpec:
             )
         if self.norm.bias and not self.norm.gain:
             yield ("norm", "bias"), "a norm without weights has no bias: drop it, or set norm.gain to true"
-        if self.head.classes is not None and not self.head.pooler and self.head.kind != "none":
-            yield (
-                ("head", "classes"),
-                "a classifier stands on the pooler or alone: set head.pooler, or head.kind to none",
-            )
-        if self.head.classes is None and (self.head.per_token or not self.head.classes_bias):
-            yield ("head", "classes"), "there is no classifier: set head.classes"
+        yield from self._classifier_problems()
         if self.head.kind != "masked" and (self.head.transform != "biased" or self.head.width is not None):
             yield (
                 ("head", "transform"),
@@ -518,6 +512,16 @@ class ModelSpec:
             yield ("head",), "an encoder has no language-model head: set head.kind to masked or none"
         if self.kind != "encoder" and self.head.kind in ("masked", "discriminator"):
             yield ("head", "kind"), f"a {self.head.kind} head stands on an encoder, not on a {self.kind}"
+
+    def _classifier_problems(self) -> Iterator[Problem]:
+        """Where a classifier stands, and what is said of one that is not there."""
+        if self.head.classes is not None and not self.head.pooler and self.head.kind != "none":
+            yield (
+                ("head", "classes"),
+                "a classifier stands on the pooler or alone: set head.pooler, or head.kind to none",
+            )
+        if self.head.classes is None and (self.head.per_token or not self.head.classes_bias):
+            yield ("head", "classes"), "there is no classifier: set head.classes"
 
     def _stack_problems(self) -> Iterator[Problem]:
         """What an encoder reads with, whose keys are borrowed, and what is wrong with distances or formats."""
