@@ -137,6 +137,31 @@ def test_a_class_may_be_written_as_its_repository_does() -> None:
     assert params(lower(spec)).total == params(lower(spec_of(own | {"text_config": inner}))).total
 
 
+def test_a_model_type_that_the_release_reads_as_another_is_read_so_and_named() -> None:
+    small = {"num_hidden_layers": 4, "n_routed_experts": 8, "num_nextn_predict_layers": 0}
+    spec = spec_of({"model_type": "kimi_k2", "architectures": ["DeepseekV3ForCausalLM"], **small})
+    assert params(lower(spec)).total == params(lower(spec_of({"model_type": "deepseek_v3", **small}))).total
+    assert spec.notes == (
+        "model_type kimi_k2 is read as deepseek_v3, as transformers 5.24.0 does; the repository's own code may differ.",
+    )
+
+
+@pytest.mark.parametrize("model_type", [["llama"], {"a": 1}])
+def test_a_family_may_be_assumed_of_a_file_whose_model_type_is_no_text(model_type: object) -> None:
+    sizes = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    spec = imported({"model_type": model_type, **sizes}, name="x", where="config.json", assume="llama")
+    assert spec.assumed is not None
+    assert spec.assumed.model_type is None
+
+
+def test_a_class_of_a_whole_may_have_a_name_of_its_own() -> None:
+    config = {"model_type": "gemma3", "architectures": ["FooForConditionalGeneration"], "text_config": {}}
+    said = "architectures: FooForConditionalGeneration is counted as Gemma3ForConditionalGeneration, which has the same head."
+    assert said in spec_of(config).notes
+    with pytest.raises(SpecError, match="architectures: a list is not known for gemma3: only Gemma3For"):
+        imported(config, name="x", where="config.json", strict=True)
+
+
 def test_the_table_is_small_and_of_one_release() -> None:
     table = json.loads((Path(__file__).parents[2] / "src" / "tscale" / "importer" / "keys.json").read_text())
     assert table["transformers"] == "5.24.0"

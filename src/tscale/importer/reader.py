@@ -19,9 +19,9 @@ from tscale.errors import RequestError, SpecError, called, nearest, shown
 from tscale.importer.classes import class_note, head_of
 from tscale.importer.config_keys import Config, is_size
 from tscale.importer.expert_rules import Routed, dealt_out
-from tscale.importer.families import FAMILIES, NESTED, NOT_YET
+from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
 from tscale.importer.family_rules import AttentionMask
-from tscale.importer.known_keys import read_by, unread_note
+from tscale.importer.known_keys import read_by, release, unread_note
 from tscale.importer.shapes import alike
 from tscale.importer.whole_files import OF_BOTH, Text, text_config
 from tscale.models.spec import MOST_ASSUMED, AssumedFamily, Head, ModelSpec, Stage, Training
@@ -46,9 +46,18 @@ def imported(
         family_name = str(text.config["model_type"])
     read = Config(text.config, family_name, FAMILIES[family_name], where, None if strict else read_by(family_name))
     unread = unread_note((*text.unread, *read.passed_over()), own_code=_own_code(file))
-    spec = replace(_spec(read, name), notes=text.notes + class_note(read) + unread + _notes(read))
+    notes = text.notes + _named_otherwise(file) + class_note(read) + unread + _notes(read)
+    spec = replace(_spec(read, name), notes=notes)
     spec = replace(spec, training=_pre_training(text.config, spec.context))
     return _checked(_with_release(_in_range(spec, where), file, family_name, where), where)
+
+
+def _named_otherwise(file: Mapping[str, object]) -> tuple[str, ...]:
+    """What is said of a model type that is read as another."""
+    named = str(file.get("model_type"))
+    if named not in ALSO:
+        return ()
+    return (f"model_type {named} is read as {ALSO[named]}, as {release()} does; the repository's own code may differ.",)
 
 
 def _own_code(file: Mapping[str, object]) -> str | None:
@@ -97,8 +106,23 @@ def _assumed(config: dict[str, object], family_name: str, name: str, where: str)
     if family_name not in FAMILIES:
         raise RequestError(f"--assume {shown(family_name)} is not a known family: {nearest(family_name, FAMILIES)}")
     own = config.get("model_type")
-    if own in FAMILIES or own in NESTED:
+    if isinstance(own, str) and (own in FAMILIES or own in NESTED or own in ALSO):
         raise RequestError(f"{where} says model_type {shown(own)}, which is known: drop --assume")
+    read, unread = _read_as(config, family_name, where)
+    title = f"{name}, counted as a {family_name}"
+    spec = replace(_spec(read, name), title=title, notes=_notes(read))
+    spec = replace(spec, training=_pre_training(config, spec.context))
+    like = AssumedFamily(
+        family=family_name,
+        model_type=own if isinstance(own, str) and own.isprintable() and own.strip() else None,
+        defaults=tuple(f"{key} {'(derived)' if value is None else shown(value)}" for key, value in read.taken.items()),
+        unread=tuple(called(key, 80) for key in unread if key.strip()),
+    )
+    return _checked(_with_release(_in_range(replace(spec, assumed=like), where), config, family_name, where), where)
+
+
+def _read_as(config: dict[str, object], family_name: str, where: str) -> tuple[Config, list[str]]:
+    """The keys of a file, or of the text model in it, as those of a family; and which of them are not read."""
     family, outer = FAMILIES[family_name], list[str]()
     text = config.get("text_config")
     if isinstance(text, dict) and not Config(text, family_name, family, where).missing_sizes():
@@ -113,16 +137,7 @@ def _assumed(config: dict[str, object], family_name: str, name: str, where: str)
     read = Config(both | text | named, family_name, family, where)
     unread = outer + read.left_aside()
     read.refuse_other_sizes(unread)
-    title = f"{name}, counted as a {family_name}"
-    spec = replace(_spec(read, name), title=title, notes=_notes(read))
-    spec = replace(spec, training=_pre_training(config, spec.context))
-    like = AssumedFamily(
-        family=family_name,
-        model_type=own if isinstance(own, str) and own.isprintable() and own.strip() else None,
-        defaults=tuple(f"{key} {'(derived)' if value is None else shown(value)}" for key, value in read.taken.items()),
-        unread=tuple(called(key, 80) for key in unread if key.strip()),
-    )
-    return _checked(_with_release(_in_range(replace(spec, assumed=like), where), config, family_name, where), where)
+    return read, unread
 
 
 def _like_named(config: Mapping[str, object], classes: Mapping[str, Head], where: str) -> list[str] | None:
@@ -148,6 +163,8 @@ def _model_type(config: Mapping[str, object], where: str) -> str:
         raise SpecError(f"model_type must be text, not {shown(value)}", where=where)
     if value in NOT_YET:
         raise SpecError(f"model_type {shown(value)} is not known yet: {NOT_YET[value]}", where=where)
+    if value in ALSO:
+        return ALSO[value]
     if value not in FAMILIES and value not in NESTED:
         raise SpecError(f"model_type {shown(value)} is not known: {_like(config)}", where=where)
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from tscale.errors import SpecError, shown
+from tscale.errors import SpecError, called, shown
 from tscale.importer.classes import plain
 from tscale.importer.config_keys import unknown
 from tscale.importer.family import Nested
@@ -37,11 +37,11 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
         raise SpecError(f"text_config.model_type {shown(inner)} is not known for {name}: only "
                         f"{' and '.join(nested.text)}", where=where)  # fmt: skip
     unread = _outside(config, text, name, nested, where, strict)
-    _refuse_other_class(config, name, nested, where)
+    of_class = _class_note(config, name, nested, where, strict)
     tied, said = _tied_whole(config, text, name, nested, where)
     own = {key: value for key, value in text.items() if key not in nested.inside}
     merged = {**nested.defaults, **own, "model_type": inner, "architectures": None, "tie_word_embeddings": tied}
-    return Text(merged, (nested.left_out, *said), unread)
+    return Text(merged, (nested.left_out, *of_class, *said), unread)
 
 
 def _outside(
@@ -59,15 +59,21 @@ def _outside(
     return tuple(unread)
 
 
-def _refuse_other_class(config: Mapping[str, object], name: str, nested: Nested, where: str) -> None:
-    """Refuses a file that names a class which is none of its family's, written one way or another."""
+def _class_note(config: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool) -> tuple[str, ...]:
+    """What is said of a class that is counted as the family's, which has the same ending; refuses any other."""
     named = config.get("architectures")
-    known = {plain(cls) for cls in nested.classes}
-    if named not in (None, []) and not (
-        isinstance(named, list) and len(named) == 1 and isinstance(named[0], str) and plain(named[0]) in known
-    ):
-        raise SpecError(f"architectures: {shown(named)} is not known for {name}: only "
-                        f"{' and '.join(nested.classes)}", where=where)  # fmt: skip
+    if named in (None, []):
+        return ()
+    cls = named[0] if isinstance(named, list) and len(named) == 1 and isinstance(named[0], str) else ""
+    if plain(cls) in map(plain, nested.classes):
+        return ()
+    if not strict and cls.endswith(_GENERATES):
+        return (f"architectures: {called(cls, 80)} is counted as {nested.classes[0]}, which has the same head.",)
+    raise SpecError(f"architectures: {shown(named)} is not known for {name}: only "
+                    f"{' and '.join(nested.classes)}", where=where)  # fmt: skip
+
+
+_GENERATES: Final = "ForConditionalGeneration"
 
 
 def _tied_whole(
