@@ -148,8 +148,8 @@ def test_a_model_type_that_the_release_reads_as_another_is_read_so_and_named() -
 
 @pytest.mark.parametrize("model_type", [["llama"], {"a": 1}])
 def test_a_family_may_be_assumed_of_a_file_whose_model_type_is_no_text(model_type: object) -> None:
-    sizes = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    spec = imported({"model_type": model_type, **sizes}, name="x", where="config.json", assume="llama")
+    config: dict[str, object] = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    spec = imported(config | {"model_type": model_type}, name="x", where="config.json", assume="llama")
     assert spec.assumed is not None
     assert spec.assumed.model_type is None
 
