@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib.util import find_spec
@@ -132,6 +130,8 @@ def _header(repository: str, file: str, until: _Deadline) -> tuple[tuple[Tensor,
 
 def _ahead(names: Iterable[str], read: Callable[[str], T]) -> Callable[[str], T]:
     """What reads each of some files once: several at a time, begun before they are asked for. None is read after an error."""
+    from concurrent.futures import Future
+
     results = {name: Future[T]() for name in names}
     waiting, lock = iter(results), Lock()
 
@@ -181,6 +181,8 @@ def _fetched(repository: str, file: str, start: int, count: int, until: _Deadlin
 
 def _in_time(ask: Callable[[], T], until: _Deadline) -> T:
     """What a function gives that runs in a thread of its own. Raises its error, or `TimeoutError` at the deadline."""
+    from concurrent.futures import Future
+
     answer: Future[T] = Future()
 
     def work() -> None:
@@ -192,7 +194,7 @@ def _in_time(ask: Callable[[], T], until: _Deadline) -> T:
     Thread(target=work, daemon=True).start()
     try:
         return answer.result(until.left)
-    except FutureTimeoutError:
+    except TimeoutError:  # since 3.11 that of futures too
         if answer.done():
             raise
         _hang_up()

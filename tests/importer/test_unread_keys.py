@@ -155,7 +155,8 @@ def test_a_family_may_be_assumed_of_a_file_whose_model_type_is_no_text(model_typ
 
 
 def test_a_class_of_a_whole_may_have_a_name_of_its_own() -> None:
-    config = {"model_type": "gemma3", "architectures": ["FooForConditionalGeneration"], "text_config": {}}
+    config: dict[str, object] = {"model_type": "gemma3", "text_config": {}}
+    config["architectures"] = ["FooForConditionalGeneration"]
     said = "architectures: FooForConditionalGeneration is counted as Gemma3ForConditionalGeneration, which has the same head."
     assert said in spec_of(config).notes
     with pytest.raises(SpecError, match="architectures: a list is not known for gemma3: only Gemma3For"):

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from tscale.catalogue.models import built_in, known_name, no_such_model
 from tscale.errors import NotPublishedError, RequestError, SpecError, SpecErrors, called, nearest, shown
-from tscale.hub import deadline
 from tscale.models.spec import ModelSpec, Spec
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -39,10 +38,12 @@ def find_all(
     """The specs that several MODELs mean; `assume` is about those that are no built-in ones, if there are any."""
     models, changes = tuple(models), tuple(changes)
     files = [model for model in models if known_name(model) is None]
+    if not files:
+        return [find(model, changes, assume, strict=strict) for model in models]
+    from tscale.hub import deadline
+
     with deadline():
-        return [
-            find(model, changes, assume if model in files or not files else None, strict=strict) for model in models
-        ]
+        return [find(model, changes, assume if model in files else None, strict=strict) for model in models]
 
 
 def resolve(model: str, changes: Iterable[str] = (), assume: str | None = None, *, strict: bool = False) -> ModelSpec:
