@@ -289,7 +289,7 @@ def shell(script: str) -> subprocess.CompletedProcess[str]:
 @unix
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom"])
 def test_an_endless_device(device: str) -> None:
-    assert refused(run("params", device)) == f"{device}: is larger than 256 KiB: a spec takes two or three"
+    assert refused(run("params", device)) == f"{device}: is larger than 16384 KiB: a config.json takes two or three"
 
 
 @unix
@@ -298,7 +298,7 @@ def test_a_device_without_end_or_content() -> None:
     with Path("/dev/zero").open("rb") as zero:
         done = tscale("params", "-", stdin=zero, capture_output=True)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "tscale: standard input: is larger than 256 KiB: a spec takes two or three\n"
+    assert done.stderr == "tscale: standard input: is larger than 16384 KiB: a config.json takes two or three\n"
 
 
 @unix
@@ -352,7 +352,7 @@ def test_process_substitution() -> None:
     assert done.stdout.count("small (decoder) is a valid spec") == 2
     endless = shell("tscale validate <(yes)")
     assert (endless.returncode, endless.stdout) == (1, "")
-    assert "is larger than 256 KiB" in endless.stderr
+    assert "is larger than 16384 KiB" in endless.stderr
 
 
 @unix

@@ -150,14 +150,14 @@ def test_of_a_large_file_no_more_is_fetched_than_its_header(hub: Hub, tmp_path: 
         ("gated/model", "gated/model/config.json: is gated: accept its terms on the hub, then `hf auth login`"),
         ("broken/model", "broken/model/config.json: the hub answers with status 500"),
         ("tiny/empty", "tiny/empty/config.json: the repository holds no such file"),
-        ("tiny/large", "tiny/large/config.json: is larger than 256 KiB: a config.json takes two or three"),
+        ("tiny/large", "tiny/large/config.json: is larger than 16384 KiB: a config.json takes two or three"),
         ("tiny/list", "tiny/list/config.json: a config.json is an object, not a list"),
     ],
 )  # fmt: skip
 def test_a_repository_that_does_not_answer_is_one_clear_line(
     hub: Hub, tmp_path: Path, repository: str, message: str
 ) -> None:
-    for name, text in (("empty", None), ("large", " " * 300_000), ("list", "[]")):
+    for name, text in (("empty", None), ("large", " " * (16 * 2**20 + 1)), ("list", "[]")):
         (hub.root / "tiny" / name).mkdir()
         if text is not None:
             (hub.root / "tiny" / name / "config.json").write_text(text, encoding="utf-8")

@@ -39,6 +39,7 @@ def summary(
     *,
     set: Changes = (),
     assume: str | None = None,
+    strict: bool | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
     system: File | None = None,
@@ -50,6 +51,7 @@ def summary(
             standard input.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
         gpu: Show fit, speed, hours and dollars on it.
         gpu_set: Change a field of the hardware; repeatable.
         system: Read what is not given from a file that save wrote.
@@ -71,6 +73,7 @@ def params(
     *models: Model | Ledger,
     set: Changes = (),
     assume: str | None = None,
+    strict: bool | None = None,
     system: File | None = None,
 ) -> Result:
     """Count the parameters of each model, part by part.
@@ -85,6 +88,7 @@ def params(
             standard input.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
         system: Read what is not given from a file that save wrote.
 
     Returns:
@@ -107,6 +111,7 @@ def attention(
     *,
     set: Changes = (),
     assume: str | None = None,
+    strict: bool | None = None,
     context: Number | Sequence[Number] | None = None,
     dtype: str | None = None,
     causal: bool | None = None,
@@ -124,6 +129,7 @@ def attention(
             standard input.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
         context: Set the context lengths, such as 512,2k,8k; k is 1,024.
         dtype: Set the number format of cache, scores and weights.
         causal: Count the keys that a query may see, or all of them as frameworks do.
@@ -150,6 +156,7 @@ def flops(
     *,
     set: Changes = (),
     assume: str | None = None,
+    strict: bool | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     source: Number | None = None,
@@ -165,6 +172,7 @@ def flops(
             standard input. The default is gpt3.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         source: Set the encoder tokens of a sequence; k is 1,024.
@@ -189,6 +197,7 @@ def compare(
     context: Number | None = None,
     set: Changes = (),
     assume: str | None = None,
+    strict: bool | None = None,
 ) -> Result:
     """Compare 2 to 8 models, with ratios to the first.
 
@@ -200,6 +209,7 @@ def compare(
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
 
     Returns:
         The answer of `tscale compare`: `to_dict` is its JSON, with units and sources under `figures`.
@@ -219,6 +229,7 @@ def memory(
     *,
     set: Changes = (),
     assume: str | None = None,
+    strict: bool | None = None,
     gpus: Number | None = None,
     precision: str | None = None,
     optimizer: str | None = None,
@@ -277,6 +288,7 @@ def memory(
             standard input.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
         gpus: Set the number of devices, such as 8 or 1024.
         precision: Set the formats of weights, gradients, master weights and optimizer states.
         optimizer: Set the optimizer.
@@ -353,6 +365,7 @@ def train(
     *,
     set: Changes = (),
     assume: str | None = None,
+    strict: bool | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
     gpus: Number | None = None,
@@ -400,6 +413,7 @@ def train(
             standard input.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
         gpu: Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.
         gpu_set: Change a field of the hardware; repeatable.
         gpus: Set the number of devices, such as 8 or 1024.
@@ -464,6 +478,7 @@ def serve(
     *,
     set: Changes = (),
     assume: str | None = None,
+    strict: bool | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
     gpus: Number | None = None,
@@ -490,6 +505,7 @@ def serve(
             standard input.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
         gpu: Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.
         gpu_set: Change a field of the hardware; repeatable.
         gpus: Set the devices that share each layer (tensor parallelism).
@@ -573,6 +589,7 @@ def loss(
     *,
     set: Changes = (),
     assume: str | None = None,
+    strict: bool | None = None,
     tokens: Number | None = None,
     unique_tokens: Number | None = None,
     inference_tokens: Number | None = None,
@@ -588,6 +605,7 @@ def loss(
             standard input.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         unique_tokens: Set the number of unique tokens, such as 100e9: further training tokens repeat them.
         inference_tokens: Set the tokens to be served, such as 1e12, to include the FLOPs of serving.
@@ -711,6 +729,7 @@ def verify(
     *,
     set: Changes = (),
     assume: str | None = None,
+    strict: bool | None = None,
     system: File | None = None,
 ) -> Result:
     """Compare a checkpoint's tensors with those of a spec.
@@ -724,6 +743,7 @@ def verify(
             itself.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
         system: Read what is not given from a file that save wrote.
 
     Returns:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import answer, run
-from tscale.checkpoint.safetensors import MOST_HEADER
+from tscale.checkpoint.safetensors import MOST_HEADER, read_safetensors
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 _EXPERTS = """
@@ -230,6 +230,39 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
 }
 
 
+def _many(count: int) -> bytes:
+    return b"{" + b",".join(b'"%x":{}' % number for number in range(count)) + b"}"
+
+
+MALFORMED |= {
+    "many tensors": (_bytes(_many(65_537)), "describes over 65,536 tensors: that many are read of one file"),
+    "many lists": (
+        _bytes(b'{"a":[' + b"[]," * 400_000 + b"1]}"),
+        "its header does more than name tensors, each with a dtype, a shape and data_offsets",
+    ),
+    "long shape in a long header": (
+        _bytes(b'{"a":{"dtype":"F16","shape":[' + b"1," * 600_000 + b'1],"data_offsets":[0,2]}}', 2),
+        "its header does more than name tensors, each with a dtype, a shape and data_offsets",
+    ),
+    "long name": (
+        _bytes(b'{"' + b"a" * 2**20 + b'":{"dtype":"F16","shape":[],"data_offsets":[0,2]}}', 2),
+        "its header does more than name tensors, each with a dtype, a shape and data_offsets",
+    ),
+}
+
+
+def test_a_header_may_be_spaced_escaped_and_have_metadata_of_any_text(tmp_path: Path) -> None:
+    """As JSON allows; a brace or a quote in a text ends nothing."""
+    raw = (
+        r'{ "__metadata__": {"a": "{\"b\": [1]}", "\u0062": "}"} ,' + "\n"
+        r'"t\u0061\"{" : {"data_offsets" : [0, 4], "dtype": "F16", "shape": [ 2 ]} , "b":'
+        r'{"dtype":"F16","shape":[],"data_offsets":[4,6]} }   '
+    )
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(_bytes(raw.encode(), 6))
+    assert [(tensor.name, tensor.shape) for tensor in read_safetensors(path).tensors] == [('ta"{', (2,)), ("b", ())]
+
+
 @pytest.mark.parametrize("raw, message", MALFORMED.values(), ids=MALFORMED)
 def test_a_broken_file_is_one_clear_line(raw: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
@@ -280,6 +313,7 @@ def test_names_that_lie_cannot_write_to_the_terminal(tmp_path: Path) -> None:
         ({}, "an index has a weight_map of tensors to the files that they are in"),
         ({"weight_map": {"a": "../x.safetensors"}}, 'tensor "a" is in "../x.safetensors": a shard must be a safetensors file in the folder of its index'),
         ({"weight_map": {"a": "/etc/passwd"}}, 'tensor "a" is in "/etc/passwd": a shard must be a safetensors file in the folder of its index'),
+        ({"weight_map": {"a": [[]] * 100_001}}, "holds some 100,004 objects and lists: an index has at most 100,000"),
         ({"weight_map": {"a": 1}}, 'tensor "a" is in 1: a shard must be a safetensors file in the folder of its index'),
         ({"weight_map": {"b": "x.safetensors"}}, 'tensor "b" is not in x.safetensors, where the index puts it'),
         ({"weight_map": {"a": "x.safetensors"}}, 'tensor "c" is in x.safetensors, and the index does not put it there'),

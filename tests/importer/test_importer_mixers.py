@@ -85,10 +85,6 @@ def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
     ("config", "message"),
     [
         (
-            {"model_type": "mamba", "ssm_layers": 3},
-            'key "ssm_layers" (3) is not known for mamba, and may change what is counted',
-        ),
-        (
             {"model_type": "mamba", "intermediate_size": 7},
             "intermediate_size: 7 contradicts expand, which makes it 1536",
         ),

@@ -22,6 +22,7 @@ from record_mixers import FACTORS, FULL, LINEAR, counted
 from transformers import AutoModelForCausalLM
 
 FAMILIES = [
+    "exaone",
     "internlm3",
     "iquestcoder",
     "hyperclovax",

@@ -33,6 +33,7 @@ class Ask(Request):
     context: int | None = asked(options.CONTEXT)
     set: tuple[str, ...] = asked(options.SET, ())
     assume: str | None = asked(options.ASSUME)
+    strict: bool = asked(options.STRICT, default=False)
 
     def check(self) -> None:
         """There are so many models that a table has room for."""
@@ -44,7 +45,7 @@ class Ask(Request):
     @cached_property
     def specs(self) -> list[Spec]:
         """The models, the first of which is what the others are compared with."""
-        return specs_of(self.models, self.set, self.assume)
+        return specs_of(self.models, self.set, self.assume, strict=self.strict)
 
 
 def analyze(ask: Ask) -> Report:

@@ -25,11 +25,12 @@ class OfModel(Request):
     model: str | ModelSpec | Mapping[str, Any] = asked(options.MODEL, required=True)
     set: tuple[str, ...] = asked(options.SET, ())
     assume: str | None = asked(options.ASSUME)
+    strict: bool = asked(options.STRICT, default=False)
 
     @cached_property
     def found(self) -> Spec:
         """The spec, disclosed or not."""
-        return spec_of(self.model, self.set, self.assume)
+        return spec_of(self.model, self.set, self.assume, strict=self.strict)
 
     @cached_property
     def spec(self) -> ModelSpec:
@@ -73,7 +74,7 @@ def _named(given: object, name: str) -> str:
     return given if isinstance(given, str) else name
 
 
-def spec_of(model: object, changes: tuple[str, ...] = (), assume: str | None = None) -> Spec:
+def spec_of(model: object, changes: tuple[str, ...] = (), assume: str | None = None, *, strict: bool = False) -> Spec:
     """The spec that is meant: by a name or a file, as on the command line, by a mapping like a file's, or a spec itself.
 
     Raises:
@@ -84,9 +85,9 @@ def spec_of(model: object, changes: tuple[str, ...] = (), assume: str | None = N
     from tscale.models.spec import ModelSpec
 
     if isinstance(model, str):
-        return find(model, changes, assume)
+        return find(model, changes, assume, strict=strict)
     if isinstance(model, Mapping):
-        return changed(_validated(model, assume), changes)
+        return changed(_validated(model, assume, strict=strict), changes)
     from tscale.models.undisclosed import UndisclosedSpec
 
     if isinstance(model, (ModelSpec, UndisclosedSpec)):
@@ -96,13 +97,15 @@ def spec_of(model: object, changes: tuple[str, ...] = (), assume: str | None = N
     raise RequestError(f"model must be a name, a path, a mapping or a ModelSpec, such as gpt3, not {shown(model)}")
 
 
-def specs_of(models: tuple[object, ...], changes: tuple[str, ...], assume: str | None) -> list[Spec]:
+def specs_of(
+    models: tuple[object, ...], changes: tuple[str, ...], assume: str | None, *, strict: bool = False
+) -> list[Spec]:
     """The specs of several models; `assume` is about those that are no built-in ones, if there are any."""
     from tscale.models.resolve import find_all
 
     if all(isinstance(model, str) for model in models):
-        return find_all(cast("tuple[str, ...]", models), changes, assume)
-    return [spec_of(model, changes, assume if isinstance(model, str) else None) for model in models]
+        return find_all(cast("tuple[str, ...]", models), changes, assume, strict=strict)
+    return [spec_of(model, changes, assume if isinstance(model, str) else None, strict=strict) for model in models]
 
 
 def hardware_of(gpu: object, changes: tuple[str, ...] = ()) -> Hardware:
@@ -120,7 +123,7 @@ def hardware_of(gpu: object, changes: tuple[str, ...] = ()) -> Hardware:
     return gpu
 
 
-def _validated(model: Mapping[str, Any], assume: str | None) -> Spec:
+def _validated(model: Mapping[str, Any], assume: str | None, *, strict: bool) -> Spec:
     """The spec in a mapping, of tscale's own keys or of a config.json's."""
     import json
     from pathlib import Path
@@ -134,7 +137,7 @@ def _validated(model: Mapping[str, Any], assume: str | None) -> Spec:
     except (TypeError, ValueError) as error:
         raise RequestError(f"model: a mapping holds what a YAML or JSON file can: {error}") from None
     if looks_like_config(text, Path("-")):
-        return config_spec(text, Path("model", "config.json"), "model", assume)
+        return config_spec(text, Path("model", "config.json"), "model", assume, strict=strict)
     if assume is not None:
         raise RequestError("--assume is about a config.json: drop it")
     return validated(Document(json.loads(text), "model", {}, {}))

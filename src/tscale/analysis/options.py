@@ -187,6 +187,9 @@ MODEL: Final = Option(MODEL_HELP, "MODEL", kind="model", complete=model_names)
 MODELS: Final = Option(MODEL_HELP, "MODEL...", kind="models", complete=model_names)
 SET: Final = Option("Change a field of the spec. Repeat it to change several.", "KEY=VALUE", kind="list")
 ASSUME: Final = Option("Count a config.json of an unknown family as one of this family.", "FAMILY")
+STRICT: Final = Option(
+    "Refuse a config.json that has keys its family does not read, rather than name them.", kind="flag"
+)
 GPU: Final = Option(
     "Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.",
     "NAME",

@@ -27,10 +27,11 @@ class Ask(Request):
     models: tuple[str | ModelSpec | Mapping[str, Any], ...] = asked(options.MODELS, (), required=True)
     set: tuple[str, ...] = asked(options.SET, ())
     assume: str | None = asked(options.ASSUME)
+    strict: bool = asked(options.STRICT, default=False)
 
 
 def analyze(ask: Ask) -> Report:
     """Counted and published parameters of each."""
     from tscale.answers.params import params_report
 
-    return params_report(specs_of(ask.models, ask.set, ask.assume))
+    return params_report(specs_of(ask.models, ask.set, ask.assume, strict=ask.strict))

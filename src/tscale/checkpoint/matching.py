@@ -256,10 +256,16 @@ def _unpack(pieces: Sequence[Piece], lacking: Counter[Key], found: _Found) -> No
 
 def _relaid(pieces: Sequence[Piece], lacking: Counter[Key], found: _Found) -> None:
     """Explains tensors that are left by pieces of another layout: dimensions taken apart, or a vector in two halves."""
+    keys = list(found.all)
+    by_size: dict[int, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        by_size[prod(key)].append(place)
     for piece in pieces:
         if piece.optional or not lacking[piece.key]:
             continue
-        for key, items in found.all.items():
+        numbers = prod(piece.shape)
+        for place in sorted(by_size.get(numbers, []) + by_size.get(numbers // _HALVES, [])):
+            key, items = keys[place], found.all[keys[place]]
             if not found.left[key] or len(items[0]) > 1:
                 continue
             shape = items[0][0].shape

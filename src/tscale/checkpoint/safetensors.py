@@ -10,19 +10,20 @@ Format: https://huggingface.co/docs/safetensors (Metadata parsing).
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from tscale.checkpoint.header_entries import decoded, entries
+from tscale.checkpoint.regular_file import Read, opened
 from tscale.checkpoint.tensors import Tensor, Weights
 from tscale.errors import SpecError, called, shown
-from tscale.importer.config_file import parse_object
+from tscale.importer.json_file import parse_object
 
-MOST_HEADER: Final = 32 * 1024 * 1024  # a tensor takes some 120 bytes of it: a quarter of a million tensors
+MOST_HEADER: Final = 32 * 1024 * 1024  # a tensor takes some 120 bytes of it
 MOST_SHARDS: Final = 10_000
+MOST_TENSORS: Final = 500_000  # of all shards: the largest published models have 200,000
 MOST_DIMENSIONS: Final = 16
 INDEX: Final = "model.safetensors.index.json"
 SINGLE: Final = "model.safetensors"
@@ -36,9 +37,6 @@ BITS: Final[dict[str, int]] = {
     **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
 }
 """Bits of one number of each type."""
-
-Read = Callable[[int, int], bytes]
-"""Gives the bytes of a file from a place on, as many as are asked for or fewer at its end."""
 
 
 def read_safetensors(path: Path) -> Weights:
@@ -65,51 +63,22 @@ def _in_folder(folder: Path) -> Path:
 
 def _sharded(index: Path) -> Weights:
     where = called(str(index))
-    with _opened(index) as (read, size):
+    with opened(index) as (read, size):
         shards = shards_of(_capped(read, 0, size, where), where)
     return gathered(shards, lambda shard: _read_file(index.parent / shard), where)
 
 
 def _read_file(path: Path) -> tuple[tuple[Tensor, ...], int]:
-    with _opened(path) as (read, size):
+    with opened(path) as (read, size):
         return header(read, size, called(str(path))), size
-
-
-class _opened:  # noqa: N801 (it is used as a function)
-    """A regular file, to read parts of; a device or a pipe is refused without waiting for it. Raises `SpecError`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> tuple[Read, int]:
-        where = called(str(self.path))
-        try:
-            self.handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        except (OSError, ValueError) as error:
-            raise SpecError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=where) from error
-        status = os.fstat(self.handle)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(self.handle)
-            raise SpecError("is not a file of weights", where=where)
-        return self._read, status.st_size
-
-    def _read(self, start: int, count: int) -> bytes:
-        try:
-            os.lseek(self.handle, start, os.SEEK_SET)
-            return os.read(self.handle, count)
-        except OSError as error:
-            raise SpecError(f"cannot be read: {error.strerror}", where=called(str(self.path))) from error
-
-    def __exit__(self, *exception: object) -> None:
-        os.close(self.handle)
 
 
 def _capped(read: Read, start: int, count: int, where: str) -> bytes:
     """Exactly so many bytes, of which there may not be too many."""
     if count > MOST_HEADER:
         raise SpecError(f"claims a header of {count:,} bytes: more than {MOST_HEADER:,} are not read", where=where)
-    found = b""
-    while len(found) < count and (more := read(start + len(found), count - len(found))):
+    found = read(start, count)
+    while 0 < len(found) < count and (more := read(start + len(found), count - len(found))):
         found += more
     if len(found) < count:
         raise SpecError(f"ends within its header: {start + count:,} bytes are wanted", where=where)
@@ -121,11 +90,8 @@ def header(read: Read, size: int, where: str) -> tuple[Tensor, ...]:
     length = int.from_bytes(_capped(read, 0, 8, where), "little")
     if length <= MOST_HEADER and 8 + length > size:
         raise SpecError(f"claims a header of {length:,} bytes, and is {size:,} bytes long: cut off?", where=where)
-    described = _object(_capped(read, 8, length, where), where)
-    _metadata(described.pop("__metadata__", {}), where)
-    places = sorted(
-        ((*_place(name, value, where), name) for name, value in described.items()), key=lambda place: place[:2]
-    )
+    described = entries(_capped(read, 8, length, where), where)
+    places = sorted(((*_place(name, value, where), name) for name, value in described), key=lambda place: place[:2])
     end = 0
     for start, stop, _, name in places:
         if start != end:
@@ -141,19 +107,6 @@ def header(read: Read, size: int, where: str) -> tuple[Tensor, ...]:
             f"its header describes {end:,} bytes of data, and {size - 8 - length:,} follow it: cut off?", where=where
         )
     return tuple(tensor for *_, tensor, _ in places)
-
-
-def _object(raw: bytes, where: str) -> dict[str, Any]:
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise SpecError("its header is not UTF-8: not a safetensors file", where=where) from None
-    return parse_object(text, where, what="a header")
-
-
-def _metadata(value: object, where: str) -> None:
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise SpecError("__metadata__ must map names to text", where=where)
 
 
 def _place(name: str, value: object, where: str) -> tuple[int, int, Tensor]:
@@ -185,18 +138,13 @@ def _whole(values: object) -> bool:
 
 def shards_of(raw: bytes, where: str) -> dict[str, set[str]]:
     """The names of the tensors that an index promises in each shard. Raises `SpecError`."""
-    index = _object(raw, where)
+    index = parse_object(decoded(raw, where), where, what="an index")
     names = index.get("weight_map")
     if not isinstance(names, dict) or not names:
         raise SpecError("an index has a weight_map of tensors to the files that they are in", where=where)
     shards: dict[str, set[str]] = {}
     for name, shard in names.items():
-        if (
-            not isinstance(shard, str)
-            or Path(shard).name != shard
-            or "\\" in shard
-            or not shard.endswith(".safetensors")
-        ):
+        if not isinstance(shard, str) or (shard not in shards and not _is_shard(shard)):
             raise SpecError(
                 f"tensor {shown(name)} is in {shown(shard)}: a shard must be a safetensors file in the folder of its index",
                 where=where,
@@ -205,6 +153,11 @@ def shards_of(raw: bytes, where: str) -> dict[str, set[str]]:
     if len(shards) > MOST_SHARDS:
         raise SpecError(f"names {len(shards):,} shards: more than {MOST_SHARDS:,} are not read", where=where)
     return shards
+
+
+def _is_shard(name: str) -> bool:
+    """Whether a name is that of a safetensors file, and no path."""
+    return Path(name).name == name and "\\" not in name and name.endswith(".safetensors")
 
 
 def gathered(
@@ -217,6 +170,8 @@ def gathered(
         found, bytes_on_disk = read(shard)
         _promised(shard, promised, (tensor.name for tensor in found), where)
         tensors += found
+        if len(tensors) > MOST_TENSORS:
+            raise SpecError(f"names over {MOST_TENSORS:,} tensors: that many are read", where=where)
         size += bytes_on_disk
     return Weights(tuple(tensors), len(shards), size)
 

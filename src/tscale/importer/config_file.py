@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final
 
-from tscale.errors import SpecError, shown
+from tscale.errors import SpecError
+from tscale.importer.json_file import is_bounded, parse_object
 from tscale.importer.reader import imported
 from tscale.models.spec import ModelSpec
 
@@ -21,28 +23,30 @@ def looks_like_config(text: str, path: Path) -> bool:
         return True
     if text.lstrip()[:1] != "{":
         return False
-    return '"model_type"' in text or (str(path) == "-" and _is_json(text) and not _SPEC_KEYS.issubset(json.loads(text)))
+    return '"model_type"' in text or (str(path) == "-" and _is_config(text))
 
 
+MOST_BYTES: Final = 16 * 2**20  # some name each of their thousands of quantised modules
 _SPEC_KEYS: Final = frozenset({"name", "d_model", "attention"})
 
 
-def _is_json(text: str) -> bool:
-    """Whether a text is JSON, and no YAML that begins like it."""
+def _is_config(text: str) -> bool:
+    """Whether a text without a name is JSON that is no spec; YAML may begin like it."""
+    if not is_bounded(text):
+        return True  # what reads it says that it is too much
     try:
-        json.loads(text)
+        return not _SPEC_KEYS.issubset(json.loads(text))
     except (ValueError, RecursionError):
         return False
-    return True
 
 
-def config_spec(text: str, path: Path, where: str, assume: str | None = None) -> ModelSpec:
+def config_spec(text: str, path: Path, where: str, assume: str | None = None, *, strict: bool = False) -> ModelSpec:
     """The spec that a `config.json` describes, under its folder's name. Raises `SpecError`.
 
-    `assume`: the family that it counts like where its own is not known.
+    `assume`: the family that it counts like where its own is not known. `strict`: as in `imported`.
     """
     try:
-        return _config_spec(text, path, where, assume)
+        return _config_spec(text, path, where, assume, strict)
     except SpecError as error:
         raise _located(error, text, where) from None
 
@@ -62,50 +66,24 @@ def _located(error: SpecError, text: str, where: str) -> SpecError:
 def _place_of(path: list[str], text: str) -> int | None:
     """Where the key at the end of a path stands, or one on the way to it: the first that is in the text once.
 
-    A module's name is one key, with dots.
+    A module's name is one key, with dots. Paths of many steps stand in no file.
     """
+    path = path[:_MOST_STEPS]
     for end in range(len(path), 0, -1):
         for start in range(end - 1, -1, -1):
-            found = [*re.finditer(rf'"{re.escape(".".join(path[start:end]))}"\s*:', text)]
+            key = re.escape(".".join(path[start:end]))
+            found = [*islice(re.finditer(rf'"{key}"\s*:', text), 2)]
             if len(found) == 1:
                 return found[0].start()
     return None
 
 
-def _config_spec(text: str, path: Path, where: str, assume: str | None) -> ModelSpec:
-    config = parse_config(text, where)
+_MOST_STEPS: Final = 6
+
+
+def _config_spec(text: str, path: Path, where: str, assume: str | None, strict: bool) -> ModelSpec:
+    config = parse_object(text, where, what="a config.json", infinite=True)
     stem = path.stem if path.stem not in ("config", "-", "") else path.absolute().parent.name
     name = stem.lower().replace("_", "-").replace(" ", "-") or "config"
     name = str(config.get("model_type", name)) if where == "standard input" else name
-    return imported(config, name=name, where=where, assume=assume)
-
-
-def parse_config(text: str, where: str) -> dict[str, Any]:
-    """The object in a JSON text. Raises `SpecError` for anything else, and for a key that is given twice."""
-    return parse_object(text, where, what="a config.json")
-
-
-def parse_object(text: str, where: str, *, what: str) -> dict[str, Any]:
-    """The object in a JSON text, which messages call `what`. Raises `SpecError`, as for a key that is given twice."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in found:
-                raise SpecError(f"key {shown(key)} is given twice", where=where)
-            found[key] = value
-        return found
-
-    def refuse(constant: str) -> NoReturn:
-        raise SpecError(f"{constant} is not a number that a model can have", where=where)
-
-    try:
-        config = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        raise SpecError(f"not JSON: {error.msg}", where=f"{where}:{error.lineno}:{error.colno}") from None
-    except (ValueError, RecursionError):
-        raise SpecError(f"not JSON that {what} is made of: nested too deep, or a number of thousands of digits",
-                        where=where) from None  # fmt: skip
-    if not isinstance(config, dict):
-        raise SpecError(f"{what} is an object, not {shown(config)}", where=where)
-    return config
+    return imported(config, name=name, where=where, assume=assume, strict=strict)

@@ -96,7 +96,8 @@ def _meant(found: Converted, ledger: Ledger, standing: Mapping[int, tuple[int, .
                 if layers != ():
                     about[place] = layers
         except Overspent:
-            about, too_long = {}, too_long | {number}
+            about = {}
+            too_long.add(number)
         entries.append(about)
     return _Meant(entries, frozenset(too_long))
 

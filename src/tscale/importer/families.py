@@ -40,7 +40,7 @@ from tscale.importer.family_rows import encoder as _encoder
 from tscale.importer.family_rows import modern as _modern
 from tscale.importer.family_rows import t5 as _t5
 
-__all__ = ["FAMILIES", "NEEDED", "NESTED", "NOT_YET"]
+__all__ = ["ALSO", "FAMILIES", "NEEDED", "NESTED", "NOT_YET"]
 
 _ONE_BIAS_FREE: Final = Norm(kind="layernorm", place="parallel", bias=False)
 _GLM: Final[dict[str, object]] = {"num_key_value_heads": 2, "head_dim": 128, "attention_bias": True}
@@ -293,6 +293,9 @@ FAMILIES: Final[dict[str, Family]] = (
     MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE | FURTHER | TO_TEXT
 )
 NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING
+
+ALSO: Final = {"kimi_k2": "deepseek_v3"}
+"""Names that the release does not know but in one place, where it reads them as another family's."""
 
 _REASONS: Final = {
     "it has experts in its encoder": "nllb-moe",

@@ -313,7 +313,8 @@ NESTED: Final[dict[str, Nested]] = {
     "mistral3": Nested(
         classes=("Mistral3ForConditionalGeneration",),
         text=("mistral", "ministral3"),
-        tied=None,
+        tied=True,
+        unsaid=True,
         own=(
             *_IMAGES,
             "projector_hidden_act",

@@ -37,6 +37,11 @@ DECODERS: Final[dict[str, Family]] = {
         "Llama", (128512, 4096, 48, 32, 10240, 32768), {"num_key_value_heads": 2, "head_dim": 128, **NO_BIASES},
         null=("num_key_value_heads", "head_dim"), aliases={"qkv_bias": "attention_bias", "bias": "mlp_bias"},
     ),
+    "exaone": modern(
+        "Llama", (102400, 4096, 32, 32, 14336, 4096), {"num_key_value_heads": 8, **NO_BIASES},
+        classes=causal("Llama") | causal("Exaone"), null=("num_key_value_heads",), head_dim=rules.head_dim,
+        aliases={"num_layers": "num_hidden_layers"},
+    ),
     "iquestcoder": modern(
         "Llama", (76800, 5120, 80, 40, 27648, 131072), {"num_key_value_heads": 8, "head_dim": 128, **NO_BIASES},
         null=("num_key_value_heads", "head_dim"),

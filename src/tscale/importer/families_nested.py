@@ -1,7 +1,7 @@
 """Families that read more than text, and are counted by the text model inside: one row each.
 
 What is left out is said. Where a file is silent about whether the head is tied, releases of transformers differ for some
-of them: those rows have None, and the file must say it.
+of them: those rows have None, are read as release 5 does (tied), and that is said.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def _sees(name: str, text: str | tuple[str, ...], tied: bool | None, *own: str, 
     """A row of a family with images: `name` is its class's, before ForConditionalGeneration."""
     usual: dict[str, Any] = {"classes": (f"{name}ForConditionalGeneration",), "left_out": NO_VISION}
     texts = (text,) if isinstance(text, str) else text
-    return Nested(**(usual | columns), text=texts, tied=tied, own=(*_IMAGES, *own))
+    return Nested(**(usual | columns), text=texts, tied=tied is not False, unsaid=tied is None, own=(*_IMAGES, *own))
 
 
 def _hears(name: str, text: str | tuple[str, ...], tied: bool | None, *own: str, **columns: Any) -> Nested:
     """A row of a family with sounds."""
     usual: dict[str, Any] = {"classes": (f"{name}ForConditionalGeneration",), "left_out": _NO_SOUND}
     texts = (text,) if isinstance(text, str) else text
-    return Nested(**(usual | columns), text=texts, tied=tied, own=(*_SOUNDS, *own))
+    return Nested(**(usual | columns), text=texts, tied=tied is not False, unsaid=tied is None, own=(*_SOUNDS, *own))
 
 
 def _first(family: str) -> tuple[str, ...]:
@@ -120,7 +120,8 @@ SEEING: Final[dict[str, Nested]] = {
     "exaone4_5": _sees("Exaone4_5_", "exaone4", False),
     "lighton_ocr": _sees("LightOnOcr", "qwen3", None),
     "qianfan_ocr": _sees("QianfanOCR", "qwen3", False),
-    "kimi_k25": _sees("Kimi_K25", "deepseek_v3", None, "projection_hidden_size", "projection_layer_norm_eps"),
+    "kimi_k25": _sees("Kimi_K25", "deepseek_v3", None, "projection_hidden_size", "projection_layer_norm_eps",
+                      named={"kimi_k2": "deepseek_v3"}),
     "paddleocr_vl": _sees("PaddleOCRVL", "paddleocr_vl_text", True, retied=False),
     "lfm2_vl": _sees("Lfm2Vl", "lfm2", True, "projector_use_layernorm"),
     "granite_docling": _sees("GraniteDocling", "granite_docling_text", True, "density_router_hidden_size",

@@ -12,7 +12,7 @@ from tscale.importer.expert_rules import Routed
 from tscale.models.spec import Embedding, Encoder, Head
 
 if TYPE_CHECKING:
-    from tscale.importer.reader import Config
+    from tscale.importer.config_keys import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,12 @@ class Nested:
     classes: tuple[str, ...]
     text: tuple[str, ...]
     """The families that `text_config` may be of; the first where it names none."""
-    tied: bool | None
-    """Whether the head is tied where the file is silent; None where it must say so."""
+    tied: bool
+    """Whether the head is tied where the file is silent."""
+    unsaid: bool = False
+    """Whether releases differ about that, so that it is said."""
+    named: Mapping[str, str] = field(default_factory=dict)
+    """Other names that files give to one of those families."""
     own: tuple[str, ...]
     """Keys of the file beside those of the text model, all of what is left out."""
     inside: tuple[str, ...] = ()

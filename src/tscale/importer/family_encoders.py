@@ -25,7 +25,7 @@ from tscale.importer import family_rules as rules
 from tscale.models.spec import Embedding, Encoder, Head
 
 if TYPE_CHECKING:
-    from tscale.importer.reader import Config
+    from tscale.importer.config_keys import Config
 
 # ---- shared layers ----
 

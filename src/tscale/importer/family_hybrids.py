@@ -25,7 +25,7 @@ from tscale.importer.family_rules import MOST_LAYERS, layers_told_apart
 from tscale.models.spec import Head
 
 if TYPE_CHECKING:
-    from tscale.importer.reader import Config
+    from tscale.importer.config_keys import Config
 
 
 # ---- Qwen3.5 ----

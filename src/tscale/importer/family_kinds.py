@@ -14,7 +14,7 @@ from tscale.importer import family_mixers as mixers
 from tscale.importer.family_rules import AttentionMask, a_layer_each, by_layer_types, layers_told_apart
 
 if TYPE_CHECKING:
-    from tscale.importer.reader import Config
+    from tscale.importer.config_keys import Config
 
 B = TypeVar("B", bound=Mixer | Mlp)
 Kind = TypeVar("Kind", bound=Hashable)

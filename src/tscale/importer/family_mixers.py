@@ -33,7 +33,7 @@ from tscale.errors import shown
 from tscale.importer.family_rules import a_layer_each, layers_told_apart
 
 if TYPE_CHECKING:
-    from tscale.importer.reader import Config
+    from tscale.importer.config_keys import Config
 
 ATTENTION: Final = frozenset({"full_attention", "attention"})
 

@@ -11,7 +11,7 @@ from tscale.errors import shown
 from tscale.models.spec import Embedding, Encoder
 
 if TYPE_CHECKING:
-    from tscale.importer.reader import Config
+    from tscale.importer.config_keys import Config
 
 Reach = Literal["local", "global"]
 T = TypeVar("T")

@@ -32,6 +32,8 @@ _LAYERS: Final = frozenset(["layers", "layer", "h", "blocks", "block"])
 _BEFORE: Final = ("model.", "", "model.language_model.", "language_model.model.")
 _MOST_STEPS: Final = 4_000_000
 """Steps of matching that the patterns of one file may take, some half a second: what is met takes a hundredth."""
+_A_CHARACTER: Final = 16
+"""Steps that it takes to make one character of a name with `*` into a machine's."""
 MOST_EXPRESSIONS: Final = 1000
 """Regular expressions of one file that are read."""
 _NUMBERS: Final = (0, 10, 100, 1000)
@@ -55,7 +57,7 @@ class Pattern(NamedTuple):
     local: str = ""
     begins: bool = False
     regex: Machine | None = None
-    glob: Machine | None = None
+    glob: str | None = None
 
     @property
     def by_layer(self) -> bool:
@@ -82,7 +84,7 @@ def path_pattern(text: str) -> Pattern:
         return Pattern(text, int(steps[1][:18]), rest, begins=True)
     if steps[1] == "*":
         return Pattern(text, local=rest, begins=True)
-    return Pattern(text, glob=glob_machine(".".join(["layers", *steps[1:]]), below=True))
+    return Pattern(text, glob=".".join(["layers", *steps[1:]]))
 
 
 def regex_pattern(text: str) -> Pattern | None:
@@ -97,6 +99,7 @@ class Matching:
     def __init__(self, family: str, steps: int = _MOST_STEPS) -> None:
         self._family, self._budget = family, Budget(steps)
         self._of_local: dict[tuple[str, str, bool], bool] = {}
+        self._machines: dict[str, Machine] = {}
         self._reached: dict[tuple[Node, str], bool] = {}
         self._walked: dict[tuple[Node, str], Node] = {}
 
@@ -108,10 +111,17 @@ class Matching:
             outside = pattern.layer is None and pattern.glob is None and not pattern.begins
             return outside and self._names(pattern.local, _outside(entry))
         if pattern.glob is not None:
-            return self._reaches(pattern.glob, "", entry, layer)
+            return self._reaches(self._machine(pattern.glob), "", entry, layer)
         if pattern.layer is not None and pattern.layer != layer:
             return False
         return self._local_is_about(pattern.local, entry, begins=pattern.begins)
+
+    def _machine(self, glob: str) -> Machine:
+        """The machine of a name with `*` for anything, and of what is inside of such a name. Raises `Overspent`."""
+        if glob not in self._machines:
+            self._budget.spend(_A_CHARACTER * len(glob))
+            self._machines[glob] = glob_machine(glob, below=True)
+        return self._machines[glob]
 
     def in_any_layer(self, pattern: Pattern, entry: str) -> bool:
         """Whether a pattern is about an entry, whatever the number of its layer; not where it depends on that."""

@@ -386,7 +386,8 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     if head.pooler:
         yield Matmul("head.pooler", "pooler", "head", "once", d, d, bias=True)
     if head.classes is not None:
-        yield Matmul("head.classes", "classes", "head", "once", d, head.classes, bias=True)
+        read: Stream = stream if head.per_token else "once"
+        yield Matmul("head.classes", "classes", "head", read, d, head.classes, bias=head.classes_bias)
     if spec.embedding.width is not None and spec.embedding.projects == "tokens":
         yield Matmul("head.projection", "projection", "head", stream, d, width)
     match head.kind:
@@ -424,6 +425,8 @@ def _head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
 
     if head.pooler:
         yield Saved("head.pooler", "head", "once", d, keeping=ALWAYS)
+    if head.classes is not None and not head.pooler:
+        raise unrecorded("a classifier on the last layer")
     if head.classes is not None:
         yield Saved("head.classes", "head", "once", head.classes, "fp32", keeping=ALWAYS)
     match head.kind:

@@ -11,7 +11,7 @@ from typing import Final
 from tscale.blocks import Mixer, Mlp, attentions
 from tscale.blocks.disentangled import Disentangled
 from tscale.blocks.fields import LayerSelector, Problem, telling_layers
-from tscale.models.spec import ModelSpec, Training
+from tscale.models.spec import Head, ModelSpec, Training
 
 _SEEING_BOTH_WAYS: Final = ("multi-head", "latent")
 """Kinds of mixers that an encoder can have, and a decoder that reads one."""
@@ -184,6 +184,14 @@ def _of_tables(spec: ModelSpec) -> Iterator[Problem]:
         yield ("embedding", "shared"), "there is one stack only to have a table: drop it"
 
 
+def _of_classifiers(head: Head) -> Iterator[Problem]:
+    """Where a classifier stands, and what is said of one that is not there."""
+    if head.classes is not None and not head.pooler and head.kind != "none":
+        yield ("head", "classes"), "a classifier stands on the pooler or alone: set head.pooler, or head.kind to none"
+    if head.classes is None and (head.per_token or not head.classes_bias):
+        yield ("head", "classes"), "there is no classifier: set head.classes"
+
+
 def _of_head(spec: ModelSpec) -> Iterator[Problem]:
     """Parts of heads and norms that stand on others which are not there."""
     head = spec.head
@@ -191,8 +199,7 @@ def _of_head(spec: ModelSpec) -> Iterator[Problem]:
         yield ("head", "bias"), f"a head of kind {head.kind} has no projection to the vocabulary: drop the bias"
     if spec.norm.bias and not spec.norm.gain:
         yield ("norm", "bias"), "a norm without weights has no bias: drop it, or set norm.gain to true"
-    if head.classes is not None and not head.pooler:
-        yield ("head", "classes"), "a classifier stands on the pooler: set head.pooler to true"
+    yield from _of_classifiers(head)
     if head.kind != "masked" and (head.transform != "biased" or head.width is not None):
         message = "a masked head alone has a transform and a width: drop them, or set kind to masked"
         yield ("head", "transform"), message

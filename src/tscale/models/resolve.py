@@ -18,16 +18,17 @@ from tscale.models.spec import ModelSpec, Spec
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
-def find(model: str, changes: Iterable[str] = (), assume: str | None = None) -> Spec:
+def find(model: str, changes: Iterable[str] = (), assume: str | None = None, *, strict: bool = False) -> Spec:
     """The spec that MODEL means, with `--set` applied, disclosed or not. Raises `TscaleError`.
 
-    `assume`: the family that a config.json of an unknown one counts like.
+    `assume`: the family that a config.json of an unknown one counts like; `strict`: whether one is refused for a key that
+    its family does not read.
     """
     changes = tuple(changes)
     name = known_name(model)
     if assume is not None and name is not None:
         raise RequestError(f"--assume is about a config.json, and {model} is a built-in model: drop it")
-    spec = built_in(name) if name is not None else _from_file(model, assume)
+    spec = built_in(name) if name is not None else _from_file(model, assume, strict)
     return changed(spec, changes)
 
 
@@ -36,16 +37,23 @@ def changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
     return _changed(spec, changes) if changes else spec
 
 
-def find_all(models: Iterable[str], changes: Iterable[str] = (), assume: str | None = None) -> list[Spec]:
+def find_all(
+    models: Iterable[str], changes: Iterable[str] = (), assume: str | None = None, *, strict: bool = False
+) -> list[Spec]:
     """The specs that several MODELs mean; `assume` is about those that are no built-in ones, if there are any."""
     models, changes = tuple(models), tuple(changes)
     files = [model for model in models if known_name(model) is None]
-    return [find(model, changes, assume if model in files or not files else None) for model in models]
+    if not files:
+        return [find(model, changes, assume, strict=strict) for model in models]
+    from tscale.hub import deadline
+
+    with deadline():
+        return [find(model, changes, assume if model in files else None, strict=strict) for model in models]
 
 
-def resolve(model: str, changes: Iterable[str] = (), assume: str | None = None) -> ModelSpec:
+def resolve(model: str, changes: Iterable[str] = (), assume: str | None = None, *, strict: bool = False) -> ModelSpec:
     """The spec that MODEL means, where there is one to count with. Raises `NotPublishedError` where there is not."""
-    return disclosed(find(model, changes, assume))
+    return disclosed(find(model, changes, assume, strict=strict))
 
 
 def disclosed(spec: Spec) -> ModelSpec:
@@ -57,55 +65,57 @@ def disclosed(spec: Spec) -> ModelSpec:
     )
 
 
-def _from_file(model: str, assume: str | None) -> Spec:
+def _from_file(model: str, assume: str | None, strict: bool) -> Spec:
     from tscale import hub
 
     path = Path(model)
     if not model.strip():
         raise no_such_model(model)
     if hub.is_repository(model):
-        return read_config(model, assume)
+        return read_config(model, assume, strict=strict)
     if "://" in model:
         raise RequestError(
             f"{model} is an address: write organisation/name for a repository of the hub, or name a file"
         )
     if model == "-" or path.suffix.lower() in _SUFFIXES or "/" in model or "\\" in model or _exists(path):
-        return read_spec(model, assume)
+        return read_spec(model, assume, strict=strict)
     raise no_such_model(model)
 
 
-def read_spec(file: str, assume: str | None = None) -> Spec:
+def read_spec(file: str, assume: str | None = None, *, strict: bool = False) -> Spec:
     """The spec in a YAML file, a `config.json`, a folder that holds one, or on standard input. Raises `TscaleError`."""
+    from tscale.importer.config_file import config_spec, looks_like_config
     from tscale.models.validation import validated
     from tscale.models.yaml_file import parse_document
 
     text, path, where = _read(file)
-    from tscale.importer.config_file import config_spec, looks_like_config
-
     if looks_like_config(text, path):
-        return config_spec(text, path, where, assume)
+        return config_spec(text, path, where, assume, strict=strict)
     if assume is not None:
         raise RequestError(f"--assume is about a config.json, and {where} is a spec of tscale's own: drop it")
     return validated(parse_document(text, where))
 
 
-def read_config(file: str, assume: str | None = None) -> ModelSpec:
+def read_config(file: str, assume: str | None = None, *, strict: bool = False) -> ModelSpec:
     """The spec that a `config.json` describes: in a folder, on standard input or on the hub. Raises `TscaleError`."""
     from tscale import hub
     from tscale.importer.config_file import config_spec, looks_like_config
 
     if hub.is_repository(file):
-        return config_spec(hub.config_text(file), Path(file, "config.json"), f"{file}/config.json", assume)
+        path, where = Path(file, "config.json"), f"{file}/config.json"
+        return config_spec(hub.config_text(file), path, where, assume, strict=strict)
     text, path, where = _read(file)
     if not looks_like_config(text, path) and text.lstrip()[:1] != "{":
         raise SpecError(
             "is not a config.json: import reads config.json files, and a YAML spec needs no import", where=where
         )
-    return config_spec(text, path, where, assume)
+    return config_spec(text, path, where, assume, strict=strict)
 
 
 def _read(file: str) -> tuple[str, Path, str]:
     """The text of a file, of the config.json in a folder, or of standard input, with its path and how it is called."""
+    from tscale.importer.config_file import MOST_BYTES, looks_like_config
+    from tscale.models.yaml_file import MOST_BYTES as MOST_OF_A_SPEC
     from tscale.models.yaml_file import read_text
 
     path = Path(file)
@@ -116,7 +126,13 @@ def _read(file: str) -> tuple[str, Path, str]:
                 "the folder holds no config.json: name the file in it that describes the model", where=called(file)
             )
         file = str(path)
-    return read_text(file), path, "standard input" if file == "-" else called(file)
+    where = "standard input" if file == "-" else called(file)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return read_text(file), path, where
+    text = read_text(file, MOST_BYTES, "a config.json takes two or three")
+    if len(text) > MOST_OF_A_SPEC and not looks_like_config(text, path):
+        raise SpecError(f"is larger than {MOST_OF_A_SPEC // 1024} KiB: a spec takes two or three", where=where)
+    return text, path, where
 
 
 def _exists(path: Path) -> bool:

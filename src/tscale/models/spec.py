@@ -171,7 +171,11 @@ class Head:
     pooler: bool = False
     """Whether a square layer is applied to the first position of a sequence, as in BERT."""
     classes: Size | None = None
-    """Outputs of a classifier behind the pooler (BERT's next-sentence head has 2)."""
+    """Outputs of a classifier: behind the pooler (BERT's next-sentence head has 2), or on the last layer (a reward has 1)."""
+    classes_bias: bool = True
+    """Whether the classifier has a bias."""
+    per_token: bool = False
+    """Whether every position is classified, and not a sequence once."""
 
 
 @dataclass(frozen=True, kw_only=True)

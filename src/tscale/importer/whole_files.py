@@ -1,0 +1,97 @@
+"""Files that describe more than a text model: where that stands in them, how its head is tied, and what else they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from tscale.errors import SpecError, called, shown
+from tscale.importer.classes import plain
+from tscale.importer.config_keys import unknown
+from tscale.importer.family import Nested
+from tscale.importer.harmless import is_harmless
+from tscale.importer.known_keys import read_by, release
+
+OF_BOTH: Final = frozenset({"architectures", "tie_word_embeddings"})
+
+
+class Text(NamedTuple):
+    """The text model of a file, the notes on what the file has beside it, and its keys outside that nothing reads."""
+
+    config: Mapping[str, object]
+    notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+def text_config(config: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool) -> Text:
+    """The text model of a file that describes more, tied as the whole says."""
+    text = config.get("text_config")
+    if nested.flat and text is None:
+        text = {key: value for key, value in config.items() if key not in nested.own and key != "model_type"}
+        config = {key: value for key, value in config.items() if key not in text or key in OF_BOTH}
+    if not isinstance(text, dict):
+        raise SpecError(f"text_config must be an object, not {shown(text)}", where=where)
+    inner = text.get("model_type", nested.text[0])
+    inner = nested.named.get(inner, inner) if isinstance(inner, str) else inner
+    if inner not in nested.text:
+        raise SpecError(f"text_config.model_type {shown(inner)} is not known for {name}: only "
+                        f"{' and '.join(nested.text)}", where=where)  # fmt: skip
+    unread = _outside(config, text, name, nested, where, strict)
+    of_class = _class_note(config, name, nested, where, strict)
+    tied, said = _tied_whole(config, text, name, nested, where)
+    own = {key: value for key, value in text.items() if key not in nested.inside}
+    merged = {**nested.defaults, **own, "model_type": inner, "architectures": None, "tie_word_embeddings": tied}
+    return Text(merged, (nested.left_out, *of_class, *said), unread)
+
+
+def _outside(
+    config: Mapping[str, object], text: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool
+) -> tuple[str, ...]:
+    """The keys beside the text model that nothing reads. Raises `SpecError` for one that may change a count."""
+    may_matter, unread = None if strict else read_by(name), list[str]()
+    for key, value in config.items():
+        repeats = key in text and text[key] == value
+        if not value or repeats or key in nested.own or is_harmless(key):
+            continue
+        if may_matter is None or key in may_matter:
+            raise unknown(key, value, name, where)
+        unread.append(key)
+    return tuple(unread)
+
+
+def _class_note(config: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool) -> tuple[str, ...]:
+    """What is said of a class that is counted as the family's, which has the same ending; refuses any other."""
+    named = config.get("architectures")
+    if named in (None, []):
+        return ()
+    cls = named[0] if isinstance(named, list) and len(named) == 1 and isinstance(named[0], str) else ""
+    if plain(cls) in map(plain, nested.classes):
+        return ()
+    if not strict and cls.endswith(_GENERATES):
+        return (f"architectures: {called(cls, 80)} is counted as {nested.classes[0]}, which has the same head.",)
+    raise SpecError(f"architectures: {shown(named)} is not known for {name}: only "
+                    f"{' and '.join(nested.classes)}", where=where)  # fmt: skip
+
+
+_GENERATES: Final = "ForConditionalGeneration"
+
+
+def _tied_whole(
+    config: Mapping[str, object], text: Mapping[str, object], name: str, nested: Nested, where: str
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether the head of a text model inside a whole is tied, and what is said of it. Raises `SpecError`."""
+    key = "tie_word_embeddings"
+    said, outer = text.get(key), config.get(key)
+    tied = outer if outer is not None else True if nested.ties_whole and said is True else nested.tied
+    if not nested.retied and (tied != nested.tied or said not in (None, tied)):
+        raise SpecError(f"{key}: only {shown(nested.tied)} is known for {name}", where=where)
+    if not isinstance(tied, bool):
+        raise SpecError(f"{key} must be true or false, not {shown(tied)}", where=where)
+    if outer is not None and said not in (None, tied):
+        raise SpecError(f"{key} ({shown(tied)}) and text_config.{key} ({shown(said)}) differ", where=where)
+    if outer is None and (nested.unsaid or said not in (None, tied)):
+        how = "tied" if tied else "not tied"
+        return tied, (
+            f"{key} is not said next to text_config: {how}, as {release()} takes it; releases before 5 took text_config's.",
+        )
+    return tied, ()
