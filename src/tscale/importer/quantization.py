@@ -46,9 +46,9 @@ def states_of(config: Mapping[str, object], where: str) -> Any:
     for place in (config, text if isinstance(text, Mapping) else {}):
         for key in _STATES:
             said = place.get(key)
-            if said is None or said == "auto":
+            if not isinstance(said, str) or said == "auto":  # no class reads it, and what an engine reads is a name
                 continue
-            if not isinstance(said, str) or said.removeprefix("torch.") not in _FORMATS:
+            if said.removeprefix("torch.") not in _FORMATS:
                 raise SpecError(f"{key} must be one of {', '.join(_FORMATS)}, not {shown(said)}", where=where)
             return _FORMATS[said.removeprefix("torch.")]
     return None

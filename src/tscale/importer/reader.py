@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, TypeVar, cast
+from typing import Final, Literal, TypeVar, cast
 
 from tscale.blocks import Attention, FeedForward, Mixer, Mlp, Positions
 from tscale.blocks.attention import Projection
@@ -82,15 +82,23 @@ def _pre_training(config: Mapping[str, object], context: int | None) -> Training
     return None
 
 
+def _states_of(file: Mapping[str, object], spec: ModelSpec, where: str) -> Literal["fp32", "bf16", "fp16"] | None:
+    """What recurrent states are kept in; None of a model that has none, where such a key changes nothing."""
+    from tscale.importer.quantization import states_of
+
+    return states_of(file, where) if any(mixer.kind not in _WITHOUT_STATES for mixer in spec.mixers) else None
+
+
+_WITHOUT_STATES: Final = frozenset({"multi-head", "latent", "expert-attention"})
 _FUSED: Final = frozenset({"bloom", "dbrx", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "modernbert", "mpt", "phi3"})
 """Families whose checkpoints hold queries, keys and values in one matrix, in GGUF files too."""
 
 
 def _with_release(spec: ModelSpec, file: Mapping[str, object], family: str, where: str) -> ModelSpec:
     """A spec with the formats that its file says its weights and its recurrent states are in."""
-    from tscale.importer.quantization import release_of, states_of
+    from tscale.importer.quantization import release_of
 
-    spec = replace(spec, weights=release_of(file, spec, family, where), states=states_of(file, where))
+    spec = replace(spec, weights=release_of(file, spec, family, where), states=_states_of(file, spec, where))
     if family not in _FUSED or not isinstance(spec.attention, Attention):
         return spec
     return replace(spec, attention=replace(spec.attention, fused=True))
