@@ -62,6 +62,7 @@ class Case(NamedTuple):
 
 
 def tokens_of(entry: Matmul, plan: Parallelism, case: Case) -> float:
+    """Tokens of a micro-batch that a device multiplies by a matrix."""
     length = int(case.run.length(entry.stream))
     if entry.most is not None:
         length = min(length, int(entry.most))
@@ -139,6 +140,7 @@ class Attention(NamedTuple):
 
 
 def attention_work(share: Ledger, plan: Parallelism, case: Case, make: Products) -> Attention:
+    """What all scores of a stage take, by a fused kernel or by products and softmax."""
     found = Attention()
     for entry in share.entries:
         if isinstance(entry, Scores):

@@ -64,12 +64,13 @@ def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
 def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
     """Tokens sent to their experts and back, forward and backward: over the NICs once to each node that has one of them.
 
-    A node of N is not one of a token's e experts' with probability (1 - 1/N)^e, where all are as likely.
+    A node of N is not one of a token's e experts' with probability (1 - 1/N)^e, where all are as likely. Experts are spread over
+    neighbours, whether tensor parallelism cuts them or not.
     """
     routed = [e for e in share.entries if isinstance(e, Matmul) and e.experts > 1 and e.role == "up"]
     if plan.expert == 1 or not routed:
         return Sent()
-    ranks = group(cluster, plan.expert)
+    ranks = group(cluster, plan.expert * plan.tensor)
     link = network = times = 0.0
     for entry in routed:
         layers = entry.stored // entry.experts
