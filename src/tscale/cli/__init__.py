@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from tscale.cli.accuracy import accuracy
 from tscale.cli.attention import attention
 from tscale.cli.boundary import Boundary
 from tscale.cli.catalogue import list_, show
@@ -65,6 +66,7 @@ for command in (
     loss,
     design,
     fit,
+    accuracy,
     check,
     verify,
     list_,
