@@ -15,8 +15,10 @@ from tscale.answers.explaining import (
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train_memory import PlanMemory, States, all_states, plan_memory
 from tscale.answers.train_plan import PlannedStep, planned_step
+from tscale.answers.train_prediction import PredictedStep, predicted_step
 from tscale.answers.trained import Trained, trained
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
+from tscale.calibration.training_case import CURRENT
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.forward import leaves_out
 from tscale.core.costs.step_time import Batch
@@ -91,6 +93,12 @@ class Ask(NamedTuple):
     batch: Batch | None = None
     words: str = ""
     """The model and the hardware as a command line names them; "" of built-in ones."""
+    stack: str = CURRENT
+    """The training stack whose calibration predicts a plan's step (`tscale.calibration.training_case`)."""
+    kernel: str | None = None
+    """The attention kernel of the prediction; None for the usual one of stack and chip."""
+    bound_only: bool = False
+    """Whether a plan is given its bounds alone."""
 
     @property
     def measured(self) -> bool:
@@ -203,22 +211,26 @@ class _Planned(NamedTuple):
     memory: PlanMemory
     known: Known
     """How its times and utilisations are known: as bounds, or as bounds of a length that is assumed."""
+    predicted: PredictedStep | None = None
 
     @property
     def data(self) -> Data:
         bounds = known_at_best(self.step.data, self.known, _OF_BOUNDS)
         assert isinstance(bounds, Mapping)
-        return {**bounds, "memory": self.memory.data}
+        return {**bounds, **({} if self.predicted is None else self.predicted.data), "memory": self.memory.data}
 
     @property
     def table(self) -> Table:
-        return table_known_at_best(self.step.table, self.known, _OF_BOUNDS)
+        bounds = table_known_at_best(self.step.table, self.known, _OF_BOUNDS)
+        return bounds if self.predicted is None else self.predicted.on(bounds)
 
     def notes(self, mfu: Fraction | None) -> Iterator[str]:
         """What must be said of it, where the run is estimated with a utilisation."""
         if self.memory.verdict == "fits":
             yield self.memory.said()
         yield from self.step.notes(mfu)
+        if self.predicted is not None:
+            yield from self.predicted.notes()
 
 
 def _planned(
@@ -230,7 +242,12 @@ def _planned(
     step = planned_step(model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute)
     words = ask.words or f"{model.spec.name} --gpu {hardware.name}"
     memory = plan_memory(model.spec, hardware, ask.plan, ask.batch, ask.context, ask.recompute, dtype, words)
-    return _Planned(step, memory, weakest("bound", whole.first.context.known))
+    predicted = None
+    if not ask.bound_only:
+        predicted = predicted_step(
+            model, whole, ask.plan, ask.batch, hardware.cluster(), dtype, ask.recompute, step.step.seconds, ask.stack, ask.kernel
+        )  # fmt: skip
+    return _Planned(step, memory, weakest("bound", whole.first.context.known), predicted)
 
 
 def _steps(model: TracedModel, whole: Trained, cases: tuple[_Case, ...], known: Known) -> Iterator[Step]:
