@@ -165,9 +165,7 @@ _ERRORS: Final = (
 
 def _overall(title: str, found: Accuracy, whats: Sequence[What]) -> Table:
     columns = (Column("predicted", "what", numeric=False), *_ERRORS)
-    rows = [
-        (_WHAT[what], *Errors.of([one for _, one in found.judged if one.what == what]).cells()) for what in whats
-    ]
+    rows = [(_WHAT[what], *Errors.of([one for _, one in found.judged if one.what == what]).cells()) for what in whats]
     return Table(title, columns, tuple(rows), subject=found.name)
 
 
@@ -217,10 +215,10 @@ def _worst_table(judged: Sequence[tuple[Row, Judged]]) -> Table:
         Column("high", "high", drop=1),
         Column("error", "error"),
     )
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for row, one in _worst(judged):
         unit = unit_of(one.what)
-        figures = (
+        figures: tuple[Cell, ...] = (
             Figure(one.measured, unit, "measured"),
             *(Figure(value, unit, "predicted") for value in (one.middle, one.low, one.high)),
         )

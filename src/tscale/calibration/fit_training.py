@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from tscale.calibration import require
 from tscale.calibration.interval import factors
@@ -71,7 +71,7 @@ class Recipe(NamedTuple):
     apart: Callable[[Mapping[str, str]], str]
     free: tuple[str, ...]
     held: Mapping[str, float]
-    loss: str
+    loss: Literal["soft_l1", "cauchy"]
     scale: float
     unexplained: tuple[str, ...]
     sources: tuple[str, ...]
@@ -83,7 +83,7 @@ NODE: Final = Recipe(
     ("megatron-deepspeed",),
     "configs/measured/vtrain.csv",
     "gpus up to 8",
-    lambda row: int(row["gpus"]) <= 8,  # noqa: PLR2004
+    lambda row: int(row["gpus"]) <= 8,
     lambda case: "tensor" if case.plan.tensor > 1 else "no tensor",
     lambda row: f"{row['layers']} layers of {row['d_model']}",
     (
@@ -109,7 +109,7 @@ CLUSTER: Final = Recipe(
     ("megatron-deepspeed",),
     "configs/measured/vtrain.csv",
     "gpus from 64",
-    lambda row: int(row["gpus"]) > 8,  # noqa: PLR2004
+    lambda row: int(row["gpus"]) > 8,
     lambda _: "cluster",
     lambda row: row["d_model"],
     ("products", "traffic", "nics"),
@@ -155,9 +155,7 @@ def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
             family = family_of(case.chip)
             layout = tuple(value for name, value in row.items() if name not in {"step_ms", "tokens_per_second_per_gpu"})
             kernel = kernel_of(case, family)
-            found.append(
-                RunOf(work_of(case), seconds, family, kernel, recipe.kind(case), layout, recipe.apart(row))
-            )
+            found.append(RunOf(work_of(case), seconds, family, kernel, recipe.kind(case), layout, recipe.apart(row)))
     return found
 
 

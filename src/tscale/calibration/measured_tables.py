@@ -12,7 +12,9 @@ MOST_ROWS: Final = 1_000_000
 
 def read_table(text: str, where: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     """The columns of a CSV and its rows. Raises `SpecError` with the line where it is no table."""
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+    lines = [
+        (number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")
+    ]
     if not lines:
         raise SpecError("the file is empty: a first line names the columns", where=where)
     found = list(csv.reader(line for _, line in lines))

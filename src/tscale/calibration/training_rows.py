@@ -65,7 +65,9 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
     of_stages, shares = _divided(model.key, plan._replace(data=1, zero=0))
     cluster, dtype = hardware.cluster(), row["precision"]
     if dtype not in cluster.device.flops_per_second:
-        raise RequestError(f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join(cluster.device.flops_per_second)}")
+        raise RequestError(
+            f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join(cluster.device.flops_per_second)}"
+        )
     case = TrainingCase(
         of_stages,
         shares,
@@ -166,7 +168,9 @@ def _plan(row: Mapping[str, str]) -> Parallelism:
     context = _whole(row, "context_parallel", 1)
     each = tensor * pipeline * context
     if gpus % each:
-        raise RequestError(f"{gpus} GPUs are not a multiple of {each}, those of tensor, pipeline and context parallelism")
+        raise RequestError(
+            f"{gpus} GPUs are not a multiple of {each}, those of tensor, pipeline and context parallelism"
+        )
     sharding = row.get("sharding", "").lower()
     if sharding not in ZERO:
         raise RequestError(f"sharding: no way {shown(sharding)} to share states is known: {nearest(sharding, ZERO)}")

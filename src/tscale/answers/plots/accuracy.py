@@ -14,9 +14,7 @@ def accuracy_plots(found: Accuracy) -> Iterator[Plot]:
     for what in dict.fromkeys(one.what for _, one in judged):
         ones = [one for _, one in judged if one.what == what]
         unit = unit_of(what)
-        ends = [
-            end(value for one in ones for value in (one.measured, one.middle)) for end in (min, max)
-        ]
+        ends = [end(value for one in ones for value in (one.measured, one.middle)) for end in (min, max)]
         yield Plot(
             f"{found.name}: {what} of {len(ones):,} runs",
             Axis("measured", unit),

@@ -107,14 +107,15 @@ def predict(work: StepWork, constants: TrainingConstants) -> StepSeconds:
     for slot in slots[1:]:
         longest = larger(longest, slot)
     filled = sum((stage.stages * slot for stage, slot in zip(work.stages, slots, strict=True)), -longest)
-    return StepSeconds(
-        *(work.micro_batches * part for part in _of_slowest(each, slots, longest)),
-        pipeline=filled / work.interleave,
-        gradients=seconds_of(work.gradients, constants.nics),
-        gathers=(1 - constants.hidden) * seconds_of(work.gathers, constants.nics),
-        optimizer=constants.optimizer_bytes * work.states,
-        step=constants.step,
+    in_slots = (work.micro_batches * part for part in _of_slowest(each, slots, longest))
+    once = (
+        filled / work.interleave,
+        seconds_of(work.gradients, constants.nics),
+        (1 - constants.hidden) * seconds_of(work.gathers, constants.nics),
+        constants.optimizer_bytes * work.states,
+        constants.step,
     )
+    return StepSeconds._make((*in_slots, *once))
 
 
 def larger(one: float, other: float) -> float:
