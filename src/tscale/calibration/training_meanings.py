@@ -1,4 +1,4 @@
-"""What each constant of a training step's prediction means, and its unit: for the files that hold them."""
+"""What each constant of a training step's prediction means, its unit, and where a fit of it begins and must end."""
 
 from __future__ import annotations
 
@@ -34,3 +34,23 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
         "read and written a logit by the loss, counted from its kernels: 52 of eager fp32, 12 of fused ones",
     ),
 }
+
+RANGES: Final[Mapping[str, tuple[float, float, float]]] = {
+    "products": (0.75, 0.3, 1.0),
+    "products_8bit": (0.65, 0.3, 1.0),
+    "ampere": (1.1, 0.8, 1.4),
+    "traffic": (0.8, 0.2, 1.0),
+    "experts": (3.0, 1.0, 10.0),
+    "dispatches": (0.5, 0.0, 1.0),
+    "sums": (2.0, 0.5, 5.0),
+    "nics": (0.5, 0.1, 1.0),
+    "whole_head": (1.5, 1.0, 4.0),
+    "host_layer": (3e-3, 0.0, 0.02),
+    "host_tensor": (1e-4, 0.0, 0.01),
+    "host_wide": (5e-4, 0.0, 0.01),
+    "host_softmax": (1e-3, 0.0, 0.01),
+    "host_head": (4e-3, 0.0, 0.05),
+    "step": (2e-3, 0.0, 0.05),
+    "optimizer_bytes": (30.0, 10.0, 100.0),
+}
+"""Where a fit begins, and the range that a constant is kept to."""
