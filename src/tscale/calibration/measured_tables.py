@@ -17,7 +17,10 @@ def read_table(text: str, where: str) -> tuple[tuple[str, ...], list[dict[str, s
     ]
     if not lines:
         raise SpecError("the file is empty: a first line names the columns", where=where)
-    found = list(csv.reader(line for _, line in lines))
+    try:
+        found = list(csv.reader(line for _, line in lines))
+    except csv.Error as error:
+        raise SpecError(f"this is no CSV: {error}", where=where) from None
     columns = tuple(name.strip() for name in found[0])
     twice = next((name for name in columns if columns.count(name) > 1), None)
     if twice is not None:

@@ -6,6 +6,7 @@ where a row names a built-in model, or an MPT of a shape.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Final, NamedTuple, cast
@@ -19,9 +20,8 @@ from tscale.core.costs.step_time import Batch
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
-from tscale.core.workload import Run
 from tscale.errors import RequestError, nearest, shown
-from tscale.models.lower import lower
+from tscale.models.lower import lower, run_of
 from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
@@ -72,7 +72,7 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         of_stages,
         shares,
         plan,
-        Run(target=_whole(row, "context")),
+        run_of(model.spec, _whole(row, "context")),
         Batch(_whole(row, "batch"), _whole(row, "micro_batch")),
         int(model.spec.d_model),
         cluster,
@@ -107,10 +107,13 @@ class _Model(NamedTuple):
 
 
 def _model_of(row: Mapping[str, str]) -> _Model:
+    """The model of a row: of a shape, where it has one, with d_ff and vocabulary as MPT's if not given, or a built-in one."""
     named = row.get("model", "")
     if not row.get("layers"):
         return _Model(named, _named(named), named)
-    key = ",".join(row.get(name, "") for name in ("layers", "d_model", "heads", "d_ff", "vocabulary", "context"))
+    sizes = [_whole(row, name) for name in ("layers", "d_model", "heads")]
+    others = [_whole(row, "d_ff", 4 * sizes[1]), _whole(row, "vocabulary", _MPT_VOCABULARY), _whole(row, "context")]
+    key = ",".join(map(str, [*sizes, *others]))
     spec = _shaped(key)
     return _Model(f"={key}", spec, named or f"GPT of {spec.layers} layers of {spec.d_model}")
 
@@ -126,14 +129,14 @@ def _named(name: str) -> ModelSpec:
 
 @cache
 def _shaped(key: str) -> ModelSpec:
-    """A GPT of a shape: learned positions, a tied head; d_ff and the vocabulary as given, or as those of MPT."""
+    """A GPT of a shape: learned positions, a tied head."""
     layers, d_model, heads, d_ff, vocabulary, context = key.split(",")
     changes = {
         "layers": layers,
         "d_model": d_model,
         "attention.heads": heads,
-        "d_ff": d_ff or str(4 * int(d_model)),
-        "vocabulary": vocabulary or str(_MPT_VOCABULARY),
+        "d_ff": d_ff,
+        "vocabulary": vocabulary,
         "context": context,
         "positions.rows": context,
     }
@@ -215,7 +218,7 @@ def _whole(row: Mapping[str, str], name: str, default: int | None = None) -> int
     text = (row.get(name) or "").strip()
     if not text and default is not None:
         return default
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:19]) < 10**18:
+    if not re.fullmatch("[0-9]{1,12}", text) or not int(text):
         raise RequestError(f"{name}: a whole number from 1 on is wanted, not {shown(text)}")
     return int(text)
 
