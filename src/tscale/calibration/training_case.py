@@ -12,6 +12,7 @@ from tscale.calibration.interval import Interval, interval
 from tscale.catalogue.calibrations import TRAINING, UNFUSED, Calibration, Family, Residual, calibration, family_of
 from tscale.core.costs.step_prediction import StepSeconds, TrainingConstants, predict
 from tscale.core.costs.step_products import Again, Case
+from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.step_work import StepWork, step_work
 from tscale.core.costs.wall_time import Recompute
@@ -32,7 +33,8 @@ _NARROW: Final = {"fp8": 8, "int8": 8, "fp4": 4}
 class TrainingCase(NamedTuple):
     """A step: ledgers of its stages, whole and as one device has them, and how they are run.
 
-    `kernel`: of attention, None for the usual one of the stack and the chip.
+    `kernel`: of attention, None for the usual one of the stack and the chip. `hides_gathers`: whether weights in shards are
+    gathered, and their gradients scattered, behind the computing of other layers, as Megatron-FSDP does.
     """
 
     stages: tuple[Ledger, ...]
@@ -47,6 +49,7 @@ class TrainingCase(NamedTuple):
     stack: str = CURRENT
     kernel: str | None = None
     parallel_block: bool = False
+    hides_gathers: bool = False
 
     @property
     def chip(self) -> str:
@@ -144,7 +147,7 @@ def kernel_of(case: TrainingCase, family: Family) -> str:
 def work_of(case: TrainingCase) -> StepWork:
     """What the step gives its devices to do. Raises `RequestError` where a link is not known or a batch does not divide."""
     family = family_of(case.chip)
-    return step_work(
+    work = step_work(
         case.shares,
         case.plan,
         Case(
@@ -162,6 +165,7 @@ def work_of(case: TrainingCase) -> StepWork:
         ),
         case.cluster,
     )
+    return work._replace(gathers=Sent()) if case.hides_gathers else work
 
 
 _FIELDS: Final = tuple(field.name for field in fields(TrainingConstants))

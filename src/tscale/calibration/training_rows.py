@@ -81,6 +81,7 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         _stack(row),
         _kernel(row),
         model.spec.parallel_block,
+        "Megatron" in row.get("source", "") and row.get("sharding") == "fsdp",
     )
     return case, _measured(row), _groups(row, case, model)
 
