@@ -11,7 +11,7 @@ _Runs = Annotated[
     str,
     typer.Argument(
         metavar="RUNS.csv",
-        help="Give a CSV of measured runs: training steps, serving or memory, told by its columns; - is standard input.",
+        help="Give a CSV of measured training steps, serving or memory; - is standard input.",
     ),
 ]
 _Output = Annotated[

@@ -148,7 +148,10 @@ def attention_work(share: Ledger, plan: Parallelism, case: Case, make: Products)
             found = Attention(
                 found.products + one.products,
                 found.products_again + one.products_again,
-                *(a + b for a, b in zip(found[2:6], one[2:6], strict=True)),
+                found.seconds + one.seconds,
+                found.seconds_again + one.seconds_again,
+                found.traffic + one.traffic,
+                found.traffic_again + one.traffic_again,
                 found.in_steps or one.in_steps,
             )
     return found

@@ -88,7 +88,7 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
 def _other_nodes(ranks: Group, copies: float) -> float:
     """Nodes beside its own that a token is sent to, in expectation."""
     nodes = float(ranks.nodes)
-    return (nodes - 1) * (1 - (1 - 1 / nodes) ** copies)
+    return (nodes - 1) * (1 - float((1 - 1 / nodes) ** copies))
 
 
 def handed_of(plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
