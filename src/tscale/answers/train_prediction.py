@@ -14,7 +14,7 @@ from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import Recompute, mfu_of
 from tscale.core.device import Cluster
-from tscale.core.metric import Cell, Data, Figure, Known, Table, weakest
+from tscale.core.metric import Cell, Data, Figure, Known, Label, Table, weakest
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.units import COUNT, SECONDS, SHARE
@@ -74,7 +74,11 @@ class PredictedStep(NamedTuple):
         if self.found is None:
             return table
         low, middle, high = self.found.seconds
-        rows = [self._row("predicted", middle), self._row("  low of 80%", low), self._row("  high of 80%", high)]
+        rows = [
+            self._row(Label("predicted", "predicted"), middle),
+            self._row(Label("  low end of 80%", "predicted_low"), low),
+            self._row(Label("  high end of 80%", "predicted_high"), high),
+        ]
         first = len(table.rows)
         totals = frozenset((*table.totals, first))
         return table._replace(rows=(*table.rows, *rows), totals=totals)
@@ -102,7 +106,7 @@ class PredictedStep(NamedTuple):
         whole = float(self.found.parts.seconds)
         return "Most of it: " + ", ".join(f"{_PARTS[name]} {seconds / whole:.0%}" for seconds, name in parts) + "."
 
-    def _row(self, name: str, seconds: float) -> tuple[Cell, ...]:
+    def _row(self, name: Label, seconds: float) -> tuple[Cell, ...]:
         """A row of the plan's table: part, sent, link, network, time, time/compute, MFU."""
         return (name, "", "", "", self._seconds(seconds), "", self._mfu(seconds))
 
