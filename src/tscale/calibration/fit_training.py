@@ -1,8 +1,9 @@
 """`python -m tscale.calibration.fit_training` makes configs/calibrations/training-*.yaml anew from configs/measured/*.csv.
 
 Constants are fitted to the logarithm of predicted over measured time by a robust least-squares fit within stated ranges, then again
-without each of five parts of the runs, for the error and the intervals; runs of one layout are in one part. What a calibration does not
-cover is given the interval of runs that stand apart from those fitted to as a group: another width, another chip.
+without each of five parts of the runs, for the error and the intervals; runs of one layout are in one part, and where there are few,
+each model is one. What a calibration does not cover is given the interval of runs that stand apart from those fitted to as a group:
+another width, another source.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
             case, seconds, _ = case_of(row)
             family = family_of(case.chip)
             layout = tuple(value for name, value in row.items() if name not in {"step_ms", "tokens_per_second_per_gpu"})
+            if recipe.model is not None:
+                layout = (recipe.model(row),)
             kernel = kernel_of(case, family)
             found.append(RunOf(work_of(case), seconds, family, kernel, recipe.kind(case), layout, recipe.apart(row)))
     return found
@@ -109,19 +112,20 @@ def without(recipe: Recipe, runs: Sequence[RunOf], held: Mapping[str, float], pa
     return found
 
 
-def parts(runs: Sequence[RunOf]) -> list[int]:
-    """The part of each run: layouts are dealt out in turn, so that one that was run twice is in one part."""
+def parts(recipe: Recipe, runs: Sequence[RunOf]) -> list[int]:
+    """The part of each run: layouts are dealt out in turn, so that one that was run twice is in one part; or each model is one."""
     layouts = {layout: place for place, layout in enumerate(dict.fromkeys(run.layout for run in runs))}
-    return [layouts[run.layout] % PARTS for run in runs]
+    return [layouts[run.layout] % PARTS if recipe.model is None else layouts[run.layout] for run in runs]
 
 
 def calibrated(recipe: Recipe, runs: Sequence[RunOf], held: Mapping[str, float]) -> dict[str, Any]:
     """A calibration as its file says it."""
     values = fitted(recipe, runs, held)
-    ratios = without(recipe, runs, held, parts(runs))
+    how = f"{PARTS}-fold cross-validation over layouts" if recipe.model is None else "leave one model out"
+    ratios = without(recipe, runs, held, parts(recipe, runs))
     errors = [abs(ratio - 1) for ratio in ratios]
     residuals = {
-        kind: _residual([1 / ratio for ratio, run in zip(ratios, runs, strict=True) if run.kind == kind], "5-fold")
+        kind: _residual([1 / ratio for ratio, run in zip(ratios, runs, strict=True) if run.kind == kind], how)
         for kind in dict.fromkeys(run.kind for run in runs)
     }
     apart = without(recipe, runs, held, [run.apart for run in runs])
@@ -138,7 +142,7 @@ def calibrated(recipe: Recipe, runs: Sequence[RunOf], held: Mapping[str, float])
             "median": _digits(median(errors)),
             "p90": _digits(_percentile(errors, 0.9)),
             "mean": _digits(fmean(errors)),
-            "how": f"{PARTS}-fold cross-validation over layouts",
+            "how": how,
         },
         "residuals": residuals,
         "unexplained": list(recipe.unexplained),

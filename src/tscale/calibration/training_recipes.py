@@ -19,6 +19,9 @@ class Recipe(NamedTuple):
     takes: Callable[[Mapping[str, str]], bool]
     kind: Callable[[TrainingCase], str]
     apart: Callable[[Mapping[str, str]], str]
+    """The group of a row that stands apart from the others."""
+    model: Callable[[Mapping[str, str]], str] | None
+    """Where rows are few, the model that is left out for the error and the intervals; None for a fifth of the layouts."""
     free: tuple[str, ...]
     held: Mapping[str, float]
     loss: Literal["soft_l1", "cauchy"]
@@ -36,6 +39,7 @@ NODE: Final = Recipe(
     lambda row: int(row["gpus"]) <= 8,
     lambda case: "tensor" if case.plan.tensor > 1 else "no tensor",
     lambda row: f"{row['layers']} layers of {row['d_model']}",
+    None,
     (
         "products", "traffic", "sums", "whole_head", "host_layer", "host_tensor", "host_wide", "host_softmax", "host_head",
         "step", "optimizer_bytes",
@@ -62,6 +66,7 @@ CLUSTER: Final = Recipe(
     lambda row: int(row["gpus"]) > 8,
     lambda _: "cluster",
     lambda row: row["d_model"],
+    None,
     ("products", "traffic", "nics"),
     {"recomputed": 1.0, "loss_bytes": 52.0},
     "cauchy",
@@ -81,7 +86,8 @@ CURRENT: Final = Recipe(
     "all",
     lambda _: True,
     lambda case: "experts" if case.has_experts else "dense",
-    lambda row: row["gpu"],
+    lambda row: row["source"],
+    lambda row: row["model"],
     ("products", "ampere", "products_8bit", "traffic", "experts", "dispatches"),
     {"nics": 0.8, "loss_bytes": 12.0},
     "cauchy",
