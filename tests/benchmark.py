@@ -6,21 +6,33 @@ pydantic model and prints a one-row rich table from typer; the rival is `llm-flo
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from shutil import which
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 import tscale
+from tscale.answers.trainer import trainer
+from tscale.catalogue.hardware import find_hardware
+from tscale.core.costs.params import params as parameters
+from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
+from tscale.core.costs.training_memory import Training
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.tracing import TracedInt, function_of
+from tscale.models.lower import lower, run_of
+from tscale.models.resolve import resolve
+from tscale.models.stages import stages
 
 LEAST = """
 import typer, yaml
@@ -47,10 +59,11 @@ app()
 def fastest(commands: dict[str, list[str]], rounds: int) -> dict[str, float]:
     """The best time in seconds of each command, the commands taking turns so that load falls on all alike."""
     best = dict.fromkeys(commands, float("inf"))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(rounds):
         for name, command in commands.items():
             start = time.perf_counter()
-            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, env=environment)
             best[name] = min(best[name], time.perf_counter() - start)
     return best
 
@@ -61,20 +74,22 @@ def start_up(rounds: int) -> None:
         least = Path(folder) / "least.py"
         least.write_text(LEAST, encoding="utf-8")
         ours = [sys.executable, "-m", "tscale"]
-        beside = Path(sys.executable).parent
-        rival = which("llm-flops", path=str(beside))
+        rival = which("llm-flops", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
         commands = {
             "bare python": [sys.executable, "-c", "pass"],
             "least app": [sys.executable, str(least)],
             "params gpt3": [*ours, "params", "gpt3"],
             "params gpt3 --format json": [*ours, "params", "gpt3", "--format", "json"],
+            "memory gpt3 --gpu h100": [*ours, "memory", "gpt3", "--gpu", "h100"],
+            "train gpt3 --gpu h100 --gpus 1024": [*ours, "train", "gpt3", "--gpu", "h100", "--gpus", "1024"],
             "compare transformer gpt3": [*ours, "compare", "transformer", "gpt3"],
             "--help": [*ours, "--help"],
             **({"llm-flops estimate gpt2 --json": [rival, "estimate", "gpt2", "--json", "--no-hf"]} if rival else {}),
         }
         best = fastest(commands, rounds)
     for name, seconds in best.items():
-        line = f"{name:32} {1000 * seconds:7.1f} ms   {seconds / best['least app']:5.2f} of the least app"
+        line = f"{name:34} {1000 * seconds:7.1f} ms   {seconds / best['least app']:5.2f} of the least app"
+        line += f"   {seconds / best['params gpt3']:5.2f} of params gpt3"
         if rival:
             line += f"   {seconds / best['llm-flops estimate gpt2 --json']:5.2f} of llm-flops"
         print(line)
@@ -94,7 +109,11 @@ def depth_and_context() -> None:
     spec = tscale.load("gpt3")
     for what, shallow, deep in (
         ("10,000 layers to 10", replace(spec, layers=10), replace(spec, layers=10_000)),
-        ("a context of 10^9 to 10^3", replace(spec, context=10**3), replace(spec, context=10**9)),
+        (
+            "a context of 10^9 to 10^3",
+            replace(spec, context=10**3, training=None),
+            replace(spec, context=10**9, training=None),
+        ),
     ):
 
         def count(asked: tscale.ModelSpec) -> int:
@@ -109,7 +128,7 @@ def sweeps(count: int = 1_000_000) -> None:
     spec = tscale.remembered(tscale.load("gpt3"))
     ledger = tscale.lower(spec)
     context, tokens = TracedInt(2048, label="context"), TracedInt(300 * 10**9, label="tokens")
-    params = function_of(tscale.params(ledger).total)
+    params = function_of(parameters(ledger).total)
     flops = function_of(tscale.training_flops(ledger, tscale.Run(context), tokens))
     random = np.random.default_rng(0)
     heads = random.integers(1, 128, count).astype(float)
@@ -128,11 +147,56 @@ def sweeps(count: int = 1_000_000) -> None:
     seconds = best_of(lambda: [params(**one) for _ in range(10_000)], 3)
     print(f"params one at a time: {10_000 / seconds:,.0f} a second")
     plain = tscale.load("gpt3")
-    seconds = best_of(lambda: [tscale.params(tscale.lower(plain)).total for _ in range(1_000)], 3)
+    seconds = best_of(lambda: [parameters(tscale.lower(plain)).total for _ in range(1_000)], 5)
     print(f"the whole way from a spec, one at a time: {1_000 / seconds:,.0f} a second")
+    specs = [replace(plain, layers=96 + place) for place in range(1_000)]
+    seconds = best_of(lambda: [parameters(lower(replace(one))).total for one in specs], 5)
+    print(f"the whole way from specs that are new, one at a time: {1_000 / seconds:,.0f} a second")
+
+
+PLANS: Final = {
+    "8 tensor, 64 data": Parallelism(tensor=8, data=64, zero=1),
+    "8 tensor, 8 pipeline, 16 data": Parallelism(tensor=8, sequence=True, pipeline=8, data=16),
+}
+"""Two plans of GPT-3: of one stage, and of several."""
+
+
+def plans() -> None:
+    """One memory of training and one step time after another, on plain ints, as a search that is not compiled asks them."""
+    for name, plan in PLANS.items():
+        for what, rate in rates_of(plan).items():
+            print(f"{what} of GPT-3, {name}: {rate:,.0f} a second")
+
+
+def rates_of(plan: Parallelism, count: int = 50) -> dict[str, float]:
+    """Answers a second: of a model that is new each time, and of plans of one that differ in their copies alone.
+
+    Of the latter, whatever depends on the model and its cuts may be kept.
+    """
+    spec, cluster = resolve("gpt3"), find_hardware("h100").cluster()
+    peak, ledger, run = cluster.device.flops_per_second["bf16"], lower(spec), run_of(spec, 2048)
+    work = Workload(run, Batch(1536, 1), spec.d_model, "none", BITS, spec.parallel_block)
+    each = [plan._replace(data=plan.data * 2 ** (place % 3)) for place in range(count)]
+    training = Training(PRECISIONS["bf16"], OPTIMIZERS["adamw"], plan, run)
+
+    def new_memory() -> int:
+        return trainer(replace(spec), training, 2048).worst()[1].total
+
+    def memory() -> list[int]:
+        return [trainer(spec, training._replace(plan=one), 2048).worst()[1].total for one in each]
+
+    def step() -> list[Fraction]:
+        return [step_of(stages(spec, one, ledger), one, work, cluster, peak).seconds for one in each]
+
+    return {
+        "training memory, of a new spec": 1 / best_of(new_memory, 20),
+        "training memory": count / best_of(memory, 5),
+        "step time": count / best_of(step, 5),
+    }
 
 
 if __name__ == "__main__":
     start_up(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
     depth_and_context()
     sweeps()
+    plans()

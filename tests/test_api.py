@@ -19,7 +19,7 @@ import pytest
 
 import tscale
 from tests.helpers import disclosed, run
-from tscale import api
+from tscale import counting as api
 from tscale.blocks import Attention
 from tscale.core.costs import cache, training
 from tscale.core.tracing import TracedInt
@@ -224,7 +224,7 @@ def test_a_run_that_went_round_its_constructor_is_refused_where_it_is_used() -> 
 
 NO_LEDGERS: list[Any] = [None, "gpt2", 5, RUN, tscale.params(LEDGER)]
 ASKING: dict[str, Callable[[Any], object]] = {
-    "params": tscale.params,
+    "params": api.params,
     "active_params": tscale.active_params,
     "non_embedding_params": tscale.non_embedding_params,
     "cache_bytes": lambda ledger: tscale.cache_bytes(ledger, RUN, 16),

@@ -17,7 +17,8 @@ from tscale.core.costs.params import embedding_params, non_embedding_params, par
 from tscale.core.sources import SOURCES
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
-from tscale.models.spec import Evidence, ModelSpec, Published, UndisclosedSpec
+from tscale.models.spec import Evidence, ModelSpec, Published
+from tscale.models.undisclosed import UndisclosedSpec
 from tscale.models.yaml_file import parse_document
 
 PF_DAY = 10**15 * 86_400
@@ -357,8 +358,3 @@ def test_names_are_found_however_they_are_typed() -> None:
     assert known_name("LLaMA_2_7B") == "llama-2-7b"
     assert known_name("GPT 4") == "gpt-4"
     assert known_name("Attention is all you need") == "transformer"
-
-
-def test_catalogue_is_fresh() -> None:
-    """Stale? `python -m tscale.catalogue.models` makes it anew."""
-    assert catalogue._FILE.read_text(encoding="utf-8") == catalogue.make()

@@ -1,57 +1,95 @@
 """What does a transformer cost? Parameters, attention, FLOPs and memory: exactly, with the derivation and the source.
 
->>> import tscale
->>> spec = tscale.load("gpt3")
->>> tscale.params(spec).total
-174604259328
->>> tscale.training_flops(spec, tscale.run_of(spec, 2048), tokens=300 * 10**9)
-322912029081600000000000
+A function a question, with the options of the command line as keywords; each gives a `Result`:
 
-`run_of` puts the tokens of a sequence where a model of any kind reads them; a `ledger = tscale.lower(spec)` stands for the
-spec where many questions are asked of one model.
+>>> import tscale
+>>> tscale.params("gpt3").total
+174604259328
+>>> tscale.memory("llama-3.1-8b", gpu="h100", batch=16, context="8k").verdict
+'fits'
+
+`to_dict` has all of an answer, as the command's JSON; `to_frame` its main table; `explain` how each figure was made.
 """
 
 from __future__ import annotations
 
+import builtins as _builtins
 import typing as _typing
 
 if _typing.TYPE_CHECKING:
-    from tscale.api import Run as Run
-    from tscale.api import active_params as active_params
-    from tscale.api import cache_bytes as cache_bytes
-    from tscale.api import forward_flops as forward_flops
-    from tscale.api import load as load
-    from tscale.api import lower as lower
-    from tscale.api import non_embedding_params as non_embedding_params
+    from tscale.analysis.result import Result as Result
+    from tscale.api import accuracy as accuracy
+    from tscale.api import attention as attention
+    from tscale.api import check as check
+    from tscale.api import compare as compare
+    from tscale.api import design as design
+    from tscale.api import fit as fit
+    from tscale.api import flops as flops
+    from tscale.api import hardware as hardware
+    from tscale.api import list as list
+    from tscale.api import loss as loss
+    from tscale.api import memory as memory
+    from tscale.api import optimal as optimal
     from tscale.api import params as params
-    from tscale.api import remembered as remembered
-    from tscale.api import run_of as run_of
-    from tscale.api import training_flops as training_flops
+    from tscale.api import serve as serve
+    from tscale.api import summary as summary
+    from tscale.api import train as train
+    from tscale.api import verify as verify
     from tscale.core.ledger import Ledger as Ledger
+    from tscale.counting import Run as Run
+    from tscale.counting import active_params as active_params
+    from tscale.counting import cache_bytes as cache_bytes
+    from tscale.counting import forward_flops as forward_flops
+    from tscale.counting import load as load
+    from tscale.counting import lower as lower
+    from tscale.counting import non_embedding_params as non_embedding_params
+    from tscale.counting import remembered as remembered
+    from tscale.counting import run_of as run_of
+    from tscale.counting import training_flops as training_flops
     from tscale.errors import TscaleError as TscaleError
     from tscale.models.spec import ModelSpec as ModelSpec
 
 _HOMES = {
-    "Ledger": "core.ledger",
     "ModelSpec": "models.spec",
-    "Run": "api",
+    "Result": "analysis.result",
     "TscaleError": "errors",
-    "active_params": "api",
-    "cache_bytes": "api",
-    "forward_flops": "api",
-    "load": "api",
-    "lower": "api",
-    "non_embedding_params": "api",
+    "accuracy": "api",
+    "attention": "api",
+    "check": "api",
+    "compare": "api",
+    "design": "api",
+    "fit": "api",
+    "flops": "api",
+    "hardware": "api",
+    "list": "api",
+    "load": "counting",
+    "loss": "api",
+    "memory": "api",
+    "optimal": "api",
     "params": "api",
-    "remembered": "api",
-    "run_of": "api",
-    "training_flops": "api",
+    "serve": "api",
+    "summary": "api",
+    "train": "api",
+    "verify": "api",
 }
+_OF_LEDGERS = {
+    "Ledger": "core.ledger",
+    "Run": "counting",
+    "active_params": "counting",
+    "cache_bytes": "counting",
+    "forward_flops": "counting",
+    "lower": "counting",
+    "non_embedding_params": "counting",
+    "remembered": "counting",
+    "run_of": "counting",
+    "training_flops": "counting",
+}
+"""What counts on ledgers, traced ints and arrays: below the questions, and not offered by completion."""
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 (the names are those of the table above)
 
 
-def __dir__() -> list[str]:
+def __dir__() -> _builtins.list[str]:
     """What completion offers: the public names and the version."""
     return [*__all__, "__version__"]
 
@@ -62,6 +100,9 @@ def __getattr__(name: str) -> _typing.Any:
 
     if name == "__version__":
         return metadata.version("tscale")
-    if name not in _HOMES:
+    home = _HOMES.get(name) or _OF_LEDGERS.get(name)
+    if home is None:
         raise AttributeError(f"module 'tscale' has no attribute '{name}'")
-    return getattr(import_module(f"tscale.{_HOMES[name]}"), name)
+    found = getattr(import_module(f"tscale.{home}"), name)
+    globals()[name] = found
+    return found

@@ -1,432 +1,796 @@
-"""The public functions: what they are given is right or refused, and then the core counts.
+"""The public functions: a question each, by the names and the keywords of the command line.
 
-Numbers may be of three kinds: ints; ints that remember how they were made (`remembered`); float64 arrays, for many models
-or lengths at once. Where a ledger is asked for, a spec is taken too. Everything refused is a `TscaleError` of one line.
+A model is a name, a path, a mapping such as a YAML file or a config.json holds, or a `ModelSpec`. Numbers are numbers or texts as
+people write them: 8, 300e9, "1.5T", "128k", "40%". Everything refused is a `TscaleError` of one line. Made of the requests
+by `python -m tests.api_text`: what is changed there is changed here.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from math import isfinite
-from typing import Any, Final, cast, get_args
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Final
 
-import tscale.core.workload
-import tscale.models.lower
-import tscale.models.spec
-from tscale.blocks.fields import power
-from tscale.core.costs import cache, forward, training
-from tscale.core.costs import params as parameters
-from tscale.core.costs.forward import AttentionMask
-from tscale.core.dtypes import find_format
-from tscale.core.ledger import Entry, Group, Ledger, Stream
-from tscale.core.metric import Quantity
-from tscale.core.tracing import MOST_CONTEXT, MOST_TOKENS
-from tscale.errors import RequestError, SpecErrors, TscaleError, nearest, shown
-from tscale.models.made import (
-    a_kind_of,
-    an_array,
-    arrays_in,
-    as_floats,
-    as_int,
-    checked,
-    fit_together,
-    is_array,
-    trusted,
-)
-from tscale.models.resolve import resolve
-from tscale.models.spec import ModelSpec
+from tscale import counting
+from tscale.analysis.questions import question
+from tscale.analysis.result import Result
+from tscale.errors import SpecErrors, TscaleError
 
-_MOST_BITS: Final = 64
-_EXACT: Final = 2**53  # below it, a float that is whole is the number that was written
+if TYPE_CHECKING:
+    from tscale.catalogue.hardware import Hardware
+    from tscale.core.ledger import Ledger
+    from tscale.models.spec import ModelSpec
+
+    Number = int | float | Fraction | str
+    """A number, or a text of one as people write it."""
+    File = str | PathLike[str]
+    Model = str | PathLike[str] | ModelSpec | Mapping[str, Any]
+    """A name, a path, a mapping such as a file holds, or a spec."""
+    Gpu = str | PathLike[str] | Hardware | Mapping[str, Any]
+    """A name, a path, a mapping such as a file holds, or hardware."""
+    Changes = Mapping[str, object] | Sequence[str]
+    """Fields to set, as {"layers": 24} or ["layers=24"]."""
 
 
-class Run(tscale.core.workload.Run):
-    """One sequence: `target` tokens through a decoder, `source` tokens through an encoder (0 where there is none).
-
-    `run_of(spec, context)` is the run of a model of any kind.
-
-    Raises:
-        TscaleError: for what is no number of tokens, and where there are none at all.
-
-    Example:
-        >>> Run(target=2048)
-        Run(target=2048, source=0)
-    """
-
-    __slots__ = ()
-
-    def __new__(cls, target: int, source: int = 0) -> Run:
-        lengths = _length(target, "target"), _length(source, "source")
-        _refuse_unlike(None, target=lengths[0], source=lengths[1])
-        run = super().__new__(cls, *lengths)
-        if _any(run.tokens == 0):
-            raise RequestError("a Run has tokens: give target, or source for an encoder, or both")
-        return run
-
-
-def load(model: str | os.PathLike[str], changes: Iterable[str] = (), assume: str | None = None) -> ModelSpec:
-    """The spec that MODEL means on the command line: a built-in name, a file, a folder with a config.json.
+def summary(
+    model: Model | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    gpu: Gpu | None = None,
+    gpu_set: Changes = (),
+    system: File | None = None,
+) -> Result:
+    """Show what a model is and costs on one screen.
 
     Args:
-        model: the name or the path.
-        changes: fields to set, such as `["layers=24", "attention.kv_heads=8"]`.
-        assume: the family that a config.json of an unknown one counts like.
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        gpu: Show fit, speed, hours and dollars on it.
+        gpu_set: Change a field of the hardware; repeatable.
+        system: Read what is not given from a file that save wrote.
+
+    Returns:
+        The answer of `tscale summary`: `to_dict` is its JSON, with units and sources under `figures`.
 
     Raises:
-        TscaleError: for what is no model, and for one whose shape was never published.
+        TscaleError: for what the command refuses, in its words.
 
     Example:
-        >>> load("gpt2", ["layers=24"]).layers
-        24
+        >>> summary("llama-3.1-8b").report.title
+        'Llama 3.1 8B: a decoder of 32 layers, 4,096 wide'
     """
-    name = os.fspath(model) if isinstance(model, os.PathLike) else model
-    if not isinstance(name, str):
-        raise RequestError(f"model must be a name or a path, such as gpt3, not {a_kind_of(name)}")
-    if not isinstance(assume, str | None):
-        raise RequestError(f"assume must be the name of a family, such as llama, not {a_kind_of(assume)}")
-    try:
-        return trusted(resolve(name, _changes(changes), assume))
-    except TscaleError as error:
-        _call_arguments(error)
-        raise
+    return _answer("summary", locals())
 
 
-def _call_arguments(error: TscaleError) -> None:
-    """Lets an error speak of the arguments of `load` where a command's speaks of its options."""
-    errors = error.errors if isinstance(error, SpecErrors) else ()
-    for one in (error, *errors):
-        text = _CHANGE.sub("changes", str(one)).replace("--assume FAMILY", "assume=FAMILY")
-        one.args = (text.replace("--assume", "assume"),)
-        one.where = _CHANGE.sub("changes", one.where)
+def params(
+    *models: Model | Ledger,
+    set: Changes = (),
+    assume: str | None = None,
+    system: File | None = None,
+) -> Result:
+    """Count the parameters of each model, part by part.
 
+    They are compared with what was published.
 
-_CHANGE: Final = re.compile(r"--set\b")
-
-
-def _changes(changes: object) -> tuple[str, ...]:
-    try:
-        listed = (changes,) if isinstance(changes, str) or not isinstance(changes, Iterable) else tuple(changes)
-    except TypeError:  # of numpy, an array without dimensions
-        listed = (changes,)
-    for change in listed:
-        if not isinstance(change, str):
-            raise RequestError(f"changes are texts KEY=VALUE, such as layers=24, not {a_kind_of(change)}")
-    return listed
-
-
-def remembered(spec: ModelSpec) -> ModelSpec:
-    """The same spec on ints that remember: whatever is counted from it tells how, by `names` and by `numbers`.
-
-    Raises:
-        TscaleError: for a spec that is not valid, and for one of arrays.
-
-    Example:
-        >>> params(remembered(load("gpt2"))).lines[0].value.numbers
-        '50257·768'
-    """
-    valid = checked(spec)
-    if arrays_in(valid):
-        raise RequestError(
-            f"{valid.name} has arrays as sizes, and only ints can be traced: give it one number for each"
-        )
-    return trusted(tscale.models.spec.remembered(valid))
-
-
-def lower(spec: ModelSpec) -> Ledger:
-    """The ledger of a model: all that it owns and does, which the other functions ask.
-
-    Raises:
-        TscaleError: with all that validation of a file with the same content finds, for a spec that was made in Python.
-
-    Example:
-        >>> lower(load("gpt2")).entries[0].name
-        'embedding.tokens'
-    """
-    if isinstance(spec, Ledger):
-        raise RequestError(
-            "lower takes a ModelSpec, and this is a Ledger: pass it to params and the other functions as it is"
-        )
-    return tscale.models.lower.lower(checked(spec))
-
-
-def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:
-    """The run of one sequence of `context` tokens, each on the stream where a model of its kind reads them.
-
-    A decoder's are target tokens, an encoder's source tokens; an encoder-decoder has as many of both. An encoder that
-    hears always reads as many positions (Whisper's 1,500).
+    Of one `Ledger`, or of a spec on traced ints or on arrays, it is a `Quantity` with its lines, in the same kind
+    of number.
 
     Args:
-        spec: the model.
-        context: tokens of the sequence.
-        source: of an encoder-decoder, tokens that its encoder reads, if not as many.
-        target: of an encoder-decoder, tokens that its decoder runs over, if not as many.
+        models: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        system: Read what is not given from a file that save wrote.
+
+    Returns:
+        The answer of `tscale params`: `to_dict` is its JSON, with units and sources under `figures`.
 
     Raises:
-        TscaleError: for lengths that are none, and for those of a stream that the model does not have.
+        TscaleError: for what the command refuses, in its words.
 
     Example:
-        >>> run_of(load("bert-base"), 512)
-        Run(target=0, source=512)
-    """
-    valid = checked(spec)
-    for stream, given in (("source", source), ("target", target)):
-        if given is not None and valid.kind != "encoder-decoder":
-            raise RequestError(f"{valid.name} has a single stack: leave out {stream}, context is its length")
-    if source is not None and valid.audio_frames is not None:
-        raise RequestError(f"{valid.name} always reads {shown(valid.audio_frames)} audio frames: leave out source")
-    lengths = (
-        None if given is None else _count(given, name) for name, given in (("source", source), ("target", target))
-    )
-    return Run(*tscale.models.lower.run_of(valid, _count(context, "context"), *lengths))
-
-
-def params(ledger: Ledger | ModelSpec) -> Quantity:
-    """Parameters that are stored, one line for each kind of weight; a tied tensor counts once.
-
-    Raises:
-        TscaleError: for what is neither a ledger nor a valid spec.
-
-    Example:
-        >>> params(load("gpt3")).total
+        >>> params("gpt3").total
         174604259328
     """
-    asked = _ledger(ledger)
-    return _known(parameters.params(asked), asked)
+    if len(models) == 1 and _is_counted(models[0]):
+        return counting.params(models[0])  # type: ignore[return-value, arg-type]
+    return _answer("params", locals())
 
 
-def active_params(ledger: Ledger | ModelSpec) -> Quantity:
-    """Parameters that one token can meet: routed experts by those it is sent to, everything else whole.
+def attention(
+    model: Model | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    context: Number | Sequence[Number] | None = None,
+    dtype: str | None = None,
+    causal: bool | None = None,
+    versus: bool | None = None,
+    kernel: Number | None = None,
+    neighbourhood: Number | None = None,
+    system: File | None = None,
+) -> Result:
+    """Show what attention costs at each context length.
 
-    Raises:
-        TscaleError: for what is neither a ledger nor a valid spec.
-
-    Example:
-        >>> active_params(load("mixtral-8x7b")).total
-        12879925248
-    """
-    asked = _ledger(ledger)
-    return _known(parameters.active_params(asked), asked)
-
-
-def non_embedding_params(ledger: Ledger | ModelSpec) -> int:
-    """Parameters without token and position embeddings and without an untied head (the N of Kaplan 2020).
-
-    Raises:
-        TscaleError: for what is neither a ledger nor a valid spec.
-
-    Example:
-        >>> non_embedding_params(load("gpt3"))
-        173961535488
-    """
-    return parameters.non_embedding_params(_ledger(ledger))
-
-
-def cache_bytes(ledger: Ledger | ModelSpec, run: Run, bits: int | Fraction | str, page: int | None = None) -> Quantity:
-    """Bytes that one sequence keeps while decoding, one line for each kind of layer that caches (Pope 2022, section 2.1).
+    The second table has the context lengths at which attention overtakes the rest of the model.
 
     Args:
-        ledger: the model.
-        run: the tokens that are kept.
-        bits: those of a number, scales included, or the name of a format that caches are kept in, such as fp8 or bf16.
-        page: positions are kept in blocks of so many, the last one whole (Kwon 2023, section 4.1).
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        context: Set the context lengths, such as 512,2k,8k; k is 1,024.
+        dtype: Set the number format of cache, scores and weights.
+        causal: Count the keys that a query may see, or all of them as frameworks do.
+        versus: Compare with recurrent, convolutional and restricted layers.
+        kernel: Set the kernel of the convolution, with versus; the default is 3.
+        neighbourhood: Set the keys that restricted attention sees, with versus; the default is 256.
+        system: Read what is not given from a file that save wrote.
+
+    Returns:
+        The answer of `tscale attention`: `to_dict` is its JSON, with units and sources under `figures`.
 
     Raises:
-        TscaleError: for a run of streams that are not the model's, and for a format that its cache cannot be kept in.
+        TscaleError: for what the command refuses, in its words.
 
     Example:
-        >>> cache_bytes(load("gpt3"), Run(target=2048), "bf16").total
-        9663676416
+        >>> attention("gpt3", context=["2k", "8k"]).exit_code
+        0
     """
-    asked = _ledger(ledger)
-    lengths, pages = _run(run, asked), None if page is None else _count(page, "page")
-    _refuse_unlike(asked, run=lengths.tokens, page=pages)
-    return _known(cache.cache_bytes(asked, lengths, _bits(bits, asked), pages), asked)
+    return _answer("attention", locals())
 
 
-def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: AttentionMask = "full") -> Quantity:
-    """FLOPs of one sequence's forward pass, one line for each thing that computes, the head at every position.
+def flops(
+    model: Model | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    tokens: Number | None = None,
+    context: Number | None = None,
+    source: Number | None = None,
+    target: Number | None = None,
+    system: File | None = None,
+) -> Result:
+    """Count training FLOPs, exactly and by each convention.
+
+    The conventions are those of published papers, as they print them.
 
     Args:
-        ledger: the model.
-        run: the tokens of the sequence.
-        sight: full lets every query see every key, as frameworks count; causal counts the keys that a query may see.
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input. The default is gpt3.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
+        context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
+        source: Set the encoder tokens of a sequence; k is 1,024.
+        target: Set the decoder tokens of a sequence; k is 1,024.
+        system: Read what is not given from a file that save wrote.
+
+    Returns:
+        The answer of `tscale flops`: `to_dict` is its JSON, with units and sources under `figures`.
 
     Raises:
-        TscaleError: for a run of streams that are not the model's, and for another word than full and causal.
+        TscaleError: for what the command refuses, in its words.
 
     Example:
-        >>> forward_flops(load("gpt2"), Run(target=1024)).total
-        291648307200
+        >>> flops("gpt3", tokens=300e9).training_flops.exact
+        322912029081600000000000
     """
-    asked = _ledger(ledger)
-    return _known(forward.forward_flops(asked, _run(run, asked), _sight(sight)), asked)
+    return _answer("flops", locals())
 
 
-def training_flops(ledger: Ledger | ModelSpec, run: Run, tokens: int, sight: AttentionMask = "full") -> int:
-    """FLOPs to train on `tokens` tokens in sequences like `run`: forward once, backward twice that; no recomputation.
+def compare(
+    *models: Model,
+    context: Number | None = None,
+    set: Changes = (),
+    assume: str | None = None,
+) -> Result:
+    """Compare 2 to 8 models, with ratios to the first.
+
+    set changes all of them.
 
     Args:
-        ledger: the model.
-        run: one of the sequences.
-        tokens: all that training runs through, those of both streams of an encoder-decoder.
-        sight: as in `forward_flops`.
+        models: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+
+    Returns:
+        The answer of `tscale compare`: `to_dict` is its JSON, with units and sources under `figures`.
 
     Raises:
-        TscaleError: for a run of streams that are not the model's, for what is no number of tokens, for another word.
+        TscaleError: for what the command refuses, in its words.
 
     Example:
-        >>> bert = load("bert-base")
-        >>> training_flops(bert, run_of(bert, 512), tokens=250 * 10**9)
-        141559488000000000000
+        >>> compare("transformer", "gpt3").exit_code
+        0
     """
-    asked = _ledger(ledger)
-    lengths, count = _run(run, asked), _count(tokens, "tokens", MOST_TOKENS)
-    _refuse_unlike(asked, run=lengths.tokens, tokens=count)
-    return training.training_flops(asked, lengths, count, _sight(sight))
+    return _answer("compare", locals())
 
 
-def _known(quantity: Quantity, ledger: Ledger) -> Quantity:
-    """A quantity as it is, or assumed where the model is counted like one of another family."""
-    return quantity._replace(known="assumed") if ledger.assumed else quantity
+def memory(
+    model: Model | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    gpus: Number | None = None,
+    precision: str | None = None,
+    optimizer: str | None = None,
+    micro_batch: Number | None = None,
+    recompute: str | None = None,
+    attention: str | None = None,
+    loss: str | None = None,
+    dropout: bool | None = None,
+    data: Number | None = None,
+    zero: Number | None = None,
+    shards: Number | None = None,
+    tensor: Number | None = None,
+    sequence: bool | None = None,
+    pipeline: Number | None = None,
+    interleave: Number | None = None,
+    context_parallel: Number | None = None,
+    expert: Number | None = None,
+    gpu: Gpu | None = None,
+    gpu_set: Changes = (),
+    serve: bool | None = None,
+    train: bool | None = None,
+    context: Number | None = None,
+    batch: Number | None = None,
+    memory_share: Number | None = None,
+    dtype: str | None = None,
+    cache_dtype: str | None = None,
+    page: Number | None = None,
+    chunk: Number | None = None,
+    lora_rank: Number | None = None,
+    qlora: bool | None = None,
+    system: File | None = None,
+) -> Result:
+    """Show the memory of serving or training on each device.
+
+    With gpu, it says whether the model fits, and the largest batch and context that would.
+
+    Args:
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        gpus: Set the number of devices, such as 8 or 1024.
+        precision: Set the formats of weights, gradients, master weights and optimizer states.
+        optimizer: Set the optimizer.
+        micro_batch: Set the sequences of a micro-batch.
+        recompute: Choose what the backward pass recomputes: attention scores, or whole layers.
+        attention: Choose a fused kernel, or unfused attention that saves every score.
+        loss: Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan
+            does, in-place as Megatron-LM does, fused-linear (or fused) as Liger does; by default as the
+            common trainer of the plan does.
+        dropout: Count dropout masks.
+        data: Set the copies of the model (data parallelism); by default as many as gpus allows.
+        zero: Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP.
+        shards: Set the devices that ZeRO shards over, if not all (hybrid sharding).
+        tensor: Set the devices that share each layer (tensor parallelism).
+        sequence: Use sequence parallelism between the matrices of a layer (with tensor).
+        pipeline: Set the stages that share the layers (pipeline parallelism).
+        interleave: Set the model chunks of each stage (interleaved 1F1B).
+        context_parallel: Set the devices that share a sequence (context parallelism).
+        expert: Set the devices of data that routed experts are divided over (expert parallelism).
+        gpu: Name the hardware that it must fit on: h100, a YAML file; see `tscale list hardware`.
+        gpu_set: Change a field of the hardware; repeatable.
+        serve: Show the memory of serving (default).
+        train: Show the memory of training.
+        context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
+        batch: Set the batch size, in sequences; with train, those of a step over all devices.
+        memory_share: Set the usable share of the memory, such as 90%, instead of a reserve.
+        dtype: Set the format of the weights: fp8, q4_k, int4-g64; by default that of the release, or bf16.
+        cache_dtype: Set the format of the KV cache, such as fp8; by default that of the release, or 16 bits.
+        page: Page the cache in blocks of N tokens, such as 16.
+        chunk: Set the prompt tokens of a step (chunked prefill).
+        lora_rank: Train adapters of this rank on a frozen model.
+        qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.
+        system: Read what is not given from a file that save wrote.
+
+    Returns:
+        The answer of `tscale memory`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> memory("llama-3.1-8b", gpu="h100", batch=16, context="8k").verdict
+        'fits'
+    """
+    return _answer("memory", locals())
 
 
-def _ledger(asked: object) -> Ledger:
-    """A ledger as it is, a spec lowered; anything else is refused."""
-    if isinstance(asked, ModelSpec):
-        return lower(asked)
-    if not isinstance(asked, Ledger):
-        raise RequestError(f'a Ledger must be given, such as tscale.lower(tscale.load("gpt3")), not {a_kind_of(asked)}')
-    groups = asked.groups
-    if not (isinstance(groups, tuple) and all(isinstance(group, Group) for group in groups)):
-        raise RequestError(
-            "a Ledger has groups of entries, as tscale.lower makes them: tscale.Ledger.of(model, entries) makes one of entries"
-        )
-    entries = [entry for group in groups for entry in group.entries]
-    odd = [a_kind_of(entry) for entry in entries if not isinstance(entry, Entry)]
-    if odd or not entries:
-        raise RequestError(f"a Ledger has entries, as tscale.lower makes them: this has {odd[0] if odd else 'none'}")
-    return asked
+def train(
+    model: Model | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    gpu: Gpu | None = None,
+    gpu_set: Changes = (),
+    gpus: Number | None = None,
+    precision: str | None = None,
+    optimizer: str | None = None,
+    micro_batch: Number | None = None,
+    recompute: str | None = None,
+    attention: str | None = None,
+    loss: str | None = None,
+    dropout: bool | None = None,
+    data: Number | None = None,
+    zero: Number | None = None,
+    shards: Number | None = None,
+    tensor: Number | None = None,
+    sequence: bool | None = None,
+    pipeline: Number | None = None,
+    interleave: Number | None = None,
+    context_parallel: Number | None = None,
+    expert: Number | None = None,
+    tokens: Number | None = None,
+    context: Number | None = None,
+    batch: Number | None = None,
+    days: Number | None = None,
+    mfu: Number | None = None,
+    tokens_per_second: Number | None = None,
+    dtype: str | None = None,
+    price: Number | None = None,
+    watts: Number | None = None,
+    pue: Number | None = None,
+    grid: Number | None = None,
+    system: File | None = None,
+) -> Result:
+    """Estimate the time, cost and energy of training.
+
+    With days, it estimates how many GPUs finish in time.
+
+    Args:
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        gpu: Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.
+        gpu_set: Change a field of the hardware; repeatable.
+        gpus: Set the number of devices, such as 8 or 1024.
+        precision: Set the formats of weights, gradients, master weights and optimizer states.
+        optimizer: Set the optimizer.
+        micro_batch: Set the sequences of a micro-batch.
+        recompute: Choose what the backward pass recomputes: attention scores, or whole layers.
+        attention: Choose a fused kernel, or unfused attention that saves every score.
+        loss: Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan
+            does, in-place as Megatron-LM does, fused-linear (or fused) as Liger does; by default as the
+            common trainer of the plan does.
+        dropout: Count dropout masks.
+        data: Set the copies of the model (data parallelism); by default as many as gpus allows.
+        zero: Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP.
+        shards: Set the devices that ZeRO shards over, if not all (hybrid sharding).
+        tensor: Set the devices that share each layer (tensor parallelism).
+        sequence: Use sequence parallelism between the matrices of a layer (with tensor).
+        pipeline: Set the stages that share the layers (pipeline parallelism).
+        interleave: Set the model chunks of each stage (interleaved 1F1B).
+        context_parallel: Set the devices that share a sequence (context parallelism).
+        expert: Set the devices of data that routed experts are divided over (expert parallelism).
+        tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
+        context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
+        batch: Set the sequences per step (global batch size), for the bounds of a parallel plan.
+        days: Set how long training may take, or took.
+        mfu: Set the model FLOPs utilisation: 0.4 or 40%.
+        tokens_per_second: Give the measured throughput of all devices.
+        dtype: Set the format of the matrix products; by default that of precision.
+        price: Set the price of a GPU-hour in US dollars, such as 2.50.
+        watts: Set the power draw of a device; by default its TDP.
+        pue: Set the power usage effectiveness: energy of the data centre over that of its devices.
+        grid: Set the grams of CO2e per kWh, or a country: 400, france.
+        system: Read what is not given from a file that save wrote.
+
+    Returns:
+        The answer of `tscale train`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> train("gpt3", gpu="h100", gpus=1024, mfu=0.4).days
+        9.2
+    """
+    return _answer("train", locals())
 
 
-def _run(run: object, ledger: Ledger) -> Run:
-    """A run with tokens on those streams that a model reads, and on no other."""
-    if not isinstance(run, tscale.core.workload.Run):
-        raise RequestError(f"a Run must be given, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
-    lengths = Run(*run)
-    _refuse_unlike(ledger, run=lengths.tokens)
-    read = _streams(ledger)
-    if not read:
-        return lengths
-    for stream in ("target", "source"):
-        length = lengths.length(stream)
-        if _any(length == 0) if stream in read else _any(length != 0):
-            raise RequestError(f"{ledger.model} reads {_reading(read)}")
-    if ledger.audio_frames is not None and _any(lengths.source != ledger.audio_frames):
-        raise RequestError(
-            f"{ledger.model} always reads {shown(ledger.audio_frames)} source positions, not {shown(lengths.source)}: "
-            "give tscale.run_of(spec, 448)"
-        )
-    return lengths
+def serve(
+    model: Model | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    gpu: Gpu | None = None,
+    gpu_set: Changes = (),
+    gpus: Number | None = None,
+    batch: Number | None = None,
+    context: Number | None = None,
+    output: Number | None = None,
+    dtype: str | None = None,
+    cache_dtype: str | None = None,
+    efficiency: Number | None = None,
+    price: Number | None = None,
+    prefix: Number | None = None,
+    draft: Model | None = None,
+    draft_tokens: Number | None = None,
+    acceptance: Number | None = None,
+    split_cache: str | None = None,
+    system: File | None = None,
+) -> Result:
+    """Bound the speed of serving a model, and its cost.
+
+    The times are lower bounds, by the roofline of the hardware, and the answer says what sets them.
+
+    Args:
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        gpu: Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.
+        gpu_set: Change a field of the hardware; repeatable.
+        gpus: Set the devices that share each layer (tensor parallelism).
+        batch: Set the batch size: sequences decoded concurrently.
+        context: Set the tokens of each prompt; 2k is 2048.
+        output: Set the tokens of each answer.
+        dtype: Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.
+        cache_dtype: Set the format of the KV cache: fp8, q8_0; by default as the file says, or bf16.
+        efficiency: Set the share of peak and bandwidth that is reached.
+        price: Set the price of a GPU-hour in US dollars, such as 2.50.
+        prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50%.
+        draft: Name a draft model (speculative decoding).
+        draft_tokens: Set the draft tokens per round, 4 by default; they cost nothing without draft.
+        acceptance: Set the probability that a draft token is accepted.
+        split_cache: Choose how devices divide the KV cache while decoding.
+        system: Read what is not given from a file that save wrote.
+
+    Returns:
+        The answer of `tscale serve`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> serve("llama-3.1-8b", gpu="h100", batch=16).exit_code
+        0
+    """
+    return _answer("serve", locals())
 
 
-def _arrays_of(ledger: Ledger) -> Iterator[Any]:
-    """The arrays among the numbers of a ledger."""
-    for group in ledger.groups:
-        yield from (value for value in (group.layers, group.copies) if is_array(value))
-        for entry in group.entries:
-            yield from (value for value in entry if is_array(value))
+def optimal(
+    *,
+    flops: Number | None = None,
+    params: Number | None = None,
+    tokens: Number | None = None,
+    gpu: Gpu | None = None,
+    gpus: Number | None = None,
+    days: Number | None = None,
+    dollars: Number | None = None,
+    price: Number | None = None,
+    mfu: Number | None = None,
+    unique_tokens: Number | None = None,
+    inference_tokens: Number | None = None,
+    law: Sequence[str] = (),
+    gpu_set: Changes = (),
+) -> Result:
+    """Show the compute-optimal parameters and tokens.
+
+    Each scaling law has its own optimum for a budget of FLOPs, GPUs and days, or dollars.
+
+    Args:
+        flops: Set the training FLOPs, such as 5.76e23.
+        params: Set the parameters, such as 7B.
+        tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
+        gpu: Name the hardware of a budget in GPUs and days, or in dollars.
+        gpus: Set the number of devices, such as 8 or 1024.
+        days: Set how long the GPUs train.
+        dollars: Set the US dollars for GPU-hours: 1e6.
+        price: Set the price of a GPU-hour in US dollars, such as 2.50.
+        mfu: Set the model FLOPs utilisation: 0.4 or 40%.
+        unique_tokens: Set the number of unique tokens, such as 100e9: further training tokens repeat them.
+        inference_tokens: Set the tokens to be served, such as 1e12, to include the FLOPs of serving.
+        law: Choose a scaling law by name or file. Repeat it for several; by default all are used.
+        gpu_set: Change a field of the hardware; repeatable.
+
+    Returns:
+        The answer of `tscale optimal`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> len(optimal(flops=5.76e23).rows) > 5
+        True
+    """
+    return _answer("optimal", locals())
 
 
-def _refuse_unlike(ledger: Ledger | None, **numbers: Any) -> None:
-    """Raises `RequestError` for arrays whose shapes do not fit together, under their names, or those of a model's sizes."""
-    arrays = {name: number for name, number in numbers.items() if is_array(number)}
-    sizes = [] if ledger is None or not arrays else list(_arrays_of(ledger))
-    if fit_together([*arrays.values(), *sizes]):
-        return
-    if sizes:
-        arrays["sizes"] = max(sizes, key=lambda array: array.size)
-    shapes = " and ".join(f"{name} of shape {tuple(array.shape)}" for name, array in arrays.items())
-    raise RequestError(f"arrays of one shape are wanted, not {shapes}")
+def loss(
+    model: Model | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    tokens: Number | None = None,
+    unique_tokens: Number | None = None,
+    inference_tokens: Number | None = None,
+    law: Sequence[str] = (),
+    system: File | None = None,
+) -> Result:
+    """Predict the loss of a model by each scaling law.
+
+    The answer says how far its training is from compute-optimal, and which other runs reach the same loss.
+
+    Args:
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
+        unique_tokens: Set the number of unique tokens, such as 100e9: further training tokens repeat them.
+        inference_tokens: Set the tokens to be served, such as 1e12, to include the FLOPs of serving.
+        law: Choose a scaling law by name or file. Repeat it for several; by default all are used.
+        system: Read what is not given from a file that save wrote.
+
+    Returns:
+        The answer of `tscale loss`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> loss("llama-3.1-8b").exit_code
+        0
+    """
+    return _answer("loss", locals())
 
 
-def _reading(read: set[Stream]) -> str:
-    """Which tokens a model reads, and how to give it some."""
-    tokens = "source and target tokens" if len(read) > 1 else f"{min(read)} tokens alone"
-    target, source = (512 if stream in read else 0 for stream in ("target", "source"))
-    return f"{tokens}: give tscale.run_of(spec, 512), or Run(target={target}, source={source})"
+def design(
+    *,
+    params: Number | None = None,
+    flops: Number | None = None,
+    like: str | None = None,
+    law: File | None = None,
+    multiple: Number | None = None,
+    tensor: Number | None = None,
+    set: Changes = (),
+    output: File | None = None,
+    force: bool | None = None,
+) -> Result:
+    """Design a model of a given size or training budget.
+
+    Its proportions are those of a published model.
+
+    Args:
+        params: Set the number of parameters, such as 7e9.
+        flops: Set the training FLOPs, such as 1e22; law gives parameters and tokens.
+        like: Take the proportions of this model, or of the member of this family that is nearest in size.
+        law: Choose the scaling law for flops; the default is hoffmann2022-3.
+        multiple: Make d_model and d_ff multiples of this number.
+        tensor: Set the devices that share each layer (tensor parallelism).
+        set: Change a field of the pattern, which the design then follows.
+        output: Write the spec to this file; - prints only the spec.
+        force: Overwrite the file if it exists.
+
+    Returns:
+        The answer of `tscale design`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> design(params=7e9).exit_code
+        0
+    """
+    return _answer("design", locals())
 
 
-def _streams(ledger: Ledger) -> set[Stream]:
-    """The streams whose length counts for a model."""
-    found: set[Stream] = set()
-    for entry in ledger.entries:
-        found |= {getattr(entry, name) for name in ("stream", "keys") if hasattr(entry, name)}
-    return found - {"once"}
+def fit(
+    runs: File | None = None,
+    *,
+    output: File | None = None,
+    force: bool | None = None,
+    bootstraps: Number | None = None,
+    seed: Number | None = None,
+    counts: str | None = None,
+) -> Result:
+    """Fit a scaling law to your own training runs.
+
+    The answer has bootstrap intervals, and the compute-optimal runs that the law implies.
+
+    Args:
+        runs: Give a CSV with the columns params, tokens and loss, or flops for one of the first two; - is
+            standard input.
+        output: Write the law to this YAML file, which law reads.
+        force: Overwrite the file if it exists.
+        bootstraps: Set the number of bootstrap samples for the intervals.
+        seed: Set the seed of the random samples.
+        counts: Say which parameters the column params counts.
+
+    Returns:
+        The answer of `tscale fit`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        `fit(["no file"])`
+    """
+    return _answer("fit", locals())
 
 
-def _any(condition: Any) -> bool:
-    """Whether it is so, of one number or of any in an array."""
-    return bool(condition.__array_namespace__().any(condition)) if is_array(condition) else bool(condition)
+def accuracy(
+    runs: File | None = None,
+    *,
+    output: File | None = None,
+    force: bool | None = None,
+) -> Result:
+    """Measure how far predictions are from measured runs.
+
+    The answer has the error by group, the coverage of the intervals, and bounds that were broken.
+
+    Args:
+        runs: Give a CSV of measured training steps, serving or memory; - is standard input.
+        output: Write the rows with their predictions to this CSV file.
+        force: Overwrite the file if it exists.
+
+    Returns:
+        The answer of `tscale accuracy`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        `accuracy("runs.csv")`
+    """
+    return _answer("accuracy", locals())
 
 
-def _are_whole(floats: Any) -> bool:
-    """Whether all of an array's numbers are whole."""
-    space = floats.__array_namespace__()
-    return bool(space.all(floats == space.floor(floats)))
+def check(
+    claims: File | None = None,
+) -> Result:
+    """Check claims about models against the right values.
+
+    The exit code is 3 if a claim does not hold or repeats a misprint.
+
+    Args:
+        claims: Give a YAML file of claims (`tscale schema claims` describes it), or the name of a built-in
+            one.
+
+    Returns:
+        The answer of `tscale check`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> check("article").exit_code
+        3
+    """
+    return _answer("check", locals())
 
 
-def _length(value: object, what: str) -> int:
-    return _count(value, what, least=0)
+def verify(
+    model: Model | None = None,
+    path: File | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    system: File | None = None,
+) -> Result:
+    """Compare a checkpoint's tensors with those of a spec.
+
+    Only headers are read. The exit code is 3 if the tensors differ.
+
+    Args:
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        path: Give a safetensors or GGUF file, an index of shards, or a folder of them; the default is MODEL
+            itself.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        system: Read what is not given from a file that save wrote.
+
+    Returns:
+        The answer of `tscale verify`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        `verify("gpt2", "model.safetensors")`
+    """
+    return _answer("verify", locals())
 
 
-def _count(value: Any, what: str, most: int = MOST_CONTEXT, least: int = 1) -> int:
-    """A whole number of one of the three kinds. Raises `RequestError` for anything else, naming `what` was asked for."""
-    number = _number(value)
-    if number is None or _any(number < least) or _any(number > most):
-        raise RequestError(f"{what} must be a whole number from {least} to {power(most)}, not {_said(value)}")
-    return cast("int", number)
+def list(
+    what: str = "models",
+) -> Result:
+    """List the built-in models, hardware, formats, laws or claims.
+
+    Args:
+        what: Choose what to list.
+
+    Returns:
+        The answer of `tscale list`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> list("claims").claims[0].name
+        'article'
+    """
+    return _answer("list", locals())
 
 
-def _number(value: Any) -> Any:
-    """A whole number as one of the three kinds; None where it is none."""
-    if isinstance(value, bool):
-        return None
-    if is_array(value):
-        floats = as_floats(value)
-        return floats if floats is not None and _are_whole(floats) else None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < _EXACT else None
-    return as_int(value)
+def hardware(gpu: Gpu, *, gpu_set: Changes = ()) -> Hardware:
+    """The accelerator of a name or a file: peaks in FLOP/s, bandwidths in bytes/s, memory in bytes, each with its source.
+
+    Args:
+        gpu: a name such as "h100", a YAML file, or a mapping such as one holds.
+        gpu_set: fields to change, as {"memory_gb": 96}.
+
+    Raises:
+        TscaleError: for what is no hardware, with the nearest name.
+
+    Example:
+        >>> hardware("h100").memory_gb
+        80
+    """
+    from tscale.analysis.of_model import hardware_of
+    from tscale.analysis.options import GPU_SET
+
+    with Respelled():
+        return hardware_of(fspath(gpu) if isinstance(gpu, PathLike) else gpu, GPU_SET.of(gpu_set, "--gpu-set"))
 
 
-def _said(value: Any) -> str:
-    if not is_array(value):
-        return a_kind_of(value)
-    return an_array(value) if as_floats(value) is None else "an array that holds others"
+def _is_counted(model: object) -> bool:
+    """Whether this is a ledger, or a spec whose sizes are not plain ints."""
+    from tscale.core.ledger import Ledger
+    from tscale.core.tracing import TracedInt
+    from tscale.models.made import arrays_in
+    from tscale.models.spec import ModelSpec
+
+    if isinstance(model, ModelSpec):
+        return isinstance(model.layers, TracedInt) or bool(arrays_in(model))
+    return isinstance(model, Ledger)
 
 
-def _bits(bits: object, ledger: Ledger) -> int | Fraction:
-    """Bits of a number: given, or those of the format that a name means, if its blocks divide what a cache keeps."""
-    if isinstance(bits, str):
-        format = find_format(bits, what="bits", cache=True)
-        cache.check_rows(ledger, format)
-        return format.bits
-    number = Fraction(repr(float(bits))) if isinstance(bits, float) and isfinite(bits) else bits
-    number = number if isinstance(number, Fraction) or is_array(number) else _number(number)
-    if isinstance(number, int | Fraction) and 0 < number <= _MOST_BITS:
-        return number
-    raise RequestError(
-        f"bits must be a number above 0 of at most {_MOST_BITS}, or a format such as bf16, not {a_kind_of(bits)}"
-    )
+def _answer(name: str, given: dict[str, Any]) -> Result:
+    """The answer to a question; `given`: the arguments of a function by name."""
+    from tscale.analysis.system import with_system
+
+    system = given.pop("system", None)
+    with Respelled():
+        asked = question(name)
+        if system is not None:
+            given = with_system(asked.ask, given, fspath(system))
+        request = asked.made(given)
+        return Result(asked, request, asked.analyze(request))
 
 
-def _sight(sight: Any) -> AttentionMask:
-    legal = get_args(AttentionMask)
-    if isinstance(sight, str) and sight in legal:
-        return sight  # type: ignore[return-value]
-    hint = nearest(sight, legal) if isinstance(sight, str) else ""
-    meant = f": {hint}" if hint.startswith("did you mean") else ""
-    raise RequestError(f"sight must be {' or '.join(legal)}, not {a_kind_of(sight)}{meant}")
+class Respelled:
+    """Lets errors within speak of keywords where those of a command speak of its options."""
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Spells the options of an error as keywords."""
+        for one in (error, *(error.errors if isinstance(error, SpecErrors) else ())):
+            if isinstance(one, TscaleError):
+                one.args = (_NOWHERE.sub(r"\1: ", _OPTION.sub(_keyword, str(one))),)
+                one.where = _OPTION.sub(_keyword, one.where)
+
+
+def _keyword(found: re.Match[str]) -> str:
+    """An option as a keyword; within a command that is quoted, as it stands."""
+    return found[0] if found["command"] else found["name"].replace("-", "_")
+
+
+_NOWHERE: Final = re.compile("^(model|gpu):1:1: ")  # a mapping has no lines
+_OPTION: Final = re.compile(r"(?P<command>`tscale [^`]*`)|(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])")

@@ -334,9 +334,9 @@ def trained_flops(name: str, sight: Any) -> int:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["--gpus", "64", "--tensor", "8"], "a parallel plan needs --batch"),
+        (["--gpus", "64", "--tensor", "8"], "--tensor is of a parallel plan, which needs --batch"),
         (["--days", "30", "--tensor", "8", "--batch", "64"], "a parallel plan needs --gpus"),
-        (["--gpus", "60", "--tensor", "8", "--batch", "64"], "make it a multiple of 8"),
+        (["--gpus", "60", "--tensor", "8", "--batch", "64"], "60 GPUs are not a multiple of the 8"),
         (["--gpus", "64", "--tensor", "8", "--batch", "60"], "make it a multiple of 8"),
         (["--gpus", "70", "--tensor", "5", "--pipeline", "2", "--batch", "7"], "5 devices cannot share attention.q"),
         (

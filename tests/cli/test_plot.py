@@ -106,7 +106,7 @@ def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     file.write_text("mine", encoding="utf-8")
     done = run("attention", "gpt3", "--plot", str(file))
     assert (done.code, done.out) == (1, "")
-    assert done.err == f"tscale: {file}: exists already, and is left as it is: choose another name\n"
+    assert done.err == f"tscale: {file}: exists already, and is left as it is: choose another name, or --force\n"
     assert file.read_text(encoding="utf-8") == "mine"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tscale.cli.options import Dtype
+from tscale.analysis.attention import Ask
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.dtypes import FORMATS, find_format
@@ -84,7 +84,7 @@ def test_what_a_format_refers_to_exists() -> None:
 
 def test_formats_without_blocks_are_those_of_attention() -> None:
     whole = {name for name, format in FORMATS.items() if format.caches and format.multiple == 1}
-    assert whole == set(Dtype.__args__)  # type: ignore[attr-defined]
+    assert whole == set(Ask.options()["dtype"].choices)
 
 
 def test_a_cache_takes_fractions_of_bits() -> None:

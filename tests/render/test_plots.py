@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tscale.core.plot import Axis, Plot, Point, Series
@@ -28,6 +28,7 @@ WORDS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_a_word_that_may_be_left_out_hides_nothing(words: list[Word]) -> None:
     points = [Box(word.x - 0.5, word.y - 0.5, word.x + 0.5, word.y + 0.5) for word in words]
@@ -56,6 +57,7 @@ def test_in_cells_words_begin_at_whole_numbers() -> None:
     assert box == (12, 10, 19, 11)
 
 
+@settings(deadline=None)
 @given(st.floats(-3, 30), st.floats(0.001, 25), st.integers(4, 12), st.sampled_from([FLOPS, BYTES, TOKENS]))
 def test_a_logarithmic_axis_has_some_numbers_inside_it(low: float, decades: float, most: int, unit: Unit) -> None:
     reach = Reach(10**low, 10 ** (low + decades))
@@ -65,6 +67,7 @@ def test_a_logarithmic_axis_has_some_numbers_inside_it(low: float, decades: floa
     assert all(reach.low * (1 - 1e-8) <= place <= reach.high * (1 + 1e-8) for place in places)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(0.01, 1e9), st.integers(4, 12))
 def test_a_straight_axis_has_equal_steps(low: float, width: float, most: int) -> None:
     places = [tick.at for tick in ticks(Axis("x", TOKENS, log=False), Reach(low, low + width), most)]

@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 
 from tscale.answers.explaining import steps_of
 from tscale.answers.optimal import Asked, Budget
+from tscale.answers.peak import peak_of
 from tscale.answers.rent import Rent, rent_of
-from tscale.answers.train import peak_of
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of, percent_text
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import MILLION, SOURCE, flops_within
-from tscale.core.metric import Data, Figure, Known, weakest
+from tscale.core.metric import Data, Figure, Known, Table, weakest
 from tscale.core.tracing import TracedInt, named
 from tscale.core.units import (
     COUNT,
@@ -66,18 +66,17 @@ def on_machines(hardware: Hardware, asked: Machines) -> Budget:
     if flops < 1:
         raise RequestError("the budget is less than a second of one device: give more")
     priced: Known = "exact" if rent is None else rent.known
-    known = weakest(priced, "assumed" if assumed else "exact")
+    how: Known = "exact" if assumed is None else "assumed"
+    known = weakest(priced, how)
     least, most = _range(int(flops), assumed, rent)
     figure = Figure(named("training_flops", flops), FLOPS, known, SOURCE)
     made_of: dict[str, Data] = {
         "gpu": hardware.name,
-        "gpus": None if asked.gpus is None else Figure(asked.gpus, COUNT),
-        "days": None if asked.days is None else Figure(asked.days, DAYS),
-        "dollars": None if asked.dollars is None else Figure(asked.dollars, USD),
+        **_asked_data(asked),
         "price_per_gpu_hour": None if rent is None else Figure(rent.middle, USD, priced),
         "usd_per_gpu_hour": None if rent is None else rent.data(),
         "gpu_hours": Figure(hours, GPU_HOURS, priced),
-        "mfu": Figure(mfu, SHARE, "assumed" if assumed else "exact"),
+        "mfu": Figure(mfu, SHARE, how),
         "utilisation_runs": [] if assumed is None else assumed.data(),
         "flops_range": {"low": Figure(least, FLOPS, known), "high": Figure(most, FLOPS, known)}
         if least < most
@@ -89,13 +88,24 @@ def on_machines(hardware: Hardware, asked: Machines) -> Budget:
         f"The budget: {bought} is {float(hours):,.0f} GPU-hours, at {percent_text(mfu)} of a dense peak of "
         f"{peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source}).",
         *_of_range(least, most),
-        *(() if assumed is None else (assumed.note(),)),
-        *(() if rent is None else rent.notes()),
     )
+    said: list[str] = []
+    tables: tuple[Table, ...] = ()
+    if assumed is not None:
+        notes, said, tables = (*notes, assumed.note()), [assumed.said()], (assumed.table(hardware.name),)
+    if rent is not None:
+        notes, said = (*notes, *rent.notes()), [*said, rent.said()]
     steps = tuple(steps_of([("training_flops", figure._replace(value=flops))], hardware.name))
-    said = ("" if assumed is None else assumed.said(), "" if rent is None else rent.said())
-    tables = () if assumed is None else (assumed.table(hardware.name),)
     return Budget("flops", int(flops), figure, notes, made_of, steps, tuple(filter(None, said)), tables)
+
+
+def _asked_data(asked: Machines) -> dict[str, Data]:
+    """The devices, days and dollars that were given."""
+    return {
+        "gpus": None if asked.gpus is None else Figure(asked.gpus, COUNT),
+        "days": None if asked.days is None else Figure(asked.days, DAYS),
+        "dollars": None if asked.dollars is None else Figure(asked.dollars, USD),
+    }
 
 
 def _gpu_hours(hardware: Hardware, asked: Machines) -> tuple[Fraction, Rent | None, str]:

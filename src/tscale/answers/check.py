@@ -18,7 +18,8 @@ from tscale.core.sources import cited
 from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS
 from tscale.errors import RequestError, SpecError, nearest
 from tscale.models.resolve import find
-from tscale.models.spec import ModelSpec, Published, Spec, UndisclosedSpec
+from tscale.models.spec import ModelSpec, Published, Spec
+from tscale.models.undisclosed import UndisclosedSpec
 from tscale.models.yaml_file import Document
 
 Verdict = Literal["holds", "close", "misprint", "does not hold", "cannot be checked"]
@@ -58,18 +59,6 @@ def check_report(claims: Claims, document: Document) -> Report:
     judged = [_judge(claim, document, place) for place, claim in enumerate(claims.claims)]
     counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in _VERDICTS}
     summary = ", ".join(f"{count} {_plural(verdict, count)}" for verdict, count in counts.items() if count)
-    quoted = any(claim.quote for claim in claims.claims)
-    rows: list[tuple[Cell, ...]] = [
-        (
-            _text(one.claim),
-            one.claimed,
-            _short(one.right),
-            one.verdict,
-            _why(one),
-            *([one.claim.quote or ""] if quoted else []),
-        )
-        for one in judged
-    ]
     data: Data = {
         "title": claims.title,
         "claims": [_data(one) for one in judged],
@@ -83,8 +72,18 @@ def check_report(claims: Claims, document: Document) -> Report:
         *([f"Claims from: {claims.source}"] if claims.source else []),
     )
     wrong = counts["does not hold"] + counts["misprint"]
-    table = Table(claims.title, (*_COLUMNS, *([_QUOTE] if quoted else [])), tuple(rows))
-    return Report(claims.title, (table,), data, notes, exit_code=3 if wrong else 0)
+    return Report(claims.title, (_table(claims.title, judged),), data, notes, exit_code=3 if wrong else 0)
+
+
+def _table(title: str, judged: list[_Judged]) -> Table:
+    """A claim a row, with its quote where any claim has one."""
+    rows: list[tuple[Cell, ...]] = [
+        (_text(one.claim), one.claimed, _short(one.right), one.verdict, _why(one)) for one in judged
+    ]
+    if not any(one.claim.quote for one in judged):
+        return Table(title, _COLUMNS, tuple(rows))
+    quoted = tuple((*row, one.claim.quote or "") for row, one in zip(rows, judged, strict=True))
+    return Table(title, (*_COLUMNS, _QUOTE), quoted)
 
 
 _ANY_BASIS: Final = ("training_tokens",)
@@ -184,23 +183,36 @@ def _judged(claim: Claim, claimed: Figure, truths: Truths, subject: Subject | Un
 def _judged_ratio(claim: Claim, ours: Truths, theirs: Truths) -> _Judged:
     """A ratio of two figures on the same basis: both counted, both published, or both by one convention."""
     claimed = Figure(claim.claimed, RATIO)
+    missing = _no_ratio(claim, ours, theirs)
+    if missing is not None:
+        return _Judged(claim, claimed, missing, "cannot be checked", missing.why)
+    ratios = _ratios(claim, ours, theirs)
+    holding = [truth for truth in ratios if _holds(claim, truth.figure)]
+    if holding:
+        right = _nearest(claim, holding)
+        return _Judged(claim, claimed, right.figure, "holds", right.how, held_by=_bases(holding))
+    close = [truth for truth in ratios if _is_close(claim, truth.figure)]
+    right = _nearest(claim, close) if close else ratios[0]
+    return _Judged(claim, claimed, right.figure, "close" if close else "does not hold", right.how)
+
+
+def _no_ratio(claim: Claim, ours: Truths, theirs: Truths) -> Missing | None:
+    """Why there is no ratio to compare a claim with; None where there is one."""
     if not ours.right or not theirs.right:
         missing = ours.missing or theirs.missing
         assert missing is not None
-        return _Judged(claim, claimed, missing, "cannot be checked", missing.why)
+        return missing
     if any(not truth.figure.value for truth in theirs.right):
-        missing = Missing(f"the {claim.quantity} of {claim.relative_to} is 0, which nothing is a multiple of")
-        return _Judged(claim, claimed, missing, "cannot be checked", missing.why)
+        return Missing(f"the {claim.quantity} of {claim.relative_to} is 0, which nothing is a multiple of")
+    return None
+
+
+def _ratios(claim: Claim, ours: Truths, theirs: Truths) -> list[Truth]:
+    """The ratios on one basis; where no two figures have one, that of the first two."""
     every = [(one, other) for one in ours.right for other in theirs.right]
     both = [(one, other) for one, other in every if one.basis == other.basis or claim.quantity in _ANY_BASIS]
     pairs = both or [(ours.right[0], theirs.right[0])]
-    ratios = [Truth(_ratio(one.figure, other.figure), one.basis, _against(one, other)) for one, other in pairs]
-    holding = [truth for truth in ratios if _holds(claim, truth.figure)]
-    right = _nearest(claim, holding) if holding else ratios[0]
-    close = [truth for truth in ratios if _is_close(claim, truth.figure)]
-    verdict: Verdict = "holds" if holding else "close" if close else "does not hold"
-    right = _nearest(claim, close) if verdict == "close" else right
-    return _Judged(claim, claimed, right.figure, verdict, right.how, held_by=_bases(holding))
+    return [Truth(_ratio(one.figure, other.figure), one.basis, _against(one, other)) for one, other in pairs]
 
 
 def _bases(holding: Iterable[Truth]) -> tuple[str, ...]:

@@ -27,45 +27,55 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         *(Column(label, spec.name) for label, spec in zip(labels, specs, strict=True)),
     )
     told = {quantity.key: values for quantity, values in answers}
-    dense = told["active_params"] == told["params"]
-    rows = tuple(
-        (
-            Label(quantity.name, quantity.key),
-            *(_lengths(specs) if quantity.key == "training_context" else _compared(values)),
-        )
-        for quantity, values in answers
-        if not (dense and quantity.key == "active_params")
-    )
-    compared: list[Data] = [
-        {
-            "quantity": quantity.key,
-            "values": list(values),
-            "ratios": [
-                _ratio(ratio, _known_of(values[0], value)) for ratio, value in zip(_ratios(values), values, strict=True)
-            ],
-        }
-        for quantity, values in answers
-    ]
     data: Data = {
         "models": [spec.name for spec in specs],
         "context": context,
         "stages": [published_stages(spec) if isinstance(spec, ModelSpec) else [] for spec in specs],
-        "rows": compared,
+        "rows": [_row_data(quantity, values) for quantity, values in answers],
     }
     known = [subject for subject in subjects if subject is not None]
-    steps = [
-        step
-        for place, subject in enumerate(subjects)
-        if subject is not None
-        for step in _derived(answers, place, subject)
-    ]
-    assumed = any(isinstance(value, Figure) and value.known == "assumed" for value in told["training_context"])
-    lengths = "; lengths marked † are assumed" if assumed else ""
+    steps: list[Step] = []
+    for place, subject in enumerate(subjects):
+        if subject is not None:
+            steps += _derived(answers, place, subject)
     at = "" if context is None else f" at {context:,} tokens"
+    lengths = _assumed_lengths(told["training_context"])
     title = f"{labels[0]} beside {', '.join(labels[1:])}{at}: in brackets, times the first{lengths}"
     notes = _notes(specs, known, context)
     lead = (*(line for spec in specs for line in lead_of(spec)), *_bounds(known))
-    return Report(title, (Table(title, columns, rows, stack=True),), data, notes, tuple(steps), lead=lead)
+    table = Table(title, columns, tuple(_rows(specs, answers, told)), stack=True)
+    return Report(title, (table,), data, notes, tuple(steps), lead=lead)
+
+
+Values = list[Figure | Missing | str]
+"""What each model answers to one question."""
+
+
+def _rows(
+    specs: Sequence[Spec], answers: list[tuple[Named, Values]], told: dict[str, Values]
+) -> Iterator[tuple[Cell, ...]]:
+    """A quantity a row; the active parameters of dense models are all of them, and not said again."""
+    dense = told["active_params"] == told["params"]
+    for quantity, values in answers:
+        if dense and quantity.key == "active_params":
+            continue
+        cells = _lengths(specs) if quantity.key == "training_context" else _compared(values)
+        yield Label(quantity.name, quantity.key), *cells
+
+
+def _row_data(quantity: Named, values: Values) -> Data:
+    ratios = zip(_ratios(values), values, strict=True)
+    return {
+        "quantity": quantity.key,
+        "values": list(values),
+        "ratios": [_ratio(ratio, _known_of(values[0], value)) for ratio, value in ratios],
+    }
+
+
+def _assumed_lengths(lengths: Values) -> str:
+    """What the title says where a length of training is assumed."""
+    assumed = any(isinstance(value, Figure) and value.known == "assumed" for value in lengths)
+    return "; lengths marked † are assumed" if assumed else ""
 
 
 def answers_of(specs: Sequence[Spec], context: int | None) -> dict[str, list[Figure | Missing | str]]:
@@ -181,24 +191,27 @@ def _published_note(subject: Subject) -> Iterator[str]:
 _SHOWN: Final[dict[PublishedName, str]] = {"params": "parameters", "training_flops": "training FLOPs"}
 
 
+def _notes_of(subject: Subject, context: int | None) -> Iterator[str]:
+    """What must be said of one of the models."""
+    spec = subject.spec
+    if subject.context.note:
+        yield subject.context.note
+    if spec.kind == "encoder-decoder":
+        encoder_layers = int(spec.encoder_layers())
+        yield (
+            f"{spec.label}: {encoder_layers} layers in the encoder and {int(spec.layers)} in the decoder; "
+            "FLOPs a token are over both streams, the cache is that of both over the target's length."
+        )
+    for name, what in _SHOWN.items():
+        shown = shown_figure(spec, name)
+        if shown is not None and shown.corrected is not None:
+            yield f"{spec.label}: its published {what} are {misprint_text(shown)}."
+    if context is None:
+        yield from _published_note(subject)
+
+
 def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | None) -> tuple[str, ...]:
-    notes: list[str] = []
-    for subject in subjects:
-        spec = subject.spec
-        if subject.context.note:
-            notes.append(subject.context.note)
-        if spec.kind == "encoder-decoder":
-            encoder_layers = int(spec.encoder_layers())
-            notes.append(
-                f"{spec.label}: {encoder_layers} layers in the encoder and {int(spec.layers)} in the decoder; "
-                "FLOPs a token are over both streams, the cache is that of both over the target's length."
-            )
-        for name, what in _SHOWN.items():
-            shown = shown_figure(spec, name)
-            if shown is not None and shown.corrected is not None:
-                notes.append(f"{spec.label}: its published {what} are {misprint_text(shown)}.")
-        if context is None:
-            notes += _published_note(subject)
+    notes = [note for subject in subjects for note in _notes_of(subject, context)]
     noted = [spec.name for spec in specs if spec.notes or (isinstance(spec, ModelSpec) and spec.notes_on)]
     own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
     where = "in sequences as long as in training" if context is None else f"at {context:,} tokens"

@@ -123,27 +123,28 @@ def _asked_run(
     spec: ModelSpec, tokens: int | None, context: int | None, source: int | None, target: int | None
 ) -> Trained:
     """The training run; of an encoder-decoder in sequences of `source` and `target` tokens, where they are given."""
-    if not two_stacks(spec):
-        if source is not None or target is not None:
-            kind = "an encoder" if spec.kind == "encoder" else "a decoder"
-            raise RequestError(
-                f"--source and --target are for an encoder-decoder; {spec.name} is {kind}: use --context"
-            )
-        return trained(spec, tokens, context)
-    if source is not None and spec.audio_frames is not None:
-        raise RequestError(
-            f"--source: the encoder of {spec.label} always reads {int(spec.audio_frames):,} audio frames: drop it"
-        )
-    if context is not None and source is not None and target is not None:
-        raise RequestError("--context gives the length that --source or --target leaves open: drop one of the three")
     if source is None and target is None:
         return trained(spec, tokens, context)
+    _check_lengths(spec, context, source, target)
     figure = training_length(spec, target if source is not None and target is not None else context)
     length = int(figure.value)
     read = source or int(run_of(spec, length).source)  # of sounds it is the same whatever the context
     lengths = Run(TracedInt(target or length, label="target"), TracedInt(read, label="source"))
     one = trained(spec, tokens, length)
     return one._replace(stages=(one.first._replace(context=figure, run=lengths),), notes=(figure.note, *one.notes))
+
+
+def _check_lengths(spec: ModelSpec, context: int | None, source: int | None, target: int | None) -> None:
+    """Raises `RequestError` where a length of `source` or `target` tokens is none that a model can be run at."""
+    if not two_stacks(spec):
+        kind = "an encoder" if spec.kind == "encoder" else "a decoder"
+        raise RequestError(f"--source and --target are for an encoder-decoder; {spec.name} is {kind}: use --context")
+    if source is not None and spec.audio_frames is not None:
+        raise RequestError(
+            f"--source: the encoder of {spec.label} always reads {int(spec.audio_frames):,} audio frames: drop it"
+        )
+    if context is not None and source is not None and target is not None:
+        raise RequestError("--context gives the length that --source or --target leaves open: drop one of the three")
 
 
 def _rows(training: dict[str, Figure | Missing], known: Known) -> Iterator[tuple[Cell, ...]]:

@@ -17,7 +17,7 @@ from tscale.answers.capacity import (
     training_capacity,
     verdict_text,
 )
-from tscale.answers.explaining import line_figures, notes_of, steps_of, streams_note, summed
+from tscale.answers.explaining import counted, line_figures, notes_of, steps_of, streams_note, summed
 from tscale.answers.memory_changes import Change, changes_table, no_change_note
 from tscale.answers.memory_tables import Growth, OfOne, Room, growth, parts_table
 from tscale.answers.memory_train_changes import single_changes
@@ -31,7 +31,9 @@ from tscale.answers.memory_train_lines import (
     shortcut_table,
     stages_table,
 )
+from tscale.answers.peak import peak_of, products_of
 from tscale.answers.release import training_note
+from tscale.answers.train_plan import PlannedStep, as_bounds, planned_step
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
@@ -39,16 +41,18 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.activations import Attention, Recompute
 from tscale.core.costs.largest import largest
+from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training_memory import LEAVES_OUT, Needs, Training, in_flight
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
-from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step
+from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step, weakest
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.tracing import MOST_CONTEXT, TracedInt
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 from tscale.errors import RequestError
+from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec, remembered
 
 MOST_MICRO_BATCH: Final = 10**6
@@ -98,8 +102,11 @@ _PARTS: Final = {
 """What a training device holds, and how it is called."""
 
 
-def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
-    """What a device of the fullest stage holds, whether it fits, and what else would. Exit code 3 where it does not."""
+def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Report:
+    """What a device of the fullest stage holds, whether it fits, and what else would. Exit code 3 where it does not.
+
+    `batch`: the sequences of a step, whose least time is said too.
+    """
     if ask.rank is not None and ask.rank > spec.d_model:
         raise RequestError(
             f"a rank of {ask.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for --lora-rank"
@@ -143,7 +150,9 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         kept_table(model, stage),
         *([reserve_table(capacity.reserve)] if capacity is not None and capacity.share is None else []),
     ]
-    data: Data = {
+    step = None if batch is None else _step(spec, ask, context, batch)
+    tables += [] if step is None else [step.table]
+    data: dict[str, Data] = {
         "model": spec.name,
         "title": spec.label,
         "mode": "train",
@@ -167,11 +176,25 @@ def memory_train_report(spec: ModelSpec, ask: Ask) -> Report:
         "stages": [Figure(model.needs(place).total, BYTES, known) for place in range(ask.plan.pipeline)],
         "shortcut": None if shortcut is None else shortcut.data(),
         "lines": [*owned_data(model, stage), *kept_data(model, stage)],
+        **({} if step is None else {"step": step.data}),
     }
-    said = _notes(model, ask, most, least, stage, capacity, options)
+    said = (*_notes(model, ask, most, least, stage, capacity, options), *(() if step is None else step.notes(None)))
     notes = notes_of(spec, context.note, training_note(spec, ask.recipe.name), *said)
     steps = _steps(spec, ask, context, stage)
     return Report(title, tuple(tables), data, notes, steps, exit_code=exit_code(capacity, most.total, least))
+
+
+def _step(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> PlannedStep:
+    """The least time of a step of so many sequences. Raises `RequestError` without hardware to time it on."""
+    if ask.hardware is None:
+        raise RequestError(
+            "--batch with --train gives the least time of a step, on hardware: add --gpu, or drop --batch"
+        )
+    dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.recipe.name))
+    run, sequences = run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
+    cluster = ask.hardware.cluster()
+    step = planned_step(counted(spec), run, ask.plan, sequences, cluster, peak, dtype, ask.recompute)
+    return as_bounds(step, weakest("bound", context.known))
 
 
 def _capacity(ask: Ask) -> Capacity | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from tscale.answers.assumed import as_assumed
 from tscale.answers.explaining import (
@@ -31,7 +32,10 @@ from tscale.core.ledger import Buffer, Cache, Entry, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Report, Table
 from tscale.core.tracing import named
 from tscale.core.units import COUNT, PARAMETERS, SHARE
-from tscale.models.spec import ModelSpec, PublishedName, Spec, UndisclosedSpec
+from tscale.models.spec import ModelSpec, PublishedName, Spec
+
+if TYPE_CHECKING:
+    from tscale.models.undisclosed import UndisclosedSpec
 
 _ACTIVE = "active."
 """What begins the names of what a token meets of the lines, where that is not all of them."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tscale.core.costs.weights import Mixture
 from tscale.core.dtypes import FORMATS, Format, find_format
 from tscale.core.metric import Data, Known
 from tscale.models.release import released
-from tscale.models.spec import ModelSpec, Release, WeightRule
+from tscale.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from tscale.models.weights_spec import Release, WeightRule
 
 _MOST_LAYERS = 6
 

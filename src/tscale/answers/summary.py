@@ -154,9 +154,10 @@ def _speed(spec: ModelSpec, hardware: Hardware, devices: int | None, length: int
         return Missing("n/a")
     try:
         one = served(spec, hardware, ServeAsk(gpus=devices, context=max(length // 2, 1)))
-    except RequestError as error:
+        seconds = one.pass_seconds(one.step(one.middle))
+    except RequestError as error:  # such as a network that nobody has stated
         return Missing(str(error).partition(":")[0])
-    return Figure(1 / one.pass_seconds(one.step(one.middle)), TOKENS_PER_SECOND, "bound")
+    return Figure(1 / seconds, TOKENS_PER_SECOND, "bound")
 
 
 def _training(spec: ModelSpec, hardware: Hardware) -> Iterator[tuple[str, str, Figure | Missing | str]]:

@@ -12,9 +12,11 @@ from tscale.answers.explaining import (
     notes_of,
     steps_of,
 )
+from tscale.answers.memory_train import Ask as MemoryAsk
+from tscale.answers.peak import peak_of, precision_of
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train_memory import PlanMemory, States, all_states, plan_memory
-from tscale.answers.train_plan import PlannedStep, planned_step
+from tscale.answers.train_plan import PlannedStep, as_bounds, planned_step
 from tscale.answers.train_prediction import PredictedStep, predicted_step
 from tscale.answers.trained import Trained, trained
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
@@ -44,11 +46,10 @@ from tscale.core.metric import (
     Report,
     Step,
     Table,
-    known_at_best,
-    table_known_at_best,
     weakest,
 )
 from tscale.core.parallelism import Parallelism
+from tscale.core.precision import PRECISIONS
 from tscale.core.tracing import TracedInt, named
 from tscale.core.units import (
     COUNT,
@@ -60,7 +61,6 @@ from tscale.core.units import (
     KWH,
     MFU,
     SECONDS,
-    SHARE,
     TOKENS_PER_SECOND,
     USD,
     Unit,
@@ -70,7 +70,6 @@ from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
 
 DAY: Final = 86_400
-SIXTEEN_BITS: Final = ("bf16", "fp16")
 
 
 class Ask(NamedTuple):
@@ -91,8 +90,10 @@ class Ask(NamedTuple):
     grid_source: str = ""
     plan: Parallelism | None = None
     batch: Batch | None = None
-    words: str = ""
-    """The model and the hardware as a command line names them; "" of built-in ones."""
+    memory: MemoryAsk | None = None
+    """What is asked of the memory of the plan; of none, the usual."""
+    command: str = ""
+    """The command that asks it."""
     stack: str = CURRENT
     """The training stack whose calibration predicts a plan's step (`tscale.calibration.training_case`)."""
     kernel: str | None = None
@@ -201,28 +202,22 @@ def _assumed(
     return assumed_utilisation(case_of(model.ledger, ask.gpus, hardware, dtype), peak).within(1 / ratio)
 
 
-_OF_BOUNDS: Final = (SECONDS, SHARE)
-
-
 class _Planned(NamedTuple):
     """A plan: the bounds of a step, and what a device holds."""
 
     step: PlannedStep
     memory: PlanMemory
-    known: Known
-    """How its times and utilisations are known: as bounds, or as bounds of a length that is assumed."""
     predicted: PredictedStep | None = None
 
     @property
     def data(self) -> Data:
-        bounds = known_at_best(self.step.data, self.known, _OF_BOUNDS)
-        assert isinstance(bounds, Mapping)
-        return {**bounds, **({} if self.predicted is None else self.predicted.data), "memory": self.memory.data}
+        assert isinstance(self.step.data, Mapping)
+        return {**self.step.data, **({} if self.predicted is None else self.predicted.data), "memory": self.memory.data}
 
     @property
     def table(self) -> Table:
-        bounds = table_known_at_best(self.step.table, self.known, _OF_BOUNDS)
-        return bounds if self.predicted is None else self.predicted.on(bounds)
+        """The bounds, and the prediction below them."""
+        return self.step.table if self.predicted is None else self.predicted.on(self.step.table)
 
     def notes(self, mfu: Fraction | None) -> Iterator[str]:
         """What must be said of it, where the run is estimated with a utilisation."""
@@ -240,14 +235,20 @@ def _planned(
     if ask.plan is None or ask.batch is None:
         return None
     step = planned_step(model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute)
-    words = ask.words or f"{model.spec.name} --gpu {hardware.name}"
-    memory = plan_memory(model.spec, hardware, ask.plan, ask.batch, ask.context, ask.recompute, dtype, words)
+    asked = ask.memory or MemoryAsk(
+        PRECISIONS[precision_of(dtype)],
+        plan=ask.plan,
+        micro_batch=ask.batch.micro,
+        context=ask.context,
+        recompute=ask.recompute,
+    )
+    memory = plan_memory(model.spec, hardware, asked, ask.command)
     predicted = None
     if not ask.bound_only:
         predicted = predicted_step(
             model, whole, ask.plan, ask.batch, hardware.cluster(), dtype, ask.recompute, step.step.seconds, ask.stack, ask.kernel
         )  # fmt: skip
-    return _Planned(step, memory, weakest("bound", whole.first.context.known), predicted)
+    return _Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory, predicted)
 
 
 def _steps(model: TracedModel, whole: Trained, cases: tuple[_Case, ...], known: Known) -> Iterator[Step]:
@@ -276,22 +277,6 @@ def _cost_range(columns: list[dict[str, Figure | None]], rent: Rent) -> Data:
 def _in_range(case: _Case, column: dict[str, Figure | None], rent: Rent | None) -> Data:
     """One case of several, with what its own hours cost at the lowest and the highest price."""
     return {"case": case.label, **column, "cost_usd_range": None if rent is None else _cost_range([column], rent)}
-
-
-def peak_of(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str, int]:
-    """The dtype of the products and its dense peak: 16 bits where none is asked for."""
-    peaks = device.flops_per_second
-    if dtype is None:
-        dtype = next((name for name in SIXTEEN_BITS if name in peaks), None)
-        if dtype is None:
-            raise RequestError(
-                f"{hardware.label}: its vendor states no 16-bit peak, so no time can be estimated: "
-                "--gpu-set bf16=TFLOPS gives one"
-            )
-    if dtype not in peaks:
-        legal = ", ".join(peaks) or "none"
-        raise RequestError(f"{hardware.label} has no peak in {dtype}: it has {legal}")
-    return dtype, peaks[dtype]
 
 
 def _hardware_ratio(model: TracedModel, whole: Trained, recompute: Recompute) -> Fraction:

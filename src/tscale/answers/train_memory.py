@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import VERDICTS, Verdict
-from tscale.answers.memory_train import Ask, memory_train_report, train_ask
+from tscale.answers.memory_train import Ask, memory_train_report
+from tscale.answers.peak import precision_of
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import trainer
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training_memory import Training
-from tscale.core.costs.wall_time import Recompute
 from tscale.core.metric import Data, Figure
-from tscale.core.parallelism import Parallelism
 from tscale.core.precision import PRECISIONS
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
@@ -23,8 +21,6 @@ from tscale.models.spec import ModelSpec
 
 PRECISION, OPTIMIZER = "bf16", "adamw"
 """Those that `memory --train` takes where nothing is said."""
-_OF_PRODUCTS: Final = {"fp8": "fp8", "fp16": "fp16", "fp32": "fp32"}
-"""The precision of training by the format of its products, where that is not the usual one."""
 _KEYS: Final = (
     "precision",
     "optimizer",
@@ -51,6 +47,7 @@ class PlanMemory(NamedTuple):
     command: str
     """The command that shows the same in parts."""
     precision: str = PRECISION
+    optimizer: str = OPTIMIZER
     why: str = ""
 
     def said(self) -> str:
@@ -61,71 +58,24 @@ class PlanMemory(NamedTuple):
         needed = _gb(self.total) if self.least == self.total else f"{_gb(self.least)} to {_gb(self.total)}"
         return (
             f"The plan {VERDICTS[self.verdict]}: a device needs {needed} and has {_gb(self.memory)} ({self.precision}, "
-            f"{OPTIMIZER}){more}."
+            f"{self.optimizer}){more}."
         )
 
 
-def plan_memory(
-    spec: ModelSpec,
-    hardware: Hardware,
-    plan: Parallelism,
-    batch: Batch,
-    context: int | None,
-    recompute: Recompute,
-    dtype: str,
-    words: str,
-) -> PlanMemory:
-    """What `memory --train` says of the same plan with AdamW, in the precision that the format of the products stands for.
-
-    `words`: the model and the hardware as a command line names them.
-    """
-    precision = precision_of(dtype)
-    command = " ".join([f"tscale memory {words} --train", *_options(plan, batch, context, recompute, precision)])
-    ask = train_ask(
-        precision=precision,
-        optimizer=OPTIMIZER,
-        rank=None,
-        qlora=False,
-        plan=plan,
-        micro_batch=batch.micro,
-        context=context,
-        recompute=recompute,
-        hardware=hardware,
-    )
+def plan_memory(spec: ModelSpec, hardware: Hardware, ask: Ask, command: str) -> PlanMemory:
+    """What `memory --train` says of the same plan; `command` asks it."""
+    precision, optimizer = ask.recipe.name, ask.optimizer.name
     try:
-        told = memory_train_report(spec, ask).data
+        told = memory_train_report(spec, ask._replace(hardware=hardware)).data
     except TscaleError as error:
-        return PlanMemory(None, 0, 0, 0, None, command, precision, str(error))
+        return PlanMemory(None, 0, 0, 0, None, command, precision, optimizer, str(error))
     assert isinstance(told, Mapping)
     held = told["per_device_bytes"]
     assert isinstance(held, Mapping)
     data: Data = {**{key: told[key] for key in _KEYS}, "command": command}
     total, least = _bytes(held["total"]), _bytes(told["least_total_bytes"])
     memory = _bytes(told["device_bytes"])
-    return PlanMemory(_verdict(told["verdict"]), total, least, memory, data, command, precision)
-
-
-def precision_of(dtype: str) -> str:
-    """The precision recipe of a run whose products are in a format; bf16 where there is none of its own."""
-    return _OF_PRODUCTS.get(dtype, PRECISION)
-
-
-def _options(
-    plan: Parallelism, batch: Batch, context: int | None, recompute: Recompute, precision: str
-) -> Iterator[str]:
-    """The options of `memory --train` that a plan comes to, where they are not what it takes anyhow."""
-    options: tuple[tuple[str, object, object], ...] = (
-        ("--gpus", plan.devices, 1),
-        ("--tensor", plan.tensor, 1),
-        ("--pipeline", plan.pipeline, 1),
-        ("--interleave", plan.interleave, 1),
-        ("--zero", plan.zero, 0),
-        ("--micro-batch", batch.micro, 1),
-        ("--context", context, None),
-        ("--recompute", recompute, "none"),
-        ("--precision", precision, PRECISION),
-    )
-    yield from (f"{name} {value}" for name, value, default in options if value != default)
+    return PlanMemory(_verdict(told["verdict"]), total, least, memory, data, command, precision, optimizer)
 
 
 class States(NamedTuple):

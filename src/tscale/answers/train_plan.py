@@ -14,7 +14,7 @@ from tscale.core.costs.step_time import Step as LeastStep
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import Recompute, mfu_of
 from tscale.core.device import Cluster
-from tscale.core.metric import Cell, Column, Data, Figure, Step, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table, known_at_best, table_known_at_best
 from tscale.core.parallelism import Parallelism
 from tscale.core.units import BYTES, SECONDS, SHARE
 from tscale.core.workload import Run
@@ -64,6 +64,15 @@ class PlannedStep(NamedTuple):
         yield f"{LEAVES_OUT} {TWO_SUMS}" if self.plan.tensor > 1 else LEAVES_OUT
 
 
+def as_bounds(step: PlannedStep, known: Known) -> PlannedStep:
+    """A step whose times and utilisations are known as bounds, or as bounds of a length that is assumed."""
+    data = known_at_best(step.data, known, _OF_BOUNDS)
+    return step._replace(data=data, table=table_known_at_best(step.table, known, _OF_BOUNDS))
+
+
+_OF_BOUNDS: Final = (SECONDS, SHARE)
+
+
 def _seconds_on(part: Part, resource: str) -> Fraction:
     """The least time that a part takes of the link, or of the network."""
     return part.least.link.seconds if resource == "link" else part.least.network.seconds
@@ -88,10 +97,14 @@ def planned_step(
     shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (step.seconds, step.seconds_in_turn)]
     data: Data = {
         "tensor": plan.tensor,
+        "sequence": plan.sequence,
+        "context_parallel": plan.context,
         "pipeline": plan.pipeline,
         "interleave": plan.interleave,
+        "expert": plan.expert,
         "data": plan.data,
         "zero": plan.zero,
+        "shards": plan.shards,
         "batch": batch.sequences,
         "micro_batch": batch.micro,
         "micro_batches": batch.micro_batches(plan),
@@ -135,6 +148,7 @@ def _derived(parts: tuple[Part, ...], subject: str) -> Iterator[Step]:
 
 def _table(model: TracedModel, plan: Parallelism, batch: Batch, step: LeastStep, shares: list[Fraction]) -> Table:
     ways = {"tensor": plan.tensor, "pipeline": plan.pipeline, "data": plan.data}
+    ways |= {"context": plan.context} if plan.context > 1 else {}
     spread = " × ".join(f"{degree} {way}" for way, degree in ways.items())
     columns = (
         Column("part of a step", "part", numeric=False),

@@ -8,6 +8,7 @@ from tscale.core.costs.states import States
 from tscale.core.costs.training_memory import Layer, Needs, Peak, Training, loss_of, needs, states_of
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import LossBytes
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -69,14 +70,53 @@ class Trainer(NamedTuple):
 def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     """A model ready to be asked about. Raises `RequestError` for a plan that cannot be, or a block that is not known."""
     training.plan.check()
-    whole = lower(spec, saves=True)
-    each = stages(spec, training.plan, whole)
-    kept = tuple(stage.saved for stage in each)
     training = training._replace(run=run_of(spec, context))
-    shares = tuple(shard(ledger, training.plan) for ledger in each)
-    states = tuple(states_of(share, training) for share in shares)
+    own = _pieces_of(spec, training.plan)
+    of_kinds = {first: states_of(own.shares[first], training) for first in set(own.alike)}
+    states = tuple(of_kinds[first] for first in own.alike)
+    return Trainer(spec, training, context, own.stages, own.shares, own.kept, states, own.layers)
+
+
+class _Pieces(NamedTuple):
+    """What a plan makes of a model, stage by stage; `alike`: the first stage whose share is the same as that of each."""
+
+    stages: tuple[Ledger, ...]
+    shares: tuple[Ledger, ...]
+    kept: tuple[tuple[Saved, ...], ...]
+    layers: tuple[tuple[Layer, ...], ...]
+    alike: tuple[int, ...]
+
+
+_MOST_KEPT: Final = 64
+"""Plans of one model whose pieces are kept: a search of layouts has about as many that differ in more than their copies."""
+
+
+def _pieces_of(spec: ModelSpec, plan: Parallelism) -> _Pieces:
+    """The pieces of a model, kept with its spec for all plans that cut the same ledgers.
+
+    What copies, ZeRO and a cut sequence change is no ledger, unless experts are spread over them. A plan of numbers that
+    remember, or of arrays, has its own pieces.
+    """
+    if any(type(degree) not in _PLAIN for degree in plan):
+        return _made_pieces(spec, plan)
+    cuts = plan if plan.expert > 1 else plan._replace(sequence=False, data=1, zero=0, shards=None, context=1)
+    found: _Pieces | None = spec.made.get(cuts)
+    if found is None:
+        if len(spec.made) >= _MOST_KEPT:
+            spec.made.clear()
+        found = spec.made[cuts] = _made_pieces(spec, plan)
+    return found
+
+
+_PLAIN: Final = (int, bool, str, type(None))
+
+
+def _made_pieces(spec: ModelSpec, plan: Parallelism) -> _Pieces:
+    whole = lower(spec, saves=True)
+    each = stages(spec, plan, whole)
+    shares = tuple(shard(ledger, plan) for ledger in each)
     layers = tuple(
-        tuple(Layer(shard(kind, training.plan), kind.saved) for kind in kinds)
-        for kinds in kinds_of_layers(spec, whole, training.plan)
+        tuple(Layer(shard(kind, plan), kind.saved) for kind in kinds) for kinds in kinds_of_layers(spec, whole, plan)
     )
-    return Trainer(spec, training, context, each, shares, kept, states, layers)
+    entries = [share.entries for share in shares]
+    return _Pieces(each, shares, tuple(stage.saved for stage in each), layers, tuple(map(entries.index, entries)))

@@ -6,7 +6,7 @@ Published figures that are known to be wrong stand apart, with what is right.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -22,7 +22,8 @@ from tscale.core.metric import Figure, Missing
 from tscale.core.sources import cited
 from tscale.core.units import FLOPS, PF_DAYS, TOKENS, YEAR, Unit
 from tscale.errors import NotPublishedError
-from tscale.models.spec import Published, Stage, UndisclosedSpec
+from tscale.models.spec import Published, Stage
+from tscale.models.undisclosed import UndisclosedSpec
 
 COUNTED: Final = "counted"
 PUBLISHED: Final = "published"
@@ -64,21 +65,32 @@ def truths_of(quantity: Named, subject: Subject | UndisclosedSpec) -> Truths:
     if isinstance(subject, UndisclosedSpec):
         return _of_undisclosed(quantity, subject)
     printed = () if quantity.published is None else subject.spec.figures(quantity.published)
-    right = [Truth(published_figure(one, quantity.unit), PUBLISHED) for one in printed if one.corrected is None]
-    if quantity.key in ("training_flops", "pf_days"):
+    misprints = tuple(one for one in printed if one.corrected is not None)
+    right = [Truth(published_figure(one, quantity.unit), PUBLISHED) for one in printed if one not in misprints]
+    answer = _answer(quantity, subject)
+    if quantity.key in _BY_CONVENTION:
         right += _conventions(subject, quantity.unit)
-        answer: Figure | Missing | str = NOT_PUBLISHED
-    else:
-        answer = _answer(quantity, subject)
     assert not isinstance(answer, str)
     if isinstance(answer, Figure) and answer.value not in [one.value for one in printed]:
-        right.insert(0, Truth(answer, PUBLISHED if answer.known == "cited" else COUNTED))
-    right += [
-        one for one in _beside(quantity, subject) if one.figure.value not in [each.figure.value for each in right]
-    ]
-    misprints = tuple(one for one in printed if one.corrected is not None)
+        right = [_own(answer), *right]
+    right += _news(_beside(quantity, subject), right)
     right += [Truth(corrected_figure(one, quantity.unit), PUBLISHED) for one in misprints]
     return Truths(tuple(right), misprints, None if right or isinstance(answer, Figure) else answer)
+
+
+def _own(answer: Figure) -> Truth:
+    """What the program answers itself, or cites."""
+    return Truth(answer, PUBLISHED if answer.known == "cited" else COUNTED)
+
+
+def _news(found: Iterable[Truth], right: list[Truth]) -> list[Truth]:
+    """Those of several figures that are none of the right ones already."""
+    known = [truth.figure.value for truth in right]
+    return [one for one in found if one.figure.value not in known]
+
+
+_BY_CONVENTION: Final = frozenset({"training_flops", "pf_days"})
+"""Quantities that several conventions count, each of them rightly."""
 
 
 def _of_undisclosed(quantity: Named, spec: UndisclosedSpec) -> Truths:
@@ -90,7 +102,9 @@ def _of_undisclosed(quantity: Named, spec: UndisclosedSpec) -> Truths:
 
 
 def _answer(quantity: Named, subject: Subject) -> Figure | Missing | str:
-    """What the program answers, unless that is an assumption about how the model was trained."""
+    """What the program answers, unless that is an assumption about how the model was trained, or one convention of several."""
+    if quantity.key in _BY_CONVENTION:
+        return NOT_PUBLISHED
     answer = quantity.answer(subject)
     if quantity.key == "training_context" and isinstance(answer, Figure) and answer.known == "assumed":
         return NOT_PUBLISHED

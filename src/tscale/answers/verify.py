@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tscale.checkpoint.matching import Comparison, Piece, Surplus, compared, shape_text
@@ -48,17 +48,13 @@ def verify_report(spec: ModelSpec, weights: Weights, path: str) -> Report:
     wanted = int(params(ledger).total)
     found = sum(tensor.numbers for tensor in weights.tensors) - _beside(result) - _copied(result)
     agrees = result.agrees and wanted == found
-    surplus = [("not expected", one) for one in result.unexpected] + [
-        ("copy of a tied tensor", one) for one in result.copies
-    ]
+    surplus = len(result.unexpected) + len(result.copies)
     title = f"{spec.label}: predicted tensors compared with those of {one_line(path)}"
-    tables = [Table(title, _PIECES, tuple(_piece_row(piece) for piece in result.pieces), subject=spec.name)]
-    if surplus or result.beside:
-        rows = [_surplus_row(why, one) for why, one in surplus[:MOST_ROWS]]
-        if result.beside:
-            rows.append(_surplus_row("no parameters", Surplus(len(result.beside), result.beside)))
-        tables.append(Table("", _SURPLUS, tuple(rows), aside=True))
-    tables.append(Table("", _TOTALS, tuple(_total_rows(result, weights, wanted, found)), aside=True))
+    tables = (
+        Table(title, _PIECES, tuple(_piece_row(piece) for piece in result.pieces), subject=spec.name),
+        *_surplus_table(result),
+        Table("", _TOTALS, tuple(_total_rows(result, weights, wanted, found)), aside=True),
+    )
     data: Data = {
         "model": spec.name,
         "path": path,
@@ -79,7 +75,18 @@ def verify_report(spec: ModelSpec, weights: Weights, path: str) -> Report:
         "copies": [_surplus_data(one) for one in result.copies],
         "beside": [tensor.name for tensor in result.beside],
     }
-    return Report(title, tuple(tables), data, _notes(result, len(surplus), wanted, found), exit_code=0 if agrees else 3)
+    return Report(title, tables, data, _notes(result, surplus, wanted, found), exit_code=0 if agrees else 3)
+
+
+def _surplus_table(result: Comparison) -> Iterator[Table]:
+    """What was found beside the predicted tensors, where anything was."""
+    surplus = [("not expected", one) for one in result.unexpected]
+    surplus += [("copy of a tied tensor", one) for one in result.copies]
+    rows = [_surplus_row(why, one) for why, one in surplus[:MOST_ROWS]]
+    if result.beside:
+        rows.append(_surplus_row("no parameters", Surplus(len(result.beside), result.beside)))
+    if rows:
+        yield Table("", _SURPLUS, tuple(rows), aside=True)
 
 
 def _notes(result: Comparison, surplus: int, wanted: int, found: int) -> tuple[str, ...]:

@@ -1,89 +1,85 @@
 """What a layer is made of: one file a kind, its spec class and its lowering to ledger entries side by side.
 
 A spec class is a frozen dataclass whose fields are all that a file may say of the block; `lower` yields its entries.
-To add a mixer: one file here, and its class in `MIXERS` under the `kind` that a file calls it by.
+To add a mixer: one file here, its class in `MIXERS` of `kinds` under the `kind` that a file calls it by, and its name below.
+Each class is imported when it is asked for, so that an answer pays for the blocks of its own model alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Union, cast
 
-from tscale.blocks.attention import Attention
-from tscale.blocks.delta import GatedDeltaNet
-from tscale.blocks.disentangled import Disentangled
-from tscale.blocks.expert_attention import ExpertAttention
-from tscale.blocks.experts import Experts
-from tscale.blocks.feed_forward import FeedForward
-from tscale.blocks.hybrid_heads import HybridHeads
-from tscale.blocks.kimi_delta import KimiDelta
-from tscale.blocks.latent import LatentAttention
-from tscale.blocks.layer_input import LayerInput
-from tscale.blocks.lightning import Lightning
-from tscale.blocks.mamba import Mamba
-from tscale.blocks.mamba2 import Mamba2
-from tscale.blocks.mlstm import Mlstm
-from tscale.blocks.norm import Norm
-from tscale.blocks.positions import Computed, Learned, Relative, RelativeBias
-from tscale.blocks.rg_lru import RgLru
-from tscale.blocks.rwkv import ChannelMixing, Rwkv
-from tscale.blocks.shared import STATE_SPACES, SharedBlock
-from tscale.blocks.short_conv import ShortConv
+from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, class_at
 
-Mixer = (
-    Attention
-    | LatentAttention
-    | ExpertAttention
-    | Mamba
-    | Mamba2
-    | GatedDeltaNet
-    | KimiDelta
-    | Lightning
-    | ShortConv
-    | RgLru
-    | Rwkv
-    | Mlstm
-    | HybridHeads
-    | SharedBlock
-)
-Mlp = FeedForward | Experts | ChannelMixing
-Positions = Learned | Computed | RelativeBias | Relative | Disentangled
+if TYPE_CHECKING:
+    from tscale.blocks.attention import Attention
+    from tscale.blocks.delta import GatedDeltaNet
+    from tscale.blocks.disentangled import Disentangled
+    from tscale.blocks.expert_attention import ExpertAttention
+    from tscale.blocks.experts import Experts
+    from tscale.blocks.feed_forward import FeedForward
+    from tscale.blocks.hybrid_heads import HybridHeads
+    from tscale.blocks.kimi_delta import KimiDelta
+    from tscale.blocks.latent import LatentAttention
+    from tscale.blocks.layer_input import LayerInput
+    from tscale.blocks.lightning import Lightning
+    from tscale.blocks.mamba import Mamba
+    from tscale.blocks.mamba2 import Mamba2
+    from tscale.blocks.mlstm import Mlstm
+    from tscale.blocks.norm import Norm
+    from tscale.blocks.positions import Computed, Learned, Relative, RelativeBias
+    from tscale.blocks.rg_lru import RgLru
+    from tscale.blocks.rwkv import ChannelMixing, Rwkv
+    from tscale.blocks.shared import SharedBlock
+    from tscale.blocks.short_conv import ShortConv
 
-MIXERS: Final[dict[str, type]] = {
-    "multi-head": Attention,
-    "latent": LatentAttention,
-    "expert-attention": ExpertAttention,
-    "mamba": Mamba,
-    "mamba2": Mamba2,
-    "gated-delta-net": GatedDeltaNet,
-    "kimi-delta": KimiDelta,
-    "lightning": Lightning,
-    "short-conv": ShortConv,
-    "rg-lru": RgLru,
-    "rwkv": Rwkv,
-    "mlstm": Mlstm,
-    "side-by-side": HybridHeads,
-    "shared-block": SharedBlock,
-}
-FEED_FORWARDS: Final[dict[str, type]] = {"dense": FeedForward, "experts": Experts, "rwkv": ChannelMixing}
-POSITIONS: Final[dict[str, type]] = {
-    "learned": Learned,
-    "sinusoidal": Computed,
-    "rotary": Computed,
-    "alibi": Computed,
-    "none": Computed,
-    "relative-bias": RelativeBias,
-    "relative": Relative,
-    "disentangled": Disentangled,
-}
+    Mixer = (
+        Attention
+        | LatentAttention
+        | ExpertAttention
+        | Mamba
+        | Mamba2
+        | GatedDeltaNet
+        | KimiDelta
+        | Lightning
+        | ShortConv
+        | RgLru
+        | Rwkv
+        | Mlstm
+        | HybridHeads
+        | SharedBlock
+    )
+    Mlp = FeedForward | Experts | ChannelMixing
+    Positions = Learned | Computed | RelativeBias | Relative | Disentangled
+else:
+    _FAMILIES = {"Mixer": MIXERS, "Mlp": FEED_FORWARDS, "Positions": POSITIONS}
+    _ALONE = {"LayerInput": "blocks.layer_input.LayerInput", "Norm": "blocks.norm.Norm"}
+
+    def __getattr__(name: str) -> Any:
+        """A spec class, or the union of those that a field may hold, imported when it is first asked for."""
+        if name in _FAMILIES:
+            found = Union[tuple(_FAMILIES[name].values())]  # noqa: UP007 (a union of as many as there are)
+        else:
+            found = class_at(_HOMES[name]) if name in _HOMES else None
+        if found is None:
+            raise AttributeError(f"module 'tscale.blocks' has no attribute '{name}'")
+        globals()[name] = found
+        return found
+
+    _HOMES = {home.rpartition(".")[2]: home for kinds in _FAMILIES.values() for home in kinds.homes()}
+    _HOMES |= _ALONE
+
+
+_WITH_HEADS: Final = frozenset({"multi-head", "latent", "expert-attention", "shared-block"})
 
 
 def attentions(mixers: Iterable[Mixer]) -> Iterator[Attention | LatentAttention | ExpertAttention | SharedBlock]:
     """The mixers that score queries against keys, and so have heads that others ask for."""
     for mixer in mixers:
-        if isinstance(mixer, Attention | LatentAttention | ExpertAttention | SharedBlock):
-            yield mixer
-        elif isinstance(mixer, HybridHeads):
+        if mixer.kind in _WITH_HEADS:
+            yield cast("Attention | LatentAttention | ExpertAttention | SharedBlock", mixer)
+        elif mixer.kind == "side-by-side":
             yield mixer.attention
 
 

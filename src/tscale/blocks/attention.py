@@ -151,6 +151,24 @@ class Attention:
             yield Vector(f"{site.name}.sinks", "sinks", "attention", heads, by_head)
         if self.differential:
             yield Vector(f"{site.name}.lambda", "lambda", "attention", 4 * head_dim)
+        yield from self._scores(site, v_dim, caches=caches)
+        if self.out_norm:
+            yield Vector(f"{site.name}.out_norm", "norm", "norm", heads * v_dim)
+        yield Matmul(
+            f"{site.name}.o",
+            "o",
+            "attention",
+            site.stream,
+            heads * v_dim,
+            d,
+            "o" in biased,
+            by_head._replace(axis="in"),
+        )
+
+    def _scores(self, site: LayerContext, v_dim: int, *, caches: bool) -> Iterator[Subset]:
+        """The scores of each kind of sight, with the cache that they read."""
+        heads, kv_heads, head_dim = self.widths(site.d_model)
+        by_head, by_kv_head = self._cuts(site.d_model)
         d_v = 2 * head_dim if self.differential else v_dim
         cached = 2 * kv_heads * head_dim if self.v_dim is None else kv_heads * (head_dim + v_dim)
         for slot, (suffix, layers, window) in enumerate(self.sights(site.layers)):
@@ -170,18 +188,6 @@ class Attention:
             cache = Cache(f"{site.name}.cache{suffix}", "kv", site.keys, cached, window, by_kv_head, slot)
             kept = cache._replace(stored=0) if self.borrows_keys else cache
             yield layers._replace(items=(scores, kept) if caches else (scores,))
-        if self.out_norm:
-            yield Vector(f"{site.name}.out_norm", "norm", "norm", heads * v_dim)
-        yield Matmul(
-            f"{site.name}.o",
-            "o",
-            "attention",
-            site.stream,
-            heads * v_dim,
-            d,
-            "o" in biased,
-            by_head._replace(axis="in"),
-        )
 
     def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """Queries, keys and values, the probabilities where they are kept, and what the last projection multiplies.

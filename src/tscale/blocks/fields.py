@@ -82,6 +82,20 @@ class Tagged:
         )
 
 
+class Elsewhere:
+    """Marks a field that holds a spec class of another file or nothing, imported where a file or the schema is read."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        from tscale.blocks.kinds import class_at
+
+        return core_schema.nullable_schema(handler.generate_schema(class_at(self.home)))
+
+
 def power(number: int) -> str:
     """A limit as messages write it: 64, 10^12."""
     return f"10^{len(str(number)) - 1}" if str(number).strip("0") == "1" and number > 10**6 else str(number)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.attention import Attention, Widths
 from tscale.blocks.feed_forward import inner_saves
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, Tagged
+from tscale.blocks.kinds import STATE_SPACES
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.roles import Role
 from tscale.core.tracing import label_beside, minimum
-
-STATE_SPACES: Final[dict[str, type]] = {"mamba2": Mamba2, "mamba": Mamba}
 
 
 @dataclass(frozen=True, kw_only=True)

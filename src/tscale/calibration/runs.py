@@ -141,19 +141,28 @@ def _places(heads: Sequence[_Field], where: str) -> dict[Key, int]:
             said = "twice" if first == head.text else f"next to {shown(first)}: both mean {key}"
             raise SpecError(f"column {shown(head.text)} {said}", where=f"{where}:{head.column}")
         found[key] = index
-    wanted: list[Key] = ["loss"] if "loss" not in found else []
-    sizes: tuple[Key, ...] = ("params", "tokens", "flops")
-    given = [key for key in sizes if key in found]
-    wanted += [key for key in sizes if key not in found] if len(given) < 2 else []
+    given = [key for key in _SIZES if key in found]
+    wanted: list[Key] = [] if "loss" in found else ["loss"]
+    if len(given) < 2:
+        wanted += [key for key in _SIZES if key not in found]
     if wanted:
-        if all(_number(head.text) for head in heads):
-            raise SpecError("numbers where the heading params,tokens,loss is wanted", where=f"{where}:1")
-        near = [nearest(head.text.lower(), ALIASES) for head in heads if head.text.lower() not in ALIASES]
-        meant = next((f": {hint}" for hint in near if hint.startswith("did you mean")), "")
-        raise SpecError(f"no column {_listed(wanted, given)}{meant}", where=f"{where}:1")
+        raise _no_column(heads, wanted, given, where)
     if len(given) == 3:
         del found["flops"]
-    return {key: found[key] for key in ("params", "tokens", "flops", "loss") if key in found}
+    return {key: found[key] for key in (*_SIZES, *_LOSS) if key in found}
+
+
+_SIZES: Final[tuple[Key, ...]] = ("params", "tokens", "flops")
+_LOSS: Final[tuple[Key, ...]] = ("loss",)
+
+
+def _no_column(heads: Sequence[_Field], wanted: Sequence[Key], given: Sequence[Key], where: str) -> SpecError:
+    """The error about a heading without the columns that are wanted, and the one that was meant where a name is near it."""
+    if all(_number(head.text) for head in heads):
+        return SpecError("numbers where the heading params,tokens,loss is wanted", where=f"{where}:1")
+    near = [nearest(head.text.lower(), ALIASES) for head in heads if head.text.lower() not in ALIASES]
+    meant = next((f": {hint}" for hint in near if hint.startswith("did you mean")), "")
+    return SpecError(f"no column {_listed(wanted, given)}{meant}", where=f"{where}:1")
 
 
 def _listed(wanted: Sequence[str], given: Sequence[str]) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tscale.blocks.fields import CONFIG, Number
 from tscale.catalogue.shipped import shipped_names, shipped_or_file
-from tscale.models.yaml_file import Document, Path_
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+    from tscale.models.yaml_file import Document, Path_
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole, dotted, of_one_line
+from tscale.catalogue.index import compiled, everything
 from tscale.catalogue.models import normalised
-from tscale.catalogue.shipped import shipped_names, shipped_text
+from tscale.catalogue.shipped import built, shipped_names, shipped_text
 from tscale.core.device import Cluster, Device
 from tscale.errors import RequestError, SpecError, SpecErrors, UnknownNameError, called, nearest, shown
 from tscale.models.spec import Evidence
-from tscale.models.yaml_file import Document, Path_, parse_document, read_document
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+    from tscale.models.yaml_file import Document, Path_
 
 Rate = Annotated[int | float, Number()]
 
@@ -218,12 +220,27 @@ def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-s
     """The accelerator that a name, a YAML file or `-` means, with KEY=VALUE changes of an option applied. Raises `TscaleError`."""
     changes = tuple(changes)
     known = known_hardware(name)
+    if known is not None and not changes:
+        return _shipped(known)
+    from tscale.models.yaml_file import parse_document, read_document
+
     if known is not None:
         document = parse_document(hardware_text(known), f"{known}.yaml")
     elif name == "-" or Path(name).suffix.lower() in (".yaml", ".yml") or "/" in name:
         document = read_document(name, "`tscale show h100` prints one to start from")
     else:
         raise _no_such_hardware(name)
+    return _with_changes(document, changes, option)
+
+
+def read_hardware(data: dict[str, Any], name: str, changes: Iterable[str] = (), option: str = "--gpu-set") -> Hardware:
+    """The accelerator in a mapping such as a YAML file holds, with changes applied. Raises `TscaleError`."""
+    from tscale.models.yaml_file import Document
+
+    return _with_changes(Document(data, name, {}, {}), tuple(changes), option)
+
+
+def _with_changes(document: Document, changes: tuple[str, ...], option: str) -> Hardware:
     if not changes:
         return _judged(document)
     try:
@@ -235,13 +252,26 @@ def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-s
 
 
 def _shipped(name: str) -> Hardware:
+    data = compiled("hardware", name)
+    return from_yaml(name) if data is None else _built(data)
+
+
+def _built(data: dict[str, Any]) -> Hardware:
+    hardware: Hardware = built(Hardware, data, {"dense_tflops": Peaks, "evidence": Grades})
+    return hardware
+
+
+def from_yaml(name: str) -> Hardware:
+    """A shipped accelerator as its YAML says it, read and validated."""
+    from tscale.models.yaml_file import parse_document
+
     return _judged(parse_document(hardware_text(name), f"{name}.yaml"))
 
 
 @cache
 def hardware_aliases() -> dict[str, str]:
     """Other names of the accelerators that are shipped, with what each means."""
-    return {alias: hardware.name for hardware in listed_hardware() for alias in hardware.aliases}
+    return {alias: name for name, data in everything("hardware") for alias in data.get("aliases", ())}
 
 
 def _no_such_hardware(name: str) -> UnknownNameError:
@@ -283,6 +313,8 @@ def _changed(document: Document, changes: tuple[str, ...], option: str) -> Docum
     """A document with fields changed from the command line; a bare dtype is one of the peaks."""
     if not isinstance(document.data, dict):
         return document  # which is refused as it stands
+    from tscale.models.yaml_file import parse_document
+
     data: dict[str, Any] = dict(document.data)
     changed = set()
     for change in changes:
@@ -309,7 +341,7 @@ def _changed(document: Document, changes: tuple[str, ...], option: str) -> Docum
         inner[path[-1]] = value
     _forget_sources(data, changed)
     data["title"] = f"{data.get('title', data.get('name'))} with {', '.join(changes)}"
-    return Document(data, called(" ".join(changes), 80), {}, {})
+    return document._replace(data=data, name=called(" ".join(changes), 80), values_at={}, keys_at={})
 
 
 def _forget_sources(data: dict[str, Any], changed: set[str]) -> None:

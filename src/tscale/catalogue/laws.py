@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
-from tscale.catalogue.shipped import shipped_names, shipped_or_file
+from tscale.catalogue.index import compiled, everything
+from tscale.catalogue.shipped import built, shipped_names, shipped_or_file
 from tscale.core.laws import (
     Kaplan,
     Lifetime,
@@ -21,10 +22,11 @@ from tscale.core.laws import (
 from tscale.core.laws import Law as Formula
 from tscale.errors import SpecError, SpecErrors, nearest, shown
 from tscale.models.spec import Evidence
-from tscale.models.yaml_file import Document, Path_
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+    from tscale.models.yaml_file import Document, Path_
 
 Positive = Annotated[int | float, Number()]
 Range = tuple[Positive, Positive]
@@ -130,6 +132,18 @@ class Law:
         for path, message in of_one_line(name=self.name, title=self.title):
             yield path, f"{path[0]} {message}"
         wanted = CONSTANTS[self.kind]
+        yield from self._problems_of_constants(wanted)
+        for name in ("params", "tokens", "flops", "epochs"):
+            known = getattr(self.fitted, name)
+            if known is not None and known[0] > known[1]:
+                yield ("fitted", name), f"fitted.{name} goes from the least to the most"
+        if self.of != "params" and self.kind != "power":
+            yield ("of",), f"only a law of kind power is of something else than params: drop it ({self.kind})"
+        if self.draws and (self.kind != "parametric" or any(len(draw) != len(wanted) for draw in self.draws)):
+            yield ("draws",), f"draws are lists of {', '.join(_PARAMETRIC)}, of a parametric law"
+
+    def _problems_of_constants(self, wanted: tuple[str, ...]) -> Iterator[Problem]:
+        """Constants that a law of its kind does not have, and those that it lacks."""
         for name in self.constants:
             if name not in wanted:
                 yield ("constants", name), f"unknown constant {shown(name)}: {nearest(name, wanted)}"
@@ -139,14 +153,6 @@ class Law:
         exponent = self.constants.get("exponent")
         if exponent is not None and exponent.value >= 1:
             yield ("constants", "exponent"), f"an exponent of the budget is below 1, not {exponent.value}"
-        for name in ("params", "tokens", "flops", "epochs"):
-            known = getattr(self.fitted, name)
-            if known is not None and known[0] > known[1]:
-                yield ("fitted", name), f"fitted.{name} goes from the least to the most"
-        if self.of != "params" and self.kind != "power":
-            yield ("of",), f"only a law of kind power is of something else than params: drop it ({self.kind})"
-        if self.draws and (self.kind != "parametric" or any(len(draw) != len(wanted) for draw in self.draws)):
-            yield ("draws",), f"draws are lists of {', '.join(_PARAMETRIC)}, of a parametric law"
 
     def formula(self, unique: float | None = None, served: float | None = None) -> Formula:
         """The law as it is computed; `unique` tokens and tokens `served` bind the kinds that know of them.
@@ -185,11 +191,22 @@ def shipped_laws() -> list[Law]:
 
 def law_aliases() -> dict[str, str]:
     """Other names of the laws that are shipped, with the law to suggest for each."""
-    return {alias: law.name for law in shipped_laws() for alias in law.aliases}
+    return {alias: name for name, data in everything("laws") for alias in data.get("aliases", ())}
 
 
 def read_law(name: str) -> Law:
     """The law in a file, or one that is shipped, by its name. Raises `TscaleError`."""
+    data = compiled("laws", name)
+    return law_from_yaml(name) if data is None else _built(data)
+
+
+def _built(data: dict[str, Any]) -> Law:
+    law: Law = built(Law, data, {"constants*": Constant, "fitted": Fitted, "exponent": Exponent})
+    return law
+
+
+def law_from_yaml(name: str) -> Law:
+    """The law in a file, or one that is shipped, read and validated. Raises `TscaleError`."""
     from tscale.models.validation import judged
 
     document = shipped_or_file(name, "laws", "law", "`tscale fit` writes such a file", law_aliases)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cache
-from typing import Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Number, Size, Whole
-from tscale.catalogue.models import configs
+from tscale.catalogue.index import compiled, configs
+from tscale.catalogue.shipped import built
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.spec import Evidence
-from tscale.models.yaml_file import Document, Path_, read_document
+
+if TYPE_CHECKING:
+    from tscale.models.yaml_file import Document, Path_
 
 Rate = Annotated[int | float, Number()]
 
@@ -148,14 +151,48 @@ class Grids:
     """Grams of CO2 equivalent, by country."""
 
 
-def grids() -> Grids:
-    """What electricity emits, by country."""
+Measured = Grids | Prices | TrainingRuns
+"""What a file of configs/measured holds."""
+
+FILES: Final[dict[str, type[Measured]]] = {"grid": Grids, "prices": Prices, "utilisation": TrainingRuns}
+"""The files of configs/measured that are read, and what each of them holds."""
+
+
+def measured_from_yaml(name: str) -> Measured:
+    """What a file of configs/measured says, read and validated."""
     from pydantic import TypeAdapter
 
     from tscale.models.validation import judged
+    from tscale.models.yaml_file import read_document
 
-    document = read_document(str(configs() / "measured" / "grid.yaml"))
-    return judged(TypeAdapter(Grids), document, lambda *_: [field.name for field in fields(Grids)])
+    def legal_keys(path: Path_, _: Document) -> list[str]:
+        return [field.name for field in fields(_class_at(FILES[name], path))]
+
+    document = read_document(str(configs() / "measured" / f"{name}.yaml"))
+    judge: TypeAdapter[Measured] = TypeAdapter(FILES[name])
+    return judged(judge, document, legal_keys)
+
+
+def _class_at(whole: type[Measured], path: Path_) -> type:
+    """The class of the mapping at a path of a file."""
+    if not path:
+        return whole
+    return Shape if path[-1] == "shape" else _INNER.get(str(path[0]), whole)
+
+
+_INNER: Final[dict[str, type]] = {"runs": TrainingRun, "prices": Price, "shape": Shape}
+
+
+def _measured(name: str) -> Any:
+    """What a file of configs/measured says, from the index where that is current."""
+    data = compiled("measured", name)
+    return measured_from_yaml(name) if data is None else built(FILES[name], data, _INNER)
+
+
+def grids() -> Grids:
+    """What electricity emits, by country."""
+    found: Grids = _measured("grid")
+    return found
 
 
 def grid_of(region: str) -> tuple[Fraction, str]:
@@ -176,32 +213,15 @@ _ALSO: Final = {"us": "united-states", "usa": "united-states", "uk": "united-kin
 @cache
 def training_runs() -> tuple[TrainingRun, ...]:
     """The published runs that are shipped."""
-    from pydantic import TypeAdapter
-
-    from tscale.models.validation import judged
-
-    document = read_document(str(configs() / "measured" / "utilisation.yaml"))
-    return judged(TypeAdapter(TrainingRuns), document, _keys_of_runs).runs
-
-
-def _keys_of_runs(path: Path_, _: Document) -> list[str]:
-    inner: type = TrainingRuns if not path else Shape if path[-1] == "shape" else TrainingRun
-    return [field.name for field in fields(inner)]
+    found: TrainingRuns = _measured("utilisation")
+    return found.runs
 
 
 @cache
 def prices() -> tuple[Price, ...]:
     """The prices that are shipped, of every accelerator."""
-    from pydantic import TypeAdapter
-
-    from tscale.models.validation import judged
-
-    document = read_document(str(configs() / "measured" / "prices.yaml"))
-    return judged(TypeAdapter(Prices), document, _keys_of_prices).prices
-
-
-def _keys_of_prices(path: Path_, _: Document) -> list[str]:
-    return [field.name for field in fields(Price if path else Prices)]
+    found: Prices = _measured("prices")
+    return found.prices
 
 
 def _exact(value: float) -> Fraction:

@@ -1,29 +1,27 @@
-"""The built-in models: their names, and their specs without reading or validating YAML again.
-
-`models.json` beside this file holds every `configs/models/*.yaml` as it was validated, with a checksum of the text
-it was made from; where the text has changed since, the text is read instead. `python -m tscale.catalogue.models` makes it
-anew, and a test holds the two to one another.
-"""
+"""The built-in models: their names, and their specs without reading or validating YAML again (`tscale.catalogue.index`)."""
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
-from zlib import crc32
+from typing import NamedTuple, cast
 
+from tscale.catalogue import index
+from tscale.catalogue.index import configs
 from tscale.errors import UnknownNameError, nearest
-from tscale.models.spec import ModelSpec, Spec, UndisclosedSpec, build
+from tscale.models.spec import ModelSpec, Spec, build
 
-_HERE: Final = Path(__file__).parent
-_FILE: Final = _HERE / "models.json"
-
-
-def configs() -> Path:
-    """The folder of what is shipped: inside the package in a wheel, at the top of the tree in an editable install."""
-    shipped = _HERE.parent / "configs"
-    return shipped if shipped.is_dir() else _HERE.parents[2] / "configs"
+__all__ = [
+    "Listed",
+    "built_in",
+    "configs",
+    "from_yaml",
+    "known_name",
+    "listed",
+    "names",
+    "names_and_aliases",
+    "no_such_model",
+    "normalised",
+    "text_of",
+]
 
 
 class Listed(NamedTuple):
@@ -36,14 +34,9 @@ class Listed(NamedTuple):
     aliases: tuple[str, ...]
 
 
-@cache
-def _catalogue() -> dict[str, dict[str, Any]]:
-    return cast("dict[str, dict[str, Any]]", json.loads(_FILE.read_bytes()))
-
-
 def listed() -> list[Listed]:
     """Every built-in model, in the order of their years."""
-    specs = [entry["spec"] for entry in _catalogue().values()]
+    specs = [spec for _, spec in index.everything("models")]
     rows = [
         Listed(
             spec["name"],
@@ -59,12 +52,12 @@ def listed() -> list[Listed]:
 
 def names() -> list[str]:
     """The names of the built-in models, without their aliases."""
-    return list(_catalogue())
+    return list(index.names("models"))
 
 
 def names_and_aliases() -> list[str]:
     """The names of the built-in models, then their aliases."""
-    return [*names(), *(alias for entry in _catalogue().values() for alias in entry["spec"].get("aliases", ()))]
+    return [*names(), *(alias for _, spec in index.everything("models") for alias in spec.get("aliases", ()))]
 
 
 def normalised(name: str) -> str:
@@ -75,9 +68,9 @@ def normalised(name: str) -> str:
 def known_name(name: str) -> str | None:
     """The built-in model that a name or an alias means, or None."""
     wanted = normalised(name)
-    if wanted in _catalogue():
+    if index.is_compiled("models", wanted):
         return wanted
-    return next((key for key, entry in _catalogue().items() if wanted in entry["spec"].get("aliases", ())), None)
+    return next((name for name, spec in index.everything("models") if wanted in spec.get("aliases", ())), None)
 
 
 def no_such_model(name: str) -> UnknownNameError:
@@ -90,38 +83,30 @@ def no_such_model(name: str) -> UnknownNameError:
 
 def text_of(name: str) -> str:
     """The YAML of a built-in model, comments and all."""
-    return (configs() / "models" / f"{name}.yaml").read_text(encoding="utf-8")
+    return index.text_of("models", name)
 
 
 def built_in(name: str) -> Spec:
     """The spec of a built-in model, by the name the catalogue knows it by."""
-    entry = _catalogue()[name]
-    text = text_of(name)
-    if crc32(text.encode()) != entry["checksum"]:
-        return _from_yaml(name, text)
-    spec = entry["spec"]
-    return cast("Spec", build(UndisclosedSpec if spec["kind"] == "undisclosed" else ModelSpec, spec))
+    data = index.compiled("models", name)
+    if data is None:
+        return from_yaml(name)
+    if data["kind"] == "undisclosed":
+        from tscale.models.undisclosed import UndisclosedSpec
+
+        return cast("Spec", build(UndisclosedSpec, data))
+    return cast("Spec", build(ModelSpec, data))
 
 
-def _from_yaml(name: str, text: str) -> Spec:
+def from_yaml(name: str) -> Spec:
+    """The spec of a built-in model as its YAML says it, read and validated."""
     from tscale.models.validation import validated
     from tscale.models.yaml_file import parse_document
 
-    return validated(parse_document(text, f"{name}.yaml"))
+    return validated(parse_document(text_of(name), f"{name}.yaml"))
 
 
-def make() -> str:
-    """The text of `models.json`, from the YAML files."""
-    from tscale.models.writing import plain
+if __name__ == "__main__":  # the same as `python -m tscale.catalogue`
+    from tscale.catalogue.compiling import write
 
-    entries = {}
-    for path in sorted((configs() / "models").glob("*.yaml")):
-        text = path.read_text(encoding="utf-8")
-        spec = _from_yaml(path.stem, text)
-        assert spec.name == path.stem, f"{path.name} describes {spec.name}"
-        entries[spec.name] = {"checksum": crc32(text.encode()), "spec": plain(spec)}
-    return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    _FILE.write_text(make(), encoding="utf-8")
+    write()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from tscale.catalogue.models import configs
+from tscale.catalogue.index import configs
 from tscale.errors import UnknownNameError, nearest, shown
-from tscale.models.yaml_file import Document, read_document
+
+if TYPE_CHECKING:
+    from tscale.models.yaml_file import Document
 
 
 def shipped_names(folder: str) -> list[str]:
@@ -28,6 +32,8 @@ def shipped_or_file(
     `what` it is called where there is none, `advice` for a file that cannot be found, and `aliases`: which shipped name
     to suggest for another, asked only where there is no such name.
     """
+    from tscale.models.yaml_file import read_document
+
     path, known = Path(name), shipped_names(folder)
     if name in known:
         return read_document(str(configs() / folder / f"{name}.yaml"))._replace(name=f"{name}.yaml")
@@ -36,3 +42,25 @@ def shipped_or_file(
     hint = nearest(name.lower(), known, aliases())
     other = "" if hint.startswith("did you mean") else "; a path to a YAML file works too"
     raise UnknownNameError(f"no {what} {shown(name)}: {hint}{other}")
+
+
+_NOTHING: Mapping[str, type] = MappingProxyType({})
+
+
+def built(cls: type, data: dict[str, Any], inner: Mapping[str, type] = _NOTHING) -> Any:
+    """A dataclass from data that is known to be valid, such as the index holds. Nothing is checked here.
+
+    `inner`: by key the class of the mapping that it holds, or of each in its list; with `*` behind the key, of each value in it.
+    """
+    return cls(**{key: _value(key, value, inner) for key, value in data.items()})
+
+
+def _value(key: str, value: Any, inner: Mapping[str, type]) -> Any:
+    if isinstance(value, list):
+        return tuple(_value(key, item, inner) for item in value)
+    if isinstance(value, dict):
+        if key in inner:
+            return built(inner[key], value, inner)
+        if f"{key}*" in inner:
+            return {name: built(inner[f"{key}*"], item, inner) for name, item in value.items()}
+    return value

@@ -7,15 +7,12 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import typer
 from typer.core import TyperGroup
 
 from tscale.errors import TscaleError, called, nearest, one_line
-
-if TYPE_CHECKING:
-    from tscale.core.metric import Report
 
 # Typer's own errors about a command line all derive from the parent of the one that it exports.
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[1])
@@ -141,9 +138,3 @@ def told(lines: Iterable[object], code: int) -> int:
             text = one_line(f"tscale: {line}")
             print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
     return code
-
-
-def finish(report: Report) -> None:
-    """Ends a command with the exit code of its answer."""
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)

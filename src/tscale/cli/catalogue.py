@@ -2,16 +2,11 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from tscale.cli.options import Assume, Changes, OutputFormat, shown_names
-from tscale.render import show as show_report
+from tscale.cli.options import Assume, Changes, shown_names
 
 if TYPE_CHECKING:
     from tscale.models.spec import Spec
 
-_What = Annotated[
-    Literal["models", "hardware", "formats", "laws", "claims"],
-    typer.Argument(metavar="[models|hardware|formats|laws|claims]", help="Choose what to list."),
-]
 _Name = Annotated[
     str,
     typer.Argument(
@@ -22,20 +17,6 @@ _Name = Annotated[
     ),
 ]
 _ShowFormat = Annotated[Literal["yaml", "json"], typer.Option("--format", help="Set the output format.")]
-
-
-def list_(what: _What = "models", format: OutputFormat = "table") -> None:
-    """List the built-in models, hardware, formats, laws or claims."""
-    from tscale.answers.catalogue import claims_report, formats_report, hardware_report, laws_report, models_report
-
-    reports = {
-        "models": models_report,
-        "hardware": hardware_report,
-        "formats": formats_report,
-        "laws": laws_report,
-        "claims": claims_report,
-    }
-    show_report(reports[what](), format)
 
 
 def show(model: _Name, changes: Changes = [], assume: Assume = None, format: _ShowFormat = "yaml") -> None:

@@ -32,7 +32,7 @@ EXAMPLES: Final[dict[str, tuple[str, str]]] = {
     "validate": ("tscale validate mine.yaml", "tscale validate mine.yaml other.yaml"),
     "new": ("tscale new my-model", "tscale new my-model-7b"),
     "import": ("tscale import config.json", "tscale import checkpoint/ -o mine.yaml"),
-    "schema": ("tscale schema", "tscale schema claims"),
+    "schema": ("tscale schema", "tscale schema result memory"),
 }
 
 

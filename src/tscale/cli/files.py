@@ -1,13 +1,18 @@
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 _Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Give YAML specs, or - for standard input.")]
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Use lower case letters, digits, dots and dashes.")]
 _What = Annotated[
-    Literal["models", "hardware", "laws", "claims"],
-    typer.Argument(metavar="[models|hardware|laws|claims]", help="Choose which files to describe."),
+    Literal["models", "hardware", "laws", "claims", "result"],
+    typer.Argument(
+        metavar="[models|hardware|laws|claims|result]", help="Choose which files to describe, or result for an answer."
+    ),
+]
+_Question = Annotated[
+    str | None, typer.Argument(metavar="[COMMAND]", help="With result, name the command: its JSON is described.")
 ]
 
 
@@ -49,15 +54,32 @@ def new(name: _Name) -> None:
     print_text(f"{path} is written: edit it, then `tscale params {path}` counts it\n")
 
 
-def schema(what: _What = "models") -> None:
-    """Print the JSON Schema of a kind of file.
+def schema(what: _What = "models", command: _Question = None) -> None:
+    """Print the JSON Schema of a kind of file, or of an answer.
 
-    It says what each key of a spec, an accelerator, a law or a file of claims means, and an editor can check YAML
-    against it.
+    It says what each key of a spec, an accelerator, a law, a file of claims or a command's JSON means, and an editor can
+    check a file against it.
     """
     import json
 
-    from tscale.answers.schemas import schema_of
     from tscale.render import print_text
 
-    print_text(json.dumps(schema_of(what), indent=2) + "\n")
+    print_text(json.dumps(_schema_of(what, command), indent=2) + "\n")
+
+
+def _schema_of(what: Literal["models", "hardware", "laws", "claims", "result"], command: str | None) -> dict[str, Any]:
+    from tscale.analysis.result_schema import SAMPLES, schema_of_result
+    from tscale.answers.schemas import schema_of
+    from tscale.errors import RequestError, nearest, shown
+
+    if what != "result":
+        if command is not None:
+            raise RequestError(
+                f"schema {what} has no more arguments: drop {shown(command)}, or write result in place of {what}"
+            )
+        return schema_of(what)
+    if command is None:
+        raise RequestError(f"schema result needs a command: {', '.join(SAMPLES)}")
+    if command not in SAMPLES:
+        raise RequestError(f"no schema of the answers of {shown(command)}: {nearest(command, SAMPLES)}")
+    return schema_of_result(command)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from typer.core import TyperCommand
-
-SERVING: Final = "Serving"
-TRAINING: Final = "Training (with --train)"
-PARALLELISM: Final = "Parallelism of training (with --train)"
 
 
 class WithHeadings(TyperCommand):

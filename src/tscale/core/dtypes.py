@@ -216,8 +216,7 @@ _SHIPPED: Final = "tensors of the method's own checkpoints"
 
 def bytes_of(numbers: int, bits: int | Fraction) -> int:
     """Bytes of so many numbers of so many bits each, rounded up to a whole one; exact for fractions of bits."""
-    held = Fraction(bits)
-    return ceil_div(numbers * held.numerator, 8 * held.denominator)
+    return ceil_div(numbers * bits.numerator, 8 * bits.denominator)
 
 
 def find_format(name: str, *, what: str, cache: bool = False) -> Format:

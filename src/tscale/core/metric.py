@@ -101,6 +101,7 @@ class Table(NamedTuple):
 
     `subject`: whose figures these are, where an answer has several. `totals`: the rows that sum up those above them.
     `stack`: too wide a table is cut into several by column, the first column repeated. `aside`: not part of the CSV.
+    `detail`: shown where details are asked for.
     """
 
     title: str
@@ -110,6 +111,7 @@ class Table(NamedTuple):
     totals: frozenset[int] = frozenset()
     stack: bool = False
     aside: bool = False
+    detail: bool = False
 
 
 class Step(NamedTuple):
@@ -168,6 +170,12 @@ def table_known_at_best(table: Table, known: Known, units: Sequence[Unit]) -> Ta
     return table._replace(rows=tuple(tuple(cell_of(cell) for cell in row) for row in table.rows))
 
 
+class Detail(str):
+    """A note that holds of every answer of its kind and changes none: shown where details are asked for."""
+
+    __slots__ = ()
+
+
 class Report(NamedTuple):
     """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
 
@@ -184,3 +192,14 @@ class Report(NamedTuple):
     exit_code: int = 0
     parts: tuple[Report, ...] = ()
     lead: tuple[str, ...] = ()
+
+
+def brief(report: Report) -> Report:
+    """The report without its details, and with a line that says how many there are; one without any as it is."""
+    notes = tuple(note for note in report.notes if not isinstance(note, Detail))
+    tables = tuple(table for table in report.tables if not table.detail)
+    left = [(len(report.tables) - len(tables), "table"), (len(report.notes) - len(notes), "note")]
+    said = " and ".join(f"{count} {name}{'s' if count > 1 else ''}" for count, name in left if count)
+    if not said:
+        return report
+    return report._replace(tables=tables, notes=(*notes, f"--details shows {said} more."))

@@ -12,7 +12,8 @@ from tscale.importer.module_patterns import Matching, Pattern, is_elsewhere
 from tscale.importer.pattern_machine import Overspent
 from tscale.models.lower import lower
 from tscale.models.release import standing_of
-from tscale.models.spec import MOST_LAYERS, ModelSpec, WeightRule
+from tscale.models.spec import MOST_LAYERS, ModelSpec
+from tscale.models.weights_spec import WeightRule
 
 _MOST_SHOWN: Final = 3
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 from tscale.errors import SpecError, called, shown
 from tscale.importer.converted import rules_of
 from tscale.importer.quantization_methods import READERS, Said, cache_of
-from tscale.models.spec import ModelSpec, Release
+from tscale.models.spec import ModelSpec
+from tscale.models.weights_spec import Release
 
 KEYS: Final = ("quantization_config", "compression_config", "quantization", "quant_config")
 """Where it stands: in the file or in its `text_config`; the first that is there."""

@@ -19,7 +19,8 @@ from tscale.importer.expert_rules import Routed, dealt_out
 from tscale.importer.families import FAMILIES, NEEDED, NESTED, NOT_YET
 from tscale.importer.family import Family, Keys, Nested
 from tscale.importer.family_rules import AttentionMask
-from tscale.models.spec import MOST_ASSUMED, AssumedFamily, Head, ModelSpec, Stage, Training
+from tscale.models.spec import MOST_ASSUMED, Head, ModelSpec, Stage, Training
+from tscale.models.weights_spec import AssumedFamily
 
 T = TypeVar("T")
 

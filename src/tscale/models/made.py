@@ -107,20 +107,28 @@ Change = Callable[[str, Any], Any]
 
 def _mapped(value: Any, change: Change, path: str = "") -> Any:
     """A spec with every leaf changed; itself where none does. Lists become tuples, as they do in what is read."""
-    start = f"{path}." if path else ""
     if is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in fields(value)]
-        changes = {name: _mapped(getattr(value, name), change, start + name) for name in names}
-        same = all(changes[name] is getattr(value, name) for name in changes)
-        return value if same else replace(value, **changes)
+        return _mapped_block(value, change, path)
     if isinstance(value, dict):
-        changes = {change(path, key): _mapped(item, change, f"{start}{key}") for key, item in value.items()}
+        changes = {change(path, key): _mapped(item, change, _inside(path, key)) for key, item in value.items()}
         return value if all(changes.get(key) is value[key] for key in value) else changes
     if isinstance(value, (list, tuple)):
         items = tuple(_mapped(item, change, path) for item in value)
         same = isinstance(value, tuple) and all(new is old for new, old in zip(items, value, strict=True))
         return value if same else items
     return change(path, value)
+
+
+def _mapped_block(block: Any, change: Change, path: str) -> Any:
+    names = [field.name for field in fields(block)]
+    changes = {name: _mapped(getattr(block, name), change, _inside(path, name)) for name in names}
+    same = all(changes[name] is getattr(block, name) for name in changes)
+    return block if same else replace(block, **changes)
+
+
+def _inside(path: str, key: object) -> str:
+    """The path of a key, with dots."""
+    return f"{path}.{key}" if path else str(key)
 
 
 def _of_three_kinds(spec: str, path: str, leaf: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tscale.blocks.fields import Problem
 from tscale.core.costs.weights import Mixture, Rule, mixture
@@ -11,7 +12,10 @@ from tscale.core.layers import layers_of
 from tscale.core.ledger import Ledger, Lookup, Matmul
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.lower import lower
-from tscale.models.spec import MOST_LAYERS, ModelSpec, WeightRule
+from tscale.models.spec import MOST_LAYERS, ModelSpec
+
+if TYPE_CHECKING:
+    from tscale.models.weights_spec import WeightRule
 
 
 def released(spec: ModelSpec) -> Mixture | None:

@@ -28,6 +28,11 @@ def find(model: str, changes: Iterable[str] = (), assume: str | None = None) -> 
     if assume is not None and name is not None:
         raise RequestError(f"--assume is about a config.json, and {model} is a built-in model: drop it")
     spec = built_in(name) if name is not None else _from_file(model, assume)
+    return changed(spec, changes)
+
+
+def changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
+    """A spec with `--set` applied. Raises `RequestError` for what cannot be set."""
     return _changed(spec, changes) if changes else spec
 
 
@@ -40,7 +45,11 @@ def find_all(models: Iterable[str], changes: Iterable[str] = (), assume: str | N
 
 def resolve(model: str, changes: Iterable[str] = (), assume: str | None = None) -> ModelSpec:
     """The spec that MODEL means, where there is one to count with. Raises `NotPublishedError` where there is not."""
-    spec = find(model, changes, assume)
+    return disclosed(find(model, changes, assume))
+
+
+def disclosed(spec: Spec) -> ModelSpec:
+    """A spec to count with. Raises `NotPublishedError` for that of a model whose shape was never published."""
     if isinstance(spec, ModelSpec):
         return spec
     raise NotPublishedError(
@@ -119,7 +128,7 @@ def _exists(path: Path) -> bool:
 
 def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
     """A spec with fields changed from the command line, validated again as a whole."""
-    from tscale.models.validation import keys_of, validated
+    from tscale.models.validation import validated
     from tscale.models.writing import plain
     from tscale.models.yaml_file import Document
 
@@ -132,14 +141,8 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
                 f"--set: write KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}"
             )
         path, value = _full(path, spec, data), _value(text, change)
-        if (
-            value is None
-            and len(path) > 1
-            and path[0] in _BLOCKS
-            and path[1] not in keys_of(path[0], data.get(path[0]))
-        ):
-            hint = nearest(path[1], keys_of(path[0], data.get(path[0])))
-            raise RequestError(f"--set {called(change, 80)}: unknown key {shown(path[1])}: {hint}")
+        if value is None:
+            _check_key(path, data, change)
         _set(data, path, value)
     if data == plain(spec):
         return spec
@@ -157,6 +160,17 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
         raise RequestError(
             str(first).removeprefix("--set:1:1: "), where=called("--set " + ", ".join(changes), 80)
         ) from None
+
+
+def _check_key(path: list[str], data: dict[str, Any], change: str) -> None:
+    """Raises `RequestError` where a key that is to be taken out of a block is none that the block has."""
+    from tscale.models.validation import keys_of
+
+    if len(path) > 1 and path[0] in _BLOCKS:
+        keys = keys_of(path[0], data.get(path[0]))
+        if path[1] not in keys:
+            hint = nearest(path[1], keys)
+            raise RequestError(f"--set {called(change, 80)}: unknown key {shown(path[1])}: {hint}")
 
 
 def _cut_stages(data: dict[str, Any]) -> None:

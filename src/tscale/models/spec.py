@@ -6,44 +6,31 @@ models, checked when it was made, builds them directly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Annotated, Any, ClassVar, Final, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from tscale.blocks import (
-    FEED_FORWARDS,
-    MIXERS,
-    POSITIONS,
-    STATE_SPACES,
-    Attention,
-    Computed,
-    Disentangled,
-    FeedForward,
-    LayerInput,
-    Mixer,
-    Mlp,
-    Norm,
-    Positions,
-    attentions,
-)
+from tscale.blocks import Attention, FeedForward, Norm
 from tscale.blocks.fields import (
     CONFIG,
-    MOST_SIZE,
+    Elsewhere,
     LayerSelector,
     Number,
     Problem,
     Size,
     Tagged,
     Whole,
-    of_one_line,
-    telling_layers,
 )
-from tscale.core.dtypes import find_format
+from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, Kinds
 from tscale.core.tracing import MOST_TOKENS, TracedInt
-from tscale.errors import RequestError, shown
 
-_SEEING_BOTH_WAYS: Final = ("multi-head", "latent")
-"""Kinds of mixers that an encoder can have, and a decoder that reads one."""
+if TYPE_CHECKING:
+    from tscale.blocks import LayerInput, Mixer, Mlp, Positions
+    from tscale.models.undisclosed import UndisclosedSpec
+    from tscale.models.weights_spec import AssumedFamily, Release
+else:  # the markers of the fields say which classes they hold, and import those that are asked for
+    AssumedFamily = LayerInput = Mixer = Mlp = Positions = Release = object
 
 Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
 """How a published figure was confirmed: read in the source itself, quoted by others, calculated, or recalled."""
@@ -94,16 +81,8 @@ class Published:
     """With it, the figure is known to be wrong: a misprint, or made from one."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """What a third party estimates of a model that was not disclosed."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
-    claim: str
-    by: str
-    evidence: Evidence = "unconfirmed"
-
+MOST_LAYERS: Final = 1024
+"""Layers of a model whose layers are told apart by number: no model has come near."""
 
 MOST_ASSUMED: Final = 8_192
 """Tokens of a sequence in training that are assumed at most: contexts beyond it are nearly always extended later."""
@@ -150,22 +129,6 @@ class Training:
         """Tokens of all stages whose tokens were published; None where those of the first were not."""
         stages = self.all_stages()
         return None if stages[0].tokens is None else sum(stage.tokens or 0 for stage in stages)
-
-    def problems(self, context: int | None) -> Iterator[Problem]:
-        """What contradicts itself, or the `context` of the model."""
-        for place, stage in enumerate(self.stages):
-            if context is not None and stage.context is not None and stage.context > context:
-                yield (
-                    ("stages", place, "context"),
-                    f"{stage.context} tokens are more than the model's context of {context}: raise context, or leave it out "
-                    "where there is no limit",
-                )
-        if self.stages and (self.tokens is not None or self.source is not None):
-            yield (), "each stage says its own tokens and source, and their sum is the total: drop those next to stages"
-        elif not self.stages and (self.tokens is None or self.source is None):
-            yield (), "needs stages, or tokens with their source"
-        if any(stage.up_to and stage.context is None for stage in self.stages):
-            yield ("stages",), "a stage with up_to needs the longest of its lengths: set its context, or drop up_to"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,121 +190,6 @@ class Encoder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightRule:
-    """Weights that a release keeps in a format of their own."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
-    format: str
-    """What they are kept in: a name of `tscale list formats`, or one that spells out its scales (int4-g64-sym, fp8-128x128)."""
-    parts: tuple[str, ...]
-    """What is kept so, by the names that `params` shows, whole or up to a dot: attention is all of its matrices."""
-    layers: tuple[Annotated[int, Whole(0, MOST_SIZE)], ...] | None = None
-    """The layers by number, counted from 0; absent: all of them."""
-
-    def problems(self) -> Iterator[Problem]:
-        """A format that is not known, and lists that say nothing, or a thing twice."""
-        yield from _format_problems("format", self.format)
-        if not self.parts:
-            yield ("parts",), "an empty list is about nothing: name parts, such as attention or head"
-        if len(set(self.parts)) < len(self.parts):
-            yield ("parts",), "parts are each listed once"
-        if self.layers is not None and (not self.layers or len(set(self.layers)) < len(self.layers)):
-            yield ("layers",), "layers are each listed once; leave it out for all of them"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Release:
-    """What weights are kept in as they are released: one format, and rules for what is kept in another."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
-    method: str | None = None
-    """The quantisation method, as its file calls it."""
-    format: str | None = None
-    """What matrices of layers are kept in, routers excepted, where no rule says otherwise; absent: as all else."""
-    rules: tuple[WeightRule, ...] = ()
-    """The first rule that is about a weight decides."""
-    rest: Literal["bf16", "fp16", "fp32"] = "bf16"
-    """What all else is kept in."""
-    cache: str | None = None
-    """What the file says that a cache is kept in; absent: in 16 bits."""
-    unread: tuple[str, ...] = ()
-    """What its file says and was not read; it is counted as if it did not stand there."""
-
-    def problems(self) -> Iterator[Problem]:
-        """Formats that are not known, and texts that no table could show."""
-        for field, name in (("format", self.format), ("cache", self.cache)):
-            if name is not None:
-                yield from _format_problems(field, name, cache=field == "cache")
-        yield from of_one_line(method=self.method)
-        yield from _unshowable("unread", self.unread)
-        for place, rule in enumerate(self.rules):
-            for path, message in rule.problems():
-                yield ("rules", place, *path), message
-
-    def layer_problems(self, layers: int, *, apart: bool) -> Iterator[Problem]:
-        """Rules about layers of a stack that it does not have, or whose layers are not told `apart` by number."""
-        for place, rule in enumerate(self.rules):
-            if rule.layers is None:
-                continue
-            if not apart:
-                message = (
-                    "formats by layer are known in a single stack of layers with weights of their own: leave layers out"
-                )
-            elif layers > MOST_LAYERS:
-                message = f"formats by layer are known up to {MOST_LAYERS:,} layers, and there are {layers:,}: leave layers out"
-            elif max(rule.layers, default=0) >= layers:
-                message = f"layers are counted from 0, here to {layers - 1}, and {max(rule.layers)} is past the last"
-            else:
-                continue
-            yield ("rules", place, "layers"), message
-
-
-MOST_LAYERS: Final = 1024
-"""Layers of a model whose layers are told apart by number: no model has come near."""
-
-
-def _format_problems(field: str, name: str, *, cache: bool = False) -> Iterator[Problem]:
-    """What is wrong with the name of a format: a file is held to it as it is written."""
-    try:
-        find_format(name, what=field, cache=cache)
-    except RequestError as error:
-        yield (field,), str(error).removeprefix(f"{field}: ")
-        return
-    if name != name.strip():
-        yield (field,), f"{shown(name)} has blanks around it: write {shown(name.strip())}"
-
-
-def _unshowable(field: str, texts: tuple[str, ...]) -> Iterator[Problem]:
-    """Those of several texts that no table could show."""
-    for place, text in enumerate(texts):
-        for _, message in of_one_line(text=text):
-            yield (field, place), message
-
-
-@dataclass(frozen=True, kw_only=True)
-class AssumedFamily:
-    """A family that a file of an unknown one is counted like (--assume)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
-    family: str
-    model_type: str | None = None
-    """What the file says that it is."""
-    defaults: tuple[str, ...] = ()
-    """What was taken from the family's defaults, since the file does not say it."""
-    unread: tuple[str, ...] = ()
-    """Keys of the file that the family does not have."""
-
-    def problems(self) -> Iterator[Problem]:
-        """Texts that no table could show."""
-        yield from of_one_line(model_type=self.model_type)
-        yield from _unshowable("defaults", self.defaults)
-        yield from _unshowable("unread", self.unread)
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model with a shape that is known."""
 
@@ -376,14 +224,14 @@ class ModelSpec:
     positions: Annotated[Positions, Tagged(POSITIONS)]
     norm: Norm
     embedding: Embedding = Embedding()
-    layer_input: LayerInput | None = None
+    layer_input: Annotated[LayerInput | None, Elsewhere("blocks.layer_input.LayerInput")] = None
     """What each layer looks up for itself; absent where none does."""
     head: Head = Head()
     encoder: Encoder | None = None
     """Where an encoder-decoder's encoder differs from its decoder."""
-    weights: Release | None = None
+    weights: Annotated[Release | None, Elsewhere("models.weights_spec.Release")] = None
     """What its weights are kept in as they are released, where that is no plain 16 bits."""
-    assumed: AssumedFamily | None = None
+    assumed: Annotated[AssumedFamily | None, Elsewhere("models.weights_spec.AssumedFamily")] = None
     """The family that it is counted like at its user's request: all that is counted of it is assumed."""
     training: Training | None = None
     published: dict[PublishedName, Published | tuple[Published, ...]] | None = None
@@ -444,192 +292,42 @@ class ModelSpec:
         found = (self.published or {}).get(name, ())
         return found if isinstance(found, tuple) else (found,)
 
+    @cached_property
+    def made(self) -> dict[Any, Any]:
+        """What was made of this very spec, kept with it for whoever asks again: a changed copy has its own.
+
+        Ledgers by whether they say what is saved (`lower`), and the pieces that plans cut them into (`tscale.answers.trainer`).
+        """
+        return {}
+
     def problems(self) -> Iterator[Problem]:
         """What contradicts itself: each names a field and says what is wrong and what to do."""
-        for path, block in self._blocks():
-            for field, message in block.problems(self.d_model):
-                yield (*path, *field), message
-            if block.on is not None:
-                for field, message in block.on.problems(self.layers):
-                    yield (*path, *field), message
-        for field, message in self.training.problems(self.context) if self.training else ():
-            yield ("training", *field), message
-        yield from self._dealing_problems()
-        yield from self._stack_problems()
-        if self.positions.kind == "learned" and self.positions.rows is None and self.context is None:
-            yield ("positions",), "a learned table needs its rows: set context or positions.rows"
-        if (
-            isinstance(self.positions, Computed)
-            and self.positions.rows is not None
-            and self.positions.kind in ("alibi", "none")
-        ):
-            yield ("positions", "rows"), f"{self.positions.kind} positions are no table that could be stored: drop it"
-        if self.positions.kind in ("relative", "relative-bias", "disentangled") and not any(attentions(self.mixers)):
-            yield ("positions",), "relative positions score by heads, and no layer has any: set positions to none"
-        if self.kind == "encoder" and any(mixer.kind not in _SEEING_BOTH_WAYS for mixer in self.mixers):
-            yield ("attention",), "a recurrence reads from left to right, an encoder does not: set kind to decoder"
-        if self.kind == "encoder-decoder" and any(mixer.kind not in _SEEING_BOTH_WAYS for mixer in self.mixers):
-            yield ("attention",), "a recurrence cannot read an encoder: set kind to decoder"
-        on_vocabulary = self.head.kind in ("language-model", "masked")
-        if on_vocabulary and self.tied is None:
-            yield ("head",), "a head is tied to the embedding or it is not: set tied to true or false"
-        if not on_vocabulary and self.tied is not None:
-            yield ("tied",), "there is no head to tie: drop tied, or give the head a kind"
-        if not self.embedding.shared and self.kind != "encoder-decoder":
-            yield ("embedding", "shared"), "there is one stack only to have a table: drop it"
-        if self.head.bias and not on_vocabulary:
-            yield (
-                ("head", "bias"),
-                f"a head of kind {self.head.kind} has no projection to the vocabulary: drop the bias",
-            )
-        if self.norm.bias and not self.norm.gain:
-            yield ("norm", "bias"), "a norm without weights has no bias: drop it, or set norm.gain to true"
-        if self.head.classes is not None and not self.head.pooler:
-            yield ("head", "classes"), "a classifier stands on the pooler: set head.pooler to true"
-        if self.head.kind != "masked" and (self.head.transform != "biased" or self.head.width is not None):
-            yield (
-                ("head", "transform"),
-                "a masked head alone has a transform and a width: drop them, or set kind to masked",
-            )
-        if self.head.width is not None and (self.tied or self.head.transform == "none"):
-            yield ("head", "width"), "a head of another width has a table and a transform of its own: set tied to false"
-        if self.norm.skips_first and (self.norm.place != "pre" or self.kind == "encoder-decoder"):
-            yield ("norm", "skips_first"), "known before the sub-layers of a single stack only: drop it"
-        if self.encoder is not None and (self.encoder.mel_bins is None) != (self.encoder.frames is None):
-            yield ("encoder", "frames"), "a spectrogram has both mel_bins and frames: set the other one too, or drop it"
-        if self.embedding.width is None and self.embedding.projects != "tokens":
-            yield ("embedding", "projects"), "nothing is projected without a width of its own: set embedding.width"
-        if self.layer_input is not None and self.kind != "decoder":
-            yield ("layer_input",), "an input for every layer is known in a decoder only: drop it"
-        if self.embedding.width is not None and self.kind == "encoder-decoder":
-            yield ("embedding", "width"), "an embedding of a width of its own is known in a single stack only: drop it"
-        if self.encoder is not None and self.kind != "encoder-decoder":
-            yield ("encoder",), f"only an encoder-decoder has a second stack: drop it, or change the kind ({self.kind})"
-        if self.kind == "encoder" and self.head.kind == "language-model":
-            yield ("head",), "an encoder has no language-model head: set head.kind to masked or none"
-        if self.kind != "encoder" and self.head.kind in ("masked", "discriminator"):
-            yield ("head", "kind"), f"a {self.head.kind} head stands on an encoder, not on a {self.kind}"
+        from tscale.models.problems import contradictions
 
-    def _stack_problems(self) -> Iterator[Problem]:
-        """What an encoder reads with, whose keys are borrowed, and what is wrong with distances or formats."""
-        apart = self.kind != "encoder-decoder" and self.unique_layers is None
-        for path, message in (
-            ()
-            if self.weights is None
-            else (
-                *self.weights.problems(),
-                *self.weights.layer_problems(self.layers, apart=apart),
-            )
-        ):
-            yield ("weights", *path), message
-        for path, message in () if self.assumed is None else self.assumed.problems():
-            yield ("assumed", *path), message
-        if self.encoder and self.encoder.attention and self.encoder.attention.kind not in _SEEING_BOTH_WAYS:
-            yield ("encoder", "attention"), "a recurrence reads from left to right, an encoder does not: drop it"
-        lenders = [
-            mixer for mixer in attentions(self.mixers) if not (isinstance(mixer, Attention) and mixer.borrows_keys)
-        ]
-        if not lenders and any(attentions(self.mixers)):
-            yield ("attention",), "keys are borrowed and no layer has any: drop borrows_keys from one of the blocks"
-        if isinstance(self.positions, Disentangled):
-            for field, message in self.positions.problems(self.d_model):
-                yield ("positions", *field), message
-
-    def _dealing_problems(self) -> Iterator[Problem]:
-        """Whether every layer has one mixer and at most one feed-forward, as far as counting tells."""
-        for field, blocks in (("attention", self.mixers), ("feed_forward", self.feed_forwards)):
-            rest = [block for block in blocks if block.on is None]
-            claimed = sum(block.on.count(self.layers) for block in blocks if block.on is not None)
-            if len(rest) > 1:
-                yield (field,), "only one block may be without `on`: it takes the layers that no other claims"
-            if claimed > self.layers:
-                yield (field,), f"{claimed} layers are claimed of {self.layers}: let each layer have one block"
-            elif (
-                twice := _claimed_twice([block.on for block in blocks if block.on is not None], self.layers)
-            ) is not None:
-                yield (field,), f"layer {twice} is claimed by two blocks: let each layer have one"
-            if field == "attention" and not rest and claimed + self._of_feed_forwards_alone() < self.layers:
-                yield (field,), f"only {claimed} of {self.layers} layers have a block: leave `on` out of one of them"
-            if len(blocks) > 1 and self.unique_layers is not None:
-                yield (field,), "several blocks are known in layers of their own weights only"
-            if (
-                len(blocks) > 1
-                and self.kind == "encoder-decoder"
-                and not (field == "feed_forward" and _by_steps(blocks))
-            ):
-                yield (
-                    (field,),
-                    "several blocks are known in both stacks only where `on` says every n-th: feed-forwards alone",
-                )
-        if self.unique_layers is not None and self.unique_layers > self.layers:
-            yield ("unique_layers",), f"{self.unique_layers} layers of their own weights are more than {self.layers}"
-
-    def _of_feed_forwards_alone(self) -> int:
-        """Layers that may do without a mixer: those that feed-forwards claim, where each of them says which."""
-        claims = [block.on for block in self.feed_forwards]
-        return 0 if None in claims else sum(on.count(self.layers) for on in claims if on is not None)
-
-    def _blocks(self) -> Iterator[tuple[tuple[str, ...], Mixer | Mlp]]:
-        for field, blocks in (("attention", self.mixers), ("feed_forward", self.feed_forwards)):
-            for block in blocks:
-                yield (field,), block
-        if self.encoder is not None:
-            if self.encoder.attention is not None:
-                yield ("encoder", "attention"), self.encoder.attention
-            if self.encoder.feed_forward is not None:
-                yield ("encoder", "feed_forward"), self.encoder.feed_forward
+        return contradictions(self)
 
 
-def _by_steps(blocks: tuple[Mixer | Mlp, ...]) -> bool:
-    """Whether blocks stand in every n-th layer or in all the others, so that they do so in a stack of any depth."""
-    return all(block.on is None or block.on.every is not None for block in blocks)
+Spec: TypeAlias = "ModelSpec | UndisclosedSpec"
 
-
-@dataclass(frozen=True, kw_only=True)
-class UndisclosedSpec:
-    """A model with a shape that was not published: what was published, and the estimates of others."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
-    name: str
-    title: str | None = None
-    aliases: tuple[str, ...] = ()
-    year: Annotated[int, Whole(1900, 2100)] | None = None
-    kind: Literal["undisclosed"]
-    disclosed: str
-    """What its makers published."""
-    source: str
-    evidence: Evidence = "unconfirmed"
-    estimates: tuple[Estimate, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """The name as its makers write it."""
-        return self.title or self.name
-
-
-Spec = ModelSpec | UndisclosedSpec
-
-NESTED: Final[dict[str, dict[str, type]]] = {
+NESTED: Final[Mapping[str, Mapping[str, type]]] = {
     "attention": MIXERS,
     "mamba": STATE_SPACES,
     "feed_forward": FEED_FORWARDS,
     "positions": POSITIONS,
     "norm": {"": Norm},
     "embedding": {"": Embedding},
-    "layer_input": {"": LayerInput},
+    "layer_input": Kinds({"": "blocks.layer_input.LayerInput"}),
     "head": {"": Head},
     "encoder": {"": Encoder},
     "training": {"": Training},
-    "weights": {"": Release},
-    "rules": {"": WeightRule},
-    "assumed": {"": AssumedFamily},
+    "weights": Kinds({"": "models.weights_spec.Release"}),
+    "rules": Kinds({"": "models.weights_spec.WeightRule"}),
+    "assumed": Kinds({"": "models.weights_spec.AssumedFamily"}),
     "stages": {"": Stage},
     "figure": {"": Published},
     "corrected": {"": Corrected},
     "on": {"": LayerSelector},
-    "estimates": {"": Estimate},
+    "estimates": Kinds({"": "models.undisclosed.Estimate"}),
 }
 """The spec classes that a field may hold, by `kind` where there are several."""
 
@@ -653,7 +351,7 @@ def spec_class(key: str, data: Any) -> type:
     """The spec class that a field's data describes: the one of its `kind`, or the first."""
     kinds = NESTED[key]
     kind = data.get("kind") if isinstance(data, dict) else None
-    return kinds.get(kind, next(iter(kinds.values())))  # type: ignore[arg-type]
+    return kinds[kind if kind in kinds else next(iter(kinds))]  # type: ignore[index]
 
 
 def remembered(spec: ModelSpec) -> ModelSpec:
@@ -681,12 +379,6 @@ def _named_blocks(blocks: Any) -> Any:
     return tuple(
         _with_names(block, f"{label}_" if place else "") for place, (label, block) in enumerate(labelled(blocks))
     )
-
-
-def _claimed_twice(ons: list[LayerSelector], layers: int) -> int | None:
-    """The first layer that more than one of them claims."""
-    places = telling_layers(ons, 0, layers) if len(ons) > 1 else ()
-    return min((layer for layer in places if sum(on.holds(layer) for on in ons) > 1), default=None)
 
 
 def labelled(blocks: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:

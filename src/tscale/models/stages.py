@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.blocks import Attention, SharedBlock
+from tscale.blocks import Attention
 from tscale.blocks.fields import telling_layers
 from tscale.core.ledger import Ledger, Stack
 from tscale.core.parallelism import Parallelism
@@ -85,7 +85,7 @@ def _check(spec: ModelSpec, plan: Parallelism) -> None:
         raise RequestError(
             f"tscale does not know how {spec.name}'s two stacks are assigned to stages: use --pipeline 1"
         )
-    if spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers):
+    if spec.unique_layers is not None or any(mixer.kind == "shared-block" for mixer in spec.mixers):
         raise RequestError(f"{spec.name}'s layers share weights, which no stage has alone: use --pipeline 1")
     if spec.positions.kind == "disentangled":
         raise RequestError(f"{spec.name}'s layers all read one table of distances: use --pipeline 1")

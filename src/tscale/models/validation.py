@@ -19,9 +19,9 @@ from tscale.models.spec import (
     Published,
     PublishedName,
     Spec,
-    UndisclosedSpec,
     spec_class,
 )
+from tscale.models.undisclosed import UndisclosedSpec
 from tscale.models.yaml_file import Document, Path_
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def adapter() -> TypeAdapter[Spec]:
     """Pydantic's validator of specs, built when the first file is read."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Annotated[Spec, _SpecKind()])
+    return TypeAdapter(Annotated[Any, _SpecKind()])
 
 
 def schema() -> dict[str, Any]:
@@ -184,20 +184,12 @@ def _path_in_file(loc: tuple[str | int, ...], document: Document) -> Path_:
 def _message(verdicts: list[Verdict], path: Path_, document: Document, legal_keys: LegalKeys) -> str:
     error, name = verdicts[0], called(path_text(path), 80)
     kind, value = error["type"], error["input"]
-    if kind == "missing" and isinstance(error["loc"][-1], int):
-        return f"{name} takes {error['loc'][-1] + 1} values"
-    if kind == "too_long":
-        return f"{name} takes {error['ctx']['max_length']} values, not {error['ctx']['actual_length']}"
-    if kind == "missing":
-        return f'missing key "{error["loc"][-1]}"' + (f" in {name}" if name else "")
+    if kind in {"missing", "too_long"}:
+        return _message_of_missing(error, name)
     if _of_key(error):
         return f"unknown key {shown(path[-1])}: {nearest(str(path[-1]), legal_keys(path[:-1], document))}"
     if kind == "kind" and isinstance(value, dict):
-        legal = error["msg"].split(": ")[1].split(", ")
-        if "kind" not in value:
-            return f'missing key "kind" in {name}: one of {", ".join(legal)}'
-        said = value["kind"]
-        return f"{name}.kind must be one of {', '.join(legal)}, not {shown(said)}" + _meant(said, legal)
+        return _message_of_kind(error, name)
     if kind in ("whole", "number", "kind"):
         return f"{name} {error['msg']}, not {shown(value)}" + (
             "" if kind == "kind" else _how_numbers_are_written(value)
@@ -211,6 +203,25 @@ def _message(verdicts: list[Verdict], path: Path_, document: Document, legal_key
     if wanted:
         return f"{name} must be {' or '.join(wanted)}, not {shown(value)}".replace("true or false or", "true, false or")
     return f"{name} must not be empty" if kind == "too_short" else f"{name}: {error['msg']}"
+
+
+def _message_of_missing(error: Verdict, name: str) -> str:
+    """The message about a key, or a value of a list, that is missing, and about values that are too many."""
+    if error["type"] == "too_long":
+        return f"{name} takes {error['ctx']['max_length']} values, not {error['ctx']['actual_length']}"
+    missing = error["loc"][-1]
+    if isinstance(missing, int):
+        return f"{name} takes {missing + 1} values"
+    return f'missing key "{missing}"' + (f" in {name}" if name else "")
+
+
+def _message_of_kind(error: Verdict, name: str) -> str:
+    """The message about a block whose kind is missing, or none that its field may hold."""
+    legal = error["msg"].split(": ")[1].split(", ")
+    if "kind" not in error["input"]:
+        return f'missing key "kind" in {name}: one of {", ".join(legal)}'
+    said = error["input"]["kind"]
+    return f"{name}.kind must be one of {', '.join(legal)}, not {shown(said)}" + _meant(said, legal)
 
 
 def path_text(path: Path_) -> str:
@@ -268,6 +279,7 @@ def _legal_keys(path: Path_, document: Document) -> list[str]:
     """The keys that may stand in the mapping at `path`."""
     data: Any = document.data
     legal = _fields(UndisclosedSpec if data.get("kind") == "undisclosed" else ModelSpec)
+    block = ""  # the field that holds it, or a list that it is one of
     for part in path:
         data = data[part]
         if part == "notes_on":
@@ -276,7 +288,9 @@ def _legal_keys(path: Path_, document: Document) -> list[str]:
             inside = {"published": list(get_args(PublishedName)), "corrected": _fields(Corrected)}
             return inside.get(str(path[-1]), _fields(Published))
         if part in NESTED:
-            legal = keys_of(str(part), data)
+            block = str(part)
+        if block and not isinstance(data, list):
+            legal = keys_of(block, data)
     return legal
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.errors import SpecError, called
@@ -17,11 +16,12 @@ if TYPE_CHECKING:
     from tscale.catalogue.claims import Claims
     from tscale.catalogue.hardware import Hardware
     from tscale.catalogue.laws import Law
+    from tscale.catalogue.measured import Measured
 
 _INSTEAD: Final = "choose another name"
 
 
-def plain(spec: Spec | Hardware | Law | Claims) -> dict[str, Any]:
+def plain(spec: Spec | Hardware | Law | Claims | Measured) -> dict[str, Any]:
     """A spec as a file would say it: what is at its default is left out, but for the kind of each block."""
     data: dict[str, Any] = _plain(spec)
     return data
@@ -91,6 +91,8 @@ def write_new(path: Path, content: str | bytes) -> None:
 @contextmanager
 def _beside(path: Path, data: bytes) -> Iterator[Path]:
     """A file with `data`, on the disk, in the folder that a path is in; it is gone afterwards unless it was moved."""
+    from tempfile import NamedTemporaryFile  # which imports random, and that a dozen more: few answers write files
+
     with NamedTemporaryFile("wb", dir=path.resolve().parent, prefix=".", delete=False) as file:
         written = Path(file.name)
         try:
@@ -112,10 +114,10 @@ def _exists(path: Path, instead: str = _INSTEAD) -> SpecError:
     return SpecError(f"exists already, and is left as it is: {instead}", where=called(str(path)))
 
 
-def write_over(path: Path, text: str) -> None:
+def write_over(path: Path, content: str | bytes) -> None:
     """Writes a file, in the place of another if there is one, whole or not at all. Raises `SpecError`."""
     try:
-        with _beside(path, text.encode()) as written:
+        with _beside(path, content.encode() if isinstance(content, str) else content) as written:
             written.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
             written.replace(path.resolve())
     except (OSError, ValueError) as error:

@@ -21,25 +21,38 @@ def to_csv(report: Report) -> str:
     Where the answer has several subjects, a first column says whose each row is, and one without such a table has a row
     that says what it is instead. A compared figure has its ratio in a column of its own.
     """
+    return _written(to_rows(report))
+
+
+def to_rows(report: Report) -> list[list[object]]:
+    """The same as rows of plain values, the headings first."""
     tables = [_named(without_bars(table)) for table in report.tables if not table.aside]
     if not tables:
-        return _written([[report.title]])
+        return [[report.title]]
     main = next((table for table in tables if any(column.numeric for column in table.columns)), tables[0])
     ratios = [any(isinstance(row[index], Compared) for row in main.rows) for index in range(len(main.columns))]
-    headings = [
-        heading
-        for column, ratio in zip(main.columns, ratios, strict=True)
-        for heading in ([column.key, f"{column.key}_ratio"] if ratio else [column.key])
-    ]
+    headings = list(_headings(main, ratios))
     several = bool(report.parts)
     rows: list[list[object]] = [["model", *headings] if several else list(headings)]
     for table in tables:
         own = [table.subject] if several else []
-        if [column.key for column in table.columns] == [column.key for column in main.columns]:
+        if _keys_of(table) == _keys_of(main):
             rows += [[*own, *_values(row, ratios)] for row in table.rows]
         else:
             rows.append([*own, table.title, *[""] * (len(headings) - 1)])
-    return _written(rows)
+    return rows
+
+
+def _keys_of(table: Table) -> list[str]:
+    return [column.key for column in table.columns]
+
+
+def _headings(table: Table, ratios: list[bool]) -> Iterator[str]:
+    """The keys of a table's columns, each with one for the ratios where it has some."""
+    for column, ratio in zip(table.columns, ratios, strict=True):
+        yield column.key
+        if ratio:
+            yield f"{column.key}_ratio"
 
 
 def _named(table: Table) -> Table:

@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 from tscale.core.metric import Data, Figure, Missing, Report, Step
 from tscale.core.sources import cited, reference
 
+SCHEMA_VERSION: Final = 1
+"""Of the keys and their meanings; it grows when one is renamed or means something else, not when one is added."""
 EXACT_IN_A_DOUBLE: Final = 2**53
 """Past this, readers that hold numbers as doubles round: the digits are given as text as well."""
 
@@ -20,8 +22,14 @@ def to_json(report: Report, *, explain: bool = False) -> str:
     Its own data first; then `figures`, how the figure at each path is known (a whole column at once, `rows[].context`,
     where all of it is known alike); `digits`, the text of every integer past 2^53; `notes`, what was assumed and what is not counted.
     """
-    body = [_body(part, explain=explain) for part in report.parts] if report.parts else _body(report, explain=explain)
-    return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(as_data(report, explain=explain), indent=2, ensure_ascii=False) + "\n"
+
+
+def as_data(report: Report, *, explain: bool = False) -> dict[str, Any] | list[dict[str, Any]]:
+    """What `to_json` writes, as plain data."""
+    if report.parts:
+        return [_body(part, explain=explain) for part in report.parts]
+    return _body(report, explain=explain)
 
 
 def _body(report: Report, *, explain: bool) -> dict[str, Any]:
@@ -29,7 +37,13 @@ def _body(report: Report, *, explain: bool) -> dict[str, Any]:
     digits: dict[str, str] = {}
     data = _plain(report.data, "", "", told, digits)
     assert isinstance(data, dict), "a report's data has keys"
-    body = {**data, "figures": _by_column(told), "digits": digits, "notes": [*report.lead, *report.notes]}
+    body = {
+        **data,
+        "schema_version": SCHEMA_VERSION,
+        "figures": _by_column(told),
+        "digits": digits,
+        "notes": [*report.lead, *report.notes],
+    }
     if explain:
         body["explain"] = [_explained(step) for step in report.steps]
     return body

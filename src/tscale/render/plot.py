@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 TERMINAL: Final = "-"
 """The target of a picture that is drawn in the terminal."""
-ENDINGS: Final = (".svg", ".png")
+ENDINGS: Final = (".svg", ".png", ".pdf")
+_INSTEAD: Final = "choose another name, or --force"
 
 
-def check_target(target: str, format: Format) -> None:
-    """Refuses a picture that cannot be drawn, before anything is computed for it. Raises `TscaleError`."""
+def check_target(target: str, format: Format, *, force: bool = False, output: Path | None = None) -> None:
+    """Refuses a picture that cannot be drawn, before anything is computed for it. Raises `TscaleError`.
+
+    `force`: a file that exists may be written over. `output`: the file of the answer, which is another.
+    """
     if target == TERMINAL:
+        if format == "html":
+            return  # the page has the picture
         if format != "table":
             raise RequestError(
                 f"--plot draws in the terminal, which --format {format} leaves to a program: "
@@ -32,11 +38,14 @@ def check_target(target: str, format: Format) -> None:
 
     if Path(target).suffix.lower() not in ENDINGS:
         raise RequestError(
-            f"--plot writes {' or '.join(ENDINGS)} files, and {called(target, 60) or 'nothing'} is none: "
+            f"--plot writes {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} files, and {called(target, 60) or 'nothing'} is none: "
             "name one, such as --plot chart.svg, or give --plot alone to draw in the terminal"
         )
+    if output is not None and Path(target).resolve() == output.resolve():
+        raise RequestError(f"{called(target)} is the file of the answer and of the plot: give each a name of its own")
     _need("matplotlib", "to a file")
-    refuse_to_overwrite(Path(target))
+    if not force:
+        refuse_to_overwrite(Path(target), _INSTEAD)
 
 
 def _need(package: str, where: str) -> None:
@@ -46,10 +55,10 @@ def _need(package: str, where: str) -> None:
         )
 
 
-def write_plots(plots: Sequence[Plot], target: str) -> None:
-    """Writes pictures, one below the other, to a file that was not there: whole or not at all. Raises `TscaleError`."""
-    from tscale.models.writing import write_new
-    from tscale.render.plot_file import picture
+def write_plots(plots: Sequence[Plot], target: str, *, force: bool = False) -> None:
+    """Writes pictures, one below the other, to a new file, or with `force` to any: whole or not at all. Raises `TscaleError`."""
+    from tscale.models.writing import write_new, write_over
+    from tscale.render.plot_file import FORMATS, picture
 
     path = Path(target)
-    write_new(path, picture(plots, "svg" if path.suffix.lower() == ".svg" else "png"))
+    (write_over if force else write_new)(path, picture(plots, FORMATS[path.suffix.lower()]))

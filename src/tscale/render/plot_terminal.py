@@ -13,10 +13,11 @@ from string import ascii_lowercase
 from textwrap import wrap
 from typing import Any, Final, NamedTuple
 
-from tscale.core.plot import Axis, Plot, Series, Value
+from tscale.core.plot import Axis, Plot, Rule, Series, Value
 from tscale.render.axes import Reach, label_text, reach_x, reach_y, ticks
 from tscale.render.format import in_encoding
 from tscale.render.label_layout import Box, Word, placed, quietest
+from tscale.render.streams import takes_colour
 
 _GAP: Final = (1.5, 0.5)  # from the middle of a point: one cell is left free beside it, none above it
 _LOUD: Final = (1, 0.6)  # words are beside their point, for no line leads to them, or are told of below the picture
@@ -43,6 +44,7 @@ _ASCII: Final = {
     "quiet line": (".",),
     "quiet points": ("'",),
 }
+_RULES: Final = {"x": ("┊", ":"), "y": ("┈", ".")}
 _DECODED: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _FRAME: Final = str.maketrans("┌┐└┘├┤┬┴┼─│┊┈", "+++++++++-|:.")
 
@@ -66,7 +68,7 @@ def _screen() -> _Screen:
     is_terminal = sys.stdout.isatty()
     given = os.environ.get("COLUMNS", "")
     size = get_terminal_size((_WIDTH, _ROWS)) if is_terminal or given.isdigit() else os.terminal_size((_WIDTH, _ROWS))
-    colour = is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    colour = takes_colour(sys.stdout)
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     unicode = in_encoding("─●⠤¹╌", encoding) == "─●⠤¹╌"
     rows = max(min(size.lines - 4, _ROWS + 6), 16) if is_terminal else _ROWS
@@ -108,6 +110,10 @@ class _Cells(NamedTuple):
         """How far up a value stands, in cells."""
         low, high = (_on(self.plot.y, end) for end in self.upwards)
         return (_on(self.plot.y, y) - low) / (high - low) * (self.rows - 1)
+
+    def places(self, series: Series) -> list[tuple[float, float]]:
+        """Where the points of a series stand, in cells."""
+        return [(self.column(point.x), self.row(point.y)) for point in series.points]
 
 
 def _on(axis: Axis, value: Value) -> float:
@@ -164,22 +170,23 @@ def _draw_series(figure: Any, cells: _Cells, looks: Sequence[_Look], *, unicode:
     others = [look for look in reversed(looks) if look.series.style != "area"]  # the first is what it is about
     others.sort(key=lambda look: 1 if look.series.quiet else order[look.series.style])
     for look in reversed(areas):
-        points = list(_at_each_column([(cells.column(point.x), cells.row(point.y)) for point in look.series.points]))
+        points = list(_at_each_column(cells.places(look.series)))
         figure.draw(_signal(figure, points, look.glyph, look.colour).fillx())
     for rule in cells.plot.rules:
         # As points: plotext's own lines across stand on a white ground.
-        if rule.axis == "x":
-            places = [(cells.column(rule.at), float(row)) for row in range(cells.rows)]
-        else:
-            places = [(float(column), cells.row(rule.at)) for column in range(cells.columns)]
-        glyph = ("┊" if rule.axis == "x" else "┈") if unicode else (":" if rule.axis == "x" else ".")
-        figure.draw(_signal(figure, places, glyph))
+        figure.draw(_signal(figure, _along(rule, cells), _RULES[rule.axis][0 if unicode else 1]))
     for look in others:
-        points = [(cells.column(point.x), cells.row(point.y)) for point in look.series.points]
-        signal = _signal(figure, points, look.glyph, look.colour)
+        signal = _signal(figure, cells.places(look.series), look.glyph, look.colour)
         if look.series.style == "line":
             signal.lines()
         figure.draw(signal)
+
+
+def _along(rule: Rule, cells: _Cells) -> list[tuple[float, float]]:
+    """The cells of a line across."""
+    if rule.axis == "x":
+        return [(cells.column(rule.at), float(row)) for row in range(cells.rows)]
+    return [(float(column), cells.row(rule.at)) for column in range(cells.columns)]
 
 
 def _signal(figure: Any, places: Sequence[tuple[float, float]], glyph: str, colour: int | None = None) -> Any:
@@ -201,36 +208,15 @@ def _write_words(figure: Any, cells: _Cells, screen: _Screen) -> list[str]:
 
     Where one finds no room, its point becomes a letter, and what the letters stand for is given back.
     """
-    plot = cells.plot
-    marks: list[Box] = []
-    lines: list[Box] = []
-    labels: list[tuple[str, Word]] = []
-    for series in plot.series:
-        places = [(cells.column(point.x), cells.row(point.y)) for point in series.points]
-        if series.style == "points":
-            marks += [_cell(x, y) for x, y in places]
-        elif series.style == "area":
-            lines += [Box(x0, 0, x1, max(y0, y1) + 1) for (x0, y0), (x1, y1) in pairwise(places)]
-        else:
-            for (x0, y0), (x1, y1) in pairwise(places):
-                pieces = max(ceil(max(abs(x1 - x0), abs(y1 - y0))), 1)
-                lines += [
-                    _cell(x0 + (x1 - x0) * piece / pieces, y0 + (y1 - y0) * piece / pieces)
-                    for piece in range(pieces + 1)
-                ]
-        for point, (x, y) in zip(series.points, places, strict=True):
-            if point.label:
-                text = _text(label_text(point.label), screen)
-                labels.append(
-                    (text, Word(round(x) + 0.5, round(y) + 0.5, len(text), 1, *(_QUIET if series.quiet else _LOUD)))
-                )
+    marks, lines = _obstacles(cells)
     room = Box(0, 0, cells.columns, cells.rows)
-    for rule in plot.rules:
+    for rule in cells.plot.rules:
         text = _text(label_text(rule.label), screen)
         at = cells.column(rule.at) if rule.axis == "x" else cells.row(rule.at)
         box = quietest(_beside(rule.axis, at, text, room), marks, lines)
         marks.append(box)
         figure.draw(figure.text(box.left, box.low, text))
+    labels = list(_labels(cells, screen))
     words = [word for _, word in labels]
     homeless: dict[tuple[int, int], list[str]] = {}
     for (text, word), found in zip(labels, placed(words, marks, lines, room, _GAP, cells=True), strict=True):
@@ -238,10 +224,42 @@ def _write_words(figure: Any, cells: _Cells, screen: _Screen) -> list[str]:
             figure.draw(figure.text(found.left, found.low, text))
         elif word.lines == _LOUD[1]:
             homeless.setdefault((int(word.x), int(word.y)), []).append(text)
-    for letter, (column, row) in zip(ascii_lowercase, sorted(homeless), strict=False):
+    lettered = list(zip(ascii_lowercase, sorted(homeless), strict=False))
+    for letter, (column, row) in lettered:
         figure.draw(figure.text(column, row, letter))
-    told = [", ".join(homeless[place]) for place in sorted(homeless)]
-    return [f"{letter}: {names}" for letter, names in zip(ascii_lowercase, told, strict=False)]
+    return [f"{letter}: {', '.join(homeless[place])}" for letter, place in lettered]
+
+
+def _labels(cells: _Cells, screen: _Screen) -> Iterator[tuple[str, Word]]:
+    """The words beside points, and how each may be placed."""
+    for series in cells.plot.series:
+        how = _QUIET if series.quiet else _LOUD
+        for point, (x, y) in zip(series.points, cells.places(series), strict=True):
+            if point.label:
+                text = _text(label_text(point.label), screen)
+                yield text, Word(round(x) + 0.5, round(y) + 0.5, len(text), 1, *how)
+
+
+def _obstacles(cells: _Cells) -> tuple[list[Box], list[Box]]:
+    """The cells of points and of lines, which words keep off."""
+    marks: list[Box] = []
+    lines: list[Box] = []
+    for series in cells.plot.series:
+        places = cells.places(series)
+        if series.style == "points":
+            marks += [_cell(x, y) for x, y in places]
+        elif series.style == "area":
+            lines += [Box(x0, 0, x1, max(y0, y1) + 1) for (x0, y0), (x1, y1) in pairwise(places)]
+        else:
+            lines += _pieces(places)
+    return marks, lines
+
+
+def _pieces(places: Sequence[tuple[float, float]]) -> Iterator[Box]:
+    for (x0, y0), (x1, y1) in pairwise(places):
+        pieces = max(ceil(max(abs(x1 - x0), abs(y1 - y0))), 1)
+        for piece in range(pieces + 1):
+            yield _cell(x0 + (x1 - x0) * piece / pieces, y0 + (y1 - y0) * piece / pieces)
 
 
 def _cell(x: float, y: float) -> Box:

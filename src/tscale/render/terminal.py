@@ -7,9 +7,9 @@ several side by side where it compares things; what was left out is said. A pipe
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
-from typing import Final
+from io import BytesIO, TextIOWrapper
+from typing import Final, TextIO
 
 from rich import box
 from rich.console import Console
@@ -22,6 +22,7 @@ from tscale.core.sources import cited, reference
 from tscale.render.bars import bar_texts
 from tscale.render.footnotes import legend, shared_mark
 from tscale.render.format import cell_text, in_encoding, mark, ratio_text
+from tscale.render.streams import takes_colour
 
 NO_LIMIT: Final = 100_000
 _BETWEEN: Final = 3  # between columns: a box's own divider, and what stands beside it
@@ -30,10 +31,18 @@ _INDENT: Final = 4  # of what stands below a row
 _READILY: Final = 3  # columns of such a `drop` are left out before another has to stand below the rows
 
 
-def show_in_terminal(report: Report, *, explain: bool = False) -> None:
-    """Prints a report: its tables, its derivations where they are asked for, its notes."""
-    console = _console()
-    screen = _Screen(console)
+def to_text(report: Report, *, explain: bool = False) -> str:
+    """A report as a pipe that holds every glyph would get it."""
+    data = BytesIO()
+    stream = TextIOWrapper(data, encoding="utf-8", newline="\n")
+    show_in_terminal(report, stream, explain=explain)
+    stream.flush()
+    return data.getvalue().decode()
+
+
+def show_in_terminal(report: Report, stream: TextIO, *, explain: bool = False) -> None:
+    """Prints a report to a stream: its tables, its derivations where they are asked for, its notes."""
+    screen = _Screen(_console(stream))
     tables = list(report.tables)
     if report.lead and tables:
         screen.line(tables[0].title or report.title, style="bold")
@@ -51,11 +60,10 @@ def show_in_terminal(report: Report, *, explain: bool = False) -> None:
     screen.notes(report, explain=explain)
 
 
-def _console() -> Console:
+def _console(stream: TextIO) -> Console:
     """A console that neither cuts nor colours what its reader did not ask it to."""
-    stream = sys.stdout
     is_terminal = stream.isatty()
-    colour = is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    colour = takes_colour(stream)
     width = None if is_terminal or os.environ.get("COLUMNS", "").isdigit() else NO_LIMIT
     return Console(
         file=stream,

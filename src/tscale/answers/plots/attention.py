@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from tscale.answers.attention import Ask, crossovers, default_contexts, score_total
@@ -24,22 +24,11 @@ def attention_plot(spec: ModelSpec, ask: Ask) -> Plot:
     """FLOPs a token of the scores, of the feed-forward and of all but the scores, by context; where they cross."""
     model = TracedModel(spec, lower(spec))  # plain numbers: a picture explains nothing
     asked = sorted(set(ask.contexts)) or default_contexts(spec)
-    met = {name: one for name, one in crossovers(counted(spec), ask).items() if isinstance(one, Figure)}
-    near = {name: int(one.value) for name, one in met.items() if one.value <= _FURTHER * asked[-1]}
-    crossed = [near[name] for name in ("feed_forward", "all_else") if name in near]
+    crossed = _crossed(spec, ask, _FURTHER * asked[-1])
     grid = list(_grid(asked, [*asked, *crossed]))
-    costs: dict[str, Callable[[int], int]] = {
-        "attention scores": lambda context: _per_token(model, context, ask, "scores"),
-        "feed-forward": lambda context: _per_token(model, context, ask, "feed_forward"),
-        "all other FLOPs": lambda context: _per_token(model, context, ask, "rest"),
-    }
-    lines = [Series(name, tuple(Point(context, cost(context)) for context in grid)) for name, cost in costs.items()]
+    lines = [_line(name, model, ask, grid) for name in _PARTS]
     lines = [line for line in lines if all(point.y > 0 for point in line.points)]  # nothing stands on a log axis
-    crossings = tuple(
-        Point(near[name], costs["attention scores"](near[name]), Figure(near[name], TOKENS))
-        for name in ("feed_forward", "all_else")
-        if name in near
-    )
+    crossings = tuple(Point(at, _per_token(model, at, ask, "scores"), Figure(at, TOKENS)) for at in crossed)
     trained = spec.context is not None and grid[0] <= spec.context <= grid[-1]
     seen = "full" if ask.sight == "full" else "causal"
     return Plot(
@@ -49,6 +38,21 @@ def attention_plot(spec: ModelSpec, ask: Ask) -> Plot:
         (*lines, *([Series("crossover", crossings, "points")] if crossings else [])),
         (Rule("x", int(spec.context or 0), f"trained at {int(spec.context or 0):,}"),) if trained else (),
     )
+
+
+_PARTS: Final = {"attention scores": "scores", "feed-forward": "feed_forward", "all other FLOPs": "rest"}
+"""The lines that are drawn, and the part of the cost that each of them shows."""
+
+
+def _line(name: str, model: TracedModel, ask: Ask, grid: list[int]) -> Series:
+    return Series(name, tuple(Point(context, _per_token(model, context, ask, _PARTS[name])) for context in grid))
+
+
+def _crossed(spec: ModelSpec, ask: Ask, most: int) -> list[int]:
+    """The contexts, up to some length, where scores overtake the feed-forward and all else."""
+    found = crossovers(counted(spec), ask)
+    met = [found.get(name) for name in ("feed_forward", "all_else")]
+    return [int(one.value) for one in met if isinstance(one, Figure) and one.value <= most]
 
 
 def _grid(asked: list[int], shown: list[int]) -> Iterator[int]:

@@ -247,21 +247,8 @@ def _group(entry: Matmul | Lookup | Vector | Buffer) -> Group:
 
 def _mixed(setup: Setup, run: Pass) -> Iterator[Work]:
     """Scores with the cache that they read, and recurrences with their states."""
+    yield from _scored(setup, run)
     formats = setup.formats
-    split = setup.by_sequences and run.decoding
-    held = setup.whole if split else setup.share  # all heads of some sequences, or some heads of all
-    sequences = ceil_div(run.batch, setup.devices) if split else run.batch
-    caches = {
-        (entry.block, entry.slot): entry
-        for entry in held.entries
-        if isinstance(entry, Cache) and entry.stream != "once"
-    }
-    for entry in held.entries:
-        if isinstance(entry, Scores):
-            flops = 2 * sequences * _seen(entry, run) * entry.used * entry.heads * sum(_widths(entry, run))
-            cache = None if entry.cache is None else caches.get((entry.block, entry.cache))
-            read = 0 if cache is None else bytes_of(sequences * _read(entry, cache, run), formats.cache.bits)
-            yield Work(entry.name, "cache", flops, formats.peak(""), 0, read)
     for entry in setup.share.entries:
         match entry:
             case Cache() if entry.stream == "once":
@@ -278,6 +265,25 @@ def _mixed(setup: Setup, run: Pass) -> Iterator[Work]:
                 pass  # read with the products, or with the scores
             case _:
                 assert_never(entry)
+
+
+def _scored(setup: Setup, run: Pass) -> Iterator[Work]:
+    """Scores, each with the cache that it reads."""
+    formats = setup.formats
+    split = setup.by_sequences and run.decoding
+    held = setup.whole if split else setup.share  # all heads of some sequences, or some heads of all
+    sequences = ceil_div(run.batch, setup.devices) if split else run.batch
+    caches = {
+        (entry.block, entry.slot): entry
+        for entry in held.entries
+        if isinstance(entry, Cache) and entry.stream != "once"
+    }
+    for entry in held.entries:
+        if isinstance(entry, Scores):
+            flops = 2 * sequences * _seen(entry, run) * entry.used * entry.heads * sum(_widths(entry, run))
+            cache = None if entry.cache is None else caches.get((entry.block, entry.cache))
+            read = 0 if cache is None else bytes_of(sequences * _read(entry, cache, run), formats.cache.bits)
+            yield Work(entry.name, "cache", flops, formats.peak(""), 0, read)
 
 
 def _widths(scores: Scores, run: Pass) -> tuple[int, int]:

@@ -1,0 +1,61 @@
+"""`compare`: models side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from tscale.analysis import options
+from tscale.analysis.of_model import specs_of
+from tscale.analysis.request import Request, asked
+from tscale.errors import RequestError
+
+if TYPE_CHECKING:
+    from tscale.core.metric import Report
+    from tscale.core.plot import Plot
+    from tscale.models.spec import ModelSpec, Spec
+
+_MOST: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(Request):
+    """Compare 2 to 8 models, with ratios to the first.
+
+    --set changes all of them.
+    """
+
+    command = "compare"
+
+    models: tuple[str | ModelSpec | Mapping[str, Any], ...] = asked(options.MODELS, (), required=True)
+    context: int | None = asked(options.CONTEXT)
+    set: tuple[str, ...] = asked(options.SET, ())
+    assume: str | None = asked(options.ASSUME)
+
+    def check(self) -> None:
+        """There are so many models that a table has room for."""
+        if not 2 <= len(self.models) <= _MOST:
+            raise RequestError(
+                f"compare takes 2 to {_MOST} models, not {len(self.models)}: tscale compare transformer gpt3"
+            )
+
+    @cached_property
+    def specs(self) -> list[Spec]:
+        """The models, the first of which is what the others are compared with."""
+        return specs_of(self.models, self.set, self.assume)
+
+
+def analyze(ask: Ask) -> Report:
+    """All that models are compared by, with ratios."""
+    from tscale.answers.compare import compare_report
+
+    return compare_report(ask.specs, ask.context)
+
+
+def plots(ask: Ask) -> Sequence[Plot]:
+    """Parameters and training FLOPs of each."""
+    from tscale.answers.plots.compare import compare_plot
+
+    return [compare_plot(ask.specs, ask.context)]

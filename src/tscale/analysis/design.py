@@ -1,0 +1,117 @@
+"""`design`: a model of a given size or training budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tscale.analysis import options
+from tscale.analysis.request import Option, Request, asked
+from tscale.core.tracing import parse_count
+from tscale.errors import RequestError
+
+if TYPE_CHECKING:
+    from tscale.answers.design import Design
+    from tscale.core.metric import Report
+
+_LAW: Final = "hoffmann2022-3"
+_LEAST_MULTIPLE: Final = 8
+
+
+def multiple(text: str, what: str) -> int:
+    """What widths are multiples of."""
+    least = parse_count(text, what=what, most=65536)
+    if least < _LEAST_MULTIPLE:
+        raise RequestError(f"{what} must be at least {_LEAST_MULTIPLE}, not {least}: hardware needs widths that divide")
+    return least
+
+
+def tensor(text: str, what: str) -> int:
+    """Devices that share each layer."""
+    return parse_count(text, what=what, most=1024)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(Request):
+    """Design a model of a given size or training budget.
+
+    Its proportions are those of a published model.
+    """
+
+    command = "design"
+
+    params: int | None = asked(Option("Set the number of parameters, such as 7e9.", "N", options.parameters))
+    flops: int | None = asked(
+        Option("Set the training FLOPs, such as 1e22; --law gives parameters and tokens.", "C", options.flops)
+    )
+    like: str = asked(
+        Option(
+            "Take the proportions of this model, or of the member of this family that is nearest in size.",
+            "MODEL|FAMILY",
+            complete=options.model_names,
+        ),
+        "llama",
+    )
+    law: str | None = asked(
+        Option(f"Choose the scaling law for --flops; the default is {_LAW}.", "NAME|FILE", complete=options.law_names)
+    )
+    multiple: int = asked(Option("Make d_model and d_ff multiples of this number.", "N", multiple), 128)
+    tensor: int = asked(options.TENSOR._replace(read=tensor, heading=""), 1)
+    set: tuple[str, ...] = asked(
+        Option("Change a field of the pattern, which the design then follows.", "KEY=VALUE", kind="list"), ()
+    )
+    output: str | None = asked(
+        Option("Write the spec to this file; - prints only the spec.", "FILE", spelling="--output,-o")
+    )
+    force: bool = asked(Option("Overwrite the file if it exists.", kind="flag"), False)
+
+    def check(self) -> None:
+        """There is one budget, and what is written has a name that it may have."""
+        from tscale.models.writing import refuse_to_overwrite
+
+        if (self.params is None) == (self.flops is None):
+            raise RequestError(
+                "design takes --params or --flops, " + ("not both" if self.params else "such as --params 7e9")
+            )
+        if self.law is not None and self.flops is None:
+            raise RequestError("--law needs --flops: give it in place of --params, or drop --law")
+        if self.force and self.file is None:
+            raise RequestError("--force needs --output FILE: add it, or drop --force")
+        if self.file is not None and self.file.suffix not in (".yaml", ".yml"):
+            raise RequestError(f"--output names a YAML file, such as model.yaml, not {str(self.file)[:40]}")
+        if self.file is not None and not self.force:
+            refuse_to_overwrite(self.file, "choose another name, or --force")
+
+    @property
+    def file(self) -> Path | None:
+        """Where the spec is written; None where it is printed, or not asked for."""
+        return None if self.output is None or self.output == "-" else Path(self.output)
+
+    @cached_property
+    def design(self) -> Design:
+        """What was found."""
+        from tscale.answers.design import Wish, designed
+        from tscale.core.costs.shapes import Grid
+
+        grid = Grid(self.multiple, self.tensor)
+        wish = Wish(self.params, self.flops, self.law or _LAW, self.like, grid, self.set)
+        return designed(wish, "design" if self.file is None else self.file.stem)
+
+
+def analyze(ask: Ask) -> Report:
+    """The design that is nearest, and others; its spec is written where a file is named for it."""
+    from tscale.answers.design import design_report
+    from tscale.models.writing import write_new, write_over
+
+    written, found = "", ask.design
+    if ask.file is not None and found.hits:
+        (write_over if ask.force else write_new)(ask.file, found.yaml)
+        written = f"{ask.file} is written: `tscale params {ask.file}` counts it."
+    return design_report(found, written, explain=ask.explain)
+
+
+def text(ask: Ask) -> str | None:
+    """The spec alone, where that is asked for in place of the answer."""
+    return ask.design.yaml if ask.output == "-" and ask.design.hits else None

@@ -1,0 +1,116 @@
+"""`fit`: a scaling law fitted to one's own training runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from tscale.analysis.request import Option, Request, asked
+from tscale.core.tracing import parse_count
+from tscale.errors import RequestError, shown
+
+if TYPE_CHECKING:
+    from tscale.answers.fit import Fitting
+    from tscale.core.metric import Report
+    from tscale.core.plot import Plot
+
+_MOST_BOOTSTRAPS: Final = 10_000
+_LEAST_BOOTSTRAPS: Final = 100
+
+
+def bootstraps(text: str, what: str) -> int:
+    """How many samples give the intervals."""
+    count = parse_count(text, what=what, most=_MOST_BOOTSTRAPS)
+    if count < _LEAST_BOOTSTRAPS:
+        raise RequestError(
+            f"{what} must be at least {_LEAST_BOOTSTRAPS}, not {count}: an interval to the 2.5th percentile needs as many"
+        )
+    return count
+
+
+def seed(text: str, what: str) -> int:
+    """Where the random samples begin."""
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise RequestError(f"{what} must be a whole number of up to 18 digits, such as 0, not {shown(text)}")
+    return int(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(Request):
+    """Fit a scaling law to your own training runs.
+
+    The answer has bootstrap intervals, and the compute-optimal runs that the law implies.
+    """
+
+    command = "fit"
+
+    runs: str = asked(
+        Option(
+            "Give a CSV with the columns params, tokens and loss, or flops for one of the first two; - is standard input.",
+            "RUNS.csv",
+            kind="argument",
+        ),
+        required=True,
+    )
+    output: str | None = asked(
+        Option("Write the law to this YAML file, which --law reads.", "FILE", spelling="--output,-o")
+    )
+    force: bool = asked(Option("Overwrite the file if it exists.", kind="flag"), False)
+    bootstraps: int = asked(Option("Set the number of bootstrap samples for the intervals.", "N", bootstraps), 1000)
+    seed: int = asked(Option("Set the seed of the random samples.", "N", seed), 0)
+    counts: str = asked(
+        Option("Say which parameters the column params counts.", choices=("all", "non_embedding")), "all"
+    )
+
+    def check(self) -> None:
+        """What fits is installed, and what is written has a name that it may have."""
+        from tscale.calibration import require
+        from tscale.models.writing import refuse_to_overwrite
+
+        file = self.file
+        if file is not None and (file.suffix.lower() not in (".yaml", ".yml") or not str(file).isprintable()):
+            raise RequestError(f"--output names a YAML file, such as law.yaml, not {shown(str(file))}")
+        if self.force and file is None:
+            raise RequestError("--force needs --output FILE: add it, or drop --force")
+        require()
+        if file is not None and not self.force:
+            refuse_to_overwrite(file, "choose another name, or --force")
+
+    @property
+    def file(self) -> Path | None:
+        """Where the law is written."""
+        return None if self.output is None else Path(self.output)
+
+    @cached_property
+    def fitting(self) -> Fitting:
+        """The law, fitted."""
+        from tscale.answers.fit import fitted
+        from tscale.calibration.runs import read_runs
+        from tscale.render.progress import progress
+
+        read = read_runs(self.runs)
+        counts = cast("Literal['all', 'non_embedding']", self.counts)
+        name = "fit" if self.file is None else self.file.stem
+        with progress("bootstrap", self.bootstraps) as advance:
+            return fitted(read, self.bootstraps, self.seed, counts, name, advance)
+
+
+def analyze(ask: Ask) -> Report:
+    """The constants with their intervals; the law is written where a file is named for it."""
+    from tscale.answers.fit import fit_report
+    from tscale.models.writing import law_to_yaml, write_new, write_over
+
+    if ask.file is not None:
+        (write_over if ask.force else write_new)(ask.file, law_to_yaml(ask.fitting.law))
+    return fit_report(ask.fitting, ask.file)
+
+
+def plots(ask: Ask) -> Sequence[Plot]:
+    """The runs and the curve."""
+    from tscale.answers.plots.fit import fit_plot
+
+    return [fit_plot(ask.fitting)]

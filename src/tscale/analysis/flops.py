@@ -1,0 +1,45 @@
+"""`flops`: training FLOPs, exactly and by each convention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tscale.analysis import options
+from tscale.analysis.of_model import OfModel
+from tscale.analysis.request import Option, asked
+
+if TYPE_CHECKING:
+    from tscale.core.metric import Report
+    from tscale.models.spec import ModelSpec
+
+_DEFAULT: Final = "gpt3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(OfModel):
+    """Count training FLOPs, exactly and by each convention.
+
+    The conventions are those of published papers, as they print them.
+    """
+
+    command = "flops"
+
+    model: str | ModelSpec | Mapping[str, Any] = asked(
+        options.MODEL._replace(help=f"{options.MODEL_HELP} The default is {_DEFAULT}.", metavar="[MODEL]"), _DEFAULT
+    )
+    tokens: int | None = asked(options.TOKENS)
+    context: int | None = asked(options.CONTEXT)
+    source: int | None = asked(Option("Set the encoder tokens of a sequence; k is 1,024.", "N", options.context))
+    target: int | None = asked(Option("Set the decoder tokens of a sequence; k is 1,024.", "N", options.context))
+
+
+def analyze(ask: Ask) -> Report:
+    """FLOPs of a token, of a sequence and of training."""
+    from tscale.answers.flops import flops_report
+
+    report = flops_report(
+        ask.spec, ask.tokens, ask.context, ask.source, ask.target, by_default="model" not in ask.given
+    )
+    return ask.assumed(report)

@@ -1,0 +1,37 @@
+"""`loss`: the loss of a model by each scaling law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscale.analysis import options
+from tscale.analysis.of_model import OfModel
+from tscale.analysis.request import asked
+
+if TYPE_CHECKING:
+    from tscale.core.metric import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(OfModel):
+    """Predict the loss of a model by each scaling law.
+
+    The answer says how far its training is from compute-optimal, and which other runs reach the same loss.
+    """
+
+    command = "loss"
+
+    tokens: int | None = asked(options.TOKENS)
+    unique_tokens: int | None = asked(options.UNIQUE)
+    inference_tokens: int | None = asked(options.SERVED)
+    law: tuple[str, ...] = asked(options.LAWS, ())
+
+
+def analyze(ask: Ask) -> Report:
+    """The loss that each law predicts."""
+    from tscale.answers.loss import loss_report
+
+    laws = list(ask.law)
+    report = loss_report(ask.spec, ask.tokens, laws, ask.unique_tokens, ask.inference_tokens, explain=ask.explain)
+    return ask.assumed(report)

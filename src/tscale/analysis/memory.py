@@ -1,0 +1,170 @@
+"""`memory`: what a device holds while it serves or trains a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from tscale.analysis import options
+from tscale.analysis.of_model import OfModel, hardware_of
+from tscale.analysis.request import Option, asked, spelled
+from tscale.analysis.spread import DEGREES, POLICIES, Spread
+from tscale.errors import RequestError
+
+if TYPE_CHECKING:
+    from tscale.answers.memory import Ask as Serving
+    from tscale.answers.memory_train import Ask as Training
+    from tscale.catalogue.hardware import Hardware
+    from tscale.core.dtypes import Format
+    from tscale.core.metric import Report
+    from tscale.core.plot import Plot
+
+_SERVING: Final = ("dtype", "cache_dtype", "page", "chunk")
+_TRAINING: Final = (*POLICIES, *DEGREES, "lora_rank", "qlora")
+_INSTEAD: Final = {"dtype": ", or give --precision"}
+"""What training has in the place of an option of serving."""
+
+
+def weights_format(text: str, what: str) -> Format:
+    """A format of weights: fp8, q4_k, int4-g64."""
+    from tscale.core.dtypes import find_format
+
+    return find_format(text, what=what)
+
+
+def cache_format(text: str, what: str) -> Format:
+    """A format that caches are kept in: fp8, q8_0."""
+    from tscale.core.dtypes import find_format
+
+    return find_format(text, what=what, cache=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(Spread, OfModel):
+    """Show the memory of serving or training on each device.
+
+    With --gpu, it says whether the model fits, and the largest batch and context that would.
+    """
+
+    command = "memory"
+
+    gpu: str | Hardware | Mapping[str, Any] | None = asked(
+        options.GPU._replace(
+            help="Name the hardware that it must fit on: h100, a YAML file; see `tscale list hardware`."
+        )
+    )
+    gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())
+    serve: bool = asked(Option("Show the memory of serving (default).", kind="flag"), False)
+    train: bool = asked(Option("Show the memory of training.", kind="flag"), False)
+    context: int | None = asked(options.CONTEXT)
+    batch: int | None = asked(
+        Option("Set the batch size, in sequences; with --train, those of a step over all devices.", "N", options.batch)
+    )
+    memory_share: Fraction | None = asked(
+        Option(
+            "Set the usable share of the memory, such as 90%, instead of a reserve.",
+            "SHARE",
+            options.share("the memory"),
+        )
+    )
+    dtype: Format | None = asked(
+        Option(
+            "Set the format of the weights: fp8, q4_k, int4-g64; by default that of the release, or bf16.",
+            "FORMAT",
+            weights_format,
+            heading=options.SERVING,
+        )
+    )
+    cache_dtype: Format | None = asked(
+        Option(
+            "Set the format of the KV cache, such as fp8; by default that of the release, or 16 bits.",
+            "FORMAT",
+            cache_format,
+            heading=options.SERVING,
+        )
+    )
+    page: int | None = asked(
+        Option("Page the cache in blocks of N tokens, such as 16.", "N", options.size, heading=options.SERVING)
+    )
+    chunk: int = asked(
+        Option("Set the prompt tokens of a step (chunked prefill).", "N", options.size, heading=options.SERVING), 2048
+    )
+    lora_rank: int | None = asked(options.LORA_RANK)
+    qlora: bool = asked(options.QLORA, False)
+
+    def check(self) -> None:
+        """What is of hardware needs it, and what is of training is not of serving."""
+        if self.gpu is None and (self.gpu_set or self.memory_share is not None):
+            raise RequestError("--gpu-set and --memory-share are read with --gpu only: add it, or drop them")
+        if self.serve and self.train:
+            raise RequestError("--serve or --train: give one of them, not both")
+        for name in _SERVING if self.train else _TRAINING:
+            if name not in self.given or self.given[name] is False:
+                continue
+            if self.train:
+                raise RequestError(f"{spelled(name)} is of serving: drop it{_INSTEAD.get(name, '')}, or drop --train")
+            raise RequestError(f"{spelled(name)} is of training: add --train, or drop it")
+
+    @cached_property
+    def hardware(self) -> Hardware | None:
+        """What it must fit on, where that is given."""
+        return None if self.gpu is None else hardware_of(self.gpu, self.gpu_set)
+
+    @property
+    def training(self) -> Training:
+        """How it is trained."""
+        from tscale.answers.memory_train import train_ask
+
+        return train_ask(
+            precision=self.precision,
+            optimizer=self.optimizer,
+            plan=self.plan,
+            micro_batch=self.micro_batch,
+            context=self.context,
+            attention=self.attention,
+            recompute=self.recompute,
+            loss=self.loss,
+            dropout=self.dropout,
+            rank=self.lora_rank,
+            qlora=self.qlora,
+            memory_share=self.memory_share,
+            hardware=self.hardware,
+        )
+
+    @property
+    def serving(self) -> Serving:
+        """How it is served."""
+        from tscale.answers.memory import Ask as Serving
+
+        return Serving(
+            self.dtype,
+            self.cache_dtype,
+            self.batch or 1,
+            self.context,
+            self.page,
+            self.chunk,
+            self.gpus or 1,
+            self.memory_share,
+            self.hardware,
+        )
+
+
+def analyze(ask: Ask) -> Report:
+    """What a device holds part by part, whether it fits, and what else would."""
+    if not ask.train:
+        from tscale.answers.memory import memory_report
+
+        return ask.assumed(memory_report(ask.spec, ask.serving))
+    from tscale.answers.memory_train import memory_train_report
+
+    return ask.assumed(memory_train_report(ask.spec, ask.training, ask.batch))
+
+
+def plots(ask: Ask) -> Sequence[Plot]:
+    """What a device holds over the context, and its memory."""
+    from tscale.answers.plots.memory import memory_plot, memory_train_plot
+
+    return [memory_train_plot(ask.spec, ask.training) if ask.train else memory_plot(ask.spec, ask.serving)]

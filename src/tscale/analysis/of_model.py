@@ -1,0 +1,140 @@
+"""What most questions are about: a model, and the hardware that it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from shlex import join
+from typing import TYPE_CHECKING, Any, cast
+
+from tscale.analysis import options
+from tscale.analysis.request import Request, asked
+from tscale.errors import RequestError, shown
+
+if TYPE_CHECKING:
+    from tscale.catalogue.hardware import Hardware
+    from tscale.core.metric import Report
+    from tscale.models.spec import ModelSpec, Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfModel(Request):
+    """A question about one model: by name, by file, or as a spec that was made in Python."""
+
+    model: str | ModelSpec | Mapping[str, Any] = asked(options.MODEL, required=True)
+    set: tuple[str, ...] = asked(options.SET, ())
+    assume: str | None = asked(options.ASSUME)
+
+    @cached_property
+    def found(self) -> Spec:
+        """The spec, disclosed or not."""
+        return spec_of(self.model, self.set, self.assume)
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """The spec. Raises `NotPublishedError` where its shape was never published."""
+        from tscale.models.resolve import disclosed
+
+        return disclosed(self.found)
+
+    def assumed(self, report: Report) -> Report:
+        """The answer, marked as assumed where the model is counted like another."""
+        from tscale.answers.assumed import as_assumed
+
+        return as_assumed(report, self.found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnHardware(OfModel):
+    """A question about a model on hardware, which is asked for."""
+
+    gpu: str | Hardware | Mapping[str, Any] | None = asked(options.GPU, required=True)
+    gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())
+
+    @cached_property
+    def hardware(self) -> Hardware:
+        """The hardware."""
+        assert self.gpu is not None
+        return hardware_of(self.gpu, self.gpu_set)
+
+    @property
+    def words(self) -> str:
+        """The model and the hardware as they were named, to be pasted into another command line."""
+        words = [_named(self.model, self.found.name)]
+        words += [word for change in self.set for word in ("--set", change)]
+        words += [] if self.assume is None else ["--assume", self.assume]
+        words += ["--gpu", _named(self.gpu, self.hardware.name)]
+        words += [word for change in self.gpu_set for word in ("--gpu-set", change)]
+        return join(words)
+
+
+def _named(given: object, name: str) -> str:
+    return given if isinstance(given, str) else name
+
+
+def spec_of(model: object, changes: tuple[str, ...] = (), assume: str | None = None) -> Spec:
+    """The spec that is meant: by a name or a file, as on the command line, by a mapping like a file's, or a spec itself.
+
+    Raises:
+        TscaleError: for what is no model, with all that validation finds of a mapping or of a spec.
+    """
+    from tscale.models.made import checked
+    from tscale.models.resolve import changed, find
+    from tscale.models.spec import ModelSpec
+
+    if isinstance(model, str):
+        return find(model, changes, assume)
+    if isinstance(model, Mapping):
+        return changed(_validated(model, assume), changes)
+    from tscale.models.undisclosed import UndisclosedSpec
+
+    if isinstance(model, (ModelSpec, UndisclosedSpec)):
+        if assume is not None:
+            raise RequestError("--assume is about a config.json: give its file as the model, or drop it")
+        return changed(checked(model) if isinstance(model, ModelSpec) else model, changes)
+    raise RequestError(f"model must be a name, a path, a mapping or a ModelSpec, such as gpt3, not {shown(model)}")
+
+
+def specs_of(models: tuple[object, ...], changes: tuple[str, ...], assume: str | None) -> list[Spec]:
+    """The specs of several models; `assume` is about those that are no built-in ones, if there are any."""
+    from tscale.models.resolve import find_all
+
+    if all(isinstance(model, str) for model in models):
+        return find_all(cast("tuple[str, ...]", models), changes, assume)
+    return [spec_of(model, changes, assume if isinstance(model, str) else None) for model in models]
+
+
+def hardware_of(gpu: object, changes: tuple[str, ...] = ()) -> Hardware:
+    """The hardware that is meant: by a name or a file, by a mapping like a file's, or itself. Raises `TscaleError`."""
+    from tscale.catalogue.hardware import Hardware, find_hardware, read_hardware
+
+    if isinstance(gpu, str):
+        return find_hardware(gpu, changes)
+    if isinstance(gpu, Mapping):
+        return read_hardware(dict(gpu), "gpu", changes)
+    if not isinstance(gpu, Hardware):
+        raise RequestError(f"gpu must be a name, a path, a mapping or Hardware, such as h100, not {shown(gpu)}")
+    if changes:
+        raise RequestError("--gpu-set changes hardware that is named: give its name, or a mapping")
+    return gpu
+
+
+def _validated(model: Mapping[str, Any], assume: str | None) -> Spec:
+    """The spec in a mapping, of tscale's own keys or of a config.json's."""
+    import json
+    from pathlib import Path
+
+    from tscale.importer.config_file import config_spec, looks_like_config
+    from tscale.models.validation import validated
+    from tscale.models.yaml_file import Document
+
+    try:
+        text = json.dumps(model)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"model: a mapping holds what a YAML or JSON file can: {error}") from None
+    if looks_like_config(text, Path("-")):
+        return config_spec(text, Path("model", "config.json"), "model", assume)
+    if assume is not None:
+        raise RequestError("--assume is about a config.json: drop it")
+    return validated(Document(json.loads(text), "model", {}, {}))

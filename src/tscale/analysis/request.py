@@ -1,0 +1,180 @@
+"""What is asked: each option is spelled and read in one place, and a request is a frozen set of them.
+
+Command lines, calls from Python and saved systems all make a `Request` by `made`, from values as people write them: `8`,
+`"300e9"`, `"128k"`, `True`. Each is read by its option, and what is wrong is refused in one line that names the field as
+the command line spells it; whoever asked from Python is told in Python's spelling (`tscale.api`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from os import PathLike, fspath
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
+
+from tscale.errors import RequestError, nearest, shown
+
+Kind = Literal["value", "flag", "list", "named", "argument", "model", "models"]
+"""How an option is given: as a text, as yes or no, several times, as the name of what Python may give itself; or without a
+name of its own on the command line: a text, a model, several models."""
+
+
+def as_text(text: str, what: str) -> str:
+    """A text as it is."""
+    del what
+    return text
+
+
+class Option(NamedTuple):
+    """One thing that can be asked: a line of help, how a text of it is read, and where help lists it.
+
+    `shown`: the default as help prints it, where it is not that of the field. `spelling`: on the command line, where it is
+    not `--` and the name of the field. `complete`: names for shell completion.
+    """
+
+    help: str
+    metavar: str = "N"
+    read: Callable[[str, str], Any] = as_text
+    choices: tuple[str, ...] = ()
+    heading: str = ""
+    kind: Kind = "value"
+    shown: str = ""
+    spelling: str = ""
+    complete: Callable[[str], list[str]] | None = None
+
+    def of(self, value: object, what: str) -> Any:
+        """What a value means, of Python or of a text. Raises `RequestError` for one that means nothing."""
+        match self.kind:
+            case "flag":
+                return _flag(value, what)
+            case "list" | "models":
+                return tuple(_listed(value, what, texts=self.kind == "list"))
+            case "model" | "named":
+                return fspath(value) if isinstance(value, PathLike) else value
+            case "value" | "argument":
+                text = _text(value, what)
+                return self.read(_chosen(text, self.choices, what) if self.choices else text, what)
+
+
+def asked(option: Option, default: Any = None, *, required: bool = False) -> Any:
+    """A field of a request, read by an option."""
+    return field(default=default, metadata={"option": option, "required": required})
+
+
+def spelled(name: str) -> str:
+    """The name of a field as the command line spells it: `gpu_set` as `--gpu-set`."""
+    return "--" + name.replace("_", "-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of a question; each field is read by its option.
+
+    `given`: the fields that were given, as they were written. `explain`: whether derivations and all notes are wanted.
+    """
+
+    given: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    explain: bool = field(default=False, repr=False, compare=False)
+
+    command: ClassVar[str]
+    """The command that asks it."""
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """Its options by the names of their fields, in order."""
+        return {one.name: one.metadata["option"] for one in fields(cls) if "option" in one.metadata}
+
+    @classmethod
+    def made(cls, given: Mapping[str, object], *, explain: bool = False) -> Self:
+        """The request that values make, None where one was not given.
+
+        Raises:
+            RequestError: for a name that is no field, a value that means nothing, and where one is missing.
+        """
+        options = cls.options()
+        present = {name: value for name, value in given.items() if not is_absent(value)}
+        for name in present:
+            if name not in options:
+                raise RequestError(f"{cls.command} has no {spelled(name)}: {nearest(name, options)}")
+        for one in fields(cls):
+            name = one.name
+            if one.metadata.get("required") and name not in present:
+                raise RequestError(_missing(name, options[name]) + f": see `tscale {cls.command} -h`")
+        read = {name: options[name].of(value, spelled(name)) for name, value in present.items()}
+        request = cls(**read, given=present, explain=explain)
+        request.check()
+        return request
+
+    def check(self) -> None:
+        """Raises `RequestError` for options that contradict one another; a request that has such says which."""
+
+
+def is_absent(value: object) -> bool:
+    """Whether nothing was given: None, or a list of nothing."""
+    return value is None or (isinstance(value, (tuple, list)) and not value)
+
+
+def _missing(name: str, option: Option) -> str:
+    if option.kind in ("model", "models", "argument"):
+        return f"Missing argument '{option.metavar}'"
+    return f"Missing option '{spelled(name)}'"
+
+
+def _flag(value: object, what: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise RequestError(f"{what} is true or false, not {shown(value)}")
+
+
+def _chosen(text: str, choices: tuple[str, ...], what: str) -> str:
+    if text not in choices:
+        raise RequestError(f"{what} is one of {', '.join(choices)}, not {shown(text)}: {nearest(text, choices)}")
+    return text
+
+
+def _listed(value: object, what: str, *, texts: bool) -> Iterable[Any]:
+    """Several values: of one alone, it; of a mapping, each KEY=VALUE."""
+    if isinstance(value, Mapping) and texts:
+        return [f"{key}={_yaml(item)}" for key, item in value.items()]
+    if isinstance(value, (str, PathLike, Mapping)) or not isinstance(value, Iterable):
+        value = [value]
+    items = [fspath(item) if isinstance(item, PathLike) else item for item in value]
+    for item in items if texts else ():
+        if not isinstance(item, str):
+            raise RequestError(f"{what} takes texts, not {_kind_of(item)}")
+    return items
+
+
+def _yaml(value: object) -> str:
+    """A value behind KEY= as YAML reads it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _text(value: object, what: str) -> str:
+    """A number or a name as it would be written. Raises `RequestError` for what is neither."""
+    value = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value  # a number of numpy
+    if isinstance(value, str):
+        return value
+    if isinstance(value, PathLike):
+        return str(fspath(value))
+    if isinstance(value, Fraction):
+        return str(value.numerator) if value.denominator == 1 else repr(float(value))
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, Iterable) and what in _LISTS:
+        return ",".join(_text(item, "") for item in value)
+    raise RequestError(f"{what} must be a number or a text, not {_kind_of(value)}")
+
+
+_LISTS: Final = ("--context", "--stages", "--lora-targets")
+"""Options whose text may be a list, which Python gives as one."""
+
+
+def _kind_of(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return repr(value)
+    name = type(value).__name__
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"

@@ -1,0 +1,208 @@
+"""What a question comes to, for Python: the answer as data, as a table, as a page, and how each figure was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Final
+
+from tscale.errors import RequestError, nearest
+
+if TYPE_CHECKING:
+    from tscale.analysis.questions import Question
+    from tscale.core.metric import Report
+
+
+class Row(dict[str, Any]):
+    """A mapping whose keys are attributes too."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        raise AttributeError(f"no {name} here: {nearest(name, self)}" if self else f"no {name} here")
+
+    def __dir__(self) -> Iterator[str]:
+        yield from (*super().__dir__(), *self)
+
+
+class Result:
+    """An answer. Its keys are attributes, as in `result.params.total`; `to_dict` has all of them, as the command's JSON.
+
+    `exit_code` is that of the command: 3 where the honest answer is no.
+    """
+
+    __slots__ = ("_asked", "_cached", "_question", "_report")
+
+    def __init__(self, question: Question, asked: Any, report: Report) -> None:
+        self._question, self._asked, self._report = question, asked, report
+        self._cached: Any = None
+
+    @property
+    def exit_code(self) -> int:
+        """That of the command: 0, or 3 where the answer is no."""
+        return self._report.exit_code
+
+    @property
+    def report(self) -> Report:
+        """The answer before it is rendered: figures with their units and sources, in tables."""
+        return self._report
+
+    def to_dict(self) -> Any:
+        """All of the answer as plain data, equal to the command's JSON: a dict, or of several models a list of them."""
+        from tscale.render.json import as_data
+
+        return as_data(self._report)
+
+    def to_json(self, *, explain: bool = False) -> str:
+        """The command's JSON; with its derivations where they are asked for."""
+        from tscale.render.json import to_json
+
+        return to_json(self._explained() if explain else self._report, explain=explain)
+
+    def to_csv(self) -> str:
+        """The main table as CSV, in full digits."""
+        from tscale.render.csv import to_csv
+
+        return to_csv(self._report)
+
+    def to_html(self, *, explain: bool = False) -> str:
+        """The answer as a page that needs nothing else, with its plots."""
+        from tscale.render.html import to_html
+
+        plots = () if self._question.plots is None else self._question.plots(self._asked)
+        return to_html(self._explained() if explain else self._report, plots, explain=explain)
+
+    def plot(self, file: str | PathLike[str], *, force: bool = False) -> None:
+        """Draws the answer's plots in a new .svg, .png or .pdf file; over one that exists with `force`.
+
+        Raises:
+            TscaleError: for an answer that has none, a file that exists, and where matplotlib is not installed.
+        """
+        from tscale.render.plot import check_target, write_plots
+
+        if self._question.plots is None:
+            raise RequestError(f"{self._question.name} has no plot")
+        check_target(fspath(file), "table", force=force)
+        write_plots(self._question.plots(self._asked), fspath(file), force=force)
+
+    def to_markdown(self) -> str:
+        """The answer as Markdown."""
+        from tscale.render.markdown import to_markdown
+
+        return to_markdown(self._report)
+
+    def to_frame(self) -> Any:
+        """The main table as a pandas DataFrame, under the columns of the CSV.
+
+        Raises:
+            TscaleError: where pandas is not installed.
+        """
+        from tscale.render.csv import to_rows
+
+        try:
+            import pandas as pd
+        except ImportError:
+            raise RequestError("to_frame needs pandas: `pip install pandas`") from None
+        headings, *rows = to_rows(self._report)
+        return pd.DataFrame(rows, columns=headings)
+
+    def explain(self) -> str:
+        """How each figure was made, with names and with numbers, and its source.
+
+        Raises:
+            TscaleError: for an answer whose figures were not derived but looked up, or are other answers'.
+        """
+        steps = self._explained().steps
+        if not steps:
+            raise RequestError(
+                f"{self._question.name} has no derivations: its figures are looked up, or of other answers"
+            )
+        lines = []
+        for step in steps:
+            from tscale.core.sources import cited
+
+            subject = f"{step.subject}: " if step.subject else ""
+            source = f"  ({cited(step.figure.source)})" if step.figure.source else ""
+            lines.append(f"{subject}{step.name} = {step.names}\n    = {step.numbers}{source}")
+        return "\n".join(lines)
+
+    def _explained(self) -> Report:
+        """The report with its derivations."""
+        from dataclasses import replace
+
+        return self._question.analyze(replace(self._asked, explain=True))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        data = self._data()
+        own = data.get(self._question.name)
+        if name in data:
+            return data[name]
+        if isinstance(own, Row) and name in own:
+            return own[name]
+        raise AttributeError(f"this answer has no {name}: {nearest(name, data)}")
+
+    def __getitem__(self, key: str | int) -> Any:
+        data = self._data()
+        return data["answers"][key] if isinstance(key, int) else data[key]
+
+    def _data(self) -> Row:
+        if self._cached is None:
+            plain = _rows(self.to_dict())
+            self._cached = plain if isinstance(plain, Row) else Row(answers=plain)
+        cached: Row = self._cached
+        return cached
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Result) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __dir__(self) -> list[str]:
+        return [*_METHODS, *self._data()]
+
+    def __repr__(self) -> str:
+        return self._text().rstrip("\n")
+
+    def _text(self) -> str:
+        from tscale.core.metric import brief
+        from tscale.render.terminal import to_text
+
+        return to_text(brief(self._report))
+
+    def _repr_html_(self) -> str:
+        from tscale.render.html import to_html_fragment
+
+        return to_html_fragment(self._report)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """What a notebook shows: a table where it can, text where it cannot, and the data for whoever reads the file."""
+        del include, exclude
+        return {
+            "text/html": self._repr_html_(),
+            "text/plain": repr(self),
+            "text/markdown": self.to_markdown(),
+            "application/json": self.to_dict(),
+        }
+
+
+_METHODS: Final = (
+    "exit_code",
+    "explain",
+    "plot",
+    "report",
+    "to_csv",
+    "to_dict",
+    "to_frame",
+    "to_html",
+    "to_json",
+    "to_markdown",
+)
+
+
+def _rows(data: Any) -> Any:
+    """Plain data, whose mappings have attributes."""
+    if isinstance(data, dict):
+        return Row({key: _rows(value) for key, value in data.items()})
+    return [_rows(item) for item in data] if isinstance(data, list) else data

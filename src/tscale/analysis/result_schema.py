@@ -1,0 +1,134 @@
+"""The JSON Schema of a question's answers, made of answers: which keys there are, of which type, and in which unit."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tscale.analysis.questions import question
+from tscale.errors import RequestError
+from tscale.render.json import SCHEMA_VERSION, as_data
+
+SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
+    "summary": (
+        {"model": "llama-3.1-8b", "gpu": "h100"},
+        {"model": "t5-small"},
+        {"model": "gpt-4"},
+        {"model": "mixtral-8x7b", "gpu": "a100"},
+        {"model": "bert-base", "gpu": "a100"},
+        {"model": "mamba-370m", "gpu": "rtx-4090"},
+        {"model": "nemotron-4-340b", "gpu": "rtx-4090"},
+    ),
+    "params": ({"models": ["gpt3"]}, {"models": ["mixtral-8x7b"]}, {"models": ["gpt-4"]}, {"models": ["t5-small"]}),
+    "attention": (
+        {"model": "gpt3", "context": "2k,8k"},
+        {"model": "mamba-2.8b"},
+        {"model": "bert-base"},
+        {"model": "gpt3", "versus": True, "context": "8k"},
+    ),
+    "flops": ({}, {"model": "t5-small", "tokens": "1e9"}, {"model": "deepseek-v3"}, {"model": "bert-base"}),
+    "compare": ({"models": ["transformer", "gpt3"]}, {"models": ["gpt2", "mamba-2.8b", "gpt-4"]}),
+    "memory": (
+        {"model": "llama-3.1-8b", "gpu": "h100", "batch": 16},
+        {"model": "gpt3", "gpu": "h100"},
+        {"model": "mamba-2.8b"},
+        {"model": "llama-3.1-8b", "train": True, "gpu": "h100", "gpus": 8, "zero": 3, "batch": 64},
+        {"model": "gpt3", "train": True, "gpu": "h100", "gpus": 64, "tensor": 8, "pipeline": 2},
+        {"model": "bert-base", "train": True},
+    ),
+    "train": (
+        {"model": "gpt3", "gpu": "h100", "gpus": 1024},
+        {"model": "gpt3", "gpu": "h100", "days": 30, "mfu": "40%", "grid": "france"},
+        {"model": "llama-3.1-8b", "gpu": "h100", "gpus": 64, "batch": 128, "zero": 3},
+    ),
+    "serve": (
+        {"model": "llama-3.1-8b", "gpu": "h100", "batch": 16},
+        {"model": "llama-3.1-70b", "gpu": "h100", "gpus": 4, "draft": "llama-3.1-8b", "acceptance": "80%"},
+        {"model": "mamba-2.8b", "gpu": "a100", "price": 2},
+    ),
+    "optimal": (
+        {"flops": "5.76e23"},
+        {"params": "7B", "inference_tokens": "1e12"},
+        {"gpu": "h100", "dollars": "1e6"},
+        {"tokens": "1e12", "unique_tokens": "1e11"},
+    ),
+    "loss": (
+        {"model": "gpt3"},
+        {"model": "gpt2", "tokens": "1e10", "unique_tokens": "1e9", "inference_tokens": "1e12"},
+    ),
+    "design": ({"params": "7e9"}, {"flops": "1e22"}),
+    "check": ({"claims": "article"},),
+    "list": ({"what": "models"}, {"what": "hardware"}, {"what": "formats"}, {"what": "laws"}, {"what": "claims"}),
+}
+"""Questions whose answers have all keys that there are, between them; `fit` and `verify` need files of the user's."""
+
+_FIGURES: Final = {
+    "type": "object",
+    "description": "How the figure at each path is known; rows[].context stands for a whole column.",
+    "additionalProperties": {
+        "type": "object",
+        "properties": {key: {"type": "string"} for key in ("unit", "known", "source", "note")},
+        "required": ["unit", "known", "source"],
+    },
+}
+_DIGITS: Final = {
+    "type": "object",
+    "description": "The digits of every integer past 2^53, by its path.",
+    "additionalProperties": {"type": "string", "pattern": "^-?[0-9]+$"},
+}
+
+
+def schema_of_result(name: str) -> dict[str, Any]:
+    """The JSON Schema of the answers of a question, of one model where several may be asked about.
+
+    Raises:
+        RequestError: for a question whose answers are about the user's own files.
+    """
+    if name not in SAMPLES:
+        raise RequestError(
+            f"the schema of {name} is not made: its answers are about files; known: {', '.join(SAMPLES)}"
+        )
+    asked = question(name)
+    answers = [as_data(asked.analyze(asked.made(given))) for given in SAMPLES[name]]
+    bodies = [body for answer in answers for body in (answer if isinstance(answer, list) else [answer])]
+    units = {path: how["unit"] for body in bodies for path, how in body["figures"].items() if how["unit"]}
+    schema = _of(bodies, "", units)
+    schema["properties"] |= {
+        "schema_version": {"const": SCHEMA_VERSION},
+        "figures": _FIGURES,
+        "digits": _DIGITS,
+        "notes": {"type": "array", "items": {"type": "string"}},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"The answer of tscale {name} --format json",
+        **schema,
+    }
+
+
+def _of(values: list[Any], path: str, units: dict[str, str]) -> dict[str, Any]:
+    """What all of these values at a path are."""
+    types = sorted({_type(value) for value in values})
+    if "number" in types and "integer" in types:
+        types.remove("integer")
+    known = types and types != ["null"]  # of what was never there, nothing is known
+    schema: dict[str, Any] = {"type": types[0] if len(types) == 1 else types} if known else {}
+    if path in units:
+        schema["description"] = f"in {units[path]}"
+    mappings = [value for value in values if isinstance(value, dict)]
+    if mappings:
+        keys = list(dict.fromkeys(key for value in mappings for key in value))
+        dot = "." if path else ""
+        schema["properties"] = {
+            key: _of([value[key] for value in mappings if key in value], f"{path}{dot}{key}", units) for key in keys
+        }
+        schema["required"] = [key for key in keys if all(key in value for value in mappings)]
+    items = [item for value in values if isinstance(value, list) for item in value]
+    if items:
+        schema["items"] = _of(items, f"{path}[]", units)
+    return schema
+
+
+def _type(value: object) -> str:
+    """The JSON type of a value."""
+    kinds = ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (dict, "object"), (list, "array"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), "null")

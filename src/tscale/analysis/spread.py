@@ -1,0 +1,83 @@
+"""How training is spread over devices and computed: the options that `memory --train` and `train` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tscale.analysis import options
+from tscale.analysis.request import Request, asked
+from tscale.errors import RequestError
+
+if TYPE_CHECKING:
+    from tscale.core.costs.wall_time import Recompute
+    from tscale.core.parallelism import Parallelism
+
+DEGREES: Final = (
+    "data",
+    "tensor",
+    "sequence",
+    "context_parallel",
+    "pipeline",
+    "interleave",
+    "expert",
+    "zero",
+    "shards",
+)
+"""The fields that a plan of devices is made of."""
+POLICIES: Final = ("precision", "optimizer", "micro_batch", "recompute", "attention", "loss", "dropout")
+"""The fields that say how a step is computed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread(Request):
+    """Devices, the degrees of each kind of parallelism, and how a step is computed."""
+
+    gpus: int | None = asked(options.GPUS)
+    precision: str = asked(options.PRECISION, "bf16")
+    optimizer: str = asked(options.OPTIMIZER, "adamw")
+    micro_batch: int = asked(options.MICRO_BATCH, 1)
+    recompute: Recompute = asked(options.RECOMPUTE, "none")
+    attention: str = asked(options.ATTENTION, "flash")
+    loss: str | None = asked(options.LOSS)
+    dropout: bool = asked(options.DROPOUT, False)
+    data: int | None = asked(options.DATA)
+    zero: int = asked(options.ZERO, 0)
+    shards: int | None = asked(options.SHARDS)
+    tensor: int = asked(options.TENSOR, 1)
+    sequence: bool = asked(options.SEQUENCE, False)
+    pipeline: int = asked(options.PIPELINE, 1)
+    interleave: int = asked(options.INTERLEAVE, 1)
+    context_parallel: int = asked(options.CONTEXT_PARALLEL, 1)
+    expert: int = asked(options.EXPERT, 1)
+
+    @property
+    def plan(self) -> Parallelism:
+        """The plan over all devices. Raises `RequestError` where the degrees do not make up as many."""
+        from tscale.core.parallelism import Parallelism, divisors, or_list
+
+        plan = Parallelism(
+            tensor=self.tensor,
+            sequence=self.sequence,
+            pipeline=self.pipeline,
+            interleave=self.interleave,
+            zero=self.zero,
+            shards=self.shards,
+            context=self.context_parallel,
+            expert=self.expert,
+        )
+        given, copies, one = self.gpus, self.data, plan.devices
+        if given is None:
+            return plan._replace(data=copies or 1)
+        if given % one:
+            fitting = [ways for ways in divisors(given) if ways < one]
+            raise RequestError(
+                f"{given:,} GPUs are not a multiple of the {one:,} that --tensor, --pipeline and --context-parallel take: let "
+                f"them take {or_list(fitting)}, or give {-(-given // one) * one:,} GPUs"
+            )
+        if copies is not None and copies * one != given:
+            raise RequestError(
+                f"{copies:,} copies of the model, each on {one:,} GPU{'s' if one > 1 else ''}, are not {given:,} GPUs: drop "
+                "--data or --gpus"
+            )
+        return plan._replace(data=given // one)

@@ -1,0 +1,40 @@
+"""`summary`: what a model is and costs on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tscale.analysis import options
+from tscale.analysis.of_model import OfModel, hardware_of
+from tscale.analysis.request import asked
+from tscale.errors import RequestError
+
+if TYPE_CHECKING:
+    from tscale.catalogue.hardware import Hardware
+    from tscale.core.metric import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(OfModel):
+    """Show what a model is and costs on one screen."""
+
+    command = "summary"
+
+    gpu: str | Hardware | Mapping[str, Any] | None = asked(
+        options.GPU._replace(help="Show fit, speed, hours and dollars on it.")
+    )
+    gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())
+
+    def check(self) -> None:
+        """Changes of hardware need hardware."""
+        if self.gpu is None and self.gpu_set:
+            raise RequestError("--gpu-set is read with --gpu only: add it, or drop --gpu-set")
+
+
+def analyze(ask: Ask) -> Report:
+    """What is known of the model, disclosed or not, and what it needs of the hardware."""
+    from tscale.answers.summary import summary_report
+
+    return summary_report(ask.found, None if ask.gpu is None else hardware_of(ask.gpu, ask.gpu_set))

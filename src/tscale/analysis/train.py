@@ -1,0 +1,156 @@
+"""`train`: how long a training run takes, what it costs, and how much energy it uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from tscale.analysis import options
+from tscale.analysis.memory import Ask as MemoryAsk
+from tscale.analysis.of_model import OnHardware
+from tscale.analysis.request import Option, asked, spelled
+from tscale.analysis.spread import DEGREES, POLICIES, Spread
+from tscale.errors import RequestError
+
+if TYPE_CHECKING:
+    from tscale.answers.train import Ask as Training
+    from tscale.core.metric import Report
+    from tscale.core.parallelism import Parallelism
+
+_OF_PLAN: Final = tuple(name for name in (*POLICIES, *DEGREES) if name != "recompute")
+
+
+def grid(text: str, what: str) -> tuple[Fraction | None, str]:
+    """Set the grams of CO2e per kWh, and where that is from: given, or a country's."""
+    from tscale.catalogue.measured import grid_of
+
+    if not text.strip() or text.strip()[0].isdigit() or text.strip()[0] in "-+.":
+        return options.number(10**4, "400")(text, what), ""
+    return grid_of(text)
+
+
+def pue(text: str, what: str) -> Fraction:
+    """The energy of a data centre over that of its devices."""
+    value = options.number(10, "1.1")(text, what)
+    if value < 1:
+        raise RequestError(f"{what} is at least 1, the devices themselves, not {text[:40]}")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(Spread, OnHardware):
+    """Estimate the time, cost and energy of training.
+
+    With --days, it estimates how many GPUs finish in time.
+    """
+
+    command = "train"
+
+    tokens: int | None = asked(options.TOKENS)
+    context: int | None = asked(options.CONTEXT)
+    batch: int | None = asked(options.STEP_BATCH)
+    days: Fraction | None = asked(options.DAYS)
+    mfu: Fraction | None = asked(options.MFU)
+    tokens_per_second: Fraction | None = asked(
+        Option("Give the measured throughput of all devices.", "N", options.number(10**15))
+    )
+    dtype: str | None = asked(
+        Option(
+            "Set the format of the matrix products; by default that of --precision.",
+            choices=("fp32", "bf16", "fp16", "fp8", "int8", "fp4"),
+            heading=options.TRAINING,
+        )
+    )
+    price: Fraction | None = asked(options.PRICE)
+    watts: Fraction | None = asked(
+        Option(
+            "Set the power draw of a device; by default its TDP.",
+            "W",
+            options.number(10**6, "700"),
+            heading=options.COST,
+        )
+    )
+    pue: Fraction = asked(
+        Option(
+            "Set the power usage effectiveness: energy of the data centre over that of its devices.",
+            "N",
+            pue,
+            heading=options.COST,
+        ),
+        Fraction(1),
+    )
+    grid: tuple[Fraction | None, str] = asked(
+        Option("Set the grams of CO2e per kWh, or a country: 400, france.", "G", grid, heading=options.COST), (None, "")
+    )
+
+    def check(self) -> None:
+        """A plan is of devices and of a batch."""
+        given = [name for name in _OF_PLAN if name in self.given and self.given[name] is not False]
+        if self.batch is None and given:
+            raise RequestError(
+                f"{spelled(given[0])} is of a parallel plan, which needs --batch, the sequences of a step"
+            )
+        if self.batch is not None and self.gpus is None:
+            raise RequestError("a parallel plan needs --gpus, the devices that it is spread over")
+
+    @property
+    def products(self) -> str | None:
+        """The format of the products, where one was asked for."""
+        from tscale.answers.peak import products_of
+
+        return self.dtype or products_of(self.precision)
+
+    @property
+    def memory(self) -> MemoryAsk | None:
+        """The question of `memory --train` about the same plan; None where there is none."""
+        if self.batch is None:
+            return None
+        from tscale.answers.peak import precision_of
+
+        own = MemoryAsk.options()
+        given = {name: value for name, value in self.given.items() if name in own and name not in ("dtype", "batch")}
+        if "precision" not in given and self.dtype is not None:
+            given["precision"] = precision_of(self.dtype)
+        return MemoryAsk.made({**given, "train": True})
+
+    @property
+    def asked(self) -> Training:
+        """What is asked of the run."""
+        from tscale.answers.train import Ask as Training
+        from tscale.core.costs.step_time import Batch
+
+        plan: Parallelism | None = None if self.batch is None else self.plan
+        memory = self.memory
+        return Training(
+            tokens=self.tokens,
+            context=self.context,
+            gpus=self.gpus,
+            mfu=self.mfu,
+            tokens_per_second=self.tokens_per_second,
+            days=self.days,
+            dtype=self.products,
+            recompute=self.recompute,
+            price=self.price,
+            watts=self.watts,
+            pue=self.pue,
+            grid=self.grid[0],
+            grid_source=self.grid[1],
+            plan=plan,
+            batch=None if self.batch is None else Batch(self.batch, self.micro_batch),
+            memory=None if memory is None else memory.training,
+            command="" if memory is None else f"tscale memory {self.words} --train{_options_of(memory)}",
+        )
+
+
+def _options_of(memory: MemoryAsk) -> str:
+    """The options of a plan as the command line writes them."""
+    named = ((name, value) for name, value in memory.given.items() if name in ("gpus", "context", *POLICIES, *DEGREES))
+    return "".join(f" {spelled(name)}" + ("" if value is True else f" {value}") for name, value in named if value)
+
+
+def analyze(ask: Ask) -> Report:
+    """Time, GPU-hours, cost and energy; of a plan, its bounds and whether it fits."""
+    from tscale.answers.train import train_report
+
+    return ask.assumed(train_report(ask.spec, ask.hardware, ask.asked))

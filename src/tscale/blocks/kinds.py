@@ -1,0 +1,77 @@
+"""The spec classes that a field may hold, by the `kind` that a file calls them by, each imported when it is asked for.
+
+An answer about one model needs two or three of them, and making a dataclass takes about a millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, Final
+
+
+class Kinds(Mapping[str, type]):
+    """Spec classes by kind; `homes` says for each where in `tscale` it stands: `blocks.attention.Attention`."""
+
+    def __init__(self, homes: dict[str, str]) -> None:
+        self._homes = homes
+
+    def __getitem__(self, kind: str) -> type:
+        found: type = class_at(self._homes[kind])
+        return found
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._homes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+    def homes(self) -> Iterator[str]:
+        """Where each class stands, those of several kinds once."""
+        return iter(dict.fromkeys(self._homes.values()))
+
+
+def class_at(home: str) -> Any:
+    """The class that stands at a place such as `blocks.attention.Attention` in `tscale`."""
+    module, _, name = home.rpartition(".")
+    return getattr(import_module(f"tscale.{module}"), name)
+
+
+MIXERS: Final = Kinds(
+    {
+        "multi-head": "blocks.attention.Attention",
+        "latent": "blocks.latent.LatentAttention",
+        "expert-attention": "blocks.expert_attention.ExpertAttention",
+        "mamba": "blocks.mamba.Mamba",
+        "mamba2": "blocks.mamba2.Mamba2",
+        "gated-delta-net": "blocks.delta.GatedDeltaNet",
+        "kimi-delta": "blocks.kimi_delta.KimiDelta",
+        "lightning": "blocks.lightning.Lightning",
+        "short-conv": "blocks.short_conv.ShortConv",
+        "rg-lru": "blocks.rg_lru.RgLru",
+        "rwkv": "blocks.rwkv.Rwkv",
+        "mlstm": "blocks.mlstm.Mlstm",
+        "side-by-side": "blocks.hybrid_heads.HybridHeads",
+        "shared-block": "blocks.shared.SharedBlock",
+    }
+)
+FEED_FORWARDS: Final = Kinds(
+    {
+        "dense": "blocks.feed_forward.FeedForward",
+        "experts": "blocks.experts.Experts",
+        "rwkv": "blocks.rwkv.ChannelMixing",
+    }
+)
+POSITIONS: Final = Kinds(
+    {
+        "learned": "blocks.positions.Learned",
+        **dict.fromkeys(("sinusoidal", "rotary", "alibi", "none"), "blocks.positions.Computed"),
+        "relative-bias": "blocks.positions.RelativeBias",
+        "relative": "blocks.positions.Relative",
+        "disentangled": "blocks.disentangled.Disentangled",
+    }
+)
+STATE_SPACES: Final = Kinds({"mamba2": "blocks.mamba2.Mamba2", "mamba": "blocks.mamba.Mamba"})

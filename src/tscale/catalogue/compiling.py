@@ -1,0 +1,40 @@
+"""The compiled index of what is shipped, made anew from the YAML files: read, validated and written as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tscale.catalogue import hardware, laws, measured, models
+from tscale.catalogue.index import KINDS, Kind, file_of, index_text
+from tscale.catalogue.shipped import shipped_names
+from tscale.models.writing import plain
+
+
+def made(kind: Kind) -> str:
+    """The text of the index of a kind, from the YAML files."""
+    return index_text(kind, {name: _data(kind, name) for name in _names(kind)})
+
+
+def write() -> None:
+    """Writes the index of every kind."""
+    for kind in KINDS:
+        file_of(kind).write_text(made(kind), encoding="utf-8")
+
+
+def _names(kind: Kind) -> list[str]:
+    return list(measured.FILES) if kind == "measured" else shipped_names(kind)
+
+
+def _data(kind: Kind, name: str) -> dict[str, Any]:
+    """What a YAML file says, validated: what is at its default is left out."""
+    match kind:
+        case "models":
+            read: Any = models.from_yaml(name)
+        case "hardware":
+            read = hardware.from_yaml(name)
+        case "laws":
+            read = laws.law_from_yaml(name)
+        case "measured":
+            return plain(measured.measured_from_yaml(name))
+    assert read.name == name, f"{name}.yaml describes {read.name}"
+    return plain(read)

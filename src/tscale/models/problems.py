@@ -1,0 +1,225 @@
+"""What contradicts itself in a spec whose fields are each right: only a spec that is new, or changed, is asked for it.
+
+Each problem names a field and says what is wrong and what to do. The functions stand in the order in which a file's are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tscale.blocks import Mixer, Mlp, attentions
+from tscale.blocks.disentangled import Disentangled
+from tscale.blocks.fields import LayerSelector, Problem, telling_layers
+from tscale.models.spec import ModelSpec, Training
+
+_SEEING_BOTH_WAYS: Final = ("multi-head", "latent")
+"""Kinds of mixers that an encoder can have, and a decoder that reads one."""
+
+
+def contradictions(spec: ModelSpec) -> Iterator[Problem]:
+    """All that contradicts itself in a spec."""
+    yield from _of_blocks(spec)
+    if spec.training is not None:
+        yield from _of_training(spec.training, spec.context)
+    yield from _of_assigned_layers(spec)
+    yield from _of_weights(spec)
+    yield from _of_mixers(spec)
+    yield from _of_positions(spec)
+    yield from _of_direction(spec)
+    yield from _of_tables(spec)
+    yield from _of_head(spec)
+    yield from _of_stacks(spec)
+    yield from _of_head_kind(spec)
+
+
+def _of_blocks(spec: ModelSpec) -> Iterator[Problem]:
+    """What is wrong within a block, and layers that it stands in and the stack does not have."""
+    for path, block in _blocks(spec):
+        for field, message in block.problems(spec.d_model):
+            yield (*path, *field), message
+        if block.on is not None:
+            for field, message in block.on.problems(spec.layers):
+                yield (*path, *field), message
+
+
+def _blocks(spec: ModelSpec) -> Iterator[tuple[tuple[str, ...], Mixer | Mlp]]:
+    for field, blocks in (("attention", spec.mixers), ("feed_forward", spec.feed_forwards)):
+        for block in blocks:
+            yield (field,), block
+    if spec.encoder is not None:
+        if spec.encoder.attention is not None:
+            yield ("encoder", "attention"), spec.encoder.attention
+        if spec.encoder.feed_forward is not None:
+            yield ("encoder", "feed_forward"), spec.encoder.feed_forward
+
+
+def _of_training(training: Training, context: int | None) -> Iterator[Problem]:
+    """Stages that contradict what stands beside them, or the `context` of the model."""
+    for place, stage in enumerate(training.stages):
+        if context is not None and stage.context is not None and stage.context > context:
+            yield (
+                ("training", "stages", place, "context"),
+                f"{stage.context} tokens are more than the model's context of {context}: raise context, or leave it out "
+                "where there is no limit",
+            )
+    whole = training.tokens is not None, training.source is not None
+    if training.stages and any(whole):
+        message = "each stage says its own tokens and source, and their sum is the total: drop those next to stages"
+        yield ("training",), message
+    elif not training.stages and not all(whole):
+        yield ("training",), "needs stages, or tokens with their source"
+    if any(stage.up_to and stage.context is None for stage in training.stages):
+        message = "a stage with up_to needs the longest of its lengths: set its context, or drop up_to"
+        yield ("training", "stages"), message
+
+
+def _of_assigned_layers(spec: ModelSpec) -> Iterator[Problem]:
+    """Whether every layer has one mixer and at most one feed-forward, as far as counting tells."""
+    for field, blocks in (("attention", spec.mixers), ("feed_forward", spec.feed_forwards)):
+        yield from _of_claims(spec, field, blocks)
+        if len(blocks) > 1:
+            yield from _of_several(spec, field, blocks)
+    if spec.unique_layers is not None and spec.unique_layers > spec.layers:
+        yield ("unique_layers",), f"{spec.unique_layers} layers of their own weights are more than {spec.layers}"
+
+
+def _of_claims(spec: ModelSpec, field: str, blocks: tuple[Mixer | Mlp, ...]) -> Iterator[Problem]:
+    """Layers that several blocks of a field claim, or none."""
+    claims = [block.on for block in blocks if block.on is not None]
+    rest = len(blocks) - len(claims)
+    claimed = sum(on.count(spec.layers) for on in claims)
+    if rest > 1:
+        yield (field,), "only one block may be without `on`: it takes the layers that no other claims"
+    if claimed > spec.layers:
+        yield (field,), f"{claimed} layers are claimed of {spec.layers}: let each layer have one block"
+    elif (twice := _claimed_twice(claims, spec.layers)) is not None:
+        yield (field,), f"layer {twice} is claimed by two blocks: let each layer have one"
+    if field == "attention" and not rest and claimed + _of_feed_forwards_alone(spec) < spec.layers:
+        yield (field,), f"only {claimed} of {spec.layers} layers have a block: leave `on` out of one of them"
+
+
+def _of_several(spec: ModelSpec, field: str, blocks: tuple[Mixer | Mlp, ...]) -> Iterator[Problem]:
+    """Several blocks of a field where one alone is known."""
+    if spec.unique_layers is not None:
+        yield (field,), "several blocks are known in layers of their own weights only"
+    if spec.kind == "encoder-decoder" and not (field == "feed_forward" and _by_steps(blocks)):
+        message = "several blocks are known in both stacks only where `on` says every n-th: feed-forwards alone"
+        yield (field,), message
+
+
+def _of_feed_forwards_alone(spec: ModelSpec) -> int:
+    """Layers that may do without a mixer: those that feed-forwards claim, where each of them says which."""
+    claims = [block.on for block in spec.feed_forwards]
+    return 0 if None in claims else sum(on.count(spec.layers) for on in claims if on is not None)
+
+
+def _by_steps(blocks: tuple[Mixer | Mlp, ...]) -> bool:
+    """Whether blocks stand in every n-th layer or in all the others, so that they do so in a stack of any depth."""
+    return all(block.on is None or block.on.every is not None for block in blocks)
+
+
+def _claimed_twice(ons: list[LayerSelector], layers: int) -> int | None:
+    """The first layer that more than one of them claims."""
+    places = telling_layers(ons, 0, layers) if len(ons) > 1 else ()
+    return min((layer for layer in places if sum(on.holds(layer) for on in ons) > 1), default=None)
+
+
+def _of_weights(spec: ModelSpec) -> Iterator[Problem]:
+    """What is wrong with the formats of a release, and with the family that was assumed."""
+    if spec.weights is not None:
+        apart = spec.kind != "encoder-decoder" and spec.unique_layers is None
+        for path, message in (*spec.weights.problems(), *spec.weights.layer_problems(spec.layers, apart=apart)):
+            yield ("weights", *path), message
+    if spec.assumed is not None:
+        for path, message in spec.assumed.problems():
+            yield ("assumed", *path), message
+
+
+def _of_mixers(spec: ModelSpec) -> Iterator[Problem]:
+    """What an encoder reads with, whose keys are borrowed, and what is wrong with distances."""
+    if spec.encoder and spec.encoder.attention and spec.encoder.attention.kind not in _SEEING_BOTH_WAYS:
+        yield ("encoder", "attention"), "a recurrence reads from left to right, an encoder does not: drop it"
+    borrowed = [mixer.kind == "multi-head" and mixer.borrows_keys for mixer in attentions(spec.mixers)]
+    if borrowed and all(borrowed):
+        yield ("attention",), "keys are borrowed and no layer has any: drop borrows_keys from one of the blocks"
+    if isinstance(spec.positions, Disentangled):
+        for field, message in spec.positions.problems(spec.d_model):
+            yield ("positions", *field), message
+
+
+def _of_positions(spec: ModelSpec) -> Iterator[Problem]:
+    """Positions that need what there is none of: rows, a table, heads."""
+    positions = spec.positions
+    if positions.kind == "learned" and positions.rows is None and spec.context is None:
+        yield ("positions",), "a learned table needs its rows: set context or positions.rows"
+    if positions.kind in {"alibi", "none"} and getattr(positions, "rows", None) is not None:
+        yield ("positions", "rows"), f"{positions.kind} positions are no table that could be stored: drop it"
+    if positions.kind in {"relative", "relative-bias", "disentangled"} and not any(attentions(spec.mixers)):
+        yield ("positions",), "relative positions score by heads, and no layer has any: set positions to none"
+
+
+def _of_direction(spec: ModelSpec) -> Iterator[Problem]:
+    """A recurrence in a stack that reads both ways, or reads another stack."""
+    if all(mixer.kind in _SEEING_BOTH_WAYS for mixer in spec.mixers):
+        return
+    if spec.kind == "encoder":
+        yield ("attention",), "a recurrence reads from left to right, an encoder does not: set kind to decoder"
+    if spec.kind == "encoder-decoder":
+        yield ("attention",), "a recurrence cannot read an encoder: set kind to decoder"
+
+
+def _on_vocabulary(spec: ModelSpec) -> bool:
+    """Whether the head projects to the vocabulary."""
+    return spec.head.kind in {"language-model", "masked"}
+
+
+def _of_tables(spec: ModelSpec) -> Iterator[Problem]:
+    """Whether tables are shared and tied where there are two to be."""
+    if _on_vocabulary(spec) and spec.tied is None:
+        yield ("head",), "a head is tied to the embedding or it is not: set tied to true or false"
+    if not _on_vocabulary(spec) and spec.tied is not None:
+        yield ("tied",), "there is no head to tie: drop tied, or give the head a kind"
+    if not spec.embedding.shared and spec.kind != "encoder-decoder":
+        yield ("embedding", "shared"), "there is one stack only to have a table: drop it"
+
+
+def _of_head(spec: ModelSpec) -> Iterator[Problem]:
+    """Parts of heads and norms that stand on others which are not there."""
+    head = spec.head
+    if head.bias and not _on_vocabulary(spec):
+        yield ("head", "bias"), f"a head of kind {head.kind} has no projection to the vocabulary: drop the bias"
+    if spec.norm.bias and not spec.norm.gain:
+        yield ("norm", "bias"), "a norm without weights has no bias: drop it, or set norm.gain to true"
+    if head.classes is not None and not head.pooler:
+        yield ("head", "classes"), "a classifier stands on the pooler: set head.pooler to true"
+    if head.kind != "masked" and (head.transform != "biased" or head.width is not None):
+        message = "a masked head alone has a transform and a width: drop them, or set kind to masked"
+        yield ("head", "transform"), message
+    if head.width is not None and (spec.tied or head.transform == "none"):
+        yield ("head", "width"), "a head of another width has a table and a transform of its own: set tied to false"
+
+
+def _of_stacks(spec: ModelSpec) -> Iterator[Problem]:
+    """What is known in one kind of stack alone."""
+    two, encoder = spec.kind == "encoder-decoder", spec.encoder
+    if spec.norm.skips_first and (spec.norm.place != "pre" or two):
+        yield ("norm", "skips_first"), "known before the sub-layers of a single stack only: drop it"
+    if encoder is not None and (encoder.mel_bins is None) != (encoder.frames is None):
+        yield ("encoder", "frames"), "a spectrogram has both mel_bins and frames: set the other one too, or drop it"
+    if spec.embedding.width is None and spec.embedding.projects != "tokens":
+        yield ("embedding", "projects"), "nothing is projected without a width of its own: set embedding.width"
+    if spec.layer_input is not None and spec.kind != "decoder":
+        yield ("layer_input",), "an input for every layer is known in a decoder only: drop it"
+    if spec.embedding.width is not None and two:
+        yield ("embedding", "width"), "an embedding of a width of its own is known in a single stack only: drop it"
+    if encoder is not None and not two:
+        yield ("encoder",), f"only an encoder-decoder has a second stack: drop it, or change the kind ({spec.kind})"
+
+
+def _of_head_kind(spec: ModelSpec) -> Iterator[Problem]:
+    """A head that stands on another kind of stack."""
+    if spec.kind == "encoder" and spec.head.kind == "language-model":
+        yield ("head",), "an encoder has no language-model head: set head.kind to masked or none"
+    if spec.kind != "encoder" and spec.head.kind in {"masked", "discriminator"}:
+        yield ("head", "kind"), f"a {spec.head.kind} head stands on an encoder, not on a {spec.kind}"

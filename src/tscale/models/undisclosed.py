@@ -1,0 +1,44 @@
+"""A model with a shape that was never published: what was, and what others estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, Whole
+from tscale.models.spec import Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a third party estimates of a model that was not disclosed."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    claim: str
+    by: str
+    evidence: Evidence = "unconfirmed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndisclosedSpec:
+    """A model with a shape that was not published: what was published, and the estimates of others."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    name: str
+    title: str | None = None
+    aliases: tuple[str, ...] = ()
+    year: Annotated[int, Whole(1900, 2100)] | None = None
+    kind: Literal["undisclosed"]
+    disclosed: str
+    """What its makers published."""
+    source: str
+    evidence: Evidence = "unconfirmed"
+    estimates: tuple[Estimate, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name as its makers write it."""
+        return self.title or self.name

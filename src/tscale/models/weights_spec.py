@@ -1,0 +1,123 @@
+"""What a spec says of the weights of a release, and of a family that a file is counted like: of few models, so a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from tscale.blocks.fields import CONFIG, MOST_SIZE, Problem, Whole, of_one_line
+from tscale.core.dtypes import find_format
+from tscale.errors import RequestError, shown
+from tscale.models.spec import MOST_LAYERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightRule:
+    """Weights that a release keeps in a format of their own."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    format: str
+    """What they are kept in: a name of `tscale list formats`, or one that spells out its scales (int4-g64-sym, fp8-128x128)."""
+    parts: tuple[str, ...]
+    """What is kept so, by the names that `params` shows, whole or up to a dot: attention is all of its matrices."""
+    layers: tuple[Annotated[int, Whole(0, MOST_SIZE)], ...] | None = None
+    """The layers by number, counted from 0; absent: all of them."""
+
+    def problems(self) -> Iterator[Problem]:
+        """A format that is not known, and lists that say nothing, or a thing twice."""
+        yield from _format_problems("format", self.format)
+        if not self.parts:
+            yield ("parts",), "an empty list is about nothing: name parts, such as attention or head"
+        if len(set(self.parts)) < len(self.parts):
+            yield ("parts",), "parts are each listed once"
+        if self.layers is not None and (not self.layers or len(set(self.layers)) < len(self.layers)):
+            yield ("layers",), "layers are each listed once; leave it out for all of them"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What weights are kept in as they are released: one format, and rules for what is kept in another."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    method: str | None = None
+    """The quantisation method, as its file calls it."""
+    format: str | None = None
+    """What matrices of layers are kept in, routers excepted, where no rule says otherwise; absent: as all else."""
+    rules: tuple[WeightRule, ...] = ()
+    """The first rule that is about a weight decides."""
+    rest: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """What all else is kept in."""
+    cache: str | None = None
+    """What the file says that a cache is kept in; absent: in 16 bits."""
+    unread: tuple[str, ...] = ()
+    """What its file says and was not read; it is counted as if it did not stand there."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Formats that are not known, and texts that no table could show."""
+        for field, name in (("format", self.format), ("cache", self.cache)):
+            if name is not None:
+                yield from _format_problems(field, name, cache=field == "cache")
+        yield from of_one_line(method=self.method)
+        yield from _unshowable("unread", self.unread)
+        for place, rule in enumerate(self.rules):
+            for path, message in rule.problems():
+                yield ("rules", place, *path), message
+
+    def layer_problems(self, layers: int, *, apart: bool) -> Iterator[Problem]:
+        """Rules about layers of a stack that it does not have, or whose layers are not told `apart` by number."""
+        for place, rule in enumerate(self.rules):
+            if rule.layers is None:
+                continue
+            if not apart:
+                message = (
+                    "formats by layer are known in a single stack of layers with weights of their own: leave layers out"
+                )
+            elif layers > MOST_LAYERS:
+                message = f"formats by layer are known up to {MOST_LAYERS:,} layers, and there are {layers:,}: leave layers out"
+            elif max(rule.layers, default=0) >= layers:
+                message = f"layers are counted from 0, here to {layers - 1}, and {max(rule.layers)} is past the last"
+            else:
+                continue
+            yield ("rules", place, "layers"), message
+
+
+def _format_problems(field: str, name: str, *, cache: bool = False) -> Iterator[Problem]:
+    """What is wrong with the name of a format: a file is held to it as it is written."""
+    try:
+        find_format(name, what=field, cache=cache)
+    except RequestError as error:
+        yield (field,), str(error).removeprefix(f"{field}: ")
+        return
+    if name != name.strip():
+        yield (field,), f"{shown(name)} has blanks around it: write {shown(name.strip())}"
+
+
+def _unshowable(field: str, texts: tuple[str, ...]) -> Iterator[Problem]:
+    """Those of several texts that no table could show."""
+    for place, text in enumerate(texts):
+        for _, message in of_one_line(text=text):
+            yield (field, place), message
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssumedFamily:
+    """A family that a file of an unknown one is counted like (--assume)."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    family: str
+    model_type: str | None = None
+    """What the file says that it is."""
+    defaults: tuple[str, ...] = ()
+    """What was taken from the family's defaults, since the file does not say it."""
+    unread: tuple[str, ...] = ()
+    """Keys of the file that the family does not have."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Texts that no table could show."""
+        yield from of_one_line(model_type=self.model_type)
+        yield from _unshowable("defaults", self.defaults)
+        yield from _unshowable("unread", self.unread)

@@ -1,0 +1,137 @@
+"""Requests: whoever makes one, a command line, Python or a file, it is read alike and refused in one line."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+import tscale
+from tests.helpers import run
+from tscale.analysis.questions import NAMES, question
+from tscale.analysis.system import ABOUT
+from tscale.cli import _OTHERS, _QUESTIONS, app
+from tscale.errors import RequestError
+from tscale.models.yaml_file import parse_document
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_field_of_a_request_is_an_option_of_its_command(name: str) -> None:
+    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    shown = {"system", "save", "plot", "format", "explain", "output", "force", "help", "details"}
+    own = set(question(name).ask.options())
+    assert {parameter.name for parameter in command.params} - (shown - own) == own
+
+
+def test_the_list_of_commands_has_the_first_line_of_each() -> None:
+    assert list(_QUESTIONS) == list(NAMES)
+    for name, line in _QUESTIONS.items():
+        assert (question(name).ask.__doc__ or "").startswith(line)
+    for name, (_, _, line) in _OTHERS.items():
+        assert run(name, "-h", columns=100).out.split("\n\n")[1].strip() == line
+
+
+def test_a_field_that_is_none_is_refused_with_the_nearest() -> None:
+    with pytest.raises(RequestError, match=r"^memory has no --tensr: did you mean tensor\?"):
+        question("memory").made({"model": "gpt3", "tensr": 2})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_request_has_the_defaults_that_its_fields_have(name: str) -> None:
+    asked = question(name).ask
+    assert all(one.name in asked.options() for one in fields(asked) if one.name not in ("given", "explain"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Systems
+# ---------------------------------------------------------------------------------------------------------------------
+
+PLAN = "--gpu h100 --gpus 64 --tensor 8 --pipeline 2 --zero 1 --batch 64 --precision fp8 --recompute selective"
+
+
+def test_a_plan_that_train_saves_is_read_by_memory_and_by_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    args = shlex.split(PLAN)
+    timed = run("train", "llama-3.1-8b", *args, "--tokens", "1e12", "--save", "plan.yaml", "--format", "json")
+    assert timed.code == 0, timed.err
+    saved = parse_document(Path("plan.yaml").read_text(encoding="utf-8"), "plan.yaml").data
+    assert isinstance(saved, dict)
+    assert saved["model"] == "llama-3.1-8b"
+    assert saved["tensor"] == 8
+    assert run("train", "--system", "plan.yaml", "--format", "json").out == timed.out
+    asked = run("memory", "llama-3.1-8b", "--train", *args, "--format", "json")
+    assert run("memory", "--train", "--system", "plan.yaml", "--format", "json").out == asked.out
+    assert run("params", "--system", "plan.yaml").out == run("params", "llama-3.1-8b").out
+
+
+def test_what_is_given_stands_before_what_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text("model: gpt2\ngpu: h100\nbatch: 4\n", encoding="utf-8")
+    assert run("memory", "--system", "s.yaml", "--batch", "1").out == run("memory", "gpt2", "--gpu", "h100").out
+    assert run("params", "bert-base", "--system", "s.yaml").out == run("params", "bert-base").out
+
+
+@pytest.mark.parametrize("name", ABOUT)
+def test_every_question_about_a_system_reads_one(name: str, tmp_path: Path) -> None:
+    """What a question does not ask is passed over, as the checkpoint of `verify`, which no other question has."""
+    file = tmp_path / "s.yaml"
+    file.write_text("model: llama-3.1-8b\ngpu: a100\ntokens: 1e10\ngpus: 8\n", encoding="utf-8")
+    done = run(name, "--system", str(file))
+    assert done.code in (0, 3) or (name == "verify" and "is not a checkpoint" in done.err), done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model: gpt2\ntensr: 8\n", 's.yaml:2:1: unknown key "tensr": did you mean tensor?'),
+        ("- gpt2\n", "s.yaml: is no system: a mapping such as model: gpt3 is expected"),
+        ("model: gpt2\ngpus:\n", "s.yaml:2:6: gpus: give a value as --gpus takes it"),
+        (
+            "model: gpt2\ngpus: 0\n",
+            '--gpus must be a whole number above 0, such as 2048, 4_096, 300e9, 128k or 1.5T, not "0"',
+        ),
+        ("gpus: 8\n", "Missing argument 'MODEL': see `tscale memory -h`"),
+    ],
+)
+def test_a_file_that_is_no_system_is_refused(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(text, encoding="utf-8")
+    done = run("memory", "--system", "s.yaml")
+    assert done.err == f"tscale: {said}\n"
+
+
+def test_a_file_is_never_saved_over_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text("mine\n", encoding="utf-8")
+    done = run("memory", "gpt2", "--save", "s.yaml")
+    assert (done.code, done.out) == (1, "")
+    assert "s.yaml" in done.err
+    assert Path("s.yaml").read_text(encoding="utf-8") == "mine\n"
+
+
+def test_nothing_is_saved_of_a_question_that_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("memory", "no-such-model", "--save", "s.yaml").code == 2
+    assert not Path("s.yaml").exists()
+
+
+def test_memory_of_training_says_the_least_time_of_a_step_as_train_does() -> None:
+    args = ["llama-3.1-8b", *shlex.split(PLAN)]
+    plan: Any = tscale.train(**_given(args)).report.data["plan"]  # type: ignore[index, call-overload]
+    held: Any = tscale.memory(**_given(args), train=True).report.data
+    assert held["step"] == {key: value for key, value in plan.items() if key in held["step"]}
+    assert held["verdict"] == plan["memory"]["verdict"]
+    assert held["per_device_bytes"]["total"] == plan["memory"]["per_device_bytes"]["total"]
+
+
+def _given(args: list[str]) -> dict[str, Any]:
+    pairs = zip(args[1::2], args[2::2], strict=True)
+    return {"model": args[0], **{name.removeprefix("--").replace("-", "_"): value for name, value in pairs}}

@@ -1,0 +1,97 @@
+"""The schema of each question's answers holds of answers that it was not made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.helpers import run
+from tscale.analysis.questions import question
+from tscale.analysis.result_schema import SAMPLES, schema_of_result
+from tscale.catalogue.models import names
+from tscale.errors import NotPublishedError, TscaleError
+from tscale.render.json import as_data
+
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "null": type(None),
+}
+OTHERS: dict[str, list[dict[str, Any]]] = {
+    "summary": [{}, {"gpu": "rtx-4090"}],
+    "attention": [{}, {"versus": True, "context": "4k"}],
+    "flops": [{"tokens": "1e12"}],
+    "memory": [{"gpu": "a100", "page": 16, "cache_dtype": "fp8"}, {"train": True, "gpu": "h200", "gpus": 8}],
+    "train": [{"gpu": "a100", "gpus": 64, "tokens": "1e12", "mfu": "30%"}],
+    "serve": [{"gpu": "h200", "context": "1k", "price": 2}],
+    "loss": [{"tokens": "1e12"}],
+}
+
+
+@cache
+def schema_of(name: str) -> dict[str, Any]:
+    return schema_of_result(name)
+
+
+def faults(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Where a value is not as a schema says."""
+    types = schema.get("type", list(TYPES))
+    types = [types] if isinstance(types, str) else types
+    if not any(isinstance(value, TYPES[one]) and (one == "boolean" or not isinstance(value, bool)) for one in types):
+        yield f"{path}: {value!r} is no {types}"
+    if isinstance(value, dict):
+        yield from (f"{path}.{key} is missing" for key in schema.get("required", ()) if key not in value)
+        for key, item in value.items():
+            yield from faults(item, schema.get("properties", {}).get(key, {}), f"{path}.{key}")
+    if isinstance(value, list):
+        for item in value:
+            yield from faults(item, schema.get("items", {}), f"{path}[]")
+
+
+def answers(name: str) -> Iterator[Any]:
+    """Answers about every fifth model; what is refused has none."""
+    asked = question(name)
+    for model in names()[::5]:
+        for more in OTHERS[name]:
+            try:
+                yield as_data(asked.analyze(asked.made({"model": model, **more})))
+            except (NotPublishedError, TscaleError):
+                continue
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_schema_holds_of_other_answers(name: str) -> None:
+    found = {fault for answer in answers(name) for fault in faults(answer, schema_of(name))}
+    assert found == set()
+
+
+def test_a_fault_is_found() -> None:
+    schema = schema_of("memory")
+    answer = json.loads(run("memory", "gpt2", "--gpu", "h100", "--format", "json").out)
+    assert list(faults(answer, schema)) == []
+    assert list(faults({**answer, "batch": "one"}, schema)) == [".batch: 'one' is no ['integer']"]
+    assert list(faults({key: value for key, value in answer.items() if key != "gpu"}, schema)) == [".gpu is missing"]
+
+
+def test_figures_say_their_units() -> None:
+    assert schema_of("memory")["properties"]["per_device_bytes"]["properties"]["total"]["description"] == "in bytes"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("schema laws memory", 'schema laws has no more arguments: drop "memory", or write result in place of laws'),
+        ("schema result memry", 'no schema of the answers of "memry": did you mean memory?'),
+        ("schema result", f"schema result needs a command: {', '.join(SAMPLES)}"),
+    ],
+)
+def test_what_has_no_schema_is_refused(line: str, said: str) -> None:
+    assert run(*line.split()).err == f"tscale: {said}\n"

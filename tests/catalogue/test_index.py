@@ -1,0 +1,72 @@
+"""The compiled index: it says what the YAML says, one entry or all of them, and gives way where a text has changed since."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from tscale.catalogue import hardware, index, laws, measured, models
+from tscale.catalogue.compiling import made
+from tscale.catalogue.index import KINDS, Kind
+from tscale.models.spec import ModelSpec
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_index_is_current(kind: Kind) -> None:
+    """Stale? `python -m tscale.catalogue` makes it anew."""
+    assert index.file_of(kind).read_text(encoding="utf-8") == made(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_entry_is_read_as_it_stands_among_all(kind: Kind) -> None:
+    for name, data in index.everything(kind):
+        assert index.is_compiled(kind, name)
+        assert index.compiled(kind, name) == data
+    assert not index.is_compiled(kind, "checksum")
+    assert index.compiled(kind, "no-such-name") is None
+
+
+def test_index_says_what_the_yaml_says() -> None:
+    for name in models.names():
+        assert models.built_in(name) == models.from_yaml(name)
+    for name in hardware.hardware_names():
+        assert hardware.find_hardware(name) == hardware.from_yaml(name)
+    for name in laws.listed_laws():
+        assert laws.read_law(name) == laws.law_from_yaml(name)
+    assert measured.grids() == measured.measured_from_yaml("grid")
+    assert measured.Prices(prices=measured.prices()) == measured.measured_from_yaml("prices")
+    assert measured.TrainingRuns(runs=measured.training_runs()) == measured.measured_from_yaml("utilisation")
+
+
+def test_a_text_that_changed_since_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, text = models.built_in("gpt2"), index.text_of("models", "gpt2")
+    assert isinstance(before, ModelSpec)
+    changed = text.replace("layers: 12", "layers: 13")
+    assert changed != text
+    monkeypatch.setattr(index, "text_of", lambda *_: changed)
+    assert models.built_in("gpt2") == replace(before, layers=13)
+
+
+ANSWERS = (
+    (
+        ("params", "gpt3"),
+        ("yaml", "pydantic", "tscale.blocks.mamba", "tscale.blocks.experts", "tscale.models.problems"),
+    ),
+    (("memory", "gpt3", "--gpu", "h100"), ("yaml", "pydantic", "tscale.blocks.mamba", "tscale.models.validation")),
+    (("train", "gpt3", "--gpu", "h100", "--gpus", "1024"), ("yaml", "pydantic", "tscale.models.validation")),
+    (("optimal", "--flops", "1e24"), ("yaml", "pydantic")),
+)
+
+
+@pytest.mark.parametrize(("command", "unused"), ANSWERS, ids=lambda words: words[0])
+def test_an_answer_about_what_is_shipped_imports_no_reader(command: tuple[str, ...], unused: tuple[str, ...]) -> None:
+    code = (
+        "import sys\nfrom tscale.cli import app\n"
+        f"app({list(command)!r}, standalone_mode=False)\n"
+        f"print([name for name in {unused!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
