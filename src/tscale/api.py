@@ -338,6 +338,9 @@ def train(
     mfu: Number | None = None,
     tokens_per_second: Number | None = None,
     dtype: str | None = None,
+    stack: str | None = None,
+    attention_kernel: str | None = None,
+    bound: bool | None = None,
     price: Number | None = None,
     watts: Number | None = None,
     pue: Number | None = None,
@@ -381,6 +384,10 @@ def train(
         mfu: Set the model FLOPs utilisation: 0.4 or 40%.
         tokens_per_second: Give the measured throughput of all devices.
         dtype: Set the format of the matrix products; by default that of precision.
+        stack: Choose the training stack that a plan's step is predicted on.
+        attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the
+            chip.
+        bound: Give a plan its bounds alone, without a prediction.
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         watts: Set the power draw of a device; by default its TDP.
         pue: Set the power usage effectiveness: energy of the data centre over that of its devices.

@@ -89,3 +89,46 @@ def test_columns_that_are_not_read_are_named() -> None:
     done = run("accuracy", table(f"{ROWS[0]},42", heading=f"{HEADING},seed"))
     assert done.code == 0
     assert "Columns that are not read: seed." in done.out
+
+
+PLAN = (
+    "train",
+    "gpt2",
+    "--tokens",
+    "1e9",
+    "--gpu",
+    "a100",
+    "--gpus",
+    "8",
+    "--batch",
+    "64",
+    "--micro-batch",
+    "4",
+    "--mfu",
+    "0.1",
+)
+
+
+def test_train_predicts_a_step_beside_its_bound() -> None:
+    plan = answer(*PLAN)["plan"]
+    low, middle, high = (plan["step_seconds"][end] for end in ("low", "middle", "high"))
+    assert plan["step_seconds_at_least"] <= low <= middle <= high
+    assert plan["prediction"]["calibration"] == "training-current"
+    assert sum(plan["prediction"]["parts"].values()) == pytest.approx(middle)
+    said = " ".join(run(*PLAN).out.split())
+    assert "(median) of 25 runs that it was not fitted to" in said
+    assert "does not cover a width of 768" in said
+
+
+def test_train_gives_bounds_alone_and_names_stacks_and_kernels() -> None:
+    assert "step_seconds" not in answer(*PLAN, "--bound")["plan"]
+    old = answer(*PLAN, "--stack", "megatron-deepspeed")["plan"]["prediction"]
+    assert (old["calibration"], old["attention"], old["covered"]) == ("training-megatron-node", "unfused", True)
+    first, second = (
+        answer(*PLAN, "--attention-kernel", name)["plan"]["prediction"]["parts"]["attention"]
+        for name in ("flash-1", "flash-2")
+    )
+    assert first / second == pytest.approx(0.5 / 0.35)
+    refused = run(*PLAN, "--attention-kernel", "cudnn")
+    assert refused.code == 2
+    assert 'no attention kernel "cudnn" is known on ampere' in refused.err
