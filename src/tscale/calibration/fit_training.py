@@ -22,7 +22,8 @@ from tscale.calibration.training_meanings import MEANINGS, RANGES
 from tscale.calibration.training_recipes import CLUSTER, COVERED, CURRENT, FROM_NODE, NODE, Recipe
 from tscale.calibration.training_rows import case_of
 from tscale.catalogue.calibrations import Family, family_of
-from tscale.catalogue.models import configs
+from tscale.catalogue.compiling import write as compile_shipped
+from tscale.catalogue.index import configs
 from tscale.core.costs.step_work import StepWork
 
 PARTS: Final = 5
@@ -187,7 +188,7 @@ def _percentile(values: Sequence[float], share: float) -> float:
 
 
 def main(folder: Path | None = None) -> None:
-    """Writes the calibrations of training steps."""
+    """Writes the calibrations of training steps, and the compiled index that has them."""
     require()
     import yaml
 
@@ -204,6 +205,8 @@ def main(folder: Path | None = None) -> None:
         path.write_text(_HEAD + text, encoding="utf-8")
         said = one["fitted_to"]
         sys.stdout.write(f"{one['name']}: {said['runs']} runs, median {said['median']:.1%}, p90 {said['p90']:.1%}\n")
+    if folder is None:
+        compile_shipped()
 
 
 _HEAD: Final = "# Made by `python -m tscale.calibration.fit_training`, not by hand.\n"

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from tscale.blocks.fields import CONFIG, Number, Size, Whole
-from tscale.catalogue.models import configs
+from tscale.catalogue.index import compiled, configs
+from tscale.catalogue.shipped import built
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.spec import Evidence
-from tscale.models.yaml_file import Document, Path_, read_document
+
+if TYPE_CHECKING:
+    from tscale.models.yaml_file import Document, Path_
 
 Rate = Annotated[int | float, Number()]
 Count = Annotated[int, Whole(0, 10**9)]
@@ -138,41 +141,57 @@ TRAINING: Final = ("training-megatron-node", "training-megatron-cluster", "train
 """The calibrations of training steps."""
 
 
+FILES: Final[dict[str, type]] = {"kernels": Families, **dict.fromkeys(TRAINING, Calibration)}
+"""What each file of configs/calibrations holds that the compiled index has."""
+
+
 @cache
 def calibration(name: str) -> Calibration:
     """A shipped calibration, by its name."""
-    from pydantic import TypeAdapter
-
-    from tscale.models.validation import judged
-
-    document = read_document(str(configs() / "calibrations" / f"{name}.yaml"))
-    return judged(TypeAdapter(Calibration), document, _keys)
-
-
-_INNER: Final[dict[str, type]] = {"covers": Covers, "fitted_to": Fitted}
-_VALUES: Final[dict[str, type]] = {"constants": Constant, "residuals": Residual}
-
-
-def _keys(path: Path_, _: Document) -> list[str]:
-    if not path:
-        return [field.name for field in fields(Calibration)]
-    inner = _INNER.get(str(path[-1])) or (_VALUES.get(str(path[-2])) if len(path) > 1 else None)
-    return [] if inner is None else [field.name for field in fields(inner)]
+    found: Calibration = _shipped(name)
+    return found
 
 
 @cache
 def families() -> tuple[Family, ...]:
     """The kinds of chip that are known, the last one for all others."""
+    found: Families = _shipped("kernels")
+    return found.families
+
+
+_INNER: Final[dict[str, type]] = {
+    "covers": Covers,
+    "fitted_to": Fitted,
+    "constants*": Constant,
+    "residuals*": Residual,
+    "families": Family,
+}
+
+
+def _shipped(name: str) -> Any:
+    """What a file says, from the index where that is current."""
+    data = compiled("calibrations", name)
+    return calibration_from_yaml(name) if data is None else built(FILES[name], data, _INNER)
+
+
+def calibration_from_yaml(name: str) -> Any:
+    """What a file of configs/calibrations says, read and validated."""
     from pydantic import TypeAdapter
 
     from tscale.models.validation import judged
+    from tscale.models.yaml_file import read_document
 
-    document = read_document(str(configs() / "calibrations" / "kernels.yaml"))
-    return judged(TypeAdapter(Families), document, _keys_of_families).families
+    document = read_document(str(configs() / "calibrations" / f"{name}.yaml"))
+    return judged(TypeAdapter(FILES[name]), document, _keys)
 
 
-def _keys_of_families(path: Path_, _: Document) -> list[str]:
-    return [field.name for field in fields(Family if path else Families)]
+def _keys(path: Path_, _: Document) -> list[str]:
+    """The legal keys at a place of a file."""
+    if not path:
+        return [field.name for kind in (Calibration, Families) for field in fields(kind)]
+    last, outer = str(path[-1]), str(path[-2]) if len(path) > 1 else ""
+    inner = _INNER.get(last) or _INNER.get(f"{outer}*") or _INNER.get(outer)
+    return [] if inner is None else [field.name for field in fields(inner)]
 
 
 def family_of(chip: str) -> Family:
