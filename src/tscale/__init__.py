@@ -18,6 +18,7 @@ import typing as _typing
 
 if _typing.TYPE_CHECKING:
     from tscale.analysis.result import Result as Result
+    from tscale.api import accuracy as accuracy
     from tscale.api import attention as attention
     from tscale.api import check as check
     from tscale.api import compare as compare
@@ -52,6 +53,7 @@ _HOMES = {
     "ModelSpec": "models.spec",
     "Result": "analysis.result",
     "TscaleError": "errors",
+    "accuracy": "api",
     "attention": "api",
     "check": "api",
     "compare": "api",

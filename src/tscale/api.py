@@ -398,6 +398,9 @@ def train(
     mfu: Number | None = None,
     tokens_per_second: Number | None = None,
     dtype: str | None = None,
+    stack: str | None = None,
+    attention_kernel: str | None = None,
+    bound: bool | None = None,
     price: Number | None = None,
     watts: Number | None = None,
     pue: Number | None = None,
@@ -454,6 +457,10 @@ def train(
         mfu: Set the model FLOPs utilisation: 0.4 or 40%.
         tokens_per_second: Give the measured throughput of all devices.
         dtype: Set the format of the matrix products; by default that of precision.
+        stack: Choose the training stack that a plan's step is predicted on.
+        attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the
+            chip.
+        bound: Give a plan its bounds alone, without a prediction.
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         watts: Set the power draw of a device; by default its TDP.
         pue: Set the power usage effectiveness: energy of the data centre over that of its devices.
@@ -697,6 +704,33 @@ def fit(
         `fit(["no file"])`
     """
     return _answer("fit", locals())
+
+
+def accuracy(
+    runs: File | None = None,
+    *,
+    output: File | None = None,
+    force: bool | None = None,
+) -> Result:
+    """Measure how far predictions are from measured runs.
+
+    The answer has the error by group, the coverage of the intervals, and bounds that were broken.
+
+    Args:
+        runs: Give a CSV of measured training steps, serving or memory; - is standard input.
+        output: Write the rows with their predictions to this CSV file.
+        force: Overwrite the file if it exists.
+
+    Returns:
+        The answer of `tscale accuracy`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        `accuracy("runs.csv")`
+    """
+    return _answer("accuracy", locals())
 
 
 def check(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tscale.catalogue import hardware, index, laws, measured, models
+from tscale.catalogue import calibrations, hardware, index, laws, measured, models
 from tscale.catalogue.compiling import made
 from tscale.catalogue.index import KINDS, Kind
 from tscale.models.spec import ModelSpec
@@ -39,6 +39,9 @@ def test_index_says_what_the_yaml_says() -> None:
     assert measured.grids() == measured.measured_from_yaml("grid")
     assert measured.Prices(prices=measured.prices()) == measured.measured_from_yaml("prices")
     assert measured.TrainingRuns(runs=measured.training_runs()) == measured.measured_from_yaml("utilisation")
+    for name in calibrations.TRAINING:
+        assert calibrations.calibration(name) == calibrations.calibration_from_yaml(name)
+    assert calibrations.Families(families=calibrations.families()) == calibrations.calibration_from_yaml("kernels")
 
 
 def test_a_text_that_changed_since_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,11 +60,15 @@ ANSWERS = (
     ),
     (("memory", "gpt3", "--gpu", "h100"), ("yaml", "pydantic", "tscale.blocks.mamba", "tscale.models.validation")),
     (("train", "gpt3", "--gpu", "h100", "--gpus", "1024"), ("yaml", "pydantic", "tscale.models.validation")),
+    (
+        ("train", "llama-3.1-8b", "--gpu", "h100", "--gpus", "64", "--batch", "128", "--mfu", "0.4"),
+        ("yaml", "pydantic", "numpy", "scipy"),
+    ),
     (("optimal", "--flops", "1e24"), ("yaml", "pydantic")),
 )
 
 
-@pytest.mark.parametrize(("command", "unused"), ANSWERS, ids=lambda words: words[0])
+@pytest.mark.parametrize(("command", "unused"), ANSWERS, ids=lambda words: f"{words[0]}-{len(words)}")
 def test_an_answer_about_what_is_shipped_imports_no_reader(command: tuple[str, ...], unused: tuple[str, ...]) -> None:
     code = (
         "import sys\nfrom tscale.cli import app\n"

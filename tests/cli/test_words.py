@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from tests.helpers import run
+from tscale.catalogue.models import configs
 from tscale.cli import app
 from tscale.cli.examples import EXAMPLES
 
@@ -129,6 +130,8 @@ def test_an_example_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for d in (5, 10, 20, 40)
     ]
     Path("runs.csv").write_text("\n".join(["params,tokens,loss", *rows]) + "\n", encoding="utf-8")
+    steps = (configs() / "measured" / "vtrain.csv").read_text(encoding="utf-8").splitlines()
+    Path("steps.csv").write_text("\n".join(steps[:9]) + "\n", encoding="utf-8")
     done = run(*shlex.split(line)[1:])
     if line.startswith("tscale verify"):
         assert "cannot be read: No such file" in done.err or "the folder holds no safetensors file" in done.err

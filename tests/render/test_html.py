@@ -19,6 +19,7 @@ from tests.helpers import disclosed, run
 from tests.render.html_tree import Element, parse
 from tscale.answers.compare import compare_report
 from tscale.answers.params import params_report
+from tscale.catalogue.index import configs
 from tscale.catalogue.models import built_in, names
 from tscale.cli.examples import EXAMPLES
 from tscale.core.metric import Column, Compared, Figure, Label, Missing, Report, Step, Table
@@ -48,11 +49,12 @@ COMMANDS: dict[str, list[list[str]]] = {
     "loss": [["llama-3.1-8b", "--explain"]],
     "design": [["--params", "7B", "--explain"]],
     "fit": [["runs.csv", "--bootstraps", "100"]],
+    "accuracy": [["steps.csv"]],
     "check": [["article"]],
     "verify": [["gpt2", str(CHECKPOINT)]],
     "list": [["models"], ["hardware"], ["formats"], ["laws"], ["claims"]],
 }
-PLOTTED = {"attention", "compare", "memory", "serve", "optimal", "fit"}
+PLOTTED = {"attention", "compare", "memory", "serve", "optimal", "fit", "accuracy"}
 CALLS = [[command, *arguments] for command, calls in COMMANDS.items() for arguments in calls]
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(2)> ' onmouseover='x</style>--><!-- `<b>` &lt;"
@@ -62,6 +64,8 @@ HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(2)> ' onmouseove
 def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("runs.csv").write_text(csv_of(runs_of(BESIROGLU, 30, 0.003, 1)), encoding="utf-8")
+    steps = (configs() / "measured" / "vtrain.csv").read_text(encoding="utf-8").splitlines()
+    Path("steps.csv").write_text("\n".join(steps[:25]), encoding="utf-8")
 
 
 def page(*args: str) -> str:

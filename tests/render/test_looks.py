@@ -225,10 +225,14 @@ def test_estimates_have_three_significant_digits_and_counts_all(figure: Figure, 
 def test_a_bound_has_a_mark_of_its_own_in_tables_and_a_name_in_json() -> None:
     args = ("train", "llama-2-7b", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--tensor", "8", "--mfu", "0.3")
     out = run(*args).out
-    assert "‡ a bound: no run is better" in out and "time, s‡" in out
+    assert "‡ a bound: no run is better" in out and "link, s‡" in out
+    assert re.search(r"full overlap \(bound\) +[0-9.]+‡ .*\n.*\npredicted +[0-9.]+§", out)
     figures = answer(*args)["figures"]
-    of_plan = {how["known"] for path, how in figures.items() if path.startswith("plan.") and "seconds" in path}
-    assert of_plan == {figures["plan.mfu_at_most"]["known"]} == {"bound"}
+    of_plan = {path: how["known"] for path, how in figures.items() if path.startswith("plan.") and "seconds" in path}
+    predicted = {path for path, known in of_plan.items() if known == "predicted"}
+    assert {f"plan.step_seconds.{end}" for end in ("low", "middle", "high")} <= predicted
+    assert {known for path, known in of_plan.items() if path not in predicted} == {"bound"}
+    assert figures["plan.mfu_at_most"]["known"] == "bound"
     serving = answer("serve", "llama-3.1-8b", "--gpu", "h100", "--price", "2")["figures"]
     for key in ("prefill_seconds", "seconds_per_token", "tokens_per_second", "usd_per_million_output_tokens"):
         assert serving[key]["known"] == "bound"

@@ -25,12 +25,13 @@ NAMES: Final = (
     "loss",
     "design",
     "fit",
+    "accuracy",
     "check",
     "verify",
     "list",
 )
 """In the order in which help lists them."""
-UNEXPLAINED: Final = frozenset({"summary", "check", "verify", "list"})
+UNEXPLAINED: Final = frozenset({"summary", "accuracy", "check", "verify", "list"})
 """Questions whose answers are made of other answers, or of nothing that was derived."""
 
 

@@ -62,6 +62,24 @@ class Ask(Spread, OnHardware):
             heading=options.TRAINING,
         )
     )
+    stack: str = asked(
+        Option(
+            "Choose the training stack that a plan's step is predicted on.",
+            choices=("current", "megatron-deepspeed"),
+            heading=options.TRAINING,
+        ),
+        "current",
+    )
+    attention_kernel: str | None = asked(
+        Option(
+            "Name the attention kernel of the prediction; by default that which is usual on the chip.",
+            choices=("unfused", "flash-1", "flash-2", "cudnn"),
+            heading=options.TRAINING,
+        )
+    )
+    bound: bool = asked(
+        Option("Give a plan its bounds alone, without a prediction.", kind="flag", heading=options.TRAINING), False
+    )
     price: Fraction | None = asked(options.PRICE)
     watts: Fraction | None = asked(
         Option(
@@ -140,6 +158,9 @@ class Ask(Spread, OnHardware):
             plan=plan,
             batch=None if self.batch is None else Batch(self.batch, self.micro_batch),
             memory=None if memory is None else memory.training,
+            stack=self.stack,
+            kernel=self.attention_kernel,
+            bound_only=self.bound,
             command="" if memory is None else f"tscale memory {self.words} --train{_options_of(memory)}",
         )
 

@@ -17,8 +17,10 @@ from tscale.answers.peak import peak_of, precision_of
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train_memory import PlanMemory, States, all_states, plan_memory
 from tscale.answers.train_plan import PlannedStep, as_bounds, planned_step
+from tscale.answers.train_prediction import PredictedStep, predicted_step
 from tscale.answers.trained import Trained, trained
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
+from tscale.calibration.training_case import CURRENT
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.forward import leaves_out
 from tscale.core.costs.step_time import Batch
@@ -92,6 +94,12 @@ class Ask(NamedTuple):
     """What is asked of the memory of the plan; of none, the usual."""
     command: str = ""
     """The command that asks it."""
+    stack: str = CURRENT
+    """The training stack whose calibration predicts a plan's step (`tscale.calibration.training_case`)."""
+    kernel: str | None = None
+    """The attention kernel of the prediction; None for the usual one of stack and chip."""
+    bound_only: bool = False
+    """Whether a plan is given its bounds alone."""
 
     @property
     def measured(self) -> bool:
@@ -145,7 +153,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         else [],
         **({} if planned is None else {"plan": planned.data}),
     }
-    tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.step.table])]
+    tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.table])]
     notes = _notes(model, hardware, ask, dtype, peak, whole)
     if assumed is not None:
         tables.append(assumed.table(spec.name))
@@ -199,17 +207,25 @@ class _Planned(NamedTuple):
 
     step: PlannedStep
     memory: PlanMemory
+    predicted: PredictedStep | None = None
 
     @property
     def data(self) -> Data:
         assert isinstance(self.step.data, Mapping)
-        return {**self.step.data, "memory": self.memory.data}
+        return {**self.step.data, **({} if self.predicted is None else self.predicted.data), "memory": self.memory.data}
+
+    @property
+    def table(self) -> Table:
+        """The bounds, and the prediction below them."""
+        return self.step.table if self.predicted is None else self.predicted.on(self.step.table)
 
     def notes(self, mfu: Fraction | None) -> Iterator[str]:
         """What must be said of it, where the run is estimated with a utilisation."""
         if self.memory.verdict == "fits":
             yield self.memory.said()
         yield from self.step.notes(mfu)
+        if self.predicted is not None:
+            yield from self.predicted.notes()
 
 
 def _planned(
@@ -227,7 +243,12 @@ def _planned(
         recompute=ask.recompute,
     )
     memory = plan_memory(model.spec, hardware, asked, ask.command)
-    return _Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory)
+    predicted = None
+    if not ask.bound_only:
+        predicted = predicted_step(
+            model, whole, ask.plan, ask.batch, hardware.cluster(), dtype, ask.recompute, step.step.seconds, ask.stack, ask.kernel
+        )  # fmt: skip
+    return _Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory, predicted)
 
 
 def _steps(model: TracedModel, whole: Trained, cases: tuple[_Case, ...], known: Known) -> Iterator[Step]:

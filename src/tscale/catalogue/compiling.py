@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tscale.catalogue import hardware, laws, measured, models
+from tscale.catalogue import calibrations, hardware, laws, measured, models
 from tscale.catalogue.index import KINDS, Kind, file_of, index_text
 from tscale.catalogue.shipped import shipped_names
 from tscale.models.writing import plain
@@ -22,7 +22,8 @@ def write() -> None:
 
 
 def _names(kind: Kind) -> list[str]:
-    return list(measured.FILES) if kind == "measured" else shipped_names(kind)
+    files = {"measured": measured.FILES, "calibrations": calibrations.FILES}
+    return list(files[kind]) if kind in files else shipped_names(kind)
 
 
 def _data(kind: Kind, name: str) -> dict[str, Any]:
@@ -36,5 +37,7 @@ def _data(kind: Kind, name: str) -> dict[str, Any]:
             read = laws.law_from_yaml(name)
         case "measured":
             return plain(measured.measured_from_yaml(name))
+        case "calibrations":
+            return plain(calibrations.calibration_from_yaml(name))
     assert read.name == name, f"{name}.yaml describes {read.name}"
     return plain(read)

@@ -24,6 +24,7 @@ _QUESTIONS: Final = {
     "loss": "Predict the loss of a model by each scaling law.",
     "design": "Design a model of a given size or training budget.",
     "fit": "Fit a scaling law to your own training runs.",
+    "accuracy": "Measure how far predictions are from measured runs.",
     "check": "Check claims about models against the right values.",
     "verify": "Compare a checkpoint's tensors with those of a spec.",
     "list": "List the built-in models, hardware, formats, laws or claims.",

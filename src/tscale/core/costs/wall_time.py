@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Final, Literal
 
 from tscale.core.costs.forward import AttentionMask, forward_flops, matmul_flops, score_flops
-from tscale.core.layers import layers_of
+from tscale.core.layers import Layers, layers_of
 from tscale.core.ledger import Entry, Ledger, Matmul, Scores, SubLayer
 from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
@@ -93,9 +93,11 @@ def last_products(ledger: Ledger) -> Iterator[Matmul]:
     Where several may be the last (routed and shared experts), all of them.
     """
     for stack in ("encoder", "decoder"):
-        fed = _layers_ending(ledger, stack, frozenset({"feed-forward"}))
-        mixed = _layers_ending(ledger, stack, frozenset({"mixer", "cross-attention"}))
-        last = {"feed-forward"} if mixed <= fed else {"feed-forward", "mixer", "cross-attention"}
+        fed, mixed = frozenset[SubLayer]({"feed-forward"}), frozenset[SubLayer]({"mixer", "cross-attention"})
+        followed = _selectors_ending(ledger, stack, mixed) <= _selectors_ending(ledger, stack, fed) or (
+            _layers_ending(ledger, stack, mixed) <= _layers_ending(ledger, stack, fed)
+        )
+        last = fed if followed else fed | mixed
         yield from (entry for entry in _ends(ledger.entries, stack) if entry.block.sub_layer in last)
 
 
@@ -106,11 +108,19 @@ _LAYERS_LOOKED_AT: Final = 128
 def _layers_ending(ledger: Ledger, stack: str, sub_layers: frozenset[SubLayer]) -> set[int]:
     """The first layers of a stack, by number, that have an end of one of these sub-layers."""
     found: set[int] = set()
-    for group in ledger.groups:
-        ends = any(entry.block.sub_layer in sub_layers for entry in _ends(group.entries, stack))
-        if ends and not isinstance(group.where, str):
-            found.update(layers_of(group.where, _LAYERS_LOOKED_AT))
+    for where in _selectors_ending(ledger, stack, sub_layers):
+        found.update(layers_of(where, _LAYERS_LOOKED_AT))
     return found
+
+
+def _selectors_ending(ledger: Ledger, stack: str, sub_layers: frozenset[SubLayer]) -> set[Layers]:
+    """Which layers of a stack have an end of one of these sub-layers, as their groups say it."""
+    return {
+        group.where
+        for group in ledger.groups
+        if not isinstance(group.where, str)
+        and any(entry.block.sub_layer in sub_layers for entry in _ends(group.entries, stack))
+    }
 
 
 def _ends(entries: Iterable[Entry], stack: str) -> Iterator[Matmul]:

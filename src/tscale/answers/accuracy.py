@@ -1,0 +1,278 @@
+"""`tscale accuracy`: how far predictions are from a table of measured runs, by group, and the rows that are furthest off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean, median
+from typing import Final, NamedTuple
+
+from tscale.calibration.measured_kinds import Kind, kind_of
+from tscale.calibration.measured_tables import read_table
+from tscale.calibration.rows import Judged, What
+from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, Unit
+from tscale.errors import SpecError, TscaleError, called
+from tscale.models.yaml_file import read_text
+
+MOST_BYTES: Final = 64 * 2**20
+_WORST: Final = 10
+_LISTED: Final = 3
+_WHAT: Final[Mapping[What, str]] = {
+    "step": "step time",
+    "tpot": "time per output token",
+    "ttft": "time to first token",
+    "latency": "request latency",
+    "memory": "memory",
+}
+
+
+class Row(NamedTuple):
+    """A row of the table: its number among the rows, from 1, what was judged of it, or why it was not."""
+
+    number: int
+    cells: Mapping[str, str]
+    judged: tuple[Judged, ...]
+    refused: str = ""
+
+
+class Accuracy(NamedTuple):
+    """A table of measured runs, judged row by row."""
+
+    name: str
+    kind: Kind
+    columns: tuple[str, ...]
+    unread: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def judged(self) -> list[tuple[Row, Judged]]:
+        """Every figure that was judged, with its row."""
+        return [(row, one) for row in self.rows for one in row.judged]
+
+    @property
+    def refused(self) -> list[Row]:
+        """The rows that no prediction was made of."""
+        return [row for row in self.rows if not row.judged]
+
+
+class Errors(NamedTuple):
+    """What predictions were off by: median, 90th percentile and mean of |predicted/measured - 1|, and the share in the interval."""
+
+    figures: int
+    median: float
+    p90: float
+    mean: float
+    coverage: float
+    bound_broken: int
+
+    @classmethod
+    def of(cls, judged: Sequence[Judged]) -> Errors:
+        """The errors of some figures, at least one."""
+        errors = sorted(one.error for one in judged)
+        at = 0.9 * (len(errors) - 1)
+        below, above = errors[int(at)], errors[min(int(at) + 1, len(errors) - 1)]
+        return cls(
+            len(errors),
+            median(errors),
+            below + (at - int(at)) * (above - below),
+            fmean(errors),
+            fmean(one.covered for one in judged),
+            sum(one.bound_broken for one in judged),
+        )
+
+    def data(self) -> dict[str, Data]:
+        """For programs, errors as fractions."""
+        return {
+            "figures": Figure(self.figures, COUNT),
+            "median": Figure(self.median, SHARE),
+            "p90": Figure(self.p90, SHARE),
+            "mean": Figure(self.mean, SHARE),
+            "coverage": Figure(self.coverage, SHARE),
+            "bound_broken": Figure(self.bound_broken, COUNT),
+        }
+
+    def cells(self) -> tuple[Cell, ...]:
+        """For people."""
+        return (
+            Figure(self.figures, COUNT),
+            Figure(self.median, SHARE),
+            Figure(self.p90, SHARE),
+            Figure(self.mean, SHARE),
+            Figure(self.coverage, SHARE),
+            Figure(self.bound_broken, COUNT),
+        )
+
+
+def accuracy_of(path: str) -> Accuracy:
+    """A CSV of measured runs, or that on standard input for `-`, judged. Raises `SpecError` where it is no such table."""
+    name = "standard input" if path == "-" else called(path)
+    return judge_table(read_text(path, MOST_BYTES, "a table of runs is smaller"), name)
+
+
+def judge_table(text: str, name: str) -> Accuracy:
+    """The rows of a table, each judged or refused with a reason. Raises `SpecError`."""
+    columns, rows = read_table(text, name)
+    kind, unread = kind_of(columns, name)
+    if not rows:
+        raise SpecError("holds a heading and no runs", where=name)
+    judge = kind.judge()
+    found = []
+    for number, row in enumerate(rows, 1):
+        try:
+            found.append(Row(number, row, tuple(judge(row))))
+        except TscaleError as error:
+            found.append(Row(number, row, (), str(error)))
+    return Accuracy(name, kind, columns, unread, tuple(found))
+
+
+def accuracy_report(found: Accuracy) -> Report:
+    """The errors of a judged table: in all, by group, and the worst rows; exit code 3 where a bound was broken."""
+    judged = found.judged
+    whats = tuple(dict.fromkeys(one.what for _, one in judged))
+    broken = sum(one.bound_broken for _, one in judged)
+    answered = len(found.rows) - len(found.refused)
+    groups = list(_groups(judged))
+    title = f"{found.name}: predictions of {answered:,} measured runs"
+    data: dict[str, Data] = {
+        "kind": found.kind.name,
+        "rows": Figure(len(found.rows), COUNT),
+        "answered": Figure(answered, COUNT),
+        "refused": Figure(len(found.refused), COUNT),
+        "bound_broken": Figure(broken, COUNT),
+        **{what: Errors.of([one for _, one in judged if one.what == what]).data() for what in whats},
+        "groups": [
+            {"what": what, "group": key, "value": value, **Errors.of(ones).data()} for what, key, value, ones in groups
+        ],
+        "worst": [_worst_data(row, one) for row, one in _worst(judged)],
+        "refusals": [{"row": row.number, "why": row.refused} for row in found.refused],
+        "columns_left_out": list(found.unread),
+    }
+    tables = [_overall(title, found, whats)]
+    if judged:
+        tables += [_by_group(groups), _worst_table(judged)]
+    return Report(title, tuple(tables), data, tuple(_notes(found)), exit_code=3 if broken else 0)
+
+
+_ERRORS: Final = (
+    Column("figures", "figures"),
+    Column("median error", "median"),
+    Column("p90", "p90"),
+    Column("mean", "mean", drop=2),
+    Column("in interval", "coverage"),
+    Column("bounds broken", "bound_broken", drop=1),
+)
+
+
+def _overall(title: str, found: Accuracy, whats: Sequence[What]) -> Table:
+    columns = (Column("predicted", "what", numeric=False), *_ERRORS)
+    rows = [(_WHAT[what], *Errors.of([one for _, one in found.judged if one.what == what]).cells()) for what in whats]
+    return Table(title, columns, tuple(rows), subject=found.name)
+
+
+Group = tuple[What, str, str, list[Judged]]
+
+
+def _groups(judged: Sequence[tuple[Row, Judged]]) -> Iterator[Group]:
+    """The figures by what they are of, one key after the other; a key with one value says nothing."""
+    for what in dict.fromkeys(one.what for _, one in judged):
+        ones = [one for _, one in judged if one.what == what]
+        for key in dict.fromkeys(key for one in ones for key in one.groups):
+            by_value: dict[str, list[Judged]] = {}
+            for one in ones:
+                by_value.setdefault(one.groups.get(key, ""), []).append(one)
+            for value, those in sorted(by_value.items(), key=lambda item: (-len(item[1]), item[0])):
+                yield what, key, value, those
+
+
+def _by_group(groups: Sequence[Group]) -> Table:
+    columns = (
+        Column("by", "group", numeric=False),
+        Column("", "value", numeric=False, wraps=16),
+        Column("of", "what", numeric=False, drop=3),
+        *_ERRORS,
+    )
+    rows = [(key, value or "not stated", what, *Errors.of(ones).cells()) for what, key, value, ones in groups]
+    return Table("", columns, tuple(rows), subject="groups", aside=True)
+
+
+def _worst(judged: Sequence[tuple[Row, Judged]]) -> list[tuple[Row, Judged]]:
+    return sorted(judged, key=lambda pair: -pair[1].error)[:_WORST]
+
+
+def unit_of(what: What) -> Unit:
+    """The unit of a figure."""
+    return BYTES if what == "memory" else SECONDS
+
+
+def _worst_table(judged: Sequence[tuple[Row, Judged]]) -> Table:
+    columns = (
+        Column("furthest off", "row", numeric=False),
+        Column("run", "run", numeric=False, wraps=16),
+        Column("of", "what", numeric=False, drop=2),
+        Column("measured", "measured"),
+        Column("predicted", "middle"),
+        Column("low", "low", drop=1),
+        Column("high", "high", drop=1),
+        Column("error", "error"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for row, one in _worst(judged):
+        unit = unit_of(one.what)
+        figures: tuple[Cell, ...] = (
+            Figure(one.measured, unit, "measured"),
+            *(Figure(value, unit, "predicted") for value in (one.middle, one.low, one.high)),
+        )
+        run = ", ".join(one.groups[key] for key in ("model", "chip") if key in one.groups)
+        rows.append((f"row {row.number:,}", run, one.what, *figures, Figure(one.middle / one.measured - 1, SHARE)))
+    return Table("", columns, tuple(rows), subject="worst", aside=True)
+
+
+def _worst_data(row: Row, one: Judged) -> Data:
+    unit = unit_of(one.what)
+    return {
+        "row": row.number,
+        "what": one.what,
+        "measured": Figure(one.measured, unit, "measured"),
+        "low": Figure(one.low, unit, "predicted"),
+        "middle": Figure(one.middle, unit, "predicted"),
+        "high": Figure(one.high, unit, "predicted"),
+        "bound": None if one.bound is None else Figure(one.bound, unit, "bound"),
+        "error": Figure(one.middle / one.measured - 1, SHARE),
+        **dict(one.groups),
+    }
+
+
+def _notes(found: Accuracy) -> Iterator[str]:
+    yield (
+        "Errors are |predicted/measured - 1|. The interval of a prediction is to hold 80% of what is measured. A table that "
+        "constants were fitted to is predicted better than others; the calibration's file says by how much."
+    )
+    if found.unread:
+        yield f"Columns that are not read: {', '.join(found.unread)}."
+    reasons: dict[str, list[int]] = {}
+    for row in found.refused:
+        reasons.setdefault(row.refused, []).append(row.number)
+    for why, numbers in sorted(reasons.items(), key=lambda item: -len(item[1]))[:_LISTED]:
+        many = f"{len(numbers):,} rows" if len(numbers) > 1 else f"Row {numbers[0]:,}"
+        yield f"{many} without a prediction: {why}."
+
+
+def with_predictions(found: Accuracy) -> str:
+    """The table as CSV, with the prediction of each row behind its own columns: low, middle, high and bound of each figure."""
+    import csv
+    import io
+
+    whats = tuple(dict.fromkeys(one.what for _, one in found.judged))
+    heads = [f"{what}_{name}" for what in whats for name in ("measured", "low", "predicted", "high", "bound")]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*found.columns, *heads, "refused"])
+    for row in found.rows:
+        of = {one.what: one for one in row.judged}
+        cells: list[str] = []
+        for what in whats:
+            one = of.get(what)
+            values = (None,) * 5 if one is None else (one.measured, one.low, one.middle, one.high, one.bound)
+            cells += ["" if value is None else f"{value:.6g}" for value in values]
+        writer.writerow([*(row.cells[name] for name in found.columns), *cells, row.refused])
+    return out.getvalue()

@@ -1,0 +1,148 @@
+"""What a step of a plan is predicted to take, beside its bound: figures, rows of the plan's table and what must be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from tscale.answers.explaining import TracedModel
+from tscale.answers.trained import Trained
+from tscale.calibration.training_case import CURRENT, Prediction, TrainingCase, prediction
+from tscale.core.costs.step_prediction import SOURCE
+from tscale.core.costs.step_time import Batch
+from tscale.core.costs.training import training_flops
+from tscale.core.costs.wall_time import Recompute, mfu_of
+from tscale.core.device import Cluster
+from tscale.core.metric import Cell, Data, Figure, Known, Label, Table, weakest
+from tscale.core.parallelism import Parallelism
+from tscale.core.sharding import shard
+from tscale.core.units import COUNT, SECONDS, SHARE
+from tscale.errors import RequestError
+from tscale.models.stages import stages
+
+_PARTS: Final = {
+    "computing": "products",
+    "traffic": "elementwise traffic",
+    "attention": "attention",
+    "sums": "tensor-parallel all-reduces",
+    "dispatches": "expert-parallel all-to-alls",
+    "handed": "pipeline send/receive",
+    "host": "waiting for the host",
+    "pipeline": "pipeline bubble",
+    "gradients": "gradients",
+    "gathers": "sharded weights and gradients",
+    "optimizer": "optimizer",
+    "step": "each step",
+}
+
+
+class PredictedStep(NamedTuple):
+    """The predicted seconds of a step as an 80% interval, and the MFU at each of its ends; `why`: why there is none."""
+
+    found: Prediction | None
+    flops: int
+    devices: int
+    peak: int
+    known: Known = "predicted"
+    why: str = ""
+
+    @property
+    def data(self) -> dict[str, Data]:
+        """The keys of a plan's JSON."""
+        if self.found is None:
+            return {"step_seconds": None, "prediction": None}
+        choice, seconds = self.found.choice, self.found.seconds
+        return {
+            "step_seconds": {name: self._seconds(getattr(seconds, name)) for name in seconds._fields},
+            "mfu_predicted": {name: self._mfu(getattr(seconds, name)) for name in seconds._fields},
+            "prediction": {
+                "calibration": choice.calibration.name,
+                "attention": self.found.kernel,
+                "runs": Figure(choice.calibration.fitted_to.runs, COUNT),
+                "median_error": Figure(choice.residual.median_error, SHARE, "cited", choice.calibration.fitted_to.file),
+                "covered": not choice.outside,
+                "not_covered": list(choice.outside),
+                "parts": {
+                    name: self._seconds(float(value)) for name, value in self.found.parts._asdict().items() if value
+                },
+            },
+        }
+
+    def on(self, table: Table) -> Table:
+        """A plan's table with the prediction's rows below those of the bound."""
+        if self.found is None:
+            return table
+        low, middle, high = self.found.seconds
+        rows = [
+            self._row(Label("predicted", "predicted"), middle),
+            self._row(Label("  low end of 80%", "predicted_low"), low),
+            self._row(Label("  high end of 80%", "predicted_high"), high),
+        ]
+        first = len(table.rows)
+        totals = frozenset((*table.totals, first))
+        return table._replace(rows=(*table.rows, *rows), totals=totals)
+
+    def notes(self) -> Iterator[str]:
+        """What the prediction rests on."""
+        if self.found is None:
+            yield f"No step time is predicted: {self.why}."
+            return
+        choice, fit = self.found.choice, self.found.choice.calibration.fitted_to
+        how = f"within {choice.residual.median_error:.1%} (median) of {choice.residual.runs:,} runs that it was not fitted to"
+        yield (
+            f"The prediction is by {choice.calibration.name} ({choice.calibration.title}; {fit.runs:,} runs): {how}. It takes "
+            f"{self.found.kernel} attention. {self._longest()}"
+        )
+        if choice.outside:
+            yield (
+                f"That calibration does not cover {', '.join(choice.outside)}: the interval is that of runs that stand apart "
+                "from those it was fitted to."
+            )
+
+    def _longest(self) -> str:
+        assert self.found is not None
+        parts = sorted(((float(value), name) for name, value in self.found.parts._asdict().items()), reverse=True)[:3]
+        whole = float(self.found.parts.seconds)
+        return "Most of it: " + ", ".join(f"{_PARTS[name]} {seconds / whole:.0%}" for seconds, name in parts) + "."
+
+    def _row(self, name: Label, seconds: float) -> tuple[Cell, ...]:
+        """A row of the plan's table: part, sent, link, network, time, time/compute, MFU."""
+        return (name, "", "", "", self._seconds(seconds), "", self._mfu(seconds))
+
+    def _seconds(self, seconds: float) -> Figure:
+        return Figure(seconds, SECONDS, self.known, SOURCE)
+
+    def _mfu(self, seconds: float) -> Figure:
+        share = mfu_of(self.flops, self.devices, self.peak, Fraction(seconds))
+        return Figure(share, SHARE, self.known, SOURCE)
+
+
+def predicted_step(
+    model: TracedModel,
+    whole: Trained,
+    plan: Parallelism,
+    batch: Batch,
+    cluster: Cluster,
+    dtype: str,
+    recompute: Recompute,
+    bound: Fraction,
+    stack: str = CURRENT,
+    kernel: str | None = None,
+) -> PredictedStep:
+    """What a step of a plan is predicted to take, never less than its bound; the reason where that cannot be said."""
+    spec, run = model.spec, whole.first.run
+    peak = cluster.device.flops_per_second[dtype]
+    flops = training_flops(model.ledger, run, run.tokens * batch.sequences)
+    known = weakest("predicted", whole.first.context.known)
+    of_stages = stages(spec, plan, model.ledger)
+    shares = tuple(shard(stage, plan) for stage in of_stages)
+    case = TrainingCase(
+        of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, recompute, stack, kernel, spec.parallel_block
+    )  # fmt: skip
+    try:
+        return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known)
+    except RequestError as error:
+        if kernel is not None:
+            raise
+        return PredictedStep(None, int(flops), plan.devices, peak, known, str(error))

@@ -1,0 +1,204 @@
+"""A training step that is asked about or was measured: which calibration it is predicted with, its time and its bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from fractions import Fraction
+from math import log
+from typing import Final, NamedTuple
+
+from tscale.calibration.interval import Interval, interval
+from tscale.catalogue.calibrations import TRAINING, UNFUSED, Calibration, Family, Residual, calibration, family_of
+from tscale.core.costs.step_prediction import StepSeconds, TrainingConstants, predict
+from tscale.core.costs.step_products import Again, Case
+from tscale.core.costs.step_sent import Sent
+from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
+from tscale.core.costs.step_work import StepWork, step_work
+from tscale.core.costs.wall_time import Recompute
+from tscale.core.device import Cluster
+from tscale.core.ledger import Ledger, Matmul, Scan
+from tscale.core.parallelism import Parallelism
+from tscale.core.workload import Run
+from tscale.errors import RequestError, nearest, shown
+
+MEGATRON, CURRENT = "megatron-deepspeed", "current"
+STACKS: Final = (CURRENT, MEGATRON)
+"""Training stacks: frameworks of 2023 to 2025 on fused kernels, or Megatron-DeepSpeed as of 2022, eager and unfused."""
+_EIGHT_BITS: Final = ("fp8", "int8", "fp4")
+_SIXTEEN_BITS: Final = ("bf16", "fp16")
+_NARROW: Final = {"fp8": 8, "int8": 8, "fp4": 4}
+
+
+class TrainingCase(NamedTuple):
+    """A step: ledgers of its stages, whole and as one device has them, and how they are run.
+
+    `kernel`: of attention, None for the usual one of the stack and the chip. `hides_gathers`: whether weights in shards are
+    gathered, and their gradients scattered, behind the computing of other layers, as Megatron-FSDP does.
+    """
+
+    stages: tuple[Ledger, ...]
+    shares: tuple[Ledger, ...]
+    plan: Parallelism
+    run: Run
+    batch: Batch
+    d_model: int
+    cluster: Cluster
+    dtype: str
+    again: Again = "none"
+    stack: str = CURRENT
+    kernel: str | None = None
+    parallel_block: bool = False
+    hides_gathers: bool = False
+
+    @property
+    def chip(self) -> str:
+        """The name of the accelerator."""
+        return self.cluster.device.name
+
+    @property
+    def peak(self) -> int:
+        """FLOP/s of the products' format."""
+        return self.cluster.device.flops_per_second[self.dtype]
+
+    @property
+    def peak_16(self) -> int:
+        """FLOP/s of 16 bits; that of the products where there is none."""
+        peaks = self.cluster.device.flops_per_second
+        return next((peaks[name] for name in _SIXTEEN_BITS if name in peaks), self.peak)
+
+    @property
+    def has_experts(self) -> bool:
+        """Whether tokens are routed."""
+        return any(isinstance(e, Matmul) and e.experts > 1 for stage in self.stages for e in stage.entries)
+
+
+class Choice(NamedTuple):
+    """The calibration of a case, the kind of case that it is there, and why it is not covered, if it is not."""
+
+    calibration: Calibration
+    kind: str
+    outside: tuple[str, ...]
+
+    @property
+    def residual(self) -> Residual:
+        """What others of its kind were measured at."""
+        return self.calibration.residuals["elsewhere" if self.outside else self.kind]
+
+
+class Prediction(NamedTuple):
+    """Seconds of a step as an 80% interval, the parts of its middle, and what it rests on."""
+
+    seconds: Interval
+    parts: StepSeconds
+    choice: Choice
+    kernel: str
+
+
+def chosen(case: TrainingCase) -> Choice:
+    """The calibration of a case's stack, the nearest in width where a stack has several. Raises `RequestError`."""
+    if case.stack not in STACKS:
+        raise RequestError(f"no training stack {shown(case.stack)}: {nearest(case.stack, STACKS)}")
+    of_stack = [one for one in map(calibration, TRAINING) if case.stack in one.covers.stacks]
+    found = min(of_stack, key=lambda one: _apart(case.d_model, one.covers.d_model))
+    return Choice(found, _kind(case, found), tuple(_outside(case, found)))
+
+
+def _kind(case: TrainingCase, found: Calibration) -> str:
+    if found.name == "training-current":
+        return "experts" if case.has_experts else "dense"
+    if found.name == "training-megatron-node":
+        return "tensor" if case.plan.tensor > 1 else "no tensor"
+    return "cluster"
+
+
+def _apart(width: int, covered: tuple[int, int]) -> float:
+    low, high = covered
+    return max(log(low / width), log(width / high), 0.0)
+
+
+_TWICE: Final = 2
+
+
+def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
+    """What its runs do not cover of a case."""
+    covers = found.covers
+    if case.chip not in covers.chips:
+        yield case.chip
+    if case.dtype not in covers.precisions:
+        yield case.dtype
+    if any(isinstance(entry, Scan) for stage in case.stages for entry in stage.entries):
+        yield "recurrent layers"
+    if case.has_experts and "experts" not in found.residuals:
+        yield "routed experts"
+    if _apart(case.d_model, covers.d_model) > log(_TWICE):
+        yield f"a width of {int(case.d_model):,}"
+    if case.plan.context > 1:
+        yield "context parallelism"
+
+
+def kernel_of(case: TrainingCase, family: Family) -> str:
+    """The attention kernel: as named, or the usual one of the stack on the chip."""
+    if case.kernel is not None:
+        return case.kernel
+    return UNFUSED if case.stack == MEGATRON else family.usual
+
+
+def work_of(case: TrainingCase) -> StepWork:
+    """What the step gives its devices to do. Raises `RequestError` where a link is not known or a batch does not divide."""
+    family = family_of(case.chip)
+    work = step_work(
+        case.shares,
+        case.plan,
+        Case(
+            case.run,
+            case.batch.micro,
+            case.batch.micro_batches(case.plan),
+            int(case.d_model),
+            case.again,
+            case.peak,
+            case.peak_16,
+            case.dtype in _EIGHT_BITS,
+            kernel_of(case, family) != UNFUSED,
+            family.multiprocessors,
+            case.parallel_block,
+        ),
+        case.cluster,
+    )
+    return work._replace(gathers=Sent()) if case.hides_gathers else work
+
+
+_FIELDS: Final = tuple(field.name for field in fields(TrainingConstants))
+
+
+def constants_of(found: Calibration, family: Family, kernel: str) -> TrainingConstants:
+    """The constants of a calibration on a kind of chip, with the share of a named attention kernel. Raises `RequestError`."""
+    return constants_from({name: one.value for name, one in found.constants.items()}, family, kernel)
+
+
+def constants_from(values: Mapping[str, float], family: Family, kernel: str) -> TrainingConstants:
+    """The same of values by name."""
+    known = {name: float(values[name]) for name in _FIELDS if name in values}
+    if kernel != UNFUSED:
+        known["attention"] = family.share(kernel)
+    if family.name == "ampere":
+        known["products"] *= values.get("ampere", 1.0)
+    return TrainingConstants(**known)
+
+
+def prediction(case: TrainingCase, bound: Fraction | None = None) -> Prediction:
+    """How long a step takes, never less than a bound. Raises `RequestError` for what cannot be predicted."""
+    choice, family = chosen(case), family_of(case.chip)
+    kernel = kernel_of(case, family)
+    parts = predict(work_of(case), constants_of(choice.calibration, family, kernel))
+    least = None if bound is None else float(bound)
+    seconds = interval(parts.seconds, choice.residual.low, choice.residual.high, least)
+    return Prediction(seconds, parts, choice, kernel)
+
+
+def bound_of(case: TrainingCase) -> Fraction:
+    """The least seconds of a step (`tscale.core.costs.step_time`). Every second product again is no less than nothing again."""
+    again: Recompute = "none" if case.again == "op" else case.again
+    bits = _NARROW.get(case.dtype, BITS)
+    work = Workload(case.run, case.batch, case.d_model, again, bits, case.parallel_block)
+    return step_of(case.stages, case.plan, work, case.cluster, case.peak).seconds

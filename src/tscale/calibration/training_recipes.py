@@ -1,0 +1,116 @@
+"""Which runs the calibrations of training steps are fitted to, with which constants, and what they do not explain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from tscale.calibration.training_case import TrainingCase
+
+
+class Recipe(NamedTuple):
+    """A calibration to be fitted: which rows, which constants, which are held at a value, and how robustly."""
+
+    name: str
+    title: str
+    stacks: tuple[str, ...]
+    file: str
+    where: str
+    takes: Callable[[Mapping[str, str]], bool]
+    kind: Callable[[TrainingCase], str]
+    apart: Callable[[Mapping[str, str]], str]
+    """The group of a row that stands apart from the others."""
+    model: Callable[[Mapping[str, str]], str] | None
+    """Where rows are few, the model that is left out for the error and the intervals; None for a fifth of the layouts."""
+    free: tuple[str, ...]
+    held: Mapping[str, float]
+    loss: Literal["soft_l1", "cauchy"]
+    scale: float
+    unexplained: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+NODE: Final = Recipe(
+    "training-megatron-node",
+    "GPT models of 1,024 and 2,048 wide on 2 to 8 A100 of a node, Megatron-DeepSpeed of 2022",
+    ("megatron-deepspeed",),
+    "configs/measured/vtrain.csv",
+    "gpus up to 8",
+    lambda row: int(row["gpus"]) <= 8,
+    lambda case: "tensor" if case.plan.tensor > 1 else "no tensor",
+    lambda row: f"{row['layers']} layers of {row['d_model']}",
+    None,
+    (
+        "products", "traffic", "sums", "whole_head", "host_layer", "host_tensor", "host_wide", "host_softmax", "host_head",
+        "step", "optimizer_bytes",
+    ),
+    {"recomputed": 0.0, "loss_bytes": 52.0},
+    "soft_l1",
+    0.03,
+    (
+        "Its table says full recomputation; with it, products would run at 95% to 100% of the peak. Its times are those of a "
+        "run that computes nothing again, at 76%: what is computed again is not counted here.",
+        "The time of the host for a layer differs by width, tensor parallelism and micro-batch together, from 2.7 to 3.7 ms, "
+        "and is as long within each: 2-way at 1,024 and micro-batch 4 and 4-way at 2,048 and micro-batch 1 and 2 are 10% to "
+        "25% faster than predicted.",
+    ),
+    ("VIA-Research/vTrain, data/ground_truth_single.csv (MIT License), MICRO 2024",),
+)  # fmt: skip
+
+CLUSTER: Final = Recipe(
+    "training-megatron-cluster",
+    "GPT models of 3,072 to 12,288 wide on 64 to 512 A100, Megatron-DeepSpeed of 2022",
+    ("megatron-deepspeed",),
+    "configs/measured/vtrain.csv",
+    "gpus from 64",
+    lambda row: int(row["gpus"]) > 8,
+    lambda _: "cluster",
+    lambda row: row["d_model"],
+    None,
+    ("products", "traffic", "nics"),
+    {"recomputed": 1.0, "loss_bytes": 52.0},
+    "cauchy",
+    0.02,
+    (
+        "Pipelines with 2-way and 4-way tensor parallelism at widths of 6,144 and 8,192 took up to 1.65 times as long as "
+        "predicted, and beside them others did not: most likely the network of those days.",
+    ),
+    ("VIA-Research/vTrain, data/ground_truth_multi.csv (MIT License), MICRO 2024",),
+)
+
+CURRENT: Final = Recipe(
+    "training-current",
+    "published layouts of llm-foundry, torchtitan and Megatron-Bridge on A100 to GB300",
+    ("current",),
+    "configs/measured/published_layouts.csv",
+    "all",
+    lambda _: True,
+    lambda case: "experts" if case.has_experts else "dense",
+    lambda row: row["source"],
+    lambda row: row["model"],
+    ("products", "ampere", "products_8bit", "traffic", "experts", "dispatches"),
+    {"nics": 0.8, "loss_bytes": 12.0},
+    "cauchy",
+    0.1,
+    (
+        "Qwen3-30B-A3B on 16 H100 with 24 pieces a stage takes 1.7 times as long as predicted: most likely the host, for each "
+        "piece is a layer of small experts.",
+        "MPT-70B on 64 A100 of 40 GB, two sequences at a time, takes 1.17 times as long as predicted.",
+    ),
+    ("mosaicml/llm-foundry, pytorch/torchtitan, NVIDIA-NeMo/Megatron-Bridge: each row's source",),
+)
+
+
+FROM_NODE: Final = ("host_layer", "host_tensor", "host_wide", "host_softmax", "host_head", "step", "optimizer_bytes")
+"""Constants of the host and the optimizer that larger models on more nodes say nothing of."""
+
+
+COVERED: Final[Mapping[str, Mapping[str, Any]]] = {
+    NODE.name: {"chips": ["a100-sxm-80gb"], "precisions": ["fp16", "bf16"], "d_model": [1024, 2048]},
+    CLUSTER.name: {"chips": ["a100-sxm-80gb"], "precisions": ["fp16", "bf16"], "d_model": [3072, 25600]},
+    CURRENT.name: {
+        "chips": ["a100-sxm-80gb", "a100-sxm-40gb", "h100-sxm", "b200", "gb200", "gb300"],
+        "precisions": ["bf16", "fp16", "fp8"],
+        "d_model": [2048, 8192],
+    },
+}

@@ -1,0 +1,235 @@
+"""A row of a table of measured training steps, judged: what was measured beside what is predicted, and the bound.
+
+Two tables are read: steps in ms of GPT models of a shape (`step_ms`), and speeds of published layouts in tokens/s per GPU,
+where a row names a built-in model, or an MPT of a shape.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from typing import Final, NamedTuple, cast
+
+from tscale.calibration.rows import Judged
+from tscale.calibration.training_case import CURRENT, MEGATRON, TrainingCase, bound_of, prediction
+from tscale.catalogue.hardware import Hardware, find_hardware
+from tscale.catalogue.models import known_name
+from tscale.core.costs.step_products import Again
+from tscale.core.costs.step_time import Batch
+from tscale.core.ledger import Ledger
+from tscale.core.parallelism import Parallelism
+from tscale.core.sharding import shard
+from tscale.errors import RequestError, nearest, shown
+from tscale.models.lower import lower, run_of
+from tscale.models.resolve import resolve
+from tscale.models.spec import ModelSpec
+from tscale.models.stages import stages
+
+STEPS: Final = (
+    "gpu", "gpus", "batch", "micro_batch", "layers", "d_model", "heads", "d_ff", "vocabulary", "context", "tensor", "data",
+    "pipeline", "schedule", "precision", "attention", "recompute", "stack", "step_ms",
+)  # fmt: skip
+"""The columns of a table of steps."""
+SPEEDS: Final = (
+    "source", "model", "layers", "d_model", "heads", "gpu", "gpus", "context", "batch", "micro_batch", "tensor", "pipeline",
+    "interleave", "context_parallel", "expert", "sharding", "precision", "recompute", "tokens_per_second_per_gpu",
+)  # fmt: skip
+"""The columns of a table of published layouts."""
+
+ZERO: Final = {
+    "": 0, "none": 0, "ddp": 0, "fsdp full": 3, "fsdp2 full": 3, "fsdp": 3, "fsdp2": 3, "distributed optimizer": 1,
+    "zero1": 1, "zero2": 2, "zero3": 3,
+}  # fmt: skip
+"""The stage of ZeRO that shards the same, by the words of the source."""
+_AGAIN: Final = ("none", "selective", "op", "full")
+_MPT_VOCABULARY: Final = 50_368
+_TORCHTITAN_GB_PER_S: Final = 2400
+"""Of its H100, which have HBM2e of 96 GB (torchtitan's benchmarks, llama3_h100_202412)."""
+
+
+def judge(row: Mapping[str, str]) -> list[Judged]:
+    """The step of a row: seconds measured, predicted and at the least. Raises `TscaleError` for what is not predicted."""
+    case, measured, groups = case_of(row)
+    bound = bound_of(case)
+    found = prediction(case, bound)
+    groups["calibration"] = found.choice.calibration.name
+    groups["kind"] = found.choice.kind + (", not covered" if found.choice.outside else "")
+    return [Judged("step", measured, *found.seconds, float(bound), groups)]
+
+
+def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]]:
+    """The case of a row, the seconds that were measured, and what the row is of. Raises `TscaleError`."""
+    plan, model = _plan(row), _model_of(row)
+    hardware = _hardware(row["gpu"], torchtitan="torchtitan" in row.get("source", ""))
+    of_stages, shares = _divided(model.key, plan._replace(data=1, zero=0))
+    cluster, dtype = hardware.cluster(), row["precision"]
+    if dtype not in cluster.device.flops_per_second:
+        raise RequestError(
+            f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join(cluster.device.flops_per_second)}"
+        )
+    case = TrainingCase(
+        of_stages,
+        shares,
+        plan,
+        run_of(model.spec, _whole(row, "context")),
+        Batch(_whole(row, "batch"), _whole(row, "micro_batch")),
+        int(model.spec.d_model),
+        cluster,
+        dtype,
+        _again(row),
+        _stack(row),
+        _kernel(row),
+        model.spec.parallel_block,
+        "Megatron" in row.get("source", "") and row.get("sharding") == "fsdp",
+    )
+    return case, _measured(row), _groups(row, case, model)
+
+
+def _groups(row: Mapping[str, str], case: TrainingCase, model: _Model) -> dict[str, str]:
+    stack = row.get("stack") or row.get("source", "").split(" ")[0] or case.stack
+    return {"chip": case.chip, "stack": stack, "model": model.name, "precision": case.dtype}
+
+
+def _measured(row: Mapping[str, str]) -> float:
+    """Seconds of a step."""
+    if row.get("step_ms"):
+        return _number(row, "step_ms") / 1000
+    tokens = _whole(row, "batch") * _whole(row, "context")
+    return tokens / (_number(row, "tokens_per_second_per_gpu") * _whole(row, "gpus"))
+
+
+class _Model(NamedTuple):
+    """The model of a row: what it is found by again, its spec and its name."""
+
+    key: str
+    spec: ModelSpec
+    name: str
+
+
+def _model_of(row: Mapping[str, str]) -> _Model:
+    """The model of a row: of a shape, where it has one, with d_ff and vocabulary as MPT's if not given, or a built-in one."""
+    named = row.get("model", "")
+    if not row.get("layers"):
+        return _Model(named, _named(named), named)
+    sizes = [_whole(row, name) for name in ("layers", "d_model", "heads")]
+    others = [_whole(row, "d_ff", 4 * sizes[1]), _whole(row, "vocabulary", _MPT_VOCABULARY), _whole(row, "context")]
+    key = ",".join(map(str, [*sizes, *others]))
+    spec = _shaped(key)
+    return _Model(f"={key}", spec, named or f"GPT of {spec.layers} layers of {spec.d_model}")
+
+
+@cache
+def _named(name: str) -> ModelSpec:
+    """A built-in model, by its name or the one that it has on the hub; nothing is looked up anywhere else."""
+    known = known_name(name) or known_name(name.rpartition("/")[2])
+    if known is None:
+        raise RequestError(f"model: {shown(name)} is no built-in model: `tscale list` names them")
+    return resolve(known)
+
+
+@cache
+def _shaped(key: str) -> ModelSpec:
+    """A GPT of a shape: learned positions, a tied head."""
+    layers, d_model, heads, d_ff, vocabulary, context = key.split(",")
+    changes = {
+        "layers": layers,
+        "d_model": d_model,
+        "attention.heads": heads,
+        "d_ff": d_ff,
+        "vocabulary": vocabulary,
+        "context": context,
+        "positions.rows": context,
+    }
+    return resolve("gpt3", [f"{name}={value}" for name, value in changes.items()])
+
+
+@cache
+def _lowered(key: str) -> tuple[ModelSpec, Ledger]:
+    spec = _shaped(key[1:]) if key.startswith("=") else _named(key)
+    return spec, lower(spec)
+
+
+@lru_cache(maxsize=1024)
+def _divided(key: str, plan: Parallelism) -> tuple[tuple[Ledger, ...], tuple[Ledger, ...]]:
+    """The ledgers of the stages, whole and as one device has them."""
+    spec, whole = _lowered(key)
+    found = stages(spec, plan, whole)
+    return found, tuple(shard(stage, plan) for stage in found)
+
+
+@cache
+def _hardware(name: str, *, torchtitan: bool) -> Hardware:
+    found = find_hardware(name)
+    if torchtitan and found.name == "h100-sxm":
+        return find_hardware(name, [f"bandwidth_gb_per_s={_TORCHTITAN_GB_PER_S}"])
+    return found
+
+
+def _plan(row: Mapping[str, str]) -> Parallelism:
+    """The degrees; data parallelism is what is left of the GPUs. Raises `RequestError` where they do not divide."""
+    gpus, tensor, pipeline = (_whole(row, name) for name in ("gpus", "tensor", "pipeline"))
+    context = _whole(row, "context_parallel", 1)
+    each = tensor * pipeline * context
+    if gpus % each:
+        raise RequestError(
+            f"{gpus} GPUs are not a multiple of {each}, those of tensor, pipeline and context parallelism"
+        )
+    sharding = row.get("sharding", "").lower()
+    if sharding not in ZERO:
+        raise RequestError(f"sharding: no way {shown(sharding)} to share states is known: {nearest(sharding, ZERO)}")
+    plan = Parallelism(
+        tensor,
+        sequence=tensor > 1 and "sharding" in row,
+        pipeline=pipeline,
+        interleave=_whole(row, "interleave", 1),
+        data=gpus // each,
+        zero=ZERO[sharding],
+        context=context,
+        # Experts are spread over the devices of tensor parallelism too, so that each has as much of them as if it cut them.
+        expert=max(_whole(row, "expert", 1) // tensor, 1),
+    )
+    plan.check()
+    return plan
+
+
+def _again(row: Mapping[str, str]) -> Again:
+    said = row.get("recompute") or "none"
+    if said not in _AGAIN:
+        raise RequestError(f"recompute: {shown(said)} is none of {', '.join(_AGAIN)}: {nearest(said, _AGAIN)}")
+    return cast("Again", said)
+
+
+def _stack(row: Mapping[str, str]) -> str:
+    """The stack of a row: Megatron-DeepSpeed of 2022 where it is named, else one of those that are current."""
+    return MEGATRON if row.get("stack", "") == MEGATRON else CURRENT
+
+
+_KERNELS: Final = {"llm-foundry": "flash-1", "torchtitan": "flash-2"}
+"""Attention kernels by the source of a row: MPT's ALiBi went through a Triton kernel of the first FlashAttention in 2023."""
+
+
+def _kernel(row: Mapping[str, str]) -> str | None:
+    named = row.get("attention") or None
+    source = row.get("source", "")
+    return named or next((kernel for name, kernel in _KERNELS.items() if name in source), None)
+
+
+def _whole(row: Mapping[str, str], name: str, default: int | None = None) -> int:
+    text = (row.get(name) or "").strip()
+    if not text and default is not None:
+        return default
+    if not re.fullmatch("[0-9]{1,12}", text) or not int(text):
+        raise RequestError(f"{name}: a whole number from 1 on is wanted, not {shown(text)}")
+    return int(text)
+
+
+def _number(row: Mapping[str, str], name: str) -> float:
+    text = (row.get(name) or "").strip()
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e18:
+        raise RequestError(f"{name}: a number above 0 is wanted, not {shown(text)}")
+    return value

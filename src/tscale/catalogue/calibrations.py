@@ -1,0 +1,200 @@
+"""Calibrations that are shipped: constants fitted to measured runs, with the runs behind them and the error on others.
+
+Each is a YAML file of `configs/calibrations/` that a script makes anew from `configs/measured/`; `kernels.yaml` beside them
+says what named kernels reach on kinds of chip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from tscale.blocks.fields import CONFIG, Number, Size, Whole
+from tscale.catalogue.index import compiled, configs
+from tscale.catalogue.shipped import built
+from tscale.errors import RequestError, nearest, shown
+from tscale.models.spec import Evidence
+
+if TYPE_CHECKING:
+    from tscale.models.yaml_file import Document, Path_
+
+Rate = Annotated[int | float, Number()]
+Count = Annotated[int, Whole(0, 10**9)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """One constant: its value, in a unit, what it means, the range that it was kept to, and whether it was fitted."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    value: float
+    unit: str
+    meaning: str
+    range: tuple[float, float] | None = None
+    fitted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Residual:
+    """What was measured over what was predicted, of runs of a kind that the constants were not fitted to.
+
+    `low` and `high` are the ends of an 80% interval, `median_error` that of |predicted/measured - 1|.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    low: Rate
+    high: Rate
+    runs: Count
+    median_error: float
+    how: str
+    """How the runs were kept from the fit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """The runs that constants were fitted to, and the error by cross-validation."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    file: str
+    where: str
+    runs: Size
+    median: float
+    p90: float
+    mean: float
+    how: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Covers:
+    """What runs it was fitted to, in words that a case is compared by; empty where that does not matter."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    stacks: tuple[str, ...]
+    chips: tuple[str, ...]
+    precisions: tuple[str, ...]
+    d_model: tuple[Size, Size]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Constants of a prediction, with what they were fitted to."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    name: str
+    title: str
+    covers: Covers
+    constants: dict[str, Constant]
+    fitted_to: Fitted
+    residuals: dict[str, Residual]
+    """By kind of case; `elsewhere` for what it does not cover."""
+    unexplained: tuple[str, ...] = ()
+    sources: tuple[str, ...]
+    evidence: Evidence
+
+    def value(self, name: str) -> float:
+        """The value of a constant."""
+        return self.constants[name].value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A kind of chip: its multiprocessors, what named attention kernels reach of its 16-bit peak, and which is usual."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    name: str
+    chips: tuple[str, ...]
+    multiprocessors: Size | None = None
+    attention: dict[str, Rate]
+    usual: str
+    source: str
+    evidence: Evidence
+
+    def share(self, kernel: str) -> float:
+        """The share of the peak that a kernel reaches. Raises `RequestError` for one that is not known on it."""
+        if kernel not in self.attention:
+            raise RequestError(
+                f"no attention kernel {shown(kernel)} is known on {self.name}: {nearest(kernel, [*self.attention, UNFUSED])}"
+            )
+        return float(self.attention[kernel])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Families:
+    """All of them."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    families: tuple[Family, ...]
+
+
+UNFUSED: Final = "unfused"
+"""Attention without a fused kernel, whose time follows from products and traffic."""
+
+TRAINING: Final = ("training-megatron-node", "training-megatron-cluster", "training-current")
+"""The calibrations of training steps."""
+
+
+FILES: Final[dict[str, type]] = {"kernels": Families, **dict.fromkeys(TRAINING, Calibration)}
+"""What each file of configs/calibrations holds that the compiled index has."""
+
+
+@cache
+def calibration(name: str) -> Calibration:
+    """A shipped calibration, by its name."""
+    found: Calibration = _shipped(name)
+    return found
+
+
+@cache
+def families() -> tuple[Family, ...]:
+    """The kinds of chip that are known, the last one for all others."""
+    found: Families = _shipped("kernels")
+    return found.families
+
+
+_INNER: Final[dict[str, type]] = {
+    "covers": Covers,
+    "fitted_to": Fitted,
+    "constants*": Constant,
+    "residuals*": Residual,
+    "families": Family,
+}
+
+
+def _shipped(name: str) -> Any:
+    """What a file says, from the index where that is current."""
+    data = compiled("calibrations", name)
+    return calibration_from_yaml(name) if data is None else built(FILES[name], data, _INNER)
+
+
+def calibration_from_yaml(name: str) -> Any:
+    """What a file of configs/calibrations says, read and validated."""
+    from pydantic import TypeAdapter
+
+    from tscale.models.validation import judged
+    from tscale.models.yaml_file import read_document
+
+    document = read_document(str(configs() / "calibrations" / f"{name}.yaml"))
+    return judged(TypeAdapter(FILES[name]), document, _keys)
+
+
+def _keys(path: Path_, _: Document) -> list[str]:
+    """The legal keys at a place of a file."""
+    if not path:
+        return [field.name for kind in (Calibration, Families) for field in fields(kind)]
+    last, outer = str(path[-1]), str(path[-2]) if len(path) > 1 else ""
+    inner = _INNER.get(last) or _INNER.get(f"{outer}*") or _INNER.get(outer)
+    return [] if inner is None else [field.name for field in fields(inner)]
+
+
+def family_of(chip: str) -> Family:
+    """The kind of a chip, by its name in configs/hardware."""
+    known = families()
+    return next((family for family in known if chip in family.chips), known[-1])

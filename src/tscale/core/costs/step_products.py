@@ -1,0 +1,184 @@
+"""Products of matrices and attention in a training step, at the best of a device: of what `tscale.core.costs.step_work` is made.
+
+Products are counted in tiles of 128 by 256 of their result, which the multiprocessors of a device compute in waves, the last of
+which may be nearly empty (NVIDIA, Matrix Multiplication Background User's Guide, "Wave Quantization").
+
+Unfused attention reads and writes 9 bytes a score forward and 18 backward beside its products, in 16 bits and with dropout; where
+softmax is not fused either, about 20 more each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+from typing import Final, Literal, NamedTuple
+
+from tscale.core.costs.forward import pairs
+from tscale.core.device import Cluster
+from tscale.core.ledger import Ledger, Matmul, Scores
+from tscale.core.parallelism import Parallelism
+from tscale.core.workload import Run
+
+Again = Literal["none", "selective", "op", "full"]
+"""What the backward pass computes again: nothing, the scores, every second product (torchtitan's "op"), or whole layers."""
+
+WIDTH: Final = 2
+"""Bytes of an activation, a weight and a gradient."""
+TILE: Final = (128, 256)
+"""Rows and columns of a result that a multiprocessor computes at a time."""
+_SCORES_FORWARD, _SCORES_BACKWARD, _SOFTMAX_IN_STEPS = 9, 18, 20
+FUSED_SOFTMAX: Final = 4
+"""Heads by sequences must be a multiple of this for Megatron-LM's fused causal softmax (fused_softmax.py, get_batch_per_block
+of rows of 1,024 keys and more); otherwise softmax is taken in steps."""
+FLASH_BACKWARD: Final = 2.5
+"""FLOPs of a fused backward pass over those of its forward pass: five products for two (Dao 2023, section 3)."""
+
+
+class Product(NamedTuple):
+    """A product of matrices: seconds at the peak, its last wave included, and seconds of its traffic."""
+
+    computing: float
+    traffic: float
+
+
+class Case(NamedTuple):
+    """What is run: sequences of a micro-batch, micro-batches, what is computed again, formats and kernels.
+
+    `eight_bit`: whether products of layers are in fp8; `peak` is that of their format and `peak_16` of 16 bits.
+    `fused`: whether attention is a fused kernel. `multiprocessors`: None where not known: waves are then not counted.
+    """
+
+    run: Run
+    micro: int
+    micro_batches: int
+    d_model: int
+    again: Again
+    peak: int
+    peak_16: int
+    eight_bit: bool
+    fused: bool
+    multiprocessors: int | None
+    parallel_block: bool = False
+
+
+def tokens_of(entry: Matmul, plan: Parallelism, case: Case) -> float:
+    """Tokens of a micro-batch that a device multiplies by a matrix."""
+    length = int(case.run.length(entry.stream))
+    if entry.most is not None:
+        length = min(length, int(entry.most))
+    return case.micro * length / plan.context
+
+
+class Products:
+    """Makes products of matrices, as a device would run them at its best."""
+
+    def __init__(self, case: Case, cluster: Cluster) -> None:
+        self.case = case
+        self.bandwidth = cluster.device.memory_bytes_per_second
+
+    def of(self, m: float, n: float, k: float, times: float, peak: int, batch: float = 1) -> Product:
+        """`times` products [m, k]·[k, n], each of a `batch` of them at once."""
+        computing = 2 * m * n * k * batch / peak * self.waves(m, n, batch)
+        traffic = WIDTH * batch * (m * k + k * n + m * n) / self.bandwidth
+        return Product(times * computing, times * traffic)
+
+    def waves(self, m: float, n: float, batch: float) -> float:
+        """How many times as long a product takes for tiles that are cut off and a wave that is not full."""
+        many = self.case.multiprocessors
+        if many is None:
+            return 1.0
+        tiles = ceil(m / TILE[0]) * ceil(n / TILE[1]) * batch
+        return ceil(tiles / many) * many / (m * n * batch / (TILE[0] * TILE[1]))
+
+
+_JOINED: Final = {"q": "qkv", "k": "qkv", "v": "qkv", "up": "up", "gate": "up"}
+"""Matrices that multiply the same input and are one in the kernels that frameworks run."""
+
+
+def joined(share: Ledger) -> Iterator[Matmul]:
+    """The matrices of a stage, those that stand side by side as one."""
+    found: dict[object, Matmul] = {}
+    for entry in share.entries:
+        if isinstance(entry, Matmul):
+            joined = _JOINED.get(entry.role)
+            key = (
+                entry if joined is None else (joined, entry.block, entry.d_in, entry.stream, entry.experts, entry.used)
+            )
+            before = found.get(key)
+            found[key] = entry if before is None else before._replace(d_out=before.d_out + entry.d_out)
+    return iter(found.values())
+
+
+class Shape(NamedTuple):
+    """A product's sizes [m, n, k], how often it runs, and how many run at once."""
+
+    sizes: tuple[float, float, float]
+    times: float
+    batch: float
+
+
+def shape_of(entry: Matmul, tokens: float) -> Shape:
+    """A matrix with the tokens that it multiplies; routed experts of a layer run at once, each with its part of them."""
+    n, k = float(entry.d_out), float(entry.d_in)
+    if entry.experts == 1:
+        return Shape((tokens, n, k), float(entry.used), 1.0)
+    layers = entry.stored // entry.experts
+    copies = tokens * entry.used / layers
+    return Shape((max(copies / entry.experts, 1.0), n, k), float(layers), float(entry.experts))
+
+
+class Attention(NamedTuple):
+    """Scores of a stage: products of an unfused kernel with their traffic in bytes, or seconds of a fused one."""
+
+    products: tuple[Product, ...] = ()
+    products_again: tuple[Product, ...] = ()
+    seconds: float = 0.0
+    seconds_again: float = 0.0
+    traffic: float = 0.0
+    traffic_again: float = 0.0
+    in_steps: bool = False
+
+
+def attention_work(share: Ledger, plan: Parallelism, case: Case, make: Products) -> Attention:
+    """What all scores of a stage take, by a fused kernel or by products and softmax."""
+    found = Attention()
+    for entry in share.entries:
+        if isinstance(entry, Scores):
+            one = _fused(entry, plan, case) if case.fused else _unfused(entry, plan, case, make)
+            found = Attention(
+                found.products + one.products,
+                found.products_again + one.products_again,
+                found.seconds + one.seconds,
+                found.seconds_again + one.seconds_again,
+                found.traffic + one.traffic,
+                found.traffic_again + one.traffic_again,
+                found.in_steps or one.in_steps,
+            )
+    return found
+
+
+def _fused(entry: Scores, plan: Parallelism, case: Case) -> Attention:
+    """A fused kernel: of causal attention, the pairs that a query sees."""
+    seen = pairs(entry, case.run, "causal") * entry.used * entry.heads * (entry.d_qk + entry.d_v)
+    forward = 2.0 * case.micro * seen / plan.context / case.peak_16
+    again = forward if case.again == "full" else 0.0
+    return Attention(seconds=(1 + FLASH_BACKWARD) * forward, seconds_again=again)
+
+
+def _unfused(entry: Scores, plan: Parallelism, case: Case, make: Products) -> Attention:
+    """Two batches of products for all pairs, and what is elementwise on every score."""
+    queries = int(case.run.length(entry.stream)) / plan.context
+    keys, heads, layers = float(case.run.length(entry.keys)), case.micro * float(entry.heads), float(entry.used)
+    logits = make.of(queries, keys, float(entry.d_qk), layers, case.peak_16, heads)
+    values = make.of(queries, float(entry.d_v), keys, layers, case.peak_16, heads)
+    in_steps = int(heads) % FUSED_SOFTMAX != 0
+    more = _SOFTMAX_IN_STEPS if in_steps else 0
+    scores = heads * queries * keys * layers
+    again = case.again in {"full", "selective"}
+    return Attention(
+        (logits, values, logits, logits, values, values),
+        (logits, values) if again else (),
+        traffic=scores * (_SCORES_FORWARD + _SCORES_BACKWARD + 2 * more),
+        traffic_again=scores * (_SCORES_FORWARD + more) if again else 0.0,
+        in_steps=in_steps,
+    )

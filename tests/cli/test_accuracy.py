@@ -1,0 +1,134 @@
+"""`tscale accuracy`: a table of measured runs is found by its columns, and its JSON is a contract."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import answer, run
+from tscale.catalogue.models import configs
+
+LINES = (configs() / "measured" / "vtrain.csv").read_text(encoding="utf-8").splitlines()
+HEADING = next(line for line in LINES if line.startswith("gpu,"))
+ROWS = [line for line in LINES if line.startswith("a100")]
+
+
+@pytest.fixture(autouse=True)
+def _there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def table(*rows: str, heading: str = HEADING) -> str:
+    Path("steps.csv").write_text("\n".join(["# a comment", heading, *rows]) + "\n", encoding="utf-8")
+    return "steps.csv"
+
+
+def test_its_json_has_the_keys_that_programs_read() -> None:
+    data = answer("accuracy", table(*ROWS[::40]))
+    assert data["kind"] == "training"
+    assert (data["rows"], data["answered"], data["refused"], data["bound_broken"]) == (
+        len(ROWS[::40]),
+        len(ROWS[::40]),
+        0,
+        0,
+    )
+    assert {"median", "p90", "mean", "coverage"} <= data["step"].keys()
+    assert 0 < data["step"]["median"] <= data["step"]["mean"] < 0.3
+    assert {"chip", "stack", "model", "precision", "kind"} <= {group["group"] for group in data["groups"]}
+    errors = [abs(one["middle"] / one["measured"] - 1) for one in data["worst"]]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_a_table_of_speeds_is_told_by_its_column() -> None:
+    data = answer("accuracy", str(configs() / "measured" / "published_layouts.csv"))
+    assert (data["answered"], data["refused"], data["bound_broken"]) == (25, 0, 0)
+    assert data["step"]["median"] < 0.06
+
+
+def test_a_measurement_below_a_bound_is_an_answer_of_no() -> None:
+    impossible = ROWS[0].rpartition(",")[0] + ",1"
+    done = run("accuracy", table(ROWS[0], impossible), "--format", "json")
+    assert done.code == 3
+    assert '"bound_broken": 1' in done.out
+
+
+def test_rows_are_written_with_their_predictions() -> None:
+    cut = ROWS[1].replace("a100-sxm-80gb", "a1000")
+    done = run("accuracy", table(ROWS[0], cut), "-o", "predicted.csv")
+    assert done.code == 0
+    first, second = csv.DictReader(Path("predicted.csv").read_text(encoding="utf-8").splitlines())
+    assert float(first["step_bound"]) <= float(first["step_low"]) <= float(first["step_predicted"])
+    assert first["step_measured"] == f"{float(first['step_ms']) / 1000:.6g}"
+    assert second["step_predicted"] == ""
+    assert "no hardware" in second["refused"]
+    assert "Row 2 without a prediction: no hardware" in " ".join(done.out.split())
+    assert run("accuracy", "steps.csv", "-o", "predicted.csv").code == 1
+
+
+@pytest.mark.parametrize(
+    ("heading", "said"),
+    [
+        (
+            HEADING.replace("step_ms", "ms"),
+            "no column says what was measured: training by step_ms or tokens_per_second",
+        ),
+        (HEADING.replace("micro_batch", "micro-batch"), 'a table of training needs the column "micro_batch"'),
+        (HEADING.replace("gpus", "gpu"), 'the column "gpu" is there twice'),
+    ],
+)
+def test_what_is_no_table_of_runs_says_what_is_missing(heading: str, said: str) -> None:
+    done = run("accuracy", table(ROWS[0], heading=heading))
+    assert done.code == 1
+    assert said in done.err
+    assert "steps.csv" in done.err
+
+
+def test_columns_that_are_not_read_are_named() -> None:
+    done = run("accuracy", table(f"{ROWS[0]},42", heading=f"{HEADING},seed"))
+    assert done.code == 0
+    assert "Columns that are not read: seed." in done.out
+
+
+PLAN = (
+    "train",
+    "gpt2",
+    "--tokens",
+    "1e9",
+    "--gpu",
+    "a100",
+    "--gpus",
+    "8",
+    "--batch",
+    "64",
+    "--micro-batch",
+    "4",
+    "--mfu",
+    "0.1",
+)
+
+
+def test_train_predicts_a_step_beside_its_bound() -> None:
+    plan = answer(*PLAN)["plan"]
+    low, middle, high = (plan["step_seconds"][end] for end in ("low", "middle", "high"))
+    assert plan["step_seconds_at_least"] <= low <= middle <= high
+    assert plan["prediction"]["calibration"] == "training-current"
+    assert sum(plan["prediction"]["parts"].values()) == pytest.approx(middle)
+    said = " ".join(run(*PLAN).out.split())
+    assert "(median) of 25 runs that it was not fitted to" in said
+    assert "does not cover a width of 768" in said
+
+
+def test_train_gives_bounds_alone_and_names_stacks_and_kernels() -> None:
+    assert "step_seconds" not in answer(*PLAN, "--bound")["plan"]
+    old = answer(*PLAN, "--stack", "megatron-deepspeed")["plan"]["prediction"]
+    assert (old["calibration"], old["attention"], old["covered"]) == ("training-megatron-node", "unfused", True)
+    first, second = (
+        answer(*PLAN, "--attention-kernel", name)["plan"]["prediction"]["parts"]["attention"]
+        for name in ("flash-1", "flash-2")
+    )
+    assert first / second == pytest.approx(0.5 / 0.35)
+    refused = run(*PLAN, "--attention-kernel", "cudnn")
+    assert refused.code == 2
+    assert 'no attention kernel "cudnn" is known on ampere' in refused.err
