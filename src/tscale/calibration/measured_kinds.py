@@ -63,7 +63,7 @@ KINDS: Final = (
             "data", "zero", "precision", "products", "recompute", "kernels", "optimizer", "optimizer_in_backward", "method",
             "loss", "offload", "note",
         ),
-        "memory_rows",
+        "memory_judged",
     ),
 )  # fmt: skip
 

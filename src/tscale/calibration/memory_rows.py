@@ -19,11 +19,12 @@ from tscale.core.costs.reserve import MOST_IN_FRAGMENTS, Reserve, gpu_reserve
 from tscale.core.costs.training_setup import Peak
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import FORMATS, Format
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.tracing import MOST_CONTEXT
 from tscale.errors import RequestError, shown
+from tscale.models.gguf import gguf_mixture
 from tscale.models.lower import lower, run_of
 from tscale.models.release import released
 from tscale.models.trainer import Trainer, trainer
@@ -87,11 +88,11 @@ def judge(row: Mapping[str, str]) -> MemoryJudged:
             return _peak(texts, what, measured)
         case "longest_context":
             return _longest(texts, measured)
-        case "weights" | "workspace" | "cache":
+        case "weights" | "workspace" | "cache" | "file_size":
             return _served(texts, what, measured)
         case _:
             raise RequestError(
-                f"{shown(what)} is not counted of a row: what is peak_reserved, longest_context, weights, workspace or cache"
+                f"{shown(what)} is not counted of a row: what is peak_reserved, longest_context, weights, file_size, workspace or cache"
             )
 
 
@@ -175,7 +176,9 @@ def _served(row: Row, what: str, measured: float) -> MemoryJudged:
     share = shard(ledger, Parallelism(tensor=tensor))
     tokens = row.size("context") or 1
     format = asked or released(spec) or FORMATS["bf16"]
-    if what == "weights":
+    if isinstance(format, Format) and format.is_mixture:
+        format = gguf_mixture(spec, format)
+    if what in ("weights", "file_size"):
         counted = weight_bytes(share, format, ledger).total
     elif what == "cache":
         counted = cache_bytes(share, run_of(spec, tokens), 16).total
