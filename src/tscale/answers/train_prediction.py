@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from tscale.answers.explaining import TracedModel
 from tscale.answers.trained import Trained
-from tscale.calibration.training_case import CURRENT, Prediction, TrainingCase, prediction
+from tscale.calibration.training_case import CURRENT, Prediction, TrainingCase, as_cut, prediction
 from tscale.core.costs.step_prediction import SOURCE
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import training_flops
@@ -135,6 +135,7 @@ def predicted_step(
     peak = cluster.device.flops_per_second[dtype]
     flops = training_flops(model.ledger, run, run.tokens * batch.sequences)
     known = weakest("predicted", whole.first.context.known)
+    plan = as_cut(plan)
     of_stages = stages(spec, plan, model.ledger)
     shares = tuple(shard(stage, plan) for stage in of_stages)
     case = TrainingCase(

@@ -15,4 +15,6 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
         TscaleError: for a row that says what is not counted, with the reason.
     """
     one = memory_rows.judge(row)
-    return [Judged("memory", one.measured, one.low, one.middle, one.high, None, one.groups)]  # the least is counted, no bound
+    return [
+        Judged("memory", one.measured, one.low, one.middle, one.high, None, one.groups)
+    ]  # the least is counted, no bound

@@ -30,6 +30,15 @@ _SIXTEEN_BITS: Final = ("bf16", "fp16")
 _NARROW: Final = {"fp8": 8, "int8": 8, "fp4": 4}
 
 
+def as_cut(plan: Parallelism) -> Parallelism:
+    """The plan as predictions read it: experts that are spread over tensor-parallel devices stand as if these cut them.
+
+    Each device has as many numbers of them, computes and sends as much.
+    """
+    ranks = plan.expert * (plan.expert_tensor or 1)
+    return plan._replace(expert=max(ranks // plan.tensor, 1), expert_tensor=None)
+
+
 class TrainingCase(NamedTuple):
     """A step: ledgers of its stages, whole and as one device has them, and how they are run.
 
