@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.reserve import Reserve, gpu_reserve, share_reserve, tpu_reserve, unified_reserve
 from tscale.core.device import Device
-from tscale.core.metric import Column, Data, Figure, Known, Table
+from tscale.core.metric import Column, Data, Detail, Figure, Known, Table
 from tscale.core.parallelism import Parallelism
 from tscale.core.units import BYTES
 
@@ -189,17 +189,17 @@ def reserve_table(reserve: Reserve) -> Table:
         for part in reserve.parts
     ]
     rows.append(("reserve", Figure(reserve.low, BYTES, "assumed"), Figure(reserve.high, BYTES, "assumed"), ""))
-    return Table("", columns, tuple(rows), totals=frozenset({len(rows) - 1}), aside=True)
+    return Table("", columns, tuple(rows), totals=frozenset({len(rows) - 1}), aside=True, detail=True)
 
 
 def capacity_notes(capacity: Capacity, hardware: Hardware, total: int, least: int | None = None) -> Iterator[str]:
     """Why it fits or does not, and what memory that was asked of."""
     yield verdict_note(capacity, total, least)
-    yield _device_note(hardware)
+    yield Detail(_device_note(hardware))
     if capacity.share is not None:
         yield f"--memory-share: {float(capacity.share):.4g} of that may be used, and no reserve is added."
         return
-    yield (
+    yield Detail(
         "The reserve is what software was measured to take, from the least to the most. Usable is the rest of the memory next to "
         "the largest reserve. --memory-share sets the usable share of the memory instead of a reserve: vLLM's is 0.9 (0.92 in its "
         "later releases); 1 leaves nothing."

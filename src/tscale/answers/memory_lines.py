@@ -68,7 +68,7 @@ def lines_table(lines: list[HeldLine], *, cut: bool) -> Table:
     for line in lines:
         figure = Figure(line.size, BYTES)
         rows.append((line.name, line.format, line.division, figure) if cut else (line.name, line.format, figure))
-    return Table("", columns if cut else (*columns[:2], columns[3]), tuple(rows), aside=True)
+    return Table("", columns if cut else (*columns[:2], columns[3]), tuple(rows), aside=True, detail=True)
 
 
 def lines_data(lines: list[HeldLine]) -> Data:

@@ -19,6 +19,7 @@ from tscale.core.costs.weights import Mixture, kept_in, weight_bytes
 from tscale.core.costs.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
 from tscale.core.dtypes import FORMATS, Format, computed_in
 from tscale.core.ledger import Cache
+from tscale.core.metric import Detail
 
 
 def serving_notes(
@@ -48,12 +49,14 @@ def serving_notes(
     if server.spec.kind == "encoder-decoder":
         said.append(streams_note(server.spec))
     said.append(
-        f"Activations: in a step of a token of each sequence and {server.chunk:,} of a prompt (--chunk), the widest block of a "
-        "layer, all of its products at once; no scores are stored. Logits: a row for each sequence in fp32."
+        Detail(
+            f"Activations: in a step of a token of each sequence and {server.chunk:,} of a prompt (--chunk), the widest block of a "
+            "layer, all of its products at once; no scores are stored. Logits: a row for each sequence in fp32."
+        )
     )
-    said.append(WEIGHTS_LEAVE_OUT)
+    said.append(Detail(WEIGHTS_LEAVE_OUT))
     if server.page is None and any(isinstance(entry, Cache) for entry in growing(server.whole).entries):
-        said.append(f"{CACHE_LEAVES_OUT} --page adds it.")
+        said.append(Detail(f"{CACHE_LEAVES_OUT} --page adds it."))
     said.append(left_out(capacity, WORKSPACE_LEAVES_OUT))
     return said
 

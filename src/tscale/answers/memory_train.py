@@ -51,7 +51,7 @@ from tscale.core.costs.wall_time import Recompute as Whole
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
-from tscale.core.metric import Data, Figure, Known, Quantity, Report, Step, weakest
+from tscale.core.metric import Data, Detail, Figure, Known, Quantity, Report, Step, weakest
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.roles import Role
@@ -355,7 +355,7 @@ def _notes(
             yield no_change_note(capacity.verdict(most.total, least))
     yield from _loss_note(model, ask)
     if least < most.total:
-        yield _least_note(model)
+        yield Detail(_least_note(model))
     yield f"{recipe.name}: {recipe.note}. {ask.optimizer.name}: {ask.optimizer.note}."
     if ask.rank is not None:
         base = model.training.weights_format.name
@@ -398,8 +398,8 @@ def _notes(
     yield from _policy_notes(ask)
     moment = ", ".join(MOMENTS[line.name] for line in most.temporary.lines)
     when = "at the loss" if most.logits.lines else "in the backward pass of a layer, after the logits are freed"
-    yield f"Largest temporary, {when}: {moment}."
-    yield ACTIVATIONS_LEAVE_OUT
+    yield Detail(f"Largest temporary, {when}: {moment}.")
+    yield Detail(ACTIVATIONS_LEAVE_OUT)
     yield left_out(capacity, LEAVES_OUT)
 
 

@@ -116,7 +116,7 @@ def shortcut_table(shortcut: Shortcut) -> Table:
         ("counted", counted, ""),
         ("s·b·h·(34 + 5·a·s/h) and variants (Korthikanti 2022)", published, ratio),
     )
-    return Table("", columns, rows, aside=True)
+    return Table("", columns, rows, aside=True, detail=True)
 
 
 def _owners(ledger: Ledger) -> Iterator[Entry]:
@@ -168,7 +168,7 @@ def owned_table(model: Trainer, stage: int) -> Table:
                 *(Figure(size, BYTES) for size in sizes),
             )
         )
-    return Table("", columns, tuple(rows), aside=True, stack=True)
+    return Table("", columns, tuple(rows), aside=True, stack=True, detail=True)
 
 
 def owned_data(model: Trainer, stage: int) -> list[Data]:
@@ -223,7 +223,7 @@ def kept_table(model: Trainer, stage: int) -> Table:
     for name, divided, size in _kept(model, stage):
         figure = Figure(size, BYTES, "convention")
         rows.append((name, divided, figure) if shared else (name, figure))
-    return Table("", columns, tuple(rows), aside=True)
+    return Table("", columns, tuple(rows), aside=True, detail=True)
 
 
 def kept_data(model: Trainer, stage: int) -> list[Data]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tscale.catalogue.hardware import Hardware
 from tscale.catalogue.measured import Price, prices
-from tscale.core.metric import Data, Figure, Known
+from tscale.core.metric import Data, Detail, Figure, Known
 from tscale.core.sources import cited
 from tscale.core.units import USD
 
@@ -61,7 +61,9 @@ class Rent(NamedTuple):
         """Who asks how much, the least first."""
         if len(self.asked) > 1:
             each = "; ".join(f"{_span(price)} ({_terms(price)})" for price in self.asked)
-            yield f"Prices in USD per GPU-hour, of which the assumed one is the median: {each}. --price sets another."
+            yield Detail(
+                f"Prices in USD per GPU-hour, of which the assumed one is the median: {each}. --price sets another."
+            )
 
     def data(self) -> Data:
         """The price and its range, for programs."""

@@ -33,7 +33,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.communication import TWO_SUMS
 from tscale.core.costs.roofline import LEAVES_OUT, SOURCE, Work, distinct_experts, top_k
 from tscale.core.ledger import Cache
-from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table, weakest
+from tscale.core.metric import Cell, Column, Data, Detail, Figure, Missing, Report, Table, weakest
 from tscale.core.units import BYTES, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, USD
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
@@ -248,7 +248,7 @@ def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) 
         yield "A bound: each part at the device's dense peak or full bandwidth. --efficiency scales it to a measured machine."
     else:
         yield f"At {_percent(float(ask.efficiency))} of the peak and of the bandwidths, as --efficiency says."
-    yield _products_note(one, hardware)
+    yield Detail(_products_note(one, hardware))
     if ask.gpus > 1:
         yield from _sharing_notes(one)
     yield from _model_notes(one)
@@ -256,7 +256,7 @@ def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) 
         yield from _draft_notes(one)
     if ask.prefix:
         yield f"Of each prompt, {ask.prefix:,} tokens were cached before: their cost is that of reading them."
-    yield LEAVES_OUT
+    yield Detail(LEAVES_OUT)
 
 
 def _products_note(one: Served, hardware: Hardware) -> str:

@@ -40,6 +40,7 @@ from tscale.core.metric import (
     Cell,
     Column,
     Data,
+    Detail,
     Figure,
     Known,
     Missing,
@@ -446,12 +447,16 @@ def _priced(columns: list[dict[str, Figure | None]], rent: Rent, price: Fraction
 
 
 def _notes(model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: int, whole: Trained) -> tuple[str, ...]:
-    said = [
-        f"Of a dense peak of {peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source}).",
-        "MFU counts three forward passes in full attention, as Chowdhery 2022 does; HFU also what is recomputed.",
+    said: list[str] = [
+        Detail(f"Of a dense peak of {peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source})."),
+        Detail(
+            "MFU counts three forward passes in full attention, as Chowdhery 2022 does; HFU also what is recomputed."
+        ),
     ]
     if ask.watts is None and hardware.tdp_watts is not None:
-        said.append(f"Energy is at the TDP of {hardware.tdp_watts} W all the time, times a PUE of {float(ask.pue):g}.")
+        said.append(
+            Detail(f"Energy is at the TDP of {hardware.tdp_watts} W all the time, times a PUE of {float(ask.pue):g}.")
+        )
     if ask.grid_source and ask.grid is not None:
         said.append(f"A kWh emits {float(ask.grid):g} g of CO2e in {ask.grid_source}.")
     said += _departures(model)

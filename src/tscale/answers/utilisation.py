@@ -35,7 +35,7 @@ from tscale.core.costs.params import active_params
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import mfu_of
 from tscale.core.ledger import Ledger, Matmul
-from tscale.core.metric import Column, Data, Figure, Table
+from tscale.core.metric import Column, Data, Detail, Figure, Table
 from tscale.core.sources import cited
 from tscale.core.units import COUNT, MFU, SHARE, TOKENS, TOKENS_PER_SECOND
 from tscale.models.lower import lower, run_of
@@ -105,7 +105,7 @@ class Utilisation(NamedTuple):
     def note(self) -> str:
         """What the range is, and where its runs were published."""
         sources = dict.fromkeys(cited(one.run.source) for one in self.runs)
-        return (
+        return Detail(
             "The assumed MFU is the median of the published runs listed above, weighted by their nearness in size, number and "
             "kind of devices, precision and routed experts; its range reaches 10% beyond the least and the most of them. --mfu "
             f"sets another. Sources: {'; '.join(sources)}."
