@@ -1,0 +1,45 @@
+"""What a judge of measured runs says of a row: the figure that was measured, and what is predicted of it.
+
+One file for each kind of table (`training_rows`, `serving_rows`, `memory_rows`) has a function `judge(row)`, which takes a row
+as text by the name of its column and returns one `Judged` for each figure that the row states. It raises `TscaleError` where
+no prediction is made of a row, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+What = Literal["step", "tpot", "ttft", "latency", "memory"]
+"""The figure: seconds of a training step, of an output token, to the first token and of a whole request, or bytes."""
+
+
+class Judged(NamedTuple):
+    """A measured figure beside its prediction: an 80% interval, its middle, and the bound that no run passes, if one is known.
+
+    All are in seconds, or in bytes of "memory". `groups` says what the row is of: chip, engine or stack, model, precision,
+    kind of case.
+    """
+
+    what: What
+    measured: float
+    low: float
+    middle: float
+    high: float
+    bound: float | None
+    groups: Mapping[str, str]
+
+    @property
+    def error(self) -> float:
+        """How far the middle is from what was measured, as a fraction of it."""
+        return abs(self.middle / self.measured - 1)
+
+    @property
+    def covered(self) -> bool:
+        """Whether what was measured lies within the interval."""
+        return self.low <= self.measured <= self.high
+
+    @property
+    def bound_broken(self) -> bool:
+        """Whether what was measured is less than a bound says that it takes at the least."""
+        return self.bound is not None and self.measured < self.bound
