@@ -1,0 +1,274 @@
+"""A serving prediction with the shipped constants: what is read of a calibration, and what comes of a case with it.
+
+Beside constants of the formula, a calibration has deviations of groups of runs: how far builds that were measured are from what
+their work says, drawn to nothing by how few runs there are. A deployment that is in no group has none of them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from functools import cache
+from math import exp, log2
+from typing import Any, Final, NamedTuple
+
+from tscale.calibration.interval import Interval, interval
+from tscale.calibration.serving_cases import (
+    Passes,
+    ServingCase,
+    deployed_on,
+    generation_of,
+    kind_of,
+    least_passes,
+    passes_of,
+)
+from tscale.calibration.serving_meanings import CENTRES, LEVELS, MEANINGS, TERMS, Group
+from tscale.catalogue.models import configs
+from tscale.catalogue.shipped import shipped_text
+from tscale.core.costs.serving_prediction import (
+    Chip,
+    Load,
+    ServingConstants,
+    least_seconds,
+    prompt_seconds,
+    step_seconds,
+    tpot_seconds,
+    ttft_seconds,
+)
+from tscale.core.costs.serving_work import Structure
+
+NAME: Final = "serving"
+_MOST: Final = 1.0
+"""The most that groups' deviations come to, in logarithms."""
+_ENOUGH: Final = 30
+"""Runs of a kind below which its interval is that of all kinds."""
+
+
+class Constant(NamedTuple):
+    """A value of all runs, and of groups of them."""
+
+    value: float
+    group: Group
+    values: Mapping[str, float]
+
+
+class Spread(NamedTuple):
+    """What was measured over what was predicted of runs of a kind: ends of 80% of them, how many, and their median error."""
+
+    low: float
+    high: float
+    runs: int
+    median: float
+
+
+class Calibration(NamedTuple):
+    """Constants, groups' deviations by level and key, and what was measured over what was predicted by kind."""
+
+    name: str
+    runs: int
+    constants: Mapping[str, Constant]
+    deviations: Mapping[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]]
+    """By level and key: the terms of times per output token, and of those to first token."""
+    spreads: Mapping[str, Mapping[str, Spread]]
+    families: frozenset[str]
+    errors: Mapping[str, Mapping[str, Mapping[str, float]]]
+    """By how runs were kept from the fit, and figure: median, p90, mean."""
+
+
+class Prediction(NamedTuple):
+    """Seconds of a deployment in steady state, each with its bound; what is known of runs like it, and which runs those are."""
+
+    tpot: Interval
+    ttft: Interval
+    latency: Interval
+    tpot_bound: float
+    ttft_bound: float
+    latency_bound: float
+    known: str
+    kind: str
+
+
+@cache
+def shipped(name: str = NAME) -> Calibration:
+    """The shipped calibration."""
+    from tscale.models.yaml_file import parse_document
+
+    data: Any = parse_document(shipped_text("calibrations", name), f"{name}.yaml").data
+    constants = {
+        key: Constant(float(said["value"]), said.get("by", ""), said.get("values", {}))
+        for key, said in data["constants"].items()
+    }
+    spreads = {
+        figure: {kind: Spread(**spread) for kind, spread in kinds.items()} for figure, kinds in data["residuals"].items()
+    }
+    fitted = data["fitted_to"]
+    return Calibration(
+        name, fitted["runs"], constants, _deviations(name), spreads, frozenset(data["families"]), data["cross_validation"]
+    )
+
+
+def _deviations(name: str) -> dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Groups' deviations, from the table beside the constants."""
+    text = (configs() / "calibrations" / f"{name}-groups.csv").read_text(encoding="utf-8")
+    found = {}
+    for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
+        terms = tuple(tuple(float(row[f"{figure}_{term}"]) for term in TERMS) for figure in ("tpot", "ttft"))
+        found[row["level"], row["group"]] = (terms[0], terms[1])
+    return found
+
+
+def group_of(case: ServingCase, by: Group) -> str:
+    """Which group of a constant a case is in."""
+    words = {
+        "engine": case.engine,
+        "generation": generation_of(case.hardware),
+        "experts": kind_of(case.experts),
+    }
+    return " ".join(words[word] for word in by.split())
+
+
+def constants_for(calibration: Calibration, case: ServingCase) -> ServingConstants:
+    """The constants of a case: those of its groups, or of all runs where its group was not measured."""
+    found = {
+        name: constant.values.get(group_of(case, constant.group), constant.value)
+        for name, constant in calibration.constants.items()
+    }
+    return ServingConstants(**{name: found[name] for name in MEANINGS})
+
+
+def family_of(structure: Structure) -> str:
+    """The kind of a model, by what its layers have."""
+    if structure.indexed:
+        return "sparse attention"
+    if structure.latent:
+        return "latent attention"
+    if structure.linear:
+        return "recurrences"
+    return "routed experts" if structure.routed else "dense"
+
+
+def way_of(case: ServingCase) -> str:
+    """How a deployment is laid out, in a word: pools of prefill and decode, experts or copies spread, or tensor parallelism."""
+    layout = case.decode.layout
+    if case.disaggregated:
+        return "disaggregated"
+    return "spread" if layout.attention_data > 1 or layout.expert > 1 else "tensor"
+
+
+def keys_of(case: ServingCase) -> dict[str, str]:
+    """The groups that a case is in, by level."""
+    generation, experts = generation_of(case.hardware), kind_of(case.experts)
+    model = f"{case.engine} {generation} {case.spec.name} {experts}"
+    chip = f"{case.hardware.name} {kind_of(case.weights)}"
+    degrees = " ".join(
+        "-".join(map(str, (*pool.layout[:6], pool.workers)))
+        for pool in ((case.prefill, case.decode) if case.disaggregated else (case.decode,))
+    )
+    return {
+        "model": model,
+        "build": f"{model} {chip} {case.version}",
+        "kind": f"{model} {chip} {case.version} {way_of(case)}",
+        "layout": f"{model} {chip} {degrees}",
+        "deployment": f"{model} {chip} {case.version} {degrees}",
+    }
+
+
+def terms_of(case: ServingCase) -> tuple[float, float, float, float]:
+    """What the deviations of groups are multiplied by."""
+    sizes = (case.batch, case.prompt, case.output)
+    batch, prompt, output = (log2(size / at) / over for size, (at, over) in zip(sizes, CENTRES, strict=True))
+    return 1.0, batch, prompt, output
+
+
+class Deviation(NamedTuple):
+    """By how much a case's groups deviate, as factors of its times, and what of it was measured."""
+
+    tpot: float
+    ttft: float
+    known: str
+
+
+def deviation_of(calibration: Calibration, case: ServingCase, structure: Structure) -> Deviation:
+    """The deviations of a case's groups that were measured, and the closest of them."""
+    terms, sums = terms_of(case), [0.0, 0.0]
+    known = "family" if family_of(structure) in calibration.families else "elsewhere"
+    for level, key in keys_of(case).items():
+        found = calibration.deviations.get((level, key))
+        if found is None:
+            continue
+        known = level if LEVELS.index(level) in (0, 1, 4) else known
+        for place in range(2):
+            sums[place] += sum(a * b for a, b in zip(found[place], terms, strict=True))
+    tpot, ttft = (exp(min(max(total, -_MOST), _MOST)) for total in sums)
+    return Deviation(tpot, ttft, known)
+
+
+class Physics(NamedTuple):
+    """Seconds by the formula alone, and of its bounds."""
+
+    tpot: float
+    ttft: float
+    tpot_bound: float
+    ttft_bound: float
+
+
+def load_of(case: ServingCase) -> Load:
+    """The load of a case."""
+    return Load(
+        case.batch,
+        case.queue,
+        case.output,
+        log2(case.decode.layout.ranks),
+        0.0 if case.disaggregated else 1.0,
+    )
+
+
+def chip_of(case: ServingCase) -> Chip:
+    """The rates of a case's chip; one without a link talks to nobody."""
+    device = case.hardware.device()
+    return Chip(device.memory_bytes_per_second, device.link_bytes_per_second or device.memory_bytes_per_second)
+
+
+def physics(case: ServingCase, passes: Passes, structure: Structure, constants: ServingConstants) -> Physics:
+    """The times of a case by the formula, and its bounds. Raises `RequestError` where a layout does not divide the model."""
+    chip, load, least = chip_of(case), load_of(case), least_passes(case)
+    step = step_seconds(passes.decode, structure, chip, load, constants)
+    return Physics(
+        tpot_seconds(step, prompt_seconds(passes.prompt, chip, constants), load, constants),
+        ttft_seconds(passes.prefill, step, structure, chip, load, constants),
+        least_seconds(least.decode, chip),
+        least_seconds(least.prefill, chip),
+    )
+
+
+def predict(case: ServingCase, calibration: Calibration | None = None) -> Prediction:
+    """The times of a case, as 80% intervals about a middle, beside their bounds. Raises `RequestError` as `physics` does."""
+    calibration = shipped() if calibration is None else calibration
+    structure = deployed_on(case, case.decode.layout).structure
+    found = physics(case, passes_of(case), structure, constants_for(calibration, case))
+    deviation = deviation_of(calibration, case, structure)
+    tpot, ttft = found.tpot * deviation.tpot, found.ttft * deviation.ttft
+    kind = f"{deviation.known}, {way_of(case)}"
+    least = found.ttft_bound + case.output * case.shortest * found.tpot_bound
+
+    def within(figure: str, middle: float, bound: float) -> Interval:
+        spread = spread_of(calibration, figure, deviation.known, kind)
+        return interval(middle, spread.low, spread.high, bound)
+
+    return Prediction(
+        within("tpot", tpot, found.tpot_bound),
+        within("ttft", ttft, found.ttft_bound),
+        within("latency", ttft + case.output * tpot, least),
+        found.tpot_bound,
+        found.ttft_bound,
+        least,
+        deviation.known,
+        kind,
+    )
+
+
+def spread_of(calibration: Calibration, figure: str, known: str, kind: str) -> Spread:
+    """How far runs of a kind are from what is predicted; of few, those of all kinds that as much is known of."""
+    kinds = calibration.spreads[figure]
+    own = kinds.get(kind)
+    return own if own is not None and own.runs >= _ENOUGH else kinds.get(known, kinds["elsewhere"])
