@@ -7,7 +7,7 @@ their work says, drawn to nothing by how few runs there are. A deployment that i
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cache
 from math import exp, log2
 from typing import Any, Final, NamedTuple
@@ -22,7 +22,7 @@ from tscale.calibration.serving_cases import (
     least_passes,
     passes_of,
 )
-from tscale.calibration.serving_meanings import CENTRES, LEVELS, MEANINGS, TERMS, Group
+from tscale.calibration.serving_meanings import CENTRES, MEANINGS, TERMS, Group
 from tscale.catalogue.models import configs
 from tscale.catalogue.shipped import shipped_text
 from tscale.core.costs.serving_prediction import (
@@ -158,7 +158,8 @@ def way_of(case: ServingCase) -> str:
 def keys_of(case: ServingCase) -> dict[str, str]:
     """The groups that a case is in, by level."""
     generation, experts = generation_of(case.hardware), kind_of(case.experts)
-    model = f"{case.engine} {generation} {case.spec.name} {experts}"
+    pools = "apart" if case.disaggregated else "together"
+    model = f"{case.engine} {generation} {case.spec.name} {experts} {pools}"
     chip = f"{case.hardware.name} {kind_of(case.weights)}"
     degrees = " ".join(
         "-".join(map(str, (*pool.layout[:6], pool.workers)))
@@ -168,16 +169,23 @@ def keys_of(case: ServingCase) -> dict[str, str]:
         "model": model,
         "build": f"{model} {chip} {case.version}",
         "kind": f"{model} {chip} {case.version} {way_of(case)}",
-        "layout": f"{model} {chip} {degrees}",
         "deployment": f"{model} {chip} {case.version} {degrees}",
     }
 
 
-def terms_of(case: ServingCase) -> tuple[float, float, float, float]:
-    """What the deviations of groups are multiplied by."""
-    sizes = (case.batch, case.prompt, case.output)
-    batch, prompt, output = (log2(size / at) / over for size, (at, over) in zip(sizes, CENTRES, strict=True))
-    return 1.0, batch, prompt, output
+def terms_of(case: ServingCase) -> tuple[float, ...]:
+    """What the deviations of groups are multiplied by, in the order of `TERMS`."""
+    sizes = (case.batch, case.prompt, case.output, case.decode.layout.ranks)
+    return 1.0, *(log2(size / at) / over for size, (at, over) in zip(sizes, CENTRES, strict=True))
+
+
+def deviation_level(measured: Container[tuple[str, str]], keys: Mapping[str, str]) -> str:
+    """The closest level at which a case's groups were measured: how much is known of it; empty where none was."""
+    known = ""
+    for level, key in keys.items():
+        if level != "kind" and (level, key) in measured:
+            known = level
+    return known
 
 
 class Deviation(NamedTuple):
@@ -190,14 +198,13 @@ class Deviation(NamedTuple):
 
 def deviation_of(calibration: Calibration, case: ServingCase, structure: Structure) -> Deviation:
     """The deviations of a case's groups that were measured, and the closest of them."""
-    terms, sums = terms_of(case), [0.0, 0.0]
-    known = "family" if family_of(structure) in calibration.families else "elsewhere"
-    for level, key in keys_of(case).items():
-        found = calibration.deviations.get((level, key))
-        if found is None:
-            continue
-        known = level if LEVELS.index(level) in (0, 1, 4) else known
-        for place in range(2):
+    terms, keys, sums = terms_of(case), keys_of(case), [0.0, 0.0]
+    family = "family" if family_of(structure) in calibration.families else "elsewhere"
+    known = deviation_level(calibration.deviations, keys) or family
+    for item in keys.items():
+        found = calibration.deviations.get(item)
+        for place in range(2 if found else 0):
+            assert found is not None
             sums[place] += sum(a * b for a, b in zip(found[place], terms, strict=True))
     tpot, ttft = (exp(min(max(total, -_MOST), _MOST)) for total in sums)
     return Deviation(tpot, ttft, known)

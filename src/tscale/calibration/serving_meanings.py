@@ -64,33 +64,31 @@ MEANINGS: Final[dict[str, Meaning]] = {
 RANGES: Final = {True: (0.0, 1.0), False: (0.0, None)}
 """The range that a constant is kept to: of shares, and of others."""
 
-LEVELS: Final = ("model", "build", "kind", "layout", "deployment")
+LEVELS: Final = ("model", "build", "kind", "deployment")
 """What deployments have in common that were measured, and are wrong alike: groups within groups.
 
-model: engine, generation, model and format of experts; build: with version and chip; kind: with how it is laid out in words;
-layout: engine, chip, model, format and degrees, of any version; deployment: all of it.
+model: engine, generation, model, format of experts, and whether pools are apart; build: with version and chip; kind: with how it
+is laid out in a word; deployment: with its degrees.
 """
 
-TERMS: Final = ("factor", "batch", "prompt", "output")
-"""What a group's deviation is made of: a factor, and slopes over the logarithms of batch, prompt and answer."""
+TERMS: Final = ("factor", "batch", "prompt", "output", "devices")
+"""What a group's deviation is made of: a factor, and slopes over the logarithms of batch, prompt, answer and devices."""
 
-CENTRES: Final = ((16.0, 3.0), (2000.0, 2.0), (700.0, 2.0))
+CENTRES: Final = ((16.0, 3.0), (2000.0, 2.0), (700.0, 2.0), (4.0, 2.0))
 """Where slopes are zero, and over how many doublings they are told."""
 
-SPREADS: Final[dict[str, dict[str, tuple[float, float, float, float]]]] = {
+SPREADS: Final[dict[str, dict[str, tuple[float, ...]]]] = {
     "tpot": {
-        "model": (0.05, 0.03, 0.03, 0.05),
-        "build": (0.11, 0.02, 0.04, 0.02),
-        "kind": (0.08, 0.04, 0.05, 0.01),
-        "layout": (0.045, 0.03, 0.03, 0.01),
-        "deployment": (0.02, 0.06, 0.04, 0.01),
+        "model": (0.05, 0.03, 0.03, 0.05, 0.03),
+        "build": (0.11, 0.02, 0.04, 0.02, 0.06),
+        "kind": (0.08, 0.04, 0.05, 0.01, 0.06),
+        "deployment": (0.02, 0.06, 0.04, 0.01, 0.0),
     },
     "ttft": {
-        "model": (0.2, 0.1, 0.1, 0.05),
-        "build": (0.3, 0.1, 0.1, 0.05),
-        "kind": (0.2, 0.15, 0.1, 0.05),
-        "layout": (0.1, 0.1, 0.1, 0.02),
-        "deployment": (0.1, 0.15, 0.1, 0.02),
+        "model": (0.2, 0.1, 0.1, 0.05, 0.1),
+        "build": (0.3, 0.1, 0.1, 0.05, 0.2),
+        "kind": (0.2, 0.15, 0.1, 0.05, 0.2),
+        "deployment": (0.1, 0.15, 0.1, 0.02, 0.0),
     },
 }
 """Standard deviations of groups' deviations in logarithms, by term: what a deviation of few runs is drawn to nothing by."""
