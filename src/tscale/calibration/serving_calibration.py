@@ -16,6 +16,8 @@ from tscale.calibration.interval import Interval, interval
 from tscale.calibration.serving_cases import (
     Passes,
     ServingCase,
+    check_capacity,
+    cluster_of,
     deployed_on,
     generation_of,
     kind_of,
@@ -232,25 +234,39 @@ def load_of(case: ServingCase) -> Load:
 
 def chip_of(case: ServingCase) -> Chip:
     """The rates of a case's chip; one without a link talks to nobody."""
-    device = case.hardware.device()
-    return Chip(device.memory_bytes_per_second, device.link_bytes_per_second or device.memory_bytes_per_second)
+    cluster = cluster_of(case.hardware)
+    memory = cluster.device.memory_bytes_per_second
+    link = cluster.device.link_bytes_per_second or memory
+    return Chip(memory, link, cluster.network_bytes_per_second or link)
 
 
 def physics(case: ServingCase, passes: Passes, structure: Structure, constants: ServingConstants) -> Physics:
-    """The times of a case by the formula, and its bounds. Raises `RequestError` where a layout does not divide the model."""
+    """The times of a case by the formula, and its bounds. Raises `RequestError` where a layout does not divide the model.
+
+    A pipeline of p stages decodes p parts of the batch in turn: a token passes all stages with one of them, and a prompt keeps each
+    stage for a part of its time. Guessed tokens that are right come with the step that verifies them.
+    """
     chip, load, least = chip_of(case), load_of(case), least_passes(case)
+    stages = case.decode.layout.pipeline
     step = step_seconds(passes.decode, structure, chip, load, constants)
+    step += (stages - 1) * (constants.layer + passes.decode.residual / (chip.link * constants.link))
+    prompt = prompt_seconds(passes.prompt, chip, constants) / stages
+    yielded = case.yielded
     return Physics(
-        tpot_seconds(step, prompt_seconds(passes.prompt, chip, constants), load, constants),
+        tpot_seconds(step / yielded, prompt, load, constants),
         ttft_seconds(passes.prefill, step, structure, chip, load, constants),
-        least_seconds(least.decode, chip),
-        least_seconds(least.prefill, chip),
+        least_seconds(least.decode, chip) / yielded,
+        least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
     )
 
 
 def predict(case: ServingCase, calibration: Calibration | None = None) -> Prediction:
-    """The times of a case, as 80% intervals about a middle, beside their bounds. Raises `RequestError` as `physics` does."""
+    """The times of a case, as 80% intervals about a middle, beside their bounds.
+
+    Raises `RequestError` as `physics` does, and `OverCapacityError` where the cache does not hold the requests.
+    """
     calibration = shipped() if calibration is None else calibration
+    check_capacity(case)
     structure = deployed_on(case, case.decode.layout).structure
     found = physics(case, passes_of(case), structure, constants_for(calibration, case))
     deviation = deviation_of(calibration, case, structure)

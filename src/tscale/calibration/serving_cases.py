@@ -16,11 +16,12 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.roofline import Formats
 from tscale.core.costs.serving_work import Deployed, PassWork, decoding, deployed, prefilling
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
+from tscale.core.device import Cluster
 from tscale.core.dtypes import FORMATS, Format, computed_in, find_format
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import check_expert
-from tscale.errors import RequestError, shown
+from tscale.errors import RequestError, TscaleError, shown
 from tscale.models.lower import lower
 from tscale.models.release import released
 from tscale.models.spec import ModelSpec
@@ -72,6 +73,14 @@ class ServingCase(NamedTuple):
     shortest: float = 1.0
     """The least lengths, as a share of the mean: a bound is made of them."""
     prefix: int = 0
+    kept: Format | Mixture | None = None
+    """What weights are kept in, where `weights` and `experts` do not say it all."""
+    cache: Format | None = None
+    """What the cache is kept in, where it is asked for."""
+    guesses: int = 0
+    """Tokens that are guessed, and verified, a step."""
+    yielded: float = 1.0
+    """Tokens that a step yields."""
 
     @property
     def devices(self) -> int:
@@ -81,7 +90,7 @@ class ServingCase(NamedTuple):
 
     @property
     def batch(self) -> float:
-        """Requests that one attention rank decodes at once."""
+        """Requests that one attention rank decodes at once, over all stages of a pipeline."""
         return max(1.0, self.concurrency / (self.decode.workers * self.decode.layout.attention_data))
 
     @property
@@ -168,14 +177,14 @@ def generation_of(hardware: Hardware) -> str:
 def passes_of(case: ServingCase) -> Passes:
     """What the devices of a case do, at the mean lengths. Raises `RequestError` where a layout does not divide the model."""
     keys = max(1, round(case.prompt + case.output / 2))
-    return _passes(case, case.batch, keys, round(case.prompt))
+    return _passes(case, max(1.0, case.batch / case.decode.layout.pipeline), keys, round(case.prompt))
 
 
 def least_passes(case: ServingCase) -> Passes:
     """The same at the shortest lengths, for a bound."""
     prompt = case.prompt * case.shortest
     keys = max(1, int(prompt + case.output * case.shortest / 2))
-    return _passes(case, case.batch, keys, int(prompt))
+    return _passes(case, max(1.0, case.batch / case.decode.layout.pipeline), keys, int(prompt))
 
 
 def _passes(case: ServingCase, batch: float, keys: int, prompt: int) -> Passes:
@@ -184,61 +193,92 @@ def _passes(case: ServingCase, batch: float, keys: int, prompt: int) -> Passes:
     prompt = max(prompt, case.prefix + 1)
     alone = prefilling(prefiller, prompt, case.prefix)
     beside = alone if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
-    return Passes(decoding(decoder, batch, keys), beside, alone)
+    return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, alone)
+
+
+_HELD: Final[dict[tuple[object, ...], tuple[ServingCase, Deployed]]] = {}
+_MOST_HELD: Final = 4096
+"""Models on layouts that are remembered: a table of measured runs has a few hundred."""
+
+
+class OverCapacityError(TscaleError):
+    """More requests than the cache holds: what happens then is a queue, and not predicted."""
+
+
+_HOLDS: Final = 0.95
+"""The share of a device's memory that engines give to weights and cache: 0.9 by default of vLLM and SGLang, and often raised."""
+
+
+def check_capacity(case: ServingCase) -> None:
+    """Raises `OverCapacityError` where weights and the caches of all requests do not fit, with how many requests do."""
+    pool = case.decode
+    one, stages = deployed_on(case, pool.layout), pool.layout.pipeline
+    device = cluster_of(case.hardware).device
+    room = _HOLDS * device.device_bytes * stages - one.weight_bytes
+    if room <= 0:
+        raise OverCapacityError(f"over capacity: the weights alone do not fit {pool.layout.devices} {case.hardware.label}")
+    each = one.sequence_bytes(round(case.prompt + case.output))
+    if case.batch * each > room:
+        most = int(room / each) * pool.layout.attention_data * pool.workers
+        raise OverCapacityError(
+            f"over capacity: the cache holds {most:,} requests of {round(case.prompt + case.output):,} tokens, and "
+            f"{case.concurrency:,} are asked for; the rest would queue, which is not predicted"
+        )
 
 
 def deployed_on(case: ServingCase, layout: ServingLayout) -> Deployed:
-    """The model of a case on a worker."""
-    return _deployed(
-        case.spec.name, case.hardware.name, case.engine, case.weights, case.experts, layout, _Both(case.spec, case.hardware)
-    )
+    """The model of a case on a worker, remembered for other cases of the same objects."""
+    key = (id(case.spec), id(case.hardware), id(case.kept), case.cache, case.engine, case.weights, case.experts, layout)
+    if key in _HELD:
+        return _HELD[key][1]
+    if len(_HELD) >= _MOST_HELD:
+        _HELD.clear()
+    found = _deployed(case, layout)
+    _HELD[key] = case, found  # the case keeps its objects, so that no other has their ids
+    return found
 
 
-class _Both:
-    """A model and a chip that are found by their names: they are equal whatever they hold, so that they can be remembered."""
-
-    def __init__(self, spec: ModelSpec, hardware: Hardware) -> None:
-        self.spec, self.hardware = spec, hardware
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Both)
-
-    def __hash__(self) -> int:
-        return 0
+_CLUSTERS: Final[dict[int, tuple[Hardware, Cluster]]] = {}
 
 
-@cache
-def _deployed(
-    _model: str, _gpu: str, engine: str, weights: str, experts: str, layout: ServingLayout, both: _Both
-) -> Deployed:
-    ledger = _ledger(both.spec.name, both)
+def cluster_of(hardware: Hardware) -> Cluster:
+    """The nodes of a chip, remembered for each object."""
+    if id(hardware) not in _CLUSTERS:
+        if len(_CLUSTERS) >= _MOST_HELD:
+            _CLUSTERS.clear()
+        _CLUSTERS[id(hardware)] = hardware, hardware.cluster()
+    return _CLUSTERS[id(hardware)][1]
+
+
+def _deployed(case: ServingCase, layout: ServingLayout) -> Deployed:
+    ledger = lower(case.spec)
     layout.check()
     if layout.expert > 1:
         check_expert(ledger, layout.expert)
-    formats = formats_of(both.spec, ledger, both.hardware, engine, weights, experts)
+    formats = formats_of(case, ledger)
+    node = cluster_of(case.hardware).devices_per_node
     return deployed(
-        ledger, formats, layout.tensor, layout.attention_data, layout.expert, layout.expert_tensor
+        ledger, formats, layout.tensor, layout.attention_data, layout.expert, layout.expert_tensor, node
     )
 
 
-@cache
-def _ledger(_name: str, both: _Both) -> Ledger:
-    return lower(both.spec)
-
-
-def formats_of(
-    spec: ModelSpec, ledger: Ledger, hardware: Hardware, engine: str, weights: str, experts: str
-) -> Formats:
-    """What weights and cache are kept in by what a table says, and the peaks of products.
+def formats_of(case: ServingCase, ledger: Ledger) -> Formats:
+    """What weights and cache are kept in, as was asked or by what a table says, and the peaks of products.
 
     Checkpoints of routed experts in 4 bits keep attention in 16; the cache is in 8 bits but with weights in 16 bits or int4, and
-    under SGLang on chips without fp4.
+    under SGLang on chips without fp4. Raises `RequestError` where a chip's 16-bit peak is not known.
     """
-    peaks = hardware.device().flops_per_second
-    own = {name: peaks[peak] for name in ("fp8", "fp8-128x128", "nvfp4", "mxfp4") if (peak := computed_in(name)) in peaks}
-    kept = _kept_in(spec, ledger, weights, experts)
-    narrow = kind_of(weights) in ("fp8", "fp4") and not (engine == "sglang" and generation_of(hardware) != "fp4")
-    return Formats(kept, FORMATS["fp8" if narrow else "bf16"], {"": peaks["bf16"], **own})
+    peaks = cluster_of(case.hardware).device.flops_per_second
+    rest = max((peaks[name] for name in ("bf16", "fp16") if name in peaks), default=None)
+    if rest is None:
+        raise RequestError(f"{case.hardware.label}: its vendor states no 16-bit peak: --gpu-set bf16=TFLOPS gives one")
+    kept = _kept_in(case.spec, ledger, case.weights, case.experts) if case.kept is None else case.kept
+    names = [kept.name] if isinstance(kept, Format) else [format.name for format in kept.formats()]
+    own = {name: peaks[peak] for name in names if (peak := computed_in(name)) in peaks and peak is not None}
+    wide = case.engine == "sglang" and generation_of(case.hardware) != "fp4"
+    narrow = kind_of(case.weights) in ("fp8", "fp4") and not wide
+    cache = FORMATS["fp8" if narrow else "bf16"] if case.cache is None else case.cache
+    return Formats(kept, cache, {"": rest, **own})
 
 
 def _kept_in(spec: ModelSpec, ledger: Ledger, weights: str, experts: str) -> Format | Mixture:

@@ -15,10 +15,9 @@ from tscale.core.costs.cache import STATE_BITS
 from tscale.core.costs.forward import chunk_pairs, pairs
 from tscale.core.costs.roofline import Formats, distinct_experts, top_k
 from tscale.core.costs.weights import Kept, kept_in
-from tscale.core.ledger import Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan, Scores, Vector
+from tscale.core.ledger import Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
-from tscale.core.tracing import maximum
 from tscale.core.workload import Run
 
 WIDTH: Final = 2
@@ -39,7 +38,8 @@ class PassWork(NamedTuple):
     """What a device does in a pass. All fields may hold arrays, one number a run.
 
     `attention`: projections, and matrices of mixers; `dense`: feed-forwards and shared experts, routers; `scores`: attention over
-    the cache and over an indexer's, `states`: recurrences. `sent`: bytes over the link that a device sends to others.
+    the cache and over an indexer's, `states`: recurrences. `sent`: bytes that a device sends to others over the link of its node,
+    `away`: over the network to other nodes.
     `residual`: bytes of the residual stream, read or written once.
     """
 
@@ -50,6 +50,7 @@ class PassWork(NamedTuple):
     states: Part
     head: Part
     sent: float
+    away: float
     residual: float
 
 
@@ -105,20 +106,41 @@ class Deployed(NamedTuple):
     copies: int
     expert: int
     expert_tensor: int
+    node: int
+    """Devices that the link joins."""
+    tables: float
+    """Bytes of tables, vectors and buffers, which a pass hardly reads."""
 
     @property
     def devices(self) -> int:
         """Devices of a worker, of one stage."""
         return self.tensor * self.copies
 
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of weights on a device."""
+        parts = (*self.attention, *self.dense, *self.experts, *self.head)
+        return self.tables + sum(line.bytes for line in parts)
+
+    def sequence_bytes(self, tokens: int) -> float:
+        """Bytes of the cache that a sequence of so many tokens has on a device."""
+        kept = sum(line.scores.used * _kept(line.scores, tokens) * line.key_bytes for line in self.attended)
+        return kept + self.state.bytes
+
 
 def deployed(
-    ledger: Ledger, formats: Formats, tensor: int, copies: int = 1, expert: int = 1, expert_tensor: int = 1
+    ledger: Ledger,
+    formats: Formats,
+    tensor: int,
+    copies: int = 1,
+    expert: int = 1,
+    expert_tensor: int = 1,
+    node: int = 8,
 ) -> Deployed:
     """A model on a worker of `tensor`·`copies` devices. Raises `RequestError` where `tensor` does not divide it."""
     share = shard(ledger.each(_whole_experts), Parallelism(tensor=tensor))
     lines: dict[str, list[_Line]] = {"attention": [], "dense": [], "experts": [], "head": []}
-    spread = 0.0
+    spread, tables = 0.0, 0.0
     for kept in kept_in(share, formats.weights, ledger):
         entry, peak = kept.entry, formats.peak(kept.format.name)
         if isinstance(entry, Matmul):
@@ -128,6 +150,8 @@ def deployed(
         elif isinstance(entry, Conv):
             flops = 2.0 * entry.used * entry.channels * entry.kernel
             lines["attention"].append(_Line(flops, formats.peak(""), kept.bytes))
+        else:
+            tables += kept.bytes
     routed = next((entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1), None)
     n = expert * expert_tensor
     return Deployed(
@@ -147,6 +171,8 @@ def deployed(
         copies,
         expert,
         expert_tensor,
+        node,
+        tables,
     )
 
 
@@ -171,7 +197,7 @@ def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
         Part(scored, one.rest_peak, read),
         Part(scans, one.rest_peak, 2.0 * batch * one.state.bytes),
         _part_of(one.head, tokens),
-        _sent(one, tokens),
+        *_sent(one, tokens),
         tokens * one.d_model * WIDTH,
     )
 
@@ -196,7 +222,7 @@ def prefilling(one: Deployed, prompt: int, prefix: int = 0) -> PassWork:
         Part(scored, one.rest_peak, read),
         Part(_scan_flops(one, new), one.rest_peak, 2.0 * one.state.bytes),
         _part_of(one.head, 1),
-        _sent(one, new),
+        *_sent(one, new),
         float(new * one.d_model * WIDTH),
     )
 
@@ -212,24 +238,41 @@ def _scan_flops(one: Deployed, new: int) -> float:
     return total
 
 
-def _sent(one: Deployed, tokens: float) -> float:
-    """Bytes that a device sends in a pass: all-reduces behind attention and feed-forward, or dispatch to experts and back.
+def _sent(one: Deployed, tokens: float) -> tuple[float, float]:
+    """Bytes that a device sends in a pass, over the link and over the network: all-reduces, or dispatch to experts and back.
 
-    A ring's all-reduce sends 2·(t-1)/t of what is summed up. With copies of attention, tokens are gathered and sums scattered over
-    all devices of the worker, or sent to their experts, whichever is less.
+    A ring's all-reduce sends 2·(t-1)/t of what is summed up; over several nodes, each device's part of it between them. With copies
+    of attention, tokens are gathered and sums scattered over all devices of the worker, or sent to their experts, whichever is less;
+    of n devices, n - node are in other nodes.
     """
     t, n, structure = one.tensor, one.devices, one.structure
     wide = tokens * one.d_model
-    summed = 2.0 * (t - 1) / t * wide * WIDTH
+    summed, summed_away = _reduced(wide * WIDTH, t, one.node)
     if one.copies == 1:
-        return 2 * structure.layers * summed
-    gathered = 2.0 * (n - 1) / n * wide * one.copies * WIDTH
-    away = wide * one.chosen * (_DISPATCH + WIDTH) * (one.expert - 1) / one.expert / t
-    exchanged = away if one.expert_tensor == 1 and one.expert > 1 and away < gathered else gathered
-    return (2 * structure.layers - structure.routed) * summed + structure.routed * exchanged
+        return 2 * structure.layers * summed, 2 * structure.layers * summed_away
+    gathered, gathered_away = _reduced(wide * one.copies * WIDTH, n, one.node)
+    to_experts = wide * one.chosen * (_DISPATCH + WIDTH) / t
+    inside = min(n, one.node)
+    exchanged, exchanged_away = to_experts * (inside - 1) / n, to_experts * (n - inside) / n
+    if one.expert_tensor > 1 or one.expert == 1 or exchanged + exchanged_away > gathered + gathered_away:
+        exchanged, exchanged_away = gathered, gathered_away
+    alone = 2 * structure.layers - structure.routed
+    return alone * summed + structure.routed * exchanged, alone * summed_away + structure.routed * exchanged_away
 
 
-def _whole_experts(entry: object) -> object:
+def _reduced(size: float, ranks: int, node: int) -> tuple[float, float]:
+    """Bytes that a rank sends in an all-reduce of `size`, over the link and over the network."""
+    inside = min(ranks, node)
+    nodes = -(-ranks // inside)
+    return 2.0 * (inside - 1) / inside * size, 2.0 * (nodes - 1) / nodes * size / inside
+
+
+def _kept(scores: Scores, tokens: int) -> int:
+    """Positions that the cache of scores keeps of a sequence: all of them where keys are picked, a window's where they slide."""
+    return tokens if scores.window is None or scores.decoded is not None else min(tokens, scores.window)
+
+
+def _whole_experts(entry: Entry) -> Entry:
     """An entry that tensor parallelism of attention leaves whole, where it is a routed expert's."""
     return entry._replace(cut=None) if isinstance(entry, Matmul) and entry.experts > 1 else entry
 
@@ -288,26 +331,19 @@ def _state(share: Ledger, formats: Formats) -> _State:
 
 
 def _structure(ledger: Ledger) -> Structure:
-    """Layers by kind: a layer is counted by what it has one of."""
-    layers = sum(group.layers for group in ledger.groups if not isinstance(group.where, str) and _mixes(group.entries))
-    roles: dict[str, int] = {}
+    """Layers by kind: those of a group that has one of what the kind is known by."""
+    counts = dict.fromkeys(("mixers", "router", "kv_up", "scan", "index_scores"), 0)
     for group in ledger.groups:
         if isinstance(group.where, str):
             continue
-        found = {entry.role for entry in group.entries if not isinstance(entry, Scan)}
-        found |= {"scan" for entry in group.entries if isinstance(entry, Scan)}  # type: ignore[arg-type]
-        for role in found:
-            roles[role] = roles.get(role, 0) + int(group.layers)
-    return Structure(
-        float(layers),
-        float(roles.get("router", 0)),
-        float(roles.get("kv_up", 0)),
-        float(roles.get("scan", 0)),
-        float(roles.get("index_scores", 0)),
-    )
+        found = {"scan" if isinstance(entry, Scan) else entry.role for entry in group.entries}
+        found |= {"mixers"} if _mixes(group.entries) else set()
+        for kind in found & counts.keys():
+            counts[kind] += int(group.layers)
+    return Structure(*(float(count) for count in counts.values()))
 
 
-def _mixes(entries: tuple[object, ...]) -> bool:
+def _mixes(entries: tuple[Entry, ...]) -> bool:
     """Whether entries are those of a mixer of tokens, of which each layer has one."""
     return any(isinstance(entry, (Scores, Scan)) for entry in entries)
 
