@@ -35,7 +35,7 @@ from tscale.calibration.serving_fit import (
     runs_of,
     with_deviations,
 )
-from tscale.calibration.serving_meanings import LEVELS, MEANINGS, NOISE, RANGES, SPREADS, TERMS
+from tscale.calibration.serving_meanings import FITTED, LEVELS, MEANINGS, NOISE, ONE_RUN, RANGES, SPREADS, TERMS
 from tscale.catalogue.models import configs
 
 FOLDS: Final = 10
@@ -69,7 +69,7 @@ def main() -> None:
     left = {name: leave_out(runs, problems, whole, numbers) for name, numbers in schemes.items()}
     folder = configs() / "calibrations"
     folder.mkdir(exist_ok=True)
-    text = written(runs, problems, whole, left)
+    text = written(runs, problems, whole, left, with_one_run(runs, rows, left["deployment"]))
     (folder / f"{NAME}.yaml").write_text(text, encoding="utf-8")
     (folder / f"{NAME}-groups.csv").write_text(groups_text(groups, runs), encoding="utf-8")
 
@@ -130,6 +130,33 @@ def errors(of: Floats) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in found.items()}
 
 
+def with_one_run(runs: Runs, rows: list[dict[str, str]], left: Left) -> dict[str, Floats]:
+    """What was measured over what is predicted where one run of a deployment and its lengths is given: the middle one by load.
+
+    Its errors multiply the predictions of the others, which are of a fit without their deployment.
+    """
+    shapes: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        shapes.setdefault(f"{runs.keys[place]['deployment']} {row['isl']}/{row['osl']}", []).append(place)
+    found: dict[str, list[float]] = {"tpot": [], "ttft": [], "latency": []}
+    for places in shapes.values():
+        places.sort(key=lambda place: runs.cases[place].concurrency)
+        given = places[len(places) // 2]
+        factor = {
+            figure: (runs.measured[figure][given] / left.seconds[figure][given]) ** ONE_RUN for figure in FIGURES
+        }
+        for place in places:
+            if place == given:
+                continue
+            guess = {figure: left.seconds[figure][place] * factor[figure] for figure in FIGURES}
+            output = runs.load.output[place]  # type: ignore[index]
+            for figure in FIGURES:
+                found[figure].append(runs.measured[figure][place] / guess[figure])
+            measured = runs.measured["ttft"][place] + output * runs.measured["tpot"][place]
+            found["latency"].append(measured / (guess["ttft"] + output * guess["tpot"]))
+    return {figure: np.array(ratios) for figure, ratios in found.items()}
+
+
 _JUDGED: Final = {"deployment": "lengths", "build": "deployment", "model": "build", "elsewhere": "model"}
 """Whose runs, left out how, say how far predictions are off where so much is known."""
 
@@ -161,13 +188,22 @@ def spread(of: Floats) -> dict[str, float | int]:
     return {"low": round(low, 4), "high": round(high, 4), "runs": len(of), "median": errors(of)["median"]}
 
 
-def written(runs: Runs, problems: dict[Figure, Problem], whole: Fitted, left: Mapping[str, Left]) -> str:
+def written(
+    runs: Runs,
+    problems: dict[Figure, Problem],
+    whole: Fitted,
+    left: Mapping[str, Left],
+    one: Mapping[str, Floats],
+) -> str:
     """The calibration as YAML."""
     found = {name: said for figure in FIGURES for name, said in grouped(problems[figure], whole.parameters[figure]).items()}
     constants: dict[str, Any] = {}
     for name, meaning in MEANINGS.items():
-        value, by_group = found[name]
+        value, by_group = found.get(name, (meaning.start, {}))
         said: dict[str, Any] = {"value": _digits(value), "unit": meaning.unit, "meaning": meaning.meaning}
+        said["fitted"] = name in FITTED
+        if meaning.source:
+            said["source"] = meaning.source
         least, most = RANGES[meaning.share]
         said["range"] = [least, most]
         if by_group:
@@ -189,9 +225,12 @@ def written(runs: Runs, problems: dict[Figure, Problem], whole: Fitted, left: Ma
         },
         "cross_validation": {
             "fitted": {figure: errors(ratio) for figure, ratio in ratios(runs, alone).items()},  # type: ignore[arg-type]
-            **{name: {f: errors(r) for f, r in ratios(runs, one.seconds).items()} for name, one in left.items()},
+            **{name: {f: errors(r) for f, r in ratios(runs, some.seconds).items()} for name, some in left.items()},
+            "measured": {figure: errors(ratio) for figure, ratio in one.items()},
         },
-        "residuals": residuals(runs, whole, left),
+        "residuals": {
+            figure: {"measured": spread(one[figure]), **kinds} for figure, kinds in residuals(runs, whole, left).items()
+        },
         "groups": {"spreads": {f: {k: list(v) for k, v in s.items()} for f, s in SPREADS.items()}, "noise": dict(NOISE)},
         "sources": ["ai-dynamo/aiconfigurator, systems/silicon_sample.csv (Apache-2.0)"],
         "evidence": "secondary",

@@ -24,7 +24,7 @@ from tscale.calibration.serving_cases import (
     least_passes,
     passes_of,
 )
-from tscale.calibration.serving_meanings import CENTRES, MEANINGS, TERMS, Group
+from tscale.calibration.serving_meanings import CENTRES, MEANINGS, ONE_RUN, TERMS, Group
 from tscale.catalogue.models import configs
 from tscale.catalogue.shipped import shipped_text
 from tscale.core.costs.serving_prediction import (
@@ -260,22 +260,52 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     )
 
 
-def predict(case: ServingCase, calibration: Calibration | None = None) -> Prediction:
-    """The times of a case, as 80% intervals about a middle, beside their bounds.
+class _Middle(NamedTuple):
+    """Seconds with the deviations of groups, what is known of them, and the formula's own with its bounds."""
 
-    Raises `RequestError` as `physics` does, and `OverCapacityError` where the cache does not hold the requests.
-    """
-    calibration = shipped() if calibration is None else calibration
-    check_capacity(case)
+    tpot: float
+    ttft: float
+    known: str
+    physics: Physics
+
+
+def _middle(case: ServingCase, calibration: Calibration) -> _Middle:
     structure = deployed_on(case, case.decode.layout).structure
     found = physics(case, passes_of(case), structure, constants_for(calibration, case))
     deviation = deviation_of(calibration, case, structure)
-    tpot, ttft = found.tpot * deviation.tpot, found.ttft * deviation.ttft
-    kind = f"{deviation.known}, {way_of(case)}"
+    return _Middle(found.tpot * deviation.tpot, found.ttft * deviation.ttft, deviation.known, found)
+
+
+class Measured(NamedTuple):
+    """What was measured of a deployment at one load: seconds of an output token, and to the first token; None where not."""
+
+    concurrency: int
+    tpot: float | None
+    ttft: float | None
+
+
+def predict(
+    case: ServingCase, calibration: Calibration | None = None, measured: Measured | None = None
+) -> Prediction:
+    """The times of a case, as 80% intervals about a middle, beside their bounds.
+
+    `measured`: a run of the same deployment and lengths, whose error is taken over. Raises `RequestError` as `physics` does, and `OverCapacityError` where the cache does not hold the requests.
+    """
+    calibration = shipped() if calibration is None else calibration
+    check_capacity(case)
+    middle = _middle(case, calibration)
+    tpot, ttft, known = middle.tpot, middle.ttft, middle.known
+    if measured is not None:
+        there = _middle(case._replace(concurrency=measured.concurrency), calibration)
+        known = "measured"
+        tpot *= 1.0 if measured.tpot is None else (measured.tpot / there.tpot) ** ONE_RUN
+        ttft *= 1.0 if measured.ttft is None else (measured.ttft / there.ttft) ** ONE_RUN
+    found = middle.physics
+    kind = f"{known}, {way_of(case)}"
     least = found.ttft_bound + case.output * case.shortest * found.tpot_bound
 
     def within(figure: str, middle: float, bound: float) -> Interval:
-        spread = spread_of(calibration, figure, deviation.known, kind)
+        spread = spread_of(calibration, figure, known, kind)
         return interval(middle, spread.low, spread.high, bound)
 
     return Prediction(
@@ -285,7 +315,7 @@ def predict(case: ServingCase, calibration: Calibration | None = None) -> Predic
         found.tpot_bound,
         found.ttft_bound,
         least,
-        deviation.known,
+        known,
         kind,
     )
 

@@ -20,7 +20,6 @@ from tscale.core.device import Cluster
 from tscale.core.dtypes import FORMATS, Format, computed_in, find_format
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.serving_layout import ServingLayout
-from tscale.core.sharding import check_expert
 from tscale.errors import RequestError, TscaleError, shown
 from tscale.models.lower import lower
 from tscale.models.release import released
@@ -253,8 +252,6 @@ def cluster_of(hardware: Hardware) -> Cluster:
 def _deployed(case: ServingCase, layout: ServingLayout) -> Deployed:
     ledger = lower(case.spec)
     layout.check()
-    if layout.expert > 1:
-        check_expert(ledger, layout.expert)
     formats = formats_of(case, ledger)
     node = cluster_of(case.hardware).devices_per_node
     return deployed(

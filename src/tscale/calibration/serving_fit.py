@@ -110,7 +110,7 @@ def problem(runs: Runs, figure: Figure) -> Problem:
     """The parameters that one figure's constants are."""
     slots, start, spread = {}, [], []
     for name, meaning in MEANINGS.items():
-        if meaning.first != (figure == "ttft"):
+        if meaning.first != (figure == "ttft") or meaning.source:
             continue
         place = len(start)
         start.append(_inside(meaning.start, share=meaning.share))
@@ -158,7 +158,7 @@ def grouped(of: Problem, parameters: Floats) -> dict[str, tuple[float, dict[str,
 
 def predicted(runs: Runs, figure: Figure, constants: dict[str, Any]) -> Floats:
     """Seconds of a figure by the formula; of times to first token, with the constants of output tokens too."""
-    rest = dict.fromkeys(MEANINGS, 1.0)
+    rest = {name: meaning.start for name, meaning in MEANINGS.items()}
     c = ServingConstants(**{**rest, **constants})
     step = step_seconds(runs.decode, runs.structure, runs.chip, runs.load, c)
     if figure == "tpot":

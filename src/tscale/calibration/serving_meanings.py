@@ -22,6 +22,8 @@ class Meaning(NamedTuple):
     group: Group = ""
     prior: float = 0.0
     first: bool = False
+    source: str = ""
+    """Where it is from, if it is not fitted."""
 
 
 _PEAK: Final = "share of the dense peak"
@@ -59,7 +61,24 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "queue": Meaning(0.066, False, "prefills", "of each other request that a request waits for", first=True),
     "steps": Meaning(1.9, False, "steps of decoding", "that a request waits for", first=True),
     "waiting": Meaning(6e-3, False, "seconds", "for each square root of other requests", "engine", 0.8, True),
+    "network": Meaning(
+        0.85,
+        True,
+        "share of the NICs' bandwidth",
+        "exchanges between nodes",
+        source="DeepEP README, low-latency kernels: 39 to 48 of 50 GB/s at 32 to 128 devices, as recalled",
+    ),
+    "exposed": Meaning(
+        0.5,
+        True,
+        "share of their time",
+        "what of exchanges between nodes is not hidden by batches that take turns",
+        source="assumed: of two published deployments of DeepSeek-V3 over nodes, nothing hidden is too slow and all of it too fast",
+    ),
 }
+
+FITTED: Final = tuple(name for name, meaning in MEANINGS.items() if not meaning.source)
+"""Constants that are fitted to runs; the rest were published, or are assumed."""
 
 RANGES: Final = {True: (0.0, 1.0), False: (0.0, None)}
 """The range that a constant is kept to: of shares, and of others."""
@@ -95,3 +114,6 @@ SPREADS: Final[dict[str, dict[str, tuple[float, ...]]]] = {
 
 NOISE: Final = {"tpot": 0.066, "ttft": 0.2}
 """Standard deviation of single runs in logarithms, beyond their groups."""
+
+ONE_RUN: Final = 0.8
+"""How much of the error of one measured run of a deployment is taken over to its other loads, in logarithms."""

@@ -84,6 +84,10 @@ class ServingConstants:
     """Steps of decoding that a request waits for."""
     waiting: float
     """Seconds that it waits for each square root of the requests before it."""
+    network: float
+    """Share of the network between nodes that exchanges reach."""
+    exposed: float
+    """Share of the time of exchanges between nodes that is not hidden behind computing."""
 
 
 class Chip(NamedTuple):
@@ -135,13 +139,13 @@ def step_seconds(work: PassWork, structure: Structure, chip: Chip, load: Load, c
         + structure.linear * c.linear_layer
         + structure.indexed * c.indexed_layer
         + structure.layers * work.residual * c.elementwise / chip.memory
-        + _sending(work, chip, c.link)
+        + _sending(work, chip, c.link, c)
     )
 
 
-def _sending(work: PassWork, chip: Chip, share: float) -> float:
-    """Seconds of sending, level by level, each at the same share."""
-    return (work.sent / chip.link + work.away / chip.network) / share
+def _sending(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:
+    """Seconds of sending, level by level; between nodes, what batches that take turns do not hide."""
+    return work.sent / (chip.link * link) + c.exposed * work.away / (chip.network * c.network)
 
 
 def prompt_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
@@ -152,7 +156,7 @@ def prompt_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
         + work.experts.flops / (work.experts.peak * c.prompt_experts)
         + work.scores.flops / (work.scores.peak * c.prompt_scores)
         + work.states.flops / (work.states.peak * c.prompt_states)
-        + _sending(work, chip, c.link)
+        + _sending(work, chip, c.link, c)
     )
 
 
@@ -164,7 +168,7 @@ def prefill_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
         + work.experts.flops / (work.experts.peak * c.first_experts)
         + work.scores.flops / (work.scores.peak * c.first_scores)
         + work.states.flops / (work.states.peak * c.first_states)
-        + _sending(work, chip, c.first_link)
+        + _sending(work, chip, c.first_link, c)
     )
 
 

@@ -18,6 +18,7 @@ from tscale.core.costs.weights import Kept, kept_in
 from tscale.core.ledger import Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
+from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
 
 WIDTH: Final = 2
@@ -137,7 +138,10 @@ def deployed(
     expert_tensor: int = 1,
     node: int = 8,
 ) -> Deployed:
-    """A model on a worker of `tensor`·`copies` devices. Raises `RequestError` where `tensor` does not divide it."""
+    """A model on a worker of `tensor`·`copies` devices. Raises `RequestError` where `tensor` does not divide it.
+
+    Where `expert` does not divide the experts, places that are left hold copies of some (DeepSeek-AI 2024c, section 3.4.1).
+    """
     share = shard(ledger.each(_whole_experts), Parallelism(tensor=tensor))
     lines: dict[str, list[_Line]] = {"attention": [], "dense": [], "experts": [], "head": []}
     spread, tables = 0.0, 0.0
@@ -154,17 +158,19 @@ def deployed(
             tables += kept.bytes
     routed = next((entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1), None)
     n = expert * expert_tensor
+    experts = 1 if routed is None else int(routed.experts)
+    held = ceil_div(experts, expert) / experts / expert_tensor
     return Deployed(
         _structure(ledger),
         _merged(lines["attention"]),
         _merged(lines["dense"]),
-        tuple(_Line(line.flops / n, line.peak, line.bytes / n) for line in _merged(lines["experts"])),
+        tuple(_Line(line.flops / n, line.peak, line.bytes * held) for line in _merged(lines["experts"])),
         _merged(lines["head"]),
         spread,
         tuple(_attended(share, formats)),
         _state(share, formats),
         formats.peak(""),
-        1 if routed is None else int(routed.experts),
+        experts,
         1 if routed is None else int(top_k(routed)),
         _d_model(ledger),
         tensor,
