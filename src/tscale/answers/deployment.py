@@ -34,3 +34,8 @@ class Deployment(NamedTuple):
     rate: Fraction | None = None
     measured: OneRun | None = None
     bound: bool = False
+
+    @property
+    def is_laid_out(self) -> bool:
+        """Whether it is more than tensor parallelism over all devices."""
+        return self.prefill is not None or (self.layout is not None and not self.layout.is_tensor_alone)

@@ -21,7 +21,7 @@ from tscale.core.dtypes import FORMATS, Format
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.serving_layout import ServingLayout
-from tscale.core.units import COUNT, MILLISECONDS, SECONDS, TOKENS_PER_SECOND, Unit
+from tscale.core.units import COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
 from tscale.errors import RequestError
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -135,8 +135,22 @@ def _words(ledger: Ledger, weights: Format | Mixture) -> tuple[str, str]:
     return names["attention"], names["experts"] or names["attention"]
 
 
-def data_of(found: Predicted) -> dict[str, Data]:
+def prediction_of(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Predicted | str:
+    """What is predicted of a request; or in words why a prediction is not made, where bounds can be given."""
+    if ask.deployment.bound:
+        return "bounds alone are asked for"
+    if ask.by_sequences:
+        return "a cache that is split by sequences was not measured"
+    try:
+        return predicted(spec, hardware, ask, ask.deployment)
+    except RequestError as error:
+        return str(error)
+
+
+def data_of(found: Predicted | str) -> dict[str, Data]:
     """The prediction as data: intervals in seconds with their bounds, speeds by the middle, and the calibration."""
+    if isinstance(found, str):
+        return {"ttft_seconds": None, "tpot_seconds": None, "not_predicted": found}
     case, times = found.case, found.times
     head: dict[str, Data] = {
         "engine": case.engine,
@@ -157,12 +171,13 @@ def data_of(found: Predicted) -> dict[str, Data]:
         "latency_seconds": _interval(times.latency),
         "latency_seconds_at_least": Figure(times.latency_bound, SECONDS, "bound"),
     }
-    speeds = {key: Figure(value, unit, "assumed") for key, (_, value, unit) in _speeds(found).items()}
+    speeds = {key: Figure(value, unit, "predicted") for key, (_, value, unit) in _speeds(found).items()}
     return {**head, **figures, **speeds, "calibration": calibration_data(found)}
 
 
 def _interval(found: Interval) -> Data:
-    return {"low": found.low, "middle": found.middle, "high": found.high}
+    ends = {"low": found.low, "middle": found.middle, "high": found.high}
+    return {name: Figure(value, SECONDS, "predicted") for name, value in ends.items()}
 
 
 def _layout(pool: Pool) -> Data:
@@ -202,7 +217,7 @@ def calibration_data(found: Predicted) -> Data:
         "known": found.times.known,
         "kind": found.times.kind,
         "runs": found.calibration.runs,
-        "median_error": {figure: spread.median for figure, spread in spreads.items()},
+        "median_error": {figure: Figure(spread.median, SHARE, "measured") for figure, spread in spreads.items()},
         "judged_runs": spreads["tpot"].runs,
     }
 
@@ -210,8 +225,12 @@ def calibration_data(found: Predicted) -> Data:
 _ROWS: Final = (("ttft", "time to first token, ms", 1000), ("tpot", "time per output token, ms", 1000), ("latency", "latency of a request, s", 1))
 
 
-def table_of(found: Predicted, subject: str) -> Table:
-    """The prediction as a table: each time with its bound, and the ends of its interval."""
+def tables_of(found: Predicted | str, subject: str) -> tuple[Table, ...]:
+    """The prediction as a table: each time with its bound, and the ends of its interval; none where nothing is predicted."""
+    return () if isinstance(found, str) or found.times is None else (_table(found, found.times, subject),)
+
+
+def _table(found: Predicted, times: Prediction, subject: str) -> Table:
     columns = (
         Column("steady state", "quantity", numeric=False),
         Column("at least", "bound"),
@@ -219,17 +238,15 @@ def table_of(found: Predicted, subject: str) -> Table:
         Column("80%: from", "low"),
         Column("to", "high"),
     )
-    if found.times is None:
-        return Table("", columns, ((found.refused, "", "", "", ""),), subject=subject)
     rows: list[tuple[Cell, ...]] = []
     for name, words, scale in _ROWS:
-        of: Interval = getattr(found.times, name)
+        of: Interval = getattr(times, name)
         unit = MILLISECONDS if scale > 1 else SECONDS
-        bound = getattr(found.times, f"{name}_bound")
-        cells = [Figure(scale * value, unit, "assumed") for value in (of.middle, of.low, of.high)]
+        bound = getattr(times, f"{name}_bound")
+        cells = [Figure(scale * value, unit, "predicted") for value in (of.middle, of.low, of.high)]
         rows.append((words, Figure(scale * bound, unit, "bound"), *cells))
     for words, value, unit in _speeds(found).values():
-        rows.append((words, "", Figure(value, unit, "assumed"), "", ""))
+        rows.append((words, "", Figure(value, unit, "predicted"), "", ""))
     return Table("", columns, tuple(rows), subject=subject)
 
 
@@ -243,8 +260,11 @@ _KNOWN: Final = {
 }
 
 
-def notes_of_prediction(found: Predicted) -> Iterator[str]:
+def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     """What a prediction is made of, how far it is off, and what it was not fitted to."""
+    if isinstance(found, str):
+        yield f"No prediction: {found}."
+        return
     if found.times is None:
         yield f"{found.refused[:1].upper()}{found.refused[1:]}."
         return

@@ -73,6 +73,9 @@ class Calibration(NamedTuple):
     """By level and key: the terms of times per output token, and of those to first token."""
     spreads: Mapping[str, Mapping[str, Spread]]
     families: frozenset[str]
+    """Kinds of models that were measured."""
+    generations: frozenset[str]
+    """Newest formats of the chips that were, all on a switch of the link that reduces."""
     errors: Mapping[str, Mapping[str, Mapping[str, float]]]
     """By how runs were kept from the fit, and figure: median, p90, mean."""
 
@@ -105,7 +108,7 @@ def shipped(name: str = NAME) -> Calibration:
     }
     fitted = data["fitted_to"]
     return Calibration(
-        name, fitted["runs"], constants, _deviations(name), spreads, frozenset(data["families"]), data["cross_validation"]
+        name, fitted["runs"], constants, _deviations(name), spreads, frozenset(data["families"]), frozenset(data["generations"]), data["cross_validation"]
     )
 
 
@@ -201,7 +204,8 @@ class Deviation(NamedTuple):
 def deviation_of(calibration: Calibration, case: ServingCase, structure: Structure) -> Deviation:
     """The deviations of a case's groups that were measured, and the closest of them."""
     terms, keys, sums = terms_of(case), keys_of(case), [0.0, 0.0]
-    family = "family" if family_of(structure) in calibration.families else "elsewhere"
+    is_like = family_of(structure) in calibration.families and generation_of(case.hardware) in calibration.generations
+    family = "family" if is_like and case.hardware.switch_reduces else "elsewhere"
     known = deviation_level(calibration.deviations, keys) or family
     for item in keys.items():
         found = calibration.deviations.get(item)

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 from tscale.core.tracing import TracedInt
 from tscale.core.units import Unit
 
-Known = Literal["exact", "convention", "cited", "bound", "assumed"]
-"""How a figure is known: counted from the architecture, by a published shortcut, quoted, as a bound that no run is better
-than, or resting on an assumption."""
+Known = Literal["exact", "convention", "cited", "measured", "bound", "predicted", "assumed"]
+"""How a figure is known: counted from the architecture, by a published shortcut, quoted, measured by whoever asks, as a bound that
+no run is better than, predicted with constants fitted to measured runs, or resting on an assumption."""
 
 
 class Figure(NamedTuple):
@@ -133,7 +133,7 @@ def step(name: str, figure: Figure, subject: str = "") -> Step | None:
     return Step(name, value.names, value.numbers, figure, subject)
 
 
-_BY_STRENGTH: tuple[Known, ...] = ("exact", "convention", "cited", "bound", "assumed")
+_BY_STRENGTH: tuple[Known, ...] = ("exact", "convention", "cited", "measured", "bound", "predicted", "assumed")
 
 
 def weakest(*known: Known) -> Known:

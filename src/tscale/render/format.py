@@ -9,19 +9,29 @@ from typing import Final, assert_never
 from tscale.core.metric import Cell, Compared, Figure, Known, Label, Missing
 from tscale.core.units import FLOPS_PER_SECOND, Reading
 
-MARKS: Final[dict[Known, str]] = {"exact": "", "convention": "~", "cited": "*", "bound": "‡", "assumed": "†"}
+MARKS: Final[dict[Known, str]] = {
+    "exact": "",
+    "convention": "~",
+    "cited": "*",
+    "measured": "•",
+    "bound": "‡",
+    "predicted": "§",
+    "assumed": "†",
+}
 LEGEND: Final[dict[Known, str]] = {
     "exact": "exact",
     "convention": "~ by a published convention",
     "cited": "* as published",
+    "measured": "• as measured",
     "bound": "‡ a bound: no run is better",
+    "predicted": "§ predicted, with constants fitted to measured runs",
     "assumed": "† rests on an assumption",
 }
 Number = int | float | Fraction
 _LEAST_SHARE: Final = 0.00005
 _PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 _ASCII: Final = str.maketrans(
-    {"×": "x", "·": "*", "²": "^2", "⌈": "ceil(", "⌉": ")", "⌊": "floor(", "⌋": ")", "†": "+", "‡": "#", "−": "-", "–": "-", "—": "-",
+    {"×": "x", "·": "*", "²": "^2", "⌈": "ceil(", "⌉": ")", "⌊": "floor(", "⌋": ")", "†": "+", "‡": "#", "•": "@", "§": "^", "−": "-", "–": "-", "—": "-",
      "…": "...", "’": "'", "“": '"', "”": '"', "≈": "~", "≥": ">=", "é": "e", "→": "->"}
 )  # fmt: skip
 
@@ -45,7 +55,7 @@ def cell_text(cell: Cell) -> str:
 
 def _figure_text(figure: Figure) -> str:
     """A figure's number; shares and speeds that are estimates have three significant digits, as all estimates do."""
-    if figure.known in ("bound", "assumed"):
+    if figure.known in ("bound", "predicted", "assumed"):
         if figure.unit.reading == "percent" and abs(float(figure.value)) >= _LEAST_SHARE:
             return f"{_estimate(100 * figure.value)}%".replace("-", "−")
         if figure.unit is FLOPS_PER_SECOND:
@@ -57,7 +67,7 @@ def ratio_text(cell: Cell) -> str:
     """How many times the first model's figure a compared one is; three digits where that rests on an assumption."""
     if not isinstance(cell, Compared) or cell.ratio is None:
         return ""
-    if cell.known in ("bound", "assumed"):
+    if cell.known in ("bound", "predicted", "assumed"):
         return f"(×{_estimate(cell.ratio)})"
     return f"({number_text(cell.ratio, 'ratio')})"
 
