@@ -9,6 +9,7 @@ from tscale.answers.capacity import capacity_data, device_figure, exit_code, ver
 from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
+from tscale.answers.serve_deployment import deployment_report
 from tscale.answers.serve_parts import (
     bound,
     causes,
@@ -18,7 +19,6 @@ from tscale.answers.serve_parts import (
     speed_known,
     steps_of_passes,
 )
-from tscale.answers.serve_deployment import deployment_report
 from tscale.answers.serve_prediction import data_of, notes_of_prediction, prediction_of, tables_of
 from tscale.answers.serve_times import (
     Ask,

@@ -71,7 +71,11 @@ def _held(found: Predicted, pool: Pool) -> dict[str, Figure]:
 
 def _memory(name: str, figures: dict[str, Figure], subject: str) -> Table:
     of = f"{name} pool, memory per device" if name else "memory per device"
-    words = {"weight_bytes": "weights", "kv_cache_bytes": "KV cache at the last token", "memory_bytes": "memory of the device"}
+    words = {
+        "weight_bytes": "weights",
+        "kv_cache_bytes": "KV cache at the last token",
+        "memory_bytes": "memory of the device",
+    }
     rows = tuple((words[key], figure) for key, figure in figures.items())
     return Table("", (Column(of, "quantity", numeric=False), Column("value", "value")), rows, subject=subject)
 

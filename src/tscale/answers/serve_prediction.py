@@ -222,7 +222,11 @@ def calibration_data(found: Predicted) -> Data:
     }
 
 
-_ROWS: Final = (("ttft", "time to first token, ms", 1000), ("tpot", "time per output token, ms", 1000), ("latency", "latency of a request, s", 1))
+_ROWS: Final = (
+    ("ttft", "time to first token, ms", 1000),
+    ("tpot", "time per output token, ms", 1000),
+    ("latency", "latency of a request, s", 1),
+)
 
 
 def tables_of(found: Predicted | str, subject: str) -> tuple[Table, ...]:

@@ -61,7 +61,9 @@ def main() -> None:
     whole = fit(runs, problems, everything, whole)
     groups = {figure: deviations(runs, figure, whole.seconds[figure], everything) for figure in FIGURES}
     schemes = {
-        "lengths": folds(f"{keys['deployment']} {row['isl']}/{row['osl']}" for keys, row in zip(runs.keys, rows, strict=True)),
+        "lengths": folds(
+            f"{keys['deployment']} {row['isl']}/{row['osl']}" for keys, row in zip(runs.keys, rows, strict=True)
+        ),
         "deployment": folds(keys["deployment"] for keys in runs.keys),
         "build": folds(keys["build"] for keys in runs.keys),
         "model": folds((case.spec.name for case in runs.cases), each=True),
@@ -117,9 +119,15 @@ def latency_of(runs: Runs, seconds: Mapping[str, Floats]) -> Floats:
     return np.asarray(seconds["ttft"] + runs.load.output * seconds["tpot"])
 
 
+def with_latency(runs: Runs, seconds: Mapping[Figure, Floats]) -> dict[str, Floats]:
+    """Seconds by figure, with those of whole requests."""
+    both: dict[str, Floats] = {figure: seconds[figure] for figure in FIGURES}
+    return {**both, "latency": latency_of(runs, both)}
+
+
 def ratios(runs: Runs, seconds: Mapping[str, Floats]) -> dict[str, Floats]:
     """What was measured over what was predicted, by figure."""
-    measured = {**runs.measured, "latency": latency_of(runs, {**runs.measured})}
+    measured = with_latency(runs, runs.measured)
     return {figure: measured[figure] / seconds[figure] for figure in ("tpot", "ttft", "latency")}
 
 
@@ -142,9 +150,7 @@ def with_one_run(runs: Runs, rows: list[dict[str, str]], left: Left) -> dict[str
     for places in shapes.values():
         places.sort(key=lambda place: runs.cases[place].concurrency)
         given = places[len(places) // 2]
-        factor = {
-            figure: (runs.measured[figure][given] / left.seconds[figure][given]) ** ONE_RUN for figure in FIGURES
-        }
+        factor = {figure: (runs.measured[figure][given] / left.seconds[figure][given]) ** ONE_RUN for figure in FIGURES}
         for place in places:
             if place == given:
                 continue
@@ -164,12 +170,11 @@ _JUDGED: Final = {"deployment": "lengths", "build": "deployment", "model": "buil
 def residuals(runs: Runs, whole: Fitted, left: Mapping[str, Left]) -> dict[str, Any]:
     """Ends of intervals by figure, and by how much is known of a deployment and how it is laid out."""
     ways = np.array([way_of(case) for case in runs.cases])
-    alone = {**whole.seconds}
-    alone["latency"] = latency_of(runs, alone)  # type: ignore[index]
+    alone = with_latency(runs, whole.seconds)
     found: dict[str, Any] = {"tpot": {}, "ttft": {}, "latency": {}}
     for known in ("deployment", "build", "model", "family", "elsewhere"):
         if known == "family":
-            of, kept = ratios(runs, alone), np.ones(len(ways), dtype=bool)  # type: ignore[arg-type]
+            of, kept = ratios(runs, alone), np.ones(len(ways), dtype=bool)
         else:
             scheme = left[_JUDGED[known]]
             of = ratios(runs, scheme.seconds)
@@ -196,7 +201,9 @@ def written(
     one: Mapping[str, Floats],
 ) -> str:
     """The calibration as YAML."""
-    found = {name: said for figure in FIGURES for name, said in grouped(problems[figure], whole.parameters[figure]).items()}
+    found = {
+        name: said for figure in FIGURES for name, said in grouped(problems[figure], whole.parameters[figure]).items()
+    }
     constants: dict[str, Any] = {}
     for name, meaning in MEANINGS.items():
         value, by_group = found.get(name, (meaning.start, {}))
@@ -210,8 +217,7 @@ def written(
             said |= {"by": meaning.group, "values": {group: _digits(number) for group, number in by_group.items()}}
         constants[name] = said
     structures = [deployed_on(case, case.decode.layout).structure for case in runs.cases]
-    alone = {**whole.seconds}
-    alone["latency"] = latency_of(runs, alone)  # type: ignore[index]
+    alone = with_latency(runs, whole.seconds)
     data = {
         "name": NAME,
         "title": "TensorRT-LLM, SGLang and vLLM on H100 to GB200, benchmark runs of 2025 and 2026",
@@ -225,14 +231,17 @@ def written(
             "deployments": len({keys["deployment"] for keys in runs.keys}),
         },
         "cross_validation": {
-            "fitted": {figure: errors(ratio) for figure, ratio in ratios(runs, alone).items()},  # type: ignore[arg-type]
+            "fitted": {figure: errors(ratio) for figure, ratio in ratios(runs, alone).items()},
             **{name: {f: errors(r) for f, r in ratios(runs, some.seconds).items()} for name, some in left.items()},
             "measured": {figure: errors(ratio) for figure, ratio in one.items()},
         },
         "residuals": {
             figure: {"measured": spread(one[figure]), **kinds} for figure, kinds in residuals(runs, whole, left).items()
         },
-        "groups": {"spreads": {f: {k: list(v) for k, v in s.items()} for f, s in SPREADS.items()}, "noise": dict(NOISE)},
+        "groups": {
+            "spreads": {f: {k: list(v) for k, v in s.items()} for f, s in SPREADS.items()},
+            "noise": dict(NOISE),
+        },
         "sources": ["ai-dynamo/aiconfigurator, systems/silicon_sample.csv (Apache-2.0)"],
         "evidence": "secondary",
     }
@@ -255,7 +264,9 @@ def groups_text(groups: Mapping[Figure, Deviations], runs: Runs) -> str:
         for item in keys.items():
             count[item] = count.get(item, 0) + 1
     text = io.StringIO()
-    text.write("# Made by `python -m tscale.calibration.fit_serving`: how far groups of runs deviate, in logarithms, by term.\n")
+    text.write(
+        "# Made by `python -m tscale.calibration.fit_serving`: how far groups of runs deviate, in logarithms, by term.\n"
+    )
     out = csv.writer(text, lineterminator="\n")
     out.writerow(["level", "group", "runs", *(f"{figure}_{term}" for figure in FIGURES for term in TERMS)])
     for level in LEVELS:

@@ -64,5 +64,7 @@ def hardware_of(name: str) -> Hardware:
     """The shipped accelerator of a name such as `b200_sxm`. Raises `UnknownNameError`."""
     known = known_hardware(name)
     if known is None:
-        raise UnknownNameError(f"gpu {shown(name)} is no shipped accelerator: `tscale list hardware` names those that are")
+        raise UnknownNameError(
+            f"gpu {shown(name)} is no shipped accelerator: `tscale list hardware` names those that are"
+        )
     return find_hardware(known)

@@ -104,11 +104,19 @@ def shipped(name: str = NAME) -> Calibration:
         for key, said in data["constants"].items()
     }
     spreads = {
-        figure: {kind: Spread(**spread) for kind, spread in kinds.items()} for figure, kinds in data["residuals"].items()
+        figure: {kind: Spread(**spread) for kind, spread in kinds.items()}
+        for figure, kinds in data["residuals"].items()
     }
     fitted = data["fitted_to"]
     return Calibration(
-        name, fitted["runs"], constants, _deviations(name), spreads, frozenset(data["families"]), frozenset(data["generations"]), data["cross_validation"]
+        name,
+        fitted["runs"],
+        constants,
+        _deviations(name),
+        spreads,
+        frozenset(data["families"]),
+        frozenset(data["generations"]),
+        data["cross_validation"],
     )
 
 
@@ -288,9 +296,7 @@ class Measured(NamedTuple):
     ttft: float | None
 
 
-def predict(
-    case: ServingCase, calibration: Calibration | None = None, measured: Measured | None = None
-) -> Prediction:
+def predict(case: ServingCase, calibration: Calibration | None = None, measured: Measured | None = None) -> Prediction:
     """The times of a case, as 80% intervals about a middle, beside their bounds.
 
     `measured`: a run of the same deployment and lengths, whose error is taken over. Raises `RequestError` as `physics` does, and `OverCapacityError` where the cache does not hold the requests.

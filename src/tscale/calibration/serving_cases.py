@@ -215,7 +215,9 @@ def check_capacity(case: ServingCase) -> None:
     device = cluster_of(case.hardware).device
     room = _HOLDS * device.device_bytes * stages - one.weight_bytes
     if room <= 0:
-        raise OverCapacityError(f"over capacity: the weights alone do not fit {pool.layout.devices} {case.hardware.label}")
+        raise OverCapacityError(
+            f"over capacity: the weights alone do not fit {pool.layout.devices} {case.hardware.label}"
+        )
     each = one.sequence_bytes(round(case.prompt + case.output))
     if case.batch * each > room:
         most = int(room / each) * pool.layout.attention_data * pool.workers
@@ -254,9 +256,7 @@ def _deployed(case: ServingCase, layout: ServingLayout) -> Deployed:
     layout.check()
     formats = formats_of(case, ledger)
     node = cluster_of(case.hardware).devices_per_node
-    return deployed(
-        ledger, formats, layout.tensor, layout.attention_data, layout.expert, layout.expert_tensor, node
-    )
+    return deployed(ledger, formats, layout.tensor, layout.attention_data, layout.expert, layout.expert_tensor, node)
 
 
 def formats_of(case: ServingCase, ledger: Ledger) -> Formats:

@@ -85,8 +85,9 @@ def _columns(rows: Sequence[Any]) -> Any:
 
 
 def _stacked(works: Sequence[PassWork]) -> PassWork:
-    fields = zip(*works, strict=True)
-    return PassWork(*(_columns(field) if hasattr(field[0], "_fields") else np.array(field, float) for field in fields))
+    fields: Any = zip(*works, strict=True)
+    columns: Any = (_columns(field) if hasattr(field[0], "_fields") else np.array(field, float) for field in fields)
+    return PassWork(*columns)
 
 
 class Slot(NamedTuple):
@@ -108,7 +109,9 @@ class Problem(NamedTuple):
 
 def problem(runs: Runs, figure: Figure) -> Problem:
     """The parameters that one figure's constants are."""
-    slots, start, spread = {}, [], []
+    slots: dict[str, Slot] = {}
+    start: list[float] = []
+    spread: list[float] = []
     for name, meaning in MEANINGS.items():
         if meaning.first != (figure == "ttft") or meaning.source:
             continue
@@ -138,7 +141,9 @@ def values(of: Problem, parameters: Floats) -> dict[str, Any]:
     """Each constant, of each run."""
     padded = np.append(parameters, 0.0)
     return {
-        name: _outside(parameters[slot.place] + (padded[slot.member] if slot.groups else 0.0), share=MEANINGS[name].share)
+        name: _outside(
+            parameters[slot.place] + (padded[slot.member] if slot.groups else 0.0), share=MEANINGS[name].share
+        )
         for name, slot in of.slots.items()
     }
 

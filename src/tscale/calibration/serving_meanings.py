@@ -42,7 +42,9 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "linear_layer": Meaning(22e-6, False, _LAYER, "more with a recurrence"),
     "indexed_layer": Meaning(60e-6, False, _LAYER, "more with an indexer"),
     "collective": Meaning(6.8e-6, False, _LAYER, "collectives, for each doubling of devices"),
-    "link": Meaning(0.43, True, "share of the link, one direction", "collectives of decoding, and of prompts beside it"),
+    "link": Meaning(
+        0.43, True, "share of the link, one direction", "collectives of decoding, and of prompts beside it"
+    ),
     "elementwise": Meaning(235.0, False, "passes over the residual stream a layer", "elementwise work and routing"),
     "interference": Meaning(0.77, True, "share of a prompt's time", "what others' prefills add to the steps"),
     "prompt_dense": Meaning(0.74, True, _PEAK, "dense products of a prompt beside decoding"),

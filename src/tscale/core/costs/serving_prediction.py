@@ -195,8 +195,14 @@ def ttft_seconds(
         + _longer(prefill, read)
         + c.queue * others * prefill
         + load.together * c.steps * step
-        + c.waiting * others**0.5
+        + c.waiting * sqrt_of(others)
     )
+
+
+def sqrt_of(number: float) -> float:
+    """The square root of a number, or of each of an array."""
+    root: float = number**0.5
+    return root
 
 
 def least_seconds(work: PassWork, chip: Chip) -> float:
@@ -205,7 +211,7 @@ def least_seconds(work: PassWork, chip: Chip) -> float:
     A switch that sums halves what an all-reduce sends (Klenk 2020), so half of it is in the bound.
     """
     parts = (work.attention, work.dense, work.experts, work.scores, work.states, work.head)
-    computing = sum(part.flops / part.peak for part in parts)
-    reading = sum(part.bytes for part in parts) / chip.memory
+    computing: float = sum(part.flops / part.peak for part in parts)
+    reading: float = sum(part.bytes for part in parts) / chip.memory
     sending = _longer(work.sent / (2 * chip.link), work.away / (2 * chip.network))
     return _longer(_longer(computing, reading), sending)

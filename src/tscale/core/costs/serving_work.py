@@ -327,7 +327,7 @@ def _attended(share: Ledger, formats: Formats) -> Iterator[_Attended]:
 
 
 def _state(share: Ledger, formats: Formats) -> _State:
-    bits = float(max(formats.cache.bits, STATE_BITS))
+    bits = max(float(formats.cache.bits), float(STATE_BITS))
     size = sum(
         float(entry.stored * entry.width) * bits / 8
         for entry in share.entries
@@ -345,8 +345,8 @@ def _structure(ledger: Ledger) -> Structure:
         found = {"scan" if isinstance(entry, Scan) else entry.role for entry in group.entries}
         found |= {"mixers"} if _mixes(group.entries) else set()
         for kind in found & counts.keys():
-            counts[kind] += int(group.layers)
-    return Structure(*(float(count) for count in counts.values()))
+            counts[str(kind)] += int(group.layers)
+    return Structure(*map(float, counts.values()))
 
 
 def _mixes(entries: tuple[Entry, ...]) -> bool:
