@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-Group = Literal["", "engine", "engine generation", "experts generation"]
+Group = Literal["", "engine", "generation", "engine generation", "experts generation"]
 """By what a constant differs: the engine, the newest format that a chip multiplies by, the format of routed experts."""
 
 
@@ -36,12 +36,12 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "read_experts": Meaning(0.8, True, _BAND, "reading routed experts", "experts generation", 0.4),
     "read_cache": Meaning(0.72, True, _BAND, "reading keys, values and latents"),
     "read_states": Meaning(0.5, True, _BAND, "reading and writing states of recurrences"),
-    "layer": Meaning(40e-6, False, _LAYER, "launches and what nothing else counts", "engine generation", 0.4),
+    "layer": Meaning(40e-6, False, _LAYER, "launches and what nothing else counts", "engine generation", 0.2),
     "routed_layer": Meaning(30e-6, False, _LAYER, "more with routed experts", "experts generation", 0.4),
     "latent_layer": Meaning(22e-6, False, _LAYER, "more with latent attention"),
     "linear_layer": Meaning(22e-6, False, _LAYER, "more with a recurrence"),
     "indexed_layer": Meaning(60e-6, False, _LAYER, "more with an indexer"),
-    "collective": Meaning(6.8e-6, False, _LAYER, "collectives, for each doubling of devices"),
+    "collective": Meaning(6.8e-6, False, _LAYER, "collectives, for each doubling of devices", "engine", 0.3),
     "link": Meaning(
         0.43, True, "share of the link, one direction", "collectives of decoding, and of prompts beside it"
     ),
@@ -51,18 +51,26 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "prompt_experts": Meaning(0.1, True, _PEAK, "routed experts of a prompt beside decoding: an effective value"),
     "prompt_scores": Meaning(0.33, True, _PEAK, "attention scores of a prompt beside decoding"),
     "prompt_states": Meaning(0.05, True, _PEAK, "recurrences of a prompt beside decoding"),
-    "start": Meaning(0.4e-3, False, _LAYER, "from a request to its prefill, and on to its token", "engine", 0.5, True),
+    "start": Meaning(
+        0.4e-3, False, _LAYER, "from a request to its prefill, and on to its token", "engine generation", 0.5, True
+    ),
     "start_routed": Meaning(0.22, False, "ratio", "more of it with routed experts", first=True),
     "start_latent": Meaning(3.2, False, "ratio", "more of it with latent attention", first=True),
     "start_linear": Meaning(3.2, False, "ratio", "more of it with recurrences", first=True),
     "first_dense": Meaning(0.67, True, _PEAK, "dense products of a prompt, to its first token", first=True),
-    "first_experts": Meaning(0.13, True, _PEAK, "routed experts of a prompt, to its first token", first=True),
+    "first_experts": Meaning(
+        0.13, True, _PEAK, "routed experts of a prompt, to its first token", "experts generation", 0.4, True
+    ),
     "first_scores": Meaning(0.29, True, _PEAK, "attention scores of a prompt, to its first token", first=True),
     "first_states": Meaning(0.05, True, _PEAK, "recurrences of a prompt, to its first token", first=True),
     "first_link": Meaning(0.33, True, "share of the link, one direction", "collectives of a prompt", first=True),
-    "queue": Meaning(0.066, False, "prefills", "of each other request that a request waits for", first=True),
+    "queue": Meaning(
+        0.066, False, "prefills", "of each other request that a request waits for", "engine generation", 0.5, True
+    ),
     "steps": Meaning(1.9, False, "steps of decoding", "that a request waits for", first=True),
-    "waiting": Meaning(6e-3, False, "seconds", "for each square root of other requests", "engine", 0.8, True),
+    "waiting": Meaning(
+        6e-3, False, "seconds", "for each square root of other requests", "engine generation", 0.8, True
+    ),
     "network": Meaning(
         0.85,
         True,
