@@ -8,7 +8,8 @@ import pytest
 
 from tscale.core.costs.roofline import Formats
 from tscale.core.costs.serving_prediction import Chip, least_seconds
-from tscale.core.costs.serving_work import Deployed, decoding, deployed, prefilling
+from tscale.core.costs.serving_share import Deployed, deployed
+from tscale.core.costs.serving_work import decoding, prefilling
 from tscale.core.dtypes import FORMATS
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve

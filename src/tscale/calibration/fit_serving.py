@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 from tscale.calibration.interval import factors
-from tscale.calibration.serving_calibration import NAME, deviation_level, family_of, way_of
+from tscale.calibration.serving_calibration import NAME
 from tscale.calibration.serving_cases import case_of, deployed_on, generation_of
 from tscale.calibration.serving_fit import (
     Deviations,
@@ -35,6 +35,7 @@ from tscale.calibration.serving_fit import (
     runs_of,
     with_deviations,
 )
+from tscale.calibration.serving_groups import deviation_level, family_of, way_of
 from tscale.calibration.serving_meanings import FITTED, LEVELS, MEANINGS, NOISE, ONE_RUN, RANGES, SPREADS, TERMS
 from tscale.catalogue.models import configs
 
@@ -193,14 +194,8 @@ def spread(of: Floats) -> dict[str, float | int]:
     return {"low": round(low, 4), "high": round(high, 4), "runs": len(of), "median": errors(of)["median"]}
 
 
-def written(
-    runs: Runs,
-    problems: dict[Figure, Problem],
-    whole: Fitted,
-    left: Mapping[str, Left],
-    one: Mapping[str, Floats],
-) -> str:
-    """The calibration as YAML."""
+def constants_of(problems: dict[Figure, Problem], whole: Fitted) -> dict[str, Any]:
+    """Each constant with its unit, its range, and the values of its groups."""
     found = {
         name: said for figure in FIGURES for name, said in grouped(problems[figure], whole.parameters[figure]).items()
     }
@@ -216,6 +211,18 @@ def written(
         if by_group:
             said |= {"by": meaning.group, "values": {group: _digits(number) for group, number in by_group.items()}}
         constants[name] = said
+    return constants
+
+
+def written(
+    runs: Runs,
+    problems: dict[Figure, Problem],
+    whole: Fitted,
+    left: Mapping[str, Left],
+    one: Mapping[str, Floats],
+) -> str:
+    """The calibration as YAML."""
+    constants = constants_of(problems, whole)
     structures = [deployed_on(case, case.decode.layout).structure for case in runs.cases]
     alone = with_latency(runs, whole.seconds)
     data = {

@@ -7,7 +7,7 @@ their work says, drawn to nothing by how few runs there are. A deployment that i
 from __future__ import annotations
 
 import csv
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from functools import cache
 from math import exp, log2
 from typing import Any, Final, NamedTuple
@@ -20,11 +20,11 @@ from tscale.calibration.serving_cases import (
     cluster_of,
     deployed_on,
     generation_of,
-    kind_of,
     least_passes,
     passes_of,
 )
-from tscale.calibration.serving_meanings import CENTRES, MEANINGS, ONE_RUN, TERMS, Group
+from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
+from tscale.calibration.serving_meanings import MEANINGS, ONE_RUN, TERMS, Group
 from tscale.catalogue.models import configs
 from tscale.catalogue.shipped import shipped_text
 from tscale.core.costs.serving_prediction import (
@@ -37,7 +37,7 @@ from tscale.core.costs.serving_prediction import (
     tpot_seconds,
     ttft_seconds,
 )
-from tscale.core.costs.serving_work import Structure
+from tscale.core.costs.serving_share import Structure
 
 NAME: Final = "serving"
 _MOST: Final = 1.0
@@ -130,16 +130,6 @@ def _deviations(name: str) -> dict[tuple[str, str], tuple[tuple[float, ...], tup
     return found
 
 
-def group_of(case: ServingCase, by: Group) -> str:
-    """Which group of a constant a case is in."""
-    words = {
-        "engine": case.engine,
-        "generation": generation_of(case.hardware),
-        "experts": kind_of(case.experts),
-    }
-    return " ".join(words[word] for word in by.split())
-
-
 def constants_for(calibration: Calibration, case: ServingCase) -> ServingConstants:
     """The constants of a case: those of its groups, or of all runs where its group was not measured."""
     found = {
@@ -147,58 +137,6 @@ def constants_for(calibration: Calibration, case: ServingCase) -> ServingConstan
         for name, constant in calibration.constants.items()
     }
     return ServingConstants(**{name: found[name] for name in MEANINGS})
-
-
-def family_of(structure: Structure) -> str:
-    """The kind of a model, by what its layers have."""
-    if structure.indexed:
-        return "sparse attention"
-    if structure.latent:
-        return "latent attention"
-    if structure.linear:
-        return "recurrences"
-    return "routed experts" if structure.routed else "dense"
-
-
-def way_of(case: ServingCase) -> str:
-    """How a deployment is laid out, in a word: pools of prefill and decode, experts or copies spread, or tensor parallelism."""
-    layout = case.decode.layout
-    if case.disaggregated:
-        return "disaggregated"
-    return "spread" if layout.attention_data > 1 or layout.expert > 1 else "tensor"
-
-
-def keys_of(case: ServingCase) -> dict[str, str]:
-    """The groups that a case is in, by level."""
-    generation, experts = generation_of(case.hardware), kind_of(case.experts)
-    pools = "apart" if case.disaggregated else "together"
-    model = f"{case.engine} {generation} {case.spec.name} {experts} {pools}"
-    chip = f"{case.hardware.name} {kind_of(case.weights)}"
-    degrees = " ".join(
-        "-".join(map(str, (*pool.layout[:6], pool.workers)))
-        for pool in ((case.prefill, case.decode) if case.disaggregated else (case.decode,))
-    )
-    return {
-        "model": model,
-        "build": f"{model} {chip} {case.version}",
-        "kind": f"{model} {chip} {case.version} {way_of(case)}",
-        "deployment": f"{model} {chip} {case.version} {degrees}",
-    }
-
-
-def terms_of(case: ServingCase) -> tuple[float, ...]:
-    """What the deviations of groups are multiplied by, in the order of `TERMS`."""
-    sizes = (case.batch, case.prompt, case.output, case.decode.layout.ranks)
-    return 1.0, *(log2(size / at) / over for size, (at, over) in zip(sizes, CENTRES, strict=True))
-
-
-def deviation_level(measured: Container[tuple[str, str]], keys: Mapping[str, str]) -> str:
-    """The closest level at which a case's groups were measured: how much is known of it; empty where none was."""
-    known = ""
-    for level, key in keys.items():
-        if level != "kind" and (level, key) in measured:
-            known = level
-    return known
 
 
 class Deviation(NamedTuple):

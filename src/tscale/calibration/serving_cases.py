@@ -14,7 +14,8 @@ from tscale.blocks.experts import Experts
 from tscale.calibration.names import hardware_of, model_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.roofline import Formats
-from tscale.core.costs.serving_work import Deployed, PassWork, decoding, deployed, prefilling
+from tscale.core.costs.serving_share import Deployed, deployed
+from tscale.core.costs.serving_work import PassWork, decoding, prefilling
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
 from tscale.core.device import Cluster
 from tscale.core.dtypes import FORMATS, Format, computed_in, find_format

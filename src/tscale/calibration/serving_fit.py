@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from tscale.calibration.serving_calibration import chip_of, group_of, keys_of, load_of, terms_of
+from tscale.calibration.serving_calibration import chip_of, load_of
 from tscale.calibration.serving_cases import ServingCase, deployed_on, passes_of
+from tscale.calibration.serving_groups import group_of, keys_of, terms_of
 from tscale.calibration.serving_meanings import LEVELS, MEANINGS, NOISE, SPREADS
 from tscale.core.costs.serving_prediction import (
     Chip,
@@ -27,7 +28,8 @@ from tscale.core.costs.serving_prediction import (
     tpot_seconds,
     ttft_seconds,
 )
-from tscale.core.costs.serving_work import PassWork, Structure
+from tscale.core.costs.serving_share import Structure
+from tscale.core.costs.serving_work import PassWork
 
 Floats = NDArray[np.float64]
 Figure = Literal["tpot", "ttft"]

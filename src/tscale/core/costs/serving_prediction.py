@@ -17,7 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tscale.core.costs.serving_work import Part, PassWork, Structure
+from tscale.core.costs.serving_share import Structure
+from tscale.core.costs.serving_work import Part, PassWork
 
 
 @dataclass(frozen=True)

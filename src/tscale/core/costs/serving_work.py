@@ -8,17 +8,11 @@ in expectation, where each is as likely (Pope 2022). Latents are scored as they 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tscale.core.costs.cache import STATE_BITS
 from tscale.core.costs.forward import chunk_pairs, pairs
-from tscale.core.costs.roofline import Formats, distinct_experts, top_k
-from tscale.core.costs.weights import Kept, kept_in
-from tscale.core.ledger import Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores
-from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import shard
-from tscale.core.tracing import ceil_div
+from tscale.core.costs.roofline import distinct_experts
+from tscale.core.costs.serving_share import Deployed, MatrixLine
 from tscale.core.workload import Run
 
 WIDTH: Final = 2
@@ -53,133 +47,6 @@ class PassWork(NamedTuple):
     sent: float
     away: float
     residual: float
-
-
-class Structure(NamedTuple):
-    """How many layers of a kind a model has; all may be arrays. `latent`: of latent attention; `linear`: of recurrences."""
-
-    layers: float
-    routed: float
-    latent: float
-    linear: float
-    indexed: float
-
-
-class _Line(NamedTuple):
-    """Of a matrix: FLOPs of a token, the peak, and bytes of all its copies on a device."""
-
-    flops: float
-    peak: float
-    bytes: float
-
-
-class _Attended(NamedTuple):
-    """Scores of a device, and what a position of their cache takes in one layer's copy."""
-
-    scores: Scores
-    key_bytes: float
-
-
-class _State(NamedTuple):
-    """Recurrences of a device: a sequence's states in bytes, and scans."""
-
-    bytes: float
-    scans: tuple[Scan, ...]
-
-
-class Deployed(NamedTuple):
-    """A model as one device of a worker holds it: sums over the ledger that stay the same from pass to pass."""
-
-    structure: Structure
-    attention: tuple[_Line, ...]
-    dense: tuple[_Line, ...]
-    experts: tuple[_Line, ...]
-    head: tuple[_Line, ...]
-    spread: float
-    """FLOPs a position of making keys and values of latents anew, of a prefix."""
-    attended: tuple[_Attended, ...]
-    state: _State
-    rest_peak: float
-    experts_of_layer: int
-    chosen: int
-    d_model: int
-    tensor: int
-    copies: int
-    expert: int
-    expert_tensor: int
-    node: int
-    """Devices that the link joins."""
-    tables: float
-    """Bytes of tables, vectors and buffers, which a pass hardly reads."""
-
-    @property
-    def devices(self) -> int:
-        """Devices of a worker, of one stage."""
-        return self.tensor * self.copies
-
-    @property
-    def weight_bytes(self) -> float:
-        """Bytes of weights on a device."""
-        parts = (*self.attention, *self.dense, *self.experts, *self.head)
-        return self.tables + sum(line.bytes for line in parts)
-
-    def sequence_bytes(self, tokens: int) -> float:
-        """Bytes of the cache that a sequence of so many tokens has on a device."""
-        kept = sum(line.scores.used * _kept(line.scores, tokens) * line.key_bytes for line in self.attended)
-        return kept + self.state.bytes
-
-
-def deployed(
-    ledger: Ledger,
-    formats: Formats,
-    tensor: int,
-    copies: int = 1,
-    expert: int = 1,
-    expert_tensor: int = 1,
-    node: int = 8,
-) -> Deployed:
-    """A model on a worker of `tensor`·`copies` devices. Raises `RequestError` where `tensor` does not divide it.
-
-    Where `expert` does not divide the experts, places that are left hold copies of some (DeepSeek-AI 2024c, section 3.4.1).
-    """
-    share = shard(ledger.each(_whole_experts), Parallelism(tensor=tensor))
-    lines: dict[str, list[_Line]] = {"attention": [], "dense": [], "experts": [], "head": []}
-    spread, tables = 0.0, 0.0
-    for kept in kept_in(share, formats.weights, ledger):
-        entry, peak = kept.entry, formats.peak(kept.format.name)
-        if isinstance(entry, Matmul):
-            line = _Line(2.0 * _used(kept, entry) * entry.d_in * entry.d_out, peak, kept.bytes)
-            lines[_part(entry)].append(line)
-            spread += line.flops if entry.role == "kv_up" else 0.0
-        elif isinstance(entry, Conv):
-            flops = 2.0 * entry.used * entry.channels * entry.kernel
-            lines["attention"].append(_Line(flops, formats.peak(""), kept.bytes))
-        else:
-            tables += kept.bytes
-    routed = next((entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1), None)
-    n = expert * expert_tensor
-    experts = 1 if routed is None else int(routed.experts)
-    held = ceil_div(experts, expert) / experts / expert_tensor
-    return Deployed(
-        _structure(ledger),
-        _merged(lines["attention"]),
-        _merged(lines["dense"]),
-        tuple(_Line(line.flops / n, line.peak, line.bytes * held) for line in _merged(lines["experts"])),
-        _merged(lines["head"]),
-        spread,
-        tuple(_attended(share, formats)),
-        _state(share, formats),
-        formats.peak(""),
-        experts,
-        1 if routed is None else int(top_k(routed)),
-        _d_model(ledger),
-        tensor,
-        copies,
-        expert,
-        expert_tensor,
-        node,
-        tables,
-    )
 
 
 def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
@@ -273,86 +140,10 @@ def _reduced(size: float, ranks: int, node: int) -> tuple[float, float]:
     return 2.0 * (inside - 1) / inside * size, 2.0 * (nodes - 1) / nodes * size / inside
 
 
-def _kept(scores: Scores, tokens: int) -> int:
-    """Positions that the cache of scores keeps of a sequence: all of them where keys are picked, a window's where they slide."""
-    return tokens if scores.window is None or scores.decoded is not None else min(tokens, scores.window)
-
-
-def _whole_experts(entry: Entry) -> Entry:
-    """An entry that tensor parallelism of attention leaves whole, where it is a routed expert's."""
-    return entry._replace(cut=None) if isinstance(entry, Matmul) and entry.experts > 1 else entry
-
-
-def _used(kept: Kept, entry: Matmul) -> float:
-    count, layers = kept.layers
-    return float(entry.used if count == layers else entry.used // layers * count)
-
-
-def _part(entry: Matmul) -> str:
-    if entry.part == "head":
-        return "head"
-    if entry.experts > 1:
-        return "experts"
-    return "dense" if entry.part == "feed_forward" else "attention"
-
-
-def _merged(lines: list[_Line]) -> tuple[_Line, ...]:
-    """Lines at the same peak as one, so that a pass is quick to sum up."""
-    peaks: dict[float, _Line] = {}
-    for line in lines:
-        flops, _, size = peaks.get(line.peak, _Line(0.0, 0.0, 0.0))
-        peaks[line.peak] = _Line(flops + line.flops, line.peak, size + line.bytes)
-    return tuple(peaks.values())
-
-
-def _part_of(lines: tuple[_Line, ...], tokens: float, share: float = 1.0) -> Part:
+def _part_of(lines: tuple[MatrixLine, ...], tokens: float, share: float = 1.0) -> Part:
     """Lines over so many tokens, of whose weights a share is read; at several peaks, as much time at the highest of them."""
     if not lines:
         return Part()
     peak = max(line.peak for line in lines)
     flops = sum(line.flops * peak / line.peak for line in lines)
     return Part(tokens * flops, peak, share * sum(line.bytes for line in lines))
-
-
-def _attended(share: Ledger, formats: Formats) -> Iterator[_Attended]:
-    caches = {
-        (entry.block, entry.slot): entry
-        for entry in share.entries
-        if isinstance(entry, Cache) and entry.stream != "once"
-    }
-    for entry in share.entries:
-        if isinstance(entry, Scores):
-            cache = None if entry.cache is None else caches.get((entry.block, entry.cache))
-            yield _Attended(entry, 0.0 if cache is None else float(cache.width * formats.cache.bits / 8))
-
-
-def _state(share: Ledger, formats: Formats) -> _State:
-    bits = max(float(formats.cache.bits), float(STATE_BITS))
-    size = sum(
-        float(entry.stored * entry.width) * bits / 8
-        for entry in share.entries
-        if isinstance(entry, Cache) and entry.stream == "once"
-    )
-    return _State(size, tuple(entry for entry in share.entries if isinstance(entry, Scan)))
-
-
-def _structure(ledger: Ledger) -> Structure:
-    """Layers by kind: those of a group that has one of what the kind is known by."""
-    counts = dict.fromkeys(("mixers", "router", "kv_up", "scan", "index_scores"), 0)
-    for group in ledger.groups:
-        if isinstance(group.where, str):
-            continue
-        found = {"scan" if isinstance(entry, Scan) else entry.role for entry in group.entries}
-        found |= {"mixers"} if _mixes(group.entries) else set()
-        for kind in found & counts.keys():
-            counts[str(kind)] += int(group.layers)
-    return Structure(*map(float, counts.values()))
-
-
-def _mixes(entries: tuple[Entry, ...]) -> bool:
-    """Whether entries are those of a mixer of tokens, of which each layer has one."""
-    return any(isinstance(entry, (Scores, Scan)) for entry in entries)
-
-
-def _d_model(ledger: Ledger) -> int:
-    return max((int(entry.width) for entry in ledger.entries if isinstance(entry, Lookup)), default=1)
