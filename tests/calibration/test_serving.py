@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from tscale.calibration.rows import Judged
 from tscale.calibration.serving_calibration import Measured, predict, shipped
 from tscale.calibration.serving_cases import OverCapacityError, case_of
 from tscale.calibration.serving_fit import fit, grouped, problem
+from tscale.calibration.serving_meanings import TERMS
+from tscale.calibration.serving_own import own_calibration, with_groups
 from tscale.calibration.serving_rows import judge
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import FORMATS
@@ -194,3 +197,34 @@ def test_a_measured_run_is_given_in_seconds() -> None:
     run = OneRun(16, tpot=None, ttft=None)
     found = predicted(resolve("llama-3.1-8b"), find_hardware("h100"), Ask(batch=16), Deployment(measured=run))
     assert found.times is not None and found.times.known == "measured"
+
+
+def test_own_runs_move_their_deployment(tmp_path: Path) -> None:
+    """A machine on which all takes twice as long as the constants say: with its runs, predictions come near, without one too."""
+    loads = ("4", "8", "16", "32", "64")
+    rows = []
+    for load in loads:
+        row = {**ROW, "engine_version": "9.9", "concurrency": load}
+        found = predict(case_of(row))
+        rows.append(row | {"tpot_ms": str(2000 * found.tpot.middle), "ttft_ms": str(2000 * found.ttft.middle)})
+    own = own_calibration(rows)
+    assert own.after["tpot"][0] < own.before["tpot"][0] / 2
+    path = tmp_path / "own.csv"
+    path.write_text(own.text, encoding="utf-8")
+    moved = predict(case_of(rows[2]), with_groups(shipped(), path.read_text(encoding="utf-8"), "own.csv"))
+    assert moved.tpot.middle == pytest.approx(float(rows[2]["tpot_ms"]) / 1000, rel=0.15)
+    one = own_calibration(rows[2:3])
+    barely = predict(case_of(rows[0]), with_groups(shipped(), one.text, "own.csv"))
+    untouched = predict(case_of(rows[0]))
+    assert untouched.tpot.middle < barely.tpot.middle < 2 * untouched.tpot.middle
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("a,b\n1,2\n", "no column level"), ("level,group{terms}\nbest,x{zeros}\n", "none of"), ("level,group{terms}\nbuild,x{words}\n", "-10 to 10")],
+)  # fmt: skip
+def test_a_table_that_is_no_calibration_is_refused(text: str, says: str) -> None:
+    terms = "".join(f",{figure}_{term}" for figure in ("tpot", "ttft") for term in TERMS)
+    filled = text.format(terms=terms, zeros=",0" * 2 * len(TERMS), words=",much" * 2 * len(TERMS))
+    with pytest.raises(TscaleError, match=says):
+        with_groups(shipped(), filled, "own.csv")

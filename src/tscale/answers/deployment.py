@@ -34,6 +34,8 @@ class Deployment(NamedTuple):
     rate: Fraction | None = None
     measured: OneRun | None = None
     bound: bool = False
+    calibration: str = ""
+    """A file of groups' deviations, made of one's own runs; empty for what is shipped."""
 
     @property
     def is_laid_out(self) -> bool:

@@ -54,13 +54,23 @@ def predicted(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deploym
     if one is not None:
         tpot, ttft = (None if value is None else float(value) for value in (one.tpot, one.ttft))
         measured = Measured(one.concurrency, tpot, ttft)
-    calibration = shipped()
+    calibration = calibration_of(deployment)
     try:
         if deployment.rate is not None:
             case = at_rate(case, calibration, float(deployment.rate), measured)
         return Predicted(case, calibration, predict(case, calibration, measured))
     except OverCapacityError as error:
         return Predicted(case, calibration, None, str(error))
+
+
+def calibration_of(deployment: Deployment) -> Calibration:
+    """The shipped calibration, or it with one's own deviations. Raises `SpecError` for a file that is none."""
+    if not deployment.calibration:
+        return shipped()
+    from tscale.calibration.serving_own import with_groups
+    from tscale.models.yaml_file import read_text
+
+    return with_groups(shipped(), read_text(deployment.calibration), deployment.calibration)
 
 
 def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: Measured | None) -> ServingCase:
