@@ -88,4 +88,9 @@ def _notes(found: Predicted) -> Iterator[str]:
     if layout.expert > 1:
         yield "Experts are taken to be met alike: the expected distinct ones are read, and devices have equal shares of the tokens."
     if case.disaggregated:
+        if found.times is not None and found.requests_per_second > found.times.prompts_per_second:
+            yield (
+                f"The prefill pool takes in {found.times.prompts_per_second:,.3g} prompts/s and the other could answer "
+                f"{found.requests_per_second:,.3g} requests/s: requests wait longer for their first token than is predicted."
+            )
         yield "The transfer of the cache between the pools is in what was measured of time to first token, and has no line of its own."

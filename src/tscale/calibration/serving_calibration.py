@@ -32,6 +32,7 @@ from tscale.core.costs.serving_prediction import (
     Load,
     ServingConstants,
     least_seconds,
+    prefill_seconds,
     prompt_seconds,
     step_seconds,
     tpot_seconds,
@@ -91,6 +92,8 @@ class Prediction(NamedTuple):
     latency_bound: float
     known: str
     kind: str
+    prompts_per_second: float
+    """What all devices that prefill take in: more requests than that wait."""
 
 
 @cache
@@ -169,6 +172,8 @@ class Physics(NamedTuple):
     ttft: float
     tpot_bound: float
     ttft_bound: float
+    prefill: float
+    """Of a prompt on the devices that prefill, with nothing before it."""
 
 
 def load_of(case: ServingCase) -> Load:
@@ -207,6 +212,7 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
         ttft_seconds(passes.prefill, step, structure, chip, load, constants),
         least_seconds(least.decode, chip) / yielded,
         least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
+        prefill_seconds(passes.prefill, chip, constants) / case.prefill.layout.pipeline,
     )
 
 
@@ -265,6 +271,7 @@ def predict(case: ServingCase, calibration: Calibration | None = None, measured:
         least,
         known,
         kind,
+        case.prefill.workers * case.prefill.layout.attention_data / found.prefill,
     )
 
 
