@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, exp, log
+from math import exp, log
 from typing import Final, NamedTuple
 
 SHARE: Final = 0.8
@@ -43,8 +43,7 @@ def factors(ratios: Sequence[float]) -> tuple[float, float]:
     """
     logs = sorted(map(log, ratios))
     if len(logs) < FEW:
-        far = sorted(map(abs, logs))
-        most = far[min(ceil((len(far) + 1) * SHARE), len(far)) - 1]
+        most = _at(sorted(map(abs, logs)), (len(logs) + 1) * SHARE)
         return exp(-most), exp(most)
     rank = (len(logs) + 1) * (1 - SHARE) / 2
     return min(exp(_at(logs, rank)), 1.0), max(exp(_at(logs, len(logs) + 1 - rank)), 1.0)

@@ -11,7 +11,7 @@ from tscale.errors import UnknownNameError, nearest, shown
 from tscale.models.spec import ModelSpec
 
 _TUNED: Final = ("-instruct", "-base", "-chat", "-it", "-hf")
-_CONVERTED: Final = ("-fp8", "-nvfp4", "-fp4", "-mxfp4", "-int4", "-awq", "-gptq", "-bf16")
+_CONVERTED: Final = ("-v2", "-fp8", "-nvfp4", "-fp4", "-mxfp4", "-int4", "-awq", "-gptq", "-bf16")
 _SAME_SHAPE: Final = {
     "deepseek-r1": "deepseek-v3",
     "deepseek-r1-0528": "deepseek-v3",
