@@ -153,8 +153,7 @@ class Deviation(NamedTuple):
 def deviation_of(calibration: Calibration, case: ServingCase, structure: Structure) -> Deviation:
     """The deviations of a case's groups that were measured, and the closest of them."""
     terms, keys, sums = terms_of(case), keys_of(case), [0.0, 0.0]
-    is_like = family_of(structure) in calibration.families and generation_of(case.hardware) in calibration.generations
-    family = "family" if is_like and case.hardware.switch_reduces else "elsewhere"
+    family = "family" if is_covered(calibration, case, structure) else "elsewhere"
     known = deviation_level(calibration.deviations, keys) or family
     for item in keys.items():
         found = calibration.deviations.get(item)
@@ -163,6 +162,17 @@ def deviation_of(calibration: Calibration, case: ServingCase, structure: Structu
             sums[place] += sum(a * b for a, b in zip(found[place], terms, strict=True))
     tpot, ttft = (exp(min(max(total, -_MOST), _MOST)) for total in sums)
     return Deviation(tpot, ttft, known)
+
+
+def is_covered(calibration: Calibration, case: ServingCase, structure: Structure) -> bool:
+    """Whether models of this kind were measured, in this format, and on such chips: joined by a switch that sums, as NVIDIA's are."""
+    formats = calibration.constants["read_experts"].values
+    return (
+        family_of(structure) in calibration.families
+        and group_of(case, "experts generation") in formats
+        and generation_of(case.hardware) in calibration.generations
+        and case.hardware.switch_reduces
+    )
 
 
 class Physics(NamedTuple):
