@@ -229,6 +229,7 @@ def calibration_data(found: Predicted) -> Data:
         "runs": found.calibration.runs,
         "median_error": {figure: Figure(spread.median, SHARE, "measured") for figure, spread in spreads.items()},
         "judged_runs": spreads["tpot"].runs,
+        "judged_runs_left_out": found.times.known != "family",
     }
 
 
@@ -265,12 +266,12 @@ def _table(found: Predicted, times: Prediction, subject: str) -> Table:
 
 
 _KNOWN: Final = {
-    "measured": "with the run of it that is given",
-    "deployment": "deployments that were measured, at other lengths",
-    "build": "other layouts of this model, engine version and chip",
-    "model": "this model on this engine, in another version or on a sibling of the chip",
-    "family": "the formula alone on models of the same kind: this one was not measured",
-    "elsewhere": "models of other kinds than it was fitted to: none like this one was measured",
+    "measured": "that it was not fitted to, each with one run of its deployment given",
+    "deployment": "that it was not fitted to, of deployments that were measured at other lengths",
+    "build": "that it was not fitted to, of models, engine versions and chips that were measured in other layouts",
+    "model": "that it was not fitted to, of models that were measured in another version of the engine or on a sibling of the chip",
+    "family": "that its constants were fitted to, by the formula alone: this model was not measured, others of its kind were",
+    "elsewhere": "of models that were left out of the fit one after the other: none like this one was measured",
 }
 
 
@@ -287,7 +288,7 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     first = spread_of(found.calibration, "ttft", times.known, times.kind)
     yield (
         f"Predicted for {case.engine} by calibration {found.calibration.name}: within {100 * spread.median:.0f}% (median; to the first "
-        f"token {100 * first.median:.0f}%) of {spread.runs:,} runs that it was not fitted to: {_KNOWN[times.known]}."
+        f"token {100 * first.median:.0f}%) of {spread.runs:,} runs {_KNOWN[times.known]}."
     )
     if case.decode.layout.pipeline > 1:
         yield "No run with a pipeline was measured: its stages are taken to pass on as collectives do."
