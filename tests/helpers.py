@@ -30,6 +30,15 @@ def disclosed() -> list[str]:
     return [name for name in names() if isinstance(built_in(name), ModelSpec)]
 
 
+UNRECORDED = {"glm-5"}
+"""Built-in models of which nobody has recorded what they keep for a backward pass: those with an indexer of keys."""
+
+
+def trainable() -> list[str]:
+    """The built-in models whose saved activations are known."""
+    return [name for name in disclosed() if name not in UNRECORDED]
+
+
 def run(*args: str, stdin: str | bytes | None = None, columns: int | None = None) -> Answer:
     """A command run in this process; `columns` sets the width as a narrow or wide terminal would."""
     env = {"COLUMNS": None if columns is None else str(columns), "NO_COLOR": None}

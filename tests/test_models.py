@@ -71,6 +71,25 @@ def gemma2(layers: int, d: int, d_ff: int, heads: int, kv_heads: int) -> int:
     return layers * (2 * d * heads * 256 + 2 * d * kv_heads * 256 + 3 * d * d_ff + 4 * d) + d + 256000 * d
 
 
+def latent(d: int, heads: int, q: int, kv: int, nope: int, rope: int, v: int) -> int:
+    """Latent attention: down and up for queries, and for keys and values, norms on the latents, and the way back."""
+    return d * q + q + q * heads * (nope + rope) + d * (kv + rope) + kv + kv * heads * (nope + v) + heads * v * d
+
+
+def routed(d: int, experts: int, d_ff: int, shared: int = 0) -> int:
+    """Routed experts of three matrices, their router, and a shared one."""
+    return d * experts + experts * 3 * d * d_ff + 3 * d * shared
+
+
+def ends(layers: int, d: int, vocabulary: int) -> int:
+    """Two norms a layer and a final one, a table and an untied head."""
+    return 2 * layers * d + d + 2 * vocabulary * d
+
+
+GLM_INDEXER = 2048 * 32 * 128 + 6144 * 128 + 2 * 128 + 6144 * 32
+DELTA_NET = 4096 * (2 * 2048 + 2 * 8192) + 4096 * 128 + (2 * 2048 + 8192) * 4 + 128 + 128 + 8192 * 4096
+GATED_ATTENTION = 4096 * (2 * 32 + 2 * 2) * 256 + 2 * 256 + 32 * 256 * 4096
+
 TOTALS: dict[str, tuple[int, int]] = {
     # Name: the total, and the formula it is redone with. "hf": modules of the transformers library (5.23) of this shape
     # count the same. "hub": the released weights hold as many.
@@ -117,6 +136,29 @@ TOTALS: dict[str, tuple[int, int]] = {
     "qwen2.5-7b": (7_615_616_512, llama(28, 3584, 18944, 152064, kv=512, qkv_bias=True)),  # hf, hub
     "qwen2.5-72b": (72_706_203_648, llama(80, 8192, 29568, 152064, kv=1024, qkv_bias=True)),  # hf, hub
     "gemma-2-9b": (9_241_705_984, gemma2(42, 3584, 14336, 16, 8)),
+    # The language part of each as modules of the transformers library (5.24) of its released shape count it
+    "glm-5": (
+        743_911_199_232,
+        78 * (latent(6144, 64, 2048, 512, 192, 64, 256) + GLM_INDEXER)
+        + 3 * 3 * 6144 * 12288
+        + 75 * routed(6144, 256, 2048, 2048)
+        + ends(78, 6144, 154880),
+    ),
+    "kimi-k2.5": (
+        1_026_408_209_408,
+        61 * latent(7168, 64, 1536, 512, 128, 64, 128)
+        + 3 * 7168 * 18432
+        + 60 * routed(7168, 384, 2048, 2048)
+        + ends(61, 7168, 163840),
+    ),
+    "minimax-m2.5": (
+        228_689_748_992,
+        62 * (2 * 3072 * (48 + 8) * 128 + (48 + 8) * 128 + routed(3072, 256, 1536)) + ends(62, 3072, 200064),
+    ),
+    "qwen3.5-397b-a17b": (
+        396_346_350_336,
+        45 * DELTA_NET + 15 * GATED_ATTENTION + 60 * (routed(4096, 512, 1024, 1024) + 4096) + ends(60, 4096, 248320),
+    ),
 }
 
 UNDISCLOSED = {"gpt-3.5-turbo", "gpt-4", "gpt-4v"}
@@ -130,6 +172,7 @@ FAR_FROM_THE_COUNT: dict[tuple[str, str], str] = {
     ("gpt3-medium", "brown2020 Table 2.1"): "356 million rounded to 350 million",
     ("gpt3-2.7b", "brown2020 Table 2.1"): "2.65 billion rounded to 2.7 billion",
     ("kimi-k2", "Kimi K2 README"): "1.03 trillion rounded to 1 trillion",
+    ("kimi-k2.5", "Kimi K2.5 model card"): "1.03 trillion rounded to 1 trillion",
     ("phi-4", "Phi-4 report, abstract"): "14.66 billion rounded down to 14 billion",
     ("bert-large", "brown2020 Table D.1"): "a slip of the table: the size of RoBERTa large",
     ("t5-large", "raffel2019 section 3.7"): "high in the paper",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import disclosed, saves
+from tests.helpers import UNRECORDED, saves, trainable
 from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Computed, Experts, FeedForward, LatentAttention, Norm
 from tscale.blocks.fields import LayerContext
@@ -23,6 +23,7 @@ from tscale.core.costs.activations import (
 from tscale.core.ledger import Saved
 from tscale.core.parallelism import Parallelism
 from tscale.core.workload import Run
+from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import run_of
 from tscale.models.spec import Head, ModelSpec, remembered
@@ -403,7 +404,13 @@ def test_what_stands_outside_of_the_layers() -> None:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", disclosed())
+@pytest.mark.parametrize("name", sorted(UNRECORDED))
+def test_what_nobody_recorded_is_refused(name: str) -> None:
+    with pytest.raises(RequestError, match="keeps for the backward pass"):
+        saves(tscale.load(name))
+
+
+@pytest.mark.parametrize("name", trainable())
 def test_every_model_answers(name: str) -> None:
     kept = saves(tscale.load(name))
     run = Run(target=128, source=128)

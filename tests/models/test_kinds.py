@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import tscale
-from tests.helpers import disclosed, has_stages, run, shares_weights
+from tests.helpers import has_stages, run, shares_weights, trainable
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.params import params, size
 from tscale.core.costs.weights import is_linear
@@ -42,7 +42,7 @@ def walked(spec: ModelSpec, whole: Ledger) -> Iterator[Told]:
         yield told_of(one_layer(whole, stack, layer))
 
 
-ONE_STACK = [name for name in disclosed() if tscale.load(name).kind != "encoder-decoder"]
+ONE_STACK = [name for name in trainable() if tscale.load(name).kind != "encoder-decoder"]
 
 
 @pytest.mark.parametrize("name", ONE_STACK)

@@ -9,6 +9,7 @@ from tscale.answers.capacity import capacity_data, device_figure, exit_code, ver
 from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
+from tscale.answers.serve_deployment import deployment_report
 from tscale.answers.serve_parts import (
     bound,
     causes,
@@ -18,6 +19,7 @@ from tscale.answers.serve_parts import (
     speed_known,
     steps_of_passes,
 )
+from tscale.answers.serve_prediction import data_of, notes_of_prediction, prediction_of, tables_of
 from tscale.answers.serve_times import (
     Ask,
     Memory,
@@ -44,6 +46,9 @@ MILLION: Final = 10**6
 def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     """Time to the first token and of each further one, what bounds them, and what tokens cost. Exit code 3: it does not fit."""
     _check(spec, ask)
+    if ask.deployment.is_laid_out:
+        return deployment_report(spec, hardware, ask)
+    steady = prediction_of(spec, hardware, ask)
     rent = rent_of(hardware, ask.price)
     one = served(spec, hardware, ask)
     ask, prompt = one.ask, one.prompt
@@ -56,6 +61,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     title = _title(spec, hardware, ask) + ("" if memory.fits else f": {verdict_text(memory.capacity, memory.total)}")
     tables = (
         _summary(title, spec, ask, figures, rent),
+        *tables_of(steady, spec.name),
         _held_table(spec, ask, figures),
         parts_table(one, f"decoding, {one.middle:,} cached", decode, spec.name),
         parts_table(one, f"prefill, {prompt.batch * (prompt.read or prompt.new):,} tokens", prefill, spec.name),
@@ -74,6 +80,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         "bound": bound(one, decode),
         **figures,
         **_price_ranges(one, times, rent),
+        **data_of(steady),
         "usd_per_gpu_hour": None if rent is None else rent.data(),
         **{key: value for key, value in room.items() if key not in figures},
         "decode_shares": _shares(one, decode),
@@ -81,7 +88,8 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         "decode": lines_data(one, decode),
         "prefill": lines_data(one, prefill),
     }
-    notes = notes_of(spec, *_notes(one, hardware, memory, decode), *(() if rent is None else rent.notes()))
+    said = (*_notes(one, hardware, memory, decode), *notes_of_prediction(steady))
+    notes = notes_of(spec, *said, *(() if rent is None else rent.notes()))
     steps, code = tuple(steps_of_passes(one)), exit_code(memory.capacity, memory.total)
     priced = "" if rent is None else rent.said()
     room_note = "" if memory.fits else verdict_note(memory.capacity, memory.total)

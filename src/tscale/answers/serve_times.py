@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, serving_capacity
+from tscale.answers.deployment import Deployment
 from tscale.answers.memory_held import Keeping, Server, Stage, held
 from tscale.answers.release import cache_format_of, format_of, state_formats
 from tscale.catalogue.hardware import Hardware
@@ -59,6 +60,8 @@ class Ask(NamedTuple):
     efficiency: Fraction = Fraction(1)
     price: Fraction | None = None
     draft: Draft | None = None
+    deployment: Deployment = Deployment()
+    """How it runs in steady state, for a prediction."""
 
     @property
     def steps(self) -> int:

@@ -104,6 +104,7 @@ SOURCES: dict[str, Source] = {
     "ggml2023": Source(
         "ggml 2023", "gguf, constants.py", "https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py"
     ),
+    "glm2026": _arxiv("GLM-5 Team 2026", "GLM-5: from Vibe Coding to Agentic Engineering", "2602.15763"),
     "glorioso2024": _arxiv("Glorioso 2024", "Zamba: A Compact 7B SSM Hybrid Model", "2405.16712"),
     "google2019": Source(
         "Google 2019",

@@ -1,0 +1,96 @@
+"""`tscale serve` of a deployment that is more than tensor parallelism: its steady state, with bounds, and what a device holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tscale.answers.explaining import notes_of
+from tscale.answers.release import Asked
+from tscale.answers.rent import rent_of
+from tscale.answers.serve_prediction import Predicted, data_of, notes_of_prediction, predicted, tables_of
+from tscale.answers.serve_times import Ask
+from tscale.calibration.serving_cases import Pool, cluster_of, deployed_on
+from tscale.catalogue.hardware import Hardware
+from tscale.core.metric import Column, Data, Figure, Report, Table
+from tscale.core.units import BYTES, USD
+from tscale.models.spec import ModelSpec
+
+
+def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
+    """Times of requests in steady state, throughput, dollars and memory of each pool. Exit code 3: over capacity.
+
+    Raises `RequestError` for a layout that does not go together, or a model that the calibration does not know.
+    """
+    found = predicted(spec, hardware, ask, ask.deployment)
+    case = found.case
+    rent = rent_of(hardware, ask.price)
+    title = (
+        f"{spec.label} on {case.devices:,} × {hardware.label}: {case.concurrency:,} requests at once, {ask.context:,} input and "
+        f"{ask.output:,} output tokens"
+    )
+    pools = {"prefill": case.prefill, "decode": case.decode} if case.disaggregated else {"": case.decode}
+    held = {name: _held(found, pool) for name, pool in pools.items()}
+    asked = Asked(spec, ask.weights, ask.cache)
+    tables = [*tables_of(found, spec.name), *(_memory(name, figures, spec.name) for name, figures in held.items())]
+    tables[0] = tables[0]._replace(title=title)
+    dollars = None
+    if rent is not None and found.times is not None:
+        hours = case.devices / 3600 / (found.requests_per_second * ask.output)
+        dollars = Figure(hours * 10**6 * float(rent.middle), USD, "predicted")
+    data: dict[str, Data] = {
+        "model": spec.name,
+        "gpu": hardware.name,
+        "gpus": case.devices,
+        "batch": case.concurrency,
+        "context": ask.context,
+        "output": ask.output,
+        "prefix": ask.prefix,
+        **asked.data(),
+        **data_of(found),
+        "usd_per_million_output_tokens": dollars,
+        "pools": {name or "all": dict(figures) for name, figures in held.items()},
+    }
+    priced = () if rent is None else tuple(rent.notes())
+    notes = notes_of(spec, *_notes(found), *notes_of_prediction(found), *priced)
+    lead = tuple(filter(None, (found.refused, *asked.lead())))
+    return Report(title, tuple(tables), data, notes, (), 0 if found.times is not None else 3, lead=lead)
+
+
+def _held(found: Predicted, pool: Pool) -> dict[str, Figure]:
+    """Bytes on the fullest device of a pool: weights, and the cache of what it has at once."""
+    case = found.case
+    one, stages = deployed_on(case, pool.layout), pool.layout.pipeline
+    requests = case.batch if pool is case.decode else 1.0
+    cache = requests * one.sequence_bytes(round(case.prompt + case.output)) / stages
+    return {
+        "weight_bytes": Figure(round(one.weight_bytes / stages), BYTES, "convention"),
+        "kv_cache_bytes": Figure(round(cache), BYTES, "convention"),
+        "memory_bytes": Figure(cluster_of(case.hardware).device.device_bytes, BYTES, "cited"),
+    }
+
+
+def _memory(name: str, figures: dict[str, Figure], subject: str) -> Table:
+    of = f"{name} pool, memory per device" if name else "memory per device"
+    words = {
+        "weight_bytes": "weights",
+        "kv_cache_bytes": "KV cache at the last token",
+        "memory_bytes": "memory of the device",
+    }
+    rows = tuple((words[key], figure) for key, figure in figures.items())
+    return Table("", (Column(of, "quantity", numeric=False), Column("value", "value")), rows, subject=subject)
+
+
+def _notes(found: Predicted) -> Iterator[str]:
+    case = found.case
+    layout = case.decode.layout
+    if layout.attention_data > 1:
+        yield f"{layout.attention_data:,} copies of attention share the requests: each keeps its weights whole, and a cache of its own."
+    if layout.expert > 1:
+        yield "Experts are taken to be met alike: the expected distinct ones are read, and devices have equal shares of the tokens."
+    if case.disaggregated:
+        if found.times is not None and found.requests_per_second > found.times.prompts_per_second:
+            yield (
+                f"The prefill pool takes in {found.times.prompts_per_second:,.3g} prompts/s and the other could answer "
+                f"{found.requests_per_second:,.3g} requests/s: requests wait longer for their first token than is predicted."
+            )
+        yield "The transfer of the cache between the pools is in what was measured of time to first token, and has no line of its own."

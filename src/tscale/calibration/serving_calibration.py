@@ -1,0 +1,292 @@
+"""A serving prediction with the shipped constants: what is read of a calibration, and what comes of a case with it.
+
+Beside constants of the formula, a calibration has deviations of groups of runs: how far builds that were measured are from what
+their work says, drawn to nothing by how few runs there are. A deployment that is in no group has none of them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from functools import cache
+from math import exp, log2
+from typing import Any, Final, NamedTuple
+
+from tscale.calibration.interval import Interval, interval
+from tscale.calibration.serving_cases import (
+    Passes,
+    ServingCase,
+    check_capacity,
+    cluster_of,
+    deployed_on,
+    generation_of,
+    least_passes,
+    passes_of,
+)
+from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
+from tscale.calibration.serving_meanings import MEANINGS, ONE_RUN, TERMS, Group
+from tscale.catalogue.models import configs
+from tscale.catalogue.shipped import shipped_text
+from tscale.core.costs.serving_prediction import (
+    Chip,
+    Load,
+    ServingConstants,
+    least_seconds,
+    prefill_seconds,
+    prompt_seconds,
+    step_seconds,
+    tpot_seconds,
+    ttft_seconds,
+)
+from tscale.core.costs.serving_share import Structure
+
+NAME: Final = "serving"
+_MOST: Final = 1.0
+"""The most that groups' deviations come to, in logarithms."""
+_ENOUGH: Final = 30
+"""Runs of a kind below which its interval is that of all kinds."""
+
+
+class Constant(NamedTuple):
+    """A value of all runs, and of groups of them."""
+
+    value: float
+    group: Group
+    values: Mapping[str, float]
+
+
+class Spread(NamedTuple):
+    """What was measured over what was predicted of runs of a kind: ends of 80% of them, how many, and their median error."""
+
+    low: float
+    high: float
+    runs: int
+    median: float
+
+
+class Calibration(NamedTuple):
+    """Constants, groups' deviations by level and key, and what was measured over what was predicted by kind."""
+
+    name: str
+    runs: int
+    constants: Mapping[str, Constant]
+    deviations: Mapping[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]]
+    """By level and key: the terms of times per output token, and of those to first token."""
+    spreads: Mapping[str, Mapping[str, Spread]]
+    families: frozenset[str]
+    """Kinds of models that were measured."""
+    generations: frozenset[str]
+    """Newest formats of the chips that were, all on a switch of the link that reduces."""
+    errors: Mapping[str, Mapping[str, Mapping[str, float]]]
+    """By how runs were kept from the fit, and figure: median, p90, mean."""
+
+
+class Prediction(NamedTuple):
+    """Seconds of a deployment in steady state, each with its bound; what is known of runs like it, and which runs those are."""
+
+    tpot: Interval
+    ttft: Interval
+    latency: Interval
+    tpot_bound: float
+    ttft_bound: float
+    latency_bound: float
+    known: str
+    kind: str
+    prompts_per_second: float
+    """What all devices that prefill take in: more requests than that wait."""
+
+
+@cache
+def shipped(name: str = NAME) -> Calibration:
+    """The shipped calibration."""
+    from tscale.models.yaml_file import parse_document
+
+    data: Any = parse_document(shipped_text("calibrations", name), f"{name}.yaml").data
+    constants = {
+        key: Constant(float(said["value"]), said.get("by", ""), said.get("values", {}))
+        for key, said in data["constants"].items()
+    }
+    spreads = {
+        figure: {kind: Spread(**spread) for kind, spread in kinds.items()}
+        for figure, kinds in data["residuals"].items()
+    }
+    fitted = data["fitted_to"]
+    return Calibration(
+        name,
+        fitted["runs"],
+        constants,
+        _deviations(name),
+        spreads,
+        frozenset(data["families"]),
+        frozenset(data["generations"]),
+        data["cross_validation"],
+    )
+
+
+def _deviations(name: str) -> dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Groups' deviations, from the table beside the constants."""
+    text = (configs() / "calibrations" / f"{name}-groups.csv").read_text(encoding="utf-8")
+    found = {}
+    for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
+        terms = tuple(tuple(float(row[f"{figure}_{term}"]) for term in TERMS) for figure in ("tpot", "ttft"))
+        found[row["level"], row["group"]] = (terms[0], terms[1])
+    return found
+
+
+def constants_for(calibration: Calibration, case: ServingCase) -> ServingConstants:
+    """The constants of a case: those of its groups, or of all runs where its group was not measured."""
+    found = {
+        name: constant.values.get(group_of(case, constant.group), constant.value)
+        for name, constant in calibration.constants.items()
+    }
+    return ServingConstants(**{name: found[name] for name in MEANINGS})
+
+
+class Deviation(NamedTuple):
+    """By how much a case's groups deviate, as factors of its times, and what of it was measured."""
+
+    tpot: float
+    ttft: float
+    known: str
+
+
+def deviation_of(calibration: Calibration, case: ServingCase, structure: Structure) -> Deviation:
+    """The deviations of a case's groups that were measured, and the closest of them."""
+    terms, keys, sums = terms_of(case), keys_of(case), [0.0, 0.0]
+    family = "family" if is_covered(calibration, case, structure) else "elsewhere"
+    known = deviation_level(calibration.deviations, keys) or family
+    for item in keys.items():
+        found = calibration.deviations.get(item)
+        for place in range(2 if found else 0):
+            assert found is not None
+            sums[place] += sum(a * b for a, b in zip(found[place], terms, strict=True))
+    tpot, ttft = (exp(min(max(total, -_MOST), _MOST)) for total in sums)
+    return Deviation(tpot, ttft, known)
+
+
+def is_covered(calibration: Calibration, case: ServingCase, structure: Structure) -> bool:
+    """Whether models of this kind were measured, in this format, and on such chips: joined by a switch that sums, as NVIDIA's are."""
+    formats = calibration.constants["read_experts"].values
+    return (
+        family_of(structure) in calibration.families
+        and group_of(case, "experts generation") in formats
+        and generation_of(case.hardware) in calibration.generations
+        and case.hardware.switch_reduces
+    )
+
+
+class Physics(NamedTuple):
+    """Seconds by the formula alone, and of its bounds."""
+
+    tpot: float
+    ttft: float
+    tpot_bound: float
+    ttft_bound: float
+    prefill: float
+    """Of a prompt on the devices that prefill, with nothing before it."""
+
+
+def load_of(case: ServingCase) -> Load:
+    """The load of a case."""
+    return Load(
+        case.batch,
+        case.queue,
+        case.output,
+        log2(case.decode.layout.ranks),
+        0.0 if case.disaggregated else 1.0,
+    )
+
+
+def chip_of(case: ServingCase) -> Chip:
+    """The rates of a case's chip; one without a link talks to nobody."""
+    cluster = cluster_of(case.hardware)
+    memory = cluster.device.memory_bytes_per_second
+    link = cluster.device.link_bytes_per_second or memory
+    return Chip(memory, link, cluster.network_bytes_per_second or link)
+
+
+def physics(case: ServingCase, passes: Passes, structure: Structure, constants: ServingConstants) -> Physics:
+    """The times of a case by the formula, and its bounds. Raises `RequestError` where a layout does not divide the model.
+
+    A pipeline of p stages decodes p parts of the batch in turn: a token passes all stages with one of them, and a prompt keeps each
+    stage for a part of its time. Guessed tokens that are right come with the step that verifies them.
+    """
+    chip, load, least = chip_of(case), load_of(case), least_passes(case)
+    stages = case.decode.layout.pipeline
+    step = step_seconds(passes.decode, structure, chip, load, constants)
+    step += (stages - 1) * (constants.layer + passes.decode.residual / (chip.link * constants.link))
+    prompt = prompt_seconds(passes.prompt, chip, constants) / stages
+    yielded = case.yielded
+    return Physics(
+        tpot_seconds(step / yielded, prompt, load, constants),
+        ttft_seconds(passes.prefill, step, structure, chip, load, constants),
+        least_seconds(least.decode, chip) / yielded,
+        least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
+        prefill_seconds(passes.prefill, chip, constants) / case.prefill.layout.pipeline,
+    )
+
+
+class _Middle(NamedTuple):
+    """Seconds with the deviations of groups, what is known of them, and the formula's own with its bounds."""
+
+    tpot: float
+    ttft: float
+    known: str
+    physics: Physics
+
+
+def _middle(case: ServingCase, calibration: Calibration) -> _Middle:
+    structure = deployed_on(case, case.decode.layout).structure
+    found = physics(case, passes_of(case), structure, constants_for(calibration, case))
+    deviation = deviation_of(calibration, case, structure)
+    return _Middle(found.tpot * deviation.tpot, found.ttft * deviation.ttft, deviation.known, found)
+
+
+class Measured(NamedTuple):
+    """What was measured of a deployment at one load: seconds of an output token, and to the first token; None where not."""
+
+    concurrency: int
+    tpot: float | None
+    ttft: float | None
+
+
+def predict(case: ServingCase, calibration: Calibration | None = None, measured: Measured | None = None) -> Prediction:
+    """The times of a case, as 80% intervals about a middle, beside their bounds.
+
+    `measured`: a run of the same deployment and lengths, whose error is taken over. Raises `RequestError` as `physics` does, and `OverCapacityError` where the cache does not hold the requests.
+    """
+    calibration = shipped() if calibration is None else calibration
+    check_capacity(case)
+    middle = _middle(case, calibration)
+    tpot, ttft, known = middle.tpot, middle.ttft, middle.known
+    if measured is not None:
+        there = _middle(case._replace(concurrency=measured.concurrency), calibration)
+        known = "measured"
+        tpot *= 1.0 if measured.tpot is None else (measured.tpot / there.tpot) ** ONE_RUN
+        ttft *= 1.0 if measured.ttft is None else (measured.ttft / there.ttft) ** ONE_RUN
+    found = middle.physics
+    kind = f"{known}, {way_of(case)}"
+    least = found.ttft_bound + case.output * case.shortest * found.tpot_bound
+
+    def within(figure: str, middle: float, bound: float) -> Interval:
+        spread = spread_of(calibration, figure, known, kind)
+        return interval(middle, spread.low, spread.high, bound)
+
+    return Prediction(
+        within("tpot", tpot, found.tpot_bound),
+        within("ttft", ttft, found.ttft_bound),
+        within("latency", ttft + case.output * tpot, least),
+        found.tpot_bound,
+        found.ttft_bound,
+        least,
+        known,
+        kind,
+        case.prefill.workers * case.prefill.layout.attention_data / found.prefill,
+    )
+
+
+def spread_of(calibration: Calibration, figure: str, known: str, kind: str) -> Spread:
+    """How far runs of a kind are from what is predicted; of few, those of all kinds that as much is known of."""
+    kinds = calibration.spreads[figure]
+    own = kinds.get(kind)
+    return own if own is not None and own.runs >= _ENOUGH else kinds.get(known, kinds["elsewhere"])

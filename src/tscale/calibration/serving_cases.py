@@ -1,0 +1,308 @@
+"""A measured deployment, as a row of a table or a request states it, and what its devices do in a pass.
+
+A row's columns are those of configs/measured/serving.csv. Disaggregated rows have a pool for prefill and one for decoding, each with
+degrees of its own; others have one pool for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Final, Literal, NamedTuple
+
+from tscale.blocks.experts import Experts
+from tscale.calibration.names import hardware_of, model_of
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.roofline import Formats
+from tscale.core.costs.serving_share import Deployed, deployed
+from tscale.core.costs.serving_work import PassWork, decoding, prefilling
+from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
+from tscale.core.device import Cluster
+from tscale.core.dtypes import FORMATS, Format, computed_in, find_format
+from tscale.core.ledger import Ledger, Matmul
+from tscale.core.serving_layout import ServingLayout
+from tscale.errors import RequestError, TscaleError, shown
+from tscale.models.lower import lower
+from tscale.models.release import released
+from tscale.models.spec import ModelSpec
+
+ENGINES: Final = ("trtllm", "sglang", "vllm")
+Kind = Literal["bf16", "fp8", "fp4", "int4"]
+"""Formats of weights as kernels go: what they are kept in and multiplied as."""
+
+_FORMATS: Final = {
+    "": "bf16",
+    "float16": "bf16",
+    "fp8_block": "fp8-128x128",
+    "int4_wo": "int4-g32-sym",
+    "w4a16": "int4-g32-sym",
+    "int4": "int4-g32-sym",
+    "int8_wo": "int8-row-sym",
+    "w4a16_mxfp4": "mxfp4",
+    "w4a8_mxfp4_mxfp8": "mxfp4",
+}
+"""What the formats of tables are called here; int4 is Kimi K2's, of groups of 32."""
+_DRAWN: Final = {(1024, 1024), (8192, 1024), (1024, 8192)}
+"""Lengths of benchmarks that draw between 80% and 100% of both."""
+_MEAN_DRAW: Final = 0.9
+_LEAST_DRAW: Final = 0.8
+
+
+class Pool(NamedTuple):
+    """Workers of one kind and what each has: a layout of one worker."""
+
+    layout: ServingLayout
+    workers: int
+
+
+class ServingCase(NamedTuple):
+    """A deployment in steady state: `concurrency` requests at any time, each of `prompt` tokens in and `output` out."""
+
+    spec: ModelSpec
+    hardware: Hardware
+    engine: str
+    version: str
+    weights: str
+    experts: str
+    prompt: float
+    output: float
+    concurrency: int
+    prefill: Pool
+    decode: Pool
+    disaggregated: bool
+    shortest: float = 1.0
+    """The least lengths, as a share of the mean: a bound is made of them."""
+    prefix: int = 0
+    kept: Format | Mixture | None = None
+    """What weights are kept in, where `weights` and `experts` do not say it all."""
+    cache: Format | None = None
+    """What the cache is kept in, where it is asked for."""
+    guesses: int = 0
+    """Tokens that are guessed, and verified, a step."""
+    yielded: float = 1.0
+    """Tokens that a step yields."""
+
+    @property
+    def devices(self) -> int:
+        """All devices."""
+        pools = (self.prefill, self.decode) if self.disaggregated else (self.decode,)
+        return sum(pool.layout.devices * pool.workers for pool in pools)
+
+    @property
+    def batch(self) -> float:
+        """Requests that one attention rank decodes at once, over all stages of a pipeline."""
+        return max(1.0, self.concurrency / (self.decode.workers * self.decode.layout.attention_data))
+
+    @property
+    def queue(self) -> float:
+        """Requests of all that fall on one attention rank that prefills."""
+        return max(1.0, self.concurrency / (self.prefill.workers * self.prefill.layout.attention_data))
+
+
+class Passes(NamedTuple):
+    """What the passes of a case do: a step of decoding, a prompt beside others, and one with nothing beside it."""
+
+    decode: PassWork
+    prompt: PassWork
+    """On the devices that decode, where it interferes."""
+    prefill: PassWork
+    """On the devices that prefill."""
+
+
+def case_of(row: Mapping[str, str]) -> ServingCase:
+    """The deployment of a row. Raises `TscaleError` for one that is not known, or that cannot be."""
+    spec, hardware = model_of(row["model"]), hardware_of(row["gpu"])
+    prompt, output = _number(row, "isl"), _number(row, "osl")
+    drawn = (prompt, output) in _DRAWN
+    share = _MEAN_DRAW if drawn else 1.0
+    split = row["mode"] == "disagg"
+    routed = any(isinstance(block, Experts) for block in spec.feed_forwards)
+    decode = _pool(row, "decode_" if split else "", routed=routed)
+    prefill = _pool(row, "prefill_", routed=routed) if split else decode
+    engine = row["engine"]
+    if engine not in ENGINES:
+        raise RequestError(f"engine {shown(engine)} is not known: one of {', '.join(ENGINES)}")
+    return ServingCase(
+        spec,
+        hardware,
+        engine,
+        row.get("engine_version", ""),
+        row.get("weights", ""),
+        row.get("experts_weights", "") or row.get("weights", ""),
+        share * prompt,
+        share * output,
+        _number(row, "concurrency"),
+        prefill,
+        decode,
+        split,
+        _LEAST_DRAW / _MEAN_DRAW if drawn else 1.0,
+    )
+
+
+def _pool(row: Mapping[str, str], pool: str, *, routed: bool) -> Pool:
+    """The workers of a row's pool: of both where `pool` is empty. What a row says of experts that a model has not is passed over."""
+    tensor, copies = _number(row, f"{pool}tensor"), _number(row, f"{pool}attention_data")
+    own = tensor * copies
+    if pool:
+        expert = _number(row, f"{pool}expert_parallel") if routed else 1
+        layout = ServingLayout(tensor, 1, expert, max(1, own // expert), copies)
+        return Pool(layout, _number(row, f"{pool}workers"))
+    expert, cut = (_number(row, "expert_parallel"), _number(row, "expert_tensor")) if routed else (1, own)
+    layout = ServingLayout(tensor, 1, expert, cut, copies)
+    return Pool(layout, max(1, _number(row, "gpus") // own))
+
+
+def _number(row: Mapping[str, str], column: str) -> int:
+    text = row.get(column, "")
+    if not text.isascii() or not text.isdigit() or int(text) < 1 or len(text) > 9:
+        raise RequestError(f"column {column}: write a whole number of at least 1, not {shown(text)}")
+    return int(text)
+
+
+def kind_of(name: str) -> Kind:
+    """What kernels make of a format by its name in a table."""
+    if name in ("nvfp4", "mxfp4", "fp4") or "mxfp4" in name:
+        return "fp4"
+    if name.startswith("fp8") or name == "mxfp8":
+        return "fp8"
+    return "int4" if name.startswith(("int4", "w4a16")) else "bf16"
+
+
+def generation_of(hardware: Hardware) -> str:
+    """The newest format that a chip multiplies by: fp4 (Blackwell), fp8 (Hopper, Ada) or bf16 (before)."""
+    peaks = hardware.dense_tflops
+    return "fp4" if peaks.fp4 is not None else "fp8" if peaks.fp8 is not None else "bf16"
+
+
+def passes_of(case: ServingCase) -> Passes:
+    """What the devices of a case do, at the mean lengths. Raises `RequestError` where a layout does not divide the model."""
+    keys = max(1, round(case.prompt + case.output / 2))
+    return _passes(case, max(1.0, case.batch / case.decode.layout.pipeline), keys, round(case.prompt))
+
+
+def least_passes(case: ServingCase) -> Passes:
+    """The same at the shortest lengths, for a bound."""
+    prompt = case.prompt * case.shortest
+    keys = max(1, int(prompt + case.output * case.shortest / 2))
+    return _passes(case, max(1.0, case.batch / case.decode.layout.pipeline), keys, int(prompt))
+
+
+def _passes(case: ServingCase, batch: float, keys: int, prompt: int) -> Passes:
+    decoder = deployed_on(case, case.decode.layout)
+    prefiller = deployed_on(case, case.prefill.layout)
+    prompt = max(prompt, case.prefix + 1)
+    alone = prefilling(prefiller, prompt, case.prefix)
+    beside = alone if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
+    return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, alone)
+
+
+_HELD: Final[dict[tuple[object, ...], tuple[ServingCase, Deployed]]] = {}
+_MOST_HELD: Final = 4096
+"""Models on layouts that are remembered: a table of measured runs has a few hundred."""
+
+
+class OverCapacityError(TscaleError):
+    """More requests than the cache holds: what happens then is a queue, and not predicted."""
+
+
+_HOLDS: Final = 0.95
+"""The share of a device's memory that engines give to weights and cache: 0.9 by default of vLLM and SGLang, and often raised."""
+
+
+def check_capacity(case: ServingCase) -> None:
+    """Raises `OverCapacityError` where weights and the caches of all requests do not fit, with how many requests do."""
+    pool = case.decode
+    one, stages = deployed_on(case, pool.layout), pool.layout.pipeline
+    device = cluster_of(case.hardware).device
+    room = _HOLDS * device.device_bytes * stages - one.weight_bytes
+    if room <= 0:
+        raise OverCapacityError(
+            f"over capacity: the weights alone do not fit {pool.layout.devices} {case.hardware.label}"
+        )
+    each = one.sequence_bytes(round(case.prompt + case.output))
+    if case.batch * each > room:
+        most = int(room / each) * pool.layout.attention_data * pool.workers
+        raise OverCapacityError(
+            f"over capacity: the cache holds {most:,} requests of {round(case.prompt + case.output):,} tokens, and "
+            f"{case.concurrency:,} are asked for; the rest would queue, which is not predicted"
+        )
+
+
+def deployed_on(case: ServingCase, layout: ServingLayout) -> Deployed:
+    """The model of a case on a worker, remembered for other cases of the same objects."""
+    key = (id(case.spec), id(case.hardware), id(case.kept), case.cache, case.engine, case.weights, case.experts, layout)
+    if key in _HELD:
+        return _HELD[key][1]
+    if len(_HELD) >= _MOST_HELD:
+        _HELD.clear()
+    found = _deployed(case, layout)
+    _HELD[key] = case, found  # the case keeps its objects, so that no other has their ids
+    return found
+
+
+_CLUSTERS: Final[dict[int, tuple[Hardware, Cluster]]] = {}
+
+
+def cluster_of(hardware: Hardware) -> Cluster:
+    """The nodes of a chip, remembered for each object."""
+    if id(hardware) not in _CLUSTERS:
+        if len(_CLUSTERS) >= _MOST_HELD:
+            _CLUSTERS.clear()
+        _CLUSTERS[id(hardware)] = hardware, hardware.cluster()
+    return _CLUSTERS[id(hardware)][1]
+
+
+def _deployed(case: ServingCase, layout: ServingLayout) -> Deployed:
+    ledger = lower(case.spec)
+    layout.check()
+    formats = formats_of(case, ledger)
+    node = cluster_of(case.hardware).devices_per_node
+    return deployed(ledger, formats, layout.tensor, layout.attention_data, layout.expert, layout.expert_tensor, node)
+
+
+def formats_of(case: ServingCase, ledger: Ledger) -> Formats:
+    """What weights and cache are kept in, as was asked or by what a table says, and the peaks of products.
+
+    Checkpoints of routed experts in 4 bits keep attention in 16; the cache is in 8 bits but with weights in 16 bits or int4, and
+    under SGLang on chips without fp4. Raises `RequestError` where a chip's 16-bit peak is not known.
+    """
+    peaks = cluster_of(case.hardware).device.flops_per_second
+    rest = max((peaks[name] for name in ("bf16", "fp16") if name in peaks), default=None)
+    if rest is None:
+        raise RequestError(f"{case.hardware.label}: its vendor states no 16-bit peak: --gpu-set bf16=TFLOPS gives one")
+    kept = _kept_in(case.spec, ledger, case.weights, case.experts) if case.kept is None else case.kept
+    names = [kept.name] if isinstance(kept, Format) else [format.name for format in kept.formats()]
+    own = {name: peaks[peak] for name in names if (peak := computed_in(name)) in peaks and peak is not None}
+    wide = case.engine == "sglang" and generation_of(case.hardware) != "fp4"
+    narrow = kind_of(case.weights) in ("fp8", "fp4") and not wide
+    cache = FORMATS["fp8" if narrow else "bf16"] if case.cache is None else case.cache
+    return Formats(kept, cache, {"": rest, **own})
+
+
+def _kept_in(spec: ModelSpec, ledger: Ledger, weights: str, experts: str) -> Format | Mixture:
+    plain, routed = _format(weights), _format(experts)
+    if not any(isinstance(entry, Matmul) and entry.experts > 1 for entry in ledger.entries):
+        return plain
+    if kind_of(experts) not in ("fp4", "int4"):
+        return _mixed(ledger, plain, routed)
+    own = released(spec)
+    if own is not None and kind_of(own.name) == kind_of(experts):
+        return own  # as its makers converted it: gpt-oss, Kimi K2.5
+    return _mixed(ledger, FORMATS["bf16"], routed, routed if kind_of(experts) == "fp4" else FORMATS["bf16"])
+
+
+def _mixed(ledger: Ledger, attention: Format, routed: Format, dense: Format | None = None) -> Mixture:
+    """Formats by part: of attention and mixers, of routed experts, and of other feed-forwards."""
+    groups: dict[Format, set[int]] = {}
+    for place, entry in enumerate(ledger.entries):
+        if isinstance(entry, Matmul) and is_converted(entry):
+            feeds = entry.part == "feed_forward"
+            format = routed if entry.experts > 1 else (dense or attention) if feeds else attention
+            groups.setdefault(format, set()).add(place)
+    rules = [Rule(format, frozenset(places)) for format, places in groups.items()]
+    return mixture(ledger, None, rules, "bf16", {})
+
+
+@cache
+def _format(name: str) -> Format:
+    return find_format(_FORMATS.get(name, name), what="weights")

@@ -1,0 +1,72 @@
+"""What a deployment has in common with others that were measured: groups of constants, of deviations, and kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from math import log2
+
+from tscale.calibration.serving_cases import ServingCase, generation_of, kind_of
+from tscale.calibration.serving_meanings import CENTRES, Group
+from tscale.core.costs.serving_share import Structure
+
+
+def group_of(case: ServingCase, by: Group) -> str:
+    """Which group of a constant a case is in."""
+    words = {
+        "engine": case.engine,
+        "generation": generation_of(case.hardware),
+        "experts": kind_of(case.experts),
+    }
+    return " ".join(words[word] for word in by.split())
+
+
+def family_of(structure: Structure) -> str:
+    """The kind of a model, by what its layers have."""
+    if structure.indexed:
+        return "sparse attention"
+    if structure.latent:
+        return "latent attention"
+    if structure.linear:
+        return "recurrences"
+    return "routed experts" if structure.routed else "dense"
+
+
+def way_of(case: ServingCase) -> str:
+    """How a deployment is laid out, in a word: pools of prefill and decode, experts or copies spread, or tensor parallelism."""
+    layout = case.decode.layout
+    if case.disaggregated:
+        return "disaggregated"
+    return "spread" if layout.attention_data > 1 or layout.expert > 1 else "tensor"
+
+
+def keys_of(case: ServingCase) -> dict[str, str]:
+    """The groups that a case is in, by level."""
+    generation, experts = generation_of(case.hardware), kind_of(case.experts)
+    pools = "apart" if case.disaggregated else "together"
+    model = f"{case.engine} {generation} {case.spec.name} {experts} {pools}"
+    chip = f"{case.hardware.name} {kind_of(case.weights)}"
+    degrees = " ".join(
+        "-".join(map(str, (*pool.layout[:6], pool.workers)))
+        for pool in ((case.prefill, case.decode) if case.disaggregated else (case.decode,))
+    )
+    return {
+        "model": model,
+        "build": f"{model} {chip} {case.version}",
+        "kind": f"{model} {chip} {case.version} {way_of(case)}",
+        "deployment": f"{model} {chip} {case.version} {degrees}",
+    }
+
+
+def terms_of(case: ServingCase) -> tuple[float, ...]:
+    """What the deviations of groups are multiplied by, in the order of `TERMS`."""
+    sizes = (case.batch, case.prompt, case.output, case.decode.layout.ranks)
+    return 1.0, *(log2(size / at) / over for size, (at, over) in zip(sizes, CENTRES, strict=True))
+
+
+def deviation_level(measured: Container[tuple[str, str]], keys: Mapping[str, str]) -> str:
+    """The closest level at which a case's groups were measured: how much is known of it; empty where none was."""
+    known = ""
+    for level, key in keys.items():
+        if level != "kind" and (level, key) in measured:
+            known = level
+    return known

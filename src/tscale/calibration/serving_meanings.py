@@ -1,0 +1,129 @@
+"""The constants of a serving prediction: unit, meaning, range, where they differ by group, and where a fit begins.
+
+A share is kept between 0 and 1 by a logistic, all else above 0 by an exponential. Groups multiply (or shift the logistic of) the
+value of all runs, and are drawn to it by a normal prior of so much in logarithms.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+Group = Literal["", "engine", "generation", "engine generation", "experts generation"]
+"""By what a constant differs: the engine, the newest format that a chip multiplies by, the format of routed experts."""
+
+
+class Meaning(NamedTuple):
+    """One constant. `first`: whether it is fitted to times to first token, after those of output tokens."""
+
+    start: float
+    share: bool
+    unit: str
+    meaning: str
+    group: Group = ""
+    prior: float = 0.0
+    first: bool = False
+    source: str = ""
+    """Where it is from, if it is not fitted."""
+
+
+_PEAK: Final = "share of the dense peak"
+_BAND: Final = "share of the memory's bandwidth"
+_LAYER: Final = "seconds a layer"
+
+MEANINGS: Final[dict[str, Meaning]] = {
+    "compute": Meaning(0.45, True, _PEAK, "products while decoding"),
+    "read_weights": Meaning(0.77, True, _BAND, "reading dense weights"),
+    "read_experts": Meaning(0.8, True, _BAND, "reading routed experts", "experts generation", 0.4),
+    "read_cache": Meaning(0.72, True, _BAND, "reading keys, values and latents"),
+    "read_states": Meaning(0.5, True, _BAND, "reading and writing states of recurrences"),
+    "layer": Meaning(40e-6, False, _LAYER, "launches and what nothing else counts", "engine generation", 0.2),
+    "routed_layer": Meaning(30e-6, False, _LAYER, "more with routed experts", "experts generation", 0.4),
+    "latent_layer": Meaning(22e-6, False, _LAYER, "more with latent attention"),
+    "linear_layer": Meaning(22e-6, False, _LAYER, "more with a recurrence"),
+    "indexed_layer": Meaning(60e-6, False, _LAYER, "more with an indexer"),
+    "collective": Meaning(6.8e-6, False, _LAYER, "collectives, for each doubling of devices", "engine", 0.3),
+    "link": Meaning(
+        0.43, True, "share of the link, one direction", "collectives of decoding, and of prompts beside it"
+    ),
+    "elementwise": Meaning(235.0, False, "passes over the residual stream a layer", "elementwise work and routing"),
+    "interference": Meaning(0.77, True, "share of a prompt's time", "what others' prefills add to the steps"),
+    "prompt_dense": Meaning(0.74, True, _PEAK, "dense products of a prompt beside decoding"),
+    "prompt_experts": Meaning(0.1, True, _PEAK, "routed experts of a prompt beside decoding: an effective value"),
+    "prompt_scores": Meaning(0.33, True, _PEAK, "attention scores of a prompt beside decoding"),
+    "prompt_states": Meaning(0.05, True, _PEAK, "recurrences of a prompt beside decoding"),
+    "start": Meaning(
+        0.4e-3, False, _LAYER, "from a request to its prefill, and on to its token", "engine generation", 0.5, True
+    ),
+    "start_routed": Meaning(0.22, False, "ratio", "more of it with routed experts", first=True),
+    "start_latent": Meaning(3.2, False, "ratio", "more of it with latent attention", first=True),
+    "start_linear": Meaning(3.2, False, "ratio", "more of it with recurrences", first=True),
+    "first_dense": Meaning(0.67, True, _PEAK, "dense products of a prompt, to its first token", first=True),
+    "first_experts": Meaning(
+        0.13, True, _PEAK, "routed experts of a prompt, to its first token", "experts generation", 0.4, True
+    ),
+    "first_scores": Meaning(0.29, True, _PEAK, "attention scores of a prompt, to its first token", first=True),
+    "first_states": Meaning(0.05, True, _PEAK, "recurrences of a prompt, to its first token", first=True),
+    "first_link": Meaning(0.33, True, "share of the link, one direction", "collectives of a prompt", first=True),
+    "queue": Meaning(
+        0.066, False, "prefills", "of each other request that a request waits for", "engine generation", 0.5, True
+    ),
+    "steps": Meaning(1.9, False, "steps of decoding", "that a request waits for", first=True),
+    "waiting": Meaning(
+        6e-3, False, "seconds", "for each square root of other requests", "engine generation", 0.8, True
+    ),
+    "network": Meaning(
+        0.85,
+        True,
+        "share of the NICs' bandwidth",
+        "exchanges between nodes",
+        source="DeepEP README, low-latency kernels: 39 to 48 of 50 GB/s at 32 to 128 devices, as recalled",
+    ),
+    "exposed": Meaning(
+        0.5,
+        True,
+        "share of their time",
+        "what of exchanges between nodes is not hidden by batches that take turns",
+        source="assumed: of two published deployments of DeepSeek-V3 over nodes, nothing hidden is too slow and all of it too fast",
+    ),
+}
+
+FITTED: Final = tuple(name for name, meaning in MEANINGS.items() if not meaning.source)
+"""Constants that are fitted to runs; the rest were published, or are assumed."""
+
+RANGES: Final = {True: (0.0, 1.0), False: (0.0, None)}
+"""The range that a constant is kept to: of shares, and of others."""
+
+LEVELS: Final = ("model", "build", "kind", "deployment")
+"""What deployments have in common that were measured, and are wrong alike: groups within groups.
+
+model: engine, generation, model, format of experts, and whether pools are apart; build: with version and chip; kind: with how it
+is laid out in a word; deployment: with its degrees.
+"""
+
+TERMS: Final = ("factor", "batch", "prompt", "output", "devices")
+"""What a group's deviation is made of: a factor, and slopes over the logarithms of batch, prompt, answer and devices."""
+
+CENTRES: Final = ((16.0, 3.0), (2000.0, 2.0), (700.0, 2.0), (4.0, 2.0))
+"""Where slopes are zero, and over how many doublings they are told."""
+
+SPREADS: Final[dict[str, dict[str, tuple[float, ...]]]] = {
+    "tpot": {
+        "model": (0.05, 0.03, 0.03, 0.05, 0.03),
+        "build": (0.11, 0.02, 0.04, 0.02, 0.06),
+        "kind": (0.08, 0.04, 0.05, 0.01, 0.06),
+        "deployment": (0.02, 0.06, 0.04, 0.01, 0.0),
+    },
+    "ttft": {
+        "model": (0.2, 0.1, 0.1, 0.05, 0.1),
+        "build": (0.3, 0.1, 0.1, 0.05, 0.2),
+        "kind": (0.2, 0.15, 0.1, 0.05, 0.2),
+        "deployment": (0.1, 0.15, 0.1, 0.02, 0.0),
+    },
+}
+"""Standard deviations of groups' deviations in logarithms, by term: what a deviation of few runs is drawn to nothing by."""
+
+NOISE: Final = {"tpot": 0.066, "ttft": 0.2}
+"""Standard deviation of single runs in logarithms, beyond their groups."""
+
+ONE_RUN: Final = 0.8
+"""How much of the error of one measured run of a deployment is taken over to its other loads, in logarithms."""

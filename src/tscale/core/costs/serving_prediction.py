@@ -1,0 +1,218 @@
+"""Time per output token, time to first token and latency of a deployment in steady state, with constants that were measured.
+
+What is summed up is the same work that a bound takes the longest part of (`serving_work`):
+
+    step     sum over parts of max(FLOPs/(peak·share), bytes/(bandwidth·share)), a constant time for each layer by what it has,
+             and for each collective, what is sent over the link, and passes over the residual stream
+    prompt   FLOPs over the peak, at shares of their own
+    tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life
+    ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress + waiting·sqrt(batch - 1)
+    latency  ttft + output·tpot
+
+All numbers may be floats or arrays: the constants are fitted by the formula that predicts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tscale.core.costs.serving_share import Structure
+from tscale.core.costs.serving_work import Part, PassWork
+
+
+@dataclass(frozen=True)
+class ServingConstants:
+    """What was measured of an engine on a generation of chips. Shares are of the dense peak, of bandwidth, or of the link."""
+
+    compute: float
+    """Share of the peak that products reach while decoding."""
+    read_weights: float
+    """Share of the bandwidth at which dense weights are read."""
+    read_experts: float
+    """The same of routed experts."""
+    read_cache: float
+    """The same of keys, values and latents."""
+    read_states: float
+    """The same of states of recurrences."""
+    layer: float
+    """Seconds of a layer's launches and what nothing else counts, in a step."""
+    routed_layer: float
+    """Seconds more where it has routed experts."""
+    latent_layer: float
+    """Seconds more where it has latent attention."""
+    linear_layer: float
+    """Seconds more where it has a recurrence."""
+    indexed_layer: float
+    """Seconds more where it has an indexer."""
+    collective: float
+    """Seconds of a layer's collectives at each doubling of devices."""
+    link: float
+    """Share of the link's one direction."""
+    elementwise: float
+    """Passes over the residual stream in a layer."""
+    interference: float
+    """How much of a prompt's time is added to the steps of others."""
+    prompt_dense: float
+    """Share of the peak of dense products of a prompt, where it interferes."""
+    prompt_experts: float
+    """The same of routed experts."""
+    prompt_scores: float
+    """The same of attention scores."""
+    prompt_states: float
+    """The same of recurrences."""
+    start: float
+    """Seconds a layer from a request to its prefill and from its end to the token."""
+    start_routed: float
+    """How much more of it where layers have routed experts."""
+    start_latent: float
+    """How much more of it where they have latent attention."""
+    start_linear: float
+    """How much more of it where they have recurrences."""
+    first_dense: float
+    """Share of the peak of dense products of a prompt, to its first token."""
+    first_experts: float
+    """The same of routed experts."""
+    first_scores: float
+    """The same of attention scores."""
+    first_states: float
+    """The same of recurrences."""
+    first_link: float
+    """Share of the link to the first token."""
+    queue: float
+    """How many prefills of each other request a request waits for."""
+    steps: float
+    """Steps of decoding that a request waits for."""
+    waiting: float
+    """Seconds that it waits for each square root of the requests before it."""
+    network: float
+    """Share of the network between nodes that exchanges reach."""
+    exposed: float
+    """Share of the time of exchanges between nodes that is not hidden behind computing."""
+
+
+class Chip(NamedTuple):
+    """Bytes a second of memory, of one direction of the link, and of what a device sends to other nodes; may be arrays."""
+
+    memory: float
+    link: float
+    network: float
+
+
+class Load(NamedTuple):
+    """Requests at once on an attention rank that decodes, and on one that prefills; tokens of an answer; all may be arrays.
+
+    `doublings`: log2 of the devices of a worker. `together`: 1 where prefill and decoding share devices, 0 where they do not.
+    """
+
+    batch: float
+    queue: float
+    output: float
+    doublings: float
+    together: float
+
+
+def _longer(a: float, b: float) -> float:
+    """The longer of two times, or of two arrays of them one by one."""
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return max(a, b)
+    array: Any = a if hasattr(a, "__array_namespace__") else b
+    longer: float = array.__array_namespace__().maximum(a, b)
+    return longer
+
+
+def _part(part: Part, compute: float, read: float, chip: Chip) -> float:
+    return _longer(part.flops / (part.peak * compute), part.bytes / (chip.memory * read))
+
+
+def step_seconds(work: PassWork, structure: Structure, chip: Chip, load: Load, c: ServingConstants) -> float:
+    """Seconds of a step of decoding with nothing beside it."""
+    return (
+        _part(work.attention, c.compute, c.read_weights, chip)
+        + _part(work.dense, c.compute, c.read_weights, chip)
+        + _part(work.experts, c.compute, c.read_experts, chip)
+        + _part(work.scores, c.compute, c.read_cache, chip)
+        + _part(work.states, c.compute, c.read_states, chip)
+        + _part(work.head, c.compute, c.read_weights, chip)
+        + structure.layers * (c.layer + c.collective * load.doublings)
+        + structure.routed * c.routed_layer
+        + structure.latent * c.latent_layer
+        + structure.linear * c.linear_layer
+        + structure.indexed * c.indexed_layer
+        + structure.layers * work.residual * c.elementwise / chip.memory
+        + _sending(work, chip, c.link, c)
+    )
+
+
+def _sending(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:
+    """Seconds of sending, level by level; between nodes, what batches that take turns do not hide."""
+    return work.sent / (chip.link * link) + c.exposed * work.away / (chip.network * c.network)
+
+
+def prompt_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
+    """Seconds that a prompt takes of devices that decode others meanwhile."""
+    dense = work.attention.flops / work.attention.peak + work.dense.flops / work.dense.peak
+    return (
+        dense / c.prompt_dense
+        + work.experts.flops / (work.experts.peak * c.prompt_experts)
+        + work.scores.flops / (work.scores.peak * c.prompt_scores)
+        + work.states.flops / (work.states.peak * c.prompt_states)
+        + _sending(work, chip, c.link, c)
+    )
+
+
+def prefill_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
+    """Seconds from the start of a prefill to its end."""
+    dense = work.attention.flops / work.attention.peak + work.dense.flops / work.dense.peak
+    return (
+        dense / c.first_dense
+        + work.experts.flops / (work.experts.peak * c.first_experts)
+        + work.scores.flops / (work.scores.peak * c.first_scores)
+        + work.states.flops / (work.states.peak * c.first_states)
+        + _sending(work, chip, c.first_link, c)
+    )
+
+
+def tpot_seconds(step: float, prompt: float, load: Load, c: ServingConstants) -> float:
+    """Seconds of an output token: a step, and the share of others' prefills that falls on it."""
+    return step + load.together * c.interference * (load.batch - 1) / load.output * prompt
+
+
+def ttft_seconds(
+    work: PassWork, step: float, structure: Structure, chip: Chip, load: Load, c: ServingConstants
+) -> float:
+    """Seconds to the first token of a request in steady state."""
+    prefill = prefill_seconds(work, chip, c)
+    read = (work.attention.bytes + work.dense.bytes + work.experts.bytes) / chip.memory
+    start = c.start * (
+        structure.layers
+        + c.start_routed * structure.routed
+        + c.start_latent * structure.latent
+        + c.start_linear * structure.linear
+    )
+    others = load.queue - 1
+    return (
+        start
+        + _longer(prefill, read)
+        + c.queue * others * prefill
+        + load.together * c.steps * step
+        + c.waiting * sqrt_of(others)
+    )
+
+
+def sqrt_of(number: float) -> float:
+    """The square root of a number, or of each of an array."""
+    root: float = number**0.5
+    return root
+
+
+def least_seconds(work: PassWork, chip: Chip) -> float:
+    """A bound of a pass: all computing, all reading and all sending overlapped, at the peaks.
+
+    A switch that sums halves what an all-reduce sends (Klenk 2020), so half of it is in the bound.
+    """
+    parts = (work.attention, work.dense, work.experts, work.scores, work.states, work.head)
+    computing: float = sum(part.flops / part.peak for part in parts)
+    reading: float = sum(part.bytes for part in parts) / chip.memory
+    sending = _longer(work.sent / (2 * chip.link), work.away / (2 * chip.network))
+    return _longer(_longer(computing, reading), sending)

@@ -1,0 +1,221 @@
+"""A model as one device of a worker holds it: sums over the ledger that stay the same from pass to pass.
+
+Attention is divided by `tensor` and copied `attention_data` times; routed experts are cut `expert_tensor` ways and spread over
+`expert`. A pipeline's stages are divided afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tscale.core.costs.cache import STATE_BITS
+from tscale.core.costs.roofline import Formats, top_k
+from tscale.core.costs.weights import Kept, kept_in
+from tscale.core.ledger import Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores
+from tscale.core.parallelism import Parallelism
+from tscale.core.sharding import shard
+from tscale.core.tracing import ceil_div
+
+
+class Structure(NamedTuple):
+    """How many layers of a kind a model has; all may be arrays. `latent`: of latent attention; `linear`: of recurrences."""
+
+    layers: float
+    routed: float
+    latent: float
+    linear: float
+    indexed: float
+
+
+class MatrixLine(NamedTuple):
+    """Of a matrix: FLOPs of a token, the peak, and bytes of all its copies on a device."""
+
+    flops: float
+    peak: float
+    bytes: float
+
+
+class Attended(NamedTuple):
+    """Scores of a device, and what a position of their cache takes in one layer's copy."""
+
+    scores: Scores
+    key_bytes: float
+
+
+class StateLine(NamedTuple):
+    """Recurrences of a device: a sequence's states in bytes, and scans."""
+
+    bytes: float
+    scans: tuple[Scan, ...]
+
+
+class Deployed(NamedTuple):
+    """A model as one device of a worker holds it: sums over the ledger that stay the same from pass to pass."""
+
+    structure: Structure
+    attention: tuple[MatrixLine, ...]
+    dense: tuple[MatrixLine, ...]
+    experts: tuple[MatrixLine, ...]
+    head: tuple[MatrixLine, ...]
+    spread: float
+    """FLOPs a position of making keys and values of latents anew, of a prefix."""
+    attended: tuple[Attended, ...]
+    state: StateLine
+    rest_peak: float
+    experts_of_layer: int
+    chosen: int
+    d_model: int
+    tensor: int
+    copies: int
+    expert: int
+    expert_tensor: int
+    node: int
+    """Devices that the link joins."""
+    tables: float
+    """Bytes of tables, vectors and buffers, which a pass hardly reads."""
+
+    @property
+    def devices(self) -> int:
+        """Devices of a worker, of one stage."""
+        return self.tensor * self.copies
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of weights on a device."""
+        parts = (*self.attention, *self.dense, *self.experts, *self.head)
+        return self.tables + sum(line.bytes for line in parts)
+
+    def sequence_bytes(self, tokens: int) -> float:
+        """Bytes of the cache that a sequence of so many tokens has on a device."""
+        kept = sum(line.scores.used * _kept(line.scores, tokens) * line.key_bytes for line in self.attended)
+        return kept + self.state.bytes
+
+
+def deployed(
+    ledger: Ledger,
+    formats: Formats,
+    tensor: int,
+    copies: int = 1,
+    expert: int = 1,
+    expert_tensor: int = 1,
+    node: int = 8,
+) -> Deployed:
+    """A model on a worker of `tensor`·`copies` devices. Raises `RequestError` where `tensor` does not divide it.
+
+    Where `expert` does not divide the experts, places that are left hold copies of some (DeepSeek-AI 2024c, section 3.4.1).
+    """
+    share = shard(ledger.each(_whole_experts), Parallelism(tensor=tensor))
+    lines: dict[str, list[MatrixLine]] = {"attention": [], "dense": [], "experts": [], "head": []}
+    spread, tables = 0.0, 0.0
+    for kept in kept_in(share, formats.weights, ledger):
+        entry, peak = kept.entry, formats.peak(kept.format.name)
+        if isinstance(entry, Matmul):
+            line = MatrixLine(2.0 * _used(kept, entry) * entry.d_in * entry.d_out, peak, kept.bytes)
+            lines[_part(entry)].append(line)
+            spread += line.flops if entry.role == "kv_up" else 0.0
+        elif isinstance(entry, Conv):
+            flops = 2.0 * entry.used * entry.channels * entry.kernel
+            lines["attention"].append(MatrixLine(flops, formats.peak(""), kept.bytes))
+        else:
+            tables += kept.bytes
+    routed = next((entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1), None)
+    n = expert * expert_tensor
+    experts = 1 if routed is None else int(routed.experts)
+    held = ceil_div(experts, expert) / experts / expert_tensor
+    return Deployed(
+        _structure(ledger),
+        _merged(lines["attention"]),
+        _merged(lines["dense"]),
+        tuple(MatrixLine(line.flops / n, line.peak, line.bytes * held) for line in _merged(lines["experts"])),
+        _merged(lines["head"]),
+        spread,
+        tuple(_attended(share, formats)),
+        _state(share, formats),
+        formats.peak(""),
+        experts,
+        1 if routed is None else int(top_k(routed)),
+        _d_model(ledger),
+        tensor,
+        copies,
+        expert,
+        expert_tensor,
+        node,
+        tables,
+    )
+
+
+def _kept(scores: Scores, tokens: int) -> int:
+    """Positions that the cache of scores keeps of a sequence: all of them where keys are picked, a window's where they slide."""
+    return tokens if scores.window is None or scores.decoded is not None else min(tokens, scores.window)
+
+
+def _whole_experts(entry: Entry) -> Entry:
+    """An entry that tensor parallelism of attention leaves whole, where it is a routed expert's."""
+    return entry._replace(cut=None) if isinstance(entry, Matmul) and entry.experts > 1 else entry
+
+
+def _used(kept: Kept, entry: Matmul) -> float:
+    count, layers = kept.layers
+    return float(entry.used if count == layers else entry.used // layers * count)
+
+
+def _part(entry: Matmul) -> str:
+    if entry.part == "head":
+        return "head"
+    if entry.experts > 1:
+        return "experts"
+    return "dense" if entry.part == "feed_forward" else "attention"
+
+
+def _merged(lines: list[MatrixLine]) -> tuple[MatrixLine, ...]:
+    """Lines at the same peak as one, so that a pass is quick to sum up."""
+    peaks: dict[float, MatrixLine] = {}
+    for line in lines:
+        flops, _, size = peaks.get(line.peak, MatrixLine(0.0, 0.0, 0.0))
+        peaks[line.peak] = MatrixLine(flops + line.flops, line.peak, size + line.bytes)
+    return tuple(peaks.values())
+
+
+def _attended(share: Ledger, formats: Formats) -> Iterator[Attended]:
+    caches = {
+        (entry.block, entry.slot): entry
+        for entry in share.entries
+        if isinstance(entry, Cache) and entry.stream != "once"
+    }
+    for entry in share.entries:
+        if isinstance(entry, Scores):
+            cache = None if entry.cache is None else caches.get((entry.block, entry.cache))
+            yield Attended(entry, 0.0 if cache is None else float(cache.width * formats.cache.bits / 8))
+
+
+def _state(share: Ledger, formats: Formats) -> StateLine:
+    bits = max(float(formats.cache.bits), float(STATE_BITS))
+    size = sum(
+        float(entry.stored * entry.width) * bits / 8
+        for entry in share.entries
+        if isinstance(entry, Cache) and entry.stream == "once"
+    )
+    return StateLine(size, tuple(entry for entry in share.entries if isinstance(entry, Scan)))
+
+
+def _structure(ledger: Ledger) -> Structure:
+    """Layers by kind: those of a group that has one of what the kind is known by."""
+    counts = dict.fromkeys(("mixers", "router", "kv_up", "scan", "index_scores"), 0)
+    for group in ledger.groups:
+        if isinstance(group.where, str):
+            continue
+        found = {"scan" if isinstance(entry, Scan) else entry.role for entry in group.entries}
+        found |= {"mixers"} if _mixes(group.entries) else set()
+        for kind in found & counts.keys():
+            counts[str(kind)] += int(group.layers)
+    return Structure(*map(float, counts.values()))
+
+
+def _mixes(entries: tuple[Entry, ...]) -> bool:
+    """Whether entries are those of a mixer of tokens, of which each layer has one."""
+    return any(isinstance(entry, (Scores, Scan)) for entry in entries)
+
+
+def _d_model(ledger: Ledger) -> int:
+    return max((int(entry.width) for entry in ledger.entries if isinstance(entry, Lookup)), default=1)

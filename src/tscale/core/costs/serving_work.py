@@ -1,0 +1,149 @@
+"""What a device of a deployment computes, reads and sends in one pass, part by part: the ledger's own FLOPs and bytes.
+
+Attention is divided by `tensor` and copied `attention_data` times, each copy with requests of its own; routed experts are cut
+`expert_tensor` ways and spread over `expert`, and take the tokens of all copies. n tokens meet E·(1 - (1 - k/E)^n) of E experts
+in expectation, where each is as likely (Pope 2022). Latents are scored as they are while decoding (DeepSeek-AI 2024b, section
+2.1.2). Bytes and FLOPs are those of one device, in which layers are not pipelined; a pipeline's stages are divided afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from tscale.core.costs.forward import chunk_pairs, pairs
+from tscale.core.costs.roofline import distinct_experts
+from tscale.core.costs.serving_share import Deployed, MatrixLine
+from tscale.core.workload import Run
+
+WIDTH: Final = 2
+"""Bytes of an activation that devices sum up or send."""
+_DISPATCH: Final = 1
+"""Bytes of an activation that is sent to its experts: in 8 bits, as DeepSeek-AI 2024c (section 3.2.2) sends it."""
+
+
+class Part(NamedTuple):
+    """FLOPs of a device in a pass, at a peak in FLOP/s, and bytes that it reads. All may be arrays, one number a run."""
+
+    flops: float = 0.0
+    peak: float = 1.0
+    bytes: float = 0.0
+
+
+class PassWork(NamedTuple):
+    """What a device does in a pass. All fields may hold arrays, one number a run.
+
+    `attention`: projections, and matrices of mixers; `dense`: feed-forwards and shared experts, routers; `scores`: attention over
+    the cache and over an indexer's, `states`: recurrences. `sent`: bytes that a device sends to others over the link of its node,
+    `away`: over the network to other nodes.
+    `residual`: bytes of the residual stream, read or written once.
+    """
+
+    attention: Part
+    dense: Part
+    experts: Part
+    scores: Part
+    states: Part
+    head: Part
+    sent: float
+    away: float
+    residual: float
+
+
+def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
+    """A pass in which each of `batch` sequences of an attention rank decodes `new` tokens, with `keys` in its cache."""
+    tokens = batch * new
+    everyone = tokens * one.copies
+    met = distinct_experts(one.experts_of_layer, one.chosen, max(1, round(everyone))) / one.experts_of_layer
+    scored, read = 0.0, 0.0
+    for line in one.attended:
+        scores = line.scores
+        run = Run(target=keys)
+        seen = pairs(scores, run, "causal") - pairs(scores, Run(target=keys - 1), "causal") if keys > 1 else 1
+        widths = scores.decoded if scores.decoded is not None else (scores.d_qk, scores.d_v)
+        scored += 2.0 * tokens * seen * scores.used * scores.heads * sum(widths)
+        read += batch * seen * scores.used * line.key_bytes
+    scans = sum(2.0 * tokens * scan.used * scan.per_position for scan in one.state.scans)
+    return PassWork(
+        _part_of(one.attention, tokens),
+        _part_of(one.dense, tokens),
+        _part_of(one.experts, everyone, met),
+        Part(scored, one.rest_peak, read),
+        Part(scans, one.rest_peak, 2.0 * batch * one.state.bytes),
+        _part_of(one.head, tokens),
+        *_sent(one, tokens),
+        tokens * one.d_model * WIDTH,
+    )
+
+
+def prefilling(one: Deployed, prompt: int, prefix: int = 0) -> PassWork:
+    """A pass that takes one prompt on each attention rank, of which `prefix` tokens were cached before."""
+    new = prompt - prefix
+    everyone = new * one.copies
+    met = distinct_experts(one.experts_of_layer, one.chosen, max(1, round(everyone))) / one.experts_of_layer
+    scored, read = 0.0, 0.0
+    for line in one.attended:
+        scores = line.scores
+        seen = pairs(scores, Run(target=prompt), "causal") - pairs(scores, Run(target=prefix), "causal")
+        scored += 2.0 * seen * scores.used * scores.heads * (scores.d_qk + scores.d_v)
+        read += prompt * scores.used * line.key_bytes
+    anew = one.spread * prefix
+    attention = _part_of(one.attention, new)
+    return PassWork(
+        attention._replace(flops=attention.flops + anew),
+        _part_of(one.dense, new),
+        _part_of(one.experts, everyone, met),
+        Part(scored, one.rest_peak, read),
+        Part(_scan_flops(one, new), one.rest_peak, 2.0 * one.state.bytes),
+        _part_of(one.head, 1),
+        *_sent(one, new),
+        float(new * one.d_model * WIDTH),
+    )
+
+
+def _scan_flops(one: Deployed, new: int) -> float:
+    """FLOPs of recurrences over the new tokens of a sequence."""
+    total = 0.0
+    for scan in one.state.scans:
+        each = new * scan.per_position + new // scan.chunk * scan.per_chunk
+        if scan.per_pair is not None:
+            each += chunk_pairs(scan, new) * scan.per_pair
+        total += 2.0 * scan.used * each
+    return total
+
+
+def _sent(one: Deployed, tokens: float) -> tuple[float, float]:
+    """Bytes that a device sends in a pass, over the link and over the network: all-reduces, or dispatch to experts and back.
+
+    A ring's all-reduce sends 2·(t-1)/t of what is summed up; over several nodes, each device's part of it between them. With copies
+    of attention, tokens are gathered and sums scattered over all devices of the worker, or sent to their experts, whichever is less;
+    of n devices, n - node are in other nodes.
+    """
+    t, n, structure = one.tensor, one.devices, one.structure
+    wide = tokens * one.d_model
+    summed, summed_away = _reduced(wide * WIDTH, t, one.node)
+    if one.copies == 1:
+        return 2 * structure.layers * summed, 2 * structure.layers * summed_away
+    gathered, gathered_away = _reduced(wide * one.copies * WIDTH, n, one.node)
+    to_experts = wide * one.chosen * (_DISPATCH + WIDTH) / t
+    inside = min(n, one.node)
+    exchanged, exchanged_away = to_experts * (inside - 1) / n, to_experts * (n - inside) / n
+    if one.expert_tensor > 1 or one.expert == 1 or exchanged + exchanged_away > gathered + gathered_away:
+        exchanged, exchanged_away = gathered, gathered_away
+    alone = 2 * structure.layers - structure.routed
+    return alone * summed + structure.routed * exchanged, alone * summed_away + structure.routed * exchanged_away
+
+
+def _reduced(size: float, ranks: int, node: int) -> tuple[float, float]:
+    """Bytes that a rank sends in an all-reduce of `size`, over the link and over the network."""
+    inside = min(ranks, node)
+    nodes = -(-ranks // inside)
+    return 2.0 * (inside - 1) / inside * size, 2.0 * (nodes - 1) / nodes * size / inside
+
+
+def _part_of(lines: tuple[MatrixLine, ...], tokens: float, share: float = 1.0) -> Part:
+    """Lines over so many tokens, of whose weights a share is read; at several peaks, as much time at the highest of them."""
+    if not lines:
+        return Part()
+    peak = max(line.peak for line in lines)
+    flops = sum(line.flops * peak / line.peak for line in lines)
+    return Part(tokens * flops, peak, share * sum(line.bytes for line in lines))

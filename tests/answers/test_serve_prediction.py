@@ -1,0 +1,80 @@
+"""`serve` in steady state: what the answer says, and how layouts are told apart."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.helpers import answer
+from tscale.answers.deployment import Deployment
+from tscale.answers.serve import serve_report
+from tscale.answers.serve_times import Ask
+from tscale.catalogue.hardware import find_hardware
+from tscale.core.dtypes import FORMATS
+from tscale.core.serving_layout import ServingLayout
+from tscale.errors import RequestError
+from tscale.models.resolve import resolve
+from tscale.render.json import to_json
+
+
+def data(ask: Ask, model: str = "deepseek-v3", chip: str = "h200") -> dict[str, object]:
+    found: dict[str, object] = json.loads(to_json(serve_report(resolve(model), find_hardware(chip), ask)))
+    return found
+
+
+def test_the_prediction_stands_next_to_the_bound() -> None:
+    found = answer("serve", "llama-3.1-70b", "--gpu", "h100", "--gpus", "4", "--batch", "16", "--dtype", "fp8")
+    for name in ("ttft", "tpot", "latency"):
+        times = found[f"{name}_seconds"]
+        assert found[f"{name}_seconds_at_least"] <= times["low"] <= times["middle"] <= times["high"]
+    assert found["calibration"]["name"] == "serving"
+    assert found["requests_per_second"] == pytest.approx(16 / found["latency_seconds"]["middle"])
+    per_gpu = found["predicted_tokens_per_second"] / 4
+    assert found["predicted_tokens_per_second_per_gpu"] == pytest.approx(per_gpu)
+
+
+def test_what_is_not_predicted_says_why() -> None:
+    assert "decoders alone" in answer("serve", "t5-3b", "--gpu", "h100")["not_predicted"]
+    asked = Ask(deployment=Deployment(bound=True))
+    assert data(asked, "llama-3.1-8b")["not_predicted"] == "bounds alone are asked for"
+
+
+def test_a_chip_that_was_not_measured_has_a_wider_interval() -> None:
+    known, other = (data(Ask(batch=8), "llama-3.1-8b", chip) for chip in ("gb300", "a100"))
+    widths = [found["tpot_seconds"]["high"] / found["tpot_seconds"]["low"] for found in (known, other)]  # type: ignore[index]
+    assert widths[1] > widths[0]
+    assert other["calibration"]["known"] == "elsewhere"  # type: ignore[index]
+
+
+def test_a_layout_answers_for_its_own_devices() -> None:
+    layout = ServingLayout(tensor=1, attention_data=8, expert=8, replicas=2)
+    ask = Ask(batch=256, context=4000, output=1000, deployment=Deployment("sglang", layout=layout))
+    found = data(ask)
+    assert found["gpus"] == 16
+    assert found["layout"]["replicas"] == 2  # type: ignore[index]
+    single = data(ask._replace(batch=128, deployment=Deployment("sglang", layout=layout._replace(replicas=1))))
+    assert found["tpot_seconds"] == single["tpot_seconds"]
+
+
+def test_pools_are_counted_apart() -> None:
+    pools = Deployment(
+        "sglang", layout=ServingLayout(attention_data=16, expert=16), prefill=ServingLayout(tensor=8, expert_tensor=8)
+    )
+    found = data(Ask(batch=512, context=2000, output=500, price=None, deployment=pools))
+    assert found["gpus"] == 24
+    assert set(found["pools"]) == {"prefill", "decode"}  # type: ignore[call-overload]
+
+
+def test_degrees_that_do_not_go_together_are_refused() -> None:
+    layout = ServingLayout(tensor=8, expert=3, expert_tensor=2)
+    with pytest.raises(RequestError, match="--expert"):
+        data(Ask(deployment=Deployment(layout=layout)))
+
+
+def test_too_many_requests_are_over_capacity() -> None:
+    layout = ServingLayout(tensor=4, expert=4, replicas=2)
+    ask = Ask(weights=FORMATS["fp8"], batch=10**5, context=8000, deployment=Deployment(layout=layout))
+    report = serve_report(resolve("qwen3-30b-a3b"), find_hardware("h100"), ask)
+    assert report.exit_code == 3
+    assert "over capacity" in report.lead[0]

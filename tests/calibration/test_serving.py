@@ -1,0 +1,230 @@
+"""Serving predictions against measured runs: configs/measured/serving.csv and published deployments."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tscale.answers.deployment import Deployment, OneRun
+from tscale.answers.serve_prediction import predicted
+from tscale.answers.serve_times import Ask, Draft
+from tscale.calibration.fit_serving import of_rows, table
+from tscale.calibration.names import hardware_of, model_of
+from tscale.calibration.rows import Judged
+from tscale.calibration.serving_calibration import Measured, predict, shipped
+from tscale.calibration.serving_cases import OverCapacityError, case_of
+from tscale.calibration.serving_fit import fit, grouped, problem
+from tscale.calibration.serving_meanings import TERMS
+from tscale.calibration.serving_own import own_calibration, with_groups
+from tscale.calibration.serving_rows import judge
+from tscale.catalogue.hardware import find_hardware
+from tscale.core.dtypes import FORMATS
+from tscale.core.serving_layout import ServingLayout
+from tscale.errors import TscaleError
+from tscale.models.resolve import resolve
+
+ROW = {
+    "mode": "agg", "engine": "vllm", "engine_version": "", "model": "meta-llama/Llama-3.1-70B", "gpu": "h100_sxm",
+    "weights": "fp8", "experts_weights": "fp8", "isl": "1024", "osl": "1024", "concurrency": "16", "gpus": "4", "tensor": "4",
+    "attention_data": "1", "expert_tensor": "1", "expert_parallel": "1", "ttft_ms": "100", "tpot_ms": "12",
+}  # fmt: skip
+
+
+@cache
+def judged() -> list[list[Judged]]:
+    return [judge(row) for row in table()]
+
+
+def test_no_measured_run_beats_its_bound() -> None:
+    broken = [one for row in judged() for one in row if one.bound_broken]
+    assert not broken
+    assert len(judged()) == 1315
+
+
+def test_errors_of_runs_that_were_left_out_meet_what_was_asked() -> None:
+    """Deployments that no run of was fitted; medians and 90th percentiles that the prediction was to come to."""
+    left = shipped().errors["deployment"]
+    assert left["tpot"]["median"] <= 0.092 and left["tpot"]["p90"] <= 0.259
+    assert left["ttft"]["median"] <= 0.223
+    assert left["latency"]["median"] <= 0.087 and left["latency"]["p90"] <= 0.24
+    measured = shipped().errors["measured"]
+    assert measured["tpot"]["median"] <= 0.054 and measured["tpot"]["p90"] <= 0.159
+
+
+def test_shipped_constants_are_those_of_the_shipped_runs() -> None:
+    runs = of_rows(table())
+    problems: Any = {figure: problem(runs, figure) for figure in ("tpot", "ttft")}
+    kept = np.ones(len(runs.cases), dtype=bool)
+    found = fit(runs, problems, kept, fit(runs, problems, kept))
+    for figure in problems:
+        for name, (value, groups) in grouped(problems[figure], found.parameters[figure]).items():
+            constant = shipped().constants[name]
+            assert constant.value == pytest.approx(value, rel=2e-3)
+            assert constant.values == pytest.approx(groups, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("chip", "devices", "batch", "prompt", "output", "seconds"),
+    [
+        # SGLang, 5 May 2025: nine nodes of 8 H100 decode 22,282 tokens/s a node, 256 sequences a device, 2,000 tokens in
+        ("h100", 72, 256, 2000, 100, 256 / (22_282 / 8)),
+        # DeepSeek, 1 March 2025: 14,800 tokens/s a node of H800 at 20 to 22 tokens/s a user over 4,989 cached tokens
+        ("h800-sxm", 144, 88, 4739, 500, 1 / 21),
+    ],
+)
+def test_published_deployments_over_many_nodes(
+    chip: str, devices: int, batch: int, prompt: int, output: int, seconds: float
+) -> None:
+    """DeepSeek-V3 with its experts over nodes: the time per output token that was published is within the interval."""
+    spread = ServingLayout(attention_data=devices, expert=devices)
+    prefill = ServingLayout(attention_data=32, expert=32)
+    deployment = Deployment("sglang", layout=spread, prefill=prefill)
+    ask = Ask(batch=batch * devices, context=prompt, output=output)
+    found = predicted(resolve("deepseek-v3"), find_hardware(chip), ask, deployment)
+    assert found.times is not None
+    assert found.times.tpot.low < seconds < found.times.tpot.high
+    assert found.times.tpot_bound < seconds
+
+
+def test_names_of_tables_are_built_ins() -> None:
+    names = {
+        "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b", "Qwen/Qwen3-235B-A22B-FP8": "qwen3-235b-a22b",
+        "nvidia/DeepSeek-V3.1-NVFP4": "deepseek-v3", "zhipuai/GLM-5": "glm-5", "moonshotai/Kimi-K2.5": "kimi-k2.5",
+        "MiniMaxAI/MiniMax-M2.5": "minimax-m2.5", "Qwen/Qwen3-32B": "qwen3-32b", "nvidia/Llama-3.3-70B-Instruct-FP8": "llama-3.1-70b",
+        "nvidia/Kimi-K2.5-NVFP4": "kimi-k2.5", "Qwen/Qwen3.5-397B-A17B": "qwen3.5-397b-a17b",
+    }  # fmt: skip
+    assert {name: model_of(name).name for name in names} == names
+    chips = {"h100_sxm": "h100-sxm", "h200_sxm": "h200-sxm", "b200_sxm": "b200", "b300_sxm": "b300", "gb300": "gb300"}
+    assert {name: hardware_of(name).name for name in chips} == chips
+
+
+def test_a_row_is_judged_three_times() -> None:
+    tpot, ttft, latency = judge(ROW)
+    assert [one.what for one in (tpot, ttft, latency)] == ["tpot", "ttft", "latency"]
+    assert (tpot.measured, ttft.measured) == (0.012, 0.1)
+    assert latency.measured == pytest.approx(0.1 + 0.9 * 1024 * 0.012)  # lengths are drawn from 80% to 100%
+    for one in (tpot, ttft, latency):
+        assert one.bound is not None and one.bound <= one.low <= one.middle <= one.high
+    assert tpot.groups["chip"] == "h100-sxm" and tpot.groups["engine"] == "vllm"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"engine": "tgi"}, 'engine "tgi" is not known'),
+        ({"model": "nobody/Nothing-1B"}, "is no built-in one"),
+        ({"gpu": "h999_sxm"}, "is no shipped accelerator"),
+        ({"tensor": "3", "gpus": "3"}, "3 devices cannot share"),
+        ({"isl": "many"}, "column isl: write a whole number"),
+        ({"tpot_ms": "-1"}, "column tpot_ms: write milliseconds"),
+        ({"concurrency": "100000"}, "over capacity: the cache holds"),
+        ({"gpus": "1", "tensor": "1", "weights": "", "experts_weights": ""}, "the weights alone do not fit"),
+    ],
+)
+def test_rows_that_are_not_answered_say_why(changes: dict[str, str], says: str) -> None:
+    with pytest.raises(TscaleError, match=says.replace("(", r"\(")):
+        judge({**ROW, **changes})
+
+
+def test_a_missing_column_is_asked_for() -> None:
+    with pytest.raises(TscaleError, match="no column osl"):
+        judge({key: value for key, value in ROW.items() if key != "osl"})
+
+
+def test_one_measured_run_moves_its_deployment_towards_it() -> None:
+    case = case_of({**ROW, "concurrency": "64"})
+    plain = predict(case)
+    twice = Measured(64, 2 * plain.tpot.middle, None)
+    moved = predict(case, None, twice)
+    assert plain.tpot.middle < moved.tpot.middle < 2 * plain.tpot.middle
+    assert moved.ttft.middle == plain.ttft.middle
+    assert moved.known == "measured"
+
+
+def test_a_prediction_is_never_less_than_its_bound() -> None:
+    case = case_of(ROW)
+    impossible = predict(case, None, Measured(16, 1e-6, 1e-6))
+    assert impossible.tpot.low == impossible.tpot.middle == impossible.tpot_bound
+
+
+def test_requests_by_rate_are_answered_as_fast_as_they_come() -> None:
+    """Little's law: requests at once over the latency of each; the least number of them that comes to the rate."""
+    spec, chip = resolve("llama-3.1-8b"), find_hardware("h100")
+    for rate in (1, 5):
+        found = predicted(spec, chip, Ask(context=1000, output=200), Deployment("vllm", rate=rate))  # type: ignore[arg-type]
+        assert found.requests_per_second >= rate
+        fewer = (
+            predict(found.case._replace(concurrency=found.case.concurrency - 1)) if found.case.concurrency > 1 else None
+        )
+        assert fewer is None or (found.case.concurrency - 1) / fewer.latency.middle < rate
+
+
+def test_guesses_that_are_right_make_tokens_cheaper() -> None:
+    spec, chip = resolve("llama-3.1-70b"), find_hardware("h200")
+    plain = Ask(weights=FORMATS["fp8"], gpus=4, batch=4, context=1000, output=500)
+    times = {}
+    for chance in ("0", "0.5", "0.9"):
+        found = predicted(spec, chip, plain._replace(draft=Draft(None, 3, chance)), Deployment())  # type: ignore[arg-type]
+        assert found.times is not None
+        times[chance] = found.times.tpot.middle
+    alone = predicted(spec, chip, plain).times
+    assert alone is not None
+    assert times["0.9"] < times["0.5"] < alone.tpot.middle <= times["0"]
+
+
+def test_cached_prefixes_shorten_the_time_to_the_first_token() -> None:
+    spec, chip = resolve("llama-3.1-70b"), find_hardware("h200")
+    ask = Ask(weights=FORMATS["fp8"], gpus=2, batch=8, context=8000, output=200)
+    whole, cached = (predicted(spec, chip, ask._replace(prefix=prefix)).times for prefix in (0, 6000))
+    assert whole is not None and cached is not None
+    assert cached.ttft.middle < whole.ttft.middle / 2
+    assert cached.tpot.middle < whole.tpot.middle  # others' prefills interfere less
+
+
+def test_over_capacity_is_said_and_not_predicted() -> None:
+    found = predicted(resolve("llama-3.1-70b"), find_hardware("h100"), Ask(gpus=4, batch=4096))
+    assert found.times is None
+    assert found.refused.startswith("over capacity: the cache holds")
+    with pytest.raises(OverCapacityError):
+        predict(found.case)
+
+
+def test_a_measured_run_is_given_in_seconds() -> None:
+    run = OneRun(16, tpot=None, ttft=None)
+    found = predicted(resolve("llama-3.1-8b"), find_hardware("h100"), Ask(batch=16), Deployment(measured=run))
+    assert found.times is not None and found.times.known == "measured"
+
+
+def test_own_runs_move_their_deployment(tmp_path: Path) -> None:
+    """A machine on which all takes twice as long as the constants say: with its runs, predictions come near, without one too."""
+    loads = ("4", "8", "16", "32", "64")
+    rows = []
+    for load in loads:
+        row = {**ROW, "engine_version": "9.9", "concurrency": load}
+        found = predict(case_of(row))
+        rows.append(row | {"tpot_ms": str(2000 * found.tpot.middle), "ttft_ms": str(2000 * found.ttft.middle)})
+    own = own_calibration(rows)
+    assert own.after["tpot"][0] < own.before["tpot"][0] / 2
+    path = tmp_path / "own.csv"
+    path.write_text(own.text, encoding="utf-8")
+    moved = predict(case_of(rows[2]), with_groups(shipped(), path.read_text(encoding="utf-8"), "own.csv"))
+    assert moved.tpot.middle == pytest.approx(float(rows[2]["tpot_ms"]) / 1000, rel=0.15)
+    one = own_calibration(rows[2:3])
+    barely = predict(case_of(rows[0]), with_groups(shipped(), one.text, "own.csv"))
+    untouched = predict(case_of(rows[0]))
+    assert untouched.tpot.middle < barely.tpot.middle < 2 * untouched.tpot.middle
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("a,b\n1,2\n", "no column level"), ("level,group{terms}\nbest,x{zeros}\n", "none of"), ("level,group{terms}\nbuild,x{words}\n", "-10 to 10")],
+)  # fmt: skip
+def test_a_table_that_is_no_calibration_is_refused(text: str, says: str) -> None:
+    terms = "".join(f",{figure}_{term}" for figure in ("tpot", "ttft") for term in TERMS)
+    filled = text.format(terms=terms, zeros=",0" * 2 * len(TERMS), words=",much" * 2 * len(TERMS))
+    with pytest.raises(TscaleError, match=says):
+        with_groups(shipped(), filled, "own.csv")

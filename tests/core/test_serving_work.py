@@ -1,0 +1,87 @@
+"""What a device of a deployment does in a pass, redone by hand and by brute force."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tscale.core.costs.roofline import Formats
+from tscale.core.costs.serving_prediction import Chip, least_seconds
+from tscale.core.costs.serving_share import Deployed, deployed
+from tscale.core.costs.serving_work import decoding, prefilling
+from tscale.core.dtypes import FORMATS
+from tscale.models.lower import lower
+from tscale.models.resolve import resolve
+
+PEAK = 10**15
+BF16 = Formats(FORMATS["bf16"], FORMATS["bf16"], {"": PEAK})
+
+
+def on(model: str, tensor: int = 1, copies: int = 1, expert: int = 1, expert_tensor: int | None = None) -> Deployed:
+    cut = tensor * copies // expert if expert_tensor is None else expert_tensor
+    return deployed(lower(resolve(model)), BF16, tensor, copies, expert, cut)
+
+
+def test_a_dense_step_is_its_matrices_and_its_cache() -> None:
+    """Llama 3.1 8B: 32 layers of q, k, v, o and three matrices of the feed-forward, and an untied head, over 2 devices."""
+    work = decoding(on("llama-3.1-8b", 2), batch=3, keys=1000)
+    d, kv, d_ff = 4096, 1024, 14336
+    assert work.attention.bytes == 2 * 32 * (2 * d * d + 2 * d * kv) / 2
+    assert work.dense.flops == 2 * 3 * 32 * 3 * d * d_ff / 2
+    assert work.head.bytes == 2 * d * 128256 / 2
+    assert work.scores.bytes == 3 * 1000 * 32 * 2 * kv * 2 / 2
+    assert work.sent == 2 * 32 * 3 * d * 2  # two all-reduces a layer, of which a ring of 2 sends all once
+    assert work.away == 0
+
+
+def test_a_prompt_scores_each_pair_once() -> None:
+    work = prefilling(on("llama-3.1-8b"), 100)
+    assert work.scores.flops == 2 * 32 * 32 * 2 * 128 * (100 * 101 // 2)
+    later = prefilling(on("llama-3.1-8b"), 100, 40)
+    assert later.scores.flops == 2 * 32 * 32 * 2 * 128 * sum(range(41, 101))
+    assert later.dense.flops == 0.6 * work.dense.flops
+
+
+def test_experts_that_are_read_are_those_that_are_met() -> None:
+    """Mixtral: 8 experts, 2 a token; the mean of draws against the expectation."""
+    draw = Random(7)  # noqa: S311 (a simulation)
+    for tokens in (1, 3, 8):
+        met = sum(len({e for _ in range(tokens) for e in draw.sample(range(8), 2)}) for _ in range(4000)) / 4000
+        work = decoding(on("mixtral-8x7b"), batch=tokens, keys=10)
+        assert work.experts.bytes == pytest.approx(met * 32 * 3 * 4096 * 14336 * 2, rel=0.02)
+
+
+def test_copies_of_attention_keep_their_weights_and_divide_the_cache() -> None:
+    cut, copied = on("deepseek-v3", 8, expert=8), on("deepseek-v3", 1, 8, expert=8)
+    all_of_it = decoding(on("deepseek-v3"), 64, 1000)
+    one, other = decoding(cut, 64, 1000), decoding(copied, 8, 1000)
+    assert other.attention.bytes == all_of_it.attention.bytes > 7 * one.attention.bytes / 2
+    assert one.scores.bytes == all_of_it.scores.bytes  # a latent is one for all heads: every device keeps all of it
+    assert other.scores.bytes == all_of_it.scores.bytes / 8
+    assert one.experts.bytes == pytest.approx(other.experts.bytes) == pytest.approx(all_of_it.experts.bytes / 8)
+
+
+def test_exchanges_between_nodes_go_over_the_network() -> None:
+    """Of n devices in nodes of 8, (n - 8)/n of what goes to experts leaves the node: a byte there and two back."""
+    near, far = (
+        decoding(on("deepseek-v3", 1, 8, expert=8), 16, 100),
+        decoding(on("deepseek-v3", 1, 32, expert=32), 16, 100),
+    )
+    each = 58 * 16 * 7168 * 8 * 3
+    assert near.away == 0 and near.sent <= each
+    assert far.sent == pytest.approx(each * 7 / 32)
+    assert far.away == pytest.approx(each * 24 / 32)
+
+
+def test_places_that_experts_leave_hold_copies() -> None:
+    """256 experts over 72 groups: four on each device, 288 in all."""
+    spread, even = on("deepseek-v3", 1, 72, expert=72), on("deepseek-v3", 1, 64, expert=64)
+    assert spread.experts[0].bytes == pytest.approx(even.experts[0].bytes)
+    assert spread.experts[0].flops == pytest.approx(even.experts[0].flops * 64 / 72)
+
+
+def test_a_bound_overlaps_all_of_it() -> None:
+    work = decoding(on("llama-3.1-8b"), 1, 1000)
+    bytes_read = sum(part.bytes for part in (work.attention, work.dense, work.scores, work.head))
+    assert least_seconds(work, Chip(10**12, 10**11, 10**10)) == pytest.approx(bytes_read / 10**12)
