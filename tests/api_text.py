@@ -136,6 +136,7 @@ EXAMPLES = {
     "loss": ('loss("llama-3.1-8b").exit_code', "0"),
     "design": ("design(params=7e9).exit_code", "0"),
     "fit": ('fit(["no file"])', "Traceback"),
+    "calibrate": ('calibrate("serving.csv")', "Traceback"),
     "accuracy": ('accuracy("runs.csv")', "Traceback"),
     "check": ('check("article").exit_code', "3"),
     "verify": ('verify("gpt2", "model.safetensors")', "Traceback"),

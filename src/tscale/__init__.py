@@ -20,6 +20,7 @@ if _typing.TYPE_CHECKING:
     from tscale.analysis.result import Result as Result
     from tscale.api import accuracy as accuracy
     from tscale.api import attention as attention
+    from tscale.api import calibrate as calibrate
     from tscale.api import check as check
     from tscale.api import compare as compare
     from tscale.api import design as design
@@ -55,6 +56,7 @@ _HOMES = {
     "TscaleError": "errors",
     "accuracy": "api",
     "attention": "api",
+    "calibrate": "api",
     "check": "api",
     "compare": "api",
     "design": "api",

@@ -501,11 +501,28 @@ def serve(
     draft_tokens: Number | None = None,
     acceptance: Number | None = None,
     split_cache: str | None = None,
+    input: Number | None = None,
+    concurrency: Number | None = None,
+    rate: Number | None = None,
+    engine: str | None = None,
+    engine_version: str | None = None,
+    measured: Number | None = None,
+    calibration: File | None = None,
+    bound: bool | None = None,
+    tensor: Number | None = None,
+    pipeline: Number | None = None,
+    stages: Number | Sequence[Number] | None = None,
+    expert: Number | None = None,
+    expert_tensor: Number | None = None,
+    attention_data: Number | None = None,
+    replicas: Number | None = None,
+    prefill: Number | None = None,
+    decode: Number | None = None,
     system: File | None = None,
 ) -> Result:
-    """Bound the speed of serving a model, and its cost.
+    """Predict the speed of serving a model, and its cost.
 
-    The times are lower bounds, by the roofline of the hardware, and the answer says what sets them.
+    Next to each prediction is the lower bound by the roofline of the hardware, and what sets it.
 
     Args:
         model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
@@ -528,6 +545,28 @@ def serve(
         draft_tokens: Set the draft tokens per round, 4 by default; they cost nothing without draft.
         acceptance: Set the probability that a draft token is accepted.
         split_cache: Choose how devices divide the KV cache while decoding.
+        input: Another name of context: the tokens of each prompt.
+        concurrency: Another name of batch: requests that are served concurrently.
+        rate: Set the requests per second that arrive, in place of concurrency.
+        engine: Choose the engine that is predicted.
+        engine_version: Give its version, as measured tables write it.
+        measured: Give one measured run of this deployment: concurrency, seconds per output token and to the
+            first token, such as 32,0.018,0.4.
+        calibration: Read the calibration of your own runs, which calibrate wrote.
+        bound: Give bounds alone.
+        tensor: Set the devices that share each layer (tensor parallelism).
+        pipeline: Set the stages that share the layers (pipeline parallelism).
+        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
+            by default they are as even as possible.
+        expert: Set the devices of tensor, context_parallel and data that routed experts are divided over
+            (expert parallelism).
+        expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
+            in training, and in serving all that hold it.
+        attention_data: Set the groups that have attention and cache of their own sequences (data-parallel
+            attention).
+        replicas: Set the copies of the whole deployment.
+        prefill: Set the degrees of a pool of its own for prompts, such as tensor=4,replicas=2.
+        decode: Set the degrees of the pool that decodes, with prefill.
         system: Read what is not given from a file that save wrote.
 
     Returns:
@@ -731,6 +770,34 @@ def accuracy(
         `accuracy("runs.csv")`
     """
     return _answer("accuracy", locals())
+
+
+def calibrate(
+    runs: File | None = None,
+    *,
+    output: File | None = None,
+    force: bool | None = None,
+) -> Result:
+    """Calibrate predictions of serving to your own runs.
+
+    The answer has the error of each run before, and after with the run itself left out.
+
+    Args:
+        runs: Give a CSV of your measured runs, with the columns that accuracy reads of serving; - is standard
+            input.
+        output: Write the calibration to this file, which serve calibration reads.
+        force: Overwrite the file if it exists.
+
+    Returns:
+        The answer of `tscale calibrate`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        `calibrate("serving.csv")`
+    """
+    return _answer("calibrate", locals())
 
 
 def check(

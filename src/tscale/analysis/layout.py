@@ -5,12 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis.request import Request
+from tscale.core.tracing import parse_count
+from tscale.errors import RequestError, nearest, shown
 
 if TYPE_CHECKING:
     from tscale.core.serving_layout import ServingLayout
 
 WAYS: Final = ("tensor", "pipeline", "stages", "expert", "expert_tensor", "attention_data", "replicas")
 """The fields that say how devices share a model that is served, beside their number."""
+
+
+def pool_of(text: str, what: str) -> ServingLayout:
+    """The degrees of a pool of devices: tensor=4,expert=32,attention-data=8,replicas=2. Raises `RequestError`."""
+    from tscale.core.serving_layout import serving_layout
+
+    given: dict[str, Any] = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        name = key.strip().replace("-", "_")
+        if not equals or name not in WAYS or name == "stages":
+            hint = nearest(name, [way for way in WAYS if way != "stages"])
+            raise RequestError(f"{what} takes degrees such as tensor=4,replicas=2, not {shown(part)}: {hint}")
+        given[name] = parse_count(value, what=f"{what} {key.strip()}", most=10**6)
+    return serving_layout(None, **given)
 
 
 def layout_of(request: Request, gpus: int | None) -> ServingLayout | None:

@@ -19,6 +19,7 @@ SERVING: Final = "Serving"
 TRAINING: Final = "Training"
 PARALLELISM: Final = "Parallelism"
 COST: Final = "Cost and energy"
+PREDICTION: Final = "Prediction"
 
 Value = TypeVar("Value")
 Reader = Callable[[str, str], Value]

@@ -26,12 +26,13 @@ NAMES: Final = (
     "design",
     "fit",
     "accuracy",
+    "calibrate",
     "check",
     "verify",
     "list",
 )
 """In the order in which help lists them."""
-UNEXPLAINED: Final = frozenset({"summary", "accuracy", "check", "verify", "list"})
+UNEXPLAINED: Final = frozenset({"calibrate", "summary", "accuracy", "check", "verify", "list"})
 """Questions whose answers are made of other answers, or of nothing that was derived."""
 
 

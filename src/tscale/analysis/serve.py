@@ -8,17 +8,21 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
+from tscale.analysis.layout import WAYS, layout_of, pool_of
 from tscale.analysis.memory import GUESSES, cache_format, weights_format
 from tscale.analysis.of_model import OnHardware, spec_of
 from tscale.analysis.request import Option, asked
-from tscale.errors import RequestError
+from tscale.core.tracing import parse_count, parse_fraction
+from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
+    from tscale.answers.deployment import Engine, OneRun
     from tscale.answers.serve_times import Ask as Serving
     from tscale.answers.serve_times import Draft
     from tscale.core.dtypes import Format
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
+    from tscale.core.serving_layout import ServingLayout
     from tscale.models.spec import ModelSpec
 
 
@@ -29,11 +33,25 @@ def prefix(text: str, what: str) -> int | Fraction:
     return options.share_of(text, what, "the prompt")
 
 
+def one_run(text: str, what: str) -> OneRun:
+    """A measured run: requests at once, seconds of an output token, and to the first token."""
+    from tscale.answers.deployment import OneRun
+
+    parts = [part.strip() for part in text.split(",")]
+    if not 2 <= len(parts) <= _FIGURES:
+        raise RequestError(f"{what} takes concurrency and seconds, such as 32,0.018,0.4, not {shown(text)}")
+    seconds = [parse_fraction(part, what=what, most=10**6, such_as="0.018") if part else None for part in parts[1:]]
+    return OneRun(parse_count(parts[0], what=what, most=10**6), *seconds)
+
+
+_FIGURES = 3
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ask(OnHardware):
-    """Bound the speed of serving a model, and its cost.
+    """Predict the speed of serving a model, and its cost.
 
-    The times are lower bounds, by the roofline of the hardware, and the answer says what sets them.
+    Next to each prediction is the lower bound by the roofline of the hardware, and what sets it.
     """
 
     command = "serve"
@@ -68,12 +86,69 @@ class Ask(OnHardware):
     acceptance: Fraction | None = asked(
         Option("Set the probability that a draft token is accepted.", "SHARE", options.share("the guesses"))
     )
-    split_cache: str = asked(
-        Option("Choose how devices divide the KV cache while decoding.", choices=("heads", "sequences")), "heads"
+    split_cache: str = asked(options.SPLIT_CACHE._replace(heading=""), "heads")
+    input: int | None = asked(Option("Another name of --context: the tokens of each prompt.", "N", options.context))
+    concurrency: int | None = asked(
+        Option("Another name of --batch: requests that are served concurrently.", "N", options.degree)
+    )
+    rate: Fraction | None = asked(
+        Option("Set the requests per second that arrive, in place of --concurrency.", "R", options.number(10**6, "2.5"))
+    )
+    engine: Engine = asked(
+        Option(
+            "Choose the engine that is predicted.", choices=("trtllm", "sglang", "vllm"), heading=options.PREDICTION
+        ),
+        "vllm",
+    )
+    engine_version: str | None = asked(
+        Option("Give its version, as measured tables write it.", "TEXT", heading=options.PREDICTION)
+    )
+    measured: OneRun | None = asked(
+        Option(
+            "Give one measured run of this deployment: concurrency, seconds per output token and to the first token, such as "
+            "32,0.018,0.4.",
+            "C,TPOT[,TTFT]",
+            one_run,
+            heading=options.PREDICTION,
+        )
+    )
+    calibration: str | None = asked(
+        Option("Read the calibration of your own runs, which calibrate wrote.", "FILE", heading=options.PREDICTION)
+    )
+    bound: bool = asked(Option("Give bounds alone.", kind="flag", heading=options.PREDICTION), default=False)
+    tensor: int = asked(options.TENSOR, 1)
+    pipeline: int = asked(options.PIPELINE, 1)
+    stages: tuple[int, ...] | None = asked(options.STAGES)
+    expert: int = asked(options.EXPERT, 1)
+    expert_tensor: int | None = asked(options.EXPERT_TENSOR)
+    attention_data: int = asked(options.ATTENTION_DATA, 1)
+    replicas: int = asked(options.REPLICAS, 1)
+    prefill: ServingLayout | None = asked(
+        Option(
+            "Set the degrees of a pool of its own for prompts, such as tensor=4,replicas=2.",
+            "DEGREES",
+            pool_of,
+            heading=options.PARALLELISM,
+        )
+    )
+    decode: ServingLayout | None = asked(
+        Option(
+            "Set the degrees of the pool that decodes, with --prefill.",
+            "DEGREES",
+            pool_of,
+            heading=options.PARALLELISM,
+        )
     )
 
     def check(self) -> None:
-        """Whatever guesses has a chance to be right."""
+        """Whatever guesses has a chance to be right, and nothing is said by two names."""
+        for name, other in (("input", "context"), ("concurrency", "batch"), ("rate", "batch"), ("rate", "concurrency")):
+            if name in self.given and other in self.given:
+                raise RequestError(f"--{name} and --{other} say the same: give one of them")
+        if (self.prefill is None) != (self.decode is None):
+            raise RequestError("--prefill and --decode are two pools: give the degrees of both")
+        if self.decode is not None and any(name in self.given for name in (*WAYS, "gpus")):
+            raise RequestError("--prefill and --decode say all degrees: drop --gpus, --tensor and the others")
         given = "--draft-tokens" if self.draft is None else "--draft"
         if self.draft is None and self.draft_tokens is None:
             if self.acceptance is not None:
@@ -97,21 +172,34 @@ class Ask(OnHardware):
     @property
     def asked(self) -> Serving:
         """How it is served."""
+        from tscale.answers.deployment import Deployment
         from tscale.answers.serve_times import Ask as Serving
 
-        cached = self.prefix if isinstance(self.prefix, int) else int(self.prefix * self.context)
+        prompt = self.input or self.context
+        cached = self.prefix if isinstance(self.prefix, int) else int(self.prefix * prompt)
+        layout = self.decode or layout_of(self, self.gpus if "gpus" in self.given else None)
         return Serving(
             self.dtype,
             self.cache_dtype,
-            self.gpus,
-            self.batch,
-            self.context,
+            self.gpus if layout is None else layout.devices,
+            self.concurrency or self.batch,
+            prompt,
             self.output,
             cached,
             self.split_cache == "sequences",
             self.efficiency,
             self.price,
             draft=self.guesses,
+            deployment=Deployment(
+                self.engine,
+                self.engine_version or "",
+                layout,
+                self.prefill,
+                self.rate,
+                self.measured,
+                self.bound,
+                self.calibration or "",
+            ),
         )
 
 

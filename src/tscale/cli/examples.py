@@ -24,6 +24,7 @@ EXAMPLES: Final[dict[str, tuple[str, str]]] = {
     "loss": ("tscale loss llama-3.1-8b", "tscale loss gpt2 --tokens 1e10 --law hoffmann2022-3"),
     "design": ("tscale design --params 7e9", "tscale design --flops 1e22 --like llama -o mine.yaml"),
     "fit": ("tscale fit runs.csv", "tscale fit runs.csv -o law.yaml --plot fit.svg"),
+    "calibrate": ("tscale calibrate serving.csv", "tscale calibrate serving.csv -o mine.csv"),
     "accuracy": ("tscale accuracy steps.csv", "tscale accuracy steps.csv -o predicted.csv --plot errors.svg"),
     "check": ("tscale check article", "tscale check claims.yaml --format json"),
     "verify": ("tscale verify gpt2 model.safetensors", "tscale verify mine.yaml checkpoint/"),

@@ -1,0 +1,66 @@
+"""`tscale calibrate`: predictions of serving moved to one's own runs, and what that changes of their error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tscale.answers.accuracy import MOST_BYTES
+from tscale.calibration.measured_kinds import kind_of
+from tscale.calibration.measured_tables import read_table
+from tscale.calibration.serving_own import Own, own_calibration
+from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+from tscale.core.units import SHARE
+from tscale.errors import SpecError, called
+from tscale.models.yaml_file import read_text
+
+_NAMES: Final = {"tpot": "time per output token", "ttft": "time to first token"}
+_MOST_RUNS: Final = 2000
+
+
+class Calibrated(NamedTuple):
+    """One's own runs and the calibration that they come to."""
+
+    name: str
+    runs: int
+    own: Own
+
+
+def calibrated(path: str) -> Calibrated:
+    """The calibration of a table of runs. Raises `TscaleError` for one that is not of serving, or a row that is not answered."""
+    name = "standard input" if path == "-" else called(path)
+    columns, rows = read_table(read_text(path, MOST_BYTES), name)
+    kind, _ = kind_of(columns, name)
+    if kind.name != "serving":
+        raise SpecError(f"is a table of {kind.name}: calibrate takes measured runs of serving", where=name)
+    if len(rows) > _MOST_RUNS:
+        raise SpecError(f"has {len(rows):,} runs: calibrate takes up to {_MOST_RUNS:,}", where=name)
+    return Calibrated(name, len(rows), own_calibration(rows))
+
+
+def calibrate_report(found: Calibrated, written: Path | None) -> Report:
+    """The errors of the runs with the shipped calibration, and with their own, each left out where it is judged."""
+    columns = (
+        Column("error of", "figure", numeric=False),
+        Column("median, shipped", "median_before"),
+        Column("p90, shipped", "p90_before"),
+        Column("median, own", "median_after"),
+        Column("p90, own", "p90_after"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    data: dict[str, Data] = {"runs": found.runs, "file": None if written is None else str(written)}
+    for figure, name in _NAMES.items():
+        before, after = ([Figure(value, SHARE) for value in of[figure]] for of in (found.own.before, found.own.after))
+        rows.append((name, *before, *after))
+        data[figure] = {
+            "before": {"median": before[0], "p90": before[1]},
+            "after": {"median": after[0], "p90": after[1]},
+        }
+    notes = [
+        "Errors are |predicted/measured - 1|; with the own calibration, each run is judged by one that was made without it.",
+        "Nothing leaves this machine: the calibration is a table of deviations by model, build, kind and deployment.",
+    ]
+    if written is not None:
+        notes.insert(0, f"{written} is written: `tscale serve ... --calibration {written}` uses it.")
+    title = f"{found.name}: predictions calibrated to {found.runs:,} measured runs"
+    return Report(title, (Table(title, columns, tuple(rows)),), data, tuple(notes))
