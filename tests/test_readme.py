@@ -8,12 +8,14 @@ import re
 import shlex
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import tscale
-from tests.helpers import run
+from tests.helpers import answer, run
 from tscale.cli import app
 from tscale.importer.families import ENCODER_DECODERS, ENCODERS, FAMILIES, MODERN, NESTED, OTHERS
 from tscale.importer.families_encoders import FURTHER, TO_TEXT
@@ -27,6 +29,8 @@ from tscale.models.yaml_file import parse_document
 
 README = Path(__file__).parent.parent / "README.md"
 EXAMPLE = re.compile(r"^```console\n\$ tscale (?P<command>.*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
+CALIBRATIONS = README.parent / "configs" / "calibrations"
+MEASURED = README.parent / "configs" / "measured"
 WIDTH = 100
 ORACLE = Path(__file__).parent / "oracle"
 TABLE = re.compile(r"(?<=<!-- families -->\n)(?:.*\n)*?(?=<!-- /families -->)")
@@ -110,6 +114,40 @@ def families() -> str:
     return "".join(["| kind | `model_type` | published models | variations |\n", "|:---|:---|---:|---:|\n", *rows])
 
 
+AGREEMENT = re.compile(r"(?<=<!-- agreement -->\n)(?:.*\n)*?(?=<!-- /agreement -->)")
+
+
+def _error(found: dict[str, Any]) -> str:
+    return f"{found['median']:.1%} | {found['p90']:.1%}"
+
+
+def agreement() -> str:
+    """The README's table of errors: cross-validated ones from the calibrations, and of memory, to which nothing was fitted, as counted."""
+    node, cluster, current, serving = (
+        yaml.safe_load((CALIBRATIONS / f"{name}.yaml").read_text(encoding="utf-8"))
+        for name in ("training-megatron-node", "training-megatron-cluster", "training-current", "serving")
+    )
+    held = answer("accuracy", str(MEASURED / "training_memory.csv"))
+    of = serving["cross_validation"]
+    runs = serving["fitted_to"]["runs"]
+    rows = [
+        (f"training step, one node | {node['fitted_to']['runs']}", node["fitted_to"]),
+        (f"training step, several nodes | {cluster['fitted_to']['runs']}", cluster["fitted_to"]),
+        (f"training step, other stacks, A100 to GB300 | {current['fitted_to']['runs']}", current["fitted_to"]),
+        (f"serving, time per output token, other deployments | {runs:,}", of["deployment"]["tpot"]),
+        (f"serving, time per output token, models never measured | {runs:,}", of["model"]["tpot"]),
+        (f"serving, time to first token, other deployments | {runs:,}", of["deployment"]["ttft"]),
+        (f"serving, latency of a request, other deployments | {runs:,}", of["deployment"]["latency"]),
+        (f"memory of training and serving | {held['answered']}", held["memory"]),
+    ]
+    lines = ["| predicted | measured runs | median error | 90th percentile |\n", "|:---|---:|---:|---:|\n"]
+    return "".join([*lines, *(f"| {name} | {_error(found)} |\n" for name, found in rows)])
+
+
+def test_the_table_of_errors_is_what_the_calibrations_say() -> None:
+    assert AGREEMENT.findall(README.read_text(encoding="utf-8")) == [agreement()]
+
+
 def test_the_table_of_families_is_what_the_importer_reads() -> None:
     assert {family for rows in KINDS.values() for family in rows} == set(FAMILIES)
     assert TABLE.findall(README.read_text(encoding="utf-8")) == [families()]
@@ -134,7 +172,7 @@ def main() -> None:
     """Writes the outputs of the examples, and the table of families, into the README."""
     text = README.read_text(encoding="utf-8")
     fresh = EXAMPLE.sub(lambda match: f"```console\n$ tscale {match['command']}\n{output(match['command'])}```", text)
-    README.write_text(TABLE.sub(families(), fresh), encoding="utf-8")
+    README.write_text(AGREEMENT.sub(agreement(), TABLE.sub(families(), fresh)), encoding="utf-8")
 
 
 if __name__ == "__main__":
