@@ -11,24 +11,10 @@ SOURCE = Path(__file__).parent.parent / "src" / "tscale"
 MOST = 15
 
 WAIVED = {
-    "answers/memory.py memory_report": "a report in one piece until the views are made from results",
-    "answers/memory.py _notes": "a report in one piece until the views are made from results",
-    "answers/memory_train.py memory_train_report": "a report in one piece until the views are made from results",
-    "answers/memory_train.py _notes": "a report in one piece until the views are made from results",
-    "answers/train.py train_report": "a report in one piece until the views are made from results",
-    "answers/train.py _cases": "a report in one piece until the views are made from results",
-    "answers/plots/serve.py serve_plot": "a report in one piece until the views are made from results",
-    "core/costs/training_memory.py needs": "waits for the stages of other schedules",
-    "render/csv.py to_rows": "waits for the renderers' own round",
-    "render/plot_terminal.py _write_words": "waits for the renderers' own round",
-    "render/plot_terminal.py _draw_series": "waits for the renderers' own round",
-    "render/plot_file.py _draw": "waits for the renderers' own round",
     "checkpoint/matching.py _packings": "one search with its cuts, not yet taken apart",
     "importer/converted.py rules_of": "waits for families as data",
     "importer/family_kinds.py _gemma4_widths": "waits for families as data",
     "importer/quantization_methods.py _of_weights": "waits for families as data",
-    "importer/reader.py _assumed": "waits for families as data",
-    "importer/reader.py _text_config": "waits for families as data",
 }
 """The functions that are more complex for now, and why."""
 

@@ -23,6 +23,7 @@ from tscale.answers.memory_tables import Growth, OfOne, Room, growth, parts_tabl
 from tscale.answers.memory_train_changes import single_changes
 from tscale.answers.memory_train_lines import (
     MOMENTS,
+    Shortcut,
     kept_data,
     kept_table,
     owned_data,
@@ -51,7 +52,7 @@ from tscale.core.costs.wall_time import Recompute as Whole
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
-from tscale.core.metric import Data, Detail, Figure, Known, Quantity, Report, Step, weakest
+from tscale.core.metric import Data, Detail, Figure, Known, Quantity, Report, Step, Table, weakest
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.roles import Role
@@ -119,6 +120,19 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
 
     `batch`: the sequences of a step, whose least time is said too.
     """
+    _refuse(spec, ask)
+    held = _held(spec, ask)
+    step = None if batch is None else _step(spec, ask, held.context, batch)
+    tables = (*_tables(held), *(() if step is None else (step.table,)))
+    said = (*_notes(held), *(() if step is None else step.notes(None)))
+    notes = notes_of(spec, held.context.note, training_note(spec, ask.recipe.name), *said)
+    data = {**_data(held), **({} if step is None else {"step": step.data})}
+    steps = _steps(spec, ask, held.context, held.stage)
+    return Report(held.title, tables, data, notes, steps, exit_code=exit_code(held.capacity, held.total, held.least))
+
+
+def _refuse(spec: ModelSpec, ask: Ask) -> None:
+    """Raises `RequestError` for what cannot be trained so."""
     if ask.rank is not None and ask.rank > spec.d_model:
         raise RequestError(
             f"a rank of {ask.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for --lora-rank"
@@ -127,44 +141,81 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
         raise RequestError(
             f"{spec.label}'s kernel keeps its arrays in 32 bits where the rest is in fp16, which is not counted: use --precision bf16"
         )
+
+
+class _Held(NamedTuple):
+    """What a device of the fullest stage holds, of what it was asked, and what else would fit."""
+
+    ask: Ask
+    model: Trainer
+    context: Figure
+    stage: int
+    most: Needs
+    least: int
+    capacity: Capacity | None
+    room: Room
+    options: tuple[Change, ...]
+    shortcut: Shortcut | None
+
+    @property
+    def total(self) -> int:
+        return self.most.total
+
+    @property
+    def known(self) -> Known:
+        """How what depends on the length is known."""
+        return "assumed" if self.context.known == "assumed" else "convention"
+
+    @property
+    def title(self) -> str:
+        """What is asked, and whether it fits."""
+        verdict = None if self.capacity is None else verdict_text(self.capacity, self.total, self.least)
+        return _title(self.model.spec, self.model, self.ask, verdict, assumed=self.context.known == "assumed")
+
+
+def _held(spec: ModelSpec, ask: Ask) -> _Held:
+    """Raises `RequestError` for a plan that cannot be, and for a loss that the model does not have."""
     context = training_length(spec, ask.context)
     model = trainer(spec, _training(ask), int(context.value))
     if ask.loss is not None and not model.has_loss:
         raise RequestError(f"{spec.label} has no loss over a vocabulary that --loss could name a kernel of: drop it")
     stage, most = model.worst()
-    least = model.least_total()
     capacity = _capacity(ask)
-    known: Known = "assumed" if context.known == "assumed" else "convention"
     room = Room(None, None) if capacity is None else _room(model, capacity.usable)
     options: tuple[Change, ...] = ()
     if ask.hardware is not None and capacity is not None and not capacity.fits(most.total):
         options = single_changes(model, ask.hardware, capacity, *room)
-    verdict = None if capacity is None else verdict_text(capacity, most.total, least)
-    title = _title(spec, model, ask, verdict, assumed=context.known == "assumed")
-    total = Figure(most.total, BYTES, known)
-    parts = {name: _part(most, part, known) for part, name in _PARTS.items()}
-    at_least = Figure(least, BYTES, known)
-    tables = [parts_table(title, spec.name, parts, total, capacity, at_least if least < most.total else None)]
-    if ask.plan.pipeline > 1:
-        tables.append(stages_table(model, stage))
-    if capacity is not None:
-        of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {ask.micro_batch:,}"
-        one = _of_one(model, capacity)
-        tables.append(
-            room.table(f"the largest micro-batch {of_batch}", f"the longest context {of_context}", capacity, one)
-        )
-        if options:
-            tables.append(changes_table(options, capacity.verdict(most.total, least)))
     shortcut = shortcut_of(model, stage)
-    tables += [
-        *([shortcut_table(shortcut)] if shortcut else []),
-        owned_table(model, stage),
-        kept_table(model, stage),
-        *([reserve_table(capacity.reserve)] if capacity is not None and capacity.share is None else []),
-    ]
-    step = None if batch is None else _step(spec, ask, context, batch)
-    tables += [] if step is None else [step.table]
-    data: dict[str, Data] = {
+    return _Held(ask, model, context, stage, most, model.least_total(), capacity, room, options, shortcut)
+
+
+def _tables(held: _Held) -> Iterator[Table]:
+    """The parts first, then the stages, what fits, what would make it fit, and the lines."""
+    model, capacity = held.model, held.capacity
+    parts = {name: _part(held.most, part, held.known) for part, name in _PARTS.items()}
+    total = Figure(held.total, BYTES, held.known)
+    at_least = Figure(held.least, BYTES, held.known) if held.least < held.total else None
+    yield parts_table(held.title, model.spec.name, parts, total, capacity, at_least)
+    if held.ask.plan.pipeline > 1:
+        yield stages_table(model, held.stage)
+    if capacity is not None:
+        of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {held.ask.micro_batch:,}"
+        limits = f"the largest micro-batch {of_batch}", f"the longest context {of_context}"
+        yield held.room.table(*limits, capacity, _of_one(model, capacity))
+        if held.options:
+            yield changes_table(held.options, capacity.verdict(held.total, held.least))
+    if held.shortcut:
+        yield shortcut_table(held.shortcut)
+    yield owned_table(model, held.stage)
+    yield kept_table(model, held.stage)
+    if capacity is not None and capacity.share is None:
+        yield reserve_table(capacity.reserve)
+
+
+def _data(held: _Held) -> dict[str, Data]:
+    """All of it for programs."""
+    ask, model, spec = held.ask, held.model, held.model.spec
+    return {
         "model": spec.name,
         "title": spec.label,
         "mode": "train",
@@ -174,7 +225,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
         "optimizer": ask.optimizer.name,
         "plan": _plan_data(ask.plan),
         "micro_batch": ask.micro_batch,
-        "context": context,
+        "context": held.context,
         "attention": ask.attention,
         "recompute": ask.again.text if ask.again is not None else ask.recompute,
         "kernels": ask.kernels,
@@ -183,21 +234,16 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
         "lora_targets": None if ask.lora_targets is None else sorted(ask.lora_targets),
         **_loss_data(model, ask),
         "lora_rank": ask.rank,
-        "stage": stage + 1,
-        "per_device_bytes": {**_bytes_by_part(most, known), "total": total},
-        "least_total_bytes": at_least,
-        **capacity_data(capacity, ask.hardware, most.total, known, least),
-        **room.data(),
-        "changes": [change.data() for change in options],
-        "stages": [Figure(model.needs(place).total, BYTES, known) for place in range(ask.plan.pipeline)],
-        "shortcut": None if shortcut is None else shortcut.data(),
-        "lines": [*owned_data(model, stage), *kept_data(model, stage)],
-        **({} if step is None else {"step": step.data}),
+        "stage": held.stage + 1,
+        "per_device_bytes": {**_bytes_by_part(held.most, held.known), "total": Figure(held.total, BYTES, held.known)},
+        "least_total_bytes": Figure(held.least, BYTES, held.known),
+        **capacity_data(held.capacity, ask.hardware, held.total, held.known, held.least),
+        **held.room.data(),
+        "changes": [change.data() for change in held.options],
+        "stages": [Figure(model.needs(place).total, BYTES, held.known) for place in range(ask.plan.pipeline)],
+        "shortcut": None if held.shortcut is None else held.shortcut.data(),
+        "lines": [*owned_data(model, held.stage), *kept_data(model, held.stage)],
     }
-    said = (*_notes(model, ask, most, least, stage, capacity, options), *(() if step is None else step.notes(None)))
-    notes = notes_of(spec, context.note, training_note(spec, ask.recipe.name), *said)
-    steps = _steps(spec, ask, context, stage)
-    return Report(title, tuple(tables), data, notes, steps, exit_code=exit_code(capacity, most.total, least))
 
 
 def _step(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> PlannedStep:
@@ -339,41 +385,53 @@ def _bytes_by_part(most: Needs, known: Known) -> dict[str, Data]:
     }
 
 
-def _notes(
-    model: Trainer,
-    ask: Ask,
-    most: Needs,
-    least: int,
-    stage: int,
-    capacity: Capacity | None,
-    options: tuple[Change, ...],
-) -> Iterator[str]:
-    plan, recipe = ask.plan, ask.recipe
+def _notes(held: _Held) -> Iterator[str]:
+    """Why it fits or does not, what is assumed, and what is left out."""
+    ask, most, capacity = held.ask, held.most, held.capacity
     if ask.hardware is not None and capacity is not None:
-        yield from capacity_notes(capacity, ask.hardware, most.total, least)
-        if not capacity.fits(most.total) and not options:
-            yield no_change_note(capacity.verdict(most.total, least))
-    yield from _loss_note(model, ask)
-    if least < most.total:
-        yield Detail(_least_note(model))
-    yield f"{recipe.name}: {recipe.note}. {ask.optimizer.name}: {ask.optimizer.note}."
-    if ask.rank is not None:
-        base = model.training.weights_format.name
-        if model.training.prepared:
-            yield (
-                f"What is not in {base} (tables, head, norms) is in fp32, and so are the residual stream and the logits in the output, "
-                "as peft's prepare_model_for_kbit_training and transformers' Trainer in mixed precision have it."
-            )
-        having = (
-            "Every matrix of the layers except routers has an adapter (Dettmers 2023)"
-            if ask.lora_targets is None
-            else f"The matrices {', '.join(sorted(ask.lora_targets))} have adapters"
-        )
+        yield from capacity_notes(capacity, ask.hardware, held.total, held.least)
+        if not capacity.fits(held.total) and not held.options:
+            yield no_change_note(capacity.verdict(held.total, held.least))
+    yield from _loss_note(held.model, ask)
+    if held.least < held.total:
+        yield Detail(_least_note(held.model))
+    yield f"{ask.recipe.name}: {ask.recipe.note}. {ask.optimizer.name}: {ask.optimizer.note}."
+    yield from _adapter_notes(held.model, ask)
+    yield from _spread_notes(held)
+    yield from _attention_notes(held.model, ask)
+    yield from _policy_notes(ask)
+    moment = ", ".join(MOMENTS[line.name] for line in most.temporary.lines)
+    when = "at the loss" if most.logits.lines else "in the backward pass of a layer, after the logits are freed"
+    yield Detail(f"Largest temporary, {when}: {moment}.")
+    yield Detail(ACTIVATIONS_LEAVE_OUT)
+    yield left_out(capacity, LEAVES_OUT)
+
+
+def _adapter_notes(model: Trainer, ask: Ask) -> Iterator[str]:
+    """What adapters stand on, and what the frozen model is kept in."""
+    if ask.rank is None:
+        return
+    base = model.training.weights_format.name
+    if model.training.prepared:
         yield (
-            f"{having}. The model itself is frozen in {base} and has "
-            "no gradients; the inputs of its matrices are saved where adapters read them. What a kernel "
-            "recomputes (Mamba) it is assumed to recompute for the adapters too."
+            f"What is not in {base} (tables, head, norms) is in fp32, and so are the residual stream and the logits in the output, "
+            "as peft's prepare_model_for_kbit_training and transformers' Trainer in mixed precision have it."
         )
+    having = (
+        "Every matrix of the layers except routers has an adapter (Dettmers 2023)"
+        if ask.lora_targets is None
+        else f"The matrices {', '.join(sorted(ask.lora_targets))} have adapters"
+    )
+    yield (
+        f"{having}. The model itself is frozen in {base} and has "
+        "no gradients; the inputs of its matrices are saved where adapters read them. What a kernel "
+        "recomputes (Mamba) it is assumed to recompute for the adapters too."
+    )
+
+
+def _spread_notes(held: _Held) -> Iterator[str]:
+    """Which stage the figures are of, and how tokens are spread over experts."""
+    plan, stage = held.ask.plan, held.stage
     if plan.pipeline > 1:
         flying, pieces = in_flight(stage, plan)
         what = (
@@ -382,10 +440,14 @@ def _notes(
             else f"{flying} pieces of micro-batches, each of 1/{pieces} of its layers"
         )
         yield f"The figures are of stage {stage + 1} of {plan.pipeline}, the fullest, with {what} in flight."
-    if plan.expert > 1 or any(getattr(entry, "experts", 1) > 1 for entry in model.shares[stage].entries):
+    if plan.expert > 1 or any(getattr(entry, "experts", 1) > 1 for entry in held.model.shares[stage].entries):
         yield "Tokens are assumed to be spread evenly over experts: what one expert gets beyond that is not counted."
-    if model.spec.kind == "encoder-decoder":
-        yield streams_note(model.spec)
+    if held.model.spec.kind == "encoder-decoder":
+        yield streams_note(held.model.spec)
+
+
+def _attention_notes(model: Trainer, ask: Ask) -> Iterator[str]:
+    """What is saved of scores, and that dropout is not counted."""
     if not ask.dropout:
         yield "Without dropout; --dropout adds its masks."
     if ask.attention == "naive" and any(attentions(model.spec.mixers)):
@@ -395,12 +457,6 @@ def _notes(
             "Scores of distances are assumed to be recomputed by a fused kernel, of which none is known to be published; a kernel that "
             "reads them as a mask saves every pair, as --attention naive does."
         )
-    yield from _policy_notes(ask)
-    moment = ", ".join(MOMENTS[line.name] for line in most.temporary.lines)
-    when = "at the loss" if most.logits.lines else "in the backward pass of a layer, after the logits are freed"
-    yield Detail(f"Largest temporary, {when}: {moment}.")
-    yield Detail(ACTIVATIONS_LEAVE_OUT)
-    yield left_out(capacity, LEAVES_OUT)
 
 
 def _policy_notes(ask: Ask) -> Iterator[str]:

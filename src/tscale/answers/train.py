@@ -119,6 +119,44 @@ class _Case(NamedTuple):
 
 def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     """Time, GPU-hours, cost and energy of a training run; a range where the utilisation or the price is an assumption."""
+    one = _answered(spec, hardware, ask)
+    fit = _fit(one.planned, one.states)
+    title = f"{spec.label}: training on {hardware.label}, in sequences of {one.whole.lengths_text()}{fit.title}"
+    assumed, rent = one.assumed, one.rent
+    said = (fit.lead, *one.whole.lead, "" if assumed is None else assumed.said(), "" if rent is None else rent.said())
+    steps = (
+        *_steps(one.model, one.whole, one.cases, one.known),
+        *(() if one.planned is None else one.planned.step.steps),
+    )
+    lead = tuple(filter(None, said))
+    return Report(title, _tables(one, title), _data(one), tuple(_all_notes(one)), steps, fit.exit_code, lead=lead)
+
+
+class _Answered(NamedTuple):
+    """A run: what is given, and what follows from it."""
+
+    model: TracedModel
+    hardware: Hardware
+    ask: Ask
+    dtype: str
+    peak: int
+    whole: Trained
+    flops: int
+    assumed: Utilisation | None
+    cases: tuple[_Case, ...]
+    columns: list[dict[str, Figure | None]]
+    rent: Rent | None
+    planned: _Planned | None
+    states: States | None
+
+    @property
+    def known(self) -> Known:
+        """How times and costs are known."""
+        return "assumed" if self.assumed else self.whole.known
+
+
+def _answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> _Answered:
+    """Raises `RequestError` for a run that cannot be."""
     model = counted(spec)
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained(model.spec, ask.tokens, ask.context)
@@ -132,42 +170,62 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     columns = [_figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known) for case in cases]
     planned = _planned(model, hardware, ask, whole, dtype, peak)
     states = all_states(spec, hardware, max(int(case.gpus) for case in cases), dtype) if planned is None else None
-    fit = _fit(planned, states)
-    title = f"{model.spec.label}: training on {hardware.label}, in sequences of {whole.lengths_text()}{fit.title}"
-    data: dict[str, Data] = {
-        "model": spec.name,
-        "tokens": whole.tokens,
-        "context": whole.first.context,
-        "stages": whole.data(),
-        "gpu": hardware.name,
-        **columns[len(columns) // 2],
-        "dtype": dtype,
-        "peak_flops_per_second": Figure(peak, FLOPS_PER_SECOND, "cited", hardware.source),
-        "training_flops": Figure(flops, FLOPS, whole.known),
-        "cost_usd_range": None if rent is None else _cost_range(columns, rent),
-        "usd_per_gpu_hour": None if rent is None else rent.data(),
-        "memory": None if states is None else states.data(),
-        "assumed": assumed is not None,
-        "utilisation_runs": [] if assumed is None else assumed.data(),
-        "range": [_in_range(case, column, rent) for case, column in zip(cases, columns, strict=True)]
-        if len(cases) > 1
-        else [],
-        **({} if planned is None else {"plan": planned.data}),
+    return _Answered(
+        model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states
+    )  # fmt: skip
+
+
+def _tables(one: _Answered, title: str) -> tuple[Table, ...]:
+    """The run, its plan, and the runs that its utilisation is assumed from."""
+    name = one.model.spec.name
+    tables = [_table(title, name, one.cases, one.columns, one.rent)]
+    if one.planned is not None:
+        tables.append(one.planned.table)
+    if one.assumed is not None:
+        tables.append(one.assumed.table(name))
+    return tuple(tables)
+
+
+def _data(one: _Answered) -> dict[str, Data]:
+    """All of it for programs."""
+    several = len(one.cases) > 1
+    return {
+        "model": one.model.spec.name,
+        "tokens": one.whole.tokens,
+        "context": one.whole.first.context,
+        "stages": one.whole.data(),
+        "gpu": one.hardware.name,
+        **one.columns[len(one.columns) // 2],
+        "dtype": one.dtype,
+        "peak_flops_per_second": Figure(one.peak, FLOPS_PER_SECOND, "cited", one.hardware.source),
+        "training_flops": Figure(one.flops, FLOPS, one.whole.known),
+        **_rent_data(one.columns, one.rent),
+        "memory": None if one.states is None else one.states.data(),
+        "assumed": one.assumed is not None,
+        "utilisation_runs": [] if one.assumed is None else one.assumed.data(),
+        "range": [_in_range(*pair, one.rent) for pair in zip(one.cases, one.columns, strict=True)] if several else [],
+        **({} if one.planned is None else {"plan": one.planned.data}),
     }
-    tables = [_table(title, spec.name, cases, columns, rent), *([] if planned is None else [planned.table])]
-    notes = _notes(model, hardware, ask, dtype, peak, whole)
-    if assumed is not None:
-        tables.append(assumed.table(spec.name))
-        notes = (*notes, assumed.note())
-    if rent is not None:
-        notes = (*notes, *rent.notes())
-    if planned is not None:
+
+
+def _all_notes(one: _Answered) -> Iterator[str]:
+    """Notes of the run, of its utilisation, its price and its plan."""
+    yield from _notes(one.model, one.hardware, one.ask, one.dtype, one.peak, one.whole)
+    if one.assumed is not None:
+        yield one.assumed.note()
+    if one.rent is not None:
+        yield from one.rent.notes()
+    if one.planned is not None:
         # Of a run at several lengths the MFU is not that of the plan's steps, which are of the first.
-        alike = len({stage.run for stage in whole.stages}) == 1
-        notes = (*notes, *planned.notes(max(case.mfu for case in cases) if alike else None))
-    said = (fit.lead, *whole.lead, "" if assumed is None else assumed.said(), "" if rent is None else rent.said())
-    steps = (*_steps(model, whole, cases, known), *(() if planned is None else planned.step.steps))
-    return Report(title, tuple(tables), data, notes, steps, fit.exit_code, lead=tuple(filter(None, said)))
+        alike = len({stage.run for stage in one.whole.stages}) == 1
+        yield from one.planned.notes(max(case.mfu for case in one.cases) if alike else None)
+
+
+def _rent_data(columns: list[dict[str, Figure | None]], rent: Rent | None) -> dict[str, Data]:
+    """What the hours cost at the lowest and the highest price, and who asks how much."""
+    if rent is None:
+        return {"cost_usd_range": None, "usd_per_gpu_hour": None}
+    return {"cost_usd_range": _cost_range(columns, rent), "usd_per_gpu_hour": rent.data()}
 
 
 class _Fit(NamedTuple):
@@ -289,17 +347,9 @@ def _hardware_ratio(model: TracedModel, whole: Trained, recompute: Recompute) ->
 
 def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | None) -> tuple[_Case, ...]:
     """The third of devices, utilisation and time, from the other two."""
-    if ask.mfu is not None and ask.tokens_per_second is not None:
-        raise RequestError("--mfu and --tokens-per-second say the same in two ways: give one of them")
-    given = [name for name, value in (("--gpus", ask.gpus), ("--days", ask.days)) if value is not None]
-    speed = ask.mfu is not None or ask.tokens_per_second is not None
-    if not given:
-        raise RequestError("how many devices, or how long? --gpus 1024, --days 30, or both")
-    if len(given) == 2 and speed:
-        raise RequestError("--gpus, --days and a utilisation are one too many: any two of them give the third")
+    _refuse_unlike(ask)
     if ask.tokens_per_second is not None:
-        if ask.gpus is None:
-            raise RequestError("--tokens-per-second is that of all devices: --gpus says how many they are")
+        assert ask.gpus is not None
         seconds = Fraction(tokens) / ask.tokens_per_second
         return (_Case("", mfu_of(flops, ask.gpus, peak, seconds), ask.gpus, _rounded_up(seconds)),)
     if ask.gpus is not None and ask.days is not None:
@@ -310,6 +360,18 @@ def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | 
     assert assumed is not None
     found = {"low": assumed.low, "middle": assumed.middle, "high": assumed.high}
     return tuple(_case(label, ask, flops, peak, mfu) for label, mfu in found.items())
+
+
+def _refuse_unlike(ask: Ask) -> None:
+    """Raises `RequestError` where devices, utilisation and time are not two of three."""
+    if ask.mfu is not None and ask.tokens_per_second is not None:
+        raise RequestError("--mfu and --tokens-per-second say the same in two ways: give one of them")
+    if ask.gpus is None and ask.days is None:
+        raise RequestError("how many devices, or how long? --gpus 1024, --days 30, or both")
+    if ask.measured and (ask.mfu is not None or ask.tokens_per_second is not None):
+        raise RequestError("--gpus, --days and a utilisation are one too many: any two of them give the third")
+    if ask.tokens_per_second is not None and ask.gpus is None:
+        raise RequestError("--tokens-per-second is that of all devices: --gpus says how many they are")
 
 
 def _case(label: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> _Case:

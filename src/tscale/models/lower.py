@@ -414,6 +414,17 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
         yield Vector("head.bias", "bias", "head", spec.vocabulary, by_word)
 
 
+def _transform_saves(spec: ModelSpec, stream: Stream, width: int) -> Iterator[Saved]:
+    """What the transform of a masked head saves before its table."""
+    if spec.head.transform == "none":
+        if spec.embedding.width is not None:
+            raise unrecorded("a masked head without a transform, on an embedding of a width of its own,")
+        return
+    yield Saved("head.transform.input", "head", stream, spec.d_model, keeping=ALWAYS, role="head")
+    yield Saved("head.transform", "head", stream, width, keeping=ALWAYS)
+    yield from spec.norm.saves_one("head.norm", stream, width, "head")
+
+
 def _head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
     """What the head multiplies, and the logarithms of the probabilities, in 32 bits; the loss needs the words too."""
     d, head = spec.d_model, spec.head
@@ -439,13 +450,8 @@ def _head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
             yield saved("replaced", 1)._replace(number="fp32")  # the loss needs which words were, in its own format
             return
         case "masked":
-            if head.transform == "none" and spec.embedding.width is not None:
-                raise unrecorded("a masked head without a transform, on an embedding of a width of its own,")
             width = width if head.width is None else head.width
-            if head.transform != "none":
-                yield saved("transform.input", d)
-                yield saved("transform", width)
-                yield from spec.norm.saves_one("head.norm", stream, width, "head")
+            yield from _transform_saves(spec, stream, width)
         case "language-model":
             if spec.embedding.width is not None and spec.embedding.projects == "tokens":
                 yield saved("projection.input", d)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import count, takewhile
 from typing import Final
 
-from tscale.answers.serve_sweep import throughputs
+from tscale.answers.serve_sweep import Sweep, throughputs
 from tscale.answers.serve_times import MOST_BATCH, Ask
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Figure
@@ -18,15 +19,20 @@ _LEAST: Final = 64
 _PAST: Final = 4  # times the ridge, the memory and what was asked for
 
 
+_NO_RIDGE: Final = " No ridge: to read the cache of one more sequence takes longer than to compute its token."
+
+
+def _batches(known: Sweep, ask: Ask, last: int) -> list[int]:
+    """The batches that are tried: powers of two in steps, what is asked, and where computing takes over."""
+    steps = takewhile(lambda batch: batch <= last, (2 ** (place / _STEPS) for place in count()))
+    return sorted({ask.batch, *map(round, steps), *([known.turning] if known.turning else [])})
+
+
 def serve_plot(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Plot:
     """Tokens a second of all users by batch, with what computing alone and memory alone would allow; their crossing."""
     known = throughputs(spec, hardware, ask, [])
     last = min(max(_PAST * max(known.turning or 1, ask.batch, min(known.most, 10 * _LEAST)), _LEAST), MOST_BATCH)
-    batches, place = {ask.batch, *([known.turning] if known.turning else [])}, 0
-    while 2 ** (place / _STEPS) <= last:
-        batches.add(round(2 ** (place / _STEPS)))
-        place += 1
-    sweep = throughputs(spec, hardware, ask, sorted(batches))
+    sweep = throughputs(spec, hardware, ask, _batches(known, ask, last))
     asked = next(row for row in sweep.rows if row.batch == ask.batch)
     lines = [Series("tokens/s", tuple(Point(row.batch, row.tokens_per_second) for row in sweep.rows))]
     computing = [Point(row.batch, row.by_compute) for row in sweep.rows if row.by_compute is not None]
@@ -35,9 +41,10 @@ def serve_plot(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Plot:
         lines.append(Series("computing alone", tuple(computing)))
         lines.append(Series("memory alone", tuple(reading)))
     here = Point(ask.batch, asked.tokens_per_second, Figure(asked.tokens_per_second, TOKENS_PER_SECOND))
-    rules = [Rule("x", sweep.turning, f"ridge at {sweep.turning:,}")] if sweep.turning is not None else []
+    rules = [] if sweep.turning is None else [Rule("x", sweep.turning, f"ridge at {sweep.turning:,}")]
     if 1 <= sweep.most < last:
         rules.append(Rule("x", sweep.most, f"memory is full at {sweep.most:,}"))
+    without = "" if sweep.turning else _NO_RIDGE
     many = f"{ask.gpus} × " if ask.gpus > 1 else ""
     return Plot(
         f"{spec.label} on {many}{hardware.label}: throughput by batch size",
@@ -47,10 +54,6 @@ def serve_plot(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Plot:
         tuple(rules),
         notes=(
             f"Decoding {ask.output:,} tokens after {ask.context:,}, best case, all users; part after part, each the longer of the two."
-            + (
-                ""
-                if sweep.turning
-                else " No ridge: to read the cache of one more sequence takes longer than to compute its token."
-            ),
+            f"{without}",
         ),
     )

@@ -111,10 +111,8 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> St
     """One stage of its own kind."""
     make = Products(case, cluster)
     bandwidth = cluster.device.memory_bytes_per_second
-    matrices = [entry for entry in joined(share) if entry.part != "head"]
-    plain = [entry for entry in matrices if entry.experts == 1]
-    routed = [entry for entry in matrices if entry.experts > 1]
-    heads = [entry for entry in joined(share) if entry.part == "head"]
+    plain, routed, heads = _matrices(share)
+    matrices = [*plain, *routed]
     attention = attention_work(share, plan, case, make)
     written = sum(_written(entry, plan) * tokens_of(entry, plan, case) * entry.used for entry in matrices)
     weights = sum(float(max(entry.stored, entry.part == "head") * entry.d_in * entry.d_out) for entry in joined(share))
@@ -142,6 +140,15 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> St
         dispatches=dispatches_of(share, plan, case, cluster),
         handed=handed_of(plan, case, cluster),
     )
+
+
+def _matrices(share: Ledger) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
+    """The matrices of the layers, of routed experts and of the head, those that share an input as one."""
+    every = list(joined(share))
+    layers = [entry for entry in every if entry.part != "head"]
+    plain = [entry for entry in layers if entry.experts == 1]
+    routed = [entry for entry in layers if entry.experts > 1]
+    return plain, routed, [entry for entry in every if entry.part == "head"]
 
 
 def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Products) -> Iterator[Product]:
