@@ -112,8 +112,10 @@ def test_a_stage_without_tokens_is_told_of_and_not_counted(staged: str) -> None:
     ) in run("flops", staged).out
 
 
-def test_serving_keeps_the_whole_context(staged: str) -> None:
-    assert answer("memory", staged)["context"] == 131_072
+def test_serving_counts_what_is_usual_and_shows_the_whole_context(staged: str) -> None:
+    found = answer("memory", staged)
+    assert found["context"] == 8192
+    assert found["contexts"][-1]["context"] == 131_072
 
 
 @pytest.mark.parametrize(
@@ -273,6 +275,9 @@ def test_python_says_of_a_model_like_another_that_its_figures_are_assumed(tmp_pa
     (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 128}), encoding="utf-8")
     spec = tscale.load(str(tmp_path), assume="llama")
     run = tscale.run_of(spec, 16)
-    told = (tscale.params(spec), tscale.active_params(spec), tscale.forward_flops(spec, run))
+    counted = tscale.params(tscale.lower(spec)), tscale.params(tscale.lower(tscale.load("gpt2")))
+    told = (counted[0], tscale.active_params(spec), tscale.forward_flops(spec, run))
     assert {quantity.known for quantity in (*told, tscale.cache_bytes(spec, run, "bf16"))} == {"assumed"}
-    assert tscale.params(tscale.load("gpt2")).known == "exact"
+    assert counted[1].known == "exact"
+    known = {how["known"] for how in tscale.params(spec).figures.values()}
+    assert known == {"assumed"}

@@ -132,6 +132,8 @@ def test_an_example_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Path("runs.csv").write_text("\n".join(["params,tokens,loss", *rows]) + "\n", encoding="utf-8")
     steps = (configs() / "measured" / "vtrain.csv").read_text(encoding="utf-8").splitlines()
     Path("steps.csv").write_text("\n".join(steps[:9]) + "\n", encoding="utf-8")
+    serving = (configs() / "measured" / "serving.csv").read_text(encoding="utf-8").splitlines()
+    Path("serving.csv").write_text("\n".join(serving[:9]) + "\n", encoding="utf-8")
     done = run(*shlex.split(line)[1:])
     if line.startswith("tscale verify"):
         assert "cannot be read: No such file" in done.err or "the folder holds no safetensors file" in done.err
@@ -160,8 +162,8 @@ def test_an_example_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ),
         (
             "memory gpt2 --train --optimizer adam",
-            "Invalid value for '--optimizer': 'adam' is not one of 'adamw', 'adam-8bit', 'adafactor', 'sgd', 'lion', "
-            "'muon': did you mean adamw? See `tscale memory -h`",
+            "Invalid value for '--optimizer': 'adam' is not one of 'adamw', 'adamw-fp32', 'paged-adamw', 'adam-8bit', "
+            "'paged-adam-8bit', 'adafactor', 'sgd', 'lion', 'muon': did you mean adamw? See `tscale memory -h`",
         ),
         (
             "attention gpt3 --dtype bfloat16",

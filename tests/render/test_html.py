@@ -50,6 +50,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "design": [["--params", "7B", "--explain"]],
     "fit": [["runs.csv", "--bootstraps", "100"]],
     "accuracy": [["steps.csv"]],
+    "calibrate": [["serving.csv"]],
     "check": [["article"]],
     "verify": [["gpt2", str(CHECKPOINT)]],
     "list": [["models"], ["hardware"], ["formats"], ["laws"], ["claims"]],
@@ -66,6 +67,8 @@ def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs.csv").write_text(csv_of(runs_of(BESIROGLU, 30, 0.003, 1)), encoding="utf-8")
     steps = (configs() / "measured" / "vtrain.csv").read_text(encoding="utf-8").splitlines()
     Path("steps.csv").write_text("\n".join(steps[:25]), encoding="utf-8")
+    serving = (configs() / "measured" / "serving.csv").read_text(encoding="utf-8").splitlines()
+    Path("serving.csv").write_text("\n".join(serving[:9]), encoding="utf-8")
 
 
 def page(*args: str) -> str:

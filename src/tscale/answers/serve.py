@@ -256,7 +256,7 @@ def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) 
         yield "A bound: each part at the device's dense peak or full bandwidth. --efficiency scales it to a measured machine."
     else:
         yield f"At {_percent(float(ask.efficiency))} of the peak and of the bandwidths, as --efficiency says."
-    yield Detail(_products_note(one, hardware))
+    yield _products_note(one, hardware)
     if ask.gpus > 1:
         yield from _sharing_notes(one)
     yield from _model_notes(one)
@@ -275,7 +275,8 @@ def _products_note(one: Served, hardware: Hardware) -> str:
     unpacked = [name for name in names if name not in formats.peaks and name not in ("fp32", "bf16", "fp16")]
     how = f", since {hardware.label} does not multiply by {' or '.join(unpacked)}: weights are made 16 bits first"
     peak = max((formats.peak(name) for name in names), default=formats.peak("")) / 1e12
-    return f"Weights in {weights.name}, cache in {formats.cache.name}; products at {peak:,.1f} TFLOP/s{how if unpacked else ''}."
+    said = f"Weights in {weights.name}, cache in {formats.cache.name}; products at {peak:,.1f} TFLOP/s{how if unpacked else ''}."
+    return said if unpacked else Detail(said)
 
 
 def _sharing_notes(one: Served) -> Iterator[str]:
