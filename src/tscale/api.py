@@ -396,6 +396,7 @@ def train(
     batch: Number | None = None,
     days: Number | None = None,
     mfu: Number | None = None,
+    count: str | None = None,
     tokens_per_second: Number | None = None,
     dtype: str | None = None,
     stack: str | None = None,
@@ -455,6 +456,8 @@ def train(
         batch: Set the sequences per step (global batch size), for the bounds of a parallel plan.
         days: Set how long training may take, or took.
         mfu: Set the model FLOPs utilisation: 0.4 or 40%.
+        count: Choose how the FLOPs of MFU are counted: full or causal attention, or 6 FLOPs per parameter and
+            token.
         tokens_per_second: Give the measured throughput of all devices.
         dtype: Set the format of the matrix products; by default that of precision.
         stack: Choose the training stack that a plan's step is predicted on.

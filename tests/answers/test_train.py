@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tscale
-from tests.helpers import run
+from tests.helpers import answer, run
 from tscale.answers import train_memory
 from tscale.answers.train import Ask, train_report
 from tscale.catalogue.hardware import find_hardware
@@ -638,3 +638,31 @@ def test_the_notes_tell_how_long_both_streams_are() -> None:
     assert "in sequences of 1,500 source and 448 target tokens" in run_of_two.out
     asked = run("train", "gpt3", "--gpu", "h100", "--gpus", "8", "--mfu", "0.3", "--context", "2k")
     assert ", in sequences of 2,048 tokens: does not fit\n" in asked.out
+
+
+# ---- counts of utilisation ----
+
+
+@pytest.mark.parametrize(("count", "mfu"), [("full", 0.437), ("causal", 0.391)])
+def test_a_utilisation_is_reported_by_the_count_that_is_asked_for(count: str, mfu: float) -> None:
+    """DeepSeek-V3's pre-training, 2,664K H800-hours on 14.8e12 tokens, of the 16-bit peak."""
+    args = ["--gpu", "h800", "--gpus", "2048", "--days", "54.2", "--tokens", "14.8e12", "--context", "4k"]
+    found = answer("train", "deepseek-v3", *args, "--count", count)
+    assert found["mfu"] == pytest.approx(mfu, abs=0.002)
+    assert found["gpu_hours"] == pytest.approx(2.664e6, rel=0.001)
+
+
+def test_a_utilisation_by_causal_attention_takes_as_long_as_its_flops() -> None:
+    """NVIDIA's tables count 51.48e9 FLOPs a token for Llama 3 8B at 8,192 tokens."""
+    found = answer(
+        "train", "llama-3-8b", "--gpu", "h100", "--gpus", "64", "--mfu", "0.4", "--tokens", "1e12", "--count", "causal"
+    )
+    a_token = found["seconds"] * 64 * 0.4 * found["peak_flops_per_second"] / 1e12
+    assert a_token == pytest.approx(51.48e9, rel=0.001)
+    assert found["flops_per_second_per_gpu"] == pytest.approx(0.4 * found["peak_flops_per_second"])
+
+
+def test_six_flops_a_parameter_and_token_is_a_count_too() -> None:
+    found = answer("train", "gpt3", "--gpu", "a100", "--gpus", "1024", "--mfu", "0.4", "--count", "6nd")
+    flops = 6 * 174_604_259_328 * 300 * 10**9
+    assert found["seconds"] == pytest.approx(flops / (1024 * 0.4 * 312e12), rel=1e-5)  # a share is kept in millionths

@@ -15,6 +15,7 @@ from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.answers.train import Ask as Training
+    from tscale.core.costs.training import Count
     from tscale.core.metric import Report
     from tscale.core.parallelism import Parallelism
 
@@ -52,6 +53,13 @@ class Ask(Spread, OnHardware):
     batch: int | None = asked(options.STEP_BATCH)
     days: Fraction | None = asked(options.DAYS)
     mfu: Fraction | None = asked(options.MFU)
+    count: Count = asked(
+        Option(
+            "Choose how the FLOPs of MFU are counted: full or causal attention, or 6 FLOPs per parameter and token.",
+            choices=("full", "causal", "6nd"),
+        ),
+        "full",
+    )
     tokens_per_second: Fraction | None = asked(
         Option("Give the measured throughput of all devices.", "N", options.number(10**15))
     )
@@ -146,6 +154,7 @@ class Ask(Spread, OnHardware):
             context=self.context,
             gpus=self.gpus,
             mfu=self.mfu,
+            flops_count=self.count,
             tokens_per_second=self.tokens_per_second,
             days=self.days,
             dtype=self.products,

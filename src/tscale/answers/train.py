@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 from tscale.answers.explaining import (
     TracedModel,
@@ -23,7 +23,9 @@ from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.calibration.training_case import CURRENT
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.forward import leaves_out
+from tscale.core.costs.params import active_params
 from tscale.core.costs.step_time import Batch
+from tscale.core.costs.training import Count
 from tscale.core.costs.wall_time import (
     MILLION,
     SOURCE,
@@ -91,6 +93,8 @@ class Ask(NamedTuple):
     grid_source: str = ""
     plan: Parallelism | None = None
     batch: Batch | None = None
+    flops_count: Count = "full"
+    """How the FLOPs of utilisations are counted."""
     memory: MemoryAsk | None = None
     """What is asked of the memory of the plan; of none, the usual."""
     command: str = ""
@@ -148,6 +152,8 @@ class _Answered(NamedTuple):
     rent: Rent | None
     planned: _Planned | None
     states: States | None
+    counted_share: Fraction
+    """FLOPs by the count of the utilisation over those of full attention."""
 
     @property
     def known(self) -> Known:
@@ -162,16 +168,20 @@ def _answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> _Answered:
     whole = trained(model.spec, ask.tokens, ask.context)
     flops = named("training_flops", whole.flops(model))
     ratio = _hardware_ratio(model, whole, ask.recompute)
+    counted_share = _counted_share(model, whole, ask.flops_count)
+    ask = ask if ask.mfu is None else ask._replace(mfu=ask.mfu / counted_share)
     assumed = _assumed(model, hardware, ask, dtype, peak, ratio)
     cases = _cases(ask, int(whole.tokens.value), flops, peak, assumed)
     _check_peak(model, whole, ask.recompute, max(case.mfu for case in cases))
     known: Known = "assumed" if assumed else whole.known
     rent = rent_of(hardware, ask.price)
-    columns = [_figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known) for case in cases]
+    columns = [
+        _figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known, counted_share) for case in cases
+    ]
     planned = _planned(model, hardware, ask, whole, dtype, peak)
     states = all_states(spec, hardware, max(int(case.gpus) for case in cases), dtype) if planned is None else None
     return _Answered(
-        model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states
+        model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states, counted_share
     )  # fmt: skip
 
 
@@ -199,6 +209,7 @@ def _data(one: _Answered) -> dict[str, Data]:
         "dtype": one.dtype,
         "peak_flops_per_second": Figure(one.peak, FLOPS_PER_SECOND, "cited", one.hardware.source),
         "training_flops": Figure(one.flops, FLOPS, one.whole.known),
+        "count": one.ask.flops_count,
         **_rent_data(one.columns, one.rent),
         "memory": None if one.states is None else one.states.data(),
         "assumed": one.assumed is not None,
@@ -218,7 +229,8 @@ def _all_notes(one: _Answered) -> Iterator[str]:
     if one.planned is not None:
         # Of a run at several lengths the MFU is not that of the plan's steps, which are of the first.
         alike = len({stage.run for stage in one.whole.stages}) == 1
-        yield from one.planned.notes(max(case.mfu for case in one.cases) if alike else None)
+        most = max(case.mfu for case in one.cases) * one.counted_share
+        yield from one.planned.notes(most if alike else None)
 
 
 def _rent_data(columns: list[dict[str, Figure | None]], rent: Rent | None) -> dict[str, Data]:
@@ -293,7 +305,9 @@ def _planned(
     """The plan that is asked about; None where none is."""
     if ask.plan is None or ask.batch is None:
         return None
-    step = planned_step(model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute)
+    step = planned_step(
+        model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute, ask.flops_count
+    )
     asked = ask.memory or MemoryAsk(
         PRECISIONS[precision_of(dtype)],
         plan=ask.plan,
@@ -305,7 +319,7 @@ def _planned(
     predicted = None
     if not ask.bound_only:
         predicted = predicted_step(
-            model, whole, ask.plan, ask.batch, hardware.cluster(), dtype, ask.recompute, step.step.seconds, ask.stack, ask.kernel
+            model, whole, ask.plan, ask.batch, hardware.cluster(), dtype, ask.recompute, step.step.seconds, ask.stack, ask.kernel, ask.flops_count
         )  # fmt: skip
     return _Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory, predicted)
 
@@ -423,6 +437,7 @@ def _figures(
     whole: Trained,
     flops: int,
     known: Known,
+    counted_share: Fraction,
 ) -> dict[str, Figure | None]:
     """Everything that follows from devices, utilisation and time; speeds from the utilisation, for time is in whole seconds."""
     speed = case.mfu * peak
@@ -446,12 +461,12 @@ def _figures(
 
     return {
         "gpus": Figure(case.gpus, COUNT, known if ask.gpus is None else "exact", SOURCE if ask.gpus is None else ""),
-        "mfu": figure(case.mfu, MFU),
-        "hfu": figure(case.mfu * ratio, MFU),
+        "mfu": figure(case.mfu * counted_share, MFU),
+        "hfu": figure(case.mfu * ratio * counted_share, MFU),
         "seconds": Figure(case.seconds, SECONDS, known, SOURCE),
         "days": product(days, DAYS),
         "tokens_per_second": figure(speed * int(case.gpus) * int(whole.tokens.value) / int(flops), TOKENS_PER_SECOND),
-        "flops_per_second_per_gpu": figure(speed, FLOPS_PER_SECOND),
+        "flops_per_second_per_gpu": figure(speed * counted_share, FLOPS_PER_SECOND),
         "gpu_hours": product(hours, GPU_HOURS),
         "cost_usd": product(cost, USD, "exact" if rent is None else rent.known),
         "energy_kwh": product(energy, KWH, drawn),
@@ -511,9 +526,7 @@ def _priced(columns: list[dict[str, Figure | None]], rent: Rent, price: Fraction
 def _notes(model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: int, whole: Trained) -> tuple[str, ...]:
     said: list[str] = [
         Detail(f"Of a dense peak of {peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source})."),
-        Detail(
-            "MFU counts three forward passes in full attention, as Chowdhery 2022 does; HFU also what is recomputed."
-        ),
+        Detail(_COUNTS[ask.flops_count]),
     ]
     if ask.watts is None and hardware.tdp_watts is not None:
         said.append(
@@ -523,6 +536,27 @@ def _notes(model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: i
         said.append(f"A kWh emits {float(ask.grid):g} g of CO2e in {ask.grid_source}.")
     said += _departures(model)
     return notes_of(model.spec, *whole.notes, *said, leaves_out(model.ledger))
+
+
+_COUNTS: Final[dict[Count, str]] = {
+    "full": "MFU counts three forward passes in full attention, as Chowdhery 2022 does; HFU also what is recomputed.",
+    "causal": "MFU counts three forward passes in causal attention (--count causal); HFU also what is recomputed.",
+    "6nd": "MFU counts 6 FLOPs a parameter that a token meets and a token (--count 6nd, Kaplan 2020); HFU also what is recomputed.",
+}
+
+
+def _counted_share(model: TracedModel, whole: Trained, count: Count) -> Fraction:
+    """FLOPs of a whole run by a count, over those in full attention."""
+    full = int(whole.flops(model))
+    match count:
+        case "full":
+            return Fraction(1)
+        case "causal":
+            return Fraction(int(whole.flops(model, "causal")), full)
+        case "6nd":
+            return Fraction(6 * int(active_params(model.ledger).total) * int(whole.tokens.value), full)
+        case _:
+            assert_never(count)
 
 
 def _departures(model: TracedModel) -> Iterator[str]:

@@ -11,7 +11,7 @@ from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.costs.communication import LEAVES_OUT, TWO_SUMS
 from tscale.core.costs.step_time import BITS, SOURCE, Batch, Part, Workload, step_of
 from tscale.core.costs.step_time import Step as LeastStep
-from tscale.core.costs.training import training_flops
+from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import Recompute, mfu_of
 from tscale.core.device import Cluster
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table, known_at_best, table_known_at_best
@@ -95,6 +95,7 @@ def planned_step(
     peak: int,
     dtype: str,
     recompute: Recompute,
+    count: Count = "full",
 ) -> PlannedStep:
     """The parts of a step, the least time that it takes, and what bounds it. Raises `RequestError` for a plan that cannot be."""
     plan = plan.trained
@@ -102,7 +103,7 @@ def planned_step(
     spec = model.spec
     work = Workload(run, batch, spec.d_model, recompute, _BITS.get(dtype, BITS), spec.parallel_block)
     step = step_of(stages(spec, plan, model.ledger), plan, work, cluster, peak)
-    flops = training_flops(model.ledger, run, run.tokens * batch.sequences)
+    flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
     shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (step.seconds, step.seconds_in_turn)]
     data: Data = {
         "tensor": plan.tensor,

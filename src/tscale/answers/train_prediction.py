@@ -11,7 +11,7 @@ from tscale.answers.trained import Trained
 from tscale.calibration.training_case import CURRENT, Prediction, TrainingCase, as_cut, prediction
 from tscale.core.costs.step_prediction import SOURCE
 from tscale.core.costs.step_time import Batch
-from tscale.core.costs.training import training_flops
+from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import Recompute, mfu_of
 from tscale.core.device import Cluster
 from tscale.core.metric import Cell, Data, Figure, Known, Label, Table, weakest
@@ -129,11 +129,12 @@ def predicted_step(
     bound: Fraction,
     stack: str = CURRENT,
     kernel: str | None = None,
+    count: Count = "full",
 ) -> PredictedStep:
     """What a step of a plan is predicted to take, never less than its bound; the reason where that cannot be said."""
     spec, run = model.spec, whole.first.run
     peak = cluster.device.flops_per_second[dtype]
-    flops = training_flops(model.ledger, run, run.tokens * batch.sequences)
+    flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
     known = weakest("predicted", whole.first.context.known)
     plan = as_cut(plan)
     of_stages = stages(spec, plan, model.ledger)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, assert_never
 
+from tscale.core.costs.conventions import six_nd
 from tscale.core.costs.forward import AttentionMask, forward_flops
+from tscale.core.costs.params import active_params
 from tscale.core.ledger import Ledger
 from tscale.core.tracing import ceil_div, named
 from tscale.core.workload import Run
+
+Count = Literal["full", "causal", "6nd"]
+"""How the FLOPs of a utilisation are counted: matrix products with every pair of positions scored, with those that a query may see
+(NVIDIA's tables), or 6 times the parameters that a token meets, times tokens (Kaplan 2020)."""
 
 PF_DAY: Final = 86_400 * 10**15
 """FLOPs of a petaFLOP/s held for a day (GPT-3's Table D.1 uses the same)."""
@@ -22,3 +28,14 @@ def training_flops(ledger: Ledger, run: Run, tokens: int, sight: AttentionMask =
     """
     forward = named(f"{tag}forward_{sight}", forward_flops(ledger, run, sight).total)
     return ceil_div(3 * forward * tokens, run.tokens)
+
+
+def counted_flops(ledger: Ledger, run: Run, tokens: int, count: Count) -> int:
+    """Training FLOPs by the count that a utilisation is stated in."""
+    match count:
+        case "full" | "causal":
+            return training_flops(ledger, run, tokens, count)
+        case "6nd":
+            return six_nd(active_params(ledger).total, tokens)
+        case _:
+            assert_never(count)
