@@ -25,6 +25,21 @@ class Row(dict[str, Any]):
         yield from (*super().__dir__(), *self)
 
 
+class Picture:
+    """Plots as one SVG, `svg`, which a notebook shows."""
+
+    __slots__ = ("svg",)
+
+    def __init__(self, svg: str) -> None:
+        self.svg = svg
+
+    def __repr__(self) -> str:
+        return "a plot, which a notebook shows: `plot(FILE)` writes a file"
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
 class Result:
     """An answer. Its keys are attributes, as in `result.params.total`; `to_dict` has all of them, as the command's JSON.
 
@@ -72,18 +87,26 @@ class Result:
         plots = () if self._question.plots is None else self._question.plots(self._asked)
         return to_html(self._explained() if explain else self._report, plots, explain=explain)
 
-    def plot(self, file: str | PathLike[str], *, force: bool = False) -> None:
-        """Draws the answer's plots in a new .svg, .png or .pdf file; over one that exists with `force`.
+    def plot(self, file: str | PathLike[str] | None = None, *, force: bool = False) -> Picture | None:
+        """The answer's plots, which a notebook shows; or None, and the plots in a new .svg, .png or .pdf file.
+
+        `force`: a file that exists is written over.
 
         Raises:
             TscaleError: for an answer that has none, a file that exists, and where matplotlib is not installed.
         """
-        from tscale.render.plot import check_target, write_plots
+        from tscale.render.plot import check_target, need_matplotlib, write_plots
 
         if self._question.plots is None:
             raise RequestError(f"{self._question.name} has no plot")
+        if file is None:
+            from tscale.render.plot_file import picture
+
+            need_matplotlib()
+            return Picture(picture(self._question.plots(self._asked), "svg").decode())
         check_target(fspath(file), "table", force=force)
         write_plots(self._question.plots(self._asked), fspath(file), force=force)
+        return None
 
     def to_markdown(self) -> str:
         """The answer as Markdown."""

@@ -43,9 +43,14 @@ def check_target(target: str, format: Format, *, force: bool = False, output: Pa
         )
     if output is not None and Path(target).resolve() == output.resolve():
         raise RequestError(f"{called(target)} is the file of the answer and of the plot: give each a name of its own")
-    _need("matplotlib", "to a file")
+    need_matplotlib()
     if not force:
         refuse_to_overwrite(Path(target), _INSTEAD)
+
+
+def need_matplotlib() -> None:
+    """Refuses where what draws pictures is not installed. Raises `TscaleError`."""
+    _need("matplotlib", "to a file")
 
 
 def _need(package: str, where: str) -> None:
