@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from textwrap import fill
 
-from tscale.analysis.options import CONTEXT
+from tscale.analysis.options import CONTEXT, again, offload
 from tscale.analysis.questions import NAMES, question
 from tscale.analysis.request import Option, as_text
 from tscale.analysis.system import ABOUT
@@ -124,7 +124,7 @@ _OPTION: Final = re.compile(r"(?P<command>`tscale [^`]*`)|(?<![\\w-])--(?P<name>
 '''
 
 EXAMPLES = {
-    "summary": ('summary("llama-3.1-8b").report.title', "'Llama 3.1 8B: a decoder of 32 layers, 4,096 wide'"),
+    "summary": ('summary("llama-3.1-8b").weight_bytes.bf16', "16060522496"),
     "params": ('params("gpt3").total', "174604259328"),
     "attention": ('attention("gpt3", context=["2k", "8k"]).exit_code', "0"),
     "flops": ('flops("gpt3", tokens=300e9).training_flops.exact', "322912029081600000000000"),
@@ -159,6 +159,8 @@ def hint(name: str, option: Option) -> str:
             return "str" if option.choices else "File | None"
     if name in ("context", "stages", "lora_targets") and option.read is not CONTEXT.read:
         return "Number | Sequence[Number] | None"
+    if option.read in (again, offload):
+        return "str | None"
     if option.read is as_text or "FORMAT" in option.metavar:
         return "File | None" if "FILE" in option.metavar else "str | None"
     return "Number | None"
@@ -182,7 +184,15 @@ def function(name: str) -> str:
     system = name in ABOUT
     signature += ["system: File | None = None"] if system else []
     signature = [one for one in signature if one != "*" or signature[-1] != "*"]
-    told = [(key, options[key].help) for key in (*(["models"] if several else []), *alone, *named)]
+    told = [
+        (
+            key,
+            options[key].help_with(
+                None if options[key].kind in ("argument", "model") else ask.__dataclass_fields__[key].default
+            ),
+        )
+        for key in (*(["models"] if several else []), *alone, *named)
+    ]
     told += [("system", "Read what is not given from a file that --save wrote.")] if system else []
     told = [(key, keywords(said)) for key, said in told]
     args = "\n".join(

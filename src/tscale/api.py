@@ -63,8 +63,8 @@ def summary(
         TscaleError: for what the command refuses, in its words.
 
     Example:
-        >>> summary("llama-3.1-8b").report.title
-        'Llama 3.1 8B: a decoder of 32 layers, 4,096 wide'
+        >>> summary("llama-3.1-8b").weight_bytes.bf16
+        16060522496
     """
     return _answer("summary", locals())
 
@@ -131,7 +131,7 @@ def attention(
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
         context: Set the context lengths, such as 512,2k,8k; k is 1,024.
-        dtype: Set the number format of cache, scores and weights.
+        dtype: Set the number format of cache, scores and weights (default: bf16).
         causal: Count the keys that a query may see, or all of them as frameworks do.
         versus: Compare with recurrent, convolutional and restricted layers.
         kernel: Set the kernel of the convolution, with versus; the default is 3.
@@ -234,13 +234,13 @@ def memory(
     precision: str | None = None,
     optimizer: str | None = None,
     micro_batch: Number | None = None,
-    recompute: Number | None = None,
+    recompute: str | None = None,
     attention: str | None = None,
     kernels: str | None = None,
     loss: str | None = None,
     dropout: bool | None = None,
     optimizer_in_backward: bool | None = None,
-    offload: Number | None = None,
+    offload: str | None = None,
     data: Number | None = None,
     zero: Number | None = None,
     shards: Number | None = None,
@@ -290,14 +290,14 @@ def memory(
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
         gpus: Set the number of devices, such as 8 or 1024.
-        precision: Set the formats of weights, gradients, master weights and optimizer states.
-        optimizer: Set the optimizer.
-        micro_batch: Set the sequences of a micro-batch.
+        precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
+        optimizer: Set the optimizer (default: adamw).
+        micro_batch: Set the sequences of a micro-batch (default: 1).
         recompute: Choose what the backward pass recomputes: none, selective (attention scores), op (all but
             attention and every second product), full (whole layers); full:8 is the first 8 layers of each
-            stage, full:0-3,9 these layers.
-        attention: Choose a fused kernel, or unfused attention that saves every score.
-        kernels: Choose how norms and gates are computed.
+            stage, full:0-3,9 these layers (default: none).
+        attention: Choose a fused kernel, or unfused attention that saves every score (default: flash).
+        kernels: Choose how norms and gates are computed (default: fused).
         loss: Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan
             does, in-place as Megatron-LM does, fused-linear (or fused) as Liger does; by default as the
             common trainer of the plan does.
@@ -305,19 +305,19 @@ def memory(
         optimizer_in_backward: Step each parameter as soon as it has its gradient.
         offload: Keep weights, states, activations, or several of these in the host's memory.
         data: Set the copies of the model (data parallelism); by default as many as gpus allows.
-        zero: Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP.
+        zero: Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP (default: 0).
         shards: Set the devices that ZeRO shards over, if not all (hybrid sharding).
-        tensor: Set the devices that share each layer (tensor parallelism).
+        tensor: Set the devices that share each layer (tensor parallelism; default: 1).
         sequence: Use sequence parallelism between the matrices of a layer (with tensor).
-        pipeline: Set the stages that share the layers (pipeline parallelism).
+        pipeline: Set the stages that share the layers (pipeline parallelism; default: 1).
         stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
             by default they are as even as possible.
-        interleave: Set the model chunks of each stage (interleaved 1F1B).
+        interleave: Set the model chunks of each stage (interleaved 1F1B; default: 1).
         schedule: Set the order in which stages run micro-batches; by default 1f1b, or interleaved with
             interleave.
-        context_parallel: Set the devices that share a sequence (context parallelism).
+        context_parallel: Set the devices that share a sequence (context parallelism; default: 1).
         expert: Set the devices of tensor, context_parallel and data that routed experts are divided over
-            (expert parallelism).
+            (expert parallelism; default: 1).
         expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
             in training, and in serving all that hold it.
         gpu: Name the hardware that it must fit on: h100, a YAML file; see `tscale list hardware`.
@@ -330,18 +330,20 @@ def memory(
         dtype: Set the format of the weights: fp8, q4_k, int4-g64; by default that of the release, or bf16.
         cache_dtype: Set the format of the KV cache, such as fp8; by default that of the release, or 16 bits.
         page: Page the cache in blocks of N tokens, such as 16.
-        chunk: Set the prompt tokens of a step (chunked prefill).
+        chunk: Set the prompt tokens of a step (chunked prefill; default: 2048).
         state_dtype: Set the format of recurrent states; by default the file's, or 16 bits.
-        cache_form: Choose what latent attention caches: its latents, or keys and values of all heads.
-        window_cache: Choose whether layers with a window cache no more than it, or every position.
-        split_cache: Choose how devices divide the KV cache while decoding.
-        prefix: Set the tokens that all sequences begin with, kept once.
+        cache_form: Choose what latent attention caches: its latents, or keys and values of all heads
+            (default: latent).
+        window_cache: Choose whether layers with a window cache no more than it, or every position (default:
+            cut).
+        split_cache: Choose how devices divide the KV cache while decoding (default: heads).
+        prefix: Set the tokens that all sequences begin with, kept once (default: 0).
         draft: Name a draft model (speculative decoding).
         draft_tokens: Set the draft tokens per round; 4 with draft.
-        padding: Name the kernel that pads experts in mxfp4.
+        padding: Name the kernel that pads experts in mxfp4 (default: none).
         attention_data: Set the groups that have attention and cache of their own sequences (data-parallel
-            attention).
-        replicas: Set the copies of the whole deployment.
+            attention; default: 1).
+        replicas: Set the copies of the whole deployment (default: 1).
         lora_rank: Train adapters of this rank on a frozen model.
         lora_targets: Choose the matrices that have adapters: q,v or attention,mlp or all.
         qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.
@@ -372,13 +374,13 @@ def train(
     precision: str | None = None,
     optimizer: str | None = None,
     micro_batch: Number | None = None,
-    recompute: Number | None = None,
+    recompute: str | None = None,
     attention: str | None = None,
     kernels: str | None = None,
     loss: str | None = None,
     dropout: bool | None = None,
     optimizer_in_backward: bool | None = None,
-    offload: Number | None = None,
+    offload: str | None = None,
     data: Number | None = None,
     zero: Number | None = None,
     shards: Number | None = None,
@@ -421,14 +423,14 @@ def train(
         gpu: Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.
         gpu_set: Change a field of the hardware; repeatable.
         gpus: Set the number of devices, such as 8 or 1024.
-        precision: Set the formats of weights, gradients, master weights and optimizer states.
-        optimizer: Set the optimizer.
-        micro_batch: Set the sequences of a micro-batch.
+        precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
+        optimizer: Set the optimizer (default: adamw).
+        micro_batch: Set the sequences of a micro-batch (default: 1).
         recompute: Choose what the backward pass recomputes: none, selective (attention scores), op (all but
             attention and every second product), full (whole layers); full:8 is the first 8 layers of each
-            stage, full:0-3,9 these layers.
-        attention: Choose a fused kernel, or unfused attention that saves every score.
-        kernels: Choose how norms and gates are computed.
+            stage, full:0-3,9 these layers (default: none).
+        attention: Choose a fused kernel, or unfused attention that saves every score (default: flash).
+        kernels: Choose how norms and gates are computed (default: fused).
         loss: Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan
             does, in-place as Megatron-LM does, fused-linear (or fused) as Liger does; by default as the
             common trainer of the plan does.
@@ -436,37 +438,38 @@ def train(
         optimizer_in_backward: Step each parameter as soon as it has its gradient.
         offload: Keep weights, states, activations, or several of these in the host's memory.
         data: Set the copies of the model (data parallelism); by default as many as gpus allows.
-        zero: Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP.
+        zero: Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP (default: 0).
         shards: Set the devices that ZeRO shards over, if not all (hybrid sharding).
-        tensor: Set the devices that share each layer (tensor parallelism).
+        tensor: Set the devices that share each layer (tensor parallelism; default: 1).
         sequence: Use sequence parallelism between the matrices of a layer (with tensor).
-        pipeline: Set the stages that share the layers (pipeline parallelism).
+        pipeline: Set the stages that share the layers (pipeline parallelism; default: 1).
         stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
             by default they are as even as possible.
-        interleave: Set the model chunks of each stage (interleaved 1F1B).
+        interleave: Set the model chunks of each stage (interleaved 1F1B; default: 1).
         schedule: Set the order in which stages run micro-batches; by default 1f1b, or interleaved with
             interleave.
-        context_parallel: Set the devices that share a sequence (context parallelism).
+        context_parallel: Set the devices that share a sequence (context parallelism; default: 1).
         expert: Set the devices of tensor, context_parallel and data that routed experts are divided over
-            (expert parallelism).
+            (expert parallelism; default: 1).
         expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
             in training, and in serving all that hold it.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
-        batch: Set the sequences per step (global batch size), for the bounds of a parallel plan.
+        batch: Set the sequences per step (global batch size), to time a parallel plan.
         days: Set how long training may take, or took.
         mfu: Set the model FLOPs utilisation: 0.4 or 40%.
         count: Choose how the FLOPs of MFU are counted: full or causal attention, or 6 FLOPs per parameter and
-            token.
+            token (default: full).
         tokens_per_second: Give the measured throughput of all devices.
         dtype: Set the format of the matrix products; by default that of precision.
-        stack: Choose the training stack that a plan's step is predicted on.
+        stack: Choose the training stack that a plan's step is predicted on (default: current).
         attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the
             chip.
         bound: Give a plan its bounds alone, without a prediction.
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         watts: Set the power draw of a device; by default its TDP.
-        pue: Set the power usage effectiveness: energy of the data centre over that of its devices.
+        pue: Set the power usage effectiveness: energy of the data centre over that of its devices (default:
+            1).
         grid: Set the grams of CO2e per kWh, or a country: 400, france.
         system: Read what is not given from a file that save wrote.
 
@@ -535,39 +538,39 @@ def serve(
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
         gpu: Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.
         gpu_set: Change a field of the hardware; repeatable.
-        gpus: Set the devices that share each layer (tensor parallelism).
-        batch: Set the batch size: sequences decoded concurrently.
-        context: Set the tokens of each prompt; 2k is 2048.
-        output: Set the tokens of each answer.
+        gpus: Set the devices that share each layer (tensor parallelism; default: 1).
+        batch: Set the batch size: sequences decoded concurrently (default: 1).
+        context: Set the tokens of each prompt; 2k is 2048 (default: 2k).
+        output: Set the tokens of each answer (default: 256).
         dtype: Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.
         cache_dtype: Set the format of the KV cache: fp8, q8_0; by default as the file says, or bf16.
-        efficiency: Set the share of peak and bandwidth that is reached.
+        efficiency: Set the share of peak and bandwidth that is reached (default: 1).
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
-        prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50%.
+        prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50% (default: 0).
         draft: Name a draft model (speculative decoding).
         draft_tokens: Set the draft tokens per round, 4 by default; they cost nothing without draft.
         acceptance: Set the probability that a draft token is accepted.
-        split_cache: Choose how devices divide the KV cache while decoding.
+        split_cache: Choose how devices divide the KV cache while decoding (default: heads).
         input: Another name of context: the tokens of each prompt.
         concurrency: Another name of batch: requests that are served concurrently.
         rate: Set the requests per second that arrive, in place of concurrency.
-        engine: Choose the engine that is predicted.
+        engine: Choose the engine that is predicted (default: vllm).
         engine_version: Give its version, as measured tables write it.
         measured: Give one measured run of this deployment: concurrency, seconds per output token and to the
             first token, such as 32,0.018,0.4.
         calibration: Read the calibration of your own runs, which calibrate wrote.
         bound: Give bounds alone.
-        tensor: Set the devices that share each layer (tensor parallelism).
-        pipeline: Set the stages that share the layers (pipeline parallelism).
+        tensor: Set the devices that share each layer (tensor parallelism; default: 1).
+        pipeline: Set the stages that share the layers (pipeline parallelism; default: 1).
         stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
             by default they are as even as possible.
         expert: Set the devices of tensor, context_parallel and data that routed experts are divided over
-            (expert parallelism).
+            (expert parallelism; default: 1).
         expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
             in training, and in serving all that hold it.
         attention_data: Set the groups that have attention and cache of their own sequences (data-parallel
-            attention).
-        replicas: Set the copies of the whole deployment.
+            attention; default: 1).
+        replicas: Set the copies of the whole deployment (default: 1).
         prefill: Set the degrees of a pool of its own for prompts, such as tensor=4,replicas=2.
         decode: Set the degrees of the pool that decodes, with prefill.
         system: Read what is not given from a file that save wrote.
@@ -693,10 +696,11 @@ def design(
     Args:
         params: Set the number of parameters, such as 7e9.
         flops: Set the training FLOPs, such as 1e22; law gives parameters and tokens.
-        like: Take the proportions of this model, or of the member of this family that is nearest in size.
+        like: Take the proportions of this model, or of the member of this family that is nearest in size
+            (default: llama).
         law: Choose the scaling law for flops; the default is hoffmann2022-3.
-        multiple: Make d_model and d_ff multiples of this number.
-        tensor: Set the devices that share each layer (tensor parallelism).
+        multiple: Make d_model and d_ff multiples of this number (default: 128).
+        tensor: Set the devices that share each layer (tensor parallelism; default: 1).
         set: Change a field of the pattern, which the design then follows.
         output: Write the spec to this file; - prints only the spec.
         force: Overwrite the file if it exists.
@@ -732,9 +736,9 @@ def fit(
             standard input.
         output: Write the law to this YAML file, which law reads.
         force: Overwrite the file if it exists.
-        bootstraps: Set the number of bootstrap samples for the intervals.
-        seed: Set the seed of the random samples.
-        counts: Say which parameters the column params counts.
+        bootstraps: Set the number of bootstrap samples for the intervals (default: 1000).
+        seed: Set the seed of the random samples (default: 0).
+        counts: Say which parameters the column params counts (default: all).
 
     Returns:
         The answer of `tscale fit`: `to_dict` is its JSON, with units and sources under `figures`.

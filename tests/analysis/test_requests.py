@@ -22,7 +22,7 @@ from tscale.models.yaml_file import parse_document
 @pytest.mark.parametrize("name", NAMES)
 def test_every_field_of_a_request_is_an_option_of_its_command(name: str) -> None:
     command = get_command(app).commands[name]  # type: ignore[attr-defined]
-    shown = {"system", "save", "plot", "format", "explain", "output", "force", "help", "details"}
+    shown = {"system", "save", "plot", "format", "explain", "output", "output_file", "force", "help", "details"}
     own = set(question(name).ask.options())
     assert {parameter.name for parameter in command.params} - (shown - own) == own
 

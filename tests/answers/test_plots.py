@@ -88,7 +88,7 @@ def test_compare_draws_the_years_and_parameters_of_its_table() -> None:
     drawn = series(plot, "parameters").points
     assert [point.x for point in drawn] == rows["year"][:3]
     assert [point.y for point in drawn] == rows["params"][:3]
-    assert [point.y for point in series(plot, "active a token").points] == rows["active_params"][2:3]
+    assert [point.y for point in series(plot, "active per token").points] == rows["active_params"][2:3]
     assert plot.notes == ("Not drawn, for its size or year is not known: GPT-4.",)
 
 

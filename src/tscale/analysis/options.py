@@ -336,7 +336,7 @@ OPTIMIZER: Final = Option(
 )
 MICRO_BATCH: Final = Option("Set the sequences of a micro-batch.", "N", batch, heading=TRAINING)
 STEP_BATCH: Final = Option(
-    "Set the sequences per step (global batch size), for the bounds of a parallel plan.", "N", degree, heading=TRAINING
+    "Set the sequences per step (global batch size), to time a parallel plan.", "N", degree, heading=TRAINING
 )
 RECOMPUTE: Final = Option(
     "Choose what the backward pass recomputes: none, selective (attention scores), op (all but attention and every second "

@@ -43,6 +43,15 @@ class Option(NamedTuple):
     spelling: str = ""
     complete: Callable[[str], list[str]] | None = None
 
+    def help_with(self, default: object) -> str:
+        """The help, with what is taken where nothing is given: that which is `shown`, or the default of the field."""
+        if self.kind == "flag" or not (self.shown or isinstance(default, (str, int, Fraction))):
+            return self.help
+        said = f"default: {self.shown or default}"
+        if self.help.endswith(")."):
+            return f"{self.help.removesuffix(').')}; {said})."
+        return f"{self.help.removesuffix('.')} ({said})."
+
     def of(self, value: object, what: str) -> Any:
         """What a value means, of Python or of a text. Raises `RequestError` for one that means nothing."""
         match self.kind:

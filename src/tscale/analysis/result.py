@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tscale.errors import RequestError, nearest
+from tscale.errors import RequestError, called, nearest
 
 if TYPE_CHECKING:
     from tscale.analysis.questions import Question
@@ -95,7 +96,7 @@ class Result:
         Raises:
             TscaleError: for an answer that has none, a file that exists, and where matplotlib is not installed.
         """
-        from tscale.render.plot import check_target, need_matplotlib, write_plots
+        from tscale.render.plot import ENDINGS, check_target, need_matplotlib, write_plots
 
         if self._question.plots is None:
             raise RequestError(f"{self._question.name} has no plot")
@@ -104,6 +105,10 @@ class Result:
 
             need_matplotlib()
             return Picture(picture(self._question.plots(self._asked), "svg").decode())
+        if Path(file).suffix.lower() not in ENDINGS:
+            raise RequestError(
+                f"a plot is a .svg, .png or .pdf file, and {called(fspath(file), 60) or 'nothing'} is none"
+            )
         check_target(fspath(file), "table", force=force)
         write_plots(self._question.plots(self._asked), fspath(file), force=force)
         return None

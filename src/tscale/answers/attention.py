@@ -35,6 +35,7 @@ from tscale.core.costs.params import params
 from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Conv, Matmul, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Line, Missing, Report, Step, Table
+from tscale.core.number_text import number_text
 from tscale.core.tracing import TracedInt, ceil_div, named
 from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, RATIO, TOKENS
 from tscale.core.workload import Run
@@ -91,7 +92,7 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
     crossed = crossovers(model, ask)
     tables = [
         Table(
-            f"{spec.label}: attention by context length, one sequence ({_seen(spec, ask)}; cache and scores in {ask.dtype})",
+            f"{spec.label}: {_shares(rows)} ({_seen(spec, ask)}; one sequence, cache and scores in {ask.dtype})",
             _COLUMNS,
             tuple(_row(cost, before, spec) for cost, before in zip(rows, [None, *rows], strict=False)),
             subject=spec.name,
@@ -111,6 +112,18 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
         **({"versus": versus_data(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)} if ask.versus else {}),
     }
     return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), tuple(_steps(rows, crossed)))
+
+
+def _shares(rows: list[_Costs]) -> str:
+    """Their share of forward FLOPs at the shortest and the longest context."""
+    ends = rows[:1] if len(rows) == 1 else [rows[0], rows[-1]]
+    shares = [number_text(Fraction(int(cost.per_sequence.value), int(cost.forward.value)), "percent") for cost in ends]
+    if not any(int(cost.per_sequence.value) for cost in ends):
+        return "no attention scores at any context"
+    first, *last = [f"at {int(cost.context.value):,} tokens" for cost in ends]
+    return f"attention scores take {shares[0]} of forward FLOPs {first}" + (
+        f" and {shares[1]} {last[0]}" if last else ""
+    )
 
 
 def _seen(spec: ModelSpec, ask: Ask) -> str:

@@ -40,7 +40,7 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
             steps += _derived(answers, place, subject)
     at = "" if context is None else f" at {context:,} tokens"
     lengths = _assumed_lengths(told["training_context"])
-    title = f"{labels[0]} beside {', '.join(labels[1:])}{at}: in brackets, times the first{lengths}"
+    title = f"{labels[0]} next to {', '.join(labels[1:])}{at}: ratio to the first in parentheses{lengths}"
     notes = _notes(specs, known, context)
     lead = (*(line for spec in specs for line in lead_of(spec)), *_bounds(known))
     table = Table(title, columns, tuple(_rows(specs, answers, told)), stack=True)
@@ -200,7 +200,7 @@ def _notes_of(subject: Subject, context: int | None) -> Iterator[str]:
         encoder_layers = int(spec.encoder_layers())
         yield (
             f"{spec.label}: {encoder_layers} layers in the encoder and {int(spec.layers)} in the decoder; "
-            "FLOPs a token are over both streams, the cache is that of both over the target's length."
+            "FLOPs per token are over both streams, the cache is that of both over the target's length."
         )
     for name, what in _SHOWN.items():
         shown = shown_figure(spec, name)
@@ -216,7 +216,7 @@ def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | No
     own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
     where = "in sequences as long as in training" if context is None else f"at {context:,} tokens"
     lengths = (
-        f"FLOPs a token, attention's share and training FLOPs are {where}, in full attention. KV cache a token: what a "
+        f"FLOPs per token, attention's share and training FLOPs are {where}, in full attention. KV cache per token: what a "
         "sequence of that length keeps in bf16, states included, over its length."
     )
     beyond = [one.spec.label for one in subjects if one.spec.context is not None and (context or 0) > one.spec.context]

@@ -24,6 +24,7 @@ from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
 from tscale.core.costs.params import active_params, params
 from tscale.core.costs.training import PF_DAY
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Step, Table
+from tscale.core.number_text import number_text
 from tscale.core.tracing import TracedInt, ceil_div, named
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, SHARE, TOKENS
 from tscale.core.workload import Run
@@ -89,7 +90,7 @@ def flops_report(
         "causal": asked.of_a_sequence(summed(forward_flops(model.ledger, asked.run, "causal").lines, _CAUSAL)),
     }
     training = by_convention(model, asked.trained)
-    title = _title(asked, by_default=by_default)
+    title = _title(asked, training["exact"], by_default=by_default)
     own_run = tokens is None
     tables = (
         Table(title, _COLUMNS, tuple(_rows(training, asked.known)), subject=spec.name),
@@ -113,10 +114,14 @@ _CAUSAL: Final = "causal."
 _SIGHTS: Final[tuple[AttentionMask, ...]] = ("full", "causal")
 
 
-def _title(asked: _Asked, *, by_default: bool) -> str:
+def _title(asked: _Asked, exact: Figure | Missing, *, by_default: bool) -> str:
     spec, trained = asked.model.spec, asked.trained
     whose = f"{spec.label} (the default model)" if by_default else spec.label
-    return f"{whose}: training FLOPs on {int(trained.tokens.value):,} tokens, in sequences of {trained.lengths_text()}"
+    assert isinstance(exact, Figure)
+    return (
+        f"Training {whose} on {int(trained.tokens.value):,} tokens takes {number_text(exact.value, 'power')} FLOPs, in sequences of "
+        f"{trained.lengths_text()}"
+    )
 
 
 def _asked_run(

@@ -87,7 +87,7 @@ def loss_report(
         for bound in bounds
         if not isinstance(bound.formula, Power)
     ]
-    title = f"{spec.label}: predicted loss after {int(tokens.value):,} training tokens"
+    title = f"{spec.label}: predicted loss after {int(tokens.value):,} training tokens is {_losses(judged)}"
     tables = (
         Table(title, _COLUMNS, tuple(map(_row, judged)), subject=spec.name),
         *_equal_tables(judged),
@@ -111,6 +111,16 @@ def loss_report(
         *law_notes(laws, explain=explain),
     ]
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(map(_step, judged)))
+
+
+def _losses(judged: Sequence[_Judged]) -> str:
+    """The losses that are predicted, the least and the most of several laws."""
+    losses = sorted(run.point.loss for run in judged if run.point.loss is not None)
+    if not losses:
+        return "not predicted by any law"
+    if len(losses) == 1:
+        return f"{losses[0]:.3f} nats per token"
+    return f"{losses[0]:.3f} to {losses[-1]:.3f} nats per token, by {len(losses)} laws"
 
 
 def _refuse_others(model: TracedModel) -> None:

@@ -32,6 +32,7 @@ from tscale.core.costs.largest import largest
 from tscale.core.dtypes import Format
 from tscale.core.ledger import Cache
 from tscale.core.metric import Data, Figure, Known, Report, Table
+from tscale.core.number_text import number_text
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import is_routed
 from tscale.core.tracing import MOST_CONTEXT, TracedInt
@@ -88,7 +89,7 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     known: Known = "assumed" if context.known == "assumed" or asked.known == "assumed" else "convention"
     room = None if capacity is None else _room(server, capacity.usable)
     options = _options(server, ask, capacity, room, one.total)
-    title = _title(spec, server, ask, None if capacity is None else verdict_text(capacity, one.total))
+    title = _title(spec, server, ask, one.total, None if capacity is None else verdict_text(capacity, one.total))
     total = Figure(one.total, BYTES, known)
     contexts = tuple(at_contexts(server, capacity, known)) if ask.context is None else ()
     lines = held_lines(server, place)
@@ -272,19 +273,16 @@ def _of_one(server: Server, capacity: Capacity) -> OfOne:
     )
 
 
-def _title(spec: ModelSpec, server: Server, ask: Ask, verdict: str | None) -> str:
+def _title(spec: ModelSpec, server: Server, ask: Ask, total: int, verdict: str | None) -> str:
     sequences = "one sequence" if server.batch == 1 else f"{server.batch:,} sequences"
-    what = f"{spec.label} in {server.format.name}, {sequences} of {server.context:,} tokens"
+    takes = f"takes {number_text(total, 'decimal', 'B')}"
+    what = f"{spec.label} in {server.format.name}, {sequences} of {server.context:,} tokens, {takes}"
     layout = ask.spread
     ways = "" if layout.is_tensor_alone or layout.devices == 1 else f" ({in_words(layout)})"
+    which = "each" if layout.pipeline == 1 else "the fullest"
     if ask.hardware is None:
-        each = (
-            f"each of {ask.devices:,} devices takes"
-            if layout.pipeline == 1
-            else f"the fullest of {ask.devices:,} devices takes"
-        )
-        return f"{what}: what {'it takes' if ask.devices == 1 else each + ways}"
-    where = ask.hardware.label if ask.devices == 1 else f"{ask.devices:,} × {ask.hardware.label}{ways}"
+        return what if ask.devices == 1 else f"{what} on {which} of {ask.devices:,} devices{ways}"
+    where = ask.hardware.label if ask.devices == 1 else f"{which} of {ask.devices:,} × {ask.hardware.label}{ways}"
     return f"{what} on {where}: {verdict}"
 
 

@@ -53,6 +53,7 @@ from tscale.core.dtypes import FORMATS, Format
 from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
 from tscale.core.metric import Data, Detail, Figure, Known, Quantity, Report, Step, Table, weakest
+from tscale.core.number_text import number_text
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.roles import Role
@@ -170,7 +171,9 @@ class _Held(NamedTuple):
     def title(self) -> str:
         """What is asked, and whether it fits."""
         verdict = None if self.capacity is None else verdict_text(self.capacity, self.total, self.least)
-        return _title(self.model.spec, self.model, self.ask, verdict, assumed=self.context.known == "assumed")
+        return _title(
+            self.model.spec, self.model, self.ask, self.total, verdict, assumed=self.context.known == "assumed"
+        )
 
 
 def _held(spec: ModelSpec, ask: Ask) -> _Held:
@@ -316,15 +319,16 @@ def _plan_data(plan: Parallelism) -> Data:
     }
 
 
-def _title(spec: ModelSpec, model: Trainer, ask: Ask, verdict: str | None, *, assumed: bool) -> str:
+def _title(spec: ModelSpec, model: Trainer, ask: Ask, total: int, verdict: str | None, *, assumed: bool) -> str:
     sequences = "one sequence" if ask.micro_batch == 1 else f"{ask.micro_batch:,} sequences"
     trained = spec.label if ask.rank is None else f"adapters of rank {ask.rank} for {spec.label}"
     length = f"{model.context:,} tokens" + (" (assumed)" if assumed else "")
-    what = f"Training {trained} in {ask.recipe.name} with {ask.optimizer.name}, {sequences} of {length}"
+    what = f"Training {trained} in {ask.recipe.name} with {ask.optimizer.name}, {sequences} of {length}, takes {number_text(total, 'decimal', 'B')}"
     devices = ask.plan.devices
+    which = "each" if ask.plan.pipeline == 1 else "the fullest"
     if ask.hardware is None:
-        return f"{what}: what {'it takes' if devices == 1 else f'a device of {devices:,} takes'}"
-    where = ask.hardware.label if devices == 1 else f"{devices:,} × {ask.hardware.label}"
+        return what if devices == 1 else f"{what} on {which} of {devices:,} devices"
+    where = ask.hardware.label if devices == 1 else f"{which} of {devices:,} × {ask.hardware.label}"
     return f"{what} on {where}: {verdict}"
 
 

@@ -207,12 +207,12 @@ COMPARED = (
     Named("training_context", "sequences in training", _training_length, unit=TOKENS, whole=True),
     Named("positions", "positions", lambda subject: subject.spec.positions.kind),
     Named("params", "parameters", _params, "params", PARAMETERS),
-    Named("active_params", "active a token", _active, "active_params", PARAMETERS),
+    Named("active_params", "active per token", _active, "active_params", PARAMETERS),
     Named("non_embedding_params", "non-embedding", _non_embedding, "non_embedding_params", PARAMETERS),
     Named("published_params", "parameters, published", _published("params", PARAMETERS), "params", PARAMETERS),
-    Named("flops_per_token", "forward FLOPs a token", _flops_per_token, unit=FLOPS_PER_TOKEN),
+    Named("flops_per_token", "forward FLOPs per token", _flops_per_token, unit=FLOPS_PER_TOKEN),
     Named("attention_share", "attention's share", _attention_share),
-    Named("kv_bytes_per_token", "KV cache a token", _cache, unit=BYTES),
+    Named("kv_bytes_per_token", "KV cache per token", _cache, unit=BYTES),
     Named("training_tokens", "training tokens", _training_tokens, "training_tokens", TOKENS),
     Named("training_flops", "training FLOPs", _training_flops, "training_flops", FLOPS),
     Named(
@@ -240,7 +240,10 @@ CLAIMABLE: dict[str, Named] = {
 
 
 def claimable(name: str) -> Named | None:
-    """The quantity of a key, or of the name that tables print: params, parameters; None of any other name."""
-    wanted = name.strip().lower()
+    """The quantity of a key, or of the name that tables print: params, parameters; None of any other name.
+
+    "A token" is "per token", as tables printed it before.
+    """
+    wanted = name.strip().lower().replace(" a token", " per token")
     by_name = {quantity.name.lower(): quantity for quantity in CLAIMABLE.values()}
     return CLAIMABLE.get(wanted.replace(" ", "_").replace("-", "_")) or by_name.get(wanted)

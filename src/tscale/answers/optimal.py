@@ -27,6 +27,7 @@ from tscale.answers.laws import (
 from tscale.core.laws import Law as Formula
 from tscale.core.laws import Lifetime, Parametric, Point, Repeated, effective
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
+from tscale.core.number_text import number_text
 from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
 from tscale.errors import RequestError, called
 
@@ -104,7 +105,7 @@ def optimal_report(
     laws = [bound.law for bound in bounds]
     rows = tuple(_row(answer) for answer in answers)
     tables = (
-        Table(_title(budget), _COLUMNS, rows),
+        Table(f"{_title(budget)}: {_found(answers, budget)}", _COLUMNS, rows),
         *_interval_tables(answers),
         *_life_tables(answers, budget),
         *_repeated_tables(answers),
@@ -163,7 +164,17 @@ def _title(budget: Budget) -> str:
     digits = 3 if budget.figure.known == "assumed" else 4
     amount = f"{budget.amount:.{digits}g}" if budget.asked == "flops" else f"{budget.amount:,}"
     unit = {"flops": "training FLOPs", "params": "parameters", "tokens": "training tokens"}[budget.asked]
-    return f"Compute-optimal training with {amount.replace('e+', 'e')} {unit}, by each law"
+    return f"Compute-optimal training with {amount.replace('e+', 'e')} {unit}"
+
+
+def _found(answers: Sequence[Answer], budget: Budget) -> str:
+    """What the laws say of what is not given: the least and the most."""
+    of, unit = ("tokens", "tokens") if budget.asked == "params" else ("params", "parameters")
+    values = sorted(getattr(answer.point, of) for answer in answers)
+    ends = [number_text(value, "short") for value in (values[0], values[-1])]
+    if len(values) == 1:
+        return f"{ends[0]} {unit} by {answers[0].bound.law.name}"
+    return f"{ends[0]} to {ends[1]} {unit}, by {len(values)} laws"
 
 
 def _row(answer: Answer) -> tuple[Cell, ...]:

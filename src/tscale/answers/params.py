@@ -104,9 +104,10 @@ def _disclosed(model: TracedModel) -> Report:
         ("embedding_params", embedding),
     ]
     shape = f" ({source_text(model.shape_source)})" if model.shape_source else ""
+    used = f", {int(active.total):,} of them active per token" if active.total != total else ""
     tables = [
         Table(
-            f"{spec.label}: parameters, counted from its shape{shape}",
+            f"{spec.label} has {int(total):,} parameters{used}, counted from its shape{shape}",
             _COLUMNS,
             (*rows, *sums),
             subject=spec.name,

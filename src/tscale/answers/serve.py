@@ -19,7 +19,7 @@ from tscale.answers.serve_parts import (
     speed_known,
     steps_of_passes,
 )
-from tscale.answers.serve_prediction import data_of, notes_of_prediction, prediction_of, tables_of
+from tscale.answers.serve_prediction import Predicted, answered, data_of, notes_of_prediction, prediction_of, tables_of
 from tscale.answers.serve_times import (
     Ask,
     Memory,
@@ -36,6 +36,7 @@ from tscale.core.costs.communication import TWO_SUMS
 from tscale.core.costs.roofline import LEAVES_OUT, SOURCE, Work, distinct_experts, top_k
 from tscale.core.ledger import Cache
 from tscale.core.metric import Cell, Column, Data, Detail, Figure, Missing, Report, Table, weakest
+from tscale.core.number_text import duration
 from tscale.core.units import BYTES, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, USD
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
@@ -58,7 +59,8 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     times = times_of(one)
     figures = {**_figures(one, times, memory, rent), "device_bytes": device_figure(hardware)}
     room = capacity_data(memory.capacity, hardware, memory.total, "convention")
-    title = _title(spec, hardware, ask) + ("" if memory.fits else f": {verdict_text(memory.capacity, memory.total)}")
+    verdict = "" if memory.fits else verdict_text(memory.capacity, memory.total)
+    title = f"{_title(spec, hardware, ask)}: {verdict or _answered(figures, steady)}"
     tables = (
         _summary(title, spec, ask, figures, rent),
         *tables_of(steady, spec.name),
@@ -204,9 +206,18 @@ _ABSENT: Final = {
 def _title(spec: ModelSpec, hardware: Hardware, ask: Ask) -> str:
     many = f"{ask.gpus} × " if ask.gpus > 1 else ""
     return (
-        f"{spec.label} on {many}{hardware.label}: batch size {ask.batch:,}, {ask.context:,} input and {ask.output:,} output "
+        f"{spec.label} on {many}{hardware.label}, batch size {ask.batch:,}, {ask.context:,} input and {ask.output:,} output "
         "tokens"
     )
+
+
+def _answered(figures: dict[str, Figure | None], steady: Predicted | str) -> str:
+    """The times of a request: as predicted, or the bounds where nothing is predicted."""
+    if isinstance(steady, Predicted) and steady.times is not None:
+        return answered(steady.times)
+    found = figures["prefill_seconds"], figures["seconds_per_token"]
+    first, further = (0 if figure is None else figure.value for figure in found)
+    return f"at least {duration(first)} to the first token, then {duration(further)} per output token"
 
 
 def _summary(title: str, spec: ModelSpec, ask: Ask, figures: dict[str, Figure | None], rent: Rent | None) -> Table:

@@ -20,6 +20,7 @@ from tscale.core.costs.weights import Mixture, kept_in
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Table
+from tscale.core.number_text import duration
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.units import COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
 from tscale.errors import RequestError
@@ -155,6 +156,11 @@ def prediction_of(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Predicted | 
         return predicted(spec, hardware, ask, ask.deployment)
     except RequestError as error:
         return str(error)
+
+
+def answered(times: Prediction) -> str:
+    """The times of a request, in words."""
+    return f"{duration(times.ttft.middle)} to the first token, then {duration(times.tpot.middle)} per output token, as predicted"
 
 
 def data_of(found: Predicted | str) -> dict[str, Data]:

@@ -23,6 +23,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, weight_bytes
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS, TOKENS, TOKENS_PER_SECOND, Unit
 from tscale.errors import NotPublishedError, RequestError
 from tscale.models.spec import MOST_ASSUMED, ModelSpec, PublishedName, Spec
@@ -58,6 +59,10 @@ class _OnGpu(NamedTuple):
         columns = (Column(self.title, "quantity", numeric=False), Column("value", "value"))
         return Table("", columns, tuple((name, answer) for _, name, answer in self.rows))
 
+    def row(self, key: str) -> Figure | Missing | str:
+        """What is answered to one question."""
+        return next(answer for name, _, answer in self.rows if name == key)
+
     def data(self) -> dict[str, Data]:
         """For JSON; null where there is no number."""
         return {key: None if isinstance(answer, Missing) else answer for key, _, answer in self.rows}
@@ -75,7 +80,8 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
     answers = {key: quantities[key].answer(subject) for key, *_ in _ASKED}
     weights = dict(_weights(spec))
     on_gpu = None if hardware is None else _OnGpu(f"on {hardware.label}", tuple(_rows_on(spec, hardware)))
-    tables = [_table(subject, answers), _weights_table(weights)]
+    title = _headline(spec, answers, weights["bf16"], None if on_gpu is None else on_gpu.row("devices"))
+    tables = [_table(title, subject, answers), _weights_table(weights)]
     data: Data = {
         "model": spec.name,
         "title": spec.label,
@@ -87,7 +93,26 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
     if on_gpu is not None:
         tables.append(on_gpu.table())
     notes = tuple(note for note in (subject.context.note, release_note(spec)) if note)
-    return as_assumed(Report(f"{spec.label}: summary", tuple(tables), data, notes), spec)
+    return as_assumed(Report(title, tuple(tables), data, notes), spec)
+
+
+def _headline(
+    spec: ModelSpec, answers: dict[str, Figure | Missing | str], weights: Figure, devices: Figure | Missing | str | None
+) -> str:
+    """The size of a model, and on hardware how many devices one sequence of it needs, in a line."""
+    params, active = answers["params"], answers["active_params"]
+    assert isinstance(params, Figure)
+    part = f" ({number_text(active.value, 'short')} active)" if isinstance(active, Figure) and active != params else ""
+    size = f"{number_text(params.value, 'short')} parameters{part}"
+    held = f"{number_text(weights.value, 'decimal', 'B')} in bf16"
+    if devices is None:
+        return f"{spec.label} has {size} and takes {held}"
+    needs = (
+        f"needs {int(devices.value):,} {'device' if devices.value == 1 else 'devices'}"
+        if isinstance(devices, Figure)
+        else "does not fit"
+    )
+    return f"{spec.label}: {size}, {held}, {needs}"
 
 
 def _published(spec: ModelSpec, name: PublishedName, unit: Unit) -> Figure | None:
@@ -95,7 +120,7 @@ def _published(spec: ModelSpec, name: PublishedName, unit: Unit) -> Figure | Non
     return None if found is None else published_figure(found, unit)
 
 
-def _table(subject: Subject, answers: dict[str, Figure | Missing | str]) -> Table:
+def _table(title: str, subject: Subject, answers: dict[str, Figure | Missing | str]) -> Table:
     columns = (Column("", "quantity", numeric=False), Column("value", "value"), Column("published", "published"))
     rows: list[tuple[Cell, ...]] = []
     for key, name, published, unit in _ASKED:
@@ -103,7 +128,7 @@ def _table(subject: Subject, answers: dict[str, Figure | Missing | str]) -> Tabl
         if not dense:
             figure = None if published is None else _published(subject.spec, published, unit)
             rows.append((name, answers[key], figure or ""))
-    return Table(f"{subject.spec.label}: summary", columns, tuple(rows), subject=subject.spec.name)
+    return Table(title, columns, tuple(rows), subject=subject.spec.name)
 
 
 def _weights(spec: ModelSpec) -> Iterator[tuple[str, Figure]]:

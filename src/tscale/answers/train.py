@@ -51,6 +51,7 @@ from tscale.core.metric import (
     Table,
     weakest,
 )
+from tscale.core.number_text import duration, durations, number_text
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import PRECISIONS
 from tscale.core.tracing import TracedInt, named
@@ -125,7 +126,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     """Time, GPU-hours, cost and energy of a training run; a range where the utilisation or the price is an assumption."""
     one = _answered(spec, hardware, ask)
     fit = _fit(one.planned, one.states)
-    title = f"{spec.label}: training on {hardware.label}, in sequences of {one.whole.lengths_text()}{fit.title}"
+    title = f"{_headline(one)}, in sequences of {one.whole.lengths_text()}{fit.title}"
     assumed, rent = one.assumed, one.rent
     said = (fit.lead, *one.whole.lead, "" if assumed is None else assumed.said(), "" if rent is None else rent.said())
     steps = (
@@ -238,6 +239,22 @@ def _rent_data(columns: list[dict[str, Figure | None]], rent: Rent | None) -> di
     if rent is None:
         return {"cost_usd_range": None, "usd_per_gpu_hour": None}
     return {"cost_usd_range": _cost_range(columns, rent), "usd_per_gpu_hour": rent.data()}
+
+
+def _headline(one: _Answered) -> str:
+    """What training takes: the time of so many devices, or the devices of so much time; with its range, and its dollars."""
+    ask, cases, label = one.ask, one.cases, one.model.spec.label
+    middle, cost = cases[len(cases) // 2], one.columns[len(cases) // 2]["cost_usd"]
+    dollars = "" if cost is None else f" and ${number_text(cost.value, cost.unit.reading)}"
+    if ask.gpus is None and ask.days is not None:
+        counts = sorted(case.gpus for case in cases)
+        spread = f" ({counts[0]:,} to {counts[-1]:,})" if len(cases) > 1 else ""
+        return f"Training {label} in {duration(ask.days * DAY)} takes {middle.gpus:,}{spread} × {one.hardware.label}{dollars}"
+    times = sorted(case.seconds for case in cases)
+    spread = f" ({durations(times[0], times[-1])})" if len(cases) > 1 else ""
+    return (
+        f"Training {label} on {middle.gpus:,} × {one.hardware.label} takes {duration(middle.seconds)}{spread}{dollars}"
+    )
 
 
 class _Fit(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -38,6 +37,16 @@ _OUTPUT: Final = Annotated[
         "--output", "-o", metavar="FILE", help="Write the answer to this new file; one that ends in .html is a page."
     ),
 ]
+_OUTPUT_FILE: Final = Annotated[
+    Path | None,
+    typer.Option(
+        "--output-file",
+        "-o",
+        metavar="FILE",
+        help="Write the answer to this new file; one that ends in .html is a page.",
+    ),
+]
+"""Where --output is of the question, such as the tokens of an answer."""
 _FORCE: Final = Annotated[bool, typer.Option("--force", help="Overwrite the files of answer and plot if they exist.")]
 _SYSTEM: Final = Annotated[
     str | None,
@@ -64,6 +73,8 @@ def command_of(name: str) -> Callable[..., None]:
 
     def run(**given: Any) -> None:
         shown = {key: given.pop(key, None) for key in _SHOWN if key not in asked.ask.options()}
+        if "output_file" in given:
+            shown["output"] = given.pop("output_file")
         _answer(asked, given, **shown)
 
     parameters = [*_asked(asked), *_shown(asked)]
@@ -167,10 +178,7 @@ def _parameter(name: str, option: Option, asked: Question) -> Parameter:
 
 def _help(name: str, option: Option, asked: Question) -> str:
     """A line of help, with what is taken where nothing is given."""
-    default = asked.ask.__dataclass_fields__[name].default
-    if option.kind == "flag" or not (option.shown or isinstance(default, (str, int, Fraction))):
-        return option.help
-    return f"{option.help.removesuffix('.')} (default: {option.shown or default})."
+    return option.help_with(asked.ask.__dataclass_fields__[name].default)
 
 
 def _shown(asked: Question) -> list[Parameter]:
@@ -181,8 +189,11 @@ def _shown(asked: Question) -> list[Parameter]:
     if asked.plots is not None:
         chosen.append(("plot", _PLOT, None))
     chosen.append(("format", _FORMAT, "table"))
-    if "output" not in asked.ask.options():
+    own = asked.ask.options().get("output")
+    if own is None:
         chosen += [("output", _OUTPUT, None), ("force", _FORCE, False)]
+    elif "-o" not in own.spelling.split(","):
+        chosen += [("output_file", _OUTPUT_FILE, None), ("force", _FORCE, False)]
     chosen.append(("details", _DETAILS, False))
     if asked.explains:
         chosen.append(("explain", _EXPLAIN, False))

@@ -7,9 +7,10 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.core.metric import Cell, Column, Compared, Figure, Missing, Table
+from tscale.core.number_text import number_text
 from tscale.core.sources import SOURCES, cited
 from tscale.render.footnotes import shared_mark
-from tscale.render.format import cell_text, mark, number_text, ratio_text
+from tscale.render.format import cell_text, mark, ratio_text
 from tscale.render.html_text import breakable, escaped, inline, plain
 
 _INDENTS: Final = 3

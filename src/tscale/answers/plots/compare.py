@@ -34,6 +34,6 @@ def compare_plot(specs: Sequence[Spec], context: int | None) -> Plot:
         "Parameters by year",
         Axis("year", YEAR, log=False),
         Axis("parameters", PARAMETERS),
-        (sizes, Series("active a token", fewer, "points")) if fewer else (sizes._replace(name=""),),
+        (sizes, Series("active per token", fewer, "points")) if fewer else (sizes._replace(name=""),),
         notes=(f"Not drawn, for its size or year is not known: {', '.join(left)}.",) if left else (),
     )

@@ -1,0 +1,75 @@
+"""The first sentence of an answer is the answer: in a line or two, before any table."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers import run
+from tscale.answers.metrics import claimable
+from tscale.core.number_text import duration, durations
+
+HEADLINES = {
+    # Brown 2020: 174.6B parameters (Table D.1), of 2 bytes in bf16
+    "summary gpt3": "GPT-3 175B has 175B parameters and takes 349.2 GB in bf16",
+    # 1.34 TB and its cache pass eight devices of 80 GB, and sixteen have 1.28 TB of them and 85.5 GB as reported: 1.37 TB
+    "summary deepseek-v3 --gpu h100": "671B parameters (37.6B active), 1.34 TB in bf16, needs 16 devices",
+    "params gpt3": "GPT-3 175B has 174,604,259,328 parameters, counted from its shape",
+    # DeepSeek-AI 2024c: 671B parameters, 37B of them activated for each token (with the embedding)
+    "params deepseek-v3": "671,026,404,352 parameters, 37,552,282,624 of them active per token",
+    "flops gpt3 --tokens 300e9": "Training GPT-3 175B on 300,000,000,000 tokens takes 3.23e23 FLOPs",
+    "memory gpt3 --gpu h100": "takes 359.4 GB on NVIDIA H100 SXM5 80GB: does not fit",
+    "memory llama-3.1-8b": "one sequence of 8,192 tokens, takes 17.36 GB",
+    "memory llama-3.1-8b --gpu h100 --gpus 2": "on each of 2 × NVIDIA H100 SXM5 80GB: fits",
+    "memory llama-3.1-8b --train --gpu h100 --gpus 8 --zero 3": "on each of 8 × NVIDIA H100 SXM5 80GB: fits",
+    # 3.229e23 / (1024 · 989.4e12 · 0.4) are 796,800 s
+    "train gpt3 --gpu h100 --gpus 1024 --mfu 0.4": "on 1,024 × NVIDIA H100 SXM5 80GB takes 9.22 days and $",
+    "train gpt3 --gpu h100 --days 30 --mfu 0.4": "Training GPT-3 175B in 30 days takes 315 × NVIDIA H100 SXM5 80GB",
+    "serve gpt3 --gpu h100": "2,048 input and 256 output tokens: does not fit",
+    "attention gpt3 --context 2k": "attention scores take 2.69% of forward FLOPs at 2,048 tokens",
+    "attention mamba-2.8b": "Mamba 2.8B: no attention scores at any context",
+    "optimal --flops 5.76e23 --law hoffmann2022-3": "40.4B parameters by hoffmann2022-3",
+    "loss gpt3 --law besiroglu2024": "training tokens is 2.009 nats per token",
+}
+
+
+@pytest.mark.parametrize("line", HEADLINES)
+def test_a_headline_is_the_answer(line: str) -> None:
+    first = run(*line.split(), columns=400).out.splitlines()[0]
+    assert HEADLINES[line] in first
+
+
+def test_a_range_is_that_of_the_table() -> None:
+    first, *rows = run("train", "gpt3", "--gpu", "h100", "--gpus", "1024", columns=400).out.splitlines()
+    low, middle, high = next(row for row in rows if row.startswith("days ")).replace("†", "").split()[1:]
+    assert f"takes {middle} days ({high} to {low} days) and $" in first
+
+
+def test_a_prediction_is_that_of_the_table() -> None:
+    first, *rows = run("serve", "llama-3.1-8b", "--gpu", "h100", columns=400).out.splitlines()
+    at = next(place for place, row in enumerate(rows) if row.startswith("steady state"))
+    ttft, tpot = (
+        next(row for row in rows[at:] if row.startswith(f"time {name}")).split("ms")[1].split()[1]
+        for name in ("to first", "per output")
+    )
+    assert first.endswith(f": {ttft} ms to the first token, then {tpot} ms per output token, as predicted")
+
+
+def test_a_bound_is_said_to_be_one() -> None:
+    first = run("serve", "llama-3.1-8b", "--gpu", "h100", "--bound", columns=400).out.splitlines()[0]
+    assert ": at least " in first
+    assert "predicted" not in first
+
+
+def test_a_time_is_in_the_unit_that_people_say() -> None:
+    assert [duration(seconds) for seconds in (0.0123, 0.5, 118, 150, 9000, 200_000, 0.999999, 777_600)] == [
+        "12.3 ms", "500 ms", "118 s", "2.50 minutes", "2.50 hours", "2.31 days", "1.00 s", "9 days",
+    ]  # fmt: skip
+    assert durations(674_000, 1_037_000) == "7.80 to 12.0 days"
+    assert durations(9000, 777_600) == "2.50 hours to 9 days"
+
+
+@pytest.mark.parametrize(
+    "label", ["forward FLOPs a token", "forward FLOPs per token", "KV cache a token", "active a token"]
+)
+def test_a_claim_may_be_of_a_label_as_it_was(label: str) -> None:
+    assert claimable(label) is not None
