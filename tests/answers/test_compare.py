@@ -36,7 +36,7 @@ def test_without_a_length_the_cache_is_at_the_length_trained_at() -> None:
 def test_a_length_that_is_asked_for_stands_in_the_title_and_not_among_those_trained_at() -> None:
     args = ("gpt3", "llama-3.1-405b", "--context", "128k")
     title = run("compare", *args).out.splitlines()[0]
-    assert "GPT-3 175B beside Llama 3.1 405B at 131,072 tokens" in title
+    assert title.startswith("Llama 3.1 405B has 2.324 times the parameters of GPT-3 175B; at 131,072 tokens, ")
     assert "8,192, then 131,072" in shown("sequences in training", *args)
     assert rows(*args)["training_context"] == [2048, 8192]
     data = answer("compare", *args)

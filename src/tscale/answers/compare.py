@@ -13,6 +13,7 @@ from tscale.answers.trained import published_stages, published_total, trained, t
 from tscale.core.costs.forward import LEAVES_OUT, forward_flops
 from tscale.core.costs.params import params
 from tscale.core.metric import Cell, Column, Compared, Data, Figure, Known, Label, Missing, Report, Step, Table, weakest
+from tscale.core.number_text import number_text
 from tscale.core.units import FLOPS, PARAMETERS, RATIO, YEAR
 from tscale.models.spec import ModelSpec, PublishedName, Spec
 
@@ -38,13 +39,27 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
     for place, subject in enumerate(subjects):
         if subject is not None:
             steps += _derived(answers, place, subject)
-    at = "" if context is None else f" at {context:,} tokens"
+    at = "" if context is None else f"at {context:,} tokens, "
     lengths = _assumed_lengths(told["training_context"])
-    title = f"{labels[0]} next to {', '.join(labels[1:])}{at}: ratio to the first in parentheses{lengths}"
+    title = f"{_headline(labels, told['params'])}; {at}ratio to the first in parentheses{lengths}"
     notes = _notes(specs, known, context)
     lead = (*(line for spec in specs for line in lead_of(spec)), *_bounds(known))
     table = Table(title, columns, tuple(_rows(specs, answers, told)), stack=True)
     return Report(title, (table,), data, notes, tuple(steps), lead=lead)
+
+
+def _headline(labels: Sequence[str], answers: Sequence[Figure | Missing | str]) -> str:
+    """How the models differ in parameters, where those of all are known."""
+    sizes = [Fraction(figure.value) for figure in answers if isinstance(figure, Figure)]
+    if len(sizes) < len(labels):
+        return f"{labels[0]} next to {', '.join(labels[1:])}"
+    if len(sizes) > 2:
+        low, high = (number_text(size, "short") for size in (min(sizes), max(sizes)))
+        return f"{', '.join(labels[:-1])} and {labels[-1]} have {low} to {high} parameters"
+    if sizes[0] == sizes[1]:
+        return f"{labels[1]} has as many parameters as {labels[0]}"
+    times = number_text(sizes[1] / sizes[0], "ratio").removeprefix("×")
+    return f"{labels[1]} has {times} times the parameters of {labels[0]}"
 
 
 Values = list[Figure | Missing | str]
