@@ -268,9 +268,9 @@ def test_words_below_a_row_are_indented_and_wrapped_and_empty_ones_leave_no_line
 def test_what_was_assumed_stands_between_the_title_and_the_table() -> None:
     args = ("train", "gpt3", "--gpu", "h100", "--gpus", "64")
     lines = run(*args).out.splitlines()
-    assert lines[0].startswith("GPT-3 175B: training on") and lines[1].startswith("MFU assumed: ")
+    assert lines[0].startswith("Training GPT-3 175B on 64 × ") and lines[1].startswith("MFU assumed: ")
     markdown = run(*args, "--format", "markdown").out.split("\n\n")
-    assert markdown[0].startswith("**GPT-3 175B") and markdown[1].startswith("MFU assumed: ")
+    assert markdown[0].startswith("**Training GPT-3 175B") and markdown[1].startswith("MFU assumed: ")
     assert markdown[3].startswith("|")
     notes = answer(*args)["notes"]
     assert notes[0].startswith("MFU assumed: ") and notes[1].startswith("Price assumed: ")

@@ -19,7 +19,15 @@ from tscale.answers.serve_parts import (
     speed_known,
     steps_of_passes,
 )
-from tscale.answers.serve_prediction import Predicted, answered, data_of, notes_of_prediction, prediction_of, tables_of
+from tscale.answers.serve_prediction import (
+    Predicted,
+    answered,
+    data_of,
+    load_text,
+    notes_of_prediction,
+    prediction_of,
+    tables_of,
+)
 from tscale.answers.serve_times import (
     Ask,
     Memory,
@@ -205,16 +213,14 @@ _ABSENT: Final = {
 
 def _title(spec: ModelSpec, hardware: Hardware, ask: Ask) -> str:
     many = f"{ask.gpus} × " if ask.gpus > 1 else ""
-    return (
-        f"{spec.label} on {many}{hardware.label}, batch size {ask.batch:,}, {ask.context:,} input and {ask.output:,} output "
-        "tokens"
-    )
+    load = load_text(ask.deployment, f"batch size {ask.batch:,}")
+    return f"{spec.label} on {many}{hardware.label}, {load}, {ask.context:,} input and {ask.output:,} output tokens"
 
 
 def _answered(figures: dict[str, Figure | None], steady: Predicted | str) -> str:
     """The times of a request: as predicted, or the bounds where nothing is predicted."""
-    if isinstance(steady, Predicted) and steady.times is not None:
-        return answered(steady.times)
+    if isinstance(steady, Predicted):
+        return answered(steady)
     found = figures["prefill_seconds"], figures["seconds_per_token"]
     first, further = (0 if figure is None else figure.value for figure in found)
     return f"at least {duration(first)} to the first token, then {duration(further)} per output token"

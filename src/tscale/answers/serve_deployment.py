@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
 from tscale.answers.rent import rent_of
-from tscale.answers.serve_prediction import Predicted, answered, data_of, notes_of_prediction, predicted, tables_of
+from tscale.answers.serve_prediction import (
+    Predicted,
+    answered,
+    data_of,
+    load_text,
+    notes_of_prediction,
+    predicted,
+    tables_of,
+)
 from tscale.answers.serve_times import Ask
 from tscale.calibration.serving_cases import Pool, cluster_of, deployed_on
 from tscale.catalogue.hardware import Hardware
@@ -24,10 +32,11 @@ def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     found = predicted(spec, hardware, ask, ask.deployment)
     case = found.case
     rent = rent_of(hardware, ask.price)
-    times = "" if found.times is None else f": {answered(found.times)}"
+    one = "request" if case.concurrency == 1 else "requests"
+    load = load_text(ask.deployment, f"{case.concurrency:,} concurrent {one}")
     title = (
-        f"{spec.label} on {case.devices:,} × {hardware.label}, {case.concurrency:,} concurrent requests, {ask.context:,} input and "
-        f"{ask.output:,} output tokens{times}"
+        f"{spec.label} on {case.devices:,} × {hardware.label}, {load}, {ask.context:,} input and {ask.output:,} output tokens: "
+        f"{answered(found)}"
     )
     pools = {"prefill": case.prefill, "decode": case.decode} if case.disaggregated else {"": case.decode}
     held = {name: _held(found, pool) for name, pool in pools.items()}

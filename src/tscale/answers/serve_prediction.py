@@ -80,7 +80,7 @@ def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: 
     while high <= MOST and _rate(case, calibration, high, measured) < rate:
         low, high = high, 2 * high
     if high > MOST:
-        raise OverCapacityError(f"over capacity: {MOST:,} requests at once do not come to {rate:g} a second")
+        raise OverCapacityError(f"over capacity: {MOST:,} concurrent requests do not come to {rate:g} a second")
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _rate(case, calibration, middle, measured) >= rate else (middle, high)
@@ -158,9 +158,17 @@ def prediction_of(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Predicted | 
         return str(error)
 
 
-def answered(times: Prediction) -> str:
-    """The times of a request, in words."""
-    return f"{duration(times.ttft.middle)} to the first token, then {duration(times.tpot.middle)} per output token, as predicted"
+def answered(found: Predicted) -> str:
+    """The times of a request, in words; or that the deployment is over capacity, of which more is said below."""
+    if found.times is None:
+        return found.refused.partition(":")[0]
+    first, further = duration(found.times.ttft.middle), duration(found.times.tpot.middle)
+    return f"{first} to the first token, then {further} per output token, as predicted"
+
+
+def load_text(deployment: Deployment, otherwise: str) -> str:
+    """The rate at which requests come, where one is given."""
+    return otherwise if deployment.rate is None else f"{float(deployment.rate):g} requests/s"
 
 
 def data_of(found: Predicted | str) -> dict[str, Data]:

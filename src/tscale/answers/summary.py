@@ -80,7 +80,7 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
     answers = {key: quantities[key].answer(subject) for key, *_ in _ASKED}
     weights = dict(_weights(spec))
     on_gpu = None if hardware is None else _OnGpu(f"on {hardware.label}", tuple(_rows_on(spec, hardware)))
-    title = _headline(spec, answers, weights["bf16"], None if on_gpu is None else on_gpu.row("devices"))
+    title = _headline(spec, answers, weights["bf16"], on_gpu)
     tables = [_table(title, subject, answers), _weights_table(weights)]
     data: Data = {
         "model": spec.name,
@@ -97,22 +97,21 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
 
 
 def _headline(
-    spec: ModelSpec, answers: dict[str, Figure | Missing | str], weights: Figure, devices: Figure | Missing | str | None
+    spec: ModelSpec, answers: dict[str, Figure | Missing | str], weights: Figure, on_gpu: _OnGpu | None
 ) -> str:
-    """The size of a model, and on hardware how many devices one sequence of it needs, in a line."""
+    """The size of a model, and on hardware what one sequence of it needs, in a line."""
     params, active = answers["params"], answers["active_params"]
     assert isinstance(params, Figure)
     part = f" ({number_text(active.value, 'short')} active)" if isinstance(active, Figure) and active != params else ""
     size = f"{number_text(params.value, 'short')} parameters{part}"
-    held = f"{number_text(weights.value, 'decimal', 'B')} in bf16"
-    if devices is None:
-        return f"{spec.label} has {size} and takes {held}"
-    needs = (
-        f"needs {int(devices.value):,} {'device' if devices.value == 1 else 'devices'}"
-        if isinstance(devices, Figure)
-        else "does not fit"
-    )
-    return f"{spec.label}: {size}, {held}, {needs}"
+    if on_gpu is None:
+        return f"{spec.label} has {size} and takes {number_text(weights.value, 'decimal', 'B')} in bf16"
+    served, devices = on_gpu.row("per_device_bytes"), on_gpu.row("devices")
+    assert isinstance(served, Figure)
+    held = number_text(served.value, "decimal", "B")
+    if not isinstance(devices, Figure):
+        return f"{spec.label}: {size}, takes {held}, does not fit"
+    return f"{spec.label}: {size}, served in {held} on {devices.value} {'device' if devices.value == 1 else 'devices'}"
 
 
 def _published(spec: ModelSpec, name: PublishedName, unit: Unit) -> Figure | None:

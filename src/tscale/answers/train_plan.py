@@ -165,35 +165,35 @@ def _table(model: TracedModel, plan: Parallelism, batch: Batch, step: LeastStep,
     spread = " × ".join(f"{degree} {way}" for way, degree in ways.items())
     columns = (
         Column("part of a step", "part", numeric=False),
+        Column("time, s", "seconds"),
+        Column("MFU", "mfu"),
+        Column("time/compute", "share", drop=4),
         Column("sent", "sent", drop=1),
         Column("link, s", "link", drop=2),
         Column("network, s", "network", drop=3),
-        Column("time, s", "seconds"),
-        Column("time/compute", "share", drop=4),
-        Column("MFU", "mfu"),
     )
     computing = step.parts[0].seconds
     rows = [_part_row(part, computing) for part in step.parts]
     nothing: Cell = ""
     whole = ((step.seconds, shares[0], "full overlap (bound)"), (step.seconds_in_turn, shares[1], "no overlap"))
     for seconds, mfu, name in whole:
-        times = (nothing, nothing, nothing, Figure(seconds, SECONDS), Figure(seconds / computing, SHARE))
-        rows.append((name, *times, Figure(mfu, SHARE)))
+        times = (Figure(seconds, SECONDS), Figure(mfu, SHARE), Figure(seconds / computing, SHARE))
+        rows.append((name, *times, nothing, nothing, nothing))
     title = f"lower bound on a step of {batch.sequences:,} sequences on {plan.devices:,} devices ({spread})"
     totals = frozenset({len(rows) - 2, len(rows) - 1})
     return Table(title, columns, tuple(rows), subject=model.spec.name, totals=totals)
 
 
 def _part_row(part: Part, computing: Fraction) -> tuple[Cell, ...]:
-    """A part's bytes, its times at each level, the longer of them, and how that compares with the computing."""
+    """A part's time, how that compares with the computing, its bytes, and its times at each level, the longer of which counts."""
     sent: list[Cell] = ["", "", ""]
     if part.sent is not None:
         levels = [Figure(level.seconds, SECONDS, source=part.source) if level.sent else "" for level in part.least]
         sent = [Figure(part.sent, BYTES, source=SOURCE), *levels]
     return (
         part.name,
-        *sent,
         Figure(part.seconds, SECONDS, source=part.source),
-        Figure(part.seconds / computing, SHARE),
         "",
+        Figure(part.seconds / computing, SHARE),
+        *sent,
     )

@@ -81,7 +81,8 @@ class PredictedStep(NamedTuple):
         ]
         first = len(table.rows)
         totals = frozenset((*table.totals, first))
-        return table._replace(rows=(*table.rows, *rows), totals=totals)
+        title = table.title.replace("lower bound on", "lower bound and prediction of", 1)
+        return table._replace(title=title, rows=(*table.rows, *rows), totals=totals)
 
     def notes(self) -> Iterator[str]:
         """What the prediction rests on."""
@@ -107,8 +108,8 @@ class PredictedStep(NamedTuple):
         return "Most of it: " + ", ".join(f"{_PARTS[name]} {seconds / whole:.0%}" for seconds, name in parts) + "."
 
     def _row(self, name: Label, seconds: float) -> tuple[Cell, ...]:
-        """A row of the plan's table: part, sent, link, network, time, time/compute, MFU."""
-        return (name, "", "", "", self._seconds(seconds), "", self._mfu(seconds))
+        """A row of the plan's table: part, time, MFU, time/compute, sent, link, network."""
+        return (name, self._seconds(seconds), self._mfu(seconds), "", "", "", "")
 
     def _seconds(self, seconds: float) -> Figure:
         return Figure(seconds, SECONDS, self.known, SOURCE)
