@@ -149,3 +149,30 @@ def test_importing_the_package_imports_nothing_else() -> None:
     code = "import sys, tscale; print(sorted(name for name in sys.modules if name.startswith('tscale')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['tscale']"
+
+
+def test_a_plot_is_shown_or_written(tmp_path: Path) -> None:
+    result = tscale.attention("gpt3", context="2k,8k")
+    shown = result.plot()
+    assert shown is not None
+    assert shown.svg == shown._repr_svg_()
+    assert result.plot(tmp_path / "plot.svg") is None
+    assert (tmp_path / "plot.svg").read_text(encoding="utf-8") == shown.svg
+    assert "GPT-3 175B" in shown.svg
+    assert "notebook shows" in repr(shown)
+    with pytest.raises(tscale.TscaleError, match=r"^a plot is a \.svg, \.png or \.pdf file, and plot\.txt is none$"):
+        result.plot("plot.txt")
+    with pytest.raises(tscale.TscaleError, match=r"^params has no plot$"):
+        tscale.params("gpt2").plot()
+
+
+def test_help_says_what_is_taken_where_nothing_is_given() -> None:
+    assert "optimizer: Set the optimizer (default: adamw)." in (tscale.train.__doc__ or "")
+    assert "layer (tensor parallelism; default: 1)." in " ".join((tscale.train.__doc__ or "").split())
+
+
+def test_the_answer_of_serving_goes_to_a_file_too(tmp_path: Path) -> None:
+    """`--output` is the tokens of an answer there."""
+    page = tmp_path / "page.html"
+    assert run("serve", "gpt2", "--gpu", "h100", "--output", "32", "-o", str(page)).code == 0
+    assert "32 output tokens" in page.read_text(encoding="utf-8")

@@ -32,6 +32,10 @@ HEADLINES = {
     "attention gpt3 --context 2k": "attention scores take 2.69% of forward FLOPs at 2,048 tokens",
     "attention mamba-2.8b": "Mamba 2.8B: no attention scores at any context",
     "optimal --flops 5.76e23 --law hoffmann2022-3": "40.4B parameters by hoffmann2022-3",
+    "serve llama-3.1-8b --gpu h100 --rate 500": ", 500 requests/s, 2,048 input and 256 output tokens: over capacity",
+    "serve llama-3.1-8b --gpu h100 --replicas 2": "on 2 × NVIDIA H100 SXM5 80GB, 1 concurrent request, 2,048 input",
+    "design --params 7e9": "A decoder of 6,940,798,976 parameters in 33 layers, like Llama 2 7B, for 7,000,000,000",
+    "check article": "audited: of 16 claims, 10 hold, 1 close, 5 do not hold",
     "loss gpt3 --law besiroglu2024": "training tokens is 2.009 nats per token",
 }
 
@@ -77,3 +81,20 @@ def test_a_time_is_in_the_unit_that_people_say() -> None:
 )
 def test_a_claim_may_be_of_a_label_as_it_was(label: str) -> None:
     assert claimable(label) is not None
+
+
+@pytest.mark.parametrize(
+    ("line", "last"),
+    [
+        ("summary deepseek-v3 --gpu h100", "training, US dollars"),
+        ("params gpt3", "embedding "),
+        ("flops gpt3 --tokens 300e9", "exact, causal attention"),
+        ("memory gpt3 --gpu h100", "missing"),
+        ("memory llama-3.1-8b --train --gpu h100", "missing"),
+        ("train gpt3 --gpu h100 --gpus 1024", "energy, kWh"),
+        ("serve gpt3 --gpu h100 --gpus 8", "  at the highest price"),
+    ],
+)
+def test_headline_and_main_table_are_on_a_screen_of_24_by_80(line: str, last: str) -> None:
+    screen = run(*line.split(), columns=80).out.splitlines()[:24]
+    assert any(row.startswith(last) for row in screen[4:])

@@ -44,7 +44,7 @@ class Ask(Request):
 
         if self.force and self.file is None:
             raise RequestError("--force needs --output FILE: add it, or drop --force")
-        require()
+        require("calibrate")
         if self.file is not None and not self.force:
             refuse_to_overwrite(self.file, "choose another name, or --force")
 

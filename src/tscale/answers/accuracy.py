@@ -10,6 +10,7 @@ from tscale.calibration.measured_kinds import Kind, kind_of
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.rows import Judged, What
 from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, Unit
 from tscale.errors import SpecError, TscaleError, called
 from tscale.models.yaml_file import read_text
@@ -132,7 +133,7 @@ def accuracy_report(found: Accuracy) -> Report:
     broken = sum(one.bound_broken for _, one in judged)
     answered = len(found.rows) - len(found.refused)
     groups = list(_groups(judged))
-    title = f"{found.name}: predictions of {answered:,} measured runs"
+    title = f"{found.name}: predictions of {answered:,} measured runs{_medians(judged, whats)}"
     data: dict[str, Data] = {
         "kind": found.kind.name,
         "rows": Figure(len(found.rows), COUNT),
@@ -151,6 +152,13 @@ def accuracy_report(found: Accuracy) -> Report:
     if judged:
         tables += [_by_group(groups), _worst_table(judged)]
     return Report(title, tuple(tables), data, tuple(_notes(found)), exit_code=3 if broken else 0)
+
+
+def _medians(judged: Sequence[tuple[Row, Judged]], whats: Sequence[What]) -> str:
+    """The median error of each kind of figure."""
+    errors = {what: Errors.of([one for _, one in judged if one.what == what]).median for what in whats}
+    said = ", ".join(f"{_WHAT[what]} {number_text(error, 'percent')}" for what, error in errors.items())
+    return f"; median error of {said}" if said else ""
 
 
 _ERRORS: Final = (

@@ -65,14 +65,15 @@ def check_report(claims: Claims, document: Document) -> Report:
         "verdicts": {verdict.replace(" ", "_"): count for verdict, count in counts.items()},
     }
     notes = (
-        f"{len(judged)} claims: {summary}." if judged else "No claims.",
+        *([] if judged else ["No claims."]),
         "A claim holds within 0.5% of the right value (or its own tolerance), is close within ten times that; "
         "whole numbers of an architecture, such as layers, are right or wrong.",
         *([_ROUNDED] if any(one.claimed.unit in (FLOPS, PF_DAYS) for one in judged) else []),
         *([f"Claims from: {claims.source}"] if claims.source else []),
     )
     wrong = counts["does not hold"] + counts["misprint"]
-    return Report(claims.title, (_table(claims.title, judged),), data, notes, exit_code=3 if wrong else 0)
+    title = f"{claims.title}: of {len(judged)} claims, {summary}" if judged else claims.title
+    return Report(title, (_table(title, judged),), data, notes, exit_code=3 if wrong else 0)
 
 
 def _table(title: str, judged: list[_Judged]) -> Table:

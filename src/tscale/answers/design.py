@@ -109,8 +109,9 @@ def designed(wish: Wish, name: str) -> Design:
 def design_report(design: Design, written: str = "", *, explain: bool = False) -> Report:
     """The shape that was found beside its pattern, how far from the budget it is, and others nearly as good."""
     best, like = design.found[0], design.like
-    title = f"A decoder of {design.budget:,} {_what(design)}, like {like.label}"
     total = counting("all")(design.spec)
+    wished = "" if total == design.budget else f", for {design.budget:,} {_what(design)}"
+    title = f"A decoder of {int(total):,} parameters in {design.spec.layers} layers, like {like.label}{wished}"
     tables = [Table(title, _columns(like), tuple(_rows(design, total)), stack=True)]
     if len(design.found) > 1:
         tables.append(Table("", _ALTERNATIVES, tuple(map(_near, design.found)), aside=True))

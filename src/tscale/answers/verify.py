@@ -49,7 +49,8 @@ def verify_report(spec: ModelSpec, weights: Weights, path: str) -> Report:
     found = sum(tensor.numbers for tensor in weights.tensors) - _beside(result) - _copied(result)
     agrees = result.agrees and wanted == found
     surplus = len(result.unexpected) + len(result.copies)
-    title = f"{spec.label}: predicted tensors compared with those of {one_line(path)}"
+    verdict = "has the tensors that are predicted" if agrees else "differs from the tensors that are predicted"
+    title = f"{spec.label}: {one_line(path)} {verdict}"
     tables = (
         Table(title, _PIECES, tuple(_piece_row(piece) for piece in result.pieces), subject=spec.name),
         *_surplus_table(result),

@@ -12,9 +12,9 @@ from tscale.errors import SpecError
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def require() -> None:
-    """Raises `SpecError` where what fits is not installed."""
+def require(what: str = "fit") -> None:
+    """Raises `SpecError` where what fits is not installed; `what` needs it."""
     if find_spec("scipy") is None or find_spec("numpy") is None:
         raise SpecError(
-            "fit needs numpy and scipy: `pip install '.[fit]'` in the folder of tscale's source installs them"
+            f"{what} needs numpy and scipy: `pip install '.[fit]'` in the folder of tscale's source installs them"
         )

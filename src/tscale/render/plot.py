@@ -56,7 +56,7 @@ def need_matplotlib() -> None:
 def _need(package: str, where: str) -> None:
     if find_spec(package) is None:
         raise RequestError(
-            f"--plot draws {where} with {package}: `pip install '.[plot]'` in the folder of tscale's source installs it"
+            f"a plot is drawn {where} with {package}: `pip install '.[plot]'` in the folder of tscale's source installs it"
         )
 
 
