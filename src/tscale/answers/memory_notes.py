@@ -51,7 +51,7 @@ def serving_notes(
     said.append(
         Detail(
             f"Activations: in a step of a token of each sequence and {server.chunk:,} of a prompt (--chunk), the widest block of a "
-            "layer, all of its products concurrently live; no scores are stored. Logits: a row for each sequence in fp32."
+            "layer with all of its products; no scores are stored. Logits: a row for each sequence in fp32."
         )
     )
     said.append(Detail(WEIGHTS_LEAVE_OUT))
