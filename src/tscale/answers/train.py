@@ -17,7 +17,7 @@ from tscale.answers.peak import peak_of, precision_of
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train_memory import PlanMemory, States, all_states, plan_memory
 from tscale.answers.train_plan import PlannedStep, as_bounds, planned_step
-from tscale.answers.train_prediction import PredictedStep, predicted_step
+from tscale.answers.train_prediction import PlanUtilisation, PredictedStep, plan_utilisation, predicted_step
 from tscale.answers.trained import Trained, trained
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.calibration.training_case import CURRENT
@@ -147,7 +147,8 @@ class _Answered(NamedTuple):
     peak: int
     whole: Trained
     flops: int
-    assumed: Utilisation | None
+    assumed: Utilisation | PlanUtilisation | None
+    """The utilisation where none is given: that of published runs, or that which is predicted of the plan."""
     cases: tuple[_Case, ...]
     columns: list[dict[str, Figure | None]]
     rent: Rent | None
@@ -159,7 +160,14 @@ class _Answered(NamedTuple):
     @property
     def known(self) -> Known:
         """How times and costs are known."""
-        return "assumed" if self.assumed else self.whole.known
+        return _known_of(self.assumed, self.whole)
+
+
+def _known_of(assumed: Utilisation | PlanUtilisation | None, whole: Trained) -> Known:
+    """How times and costs are known."""
+    if isinstance(assumed, PlanUtilisation):
+        return weakest("predicted", whole.known)
+    return "assumed" if assumed else whole.known
 
 
 def _answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> _Answered:
@@ -171,15 +179,17 @@ def _answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> _Answered:
     ratio = _hardware_ratio(model, whole, ask.recompute)
     counted_share = _counted_share(model, whole, ask.flops_count)
     ask = ask if ask.mfu is None else ask._replace(mfu=ask.mfu / counted_share)
-    assumed = _assumed(model, hardware, ask, dtype, peak, ratio)
+    planned = _planned(model, hardware, ask, whole, dtype, peak)
+    assumed: Utilisation | PlanUtilisation | None = _assumed(model, hardware, ask, dtype, peak, ratio)
+    if assumed is not None and planned is not None and ask.batch is not None:
+        assumed = plan_utilisation(planned.predicted, model, whole, ask.batch) or assumed
     cases = _cases(ask, int(whole.tokens.value), flops, peak, assumed)
     _check_peak(model, whole, ask.recompute, max(case.mfu for case in cases))
-    known: Known = "assumed" if assumed else whole.known
+    known = _known_of(assumed, whole)
     rent = rent_of(hardware, ask.price)
     columns = [
         _figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known, counted_share) for case in cases
     ]
-    planned = _planned(model, hardware, ask, whole, dtype, peak)
     states = all_states(spec, hardware, max(int(case.gpus) for case in cases), dtype) if planned is None else None
     return _Answered(
         model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states, counted_share
@@ -192,7 +202,7 @@ def _tables(one: _Answered, title: str) -> tuple[Table, ...]:
     tables = [_table(title, name, one.cases, one.columns, one.rent)]
     if one.planned is not None:
         tables.append(one.planned.table)
-    if one.assumed is not None:
+    if isinstance(one.assumed, Utilisation):
         tables.append(one.assumed.table(name))
     return tuple(tables)
 
@@ -213,8 +223,8 @@ def _data(one: _Answered) -> dict[str, Data]:
         "count": one.ask.flops_count,
         **_rent_data(one.columns, one.rent),
         "memory": None if one.states is None else one.states.data(),
-        "assumed": one.assumed is not None,
-        "utilisation_runs": [] if one.assumed is None else one.assumed.data(),
+        "assumed": isinstance(one.assumed, Utilisation),
+        "utilisation_runs": one.assumed.data() if isinstance(one.assumed, Utilisation) else [],
         "range": [_in_range(*pair, one.rent) for pair in zip(one.cases, one.columns, strict=True)] if several else [],
         **({} if one.planned is None else {"plan": one.planned.data}),
     }
@@ -223,7 +233,7 @@ def _data(one: _Answered) -> dict[str, Data]:
 def _all_notes(one: _Answered) -> Iterator[str]:
     """Notes of the run, of its utilisation, its price and its plan."""
     yield from _notes(one.model, one.hardware, one.ask, one.dtype, one.peak, one.whole)
-    if one.assumed is not None:
+    if isinstance(one.assumed, Utilisation):
         yield one.assumed.note()
     if one.rent is not None:
         yield from one.rent.notes()
@@ -376,7 +386,9 @@ def _hardware_ratio(model: TracedModel, whole: Trained, recompute: Recompute) ->
     return sum((ratio * of for ratio, of in zip(ratios, flops, strict=True)), Fraction()) / sum(flops)
 
 
-def _cases(ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | None) -> tuple[_Case, ...]:
+def _cases(
+    ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | PlanUtilisation | None
+) -> tuple[_Case, ...]:
     """The third of devices, utilisation and time, from the other two."""
     _refuse_unlike(ask)
     if ask.tokens_per_second is not None:

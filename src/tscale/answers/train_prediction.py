@@ -119,6 +119,33 @@ class PredictedStep(NamedTuple):
         return Figure(share, SHARE, self.known, SOURCE)
 
 
+class PlanUtilisation(NamedTuple):
+    """The utilisation of a run whose steps are all as a plan's is predicted to be, in full attention, at the ends of an 80% interval."""
+
+    low: Fraction
+    middle: Fraction
+    high: Fraction
+
+    def said(self) -> str:
+        """The middle and the range, in a line."""
+        low, middle, high = (f"{float(share):.1%}" for share in self)
+        return f"MFU predicted: {middle} ({low} to {high}, an 80% interval of the plan below)."
+
+
+def plan_utilisation(
+    predicted: PredictedStep | None, model: TracedModel, whole: Trained, batch: Batch
+) -> PlanUtilisation | None:
+    """What a run of such steps comes to; None where no step is predicted."""
+    if predicted is None or predicted.found is None:
+        return None
+    run = whole.first.run
+    flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, "full")
+    fast, middle, slow = (
+        mfu_of(flops, predicted.devices, predicted.peak, Fraction(seconds)) for seconds in predicted.found.seconds
+    )
+    return PlanUtilisation(slow, middle, fast)
+
+
 def predicted_step(
     model: TracedModel,
     whole: Trained,
