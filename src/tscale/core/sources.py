@@ -168,15 +168,15 @@ SOURCES: dict[str, Source] = {
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
-    "llamacpp2026": Source(
-        "llama.cpp 2026",
-        "llama.cpp, src/llama-quant.cpp",
-        "https://github.com/ggml-org/llama.cpp/blob/master/src/llama-quant.cpp",
-    ),
     "liu2025": _arxiv(
         "Liu 2025",
         "MoE Parallel Folding: Heterogeneous Parallelism Mappings for Efficient Large-Scale MoE Model Training with Megatron Core",
         "2504.14960",
+    ),
+    "llamacpp2026": Source(
+        "llama.cpp 2026",
+        "llama.cpp, src/llama-quant.cpp",
+        "https://github.com/ggml-org/llama.cpp/blob/master/src/llama-quant.cpp",
     ),
     "loshchilov2017": _arxiv("Loshchilov & Hutter 2017", "Decoupled Weight Decay Regularization", "1711.05101"),
     "lozhkov2024": _arxiv("Lozhkov 2024", "StarCoder 2 and The Stack v2: The Next Generation", "2402.19173"),
