@@ -89,6 +89,8 @@ def ends(layers: int, d: int, vocabulary: int) -> int:
 GLM_INDEXER = 2048 * 32 * 128 + 6144 * 128 + 2 * 128 + 6144 * 32
 DELTA_NET = 4096 * (2 * 2048 + 2 * 8192) + 4096 * 128 + (2 * 2048 + 8192) * 4 + 128 + 128 + 8192 * 4096
 GATED_ATTENTION = 4096 * (2 * 32 + 2 * 2) * 256 + 2 * 256 + 32 * 256 * 4096
+DELTA_NET_OF_2048 = 2048 * (2 * 2048 + 2 * 4096) + 2048 * 64 + (2 * 2048 + 4096) * 4 + 64 + 128 + 4096 * 2048
+GATED_ATTENTION_OF_16 = 2048 * (2 * 16 + 2 * 2) * 256 + 2 * 256 + 16 * 256 * 2048
 
 TOTALS: dict[str, tuple[int, int]] = {
     # Name: the total, and the formula it is redone with. "hf": modules of the transformers library (5.23) of this shape
@@ -158,6 +160,13 @@ TOTALS: dict[str, tuple[int, int]] = {
     "qwen3.5-397b-a17b": (
         396_346_350_336,
         45 * DELTA_NET + 15 * GATED_ATTENTION + 60 * (routed(4096, 512, 1024, 1024) + 4096) + ends(60, 4096, 248320),
+    ),
+    "qwen3.6-35b-a3b": (
+        34_660_610_688,  # the text model of nvidia/Qwen3.6-35B-A3B-NVFP4's config.json, as transformers 5.24.0 builds it
+        30 * DELTA_NET_OF_2048
+        + 10 * GATED_ATTENTION_OF_16
+        + 40 * (routed(2048, 256, 512, 512) + 2048)
+        + ends(40, 2048, 248320),
     ),
 }
 

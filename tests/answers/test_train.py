@@ -497,7 +497,9 @@ def test_what_is_assumed_comes_as_a_range_with_its_runs() -> None:
     assert {one["model"] for one in found["utilisation_runs"]} <= {"Qwen3-30B-A3B", "gpt-oss-20b", "gpt-oss-120b"}
     first = run("train", *args).out.splitlines()[1]
     many = len(found["utilisation_runs"])
-    assert first.startswith(("MFU assumed: ", "MFU predicted: ")) and first.endswith(f": {many} published runs and a 10% margin).")
+    assert first.startswith(("MFU assumed: ", "MFU predicted: ")) and first.endswith(
+        f": {many} published runs and a 10% margin)."
+    )
     own = trained(*args, "--dtype", "fp8")
     assert own["tokens_per_second"] / 16 == pytest.approx(5275, rel=1e-3)
 

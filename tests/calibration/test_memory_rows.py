@@ -91,7 +91,7 @@ def test_what_is_offloaded_or_stepped_at_once_is_less() -> None:
 
 WRONG: Final = {
     "what": ("speed", '"speed" is not counted of a row'),
-    "model": ("llama-9", 'no model "llama-9"'),
+    "model": ("llama-9", 'model "llama-9" is no built-in one'),
     "precision": ("fp7", 'precision "fp7" is not a recipe'),
     "gpus": ("9", "9 GPUs are not made up of the degrees that the row says"),
     "context": ("", "context is not said"),
@@ -116,3 +116,25 @@ def test_a_row_that_says_what_is_not_counted(column: str) -> None:
         judged(**{column: text})
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
+
+
+SERVED: Final = [
+    # vllm-project/vllm#23278, #27508; #17327; noonghunna/club-3090#612, of which the row does not say that the cache is in fp8
+    ({"source": "vllm-project/vllm logs", "model": "gpt-oss-120b", "precision": "mxfp4", "what": "weights"}, 65.965, 0.002),
+    ({"source": "vllm-project/vllm logs", "model": "qwen3-30b-a3b", "precision": "bf16", "tensor": "4", "what": "weights"}, 14.2474, 0.002),
+    ({"model": "qwen3.6-35b", "precision": "fp8", "context": "131072", "what": "cache"}, 1.381, 0.06),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "measured", "near"), SERVED, ids=[row["model"] for row, _, _ in SERVED])
+def test_parts_of_what_is_served(row: dict[str, str], measured: float, near: float) -> None:
+    """Weights as vLLM pads them; a cache in the format of its row, with recurrent states in fp32 and without the ends of pages."""
+    found = judge({**row, "value": str(measured), "unit": "GiB"})
+    assert found.middle / GIB == pytest.approx(measured, rel=near)
+    assert found.high - found.middle == pytest.approx(0.5 * 10 ** -len(str(measured).split(".")[1]) * GIB)
+
+
+def test_a_cache_of_no_stated_format_is_in_8_to_16_bits() -> None:
+    row = {"model": "qwen3.6-35b", "context": "131072", "what": "cache", "value": "1.381", "unit": "GiB"}
+    found = judge(row)
+    assert found.covered and found.middle > 1.8 * found.low

@@ -13,6 +13,7 @@ from tscale.answers.deployment import Deployment, OneRun
 from tscale.answers.serve_prediction import predicted
 from tscale.answers.serve_times import Ask, Draft
 from tscale.calibration.fit_serving import of_rows, table
+from tscale.calibration.measured_kinds import kind_of
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged
 from tscale.calibration.serving_calibration import Measured, predict, shipped
@@ -100,6 +101,22 @@ def test_names_of_tables_are_built_ins() -> None:
     assert {name: model_of(name).name for name in names} == names
     chips = {"h100_sxm": "h100-sxm", "h200_sxm": "h200-sxm", "b200_sxm": "b200", "b300_sxm": "b300", "gb300": "gb300"}
     assert {name: hardware_of(name).name for name in chips} == chips
+    printed = {
+        "NVIDIA H100 80GB HBM3": "h100-sxm", "NVIDIA A100-SXM4-80GB": "a100-sxm-80gb", "NVIDIA A100-SXM4-40GB": "a100-sxm-40gb",
+        "NVIDIA H200": "h200-sxm", "NVIDIA B200": "b200", "gb200_sxm": "gb200", "NVIDIA L40S": "l40s",
+    }  # fmt: skip
+    assert {name: hardware_of(name).name for name in printed} == printed
+    for name in ("NVIDIA H100 64GB HBM2", "tpu-v9"):
+        with pytest.raises(TscaleError, match="is no shipped accelerator"):
+            hardware_of(name)
+    others = {
+        "Qwen/Qwen3-30B-A3B-Instruct-2507": "qwen3-30b-a3b", "unsloth/Meta-Llama-3.1-8B-bnb-4bit": "llama-3.1-8b",
+        "meta-llama/Llama-4-Scout-17B-16E-Instruct": "llama-4-scout", "mistralai/Mixtral-8x7B-Instruct-v0.1": "mixtral-8x7b",
+        "Qwen/Qwen3.6-35B-A3B": "qwen3.6-35b-a3b", "Qwen/Qwen3-32B-FP8": "qwen3-32b", "MiniMaxAI/MiniMax-M2.5": "minimax-m2.5",
+    }  # fmt: skip
+    assert {name: model_of(name).name for name in others} == others
+    with pytest.raises(TscaleError, match="is no built-in one"):
+        model_of("mistralai/Mistral-7B-Instruct-v0.3")  # of another vocabulary
 
 
 def test_a_row_is_judged_three_times() -> None:
@@ -131,8 +148,10 @@ def test_rows_that_are_not_answered_say_why(changes: dict[str, str], says: str) 
 
 
 def test_a_missing_column_is_asked_for() -> None:
-    with pytest.raises(TscaleError, match="no column osl"):
-        judge({key: value for key, value in ROW.items() if key != "osl"})
+    with pytest.raises(TscaleError, match='a table of serving needs the column "osl"'):
+        kind_of(tuple(key for key in ROW if key != "osl"), "runs.csv")
+    with pytest.raises(TscaleError, match="nothing was measured: tpot_ms, ttft_ms or latency_ms"):
+        judge({**ROW, "tpot_ms": "", "ttft_ms": ""})
 
 
 def test_one_measured_run_moves_its_deployment_towards_it() -> None:

@@ -90,7 +90,7 @@ def test_what_a_calibration_does_not_cover_is_said_and_has_a_wider_interval() ->
         ({"step_ms": "-1"}, 'step_ms: a number above 0 is wanted, not "-1"'),
         ({"recompute": "half"}, 'recompute: "half" is none of'),
         ({"attention": "flash-9", "stack": ""}, 'no attention kernel "flash-9" is known on ampere'),
-        ({"layers": "", "model": "my/own"}, 'model: "my/own" is no built-in model'),
+        ({"layers": "", "model": "my/own"}, 'model "my/own" is no built-in one'),
         ({"precision": "fp8"}, 'has no peak in "fp8"'),
     ],
 )  # fmt: skip

@@ -62,8 +62,8 @@ def test_rows_are_written_with_their_predictions() -> None:
     assert float(first["step_bound"]) <= float(first["step_low"]) <= float(first["step_predicted"])
     assert first["step_measured"] == f"{float(first['step_ms']) / 1000:.6g}"
     assert second["step_predicted"] == ""
-    assert "no hardware" in second["refused"]
-    assert "Row 2 without a prediction: no hardware" in " ".join(done.out.split())
+    assert 'gpu "a1000" is no shipped accelerator' in second["refused"]
+    assert 'Row 2 without a prediction: gpu "a1000" is no shipped' in " ".join(done.out.split())
     assert run("accuracy", "steps.csv", "-o", "predicted.csv").code == 1
 
 
@@ -83,6 +83,36 @@ def test_what_is_no_table_of_runs_says_what_is_missing(heading: str, said: str) 
     assert done.code == 1
     assert said in done.err
     assert "steps.csv" in done.err
+
+
+SERVING = "engine,model,gpu,isl,osl,concurrency,gpus,tensor,weights,"
+
+
+def test_a_table_of_serving_may_have_one_figure_alone() -> None:
+    """And what is not said of a layout is that of one pool without expert parallelism."""
+    row = "vllm,meta-llama/Llama-3.1-8B-Instruct,h100_sxm,1024,1024,8,1,1,fp8"
+    data = answer("accuracy", table(f"{row},7.5", heading=f"{SERVING}tpot_ms"))
+    assert (data["answered"], data["tpot"]["figures"]) == (1, 1)
+    assert "ttft" not in data and "latency" not in data
+    data = answer("accuracy", table(f"{row},7500", heading=f"{SERVING}latency_ms"))
+    assert (data["answered"], data["latency"]["figures"]) == (1, 1)
+    done = run(
+        "accuracy",
+        table(row.replace(",8,1,1,", ",1,1,") + ",7.5", heading=SERVING.replace("concurrency,", "") + "tpot_ms"),
+    )
+    assert (done.code, done.err) == (1, 'tscale: steps.csv: a table of serving needs the column "concurrency"\n')
+
+
+def test_a_table_of_memory_never_asks_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name of the hub is that of the built-in model of its shape; others are refused. A context is told in tokens."""
+    monkeypatch.setattr("tscale.hub.config_text", lambda *_, **__: pytest.fail("asked the hub"))
+    heading = "source,model,gpu_gib,gpus,micro_batch,precision,recompute,method,loss,what,value,unit"
+    row = "unsloth,{},40,1,1,nf4,full,qlora r32,plain-kept,longest_context,12264,tokens"
+    names = ("meta-llama/Meta-Llama-3.1-8B-Instruct", "some/Body")
+    data = answer("accuracy", table(*map(row.format, names), heading=heading))
+    assert (data["answered"], data["refused"]) == (1, 1)
+    assert data["refusals"][0]["why"].startswith('model "some/Body" is no built-in one')
+    assert (data["worst"][0]["measured"], " 12,264 " in run("accuracy", "steps.csv").out) == (12_264, True)
 
 
 def test_columns_that_are_not_read_are_named() -> None:

@@ -10,8 +10,12 @@ from tscale.calibration.measured_kinds import Kind, kind_of
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.rows import Judged, What
 from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+<<<<<<< HEAD
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, Unit
+=======
+from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, TOKENS, Unit
+>>>>>>> cases
 from tscale.errors import SpecError, TscaleError, called
 from tscale.models.yaml_file import read_text
 
@@ -212,6 +216,11 @@ def unit_of(what: What) -> Unit:
     return BYTES if what == "memory" else SECONDS
 
 
+def _unit(one: Judged) -> Unit:
+    """That of one figure: of memory, the longest context is in tokens."""
+    return TOKENS if one.groups.get("what") == "longest_context" else unit_of(one.what)
+
+
 def _worst_table(judged: Sequence[tuple[Row, Judged]]) -> Table:
     columns = (
         Column("furthest off", "row", numeric=False),
@@ -225,7 +234,7 @@ def _worst_table(judged: Sequence[tuple[Row, Judged]]) -> Table:
     )
     rows: list[tuple[Cell, ...]] = []
     for row, one in _worst(judged):
-        unit = unit_of(one.what)
+        unit = _unit(one)
         figures: tuple[Cell, ...] = (
             Figure(one.measured, unit, "measured"),
             *(Figure(value, unit, "predicted") for value in (one.middle, one.low, one.high)),
@@ -236,7 +245,7 @@ def _worst_table(judged: Sequence[tuple[Row, Judged]]) -> Table:
 
 
 def _worst_data(row: Row, one: Judged) -> Data:
-    unit = unit_of(one.what)
+    unit = _unit(one)
     return {
         "row": row.number,
         "what": one.what,

@@ -10,7 +10,7 @@ from tscale.answers.capacity import Capacity, capacity_data, exit_code, reserve_
 from tscale.answers.explaining import context_of, notes_of
 from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Keeping, Server, fullest, held, held_at
-from tscale.answers.memory_layout import accepted, has_padded_experts, in_words, layout_data, spelled
+from tscale.answers.memory_layout import accepted, in_words, layout_data, spelled
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
 from tscale.answers.memory_notes import serving_notes
 from tscale.answers.memory_steps import serving_steps
@@ -27,7 +27,7 @@ from tscale.answers.memory_tables import (
 from tscale.answers.release import Asked, cache_format_of, format_of, state_formats
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.cache import check_rows
-from tscale.core.costs.kernel_padding import PADDED, Kernel
+from tscale.core.costs.kernel_padding import PADDED, Kernel, has_padded_experts
 from tscale.core.costs.largest import largest
 from tscale.core.dtypes import Format
 from tscale.core.ledger import Cache

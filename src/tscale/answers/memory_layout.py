@@ -8,10 +8,8 @@ from typing import Final
 
 from tscale.answers.memory_held import Server, fullest
 from tscale.core.costs.cache import has_latents, has_windows
-from tscale.core.costs.kernel_padding import PADDED
-from tscale.core.costs.weights import Mixture, kept_in
-from tscale.core.dtypes import Format
-from tscale.core.ledger import Ledger, Matmul
+from tscale.core.costs.kernel_padding import PADDED, has_padded_experts
+from tscale.core.ledger import Matmul
 from tscale.core.metric import Data
 from tscale.core.parallelism import divisors
 from tscale.core.serving_layout import ServingLayout
@@ -151,8 +149,3 @@ def keeping_notes(server: Server) -> Iterator[str]:
         yield f"Matrices of routed experts are padded as vLLM's kernel {server.kernel} needs them."
     elif has_padded_experts(server.whole, server.format):
         yield f"Kernels may pad routed experts in {PADDED} further: --padding counts that, marlin for gpt-oss in vLLM on most devices."
-
-
-def has_padded_experts(whole: Ledger, format: Format | Mixture) -> bool:
-    """Whether routed experts are in the format whose kernels pad them."""
-    return any(kept.format.name == PADDED for kept in kept_in(whole, format) if is_routed(kept.entry))

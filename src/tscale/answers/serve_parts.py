@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from tscale.answers.explaining import steps_of
 from tscale.answers.serve_times import Served
+from tscale.core.adding import in_order
 from tscale.core.costs.roofline import SOURCE, TIME_SOURCE, Pass, Work, distinct_experts, top_k
 from tscale.core.ledger import Entry, Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table
@@ -50,7 +51,7 @@ def causes(one: Served, lines: list[Work]) -> dict[Cause, float]:
     spent: dict[Cause, float] = {"weights": 0.0, "cache": 0.0, "compute": 0.0, "communication": 0.0}
     for line in lines:
         spent[cause(one, line)] += one.seconds(line)
-    total = sum(spent.values())
+    total = in_order(spent.values())
     return {key: seconds / total for key, seconds in spent.items()}
 
 
@@ -81,13 +82,15 @@ def parts_table(one: Served, title: str, lines: list[Work], subject: str) -> Tab
     for group, name in _GROUPS.items():
         own = [line for line in lines if line.group == group]
         if any(line.weights or line.cache or line.sent or line.flops for line in own):
-            rows.append(_row(one, name, own, total, moved=sum(line.weights + line.cache + line.sent for line in own)))
-    last = _row(one, "total", lines, total, moved=sum(line.weights + line.cache for line in lines))
+            rows.append(
+                _row(one, name, own, total, moved=in_order(line.weights + line.cache + line.sent for line in own))
+            )
+    last = _row(one, "total", lines, total, moved=in_order(line.weights + line.cache for line in lines))
     return Table("", columns, (*rows, last), subject=subject, totals=frozenset({len(rows)}), aside=True)
 
 
 def _row(one: Served, name: str, lines: list[Work], total: float, moved: float) -> tuple[Cell, ...]:
-    computed, seconds = sum(line.flops for line in lines), one.seconds(*lines)
+    computed, seconds = in_order(line.flops for line in lines), one.seconds(*lines)
     known = speed_known(one)
     return (
         name,

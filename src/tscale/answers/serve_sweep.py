@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tscale.answers.serve_times import MOST_BATCH, Ask, Served, memory_of, served, times_of, turning_batch
 from tscale.catalogue.hardware import Hardware
+from tscale.core.adding import in_order
 from tscale.core.costs.largest import largest
 from tscale.models.spec import ModelSpec
 
@@ -46,8 +47,8 @@ def _at(one: Served, batch: int) -> Served:
 def _throughput(one: Served) -> Throughput:
     ask = one.ask
     lines = one.works(one.step(one.middle))
-    computing = sum(line.flops / line.peak for line in lines)
-    reading = sum(line.weights + line.cache for line in lines) / one.device.memory_bytes_per_second
+    computing = in_order(line.flops / line.peak for line in lines)
+    reading = in_order(line.weights + line.cache for line in lines) / one.device.memory_bytes_per_second
     alone = ask.batch * float(ask.efficiency)
     guessed = ask.draft is not None
     return Throughput(

@@ -10,6 +10,7 @@ from tscale.answers.deployment import Deployment
 from tscale.answers.memory_held import Keeping, Server, Stage, held
 from tscale.answers.release import cache_format_of, format_of, state_formats
 from tscale.catalogue.hardware import Hardware
+from tscale.core.adding import in_order
 from tscale.core.costs.cache import check_rows
 from tscale.core.costs.largest import largest
 from tscale.core.costs.roofline import Formats, Pass, Setup, Work, decode_seconds, pass_seconds, works
@@ -274,8 +275,8 @@ def turning_batch(one: Served, *, matrices: bool = False) -> int | None:
     def waits(batches: int) -> bool:
         lines = one.works(one.step(one.middle, batch=each * batches))
         lines = [line for line in lines if line.weights or not matrices]
-        computing = sum(line.flops / line.peak for line in lines)
-        return computing * one.device.memory_bytes_per_second < sum(line.weights + line.cache for line in lines)
+        computing = in_order(line.flops / line.peak for line in lines)
+        return computing * one.device.memory_bytes_per_second < in_order(line.weights + line.cache for line in lines)
 
     waiting = largest(waits, max(MOST_BATCH // each, 1))
     return None if waiting is None else each * (waiting + 1)

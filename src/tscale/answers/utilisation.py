@@ -31,6 +31,7 @@ from tscale.blocks import Attention, FeedForward
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.catalogue.measured import Shape, TrainingRun, training_runs
 from tscale.catalogue.models import built_in
+from tscale.core.adding import in_order
 from tscale.core.costs.params import active_params
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import mfu_of
@@ -182,7 +183,7 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
     weighed = [(weight, one) for weight, one in weighed if weight >= _LEAST_WEIGHT * weighed[0][0]]
     of = Fraction(peak, case.peak) if case.narrow and case.peak else Fraction(2 if case.narrow else 1)
     shares = [(one.share_of(of), weight) for weight, one in weighed]
-    total = sum(weight for weight, _ in weighed)
+    total = in_order(weight for weight, _ in weighed)
     return Utilisation(
         min(shares)[0] / _MARGIN,
         weighted_median(shares),
@@ -216,7 +217,7 @@ def weighted_median(values: list[tuple[Fraction, float]]) -> Fraction:
     Fraction(3, 2)
     """
     ordered = sorted(values)
-    half, below = sum(weight for _, weight in ordered) / 2, 0.0
+    half, below = in_order(weight for _, weight in ordered) / 2, 0.0
     for place, (value, weight) in enumerate(ordered):
         below += weight
         if isclose(below, half):

@@ -45,9 +45,9 @@ KINDS: Final = (
     Kind(
         "serving",
         ("ttft_ms", "tpot_ms", "latency_ms"),
-        ("engine", "model", "gpu", "isl", "osl"),
+        ("engine", "model", "gpu", "isl", "osl", "concurrency"),
         (
-            "mode", "engine_version", "measured", "weights", "experts_weights", "concurrency", "gpus", "tensor",
+            "mode", "engine_version", "measured", "weights", "experts_weights", "gpus", "tensor",
             "attention_data", "expert_tensor", "expert_parallel", "prefill_batch", "prefill_workers", "prefill_tensor",
             "prefill_attention_data", "prefill_expert_parallel", "decode_batch", "decode_workers", "decode_tensor",
             "decode_attention_data", "decode_expert_parallel", "pipeline", "replicas",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.calibration.names import model_of
 from tscale.core.costs.recompute import find_again
 from tscale.core.costs.states import Offload, find_offload, find_targets
 from tscale.core.costs.training_setup import Training
@@ -18,7 +19,6 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.workload import Run
 from tscale.errors import RequestError, nearest, shown
-from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
 from tscale.models.weights_spec import Release, WeightRule
 
@@ -101,7 +101,7 @@ class Asked(NamedTuple):
 
 def training_of(row: Row) -> Asked:
     """How the run of a row trained its model. Raises `TscaleError` for a row that says what is not counted."""
-    spec = resolve(row["model"])
+    spec = model_of(row["model"])
     habits = _habits(row["source"])
     method, rank = _method(row["method"])
     if not method and row["precision"] == "nf4":
@@ -208,7 +208,7 @@ def served_model(row: Row) -> tuple[ModelSpec, Format | None]:
 
     A note that some modules or layers are in bf16 is read as a release that says so.
     """
-    spec, name = resolve(row["model"]), row["precision"].lower()
+    spec, name = model_of(row["model"]), row["precision"].lower()
     if not name:
         return spec, None
     if spec.weights is not None and name in {spec.weights.format, *(rule.format for rule in spec.weights.rules)}:

@@ -13,13 +13,15 @@ from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
 from tscale.calibration.memory_columns import Row, served_model, training_of
-from tscale.core.costs.cache import cache_bytes
+from tscale.core.costs.cache import StateBits, cache_bytes
+from tscale.core.costs.kernel_padding import has_padded_experts, padded_for
 from tscale.core.costs.largest import largest
 from tscale.core.costs.reserve import MOST_IN_FRAGMENTS, Reserve, gpu_reserve
 from tscale.core.costs.training_setup import Peak
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.dtypes import FORMATS, Format
+from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.tracing import MOST_CONTEXT
@@ -27,6 +29,7 @@ from tscale.errors import RequestError, shown
 from tscale.models.gguf import gguf_mixture
 from tscale.models.lower import lower, run_of
 from tscale.models.release import released
+from tscale.models.spec import ModelSpec
 from tscale.models.trainer import Trainer, trainer
 
 Verdict = Literal["fits", "may_fit", "does_not_fit"]
@@ -169,23 +172,45 @@ def _verdict(row: Row, total: int, least: int, plan: Parallelism) -> Verdict | N
 
 
 def _served(row: Row, what: str, measured: float) -> MemoryJudged:
-    """A part of what a device holds while it serves: exact, as far as it is counted."""
+    """A part of what a device holds while it serves: exact, as far as it is counted and as digits of the measurement are printed."""
     spec, asked = served_model(row)
     ledger = lower(spec)
-    tensor = row.size("tensor") or 1
-    share = shard(ledger, Parallelism(tensor=tensor))
+    share = shard(ledger, Parallelism(tensor=row.size("tensor") or 1))
     tokens = row.size("context") or 1
+    least = None
+    if what in ("weights", "file_size"):
+        counted = _weights(row, what, share)
+    elif what == "cache":
+        format = asked or FORMATS["bf16"]
+        counted = _cache(share, spec, tokens, format)
+        least = None if row["precision"] else _cache(share, spec, tokens, FORMATS["fp8"])
+    else:
+        counted = float(workspace_bytes(share, ledger, run_of(spec, tokens), 1, tokens, spec.d_model, 16).total)
+    printed = _half_a_digit(row["value"]) * _unit(row["unit"])
+    low = (counted if least is None else least) - printed
+    return MemoryJudged(what, "bytes", measured, low, counted, counted + printed, None, None, _groups(row))
+
+
+def _weights(row: Row, what: str, share: Ledger) -> float:
+    """Bytes of a file or of what an engine loads; vLLM pads routed experts in mxfp4 for Marlin's kernel on most devices."""
+    spec, asked = served_model(row)
+    ledger = lower(spec)
     format = asked or released(spec) or FORMATS["bf16"]
     if isinstance(format, Format) and format.is_mixture:
         format = gguf_mixture(spec, format)
-    if what in ("weights", "file_size"):
-        counted = weight_bytes(share, format, ledger).total
-    elif what == "cache":
-        counted = cache_bytes(share, run_of(spec, tokens), 16).total
-    else:
-        counted = workspace_bytes(share, ledger, run_of(spec, tokens), 1, tokens, spec.d_model, 16).total
-    exact = float(counted)
-    return MemoryJudged(what, "bytes", measured, exact, exact, exact, None, None, _groups(row))
+    padded = what == "weights" and "vllm" in row["source"] and has_padded_experts(ledger, format)
+    return float(weight_bytes(padded_for(share, "marlin") if padded else share, format, ledger).total)
+
+
+def _cache(share: Ledger, spec: ModelSpec, tokens: int, format: Format) -> float:
+    """Bytes of one sequence's cache, in the format that precision names; recurrent states as the model's file says."""
+    states = StateBits() if spec.states is None else StateBits(int(FORMATS[spec.states].bits))
+    return float(cache_bytes(share, run_of(spec, tokens), format.bits, None, states).total)
+
+
+def _half_a_digit(text: str) -> float:
+    """Half of the last digit that is printed: as much is rounded off at the most."""
+    return 0.5 * 10.0 ** -len(text.partition(".")[2])
 
 
 def _groups(row: Row) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
@@ -10,8 +12,11 @@ from tscale.catalogue.models import built_in, known_name, names_and_aliases, nor
 from tscale.errors import UnknownNameError, nearest, shown
 from tscale.models.spec import ModelSpec
 
-_TUNED: Final = ("-instruct", "-base", "-chat", "-it", "-hf")
-_CONVERTED: Final = ("-v2", "-fp8", "-nvfp4", "-fp4", "-mxfp4", "-int4", "-awq", "-gptq", "-bf16")
+_TUNED: Final = ("-instruct", "-base", "-chat", "-it", "-hf", "-thinking", "-2507")
+_CONVERTED: Final = (
+    "-v2", "-fp8", "-fp8-dynamic", "-nvfp4", "-fp4", "-mxfp4", "-int4", "-int8", "-awq", "-gptq", "-bf16", "-bnb-4bit",
+    "-w4a16", "-w8a8", "-w8a16", "-4bit", "-8bit", "-gguf", "-mlx",
+)  # fmt: skip
 _SAME_SHAPE: Final = {
     "deepseek-r1": "deepseek-v3",
     "deepseek-r1-0528": "deepseek-v3",
@@ -27,9 +32,10 @@ _SAME_SHAPE: Final = {
     "meta-llama-3.1-8b": "llama-3.1-8b",
     "meta-llama-3.1-70b": "llama-3.1-70b",
     "meta-llama-3.1-405b": "llama-3.1-405b",
-    "qwen3-235b-a22b-2507": "qwen3-235b-a22b",
-    "qwen3-235b-a22b-instruct-2507": "qwen3-235b-a22b",
-    "qwen3-235b-a22b-thinking-2507": "qwen3-235b-a22b",
+    "llama-4-maverick-17b-128e": "llama-4-maverick",
+    "llama-4-scout-17b-16e": "llama-4-scout",
+    "mistral-7b-instruct-v0.1": "mistral-7b",
+    "mixtral-8x7b-instruct-v0.1": "mixtral-8x7b",
 }
 """Releases that are trained further from a built-in model, of the same shape."""
 
@@ -61,10 +67,36 @@ def _shape_name(name: str) -> str:
 
 @cache
 def hardware_of(name: str) -> Hardware:
-    """The shipped accelerator of a name such as `b200_sxm`. Raises `UnknownNameError`."""
-    known = known_hardware(name)
+    """The shipped accelerator of a name such as `b200_sxm`, or as its driver prints it. Raises `UnknownNameError`."""
+    known = next((known for spelt in _spellings(name) if (known := known_hardware(spelt)) is not None), None)
     if known is None:
         raise UnknownNameError(
             f"gpu {shown(name)} is no shipped accelerator: `tscale list hardware` names those that are"
         )
     return find_hardware(known)
+
+
+_MAKERS: Final = ("nvidia", "amd", "instinct", "geforce", "tesla", "hbm2", "hbm2e", "hbm3", "hbm3e")
+_MEMORY: Final = re.compile(r"(\d+)gb")
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """A name as it is, and what `NVIDIA A100-SXM4-40GB` may stand for.
+
+    That is it without its maker and the kind of its memory; without the bytes of its memory, if an accelerator of what is left has
+    as many; and without `sxm`, which says nothing of what is made in one form alone.
+    """
+    yield name
+    words = [re.sub(r"^sxm\d$", "sxm", word) for word in normalised(name).split("-") if word not in _MAKERS]
+    yield "-".join(words)
+    plain = [word for word in words if not _MEMORY.fullmatch(word)]
+    said = [int(word[:-2]) for word in words if _MEMORY.fullmatch(word)]
+    for shorter in ("-".join(plain), "-".join(word for word in plain if word != "sxm")):
+        known = known_hardware(shorter)
+        if known is not None and all(_has(known, gigabytes) for gigabytes in said):
+            yield shorter
+
+
+def _has(name: str, gigabytes: int) -> bool:
+    """Whether a shipped accelerator has so much memory, as its vendor writes it."""
+    return int(find_hardware(name).memory_gb) == gigabytes

@@ -27,6 +27,7 @@ from tscale.calibration.serving_groups import deviation_level, family_of, group_
 from tscale.calibration.serving_meanings import MEANINGS, ONE_RUN, TERMS, Group
 from tscale.catalogue.models import configs
 from tscale.catalogue.shipped import shipped_text
+from tscale.core.adding import in_order
 from tscale.core.costs.serving_prediction import (
     Chip,
     Load,
@@ -159,7 +160,7 @@ def deviation_of(calibration: Calibration, case: ServingCase, structure: Structu
         found = calibration.deviations.get(item)
         for place in range(2 if found else 0):
             assert found is not None
-            sums[place] += sum(a * b for a, b in zip(found[place], terms, strict=True))
+            sums[place] += in_order(a * b for a, b in zip(found[place], terms, strict=True))
     tpot, ttft = (exp(min(max(total, -_MOST), _MOST)) for total in sums)
     return Deviation(tpot, ttft, known)
 

@@ -115,7 +115,7 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
     prompt, output = _number(row, "isl"), _number(row, "osl")
     drawn = (prompt, output) in _DRAWN
     share = _MEAN_DRAW if drawn else 1.0
-    split = row["mode"] == "disagg"
+    split = _is_split(row.get("mode", ""))
     routed = any(isinstance(block, Experts) for block in spec.feed_forwards)
     decode = _pool(row, "decode_" if split else "", routed=routed)
     prefill = _pool(row, "prefill_", routed=routed) if split else decode
@@ -141,19 +141,28 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
 
 def _pool(row: Mapping[str, str], pool: str, *, routed: bool) -> Pool:
     """The workers of a row's pool: of both where `pool` is empty. What a row says of experts that a model has not is passed over."""
-    tensor, copies = _number(row, f"{pool}tensor"), _number(row, f"{pool}attention_data")
+    tensor, copies = _number(row, f"{pool}tensor"), _number(row, f"{pool}attention_data", 1)
     own = tensor * copies
+    expert = _number(row, f"{pool}expert_parallel", 1) if routed else 1
+    rest = max(1, own // expert)
     if pool:
-        expert = _number(row, f"{pool}expert_parallel") if routed else 1
-        layout = ServingLayout(tensor, 1, expert, max(1, own // expert), copies)
-        return Pool(layout, _number(row, f"{pool}workers"))
-    expert, cut = (_number(row, "expert_parallel"), _number(row, "expert_tensor")) if routed else (1, own)
-    layout = ServingLayout(tensor, 1, expert, cut, copies)
-    return Pool(layout, max(1, _number(row, "gpus") // own))
+        return Pool(ServingLayout(tensor, 1, expert, rest, copies), _number(row, f"{pool}workers"))
+    cut = _number(row, "expert_tensor", rest) if routed else own
+    return Pool(ServingLayout(tensor, 1, expert, cut, copies), max(1, _number(row, "gpus", own) // own))
 
 
-def _number(row: Mapping[str, str], column: str) -> int:
-    text = row.get(column, "")
+def _is_split(mode: str) -> bool:
+    """Whether a row has a pool for prefill and one for decoding; one for both where it does not say."""
+    if mode not in ("", "agg", "disagg"):
+        raise RequestError(f"column mode: agg, disagg or nothing, not {shown(mode)}")
+    return mode == "disagg"
+
+
+def _number(row: Mapping[str, str], column: str, default: int | None = None) -> int:
+    """A whole number from 1 on; `default` where nothing is said and there is one."""
+    text = (row.get(column) or "").strip()
+    if not text and default is not None:
+        return default
     if not text.isascii() or not text.isdigit() or int(text) < 1 or len(text) > 9:
         raise RequestError(f"column {column}: write a whole number of at least 1, not {shown(text)}")
     return int(text)

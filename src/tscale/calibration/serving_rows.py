@@ -1,13 +1,12 @@
 """What is predicted of a row of a table of measured serving, beside what was measured.
 
-The columns are those of configs/measured/serving.csv. A row gives time to first token and time per output token, and their sum
-over an answer, the latency of a request.
+The columns are those of configs/measured/serving.csv. A row gives time to first token, time per output token, or both, and then
+their sum over an answer, the latency of a request; or the latency as it was measured, `latency_ms`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from tscale.calibration.interval import Interval
 from tscale.calibration.rows import Judged, What
@@ -15,18 +14,16 @@ from tscale.calibration.serving_calibration import predict
 from tscale.calibration.serving_cases import ServingCase, case_of
 from tscale.errors import RequestError, shown
 
-COLUMNS: Final = ("mode", "engine", "model", "gpu", "isl", "osl", "concurrency", "ttft_ms", "tpot_ms")
-"""Columns that a row must have; those of its layout go by its mode."""
-
 
 def judge(row: Mapping[str, str]) -> list[Judged]:
     """Each figure of a row beside its prediction. Raises `TscaleError` for what cannot be answered, with the reason."""
-    missing = [column for column in COLUMNS if column not in row]
-    if missing:
-        raise RequestError(f"no column {', '.join(missing)}: a table of serving has them")
     case = case_of(row)
     predicted = predict(case)
-    tpot, ttft = _seconds(row, "tpot_ms"), _seconds(row, "ttft_ms")
+    tpot, ttft, whole = (_seconds(row, column) for column in ("tpot_ms", "ttft_ms", "latency_ms"))
+    if whole is None and tpot is not None and ttft is not None:
+        whole = latency(case, ttft, tpot)
+    if tpot is ttft is whole is None:
+        raise RequestError("nothing was measured: tpot_ms, ttft_ms or latency_ms says what was")
     groups = {
         "chip": case.hardware.name,
         "engine": case.engine,
@@ -35,13 +32,15 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
         "kind": predicted.kind,
     }
 
-    def judged(what: What, measured: float, found: Interval, bound: float) -> Judged:
-        return Judged(what, measured, found.low, found.middle, found.high, bound, groups)
-
+    figures: tuple[tuple[What, float | None, Interval, float], ...] = (
+        ("tpot", tpot, predicted.tpot, predicted.tpot_bound),
+        ("ttft", ttft, predicted.ttft, predicted.ttft_bound),
+        ("latency", whole, predicted.latency, predicted.latency_bound),
+    )
     return [
-        judged("tpot", tpot, predicted.tpot, predicted.tpot_bound),
-        judged("ttft", ttft, predicted.ttft, predicted.ttft_bound),
-        judged("latency", latency(case, ttft, tpot), predicted.latency, predicted.latency_bound),
+        Judged(what, measured, found.low, found.middle, found.high, bound, groups)
+        for what, measured, found, bound in figures
+        if measured is not None
     ]
 
 
@@ -50,11 +49,15 @@ def latency(case: ServingCase, ttft: float, tpot: float) -> float:
     return ttft + case.output * tpot
 
 
-def _seconds(row: Mapping[str, str], column: str) -> float:
+def _seconds(row: Mapping[str, str], column: str) -> float | None:
+    """Seconds of a column in milliseconds; None where nothing is said."""
+    text = (row.get(column) or "").strip()
+    if not text:
+        return None
     try:
-        found = float(row[column]) / 1000
+        found = float(text) / 1000
     except ValueError:
         found = 0.0
     if not 0 < found < 1e6:
-        raise RequestError(f"column {column}: write milliseconds above 0, not {shown(row[column])}")
+        raise RequestError(f"column {column}: write milliseconds above 0, not {shown(text)}")
     return found

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Final, NamedTuple, cast
 
+from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged
 from tscale.calibration.training_case import CURRENT, MEGATRON, TrainingCase, bound_of, prediction
 from tscale.catalogue.hardware import Hardware, find_hardware
-from tscale.catalogue.models import known_name
 from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.ledger import Ledger
@@ -111,21 +111,12 @@ def _model_of(row: Mapping[str, str]) -> _Model:
     """The model of a row: of a shape, where it has one, with d_ff and vocabulary as MPT's if not given, or a built-in one."""
     named = row.get("model", "")
     if not row.get("layers"):
-        return _Model(named, _named(named), named)
+        return _Model(named, model_of(named), model_of(named).name)
     sizes = [_whole(row, name) for name in ("layers", "d_model", "heads")]
     others = [_whole(row, "d_ff", 4 * sizes[1]), _whole(row, "vocabulary", _MPT_VOCABULARY), _whole(row, "context")]
     key = ",".join(map(str, [*sizes, *others]))
     spec = _shaped(key)
     return _Model(f"={key}", spec, named or f"GPT of {spec.layers} layers of {spec.d_model}")
-
-
-@cache
-def _named(name: str) -> ModelSpec:
-    """A built-in model, by its name or the one that it has on the hub; nothing is looked up anywhere else."""
-    known = known_name(name) or known_name(name.rpartition("/")[2])
-    if known is None:
-        raise RequestError(f"model: {shown(name)} is no built-in model: `tscale list` names them")
-    return resolve(known)
 
 
 @cache
@@ -146,7 +137,7 @@ def _shaped(key: str) -> ModelSpec:
 
 @cache
 def _lowered(key: str) -> tuple[ModelSpec, Ledger]:
-    spec = _shaped(key[1:]) if key.startswith("=") else _named(key)
+    spec = _shaped(key[1:]) if key.startswith("=") else model_of(key)
     return spec, lower(spec)
 
 
@@ -160,9 +151,9 @@ def _divided(key: str, plan: Parallelism) -> tuple[tuple[Ledger, ...], tuple[Led
 
 @cache
 def _hardware(name: str, *, torchtitan: bool) -> Hardware:
-    found = find_hardware(name)
+    found = hardware_of(name)
     if torchtitan and found.name == "h100-sxm":
-        return find_hardware(name, [f"bandwidth_gb_per_s={_TORCHTITAN_GB_PER_S}"])
+        return find_hardware(found.name, [f"bandwidth_gb_per_s={_TORCHTITAN_GB_PER_S}"])
     return found
 
 

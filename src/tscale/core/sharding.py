@@ -40,9 +40,10 @@ def serving_share(ledger: Ledger, layout: ServingLayout) -> Ledger:
 
     Raises `RequestError` where the degrees cannot divide the model, naming those that can.
     """
-    plan = Parallelism(
-        layout.tensor, data=layout.attention_data, expert=layout.expert, expert_tensor=layout.expert_tensor
-    )
+    cut = (
+        None if layout.is_tensor_alone else layout.expert_tensor
+    )  # else other numbers of devices would cut experts as these do
+    plan = Parallelism(layout.tensor, data=layout.attention_data, expert=layout.expert, expert_tensor=cut)
     check_tensor(ledger, plan)
     if is_mixture(ledger):  # a stage may have none
         check_experts(ledger, plan)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+from tscale.core.costs.weights import Mixture, kept_in
+from tscale.core.dtypes import Format
 from tscale.core.ledger import Entry, Ledger, Matmul
+from tscale.core.sharding import is_routed
 from tscale.core.tracing import ceil_div
 
 Kernel = Literal["none", "marlin", "triton", "trtllm", "cutlass"]
@@ -51,3 +54,8 @@ def padded_for(share: Ledger, kernel: Kernel) -> Ledger:
 def _up_to(width: int, multiple: int) -> int:
     """The next multiple."""
     return width if multiple == 1 else ceil_div(width, multiple) * multiple
+
+
+def has_padded_experts(whole: Ledger, format: Format | Mixture) -> bool:
+    """Whether routed experts are in the format whose kernels pad them."""
+    return any(kept.format.name == PADDED for kept in kept_in(whole, format) if is_routed(kept.entry))

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple, assert_never
 
+from tscale.core.adding import in_order
 from tscale.core.costs.cache import StateBits
 from tscale.core.costs.collectives import Least, all_to_all, exchange, group
 from tscale.core.costs.communication import all_reduce, tensor_sums
@@ -154,7 +155,7 @@ def _sent(setup: Setup, run: Pass) -> Iterator[Work]:
     least = exchange(setup.cluster, all_of_them, summed, summed)
     yield Work("all-reduces", "communication", 0, 1, 0, 0, all_reduce(summed, devices), least)
     if setup.by_sequences and run.decoding:
-        moved = sum(
+        moved = in_order(
             run.tokens * entry.used * entry.heads * sum(_widths(entry, run)) * WIDTH
             for entry in setup.whole.entries
             if isinstance(entry, Scores)
@@ -167,7 +168,7 @@ def _sent(setup: Setup, run: Pass) -> Iterator[Work]:
 
 def pass_seconds(setup: Setup, lines: list[Work]) -> float:
     """The least time of a pass: its lines one after the other."""
-    return sum(line.seconds(setup.cluster.device.memory_bytes_per_second) for line in lines)
+    return in_order(line.seconds(setup.cluster.device.memory_bytes_per_second) for line in lines)
 
 
 def decode_seconds(setup: Setup, batch: int, start: int, steps: int, source: int = 0) -> float:

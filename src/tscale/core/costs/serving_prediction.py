@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tscale.core.adding import in_order
 from tscale.core.costs.serving_share import Structure
 from tscale.core.costs.serving_work import Part, PassWork
 
@@ -212,7 +213,7 @@ def least_seconds(work: PassWork, chip: Chip) -> float:
     A switch that sums halves what an all-reduce sends (Klenk 2020), so half of it is in the bound.
     """
     parts = (work.attention, work.dense, work.experts, work.scores, work.states, work.head)
-    computing: float = sum(part.flops / part.peak for part in parts)
-    reading: float = sum(part.bytes for part in parts) / chip.memory
+    computing: float = in_order(part.flops / part.peak for part in parts)
+    reading: float = in_order(part.bytes for part in parts) / chip.memory
     sending = _longer(work.sent / (2 * chip.link), work.away / (2 * chip.network))
     return _longer(_longer(computing, reading), sending)

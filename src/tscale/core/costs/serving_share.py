@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tscale.core.adding import in_order
 from tscale.core.costs.cache import STATE_BITS
 from tscale.core.costs.roofline import Formats, top_k
 from tscale.core.costs.weights import Kept, kept_in
@@ -84,11 +85,11 @@ class Deployed(NamedTuple):
     def weight_bytes(self) -> float:
         """Bytes of weights on a device."""
         parts = (*self.attention, *self.dense, *self.experts, *self.head)
-        return self.tables + sum(line.bytes for line in parts)
+        return self.tables + in_order(line.bytes for line in parts)
 
     def sequence_bytes(self, tokens: int) -> float:
         """Bytes of the cache that a sequence of so many tokens has on a device."""
-        kept = sum(line.scores.used * _kept(line.scores, tokens) * line.key_bytes for line in self.attended)
+        kept = in_order(line.scores.used * _kept(line.scores, tokens) * line.key_bytes for line in self.attended)
         return kept + self.state.bytes
 
 
@@ -191,7 +192,7 @@ def _attended(share: Ledger, formats: Formats) -> Iterator[Attended]:
 
 def _state(share: Ledger, formats: Formats) -> StateLine:
     bits = max(float(formats.cache.bits), float(STATE_BITS))
-    size = sum(
+    size = in_order(
         float(entry.stored * entry.width) * bits / 8
         for entry in share.entries
         if isinstance(entry, Cache) and entry.stream == "once"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from tscale.core.adding import in_order
 from tscale.core.costs.forward import chunk_pairs, pairs
 from tscale.core.costs.roofline import distinct_experts
 from tscale.core.costs.serving_share import Deployed, MatrixLine
@@ -62,7 +63,7 @@ def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
         widths = scores.decoded if scores.decoded is not None else (scores.d_qk, scores.d_v)
         scored += 2.0 * tokens * seen * scores.used * scores.heads * sum(widths)
         read += batch * seen * scores.used * line.key_bytes
-    scans = sum(2.0 * tokens * scan.used * scan.per_position for scan in one.state.scans)
+    scans = in_order(2.0 * tokens * scan.used * scan.per_position for scan in one.state.scans)
     return PassWork(
         _part_of(one.attention, tokens),
         _part_of(one.dense, tokens),
@@ -145,5 +146,5 @@ def _part_of(lines: tuple[MatrixLine, ...], tokens: float, share: float = 1.0) -
     if not lines:
         return Part()
     peak = max(line.peak for line in lines)
-    flops = sum(line.flops * peak / line.peak for line in lines)
-    return Part(tokens * flops, peak, share * sum(line.bytes for line in lines))
+    flops = in_order(line.flops * peak / line.peak for line in lines)
+    return Part(tokens * flops, peak, share * in_order(line.bytes for line in lines))

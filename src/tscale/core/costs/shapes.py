@@ -11,6 +11,7 @@ from fractions import Fraction
 from math import lcm, log
 from typing import Final, NamedTuple
 
+from tscale.core.adding import in_order
 from tscale.core.parallelism import divisors
 
 REACH: Final = 2
@@ -72,7 +73,7 @@ def distance(shape: Shape, wanted: Proportions, params: int, budget: int) -> flo
         Fraction(1) if wanted.sharing is None else Fraction(heads, kv_heads) / wanted.sharing,
         Fraction(params, budget),
     ]
-    return sum(log(ratio) ** 2 for ratio in ratios)
+    return in_order(log(ratio) ** 2 for ratio in ratios)
 
 
 def search(budget: int, wanted: Proportions, grid: Grid, count: Count, many: int = 5) -> list[Found]:

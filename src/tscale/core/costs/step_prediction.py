@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, cast
 
+from tscale.core.adding import in_order
 from tscale.core.costs.step_products import Product
 from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_work import StageWork, StepWork
@@ -102,11 +103,11 @@ class StepSeconds(NamedTuple):
 def predict(work: StepWork, constants: TrainingConstants) -> StepSeconds:
     """The parts of a step's time in seconds, of what it gives its devices to do."""
     each = [_slot(stage, work, constants) for stage in work.stages]
-    slots = [sum(parts[1:], parts[0]) for parts in each]
+    slots = [in_order(parts[1:], parts[0]) for parts in each]
     longest = slots[0]
     for slot in slots[1:]:
         longest = larger(longest, slot)
-    filled = sum((stage.stages * slot for stage, slot in zip(work.stages, slots, strict=True)), -longest)
+    filled = in_order((stage.stages * slot for stage, slot in zip(work.stages, slots, strict=True)), -longest)
     in_slots = (work.micro_batches * part for part in _of_slowest(each, slots, longest))
     once = (
         filled / work.interleave,
@@ -166,7 +167,7 @@ def _slot(stage: StageWork, work: StepWork, constants: TrainingConstants) -> tup
         constants.sums * summed,
         constants.dispatches * seconds_of(stage.dispatches, constants.nics),
     )
-    taken = sum(device[1:], device[0])
+    taken = in_order(device[1:], device[0])
     waiting = (taken**POWER + _host(stage, work, constants) ** POWER) ** (1 / POWER) - taken
     return (*device, seconds_of(stage.handed, constants.nics), waiting)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.core.adding import in_order
 from tscale.core.costs.collectives import NOTHING, Group, Least, Level, exchange, group, link_of, nics_of
 from tscale.core.costs.communication import gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
@@ -54,7 +55,7 @@ def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
         return Sent()
     summed = tensor_sums(share, case.run, WIDTH, parallel_block=case.parallel_block).total * case.micro / plan.context
     cuts = (entry for entry in share.entries if isinstance(entry, Matmul) and entry.cut is not None)
-    times = sum(
+    times = in_order(
         float(entry.used) for entry in cuts if entry.cut is not None and entry.cut.axis == "in" and entry.experts == 1
     )
     ranks = group(cluster, plan.tensor)

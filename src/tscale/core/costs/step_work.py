@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from tscale.core.adding import in_order
 from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.step_products import Case, Product, Products, attention_work, joined, shape_of, tokens_of
 from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, sums_of
@@ -93,7 +94,7 @@ def step_work(shares: Iterable[Ledger], plan: Parallelism, case: Case, cluster: 
         seen[key] = _stage(share, plan, case, cluster)
         updates = max(updates, _updated(share, plan) / cluster.device.memory_bytes_per_second)
         sums, gathers = copies_of(share, plan, case, cluster)
-        gradient, gather = max(gradient, sums, key=sum), max(gather, gathers, key=sum)
+        gradient, gather = max(gradient, sums, key=in_order), max(gather, gathers, key=in_order)
     return StepWork(
         tuple(seen.values()),
         case.micro_batches,
@@ -114,13 +115,15 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> St
     plain, routed, heads = _matrices(share)
     matrices = [*plain, *routed]
     attention = attention_work(share, plan, case, make)
-    written = sum(_written(entry, plan) * tokens_of(entry, plan, case) * entry.used for entry in matrices)
-    weights = sum(float(max(entry.stored, entry.part == "head") * entry.d_in * entry.d_out) for entry in joined(share))
+    written = in_order(_written(entry, plan) * tokens_of(entry, plan, case) * entry.used for entry in matrices)
+    weights = in_order(
+        float(max(entry.stored, entry.part == "head") * entry.d_in * entry.d_out) for entry in joined(share)
+    )
     whole = case.again == "full"
     sums = sums_of(share, plan, case, cluster)
     return StageWork(
         stages=1,
-        layers=sum(float(entry.used) for entry in share.entries if isinstance(entry, (Scores, Scan))),
+        layers=in_order(float(entry.used) for entry in share.entries if isinstance(entry, (Scores, Scan))),
         has_head=float(bool(heads)),
         in_steps=float(attention.in_steps),
         products=(*_run(plain, plan, case, make), *_recurrences(share, plan, case)),
@@ -134,7 +137,7 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> St
         attention_again=attention.seconds_again,
         traffic=(3 * written + attention.traffic + _ACCUMULATED * weights) / bandwidth,
         traffic_again=((written if whole else 0.0) + attention.traffic_again) / bandwidth,
-        logits=sum(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
+        logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
         sums=sums.times(2),
         sums_again=sums if whole else Sent(),
         dispatches=dispatches_of(share, plan, case, cluster),
