@@ -10,12 +10,8 @@ from tscale.calibration.measured_kinds import Kind, kind_of
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.rows import Judged, What
 from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
-<<<<<<< HEAD
 from tscale.core.number_text import number_text
-from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, Unit
-=======
 from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, TOKENS, Unit
->>>>>>> cases
 from tscale.errors import SpecError, TscaleError, called
 from tscale.models.yaml_file import read_text
 
