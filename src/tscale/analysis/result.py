@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
-from tscale.errors import RequestError, nearest
+from tscale.analysis.request import file_name
+from tscale.analysis.respelled import Respelled
+from tscale.errors import RequestError, nearest, shown
 
 if TYPE_CHECKING:
     from tscale.analysis.questions import Question
@@ -78,12 +80,16 @@ class Result:
         Raises:
             TscaleError: for an answer that has none, a file that exists, and where matplotlib is not installed.
         """
-        from tscale.render.plot import check_target, write_plots
+        from tscale.render.plot import ENDINGS, check_target, write_plots
 
         if self._question.plots is None:
             raise RequestError(f"{self._question.name} has no plot")
-        check_target(fspath(file), "table", force=force)
-        write_plots(self._question.plots(self._asked), fspath(file), force=force)
+        name = file_name(file, "file")
+        if not name.lower().endswith(ENDINGS):
+            raise RequestError(f"file must be named .svg, .png or .pdf, such as chart.svg, not {shown(name)}")
+        with Respelled():
+            check_target(name, "table", force=force)
+            write_plots(self._question.plots(self._asked), name, force=force)
 
     def to_markdown(self) -> str:
         """The answer as Markdown."""
@@ -127,10 +133,12 @@ class Result:
         return "\n".join(lines)
 
     def _explained(self) -> Report:
-        """The report with its derivations."""
+        """The report with its derivations; a file that the answer wrote is not written again."""
         from dataclasses import replace
 
-        return self._question.analyze(replace(self._asked, explain=True))
+        own = {"output": None, "force": False} if "force" in self._asked.options() else {}
+        with Respelled():
+            return self._question.analyze(replace(self._asked, explain=True, **own))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -143,9 +151,28 @@ class Result:
             return own[name]
         raise AttributeError(f"this answer has no {name}: {nearest(name, data)}")
 
-    def __getitem__(self, key: str | int) -> Any:
+    def __getitem__(self, key: str | int | slice) -> Any:
         data = self._data()
-        return data["answers"][key] if isinstance(key, int) else data[key]
+        if isinstance(key, str):
+            return data[key]
+        if "answers" not in data:
+            raise KeyError(f"this answer is of one model: its keys are {', '.join(data)}")
+        return data["answers"][key]
+
+    def __iter__(self) -> Iterator[Any]:
+        data = self._data()
+        return iter(data.get("answers", data))
+
+    def __len__(self) -> int:
+        data = self._data()
+        return len(data.get("answers", data))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def keys(self) -> list[str]:
+        """The keys of its data, as a mapping has them."""
+        return list(self._data())
 
     def _data(self) -> Row:
         if self._cached is None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from tscale.errors import SpecError, shown
 
-MOST_ROWS: Final = 1_000_000
+MOST_COLUMNS: Final = 1_000
 
 
 def read_table(text: str, where: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
@@ -22,6 +22,8 @@ def read_table(text: str, where: str) -> tuple[tuple[str, ...], list[dict[str, s
     except csv.Error as error:
         raise SpecError(f"this is no CSV: {error}", where=where) from None
     columns = tuple(name.strip() for name in found[0])
+    if len(columns) > MOST_COLUMNS:
+        raise SpecError(f"{len(columns):,} columns: at most {MOST_COLUMNS:,} are read", where=f"{where}:{lines[0][0]}")
     twice = next((name for name in columns if columns.count(name) > 1), None)
     if twice is not None:
         raise SpecError(f"the column {shown(twice)} is there twice", where=f"{where}:{lines[0][0]}")

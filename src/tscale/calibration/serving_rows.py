@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tscale.calibration.interval import Interval
-from tscale.calibration.rows import Judged, What
+from tscale.calibration.rows import Judged, What, positive
 from tscale.calibration.serving_calibration import predict
 from tscale.calibration.serving_cases import ServingCase, case_of
 from tscale.errors import RequestError, shown
@@ -21,12 +21,8 @@ COLUMNS: Final = ("mode", "engine", "model", "gpu", "isl", "osl", "concurrency",
 
 def judge(row: Mapping[str, str]) -> list[Judged]:
     """Each figure of a row beside its prediction. Raises `TscaleError` for what cannot be answered, with the reason."""
-    missing = [column for column in COLUMNS if column not in row]
-    if missing:
-        raise RequestError(f"no column {', '.join(missing)}: a table of serving has them")
-    case = case_of(row)
+    case, tpot, ttft = measured_case(row)
     predicted = predict(case)
-    tpot, ttft = _seconds(row, "tpot_ms"), _seconds(row, "ttft_ms")
     groups = {
         "chip": case.hardware.name,
         "engine": case.engine,
@@ -45,16 +41,24 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
     ]
 
 
+def measured_case(row: Mapping[str, str]) -> tuple[ServingCase, float, float]:
+    """The deployment of a row, and its measured seconds of an output token and to the first. Raises `TscaleError`."""
+    missing = [column for column in COLUMNS if column not in row]
+    if missing:
+        raise RequestError(f"no column {', '.join(missing)}: a table of serving has them")
+    return case_of(row), _seconds(row, "tpot_ms"), _seconds(row, "ttft_ms")
+
+
 def latency(case: ServingCase, ttft: float, tpot: float) -> float:
     """Seconds of a whole request of the mean length."""
     return ttft + case.output * tpot
 
 
 def _seconds(row: Mapping[str, str], column: str) -> float:
-    try:
-        found = float(row[column]) / 1000
-    except ValueError:
-        found = 0.0
-    if not 0 < found < 1e6:
+    found = positive(row[column])
+    if found is None or found > _MOST_MS:
         raise RequestError(f"column {column}: write milliseconds above 0, not {shown(row[column])}")
-    return found
+    return found / 1000
+
+
+_MOST_MS: Final = 1e9
