@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from textwrap import fill
 
-from tscale.analysis.options import CONTEXT
+from tscale.analysis.options import CONTEXT, file
 from tscale.analysis.questions import NAMES, question
 from tscale.analysis.request import Option, as_text
 from tscale.analysis.system import ABOUT
@@ -136,7 +136,7 @@ def hint(name: str, option: Option) -> str:
             return "str" if option.choices else "File | None"
     if name in ("context", "stages", "lora_targets") and option.read is not CONTEXT.read:
         return "Number | Sequence[Number] | None"
-    if option.read is as_text or "FORMAT" in option.metavar:
+    if option.read in (as_text, file) or "FORMAT" in option.metavar:
         return "File | None" if "FILE" in option.metavar else "str | None"
     return "Number | None"
 

@@ -16,7 +16,7 @@ from tscale.errors import SpecError, TscaleError, called
 from tscale.models.yaml_file import read_text
 
 _NAMES: Final = {"tpot": "time per output token", "ttft": "time to first token"}
-_MOST_RUNS: Final = 2000
+_MOST_RUNS: Final = 1000
 
 
 class Calibrated(NamedTuple):
