@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import re
+import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +18,11 @@ import numpy as np
 import pytest
 
 from tscale import api
+from tscale.core.costs.recompute import Again
+from tscale.core.partition import Stretch
 from tscale.errors import TscaleError
+from tscale.models.stages import _chosen
+from tscale.models.writing import write_over
 
 ANY: Any = api
 """The functions, which are given what their types forbid."""
@@ -129,3 +135,29 @@ def test_the_least_mfu_is_that_of_the_longest_step() -> None:
     assert seconds["low"] < seconds["middle"] < seconds["high"]
     assert mfu["low"] < mfu["middle"] < mfu["high"]
     assert mfu["low"] * seconds["high"] == pytest.approx(mfu["high"] * seconds["low"])
+
+
+def test_layers_are_chosen_without_being_listed() -> None:
+    """The first layers of a stage of 10^11, and what named layers leave of it."""
+    pieces = (Stretch(0, 5), Stretch(10**11, 10**11))
+    assert _chosen(pieces, Again("full", first=7)) == (
+        [Stretch(0, 5), Stretch(10**11, 2)],
+        [Stretch(10**11 + 2, 10**11 - 2)],
+    )
+    assert _chosen(pieces, Again("full", layers=(0, 2, 3, 7, 10**11))) == (
+        [Stretch(0, 1), Stretch(2, 1), Stretch(3, 1), Stretch(10**11, 1)],
+        [Stretch(1, 1), Stretch(4, 1), Stretch(10**11 + 1, 10**11 - 1)],
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of Unix")
+def test_a_pipe_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    """Nor a device, which a file of its name would take the place of."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text(encoding="utf-8")))
+    reader.start()
+    write_over(pipe, "said")
+    reader.join()
+    assert (read, pipe.is_fifo()) == (["said"], True)

@@ -27,7 +27,7 @@ def read_table(text: str, where: str) -> tuple[tuple[str, ...], list[dict[str, s
     twice = next((name for name in columns if columns.count(name) > 1), None)
     if twice is not None:
         raise SpecError(f"the column {shown(twice)} is there twice", where=f"{where}:{lines[0][0]}")
-    rows = []
+    rows: list[dict[str, str]] = []
     for number, cells in found:
         if len(cells) != len(columns):
             raise SpecError(f"{len(cells)} cells in a row of {len(columns)} columns", where=f"{where}:{number}")

@@ -122,8 +122,14 @@ def _unwritable(path: Path, error: Exception) -> SpecError:
 
 
 def write_over(path: Path, content: str | bytes) -> None:
-    """Writes a file, in the place of another if there is one, whole or not at all. Raises `SpecError`."""
+    """Writes a file, in the place of another if there is one, whole or not at all. Raises `SpecError`.
+
+    What is no file, such as a device or a pipe, is written to and never replaced.
+    """
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+            return
         with _beside(path, content.encode() if isinstance(content, str) else content) as written:
             written.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
             written.replace(path.resolve())
