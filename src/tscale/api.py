@@ -7,16 +7,16 @@ by `python -m tests.api_text`: what is changed there is changed here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tscale import counting
 from tscale.analysis.questions import question
+from tscale.analysis.request import file_name
+from tscale.analysis.respelled import Respelled
 from tscale.analysis.result import Result
-from tscale.errors import SpecErrors, TscaleError
 
 if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
@@ -928,29 +928,6 @@ def _answer(name: str, given: dict[str, Any]) -> Result:
     with Respelled():
         asked = question(name)
         if system is not None:
-            given = with_system(asked.ask, given, fspath(system))
+            given = with_system(asked.ask, given, file_name(system, "--system"))
         request = asked.made(given)
         return Result(asked, request, asked.analyze(request))
-
-
-class Respelled:
-    """Lets errors within speak of keywords where those of a command speak of its options."""
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Spells the options of an error as keywords."""
-        for one in (error, *(error.errors if isinstance(error, SpecErrors) else ())):
-            if isinstance(one, TscaleError):
-                one.args = (_NOWHERE.sub(r"\1: ", _OPTION.sub(_keyword, str(one))),)
-                one.where = _OPTION.sub(_keyword, one.where)
-
-
-def _keyword(found: re.Match[str]) -> str:
-    """An option as a keyword; within a command that is quoted, as it stands."""
-    return found[0] if found["command"] else found["name"].replace("-", "_")
-
-
-_NOWHERE: Final = re.compile("^(model|gpu):1:1: ")  # a mapping has no lines
-_OPTION: Final = re.compile(r"(?P<command>`tscale [^`]*`)|(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])")

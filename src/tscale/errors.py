@@ -81,8 +81,16 @@ def shown(value: object, limit: int = 40) -> str:
     elif isinstance(value, dict):
         text = "a mapping"
     else:
-        text = str(value)
+        text = _written(value)
     return one_line(text if len(text) <= limit + 2 else text[:limit] + '..."')
+
+
+def _written(value: object) -> str:
+    """A value as text, or its type where it has none: digits past Python's limit, or an object that fails to say."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 (it is any caller's object, and an error is being told already)
+        return f"a value of type {type(value).__name__}"
 
 
 def nearest(name: str, legal: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({})) -> str:

@@ -135,3 +135,27 @@ def test_memory_of_training_says_the_least_time_of_a_step_as_train_does() -> Non
 def _given(args: list[str]) -> dict[str, Any]:
     pairs = zip(args[1::2], args[2::2], strict=True)
     return {"model": args[0], **{name.removeprefix("--").replace("-", "_"): value for name, value in pairs}}
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["-o", "a\0b"], 1, "a b: cannot be written: embedded null byte"),
+        (["-o", "there.txt", "--save", "s.yaml"], 1, "there.txt: exists already, and is left as it is"),
+        (["-o", "no/x.txt", "--save", "s.yaml"], 1, "no/x.txt: cannot be written: No such file or directory"),
+        (["-o", "there.txt/x.txt", "--save", "s.yaml"], 1, "there.txt/x.txt: cannot be written: Not a directory"),
+        (["-o", "s.yaml", "--save", "./s.yaml"], 2, "s.yaml is the file of the answer and of --save"),
+        (["-o", "s.yaml", "--save", "s.yaml", "--force"], 2, "s.yaml is the file of the answer and of --save"),
+    ],
+)
+def test_one_file_is_not_written_without_the_other(
+    options: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("there.txt").write_text("dear to me", encoding="utf-8")
+    done = run("params", "gpt2", *options)
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith(f"tscale: {said}")
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [
+        ("there.txt", "dear to me")
+    ]

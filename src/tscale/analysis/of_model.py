@@ -115,7 +115,7 @@ def hardware_of(gpu: object, changes: tuple[str, ...] = ()) -> Hardware:
     if isinstance(gpu, str):
         return find_hardware(gpu, changes)
     if isinstance(gpu, Mapping):
-        return read_hardware(dict(gpu), "gpu", changes)
+        return read_hardware(_plain(gpu, "gpu"), "gpu", changes)
     if not isinstance(gpu, Hardware):
         raise RequestError(f"gpu must be a name, a path, a mapping or Hardware, such as h100, not {shown(gpu)}")
     if changes:
@@ -132,12 +132,23 @@ def _validated(model: Mapping[str, Any], assume: str | None, *, strict: bool) ->
     from tscale.models.validation import validated
     from tscale.models.yaml_file import Document
 
-    try:
-        text = json.dumps(model)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"model: a mapping holds what a YAML or JSON file can: {error}") from None
+    data = _plain(model, "model")
+    text = json.dumps(data)
     if looks_like_config(text, Path("-")):
         return config_spec(text, Path("model", "config.json"), "model", assume, strict=strict)
     if assume is not None:
         raise RequestError("--assume is about a config.json: drop it")
-    return validated(Document(json.loads(text), "model", {}, {}))
+    return validated(Document(data, "model", {}, {}))
+
+
+def _plain(mapping: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """A mapping as a file would hold it. Raises `RequestError` where none can, with the reason."""
+    import json
+
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(mapping)))
+    except RecursionError:
+        raise RequestError(f"{what}: a mapping holds what a YAML or JSON file can: it is nested too deep") from None
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"{what}: a mapping holds what a YAML or JSON file can: {error}") from None
+    return plain

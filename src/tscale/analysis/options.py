@@ -84,6 +84,13 @@ def size(text: str, what: str) -> int:
     return parse_count(text, what=what, most=10**12, kilo=1024)
 
 
+def file(text: str, what: str) -> str:
+    """The name of a file, which is not nothing, as a variable of a shell may be."""
+    if not text.strip():
+        raise RequestError(f"{what} needs the name of a file")
+    return text
+
+
 def zero_stage(text: str, what: str) -> int:
     """A stage of ZeRO: 0, 1, 2 or 3."""
     if text.strip() not in {"0", "1", "2", "3"}:

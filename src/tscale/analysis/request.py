@@ -7,10 +7,13 @@ the command line spells it; whoever asked from Python is told in Python's spelli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from fractions import Fraction
-from os import PathLike, fspath
+from itertools import islice
+from os import PathLike, fsdecode
 from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
 from tscale.errors import RequestError, nearest, shown
@@ -60,7 +63,7 @@ class Option(NamedTuple):
             case "list" | "models":
                 return tuple(_listed(value, what, texts=self.kind == "list"))
             case "model" | "named":
-                return fspath(value) if isinstance(value, PathLike) else value
+                return fsdecode(value) if isinstance(value, PathLike) else value
             case "value" | "argument":
                 text = _text(value, what)
                 return self.read(_chosen(text, self.choices, what) if self.choices else text, what)
@@ -102,7 +105,7 @@ class Request:
             RequestError: for a name that is no field, a value that means nothing, and where one is missing.
         """
         options = cls.options()
-        present = {name: value for name, value in given.items() if not is_absent(value)}
+        present = {name: _kept(value) for name, value in given.items() if not is_absent(value)}
         for name in present:
             if name not in options:
                 raise RequestError(f"{cls.command} has no {spelled(name)}: {nearest(name, options)}")
@@ -131,6 +134,7 @@ def _missing(name: str, option: Option) -> str:
 
 
 def _flag(value: object, what: str) -> bool:
+    value = _scalar(value)
     if isinstance(value, bool):
         return value
     raise RequestError(f"{what} is true or false, not {shown(value)}")
@@ -146,9 +150,10 @@ def _listed(value: object, what: str, *, texts: bool) -> Iterable[Any]:
     """Several values: of one alone, it; of a mapping, each KEY=VALUE."""
     if isinstance(value, Mapping) and texts:
         return [f"{key}={_yaml(item)}" for key, item in value.items()]
-    if isinstance(value, (str, PathLike, Mapping)) or not isinstance(value, Iterable):
+    value = _scalar(value)
+    if isinstance(value, (str, PathLike, Mapping, *_BYTES)) or not isinstance(value, Iterable):
         value = [value]
-    items = [fspath(item) if isinstance(item, PathLike) else item for item in value]
+    items = [fsdecode(item) if isinstance(item, PathLike) else item for item in _capped(value, what)]
     for item in items if texts else ():
         if not isinstance(item, str):
             raise RequestError(f"{what} takes texts, not {_kind_of(item)}")
@@ -159,25 +164,69 @@ def _yaml(value: object) -> str:
     """A value behind KEY= as YAML reads it."""
     if value is None:
         return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else _digits(value, "a value")
 
 
 def _text(value: object, what: str) -> str:
-    """A number or a name as it would be written. Raises `RequestError` for what is neither."""
-    value = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value  # a number of numpy
+    """A number, a name or a list of them as it would be written. Raises `RequestError` for what is none."""
+    value = _scalar(value)
+    if (
+        isinstance(value, Iterable)
+        and what in _LISTS
+        and not isinstance(value, (str, PathLike, Mapping, AbstractSet, *_BYTES))
+    ):
+        return ",".join(_text_of_one(_scalar(item), what) for item in _capped(value, what))
+    return _text_of_one(value, what)
+
+
+def _text_of_one(value: object, what: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, PathLike):
-        return str(fspath(value))
+        return fsdecode(value)
     if isinstance(value, Fraction):
-        return str(value.numerator) if value.denominator == 1 else repr(float(value))
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, Iterable) and what in _LISTS:
-        return ",".join(_text(item, "") for item in value)
+        value = value.numerator if value.denominator == 1 else value
+    if isinstance(value, (int, float, Fraction, Decimal)) and not isinstance(value, bool):
+        return _digits(value, what)
     raise RequestError(f"{what} must be a number or a text, not {_kind_of(value)}")
 
 
+def _digits(value: object, what: str) -> str:
+    """A value as text. Raises `RequestError` for a number that is longer than Python writes any."""
+    try:
+        return repr(float(value)) if isinstance(value, Fraction) else str(value)
+    except (ValueError, OverflowError):
+        raise RequestError(f"{what} is a number of thousands of digits: nothing is counted up to it") from None
+
+
+def _scalar(value: object) -> Any:
+    """A value; of an array without dimensions, such as a number of numpy, that which it holds."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "shape", None) == () else value
+
+
+def _kept(value: object) -> object:
+    """A value that can be read again: what is read only once, as a list, cut where it is longer than any that is taken."""
+    return list(islice(value, MOST_VALUES + 1)) if isinstance(value, Iterator) else value
+
+
+def _capped(value: Iterable[Any], what: str) -> list[Any]:
+    """The values of a list. Raises `RequestError` where there are more than anyone gives, before they are taken up."""
+    items = list(islice(value, MOST_VALUES + 1))
+    if len(items) > MOST_VALUES:
+        raise RequestError(f"{what} takes at most {MOST_VALUES:,} values")
+    return items
+
+
+def file_name(value: object, what: str) -> str:
+    """The name of a file as text. Raises `RequestError` for what is no name."""
+    if isinstance(value, (str, PathLike)):
+        return fsdecode(value)
+    raise RequestError(f"{what} must be a path, not {_kind_of(value)}")
+
+
+MOST_VALUES: Final = 10_000
+_BYTES: Final = (bytes, bytearray, memoryview)
 _LISTS: Final = ("--context", "--stages", "--lora-targets")
 """Options whose text may be a list, which Python gives as one."""
 

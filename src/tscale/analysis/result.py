@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
+from tscale.analysis.request import file_name
+from tscale.analysis.respelled import Respelled
 from tscale.errors import RequestError, called, nearest
 
 if TYPE_CHECKING:
@@ -105,12 +106,12 @@ class Result:
 
             need_matplotlib()
             return Picture(picture(self._question.plots(self._asked), "svg").decode())
-        if Path(file).suffix.lower() not in ENDINGS:
-            raise RequestError(
-                f"a plot is a .svg, .png or .pdf file, and {called(fspath(file), 60) or 'nothing'} is none"
-            )
-        check_target(fspath(file), "table", force=force)
-        write_plots(self._question.plots(self._asked), fspath(file), force=force)
+        name = file_name(file, "file")
+        if not name.lower().endswith(ENDINGS):
+            raise RequestError(f"a plot is a .svg, .png or .pdf file, and {called(name, 60) or 'nothing'} is none")
+        with Respelled():
+            check_target(name, "table", force=force)
+            write_plots(self._question.plots(self._asked), name, force=force)
         return None
 
     def to_markdown(self) -> str:
@@ -155,10 +156,12 @@ class Result:
         return "\n".join(lines)
 
     def _explained(self) -> Report:
-        """The report with its derivations."""
+        """The report with its derivations; a file that the answer wrote is not written again."""
         from dataclasses import replace
 
-        return self._question.analyze(replace(self._asked, explain=True))
+        own = {"output": None, "force": False} if "force" in self._asked.options() else {}
+        with Respelled():
+            return self._question.analyze(replace(self._asked, explain=True, **own))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -171,9 +174,28 @@ class Result:
             return own[name]
         raise AttributeError(f"this answer has no {name}: {nearest(name, data)}")
 
-    def __getitem__(self, key: str | int) -> Any:
+    def __getitem__(self, key: str | int | slice) -> Any:
         data = self._data()
-        return data["answers"][key] if isinstance(key, int) else data[key]
+        if isinstance(key, str):
+            return data[key]
+        if "answers" not in data:
+            raise KeyError(f"this answer is of one model: its keys are {', '.join(data)}")
+        return data["answers"][key]
+
+    def __iter__(self) -> Iterator[Any]:
+        data = self._data()
+        return iter(data.get("answers", data))
+
+    def __len__(self) -> int:
+        data = self._data()
+        return len(data.get("answers", data))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def keys(self) -> list[str]:
+        """The keys of its data, as a mapping has them."""
+        return list(self._data())
 
     def _data(self) -> Row:
         if self._cached is None:

@@ -113,7 +113,12 @@ class Ask(OnHardware):
         )
     )
     calibration: str | None = asked(
-        Option("Read the calibration of your own runs, which calibrate wrote.", "FILE", heading=options.PREDICTION)
+        Option(
+            "Read the calibration of your own runs, which calibrate wrote.",
+            "FILE",
+            options.file,
+            heading=options.PREDICTION,
+        )
     )
     bound: bool = asked(Option("Give bounds alone.", kind="flag", heading=options.PREDICTION), default=False)
     tensor: int = asked(options.TENSOR, 1)

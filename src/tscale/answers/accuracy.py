@@ -15,7 +15,7 @@ from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, TOKENS, Unit
 from tscale.errors import SpecError, TscaleError, called
 from tscale.models.yaml_file import read_text
 
-MOST_BYTES: Final = 64 * 2**20
+MOST_BYTES: Final = 32 * 2**20
 _WORST: Final = 10
 _LISTED: Final = 3
 _WHAT: Final[Mapping[What, str]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,11 +12,11 @@ from tscale.calibration.measured_tables import read_table
 from tscale.calibration.serving_own import Own, own_calibration
 from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
 from tscale.core.units import SHARE
-from tscale.errors import SpecError, called
+from tscale.errors import SpecError, TscaleError, called
 from tscale.models.yaml_file import read_text
 
 _NAMES: Final = {"tpot": "time per output token", "ttft": "time to first token"}
-_MOST_RUNS: Final = 2000
+_MOST_RUNS: Final = 1000
 
 
 class Calibrated(NamedTuple):
@@ -33,9 +34,24 @@ def calibrated(path: str) -> Calibrated:
     kind, _ = kind_of(columns, name)
     if kind.name != "serving":
         raise SpecError(f"is a table of {kind.name}: calibrate takes measured runs of serving", where=name)
+    if not rows:
+        raise SpecError("holds a heading and no runs", where=name)
     if len(rows) > _MOST_RUNS:
         raise SpecError(f"has {len(rows):,} runs: calibrate takes up to {_MOST_RUNS:,}", where=name)
+    for number, row in enumerate(rows, 1):
+        _refuse_unanswered(row, f"{name}: run {number:,}")
     return Calibrated(name, len(rows), own_calibration(rows))
+
+
+def _refuse_unanswered(row: Mapping[str, str], where: str) -> None:
+    """Raises `SpecError` for a run that has no figures, or that cannot be on what it names."""
+    from tscale.calibration.serving_cases import passes_of
+    from tscale.calibration.serving_rows import measured_case
+
+    try:
+        passes_of(measured_case(row)[0])
+    except TscaleError as error:
+        raise SpecError(str(error), where=where) from None
 
 
 def calibrate_report(found: Calibrated, written: Path | None) -> Report:

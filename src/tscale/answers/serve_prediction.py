@@ -29,6 +29,7 @@ from tscale.models.spec import ModelSpec
 
 MOST: Final = 10**6
 """The most requests at once that a rate is looked for among."""
+_MOST_BYTES: Final = 4 * 2**20
 
 
 class Predicted(NamedTuple):
@@ -71,7 +72,9 @@ def calibration_of(deployment: Deployment) -> Calibration:
     from tscale.calibration.serving_own import with_groups
     from tscale.models.yaml_file import read_text
 
-    return with_groups(shipped(), read_text(deployment.calibration), deployment.calibration)
+    return with_groups(
+        shipped(), read_text(deployment.calibration, _MOST_BYTES, "a calibration is smaller"), deployment.calibration
+    )
 
 
 def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: Measured | None) -> ServingCase:

@@ -55,7 +55,7 @@ class PredictedStep(NamedTuple):
         choice, seconds = self.found.choice, self.found.seconds
         return {
             "step_seconds": {name: self._seconds(getattr(seconds, name)) for name in seconds._fields},
-            "mfu_predicted": {name: self._mfu(getattr(seconds, name)) for name in seconds._fields},
+            "mfu_predicted": dict(zip(seconds._fields, map(self._mfu, reversed(seconds)), strict=True)),
             "prediction": {
                 "calibration": choice.calibration.name,
                 "attention": self.found.kernel,

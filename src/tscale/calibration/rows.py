@@ -8,10 +8,23 @@ no prediction is made of a row, with the reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 What = Literal["step", "tpot", "ttft", "latency", "memory"]
 """The figure: seconds of a training step, of an output token, to the first token and of a whole request, or bytes."""
+
+
+LEAST: Final = 1e-9
+MOST: Final = 1e18
+
+
+def positive(text: str) -> float | None:
+    """The number of a cell of measured figures; None for any that no machine measured: 0, less, nan, too small or too large."""
+    try:
+        found = float(text) if text.isascii() else 0.0
+    except ValueError:
+        return None
+    return found if LEAST <= found <= MOST else None
 
 
 class Judged(NamedTuple):

@@ -245,9 +245,10 @@ def _solved(runs: Runs, figure: Figure, errors: Floats, places: list[int]) -> De
     for level, spread in SPREADS[figure].items():
         keys = [runs.keys[place][level] for place in places]
         names = sorted(set(keys))
-        member = np.array([[key == name for name in names] for key in keys], float)
-        designs[level] = (names, member)
-        covariance += (member @ member.T) * (terms * np.square(spread) @ terms.T)
+        order = {name: at for at, name in enumerate(names)}
+        group = np.array([order[key] for key in keys])
+        designs[level] = (names, group)
+        covariance += (group[:, None] == group) * (terms * np.square(spread) @ terms.T)
     noise = np.full(len(places), NOISE[figure] ** 2)
     for _ in range(_PASSES):
         pull = np.linalg.solve(covariance + np.diag(noise), errors)
@@ -255,8 +256,8 @@ def _solved(runs: Runs, figure: Figure, errors: Floats, places: list[int]) -> De
         noise = NOISE[figure] ** 2 * np.sqrt(1 + rest**2)
     pull = np.linalg.solve(covariance + np.diag(noise), errors)
     return {
-        (level, name): np.square(SPREADS[figure][level]) * (terms.T @ (pull * member[:, at]))
-        for level, (names, member) in designs.items()
+        (level, name): np.square(SPREADS[figure][level]) * (terms.T @ (pull * (group == at)))
+        for level, (names, group) in designs.items()
         for at, name in enumerate(names)
     }
 

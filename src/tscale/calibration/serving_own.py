@@ -12,6 +12,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tscale.calibration.measured_tables import read_table
 from tscale.calibration.serving_calibration import Calibration, constants_for, physics, shipped
 from tscale.calibration.serving_cases import deployed_on, passes_of
 from tscale.calibration.serving_meanings import LEVELS, TERMS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tscale.calibration.serving_fit import Deviations, Figure, Floats, Runs
 
 FIGURES: Final[tuple[Figure, ...]] = ("tpot", "ttft")
+_FOLDS: Final = 20
 _COLUMNS: Final = ("level", "group", *(f"{figure}_{term}" for figure in FIGURES for term in TERMS))
 
 
@@ -63,19 +65,24 @@ def _by_formula(runs: Runs) -> dict[Figure, Floats]:
 
 
 def _errors(runs: Runs, seconds: dict[Figure, Floats], count: int, *, leave: bool) -> dict[str, tuple[float, float]]:
-    """Errors of the first `count` runs: with none of them known, or all of them but the one that is judged."""
+    """Errors of the first `count` runs: with none of them known, or all but the fold of the one that is judged.
+
+    Of a few runs each is a fold of its own; the time that many take grows with the folds.
+    """
     import numpy as np
 
     from tscale.calibration.serving_fit import deviations, with_deviations
 
     said: dict[str, tuple[float, float]] = {}
-    places = np.arange(len(runs.cases))
+    place = np.arange(len(runs.cases))
+    own = place < count
+    fold = place % (min(count, _FOLDS) if leave else 1)
     for figure in FIGURES:
-        wrong = []
-        for place in range(count):
-            kept = places != place if leave else places >= count
-            there = with_deviations(runs, seconds[figure], deviations(runs, figure, seconds[figure], kept))
-            wrong.append(abs(there[place] / runs.measured[figure][place] - 1))
+        wrong = np.zeros(count)
+        for number in np.unique(fold[own]):
+            out = own & (fold == number)
+            there = with_deviations(runs, seconds[figure], deviations(runs, figure, seconds[figure], ~out))
+            wrong[out[:count]] = np.abs(there[out] / runs.measured[figure][out] - 1)
         said[figure] = float(np.median(wrong)), float(np.quantile(wrong, 0.9))
     return said
 
@@ -94,18 +101,19 @@ def _text(found: Mapping[Figure, Deviations], runs: Runs) -> str:
 
 def with_groups(calibration: Calibration, text: str, where: str) -> Calibration:
     """A calibration with the deviations of a table in place of its own. Raises `SpecError` where it is no such table."""
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    reader = csv.DictReader(lines)
-    missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
+    columns, rows = read_table(text, where)
+    missing = [column for column in _COLUMNS if column not in columns]
     if missing:
         raise SpecError(f"no column {missing[0]}: `tscale calibrate RUNS.csv -o FILE` makes such a table", where=where)
     found = dict(calibration.deviations)
-    for number, row in enumerate(reader, 2):
+    for number, row in enumerate(rows, 1):
         if row["level"] not in LEVELS:
             raise SpecError(
-                f"level {shown(str(row['level']))} is none of {', '.join(LEVELS)}", where=f"{where}:{number}"
+                f"level {shown(str(row['level']))} is none of {', '.join(LEVELS)}", where=f"{where}: row {number:,}"
             )
-        terms = [tuple(_number(row, f"{figure}_{term}", f"{where}:{number}") for term in TERMS) for figure in FIGURES]
+        terms = [
+            tuple(_number(row, f"{figure}_{term}", f"{where}: row {number:,}") for term in TERMS) for figure in FIGURES
+        ]
         found[row["level"], row["group"]] = (terms[0], terms[1])
     return calibration._replace(name=where, deviations=found)
 

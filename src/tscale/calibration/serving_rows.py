@@ -7,9 +7,10 @@ their sum over an answer, the latency of a request; or the latency as it was mea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from tscale.calibration.interval import Interval
-from tscale.calibration.rows import Judged, What
+from tscale.calibration.rows import Judged, What, positive
 from tscale.calibration.serving_calibration import predict
 from tscale.calibration.serving_cases import ServingCase, case_of
 from tscale.errors import RequestError, shown
@@ -44,6 +45,14 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
     ]
 
 
+def measured_case(row: Mapping[str, str]) -> tuple[ServingCase, float, float]:
+    """The deployment of a row, and its measured seconds of an output token and to the first. Raises `TscaleError`."""
+    tpot, ttft = _seconds(row, "tpot_ms"), _seconds(row, "ttft_ms")
+    if tpot is None or ttft is None:
+        raise RequestError(f"{'tpot_ms' if tpot is None else 'ttft_ms'} is missing: to calibrate, a run has both")
+    return case_of(row), tpot, ttft
+
+
 def latency(case: ServingCase, ttft: float, tpot: float) -> float:
     """Seconds of a whole request of the mean length."""
     return ttft + case.output * tpot
@@ -54,10 +63,10 @@ def _seconds(row: Mapping[str, str], column: str) -> float | None:
     text = (row.get(column) or "").strip()
     if not text:
         return None
-    try:
-        found = float(text) / 1000
-    except ValueError:
-        found = 0.0
-    if not 0 < found < 1e6:
+    found = positive(text)
+    if found is None or found > _MOST_MS:
         raise RequestError(f"column {column}: write milliseconds above 0, not {shown(text)}")
-    return found
+    return found / 1000
+
+
+_MOST_MS: Final = 1e9

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from typing import Final, NamedTuple, cast
 
 from tscale.calibration.names import hardware_of, model_of
-from tscale.calibration.rows import Judged
+from tscale.calibration.rows import Judged, positive
 from tscale.calibration.training_case import CURRENT, MEGATRON, TrainingCase, bound_of, prediction
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.core.costs.step_products import Again
@@ -217,10 +217,7 @@ def _whole(row: Mapping[str, str], name: str, default: int | None = None) -> int
 
 def _number(row: Mapping[str, str], name: str) -> float:
     text = (row.get(name) or "").strip()
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e18:
+    value = positive(text)
+    if value is None:
         raise RequestError(f"{name}: a number above 0 is wanted, not {shown(text)}")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -14,6 +15,7 @@ from tscale.analysis.questions import Question, question
 from tscale.analysis.request import Option, spelled
 from tscale.analysis.system import ABOUT
 from tscale.core.metric import brief
+from tscale.errors import RequestError, called
 from tscale.render import Format
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ _PLOT: Final = Annotated[
     ),
 ]
 _OUTPUT: Final = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--output", "-o", metavar="FILE", help="Write the answer to this new file; one that ends in .html is a page."
     ),
@@ -53,7 +55,7 @@ _SYSTEM: Final = Annotated[
     typer.Option("--system", metavar="FILE", help="Read what is not given from a system that --save wrote."),
 ]
 _SAVE: Final = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--save", metavar="FILE", help="Keep the model, the hardware and the options in a new YAML file."),
 ]
 
@@ -92,21 +94,19 @@ def _answer(
     explain: bool | None,
     details: bool | None,
     plot: str | None,
-    output: Path | None = None,
+    output: str | None = None,
     force: bool | None = None,
-    save: Path | None,
+    save: str | None,
     system: str | None,
 ) -> None:
     """Asks, shows the answer, and ends with its exit code."""
     from tscale.render import print_text, show_with_plot
 
-    output = None if output is None or str(output) == "-" else output
-    if output is not None and output.suffix.lower() in (".html", ".htm") and format == "table":
+    answer_file = None if output is None or output == "-" else Path(output)
+    system_file = None if save is None else Path(save)
+    if answer_file is not None and answer_file.suffix.lower() in (".html", ".htm") and format == "table":
         format = "html"
-    if save is not None:
-        from tscale.models.writing import refuse_to_overwrite
-
-        refuse_to_overwrite(save, "choose another name")
+    _check_files(answer_file, system_file, force=bool(force))
     if system is not None:
         from tscale.analysis.system import with_system
 
@@ -122,11 +122,11 @@ def _answer(
         nonlocal code
         answer = asked.analyze(request)
         code = answer.exit_code
-        if save is not None:
+        if system_file is not None:
             from tscale.analysis.system import saved
             from tscale.models.writing import write_new
 
-            write_new(save, saved(request))
+            write_new(system_file, saved(request))
         return answer if details or explain or format not in _BRIEF else brief(answer)
 
     draw = asked.plots or _no_plots
@@ -136,11 +136,27 @@ def _answer(
         plot,
         format or "table",
         explain=bool(explain),
-        output=output,
+        output=answer_file,
         force=bool(force or getattr(request, "force", False)),
     )
     if code:
         raise typer.Exit(code)
+
+
+def _check_files(answer: Path | None, system: Path | None, *, force: bool) -> None:
+    """Refuses files that may not be written, before anything is computed for them. Raises `TscaleError`."""
+    if answer is None and system is None:
+        return
+    from tscale.models.writing import refuse_to_overwrite
+
+    if answer is not None and not force:
+        refuse_to_overwrite(answer, "choose another name, or --force")
+    if system is not None:
+        refuse_to_overwrite(system)
+    if answer is not None and system is not None and os.path.realpath(answer) == os.path.realpath(system):
+        raise RequestError(
+            f"{called(str(system))} is the file of the answer and of --save: give each a name of its own"
+        )
 
 
 def _no_plots(_: object) -> Sequence[Plot]:

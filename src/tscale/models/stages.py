@@ -76,14 +76,32 @@ def _split(
     whole: Ledger, pieces: tuple[Stretch, ...], again: Again, *, first: bool, last: bool
 ) -> tuple[Ledger, Ledger]:
     """A stage in two: the layers that are computed again, and the others with what stands outside of layers."""
-    own = [layer for piece in pieces for layer in range(int(piece.start), int(piece.start) + int(piece.size))]
-    chosen = set(own[: again.first] if again.layers is None else again.layers)
-    parts = ([layer for layer in own if layer in chosen], [layer for layer in own if layer not in chosen])
-    stretches = [[Stretch(layer, 1) for layer in part] for part in parts]
+    chosen, others = _chosen(pieces, again)
     return (
-        stage(whole, stretches[0], whole.model, first=False, last=False),
-        stage(whole, stretches[1], whole.model, first=first, last=last),
+        stage(whole, chosen, whole.model, first=False, last=False),
+        stage(whole, others, whole.model, first=first, last=last),
     )
+
+
+def _chosen(pieces: tuple[Stretch, ...], again: Again) -> tuple[list[Stretch], list[Stretch]]:
+    """The layers of pieces that a policy is about, and the others; layers are never listed, for there may be 10^12."""
+    chosen: list[Stretch] = []
+    others: list[Stretch] = []
+    left = again.first or 0
+    for piece in pieces:
+        start, end = int(piece.start), int(piece.start) + int(piece.size)
+        if again.layers is None:
+            taken = min(left, end - start)
+            left -= taken
+            named = [Stretch(start, taken)] if taken else []
+        else:
+            named = [Stretch(layer, 1) for layer in again.layers if start <= layer < end]
+        chosen += named
+        for one in (*named, Stretch(end, 0)):
+            if one.start > start:
+                others.append(Stretch(start, one.start - start))
+            start = one.start + one.size
+    return chosen, others
 
 
 def kinds_of_layers(spec: ModelSpec, whole: Ledger, plan: Parallelism) -> tuple[tuple[Ledger, ...], ...]:

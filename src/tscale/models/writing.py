@@ -74,7 +74,6 @@ def write_new(path: Path, content: str | bytes) -> None:
 
     It is written under a name of its own and linked to the one that is meant, so that even a killed process leaves none half.
     """
-    name = called(str(path))
     try:
         data = content.encode() if isinstance(content, str) else content
         if os.path.lexists(path):
@@ -85,7 +84,7 @@ def write_new(path: Path, content: str | bytes) -> None:
     except FileExistsError:
         raise _exists(path) from None
     except (OSError, ValueError) as error:
-        raise SpecError(f"cannot be written: {getattr(error, 'strerror', None) or error}", where=name) from error
+        raise _unwritable(path, error) from error
 
 
 @contextmanager
@@ -105,24 +104,37 @@ def _beside(path: Path, data: bytes) -> Iterator[Path]:
 
 
 def refuse_to_overwrite(path: Path, instead: str = _INSTEAD) -> None:
-    """Raises `SpecError` where a file is there already: before work that would be lost when it is to be written."""
+    """Raises `SpecError` where a file is there already, or no folder for it: before work that would be lost."""
     if os.path.lexists(path):
         raise _exists(path, instead)
+    try:
+        os.stat(os.path.join(path.parent, ""))  # noqa: PTH116, PTH118 (the separator at the end asks for a folder)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
 
 
 def _exists(path: Path, instead: str = _INSTEAD) -> SpecError:
     return SpecError(f"exists already, and is left as it is: {instead}", where=called(str(path)))
 
 
+def _unwritable(path: Path, error: Exception) -> SpecError:
+    return SpecError(f"cannot be written: {getattr(error, 'strerror', None) or error}", where=called(str(path)))
+
+
 def write_over(path: Path, content: str | bytes) -> None:
-    """Writes a file, in the place of another if there is one, whole or not at all. Raises `SpecError`."""
+    """Writes a file, in the place of another if there is one, whole or not at all. Raises `SpecError`.
+
+    What is no file, such as a device or a pipe, is written to and never replaced.
+    """
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+            return
         with _beside(path, content.encode() if isinstance(content, str) else content) as written:
             written.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
             written.replace(path.resolve())
     except (OSError, ValueError) as error:
-        message = f"cannot be written: {getattr(error, 'strerror', None) or error}"
-        raise SpecError(message, where=called(str(path))) from error
+        raise _unwritable(path, error) from error
 
 
 def _umask() -> int:

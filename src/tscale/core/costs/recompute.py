@@ -39,6 +39,10 @@ class Again(NamedTuple):
         return self.policy if self.first is None else f"{self.policy}:{self.first}"
 
 
+MOST_LAYERS: Final = 4096
+"""The most layers that are named one by one, or in ranges."""
+
+
 def find_again(text: str) -> Again:
     """What `full`, `full:8` (the first 8 layers of each stage) or `op:0-3,9` (these layers, from 0 on) mean.
 
@@ -60,8 +64,12 @@ def find_again(text: str) -> Again:
         return Again(policy)
     if of.isdigit():
         return Again(policy, int(of)) if int(of) else Again()
-    ranges = (part.partition("-") for part in of.split(","))
-    layers = {layer for start, _, end in ranges for layer in range(int(start), int(end or start) + 1)}
+    parts = (part.partition("-") for part in of.split(","))
+    ranges = [range(int(start), int(end or start) + 1) for start, _, end in parts]
+    named = sum(map(len, ranges))
+    if named > MOST_LAYERS:
+        raise RequestError(f"--recompute names {named:,} layers: at most {MOST_LAYERS:,}; {name}:N is the first N")
+    layers = {layer for one in ranges for layer in one}
     return Again(policy, layers=tuple(sorted(layers)))
 
 
