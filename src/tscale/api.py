@@ -679,6 +679,8 @@ def loss(
 
 def design(
     *,
+    output: File | None = None,
+    force: bool | None = None,
     params: Number | None = None,
     flops: Number | None = None,
     like: str | None = None,
@@ -686,14 +688,14 @@ def design(
     multiple: Number | None = None,
     tensor: Number | None = None,
     set: Changes = (),
-    output: File | None = None,
-    force: bool | None = None,
 ) -> Result:
     """Design a model of a given size or training budget.
 
     Its proportions are those of a published model.
 
     Args:
+        output: Write the spec to this file; - prints only the spec.
+        force: Overwrite the file if it exists.
         params: Set the number of parameters, such as 7e9.
         flops: Set the training FLOPs, such as 1e22; law gives parameters and tokens.
         like: Take the proportions of this model, or of the member of this family that is nearest in size
@@ -702,8 +704,6 @@ def design(
         multiple: Make d_model and d_ff multiples of this number (default: 128).
         tensor: Set the devices that share each layer (tensor parallelism; default: 1).
         set: Change a field of the pattern, which the design then follows.
-        output: Write the spec to this file; - prints only the spec.
-        force: Overwrite the file if it exists.
 
     Returns:
         The answer of `tscale design`: `to_dict` is its JSON, with units and sources under `figures`.

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tscale.analysis import options
-from tscale.analysis.request import Option, Request, asked
+from tscale.analysis.request import Option, asked
+from tscale.analysis.written import Written, output
 from tscale.core.tracing import parse_count
 from tscale.errors import RequestError
 
@@ -34,7 +35,7 @@ def tensor(text: str, what: str) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(Request):
+class Ask(Written):
     """Design a model of a given size or training budget.
 
     Its proportions are those of a published model.
@@ -62,27 +63,19 @@ class Ask(Request):
     set: tuple[str, ...] = asked(
         Option("Change a field of the pattern, which the design then follows.", "KEY=VALUE", kind="list"), ()
     )
-    output: str | None = asked(
-        Option("Write the spec to this file; - prints only the spec.", "FILE", spelling="--output,-o")
-    )
-    force: bool = asked(Option("Overwrite the file if it exists.", kind="flag"), False)
+    output: str | None = asked(output("Write the spec to this file; - prints only the spec."))
 
     def check(self) -> None:
         """There is one budget, and what is written has a name that it may have."""
-        from tscale.models.writing import refuse_to_overwrite
-
         if (self.params is None) == (self.flops is None):
             raise RequestError(
                 "design takes --params or --flops, " + ("not both" if self.params else "such as --params 7e9")
             )
         if self.law is not None and self.flops is None:
             raise RequestError("--law needs --flops: give it in place of --params, or drop --law")
-        if self.force and self.file is None:
-            raise RequestError("--force needs --output FILE: add it, or drop --force")
         if self.file is not None and self.file.suffix not in (".yaml", ".yml"):
             raise RequestError(f"--output names a YAML file, such as model.yaml, not {str(self.file)[:40]}")
-        if self.file is not None and not self.force:
-            refuse_to_overwrite(self.file, "choose another name, or --force")
+        self.check_file()
 
     @property
     def file(self) -> Path | None:
@@ -103,11 +96,10 @@ class Ask(Request):
 def analyze(ask: Ask) -> Report:
     """The design that is nearest, and others; its spec is written where a file is named for it."""
     from tscale.answers.design import design_report
-    from tscale.models.writing import write_new, write_over
 
     written, found = "", ask.design
     if ask.file is not None and found.hits:
-        (write_over if ask.force else write_new)(ask.file, found.yaml)
+        ask.write(found.yaml)
         written = f"{ask.file} is written: `tscale params {ask.file}` counts it."
     return design_report(found, written, explain=ask.explain)
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from tscale.analysis.request import Option, Request, asked
+from tscale.analysis.request import Option, asked
+from tscale.analysis.written import Written, output
 from tscale.core.tracing import parse_count
 from tscale.errors import RequestError, shown
 
@@ -40,7 +40,7 @@ def seed(text: str, what: str) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(Request):
+class Ask(Written):
     """Fit a scaling law to your own training runs.
 
     The answer has bootstrap intervals, and the compute-optimal runs that the law implies.
@@ -56,10 +56,7 @@ class Ask(Request):
         ),
         required=True,
     )
-    output: str | None = asked(
-        Option("Write the law to this YAML file, which --law reads.", "FILE", spelling="--output,-o")
-    )
-    force: bool = asked(Option("Overwrite the file if it exists.", kind="flag"), False)
+    output: str | None = asked(output("Write the law to this YAML file, which --law reads."))
     bootstraps: int = asked(Option("Set the number of bootstrap samples for the intervals.", "N", bootstraps), 1000)
     seed: int = asked(Option("Set the seed of the random samples.", "N", seed), 0)
     counts: str = asked(
@@ -69,21 +66,12 @@ class Ask(Request):
     def check(self) -> None:
         """What fits is installed, and what is written has a name that it may have."""
         from tscale.calibration import require
-        from tscale.models.writing import refuse_to_overwrite
 
         file = self.file
         if file is not None and (file.suffix.lower() not in (".yaml", ".yml") or not str(file).isprintable()):
             raise RequestError(f"--output names a YAML file, such as law.yaml, not {shown(str(file))}")
-        if self.force and file is None:
-            raise RequestError("--force needs --output FILE: add it, or drop --force")
         require()
-        if file is not None and not self.force:
-            refuse_to_overwrite(file, "choose another name, or --force")
-
-    @property
-    def file(self) -> Path | None:
-        """Where the law is written."""
-        return None if self.output is None else Path(self.output)
+        self.check_file()
 
     @cached_property
     def fitting(self) -> Fitting:
@@ -102,10 +90,10 @@ class Ask(Request):
 def analyze(ask: Ask) -> Report:
     """The constants with their intervals; the law is written where a file is named for it."""
     from tscale.answers.fit import fit_report
-    from tscale.models.writing import law_to_yaml, write_new, write_over
+    from tscale.models.writing import law_to_yaml
 
     if ask.file is not None:
-        (write_over if ask.force else write_new)(ask.file, law_to_yaml(ask.fitting.law))
+        ask.write(law_to_yaml(ask.fitting.law))
     return fit_report(ask.fitting, ask.file)
 
 
