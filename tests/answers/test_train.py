@@ -497,9 +497,7 @@ def test_what_is_assumed_comes_as_a_range_with_its_runs() -> None:
     assert {one["model"] for one in found["utilisation_runs"]} <= {"Qwen3-30B-A3B", "gpt-oss-20b", "gpt-oss-120b"}
     first = run("train", *args).out.splitlines()[1]
     many = len(found["utilisation_runs"])
-    assert first.startswith(("MFU assumed: ", "MFU predicted: ")) and first.endswith(
-        f": {many} published runs and a 10% margin)."
-    )
+    assert first.startswith("MFU assumed: ") and first.endswith(f": {many} published runs and a 10% margin).")
     own = trained(*args, "--dtype", "fp8")
     assert own["tokens_per_second"] / 16 == pytest.approx(5275, rel=1e-3)
 
@@ -528,7 +526,7 @@ def test_the_first_table_is_on_the_first_screen(args: tuple[str, ...]) -> None:
     lines = run(*args, columns=80).out.splitlines()
     assert lines.index("", lines.index("") + 1) <= 24
     assert lines[lines.index("") - 1].startswith("Price assumed: ")
-    assert args[0] == "serve" or lines[lines.index("") - 2].startswith("MFU assumed: ")
+    assert args[0] == "serve" or lines[lines.index("") - 2].startswith(("MFU assumed: ", "MFU predicted: "))
 
 
 def test_rows_that_say_nothing_are_left_out() -> None:
@@ -668,3 +666,14 @@ def test_six_flops_a_parameter_and_token_is_a_count_too() -> None:
     found = answer("train", "gpt3", "--gpu", "a100", "--gpus", "1024", "--mfu", "0.4", "--count", "6nd")
     flops = 6 * 174_604_259_328 * 300 * 10**9
     assert found["seconds"] == pytest.approx(flops / (1024 * 0.4 * 312e12), rel=1e-5)  # a share is kept in millionths
+
+
+def test_a_plan_takes_as_long_as_its_steps_are_predicted_to_take() -> None:
+    args = ["--gpu", "h100", "--gpus", "64", "--batch", "128", "--zero", "3", "--tokens", "1e12", "--context", "8k"]
+    found = answer("train", "llama-3.1-8b", *args)
+    for case, end in zip(found["range"], ("high", "middle", "low"), strict=True):
+        steps = 1e12 / (128 * 8192)
+        assert case["seconds"] == pytest.approx(steps * found["plan"]["step_seconds"][end], rel=1e-4)
+    assert found["assumed"] is False
+    assert found["figures"]["days"]["known"] == "predicted"
+    assert answer("train", "llama-3.1-8b", *args, "--bound")["assumed"] is True

@@ -74,7 +74,7 @@ def test_a_table_of_too_many_cells_is_refused_before_they_are_kept(monkeypatch: 
     assert (done.code, done.err) == (1, "tscale: t.csv:5: more than 60 cells: divide the table\n")
 
 
-@pytest.mark.parametrize("cell", ["", "nan", "inf", "0", "-1", "1e-308", "1e308", "none", "٣", "0x10"])
+@pytest.mark.parametrize("cell", ["nan", "inf", "0", "-1", "1e-308", "1e308", "none", "٣", "0x10"])
 @pytest.mark.parametrize("column", ["tpot_ms", "ttft_ms"])
 def test_what_no_machine_measured_is_told_with_its_run(column: str, cell: str) -> None:
     table = with_cell(column, cell)
@@ -82,6 +82,13 @@ def test_what_no_machine_measured_is_told_with_its_run(column: str, cell: str) -
     assert run("calibrate", table).err == f"tscale: t.csv: run 2: {said}\n"
     judged = answer("accuracy", table)
     assert judged["refusals"] == [{"row": 2, "why": said}]
+
+
+@pytest.mark.parametrize("column", ["tpot_ms", "ttft_ms"])
+def test_a_figure_that_is_not_said_is_not_judged_and_not_calibrated_to(column: str) -> None:
+    table = with_cell(column, "")
+    assert run("calibrate", table).err == f"tscale: t.csv: run 2: {column} is missing: to calibrate, a run has both\n"
+    assert answer("accuracy", table)["refusals"] == []
 
 
 @pytest.mark.parametrize("cell", ["1e-308", "1e308", "nan", "-5"])
@@ -92,12 +99,12 @@ def test_a_step_that_no_machine_took_is_told_with_its_row(cell: str) -> None:
 
 
 def test_a_table_without_a_column_that_runs_need_is_refused() -> None:
-    without = [{name: cell for name, cell in run.items() if name != "mode"} for run in RUNS]
+    without = [{name: cell for name, cell in run.items() if name != "isl"} for run in RUNS]
     with Path("t.csv").open("w", encoding="utf-8", newline="") as file:
         out = csv.DictWriter(file, list(without[0]))
         out.writeheader()
         out.writerows(without)
-    assert run("calibrate", "t.csv").err == "tscale: t.csv: run 1: no column mode: a table of serving has them\n"
+    assert run("calibrate", "t.csv").err.startswith('tscale: t.csv: a table of serving needs the column "isl"')
 
 
 def test_marks_and_line_ends_of_other_machines_are_read() -> None:

@@ -51,8 +51,8 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
 def _headline(labels: Sequence[str], answers: Sequence[Figure | Missing | str]) -> str:
     """How the models differ in parameters, where those of all are known."""
     sizes = [Fraction(figure.value) for figure in answers if isinstance(figure, Figure)]
-    if len(sizes) < len(labels):
-        return f"{labels[0]} next to {', '.join(labels[1:])}"
+    if len(sizes) < len(labels) or len(labels) == 1:
+        return " next to ".join(filter(None, (labels[0], ", ".join(labels[1:]))))
     if len(sizes) > 2:
         low, high = (number_text(size, "short") for size in (min(sizes), max(sizes)))
         return f"{', '.join(labels[:-1])} and {labels[-1]} have {low} to {high} parameters"
