@@ -8,11 +8,11 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="Use lower case lette
 _What = Annotated[
     Literal["models", "hardware", "laws", "claims", "result"],
     typer.Argument(
-        metavar="[models|hardware|laws|claims|result]", help="Choose which files to describe, or result for an answer."
+        metavar="WHAT", help="Choose the files to describe: models, hardware, laws or claims; or result, an answer."
     ),
 ]
 _Question = Annotated[
-    str | None, typer.Argument(metavar="[COMMAND]", help="With result, name the command: its JSON is described.")
+    str | None, typer.Argument(metavar="COMMAND", help="With result, name the command: its JSON is described.")
 ]
 
 
