@@ -121,15 +121,21 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
 
     `batch`: the sequences of a step, whose least time is said too.
     """
-    _refuse(spec, ask)
-    held = _held(spec, ask)
-    step = None if batch is None else _step(spec, ask, held.context, batch)
+    held = _held(weighed(spec, ask))
+    step = None if batch is None else _step(spec, ask, held.one.context, batch)
     tables = (*_tables(held), *(() if step is None else (step.table,)))
     said = (*_notes(held), *(() if step is None else step.notes(None)))
-    notes = notes_of(spec, held.context.note, training_note(spec, ask.recipe.name), *said)
+    notes = notes_of(spec, held.one.context.note, training_note(spec, ask.recipe.name), *said)
     data = {**_data(held), **({} if step is None else {"step": step.data})}
-    steps = _steps(spec, ask, held.context, held.stage)
-    return Report(held.title, tables, data, notes, steps, exit_code=exit_code(held.capacity, held.total, held.least))
+    steps = _steps(spec, ask, held.one.context, held.one.stage)
+    return Report(
+        held.one.title,
+        tables,
+        data,
+        notes,
+        steps,
+        exit_code=exit_code(held.one.capacity, held.one.total, held.one.least),
+    )
 
 
 def _refuse(spec: ModelSpec, ask: Ask) -> None:
@@ -144,8 +150,8 @@ def _refuse(spec: ModelSpec, ask: Ask) -> None:
         )
 
 
-class _Held(NamedTuple):
-    """What a device of the fullest stage holds, of what it was asked, and what else would fit."""
+class Weighed(NamedTuple):
+    """What a device of the fullest stage holds, of what it was asked, and its room."""
 
     ask: Ask
     model: Trainer
@@ -154,9 +160,6 @@ class _Held(NamedTuple):
     most: Needs
     least: int
     capacity: Capacity | None
-    room: Room
-    options: tuple[Change, ...]
-    shortcut: Shortcut | None
 
     @property
     def total(self) -> int:
@@ -175,49 +178,76 @@ class _Held(NamedTuple):
             self.model.spec, self.model, self.ask, self.total, verdict, assumed=self.context.known == "assumed"
         )
 
+    @property
+    def data(self) -> dict[str, Data]:
+        """Bytes by part, and whether they fit."""
+        return {
+            "per_device_bytes": {
+                **_bytes_by_part(self.most, self.known),
+                "total": Figure(self.total, BYTES, self.known),
+            },
+            "least_total_bytes": Figure(self.least, BYTES, self.known),
+            **capacity_data(self.capacity, self.ask.hardware, self.total, self.known, self.least),
+        }
 
-def _held(spec: ModelSpec, ask: Ask) -> _Held:
-    """Raises `RequestError` for a plan that cannot be, and for a loss that the model does not have."""
+
+def weighed(spec: ModelSpec, ask: Ask) -> Weighed:
+    """What a device holds, before anything else that would fit is looked for.
+
+    Raises `RequestError` for what cannot be trained so, a plan that cannot be, and a loss that the model does not have.
+    """
+    _refuse(spec, ask)
     context = training_length(spec, ask.context)
     model = trainer(spec, _training(ask), int(context.value))
     if ask.loss is not None and not model.has_loss:
         raise RequestError(f"{spec.label} has no loss over a vocabulary that --loss could name a kernel of: drop it")
-    stage, most = model.worst()
-    capacity = _capacity(ask)
-    room = Room(None, None) if capacity is None else _room(model, capacity.usable)
+    return Weighed(ask, model, context, *model.worst(), model.least_total(), _capacity(ask))
+
+
+class _Held(NamedTuple):
+    """What a device holds, and what else would fit."""
+
+    one: Weighed
+    room: Room
+    options: tuple[Change, ...]
+    shortcut: Shortcut | None
+
+
+def _held(one: Weighed) -> _Held:
+    capacity, hardware = one.capacity, one.ask.hardware
+    room = Room(None, None) if capacity is None else _room(one.model, capacity.usable)
     options: tuple[Change, ...] = ()
-    if ask.hardware is not None and capacity is not None and not capacity.fits(most.total):
-        options = single_changes(model, ask.hardware, capacity, *room)
-    shortcut = shortcut_of(model, stage)
-    return _Held(ask, model, context, stage, most, model.least_total(), capacity, room, options, shortcut)
+    if hardware is not None and capacity is not None and not capacity.fits(one.total):
+        options = single_changes(one.model, hardware, capacity, *room)
+    return _Held(one, room, options, shortcut_of(one.model, one.stage))
 
 
 def _tables(held: _Held) -> Iterator[Table]:
     """The parts first, then the stages, what fits, what would make it fit, and the lines."""
-    model, capacity = held.model, held.capacity
-    parts = {name: _part(held.most, part, held.known) for part, name in _PARTS.items()}
-    total = Figure(held.total, BYTES, held.known)
-    at_least = Figure(held.least, BYTES, held.known) if held.least < held.total else None
-    yield parts_table(held.title, model.spec.name, parts, total, capacity, at_least)
-    if held.ask.plan.pipeline > 1:
-        yield stages_table(model, held.stage)
+    model, capacity = held.one.model, held.one.capacity
+    parts = {name: _part(held.one.most, part, held.one.known) for part, name in _PARTS.items()}
+    total = Figure(held.one.total, BYTES, held.one.known)
+    at_least = Figure(held.one.least, BYTES, held.one.known) if held.one.least < held.one.total else None
+    yield parts_table(held.one.title, model.spec.name, parts, total, capacity, at_least)
+    if held.one.ask.plan.pipeline > 1:
+        yield stages_table(model, held.one.stage)
     if capacity is not None:
-        of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {held.ask.micro_batch:,}"
+        of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {held.one.ask.micro_batch:,}"
         limits = f"the largest micro-batch {of_batch}", f"the longest context {of_context}"
         yield held.room.table(*limits, capacity, _of_one(model, capacity))
         if held.options:
-            yield changes_table(held.options, capacity.verdict(held.total, held.least))
+            yield changes_table(held.options, capacity.verdict(held.one.total, held.one.least))
     if held.shortcut:
         yield shortcut_table(held.shortcut)
-    yield owned_table(model, held.stage)
-    yield kept_table(model, held.stage)
+    yield owned_table(model, held.one.stage)
+    yield kept_table(model, held.one.stage)
     if capacity is not None and capacity.share is None:
         yield reserve_table(capacity.reserve)
 
 
 def _data(held: _Held) -> dict[str, Data]:
     """All of it for programs."""
-    ask, model, spec = held.ask, held.model, held.model.spec
+    ask, model, spec = held.one.ask, held.one.model, held.one.model.spec
     return {
         "model": spec.name,
         "title": spec.label,
@@ -228,7 +258,7 @@ def _data(held: _Held) -> dict[str, Data]:
         "optimizer": ask.optimizer.name,
         "plan": _plan_data(ask.plan),
         "micro_batch": ask.micro_batch,
-        "context": held.context,
+        "context": held.one.context,
         "attention": ask.attention,
         "recompute": ask.again.text if ask.again is not None else ask.recompute,
         "kernels": ask.kernels,
@@ -237,15 +267,13 @@ def _data(held: _Held) -> dict[str, Data]:
         "lora_targets": None if ask.lora_targets is None else sorted(ask.lora_targets),
         **_loss_data(model, ask),
         "lora_rank": ask.rank,
-        "stage": held.stage + 1,
-        "per_device_bytes": {**_bytes_by_part(held.most, held.known), "total": Figure(held.total, BYTES, held.known)},
-        "least_total_bytes": Figure(held.least, BYTES, held.known),
-        **capacity_data(held.capacity, ask.hardware, held.total, held.known, held.least),
+        "stage": held.one.stage + 1,
+        **held.one.data,
         **held.room.data(),
         "changes": [change.data() for change in held.options],
-        "stages": [Figure(model.needs(place).total, BYTES, held.known) for place in range(ask.plan.pipeline)],
+        "stages": [Figure(model.needs(place).total, BYTES, held.one.known) for place in range(ask.plan.pipeline)],
         "shortcut": None if held.shortcut is None else held.shortcut.data(),
-        "lines": [*owned_data(model, held.stage), *kept_data(model, held.stage)],
+        "lines": [*owned_data(model, held.one.stage), *kept_data(model, held.one.stage)],
     }
 
 
@@ -391,18 +419,18 @@ def _bytes_by_part(most: Needs, known: Known) -> dict[str, Data]:
 
 def _notes(held: _Held) -> Iterator[str]:
     """Why it fits or does not, what is assumed, and what is left out."""
-    ask, most, capacity = held.ask, held.most, held.capacity
+    ask, most, capacity = held.one.ask, held.one.most, held.one.capacity
     if ask.hardware is not None and capacity is not None:
-        yield from capacity_notes(capacity, ask.hardware, held.total, held.least)
-        if not capacity.fits(held.total) and not held.options:
-            yield no_change_note(capacity.verdict(held.total, held.least))
-    yield from _loss_note(held.model, ask)
-    if held.least < held.total:
-        yield Detail(_least_note(held.model))
+        yield from capacity_notes(capacity, ask.hardware, held.one.total, held.one.least)
+        if not capacity.fits(held.one.total) and not held.options:
+            yield no_change_note(capacity.verdict(held.one.total, held.one.least))
+    yield from _loss_note(held.one.model, ask)
+    if held.one.least < held.one.total:
+        yield Detail(_least_note(held.one.model))
     yield f"{ask.recipe.name}: {ask.recipe.note}. {ask.optimizer.name}: {ask.optimizer.note}."
-    yield from _adapter_notes(held.model, ask)
+    yield from _adapter_notes(held.one.model, ask)
     yield from _spread_notes(held)
-    yield from _attention_notes(held.model, ask)
+    yield from _attention_notes(held.one.model, ask)
     yield from _policy_notes(ask)
     moment = ", ".join(MOMENTS[line.name] for line in most.temporary.lines)
     when = "at the loss" if most.logits.lines else "in the backward pass of a layer, after the logits are freed"
@@ -435,7 +463,7 @@ def _adapter_notes(model: Trainer, ask: Ask) -> Iterator[str]:
 
 def _spread_notes(held: _Held) -> Iterator[str]:
     """Which stage the figures are of, and how tokens are spread over experts."""
-    plan, stage = held.ask.plan, held.stage
+    plan, stage = held.one.ask.plan, held.one.stage
     if plan.pipeline > 1:
         flying, pieces = in_flight(stage, plan)
         what = (
@@ -444,10 +472,10 @@ def _spread_notes(held: _Held) -> Iterator[str]:
             else f"{flying} pieces of micro-batches, each of 1/{pieces} of its layers"
         )
         yield f"The figures are of stage {stage + 1} of {plan.pipeline}, the fullest, with {what} in flight."
-    if plan.expert > 1 or any(getattr(entry, "experts", 1) > 1 for entry in held.model.shares[stage].entries):
+    if plan.expert > 1 or any(getattr(entry, "experts", 1) > 1 for entry in held.one.model.shares[stage].entries):
         yield "Tokens are assumed to be spread evenly over experts: what one expert gets beyond that is not counted."
-    if held.model.spec.kind == "encoder-decoder":
-        yield streams_note(held.model.spec)
+    if held.one.model.spec.kind == "encoder-decoder":
+        yield streams_note(held.one.model.spec)
 
 
 def _attention_notes(model: Trainer, ask: Ask) -> Iterator[str]:

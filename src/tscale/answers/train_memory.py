@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import VERDICTS, Verdict
-from tscale.answers.memory_train import Ask, memory_train_report
+from tscale.answers.memory_train import Ask, weighed
 from tscale.answers.peak import precision_of
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import trainer
@@ -22,8 +21,6 @@ from tscale.models.spec import ModelSpec
 PRECISION, OPTIMIZER = "bf16", "adamw"
 """Those that `memory --train` takes where nothing is said."""
 _KEYS: Final = (
-    "precision",
-    "optimizer",
     "per_device_bytes",
     "least_total_bytes",
     "memory_bytes",
@@ -66,16 +63,19 @@ def plan_memory(spec: ModelSpec, hardware: Hardware, ask: Ask, command: str) -> 
     """What `memory --train` says of the same plan; `command` asks it."""
     precision, optimizer = ask.recipe.name, ask.optimizer.name
     try:
-        told = memory_train_report(spec, ask._replace(hardware=hardware)).data
+        one = weighed(spec, ask._replace(hardware=hardware))
     except TscaleError as error:
         return PlanMemory(None, 0, 0, 0, None, command, precision, optimizer, str(error))
-    assert isinstance(told, Mapping)
-    held = told["per_device_bytes"]
-    assert isinstance(held, Mapping)
-    data: Data = {**{key: told[key] for key in _KEYS}, "command": command}
-    total, least = _bytes(held["total"]), _bytes(told["least_total_bytes"])
-    memory = _bytes(told["device_bytes"])
-    return PlanMemory(_verdict(told["verdict"]), total, least, memory, data, command, precision, optimizer)
+    assert one.capacity is not None
+    told = one.data
+    data: Data = {
+        "precision": precision,
+        "optimizer": optimizer,
+        **{key: told[key] for key in _KEYS},
+        "command": command,
+    }
+    verdict, memory = one.capacity.verdict(one.total, one.least), one.capacity.device.device_bytes
+    return PlanMemory(verdict, one.total, one.least, memory, data, command, precision, optimizer)
 
 
 class States(NamedTuple):
@@ -119,15 +119,6 @@ def all_states(spec: ModelSpec, hardware: Hardware, gpus: int, dtype: str) -> St
         return None
     total = sum(int(part.total) for part in (needs.weights, needs.gradients, needs.master, needs.optimizer))
     return States(gpus, total, gpus * hardware.device().device_bytes, precision)
-
-
-def _verdict(data: Data) -> Verdict:
-    return next(verdict for verdict in VERDICTS if verdict == data)
-
-
-def _bytes(data: Data) -> int:
-    assert isinstance(data, Figure)
-    return int(data.value)
 
 
 def _gb(size: int) -> str:

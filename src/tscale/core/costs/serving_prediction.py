@@ -150,28 +150,27 @@ def _sending(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> fl
     return work.sent / (chip.link * link) + c.exposed * work.away / (chip.network * c.network)
 
 
+def _computing(work: PassWork, dense: float, experts: float, scores: float, states: float) -> float:
+    """Seconds of a prompt's products, each kind at its share of the peak."""
+    matrices = work.attention.flops / work.attention.peak + work.dense.flops / work.dense.peak
+    return (
+        matrices / dense
+        + work.experts.flops / (work.experts.peak * experts)
+        + work.scores.flops / (work.scores.peak * scores)
+        + work.states.flops / (work.states.peak * states)
+    )
+
+
 def prompt_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
     """Seconds that a prompt takes of devices that decode others meanwhile."""
-    dense = work.attention.flops / work.attention.peak + work.dense.flops / work.dense.peak
-    return (
-        dense / c.prompt_dense
-        + work.experts.flops / (work.experts.peak * c.prompt_experts)
-        + work.scores.flops / (work.scores.peak * c.prompt_scores)
-        + work.states.flops / (work.states.peak * c.prompt_states)
-        + _sending(work, chip, c.link, c)
-    )
+    computing = _computing(work, c.prompt_dense, c.prompt_experts, c.prompt_scores, c.prompt_states)
+    return computing + _sending(work, chip, c.link, c)
 
 
 def prefill_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
     """Seconds from the start of a prefill to its end."""
-    dense = work.attention.flops / work.attention.peak + work.dense.flops / work.dense.peak
-    return (
-        dense / c.first_dense
-        + work.experts.flops / (work.experts.peak * c.first_experts)
-        + work.scores.flops / (work.scores.peak * c.first_scores)
-        + work.states.flops / (work.states.peak * c.first_states)
-        + _sending(work, chip, c.first_link, c)
-    )
+    computing = _computing(work, c.first_dense, c.first_experts, c.first_scores, c.first_states)
+    return computing + _sending(work, chip, c.first_link, c)
 
 
 def tpot_seconds(step: float, prompt: float, load: Load, c: ServingConstants) -> float:
