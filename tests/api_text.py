@@ -31,8 +31,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from tscale import counting
-from tscale.analysis.questions import question
-from tscale.analysis.request import file_name
+from tscale.analysis.answering import answer, is_counted
 from tscale.analysis.respelled import Respelled
 from tscale.analysis.result import Result
 
@@ -73,31 +72,6 @@ def hardware(gpu: Gpu, *, gpu_set: Changes = ()) -> Hardware:
 
     with Respelled():
         return hardware_of(fspath(gpu) if isinstance(gpu, PathLike) else gpu, GPU_SET.of(gpu_set, "--gpu-set"))
-
-
-def _is_counted(model: object) -> bool:
-    """Whether this is a ledger, or a spec whose sizes are not plain ints."""
-    from tscale.core.ledger import Ledger
-    from tscale.core.tracing import TracedInt
-    from tscale.models.made import arrays_in
-    from tscale.models.spec import ModelSpec
-
-    if isinstance(model, ModelSpec):
-        return isinstance(model.layers, TracedInt) or bool(arrays_in(model))
-    return isinstance(model, Ledger)
-
-
-def _answer(name: str, given: dict[str, Any]) -> Result:
-    """The answer to a question; `given`: the arguments of a function by name."""
-    from tscale.analysis.system import with_system
-
-    system = given.pop("system", None)
-    with Respelled():
-        asked = question(name)
-        if system is not None:
-            given = with_system(asked.ask, given, file_name(system, "--system"))
-        request = asked.made(given)
-        return Result(asked, request, asked.analyze(request))
 '''
 
 EXAMPLES = {
@@ -183,14 +157,14 @@ def function(name: str) -> str:
         else f"    Example:\n        `{asked}`\n"
     )
     said = keywords(f"{first}\n\n    {more.strip()}" if more else first)
-    body = f'    return _answer("{name}", locals())\n'
+    body = f'    return answer("{name}", locals())\n'
     if name == "params":
         said += (
             "\n\n    Of one `Ledger`, or of a spec on traced ints or on arrays, it is a `Quantity` with its lines, in the same kind"
             "\n    of number."
         )
         body = (
-            "    if len(models) == 1 and _is_counted(models[0]):\n        return counting.params(models[0])  # type: ignore[return-value, arg-type]\n"
+            "    if len(models) == 1 and is_counted(models[0]):\n        return counting.params(models[0])  # type: ignore[return-value, arg-type]\n"
             + body
         )
     return (

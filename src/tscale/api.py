@@ -13,8 +13,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from tscale import counting
-from tscale.analysis.questions import question
-from tscale.analysis.request import file_name
+from tscale.analysis.answering import answer, is_counted
 from tscale.analysis.respelled import Respelled
 from tscale.analysis.result import Result
 
@@ -66,7 +65,7 @@ def summary(
         >>> summary("llama-3.1-8b").weight_bytes.bf16
         16060522496
     """
-    return _answer("summary", locals())
+    return answer("summary", locals())
 
 
 def params(
@@ -101,9 +100,9 @@ def params(
         >>> params("gpt3").total
         174604259328
     """
-    if len(models) == 1 and _is_counted(models[0]):
+    if len(models) == 1 and is_counted(models[0]):
         return counting.params(models[0])  # type: ignore[return-value, arg-type]
-    return _answer("params", locals())
+    return answer("params", locals())
 
 
 def attention(
@@ -148,7 +147,7 @@ def attention(
         >>> attention("gpt3", context=["2k", "8k"]).exit_code
         0
     """
-    return _answer("attention", locals())
+    return answer("attention", locals())
 
 
 def flops(
@@ -189,7 +188,7 @@ def flops(
         >>> flops("gpt3", tokens=300e9).training_flops.exact
         322912029081600000000000
     """
-    return _answer("flops", locals())
+    return answer("flops", locals())
 
 
 def compare(
@@ -221,7 +220,7 @@ def compare(
         >>> compare("transformer", "gpt3").exit_code
         0
     """
-    return _answer("compare", locals())
+    return answer("compare", locals())
 
 
 def memory(
@@ -359,7 +358,7 @@ def memory(
         >>> memory("llama-3.1-8b", gpu="h100", batch=16, context="8k").verdict
         'fits'
     """
-    return _answer("memory", locals())
+    return answer("memory", locals())
 
 
 def train(
@@ -483,7 +482,7 @@ def train(
         >>> train("gpt3", gpu="h100", gpus=1024, mfu=0.4).days
         9.2
     """
-    return _answer("train", locals())
+    return answer("train", locals())
 
 
 def serve(
@@ -585,7 +584,7 @@ def serve(
         >>> serve("llama-3.1-8b", gpu="h100", batch=16).exit_code
         0
     """
-    return _answer("serve", locals())
+    return answer("serve", locals())
 
 
 def optimal(
@@ -633,7 +632,7 @@ def optimal(
         >>> len(optimal(flops=5.76e23).rows) > 5
         True
     """
-    return _answer("optimal", locals())
+    return answer("optimal", locals())
 
 
 def loss(
@@ -674,7 +673,7 @@ def loss(
         >>> loss("llama-3.1-8b").exit_code
         0
     """
-    return _answer("loss", locals())
+    return answer("loss", locals())
 
 
 def design(
@@ -715,7 +714,7 @@ def design(
         >>> design(params=7e9).exit_code
         0
     """
-    return _answer("design", locals())
+    return answer("design", locals())
 
 
 def fit(
@@ -749,7 +748,7 @@ def fit(
     Example:
         `fit(["no file"])`
     """
-    return _answer("fit", locals())
+    return answer("fit", locals())
 
 
 def accuracy(
@@ -776,7 +775,7 @@ def accuracy(
     Example:
         `accuracy("runs.csv")`
     """
-    return _answer("accuracy", locals())
+    return answer("accuracy", locals())
 
 
 def calibrate(
@@ -804,7 +803,7 @@ def calibrate(
     Example:
         `calibrate("serving.csv")`
     """
-    return _answer("calibrate", locals())
+    return answer("calibrate", locals())
 
 
 def check(
@@ -828,7 +827,7 @@ def check(
         >>> check("article").exit_code
         3
     """
-    return _answer("check", locals())
+    return answer("check", locals())
 
 
 def verify(
@@ -863,7 +862,7 @@ def verify(
     Example:
         `verify("gpt2", "model.safetensors")`
     """
-    return _answer("verify", locals())
+    return answer("verify", locals())
 
 
 def list(
@@ -884,7 +883,7 @@ def list(
         >>> list("claims").claims[0].name
         'article'
     """
-    return _answer("list", locals())
+    return answer("list", locals())
 
 
 def hardware(gpu: Gpu, *, gpu_set: Changes = ()) -> Hardware:
@@ -906,28 +905,3 @@ def hardware(gpu: Gpu, *, gpu_set: Changes = ()) -> Hardware:
 
     with Respelled():
         return hardware_of(fspath(gpu) if isinstance(gpu, PathLike) else gpu, GPU_SET.of(gpu_set, "--gpu-set"))
-
-
-def _is_counted(model: object) -> bool:
-    """Whether this is a ledger, or a spec whose sizes are not plain ints."""
-    from tscale.core.ledger import Ledger
-    from tscale.core.tracing import TracedInt
-    from tscale.models.made import arrays_in
-    from tscale.models.spec import ModelSpec
-
-    if isinstance(model, ModelSpec):
-        return isinstance(model.layers, TracedInt) or bool(arrays_in(model))
-    return isinstance(model, Ledger)
-
-
-def _answer(name: str, given: dict[str, Any]) -> Result:
-    """The answer to a question; `given`: the arguments of a function by name."""
-    from tscale.analysis.system import with_system
-
-    system = given.pop("system", None)
-    with Respelled():
-        asked = question(name)
-        if system is not None:
-            given = with_system(asked.ask, given, file_name(system, "--system"))
-        request = asked.made(given)
-        return Result(asked, request, asked.analyze(request))
