@@ -174,6 +174,8 @@ def _fetched(repository: str, file: str, start: int, count: int, until: _Deadlin
         raise
     except Exception as error:  # the client's errors are of several packages: any of them is no answer
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if until.left <= 0:  # whatever it says, the connection was closed because time was over
+            why = f"no whole answer in {until.seconds:g} seconds"
         raise SpecError(
             f"the hub cannot be reached ({_endpoint()}): {why[:200]}", where=_called(repository, file)
         ) from error

@@ -458,7 +458,7 @@ def test_a_plan_whose_memory_is_not_known_is_timed_and_says_so(monkeypatch: pyte
     def refused(*_: object) -> None:
         raise RequestError("no kernel of it is known")
 
-    monkeypatch.setattr(train_memory, "memory_train_report", refused)
+    monkeypatch.setattr(train_memory, "weighed", refused)
     found = trained("gpt3", "--gpu", "h100", "--gpus", "64", "--batch", "64", "--mfu", "0.4")
     assert found["plan"]["memory"] is None and found["days"] > 0
     assert found["notes"][0] == "What a device of the plan holds is not known here: no kernel of it is known."
