@@ -23,10 +23,13 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import tscale
 from tests.helpers import Answer
+from tscale.analysis.questions import NAMES, question
 from tscale.catalogue.laws import listed_laws
 from tscale.catalogue.models import built_in, configs, names, text_of
 from tscale.cli import app
+from tscale.errors import TscaleError
 from tscale.models.validation import validated
 from tscale.models.writing import plain, to_yaml
 from tscale.models.yaml_file import parse_document
@@ -152,6 +155,20 @@ def any_command_line(arguments: list[str], stdin: bytes) -> None:
         for path in written:
             assert path.suffix == ".yaml"
             assert ran("validate", "--", path.name).code == 0
+
+
+def any_call(name: str, model: Any, options: dict[str, Any]) -> None:
+    """A call from Python has a result that is plain data, or raises a `TscaleError` with a message; it writes no file."""
+    given = () if model is None else (model,)
+    with _elsewhere() as folder:
+        refused: TscaleError | None = None
+        try:
+            with _no_hang():
+                json.dumps(getattr(tscale, name)(*given, **options).to_dict(), allow_nan=False)
+        except TscaleError as error:
+            refused = error
+        assert refused is None or str(refused).isprintable(), (name, model, options)
+        assert not list(folder.iterdir())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -478,6 +495,24 @@ def _command_for_a_spec() -> SearchStrategy[tuple[str, ...]]:
     )
 
 
+_ASKED: Final = {name: question(name).ask.options() for name in NAMES}
+_CALLED: Final = st.sampled_from(sorted(_ASKED))
+
+
+@st.composite
+def _call(draw: DrawFn) -> tuple[str, Any, dict[str, Any]]:
+    """A question, what it is asked of, and options of its own that mean something or do not."""
+    name = draw(_CALLED)
+    options = {key: one for key, one in _ASKED[name].items() if one.kind not in ("model", "models", "argument")}
+    has_model = len(options) < len(_ASKED[name])
+    given = {}
+    for key in draw(st.lists(st.sampled_from(sorted(options)), max_size=6, unique=True)) if options else []:
+        words = options[key].choices
+        likely = st.sampled_from(words) if words else st.sampled_from([*_COUNTS, 1, 2, 8, 64, True])
+        given[key] = draw(st.one_of(likely, likely, likely, _value))
+    return name, draw(st.one_of(st.sampled_from(_MODELS), _spec_data)) if has_model else None, given
+
+
 class Property(NamedTuple):
     """A promise, what it is tried on, and how often the tests try it."""
 
@@ -491,4 +526,5 @@ PROPERTIES: Final = {
     "any_claims": Property(any_claims, (_claims_text,), 60),
     "any_config": Property(any_config, (_config_text,), 60),
     "any_command_line": Property(any_command_line, (_command_line(), _spec_text), 120),
+    "any_call": Property(lambda call: any_call(*call), (_call(),), 120),
 }

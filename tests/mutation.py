@@ -1,0 +1,296 @@
+"""How many small faults in the arithmetic the tests find: `python -m tests.mutation [--help]`.
+
+A mutant is one function with one fault: another operator, a comparison that is off by its edge, a number one too large, two branches
+exchanged. For each of a seeded sample, the tests that reach the function are run, the quickest first, until one fails (the
+mutant is killed) or none is left (it survives). What reaches what is recorded once, by a run of the tests with `--record`.
+
+Each mutant is tried in a process of its own, forked from one that has imported everything: the code of the function is
+replaced where it stands, so that nothing is written and nothing is imported twice. Constants of modules are not mutated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+SOURCE: Final = Path(__file__).parent.parent / "src"
+ROOMS: Final = ("core", "blocks", "analysis", "planning")
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Mutants
+# ---------------------------------------------------------------------------------------------------------------------
+
+_OPERATORS: Final[dict[type, type]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+}
+_FUNCTIONS: Final = {"minimum": "maximum", "maximum": "minimum", "min": "max", "max": "min", "any": "all", "all": "any"}
+
+
+class Mutant(NamedTuple):
+    """One fault: its file below `src`, the function, the line, and what was changed."""
+
+    file: str
+    function: str
+    line: int
+    change: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.function}: {self.change}"
+
+
+class _Fault(NamedTuple):
+    """A change to a node of a tree, made when it is asked for."""
+
+    node: ast.AST
+    change: str
+    make: Callable[[], None]
+
+
+def _faults(tree: ast.AST) -> Iterator[_Fault]:
+    """Each fault that a function can have, in the order of its text."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.BinOp, ast.AugAssign, ast.BoolOp)) and type(node.op) in _OPERATORS:
+            yield _operator(node, node.op)
+        elif isinstance(node, ast.Compare) and len(node.ops) == 1:
+            yield _comparison(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+            yield _constant(node)
+        elif isinstance(node, ast.IfExp):
+            yield _Fault(node, "branches exchanged", lambda node=node: _exchange(node))  # type: ignore[misc]
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            yield _Fault(node, "not dropped", lambda node=node: setattr(node, "op", ast.UAdd()))  # type: ignore[misc]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS:
+            yield _call(node.func)
+
+
+def _operator(node: Any, operator: ast.AST) -> _Fault:
+    other = _OPERATORS[type(operator)]
+    return _Fault(node, f"{type(operator).__name__} to {other.__name__}", lambda: setattr(node, "op", other()))
+
+
+def _comparison(node: ast.Compare) -> _Fault:
+    other = _OPERATORS[type(node.ops[0])]
+    change = f"{type(node.ops[0]).__name__} to {other.__name__}"
+    return _Fault(node, change, lambda: setattr(node, "ops", [other()]))
+
+
+def _constant(node: ast.Constant) -> _Fault:
+    value = node.value
+    other = not value if isinstance(value, bool) else value + 1  # type: ignore[operator]
+    return _Fault(node, f"{value} to {other}", lambda: setattr(node, "value", other))
+
+
+def _exchange(node: ast.IfExp) -> None:
+    node.body, node.orelse = node.orelse, node.body
+
+
+def _call(name: ast.Name) -> _Fault:
+    other = _FUNCTIONS[name.id]
+    return _Fault(name, f"{name.id} to {other}", lambda: setattr(name, "id", other))
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """The functions and methods of a module, those inside of others apart."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from ((f"{node.name}.{one.name}", one) for one in node.body if isinstance(one, ast.FunctionDef))
+
+
+def mutants(file: Path) -> Iterator[Mutant]:
+    """All faults of a file."""
+    for name, function in _functions(ast.parse(file.read_text(encoding="utf-8"))):
+        for index, fault in enumerate(_faults(ast.Module(function.body, []))):
+            yield Mutant(str(file.relative_to(SOURCE)), name, getattr(fault.node, "lineno", 0), fault.change, index)
+
+
+def put_in(mutant: Mutant) -> None:
+    """Gives the function of a mutant its faulty code, wherever it is referred to."""
+    path = SOURCE / mutant.file
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    function = dict(_functions(tree))[mutant.function]
+    list(_faults(ast.Module(function.body, [])))[mutant.index].make()
+    name = mutant.file.removesuffix(".py").replace("/", ".")
+    module = importlib.import_module(name)
+    code = _code_of(compile(ast.fix_missing_locations(tree), str(path), "exec"), mutant.function.split("."))
+    _function_of(module, mutant.function.split(".")).__code__ = code
+
+
+def _code_of(code: CodeType, names: list[str]) -> CodeType:
+    """The code of a function inside of a module's, by its name; of several, the last, as Python has it."""
+    found = [one for one in code.co_consts if isinstance(one, CodeType) and one.co_name == names[0]][-1]
+    return _code_of(found, names[1:]) if names[1:] else found
+
+
+def _function_of(holder: Any, names: list[str]) -> FunctionType:
+    """The function itself, behind what decorates it."""
+    found = vars(holder)[names[0]]
+    if names[1:]:
+        return _function_of(found, names[1:])
+    for wrapper in ("fget", "__func__", "func", "__wrapped__"):
+        while not isinstance(found, FunctionType) and hasattr(found, wrapper):
+            found = getattr(found, wrapper)
+    while hasattr(found, "__wrapped__"):
+        found = found.__wrapped__
+    assert isinstance(found, FunctionType), f"{names[0]} is no function that can be replaced"
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Which tests reach which functions
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Recorder:
+    """A plugin of pytest that writes, for each function, the tests that ran it and the seconds that they took."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.reached: dict[str, list[tuple[float, str]]] = defaultdict(list)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Runs a test, and notes what it called in the rooms that are mutated."""
+        seen: set[CodeType] = set()
+
+        def called(frame: FrameType, event: str, _: object) -> None:
+            if event == "call":
+                seen.add(frame.f_code)
+
+        started = time.perf_counter()
+        sys.setprofile(called)
+        yield
+        sys.setprofile(None)
+        taken = time.perf_counter() - started
+        for code in seen:
+            if code.co_filename.startswith(str(SOURCE)):
+                file = str(Path(code.co_filename).relative_to(SOURCE))
+                self.reached[f"{file} {code.co_qualname.split('.<locals>')[0]}"].append((taken, item.nodeid))
+
+    def pytest_sessionfinish(self) -> None:
+        """Writes it down, the quickest test of each function first."""
+        kept = {key: [test for _, test in sorted(tests)[:_MOST_TESTS]] for key, tests in self.reached.items()}
+        self.file.write_text(json.dumps(kept), encoding="utf-8")
+
+
+_MOST_TESTS: Final = 400
+"""Tests that are kept of those that reach a function: the quickest."""
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Trying them
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def is_killed(mutant: Mutant, tests: list[str], seconds: int) -> bool:
+    """Whether one of some tests fails with a mutant, in a process of its own; one that never ends is killed too."""
+    child = os.fork()
+    if child == 0:
+        os._exit(_tried(mutant, tests, seconds))
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) != 0
+
+
+def _tried(mutant: Mutant, tests: list[str], seconds: int) -> int:
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)
+    try:
+        put_in(mutant)
+        return int(pytest.main([*tests, "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore"]))
+    except BaseException:  # noqa: BLE001 (a fault may break what runs the tests)
+        return 1
+
+
+def _sample(rooms: list[str], number: int, seed: int) -> list[Mutant]:
+    files = sorted(file for room in rooms for file in (SOURCE / "tscale" / room).rglob("*.py"))
+    every = [mutant for file in files for mutant in mutants(file)]
+    return random.Random(seed).sample(every, min(number, len(every)))  # noqa: S311 (a sample is no secret)
+
+
+def main() -> int:
+    """Tries a sample of mutants, and prints those that survive and the score of each file."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument(
+        "--record", action="store_true", help="run the tests, and record which functions each of them reaches"
+    )
+    asked.add_argument("--map", type=Path, default=Path("build/reached.json"), help="where that is written, and read")
+    asked.add_argument("--number", type=int, default=100, help="how many mutants are tried (default: 100)")
+    asked.add_argument("--seed", type=int, default=0, help="which sample (default: 0)")
+    asked.add_argument("--seconds", type=int, default=60, help="of the tests of one mutant (default: 60)")
+    asked.add_argument("--minutes", type=float, default=60, help="after which no further mutant is tried (default: 60)")
+    asked.add_argument(
+        "rooms", nargs="*", default=list(ROOMS), help="below src/tscale (default: those of the arithmetic)"
+    )
+    given = asked.parse_args()
+    if given.record:
+        given.map.parent.mkdir(exist_ok=True)
+        return int(pytest.main(["-q", "-p", "no:xdist"], plugins=[Recorder(given.map)]))
+    reached = json.loads(given.map.read_text(encoding="utf-8"))
+    return _report(_sample(given.rooms, given.number, given.seed), reached, given.seconds, given.minutes)
+
+
+def _report(sample: list[Mutant], reached: dict[str, list[str]], seconds: int, minutes: float) -> int:
+    ends = time.monotonic() + 60 * minutes
+    _import_all(sample, reached)
+    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for mutant in sample:
+        if time.monotonic() > ends:
+            print("no time is left for the rest")
+            break
+        tests = reached.get(f"{mutant.file} {mutant.function}", [])
+        killed = bool(tests) and is_killed(mutant, tests, seconds)
+        tally[mutant.file][0] += killed
+        tally[mutant.file][1] += 1
+        if not killed:
+            print(f"survives{'' if tests else ' (no test reaches it)'}: {mutant}", flush=True)
+    for file, (found, tried) in sorted(tally.items()):
+        print(f"{file}: {found} of {tried}")
+    found, tried = (sum(one[index] for one in tally.values()) for index in (0, 1))
+    print(f"{found} of {tried} killed ({found / max(tried, 1):.1%})")
+    return 0
+
+
+def _import_all(sample: list[Mutant], reached: dict[str, list[str]]) -> None:
+    """Imports what the mutants and their tests need, once for all processes."""
+    tests = {test.split("::")[0] for mutant in sample for test in reached.get(f"{mutant.file} {mutant.function}", [])}
+    pytest.main([*sorted(tests), "--collect-only", "-qq", "-p", "no:cacheprovider", "-p", "no:xdist"])
+    for mutant in sample:
+        importlib.import_module(mutant.file.removesuffix(".py").replace("/", "."))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
