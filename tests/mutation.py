@@ -63,7 +63,7 @@ class Mutant(NamedTuple):
     function: str
     line: int
     change: str
-    index: int
+    place: int
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} {self.function}: {self.change}"
@@ -107,7 +107,8 @@ def _comparison(node: ast.Compare) -> _Fault:
 
 def _constant(node: ast.Constant) -> _Fault:
     value = node.value
-    other = not value if isinstance(value, bool) else value + 1  # type: ignore[operator]
+    assert isinstance(value, (bool, int, float))
+    other = not value if isinstance(value, bool) else value + 1
     return _Fault(node, f"{value} to {other}", lambda: setattr(node, "value", other))
 
 
@@ -141,7 +142,7 @@ def put_in(mutant: Mutant) -> None:
     path = SOURCE / mutant.file
     tree = ast.parse(path.read_text(encoding="utf-8"))
     function = dict(_functions(tree))[mutant.function]
-    list(_faults(ast.Module(function.body, [])))[mutant.index].make()
+    list(_faults(ast.Module(function.body, [])))[mutant.place].make()
     name = mutant.file.removesuffix(".py").replace("/", ".")
     module = importlib.import_module(name)
     code = _code_of(compile(ast.fix_missing_locations(tree), str(path), "exec"), mutant.function.split("."))

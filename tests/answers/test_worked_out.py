@@ -67,4 +67,4 @@ def step_parts(shape: Shape, **degrees: int) -> dict[str, float]:
 
 def total(lines: list[dict[str, Any]], key: str) -> float:
     """A figure of several lines in all."""
-    return sum(line[key] for line in lines)
+    return sum(float(line[key]) for line in lines)

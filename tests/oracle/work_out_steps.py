@@ -156,7 +156,9 @@ def cut_step(shape: Shape) -> dict[str, float]:
 
 def worked_out() -> list[dict[str, object]]:
     """The values of each model."""
-    every = [{"model": one.name, "prefill": prefill(one), "decode": decode(one), "step": step(one)} for one in SHAPES]
+    every: list[dict[str, object]] = [
+        {"model": one.name, "prefill": prefill(one), "decode": decode(one), "step": step(one)} for one in SHAPES
+    ]
     return [*every, {"model": LLAMA.name, "cut_step": cut_step(LLAMA)}]
 
 
