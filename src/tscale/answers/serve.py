@@ -10,6 +10,7 @@ from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.serve_deployment import deployment_report
+from tscale.answers.serve_derived import of_passes, of_request
 from tscale.answers.serve_parts import (
     bound,
     causes,
@@ -100,7 +101,13 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     }
     said = (*_notes(one, hardware, memory, decode), *notes_of_prediction(steady))
     notes = notes_of(spec, *said, *(() if rent is None else rent.notes()))
-    steps, code = tuple(steps_of_passes(one)), exit_code(memory.capacity, memory.total)
+    passes = {"prefill": prefill, "decode_step": decode}
+    steps = (
+        *of_request(steady, f"{spec.name}, in steady state"),
+        *of_passes(one, times, passes, figures, rent),
+        *steps_of_passes(one),
+    )
+    code = exit_code(memory.capacity, memory.total)
     priced = "" if rent is None else rent.said()
     room_note = "" if memory.fits else verdict_note(memory.capacity, memory.total)
     lead = tuple(filter(None, (room_note, *asked.lead(), priced)))

@@ -15,6 +15,7 @@ from tscale.answers.explaining import (
 from tscale.answers.memory_train import Ask as MemoryAsk
 from tscale.answers.peak import peak_of, precision_of
 from tscale.answers.rent import Rent, rent_of
+from tscale.answers.train_derived import Rates, of_prediction, of_run
 from tscale.answers.train_memory import PlanMemory, States, all_states, plan_memory
 from tscale.answers.train_plan import PlannedStep, as_bounds, planned_step
 from tscale.answers.train_prediction import PlanUtilisation, PredictedStep, plan_utilisation, predicted_step
@@ -129,10 +130,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     title = f"{_headline(one)}, in sequences of {one.whole.lengths_text()}{fit.title}"
     assumed, rent = one.assumed, one.rent
     said = (fit.lead, *one.whole.lead, "" if assumed is None else assumed.said(), "" if rent is None else rent.said())
-    steps = (
-        *_steps(one.model, one.whole, one.cases, one.known),
-        *(() if one.planned is None else one.planned.step.steps),
-    )
+    steps = tuple(_all_steps(one))
     lead = tuple(filter(None, said))
     return Report(title, _tables(one, title), _data(one), tuple(_all_notes(one)), steps, fit.exit_code, lead=lead)
 
@@ -351,6 +349,30 @@ def _planned(
     return _Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory, predicted)
 
 
+def _all_steps(one: _Answered) -> Iterator[Step]:
+    """How the answer was made, its headline first: what follows from time and devices, then the time, then a plan's step."""
+    rates = _rates(one)
+    for case, column in zip(one.cases, one.columns, strict=True):
+        yield from of_run(column, rates, _subject(one.model, case))
+    if one.planned is not None and one.planned.predicted is not None:
+        yield from of_prediction(one.planned.predicted, f"{one.model.spec.name}, a step")
+    yield from _steps(one.model, one.whole, one.cases, one.known)
+    if one.planned is not None:
+        yield from one.planned.step.steps
+
+
+def _rates(one: _Answered) -> Rates:
+    """What GPU-hours are multiplied with."""
+    ask, watts = one.ask, one.hardware.device().watts
+    drawn = ask.watts if ask.watts is not None else (None if watts is None else Fraction(watts))
+    return Rates(None if one.rent is None else one.rent.middle, drawn, ask.pue, ask.grid)
+
+
+def _subject(model: TracedModel, case: _Case) -> str:
+    """What the derivations of a case are about."""
+    return f"{model.spec.name}, {case.label}" if case.label else f"{model.spec.name}, the run"
+
+
 def _steps(model: TracedModel, whole: Trained, cases: tuple[_Case, ...], known: Known) -> Iterator[Step]:
     """How the FLOPs, the devices and the seconds were made."""
     name = model.spec.name
@@ -364,7 +386,7 @@ def _steps(model: TracedModel, whole: Trained, cases: tuple[_Case, ...], known: 
             ("gpus", Figure(case.gpus, COUNT, known, SOURCE)),
             ("seconds", Figure(case.seconds, SECONDS, known, SOURCE)),
         ]
-        told = steps_of(figures, f"{name}, {case.label}" if case.label else f"{name}, the run")
+        told = steps_of(figures, _subject(model, case))
         yield from (step for step in told if step.name in ("gpus", "seconds"))
 
 

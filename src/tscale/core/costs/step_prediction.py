@@ -25,7 +25,7 @@ from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_work import StageWork, StepWork
 from tscale.core.tracing import maximum
 
-SOURCE: Final = "narayanan2021 section 2.2, korthikanti2022 table 5"
+SOURCE: Final = "narayanan2021 section 2.2"
 
 POWER: Final = 4
 """Of the smooth maximum of device and host: where both take as long, a slot takes 2^(1/4), 1.19, of either."""
