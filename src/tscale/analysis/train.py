@@ -89,6 +89,15 @@ class Ask(Spread, OnHardware):
         Option("Give a plan its bounds alone, without a prediction.", kind="flag", heading=options.TRAINING), False
     )
     price: Fraction | None = asked(options.PRICE)
+    goodput: Fraction | None = asked(
+        Option(
+            "Set the share of the time that goes to steps that count, the rest to failures, restarts and checkpoints; by "
+            "default as published runs lost for each device.",
+            "SHARE",
+            options.share("the time"),
+            heading=options.COST,
+        )
+    )
     watts: Fraction | None = asked(
         Option(
             "Set the power draw of a device; by default its TDP.",
@@ -160,6 +169,7 @@ class Ask(Spread, OnHardware):
             dtype=self.products,
             recompute="none" if self.recompute.of_some else whole_layers(self.recompute.policy),
             price=self.price,
+            goodput=self.goodput,
             watts=self.watts,
             pue=self.pue,
             grid=self.grid[0],

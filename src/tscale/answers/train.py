@@ -12,6 +12,7 @@ from tscale.answers.explaining import (
     notes_of,
     steps_of,
 )
+from tscale.answers.goodput import ELAPSED, Goodput, goodput_of, in_hours_already, with_elapsed
 from tscale.answers.memory_train import Ask as MemoryAsk
 from tscale.answers.peak import peak_of, precision_of
 from tscale.answers.rent import Rent, rent_of
@@ -88,6 +89,8 @@ class Ask(NamedTuple):
     dtype: str | None = None
     recompute: Recompute = "none"
     price: Fraction | None = None
+    goodput: Fraction | None = None
+    """The share of the time that goes to steps that count; None for that of published runs."""
     watts: Fraction | None = None
     pue: Fraction = Fraction(1)
     grid: Fraction | None = None
@@ -112,6 +115,11 @@ class Ask(NamedTuple):
         """Whether devices and time are both given, so that GPU-hours follow from them alone."""
         return self.gpus is not None and self.days is not None
 
+    @property
+    def of_steps(self) -> Ask:
+        """The same with the days that go to steps, where days and goodput are given."""
+        return self if self.days is None or self.goodput is None else self._replace(days=self.days * self.goodput)
+
 
 class _Case(NamedTuple):
     """One answer: devices, utilisation, time; `label` where there is a range of them."""
@@ -128,7 +136,13 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     fit = _fit(one.planned, one.states)
     title = f"{_headline(one)}, in sequences of {one.whole.lengths_text()}{fit.title}"
     assumed, rent = one.assumed, one.rent
-    said = (fit.lead, *one.whole.lead, "" if assumed is None else assumed.said(), "" if rent is None else rent.said())
+    said = (
+        fit.lead,
+        *one.whole.lead,
+        "" if assumed is None else assumed.said(),
+        "" if one.goodput is None else one.goodput.said(),
+        "" if rent is None else rent.said(),
+    )
     steps = (
         *_steps(one.model, one.whole, one.cases, one.known),
         *(() if one.planned is None else one.planned.step.steps),
@@ -156,6 +170,8 @@ class _Answered(NamedTuple):
     states: States | None
     counted_share: Fraction
     """FLOPs by the count of the utilisation over those of full attention."""
+    goodput: Goodput | None
+    """Of the case in the middle; None where the time has its failures in it."""
 
     @property
     def known(self) -> Known:
@@ -183,23 +199,36 @@ def _answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> _Answered:
     assumed: Utilisation | PlanUtilisation | None = _assumed(model, hardware, ask, dtype, peak, ratio)
     if assumed is not None and planned is not None and ask.batch is not None:
         assumed = plan_utilisation(planned.predicted, model, whole, ask.batch) or assumed
-    cases = _cases(ask, int(whole.tokens.value), flops, peak, assumed)
+    cases = _cases(ask.of_steps, int(whole.tokens.value), flops, peak, assumed)
     _check_peak(model, whole, ask.recompute, max(case.mfu for case in cases))
     known = _known_of(assumed, whole)
     rent = rent_of(hardware, ask.price)
     columns = [
-        _figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known, counted_share) for case in cases
+        with_elapsed(
+            _figures(case, ask.of_steps, rent, hardware.device(), peak, ratio, whole, flops, known, counted_share),
+            _goodput(case.gpus, ask, assumed),
+        )
+        for case in cases
     ]
     states = all_states(spec, hardware, max(int(case.gpus) for case in cases), dtype) if planned is None else None
     return _Answered(
-        model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states, counted_share
+        model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states, counted_share,
+        _goodput(cases[len(cases) // 2].gpus, ask, assumed),
     )  # fmt: skip
+
+
+def _goodput(gpus: int, ask: Ask, assumed: Utilisation | PlanUtilisation | None) -> Goodput | None:
+    """What of the time goes to steps; None where devices and time were measured, or the runs assumed from have it in their hours."""
+    counted_already = ask.measured or (isinstance(assumed, Utilisation) and in_hours_already(assumed))
+    return None if counted_already and ask.goodput is None else goodput_of(int(gpus), ask.goodput)
 
 
 def _tables(one: _Answered, title: str) -> tuple[Table, ...]:
     """The run, its plan, and the runs that its utilisation is assumed from."""
     name = one.model.spec.name
-    tables = [_table(title, name, one.cases, one.columns, one.rent)]
+    told = one.goodput is not None and one.goodput.noticed
+    columns = one.columns if told else [with_elapsed(column, None) for column in one.columns]
+    tables = [_table(title, name, one.cases, columns, one.rent)]
     if one.planned is not None:
         tables.append(one.planned.table)
     if isinstance(one.assumed, Utilisation):
@@ -221,6 +250,7 @@ def _data(one: _Answered) -> dict[str, Data]:
         "peak_flops_per_second": Figure(one.peak, FLOPS_PER_SECOND, "cited", one.hardware.source),
         "training_flops": Figure(one.flops, FLOPS, one.whole.known),
         "count": one.ask.flops_count,
+        "goodput": None if one.goodput is None else one.goodput.data(),
         **_rent_data(one.columns, one.rent),
         "memory": None if one.states is None else one.states.data(),
         "assumed": isinstance(one.assumed, Utilisation),
@@ -235,6 +265,8 @@ def _all_notes(one: _Answered) -> Iterator[str]:
     yield from _notes(one.model, one.hardware, one.ask, one.dtype, one.peak, one.whole)
     if isinstance(one.assumed, Utilisation):
         yield one.assumed.note()
+    if one.goodput is not None:
+        yield one.goodput.note()
     if one.rent is not None:
         yield from one.rent.notes()
     if one.planned is not None:
@@ -254,17 +286,34 @@ def _rent_data(columns: list[dict[str, Figure | None]], rent: Rent | None) -> di
 def _headline(one: _Answered) -> str:
     """What training takes: the time of so many devices, or the devices of so much time; with its range, and its dollars."""
     ask, cases, label = one.ask, one.cases, one.model.spec.label
-    middle, cost = cases[len(cases) // 2], one.columns[len(cases) // 2]["cost_usd"]
-    dollars = "" if cost is None else f" and ${number_text(cost.value, cost.unit.reading)}"
+    middle, column = cases[len(cases) // 2], one.columns[len(cases) // 2]
+    dollars = _dollars(column["cost_usd"])
     if ask.gpus is None and ask.days is not None:
         counts = sorted(case.gpus for case in cases)
         spread = f" ({counts[0]:,} to {counts[-1]:,})" if len(cases) > 1 else ""
-        return f"Training {label} in {duration(ask.days * DAY)} takes {middle.gpus:,}{spread} × {one.hardware.label}{dollars}"
+        return (
+            f"Training {label} in {duration(ask.days * DAY)} takes {middle.gpus:,}{spread} × {one.hardware.label}{dollars}"
+            f"{_with_failures(one, column)}"
+        )
     times = sorted(case.seconds for case in cases)
     spread = f" ({durations(times[0], times[-1])})" if len(cases) > 1 else ""
     return (
         f"Training {label} on {middle.gpus:,} × {one.hardware.label} takes {duration(middle.seconds)}{spread}{dollars}"
+        f"{_with_failures(one, column)}"
     )
+
+
+def _dollars(cost: Figure | None) -> str:
+    return "" if cost is None else f" and ${number_text(cost.value, cost.unit.reading)}"
+
+
+def _with_failures(one: _Answered, column: dict[str, Figure | None]) -> str:
+    """The days and dollars with failures and restarts, where they are worth a word."""
+    days = column["elapsed_days"]
+    if days is None or one.goodput is None or not one.goodput.noticed:
+        return ""
+    elapsed = duration(Fraction(days.value) * DAY)
+    return f"; with failures and restarts {elapsed}{_dollars(column['elapsed_cost_usd'])}"
 
 
 class _Fit(NamedTuple):
@@ -508,10 +557,12 @@ _ROWS: Final = {
     "mfu": "MFU",
     "hfu": "HFU",
     "days": "days",
+    "elapsed_days": "  with failures and restarts",
     "tokens_per_second": "tokens/s",
     "flops_per_second_per_gpu": "model FLOP/s per GPU",
     "gpu_hours": "GPU-hours",
     "cost_usd": "cost, $",
+    "elapsed_cost_usd": "  with failures and restarts",
     "energy_kwh": "energy, kWh",
     "co2e_kg": "CO2e, kg",
 }
@@ -539,6 +590,8 @@ def _table(
 
 def _says_nothing(key: str, columns: list[dict[str, Figure | None]]) -> bool:
     """Whether a row only repeats another: HFU where nothing is recomputed; or nobody asked for it: CO2e without a grid."""
+    if key in ELAPSED:
+        return all(column[key] is None for column in columns)
     if key == "hfu":
         return all(column["hfu"] == column["mfu"] for column in columns)
     return key == "co2e_kg" and all(column[key] is None for column in columns)
