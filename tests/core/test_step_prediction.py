@@ -66,7 +66,8 @@ def test_computing_again_runs_forward_once_more() -> None:
     assert len(full.again) == 4  # q, k and v are one, and so are o, up and down each
     assert full.attention_again == pytest.approx(full.attention / 3.5)
     half = step_work([lower(spec)], plan, case(again="op", fused=True), A100).stages[0]
-    assert sum(one.computing for one in half.again) == pytest.approx(sum(one.computing for one in full.again) / 2)
+    assert half.again[1:] == full.again[1::2]  # of q, k, v, o, up and down every second one: k, then o and down
+    assert half.again[0].computing < full.again[0].computing
     assert half.attention_again == 0
 
 

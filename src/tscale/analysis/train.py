@@ -153,7 +153,6 @@ class Ask(Spread, OnHardware):
     def asked(self) -> Training:
         """What is asked of the run."""
         from tscale.answers.train import Ask as Training
-        from tscale.core.costs.recompute import whole_layers
         from tscale.core.costs.step_time import Batch
 
         plan: Parallelism | None = None if self.batch is None else self.plan
@@ -167,7 +166,8 @@ class Ask(Spread, OnHardware):
             tokens_per_second=self.tokens_per_second,
             days=self.days,
             dtype=self.products,
-            recompute="none" if self.recompute.of_some else whole_layers(self.recompute.policy),
+            recompute=self.recompute.policy,
+            again=self.recompute if self.recompute.of_some else None,
             price=self.price,
             goodput=self.goodput,
             watts=self.watts,

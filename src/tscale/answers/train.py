@@ -15,6 +15,7 @@ from tscale.answers.explaining import (
 from tscale.answers.goodput import ELAPSED, Goodput, goodput_of, in_hours_already, with_elapsed
 from tscale.answers.memory_train import Ask as MemoryAsk
 from tscale.answers.peak import peak_of, precision_of
+from tscale.answers.recomputed import Recomputed, recomputed
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train_memory import PlanMemory, States, all_states, plan_memory
 from tscale.answers.train_plan import PlannedStep, as_bounds, planned_step
@@ -25,6 +26,7 @@ from tscale.calibration.training_case import CURRENT
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.forward import leaves_out
 from tscale.core.costs.params import active_params
+from tscale.core.costs.recompute import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count
 from tscale.core.costs.wall_time import (
@@ -88,6 +90,8 @@ class Ask(NamedTuple):
     days: Fraction | None = None
     dtype: str | None = None
     recompute: Recompute = "none"
+    again: Again | None = None
+    """The layers that the policy is about; None for all."""
     price: Fraction | None = None
     goodput: Fraction | None = None
     """The share of the time that goes to steps that count; None for that of published runs."""
@@ -192,15 +196,16 @@ def _answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> _Answered:
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained(model.spec, ask.tokens, ask.context)
     flops = named("training_flops", whole.flops(model))
-    ratio = _hardware_ratio(model, whole, ask.recompute)
+    redone = recomputed(model.spec, model.ledger, ask.recompute, ask.again, ask.plan)
+    ratio = _hardware_ratio(model, whole, redone)
     counted_share = _counted_share(model, whole, ask.flops_count)
     ask = ask if ask.mfu is None else ask._replace(mfu=ask.mfu / counted_share)
-    planned = _planned(model, hardware, ask, whole, dtype, peak)
+    planned = _planned(model, hardware, ask, whole, dtype, peak, redone)
     assumed: Utilisation | PlanUtilisation | None = _assumed(model, hardware, ask, dtype, peak, ratio)
     if assumed is not None and planned is not None and ask.batch is not None:
         assumed = plan_utilisation(planned.predicted, model, whole, ask.batch) or assumed
     cases = _cases(ask.of_steps, int(whole.tokens.value), flops, peak, assumed)
-    _check_peak(model, whole, ask.recompute, max(case.mfu for case in cases))
+    _check_peak(model, whole, redone, max(case.mfu for case in cases))
     known = _known_of(assumed, whole)
     rent = rent_of(hardware, ask.price)
     columns = [
@@ -376,13 +381,13 @@ class _Planned(NamedTuple):
 
 
 def _planned(
-    model: TracedModel, hardware: Hardware, ask: Ask, whole: Trained, dtype: str, peak: int
+    model: TracedModel, hardware: Hardware, ask: Ask, whole: Trained, dtype: str, peak: int, redone: Recomputed
 ) -> _Planned | None:
     """The plan that is asked about; None where none is."""
     if ask.plan is None or ask.batch is None:
         return None
     step = planned_step(
-        model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute, ask.flops_count
+        model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count
     )
     asked = ask.memory or MemoryAsk(
         PRECISIONS[precision_of(dtype)],
@@ -390,12 +395,14 @@ def _planned(
         micro_batch=ask.batch.micro,
         context=ask.context,
         recompute=ask.recompute,
+        again=ask.again,
     )
     memory = plan_memory(model.spec, hardware, asked, ask.command)
     predicted = None
     if not ask.bound_only:
         predicted = predicted_step(
-            model, whole, ask.plan, ask.batch, hardware.cluster(), dtype, ask.recompute, step.step.seconds, ask.stack, ask.kernel, ask.flops_count
+            model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), dtype, redone, step.step.seconds,
+            known=weakest("predicted", whole.first.context.known), stack=ask.stack, kernel=ask.kernel, count=ask.flops_count,
         )  # fmt: skip
     return _Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory, predicted)
 
@@ -428,10 +435,11 @@ def _in_range(case: _Case, column: dict[str, Figure | None], rent: Rent | None) 
     return {"case": case.label, **column, "cost_usd_range": None if rent is None else _cost_range([column], rent)}
 
 
-def _hardware_ratio(model: TracedModel, whole: Trained, recompute: Recompute) -> Fraction:
+def _hardware_ratio(model: TracedModel, whole: Trained, redone: Recomputed) -> Fraction:
     """HFU / MFU of a whole run: the mean over its stages, by their FLOPs."""
     flops = [int(stage.flops(model, "full")) for stage in whole.stages]
-    ratios = [hardware_flops_ratio(model.ledger, stage.run, recompute) for stage in whole.stages]
+    parts = redone.parts(model.ledger)
+    ratios = [hardware_flops_ratio(model.ledger, stage.run, redone.policy, parts) for stage in whole.stages]
     return sum((ratio * of for ratio, of in zip(ratios, flops, strict=True)), Fraction()) / sum(flops)
 
 
@@ -479,23 +487,26 @@ def _case(label: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> _Case:
     return _Case(label, mfu, needed, seconds_to_train(flops, named("gpus", needed), rated, millionths))
 
 
-def _check_peak(model: TracedModel, whole: Trained, recompute: Recompute, mfu: Fraction) -> None:
+def _check_peak(model: TracedModel, whole: Trained, redone: Recomputed, mfu: Fraction) -> None:
     """Raises `RequestError` where the devices would do more than their peak, of what causal attention needs of them.
 
     MFU counts full attention, so that in long sequences it may pass 1 and still be.
     """
-    if mfu * _least_ratio(model, whole, "none") > 1:
+    if mfu * _least_ratio(model, whole, Recomputed()) > 1:
         raise RequestError(
             f"that is {float(mfu):.3g} times the peak, which no device reaches: more devices, more days or fewer tokens"
         )
-    if mfu * _least_ratio(model, whole, recompute) > 1:
-        raise RequestError(f"with --recompute {recompute} the devices would do more than their peak: a lower --mfu")
+    if mfu * _least_ratio(model, whole, redone) > 1:
+        raise RequestError(f"with --recompute {redone.policy} the devices would do more than their peak: a lower --mfu")
 
 
-def _least_ratio(model: TracedModel, whole: Trained, recompute: Recompute) -> Fraction:
+def _least_ratio(model: TracedModel, whole: Trained, redone: Recomputed) -> Fraction:
     """What the devices compute at the least over what MFU counts, of a whole run."""
+    parts = redone.parts(model.ledger)
     least = (
-        Fraction(stage.ran_through * int(least_flops(model.ledger, stage.run, recompute)), int(stage.run.tokens))
+        Fraction(
+            stage.ran_through * int(least_flops(model.ledger, stage.run, redone.policy, parts)), int(stage.run.tokens)
+        )
         for stage in whole.stages
     )
     return sum(least, Fraction()) / int(whole.flops(model))
