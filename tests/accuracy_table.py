@@ -62,12 +62,9 @@ def _left_out() -> Iterator[Group]:
         yield _group(path.name, "step", "left out", {**fit, "figures": fit["runs"]})
     serving = yaml.safe_load((CONFIGS / "calibrations" / "serving.yaml").read_text(encoding="utf-8"))
     for left, figures in serving["cross_validation"].items():
-        if isinstance(figures, dict):
-            group = "in the fit, by the formula alone" if left == "fitted" else f"left out: {left}"
-            for what, one in figures.items():
-                yield _group(
-                    "serving.yaml", what, f"left out: {left}", {**one, "figures": serving["fitted_to"]["runs"]}
-                )
+        group = "in the fit, by the formula alone" if left == "fitted" else f"left out: {left}"
+        for what, one in figures.items():
+            yield _group("serving.yaml", what, group, {**one, "figures": serving["fitted_to"]["runs"]})
 
 
 def _group(source: str, of: str, group: str, found: Mapping[str, Any]) -> Group:
