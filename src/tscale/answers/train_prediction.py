@@ -27,6 +27,7 @@ _PARTS: Final = {
     "computing": "products",
     "traffic": "elementwise traffic",
     "attention": "attention",
+    "keys": "waiting for keys of context parallelism",
     "sums": "tensor-parallel all-reduces",
     "dispatches": "expert-parallel all-to-alls",
     "handed": "pipeline send/receive",
@@ -48,6 +49,8 @@ class PredictedStep(NamedTuple):
     peak: int
     known: Known = "predicted"
     why: str = ""
+    ring: bool = False
+    """Whether devices share a sequence, and send keys."""
 
     @property
     def data(self) -> dict[str, Data]:
@@ -97,6 +100,8 @@ class PredictedStep(NamedTuple):
             f"The prediction is by {choice.calibration.name} ({choice.calibration.title}; {fit.runs:,} runs): {how}. It takes "
             f"{self.found.kernel} attention. {self._longest()}"
         )
+        if self.ring:
+            yield "Keys and values go round a ring of context-parallel devices while attention is computed: what takes longer counts."
         if choice.outside:
             yield (
                 f"That calibration does not cover {', '.join(choice.outside)}: the interval is that of runs that stand apart "
@@ -174,7 +179,7 @@ def predicted_step(
         redone=redone.stages,
     )  # fmt: skip
     try:
-        return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known)
+        return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known, ring=plan.context > 1)
     except RequestError as error:
         if kernel is not None:
             raise

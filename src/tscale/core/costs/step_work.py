@@ -18,7 +18,7 @@ from tscale.core.adding import in_order
 from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.recompute import computed_again
 from tscale.core.costs.step_products import Again, Case, Product, Products, attention_work, joined, shape_of, tokens_of
-from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, sums_of
+from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, keys_of, sums_of
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
@@ -59,6 +59,7 @@ class StageWork(NamedTuple):
     sums_again: Sent
     dispatches: Sent
     handed: Sent
+    keys: Sent = Sent()
 
 
 class StepWork(NamedTuple):
@@ -154,6 +155,7 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
         sums_again=sums_of(redone, plan, case, cluster) if whole else Sent(),
         dispatches=dispatches_of(share, plan, case, cluster),
         handed=handed_of(plan, case, cluster),
+        keys=keys_of(share, plan, case, cluster),
     )
 
 
