@@ -62,7 +62,7 @@ class _Row(NamedTuple):
     @property
     def data(self) -> dict[str, Data]:
         """For JSON; null where there is no number."""
-        answer = {self.key: None if isinstance(self.answer, Missing) else self.answer}
+        answer: dict[str, Data] = {self.key: None if isinstance(self.answer, Missing) else self.answer}
         if self.key not in _RANGED:
             return answer
         return {**answer, f"{self.key}_range": None if self.low is None else {"low": self.low, "high": self.high}}
