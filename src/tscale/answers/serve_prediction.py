@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tscale.answers.deployment import Deployment
+from tscale.answers.deployment import Deployment, Engine
 from tscale.answers.release import cache_format_of, format_of
 from tscale.answers.serve_times import Ask, Draft
 from tscale.calibration.interval import Interval
@@ -121,14 +121,14 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
         kept=weights,
         cache=cache,
     )
-    return case if ask.draft is None else _with_guesses(case, ask, ask.draft)
+    return case if ask.draft is None else _with_guesses(case, ask, ask.draft, deployment.engine)
 
 
-def _with_guesses(case: ServingCase, ask: Ask, draft: Draft) -> ServingCase:
+def _with_guesses(case: ServingCase, ask: Ask, draft: Draft, engine: Engine) -> ServingCase:
     """The same with tokens that are guessed: by a model on the same devices, or at no cost."""
     guessing = None
     if draft.spec is not None:
-        alone = case_of_ask(draft.spec, case.hardware, ask._replace(draft=None), Deployment(case.engine))
+        alone = case_of_ask(draft.spec, case.hardware, ask._replace(draft=None), Deployment(engine))
         prefill, decode = _undivided(case.prefill), _undivided(case.decode)
         guessing = alone._replace(prefill=prefill, decode=decode, disaggregated=case.disaggregated)
     return case._replace(guesses=draft.tokens, yielded=draft.expected, draft=guessing)
