@@ -404,6 +404,7 @@ def train(
     attention_kernel: str | None = None,
     bound: bool | None = None,
     price: Number | None = None,
+    goodput: Number | None = None,
     watts: Number | None = None,
     pue: Number | None = None,
     grid: Number | None = None,
@@ -466,6 +467,8 @@ def train(
             chip.
         bound: Give a plan its bounds alone, without a prediction.
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
+        goodput: Set the share of the time that goes to steps that count, the rest to failures, restarts and
+            checkpoints; by default as published runs lost for each device.
         watts: Set the power draw of a device; by default its TDP.
         pue: Set the power usage effectiveness: energy of the data centre over that of its devices (default:
             1).

@@ -296,3 +296,30 @@ def test_policies_are_told_of() -> None:
     assert "The matrices q, q_down, q_up, v have adapters" in " ".join(
         memory_train_report(spec, WAYS["adapters"]).notes
     )
+
+
+# ---- the time of a step ----
+
+TIMED = ("memory", "llama-3.1-8b", "--train", "--gpu", "h100", "--gpus", "8", "--zero", "3", "--batch", "64")
+
+
+def test_a_step_is_predicted_next_to_its_bound_as_train_does() -> None:
+    step = answer(*TIMED)["step"]
+    assert step["step_seconds_at_least"] < step["step_seconds"]["low"] < step["step_seconds"]["middle"]
+    plan = answer("train", *TIMED[1:2], *TIMED[3:])["plan"]
+    assert {key: value for key, value in plan.items() if key != "memory"} == step
+
+
+def test_layers_that_are_computed_again_take_their_time() -> None:
+    """Whole layers again are up to a fourth pass beside three: of all layers, of a quarter of them, of none."""
+    none, some, every = (answer(*TIMED, "--recompute", how)["step"] for how in ("none", "full:8", "full"))
+    for key in ("step_seconds_at_least", "computing_seconds"):
+        assert none[key] < some[key] < every[key] < 4 / 3 * none[key]
+    more = [one["step_seconds_at_least"] - none["step_seconds_at_least"] for one in (some, every)]
+    assert more[1] == pytest.approx(4 * more[0])
+
+
+def test_a_step_of_adapters_is_not_timed_as_one_of_the_model() -> None:
+    done = run(*TIMED, "--lora-rank", "8")
+    assert "No step is timed: a frozen model computes no gradients of its own weights" in done.out
+    assert answer(*TIMED, "--lora-rank", "8")["step"] is None

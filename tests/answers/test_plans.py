@@ -13,6 +13,7 @@ import pytest
 
 import tscale
 from tscale.answers.explaining import TracedModel, counted
+from tscale.answers.recomputed import Recomputed
 from tscale.answers.train_plan import planned_step
 from tscale.answers.trainer import trainer
 from tscale.core.costs.step_time import Batch
@@ -60,7 +61,7 @@ def time_says(name: str, plan: Parallelism) -> str:
     batch = Batch(4 * plan.data, 1)
     run = Run(CONTEXT, CONTEXT) if name.startswith("t5") else Run(CONTEXT)
     try:
-        planned_step(model(name), run, plan, batch, NODES_OF_8, 10**15, "bf16", "none")
+        planned_step(model(name), run, plan, batch, NODES_OF_8, 10**15, "bf16", Recomputed())
     except RequestError as error:
         return str(error)
     return ""

@@ -78,3 +78,56 @@ def test_too_many_requests_are_over_capacity() -> None:
     report = serve_report(resolve("qwen3-30b-a3b"), find_hardware("h100"), ask)
     assert report.exit_code == 3
     assert "over capacity" in report.lead[0]
+
+
+POOLS = "serve llama-3.1-70b --gpu h100 --prefill tensor=4,replicas=2 --decode tensor=8,replicas=1 --concurrency 64 --price 2"
+TOGETHER = "serve llama-3.1-70b --gpu h100 --tensor 4 --replicas 2 --concurrency 64 --price 2"
+
+
+@pytest.mark.parametrize("command", [POOLS, TOGETHER])
+def test_tokens_in_and_out_pay_for_all_devices(command: str) -> None:
+    found = answer(*command.split())
+    a_second = found["requests_per_second"] * (
+        2048 * found["usd_per_million_input_tokens"] + 256 * found["usd_per_million_output_tokens"]
+    )
+    assert a_second / 1e6 == pytest.approx(2 * found["gpus"] / 3600)
+
+
+def test_each_pool_pays_for_its_own_tokens() -> None:
+    found = answer(*POOLS.split())
+    assert found["usd_per_million_input_tokens"] * 2048 == pytest.approx(found["usd_per_million_output_tokens"] * 256)
+
+
+def test_the_cache_of_a_prompt_is_sent_between_pools() -> None:
+    """80 layers of 8 heads of 128, keys and values in 16 bits, over the NICs of 4 devices, of 50 GB/s each."""
+    size = 2048 * 80 * 2 * 8 * 128 * 2
+    found = answer(*POOLS.split())["cache_transfer"]
+    assert found["bytes"] == size
+    assert found["seconds_at_least"] == pytest.approx(size / 4 / 50e9)
+    assert answer(*TOGETHER.split())["cache_transfer"] is None
+
+
+def test_a_draft_takes_its_own_time_between_steps() -> None:
+    """Rounds of 4 guesses that yield 2.77 tokens: those of a draft take as long as it does alone, guesses at no cost nothing."""
+    of = (
+        "serve",
+        "llama-3.1-70b",
+        "--gpu",
+        "h100",
+        "--gpus",
+        "4",
+        "--batch",
+        "1",
+        "--context",
+        "2k",
+        "--output",
+        "256",
+    )
+    guessed = ("--draft-tokens", "4", "--acceptance", "0.7")
+    free, own = answer(*of, *guessed), answer(*of, *guessed, "--draft", "llama-3.1-8b")
+    alone = answer("serve", "llama-3.1-8b", *of[2:])
+    rounds = 4 / sum(0.7**place for place in range(5))
+    bounds = [found["tpot_seconds_at_least"] for found in (own, free, alone)]
+    assert bounds[0] == pytest.approx(bounds[1] + rounds * bounds[2], rel=1e-3)
+    assert own["tpot_seconds"]["middle"] > free["tpot_seconds"]["middle"] + rounds * bounds[2]
+    assert own["ttft_seconds"]["middle"] > free["ttft_seconds"]["middle"]

@@ -38,6 +38,20 @@ def test_a_device_is_told_of_as_memory_serve_and_train_do(name: str, gpu: str, d
     assert (found["gpu_hours"], found["cost_usd"]) == (trained["gpu_hours"], trained["cost_usd"])
 
 
+def test_its_ranges_are_those_of_serve_and_train() -> None:
+    """Alone in the middle of 8,192 tokens; hours at the best and the worst utilisation, dollars at the ends of the prices too."""
+    found = answer("summary", "llama-3.1-70b", "--gpu", "h100")["gpu"]
+    served = answer("serve", "llama-3.1-70b", "--gpu", "h100", "--gpus", "2", "--context", "4096")
+    speeds = {end: 1 / served["tpot_seconds"][of] for end, of in (("low", "high"), ("high", "low"))}
+    assert found["tokens_per_second_predicted_range"] == pytest.approx(speeds)
+    assert found["tokens_per_second_predicted"] == pytest.approx(1 / served["tpot_seconds"]["middle"])
+    assert found["tokens_per_second_predicted"] < found["tokens_per_second"]
+    trained = answer("train", "llama-3.1-70b", "--gpu", "h100", "--days", "30")
+    hours = [case["gpu_hours"] for case in trained["range"]]
+    assert found["gpu_hours_range"] == {"low": min(hours), "high": max(hours)}
+    assert found["cost_usd_range"] == trained["cost_usd_range"]
+
+
 def test_it_is_one_screen() -> None:
     lines = run("summary", "llama-3.1-70b", "--gpu", "h100", columns=80).out.splitlines()
     assert len([line for line in lines if line]) <= 24

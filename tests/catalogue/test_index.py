@@ -37,6 +37,7 @@ def test_index_says_what_the_yaml_says() -> None:
     for name in laws.listed_laws():
         assert laws.read_law(name) == laws.law_from_yaml(name)
     assert measured.grids() == measured.measured_from_yaml("grid")
+    assert measured.Goodputs(interrupted=measured.interrupted_runs()) == measured.measured_from_yaml("goodput")
     assert measured.Prices(prices=measured.prices()) == measured.measured_from_yaml("prices")
     assert measured.TrainingRuns(runs=measured.training_runs()) == measured.measured_from_yaml("utilisation")
     for name in calibrations.TRAINING:

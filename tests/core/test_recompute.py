@@ -15,6 +15,7 @@ from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.recompute import Again, find_again, saved_under
 from tscale.core.costs.training_moments import WHOLE_BY_DTENSOR
 from tscale.core.costs.training_setup import Training
+from tscale.core.costs.wall_time import least_recomputed_flops, recomputed_flops
 from tscale.core.ledger import ALWAYS, Saved
 from tscale.core.loss_kernels import Logits, loss_bytes
 from tscale.core.parallelism import Parallelism
@@ -23,6 +24,7 @@ from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.models.lower import lower
 from tscale.models.spec import Head, ModelSpec
+from tscale.models.stages import recomputed_stages
 from tscale.models.trainer import Trainer, trainer
 
 RECORDED = recorded("policies.jsonl")
@@ -150,3 +152,41 @@ def test_experts_save_every_second_product() -> None:
     widths = [int(one.width) * int(one.used) // 48 for one in saved]
     assert widths == [32 * 128, 4 * 128, 128, 8 * 768]
     assert all(isinstance(one, Saved) and one.keeping == ALWAYS for one in saved)
+
+
+LLAMA = tscale.load("llama-3.1-8b")
+LAYER = {"q": (4096, 4096), "k": (4096, 1024), "v": (4096, 1024), "o": (4096, 4096),
+         "w1": (4096, 14336), "w3": (4096, 14336), "w2": (14336, 4096)}  # fmt: skip
+"""The products of a layer of Llama 3.1 8B in the order in which its forward pass meets them."""
+POSITIONS = 1000
+
+
+def again(policy: str) -> int:
+    """FLOPs of a sequence that are computed again."""
+    ledger, how = lower(LLAMA), find_again(policy)
+    parts = [ledger] if not how.of_some else [part for part, _ in recomputed_stages(LLAMA, Parallelism(), how, ledger)]
+    return sum(int(recomputed_flops(part, Run(target=POSITIONS), how.policy)) for part in parts)
+
+
+def test_op_computes_every_second_product_again() -> None:
+    """A walk over the products as torchtitan's policy counts them: it saves the first, the third, ... of a layer."""
+    flops = 0
+    for place, (d_in, d_out) in enumerate(LAYER.values()):
+        flops += 2 * POSITIONS * d_in * d_out if place % 2 else 0
+    assert again("op") == 32 * flops
+
+
+def test_some_layers_compute_their_part_again() -> None:
+    assert again("full:8") == again("full") // 4
+    assert again("full:0-3,9") == 5 * again("full") // 32
+    assert again("op:31-31") == again("op") // 32
+    assert again("full:0") == 0
+
+
+def test_the_last_product_of_a_layer_is_never_needed_again() -> None:
+    """Under op w2 is saved; of whole layers it is what torch.utils.checkpoint stops before."""
+    run, (d_in, d_out) = Run(target=POSITIONS), LAYER["w2"]
+    ledger = lower(LLAMA)
+    assert least_recomputed_flops(ledger, run, "op") == again("op")
+    causal = recomputed_flops(ledger, run, "full", "causal")
+    assert least_recomputed_flops(ledger, run, "full") == causal - 32 * 2 * POSITIONS * d_in * d_out

@@ -13,7 +13,7 @@ from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_prediction import TrainingConstants, predict
 from tscale.core.costs.step_products import TILE, Again, Case, Products
-from tscale.core.costs.step_sent import Sent
+from tscale.core.costs.step_sent import Sent, link_share
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
 from tscale.core.parallelism import Parallelism
@@ -66,7 +66,8 @@ def test_computing_again_runs_forward_once_more() -> None:
     assert len(full.again) == 4  # q, k and v are one, and so are o, up and down each
     assert full.attention_again == pytest.approx(full.attention / 3.5)
     half = step_work([lower(spec)], plan, case(again="op", fused=True), A100).stages[0]
-    assert sum(one.computing for one in half.again) == pytest.approx(sum(one.computing for one in full.again) / 2)
+    assert half.again[1:] == full.again[1::2]  # of q, k, v, o, up and down every second one: k, then o and down
+    assert half.again[0].computing < full.again[0].computing
     assert half.attention_again == 0
 
 
@@ -134,3 +135,33 @@ def test_a_kernel_is_named_and_changes_the_time_of_attention_alone() -> None:
     slow, fast = (predict(work, one) for one in constants)
     assert slow.attention / fast.attention == pytest.approx(0.5 / 0.35)
     assert slow._replace(attention=0.0) == pytest.approx(fast._replace(attention=0.0))
+
+
+@pytest.mark.parametrize(("tensor", "ring", "again"), [(1, 2, "none"), (1, 8, "none"), (4, 2, "full"), (8, 4, "none")])
+def test_keys_go_round_a_ring(tensor: int, ring: int, again: Again) -> None:
+    """A walk: at each turn every device hands on the part that it has, keys and values, until it has met those of all."""
+    spec, length = tscale.load("llama-3.1-8b"), 8192
+    plan = Parallelism(tensor, context=ring)
+    asked = Case(Run(target=length), 1, 1, 4096, again, PEAK, PEAK, False, True, 108)
+    work = step_work([shard(lower(spec), plan)], plan, asked, A100).stages[0]
+    part = 2 * 8 * 128 // tensor * (length // ring) * 2  # keys and values of 8 heads of 128, in 16 bits
+    passed = sum(part for _ in range(ring - 1))
+    passes = 32 * (
+        3 + (again == "full")
+    )  # forward, backward again with their gradients, and once more of a layer again
+    if tensor == 8:  # each device has a NIC of its own, and its neighbours in the ring in other nodes
+        assert A100.network_bytes_per_second is not None
+        assert work.keys.network == pytest.approx(passes * passed / A100.network_bytes_per_second)
+    else:
+        assert A100.device.link_bytes_per_second is not None
+        rate = A100.device.link_bytes_per_second * link_share(ring)
+        assert work.keys.link == pytest.approx(passes * passed / rate)
+
+
+def test_keys_that_are_sent_while_attention_is_computed_take_no_time() -> None:
+    whole = stage(1.0)
+    hidden, seen = (whole._replace(keys=Sent(0.0, seconds)) for seconds in (0.9, 1.5))
+    for one, waiting in ((hidden, 0.0), (seen, 0.5)):
+        work = StepWork((one,), 4, 1, False, 0.0, 0.0, Sent(), Sent(), 0.0)
+        found = predict(work, TrainingConstants(attention=1.0))
+        assert (found.keys, found.seconds) == pytest.approx((4 * waiting, 4 * (1.0 + waiting)))

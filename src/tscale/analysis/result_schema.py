@@ -44,6 +44,8 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "llama-3.1-8b", "gpu": "h100", "batch": 16},
         {"model": "llama-3.1-70b", "gpu": "h100", "gpus": 4, "draft": "llama-3.1-8b", "acceptance": "80%"},
         {"model": "mamba-2.8b", "gpu": "a100", "price": 2},
+        {"model": "t5-small", "gpu": "a100"},
+        {"model": "llama-3.1-70b", "gpu": "h100", "prefill": "tensor=4", "decode": "tensor=4"},
     ),
     "optimal": (
         {"flops": "5.76e23"},

@@ -89,6 +89,15 @@ class Ask(Spread, OnHardware):
         Option("Give a plan its bounds alone, without a prediction.", kind="flag", heading=options.TRAINING), False
     )
     price: Fraction | None = asked(options.PRICE)
+    goodput: Fraction | None = asked(
+        Option(
+            "Set the share of the time that goes to steps that count, the rest to failures, restarts and checkpoints; by "
+            "default as published runs lost for each device.",
+            "SHARE",
+            options.share("the time"),
+            heading=options.COST,
+        )
+    )
     watts: Fraction | None = asked(
         Option(
             "Set the power draw of a device; by default its TDP.",
@@ -144,7 +153,6 @@ class Ask(Spread, OnHardware):
     def asked(self) -> Training:
         """What is asked of the run."""
         from tscale.answers.train import Ask as Training
-        from tscale.core.costs.recompute import whole_layers
         from tscale.core.costs.step_time import Batch
 
         plan: Parallelism | None = None if self.batch is None else self.plan
@@ -158,8 +166,10 @@ class Ask(Spread, OnHardware):
             tokens_per_second=self.tokens_per_second,
             days=self.days,
             dtype=self.products,
-            recompute="none" if self.recompute.of_some else whole_layers(self.recompute.policy),
+            recompute=self.recompute.policy,
+            again=self.recompute if self.recompute.of_some else None,
             price=self.price,
+            goodput=self.goodput,
             watts=self.watts,
             pue=self.pue,
             grid=self.grid[0],

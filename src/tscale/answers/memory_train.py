@@ -33,8 +33,10 @@ from tscale.answers.memory_train_lines import (
     stages_table,
 )
 from tscale.answers.peak import peak_of, products_of
+from tscale.answers.recomputed import recomputed
 from tscale.answers.release import training_note
 from tscale.answers.train_plan import PlannedStep, as_bounds, planned_step
+from tscale.answers.train_prediction import PredictedStep, predicted_step
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import RANK, Trainer, trainer
 from tscale.blocks import Rwkv, attentions
@@ -42,13 +44,12 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.activations import Attention, Recompute
 from tscale.core.costs.largest import largest
-from tscale.core.costs.recompute import Again, whole_layers
+from tscale.core.costs.recompute import Again
 from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.states import Offload
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training_memory import LEAVES_OUT
 from tscale.core.costs.training_setup import Needs, Training
-from tscale.core.costs.wall_time import Recompute as Whole
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel, find_kernel
@@ -119,14 +120,14 @@ _PARTS: Final = {
 def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Report:
     """What a device of the fullest stage holds, whether it fits, and what else would. Exit code 3 where it does not.
 
-    `batch`: the sequences of a step, whose least time is said too.
+    `batch`: the sequences of a step, whose time is predicted and bounded too.
     """
     held = _held(weighed(spec, ask))
     step = None if batch is None else _step(spec, ask, held.one.context, batch)
     tables = (*_tables(held), *(() if step is None else (step.table,)))
-    said = (*_notes(held), *(() if step is None else step.notes(None)))
+    said = (*_notes(held), *_timing_notes(step, ask, batch))
     notes = notes_of(spec, held.one.context.note, training_note(spec, ask.recipe.name), *said)
-    data = {**_data(held), **({} if step is None else {"step": step.data})}
+    data = {**_data(held), **({} if batch is None else {"step": None if step is None else step.data})}
     steps = _steps(spec, ask, held.one.context, held.one.stage)
     return Report(
         held.one.title,
@@ -277,17 +278,51 @@ def _data(held: _Held) -> dict[str, Data]:
     }
 
 
-def _step(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> PlannedStep:
-    """The least time of a step of so many sequences. Raises `RequestError` without hardware to time it on."""
+class _Timed(NamedTuple):
+    """A step: its bound, and what it is predicted to take."""
+
+    least: PlannedStep
+    predicted: PredictedStep
+
+    @property
+    def table(self) -> Table:
+        return self.predicted.on(self.least.table)
+
+    @property
+    def data(self) -> Data:
+        """The keys of a plan's JSON."""
+        assert isinstance(self.least.data, Mapping)
+        return {**self.least.data, **self.predicted.data}
+
+    def notes(self) -> Iterator[str]:
+        """What bounds it, and what the prediction rests on."""
+        yield from self.least.notes(None)
+        yield from self.predicted.notes()
+
+
+def _timing_notes(step: _Timed | None, ask: Ask, batch: int | None) -> Iterator[str]:
+    """What bounds a step and what is predicted of it, or why adapters' has no time."""
+    if step is not None:
+        yield from step.notes()
+    elif batch is not None and ask.rank is not None:
+        yield "No step is timed: a frozen model computes no gradients of its own weights, and times are those of full training."
+
+
+def _step(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | None:
+    """The time of a step of so many sequences; None of adapters. Raises `RequestError` without hardware to time it on."""
     if ask.hardware is None:
         raise RequestError(
             "--batch with --train gives the least time of a step, on hardware: add --gpu, or drop --batch"
         )
+    if ask.rank is not None:
+        return None
     dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.recipe.name))
-    run, sequences = run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
-    cluster = ask.hardware.cluster()
-    step = planned_step(counted(spec), run, ask.plan, sequences, cluster, peak, dtype, _computed_again(ask))
-    return as_bounds(step, weakest("bound", context.known))
+    model, run, sequences = counted(spec), run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
+    redone = recomputed(spec, model.ledger, ask.recompute, ask.again, ask.plan)
+    given = (model, run, ask.plan, sequences, ask.hardware.cluster())
+    least = planned_step(*given, peak, dtype, redone)
+    predicted = predicted_step(*given, dtype, redone, least.step.seconds, known=weakest("predicted", context.known))
+    return _Timed(as_bounds(least, weakest("bound", context.known)), predicted)
 
 
 def _capacity(ask: Ask) -> Capacity | None:
@@ -364,11 +399,6 @@ def _part(most: Needs, part: str, known: Known) -> Figure:
     quantity: Quantity = getattr(most, part)
     counted = part in ("weights", "gradients", "master", "optimizer")
     return Figure(quantity.total, BYTES, "exact" if counted else known, quantity.source)
-
-
-def _computed_again(ask: Ask) -> Whole:
-    """What the least time counts as computed again: nothing, where it is not all of a layer, or not of all layers."""
-    return "none" if ask.again is not None and ask.again.of_some else whole_layers(ask.recompute)
 
 
 def _loss_data(model: Trainer, ask: Ask) -> dict[str, Data]:

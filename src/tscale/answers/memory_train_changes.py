@@ -9,7 +9,6 @@ from tscale.answers.capacity import Capacity, groups_of
 from tscale.answers.memory_changes import Change, larger_hardware, larger_share
 from tscale.answers.trainer import RANK, Trainer
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.recompute import whole_layers
 from tscale.core.costs.wall_time import hardware_flops_ratio
 from tscale.core.dtypes import FORMATS
 from tscale.core.loss_kernels import KERNELS
@@ -63,7 +62,7 @@ def _of_the_pass(model: Trainer) -> Iterator[Change]:
     for again in ("selective", "full"):
         useful = training.recompute == "none" or (again == "full" and training.recompute != "full")
         if useful and (again == "full" or training.attention == "naive"):
-            before = hardware_flops_ratio(lower(model.spec), training.run, whole_layers(training.recompute))
+            before = hardware_flops_ratio(lower(model.spec), training.run, training.recompute)
             after = hardware_flops_ratio(lower(model.spec), training.run, again)
             more = f"{float(after / before - 1):.1%} more FLOPs"
             yield _change(model, f"--recompute {again}", more, recompute=again, again=None)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
-from tscale.answers.rent import rent_of
+from tscale.answers.rent import Rent, rent_of
 from tscale.answers.serve_prediction import (
     Predicted,
     answered,
@@ -17,10 +18,12 @@ from tscale.answers.serve_prediction import (
     tables_of,
 )
 from tscale.answers.serve_times import Ask
-from tscale.calibration.serving_cases import Pool, cluster_of, deployed_on
+from tscale.calibration.serving_cases import Pool, ServingCase, cluster_of, deployed_on
 from tscale.catalogue.hardware import Hardware
-from tscale.core.metric import Column, Data, Figure, Report, Table
-from tscale.core.units import BYTES, USD
+from tscale.core.costs.collectives import SOURCE as COLLECTIVES
+from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+from tscale.core.serving_layout import ServingLayout
+from tscale.core.units import BYTES, MILLISECONDS, SECONDS, USD
 from tscale.models.spec import ModelSpec
 
 
@@ -42,11 +45,9 @@ def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     held = {name: _held(found, pool) for name, pool in pools.items()}
     asked = Asked(spec, ask.weights, ask.cache)
     tables = [*tables_of(found, spec.name), *(_memory(name, figures, spec.name) for name, figures in held.items())]
-    tables[0] = tables[0]._replace(title=title)
-    dollars = None
-    if rent is not None and found.times is not None:
-        hours = case.devices / 3600 / (found.requests_per_second * ask.output)
-        dollars = Figure(hours * 10**6 * float(rent.middle), USD, "predicted")
+    dollars = dict(_dollars(found, rent))
+    moved = _transfer(case) if case.disaggregated else None
+    tables[0] = _with_rows(tables[0], dollars, moved)._replace(title=title)
     data: dict[str, Data] = {
         "model": spec.name,
         "gpu": hardware.name,
@@ -57,13 +58,78 @@ def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         "prefix": ask.prefix,
         **asked.data(),
         **data_of(found),
-        "usd_per_million_output_tokens": dollars,
+        **{key: dollars.get(key) for key in _DOLLARS},
+        "cache_transfer": None if moved is None else moved.data(),
         "pools": {name or "all": dict(figures) for name, figures in held.items()},
     }
     priced = () if rent is None else tuple(rent.notes())
     notes = notes_of(spec, *_notes(found), *notes_of_prediction(found), *priced)
     lead = tuple(filter(None, (found.refused, *asked.lead())))
     return Report(title, tuple(tables), data, notes, (), 0 if found.times is not None else 3, lead=lead)
+
+
+_DOLLARS: Final = {
+    "usd_per_million_input_tokens": "$ per 1M input tokens",
+    "usd_per_million_output_tokens": "$ per 1M output tokens",
+}
+
+
+def _dollars(found: Predicted, rent: Rent | None) -> Iterator[tuple[str, Figure]]:
+    """What tokens in and out cost, which add up to all devices: each pool's, or the time that prompts take of one pool and the rest."""
+    if rent is None or found.times is None:
+        return
+    case, requests = found.case, found.requests_per_second
+    if case.disaggregated:
+        prompts = float(case.prefill.layout.devices * case.prefill.workers)
+    else:
+        prompts = case.devices * min(requests / found.times.prompts_per_second, 1.0)
+    for key, devices, tokens in zip(
+        _DOLLARS, (prompts, case.devices - prompts), (case.prompt, case.output), strict=True
+    ):
+        hours = devices / 3600 / (requests * tokens)
+        yield key, Figure(hours * 10**6 * float(rent.middle), USD, "predicted")
+
+
+class _Transfer(NamedTuple):
+    """The cache of a prompt on its way from the pool that makes it to the one that decodes: bytes, and the least seconds."""
+
+    size: Figure
+    seconds: Figure | None
+
+    def data(self) -> Data:
+        """For programs."""
+        return {"bytes": self.size, "seconds_at_least": self.seconds}
+
+
+def _transfer(case: ServingCase) -> _Transfer:
+    """What a prompt's cache takes to send: each device an equal part, over its NIC, or over the link where one node holds both pools.
+
+    Where several devices keep the same keys, each sends some of them.
+    """
+    cluster, layout = cluster_of(case.hardware), case.prefill.layout
+    whole = deployed_on(case, ServingLayout()).sequence_bytes(round(case.prompt))
+    device = cluster.device.link_bytes_per_second
+    rate = device if case.devices <= cluster.devices_per_node else cluster.network_bytes_per_second
+    seconds = (
+        None
+        if rate is None
+        else Figure(whole / (layout.tensor * layout.pipeline) / rate, SECONDS, "bound", COLLECTIVES)
+    )
+    return _Transfer(Figure(round(whole), BYTES, "convention"), seconds)
+
+
+def _with_rows(table: Table, dollars: dict[str, Figure], moved: _Transfer | None) -> Table:
+    """The table of a prediction with what tokens cost, and the cache that is sent. Others have no such columns."""
+    if len(table.columns) != _PREDICTED_COLUMNS:
+        return table
+    rows: list[tuple[Cell, ...]] = [(_DOLLARS[key], "", figure, "", "") for key, figure in dollars.items()]
+    if moved is not None and moved.seconds is not None:
+        seconds = moved.seconds._replace(value=1000 * moved.seconds.value, unit=MILLISECONDS)
+        rows.append(("sending a prompt's cache, ms", seconds, "", "", ""))
+    return table._replace(rows=(*table.rows, *rows))
+
+
+_PREDICTED_COLUMNS: Final = 5
 
 
 def _held(found: Predicted, pool: Pool) -> dict[str, Figure]:
@@ -103,4 +169,7 @@ def _notes(found: Predicted) -> Iterator[str]:
                 f"The prefill pool takes in {found.times.prompts_per_second:,.3g} prompts/s and the other could answer "
                 f"{found.requests_per_second:,.3g} requests/s: requests wait longer for their first token than is predicted."
             )
-        yield "The transfer of the cache between the pools is in what was measured of time to first token, and has no line of its own."
+        yield (
+            "A prompt's cache is sent from one pool to the other; the runs that constants were fitted to did so too, so that the "
+            "predicted time to first token has it."
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tscale.answers.deployment import Deployment
+from tscale.answers.deployment import Deployment, Engine
 from tscale.answers.release import cache_format_of, format_of
 from tscale.answers.serve_times import Ask, Draft
 from tscale.calibration.interval import Interval
@@ -104,8 +104,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
     decode = _pool(layout)
     cache = ask.cache or (cache_format_of(spec, None, weights) if isinstance(weights, Mixture) else FORMATS["bf16"])
     attention, experts = _words(ledger, weights)
-    draft = ask.draft
-    return ServingCase(
+    case = ServingCase(
         spec,
         hardware,
         deployment.engine,
@@ -121,18 +120,26 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
         prefix=ask.prefix,
         kept=weights,
         cache=cache,
-        guesses=0 if draft is None else draft.tokens,
-        yielded=1.0 if draft is None else _yielded(draft),
     )
+    return case if ask.draft is None else _with_guesses(case, ask, ask.draft, deployment.engine)
 
 
-def _yielded(draft: Draft) -> float:
-    """Tokens of a step of the model that guesses are verified in."""
+def _with_guesses(case: ServingCase, ask: Ask, draft: Draft, engine: Engine) -> ServingCase:
+    """The same with tokens that are guessed: by a model on the same devices, or at no cost."""
+    guessing = None
     if draft.spec is not None:
-        raise RequestError(
-            f"a prediction with {draft.spec.label} as draft is not known: --draft-tokens alone predicts guesses that cost nothing"
-        )
-    return draft.expected
+        alone = case_of_ask(draft.spec, case.hardware, ask._replace(draft=None), Deployment(engine))
+        prefill, decode = _undivided(case.prefill), _undivided(case.decode)
+        guessing = alone._replace(prefill=prefill, decode=decode, disaggregated=case.disaggregated)
+    return case._replace(guesses=draft.tokens, yielded=draft.expected, draft=guessing)
+
+
+def _undivided(pool: Pool) -> Pool:
+    """A pool that holds a draft: its experts, if it has any, are cut over all devices, and its layers stand in one stage."""
+    layout = pool.layout
+    return Pool(
+        ServingLayout(layout.tensor, 1, 1, layout.tensor * layout.attention_data, layout.attention_data), pool.workers
+    )
 
 
 def _pool(layout: ServingLayout) -> Pool:
@@ -311,3 +318,8 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
         yield "No run with a pipeline was measured: its stages are taken to pass on as collectives do."
     if case.guesses:
         yield "No run with speculative decoding was measured: a step is taken to verify guesses as it decodes as many sequences."
+    if case.draft is not None:
+        yield (
+            f"{case.draft.spec.label} guesses {case.guesses} tokens one after the other before each step, on the same devices, and "
+            "takes in each prompt before the first; `tscale memory --draft` says what it holds."
+        )

@@ -15,6 +15,7 @@ from tscale.answers.memory_held import held
 from tscale.answers.metrics import COMPARED, Subject, shown_figure, subject_of
 from tscale.answers.params import undisclosed
 from tscale.answers.release import format_of, release_note
+from tscale.answers.serve_prediction import prediction_of
 from tscale.answers.serve_times import Ask as ServeAsk
 from tscale.answers.serve_times import served
 from tscale.answers.train import Ask as TrainAsk
@@ -49,23 +50,53 @@ _ASKED: Final[tuple[tuple[str, str, PublishedName | None, Unit], ...]] = (
 """What is shown: the key of the quantity, its name here, and what was published of it."""
 
 
+class _Row(NamedTuple):
+    """One thing that is asked of a model on a device: its key in JSON, its name, the answer, and the ends of its range."""
+
+    key: str
+    name: str
+    answer: Figure | Missing | str
+    low: Figure | None = None
+    high: Figure | None = None
+
+    @property
+    def data(self) -> dict[str, Data]:
+        """For JSON; null where there is no number."""
+        answer: dict[str, Data] = {self.key: None if isinstance(self.answer, Missing) else self.answer}
+        if self.key not in _RANGED:
+            return answer
+        return {**answer, f"{self.key}_range": None if self.low is None else {"low": self.low, "high": self.high}}
+
+
+_RANGED: Final = ("tokens_per_second_predicted", "gpu_hours", "cost_usd")
+"""What may have a range."""
+
+
 class _OnGpu(NamedTuple):
-    """A model on a device: what it takes there, by the names of rows and the keys of JSON."""
+    """A model on a device: what it takes there."""
 
     title: str
-    rows: tuple[tuple[str, str, Figure | Missing | str], ...]
+    rows: tuple[_Row, ...]
 
     def table(self) -> Table:
-        columns = (Column(self.title, "quantity", numeric=False), Column("value", "value"))
-        return Table("", columns, tuple((name, answer) for _, name, answer in self.rows))
+        """What is not said by another row: devices that are needed say whether one is enough."""
+        columns = (
+            Column(self.title, "quantity", numeric=False),
+            Column("value", "value"),
+            Column("from", "low"),
+            Column("to", "high"),
+        )
+        known = isinstance(self.row("devices"), Figure)
+        rows = (row for row in self.rows if row.key != "verdict" or not known)
+        return Table("", columns, tuple((row.name, row.answer, row.low or "", row.high or "") for row in rows))
 
     def row(self, key: str) -> Figure | Missing | str:
         """What is answered to one question."""
-        return next(answer for name, _, answer in self.rows if name == key)
+        return next(row.answer for row in self.rows if row.key == key)
 
     def data(self) -> dict[str, Data]:
-        """For JSON; null where there is no number."""
-        return {key: None if isinstance(answer, Missing) else answer for key, _, answer in self.rows}
+        """For JSON."""
+        return {key: value for row in self.rows for key, value in row.data.items()}
 
 
 def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
@@ -151,16 +182,18 @@ def _weights_table(weights: dict[str, Figure]) -> Table:
     return Table("", columns, (("weights", *(weights[name] for name in FORMATS_SHOWN)),))
 
 
-def _rows_on(spec: ModelSpec, hardware: Hardware) -> Iterator[tuple[str, str, Figure | Missing | str]]:
-    """What a model takes on a device: whether it fits, devices needed, the speed that bounds it, hours and dollars."""
+def _rows_on(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
+    """What a model takes on a device: whether it fits, devices needed, its speed and what bounds it, hours and dollars."""
     length = min(int(spec.context or MOST_ASSUMED), MOST_ASSUMED)
     alone = MemoryAsk(context=length, hardware=hardware)
     total = held(server_of(spec, alone, length)).total
-    yield "per_device_bytes", f"serving one sequence of {length:,} tokens", Figure(total, BYTES, "convention")
-    yield "verdict", "on one device", verdict_text(serving_capacity(hardware.device(), 1), total)
+    yield _Row("per_device_bytes", f"serving one sequence of {length:,} tokens", Figure(total, BYTES, "convention"))
+    yield _Row("verdict", "on one device", verdict_text(serving_capacity(hardware.device(), 1), total))
     devices = _devices_needed(spec, alone, length)
-    yield "devices", "devices needed to serve it", _counted(devices)
-    yield "tokens_per_second", "tokens/s per user, at most", _speed(spec, hardware, devices, length)
+    yield _Row("devices", "devices needed to serve it", _counted(devices))
+    ask = None if devices is None or spec.kind == "encoder" else ServeAsk(gpus=devices, context=max(length // 2, 1))
+    yield _predicted_speed(spec, hardware, ask)
+    yield _Row("tokens_per_second", "  at most", _speed(spec, hardware, ask))
     yield from _training(spec, hardware)
 
 
@@ -183,28 +216,50 @@ def _devices_needed(spec: ModelSpec, ask: MemoryAsk, length: int) -> int | None:
     return None
 
 
-def _speed(spec: ModelSpec, hardware: Hardware, devices: int | None, length: int) -> Figure | Missing:
+def _predicted_speed(spec: ModelSpec, hardware: Hardware, ask: ServeAsk | None) -> _Row:
+    """Tokens a second of one user, alone and in the middle of the context, as an 80% interval."""
+    found = None if ask is None else prediction_of(spec, hardware, ask)
+    key, name = "tokens_per_second_predicted", "tokens/s per user, predicted"
+    if found is None or isinstance(found, str) or found.times is None:
+        return _Row(key, name, Missing("n/a"))
+    low, middle, high = (Figure(1 / seconds, TOKENS_PER_SECOND, "predicted") for seconds in reversed(found.times.tpot))
+    return _Row(key, name, middle, low, high)
+
+
+def _speed(spec: ModelSpec, hardware: Hardware, ask: ServeAsk | None) -> Figure | Missing:
     """The bound on decoding one sequence in the middle of its context."""
-    if devices is None or spec.kind == "encoder":
+    if ask is None:
         return Missing("n/a")
     try:
-        one = served(spec, hardware, ServeAsk(gpus=devices, context=max(length // 2, 1)))
+        one = served(spec, hardware, ask)
         seconds = one.pass_seconds(one.step(one.middle))
     except RequestError as error:  # such as a network that nobody has stated
         return Missing(str(error).partition(":")[0])
     return Figure(1 / seconds, TOKENS_PER_SECOND, "bound")
 
 
-def _training(spec: ModelSpec, hardware: Hardware) -> Iterator[tuple[str, str, Figure | Missing | str]]:
-    """GPU-hours and dollars of its training, at the utilisation and the price that are assumed."""
+def _training(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
+    """GPU-hours and dollars of its training, at the utilisation and the price that are assumed, each with its range."""
     rows = (("gpu_hours", "training, GPU-hours"), ("cost_usd", "training, US dollars"))
     try:
         answer = train_report(spec, hardware, TrainAsk(days=Fraction(_DAYS))).data
     except (NotPublishedError, RequestError):
         for key, name in rows:
-            yield key, name, Missing("n/a")
+            yield _Row(key, name, Missing("n/a"))
         return
     assert isinstance(answer, dict)
     for key, name in rows:
         found = answer[key]
-        yield key, name, found if isinstance(found, Figure) else Missing("n/a")
+        yield _Row(key, name, found if isinstance(found, Figure) else Missing("n/a"), *_range_of(answer, key))
+
+
+def _range_of(answer: dict[str, Data], key: str) -> tuple[Figure | None, Figure | None]:
+    """The least and the most of a figure: of dollars at the lowest and the highest price too."""
+    if key == "cost_usd":
+        ends = answer["cost_usd_range"]
+        figures = [ends["low"], ends["high"]] if isinstance(ends, dict) else []
+    else:
+        cases = answer["range"]
+        figures = [case[key] for case in cases if isinstance(case, dict)] if isinstance(cases, list) else []
+    known = sorted((figure for figure in figures if isinstance(figure, Figure)), key=lambda figure: figure.value)
+    return (known[0], known[-1]) if known else (None, None)

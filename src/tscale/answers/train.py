@@ -12,8 +12,10 @@ from tscale.answers.explaining import (
     notes_of,
     steps_of,
 )
+from tscale.answers.goodput import ELAPSED, Goodput, goodput_of, in_hours_already, with_elapsed
 from tscale.answers.memory_train import Ask as MemoryAsk
 from tscale.answers.peak import peak_of, precision_of
+from tscale.answers.recomputed import Recomputed, recomputed
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train_derived import Rates, of_prediction, of_run
 from tscale.answers.train_memory import PlanMemory, States, all_states, plan_memory
@@ -25,6 +27,7 @@ from tscale.calibration.training_case import CURRENT
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.forward import leaves_out
 from tscale.core.costs.params import active_params
+from tscale.core.costs.recompute import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count
 from tscale.core.costs.wall_time import (
@@ -88,7 +91,11 @@ class Ask(NamedTuple):
     days: Fraction | None = None
     dtype: str | None = None
     recompute: Recompute = "none"
+    again: Again | None = None
+    """The layers that the policy is about; None for all."""
     price: Fraction | None = None
+    goodput: Fraction | None = None
+    """The share of the time that goes to steps that count; None for that of published runs."""
     watts: Fraction | None = None
     pue: Fraction = Fraction(1)
     grid: Fraction | None = None
@@ -113,6 +120,11 @@ class Ask(NamedTuple):
         """Whether devices and time are both given, so that GPU-hours follow from them alone."""
         return self.gpus is not None and self.days is not None
 
+    @property
+    def of_steps(self) -> Ask:
+        """The same with the days that go to steps, where days and goodput are given."""
+        return self if self.days is None or self.goodput is None else self._replace(days=self.days * self.goodput)
+
 
 class _Case(NamedTuple):
     """One answer: devices, utilisation, time; `label` where there is a range of them."""
@@ -129,7 +141,13 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     fit = _fit(one.planned, one.states)
     title = f"{_headline(one)}, in sequences of {one.whole.lengths_text()}{fit.title}"
     assumed, rent = one.assumed, one.rent
-    said = (fit.lead, *one.whole.lead, "" if assumed is None else assumed.said(), "" if rent is None else rent.said())
+    said = (
+        fit.lead,
+        *one.whole.lead,
+        "" if assumed is None else assumed.said(),
+        "" if one.goodput is None else one.goodput.said(),
+        "" if rent is None else rent.said(),
+    )
     steps = tuple(_all_steps(one))
     lead = tuple(filter(None, said))
     return Report(title, _tables(one, title), _data(one), tuple(_all_notes(one)), steps, fit.exit_code, lead=lead)
@@ -154,6 +172,8 @@ class _Answered(NamedTuple):
     states: States | None
     counted_share: Fraction
     """FLOPs by the count of the utilisation over those of full attention."""
+    goodput: Goodput | None
+    """Of the case in the middle; None where the time has its failures in it."""
 
     @property
     def known(self) -> Known:
@@ -174,30 +194,44 @@ def _answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> _Answered:
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained(model.spec, ask.tokens, ask.context)
     flops = named("training_flops", whole.flops(model))
-    ratio = _hardware_ratio(model, whole, ask.recompute)
+    redone = recomputed(model.spec, model.ledger, ask.recompute, ask.again, ask.plan)
+    ratio = _hardware_ratio(model, whole, redone)
     counted_share = _counted_share(model, whole, ask.flops_count)
     ask = ask if ask.mfu is None else ask._replace(mfu=ask.mfu / counted_share)
-    planned = _planned(model, hardware, ask, whole, dtype, peak)
+    planned = _planned(model, hardware, ask, whole, dtype, peak, redone)
     assumed: Utilisation | PlanUtilisation | None = _assumed(model, hardware, ask, dtype, peak, ratio)
     if assumed is not None and planned is not None and ask.batch is not None:
         assumed = plan_utilisation(planned.predicted, model, whole, ask.batch) or assumed
-    cases = _cases(ask, int(whole.tokens.value), flops, peak, assumed)
-    _check_peak(model, whole, ask.recompute, max(case.mfu for case in cases))
+    cases = _cases(ask.of_steps, int(whole.tokens.value), flops, peak, assumed)
+    _check_peak(model, whole, redone, max(case.mfu for case in cases))
     known = _known_of(assumed, whole)
     rent = rent_of(hardware, ask.price)
     columns = [
-        _figures(case, ask, rent, hardware.device(), peak, ratio, whole, flops, known, counted_share) for case in cases
+        with_elapsed(
+            _figures(case, ask.of_steps, rent, hardware.device(), peak, ratio, whole, flops, known, counted_share),
+            _goodput(case.gpus, ask, assumed),
+        )
+        for case in cases
     ]
     states = all_states(spec, hardware, max(int(case.gpus) for case in cases), dtype) if planned is None else None
     return _Answered(
-        model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states, counted_share
+        model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states, counted_share,
+        _goodput(cases[len(cases) // 2].gpus, ask, assumed),
     )  # fmt: skip
+
+
+def _goodput(gpus: int, ask: Ask, assumed: Utilisation | PlanUtilisation | None) -> Goodput | None:
+    """What of the time goes to steps; None where devices and time were measured, or the runs assumed from have it in their hours."""
+    counted_already = ask.measured or (isinstance(assumed, Utilisation) and in_hours_already(assumed))
+    return None if counted_already and ask.goodput is None else goodput_of(int(gpus), ask.goodput)
 
 
 def _tables(one: _Answered, title: str) -> tuple[Table, ...]:
     """The run, its plan, and the runs that its utilisation is assumed from."""
     name = one.model.spec.name
-    tables = [_table(title, name, one.cases, one.columns, one.rent)]
+    told = one.goodput is not None and one.goodput.noticed
+    columns = one.columns if told else [with_elapsed(column, None) for column in one.columns]
+    tables = [_table(title, name, one.cases, columns, one.rent)]
     if one.planned is not None:
         tables.append(one.planned.table)
     if isinstance(one.assumed, Utilisation):
@@ -219,6 +253,7 @@ def _data(one: _Answered) -> dict[str, Data]:
         "peak_flops_per_second": Figure(one.peak, FLOPS_PER_SECOND, "cited", one.hardware.source),
         "training_flops": Figure(one.flops, FLOPS, one.whole.known),
         "count": one.ask.flops_count,
+        "goodput": None if one.goodput is None else one.goodput.data(),
         **_rent_data(one.columns, one.rent),
         "memory": None if one.states is None else one.states.data(),
         "assumed": isinstance(one.assumed, Utilisation),
@@ -233,6 +268,8 @@ def _all_notes(one: _Answered) -> Iterator[str]:
     yield from _notes(one.model, one.hardware, one.ask, one.dtype, one.peak, one.whole)
     if isinstance(one.assumed, Utilisation):
         yield one.assumed.note()
+    if one.goodput is not None:
+        yield one.goodput.note()
     if one.rent is not None:
         yield from one.rent.notes()
     if one.planned is not None:
@@ -252,17 +289,34 @@ def _rent_data(columns: list[dict[str, Figure | None]], rent: Rent | None) -> di
 def _headline(one: _Answered) -> str:
     """What training takes: the time of so many devices, or the devices of so much time; with its range, and its dollars."""
     ask, cases, label = one.ask, one.cases, one.model.spec.label
-    middle, cost = cases[len(cases) // 2], one.columns[len(cases) // 2]["cost_usd"]
-    dollars = "" if cost is None else f" and ${number_text(cost.value, cost.unit.reading)}"
+    middle, column = cases[len(cases) // 2], one.columns[len(cases) // 2]
+    dollars = _dollars(column["cost_usd"])
     if ask.gpus is None and ask.days is not None:
         counts = sorted(case.gpus for case in cases)
         spread = f" ({counts[0]:,} to {counts[-1]:,})" if len(cases) > 1 else ""
-        return f"Training {label} in {duration(ask.days * DAY)} takes {middle.gpus:,}{spread} × {one.hardware.label}{dollars}"
+        return (
+            f"Training {label} in {duration(ask.days * DAY)} takes {middle.gpus:,}{spread} × {one.hardware.label}{dollars}"
+            f"{_with_failures(one, column)}"
+        )
     times = sorted(case.seconds for case in cases)
     spread = f" ({durations(times[0], times[-1])})" if len(cases) > 1 else ""
     return (
         f"Training {label} on {middle.gpus:,} × {one.hardware.label} takes {duration(middle.seconds)}{spread}{dollars}"
+        f"{_with_failures(one, column)}"
     )
+
+
+def _dollars(cost: Figure | None) -> str:
+    return "" if cost is None else f" and ${number_text(cost.value, cost.unit.reading)}"
+
+
+def _with_failures(one: _Answered, column: dict[str, Figure | None]) -> str:
+    """The days and dollars with failures and restarts, where they are worth a word."""
+    days = column["elapsed_days"]
+    if days is None or one.goodput is None or not one.goodput.noticed:
+        return ""
+    elapsed = duration(Fraction(days.value) * DAY)
+    return f"; with failures and restarts {elapsed}{_dollars(column['elapsed_cost_usd'])}"
 
 
 class _Fit(NamedTuple):
@@ -325,13 +379,13 @@ class _Planned(NamedTuple):
 
 
 def _planned(
-    model: TracedModel, hardware: Hardware, ask: Ask, whole: Trained, dtype: str, peak: int
+    model: TracedModel, hardware: Hardware, ask: Ask, whole: Trained, dtype: str, peak: int, redone: Recomputed
 ) -> _Planned | None:
     """The plan that is asked about; None where none is."""
     if ask.plan is None or ask.batch is None:
         return None
     step = planned_step(
-        model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, ask.recompute, ask.flops_count
+        model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count
     )
     asked = ask.memory or MemoryAsk(
         PRECISIONS[precision_of(dtype)],
@@ -339,12 +393,14 @@ def _planned(
         micro_batch=ask.batch.micro,
         context=ask.context,
         recompute=ask.recompute,
+        again=ask.again,
     )
     memory = plan_memory(model.spec, hardware, asked, ask.command)
     predicted = None
     if not ask.bound_only:
         predicted = predicted_step(
-            model, whole, ask.plan, ask.batch, hardware.cluster(), dtype, ask.recompute, step.step.seconds, ask.stack, ask.kernel, ask.flops_count
+            model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), dtype, redone, step.step.seconds,
+            known=weakest("predicted", whole.first.context.known), stack=ask.stack, kernel=ask.kernel, count=ask.flops_count,
         )  # fmt: skip
     return _Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory, predicted)
 
@@ -401,10 +457,11 @@ def _in_range(case: _Case, column: dict[str, Figure | None], rent: Rent | None) 
     return {"case": case.label, **column, "cost_usd_range": None if rent is None else _cost_range([column], rent)}
 
 
-def _hardware_ratio(model: TracedModel, whole: Trained, recompute: Recompute) -> Fraction:
+def _hardware_ratio(model: TracedModel, whole: Trained, redone: Recomputed) -> Fraction:
     """HFU / MFU of a whole run: the mean over its stages, by their FLOPs."""
     flops = [int(stage.flops(model, "full")) for stage in whole.stages]
-    ratios = [hardware_flops_ratio(model.ledger, stage.run, recompute) for stage in whole.stages]
+    parts = redone.parts(model.ledger)
+    ratios = [hardware_flops_ratio(model.ledger, stage.run, redone.policy, parts) for stage in whole.stages]
     return sum((ratio * of for ratio, of in zip(ratios, flops, strict=True)), Fraction()) / sum(flops)
 
 
@@ -452,23 +509,26 @@ def _case(label: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> _Case:
     return _Case(label, mfu, needed, seconds_to_train(flops, named("gpus", needed), rated, millionths))
 
 
-def _check_peak(model: TracedModel, whole: Trained, recompute: Recompute, mfu: Fraction) -> None:
+def _check_peak(model: TracedModel, whole: Trained, redone: Recomputed, mfu: Fraction) -> None:
     """Raises `RequestError` where the devices would do more than their peak, of what causal attention needs of them.
 
     MFU counts full attention, so that in long sequences it may pass 1 and still be.
     """
-    if mfu * _least_ratio(model, whole, "none") > 1:
+    if mfu * _least_ratio(model, whole, Recomputed()) > 1:
         raise RequestError(
             f"that is {float(mfu):.3g} times the peak, which no device reaches: more devices, more days or fewer tokens"
         )
-    if mfu * _least_ratio(model, whole, recompute) > 1:
-        raise RequestError(f"with --recompute {recompute} the devices would do more than their peak: a lower --mfu")
+    if mfu * _least_ratio(model, whole, redone) > 1:
+        raise RequestError(f"with --recompute {redone.policy} the devices would do more than their peak: a lower --mfu")
 
 
-def _least_ratio(model: TracedModel, whole: Trained, recompute: Recompute) -> Fraction:
+def _least_ratio(model: TracedModel, whole: Trained, redone: Recomputed) -> Fraction:
     """What the devices compute at the least over what MFU counts, of a whole run."""
+    parts = redone.parts(model.ledger)
     least = (
-        Fraction(stage.ran_through * int(least_flops(model.ledger, stage.run, recompute)), int(stage.run.tokens))
+        Fraction(
+            stage.ran_through * int(least_flops(model.ledger, stage.run, redone.policy, parts)), int(stage.run.tokens)
+        )
         for stage in whole.stages
     )
     return sum(least, Fraction()) / int(whole.flops(model))
@@ -530,10 +590,12 @@ _ROWS: Final = {
     "mfu": "MFU",
     "hfu": "HFU",
     "days": "days",
+    "elapsed_days": "  with failures and restarts",
     "tokens_per_second": "tokens/s",
     "flops_per_second_per_gpu": "model FLOP/s per GPU",
     "gpu_hours": "GPU-hours",
     "cost_usd": "cost, $",
+    "elapsed_cost_usd": "  with failures and restarts",
     "energy_kwh": "energy, kWh",
     "co2e_kg": "CO2e, kg",
 }
@@ -561,6 +623,8 @@ def _table(
 
 def _says_nothing(key: str, columns: list[dict[str, Figure | None]]) -> bool:
     """Whether a row only repeats another: HFU where nothing is recomputed; or nobody asked for it: CO2e without a grid."""
+    if key in ELAPSED:
+        return all(column[key] is None for column in columns)
     if key == "hfu":
         return all(column["hfu"] == column["mfu"] for column in columns)
     return key == "co2e_kg" and all(column[key] is None for column in columns)

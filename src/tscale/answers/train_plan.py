@@ -7,12 +7,13 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.explaining import TracedModel
+from tscale.answers.recomputed import Recomputed
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.costs.communication import LEAVES_OUT, TWO_SUMS
 from tscale.core.costs.step_time import BITS, SOURCE, Batch, Part, Workload, step_of
 from tscale.core.costs.step_time import Step as LeastStep
 from tscale.core.costs.training import Count, counted_flops
-from tscale.core.costs.wall_time import Recompute, mfu_of
+from tscale.core.costs.wall_time import mfu_of
 from tscale.core.device import Cluster
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table, known_at_best, table_known_at_best
 from tscale.core.parallelism import Parallelism, Schedule
@@ -94,14 +95,14 @@ def planned_step(
     cluster: Cluster,
     peak: int,
     dtype: str,
-    recompute: Recompute,
+    redone: Recomputed,
     count: Count = "full",
 ) -> PlannedStep:
     """The parts of a step, the least time that it takes, and what bounds it. Raises `RequestError` for a plan that cannot be."""
     plan = plan.trained
     check_plan(model.ledger, plan)
     spec = model.spec
-    work = Workload(run, batch, spec.d_model, recompute, _BITS.get(dtype, BITS), spec.parallel_block)
+    work = Workload(run, batch, spec.d_model, redone.policy, _BITS.get(dtype, BITS), spec.parallel_block, redone.stages)
     step = step_of(stages(spec, plan, model.ledger), plan, work, cluster, peak)
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
     shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (step.seconds, step.seconds_in_turn)]

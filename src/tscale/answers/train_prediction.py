@@ -7,17 +7,19 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.explaining import TracedModel
+from tscale.answers.recomputed import Recomputed
 from tscale.answers.trained import Trained
 from tscale.calibration.training_case import CURRENT, Prediction, TrainingCase, as_cut, prediction
 from tscale.core.costs.step_prediction import SOURCE
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count, counted_flops
-from tscale.core.costs.wall_time import Recompute, mfu_of
+from tscale.core.costs.wall_time import mfu_of
 from tscale.core.device import Cluster
-from tscale.core.metric import Cell, Data, Figure, Known, Label, Table, weakest
+from tscale.core.metric import Cell, Data, Figure, Known, Label, Table
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.units import COUNT, SECONDS, SHARE
+from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.models.stages import stages
 
@@ -25,6 +27,7 @@ _PARTS: Final = {
     "computing": "products",
     "traffic": "elementwise traffic",
     "attention": "attention",
+    "keys": "waiting for keys of context parallelism",
     "sums": "tensor-parallel all-reduces",
     "dispatches": "expert-parallel all-to-alls",
     "handed": "pipeline send/receive",
@@ -46,6 +49,8 @@ class PredictedStep(NamedTuple):
     peak: int
     known: Known = "predicted"
     why: str = ""
+    ring: bool = False
+    """Whether devices share a sequence, and send keys."""
 
     @property
     def data(self) -> dict[str, Data]:
@@ -95,6 +100,8 @@ class PredictedStep(NamedTuple):
             f"The prediction is by {choice.calibration.name} ({choice.calibration.title}; {fit.runs:,} runs): {how}. It takes "
             f"{self.found.kernel} attention. {self._longest()}"
         )
+        if self.ring:
+            yield "Keys and values go round a ring of context-parallel devices while attention is computed: what takes longer counts."
         if choice.outside:
             yield (
                 f"That calibration does not cover {', '.join(choice.outside)}: the interval is that of runs that stand apart "
@@ -148,30 +155,31 @@ def plan_utilisation(
 
 def predicted_step(
     model: TracedModel,
-    whole: Trained,
+    run: Run,
     plan: Parallelism,
     batch: Batch,
     cluster: Cluster,
     dtype: str,
-    recompute: Recompute,
+    redone: Recomputed,
     bound: Fraction,
+    *,
+    known: Known,
     stack: str = CURRENT,
     kernel: str | None = None,
     count: Count = "full",
 ) -> PredictedStep:
     """What a step of a plan is predicted to take, never less than its bound; the reason where that cannot be said."""
-    spec, run = model.spec, whole.first.run
-    peak = cluster.device.flops_per_second[dtype]
+    spec, peak = model.spec, cluster.device.flops_per_second[dtype]
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
-    known = weakest("predicted", whole.first.context.known)
     plan = as_cut(plan)
     of_stages = stages(spec, plan, model.ledger)
     shares = tuple(shard(stage, plan) for stage in of_stages)
     case = TrainingCase(
-        of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, recompute, stack, kernel, spec.parallel_block
+        of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, redone.policy, stack, kernel, spec.parallel_block,
+        redone=redone.stages,
     )  # fmt: skip
     try:
-        return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known)
+        return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known, ring=plan.context > 1)
     except RequestError as error:
         if kernel is not None:
             raise

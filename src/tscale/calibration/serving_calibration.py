@@ -227,6 +227,19 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     )
 
 
+def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: ServingConstants) -> Physics:
+    """The times with those of a model that guesses one token after the other before each step, and takes in each prompt too."""
+    draft = draft._replace(concurrency=case.concurrency)
+    own = physics(draft, passes_of(draft), deployed_on(draft, draft.decode.layout).structure, constants)
+    rounds, first = case.guesses / case.yielded, own.prefill
+    return found._replace(
+        tpot=found.tpot + rounds * own.tpot,
+        ttft=found.ttft + first,
+        tpot_bound=found.tpot_bound + rounds * own.tpot_bound,
+        prefill=found.prefill + first,
+    )
+
+
 class _Middle(NamedTuple):
     """Seconds with the deviations of groups, what is known of them, and the formula's own with its bounds."""
 
@@ -239,6 +252,8 @@ class _Middle(NamedTuple):
 def _middle(case: ServingCase, calibration: Calibration) -> _Middle:
     structure = deployed_on(case, case.decode.layout).structure
     found = physics(case, passes_of(case), structure, constants_for(calibration, case))
+    if case.draft is not None:
+        found = _guessed(found, case, case.draft, constants_for(calibration, case.draft))
     deviation = deviation_of(calibration, case, structure)
     return _Middle(found.tpot * deviation.tpot, found.ttft * deviation.ttft, deviation.known, found)
 

@@ -81,6 +81,8 @@ class ServingCase(NamedTuple):
     """Tokens that are guessed, and verified, a step."""
     yielded: float = 1.0
     """Tokens that a step yields."""
+    draft: ServingCase | None = None
+    """The model that guesses, on the same devices; None where guesses cost nothing."""
 
     @property
     def devices(self) -> int:

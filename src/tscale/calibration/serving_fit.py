@@ -38,8 +38,11 @@ SCALE: Final = {"tpot": 0.1, "ttft": 0.25}
 """Errors in logarithms beyond which the loss grows no faster than they do."""
 _FULL: Final = 15
 """Runs of a build that weigh one each."""
-_PASSES: Final = 3
+_PASSES: Final = 8
 """Times that runs far from their groups are weighed down."""
+FAR: Final[dict[Figure, tuple[float, float]]] = {"tpot": (2.0, 0.5), "ttft": (1.0, 1.0)}
+"""From how many times the noise on, and by which power of the squared distance, a run says less of its groups. A first token that
+waited for a start-up or for admission, such as 7 s at any load, says next to nothing of the next run's; steps have no such waits."""
 
 
 @dataclass(frozen=True)
@@ -252,8 +255,9 @@ def _solved(runs: Runs, figure: Figure, errors: Floats, places: list[int]) -> De
     noise = np.full(len(places), NOISE[figure] ** 2)
     for _ in range(_PASSES):
         pull = np.linalg.solve(covariance + np.diag(noise), errors)
-        rest = (errors - covariance @ pull) / NOISE[figure] / 2
-        noise = NOISE[figure] ** 2 * np.sqrt(1 + rest**2)
+        rest = (errors - covariance @ pull) / NOISE[figure]
+        at, power = FAR[figure]
+        noise = NOISE[figure] ** 2 * (1 + (rest / at) ** 2) ** power
     pull = np.linalg.solve(covariance + np.diag(noise), errors)
     return {
         (level, name): np.square(SPREADS[figure][level]) * (terms.T @ (pull * (group == at)))

@@ -15,10 +15,10 @@ from tscale.core.costs.step_products import Again, Case
 from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.step_work import StepWork, step_work
-from tscale.core.costs.wall_time import Recompute
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Matmul, Scan
 from tscale.core.parallelism import Parallelism
+from tscale.core.sharding import shard
 from tscale.core.workload import Run
 from tscale.errors import RequestError, nearest, shown
 
@@ -59,6 +59,8 @@ class TrainingCase(NamedTuple):
     kernel: str | None = None
     parallel_block: bool = False
     hides_gathers: bool = False
+    redone: tuple[Ledger, ...] | None = None
+    """Of each stage the layers that `again` is about, whole; None for all of them."""
 
     @property
     def chip(self) -> str:
@@ -173,6 +175,7 @@ def work_of(case: TrainingCase) -> StepWork:
             case.parallel_block,
         ),
         case.cluster,
+        None if case.redone is None else [shard(stage, case.plan) for stage in case.redone],
     )
     return work._replace(gathers=Sent()) if case.hides_gathers else work
 
@@ -206,8 +209,7 @@ def prediction(case: TrainingCase, bound: Fraction | None = None) -> Prediction:
 
 
 def bound_of(case: TrainingCase) -> Fraction:
-    """The least seconds of a step (`tscale.core.costs.step_time`). Every second product again is no less than nothing again."""
-    again: Recompute = "none" if case.again == "op" else case.again
+    """The least seconds of a step (`tscale.core.costs.step_time`)."""
     bits = _NARROW.get(case.dtype, BITS)
-    work = Workload(case.run, case.batch, case.d_model, again, bits, case.parallel_block)
+    work = Workload(case.run, case.batch, case.d_model, case.again, bits, case.parallel_block, case.redone)
     return step_of(case.stages, case.plan, work, case.cluster, case.peak).seconds

@@ -1,4 +1,4 @@
-"""What others measured: published training runs, prices of accelerators, and what electricity emits by country."""
+"""What others measured: published training runs and their goodput, prices of accelerators, what electricity emits by country."""
 
 from __future__ import annotations
 
@@ -151,10 +151,40 @@ class Grids:
     """Grams of CO2 equivalent, by country."""
 
 
-Measured = Grids | Prices | TrainingRuns
+@dataclass(frozen=True, kw_only=True)
+class Interrupted:
+    """How much of the time of one published run went to steps that count."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    title: str
+    gpus: Size
+    days: Rate
+    """How long it was watched."""
+    goodput: Rate
+    """Time of steps that count over all the time."""
+    source: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goodputs:
+    """All of them."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    interrupted: tuple[Interrupted, ...]
+
+
+Measured = Goodputs | Grids | Prices | TrainingRuns
 """What a file of configs/measured holds."""
 
-FILES: Final[dict[str, type[Measured]]] = {"grid": Grids, "prices": Prices, "utilisation": TrainingRuns}
+FILES: Final[dict[str, type[Measured]]] = {
+    "goodput": Goodputs,
+    "grid": Grids,
+    "prices": Prices,
+    "utilisation": TrainingRuns,
+}
 """The files of configs/measured that are read, and what each of them holds."""
 
 
@@ -180,7 +210,7 @@ def _class_at(whole: type[Measured], path: Path_) -> type:
     return Shape if path[-1] == "shape" else _INNER.get(str(path[0]), whole)
 
 
-_INNER: Final[dict[str, type]] = {"runs": TrainingRun, "prices": Price, "shape": Shape}
+_INNER: Final[dict[str, type]] = {"runs": TrainingRun, "prices": Price, "shape": Shape, "interrupted": Interrupted}
 
 
 def _measured(name: str) -> Any:
@@ -215,6 +245,13 @@ def training_runs() -> tuple[TrainingRun, ...]:
     """The published runs that are shipped."""
     found: TrainingRuns = _measured("utilisation")
     return found.runs
+
+
+@cache
+def interrupted_runs() -> tuple[Interrupted, ...]:
+    """The published runs whose goodput is known."""
+    found: Goodputs = _measured("goodput")
+    return found.interrupted
 
 
 @cache

@@ -298,6 +298,7 @@ SOURCES: dict[str, Source] = {
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
     "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),
     "vllm2023": Source("vLLM 2023", "CacheConfig", "https://docs.vllm.ai/en/stable/api/vllm/config/cache/"),
+    "wan2025": _arxiv("Wan 2025", "Robust LLM Training Infrastructure at ByteDance", "2509.16293"),
     "warner2024": _arxiv(
         "Warner 2024",
         "Smarter, Better, Faster, Longer: A Modern Bidirectional Encoder for Fast, Memory Efficient, and Long Context "

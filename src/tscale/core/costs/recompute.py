@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from tscale.core.costs.activations import Attention, Recompute, keeping
 from tscale.core.ledger import ALWAYS, Block, Group, Ledger, Matmul, Saved, Scores, Stack, SubLayer
@@ -73,9 +73,15 @@ def find_again(text: str) -> Again:
     return Again(policy, layers=tuple(sorted(layers)))
 
 
-def whole_layers(policy: Recompute) -> Literal["none", "selective", "full"]:
-    """A policy as far as it is about scores or whole layers: what is computed again product by product is passed over."""
-    return "none" if policy == "op" else policy
+def computed_again(ledger: Ledger) -> Iterator[Matmul]:
+    """The matrices of a model whose products the "op" policy computes again, as all its layers have them: every second one."""
+    place = _products_before(ledger)
+    for group in ledger.groups:
+        for entry in group.entries if not isinstance(group.where, str) else ():
+            if isinstance(entry, Matmul):
+                place[entry.block] += 1
+                if not place[entry.block] % 2:
+                    yield entry._replace(used=group.layers * entry.used)
 
 
 def saved_under(ledger: Ledger, policy: Recompute, attention: Attention, *, compiled: bool) -> Iterator[Saved]:

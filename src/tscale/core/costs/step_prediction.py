@@ -3,7 +3,7 @@
 Where everything may overlap, the longest part bounds a step (`tscale.core.costs.step_time`); what is run overlaps little of
 it, so that the sum predicts. A micro-batch takes a stage
 
-    device = products/e_products + elementwise traffic/e_traffic + attention/e_kernel + exposed communication
+    device = products/e_products + elementwise traffic/e_traffic + max(attention/e_kernel, keys sent) + exposed communication
     slot   = (device^4 + host^4)^(1/4)
 
 for the host queues a layer's kernels while the device runs those before. A step of m micro-batches in the order of 1F1B, of
@@ -81,6 +81,7 @@ class StepSeconds(NamedTuple):
     computing: float
     traffic: float
     attention: float
+    keys: float
     sums: float
     dispatches: float
     handed: float
@@ -143,7 +144,7 @@ def _of_slowest(each: Sequence[tuple[float, ...]], slots: Sequence[float], longe
 
 
 def _slot(stage: StageWork, work: StepWork, constants: TrainingConstants) -> tuple[float, ...]:
-    """Seconds of a slot: products, traffic, attention, sums, dispatches, hand-over, and what waiting for the host adds."""
+    """Seconds of a slot: products, traffic, attention, waiting for keys, sums, dispatches, hand-over, waiting for the host."""
     in_layers = constants.products_8bit if work.eight_bit else constants.products
     again = constants.recomputed
     factor = 1 + (constants.whole_head - 1) * (1 - work.cut)
@@ -164,6 +165,7 @@ def _slot(stage: StageWork, work: StepWork, constants: TrainingConstants) -> tup
         computing,
         traffic / constants.traffic,
         attention,
+        larger(seconds_of(stage.keys, constants.nics), attention) - attention,
         constants.sums * summed,
         constants.dispatches * seconds_of(stage.dispatches, constants.nics),
     )

@@ -15,7 +15,7 @@ from tscale.core.costs.collectives import NOTHING, Group, Least, Level, exchange
 from tscale.core.costs.communication import gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
-from tscale.core.ledger import Ledger, Matmul
+from tscale.core.ledger import Cache, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 
 _IN_ALL: Final = 2
@@ -60,6 +60,29 @@ def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
     )
     ranks = group(cluster, plan.tensor)
     return sent(exchange(cluster, ranks, round(summed), round(summed)), ranks, times)
+
+
+def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
+    """Keys and values that go round a ring of context-parallel devices (Liu 2023): forward, and backward with their gradients.
+
+    Each device meets those of all others, c - 1 times a part of the sequence, and once more where layers are computed again; as
+    many numbers for each position as its cache would have, or those that latents are spread out to.
+    """
+    if plan.context == 1:
+        return Sent()
+    widths = {(e.block, e.slot): float(e.width) for e in share.entries if isinstance(e, Cache)}
+    whole = times = 0.0
+    for entry in share.entries:
+        if isinstance(entry, Scores):
+            spread = float(entry.heads * (entry.d_qk + entry.d_v))
+            cached = None if entry.decoded else widths.get((entry.block, entry.cache or 0))
+            width = spread if cached is None else cached
+            whole += float(entry.used) * case.micro * int(case.run.length(entry.keys)) * width * WIDTH
+            times += float(entry.used)
+    ranks = group(cluster, plan.context, plan.tensor)
+    forward = 2 if case.again == "full" else 1
+    least = exchange(cluster, ranks, round(whole), round((forward + 1) * whole))
+    return sent(least, ranks, (forward + 2) * times)
 
 
 def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:

@@ -116,6 +116,8 @@ class Workload(NamedTuple):
     recompute: Recompute
     bits: int = BITS
     parallel_block: bool = False
+    again: tuple[Ledger, ...] | None = None
+    """Of each stage the layers that are computed again, whole; None for all of them."""
 
     @property
     def gathered_bits(self) -> int:
@@ -134,7 +136,10 @@ def step_of(stages: tuple[Ledger, ...], plan: Parallelism, work: Workload, clust
     shares = [shard(stage, plan) for stage in stages]
     sent = [tuple(_sent(stage, share, plan, work, cluster)) for stage, share in enumerate(shares)]
     sequences = Fraction(work.batch.runs(plan), plan.context)
-    computing = [_flops(share, plan, work) * sequences / peak for share in shares]
+    again = shares if work.again is None else [shard(stage, plan) for stage in work.again]
+    computing = [
+        _flops(share, plan, work, redone) * sequences / peak for share, redone in zip(shares, again, strict=True)
+    ]
     whole = with_bubble(computing, many, plan)
     parts = [Part("computing", max(computing))]
     if plan.pipeline > 1:
@@ -148,15 +153,15 @@ def step_of(stages: tuple[Ledger, ...], plan: Parallelism, work: Workload, clust
     return Step(tuple(parts), seconds)
 
 
-def _flops(share: Ledger, plan: Parallelism, work: Workload) -> Fraction:
+def _flops(share: Ledger, plan: Parallelism, work: Workload, again: Ledger) -> Fraction:
     """The least FLOPs of a device for a sequence that tensor-parallel devices read together.
 
     Of the tokens that routed experts are sent, in balance, it computes as many as these devices have for each other.
     """
-    flops = Fraction(least_flops(share, work.run, work.recompute))
+    flops = Fraction(least_flops(share, work.run, work.recompute, [again]))
     if plan.expert_cut == plan.tensor:
         return flops
-    twice = least_flops(share.each(_twice), work.run, work.recompute)
+    twice = least_flops(share.each(_twice), work.run, work.recompute, [again.each(_twice)])
     return flops + (twice - flops) * (Fraction(plan.expert_cut, plan.tensor) - 1)
 
 
@@ -206,9 +211,9 @@ def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
 
 
 def _passes(share: Ledger, work: Workload, bytes_of: Callable[[Ledger], Quantity]) -> int:
-    """What is sent forward, as much backward, and again where layers are computed again, but for a layer's last product."""
+    """What is sent forward, as much backward, and again where all layers are computed again, but for a layer's last product."""
     passes = 2 * bytes_of(share).total
-    if work.recompute == "full":
+    if work.recompute == "full" and work.again is None:
         last = set(last_products(share))
         passes += bytes_of(Ledger.of(share.model, (entry for entry in share.entries if entry not in last))).total
     return passes

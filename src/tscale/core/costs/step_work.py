@@ -11,13 +11,14 @@ is computed again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tscale.core.adding import in_order
 from tscale.core.costs.forward import conv_flops, scan_flops
-from tscale.core.costs.step_products import Case, Product, Products, attention_work, joined, shape_of, tokens_of
-from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, sums_of
+from tscale.core.costs.recompute import computed_again
+from tscale.core.costs.step_products import Again, Case, Product, Products, attention_work, joined, shape_of, tokens_of
+from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, keys_of, sums_of
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
@@ -58,6 +59,7 @@ class StageWork(NamedTuple):
     sums_again: Sent
     dispatches: Sent
     handed: Sent
+    keys: Sent = Sent()
 
 
 class StepWork(NamedTuple):
@@ -79,19 +81,27 @@ class StepWork(NamedTuple):
     states: float
 
 
-def step_work(shares: Iterable[Ledger], plan: Parallelism, case: Case, cluster: Cluster) -> StepWork:
+def step_work(
+    shares: Sequence[Ledger],
+    plan: Parallelism,
+    case: Case,
+    cluster: Cluster,
+    again: Sequence[Ledger] | None = None,
+) -> StepWork:
     """What a step gives the devices of each stage to do, of the ledgers that one device of each stage has.
+
+    `again`: of each stage the layers that are computed again; None for all of them.
 
     Raises `RequestError` where a link that the plan needs is not known.
     """
     seen: dict[object, StageWork] = {}
     updates, gradient, gather = 0.0, Sent(), Sent()
-    for share in shares:
-        key = share.entries
+    for share, redone in zip(shares, shares if again is None else again, strict=True):
+        key = (share.entries, redone.entries)
         if key in seen:
             seen[key] = seen[key]._replace(stages=seen[key].stages + 1)
             continue
-        seen[key] = _stage(share, plan, case, cluster)
+        seen[key] = _stage(share, plan, case, cluster, redone)
         updates = max(updates, _updated(share, plan) / cluster.device.memory_bytes_per_second)
         sums, gathers = copies_of(share, plan, case, cluster)
         gradient, gather = max(gradient, sums, key=in_order), max(gather, gathers, key=in_order)
@@ -108,40 +118,44 @@ def step_work(shares: Iterable[Ledger], plan: Parallelism, case: Case, cluster: 
     )
 
 
-def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> StageWork:
-    """One stage of its own kind."""
+def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redone: Ledger) -> StageWork:
+    """One stage of its own kind; `redone`: the layers of it that are computed again."""
     make = Products(case, cluster)
     bandwidth = cluster.device.memory_bytes_per_second
     plain, routed, heads = _matrices(share)
     matrices = [*plain, *routed]
+    plain_again, routed_again = _matrices_again(redone, case.again)
     attention = attention_work(share, plan, case, make)
-    written = in_order(_written(entry, plan) * tokens_of(entry, plan, case) * entry.used for entry in matrices)
+    attention_again = attention if redone is share else attention_work(redone, plan, case, make)
     weights = in_order(
         float(max(entry.stored, entry.part == "head") * entry.d_in * entry.d_out) for entry in joined(share)
     )
     whole = case.again == "full"
-    sums = sums_of(share, plan, case, cluster)
+    # Every second product is kept, but nothing that is elementwise.
+    computed = {"full": [*plain_again, *routed_again], "op": _matrices(redone)[0]}.get(case.again, [])
+    written_again = _all_written(computed, plan, case)
     return StageWork(
         stages=1,
         layers=in_order(float(entry.used) for entry in share.entries if isinstance(entry, (Scores, Scan))),
         has_head=float(bool(heads)),
         in_steps=float(attention.in_steps),
         products=(*_run(plain, plan, case, make), *_recurrences(share, plan, case)),
-        again=tuple(_run_again(plain, plan, case, make)),
+        again=tuple(_run_once(plain_again, plan, case, make)),
         experts=tuple(_run(routed, plan, case, make)),
-        experts_again=tuple(_run_again(routed, plan, case, make)),
+        experts_again=tuple(_run_once(routed_again, plan, case, make)),
         scores=attention.products,
-        scores_again=attention.products_again,
+        scores_again=attention_again.products_again,
         head=tuple(_run(heads, plan, case._replace(peak=case.peak_16), make)),
         attention=attention.seconds,
-        attention_again=attention.seconds_again,
-        traffic=(3 * written + attention.traffic + _ACCUMULATED * weights) / bandwidth,
-        traffic_again=((written if whole else 0.0) + attention.traffic_again) / bandwidth,
+        attention_again=attention_again.seconds_again,
+        traffic=(3 * _all_written(matrices, plan, case) + attention.traffic + _ACCUMULATED * weights) / bandwidth,
+        traffic_again=(written_again + attention_again.traffic_again) / bandwidth,
         logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
-        sums=sums.times(2),
-        sums_again=sums if whole else Sent(),
+        sums=sums_of(share, plan, case, cluster).times(2),
+        sums_again=sums_of(redone, plan, case, cluster) if whole else Sent(),
         dispatches=dispatches_of(share, plan, case, cluster),
         handed=handed_of(plan, case, cluster),
+        keys=keys_of(share, plan, case, cluster),
     )
 
 
@@ -163,14 +177,25 @@ def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Produc
             yield make.of(*sizes, shape.times, case.peak, shape.batch)
 
 
-def _run_again(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Products) -> Iterator[Product]:
-    """Products that the backward pass begins with, where it computes whole layers again, or every second product."""
-    part = {"full": 1.0, "op": 0.5}.get(case.again)
-    if part is None:
-        return
+def _matrices_again(redone: Ledger, again: Again) -> tuple[list[Matmul], list[Matmul]]:
+    """The matrices of the layers and of routed experts whose products the backward pass begins with."""
+    if again == "full":
+        plain, routed, _ = _matrices(redone)
+        return plain, routed
+    every = list(computed_again(redone)) if again == "op" else []
+    return [entry for entry in every if entry.experts == 1], [entry for entry in every if entry.experts > 1]
+
+
+def _run_once(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Products) -> Iterator[Product]:
+    """A product a matrix, forward once more."""
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))
-        yield make.of(*shape.sizes, part * shape.times, case.peak, shape.batch)
+        yield make.of(*shape.sizes, shape.times, case.peak, shape.batch)
+
+
+def _all_written(matrices: Iterable[Matmul], plan: Parallelism, case: Case) -> float:
+    """Bytes that elementwise work reads and writes of what matrices give out."""
+    return in_order(_written(entry, plan) * tokens_of(entry, plan, case) * entry.used for entry in matrices)
 
 
 def _written(entry: Matmul, plan: Parallelism) -> float:

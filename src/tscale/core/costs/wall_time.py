@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 from tscale.core.costs.forward import AttentionMask, forward_flops, matmul_flops, score_flops
+from tscale.core.costs.recompute import computed_again
 from tscale.core.layers import Layers, layers_of
 from tscale.core.ledger import Entry, Ledger, Matmul, Scores, SubLayer
 from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
 
 MILLION: Final = 10**6
-Recompute = Literal["none", "selective", "full"]
+Recompute = Literal["none", "selective", "op", "full"]
+"""What goes forward a second time: nothing, attention scores, every second product (torchtitan), or whole layers."""
 
 SOURCE: Final = "narayanan2021 equation 4"
 
@@ -43,29 +45,45 @@ def mfu_of(flops: int, gpus: int, peak: int, seconds: Fraction) -> Fraction:
     return Fraction(int(flops)) / (int(gpus) * int(peak) * seconds)
 
 
-def hardware_flops_ratio(ledger: Ledger, run: Run, recompute: Recompute) -> Fraction:
-    """What the devices compute over what the model asks for: HFU / MFU, both in full attention."""
-    again = recomputed_flops(ledger, run, recompute)
-    return 1 + Fraction(int(again), 3 * int(forward_flops(ledger, run).total))
+def hardware_flops_ratio(
+    ledger: Ledger, run: Run, recompute: Recompute, parts: Iterable[Ledger] | None = None
+) -> Fraction:
+    """What the devices compute over what the model asks for: HFU / MFU, both in full attention.
+
+    `parts`: the layers that the policy is about, where these are not all.
+    """
+    again = sum(int(recomputed_flops(part, run, recompute)) for part in ([ledger] if parts is None else parts))
+    return 1 + Fraction(again, 3 * int(forward_flops(ledger, run).total))
 
 
 def recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute, sight: AttentionMask = "full") -> int:
     """FLOPs of one sequence that go forward a second time.
 
     selective: the attention scores (Korthikanti 2022, section 5, whose equation 8 charges them the backward pass again too:
-    three times as much). full: every layer, but not the head (Narayanan 2021, equation 3).
+    three times as much). op: every second product of a layer (`tscale.core.costs.recompute`). full: every layer, but not the
+    head (Narayanan 2021, equation 3).
     """
-    if recompute == "none":
-        return 0
-    if recompute == "selective":
-        return sum(score_flops(entry, run, sight) for entry in ledger.entries if isinstance(entry, Scores))
-    head = (entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.part == "head")
-    return forward_flops(ledger, run, sight).total - sum(matmul_flops(entry, run) for entry in head)
+    match recompute:
+        case "none":
+            return 0
+        case "selective":
+            return sum(score_flops(entry, run, sight) for entry in ledger.entries if isinstance(entry, Scores))
+        case "op":
+            return sum(matmul_flops(entry, run) for entry in computed_again(ledger))
+        case "full":
+            head = (entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.part == "head")
+            return forward_flops(ledger, run, sight).total - sum(matmul_flops(entry, run) for entry in head)
+        case _:
+            assert_never(recompute)
 
 
-def least_flops(ledger: Ledger, run: Run, recompute: Recompute) -> int:
-    """FLOPs that training on one sequence takes at the least: of attention, the pairs of a query and a key that it sees."""
-    return 3 * forward_flops(ledger, run, "causal").total + least_recomputed_flops(ledger, run, recompute)
+def least_flops(ledger: Ledger, run: Run, recompute: Recompute, parts: Iterable[Ledger] | None = None) -> int:
+    """FLOPs that training on one sequence takes at the least: of attention, the pairs of a query and a key that it sees.
+
+    `parts`: the layers that the policy is about, where these are not all.
+    """
+    again = (least_recomputed_flops(part, run, recompute) for part in ([ledger] if parts is None else parts))
+    return sum(again, 3 * forward_flops(ledger, run, "causal").total)
 
 
 def least_recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute) -> int:
@@ -79,7 +97,12 @@ def least_recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute) -> in
         return sum(score_flops(entry, run, "causal") for entry in scores)
     again = recomputed_flops(ledger, run, recompute, "causal")
     if recompute == "full":
-        again -= sum(matmul_flops(entry, run) for entry in last_products(ledger))
+        return again - sum(matmul_flops(entry, run) for entry in last_products(ledger))
+    if recompute == "op":
+        last = {(entry.block, entry.role) for entry in last_products(ledger)}
+        return again - sum(
+            matmul_flops(entry, run) for entry in computed_again(ledger) if (entry.block, entry.role) in last
+        )
     return again
 
 
