@@ -81,7 +81,7 @@ class Ask(Spread, OfModel):
 
     gpu: str | Hardware | Mapping[str, Any] | None = asked(
         options.GPU._replace(
-            help="Name the hardware that it must fit on: h100, a YAML file; see `tscale list hardware`."
+            help="Name the hardware that it must fit on: h100, a YAML file, or here (the GPU of this machine); see `tscale list hardware`."
         )
     )
     gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())

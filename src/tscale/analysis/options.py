@@ -199,7 +199,7 @@ STRICT: Final = Option(
     "Refuse a config.json that has keys its family does not read, rather than name them.", kind="flag"
 )
 GPU: Final = Option(
-    "Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.",
+    "Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware` has the names.",
     "NAME",
     kind="named",
     complete=hardware_names,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Rate = Annotated[int | float, Number()]
 
+HERE: Final = "here"
+"""What stands for the accelerator of this machine."""
 _MOST_PER_HALVING: Final = Fraction(39, 10)
 """Half the bits are twice the peak, on Trainium3 3.75 times it; a figure with structured sparsity is four times it."""
 _LEAST, _MOST = 1e-6, 1e9
@@ -73,6 +75,10 @@ class Hardware:
     """The name as its vendor writes it."""
     aliases: tuple[str, ...] = ()
     """Other names that people type."""
+    reports_as: tuple[str, ...] = ()
+    """Names by which the device reports itself (nvidia-smi, rocm-smi, sysctl), for `--gpu here`."""
+    gpu_cores: Size | None = None
+    """Cores of the GPU, where several chips of one name differ in them (Apple's)."""
     year: Annotated[int, Whole(1990, 2100)] | None = None
     """The year from which it could be had."""
     dense_tflops: Peaks = Peaks()
@@ -239,6 +245,8 @@ def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-s
     known = known_hardware(name)
     if known is not None and not changes:
         return _shipped(known)
+    if normalised(name) == HERE:
+        return _here(changes, option)
     from tscale.models.yaml_file import parse_document, read_document
 
     if known is not None:
@@ -248,6 +256,18 @@ def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-s
     else:
         raise _no_such_hardware(name)
     return _with_changes(document, changes, option)
+
+
+def _here(changes: tuple[str, ...], option: str) -> Hardware:
+    """The accelerator of this machine, with changes applied."""
+    from tscale.catalogue.here import hardware_here
+
+    found = hardware_here()
+    if not changes:
+        return found
+    from tscale.models.writing import plain
+
+    return read_hardware(plain(found), HERE, changes, option)
 
 
 def read_hardware(data: dict[str, Any], name: str, changes: Iterable[str] = (), option: str = "--gpu-set") -> Hardware:
