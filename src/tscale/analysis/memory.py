@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tscale.analysis import options
+from tscale.analysis import completion, options
 from tscale.analysis.layout import WAYS, layout_of
 from tscale.analysis.of_model import OfModel, hardware_of, spec_of
 from tscale.analysis.request import Option, asked, spelled
@@ -104,6 +104,7 @@ class Ask(Spread, OfModel):
             "FORMAT",
             weights_format,
             heading=options.SERVING,
+            complete=completion.format_names,
         )
     )
     cache_dtype: Format | None = asked(
@@ -112,6 +113,7 @@ class Ask(Spread, OfModel):
             "FORMAT",
             cache_format,
             heading=options.SERVING,
+            complete=completion.cache_format_names,
         )
     )
     page: int | None = asked(
