@@ -139,7 +139,7 @@ class Hardware:
             if self.host_source is None and getattr(self, name) is not None:
                 yield (name,), "a figure of the host needs its source: add host_source"
         peaks = self.dense_tflops
-        rates = ("memory_gb", "bandwidth_gb_per_s", "link_gb_per_s", "network_gb_per_s", "tdp_watts")
+        rates: tuple[str, ...] = ("memory_gb", "bandwidth_gb_per_s", "link_gb_per_s", "network_gb_per_s", "tdp_watts")
         rates += ("host_memory_gb", "host_link_gb_per_s")
         for holder, path, names in (
             (self, (), rates),
