@@ -130,15 +130,12 @@ class _Screen:
         return in_encoding(text, self.encoding)
 
     def _with_below(self, table: Table) -> tuple[Table, list[str]]:
-        """A table that is too wide without columns that can stand below its rows, the last first, and what stands below each."""
+        """A table that is too wide without the columns that can stand below its rows, and what stands below each."""
         every = list(range(len(table.columns)))
         widths = [self._width(table, index) for index in every]
+        below = [index for index in every if table.columns[index].below]
         firm = [index for index in every if table.columns[index].drop < _READILY]
-        below: list[int] = []
-        for place in reversed([index for index in every if table.columns[index].below]):
-            if _total(widths, [index for index in firm if index not in below]) > self.console.width:
-                below.insert(0, place)
-        if not below:
+        if not below or _total(widths, firm) <= self.console.width:
             return table, []
         kept = _cut(table, [index for index in every if index not in below])
         return kept, [_lines_below(table, row, below) for row in table.rows]
