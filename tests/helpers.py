@@ -30,7 +30,7 @@ def disclosed() -> list[str]:
     return [name for name in names() if isinstance(built_in(name), ModelSpec)]
 
 
-UNRECORDED = {"glm-5"}
+UNRECORDED = {"glm-5", "glm-5.2", "deepseek-v3.2"}
 """Built-in models of which nobody has recorded what they keep for a backward pass: those with an indexer of keys."""
 
 

@@ -319,7 +319,8 @@ def memory(
             (expert parallelism; default: 1).
         expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
             in training, and in serving all that hold it.
-        gpu: Name the hardware that it must fit on: h100, a YAML file; see `tscale list hardware`.
+        gpu: Name the hardware that it must fit on: h100, a YAML file, or here (the GPU of this machine); see
+            `tscale list hardware`.
         gpu_set: Change a field of the hardware; repeatable.
         serve: Show the memory of serving (default).
         train: Show the memory of training.
@@ -420,7 +421,8 @@ def train(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        gpu: Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.
+        gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
+            has the names.
         gpu_set: Change a field of the hardware; repeatable.
         gpus: Set the number of devices, such as 8 or 1024.
         precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
@@ -538,7 +540,8 @@ def serve(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        gpu: Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.
+        gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
+            has the names.
         gpu_set: Change a field of the hardware; repeatable.
         gpus: Set the devices that share each layer (tensor parallelism; default: 1).
         batch: Set the batch size: sequences decoded concurrently (default: 1).

@@ -84,8 +84,18 @@ def test_a_device_has_what_it_reports_and_its_vendor_writes_less(
     assert found["figures"]["device_bytes"]["source"] == find_hardware(name).reported_source
 
 
+UNREPORTED = (
+    "arc-pro-b60", "ascend-910b", "ascend-910c", "groq-lpu", "jetson-agx-orin-64gb", "jetson-thor", "mi300a", "mi455x",
+    "rubin", "tpu-v2",
+)  # fmt: skip
+"""Of which no report was found: they are taken to have what their vendors write, which is said."""
+
+
 @pytest.mark.parametrize("hardware", listed_hardware(), ids=lambda hardware: hardware.name)
 def test_what_every_device_reports_has_its_source(hardware: Any) -> None:
+    if hardware.name in UNREPORTED:
+        assert hardware.reported_mib is hardware.reported_source is None
+        return
     assert hardware.reported_mib is not None and hardware.reported_source
     derived = hardware.reported_source.startswith("derived")
     assert derived == (hardware.evidence.reported == "derived")

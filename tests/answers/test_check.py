@@ -346,9 +346,18 @@ def test_a_narrow_terminal_keeps_what_is_right_the_verdict_and_its_reason(
 
 
 def test_a_wide_terminal_has_a_column_of_reasons() -> None:
-    lines = run("check", "article", columns=100).out.splitlines()
+    lines = run("check", "article", columns=120).out.splitlines()
     heading = next(line for line in lines if line.startswith("claim ")).split()
-    assert heading == ["claim", "claimed", "right", "value", "verdict", "because"]
+    assert heading == ["claim", "claimed", "right", "value", "verdict", "because", "quote"]
+    assert "    quote: twice the layers" in run("check", "article", columns=100).out.splitlines()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 140, 200])
+def test_every_quote_is_printed_at_every_width(columns: int) -> None:
+    shown = " ".join(run("check", "article", columns=columns).out.split())
+    assert "quote;" not in shown  # "Left out at this width: quote; a wider terminal ..."
+    for quote in ("twice the layers", "2.14e23 FLOPs", "all layers are alike"):
+        assert quote in shown or all(word in shown for word in quote.split())
 
 
 def test_what_was_never_published_stands_in_one_column_in_a_word(tmp_path: Path) -> None:
@@ -377,8 +386,32 @@ def test_the_articles_claims() -> None:
         ("gpt2-xl", "layers", 48),
         ("gpt3", "params", pytest.approx(174_604_259_328 / 1_557_611_200)),
         ("gpt3", "training_flops", 314 * 10**21),
+        ("gpt3", "layer_kinds", 2),  # dense and banded attention in turn
     ]
     assert [claim["quantity"] for claim in claims if claim["verdict"] == "close"] == ["common_crawl_tokens"]
+    held = {claim["quantity"]: claim["right"] for claim in claims[-2:] if claim["verdict"] == "holds"}
+    assert held == {"training_tokens": 300 * 10**9, "common_crawl_share": 0.6}  # Tables 2.1 and 2.2
+
+
+@pytest.mark.parametrize(
+    ("subject", "kinds"),
+    [  # by their papers and configuration files
+        ("gpt2", 1),
+        ("gpt3", 2),
+        ("transformer", 2),  # of the encoder, and of the decoder
+        ("gemma-2-2b", 2),  # a window or none
+        ("deepseek-v3", 2),  # three dense ones, then experts
+        ("qwen3-next-80b-a3b", 2),
+        ("jamba", 3),  # states, every second one with experts, and attention, which stands where no experts are
+    ],
+)
+def test_whether_all_layers_are_alike_can_be_claimed(tmp_path: Path, subject: str, kinds: int) -> None:
+    found = verdict(tmp_path, f"subject: {subject}, quantity: kinds of layers, claimed: {kinds}")
+    assert (found["verdict"], found["right"]) == ("holds", kinds)
+    assert (
+        verdict(tmp_path, f"subject: {subject}, quantity: layer_kinds, claimed: {kinds + 1}")["verdict"]
+        == "does not hold"
+    )
 
 
 @pytest.mark.parametrize(

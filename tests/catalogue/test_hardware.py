@@ -6,9 +6,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.helpers import answer, run
-from tscale.catalogue.hardware import Peaks, find_hardware, hardware_names, listed_hardware
+from tscale.answers.capacity import Capacity
+from tscale.catalogue.hardware import Hardware, Peaks, find_hardware, hardware_names, hardware_text, listed_hardware
 from tscale.catalogue.models import known_name
 from tscale.errors import TscaleError
 
@@ -47,12 +49,17 @@ def test_a_device_is_in_whole_units_and_one_direction(
     assert device.link_bytes_per_second == link
 
 
-CONSUMER = ("apple-", "rtx-3090", "rtx-4090", "rtx-5090")
+CONSUMER = ("apple-", "rtx-3", "rtx-4", "rtx-5", "rx-", "strix-halo", "jetson-")
 """Of machines that nobody joins to a cluster."""
+UNSTATED = (
+    "ascend-910b", "ascend-910c", "gh200", "groq-lpu", "h20", "mi300a", "rubin", "tpu-v2", "tpu-v3", "tpu-v4", "tpu-v7",
+    "trainium3",
+)  # fmt: skip
+"""Of which nobody stated what leaves a node; it is asked for where it is needed."""
 
 
 def test_every_datacentre_accelerator_says_what_joins_its_nodes() -> None:
-    """With a source and a grade; of three TPUs nobody stated what leaves a pod, which is asked for where it is needed."""
+    """With a source and a grade, or it is among those of which nothing was stated."""
     unknown = []
     for hardware in listed_hardware():
         if hardware.name.startswith(CONSUMER):
@@ -61,7 +68,78 @@ def test_every_datacentre_accelerator_says_what_joins_its_nodes() -> None:
             unknown.append(hardware.name)
         else:
             assert hardware.network_source, hardware.name
-    assert sorted(unknown) == ["tpu-v3", "tpu-v4", "tpu-v7"]
+    assert sorted(unknown) == list(UNSTATED)
+
+
+@pytest.mark.parametrize("hardware", listed_hardware(), ids=lambda hardware: hardware.name)
+def test_every_figure_of_a_chip_has_a_grade(hardware: Hardware) -> None:
+    """Unless it is graded as unconfirmed in so many words, a figure that is there was read somewhere."""
+    graded = yaml.safe_load(hardware_text(hardware.name))["evidence"]
+    given = {
+        "compute": any(getattr(hardware.dense_tflops, field.name) for field in fields(Peaks)),
+        "link": hardware.link_gb_per_s,
+        "tdp": hardware.tdp_watts,
+        "reported": hardware.reported_mib,
+    }
+    assert set(graded) == {"memory", "bandwidth"} | {kind for kind, value in given.items() if value}
+
+
+@pytest.mark.parametrize(
+    ("name", "sparse_tops"),
+    [("rtx-5090", 3352), ("rtx-5080", 1801), ("rtx-5070-ti", 1406), ("rtx-5070", 988), ("rtx-5060-ti", 759)],
+)
+def test_a_geforce_s_peaks_are_shares_of_the_tops_that_are_advertised(name: str, sparse_tops: int) -> None:
+    """AI TOPS are fp4 with sparsity: half of them dense, an eighth of that in bf16 with fp32 sums."""
+    peaks = find_hardware(name).dense_tflops
+    assert peaks.fp4 == pytest.approx(sparse_tops / 2, rel=2e-3)
+    assert peaks.bf16 == pytest.approx(sparse_tops / 16, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", ["rtx-4080", "rtx-4070", "rtx-4060-ti"])
+def test_an_ada_geforce_is_as_its_largest_sister(name: str) -> None:
+    """By the clock and the cores: every peak is the same multiple of fp32, as printed of the RTX 4090."""
+    largest, peaks = (find_hardware(one).dense_tflops for one in ("rtx-4090", name))
+    for field in fields(Peaks):
+        printed, ours = getattr(largest, field.name), getattr(peaks, field.name)
+        assert (printed is None) == (ours is None)
+        if printed is not None:
+            assert ours / peaks.fp32 == pytest.approx(printed / largest.fp32, rel=2e-3)
+
+
+def test_the_slower_mi350_is_the_faster_at_its_own_clock() -> None:
+    """2.2 GHz instead of 2.4, as AMD said at Hot Chips; 4.6 and 9.2 PFLOPS as AMD rounds them."""
+    slow, fast = find_hardware("mi350x").dense_tflops, find_hardware("mi355x").dense_tflops
+    assert slow.fp8 is not None
+    assert slow.fp4 is not None
+    assert fast.bf16 is not None
+    assert slow.bf16 == pytest.approx(fast.bf16 * 2.2 / 2.4, rel=1e-3)
+    assert (round(slow.fp8 / 1000, 1), round(slow.fp4 / 1000, 1)) == (4.6, 9.2)
+
+
+def test_what_shares_its_memory_says_so() -> None:
+    shared = {hardware.name for hardware in listed_hardware() if hardware.unified_memory}
+    assert {name for name in hardware_names() if name.startswith("apple-")} < shared
+    assert {"dgx-spark", "strix-halo", "mi300a", "jetson-thor"} < shared
+    assert not shared & {"h100-sxm", "gh200", "rtx-5090"}
+
+
+def test_an_operating_system_takes_of_shared_memory() -> None:
+    """Of a DGX Spark that has just started CUDA had 101.3 of 121.69 GiB free (the issue that its file cites)."""
+    spark = find_hardware("dgx-spark").device()
+    usable = Capacity(spark).usable / 2**30
+    assert usable == pytest.approx(101.3, abs=0.6)
+    assert Capacity(spark).most / 2**30 > 115
+
+
+def test_what_is_offloaded_passes_the_link_to_the_host() -> None:
+    """900 GB/s both ways of NVLink-C2C, and PCIe 4.0 x16, as their makers print them."""
+    assert (find_hardware("gh200").host_link_gb_per_s, find_hardware("gh200").host_memory_gb) == (450, 480)
+    assert find_hardware("a100").host_link_gb_per_s == 32
+    said = run("memory", "llama-3-8b", "--train", "--gpu", "gh200", "--offload", "states").out
+    assert (
+        "The host of NVIDIA GH200 Grace Hopper 96GB has 480 GB for each device and is reached at 450 GB/s each way."
+        in (" ".join(said.split()))
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,6 +223,12 @@ def test_a_file_of_one_s_own(tmp_path: Path) -> None:
             "reported_source: nvidia-smi\n",
             "x.yaml:5:18: reported_source: a source of reported_mib, which is not given: add it, or drop its source",
         ),
+        (
+            "host_link_gb_per_s: 64\n",
+            "x.yaml:5:21: host_link_gb_per_s: a figure of the host needs its source: add host_source",
+        ),
+        ("host_memory_gb: -1\n", "x.yaml:5:17: host_memory_gb must be a number above 0, not -1"),
+        ("unified_memory: some\n", 'x.yaml:5:17: unified_memory must be true or false, not "some"'),
         ("reported_mb: 81559\n", 'x.yaml:5:1: unknown key "reported_mb": did you mean reported_mib?'),
     ],
 )

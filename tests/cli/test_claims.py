@@ -89,3 +89,14 @@ def test_the_quote_of_a_claim_is_shown_where_there_is_one(tmp_path: Path) -> Non
     assert run("check", str(file), "--format", "csv").out.splitlines()[1].endswith(",it has 96 layers")
     claims(tmp_path, "subject: gpt3, quantity: layers, claimed: 96")
     assert "quote" not in run("check", str(file)).out
+
+
+def test_new_writes_claims_to_start_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Valid, with every key of a claim in it or said of it, and all of them hold."""
+    monkeypatch.chdir(tmp_path)
+    done = run("new", "mine", "--claims")
+    assert done.out == "mine.yaml is written: edit it, then `tscale check mine.yaml` audits it\n"
+    text = Path("mine.yaml").read_text(encoding="utf-8")
+    assert all(f"{name}:" in text for name in _fields(Claim) | _fields(Claims))
+    assert answer("check", "mine.yaml")["verdicts"]["holds"] == 3
+    assert run("new", "mine", "--claims").code == 1

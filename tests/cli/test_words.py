@@ -142,6 +142,9 @@ def test_an_example_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Path("steps.csv").write_text("\n".join(steps[:9]) + "\n", encoding="utf-8")
     serving = (configs() / "measured" / "serving.csv").read_text(encoding="utf-8").splitlines()
     Path("serving.csv").write_text("\n".join(serving[:9]) + "\n", encoding="utf-8")
+    Path("nvidia-smi").write_text("#!/bin/sh\necho NVIDIA H100 80GB HBM3, 81559\n", encoding="utf-8")
+    Path("nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     done = run(*shlex.split(line)[1:])
     if line.startswith("tscale verify"):
         assert "cannot be read: No such file" in done.err or "the folder holds no safetensors file" in done.err

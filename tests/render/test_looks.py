@@ -260,7 +260,8 @@ def test_words_below_a_row_are_indented_and_wrapped_and_empty_ones_leave_no_line
     lines = run("check", "article", columns=80).out.splitlines()
     place = lines.index("    because: Brown 2020, Table 2.1")
     assert lines[place - 1].startswith("gpt3: layers")
-    assert lines[place + 1].startswith("transformer: heads")
+    assert lines[place + 1] == "    quote: layers grew from 6 to 96"
+    assert lines[place + 2].startswith("transformer: heads")
     year = next(number for number, line in enumerate(lines) if line.startswith("gpt3: year"))
     assert lines[year + 1].startswith("transformer: layers")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscale.analysis import options
+from tscale.analysis import completion
 from tscale.analysis.request import Option, Request, asked
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Ask(Request):
             "Give a YAML file of claims (`tscale schema claims` describes it), or the name of a built-in one.",
             "CLAIMS",
             kind="argument",
-            complete=options.claims_names,
+            complete=completion.claims_names,
         ),
         required=True,
     )

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tscale.analysis import options
+from tscale.analysis import completion, options
 from tscale.analysis.request import Option, asked
 from tscale.analysis.written import Written, output
 from tscale.core.tracing import parse_count
@@ -51,12 +51,14 @@ class Ask(Written):
         Option(
             "Take the proportions of this model, or of the member of this family that is nearest in size.",
             "MODEL|FAMILY",
-            complete=options.model_names,
+            complete=completion.model_names,
         ),
         "llama",
     )
     law: str | None = asked(
-        Option(f"Choose the scaling law for --flops; the default is {_LAW}.", "NAME|FILE", complete=options.law_names)
+        Option(
+            f"Choose the scaling law for --flops; the default is {_LAW}.", "NAME|FILE", complete=completion.law_names
+        )
     )
     multiple: int = asked(Option("Make d_model and d_ff multiples of this number.", "N", multiple), 128)
     tensor: int = asked(options.TENSOR._replace(read=tensor, heading=""), 1)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tscale.analysis import options
+from tscale.analysis import completion, options
 from tscale.analysis.layout import WAYS, layout_of
 from tscale.analysis.of_model import OfModel, hardware_of, spec_of
 from tscale.analysis.request import Option, asked, spelled
@@ -81,7 +81,7 @@ class Ask(Spread, OfModel):
 
     gpu: str | Hardware | Mapping[str, Any] | None = asked(
         options.GPU._replace(
-            help="Name the hardware that it must fit on: h100, a YAML file; see `tscale list hardware`."
+            help="Name the hardware that it must fit on: h100, a YAML file, or here (the GPU of this machine); see `tscale list hardware`."
         )
     )
     gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())
@@ -104,6 +104,7 @@ class Ask(Spread, OfModel):
             "FORMAT",
             weights_format,
             heading=options.SERVING,
+            complete=completion.format_names,
         )
     )
     cache_dtype: Format | None = asked(
@@ -112,6 +113,7 @@ class Ask(Spread, OfModel):
             "FORMAT",
             cache_format,
             heading=options.SERVING,
+            complete=completion.cache_format_names,
         )
     )
     page: int | None = asked(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from tscale.analysis.completion import hardware_fields, hardware_names, law_names, model_names, spec_fields
 from tscale.analysis.request import Option
 from tscale.core.tracing import MOST_CONTEXT, MOST_FLOPS, MOST_TOKENS, parse_count, parse_fraction
 from tscale.errors import RequestError
@@ -152,39 +153,6 @@ def share_of(text: str, what: str, of: str) -> Fraction:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Names for shell completion: no YAML is read
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def model_names(incomplete: str) -> list[str]:
-    """Built-in names that begin so."""
-    from tscale.catalogue.models import names
-
-    return [name for name in names() if name.startswith(incomplete.lower())]
-
-
-def hardware_names(incomplete: str) -> list[str]:
-    """Accelerators that begin so."""
-    from tscale.catalogue.shipped import shipped_names
-
-    return [name for name in shipped_names("hardware") if name.startswith(incomplete.lower())]
-
-
-def law_names(incomplete: str) -> list[str]:
-    """Scaling laws that begin so."""
-    from tscale.catalogue.laws import listed_laws
-
-    return [name for name in listed_laws() if name.startswith(incomplete.lower())]
-
-
-def claims_names(incomplete: str) -> list[str]:
-    """Files of claims that begin so."""
-    from tscale.catalogue.shipped import shipped_names
-
-    return [name for name in shipped_names("claims") if name.startswith(incomplete.lower())]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # The model and the hardware
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -193,18 +161,22 @@ MODEL_HELP: Final = (
 )
 MODEL: Final = Option(MODEL_HELP, "MODEL", kind="model", complete=model_names)
 MODELS: Final = Option(MODEL_HELP, "MODEL...", kind="models", complete=model_names)
-SET: Final = Option("Change a field of the spec. Repeat it to change several.", "KEY=VALUE", kind="list")
+SET: Final = Option(
+    "Change a field of the spec. Repeat it to change several.", "KEY=VALUE", kind="list", complete=spec_fields
+)
 ASSUME: Final = Option("Count a config.json of an unknown family as one of this family.", "FAMILY")
 STRICT: Final = Option(
     "Refuse a config.json that has keys its family does not read, rather than name them.", kind="flag"
 )
 GPU: Final = Option(
-    "Name the hardware, such as h100, or a YAML file; `tscale list hardware` has the names.",
+    "Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware` has the names.",
     "NAME",
     kind="named",
     complete=hardware_names,
 )
-GPU_SET: Final = Option("Change a field of the hardware; repeatable.", "KEY=VALUE", kind="list")
+GPU_SET: Final = Option(
+    "Change a field of the hardware; repeatable.", "KEY=VALUE", kind="list", complete=hardware_fields
+)
 GPUS: Final = Option("Set the number of devices, such as 8 or 1024.", "N", devices)
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from tscale.analysis import options
+from tscale.analysis import completion, options
 from tscale.analysis.layout import WAYS, layout_of, pool_of
 from tscale.analysis.memory import GUESSES, cache_format, weights_format
 from tscale.analysis.of_model import OnHardware, spec_of
@@ -62,12 +62,18 @@ class Ask(OnHardware):
     output: int = asked(Option("Set the tokens of each answer.", "N", options.size), 256)
     dtype: Format | None = asked(
         Option(
-            "Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.", "FORMAT", weights_format
+            "Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.",
+            "FORMAT",
+            weights_format,
+            complete=completion.format_names,
         )
     )
     cache_dtype: Format | None = asked(
         Option(
-            "Set the format of the KV cache: fp8, q8_0; by default as the file says, or bf16.", "FORMAT", cache_format
+            "Set the format of the KV cache: fp8, q8_0; by default as the file says, or bf16.",
+            "FORMAT",
+            cache_format,
+            complete=completion.cache_format_names,
         )
     )
     efficiency: Fraction = asked(
@@ -78,7 +84,7 @@ class Ask(OnHardware):
         Option("Set the tokens of each prompt that are already in the KV cache: 1k, 50%.", "N", prefix), 0
     )
     draft: str | ModelSpec | Mapping[str, Any] | None = asked(
-        Option("Name a draft model (speculative decoding).", "MODEL", kind="named", complete=options.model_names)
+        Option("Name a draft model (speculative decoding).", "MODEL", kind="named", complete=completion.model_names)
     )
     draft_tokens: int | None = asked(
         Option("Set the draft tokens per round, 4 by default; they cost nothing without --draft.", "N", options.degree)

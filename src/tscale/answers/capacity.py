@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.reserve import Reserve, gpu_reserve, share_reserve, tpu_reserve, unified_reserve
+from tscale.core.costs.reserve import Reserve, gpu_reserve, share_reserve, shared_reserve, tpu_reserve, unified_reserve
 from tscale.core.device import Device
 from tscale.core.metric import Column, Data, Detail, Figure, Known, Table
 from tscale.core.parallelism import Parallelism
@@ -47,6 +47,8 @@ class Capacity(NamedTuple):
                 return unified_reserve(memory)
             case "tpu":
                 return tpu_reserve()
+            case _ if self.device.unified:
+                return shared_reserve(memory)
             case _:
                 return gpu_reserve(memory, self.groups, training=self.training)
 

@@ -105,6 +105,9 @@ def hardware_report() -> Report:
         Column("bandwidth", "memory_bytes_per_second"),
         Column("link, each way", "link_bytes_per_second", drop=3),
         Column("TDP", "watts", drop=5),
+        Column("host memory", "host_memory_bytes", drop=8),
+        Column("link to host, each way", "host_link_bytes_per_second", drop=9),
+        Column("memory is", "unified_memory", drop=10, numeric=False),
         Column("also known as", "aliases", drop=6, numeric=False),
     )
     found = listed_hardware()
@@ -112,7 +115,8 @@ def hardware_report() -> Report:
     keys = [column.key for column in columns]
     data: Data = {
         "hardware": [
-            {key: _datum(cell) for key, cell in zip(keys, row, strict=True)} | {"aliases": list(hardware.aliases)}
+            {key: _datum(cell) for key, cell in zip(keys, row, strict=True)}
+            | {"unified_memory": hardware.unified_memory, "aliases": list(hardware.aliases)}
             for hardware, row in zip(found, rows, strict=True)
         ]
     }
@@ -194,8 +198,18 @@ def _hardware_row(hardware: Hardware) -> tuple[Cell, ...]:
         stated(device.memory_bytes_per_second, BYTES_PER_SECOND),
         stated(device.link_bytes_per_second, BYTES_PER_SECOND),
         stated(device.watts, WATTS),
+        _of_host(hardware, hardware.host_memory_gb, BYTES),
+        _of_host(hardware, hardware.host_link_gb_per_s, BYTES_PER_SECOND),
+        "shared with the processor" if hardware.unified_memory else "its own",
         ", ".join(hardware.aliases),
     )
+
+
+def _of_host(hardware: Hardware, gb: float | None, unit: Unit) -> Figure | Missing:
+    """A figure of the host, in GB or GB/s, with the host's source."""
+    if gb is None:
+        return Missing("not known")
+    return Figure(round(gb * 10**9), unit, "cited", hardware.host_source or hardware.source, hardware.host_evidence)
 
 
 def _datum(cell: Cell) -> Data:

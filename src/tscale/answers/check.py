@@ -38,7 +38,7 @@ _COLUMNS = (
     Column("verdict", "verdict", numeric=False, wraps=13),
     Column("because", "because", numeric=False, wraps=20, below=True),
 )
-_QUOTE = Column("quote", "quote", numeric=False, drop=3, wraps=20)
+_QUOTE = Column("quote", "quote", numeric=False, wraps=20, below=True)
 
 
 class _Judged(NamedTuple):

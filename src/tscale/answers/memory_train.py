@@ -532,9 +532,27 @@ def _policy_notes(ask: Ask) -> Iterator[str]:
         how = "transformers" if ask.kernels == "eager" else "torch without a fused kernel"
         yield f"Norms, gates and activations are computed step by step, as {how} does, and save what lies between the steps."
     if ask.offload:
-        yield f"The host keeps {', '.join(sorted(ask.offload))}; what is on its way is counted here, what the host needs is not."
+        yield (
+            f"The host keeps {', '.join(sorted(ask.offload))}; what is on its way is counted here, what the host needs is "
+            f"not.{_host(ask.hardware)}"
+        )
     if ask.optimizer_in_backward:
         yield "The optimizer steps in the backward pass: the largest gradient alone is kept."
+
+
+def _host(hardware: Hardware | None) -> str:
+    """What is known of the host of a device, in a sentence; nothing where nothing is."""
+    if hardware is None:
+        return ""
+    said = [
+        *([] if hardware.host_memory_gb is None else [f"has {hardware.host_memory_gb:g} GB for each device"]),
+        *(
+            []
+            if hardware.host_link_gb_per_s is None
+            else [f"is reached at {hardware.host_link_gb_per_s:g} GB/s each way"]
+        ),
+    ]
+    return f" The host of {hardware.label} {' and '.join(said)}." if said else ""
 
 
 def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step, ...]:

@@ -15,8 +15,9 @@ from tscale.core.costs.params import active_params, non_embedding_params, params
 from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Cache, Scores
 from tscale.core.metric import Figure, Known, Missing
+from tscale.core.partition import layer_kinds
 from tscale.core.tracing import ceil_div, named
-from tscale.core.units import BYTES, COUNT, FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, TOKENS, YEAR, Unit
+from tscale.core.units import BYTES, COUNT, FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, SHARE, TOKENS, YEAR, Unit
 from tscale.core.workload import Run
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec, Published, PublishedName
@@ -193,6 +194,15 @@ def _published(name: PublishedName, unit: Unit) -> Callable[[Subject], Figure | 
     return answer
 
 
+def _layer_kinds(subject: Subject) -> Figure | Missing:
+    """How many kinds of layers there are: 1 if all are alike; not counted where more is known than the spec can say."""
+    if subject.spec.figures("layer_kinds"):
+        return NOT_PUBLISHED  # what was published stands, as that GPT-3 has layers of a band that nobody knows
+    kinds = layer_kinds(subject.model.ledger)
+    what = "kinds of layers" if kinds > 1 else "kind of layers: all are alike"
+    return Figure(kinds, COUNT, source=subject.model.shape_source, note=what)
+
+
 COMPARED = (
     Named("year", "year", _year, unit=YEAR, whole=True),
     Named("kind", "kind", lambda subject: subject.spec.kind),
@@ -226,12 +236,17 @@ _ONLY_PUBLISHED: tuple[tuple[PublishedName, Unit], ...] = (
     ("pf_days", PF_DAYS),
     ("dataset_tokens", TOKENS),
     ("common_crawl_tokens", TOKENS),
+    ("common_crawl_share", SHARE),
     ("sentence_pairs", COUNT),
     ("batch_tokens", TOKENS),
 )
 
+_ONLY_CLAIMED = (Named("layer_kinds", "kinds of layers", _layer_kinds, "layer_kinds", whole=True),)
+"""What is counted, and compares no models."""
+
 CLAIMABLE: dict[str, Named] = {
     **{quantity.key: quantity for quantity in COMPARED if quantity.key not in ("kind", "positions")},
+    **{quantity.key: quantity for quantity in _ONLY_CLAIMED},
     **{
         name: Named(name, name.replace("_", " "), lambda _: NOT_PUBLISHED, name, unit) for name, unit in _ONLY_PUBLISHED
     },

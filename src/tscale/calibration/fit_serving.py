@@ -20,7 +20,7 @@ import yaml
 
 from tscale.calibration.interval import factors
 from tscale.calibration.serving_calibration import NAME
-from tscale.calibration.serving_cases import case_of, deployed_on, generation_of
+from tscale.calibration.serving_cases import case_of, deployed_on
 from tscale.calibration.serving_fit import (
     Deviations,
     Figure,
@@ -229,7 +229,7 @@ def written(
         "name": NAME,
         "title": "TensorRT-LLM, SGLang and vLLM on H100 to GB200, benchmark runs of 2025 and 2026",
         "families": sorted({family_of(structure) for structure in structures}),
-        "generations": sorted({generation_of(case.hardware) for case in runs.cases}),
+        "chips": sorted({case.hardware.name for case in runs.cases}),
         "constants": constants,
         "fitted_to": {
             "file": "configs/measured/serving.csv",

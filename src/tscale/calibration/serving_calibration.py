@@ -19,7 +19,6 @@ from tscale.calibration.serving_cases import (
     check_capacity,
     cluster_of,
     deployed_on,
-    generation_of,
     least_passes,
     passes_of,
 )
@@ -76,8 +75,8 @@ class Calibration(NamedTuple):
     spreads: Mapping[str, Mapping[str, Spread]]
     families: frozenset[str]
     """Kinds of models that were measured."""
-    generations: frozenset[str]
-    """Newest formats of the chips that were, all on a switch of the link that reduces."""
+    chips: frozenset[str]
+    """Chips that were, by their names in configs/hardware."""
     errors: Mapping[str, Mapping[str, Mapping[str, float]]]
     """By how runs were kept from the fit, and figure: median, p90, mean."""
 
@@ -119,7 +118,7 @@ def shipped(name: str = NAME) -> Calibration:
         _deviations(name),
         spreads,
         frozenset(data["families"]),
-        frozenset(data["generations"]),
+        frozenset(data["chips"]),
         data["cross_validation"],
     )
 
@@ -152,10 +151,14 @@ class Deviation(NamedTuple):
 
 
 def deviation_of(calibration: Calibration, case: ServingCase, structure: Structure) -> Deviation:
-    """The deviations of a case's groups that were measured, and the closest of them."""
+    """The deviations of a case's groups that were measured, and the closest of them.
+
+    Of a chip that was not measured they are those of the nearest, and nothing is known of how near it is.
+    """
     terms, keys, sums = terms_of(case), keys_of(case), [0.0, 0.0]
     family = "family" if is_covered(calibration, case, structure) else "elsewhere"
-    known = deviation_level(calibration.deviations, keys) or family
+    level = deviation_level(calibration.deviations, keys) if case.hardware.name in calibration.chips else ""
+    known = level or family
     for item in keys.items():
         found = calibration.deviations.get(item)
         for place in range(2 if found else 0):
@@ -166,13 +169,12 @@ def deviation_of(calibration: Calibration, case: ServingCase, structure: Structu
 
 
 def is_covered(calibration: Calibration, case: ServingCase, structure: Structure) -> bool:
-    """Whether models of this kind were measured, in this format, and on such chips: joined by a switch that sums, as NVIDIA's are."""
+    """Whether models of this kind were measured, in this format, and on this chip."""
     formats = calibration.constants["read_experts"].values
     return (
         family_of(structure) in calibration.families
         and group_of(case, "experts generation") in formats
-        and generation_of(case.hardware) in calibration.generations
-        and case.hardware.switch_reduces
+        and case.hardware.name in calibration.chips
     )
 
 

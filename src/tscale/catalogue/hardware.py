@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 Rate = Annotated[int | float, Number()]
 
-_MOST_PER_HALVING: Final = Fraction(21, 10)
-"""Half the bits are twice the peak, with some rounding; a figure with structured sparsity is four times it."""
+HERE: Final = "here"
+"""What stands for the accelerator of this machine."""
+_MOST_PER_HALVING: Final = Fraction(39, 10)
+"""Half the bits are twice the peak, on Trainium3 3.75 times it; a figure with structured sparsity is four times it."""
 _LEAST, _MOST = 1e-6, 1e9
 """What a rate may be in its own unit (10^12 FLOP/s, GB, watts): less would come to nothing in whole FLOP/s and bytes."""
 
@@ -73,6 +75,10 @@ class Hardware:
     """The name as its vendor writes it."""
     aliases: tuple[str, ...] = ()
     """Other names that people type."""
+    reports_as: tuple[str, ...] = ()
+    """Names by which the device reports itself (nvidia-smi, rocm-smi, sysctl), for `--gpu here`."""
+    gpu_cores: Size | None = None
+    """Cores of the GPU, where several chips of one name differ in them (Apple's)."""
     year: Annotated[int, Whole(1990, 2100)] | None = None
     """The year from which it could be had."""
     dense_tflops: Peaks = Peaks()
@@ -99,6 +105,16 @@ class Hardware:
     """Whether the switch of the link sums and multicasts (NVLink SHARP)."""
     network_reduces: bool = False
     """Whether the switches of the network do (InfiniBand SHARP), which a cluster may have and a device does not say."""
+    unified_memory: bool = False
+    """Whether the processor and the accelerator share the memory."""
+    host_memory_gb: Rate | None = None
+    """Memory of the host for each device in 10^9 bytes, where the product comes with it: what can be offloaded at the most."""
+    host_link_gb_per_s: Rate | None = None
+    """Between a device and its host, in one direction: what is offloaded passes it."""
+    host_source: str | None = None
+    """Where the host's figures are from."""
+    host_evidence: Evidence = "unconfirmed"
+    """How they were confirmed."""
     price_usd_per_hour: Rate | None = None
     """A list price for an hour of one device, by `price_source`, which says its date."""
     price_source: str | None = None
@@ -113,12 +129,18 @@ class Hardware:
 
     def problems(self) -> Iterator[Problem]:
         """What cannot be: a peak that is more than twice that of twice the bits was printed with sparsity."""
-        yield from of_one_line(name=self.name, title=self.title, network_source=self.network_source)
+        yield from of_one_line(
+            name=self.name, title=self.title, network_source=self.network_source, host_source=self.host_source
+        )
         if (self.price_usd_per_hour is None) != (self.price_source is None):
             yield ("price_usd_per_hour",), "a price needs its price_source, with the date, and the other way round"
         yield from self._problems_of_memory()
+        for name in ("host_memory_gb", "host_link_gb_per_s"):
+            if self.host_source is None and getattr(self, name) is not None:
+                yield (name,), "a figure of the host needs its source: add host_source"
         peaks = self.dense_tflops
-        rates = ("memory_gb", "bandwidth_gb_per_s", "link_gb_per_s", "network_gb_per_s", "tdp_watts")
+        rates: tuple[str, ...] = ("memory_gb", "bandwidth_gb_per_s", "link_gb_per_s", "network_gb_per_s", "tdp_watts")
+        rates += ("host_memory_gb", "host_link_gb_per_s")
         for holder, path, names in (
             (self, (), rates),
             (peaks, ("dense_tflops",), [field.name for field in fields(Peaks)]),
@@ -165,6 +187,7 @@ class Hardware:
             None if link is None else _whole(link, 10**9) // 2,
             None if watts is None else round(watts),
             None if reported is None else _whole(reported, 2**20),
+            self.unified_memory,
         )
 
     def cluster(self) -> Cluster:
@@ -222,6 +245,8 @@ def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-s
     known = known_hardware(name)
     if known is not None and not changes:
         return _shipped(known)
+    if normalised(name) == HERE:
+        return _here(changes, option)
     from tscale.models.yaml_file import parse_document, read_document
 
     if known is not None:
@@ -231,6 +256,18 @@ def find_hardware(name: str, changes: Iterable[str] = (), option: str = "--gpu-s
     else:
         raise _no_such_hardware(name)
     return _with_changes(document, changes, option)
+
+
+def _here(changes: tuple[str, ...], option: str) -> Hardware:
+    """The accelerator of this machine, with changes applied."""
+    from tscale.catalogue.here import hardware_here
+
+    found = hardware_here()
+    if not changes:
+        return found
+    from tscale.models.writing import plain
+
+    return read_hardware(plain(found), HERE, changes, option)
 
 
 def read_hardware(data: dict[str, Any], name: str, changes: Iterable[str] = (), option: str = "--gpu-set") -> Hardware:
@@ -346,6 +383,8 @@ def _changed(document: Document, changes: tuple[str, ...], option: str) -> Docum
 
 def _forget_sources(data: dict[str, Any], changed: set[str]) -> None:
     """Whoever takes a figure away has no use for its source."""
+    if {"host_memory_gb", "host_link_gb_per_s"} & changed and "host_source" not in changed:
+        data["host_source"] = "as set from the command line"
     if data.get("price_usd_per_hour") is None and "price_source" not in changed:
         data.pop("price_source", None)
     another = "memory_gb" in changed and "reported_mib" not in changed

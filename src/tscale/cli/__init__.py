@@ -33,6 +33,7 @@ _QUESTIONS: Final = {
 """Commands that are made of questions, each with the first line of its help (a test holds them equal)."""
 _OTHERS: Final = {
     "show": ("catalogue", "show", "Print the file of a model, accelerator, law or claims."),
+    "detect": ("catalogue", "detect", "Name the GPU of this machine, which --gpu here stands for."),
     "validate": ("files", "validate", "Check YAML specs, and list their errors by line."),
     "new": ("files", "new", "Write NAME.yaml, a commented spec to start from."),
     "import": ("import_", "import_", "Write the YAML spec of a config.json."),

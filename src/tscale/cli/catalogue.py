@@ -22,7 +22,7 @@ _ShowFormat = Annotated[Literal["yaml", "json"], typer.Option("--format", help="
 def show(model: _Name, changes: Changes = [], assume: Assume = None, format: _ShowFormat = "yaml") -> None:
     """Print the file of a model, accelerator, law or claims.
 
-    The file has the sources and notes of its figures.
+    The file has the sources and notes of its figures. The name here is the GPU of this machine.
     """
     from tscale.catalogue.models import known_name, text_of
     from tscale.render import print_text
@@ -49,19 +49,54 @@ def show(model: _Name, changes: Changes = [], assume: Assume = None, format: _Sh
         print_text(to_yaml(spec))
 
 
+_DetectFormat = Annotated[Literal["table", "json"], typer.Option("--format", help="Set the output format.")]
+
+
+def detect(format: _DetectFormat = "table") -> None:
+    """Name the GPU of this machine, which --gpu here stands for.
+
+    nvidia-smi, rocm-smi or, on a Mac, sysctl is asked, for 10 seconds at most each.
+    """
+    from tscale.catalogue.here import accelerators_here, known_as
+    from tscale.render import print_text
+
+    found = [(one, known_as(one)) for one in accelerators_here()]
+    if format == "json":
+        rows = [
+            {
+                "reported_name": one.name,
+                "reported_mib": one.mib,
+                "gpu_cores": one.cores,
+                "devices": one.devices,
+                "reported_by": one.by,
+                "hardware": None if known is None else known.name,
+                "title": None if known is None else known.label,
+            }
+            for one, known in found
+        ]
+        print_text(_json({"found": rows}))
+        return
+    for one, known in found:
+        meant = "not among the shipped hardware" if known is None else f"{known.name} ({known.label})"
+        print_text(f"{one.text}: {meant}\n")
+    if len(found) == 1 and found[0][1] is not None:
+        print_text("--gpu here stands for it.\n")
+
+
 def _shows_hardware(name: str, changes: list[str], format: str) -> bool:
     """Prints the accelerator that is shipped under a name; whether there is one."""
-    from tscale.catalogue.hardware import find_hardware, hardware_text, known_hardware
+    from tscale.catalogue.hardware import HERE, find_hardware, hardware_text, known_hardware
     from tscale.models.writing import plain, yaml_of
     from tscale.render import print_text
 
-    known = known_hardware(name)
+    known = HERE if name.strip().lower() == HERE else known_hardware(name)
     if known is None:
         return False
+    changes_or_here = bool(changes) or known == HERE
     if format == "json":
         print_text(_json(plain(find_hardware(known, changes, "--set"))))
     else:
-        print_text(yaml_of(plain(find_hardware(known, changes, "--set"))) if changes else hardware_text(known))
+        print_text(yaml_of(plain(find_hardware(known, changes, "--set"))) if changes_or_here else hardware_text(known))
     return True
 
 

@@ -30,8 +30,9 @@ EXAMPLES: Final[dict[str, tuple[str, str]]] = {
     "verify": ("tscale verify gpt2 model.safetensors", "tscale verify mine.yaml checkpoint/"),
     "list": ("tscale list", "tscale list hardware --format csv"),
     "show": ("tscale show gpt3", "tscale show h100 --format json"),
+    "detect": ("tscale detect", "tscale memory llama-3.1-8b --gpu here"),
     "validate": ("tscale validate mine.yaml", "tscale validate mine.yaml other.yaml"),
-    "new": ("tscale new my-model", "tscale new my-model-7b"),
+    "new": ("tscale new my-model", "tscale new my-claims --claims"),
     "import": ("tscale import config.json", "tscale import checkpoint/ -o mine.yaml"),
     "schema": ("tscale schema", "tscale schema result memory"),
 }

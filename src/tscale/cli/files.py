@@ -5,6 +5,7 @@ import typer
 
 _Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Give YAML specs, or - for standard input.")]
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Use lower case letters, digits, dots and dashes.")]
+_Claims = Annotated[bool, typer.Option("--claims", help="Write a file of claims in place of a spec.")]
 _What = Annotated[
     Literal["models", "hardware", "laws", "claims", "result"],
     typer.Argument(
@@ -42,16 +43,17 @@ def validate(files: _Files) -> None:
     print_text("\n".join(valid) + "\n")
 
 
-def new(name: _Name) -> None:
+def new(name: _Name, claims: _Claims = False) -> None:
     """Write NAME.yaml, a commented spec to start from.
 
-    It never overwrites a file.
+    With --claims it is a file of claims for `tscale check`. It never overwrites a file.
     """
     from tscale.models.template import write_template
     from tscale.render import print_text
 
-    path = write_template(name, Path())
-    print_text(f"{path} is written: edit it, then `tscale params {path}` counts it\n")
+    path = write_template(name, Path(), claims=claims)
+    then = f"`tscale check {path}` audits it" if claims else f"`tscale params {path}` counts it"
+    print_text(f"{path} is written: edit it, then {then}\n")
 
 
 def schema(what: _What = "models", command: _Question = None) -> None:

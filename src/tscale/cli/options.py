@@ -9,12 +9,16 @@ from tscale.analysis.options import ASSUME, SET
 
 def shown_names(incomplete: str) -> list[str]:
     """Whatever `show` knows by name, for shell completion: models, hardware, laws and claims; no YAML is read."""
+    from tscale.catalogue.hardware import HERE
     from tscale.catalogue.models import names
     from tscale.catalogue.shipped import shipped_names
 
-    known = [*names(), *shipped_names("hardware"), *shipped_names("laws"), *shipped_names("claims")]
+    known = [*names(), *shipped_names("hardware"), HERE, *shipped_names("laws"), *shipped_names("claims")]
     return [name for name in known if name.startswith(incomplete.lower())]
 
 
-Changes = Annotated[list[str], typer.Option("--set", metavar=SET.metavar, help=SET.help, show_default=False)]
+Changes = Annotated[
+    list[str],
+    typer.Option("--set", metavar=SET.metavar, help=SET.help, autocompletion=SET.complete, show_default=False),
+]
 Assume = Annotated[str | None, typer.Option("--assume", metavar=ASSUME.metavar, help=ASSUME.help)]

@@ -11,6 +11,7 @@ class Device(NamedTuple):
 
     `memory_bytes` is what the vendor writes, and `reported_bytes` what the device itself reports, which is often more.
     `link_bytes_per_second` is one direction of the scale-up link that joins the devices of a node, None where there is none.
+    `unified`: the processor uses the same memory, so that its operating system and programs take of it too.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Device(NamedTuple):
     link_bytes_per_second: int | None
     watts: int | None
     reported_bytes: int | None = None
+    unified: bool = False
 
     @property
     def device_bytes(self) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+from tscale.core.layers import layers_of
 from tscale.core.ledger import Entry, Group, Ledger, Matmul, Stack
 from tscale.core.tracing import ceil_div, minimum, named
 
@@ -67,6 +68,24 @@ def has_group(group: Group, own: Sequence[Stretch], *, first: bool, last: bool) 
     if isinstance(group.where, str):
         return first if group.where == "start" else last
     return any(stretch.count(group) for stretch in own)
+
+
+def layer_kinds(ledger: Ledger) -> int:
+    """How many kinds of layers a model has: two are of one kind if they stand in the same groups of the same stack."""
+    kinds: set[tuple[Stack, frozenset[int]]] = set()
+    for stack in dict.fromkeys(group.stack for group in ledger.groups):
+        selectors = [
+            (group.where, int(group.layers))
+            for group in ledger.groups
+            if group.stack == stack and not isinstance(group.where, str)
+        ]
+        depth = max((count for _, count in selectors), default=0)
+        while any(where.count(depth) < count for where, count in selectors):
+            depth += 1
+        own = [frozenset(layers_of(where, depth)) for where, _ in selectors]
+        for layer in range(depth):
+            kinds.add((stack, frozenset(place for place, layers in enumerate(own) if layer in layers)))
+    return len(kinds)
 
 
 def is_within(layer: int, own: Sequence[Stretch]) -> bool:

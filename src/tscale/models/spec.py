@@ -51,6 +51,8 @@ PublishedName = Literal[
     "training_tokens",
     "dataset_tokens",
     "common_crawl_tokens",
+    "common_crawl_share",
+    "layer_kinds",
     "sentence_pairs",
     "batch_tokens",
 ]

@@ -1,4 +1,4 @@
-"""The spec that `tscale new` writes: small, complete, valid, and telling what every line means."""
+"""The files that `tscale new` writes, a spec or claims: small, complete, valid, and telling what every line means."""
 
 from __future__ import annotations
 
@@ -47,18 +47,37 @@ norm: {{kind: rmsnorm}}     # or layernorm; place: pre, post, sandwich or parall
 """
 
 
-def template(name: str) -> str:
-    """A commented spec for a model of that name. Raises `RequestError` for a name that could not be typed or stored."""
+_CLAIMS: Final = """\
+# Claims to audit: `tscale check {name}.yaml` sets each beside the right value, `tscale schema claims` describes every key
+# and lists all that can be claimed, and `tscale show article` prints a longer file.
+title: {quoted}
+source: where the claims were made
+claims:
+  - subject: gpt3               # a built-in name, a YAML file, a config.json or its folder
+    quantity: params            # by its key or by the name that tables print: parameters
+    claimed: 175e9
+    quote: GPT-3 has 175 billion parameters   # its words, which are printed next to the verdict
+  - subject: gpt3
+    relative_to: gpt2-xl        # the claim is how many times that model's it is
+    quantity: layers
+    claimed: 2
+  - {{subject: gpt3, quantity: training_tokens, claimed: 300e9, tolerance: 0.01}}   # holds within one percent
+"""
+
+
+def template(name: str, *, claims: bool = False) -> str:
+    """A commented spec for a model of that name, or a file of claims. Raises `RequestError` for one that could not be typed or stored."""
     if not _NAME.fullmatch(name):
         raise RequestError(
             f"a name is 1 to 63 lower case letters, digits, dots and dashes, such as my-model-7b, not {shown(name)}"
         )
-    return _TEMPLATE.format(name=name, quoted=name if is_text(name) else f'"{name}"')
+    text = _CLAIMS if claims else _TEMPLATE
+    return text.format(name=name, quoted=name if is_text(name) else f'"{name}"')
 
 
-def write_template(name: str, folder: Path) -> Path:
+def write_template(name: str, folder: Path, *, claims: bool = False) -> Path:
     """Writes `name`.yaml into a folder, whole or not at all, and never over a file. Raises `TscaleError`."""
     name = name.removesuffix(".yaml")
     path = folder / f"{name}.yaml"
-    write_new(path, template(name))
+    write_new(path, template(name, claims=claims))
     return path

@@ -7,7 +7,7 @@ several side by side where it compares things; what was left out is said. A pipe
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO, TextIOWrapper
 from typing import Final, TextIO
 
@@ -130,17 +130,15 @@ class _Screen:
         return in_encoding(text, self.encoding)
 
     def _with_below(self, table: Table) -> tuple[Table, list[str]]:
-        """A table that is too wide without the column that can stand below its rows, and what stands there of each."""
+        """A table that is too wide without the columns that can stand below its rows, and what stands below each."""
         every = list(range(len(table.columns)))
         widths = [self._width(table, index) for index in every]
-        place = next((index for index in every if table.columns[index].below), None)
+        below = [index for index in every if table.columns[index].below]
         firm = [index for index in every if table.columns[index].drop < _READILY]
-        if place is None or _total(widths, firm) <= self.console.width:
+        if not below or _total(widths, firm) <= self.console.width:
             return table, []
-        title = table.columns[place].title
-        texts = [cell_text(row[place]) for row in table.rows]
-        kept = _cut(table, [index for index in every if index != place])
-        return kept, [f"{title}: {text}" if text else "" for text in texts]
+        kept = _cut(table, [index for index in every if index not in below])
+        return kept, [_lines_below(table, row, below) for row in table.rows]
 
     def _pieces(self, table: Table) -> Iterator[Table]:
         """The table if it fits; else without columns that may go; else, where it compares, in several pieces."""
@@ -286,6 +284,12 @@ def _longest_word(texts: list[Text]) -> int:
 
 def _total(widths: list[int], keep: list[int]) -> int:
     return sum(widths[index] for index in keep) + _BETWEEN * (len(keep) - 1)
+
+
+def _lines_below(table: Table, row: Sequence[Cell], places: Sequence[int]) -> str:
+    """What stands below a row, a line for each column that has something to say."""
+    said = [(table.columns[place].title, cell_text(row[place])) for place in places]
+    return "\n".join(f"{title}: {text}" for title, text in said if text)
 
 
 def _cut(table: Table, keep: list[int]) -> Table:

@@ -80,6 +80,12 @@ _UNIFIED: Final = (
     "a third of 16 and 32 GiB (abetlen/llama-cpp-python#687, ollama/ollama#434), a quarter of 64 and 96 (ggml-org/llama.cpp#1870, "
     "#3213); sysctl iogpu.wired_limit_mb lowers it"
 )
+_SHARED: Final = (
+    "4 of 128 GiB where a GPU is given the most (kyuz0/strixhalo-homelab), 20.4 of 121.69 on a DGX Spark that has just started "
+    "(MiaAI-Lab/GLM-5.3-Flash-EXL3-2x-DGX-Sparks#47)"
+)
+_OF_SHARED: Final = (Fraction(4, 128), Fraction(2039, 12169))
+"""The least and the most of these, as shares."""
 _MOST_OF_SMALL: Final = 36 * _GIB // 3
 """The third that is kept of a small memory is the quarter of one of 48 GiB; between the two nothing was measured."""
 
@@ -104,6 +110,12 @@ def tpu_reserve() -> Reserve:
 def unified_reserve(memory: int) -> Reserve:
     """What macOS keeps from the GPU of `memory` bytes that both use: a default that its owner can change."""
     return Reserve((Part("operating system", 0, maximum(memory // 4, minimum(memory // 3, _MOST_OF_SMALL)), _UNIFIED),))
+
+
+def shared_reserve(memory: int) -> Reserve:
+    """What Linux and other programs, and a process with its kernels, take of `memory` bytes that GPU and processor share."""
+    least, most = (int(memory * share) for share in _OF_SHARED)
+    return Reserve((Part("operating system", least, most, _SHARED), CONTEXT))
 
 
 def share_reserve(memory: int, share: Fraction) -> Reserve:
