@@ -16,6 +16,7 @@ from tscale.blocks.fields import (
     CONFIG,
     Elsewhere,
     LayerSelector,
+    Length,
     Number,
     Problem,
     Size,
@@ -94,9 +95,9 @@ class Stage:
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
-    tokens: Annotated[int, Whole(1, MOST_TOKENS)] | None = None
+    tokens: Annotated[int, Whole(1, MOST_TOKENS, kilo=1000)] | None = None
     """Tokens that it ran through, repeats counted; both streams of an encoder-decoder. Absent where not published."""
-    context: Size | None = None
+    context: Length | None = None
     """Tokens of a sequence. Absent where not published: min(context, 8,192) of the model is assumed."""
     up_to: bool = False
     """Whether some of its sequences were shorter, or may have been: all tokens are counted at `context`, an upper bound."""
@@ -111,7 +112,7 @@ class Training:
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
-    tokens: Annotated[int, Whole(1, MOST_TOKENS)] | None = None
+    tokens: Annotated[int, Whole(1, MOST_TOKENS, kilo=1000)] | None = None
     source: str | None = None
     evidence: Evidence = "unconfirmed"
     note: str | None = None
@@ -215,7 +216,7 @@ class ModelSpec:
     """Width of the residual stream."""
     vocabulary: Size
     """Rows of the token embedding, padding included."""
-    context: Size | None = None
+    context: Length | None = None
     """The longest sequence it was trained on; absent where there is no limit or it is not known."""
     tied: bool | None = None
     """Whether the head is the token embedding, transposed; needed where there is a head."""
