@@ -50,7 +50,9 @@ class Whole:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         number: dict[str, Any] = handler(schema)
-        return number if self.kilo is None else {"anyOf": [number, {"type": "string", "pattern": r"^[\d_.]+ ?[kKMGBT]$"}]}
+        return (
+            number if self.kilo is None else {"anyOf": [number, {"type": "string", "pattern": r"^[\d_.]+ ?[kKMGBT]$"}]}
+        )
 
     def _spelled(self, value: object) -> object:
         """The number that a text with a suffix spells; anything else as it is, for the next in line to judge."""

@@ -167,7 +167,9 @@ def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys, hin
             continue
         of_key = _of_key(verdicts[0])
         message = _message(verdicts, path, document, legal_keys)
-        likely = message.rpartition("did you mean ")[2].removesuffix("?") if of_key and "did you mean" in message else None
+        likely = (
+            message.rpartition("did you mean ")[2].removesuffix("?") if of_key and "did you mean" in message else None
+        )
         meant.add((path[:-1], likely))
         faults.append((path, likely))
         at = (*path, "kind") if verdicts[0]["type"] == "kind" else path  # or at the block itself, where it has no kind
