@@ -120,7 +120,7 @@ def _mamba2(config: Config) -> dict[str, object]:
 
 MISTRAL_MAMBA: Final = Format(
     title="Mistral's params.json of a Mamba",
-    told_by=frozenset({"dim", "n_layers", "n_groups"}),
+    told_by=frozenset({"dim", "n_layers", "vocab_size", "n_groups", "fused_add_norm", "pad_vocab_size_multiple"}),
     model_types=frozenset({"mamba"}),
     row=keys(
         {"dim": NEEDED, "n_layers": NEEDED, "vocab_size": NEEDED, "n_groups": 1, "pad_vocab_size_multiple": 1, "tie_embeddings": True},
