@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tscale.errors import RequestError, SpecError, called, shown
+from tscale.errors import RequestError, SpecError, called
 from tscale.importer.config_file import MOST_BYTES, config_spec, looks_like_config, spec_of_keys
 from tscale.importer.json_file import parse_object
 from tscale.models.yaml_file import MOST_BYTES as MOST_OF_A_SPEC
@@ -17,10 +15,16 @@ from tscale.models.yaml_file import Document, parse_document, read_text
 if TYPE_CHECKING:
     from tscale.models.spec import ModelSpec
 
-_NAMES: Final = ("config.json", "params.json", "model_config.yaml", "Modelfile", "model_index.json")
+_NAMES: Final = (
+    "config.json",
+    "params.json",
+    "model_config.yaml",
+    "Modelfile",
+    "adapter_config.json",
+    "model_index.json",
+)
 """What describes the model in a folder, the first that is there."""
 _YAML: Final = (".yaml", ".yml")
-_OLLAMA: Final = "application/vnd.ollama.image.model"
 
 
 def described(file: str, assume: str | None, *, strict: bool) -> ModelSpec | Document:
@@ -48,6 +52,10 @@ def _of_text(text: str, path: Path, where: str, assume: str | None, *, strict: b
     if path.suffix.lower() not in _YAML and looks_like_config(text, path):
         if path.name == "model_index.json":
             raise _of_parts(text, path, where)
+        if path.name == "adapter_config.json":
+            from tscale.models.adapter_file import adapted
+
+            return adapted(text, path, where)
         return config_spec(text, path, where, assume, strict=strict)
     if len(text) > MOST_OF_A_SPEC:
         raise SpecError(f"is larger than {MOST_OF_A_SPEC // 1024} KiB: a spec takes two or three", where=where)
@@ -131,36 +139,12 @@ def _weights(path: Path) -> Path | None:
         beginning = file.read(_BEGINNING)
     if beginning.startswith(b"GGUF"):  # Ollama's blobs have no suffix
         return path
-    return _named_in(beginning, path)
+    from tscale.models.ollama import weights_of
+
+    return weights_of(beginning.decode("utf-8", "replace"), path)
 
 
 _BEGINNING: Final = 64 * 1024
-
-
-def _named_in(beginning: bytes, path: Path) -> Path | None:
-    """The weights that a Modelfile or a manifest of Ollama's names; None of another text. Raises `SpecError`."""
-    text, where = beginning.decode("utf-8", "replace"), called(str(path))
-    if path.name == "Modelfile":
-        named = re.search(r"^\s*FROM\s+(\S+)", text, re.MULTILINE | re.IGNORECASE)
-        target = None if named is None else path.parent / named[1]
-        if target is None or not exists(target) or target.is_dir():
-            what = "no FROM" if named is None else f"FROM {called(named[1], 80)}, which is no file here"
-            raise SpecError(f"has {what}: name the GGUF file, or the manifest in Ollama's folder", where=where)
-        return target
-    if _OLLAMA not in text:
-        return None
-    try:
-        layers = json.loads(text)["layers"]
-        digest = next(layer["digest"] for layer in layers if layer["mediaType"] == _OLLAMA)
-    except (ValueError, LookupError, TypeError, StopIteration, RecursionError):
-        raise SpecError("is no manifest of Ollama's that can be read", where=where) from None
-    if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise SpecError(f"names weights by {shown(digest)}, which is no digest", where=where)
-    blobs = [folder / "blobs" / digest.replace(":", "-") for folder in path.absolute().parents]
-    found = next((blob for blob in blobs if exists(blob)), None)
-    if found is None:
-        raise SpecError(f"names weights that are not in Ollama's folder: blobs/{digest.replace(':', '-')}", where=where)
-    return found
 
 
 def _of_weights(path: Path, assume: str | None, *, strict: bool) -> ModelSpec | Document:

@@ -28,10 +28,11 @@ from tscale.core.tracing import MOST_TOKENS, TracedInt
 
 if TYPE_CHECKING:
     from tscale.blocks import LayerInput, Mixer, Mlp, Positions
+    from tscale.models.adapter_spec import Adapter
     from tscale.models.undisclosed import UndisclosedSpec
     from tscale.models.weights_spec import AssumedFamily, Release
 else:  # the markers of the fields say which classes they hold, and import those that are asked for
-    AssumedFamily = LayerInput = Mixer = Mlp = Positions = Release = object
+    Adapter = AssumedFamily = LayerInput = Mixer = Mlp = Positions = Release = object
 
 Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
 """How a published figure was confirmed: read in the source itself, quoted by others, calculated, or recalled."""
@@ -240,6 +241,8 @@ class ModelSpec:
     """What recurrent states are kept in while decoding, where its file says so; absent: as the cache, in 16 bits at the least."""
     assumed: Annotated[AssumedFamily | None, Elsewhere("models.weights_spec.AssumedFamily")] = None
     """The family that it is counted like at its user's request: all that is counted of it is assumed."""
+    adapter: Annotated[Adapter | None, Elsewhere("models.adapter_spec.Adapter")] = None
+    """Low-rank adapters that are trained on it, where it is counted with some."""
     training: Training | None = None
     published: dict[PublishedName, Published | tuple[Published, ...]] | None = None
     """What was published about it, by name of the figure; the first of several is the one to compare with."""
@@ -330,6 +333,7 @@ NESTED: Final[Mapping[str, Mapping[str, type]]] = {
     "weights": Kinds({"": "models.weights_spec.Release"}),
     "rules": Kinds({"": "models.weights_spec.WeightRule"}),
     "assumed": Kinds({"": "models.weights_spec.AssumedFamily"}),
+    "adapter": Kinds({"": "models.adapter_spec.Adapter"}),
     "stages": {"": Stage},
     "figure": {"": Published},
     "corrected": {"": Corrected},
