@@ -188,7 +188,18 @@ def test_beside_an_assumed_model_the_others_are_as_exact_as_before(tmp_path: Pat
         (
             {"dim": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 8, "vocab_size": 128256, "multiple_of": 1024},
             "num_hidden_layers (perhaps its n_layers), hidden_size (perhaps its dim), num_attention_heads (perhaps its "
-            "n_heads or n_kv_heads)",
+            "n_heads), num_key_value_heads (perhaps its n_kv_heads)",
+            "rename the keys that hold them",
+        ),
+        (
+            {
+                "hidden_size": 64,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "vocab_size": 99,
+                "ffn_hidden_size": 96,
+            },
+            "intermediate_size (perhaps its ffn_hidden_size)",
             "rename the keys that hold them",
         ),
         (

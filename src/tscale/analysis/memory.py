@@ -164,6 +164,7 @@ class Ask(Spread, OfModel):
         """How it is trained."""
         from tscale.answers.memory_train import train_ask
 
+        own = self.spec.adapter
         return train_ask(
             precision=self.precision,
             optimizer=self.optimizer,
@@ -176,10 +177,10 @@ class Ask(Spread, OfModel):
             kernels=self.kernels,
             optimizer_in_backward=self.optimizer_in_backward,
             offload=self.offload,
-            lora_targets=self.lora_targets,
+            lora_targets=own.roles if own and "lora_targets" not in self.given else self.lora_targets,
             loss=self.loss,
             dropout=self.dropout,
-            rank=self.lora_rank,
+            rank=self.lora_rank or (own.rank if own else None),
             qlora=self.qlora,
             memory_share=self.memory_share,
             hardware=self.hardware,

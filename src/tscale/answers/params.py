@@ -28,7 +28,8 @@ from tscale.core.costs.params import (
     params,
     size,
 )
-from tscale.core.ledger import Buffer, Cache, Entry, Scan, Scores
+from tscale.core.costs.states import adapters
+from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Report, Table
 from tscale.core.tracing import named
 from tscale.core.units import COUNT, PARAMETERS, SHARE
@@ -103,11 +104,12 @@ def _disclosed(model: TracedModel) -> Report:
         ("non_embedding_params", int(summary["non_embedding"].value)),
         ("embedding_params", embedding),
     ]
+    trained = _trained(spec, ledger, summary)
     shape = f" ({source_text(model.shape_source)})" if model.shape_source else ""
     used = f", {int(active.total):,} of them active per token" if active.total != total else ""
     tables = [
         Table(
-            f"{spec.label} has {int(total):,} parameters{used}, counted from its shape{shape}",
+            f"{spec.label} has {int(total):,} parameters{used}{trained}, counted from its shape{shape}",
             _COLUMNS,
             (*rows, *sums),
             subject=spec.name,
@@ -133,6 +135,17 @@ def _disclosed(model: TracedModel) -> Report:
     )
 
 
+def _trained(spec: ModelSpec, ledger: Ledger, summary: dict[str, Figure]) -> str:
+    """What is said of adapters, whose parameters stand beside those of the model; nothing of a model without."""
+    if spec.adapter is None:
+        return ""
+    own = summed(params(adapters(ledger, spec.adapter.rank, spec.adapter.roles)).lines)
+    summary["adapters"] = Figure(own, PARAMETERS)
+    return (
+        f", and trains {int(own):,} in adapters of rank {int(spec.adapter.rank)} on {', '.join(spec.adapter.targets)}"
+    )
+
+
 def _row(entry: Entry, figure: Figure, total: int) -> tuple[Cell, ...]:
     assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
     if not entry.stored:
@@ -151,6 +164,8 @@ def _sums(summary: dict[str, Figure], spec: ModelSpec) -> list[tuple[Cell, ...]]
     ]
     if summary["active"].value != total:
         rows.append(("active per token", "active", "routed experts counted by those that a token uses"))
+    if "adapters" in summary:
+        rows.append(("adapters, not in the total", "adapters", "a matrix down to the rank and one up again each"))
     if "buffers" in summary:
         rows.append(("buffers, not in the total", "buffers", "stored with the weights, not trained by gradients"))
     return [

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.tracing import ceil_div, label_beside, minimum
 
@@ -62,7 +62,7 @@ class Attention:
     """Whether heads are scored in pairs, one subtracted from the other (DiffLlama): each sums values of two heads' width."""
     sinks: bool = False
     """Whether each head has a learned logit that attends to nothing (gpt-oss)."""
-    window: Size | None = None
+    window: Length | None = None
     """The most keys that a query sees in a local layer, itself included."""
     chunked: bool = False
     """Whether a local layer cuts the sequence into chunks of the window's length (Llama 4), not a sliding window."""

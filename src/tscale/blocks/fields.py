@@ -12,7 +12,7 @@ from math import lcm
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, get_args, get_type_hints
 
 from tscale.core.ledger import Stream
-from tscale.core.tracing import ceil_div, minimum
+from tscale.core.tracing import ceil_div, minimum, parse_count
 from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
@@ -27,19 +27,41 @@ CONFIG: dict[str, object] = {"extra": "forbid", "strict": True, "use_attribute_d
 
 
 class Whole:
-    """Marks an int field: a whole number from `least` to `most`, never a bool, a float or text."""
+    """Marks an int field: a whole number from `least` to `most`, never a bool or a float.
 
-    def __init__(self, least: int, most: int) -> None:
-        self.least, self.most = least, most
+    `kilo`: what k stands for where a number may be written with a suffix, as on the command line: 1024 in lengths (128k),
+    1000 in tokens (1.5T). None where it may not: people mean one or the other by a vocabulary of 32k.
+    """
+
+    def __init__(self, least: int, most: int, *, kilo: int | None = None) -> None:
+        self.least, self.most, self.kilo = least, most, kilo
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
 
+        number: CoreSchema = core_schema.int_schema(strict=True, ge=self.least, le=self.most)
+        if self.kilo is not None:
+            number = core_schema.no_info_before_validator_function(self._spelled, number)
         return core_schema.custom_error_schema(
-            core_schema.int_schema(strict=True, ge=self.least, le=self.most),
+            number,
             custom_error_type="whole",
             custom_error_message=f"must be a whole number from {self.least} to {power(self.most)}",
         )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        number: dict[str, Any] = handler(schema)
+        return (
+            number if self.kilo is None else {"anyOf": [number, {"type": "string", "pattern": r"^[\d_.]+ ?[kKMGBT]$"}]}
+        )
+
+    def _spelled(self, value: object) -> object:
+        """The number that a text with a suffix spells; anything else as it is, for the next in line to judge."""
+        if not isinstance(value, str) or value[-1:] not in tuple("kKMGBT"):
+            return value
+        try:
+            return parse_count(value, what="", most=self.most, kilo=self.kilo or 1)
+        except RequestError:
+            return value
 
 
 class Number:
@@ -103,6 +125,9 @@ def power(number: int) -> str:
 
 Size = Annotated[int, Whole(1, MOST_SIZE)]
 """A width, a depth, a number of heads."""
+
+Length = Annotated[int, Whole(1, MOST_SIZE, kilo=1024)]
+"""A number of tokens that a context or a window holds: 4096, or 4k."""
 
 
 Problem = tuple[tuple[str | int, ...], str]

@@ -83,7 +83,18 @@ _MOST_STEPS: Final = 6
 
 def _config_spec(text: str, path: Path, where: str, assume: str | None, strict: bool) -> ModelSpec:
     config = parse_object(text, where, what="a config.json", infinite=True)
-    stem = path.stem if path.stem not in ("config", "-", "") else path.absolute().parent.name
+    return spec_of_keys(config, path, where, assume, strict=strict)
+
+
+_UNTELLING: Final = frozenset({"config", "params", "model_config", "-", ""})
+"""Names of files that say nothing of the model in them: their folder does."""
+
+
+def spec_of_keys(
+    config: dict[str, object], path: Path, where: str, assume: str | None = None, *, strict: bool = False
+) -> ModelSpec:
+    """The spec that the keys of a file describe, under the file's name or its folder's. Raises `SpecError`."""
+    stem = path.stem if path.stem not in _UNTELLING else path.absolute().parent.name
     name = stem.lower().replace("_", "-").replace(" ", "-") or "config"
     name = str(config.get("model_type", name)) if where == "standard input" else name
     return imported(config, name=name, where=where, assume=assume, strict=strict)

@@ -14,7 +14,12 @@ from tscale.importer.harmless import is_harmless
 
 T = TypeVar("T")
 
-_LAYER_KEY, _HEAD_KEY = re.compile("layer|depth|block"), re.compile("head")
+_LAYER_KEY, _HEAD_KEY = re.compile("layer|depth|block"), re.compile("(?<!kv_)(?<!value_)head(?!_dim)")
+_FEED_FORWARD_KEY = re.compile("ff|feed|intermediate|inner|mlp|hidden_dim")
+_KV_KEY, _HEAD_WIDTH_KEY = (
+    re.compile("kv(?!_channels)|key_value|group|quer"),
+    re.compile("head_(dim|size|width)|kv_channels|d_kv|d_head"),
+)
 _WIDTH_KEY, _WORDS_KEY = re.compile("dim|hidden|embd|embed|width|model"), re.compile("vocab|token")
 
 
@@ -198,12 +203,23 @@ class Config:
         sizes = {keys.layers: _LAYER_KEY, keys.d_model: _WIDTH_KEY, keys.heads: _HEAD_KEY, keys.vocabulary: _WORDS_KEY}
         return {key: like for key, like in sizes.items() if self.reads(key) and key not in self._data}
 
+    def _other_sizes(self) -> dict[str, re.Pattern[str]]:
+        """The sizes that the file lacks and that have a default, each with what its key may be like under another name."""
+        sizes = {self.keys.d_ff: _FEED_FORWARD_KEY, "num_key_value_heads": _KV_KEY, "head_dim": _HEAD_WIDTH_KEY}
+        return {
+            key: like for key, like in sizes.items() if key is not None and self.reads(key) and key not in self._data
+        }
+
     def refuse_other_sizes(self, unread: Iterable[str]) -> None:
-        """Refuses a file that lacks a size; names for each what else in it may be that size."""
+        """Refuses a file that lacks a size, or has one under another name; names for each what else in it may be that size."""
         missing, found = self.missing_sizes(), [key for key in unread if is_size(self._data.get(key))]
-        if not missing:
-            return
         alike = {key: [other[:60] for other in found if like.search(other)] for key, like in missing.items()}
+        others = {
+            key: [other[:60] for other in found if like.search(other)] for key, like in self._other_sizes().items()
+        }
+        alike |= {key: names for key, names in others.items() if names}
+        if not alike:
+            return
         told = [f"{key} (perhaps its {' or '.join(others)})" if others else key for key, others in alike.items()]
         hint = "rename the keys that hold them" if any(alike.values()) else "add them to the file"
         raise self.wrong(f"--assume {self.family_name} needs {', '.join(told)}, and the file has no such key: {hint}")

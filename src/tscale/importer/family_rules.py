@@ -216,7 +216,7 @@ def gpt_neo_sight(config: Config) -> AttentionMask:
     if len(found) != layers:
         raise config.wrong(f"attention_types has {len(found)} layers, and num_layers is {layers}")
     pattern = tuple(_reach(config, "attention_types", name, {"local": "local", "global": "global"}) for name in found)
-    return _sight(pattern, config.size("window_size"))
+    return sight_of(pattern, config.size("window_size"))
 
 
 def _expanded(config: Config, items: object) -> list[str]:
@@ -250,7 +250,7 @@ def by_layer_types(
         raise config.wrong(
             "some layers slide, but there is no sliding_window: set it, or layer_types to full_attention"
         )
-    return _sight(pattern, window)
+    return sight_of(pattern, window)
 
 
 def layers_told_apart(config: Config) -> int:
@@ -275,7 +275,7 @@ def _reach(config: Config, key: str, name: str, legal: dict[str, Reach]) -> Reac
     return legal[name]
 
 
-def _sight(pattern: Sequence[Reach], window: int | None) -> AttentionMask:
+def sight_of(pattern: Sequence[Reach], window: int | None) -> AttentionMask:
     """The shortest pattern that gives these layers when it is repeated; none where all are alike."""
     if "local" not in pattern:
         return AttentionMask()

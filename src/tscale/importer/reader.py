@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
 
 from tscale.blocks import Attention, FeedForward, Mixer, Mlp, Positions
 from tscale.blocks.attention import Projection
@@ -27,6 +27,9 @@ from tscale.importer.whole_files import OF_BOTH, Text, text_config
 from tscale.models.spec import MOST_ASSUMED, Head, ModelSpec, Stage, Training
 from tscale.models.weights_spec import AssumedFamily
 
+if TYPE_CHECKING:
+    from tscale.importer.formats.format import Format
+
 T = TypeVar("T")
 
 
@@ -39,8 +42,14 @@ def imported(
     where that is asked for by `strict`.
     `assume`: the family that a file of an unknown one counts like, on the user's word, which the spec's notes repeat.
     """
+    config = _inner(config)
+    other = _other_format(config)
     if assume is not None:
+        if other is not None:
+            raise RequestError(f"{where} is {other.title}, which is known: drop --assume")
         return _assumed(config, assume, name, where)
+    if other is not None:
+        return _of_format(config, other, name, where)
     family_name, file, text = _model_type(config, where), config, Text(config)
     if family_name in NESTED:
         text = text_config(config, family_name, NESTED[family_name], where, strict)
@@ -51,6 +60,37 @@ def imported(
     spec = replace(_spec(read, name), notes=notes)
     spec = replace(spec, training=_pre_training(text.config, spec.context))
     return _checked(_with_release(_in_range(spec, where), file, family_name, where), where)
+
+
+def _inner(config: dict[str, object]) -> dict[str, object]:
+    """What of a file is about the model: of that of a TensorRT-LLM engine, one object in it."""
+    inner = config.get("pretrained_config")
+    return inner if isinstance(inner, dict) and "build_config" in config else config
+
+
+def _other_format(config: Mapping[str, object]) -> Format | None:
+    """The format of a file of another program; None where a model_type says its family."""
+    said = config.get("model_type")
+    if isinstance(said, str) and said in FAMILIES and not ("dim" in config and "hidden_size" not in config):
+        return None
+    from tscale.importer.formats import format_of
+
+    return format_of(config)
+
+
+def _of_format(config: dict[str, object], other: Format, name: str, where: str) -> ModelSpec:
+    """The spec that a file of another program describes: by a row of its own, or as the config.json that says the same."""
+    note = f"Read as {other.title}."
+    if other.translated is not None:
+        from tscale.importer.formats import translated
+
+        same = translated(config, other, where)
+        spec = imported(same, name=name, where=where, strict=True)
+        says_context = FAMILIES[str(same["model_type"])].keys.context in same
+        return replace(spec, notes=(note, *spec.notes), context=spec.context if says_context else None)
+    read = Config(config, other.title, other.row, where)
+    read.passed_over()
+    return _in_range(replace(_spec(read, name), notes=(note, *_notes(read))), where)
 
 
 def _named_otherwise(file: Mapping[str, object]) -> tuple[str, ...]:

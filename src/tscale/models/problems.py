@@ -126,7 +126,7 @@ def _claimed_twice(ons: list[LayerSelector], layers: int) -> int | None:
 
 
 def _of_weights(spec: ModelSpec) -> Iterator[Problem]:
-    """What is wrong with the formats of a release, and with the family that was assumed."""
+    """What is wrong with the formats of a release, with the family that was assumed, and with adapters."""
     if spec.weights is not None:
         apart = spec.kind != "encoder-decoder" and spec.unique_layers is None
         for path, message in (*spec.weights.problems(), *spec.weights.layer_problems(spec.layers, apart=apart)):
@@ -134,6 +134,9 @@ def _of_weights(spec: ModelSpec) -> Iterator[Problem]:
     if spec.assumed is not None:
         for path, message in spec.assumed.problems():
             yield ("assumed", *path), message
+    if spec.adapter is not None:
+        for path, message in spec.adapter.problems(spec.d_model):
+            yield ("adapter", *path), message
 
 
 def _of_mixers(spec: ModelSpec) -> Iterator[Problem]:

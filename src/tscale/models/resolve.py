@@ -77,69 +77,46 @@ def _from_file(model: str, assume: str | None, strict: bool) -> Spec:
         raise RequestError(
             f"{model} is an address: write organisation/name for a repository of the hub, or name a file"
         )
-    if model == "-" or path.suffix.lower() in _SUFFIXES or "/" in model or "\\" in model or _exists(path):
+    from tscale.models.model_files import exists
+
+    if model == "-" or path.suffix.lower() in _SUFFIXES or "/" in model or "\\" in model or exists(path):
         return read_spec(model, assume, strict=strict)
     raise no_such_model(model)
 
 
 def read_spec(file: str, assume: str | None = None, *, strict: bool = False) -> Spec:
-    """The spec in a YAML file, a `config.json`, a folder that holds one, or on standard input. Raises `TscaleError`."""
-    from tscale.importer.config_file import config_spec, looks_like_config
-    from tscale.models.validation import validated
-    from tscale.models.yaml_file import parse_document
+    """The spec in a YAML file, or the one that a file of another program describes. Raises `TscaleError`.
 
-    text, path, where = _read(file)
-    if looks_like_config(text, path):
-        return config_spec(text, path, where, assume, strict=strict)
+    `file` may be a folder that holds one, or `-` for standard input.
+    """
+    from tscale.models.model_files import described
+    from tscale.models.validation import validated
+    from tscale.models.yaml_file import Document
+
+    found = described(file, assume, strict=strict)
+    if not isinstance(found, Document):
+        return found
     if assume is not None:
-        raise RequestError(f"--assume is about a config.json, and {where} is a spec of tscale's own: drop it")
-    return validated(parse_document(text, where))
+        raise RequestError(f"--assume is about a config.json, and {found.name} is a spec of tscale's own: drop it")
+    return validated(found)
 
 
 def read_config(file: str, assume: str | None = None, *, strict: bool = False) -> ModelSpec:
-    """The spec that a `config.json` describes: in a folder, on standard input or on the hub. Raises `TscaleError`."""
+    """The spec that a file of another program describes: in a folder, on standard input or on the hub. Raises `TscaleError`."""
     from tscale import hub
-    from tscale.importer.config_file import config_spec, looks_like_config
+    from tscale.importer.config_file import config_spec
+    from tscale.models.model_files import described
+    from tscale.models.yaml_file import Document
 
     if hub.is_repository(file):
         path, where = Path(file, "config.json"), f"{file}/config.json"
         return config_spec(hub.config_text(file), path, where, assume, strict=strict)
-    text, path, where = _read(file)
-    if not looks_like_config(text, path) and text.lstrip()[:1] != "{":
+    found = described(file, assume, strict=strict)
+    if isinstance(found, Document):
         raise SpecError(
-            "is not a config.json: import reads config.json files, and a YAML spec needs no import", where=where
+            "is not a config.json: import reads config.json files, and a YAML spec needs no import", where=found.name
         )
-    return config_spec(text, path, where, assume, strict=strict)
-
-
-def _read(file: str) -> tuple[str, Path, str]:
-    """The text of a file, of the config.json in a folder, or of standard input, with its path and how it is called."""
-    from tscale.importer.config_file import MOST_BYTES, looks_like_config
-    from tscale.models.yaml_file import MOST_BYTES as MOST_OF_A_SPEC
-    from tscale.models.yaml_file import read_text
-
-    path = Path(file)
-    if file != "-" and _exists(path) and path.is_dir():
-        path = path / "config.json"
-        if not _exists(path):
-            raise SpecError(
-                "the folder holds no config.json: name the file in it that describes the model", where=called(file)
-            )
-        file = str(path)
-    where = "standard input" if file == "-" else called(file)
-    if path.suffix.lower() in (".yaml", ".yml"):
-        return read_text(file), path, where
-    text = read_text(file, MOST_BYTES, "a config.json takes two or three")
-    if len(text) > MOST_OF_A_SPEC and not looks_like_config(text, path):
-        raise SpecError(f"is larger than {MOST_OF_A_SPEC // 1024} KiB: a spec takes two or three", where=where)
-    return text, path, where
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long for the file system, or with a NUL in it
-        return False
+    return found
 
 
 def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:

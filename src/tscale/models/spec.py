@@ -16,6 +16,7 @@ from tscale.blocks.fields import (
     CONFIG,
     Elsewhere,
     LayerSelector,
+    Length,
     Number,
     Problem,
     Size,
@@ -27,10 +28,11 @@ from tscale.core.tracing import MOST_TOKENS, TracedInt
 
 if TYPE_CHECKING:
     from tscale.blocks import LayerInput, Mixer, Mlp, Positions
+    from tscale.models.adapter_spec import Adapter
     from tscale.models.undisclosed import UndisclosedSpec
     from tscale.models.weights_spec import AssumedFamily, Release
 else:  # the markers of the fields say which classes they hold, and import those that are asked for
-    AssumedFamily = LayerInput = Mixer = Mlp = Positions = Release = object
+    Adapter = AssumedFamily = LayerInput = Mixer = Mlp = Positions = Release = object
 
 Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
 """How a published figure was confirmed: read in the source itself, quoted by others, calculated, or recalled."""
@@ -96,9 +98,9 @@ class Stage:
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
-    tokens: Annotated[int, Whole(1, MOST_TOKENS)] | None = None
+    tokens: Annotated[int, Whole(1, MOST_TOKENS, kilo=1000)] | None = None
     """Tokens that it ran through, repeats counted; both streams of an encoder-decoder. Absent where not published."""
-    context: Size | None = None
+    context: Length | None = None
     """Tokens of a sequence. Absent where not published: min(context, 8,192) of the model is assumed."""
     up_to: bool = False
     """Whether some of its sequences were shorter, or may have been: all tokens are counted at `context`, an upper bound."""
@@ -113,7 +115,7 @@ class Training:
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
-    tokens: Annotated[int, Whole(1, MOST_TOKENS)] | None = None
+    tokens: Annotated[int, Whole(1, MOST_TOKENS, kilo=1000)] | None = None
     source: str | None = None
     evidence: Evidence = "unconfirmed"
     note: str | None = None
@@ -217,7 +219,7 @@ class ModelSpec:
     """Width of the residual stream."""
     vocabulary: Size
     """Rows of the token embedding, padding included."""
-    context: Size | None = None
+    context: Length | None = None
     """The longest sequence it was trained on; absent where there is no limit or it is not known."""
     tied: bool | None = None
     """Whether the head is the token embedding, transposed; needed where there is a head."""
@@ -241,6 +243,8 @@ class ModelSpec:
     """What recurrent states are kept in while decoding, where its file says so; absent: as the cache, in 16 bits at the least."""
     assumed: Annotated[AssumedFamily | None, Elsewhere("models.weights_spec.AssumedFamily")] = None
     """The family that it is counted like at its user's request: all that is counted of it is assumed."""
+    adapter: Annotated[Adapter | None, Elsewhere("models.adapter_spec.Adapter")] = None
+    """Low-rank adapters that are trained on it, where it is counted with some."""
     training: Training | None = None
     published: dict[PublishedName, Published | tuple[Published, ...]] | None = None
     """What was published about it, by name of the figure; the first of several is the one to compare with."""
@@ -331,6 +335,7 @@ NESTED: Final[Mapping[str, Mapping[str, type]]] = {
     "weights": Kinds({"": "models.weights_spec.Release"}),
     "rules": Kinds({"": "models.weights_spec.WeightRule"}),
     "assumed": Kinds({"": "models.weights_spec.AssumedFamily"}),
+    "adapter": Kinds({"": "models.adapter_spec.Adapter"}),
     "stages": {"": Stage},
     "figure": {"": Published},
     "corrected": {"": Corrected},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -65,15 +66,62 @@ class _SpecKind:
 
 def validated(document: Document) -> Spec:
     """The spec in a document. Raises `SpecErrors` with all that is wrong, each at its line and column."""
-    spec = judged(adapter(), document, _legal_keys, _LISTED)
+    try:
+        spec = judged(adapter(), document, _legal_keys, _LISTED)
+    except SpecErrors as error:
+        raise SpecErrors([*error.errors, *_beside(error, document)], _LISTED) from None
+    problems = _contradictions(spec)
+    if problems:
+        raise SpecErrors((SpecError(message, where=document.where(path)) for path, message in problems), _LISTED)
+    return spec
+
+
+def _contradictions(spec: Spec) -> list[Problem]:
+    """What contradicts itself in a spec whose fields are each right, in words."""
     problems: list[Problem] = [
         (path, f"{path[0]} {message}") for path, message in of_one_line(name=spec.name, title=spec.title)
     ]
     if isinstance(spec, ModelSpec):
         problems += [(path, f"{dotted(path)}: {message}") for path, message in problems_of(spec)]
-    if problems:
-        raise SpecErrors((SpecError(message, where=document.where(path)) for path, message in problems), _LISTED)
-    return spec
+    return problems
+
+
+def _beside(error: SpecErrors, document: Document) -> Iterator[SpecError]:
+    """What contradicts itself beside fields that are wrong: in blocks that have none, or whose wrong keys are only misspelt.
+
+    The wrong fields are taken out, and keys renamed to what they mean; nothing is said of a file that does not stand without them.
+    """
+    faults = error.faults if isinstance(error, _FaultyError) else ()
+    data, touched = copy.deepcopy(document.data), set[Path_]()
+    for path, meant in faults:
+        touched |= set() if meant else {path[:-1]}
+        if not path or not _take_out(data, path, meant):
+            return
+    try:
+        spec = judged(adapter(), document._replace(data=data), _legal_keys)
+    except (SpecError, SpecErrors):
+        return
+    for path, message in _contradictions(spec):
+        if path[:-1] not in touched and path not in touched:
+            yield SpecError(message, where=document.where(path))
+
+
+def _take_out(data: Any, path: Path_, meant: str | None) -> bool:
+    """Takes the key at a path out of its mapping, or gives it the name that was meant; False where it stands in none."""
+    for part in path[:-1]:
+        data = data[part]
+    if not isinstance(data, dict) or path[-1] not in data or meant in data:
+        return False
+    value = data.pop(path[-1])
+    if meant is not None:
+        data[meant] = value
+    return True
+
+
+class _FaultyError(SpecErrors):
+    """Errors of single fields, with their paths; of a key that is not known, the one that was meant."""
+
+    faults: tuple[tuple[Path_, str | None], ...] = ()
 
 
 def problems_of(spec: ModelSpec) -> list[Problem]:
@@ -112,20 +160,25 @@ def judged(judge: TypeAdapter[T], document: Document, legal_keys: LegalKeys, hin
         return judge.validate_json(json.dumps(document.data))
     except ValidationError as error:
         found = _found(error.errors(include_url=False), document)
-    errors, meant = [], set()
+    errors, meant, faults = [], set(), list[tuple[Path_, str | None]]()
     for path, verdicts in found[:MOST_ERRORS]:
         missing = verdicts[0]["type"] == "missing"
         if missing and (path, verdicts[0]["loc"][-1]) in meant:
             continue
         of_key = _of_key(verdicts[0])
         message = _message(verdicts, path, document, legal_keys)
-        if of_key:
-            meant.add((path[:-1], message.rpartition("did you mean ")[2].removesuffix("?")))
+        likely = (
+            message.rpartition("did you mean ")[2].removesuffix("?") if of_key and "did you mean" in message else None
+        )
+        meant.add((path[:-1], likely))
+        faults.append((path, likely))
         at = (*path, "kind") if verdicts[0]["type"] == "kind" else path  # or at the block itself, where it has no kind
         errors.append(SpecError(message, where=document.where(at, key=of_key)))
     if len(found) > MOST_ERRORS:
         errors.append(SpecError(f"and {len(found) - MOST_ERRORS} more like these", where=document.name))
-    raise SpecErrors(errors, hint)
+    faulty = _FaultyError(errors, hint)
+    faulty.faults = tuple(faults)
+    raise faulty
 
 
 Verdict = dict[str, Any]

@@ -1,0 +1,113 @@
+"""peft's adapter_config.json as MODEL: the model that it names, with its adapters.
+
+Source: https://github.com/huggingface/peft, src/peft/tuners/lora/config.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from tscale.errors import SpecError, TscaleError, called, shown
+from tscale.importer.config_keys import is_size
+from tscale.importer.json_file import parse_object
+from tscale.models.adapter_spec import Adapter
+from tscale.models.spec import ModelSpec
+
+_TARGETS: Final = {
+    "q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "out_proj": "o", "up_proj": "up", "gate_proj": "gate",
+    "down_proj": "down", "fc1": "up", "fc2": "down", "q": "q", "k": "k", "v": "v", "o": "o", "wi": "up", "wi_0": "gate",
+    "wi_1": "up",
+}  # fmt: skip
+"""Modules of transformers that hold one matrix each, by the names of adapters' targets."""
+_PLAIN: Final[Mapping[str, object]] = {
+    "bias": "none", "use_dora": False, "lora_bias": False, "modules_to_save": None, "layers_to_transform": None, "rank_pattern": {},
+    "exclude_modules": None, "trainable_token_indices": None, "target_parameters": None, "megatron_config": None,
+    "layer_replication": None, "use_qalora": False, "alora_invocation_tokens": None,
+    "use_bdlora": None, "arrow_config": None, "kasa_config": None, "monteclora_config": None, "velora_config": None,
+}  # fmt: skip
+"""Keys that add, move or take away parameters, and the values with which they do not; other values are not known yet."""
+
+
+_ELSEWHERE: Final = (
+    "Its adapters are counted by params and by memory --train; every other answer is that of the model without them, "
+    "into which they can be merged."
+)
+
+
+def adapted(text: str, path: Path, where: str) -> ModelSpec:
+    """The spec of the model that an adapter_config.json names, with its adapters. Raises `TscaleError`."""
+    config = parse_object(text, where, what="an adapter_config.json", infinite=True)
+    adapter = _adapter(config, where)
+    base = _base(config, path, where)
+    if adapter.base is not None and base.adapter is not None:
+        raise SpecError(f"base_model_name_or_path {shown(adapter.base)} has adapters itself", where=where)
+    if any(getattr(mixer, "fused", False) for mixer in base.mixers) and {"q", "k", "v"} & set(adapter.targets):
+        raise SpecError(
+            f"{base.label} holds queries, keys and values in one matrix, which q, k and v are not", where=where
+        )
+    spec = replace(
+        base,
+        name=path.absolute().parent.name.lower().replace("_", "-").replace(" ", "-") or base.name,
+        title=f"{base.label} with adapters",
+        aliases=(),
+        adapter=adapter,
+        notes=(*base.notes, _ELSEWHERE),
+    )
+    for problem_path, message in adapter.problems(spec.d_model):
+        raise SpecError(f"{'.'.join(map(str, problem_path))}: {message}", where=where)
+    return spec
+
+
+def _adapter(config: Mapping[str, object], where: str) -> Adapter:
+    method = config.get("peft_type")
+    if method != "LORA":
+        raise SpecError(f"peft_type {shown(method)} is not known yet: only LORA is", where=where)
+    for key, plain in _PLAIN.items():
+        value = config.get(key)
+        if value and value != plain:
+            raise SpecError(f"{key}: {shown(value)} is not known yet: only {shown(plain)} is", where=where)
+    rank, base = config.get("r", 8), config.get("base_model_name_or_path")
+    if not is_size(rank) or not isinstance(rank, int):
+        raise SpecError(f"r must be a whole number above 0, not {shown(rank)}", where=where)
+    return Adapter(
+        rank=rank, targets=_targets(config.get("target_modules"), where), base=base if isinstance(base, str) else None
+    )
+
+
+def _targets(said: object, where: str) -> tuple[str, ...]:
+    """The matrices that have an adapter, by the names of modules."""
+    if not isinstance(said, list) or not said or not all(isinstance(name, str) for name in said):
+        raise SpecError(
+            f"target_modules must be a list of names, such as q_proj, not {shown(said)}: as peft saves them",
+            where=where,
+        )
+    for name in said:
+        if name.rpartition(".")[2] not in _TARGETS or "." in name:
+            raise SpecError(
+                f"target_modules: {shown(name)} is not known yet: only modules of one matrix are, such as {', '.join(list(_TARGETS)[:7])}",
+                where=where,
+            )
+    return tuple(dict.fromkeys(_TARGETS[name] for name in sorted(said)))
+
+
+def _base(config: Mapping[str, object], path: Path, where: str) -> ModelSpec:
+    """The model that the adapters are for: a folder or file next to them, a repository of the hub, or a built-in name."""
+    from tscale.models.resolve import resolve
+
+    named = config.get("base_model_name_or_path")
+    if not isinstance(named, str) or not named.strip():
+        raise SpecError("no base_model_name_or_path: it names the model that the adapters are for", where=where)
+    beside = path.parent / named
+    try:
+        return resolve(str(beside) if _is_there(beside) else named)
+    except TscaleError as error:
+        raise SpecError(f"base_model_name_or_path {shown(named)}: {called(str(error), 400)}", where=where) from None
+
+
+def _is_there(path: Path) -> bool:
+    from tscale.models.model_files import exists
+
+    return exists(path)

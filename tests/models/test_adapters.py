@@ -1,0 +1,89 @@
+"""adapter_config.json as MODEL, against the parameters that peft trains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers import run
+from tests.importer.recorded import Line, recorded
+from tscale.errors import TscaleError
+from tscale.models.resolve import resolve
+from tscale.models.validation import validated
+from tscale.models.writing import to_yaml
+from tscale.models.yaml_file import parse_document
+
+LINES = recorded("adapters.jsonl")
+
+
+def folder_of(line: Line, tmp_path: Path, **changes: Any) -> Path:
+    """A folder of adapters, and the model that they are for next to it."""
+    base, folder = tmp_path / "base", tmp_path / "adapters"
+    base.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    (base / "config.json").write_text(json.dumps(line["config"]))
+    adapter = line["adapter"] | {"base_model_name_or_path": "../base"} | changes
+    (folder / "adapter_config.json").write_text(json.dumps(adapter))
+    return folder
+
+
+def answer(*arguments: str) -> dict[str, Any]:
+    done = run(*arguments, "--format", "json")
+    assert done.code == 0, done.err
+    found: dict[str, Any] = json.loads(done.out)
+    return found
+
+
+@pytest.mark.parametrize("number", range(len(LINES)))
+def test_adapters_train_as_many_parameters_as_peft_says(number: int, tmp_path: Path) -> None:
+    line = LINES[number]
+    folder = folder_of(line, tmp_path)
+    said = answer("params", str(folder))["params"]
+    assert said["adapters"] == line["trained"]
+    assert said["total"] == answer("params", str(tmp_path / "base"))["params"]["total"]
+
+
+def test_memory_of_training_is_that_of_the_file_s_adapters(tmp_path: Path) -> None:
+    """The same answer as with --lora-rank and --lora-targets on the model itself; they still say otherwise."""
+    folder = folder_of(LINES[0], tmp_path)
+    own = answer("memory", str(folder), "--train")
+    given = answer("memory", str(tmp_path / "base"), "--train", "--lora-rank", "8", "--lora-targets", "q,v")
+    assert (own["lora_rank"], own["lora_targets"]) == (8, given["lora_targets"])
+    assert own["per_device_bytes"] == given["per_device_bytes"]
+    other = answer("memory", str(folder), "--train", "--lora-rank", "16", "--lora-targets", "mlp")
+    assert other["per_device_bytes"] == answer("memory", str(tmp_path / "base"), "--train", "--lora-rank", "16", "--lora-targets", "mlp")["per_device_bytes"]  # fmt: skip
+
+
+def test_a_built_in_model_may_be_the_base(tmp_path: Path) -> None:
+    """LoRA of rank 8 on q and v of Llama 2 7B: 4,194,304, as peft prints it."""
+    folder = folder_of(LINES[0], tmp_path, base_model_name_or_path="llama2-7b")
+    assert answer("params", str(folder))["params"]["adapters"] == 2 * 32 * 8 * (4096 + 4096)
+    spec = resolve(str(folder))
+    assert spec.adapter is not None
+    assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
+    headline = run("params", str(folder)).out.splitlines()[0]
+    assert "and trains 4,194,304 in adapters of rank 8 on q, v" in headline
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"peft_type": "IA3"}, 'peft_type "IA3" is not known yet: only LORA is'),
+        ({"use_dora": True}, "use_dora: true is not known yet: only false is"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save: a list is not known yet: only null is"),
+        ({"r": 0}, "r must be a whole number above 0, not 0"),
+        ({"r": 1000}, "rank: a rank of 1,000 is no low one: the model is 256 wide"),
+        ({"target_modules": "all-linear"},
+         'target_modules must be a list of names, such as q_proj, not "all-linear": as peft saves them'),
+        ({"target_modules": ["query_key_value"]}, 'target_modules: "query_key_value" is not known yet: only modules of one'),
+        ({"base_model_name_or_path": None}, "no base_model_name_or_path: it names the model that the adapters are for"),
+        ({"base_model_name_or_path": "no-such"}, 'base_model_name_or_path "no-such": '),
+    ],
+)  # fmt: skip
+def test_what_is_not_known_of_adapters_is_refused(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(TscaleError) as caught:
+        resolve(str(folder_of(LINES[0], tmp_path, **changes)))
+    assert said in str(caught.value)

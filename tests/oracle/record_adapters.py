@@ -1,0 +1,57 @@
+"""Counts the parameters that peft trains in low-rank adapters, on the meta device.
+
+`python tests/oracle/record_adapters.py > tests/oracle/adapters.jsonl` needs `transformers` 5.24.0, `torch` 2.13.0 and `peft` 0.21.2;
+it knows nothing of tscale. Each line holds a configuration, the file that peft saves of the adapters on it, and what they train.
+"""
+
+# mypy: ignore-errors
+# transformers, torch and peft are installed only where this is run
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+
+SMALL = {
+    "vocab_size": 512, "hidden_size": 256, "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 2,
+    "intermediate_size": 448,
+}  # fmt: skip
+ATTENTION, MLP = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"]
+CASES = [
+    ("llama", {}, 8, ["q_proj", "v_proj"]),
+    ("llama", {}, 16, ATTENTION),
+    ("llama", {}, 4, [*ATTENTION, *MLP]),
+    ("llama", {"head_dim": 48}, 4, "all-linear"),
+    ("llama", {"tie_word_embeddings": True}, 64, MLP),
+    ("qwen2", {}, 8, "all-linear"),
+    ("qwen3", {"head_dim": 48}, 8, ["k_proj", "down_proj"]),
+    ("gemma2", {"head_dim": 48}, 8, ["q_proj", "o_proj"]),
+    ("mistral", {}, 32, ["q_proj", "k_proj", "gate_proj"]),
+    ("opt", {"ffn_dim": 320, "word_embed_proj_dim": 256}, 8, ["q_proj", "v_proj", "out_proj", "fc1", "fc2"]),
+    ("qwen3_moe", {"head_dim": 48, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 96}, 8, ["q_proj", "v_proj"]),
+]  # fmt: skip
+
+
+def main() -> None:
+    """Prints a line a case."""
+    for family, change, rank, targets in CASES:
+        own = transformers.CONFIG_MAPPING[family]()
+        values = {key: value for key, value in SMALL.items() if hasattr(own, key)} | change
+        config = transformers.CONFIG_MAPPING[family](**values)
+        with torch.device("meta"):
+            model = transformers.AutoModelForCausalLM.from_config(config)
+        model = get_peft_model(model, LoraConfig(r=rank, target_modules=targets, task_type="CAUSAL_LM"))
+        trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
+        with tempfile.TemporaryDirectory() as folder:
+            model.peft_config["default"].save_pretrained(folder)
+            saved = json.loads(Path(folder, "adapter_config.json").read_text())
+        saved["target_modules"] = sorted(saved["target_modules"])
+        print(json.dumps({"config": json.loads(config.to_json_string()), "adapter": saved, "trained": trained}))
+
+
+if __name__ == "__main__":
+    main()
