@@ -601,6 +601,9 @@ def optimal(
     unique_tokens: Number | None = None,
     inference_tokens: Number | None = None,
     law: Sequence[str] = (),
+    experts: Number | None = None,
+    active_share: Number | None = None,
+    memory_gb: Number | None = None,
     gpu_set: Changes = (),
 ) -> Result:
     """Show the compute-optimal parameters and tokens.
@@ -620,6 +623,10 @@ def optimal(
         unique_tokens: Set the number of unique tokens, such as 100e9: further training tokens repeat them.
         inference_tokens: Set the tokens to be served, such as 1e12, to include the FLOPs of serving.
         law: Choose a scaling law by name or file. Repeat it for several; by default all are used.
+        experts: Train a mixture of this many routed experts per layer; any: the number with the least loss.
+        active_share: Set the share of the experts that each token uses, such as 1/8; by default the share
+            with the least loss.
+        memory_gb: Limit the weights and a cache of 16k tokens, in bf16, to this many GB (with experts).
         gpu_set: Change a field of the hardware; repeatable.
 
     Returns:

@@ -9,6 +9,7 @@ import pytest
 
 from tscale.catalogue.laws import read_law
 from tscale.core.laws.experts import Granular, Joint, Leverage, Mixture, Routed, Run, Sparse
+from tscale.core.laws.experts_best import Limits, best, run_with, width
 from tscale.core.laws.halving import least
 
 T = TypeVar("T")
@@ -67,10 +68,10 @@ def test_the_best_granularities_of_krajewskis_table_2(
     law = made("krajewski2024", Granular)
     found = {g: law.best(flops, 64, g) for g in (1, 2, 4, 8, 16, 32, 64, 128)}
     assert min(found, key=lambda g: found[g][2]) == granularity
-    best = found[granularity]
-    assert best[:2] == pytest.approx((active, tokens), rel=0.03)
-    assert best[2] == pytest.approx(loss, rel=0.009)
-    assert law.flops(best[0], best[1], 64, granularity) == pytest.approx(flops)
+    point = found[granularity]
+    assert point[:2] == pytest.approx((active, tokens), rel=0.03)
+    assert point[2] == pytest.approx(loss, rel=0.009)
+    assert law.flops(point[0], point[1], 64, granularity) == pytest.approx(flops)
 
 
 def test_clarks_dense_models_of_equal_loss() -> None:
@@ -87,16 +88,16 @@ def test_tians_leverage_is_what_its_section_4_claims() -> None:
     assert 7 < law.at(0.031, 12, 1e22) < 7.5
     assert law.best_granularity == pytest.approx(12, rel=0.06)
     assert law.at(1, 2, 1e20) == pytest.approx(1, abs=0.01)
-    best = least(lambda g: -law.at(0.031, g, 1e22), 1, 100)
-    assert law.best_granularity == pytest.approx(best, rel=1e-4)
+    found = least(lambda g: -law.at(0.031, g, 1e22), 1, 100)
+    assert law.best_granularity == pytest.approx(found, rel=1e-4)
 
 
 def test_a_joint_optimum_is_the_least_of_its_budget() -> None:
     law = made("ludziejewski2025", Joint).of(8)
     point = law.at_flops(1e22)
     sizes = [point.params * exp(log(4) * step / 500) for step in range(-500, 501)]
-    best = min(sizes, key=lambda size: law.loss(size, 1e22 / (6 * size)))
-    assert best == pytest.approx(point.params, rel=0.003)
+    found = min(sizes, key=lambda size: law.loss(size, 1e22 / (6 * size)))
+    assert found == pytest.approx(point.params, rel=0.003)
 
 
 def test_a_dense_run_has_one_loss_by_the_joint_and_the_sparse_law() -> None:
@@ -115,3 +116,50 @@ def test_a_mixture_of_shared_and_fine_experts_has_an_expansion() -> None:
     assert mixture.expansion == pytest.approx(257 / 9)
     assert mixture.granularity == 9
     assert Mixture().expansion == 1
+
+
+# The best number of experts of Ludziejewski 2025's Table 2 by FLOPs, in 24, 80 and 640 GB; 32 stands for 32 or more.
+TABLE_2_MEMORY = {1e21: (16, 32, 32), 1e22: (4, 16, 32), 1e23: (1, 8, 32), 1e24: (1, 1, 16)}
+# Where ours is one step off, the two differ by less than 0.007 nats.
+ONE_STEP = {(1e21, 24e9), (1e23, 80e9), (1e24, 640e9)}
+
+
+@pytest.mark.parametrize("flops", TABLE_2_MEMORY)
+def test_the_best_number_of_experts_in_memory(flops: float) -> None:
+    """Nine of the twelve cells are as printed, the other three one step of two from it."""
+    law = made("ludziejewski2025", Joint)
+    for room, printed in zip((24e9, 80e9, 640e9), TABLE_2_MEMORY[flops], strict=True):
+        losses = {e: best(law, Mixture(e, 1), Limits(flops, memory=room)).loss for e in (1, 2, 4, 8, 16, 32)}
+        found = min(losses, key=lambda e: losses[e])
+        if (flops, room) in ONE_STEP:
+            assert max(found, printed) == 2 * min(found, printed)
+            assert losses[printed] - losses[found] < 0.007
+        else:
+            assert found == printed
+
+
+def test_the_best_mixture_spends_its_budget_and_fills_its_memory() -> None:
+    law = made("ludziejewski2025", Joint)
+    limits = Limits(1e22, served=1e11, memory=24e9)
+    found = best(law, Mixture(8, 1), limits)
+    active, tokens = found.run.active, found.run.tokens
+    assert 6 * active * tokens + 2 * active * 1e11 == pytest.approx(1e22)
+    assert found.limited
+    assert found.bytes == pytest.approx(24e9)
+    d = width(active)
+    assert 2 * d * 50_257 + 13 * d**3 / 64 == pytest.approx(active)
+    assert found.run.total == pytest.approx(2 * d * 50_257 + (4 + 9 * 8) * d**3 / 64)
+
+
+@pytest.mark.parametrize("served", [0, 1e11])
+def test_the_best_mixture_is_the_least_of_brute_force(served: float) -> None:
+    law, mixture = made("abnar2025", Sparse), Mixture(64, 4)
+    limits = Limits(1e21, served)
+    found = best(law, mixture, limits)
+
+    def loss(active: float) -> float:
+        return law.loss(run_with(active, 1e21 / (6 * active) - served / 3, mixture))
+
+    around = [found.run.active * 2 ** (step / 200) for step in range(-200, 201)]
+    assert min(map(loss, around)) >= found.loss - 1e-9
+    assert found.run.active == pytest.approx(min(around, key=loss), rel=0.004)
