@@ -706,7 +706,8 @@ def design(
         flops: Set the training FLOPs, such as 1e22; law gives parameters and tokens.
         like: Take the proportions of this model, or of the member of this family that is nearest in size
             (default: llama).
-        law: Choose the scaling law for flops; the default is hoffmann2022-3.
+        law: Choose the scaling law for flops; the default is hoffmann2022-3, or for mixtures of experts
+            ludziejewski2025.
         multiple: Make d_model and d_ff multiples of this number (default: 128).
         tensor: Set the devices that share each layer (tensor parallelism; default: 1).
         set: Change a field of the pattern, which the design then follows.

@@ -56,7 +56,11 @@ class Ask(Written):
         "llama",
     )
     law: str | None = asked(
-        Option(f"Choose the scaling law for --flops; the default is {_LAW}.", "NAME|FILE", complete=options.law_names)
+        Option(
+            f"Choose the scaling law for --flops; the default is {_LAW}, or for mixtures of experts ludziejewski2025.",
+            "NAME|FILE",
+            complete=options.law_names,
+        )
     )
     multiple: int = asked(Option("Make d_model and d_ff multiples of this number.", "N", multiple), 128)
     tensor: int = asked(options.TENSOR._replace(read=tensor, heading=""), 1)
@@ -89,7 +93,7 @@ class Ask(Written):
         from tscale.core.costs.shapes import Grid
 
         grid = Grid(self.multiple, self.tensor)
-        wish = Wish(self.params, self.flops, self.law or _LAW, self.like, grid, self.set)
+        wish = Wish(self.params, self.flops, self.law, self.like, grid, self.set)
         return designed(wish, "design" if self.file is None else self.file.stem)
 
 
