@@ -683,6 +683,43 @@ def loss(
     return answer("loss", locals())
 
 
+def hyper(
+    model: Model | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    strict: bool | None = None,
+    tokens: Number | None = None,
+    context: Number | None = None,
+    law: Sequence[str] = (),
+) -> Result:
+    """Suggest the learning rate and batch size of a training run.
+
+    Each scaling law of hyper-parameters has its own, for the sizes that it was fitted on; others are marked as extrapolated.
+
+    Args:
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
+        context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
+        law: Choose a law by name or file. Repeat it for several; by default all are used.
+
+    Returns:
+        The answer of `tscale hyper`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> len(hyper("gpt2", tokens=1e10).rows) > 5
+        True
+    """
+    return answer("hyper", locals())
+
+
 def design(
     *,
     output: File | None = None,

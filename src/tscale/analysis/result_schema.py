@@ -59,6 +59,11 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "deepseek-v3", "tokens": "1e12"},
         {"model": "gpt2", "tokens": "1e10", "law": ["gadre2024-c4"]},
     ),
+    "hyper": (
+        {"model": "gpt3"},
+        {"model": "deepseek-v3", "tokens": "1e12"},
+        {"model": "gpt2", "tokens": "1e10", "law": ["li2025"]},
+    ),
     "design": ({"params": "7e9"}, {"flops": "1e22"}, {"flops": "1e21", "like": "mixtral"}),
     "check": ({"claims": "article"},),
     "list": ({"what": "models"}, {"what": "hardware"}, {"what": "formats"}, {"what": "laws"}, {"what": "claims"}),

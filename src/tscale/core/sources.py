@@ -191,6 +191,7 @@ SOURCES: dict[str, Source] = {
         "MoE Parallel Folding: Heterogeneous Parallelism Mappings for Efficient Large-Scale MoE Model Training with Megatron Core",
         "2504.14960",
     ),
+    "liu2025b": _arxiv("Liu 2025b", "Muon is Scalable for LLM Training", "2502.16982"),
     "llamacpp2026": Source(
         "llama.cpp 2026",
         "llama.cpp, src/llama-quant.cpp",
