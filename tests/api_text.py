@@ -85,6 +85,7 @@ EXAMPLES = {
     "serve": ('serve("llama-3.1-8b", gpu="h100", batch=16).exit_code', "0"),
     "optimal": ("len(optimal(flops=5.76e23).rows) > 5", "True"),
     "loss": ('loss("llama-3.1-8b").exit_code', "0"),
+    "hyper": ('len(hyper("gpt2", tokens=1e10).rows) > 5', "True"),
     "design": ("design(params=7e9).exit_code", "0"),
     "fit": ('fit(["no file"])', "Traceback"),
     "calibrate": ('calibrate("serving.csv")', "Traceback"),

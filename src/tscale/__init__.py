@@ -27,6 +27,7 @@ if _typing.TYPE_CHECKING:
     from tscale.api import fit as fit
     from tscale.api import flops as flops
     from tscale.api import hardware as hardware
+    from tscale.api import hyper as hyper
     from tscale.api import list as list
     from tscale.api import loss as loss
     from tscale.api import memory as memory
@@ -63,6 +64,7 @@ _HOMES = {
     "fit": "api",
     "flops": "api",
     "hardware": "api",
+    "hyper": "api",
     "list": "api",
     "load": "counting",
     "loss": "api",

@@ -607,6 +607,9 @@ def optimal(
     unique_tokens: Number | None = None,
     inference_tokens: Number | None = None,
     law: Sequence[str] = (),
+    experts: Number | None = None,
+    active_share: Number | None = None,
+    memory_gb: Number | None = None,
     gpu_set: Changes = (),
 ) -> Result:
     """Show the compute-optimal parameters and tokens.
@@ -626,6 +629,10 @@ def optimal(
         unique_tokens: Set the number of unique tokens, such as 100e9: further training tokens repeat them.
         inference_tokens: Set the tokens to be served, such as 1e12, to include the FLOPs of serving.
         law: Choose a scaling law by name or file. Repeat it for several; by default all are used.
+        experts: Train a mixture of this many routed experts per layer; any: the number with the least loss.
+        active_share: Set the share of the experts that each token uses, such as 1/8; by default the share
+            with the least loss.
+        memory_gb: Limit the weights and a cache of 16k tokens, in bf16, to this many GB (with experts).
         gpu_set: Change a field of the hardware; repeatable.
 
     Returns:
@@ -682,6 +689,43 @@ def loss(
     return answer("loss", locals())
 
 
+def hyper(
+    model: Model | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    strict: bool | None = None,
+    tokens: Number | None = None,
+    context: Number | None = None,
+    law: Sequence[str] = (),
+) -> Result:
+    """Suggest the learning rate and batch size of a training run.
+
+    Each scaling law of hyper-parameters has its own, for the sizes that it was fitted on; others are marked as extrapolated.
+
+    Args:
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
+        context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
+        law: Choose a law by name or file. Repeat it for several; by default all are used.
+
+    Returns:
+        The answer of `tscale hyper`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> len(hyper("gpt2", tokens=1e10).rows) > 5
+        True
+    """
+    return answer("hyper", locals())
+
+
 def design(
     *,
     output: File | None = None,
@@ -705,7 +749,8 @@ def design(
         flops: Set the training FLOPs, such as 1e22; law gives parameters and tokens.
         like: Take the proportions of this model, or of the member of this family that is nearest in size
             (default: llama).
-        law: Choose the scaling law for flops; the default is hoffmann2022-3.
+        law: Choose the scaling law for flops; the default is hoffmann2022-3, or for mixtures of experts
+            ludziejewski2025.
         multiple: Make d_model and d_ff multiples of this number (default: 128).
         tensor: Set the devices that share each layer (tensor parallelism; default: 1).
         set: Change a field of the pattern, which the design then follows.

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import answer, run
+from tscale.blocks.experts import Experts
 from tscale.core.costs.params import params
 from tscale.models.lower import lower
+from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
 from tscale.models.validation import validated
 from tscale.models.yaml_file import parse_document
@@ -117,3 +119,47 @@ def test_explain_counts_the_parts_of_what_was_found() -> None:
     out = run("design", "--params", "7e9", "--explain").out
     assert "4096·11008" in out
     assert "embedding.tokens + attention.q" in out
+
+
+@pytest.mark.parametrize("like", ["mixtral-8x7b", "qwen3-30b-a3b", "gpt-oss-20b", "llama-4-scout"])
+@pytest.mark.parametrize("size", ["3e9", "30e9", "1e12"])
+def test_of_mixtures_of_experts_within_one_per_cent(size: str, like: str) -> None:
+    made = spec("--params", size, "--like", like, "--multiple", "64")
+    assert params(lower(made)).total == pytest.approx(float(size), rel=0.01)
+    pattern = resolve(like)
+    assert isinstance(made.feed_forward, Experts)
+    assert isinstance(pattern.feed_forward, Experts)
+    assert (made.feed_forward.experts, made.feed_forward.top_k) == (
+        pattern.feed_forward.experts,
+        pattern.feed_forward.top_k,
+    )
+
+
+def test_mixtral_8x22b_is_found_by_the_proportions_of_8x7b_within_a_few_layers() -> None:
+    """Mistral's release: 56 layers of 6144, 48 heads, an inner width of 16,384."""
+    made = spec("--params", "140.6e9", "--like", "mixtral-8x7b")
+    assert made.layers == pytest.approx(56, rel=0.2)
+    assert made.d_model == pytest.approx(6144, rel=0.05)
+
+
+def test_a_budget_of_flops_buys_active_parameters_by_the_joint_law() -> None:
+    """Ludziejewski 2025 with 4 times the feed-forwards stored that a token meets: Table 1 has 4.4B and 38B tokens for 1e21 FLOPs."""
+    data = answer("design", "--flops", "1e21", "--like", "mixtral")
+    assert data["budget"]["counts"] == "active"
+    assert data["budget"]["law"] == "ludziejewski2025"
+    assert data["active_params"] == pytest.approx(4.4e9, rel=0.02)
+    assert data["budget"]["tokens"] == pytest.approx(38e9, rel=0.02)
+    assert data["active_params"] == pytest.approx(data["budget"]["params"], rel=0.01)
+
+
+@pytest.mark.parametrize("law", ["hoffmann2022-3", "abnar2025"])
+def test_a_mixture_is_not_designed_by_a_law_that_names_no_optimum_of_it(law: str) -> None:
+    found = run("design", "--flops", "1e21", "--like", "mixtral", "--law", law)
+    assert found.code == 2
+    assert "choose --law ludziejewski2025" in found.err
+
+
+def test_a_dense_model_is_not_designed_by_a_law_of_sparsity() -> None:
+    found = run("design", "--flops", "1e21", "--law", "abnar2025")
+    assert found.code == 2
+    assert "says nothing of a dense model" in found.err

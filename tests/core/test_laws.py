@@ -32,6 +32,10 @@ TABLE_A3_3 = [
 ]  # fmt: skip
 
 
+FLAT = {f"sardana2024-{runs}" for runs in ("le100", "le250", "le500")}
+"""Laws whose exponents are so small that a parameter more than their optimum's changes its tokens by orders of magnitude."""
+
+
 def law(name: str, unique: float | None = None, served: float | None = None) -> Formula:
     return read_law(name).formula(unique, served)
 
@@ -228,7 +232,7 @@ def test_a_lifetime_takes_the_fewest_flops(flops: float, served: float) -> None:
     assert formula.flops(point) <= formula.flops(optimum)
 
 
-@pytest.mark.parametrize("name", listed_laws())
+@pytest.mark.parametrize("name", [name for name in listed_laws() if read_law(name).dense and name not in FLAT])
 @given(flops=BUDGETS)
 @settings(max_examples=15, deadline=None)
 def test_a_budget_its_parameters_and_its_tokens_name_one_run(name: str, flops: float) -> None:

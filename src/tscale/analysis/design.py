@@ -57,7 +57,9 @@ class Ask(Written):
     )
     law: str | None = asked(
         Option(
-            f"Choose the scaling law for --flops; the default is {_LAW}.", "NAME|FILE", complete=completion.law_names
+            f"Choose the scaling law for --flops; the default is {_LAW}, or for mixtures of experts ludziejewski2025.",
+            "NAME|FILE",
+            complete=completion.law_names,
         )
     )
     multiple: int = asked(Option("Make d_model and d_ff multiples of this number.", "N", multiple), 128)
@@ -91,7 +93,7 @@ class Ask(Written):
         from tscale.core.costs.shapes import Grid
 
         grid = Grid(self.multiple, self.tensor)
-        wish = Wish(self.params, self.flops, self.law or _LAW, self.like, grid, self.set)
+        wish = Wish(self.params, self.flops, self.law, self.like, grid, self.set)
         return designed(wish, "design" if self.file is None else self.file.stem)
 
 

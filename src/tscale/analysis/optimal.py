@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options
 from tscale.analysis.of_model import hardware_of
 from tscale.analysis.request import Option, Request, asked, spelled
+from tscale.core.tracing import parse_count
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -18,6 +20,23 @@ if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
+
+_EXPERTS: Final = "Mixture of experts"
+_MOST_EXPERTS: Final = 65_536
+
+
+def experts(text: str, what: str) -> int | str:
+    """A number of routed experts, or any."""
+    return "any" if text.strip().lower() == "any" else parse_count(text, what=what, most=_MOST_EXPERTS)
+
+
+def active_share(text: str, what: str) -> Fraction:
+    """A share of the experts: 0.125, 12.5% or 1/8."""
+    if re.fullmatch(r"\s*[1-9][0-9]{0,5}\s*/\s*[1-9][0-9]{0,5}\s*", text):
+        part, whole = map(int, text.split("/"))
+        return options.share_of(str(part / whole), what, "all experts") and Fraction(part, whole)
+    return options.share_of(text, what, "all experts")
+
 
 _OF_GPU = ("gpus", "days", "dollars", "price", "mfu", "gpu_set")
 
@@ -47,6 +66,30 @@ class Ask(Request):
     unique_tokens: int | None = asked(options.UNIQUE)
     inference_tokens: int | None = asked(options.SERVED)
     law: tuple[str, ...] = asked(options.LAWS, ())
+    experts: int | str | None = asked(
+        Option(
+            "Train a mixture of this many routed experts per layer; any: the number with the least loss.",
+            "E|any",
+            experts,
+            heading=_EXPERTS,
+        )
+    )
+    active_share: Fraction | None = asked(
+        Option(
+            "Set the share of the experts that each token uses, such as 1/8; by default the share with the least loss.",
+            "S",
+            active_share,
+            heading=_EXPERTS,
+        )
+    )
+    memory_gb: Fraction | None = asked(
+        Option(
+            "Limit the weights and a cache of 16k tokens, in bf16, to this many GB (with --experts).",
+            "GB",
+            options.number(10**9, "80"),
+            heading=_EXPERTS,
+        )
+    )
     gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())
 
     def check(self) -> None:
@@ -62,6 +105,26 @@ class Ask(Request):
             )
         if self.gpu is None and alone:
             raise RequestError(f"{alone[0]} is read with --gpu only: --gpu h100 in place of {given[0]}, or drop it")
+        self._check_experts()
+
+    def _check_experts(self) -> None:
+        """What is of mixtures of experts is asked of them, and of a budget of FLOPs."""
+        if self.experts is None:
+            alone = [spelled(name) for name in ("active_share", "memory_gb") if name in self.given]
+            if alone:
+                raise RequestError(
+                    f"{alone[0]} is read with --experts only: add it, such as --experts 64, or drop {alone[0]}"
+                )
+            return
+        if self.flops is None and self.gpu is None:
+            raise RequestError("--experts is read with --flops or --gpu, which set a budget: give one of them")
+        if self.unique_tokens is not None:
+            raise RequestError("--unique-tokens is read by laws of dense models: leave it out, or --experts")
+        if self.active_share is not None and isinstance(self.experts, int) and self.active_share * self.experts < 1:
+            raise RequestError(
+                f"--active-share of {float(self.active_share):g} is less than one of {self.experts} experts: give at least "
+                f"1/{self.experts}"
+            )
 
     @cached_property
     def budget(self) -> Budget:
@@ -83,6 +146,16 @@ def analyze(ask: Ask) -> Report:
     """The optimum of each law."""
     from tscale.answers.optimal import optimal_report
 
+    if ask.experts is not None:
+        from tscale.answers.optimal_experts import Wanted, optimal_experts_report
+        from tscale.core.laws.experts_best import Limits
+
+        limits = Limits(
+            ask.budget.amount, ask.inference_tokens or 0, None if ask.memory_gb is None else float(ask.memory_gb) * 1e9
+        )
+        share = None if ask.active_share is None else float(ask.active_share)
+        wanted = Wanted(ask.experts if isinstance(ask.experts, int) else None, share, limits)
+        return optimal_experts_report(ask.budget, list(ask.law), wanted, explain=ask.explain)
     return optimal_report(ask.budget, list(ask.law), ask.unique_tokens, ask.inference_tokens, explain=ask.explain)
 
 

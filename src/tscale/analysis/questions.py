@@ -23,6 +23,7 @@ NAMES: Final = (
     "serve",
     "optimal",
     "loss",
+    "hyper",
     "design",
     "fit",
     "accuracy",

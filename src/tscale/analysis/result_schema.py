@@ -52,12 +52,21 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"params": "7B", "inference_tokens": "1e12"},
         {"gpu": "h100", "dollars": "1e6"},
         {"tokens": "1e12", "unique_tokens": "1e11"},
+        {"flops": "1e22", "experts": "any", "memory_gb": 80},
+        {"flops": "1e22", "experts": 64, "active_share": "1/8"},
     ),
     "loss": (
         {"model": "gpt3"},
         {"model": "gpt2", "tokens": "1e10", "unique_tokens": "1e9", "inference_tokens": "1e12"},
+        {"model": "deepseek-v3", "tokens": "1e12"},
+        {"model": "gpt2", "tokens": "1e10", "law": ["gadre2024-c4"]},
     ),
-    "design": ({"params": "7e9"}, {"flops": "1e22"}),
+    "hyper": (
+        {"model": "gpt3"},
+        {"model": "deepseek-v3", "tokens": "1e12"},
+        {"model": "gpt2", "tokens": "1e10", "law": ["li2025"]},
+    ),
+    "design": ({"params": "7e9"}, {"flops": "1e22"}, {"flops": "1e21", "like": "mixtral"}),
     "check": ({"claims": "article"},),
     "list": ({"what": "models"}, {"what": "hardware"}, {"what": "formats"}, {"what": "laws"}, {"what": "claims"}),
 }

@@ -60,6 +60,12 @@ _ANSWERS: Final = {
     "repeated": "loss, optimum, repetition",
     "lifetime": "loss, optimum, serving",
     "power": "optimum",
+    "joint-experts": "loss, optimum, experts",
+    "granular-experts": "loss, optimum, granularity",
+    "sparse-experts": "loss, optimum, experts",
+    "routed-experts": "loss after 130e9 tokens, experts",
+    "leverage": "dense model of equal loss",
+    "hyper": "learning rate, batch size",
 }
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.answers.experts import JOINT, inside, mixture_of, run_of
 from tscale.answers.explaining import counted, line_figures, steps_of, summed
-from tscale.answers.laws import Bound, counts_note, extrapolated, law_notes, predicted
+from tscale.answers.laws import Bound, counts_note, extrapolated, law_notes, predicted, refuse_others
 from tscale.answers.optimal import Budget, answered
 from tscale.catalogue.laws import read_law
 from tscale.catalogue.models import normalised
@@ -16,6 +17,7 @@ from tscale.core.costs.params import params
 from tscale.core.costs.shapes import WITHIN, Found, Grid, Shape, search
 from tscale.core.costs.shapes import steps as multiples
 from tscale.core.laws import Point
+from tscale.core.laws.experts import Joint
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Table
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE
 from tscale.errors import RequestError
@@ -23,6 +25,7 @@ from tscale.models.designing import counting, padded, pattern, proportions, shap
 from tscale.models.spec import ModelSpec, Training
 from tscale.models.writing import plain, to_yaml
 
+DENSE_LAW: Final = "hoffmann2022-3"
 _MOST: Final = 10**13
 _LEAST: Final = 1000
 _ALTERNATIVES = (
@@ -42,7 +45,8 @@ class Wish(NamedTuple):
 
     params: int | None
     flops: int | None
-    law: str
+    law: str | None
+    """The law of the budget; None for that which is asked of such a model."""
     like: str
     grid: Grid
     changes: Sequence[str] = ()
@@ -76,10 +80,8 @@ def designed(wish: Wish, name: str) -> Design:
     optimum = None
     counts: str = "all"
     if wish.flops is not None:
-        law = read_law(wish.law)
-        budget_of = Budget("flops", wish.flops, Figure(wish.flops, FLOPS))
-        optimum = (bound := Bound(law, law.formula()), answered(bound, budget_of).point)
-        counts, budget = law.counts, round(optimum[1].params)
+        optimum = _optimum(wish, wish.flops)
+        counts, budget = optimum[0].law.counts, round(optimum[1].params)
     else:
         assert wish.params is not None
         budget = wish.params
@@ -106,12 +108,30 @@ def designed(wish: Wish, name: str) -> Design:
     return Design(wish, budget, counts, like, like.vocabulary, tuple(found), spec, optimum)
 
 
+def _optimum(wish: Wish, flops: int) -> tuple[Bound, Point]:
+    """The law of a budget of FLOPs, and its optimum: of a mixture of experts by a law of such, for as many of them."""
+    mixture = mixture_of(pattern(wish.like, flops, counting("all"), wish.changes))
+    law = read_law(wish.law or (DENSE_LAW if mixture is None else JOINT))
+    formula = law.experts
+    if mixture is None:
+        refuse_others(law)
+        bound = Bound(law, law.formula())
+    elif isinstance(formula, Joint):
+        bound = Bound(law, formula.of(mixture.expansion))
+    else:
+        raise RequestError(
+            f"{law.name} names no optimum of such mixtures of experts as {wish.like} is: choose --law {JOINT}, or leave it out"
+        )
+    return bound, answered(bound, Budget("flops", flops, Figure(flops, FLOPS))).point
+
+
 def design_report(design: Design, written: str = "", *, explain: bool = False) -> Report:
     """The shape that was found beside its pattern, how far from the budget it is, and others nearly as good."""
     best, like = design.found[0], design.like
     total = counting("all")(design.spec)
     wished = "" if total == design.budget else f", for {design.budget:,} {_what(design)}"
-    title = f"A decoder of {int(total):,} parameters in {design.spec.layers} layers, like {like.label}{wished}"
+    met = "" if mixture_of(design.spec) is None else f", {int(counting('active')(design.spec)):,} of them active,"
+    title = f"A decoder of {int(total):,} parameters{met} in {design.spec.layers} layers, like {like.label}{wished}"
     tables = [Table(title, _columns(like), tuple(_rows(design, total)), stack=True)]
     if len(design.found) > 1:
         tables.append(Table("", _ALTERNATIVES, tuple(map(_near, design.found)), aside=True))
@@ -128,6 +148,7 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
         "like": like.name,
         "within_1_percent": design.hits,
         "params": Figure(total, PARAMETERS),
+        "active_params": Figure(counting("active")(design.spec), PARAMETERS),
         "deviation": Figure(best.deviation, SHARE),
         "shape": _shape_data(best, design),
         "alternatives": [_shape_data(found, design) for found in design.found[1:]],
@@ -140,6 +161,17 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
     return Report(title, tuple(tables), data, notes, steps, exit_code=0 if design.hits else 3)
 
 
+def _past(design: Design, bound: Bound, point: Point) -> bool:
+    """Whether the optimum lies outside of the runs that its law was fitted on."""
+    model = counted(design.spec)
+    mixture = mixture_of(model.spec)
+    return (
+        extrapolated(bound, point)
+        if mixture is None
+        else not inside(bound.law, run_of(model, mixture, round(point.tokens)))
+    )
+
+
 def _short(value: int) -> str:
     """A count as people name models by it: 6.74B."""
     letter, scale = next((one for one in _SCALES if value >= one[1]), _SCALES[-1])
@@ -150,7 +182,15 @@ _SCALES: Final = (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3))
 
 
 def _what(design: Design) -> str:
-    return "parameters" if design.counts == "all" else "parameters without embeddings"
+    return _WHAT[design.counts]
+
+
+_WHAT: Final = {
+    "all": "parameters",
+    "non_embedding": "parameters without embeddings",
+    "active": "active parameters",
+    "active_non_embedding": "active parameters without embeddings",
+}
 
 
 def _columns(like: ModelSpec) -> tuple[Column, ...]:
@@ -168,7 +208,17 @@ def _rows(design: Design, total: int) -> Iterator[tuple[Cell, ...]]:
     for text, ratio in _RATIOS.items():
         yield Label(text, text.replace(" / ", "_per_")), *(_quotient(ratio(shape)) for shape in (own, other))
     yield Label("parameters", "params"), Figure(total, PARAMETERS), Figure(counting("all")(like), PARAMETERS)
-    if design.counts != "all":
+    mixture = mixture_of(like)
+    if mixture is not None:
+        active = counting("active")
+        yield "experts", *([Figure(mixture.experts, COUNT)] * 2)
+        yield Label("experts per token", "active_experts"), *([Figure(mixture.active, COUNT)] * 2)
+        yield (
+            Label("active parameters", "active_params"),
+            Figure(active(design.spec), PARAMETERS),
+            Figure(active(like), PARAMETERS),
+        )
+    if design.counts == "non_embedding":
         bare = counting(design.counts)
         yield (
             Label("without embeddings", "non_embedding_params"),
@@ -221,7 +271,7 @@ def _notes(design: Design, written: str, *, explain: bool) -> Iterator[str]:
         bound, point = design.optimum
         yield (
             f"By {bound.law.name} ({bound.law.label}), {_short(round(point.tokens))} tokens are optimal with it"
-            f"{', extrapolated' if extrapolated(bound, point) else ''}: the spec has them as its training tokens."
+            f"{', extrapolated' if _past(design, bound, point) else ''}: the spec has them as its training tokens."
         )
         yield counts_note([bound.law])
         yield from law_notes([bound.law], explain=explain)

@@ -38,14 +38,26 @@ def picked(names: Sequence[str], unique: int | None, served: int | None) -> list
     """The laws asked for; where none are, all that are shipped, and those of repeated data and service if asked about."""
     kinds = {"repeated": unique, "lifetime": served}
     laws = [read_law(name) for name in dict.fromkeys(names)] or [
-        law for law in shipped_laws() if kinds.get(law.kind, 1) is not None
+        law for law in shipped_laws() if law.dense and not law.by_name and kinds.get(law.kind, 1) is not None
     ]
+    for law in laws:
+        refuse_others(law)
     for kind, option, given in (("repeated", "--unique-tokens", unique), ("lifetime", "--inference-tokens", served)):
         if given is not None and all(law.kind != kind for law in laws):
             raise RequestError(
                 f"{option} is read only by a law of kind {kind}: leave out --law, or add one of that kind"
             )
     return [Bound(law, law.formula(unique, served)) for law in laws]
+
+
+def refuse_others(law: Law) -> None:
+    """Raises `RequestError` for a law that says nothing of dense models."""
+    if law.kind == "hyper":
+        raise RequestError(f"{law.name} is a law of learning rates and batch sizes: `tscale hyper MODEL` reads it")
+    if not law.dense and law.kind != "joint-experts":
+        raise RequestError(
+            f"{law.name} is a law of mixtures of experts, and says nothing of a dense model: choose another --law"
+        )
 
 
 def predicted(value: float, unit: Unit, law: Law) -> Figure:
@@ -126,17 +138,19 @@ def exponent_of(bound: Bound) -> Figure | Missing:
 def counts_note(laws: Sequence[Law]) -> str:
     """Which parameters the laws count, and how FLOPs."""
     bare = [law.name for law in laws if law.counts == "non_embedding"]
+    met = [law.name for law in laws if law.counts == "active"]
     by_m = [law.name for law in laws if law.flops == "M*D"]
     said = "N is all parameters" + (f", but without embeddings in {', '.join(bare)}" if bare else "")
+    said += f"{' and' if bare else ', but'} those that a token meets in {', '.join(met)}" if met else ""
     return f"{said}. C is 6·N·D" + (f", and M·D with attention in {', '.join(by_m)}." if by_m else ".")
 
 
-def range_note(bounds: Sequence[tuple[Bound, Point]]) -> str:
-    """Which laws were asked about what they were not fitted on."""
-    beyond = [bound.law.name for bound, point in bounds if extrapolated(bound, point)]
+def range_note(laws: Sequence[tuple[Law, bool]]) -> str:
+    """Which laws were asked about what they were not fitted on: each law, and whether it was."""
+    beyond = [law.name for law, past in laws if past]
     if not beyond:
         return ""
-    if len(beyond) == len(bounds):
+    if len(beyond) == len(laws):
         return "Extrapolated: the run lies outside the range that the law was fitted on, for every law here."
     return f"Extrapolated, because the run lies outside the range that the law was fitted on: {', '.join(beyond)}."
 

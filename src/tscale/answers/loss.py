@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import inf
+from math import exp, inf
 from typing import Final, NamedTuple
 
+from tscale.answers.experts import (
+    counted_by,
+    default_losses,
+    equivalents,
+    equivalents_data,
+    equivalents_table,
+    inside,
+    mixture_data,
+    mixture_note,
+    mixture_of,
+    run_of,
+)
 from tscale.answers.explaining import TracedModel, counted
 from tscale.answers.laws import (
     INCOMPARABLE,
@@ -23,11 +35,14 @@ from tscale.answers.laws import (
 )
 from tscale.answers.trained import trained
 from tscale.blocks import attentions
+from tscale.catalogue.laws import Law, read_law
 from tscale.core.costs.params import non_embedding_params, params
 from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
+from tscale.core.laws import Law as Formula
+from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage, Run
 from tscale.core.ledger import Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
-from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, TOKENS
+from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
 from tscale.errors import NotPublishedError, RequestError
 from tscale.models.spec import ModelSpec
 
@@ -49,6 +64,11 @@ _EQUAL_COLUMNS = (
     Column("params ratio", "params_ratio", drop=2),
     Column("break-even tokens", "breakeven_tokens"),
 )
+_DOWNSTREAM_COLUMNS = (
+    Column("downstream error by", "law", numeric=False),
+    Column("error", "downstream_error"),
+    Column("mean of", "tasks", numeric=False),
+)
 _CHANCE: Final = 13
 """Nats a token of a guess among 440,000 tokens: a model that learned anything is below."""
 _SIZES: Final = (1 / 4, 1 / 2, 1, 2, 4)
@@ -58,8 +78,11 @@ _SIZES: Final = (1 / 4, 1 / 2, 1, 2, 4)
 class _Judged(NamedTuple):
     """A run by one law: its loss; where the law has them, the best run of its FLOPs, and that of its loss."""
 
-    bound: Bound
+    law: Law
+    formula: Formula | None
+    """The law of N and D; None of one that has no optimum to tell."""
     point: Point
+    extrapolated: bool
     best: Point | None = None
     equal: Point | None = None
 
@@ -77,21 +100,22 @@ def loss_report(
     model = counted(spec)
     _refuse_others(model)
     tokens = trained(spec, asked, None).tokens
-    bounds = picked(names, unique, served)
-    without = [bound.law.name for bound in bounds if isinstance(bound.formula, Power)]
-    if len(without) == len(bounds):
-        raise RequestError(f"{', '.join(without)} predicts an optimum and no loss: choose another --law")
     sizes = {"all": int(params(model.ledger).total), "non_embedding": int(non_embedding_params(model.ledger))}
-    judged = [
-        _judged(bound, sizes[bound.law.counts], int(tokens.value))
-        for bound in bounds
-        if not isinstance(bound.formula, Power)
-    ]
+    mixture = mixture_of(spec)
+    run = None if mixture is None else run_of(model, mixture, int(tokens.value))
+    judged, without = (
+        _of_dense(sizes, int(tokens.value), picked(names, unique, served))
+        if run is None
+        else (_of_experts(model, run, names, unique), list[str]())
+    )
+    alike = [] if run is None else list(equivalents(run))
     title = f"{spec.label}: predicted loss after {int(tokens.value):,} training tokens is {_losses(judged)}"
     tables = (
         Table(title, _COLUMNS, tuple(map(_row, judged)), subject=spec.name),
+        *_downstream_tables(judged),
+        *equivalents_table(alike),
         *_equal_tables(judged),
-        *(table for run in judged for table in _alternative_tables(run, served)),
+        *(table for one in judged for table in _alternative_tables(one, served)),
     )
     data: Data = {
         "model": spec.name,
@@ -99,13 +123,15 @@ def loss_report(
         "tokens": tokens,
         "unique_tokens": unique,
         "inference_tokens": served,
-        "rows": [_data(run, served) for run in judged],
+        "rows": [_data(one, served) for one in judged],
         "without_loss": without,
+        **({} if run is None else {"mixture": mixture_data(mixture), "dense_equivalents": equivalents_data(alike)}),
     }
-    laws = [run.bound.law for run in judged]
+    laws = [one.law for one in judged]
     notes = [
         counts_note(laws),
-        range_note([(run.bound, run.point) for run in judged]),
+        "" if mixture is None else mixture_note(mixture),
+        range_note([(one.law, one.extrapolated) for one in judged]),
         INCOMPARABLE if len(judged) > 1 else "",
         *_notes(model, judged, without, served, unique),
         *law_notes(laws, explain=explain),
@@ -128,11 +154,66 @@ def _refuse_others(model: TracedModel) -> None:
     spec = model.spec
     if spec.kind != "decoder":
         raise NotPublishedError(f"{spec.label}: the scaling laws here are for decoders, and this is an {spec.kind}")
-    if any(isinstance(entry, Matmul) and entry.experts > 1 for entry in model.ledger.entries):
+    routed = any(isinstance(entry, Matmul) and entry.experts > 1 for entry in model.ledger.entries)
+    if routed and mixture_of(spec) is None:
         raise NotPublishedError(
-            f"{spec.label}: no law here was fitted on models with routed experts: their loss follows neither all of their "
-            "parameters nor the active ones"
+            f"{spec.label}: no law here was fitted on models that route to experts of attention alone"
         )
+
+
+def _of_dense(sizes: dict[str, int], tokens: int, bounds: Sequence[Bound]) -> tuple[list[_Judged], list[str]]:
+    """A dense model by each law, and the laws that predict no loss."""
+    without = [bound.law.name for bound in bounds if isinstance(bound.formula, Power)]
+    if len(without) == len(bounds):
+        raise RequestError(f"{', '.join(without)} predicts an optimum and no loss: choose another --law")
+    judged = [
+        _judged(bound, sizes["non_embedding" if "non_embedding" in bound.law.counts else "all"], tokens)
+        for bound in bounds
+        if not isinstance(bound.formula, Power)
+    ]
+    return judged, without
+
+
+def _of_experts(model: TracedModel, run: Run, names: Sequence[str], unique: int | None) -> list[_Judged]:
+    """A mixture of experts by each law of such."""
+    if unique is not None:
+        raise RequestError(
+            f"--unique-tokens is read by laws of dense models, and {model.spec.label} is a mixture of experts: leave it out"
+        )
+    judged = []
+    for law in map(read_law, dict.fromkeys(names) or default_losses(run)):
+        formula = law.experts
+        if formula is None or isinstance(formula, Leverage):
+            raise RequestError(
+                f"{law.name} predicts no loss of mixtures of experts, which {model.spec.label} is: choose another --law, such as "
+                f"{', '.join(default_losses(run))}"
+            )
+        if isinstance(formula, Joint):
+            found = _judged(Bound(law, formula.of(run.mixture.expansion)), int(run.active), int(run.tokens))
+        else:
+            found = _Judged(
+                law, None, Point(counted_by(law, run), run.tokens, run.flops, formula.loss(run)), extrapolated=False
+            )
+        judged.append(found._replace(extrapolated=not inside(law, run)))
+    return judged
+
+
+def _known(law: Law, formula: ExpertsLaw, run: Run) -> Point:
+    """The loss of a mixture. Raises `RequestError` where that is none that a run may have."""
+    size = counted_by(law, run)
+    try:
+        loss = formula.loss(run)
+    except (OverflowError, ZeroDivisionError, ValueError):
+        loss = inf
+    if not 0 < loss <= _CHANCE:
+        raise _past(law, size, run.tokens)
+    return Point(size, run.tokens, run.flops, loss)
+
+
+def _past(law: Law, size: float, tokens: float) -> RequestError:
+    return RequestError(
+        f"{law.name} predicts no meaningful loss of {size:,} parameters on {tokens:,} tokens: give more realistic --tokens"
+    )
 
 
 def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
@@ -140,24 +221,23 @@ def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
     if isinstance(formula, Lifetime):
         formula = formula.law
     assert isinstance(formula, (Kaplan, Parametric, Repeated))
-    past = RequestError(
-        f"{bound.law.name} predicts no meaningful loss of {size:,} parameters on {tokens:,} tokens: give more realistic --tokens"
-    )
+    past = _past(bound.law, size, tokens)
     try:
         point = Point(size, tokens, flops, formula.loss(size, tokens))
         assert point.loss is not None
         if point.loss > _CHANCE:
             raise past
+        judged = _Judged(bound.law, bound.formula, point, extrapolated(bound, point))
         if isinstance(formula, Kaplan):
-            return _Judged(bound, point)
+            return judged
         equal = formula.at_loss(point.loss, flops) if isinstance(formula, Repeated) else formula.at_loss(point.loss)
-        return _Judged(bound, point, formula.at_flops(flops), equal)
+        return judged._replace(best=formula.at_flops(flops), equal=equal)
     except (OverflowError, ZeroDivisionError, ValueError):
         raise past from None
 
 
 def _row(run: _Judged) -> tuple[Cell, ...]:
-    law, point, best = run.bound.law, run.point, run.best
+    law, point, best = run.law, run.point, run.best
     return (
         law.name,
         Figure(round(point.params), PREDICTED_PARAMETERS),
@@ -165,7 +245,7 @@ def _row(run: _Judged) -> tuple[Cell, ...]:
         _NOT_SAID if best is None else loss_figure(best.loss, law),
         _ratio(point),
         _NOT_SAID if best is None else per_param(best, law),
-        Label("extrapolated", value=True) if extrapolated(run.bound, point) else Label("inside", value=False),
+        Label("extrapolated", value=True) if run.extrapolated else Label("inside", value=False),
     )
 
 
@@ -177,10 +257,30 @@ def _ratio(point: Point) -> Figure:
     return Figure(round(point.tokens / point.params, 6), TOKENS._replace(name="tokens per parameter"))
 
 
+def _downstream_tables(judged: Sequence[_Judged]) -> Iterator[Table]:
+    """The error of downstream tasks by the laws that were fitted to them."""
+    rows: list[tuple[Cell, ...]] = []
+    for run in judged:
+        error = _downstream(run)
+        if error is not None:
+            assert run.law.downstream is not None
+            rows.append((run.law.name, error, run.law.downstream.tasks))
+    if rows:
+        yield Table("", _DOWNSTREAM_COLUMNS, tuple(rows), aside=True)
+
+
+def _downstream(run: _Judged) -> Figure | None:
+    """The mean error of downstream tasks, epsilon - k·exp(-gamma·L); None of a law that does not say."""
+    by, loss = run.law.downstream, run.point.loss
+    if by is None or loss is None:
+        return None
+    return Figure(by.epsilon - by.k * exp(-by.gamma * loss), SHARE, "convention", by.source)
+
+
 def _equal_tables(judged: Sequence[_Judged]) -> Iterator[Table]:
     rows: list[tuple[Cell, ...]] = []
     for run in judged:
-        equal, law, point = run.equal, run.bound.law, run.point
+        equal, law, point = run.equal, run.law, run.point
         if equal is not None:
             rows.append(
                 (
@@ -203,12 +303,12 @@ def _breakeven(run: _Judged) -> Figure | None:
     if equal is None or point.params >= equal.params:
         return None
     served = max(point.flops - equal.flops, 0) / (2 * (equal.params - point.params))
-    return predicted(served, PREDICTED_TOKENS, run.bound.law)
+    return predicted(served, PREDICTED_TOKENS, run.law)
 
 
 def _alternatives(run: _Judged) -> Iterator[tuple[str, Point]]:
     """Runs of equal loss: smaller models for longer and larger ones for shorter, and the best among them, by size."""
-    equal, loss, formula = run.equal, run.point.loss, run.bound.formula
+    equal, loss, formula = run.equal, run.point.loss, run.formula
     assert equal is not None
     assert loss is not None
     law = formula.law if isinstance(formula, Lifetime) else formula
@@ -225,7 +325,7 @@ def _alternatives(run: _Judged) -> Iterator[tuple[str, Point]]:
 def _alternative_tables(run: _Judged, served: int | None) -> Iterator[Table]:
     if run.equal is None:
         return
-    law = run.bound.law
+    law = run.law
     columns = [
         Column(f"equal loss by {law.name}", "run", numeric=False),
         Column("params", "params"),
@@ -259,7 +359,7 @@ def _lifetime(point: Point, served: int) -> float:
 
 
 def _data(run: _Judged, served: int | None) -> Data:
-    law, point, best, equal = run.bound.law, run.point, run.best, run.equal
+    law, point, best, equal = run.law, run.point, run.best, run.equal
 
     def told(other: Point | None) -> Data:
         if other is None:
@@ -287,7 +387,8 @@ def _data(run: _Judged, served: int | None) -> Data:
         "params_ratio": None if equal is None else predicted(point.params / equal.params, RATIO, law),
         "breakeven_tokens": _breakeven(run),
         "alternatives": [] if equal is None else [{"run": text, **_mapping(told(p))} for text, p in _alternatives(run)],
-        "extrapolated": extrapolated(run.bound, point),
+        "extrapolated": run.extrapolated,
+        **({} if law.downstream is None else {"downstream_error": _downstream(run)}),
         **law_data(law),
     }
 
@@ -311,7 +412,7 @@ def _notes(
             "break-even tokens are those served when the saving equals the additional training."
             + ("" if all(map(_breakeven, told)) else " Never: this model is larger, and costs more in both.")
         )
-    if any(isinstance(run.bound.formula, Kaplan) for run in judged):
+    if any(isinstance(run.formula, Kaplan) for run in judged):
         yield (
             "The loss by kaplan2020 is that at convergence on the tokens, after any number of steps: it does not depend on the "
             "compute."
@@ -319,9 +420,7 @@ def _notes(
     if served is not None:
         yield f"FLOPs including serving have 2·N more for each of {served:,} tokens."
     if unique is not None:
-        blind = [
-            r.bound.law.name for r in judged if not isinstance(r.bound.formula, Repeated) and r.point.tokens > unique
-        ]
+        blind = [r.law.name for r in judged if not isinstance(r.formula, Repeated) and r.point.tokens > unique]
         if blind:
             yield f"These laws take every token as new, and not as one of {unique:,}: {', '.join(blind)}."
     if len(list(attentions(spec.mixers))) < len(spec.mixers):
@@ -333,11 +432,15 @@ _FORMULAS: Final = {
     "lifetime": "L = E + A/N^alpha + B/D^beta",
     "repeated": "L = E + A/N_eff^alpha + B/D_eff^beta, X_eff = U + U·R·(1 - exp(-(X/U - 1)/R))",
     "kaplan": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
+    "joint-experts": "L = a·Ê^delta·N^(alpha + gamma·ln Ê) + b·Ê^omega·D^(beta + zeta·ln Ê) + c",
+    "granular-experts": "L = c + (g/G^gamma + a)/N^alpha + b/D^beta",
+    "sparse-experts": "L = a/N^alpha + b/D^beta + c/(1 - S)^lam + d/((1 - S)^delta·N^gamma) + e",
+    "routed-experts": "log10 L = a·log10 N + b·log10 Ê + c·log10 N·log10 Ê + d",
 }
 
 
 def _step(run: _Judged) -> Step:
-    law, point = run.bound.law, run.point
+    law, point = run.law, run.point
     constants = ", ".join(f"{name} {one.value:g}" for name, one in law.constants.items())
     numbers = f"N {point.params:,}, D {point.tokens:,}, {constants}"
     return Step("loss", _FORMULAS[law.kind], numbers, predicted(point.loss or 0, NATS, law), law.name)

@@ -122,7 +122,7 @@ def optimal_report(
     notes = [
         *budget.notes,
         counts_note(laws),
-        range_note(pairs),
+        range_note([(answer.bound.law, extrapolated(*answer.pair)) for answer in answers]),
         INCOMPARABLE if len([a for a in answers if a.point.loss is not None]) > 1 else "",
         *_binding_notes(answers, unique, served),
         *law_notes(laws, explain=explain),

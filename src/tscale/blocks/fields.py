@@ -65,16 +65,20 @@ class Whole:
 
 
 class Number:
-    """Marks a field that holds a number above 0, whole or not; a whole one stays an int."""
+    """Marks a field that holds a number above 0, or a `signed` one any number, whole or not; a whole one stays an int."""
+
+    def __init__(self, *, signed: bool = False) -> None:
+        self.above = None if signed else 0
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
 
-        whole, real = core_schema.int_schema(strict=True, gt=0), core_schema.float_schema(strict=True, gt=0)
+        whole = core_schema.int_schema(strict=True, gt=self.above)
+        real = core_schema.float_schema(strict=True, gt=self.above)
         return core_schema.custom_error_schema(
             core_schema.union_schema([whole, real]),
             custom_error_type="number",
-            custom_error_message="must be a number above 0",
+            custom_error_message="must be a number" if self.above is None else "must be a number above 0",
         )
 
 

@@ -20,6 +20,8 @@ from tscale.core.laws import (
     power_of_tokens,
 )
 from tscale.core.laws import Law as Formula
+from tscale.core.laws.experts import ExpertsLaw, Granular, Joint, Leverage, Routed, Sparse
+from tscale.core.laws.hyper import TERMS, Hyper
 from tscale.errors import SpecError, SpecErrors, nearest, shown
 from tscale.models.spec import Evidence
 
@@ -29,9 +31,23 @@ if TYPE_CHECKING:
     from tscale.models.yaml_file import Document, Path_
 
 Positive = Annotated[int | float, Number()]
+Signed = Annotated[int | float, Number(signed=True)]
 Range = tuple[Positive, Positive]
 
-Counts = Literal["all", "non_embedding"]
+Counts = Literal["all", "non_embedding", "active", "active_non_embedding"]
+Kind = Literal[
+    "parametric",
+    "power",
+    "kaplan",
+    "repeated",
+    "lifetime",
+    "joint-experts",
+    "granular-experts",
+    "sparse-experts",
+    "routed-experts",
+    "leverage",
+    "hyper",
+]
 
 _PARAMETRIC: Final = ("E", "A", "B", "alpha", "beta")
 CONSTANTS: Final[dict[str, tuple[str, ...]]] = {
@@ -40,8 +56,29 @@ CONSTANTS: Final[dict[str, tuple[str, ...]]] = {
     "repeated": (*_PARAMETRIC, "R_D", "R_N"),
     "power": ("coefficient", "exponent"),
     "kaplan": Kaplan._fields,
+    "joint-experts": Joint._fields,
+    "granular-experts": Granular._fields,
+    "sparse-experts": Sparse._fields,
+    "routed-experts": Routed._fields,
+    "leverage": Leverage._fields,
+    "hyper": TERMS,
 }
-"""The constants of each kind of law."""
+"""The constants of each kind of law; one of kind hyper has some of them."""
+_EXPERTS: Final[dict[str, type[ExpertsLaw | Leverage]]] = {
+    "joint-experts": Joint,
+    "granular-experts": Granular,
+    "sparse-experts": Sparse,
+    "routed-experts": Routed,
+    "leverage": Leverage,
+}
+_ABOVE_0: Final[dict[str, tuple[str, ...]]] = {
+    "joint-experts": ("a", "b", "c", "E_start", "E_max"),
+    "sparse-experts": ("a", "b", "c", "d", "e"),
+    "routed-experts": ("E_start", "E_max"),
+    "leverage": ("A_start", "A_max"),
+    "hyper": ("lr", "batch", "critical", "tau"),
+}
+"""Of kinds whose exponents carry the sign that their papers print, the constants that are above 0; of the others all are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +87,27 @@ class Constant:
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
-    value: Positive
-    low: Positive | None = None
-    high: Positive | None = None
+    value: Signed
+    low: Signed | None = None
+    high: Signed | None = None
     source: str
     evidence: Evidence = "unconfirmed"
     note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downstream:
+    """The error of downstream tasks by the loss, epsilon - k·exp(-gamma·L). Gadre 2024, equation 5."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    epsilon: Positive
+    k: Positive
+    gamma: Positive
+    tasks: str
+    """Which tasks the error is the mean of."""
+    source: str
+    evidence: Evidence = "unconfirmed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +135,22 @@ class Fitted:
     tokens: Range | None = None
     flops: Range | None = None
     epochs: Range | None = None
+    expansion: Range | None = None
+    """Feed-forward parameters stored for each that a token meets, in mixtures of experts."""
+    granularity: Range | None = None
+    """Experts that a dense feed-forward of the width that a token meets is cut into."""
     source: str
     evidence: Evidence = "unconfirmed"
     note: str | None = None
 
     def holds(self, params: float, tokens: float, flops: float, epochs: float = 1) -> bool:
         """Whether a run lies within them, as far as they are known."""
-        pairs = ((self.params, params), (self.tokens, tokens), (self.flops, flops), (self.epochs, epochs))
-        return all(known is None or known[0] <= value <= known[1] for known, value in pairs)
+        return self.within(params=params, tokens=tokens, flops=flops, epochs=epochs)
+
+    def within(self, **run: float) -> bool:
+        """Whether what is given of a run, by the names of these fields, lies within them, as far as they are known."""
+        known = ((getattr(self, name), value) for name, value in run.items())
+        return all(ends is None or ends[0] <= value <= ends[1] for ends, value in known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +164,11 @@ class Law:
     aliases: tuple[str, ...] = ()
     """Other names of it, which lead to this one where they are asked for."""
     year: Annotated[int, Whole(1900, 2100)] | None = None
-    kind: Literal["parametric", "power", "kaplan", "repeated", "lifetime"]
-    """parametric: E + A/N^alpha + B/D^beta. power: the optimum alone. repeated, lifetime: parametric, with what it adds."""
+    kind: Kind
+    """parametric: E + A/N^alpha + B/D^beta. power: the optimum alone. repeated, lifetime: parametric, with what it adds. Those of
+    experts: the loss of mixtures, or their leverage over dense models. hyper: learning rate and batch size."""
+    by_name: bool = False
+    """Whether it answers only where it is asked for by name."""
     of: Literal["params", "tokens", "flops_per_token"] = "params"
     """What the power of C is, in a law of kind power."""
     source: str
@@ -118,6 +181,12 @@ class Law:
     fitted: Fitted
     constants: dict[str, Constant]
     exponent: Exponent | None = None
+    downstream: Downstream | None = None
+    """What errors of downstream tasks its losses stand for, if that was fitted."""
+    optimizer: str | None = None
+    """What the learning rates of a law of kind hyper are for."""
+    sequence: Annotated[int, Whole(1, 10**7)] | None = None
+    """Tokens of a sequence, where a law of kind hyper counts batches in sequences."""
     draws: tuple[tuple[Positive, ...], ...] = ()
     """E, A, B, alpha and beta of bootstrap samples, for intervals."""
     notes: tuple[str, ...] = ()
@@ -133,7 +202,7 @@ class Law:
             yield path, f"{path[0]} {message}"
         wanted = CONSTANTS[self.kind]
         yield from self._problems_of_constants(wanted)
-        for name in ("params", "tokens", "flops", "epochs"):
+        for name in ("params", "tokens", "flops", "epochs", "expansion", "granularity"):
             known = getattr(self.fitted, name)
             if known is not None and known[0] > known[1]:
                 yield ("fitted", name), f"fitted.{name} goes from the least to the most"
@@ -147,9 +216,16 @@ class Law:
         for name in self.constants:
             if name not in wanted:
                 yield ("constants", name), f"unknown constant {shown(name)}: {nearest(name, wanted)}"
-        for name in wanted:
+        for name, one in self.constants.items():
+            if name in _ABOVE_0.get(self.kind, wanted) and one.value <= 0:
+                path = ("constants", name, "value")
+                yield path, f"constants.{name}.value must be a number above 0, not {one.value}"
+        for name in () if self.kind == "hyper" else wanted:
             if name not in self.constants:
                 yield ("constants",), f'missing key "{name}" in constants: a {self.kind} law has {", ".join(wanted)}'
+        for first, last in (("E_start", "E_max"), ("A_start", "A_max")):
+            if {first, last} <= self.constants.keys() and self.constants[first].value >= self.constants[last].value:
+                yield ("constants", first), f"{first} is below {last}"
         exponent = self.constants.get("exponent")
         if exponent is not None and exponent.value >= 1:
             yield ("constants", "exponent"), f"an exponent of the budget is below 1, not {exponent.value}"
@@ -157,9 +233,12 @@ class Law:
     def formula(self, unique: float | None = None, served: float | None = None) -> Formula:
         """The law as it is computed; `unique` tokens and tokens `served` bind the kinds that know of them.
 
-        Without them, those are what they are made from: the plain parametric law.
+        Without them, those are what they are made from: the plain parametric law. Of a joint law of experts, that of dense models.
         """
-        value = {name: float(self.constants[name].value) for name in CONSTANTS[self.kind]}
+        assert self.dense or self.kind == "joint-experts", "a law that says something of dense models"
+        value = self._values()
+        if self.kind == "joint-experts":
+            return Joint(**value).of(1)
         if self.kind == "power":
             made = {"params": Power, "tokens": power_of_tokens, "flops_per_token": power_of_flops_per_token}[self.of]
             return made(value["coefficient"], value["exponent"])
@@ -169,6 +248,25 @@ class Law:
         if self.kind == "repeated" and unique is not None:
             return Repeated(law, value["R_D"], value["R_N"], unique)
         return Lifetime(law, served) if self.kind == "lifetime" and served is not None else law
+
+    @property
+    def dense(self) -> bool:
+        """Whether it predicts of dense models."""
+        return self.kind in ("parametric", "power", "kaplan", "repeated", "lifetime")
+
+    @property
+    def experts(self) -> ExpertsLaw | Leverage | None:
+        """The law as it is computed of mixtures of experts; None where it knows of none."""
+        made = _EXPERTS.get(self.kind)
+        return None if made is None else made(*self._values().values())
+
+    @property
+    def hyper(self) -> Hyper | None:
+        """The law of learning rates and batch sizes; None where it is none."""
+        return Hyper(self._values(), self.sequence) if self.kind == "hyper" else None
+
+    def _values(self) -> dict[str, float]:
+        return {name: float(self.constants[name].value) for name in CONSTANTS[self.kind] if name in self.constants}
 
 
 @cache
@@ -201,7 +299,7 @@ def read_law(name: str) -> Law:
 
 
 def _built(data: dict[str, Any]) -> Law:
-    law: Law = built(Law, data, {"constants*": Constant, "fitted": Fitted, "exponent": Exponent})
+    law: Law = built(Law, data, _INNER | {"constants*": Constant})
     return law
 
 
@@ -218,5 +316,8 @@ def law_from_yaml(name: str) -> Law:
 
 
 def _legal_keys(path: Path_, _: Document) -> list[str]:
-    within = {"constants": Constant, "fitted": Fitted, "exponent": Exponent}
+    within = _INNER | {"constants": Constant}
     return [field.name for field in fields(within[str(path[0])] if path else Law)]
+
+
+_INNER: Final[dict[str, type]] = {"fitted": Fitted, "exponent": Exponent, "downstream": Downstream}

@@ -22,6 +22,7 @@ _QUESTIONS: Final = {
     "serve": "Predict the speed of serving a model, and its cost.",
     "optimal": "Show the compute-optimal parameters and tokens.",
     "loss": "Predict the loss of a model by each scaling law.",
+    "hyper": "Suggest the learning rate and batch size of a training run.",
     "design": "Design a model of a given size or training budget.",
     "fit": "Fit a scaling law to your own training runs.",
     "accuracy": "Measure how far predictions are from measured runs.",

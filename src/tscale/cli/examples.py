@@ -22,6 +22,7 @@ EXAMPLES: Final[dict[str, tuple[str, str]]] = {
     ),
     "optimal": ("tscale optimal --flops 5.76e23", "tscale optimal --gpu h100 --dollars 1e6"),
     "loss": ("tscale loss llama-3.1-8b", "tscale loss gpt2 --tokens 1e10 --law hoffmann2022-3"),
+    "hyper": ("tscale hyper llama-3.1-8b", "tscale hyper gpt2 --tokens 1e10 --law li2025"),
     "design": ("tscale design --params 7e9", "tscale design --flops 1e22 --like llama -o mine.yaml"),
     "fit": ("tscale fit runs.csv", "tscale fit runs.csv -o law.yaml --plot fit.svg"),
     "calibrate": ("tscale calibrate serving.csv", "tscale calibrate serving.csv -o mine.csv"),

@@ -26,6 +26,11 @@ SOURCES: dict[str, Source] = {
         "Abdin 2024", "Phi-3 Technical Report: A Highly Capable Language Model Locally on Your Phone", "2404.14219"
     ),
     "abdin2024b": _arxiv("Abdin 2024b", "Phi-4 Technical Report", "2412.08905"),
+    "abnar2025": _arxiv(
+        "Abnar 2025",
+        "Parameters vs FLOPs: Scaling Laws for Optimal Sparsity for Mixture-of-Experts Language Models",
+        "2501.12370",
+    ),
     "allenai2024": Source("Ai2 2024", "OLMo", "https://github.com/allenai/OLMo"),
     "allenai2025": Source("Ai2 2025", "OLMo-core", "https://github.com/allenai/OLMo-core"),
     "almazrouei2023": _arxiv("Almazrouei 2023", "The Falcon Series of Open Language Models", "2311.16867"),
@@ -34,6 +39,9 @@ SOURCES: dict[str, Source] = {
     ),
     "beck2024": _arxiv("Beck 2024", "xLSTM: Extended Long Short-Term Memory", "2405.04517"),
     "beck2025": _arxiv("Beck 2025", "xLSTM 7B: A Recurrent LLM for Fast and Efficient Inference", "2503.13427"),
+    "bergsma2025": _arxiv(
+        "Bergsma 2025", "Power Lines: Scaling Laws for Weight Decay and Batch Size in LLM Pre-training", "2505.13738"
+    ),
     "besiroglu2024": _arxiv("Besiroglu 2024", "Chinchilla Scaling: A Replication Attempt", "2404.10102"),
     "biderman2023": _arxiv(
         "Biderman 2023", "Pythia: A Suite for Analyzing Large Language Models Across Training and Scaling", "2304.01373"
@@ -51,6 +59,7 @@ SOURCES: dict[str, Source] = {
     "brown2020": _arxiv("Brown 2020", "Language Models are Few-Shot Learners", "2005.14165"),
     "chen2023": _arxiv("Chen 2023", "Symbolic Discovery of Optimization Algorithms", "2302.06675"),
     "chowdhery2022": _arxiv("Chowdhery 2022", "PaLM: Scaling Language Modeling with Pathways", "2204.02311"),
+    "clark2022": _arxiv("Clark 2022", "Unified Scaling Laws for Routed Language Models", "2202.01169"),
     "conneau2019": _arxiv("Conneau 2019", "Unsupervised Cross-lingual Representation Learning at Scale", "1911.02116"),
     "dai2019": _arxiv(
         "Dai 2019", "Transformer-XL: Attentive Language Models beyond a Fixed-Length Context", "1901.02860"
@@ -98,6 +107,9 @@ SOURCES: dict[str, Source] = {
         "Frantar 2022",
         "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
         "2210.17323",
+    ),
+    "gadre2024": _arxiv(
+        "Gadre 2024", "Language models scale reliably with over-training and on downstream tasks", "2403.08540"
     ),
     "gemma2024": _arxiv("Gemma Team 2024", "Gemma 2: Improving Open Language Models at a Practical Size", "2408.00118"),
     "gemma2025": _arxiv("Gemma Team 2025", "Gemma 3 Technical Report", "2503.19786"),
@@ -149,6 +161,7 @@ SOURCES: dict[str, Source] = {
     "korthikanti2022": _arxiv(
         "Korthikanti 2022", "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
     ),
+    "krajewski2024": _arxiv("Krajewski 2024", "Scaling Laws for Fine-Grained Mixture of Experts", "2402.07871"),
     "kwon2023": _arxiv(
         "Kwon 2023", "Efficient Memory Management for Large Language Model Serving with PagedAttention", "2309.06180"
     ),
@@ -165,6 +178,11 @@ SOURCES: dict[str, Source] = {
         "1910.13461",
     ),
     "li2023": _arxiv("Li 2023", "StarCoder: may the source be with you!", "2305.06161"),
+    "li2025": _arxiv(
+        "Li 2025",
+        "Predictable Scale: Part I, Step Law - Optimal Hyperparameter Scaling Law in Large Language Model Pre-training",
+        "2503.04715",
+    ),
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
@@ -173,6 +191,7 @@ SOURCES: dict[str, Source] = {
         "MoE Parallel Folding: Heterogeneous Parallelism Mappings for Efficient Large-Scale MoE Model Training with Megatron Core",
         "2504.14960",
     ),
+    "liu2025b": _arxiv("Liu 2025b", "Muon is Scalable for LLM Training", "2502.16982"),
     "llamacpp2026": Source(
         "llama.cpp 2026",
         "llama.cpp, src/llama-quant.cpp",
@@ -180,6 +199,10 @@ SOURCES: dict[str, Source] = {
     ),
     "loshchilov2017": _arxiv("Loshchilov & Hutter 2017", "Decoupled Weight Decay Regularization", "1711.05101"),
     "lozhkov2024": _arxiv("Lozhkov 2024", "StarCoder 2 and The Stack v2: The Next Generation", "2402.19173"),
+    "ludziejewski2025": _arxiv(
+        "Ludziejewski 2025", "Joint MoE Scaling Laws: Mixture of Experts Can Be Memory Efficient", "2502.05172"
+    ),
+    "mccandlish2018": _arxiv("McCandlish 2018", "An Empirical Model of Large-Batch Training", "1812.06162"),
     "mesnard2024": _arxiv(
         "Gemma Team 2024b", "Gemma: Open Models Based on Gemini Research and Technology", "2403.08295"
     ),
@@ -294,6 +317,11 @@ SOURCES: dict[str, Source] = {
         "Megatron-LM: Training Multi-Billion Parameter Language Models Using Model Parallelism",
         "1909.08053",
     ),
+    "tian2025": _arxiv(
+        "Tian 2025",
+        "Towards Greater Leverage: Scaling Laws for Efficient Mixture-of-Experts Language Models",
+        "2507.17702",
+    ),
     "touvron2023a": _arxiv("Touvron 2023", "LLaMA: Open and Efficient Foundation Language Models", "2302.13971"),
     "touvron2023b": _arxiv("Touvron 2023b", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "2307.09288"),
     "vaswani2017": _arxiv("Vaswani 2017", "Attention Is All You Need", "1706.03762"),
@@ -319,6 +347,7 @@ SOURCES: dict[str, Source] = {
     "zhang2024": Source(
         "Zhang 2024", "TinyLlama: An Open-Source Small Language Model", "https://github.com/jzhang38/TinyLlama"
     ),
+    "zhang2024b": _arxiv("Zhang 2024b", "How Does Critical Batch Size Scale in Pre-training?", "2410.21676"),
     "zuo2024": _arxiv("Zuo 2024", "Falcon Mamba: The First Competitive Attention-free 7B Language Model", "2410.05355"),
     "zuo2025": _arxiv(
         "Zuo 2025",

@@ -7,8 +7,11 @@ from dataclasses import replace
 from fractions import Fraction
 from math import lcm, log
 
+from tscale.blocks.attention import Attention
+from tscale.blocks.experts import Experts
+from tscale.blocks.feed_forward import FeedForward
 from tscale.catalogue.models import built_in, known_name, listed, normalised
-from tscale.core.costs.params import non_embedding_params, params
+from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params
 from tscale.core.costs.shapes import Grid, Proportions, Shape
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.lower import lower
@@ -17,10 +20,35 @@ from tscale.models.spec import ModelSpec
 
 
 def counting(counts: str) -> Callable[[ModelSpec], int]:
-    """The count that a budget is of: `all` parameters, or the `non_embedding` ones."""
-    if counts == "all":
-        return lambda spec: int(params(lower(spec)).total)
-    return lambda spec: int(non_embedding_params(lower(spec)))
+    """The count that a budget is of: `all` parameters, the `non_embedding` ones, or of either those that a token meets."""
+    match counts:
+        case "all":
+            return lambda spec: int(params(lower(spec)).total)
+        case "active":
+            return lambda spec: int(active_params(lower(spec)).total)
+        case "active_non_embedding":
+            return _active_bare
+        case _:
+            return lambda spec: int(non_embedding_params(lower(spec)))
+
+
+def _active_bare(spec: ModelSpec) -> int:
+    ledger = lower(spec)
+    return int(active_params(ledger).total) - int(embedding_params(ledger).total)
+
+
+def blocks_of(spec: ModelSpec) -> tuple[Attention, FeedForward | Experts] | None:
+    """The attention and the feed-forward of a stack of equal layers, plain or of experts; None of other stacks."""
+    attention, feed_forward = spec.attention, spec.feed_forward
+    if isinstance(attention, Attention) and isinstance(feed_forward, (FeedForward, Experts)):
+        return attention, feed_forward
+    return None
+
+
+def _blocks(spec: ModelSpec) -> tuple[Attention, FeedForward | Experts]:
+    blocks = blocks_of(spec)
+    assert blocks is not None, "a pattern has equal layers"
+    return blocks
 
 
 def pattern(like: str, budget: int, count: Callable[[ModelSpec], int], changes: Iterable[str] = ()) -> ModelSpec:
@@ -32,8 +60,9 @@ def pattern(like: str, budget: int, count: Callable[[ModelSpec], int], changes: 
         spec = resolve(like, changes)
     else:
         family = _family(like)
-        members = [one for one in family if one.plain_blocks() is not None and one.kind == "decoder"]
-        members = members or family  # of which one is refused by name
+        decoders = [one for one in family if blocks_of(one) is not None and one.kind == "decoder"]
+        dense = [one for one in decoders if one.plain_blocks() is not None]
+        members = dense or decoders or family  # of which one is refused by name
         if not members:
             families = sorted({listed_one.name.partition("-")[0] for listed_one in listed()})
             raise RequestError(
@@ -53,11 +82,11 @@ def _family(like: str) -> list[ModelSpec]:
 
 
 def _refuse_others(spec: ModelSpec) -> None:
-    plain = spec.plain_blocks()
-    if spec.kind != "decoder" or plain is None or plain[0].on is not None or plain[1].on is not None:
+    blocks = blocks_of(spec)
+    if spec.kind != "decoder" or blocks is None or blocks[0].on is not None or blocks[1].on is not None:
         raise RequestError(
             f"{spec.label} cannot be the pattern of a design: use a decoder with identical layers of plain attention and a "
-            "dense feed-forward, such as llama, qwen3, gemma-2 or gpt3"
+            "feed-forward, dense such as llama, qwen3, gemma-2 or gpt3, or of experts, such as mixtral or qwen3-30b-a3b"
         )
     if spec.unique_layers is not None or spec.embedding.width is not None:
         raise RequestError(
@@ -67,9 +96,7 @@ def _refuse_others(spec: ModelSpec) -> None:
 
 def proportions(spec: ModelSpec) -> Proportions:
     """What a pattern keeps as it grows: width to depth, inner width to width, and how it divides into heads."""
-    plain = spec.plain_blocks()
-    assert plain is not None
-    attention, feed_forward = plain
+    attention, feed_forward = _blocks(spec)
     heads, kv_heads, head_dim = attention.widths(spec.d_model)
     return Proportions(
         Fraction(spec.d_model, spec.layers),
@@ -82,17 +109,14 @@ def proportions(spec: ModelSpec) -> Proportions:
 
 def shape_of(spec: ModelSpec) -> Shape:
     """The shape of a pattern itself."""
-    plain = spec.plain_blocks()
-    assert plain is not None
-    heads, kv_heads, _ = plain[0].widths(spec.d_model)
-    return Shape(spec.layers, spec.d_model, heads, kv_heads, plain[1].d_ff)
+    attention, feed_forward = _blocks(spec)
+    heads, kv_heads, _ = attention.widths(spec.d_model)
+    return Shape(spec.layers, spec.d_model, heads, kv_heads, feed_forward.d_ff)
 
 
 def shaped(spec: ModelSpec, shape: Shape) -> ModelSpec:
     """The pattern in another shape, with all else that it is: nothing is published of it, and it was not trained."""
-    plain = spec.plain_blocks()
-    assert plain is not None
-    attention, feed_forward = plain
+    attention, feed_forward = _blocks(spec)
     head_dim = attention.widths(spec.d_model).head_dim
     filling = shape.heads * head_dim == shape.d_model
     return replace(
@@ -107,7 +131,7 @@ def shaped(spec: ModelSpec, shape: Shape) -> ModelSpec:
             kv_heads=None if shape.kv_heads == shape.heads else shape.kv_heads,
             head_dim=None if filling and attention.head_dim is None else head_dim,
         ),
-        feed_forward=replace(feed_forward, d_ff=shape.d_ff),
+        feed_forward=_widened(feed_forward, shape.d_ff),
         training=None,
         published=None,
         sources=(),
@@ -115,6 +139,14 @@ def shaped(spec: ModelSpec, shape: Shape) -> ModelSpec:
         notes=(),
         notes_on=None,
     )
+
+
+def _widened(feed_forward: FeedForward | Experts, d_ff: int) -> FeedForward | Experts:
+    """A feed-forward of another width; shared experts keep theirs in proportion."""
+    if isinstance(feed_forward, Experts) and feed_forward.shared_d_ff is not None:
+        shared = Fraction(feed_forward.shared_d_ff, feed_forward.d_ff) * d_ff
+        return replace(feed_forward, d_ff=d_ff, shared_d_ff=max(round(shared), 1))
+    return replace(feed_forward, d_ff=d_ff)
 
 
 def padded(spec: ModelSpec, grid: Grid) -> ModelSpec:

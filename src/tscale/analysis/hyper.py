@@ -1,0 +1,42 @@
+"""`hyper`: the learning rate and the batch size of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscale.analysis import options
+from tscale.analysis.of_model import OfModel
+from tscale.analysis.request import Option, asked
+
+if TYPE_CHECKING:
+    from tscale.core.metric import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(OfModel):
+    """Suggest the learning rate and batch size of a training run.
+
+    Each scaling law of hyper-parameters has its own, for the sizes that it was fitted on; others are marked as extrapolated.
+    """
+
+    command = "hyper"
+
+    tokens: int | None = asked(options.TOKENS)
+    context: int | None = asked(options.CONTEXT)
+    law: tuple[str, ...] = asked(
+        Option(
+            "Choose a law by name or file. Repeat it for several; by default all are used.",
+            "NAME|FILE",
+            kind="list",
+            complete=options.law_names,
+        ),
+        (),
+    )
+
+
+def analyze(ask: Ask) -> Report:
+    """What each law suggests."""
+    from tscale.answers.hyper import hyper_report
+
+    return ask.assumed(hyper_report(ask.spec, ask.tokens, ask.context, list(ask.law), explain=ask.explain))
