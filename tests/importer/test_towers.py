@@ -65,5 +65,5 @@ def test_a_key_that_no_tower_reads_is_named() -> None:
 
 def test_a_size_of_a_tower_that_is_none_is_refused_with_its_path() -> None:
     config = next(line["config"] for line in WHOLE if line["config"]["model_type"] == "qwen2_vl")
-    with pytest.raises(SpecError, match="vision_config.depth must be a whole number from 1 to 10\\^12, not -1"):
+    with pytest.raises(SpecError, match=r"vision_config\.depth must be a whole number from 1 to 10\^12, not -1"):
         spec_of(config | {"vision_config": {"depth": -1}})

@@ -22,7 +22,10 @@ DROP = object()
 LONG = ["local", *["global"] * 256]
 MAMBA = {"kind": "mamba"}
 ATTENTION = {"heads": 12}
-TOWER = {"part": "vision_tower", "pieces": [{"kind": "layers", "layers": 2, "d_model": 8, "attention": {"heads": 2, "on": {"first": 1}}}]}
+TOWER = {
+    "part": "vision_tower",
+    "pieces": [{"kind": "layers", "layers": 2, "d_model": 8, "attention": {"heads": 2, "on": {"first": 1}}}],
+}
 EXPERTS = {"kind": "experts", "experts": 8, "top_k": 2, "d_ff": 64}
 
 REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (

@@ -13,18 +13,17 @@ from __future__ import annotations
 import json
 
 import transformers
-from transformers import CONFIG_MAPPING, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from tscale.importer.towers import FAMILIES
-from transformers import AutoConfig
 
 BASE = set(PreTrainedConfig().to_dict()) | {"initializer_range", "initializer_factor", "transformers_version"}
-ALONE = "clip_vision_model siglip_vision_model siglip2_vision_model pixtral".split()
+ALONE = ("clip_vision_model", "siglip_vision_model", "siglip2_vision_model", "pixtral")
 """Types that families put into classes which build whatever a file names."""
 TEXT = {"text_config", "talker_config", "code2wav_config"}
 
 
-def plain(config, more=()):
+def plain(config: PreTrainedConfig) -> dict[str, object]:
     """The keys that may decide a count."""
     inside = set(config.sub_configs or {})
     data = config.to_dict()
@@ -35,14 +34,14 @@ def plain(config, more=()):
     }
 
 
-def line(key, value):
+def line(key: str, value: object) -> str:
     return f"{json.dumps(key)}: {json.dumps(value, sort_keys=True)}"
 
 
-def main():
+def main() -> None:
     families, types = {}, {}
 
-    def note(config):
+    def note(config: PreTrainedConfig) -> None:
         cls = type(config)
         types[config.model_type] = {"keys": plain(cls()), "aliases": dict(cls.attribute_map or {})}
 
@@ -56,7 +55,7 @@ def main():
             absent = getattr(usual, name, None)
             try:
                 given = getattr(cls(**{name: {}}), name)
-            except Exception:
+            except Exception:  # noqa: BLE001 (whatever a class cannot be made of)
                 given = absent
             if given is None or isinstance(given, dict):
                 continue

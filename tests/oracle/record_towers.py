@@ -14,6 +14,8 @@ import copy
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 import transformers
@@ -46,7 +48,15 @@ TEXTS = {
     "lfm2_vl": {"num_hidden_layers": 4},
 }
 """What the text models of some families need to be small."""
-DEEP = ("num_hidden_layers", "depth", "encoder_layers", "num_layers", "num_blocks", "conf_num_hidden_layers", "num_global_layers")
+DEEP = (
+    "num_hidden_layers",
+    "depth",
+    "encoder_layers",
+    "num_layers",
+    "num_blocks",
+    "conf_num_hidden_layers",
+    "num_global_layers",
+)
 """How towers call their layers: three of them tell as much as thirty."""
 FEW = {"deepstack_visual_indexes": [0, 2], "fullatt_block_indexes": [1], "global_attn_indexes": [1],
        "intermediate_layers_indices": [0, 2], "resampler_depth": 2, "insert_layer_id": 1}  # fmt: skip
@@ -54,7 +64,7 @@ GIVEN = {"vision_config": "gemma4_vision", "audio_config": "gemma4_audio"}
 """What Gemma 4 has only where a file names it."""
 
 
-def base(family):
+def base(family: str) -> dict[str, Any]:
     """A file with a small text model and shallow towers, and what it says beside them."""
     usual = CONFIG_MAPPING[family]()
     text = {"num_hidden_layers": 2} | TEXTS.get(family, {})
@@ -80,26 +90,28 @@ def base(family):
     return file
 
 
-def cls_name(family):
+def cls_name(family: str) -> str:
     name = CLASSES[family]
     return name if isinstance(name, str) else name[0]
 
 
-def count(file):
+def count(file: dict[str, Any]) -> tuple[int, int] | None:
     """Parameters of the whole and of its language model; None where the class cannot be built."""
     try:
         config = CONFIG_MAPPING[file["model_type"]].from_dict(copy.deepcopy(file))
         with torch.device("meta"):
             model = getattr(transformers, file["architectures"][0])(config)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever a class cannot be made of)
         print(f"{file['model_type']}: {type(error).__name__} {str(error)[:120]}", file=sys.stderr)
         return None
     whole = dict(model.named_parameters())
-    text = sum(p.numel() for n, p in whole.items() if "language_model." in n or n.startswith(("lm_head.", "model.text_model.")))
+    text = sum(
+        p.numel() for n, p in whole.items() if "language_model." in n or n.startswith(("lm_head.", "model.text_model."))
+    )
     return sum(p.numel() for p in whole.values()), text
 
 
-def other(key, value):
+def other(key: str, value: object) -> Iterator[object]:
     """Other values that a key may have: a size that the usual heads divide, and one that says how sides round."""
     if isinstance(value, bool):
         yield not value
@@ -114,7 +126,7 @@ def other(key, value):
         yield [2 * item for item in value] if "index" not in key else value[:-1]
 
 
-def changes(file):
+def changes(file: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "", file
     for name in [key for key in file if key.endswith("_config") and key != "text_config"]:
         for key, value in file[name].items():
@@ -131,7 +143,7 @@ def changes(file):
     usual = CONFIG_MAPPING[file["model_type"]]()
     for key, value in plain(usual).items():
         for new in other(key, value):
-            if "token" in key and "num" not in key or key in BASE or key == "tie_word_embeddings":
+            if ("token" in key and "num" not in key) or key in BASE or key == "tie_word_embeddings":
                 continue
             yield key, copy.deepcopy(file) | {key: new}
     for kind in OTHERS.get(file["model_type"], ()):
@@ -139,7 +151,7 @@ def changes(file):
         yield f"vision_config of {kind}", copy.deepcopy(file) | {"vision_config": inner}
 
 
-def main(families):
+def main(families: list[str]) -> None:
     for family in families:
         if family not in CONFIG_MAPPING:
             continue

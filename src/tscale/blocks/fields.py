@@ -146,7 +146,7 @@ def out_of_range(block: Any) -> Iterator[Problem]:
 
 
 @cache
-def _wholes_of(cls: type) -> tuple[tuple[str, Whole | None], ...]:
+def _wholes_of(cls: Any) -> tuple[tuple[str, Whole | None], ...]:
     """The fields of a spec class, each with the marker of the whole numbers that it may hold."""
     hints = get_type_hints(cls, include_extras=True)
     return tuple((field.name, _whole_in(hints[field.name])) for field in fields(cls))

@@ -89,7 +89,6 @@ def buffers(ledger: Ledger) -> Quantity:
     return Quantity("buffers", _lines(ledger, Buffer), PARAMETERS)
 
 
-
 def part_params(ledger: Ledger) -> dict[TowerPart, int]:
     """Parameters of each part that brings images and sounds to a language model, in the order of the ledger's towers."""
     found: dict[TowerPart, int] = {}

@@ -63,7 +63,7 @@ def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:
         high = file.inside("high_res_vision_config")
         assert high is not None, "the class always has one"
         found.append(Tower(part="vision_tower", name="high_res_tower", pieces=tuple(vision.sam(high))))
-    found.append(Tower(part="projector", pieces=tuple(between(file, v, d_model))))
+    found.append(Tower(part="projector", pieces=tuple(between(projectors.Ends(file, v, d_model)))))
     return tuple(found)
 
 
@@ -78,7 +78,7 @@ def _of_sounds(file: File, d_model: int) -> tuple[Tower, ...] | None:
     if build is None:
         return None
     seen = file.family in projectors.PROJECTORS
-    between = tuple(audio.PROJECTORS[file.family](file, a, d_model))
+    between = tuple(audio.PROJECTORS[file.family](projectors.Ends(file, a, d_model)))
     return (
         Tower(part="audio_tower", reads="sounds", pieces=tuple(build(a))),
         Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between),

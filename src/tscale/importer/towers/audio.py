@@ -7,8 +7,8 @@ from typing import Final
 
 from tscale.blocks.tower_pieces import Piece, Simple
 from tscale.importer.towers.parts import bare_layers, depthwise, layers, linear, norm, scores, table, vector
-from tscale.importer.towers.projectors import qformer, two_layers
-from tscale.importer.towers.sizes import File, Sizes
+from tscale.importer.towers.projectors import Ends, Projector, qformer, two_layers
+from tscale.importer.towers.sizes import Sizes
 
 Pieces = Iterator[Piece]
 
@@ -83,7 +83,9 @@ def granite(a: Sizes) -> Pieces:
 
 def conformer(a: Sizes) -> Pieces:
     """Gemma 4's conformers behind two convolutions over time and frequency, each of which halves both."""
-    d, depth, heads, kernel = (a.size(key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "conv_kernel_size"))
+    d, depth, heads, kernel = (
+        a.size(key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "conv_kernel_size")
+    )
     first, second = a.sizes("subsampling_conv_channels")
     yield from _usm(first, d, depth, heads, kernel, first, second)
     yield linear("output", d, a.size("output_proj_dims"))
@@ -122,8 +124,14 @@ def gemma3n(a: Sizes) -> Pieces:
 
 def phi4(a: Sizes) -> Pieces:
     """Phi-4-multimodal's conformers behind convolutions that halve time and frequency (Microsoft 2025)."""
-    d, heads, d_ff, kernel = (a.size(key) for key in ("hidden_size", "num_attention_heads", "intermediate_size", "kernel_size"))
-    width, halves, wide = a.size("nemo_conv_channels"), a.size("time_reduction").bit_length() - 1, a.size("ext_pw_out_channel")
+    d, heads, d_ff, kernel = (
+        a.size(key) for key in ("hidden_size", "num_attention_heads", "intermediate_size", "kernel_size")
+    )
+    width, halves, wide = (
+        a.size("nemo_conv_channels"),
+        a.size("time_reduction").bit_length() - 1,
+        a.size("ext_pw_out_channel"),
+    )
     rows = a.size("input_size")
     for place in range(halves):
         rows = (rows + 1) // 2
@@ -160,23 +168,28 @@ KINDS: Final[dict[str, Callable[[Sizes], Pieces]]] = {
 """The pieces of each type of audio tower."""
 
 
-def _qwen2_audio(file: File, a: Sizes, d: int) -> Pieces:
+def _qwen2_audio(ends: Ends) -> Pieces:
+    a, d = ends.tower, ends.d_model
     yield linear("linear", a.size("d_model"), d, at="outputs")
 
 
-def _qwen3_asr(file: File, a: Sizes, d: int) -> Pieces:
+def _qwen3_asr(ends: Ends) -> Pieces:
+    a = ends.tower
     yield from two_layers(a.size("d_model"), a.size("d_model"), a.size("output_dim"))
 
 
-def _voxtral(file: File, a: Sizes, d: int) -> Pieces:
+def _voxtral(ends: Ends) -> Pieces:
+    a, d = ends.tower, ends.d_model
     yield from two_layers(a.size("intermediate_size"), d, d, bias=False)
 
 
-def _glmasr(file: File, a: Sizes, d: int) -> Pieces:
+def _glmasr(ends: Ends) -> Pieces:
+    a, d = ends.tower, ends.d_model
     yield from two_layers(a.size("intermediate_size"), 2 * d, d)
 
 
-def _granite(file: File, a: Sizes, d: int) -> Pieces:
+def _granite(ends: Ends) -> Pieces:
+    file, d = ends.file, ends.d_model
     q = file.inside("projector_config")
     assert q is not None, "the class always has one"
     queries = file.own.size("window_size") // file.own.size("downsample_rate")
@@ -184,17 +197,19 @@ def _granite(file: File, a: Sizes, d: int) -> Pieces:
     yield linear("linear", q.size("hidden_size"), d, at="outputs")
 
 
-def _gemma4(file: File, a: Sizes, d: int) -> Pieces:
+def _gemma4(ends: Ends) -> Pieces:
+    a, d = ends.tower, ends.d_model
     yield linear("linear", a.size("output_proj_dims"), d, bias=False, at="outputs")
 
 
-def _phi4(file: File, a: Sizes, d: int) -> Pieces:
+def _phi4(ends: Ends) -> Pieces:
+    a, d = ends.tower, ends.d_model
     for what in ("speech", "vision_speech"):
         yield linear(f"{what}.up", a.size("hidden_size") * a.size("downsample_rate"), d, at="outputs")
         yield linear(f"{what}.down", d, d, at="outputs")
 
 
-PROJECTORS: Final[dict[str, Callable[[File, Sizes, int], Pieces]]] = {
+PROJECTORS: Final[dict[str, Projector]] = {
     "qwen2_audio": _qwen2_audio,
     "qwen3_asr": _qwen3_asr,
     "voxtral": _voxtral,

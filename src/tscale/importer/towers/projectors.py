@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from tscale.blocks.tower_pieces import Piece
+from tscale.blocks.tower_pieces import Piece, Simple
 from tscale.importer.towers.parts import bare_layers, linear, norm, scores, table, vector
 from tscale.importer.towers.sizes import File, Sizes
 from tscale.importer.towers.vision import sam_neck
 
 Pieces = Iterator[Piece]
-Projector = Callable[[File, Sizes, int], Pieces]
-"""From a file, its vision configuration and the width of the text model."""
+
+
+class Ends(NamedTuple):
+    """What a projector stands between: the configuration of a tower, and the width of the text model; and the file of both."""
+
+    file: File
+    tower: Sizes
+    d_model: int
+
+
+Projector = Callable[[Ends], Pieces]
 
 
 def two_layers(d_in: int, inner: int, d_out: int, *, bias: bool = True) -> Pieces:
@@ -27,47 +36,57 @@ def _chosen_layers(file: File) -> int:
     return len(chosen) if isinstance(chosen, list) else 1
 
 
-def llava(file: File, v: Sizes, d: int) -> Pieces:
+def llava(ends: Ends) -> Pieces:
     """Two matrices (Liu 2023)."""
-    yield from two_layers(v.size("hidden_size") * _chosen_layers(file), d, d, bias=file.own.flag("multimodal_projector_bias"))
+    file, v, d = ends.file, ends.tower, ends.d_model
+    yield from two_layers(
+        v.size("hidden_size") * _chosen_layers(file), d, d, bias=file.own.flag("multimodal_projector_bias")
+    )
 
 
-def with_newline(file: File, v: Sizes, d: int) -> Pieces:
+def with_newline(ends: Ends) -> Pieces:
     """The same, and a vector that ends each row of an image of several tiles."""
+    d = ends.d_model
     yield vector("image_newline", d)
-    yield from llava(file, v, d)
+    yield from llava(ends)
 
 
-def vipllava(file: File, v: Sizes, d: int) -> Pieces:
+def vipllava(ends: Ends) -> Pieces:
     """A norm over several layers' outputs, and two matrices."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     wide = v.size("hidden_size") * _chosen_layers(file)
     yield norm("norm", wide)
     yield from two_layers(wide, d, d)
 
 
-def readout(file: File, v: Sizes, d: int) -> Pieces:
+def readout(ends: Ends) -> Pieces:
     """Two matrices (VideoLLaMA 3)."""
+    v, d = ends.tower, ends.d_model
     yield from two_layers(v.size("hidden_size"), d, d)
 
 
-def qwen2(file: File, v: Sizes, d: int) -> Pieces:
+def qwen2(ends: Ends) -> Pieces:
     """A norm, and two matrices on four patches side by side."""
+    v = ends.tower
     yield from _merger(v.size("embed_dim"), v.size("spatial_merge_size") ** 2, v.size("hidden_size"), "layernorm")
 
 
-def qwen2_5(file: File, v: Sizes, d: int) -> Pieces:
+def qwen2_5(ends: Ends) -> Pieces:
     """The same with an RMS norm."""
+    v = ends.tower
     yield from _merger(v.size("hidden_size"), v.size("spatial_merge_size") ** 2, v.size("out_hidden_size"), "rmsnorm")
 
 
-def hyperclova(file: File, v: Sizes, d: int) -> Pieces:
+def hyperclova(ends: Ends) -> Pieces:
     """The same, and a matrix to the text model's width."""
-    yield from qwen2_5(file, v, d)
+    v, d = ends.tower, ends.d_model
+    yield from qwen2_5(ends)
     yield linear("linear", v.size("out_hidden_size"), d, at="outputs")
 
 
-def qwen3(file: File, v: Sizes, d: int) -> Pieces:
+def qwen3(ends: Ends) -> Pieces:
     """A merger of four patches, and one for each layer that is handed to the text model's first layers as well (Qwen3-VL)."""
+    v = ends.tower
     width, four, out = v.size("hidden_size"), v.size("spatial_merge_size") ** 2, v.size("out_hidden_size")
     yield from _merger(width, four, out, "layernorm")
     deep = v.value("deepstack_visual_indexes")
@@ -79,8 +98,9 @@ def qwen3(file: File, v: Sizes, d: int) -> Pieces:
         yield linear("deepstack.linear_2", wide, out, at="outputs", copies=copies)
 
 
-def qwen3_5(file: File, v: Sizes, d: int) -> Pieces:
+def qwen3_5(ends: Ends) -> Pieces:
     """One merger: no other layer's output is handed over."""
+    v = ends.tower
     yield from _merger(v.size("hidden_size"), v.size("spatial_merge_size") ** 2, v.size("out_hidden_size"), "layernorm")
 
 
@@ -91,45 +111,52 @@ def _merger(width: int, patches: int, out: int, kind: str) -> Pieces:
     yield linear("linear_2", wide, out, at="outputs")
 
 
-def intern(file: File, v: Sizes, d: int) -> Pieces:
+def intern(ends: Ends) -> Pieces:
     """A norm and two matrices on patches that a pixel shuffle put side by side."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     wide = v.size("hidden_size") * int(1 / file.own.real("downsample_ratio")) ** 2
     yield norm("norm", wide)
     yield from two_layers(wide, d, d)
 
 
-def one_matrix(file: File, v: Sizes, d: int) -> Pieces:
+def one_matrix(ends: Ends) -> Pieces:
     """One matrix (PaliGemma)."""
+    file, v = ends.file, ends.tower
     yield linear("linear", v.size("hidden_size"), file.own.size("projection_dim"), at="outputs")
 
 
-def gemma3(file: File, v: Sizes, d: int) -> Pieces:
+def gemma3(ends: Ends) -> Pieces:
     """A norm and one matrix on patches that are averaged."""
+    v, d = ends.tower, ends.d_model
     width = v.size("hidden_size")
     yield norm("norm", width, "rmsnorm")
     yield linear("linear", width, d, bias=False, at="outputs")
 
 
-def gemma4(file: File, v: Sizes, d: int) -> Pieces:
+def gemma4(ends: Ends) -> Pieces:
     """One matrix behind a norm without weights."""
+    v, d = ends.tower, ends.d_model
     yield linear("linear", v.size("hidden_size"), d, bias=False, at="outputs")
 
 
-def mistral3(file: File, v: Sizes, d: int) -> Pieces:
+def mistral3(ends: Ends) -> Pieces:
     """A norm, a matrix that merges patches, and two more."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     width, bias = v.size("hidden_size"), file.own.value("multimodal_projector_bias") is True
     yield norm("norm", width, "rmsnorm")
     yield linear("merger", width * file.own.size("spatial_merge_size") ** 2, width, bias=False, at="outputs")
     yield from two_layers(width * _chosen_layers(file), d, d, bias=bias)
 
 
-def idefics3(file: File, v: Sizes, d: int) -> Pieces:
+def idefics3(ends: Ends) -> Pieces:
     """One matrix on patches that a pixel shuffle put side by side."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     yield linear("linear", v.size("hidden_size") * file.own.size("scale_factor") ** 2, d, bias=False, at="outputs")
 
 
-def idefics2(file: File, v: Sizes, d: int) -> Pieces:
+def idefics2(ends: Ends) -> Pieces:
     """A gated feed-forward to the text model's width, and a resampler to a few latents (Laurencon 2024)."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     r = file.inside("perceiver_config")
     assert r is not None, "the class always has one"
     inner = file.text_size("intermediate_size")
@@ -138,7 +165,7 @@ def idefics2(file: File, v: Sizes, d: int) -> Pieces:
     yield linear("down", inner, d, bias=False)
     heads, head_dim, kv_heads = r.size("resampler_n_heads"), r.size("resampler_head_dim"), r.size("num_key_value_heads")
     yield table("latents", r.size("resampler_n_latents"), d)
-    each = [
+    each: list[Simple] = [
         norm("norm.latents", d, "rmsnorm"), norm("norm.context", d, "rmsnorm"),
         linear("q", d, heads * head_dim, bias=False, at="outputs"),
         linear("k", d, kv_heads * head_dim, bias=False),
@@ -153,18 +180,21 @@ def idefics2(file: File, v: Sizes, d: int) -> Pieces:
     yield norm("norm.final", d, "rmsnorm")
 
 
-def llama4(file: File, v: Sizes, d: int) -> Pieces:
+def llama4(ends: Ends) -> Pieces:
     """One matrix."""
+    v, d = ends.tower, ends.d_model
     yield linear("linear", v.size("vision_output_dim"), d, bias=False, at="outputs")
 
 
-def mllama(file: File, v: Sizes, d: int) -> Pieces:
+def mllama(ends: Ends) -> Pieces:
     """One matrix, whose outputs are keys and values of the text model's cross-attention."""
+    v, d = ends.tower, ends.d_model
     yield linear("linear", v.size("vision_output_dim"), d)
 
 
-def glm4v(file: File, v: Sizes, d: int) -> Pieces:
+def glm4v(ends: Ends) -> Pieces:
     """A convolution that merges patches, a matrix, a norm and a gated feed-forward."""
+    v = ends.tower
     merge, out = v.size("spatial_merge_size"), v.size("out_hidden_size")
     inner = v.size("intermediate_size") if v.kind != "glm_ocr_vision" else out * v.size("in_channels")
     yield linear("downsample", v.size("hidden_size") * merge**2, out, at="outputs")
@@ -175,8 +205,9 @@ def glm4v(file: File, v: Sizes, d: int) -> Pieces:
     yield linear("down", inner, out, bias=False, at="outputs")
 
 
-def kimi(file: File, v: Sizes, d: int) -> Pieces:
+def kimi(ends: Ends) -> Pieces:
     """A norm, and two matrices on patches side by side."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     high, wide = v.sides("merge_kernel_size")
     width = v.size("hidden_size")
     yield norm("norm", file.own.size("projection_hidden_size"))
@@ -184,8 +215,9 @@ def kimi(file: File, v: Sizes, d: int) -> Pieces:
     yield linear("linear_2", high * wide * width, d, at="outputs")
 
 
-def minimax(file: File, v: Sizes, d: int) -> Pieces:
+def minimax(ends: Ends) -> Pieces:
     """Two matrices on each patch, and two on four of their outputs side by side."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     inner, four = file.own.size("projector_hidden_size"), v.size("spatial_merge_size") ** 2
     yield linear("linear_1", v.size("hidden_size"), inner)
     yield linear("linear_2", inner, d)
@@ -193,13 +225,15 @@ def minimax(file: File, v: Sizes, d: int) -> Pieces:
     yield linear("merge_2", inner, d, at="outputs")
 
 
-def step(file: File, v: Sizes, d: int) -> Pieces:
+def step(ends: Ends) -> Pieces:
     """One matrix."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     yield linear("linear", 4 * v.size("hidden_size"), d, bias=file.own.flag("projector_bias"), at="outputs")
 
 
-def aya(file: File, v: Sizes, d: int) -> Pieces:
+def aya(ends: Ends) -> Pieces:
     """A norm and a gated feed-forward on patches that a pixel shuffle put side by side."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     wide = v.size("hidden_size") * file.own.size("downsample_factor") ** 2
     inner = file.own.value("alignment_intermediate_size")
     inner = inner if isinstance(inner, int) else d
@@ -208,35 +242,46 @@ def aya(file: File, v: Sizes, d: int) -> Pieces:
     yield linear("linear_2", inner // 2, d, at="outputs")
 
 
-def cohere2(file: File, v: Sizes, d: int) -> Pieces:
+def cohere2(ends: Ends) -> Pieces:
     """A gated feed-forward on patches that a pixel shuffle put side by side."""
-    wide, inner = v.size("hidden_size") * file.own.size("downsample_factor") ** 2, file.own.size("alignment_intermediate_size")
+    file, v, d = ends.file, ends.tower, ends.d_model
+    wide, inner = (
+        v.size("hidden_size") * file.own.size("downsample_factor") ** 2,
+        file.own.size("alignment_intermediate_size"),
+    )
     yield linear("linear_1", wide, inner, at="outputs")
     yield linear("linear_2", inner // 2, d, at="outputs")
 
 
-def lfm2(file: File, v: Sizes, d: int) -> Pieces:
+def lfm2(ends: Ends) -> Pieces:
     """A norm where the file has one, and two matrices on patches that a pixel shuffle put side by side."""
-    wide, inner = v.size("hidden_size") * file.own.size("downsample_factor") ** 2, file.own.size("projector_hidden_size")
+    file, v, d = ends.file, ends.tower, ends.d_model
+    wide, inner = (
+        v.size("hidden_size") * file.own.size("downsample_factor") ** 2,
+        file.own.size("projector_hidden_size"),
+    )
     if file.own.flag("projector_use_layernorm"):
         yield norm("norm", wide)
     yield from two_layers(wide, inner, d, bias=file.own.flag("projector_bias"))
 
 
-def paddle(file: File, v: Sizes, d: int) -> Pieces:
+def paddle(ends: Ends) -> Pieces:
     """A norm, and two matrices on four patches side by side."""
+    v, d = ends.tower, ends.d_model
     width, four = v.size("hidden_size"), v.size("spatial_merge_size") ** 2
     yield norm("norm", width)
     yield from two_layers(four * width, four * width, d)
 
 
-def deepseek(file: File, v: Sizes, d: int) -> Pieces:
+def deepseek(ends: Ends) -> Pieces:
     """Two matrices."""
+    v, d = ends.tower, ends.d_model
     yield from two_layers(v.size("hidden_size"), d, d)
 
 
-def deepseek_hybrid(file: File, v: Sizes, d: int) -> Pieces:
+def deepseek_hybrid(ends: Ends) -> Pieces:
     """What two towers yield, each through a matrix of its own to half the width, and one matrix on both."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     s = file.inside("high_res_vision_config")
     assert s is not None, "the class always has one"
     width, out = s.size("hidden_size"), s.size("output_channels")
@@ -249,16 +294,18 @@ def deepseek_hybrid(file: File, v: Sizes, d: int) -> Pieces:
     yield linear("linear", d, d, at="outputs")
 
 
-def got(file: File, v: Sizes, d: int) -> Pieces:
+def got(ends: Ends) -> Pieces:
     """Two convolutions that quarter the patches twice, and one matrix."""
+    v, d = ends.tower, ends.d_model
     out = v.size("output_channels")
     yield linear("conv_1", 9 * out, 2 * out, bias=False, at="outputs", times=4)
     yield linear("conv_2", 9 * 2 * out, d, bias=False, at="outputs")
     yield linear("linear", d, d, at="outputs")
 
 
-def aria(file: File, v: Sizes, d: int) -> Pieces:
+def aria(ends: Ends) -> Pieces:
     """Queries that attend to the patches, each projection twice, and a feed-forward."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     width, heads = v.size("hidden_size"), v.size("num_attention_heads")
     yield table("queries", file.own.size("max_value_projector_patch_to_query_dict"), width)
     yield linear("q", width, width, bias=False, at="outputs")
@@ -274,8 +321,9 @@ def aria(file: File, v: Sizes, d: int) -> Pieces:
     yield linear("down", d, d, bias=False, at="outputs")
 
 
-def blip2(file: File, v: Sizes, d: int) -> Pieces:
+def blip2(ends: Ends) -> Pieces:
     """A Q-Former, and a matrix behind it (Li 2023)."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     q = file.inside("qformer_config")
     assert q is not None, "the class always has one"
     yield from qformer(q, v.size("hidden_size"), file.own.size("num_query_tokens"), words=file.family == "instructblip")
@@ -312,16 +360,18 @@ def qformer(q: Sizes, wide: int, queries: int, *, words: bool = False) -> Pieces
     )  # fmt: skip
 
 
-def janus(file: File, v: Sizes, d: int) -> Pieces:
+def janus(ends: Ends) -> Pieces:
     """Two matrices or more."""
+    v = ends.tower
     out, depth = v.size("projection_dim"), v.size("depth")
     yield linear("linear_1", v.size("hidden_size"), out, at="outputs")
     if depth > 1:
         yield linear("linear_2", out, out, at="outputs", copies=depth - 1)
 
 
-def minicpm(file: File, v: Sizes, d: int) -> Pieces:
+def minicpm(ends: Ends) -> Pieces:
     """Norms and pairs of matrices, each of which merges four patches."""
+    file, v, d = ends.file, ends.tower, ends.d_model
     width, times = v.size("hidden_size"), file.own.size("merger_times")
     merged = 4 * width
     for step in range(times):
@@ -330,8 +380,9 @@ def minicpm(file: File, v: Sizes, d: int) -> Pieces:
         yield linear(f"linear_{step + 1}.down", merged, d if step == times - 1 else width, at="outputs")
 
 
-def phi4(file: File, v: Sizes, d: int) -> Pieces:
+def phi4(ends: Ends) -> Pieces:
     """Two vectors that end rows and images, and two matrices."""
+    v, d = ends.tower, ends.d_model
     width = v.size("hidden_size")
     yield vector("end_of_image", width)
     yield vector("end_of_row", width)

@@ -24,7 +24,7 @@ def _patches(v: Sizes, width: int, *, bias: bool = True, channels: str = "num_ch
     return linear("patch_embedding", frames * v.pixels(channels), width, bias=bias)
 
 
-def _and_out(also: bool) -> tuple[Literal["q", "k", "v", "o"], ...]:  # noqa: FBT001
+def _and_out(also: bool) -> tuple[Literal["q", "k", "v", "o"], ...]:
     """The projection behind attention has a bias, and those before it where the file says so."""
     return ("q", "k", "v", "o") if also else ("o",)
 
