@@ -98,10 +98,11 @@ def pooling_head(d: int, heads: int, d_ff: int) -> list[Piece]:
     """A query of its own that attends to all patches, and a feed-forward behind it, as SigLIP's."""
     return [
         table("head.probe", 1, d),
-        linear("head.query", d, d, at="once"),
-        linear("head.keys_and_values", d, 2 * d),
+        linear("head.q", d, d, at="once"),
+        linear("head.k", d, d),
+        linear("head.v", d, d),
         scores("head.scores", heads, d // heads, at="once"),
-        linear("head.out", d, d, at="once"),
+        linear("head.o", d, d, at="once"),
         norm("head.norm", d),
         linear("head.up", d, d_ff, at="once"),
         linear("head.down", d_ff, d, at="once"),
