@@ -184,7 +184,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
 
 
 def params(ledger: Ledger | ModelSpec) -> Quantity:
-    """Parameters that are stored, one line for each kind of weight; a tied tensor counts once.
+    """Parameters that are stored, one line for each kind of weight; a tied tensor counts once. Towers are counted too.
 
     Raises:
         TscaleError: for what is neither a ledger nor a valid spec.
@@ -194,7 +194,7 @@ def params(ledger: Ledger | ModelSpec) -> Quantity:
         174604259328
     """
     asked = _ledger(ledger)
-    return _known(parameters.params(asked), asked)
+    return _known(parameters.params(asked.whole), asked)
 
 
 def active_params(ledger: Ledger | ModelSpec) -> Quantity:

@@ -16,6 +16,7 @@ from tscale.core.workload import Run
 from tscale.errors import SpecError
 from tscale.importer.families import MORE, NESTED
 from tscale.importer.families_nested import HEARING, SEEING
+from tscale.importer.towers import FAMILIES as WHOLE
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 from tscale.models.validation import validated
@@ -30,6 +31,9 @@ SCORES_TWICE = {"diffllama"}
 SAVED_AS_ANOTHER = {"gpt-sw3"}
 """Its class is GPT-2's, and writes that name into the file."""
 
+
+SAID = {"gemma4"}
+"""It has towers only where its file names them."""
 
 VARIATIONS, INSIDE = recorded("variations_more.jsonl"), recorded("nested.jsonl")
 
@@ -130,7 +134,8 @@ def test_the_text_model_inside_is_counted_right_or_refused(family: str) -> None:
         counted += 1
         assert params(lower(spec)).total == line["total"], line
         assert line["flops"] is None or forward_flops(lower(spec), Run(LENGTH)).total == line["flops"], line
-        assert spec.notes[0] == NESTED[family].left_out
+        assert bool(spec.towers) == (family in WHOLE and family not in SAID)
+        assert (NESTED[family].left_out in spec.notes) == (family not in WHOLE)
     assert counted > 3 < len(lines)
 
 

@@ -22,9 +22,15 @@ DROP = object()
 LONG = ["local", *["global"] * 256]
 MAMBA = {"kind": "mamba"}
 ATTENTION = {"heads": 12}
+TOWER = {
+    "part": "vision_tower",
+    "pieces": [{"kind": "layers", "layers": 2, "d_model": 8, "attention": {"heads": 2, "on": {"first": 1}}}],
+}
 EXPERTS = {"kind": "experts", "experts": 8, "top_k": 2, "d_ff": 64}
 
 REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
+    # towers
+    ("gpt2", {"towers": [TOWER]}, "towers.0.pieces.0.attention.on: every layer of a tower's stack is alike: write another stack for others"),
     # attention
     ("gpt2", {"attention.heads": 7}, "attention.heads: 7 heads do not divide d_model 768: set head_dim, or heads to a divisor of 768"),
     ("gpt2", {"attention.kv_heads": 5}, "attention.kv_heads: 5 kv_heads do not divide 12 heads: every key-value head serves as many heads"),

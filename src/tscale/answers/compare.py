@@ -119,7 +119,7 @@ def _derived(
     figures = [(quantity.key, values[place]) for quantity, values in answers]
     return steps_of(
         [
-            *line_figures(params(subject.model.ledger).lines, PARAMETERS),
+            *line_figures(params(subject.model.ledger.whole).lines, PARAMETERS),
             *line_figures(flops, FLOPS, "kaplan2020 Table 1", FLOPS_OF),
             *_later_stages(subject),
             *((key, figure) for key, figure in figures if isinstance(figure, Figure)),

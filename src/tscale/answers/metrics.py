@@ -124,7 +124,7 @@ def _trained_context(subject: Subject) -> Figure | Missing:
 
 
 def _params(subject: Subject) -> Figure:
-    return Figure(summed(params(subject.model.ledger).lines), PARAMETERS)
+    return Figure(summed(params(subject.model.ledger.whole).lines), PARAMETERS)
 
 
 def _active(subject: Subject) -> Figure:

@@ -19,6 +19,7 @@ from tscale.answers.explaining import (
     steps_of,
     summed,
 )
+from tscale.answers.params_towers import PARTS, total_of, tower_rows, tower_sums, tower_table
 from tscale.answers.release import release_note
 from tscale.core.costs.params import (
     LEAVES_OUT,
@@ -79,70 +80,100 @@ def params_report(specs: Sequence[Spec]) -> Report:
 
 def _disclosed(model: TracedModel) -> Report:
     spec, ledger = model
-    owners = [entry for entry in ledger.entries if not isinstance(entry, (Buffer, Scores, Scan, Cache))]
-    lines = params(ledger).lines
-    total = summed(lines)
-    embedding = summed(embedding_params(ledger).lines)
-    active = active_params(ledger)
-    summary = {
-        "total": Figure(total, PARAMETERS),
-        "embedding": Figure(embedding, PARAMETERS),
-        "non_embedding": Figure(named("total", total) - named("embedding", embedding), PARAMETERS),
-        "active": Figure(summed(active.lines, _ACTIVE), PARAMETERS)
-        if active.total != total
-        else Figure(total, PARAMETERS),
-    }
-    kept = summed(buffers(ledger).lines)
-    if kept:
-        summary["buffers"] = Figure(kept, PARAMETERS)
+    lines = params(ledger.whole).lines
+    summary = _summary(model)
+    total, active = int(summary["total"].value), active_params(ledger)
     figures = [(line.name, Figure(line.value, PARAMETERS, source=model.shape_source)) for line in lines]
+    owners = [entry for entry in ledger.whole.entries if not isinstance(entry, (Buffer, Scores, Scan, Cache))]
     rows = [_row(entry, figure, total) for entry, (_, figure) in zip(owners, figures, strict=True)]
-    sums = _sums(summary, spec)
-    wanted: list[tuple[PublishedName, int]] = [
-        ("params", total),
-        ("active_params", int(summary["active"].value)),
-        ("non_embedding_params", int(summary["non_embedding"].value)),
-        ("embedding_params", embedding),
-    ]
-    trained = _trained(spec, ledger, summary)
-    shape = f" ({source_text(model.shape_source)})" if model.shape_source else ""
-    used = f", {int(active.total):,} of them active per token" if active.total != total else ""
-    tables = [
-        Table(
-            f"{spec.label} has {int(total):,} parameters{used}{trained}, counted from its shape{shape}",
-            _COLUMNS,
-            (*rows, *sums),
-            subject=spec.name,
-            totals=frozenset(range(len(rows), len(rows) + len(sums))),
-        ),
-        *_published_tables(spec, wanted),
-    ]
+    own = len(params(ledger).lines)
     data: Data = {
         "model": spec.name,
         "title": spec.label,
         "params": summary,
         "lines": [_line_data(entry, figure) for entry, (_, figure) in zip(owners, figures, strict=True)],
-        "published": published_data(spec, [(name, PARAMETERS, value) for name, value in wanted]),
+        "published": published_data(spec, [(name, PARAMETERS, value) for name, value in _wanted(summary)]),
     }
-    in_part = line_figures(active.lines, PARAMETERS, model.shape_source, _ACTIVE) if active.total != total else ()
+    in_part = line_figures(active.lines, PARAMETERS, model.shape_source, _ACTIVE) if _is_partial(ledger) else ()
     steps = tuple(steps_of([*figures, *in_part, *summary.items()], spec.name))
     return Report(
         f"{spec.label}: parameters",
-        tuple(tables),
+        (
+            _lines_table(model, summary, rows[:own]),
+            *tower_table(_COLUMNS, rows[own:], spec.label, spec.name),
+            *_published_tables(spec, _wanted(summary)),
+        ),
         data,
         notes_of(spec, release_note(model.spec), LEAVES_OUT, about=()),
         steps,
     )
 
 
-def _trained(spec: ModelSpec, ledger: Ledger, summary: dict[str, Figure]) -> str:
+def _is_partial(ledger: Ledger) -> bool:
+    """Whether a token meets less than the language model."""
+    return bool(active_params(ledger).total != params(ledger).total)
+
+
+def _summary(model: TracedModel) -> dict[str, Figure]:
+    """The sums: the whole, each part of it, and what a token of text meets of the language model."""
+    ledger = model.ledger
+    own, embedding = params(ledger).lines, summed(embedding_params(ledger).lines)
+    parts = tower_sums(ledger, own)
+    total = total_of(parts, own)
+    language, name = (parts["language_model"].value, "language_model") if parts else (total, "total")
+    active = summed(active_params(ledger).lines, _ACTIVE) if _is_partial(ledger) else language
+    summary = {
+        "total": Figure(total, PARAMETERS),
+        **parts,
+        "embedding": Figure(embedding, PARAMETERS),
+        "non_embedding": Figure(named(name, int(language)) - named("embedding", embedding), PARAMETERS),
+        "active": Figure(active, PARAMETERS),
+    }
+    kept = summed(buffers(ledger).lines)
+    if kept:
+        summary["buffers"] = Figure(kept, PARAMETERS)
+    adapter = model.spec.adapter
+    if adapter is not None:
+        own = summed(params(adapters(ledger, adapter.rank, adapter.roles)).lines)
+        summary["adapters"] = Figure(own, PARAMETERS)
+    return summary
+
+
+def _trained(spec: ModelSpec, summary: dict[str, Figure]) -> str:
     """What is said of adapters, whose parameters stand beside those of the model; nothing of a model without."""
     if spec.adapter is None:
         return ""
-    own = summed(params(adapters(ledger, spec.adapter.rank, spec.adapter.roles)).lines)
-    summary["adapters"] = Figure(own, PARAMETERS)
-    return (
-        f", and trains {int(own):,} in adapters of rank {int(spec.adapter.rank)} on {', '.join(spec.adapter.targets)}"
+    rank, targets = int(spec.adapter.rank), ", ".join(spec.adapter.targets)
+    return f", and trains {int(summary['adapters'].value):,} in adapters of rank {rank} on {targets}"
+
+
+def _wanted(summary: dict[str, Figure]) -> list[tuple[PublishedName, int]]:
+    """What published figures are compared with."""
+    names: tuple[tuple[PublishedName, str], ...] = (
+        ("params", "total"), ("active_params", "active"), ("non_embedding_params", "non_embedding"),
+        ("embedding_params", "embedding"),
+    )  # fmt: skip
+    return [(name, int(summary[key].value)) for name, key in names]
+
+
+def _lines_table(model: TracedModel, summary: dict[str, Figure], own: list[tuple[Cell, ...]]) -> Table:
+    """The language model line by line, each tower in one row, and the sums."""
+    spec, total = model.spec, int(summary["total"].value)
+    shape = f" ({source_text(model.shape_source)})" if model.shape_source else ""
+    active = int(summary["active"].value)
+    used = f", {active:,} of them active per token" if _is_partial(model.ledger) else ""
+    parts = {key: summary[key] for key in ("language_model", *PARTS) if key in summary}
+    if parts:
+        used += f", {int(parts['language_model'].value):,} of them in the language model"
+    used += _trained(spec, summary)
+    rows = [*own, *tower_rows(parts, total)]
+    sums = _sums(summary, spec, partial=_is_partial(model.ledger))
+    return Table(
+        f"{spec.label} has {total:,} parameters{used}, counted from its shape{shape}",
+        _COLUMNS,
+        (*rows, *sums),
+        subject=spec.name,
+        totals=frozenset(range(len(rows), len(rows) + len(sums))),
     )
 
 
@@ -153,19 +184,18 @@ def _row(entry: Entry, figure: Figure, total: int) -> tuple[Cell, ...]:
     return (entry.name, Figure(entry.stored, COUNT), figure, share(int(figure.value), total), figure.formula)
 
 
-def _sums(summary: dict[str, Figure], spec: ModelSpec) -> list[tuple[Cell, ...]]:
+def _sums(summary: dict[str, Figure], spec: ModelSpec, *, partial: bool) -> list[tuple[Cell, ...]]:
     """The rows below the lines: total, its split, and the active part where that is not everything."""
     total = int(summary["total"].value)
-    untied = spec.tied is False
+    untied, towers = spec.tied is False, "language_model" in summary
     rows: list[tuple[str, str, str]] = [
-        ("total", "total", ""),
-        ("non-embedding", "non_embedding", "total - embedding"),
+        ("total", "total", "language model, towers and projectors" if towers else ""),
+        *([("language model", "language_model", "what a token of text runs through")] if towers else []),
+        ("non-embedding", "non_embedding", f"{'language model' if towers else 'total'} - embedding"),
         ("embedding", "embedding", "token and position tables" + (", untied head" if untied else "")),
     ]
-    if summary["active"].value != total:
+    if partial:
         rows.append(("active per token", "active", "routed experts counted by those that a token uses"))
-    if "adapters" in summary:
-        rows.append(("adapters, not in the total", "adapters", "a matrix down to the rank and one up again each"))
     if "buffers" in summary:
         rows.append(("buffers, not in the total", "buffers", "stored with the weights, not trained by gradients"))
     return [

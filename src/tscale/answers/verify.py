@@ -45,7 +45,7 @@ def verify_report(spec: ModelSpec, weights: Weights, path: str) -> Report:
     """Whether a checkpoint holds what a spec predicts, line by line: exit code 3 where it does not."""
     ledger = lower(spec)
     result = compared(ledger, weights.tensors)
-    wanted = int(params(ledger).total)
+    wanted = int(params(ledger.whole).total)
     found = sum(tensor.numbers for tensor in weights.tensors) - _beside(result) - _copied(result)
     agrees = result.agrees and wanted == found
     surplus = len(result.unexpected) + len(result.copies)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from math import lcm
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, get_args, get_type_hints
 
@@ -122,6 +123,21 @@ class Elsewhere:
         return core_schema.nullable_schema(handler.generate_schema(class_at(self.home)))
 
 
+class SeveralElsewhere:
+    """Marks a field that holds a list of a spec class of another file or nothing, imported where a file or the schema is read."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        from tscale.blocks.kinds import class_at
+
+        each = handler.generate_schema(class_at(self.home))
+        return core_schema.nullable_schema(core_schema.tuple_schema([each], variadic_item_index=0, min_length=1))
+
+
 def power(number: int) -> str:
     """A limit as messages write it: 64, 10^12."""
     return f"10^{len(str(number)) - 1}" if str(number).strip("0") == "1" and number > 10**6 else str(number)
@@ -148,15 +164,21 @@ def out_of_range(block: Any) -> Iterator[Problem]:
 
     What validation finds in a file, of what was never in one.
     """
-    hints = get_type_hints(type(block), include_extras=True)
-    for field in fields(block):
-        value, whole = getattr(block, field.name), _whole_in(hints[field.name])
+    for name, whole in _wholes_of(type(block)):
+        value = getattr(block, name)
         for item in value if isinstance(value, tuple) else (value,):
             if is_dataclass(item):
                 for path, message in out_of_range(item):
-                    yield (field.name, *path), message
+                    yield (name, *path), message
             elif whole is not None and type(item) is int and not whole.least <= item <= whole.most:
-                yield (field.name,), f"comes out as {item}, and must be from {whole.least} to {power(whole.most)}"
+                yield (name,), f"comes out as {item}, and must be from {whole.least} to {power(whole.most)}"
+
+
+@cache
+def _wholes_of(cls: Any) -> tuple[tuple[str, Whole | None], ...]:
+    """The fields of a spec class, each with the marker of the whole numbers that it may hold."""
+    hints = get_type_hints(cls, include_extras=True)
+    return tuple((field.name, _whole_in(hints[field.name])) for field in fields(cls))
 
 
 def _whole_in(hint: Any) -> Whole | None:

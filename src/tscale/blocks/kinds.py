@@ -75,3 +75,13 @@ POSITIONS: Final = Kinds(
     }
 )
 STATE_SPACES: Final = Kinds({"mamba2": "blocks.mamba2.Mamba2", "mamba": "blocks.mamba.Mamba"})
+_SIMPLE: Final = {
+    "linear": "blocks.tower_pieces.Linear",
+    "table": "blocks.tower_pieces.Table",
+    "vector": "blocks.tower_pieces.Gains",
+    "depthwise": "blocks.tower_pieces.Depthwise",
+    "scores": "blocks.tower_pieces.Attend",
+}
+SIMPLE_PIECES: Final = Kinds(_SIMPLE)
+"""The pieces of a tower that hold no others."""
+TOWER_PIECES: Final = Kinds(_SIMPLE | {"layers": "blocks.tower_pieces.TowerLayers"})

@@ -24,6 +24,11 @@ Key = tuple[int, ...]
 _BESIDE: Final = re.compile(
     r"(.*\.)?(position_ids|inv_freq|original_inv_freq|masked_bias|final_logits_bias|rope_freqs(\.weight)?|attn\.bias|attention\.bias)"
 )
+_TOWERS: Final = re.compile(
+    r"(.*\.)?(image|video|audio|vision|visual|speech|high_res|mm|multi_modal|embed_vision|embed_audio|language_projection"
+    r"|q_?former|query_tokens|connector|aligner|projector|merger|perceiver|resampler)(_\w+)?(\.|$)|(model\.)?encoder\."
+)
+"""What the names of tensors of towers and of projectors have in them."""
 _SINES: Final = re.compile(r"(.*\.)?(embed_positions|position_embeddings)\.weights?")
 _NORMS: Final = (frozenset({"weight", "bias"}), frozenset({"gamma", "beta"}))
 _HALVES: Final = 2
@@ -186,11 +191,32 @@ def _items(tensors: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _key_of_item(item: tuple[Tensor, ...]) -> Key:
-    return key_of(item[0].shape) if len(item) == 1 else (sum(tensor.numbers for tensor in item),)
+    return key_of(item[0].shape) if len(item) == 1 else _pair_of(sum(tensor.numbers for tensor in item))
+
+
+def _pair_of(numbers: int) -> Key:
+    """The key of a gain and a bias together: no single vector has it."""
+    return (-numbers,)
 
 
 def compared(ledger: Ledger, tensors: Sequence[Tensor]) -> Comparison:
-    """The tensors of a checkpoint beside those that a ledger predicts."""
+    """The tensors of a checkpoint beside those that a ledger predicts.
+
+    Where a model has towers, their tensors are told from the language model's by their names, and each are compared for themselves.
+    """
+    if not ledger.towers:
+        return _compared(ledger, tensors)
+    towers = Ledger(ledger.model, ledger.towers)
+    of_towers = [tensor for tensor in tensors if _TOWERS.match(tensor.name)]
+    own, theirs = (
+        _compared(ledger, [one for one in tensors if not _TOWERS.match(one.name)]),
+        _compared(towers, of_towers),
+    )
+    return Comparison(*(one + other for one, other in zip(own, theirs, strict=True)))
+
+
+def _compared(ledger: Ledger, tensors: Sequence[Tensor]) -> Comparison:
+    """The tensors of one of the two beside those that are predicted of it."""
     beside = tuple(tensor for tensor in tensors if _is_beside(tensor, ledger))
     kept = set(beside)
     found = _Found([tensor for tensor in tensors if tensor not in kept])
@@ -199,6 +225,7 @@ def compared(ledger: Ledger, tensors: Sequence[Tensor]) -> Comparison:
     for piece in pieces:
         if not piece.optional:
             lacking[piece.key] += piece.count
+    _take_norms(pieces, lacking, found)
     _cancel(lacking, found)
     found.part_norms()
     _cancel(lacking, found)
@@ -207,11 +234,25 @@ def compared(ledger: Ledger, tensors: Sequence[Tensor]) -> Comparison:
         as_is[piece.key] += 0 if piece.optional else piece.count
     _unpack(pieces, lacking, found)
     _relaid(pieces, lacking, found)
+    _rejoin(pieces, lacking, found)
     _share_out(pieces, as_is)
     _take_buffers(pieces, found)
     copies = _take_copies(ledger, found)
     unexpected = tuple(found.surplus(key) for key in found.all if found.left[key])
     return Comparison(tuple(pieces), unexpected, copies, beside)
+
+
+def _take_norms(pieces: Sequence[Piece], lacking: Counter[Key], found: _Found) -> None:
+    """Takes gains that stand next to a bias with the vectors that were predicted as both."""
+    vectors = Counter[Key]()
+    for piece in pieces:
+        if not (piece.optional or piece.what) and len(piece.shape) == 1:
+            vectors[piece.key] += piece.count
+    for key, count in vectors.items():
+        pair = _pair_of(prod(key))
+        equal = min(count, found.left[pair])
+        lacking[key] -= equal
+        found.left[pair] -= equal
 
 
 def _cancel(lacking: Counter[Key], found: _Found) -> None:
@@ -280,6 +321,25 @@ def _relaid(pieces: Sequence[Piece], lacking: Counter[Key], found: _Found) -> No
                 piece.packed_as = f"kept as {'two ' if each > 1 else ''}{shape_text(shape)}"
 
 
+def _rejoin(pieces: Sequence[Piece], lacking: Counter[Key], found: _Found) -> None:
+    """Explains tensors that are left as one matrix's rows in two parts (Qwen3.5 keeps those of its linear attention apart)."""
+    for piece in pieces:
+        if piece.optional or len(piece.shape) != _HALVES or not lacking[piece.key]:
+            continue
+        rows, columns = piece.shape
+        for first in [key for key in found.all if columns in key and found.left[key] > 0]:
+            own = prod(first) // columns
+            second = key_of((rows - own, columns)) if own < rows else ()
+            both = found.left[first] // _HALVES if first == second else min(found.left[first], found.left[second])
+            count = min(both, lacking[piece.key], piece.count - piece.packed)
+            if second and count > 0:
+                found.left[first] -= count
+                found.left[second] -= count
+                lacking[piece.key] -= count
+                piece.packed += count
+                piece.packed_as = f"in two, of {own} and {rows - own} rows"
+
+
 def _merged(shape: Sequence[int]) -> set[Key]:
     """The keys of what a tensor is with its dimensions written together into two, or into one."""
     cuts = {key_of((prod(shape[:cut]), prod(shape[cut:]))) for cut in range(1, len(shape))}
@@ -317,7 +377,7 @@ def _take_copies(ledger: Ledger, found: _Found) -> tuple[Surplus, ...]:
 def _is_beside(tensor: Tensor, ledger: Ledger) -> bool:
     """Whether a tensor is known by its name to be no parameter: masks, positions that are counted, frequencies."""
     if _SINES.fullmatch(tensor.name) and not any(
-        isinstance(entry, Lookup) and entry.part == "positions" for entry in ledger.entries
+        isinstance(entry, Lookup) and entry.role == "positions" for entry in ledger.entries
     ):
         return True
     if not _BESIDE.fullmatch(tensor.name):

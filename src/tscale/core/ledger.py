@@ -11,21 +11,25 @@ Widths and multiplicities may be any of the three kinds of number (`tscale.core.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal, NamedTuple, assert_never
 
 from tscale.core.layers import Layers
 from tscale.core.roles import Role
 
-Part = Literal["embedding", "positions", "attention", "mixer", "feed_forward", "norm", "head"]
+TowerPart = Literal["vision_tower", "audio_tower", "projector"]
+"""What brings images and sounds to the language model: towers, and what stands between them and it."""
+
+Part = Literal["embedding", "positions", "attention", "mixer", "feed_forward", "norm", "head", TowerPart]
 """What a weight belongs to; `mixer` is whatever mixes tokens without attention scores."""
 
-Stream = Literal["source", "target", "once"]
-"""What an entry runs over: an encoder's tokens, a decoder's tokens, or a single position of each sequence."""
+Stream = Literal["source", "target", "once", "tower_inputs", "tower_outputs"]
+"""What an entry runs over: an encoder's tokens, a decoder's tokens, or a single position of each sequence; in a tower, its own
+positions (patches of an image, frames of a sound), or what it hands to the language model."""
 
 
-Stack = Literal["none", "encoder", "decoder"]
+Stack = Literal["none", "encoder", "decoder", "tower"]
 SubLayer = Literal["none", "mixer", "cross-attention", "feed-forward"]
 
 
@@ -310,6 +314,7 @@ class Group(NamedTuple):
 class Ledger:
     """All that a model owns and does, in groups of layers.
 
+    `groups`: the language model, or all of a model that has no towers. `towers`: what brings images and sounds to it.
     `audio_frames`: positions of the source, where an encoder always reads as many of them. `assumed`: whether the model is counted
     like one of another family, so that nothing counted of it is exact.
     """
@@ -318,6 +323,12 @@ class Ledger:
     groups: tuple[Group, ...]
     audio_frames: int | None = None
     assumed: bool = False
+    towers: tuple[Group, ...] = ()
+
+    @cached_property
+    def whole(self) -> Ledger:
+        """The model with its towers, before the first layer of the language model and in one ledger with it."""
+        return replace(self, groups=self.groups + self.towers, towers=()) if self.towers else self
 
     @staticmethod
     def of(model: str, entries: Iterable[Entry]) -> Ledger:
@@ -348,7 +359,7 @@ class Ledger:
     def each(self, change: Callable[[Entry], Entry]) -> Ledger:
         """The ledger with every entry changed alike."""
         groups = (group._replace(entries=tuple(map(change, group.entries))) for group in self.groups)
-        return Ledger(self.model, tuple(groups), self.audio_frames, self.assumed)
+        return Ledger(self.model, tuple(groups), self.audio_frames, self.assumed, self.towers)
 
 
 def _is_one(group: Group) -> bool:

@@ -27,5 +27,28 @@ class Run(NamedTuple):
                 return self.source
             case "once":
                 return 1
+            case "tower_inputs" | "tower_outputs":
+                return 0  # towers run over images and sounds, not over tokens
+            case _:
+                assert_never(stream)
+
+
+class TowerRun(NamedTuple):
+    """One image or sound through its tower: `inputs` positions of the tower's own, and `outputs` for the language model."""
+
+    inputs: int
+    outputs: int
+
+    def length(self, stream: Stream) -> int:
+        """Positions that an entry on `stream` runs over."""
+        match stream:
+            case "tower_inputs":
+                return self.inputs
+            case "tower_outputs":
+                return self.outputs
+            case "once":
+                return 1
+            case "source" | "target":
+                return 0  # no token of text is in it
             case _:
                 assert_never(stream)

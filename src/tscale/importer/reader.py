@@ -23,7 +23,7 @@ from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
 from tscale.importer.family_rules import AttentionMask
 from tscale.importer.known_keys import read_by, release, unread_note
 from tscale.importer.shapes import alike
-from tscale.importer.whole_files import OF_BOTH, Text, text_config
+from tscale.importer.whole_files import OF_BOTH, Text, text_config, with_towers
 from tscale.models.spec import MOST_ASSUMED, Head, ModelSpec, Stage, Training
 from tscale.models.weights_spec import AssumedFamily
 
@@ -55,9 +55,11 @@ def imported(
         text = text_config(config, family_name, NESTED[family_name], where, strict)
         family_name = str(text.config["model_type"])
     read = Config(text.config, family_name, FAMILIES[family_name], where, None if strict else read_by(family_name))
-    unread = unread_note((*text.unread, *read.passed_over()), own_code=_own_code(file))
-    notes = text.notes + _named_otherwise(file) + class_note(read) + unread + _notes(read)
-    spec = replace(_spec(read, name), notes=notes)
+    passed_over, spec = read.passed_over(), _spec(read, name)
+    whole = with_towers(spec, file, text, read.size, where)
+    unread = unread_note((*text.unread, *passed_over, *whole.unread), own_code=_own_code(file))
+    notes = whole.notes + _named_otherwise(file) + class_note(read) + unread + _notes(read)
+    spec = replace(whole.spec, notes=notes)
     spec = replace(spec, training=_pre_training(text.config, spec.context))
     return _checked(_with_release(_in_range(spec, where), file, family_name, where), where)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tscale.errors import SpecError, called, shown
 from tscale.importer.classes import plain
@@ -12,15 +13,45 @@ from tscale.importer.family import Nested
 from tscale.importer.harmless import is_harmless
 from tscale.importer.known_keys import read_by, release
 
+if TYPE_CHECKING:
+    from tscale.models.spec import ModelSpec
+
 OF_BOTH: Final = frozenset({"architectures", "tie_word_embeddings"})
 
 
 class Text(NamedTuple):
-    """The text model of a file, the notes on what the file has beside it, and its keys outside that nothing reads."""
+    """The text model of a file, the notes on it, and its keys outside that nothing reads.
+
+    `whole`: the family of a file that describes more than a text model; `left_out`: what is said where that is not counted.
+    """
 
     config: Mapping[str, object]
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    whole: str | None = None
+    left_out: str = ""
+
+
+class Whole(NamedTuple):
+    """A spec with its towers, the notes on it, and the keys of its towers that their classes do not have."""
+
+    spec: ModelSpec
+    notes: tuple[str, ...]
+    unread: tuple[str, ...] = ()
+
+
+def with_towers(
+    spec: ModelSpec, file: Mapping[str, object], text: Text, text_size: Callable[[str], int], where: str
+) -> Whole:
+    """The text model with the towers that its file describes; alone, and said to be, where one of them is not known."""
+    if text.whole is None:
+        return Whole(spec, text.notes)
+    from tscale.importer.towers import towers_of
+
+    found = towers_of(file, text.whole, text_size, spec.d_model, where)
+    if found is None:
+        return Whole(spec, (text.left_out, *text.notes))
+    return Whole(replace(spec, towers=found.towers or None), text.notes, found.unread)
 
 
 def text_config(config: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool) -> Text:
@@ -41,7 +72,7 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
     tied, said = _tied_whole(config, text, name, nested, where)
     own = {key: value for key, value in text.items() if key not in nested.inside}
     merged = {**nested.defaults, **own, "model_type": inner, "architectures": None, "tie_word_embeddings": tied}
-    return Text(merged, (nested.left_out, *of_class, *said), unread)
+    return Text(merged, (*of_class, *said), unread, name, nested.left_out)
 
 
 def _outside(

@@ -68,7 +68,10 @@ def lower(spec: ModelSpec, *, saves: bool = False) -> Ledger:
     """
     found: Ledger | None = spec.made.get(saves)
     if found is None:
-        found = Ledger(spec.name, tuple(_groups(spec, saves=saves)), spec.audio_frames, spec.assumed is not None)
+        towers = tuple(group for tower in spec.towers or () for group in tower.groups())
+        found = Ledger(
+            spec.name, tuple(_groups(spec, saves=saves)), spec.audio_frames, spec.assumed is not None, towers
+        )
         spec.made[saves] = found
     return found
 

@@ -31,6 +31,9 @@ def contradictions(spec: ModelSpec) -> Iterator[Problem]:
     yield from _of_head(spec)
     yield from _of_stacks(spec)
     yield from _of_head_kind(spec)
+    for place, tower in enumerate(spec.towers or ()):
+        for path, message in tower.problems():
+            yield ("towers", place, *path), message
 
 
 def _of_blocks(spec: ModelSpec) -> Iterator[Problem]:

@@ -19,20 +19,22 @@ from tscale.blocks.fields import (
     Length,
     Number,
     Problem,
+    SeveralElsewhere,
     Size,
     Tagged,
     Whole,
 )
-from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, Kinds
+from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, TOWER_PIECES, Kinds
 from tscale.core.tracing import MOST_TOKENS, TracedInt
 
 if TYPE_CHECKING:
     from tscale.blocks import LayerInput, Mixer, Mlp, Positions
+    from tscale.blocks.tower import Tower
     from tscale.models.adapter_spec import Adapter
     from tscale.models.undisclosed import UndisclosedSpec
     from tscale.models.weights_spec import AssumedFamily, Release
 else:  # the markers of the fields say which classes they hold, and import those that are asked for
-    Adapter = AssumedFamily = LayerInput = Mixer = Mlp = Positions = Release = object
+    Adapter = AssumedFamily = LayerInput = Mixer = Mlp = Positions = Release = Tower = object
 
 Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
 """How a published figure was confirmed: read in the source itself, quoted by others, calculated, or recalled."""
@@ -237,6 +239,8 @@ class ModelSpec:
     head: Head = Head()
     encoder: Encoder | None = None
     """Where an encoder-decoder's encoder differs from its decoder."""
+    towers: Annotated[tuple[Tower, ...] | None, SeveralElsewhere("blocks.tower.Tower")] = None
+    """What brings images and sounds to the language model, which the other fields describe; absent where nothing does."""
     weights: Annotated[Release | None, Elsewhere("models.weights_spec.Release")] = None
     """What its weights are kept in as they are released, where that is no plain 16 bits."""
     states: Literal["fp32", "bf16", "fp16"] | None = None
@@ -331,6 +335,9 @@ NESTED: Final[Mapping[str, Mapping[str, type]]] = {
     "layer_input": Kinds({"": "blocks.layer_input.LayerInput"}),
     "head": {"": Head},
     "encoder": {"": Encoder},
+    "towers": Kinds({"": "blocks.tower.Tower"}),
+    "pieces": TOWER_PIECES,
+    "each": TOWER_PIECES,
     "training": {"": Training},
     "weights": Kinds({"": "models.weights_spec.Release"}),
     "rules": Kinds({"": "models.weights_spec.WeightRule"}),
@@ -382,7 +389,19 @@ def remembered(spec: ModelSpec) -> ModelSpec:
         embedding=_with_names(spec.embedding),
         layer_input=spec.layer_input and _with_names(spec.layer_input, "layer_input_"),
         encoder=spec.encoder and _with_names(spec.encoder, "encoder_"),
+        towers=spec.towers and tuple(map(_named_tower, spec.towers)),
     )
+
+
+def _named_tower(tower: Tower) -> Tower:
+    """A tower whose sizes remember their fields, with the names of the tower and of the piece before each."""
+    return replace(tower, pieces=tuple(_named_piece(piece, tower.prefix) for piece in tower.pieces))
+
+
+def _named_piece(piece: Any, prefix: str) -> Any:
+    """A piece whose sizes remember their fields; that there is one of it needs no name."""
+    named = _with_names(piece, f"{prefix}_" if piece.name == "layers" else f"{prefix}_{piece.name}_")
+    return replace(named, **{key: 1 for key in ("copies", "times") if getattr(piece, key, None) == 1})
 
 
 def _named_blocks(blocks: Any) -> Any:

@@ -1,0 +1,61 @@
+"""Towers: what brings images and sounds to a language model, and what stands between the two.
+
+A tower is a list of pieces in reading order. Its lines are parts of the whole model (`vision_tower`, `audio_tower`,
+`projector`), and no token of text runs through any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final, Literal
+
+from tscale.blocks.fields import CONFIG, Problem, Tagged
+from tscale.blocks.kinds import TOWER_PIECES
+from tscale.blocks.tower_pieces import Piece, TowerLayers
+from tscale.core.ledger import Block, Entry, Group, Matmul, Scores, TowerPart
+
+_IN_TOWER: Final = Block("tower", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tower:
+    """A tower, or a projector between one and the language model."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    part: TowerPart
+    """Which part of the whole model it is."""
+    name: str | None = None
+    """What its lines begin with; by default its part."""
+    reads: Literal["images", "sounds"] = "images"
+    """What runs through it."""
+    pieces: Annotated[tuple[Piece, ...], Tagged(TOWER_PIECES, "linear", many=True)]
+    """What it is made of, in reading order."""
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its lines begin with."""
+        return self.part if self.name is None else self.name
+
+    def problems(self) -> Iterator[Problem]:
+        """What contradicts itself in it."""
+        for place, piece in enumerate(self.pieces):
+            if isinstance(piece, TowerLayers):
+                for path, message in piece.problems():
+                    yield ("pieces", place, *path), message
+
+    def groups(self) -> Iterator[Group]:
+        """Its pieces as groups of layers, which stand before the first layer of the language model."""
+        for piece in self.pieces:
+            layers = piece.layers if isinstance(piece, TowerLayers) else 1
+            entries = tuple(_placed(entry, self.part) for entry in piece.lower(self.prefix))
+            yield Group("start", "tower", layers, None, entries)
+
+
+def _placed(entry: Entry, part: TowerPart) -> Entry:
+    """An entry of a tower: of its part, in no stack of the language model, whole on each device and without a cache."""
+    if isinstance(entry, Scores):
+        return entry._replace(block=_IN_TOWER, cut=None, cache=None)
+    placed = entry._replace(block=_IN_TOWER, part=part)  # type: ignore[call-arg]
+    return placed._replace(cut=None) if isinstance(placed, Matmul) else placed

@@ -1,0 +1,85 @@
+"""Towers of a `config.json`: what its vision and audio configurations build, and what stands between these and the text model.
+
+A family is here where its projector is (`projectors`, `audio`), a type of tower where its pieces are (`vision`, `audio`).
+`tests/oracle/towers.jsonl` holds both to what transformers counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from tscale.blocks.tower import Tower
+from tscale.importer.towers import audio, projectors, vision
+from tscale.importer.towers.sizes import File
+
+FAMILIES: Final = tuple(sorted({*projectors.PROJECTORS, *audio.PROJECTORS}))
+"""Families that are counted whole."""
+
+_IMAGES: Final = "vision_config"
+_SOUNDS: Final = {"granite_speech": "encoder_config"}
+
+
+class Found(NamedTuple):
+    """The towers of a file, and the keys of theirs that their classes do not have."""
+
+    towers: tuple[Tower, ...]
+    unread: tuple[str, ...] = ()
+
+
+def towers_of(
+    config: Mapping[str, object], family: str, text_size: Callable[[str], int], d_model: int, where: str
+) -> Found | None:
+    """The towers of a file of a family; None where one of them is of a type that is not known.
+
+    Raises `SpecError` for sizes that are none.
+    """
+    if family not in FAMILIES:
+        return None
+    file = File(config, family, where, text_size)
+    images = _of_images(file, d_model)
+    sounds = _of_sounds(file, d_model)
+    if images is None or sounds is None:
+        return None
+    return Found((*images, *sounds), file.unread())
+
+
+def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:
+    """The vision tower and its projector; none where the file has no images, None where the tower is not known."""
+    if file.family not in projectors.PROJECTORS:
+        return ()
+    v = file.inside(_IMAGES)
+    if v is None:
+        return ()
+    build = vision.KINDS.get(v.kind)
+    if build is None:
+        return None
+    between = projectors.PROJECTORS[file.family]
+    own = tuple(build(v))
+    found = [Tower(part="vision_tower", pieces=own)]
+    if file.family == "video_llava":
+        found.append(Tower(part="vision_tower", name="video_tower", pieces=own))
+    if file.family == "deepseek_vl_hybrid":
+        high = file.inside("high_res_vision_config")
+        assert high is not None, "the class always has one"
+        found.append(Tower(part="vision_tower", name="high_res_tower", pieces=tuple(vision.sam(high))))
+    found.append(Tower(part="projector", pieces=tuple(between(projectors.Ends(file, v, d_model)))))
+    return tuple(found)
+
+
+def _of_sounds(file: File, d_model: int) -> tuple[Tower, ...] | None:
+    """The audio tower and its projector; none where the file has no sounds, None where the tower is not known."""
+    if file.family not in audio.PROJECTORS:
+        return ()
+    a = file.inside(_SOUNDS.get(file.family, "audio_config"))
+    if a is None:
+        return ()
+    build = audio.KINDS.get(a.kind)
+    if build is None:
+        return None
+    seen = file.family in projectors.PROJECTORS
+    between = tuple(audio.PROJECTORS[file.family](projectors.Ends(file, a, d_model)))
+    return (
+        Tower(part="audio_tower", reads="sounds", pieces=tuple(build(a))),
+        Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between),
+    )

@@ -1,0 +1,221 @@
+"""Audio towers, one function a type, and what stands between them and the language model, one a family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from tscale.blocks.tower_pieces import Piece, Simple
+from tscale.importer.towers.parts import bare_layers, depthwise, layers, linear, norm, scores, table, vector
+from tscale.importer.towers.projectors import Ends, Projector, qformer, two_layers
+from tscale.importer.towers.sizes import Sizes
+
+Pieces = Iterator[Piece]
+
+
+def _two_convolutions(a: Sizes, d: int) -> Pieces:
+    """Whisper's convolutions of length 3, the second of which halves the frames."""
+    yield linear("conv_1", 3 * a.size("num_mel_bins"), d, times=2)
+    yield linear("conv_2", 3 * d, d)
+
+
+def whisper(a: Sizes) -> Pieces:
+    """Whisper's encoder: no bias on keys, and a table of sines that is kept with the weights (Radford 2022)."""
+    names = ("d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim")
+    yield from _whisper(a, *map(a.size, names))
+
+
+def voxtral(a: Sizes) -> Pieces:
+    """The same under other names."""
+    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    yield from _whisper(a, *map(a.size, names))
+
+
+def _whisper(a: Sizes, d: int, depth: int, heads: int, d_ff: int) -> Pieces:
+    yield from _two_convolutions(a, d)
+    yield table("positions", a.size("max_source_positions"), d, trained=False)
+    yield layers(depth, d, heads, d_ff, bias=("q", "v", "o"))
+    yield norm("norm.post", d)
+
+
+def glmasr(a: Sizes) -> Pieces:
+    """GLM-ASR: Whisper's with rotated positions."""
+    d = a.size("hidden_size")
+    yield from _two_convolutions(a, d)
+    yield layers(
+        a.size("num_hidden_layers"), d, a.size("num_attention_heads"), a.size("intermediate_size"),
+        bias=("q", "v", "o"), kv_heads=a.size("num_key_value_heads"),
+    )  # fmt: skip
+    yield norm("norm.post", d)
+
+
+def qwen3_asr(a: Sizes) -> Pieces:
+    """Qwen3-ASR: three convolutions over time and frequency, each of which halves both."""
+    d, width, bins = a.size("d_model"), a.size("downsample_hidden_size"), a.size("num_mel_bins")
+    rows = bins
+    for place, d_in in enumerate((1, width, width)):
+        rows = -(-rows // 2)
+        yield linear(f"conv_{place + 1}", 9 * d_in, width, times=rows * 2 ** (2 - place))
+    yield linear("conv_out", width * rows, d, bias=False)
+    yield layers(a.size("encoder_layers"), d, a.size("encoder_attention_heads"), a.size("encoder_ffn_dim"))
+    yield norm("norm.post", d)
+
+
+def granite(a: Sizes) -> Pieces:
+    """Granite Speech: conformers with a table of distances each, and two heads of characters (Gulati 2020)."""
+    d, heads, head_dim = a.size("hidden_dim"), a.size("num_heads"), a.size("dim_head")
+    out, inner, wide = a.size("output_dim"), d * a.size("feedforward_mult"), d * a.size("conv_expansion_factor")
+    yield linear("input", a.size("input_dim"), d)
+    each: list[Simple] = []
+    for half in ("feed_forward_1", "feed_forward_2"):
+        each += [norm(f"norm.{half}", d), linear(f"{half}.up", d, inner), linear(f"{half}.down", inner, d)]
+    each += [
+        norm("norm.attention", d), linear("q", d, heads * head_dim, bias=False),
+        linear("kv", d, 2 * heads * head_dim, bias=False), scores("scores", heads, head_dim, at="inputs"),
+        linear("o", heads * head_dim, d), table("distances", 2 * a.size("max_pos_emb") + 1, head_dim),
+        norm("norm.conv", d), linear("conv.up", d, 2 * wide), depthwise("conv", wide, a.size("conv_kernel_size")),
+        norm("norm.conv_inner", wide), linear("conv.down", wide, d), norm("norm.post", d),
+    ]  # fmt: skip
+    yield bare_layers(a.size("num_layers"), d, each, "layers")
+    yield linear("characters", d, out)
+    yield linear("characters.back", out, d)
+
+
+def conformer(a: Sizes) -> Pieces:
+    """Gemma 4's conformers behind two convolutions over time and frequency, each of which halves both."""
+    d, depth, heads, kernel = (
+        a.size(key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "conv_kernel_size")
+    )
+    first, second = a.sizes("subsampling_conv_channels")
+    yield from _usm(first, d, depth, heads, kernel, first, second)
+    yield linear("output", d, a.size("output_proj_dims"))
+
+
+def _usm(bins: int, d: int, depth: int, heads: int, kernel: int, first: int, second: int) -> Pieces:
+    quarter = -(-bins // 4)
+    yield linear("conv_1", 9, first, bias=False, times=2 * -(-bins // 2))
+    yield vector("norm.conv_1", first)
+    yield linear("conv_2", 9 * first, second, bias=False, times=quarter)
+    yield vector("norm.conv_2", second)
+    yield linear("input", second * quarter, d, bias=False)
+    each: list[Simple] = []
+    for half in ("feed_forward_1", "feed_forward_2"):
+        each += [
+            norm(f"norm.{half}.pre", d, "rmsnorm"), linear(f"{half}.up", d, 4 * d, bias=False),
+            linear(f"{half}.down", 4 * d, d, bias=False), norm(f"norm.{half}.post", d, "rmsnorm"),
+        ]  # fmt: skip
+    each += [linear(name, d, d, bias=False) for name in ("q", "k", "v", "o", "distances")]
+    each += [
+        scores("scores", heads, d // heads, at="inputs"), vector("scale.attention", d // heads),
+        norm("norm.conv", d, "rmsnorm"), linear("conv.up", d, 2 * d, bias=False), depthwise("conv", d, kernel),
+        norm("norm.conv_inner", d, "rmsnorm"), linear("conv.down", d, d, bias=False),
+        norm("norm.attention.pre", d, "rmsnorm"), norm("norm.attention.post", d, "rmsnorm"), norm("norm.post", d, "rmsnorm"),
+    ]  # fmt: skip
+    yield bare_layers(depth, d, each, "layers")
+
+
+def gemma3n(a: Sizes) -> Pieces:
+    """Gemma 3n's: the same under other names."""
+    names = ("hidden_size", "conf_num_hidden_layers", "conf_num_attention_heads", "conf_conv_kernel_size")
+    d, depth, heads, kernel = map(a.size, names)
+    first, second = a.sizes("sscp_conv_channel_size")
+    yield from _usm(a.size("input_feat_size"), d, depth, heads, kernel, first, second)
+
+
+def phi4(a: Sizes) -> Pieces:
+    """Phi-4-multimodal's conformers behind convolutions that halve time and frequency (Microsoft 2025)."""
+    d, heads, d_ff, kernel = (
+        a.size(key) for key in ("hidden_size", "num_attention_heads", "intermediate_size", "kernel_size")
+    )
+    width, halves, wide = (
+        a.size("nemo_conv_channels"),
+        a.size("time_reduction").bit_length() - 1,
+        a.size("ext_pw_out_channel"),
+    )
+    rows = a.size("input_size")
+    for place in range(halves):
+        rows = (rows + 1) // 2
+        times = rows * 2 ** (halves - 1 - place)
+        yield linear(f"conv_{place + 1}", 9, width, times=times)
+        if place:
+            yield linear(f"conv_{place + 1}.across", width, width, times=times)
+    yield linear("input", width * rows, d)
+    distances = a.size("bias_max_distance") * (1 if a.flag("bias_symmetric") else 2)
+    yield table("distances", distances, heads)
+    each: list[Simple] = []
+    for half in ("feed_forward_in", "feed_forward_out"):
+        each += [norm(f"norm.{half}", d), linear(f"{half}.up", d, 2 * d_ff), linear(f"{half}.down", d_ff, d)]
+    each += [linear(name, d, d) for name in ("q", "k", "v", "o")]
+    inner, out = d * a.size("depthwise_multiplier"), a.size("depthwise_separable_out_channel")
+    each += [
+        scores("scores", heads, d // heads, at="inputs"), norm("norm.attention", d), norm("norm.post", d),
+        norm("norm.conv", d), linear("conv.up", d, 2 * wide), vector("conv.gate_bias", 2 * wide),
+        depthwise("conv", inner, kernel, bias=True), linear("conv.across", inner, out), linear("conv.down", d, wide),
+    ]  # fmt: skip
+    yield bare_layers(a.size("num_blocks"), d, each, "layers")
+
+
+KINDS: Final[dict[str, Callable[[Sizes], Pieces]]] = {
+    "qwen2_audio_encoder": whisper,
+    "voxtral_encoder": voxtral,
+    "glmasr_encoder": glmasr,
+    "qwen3_asr_encoder": qwen3_asr,
+    "granite_speech_encoder": granite,
+    "gemma4_audio": conformer,
+    "gemma3n_audio": gemma3n,
+    "phi4_multimodal_audio": phi4,
+}
+"""The pieces of each type of audio tower."""
+
+
+def _qwen2_audio(ends: Ends) -> Pieces:
+    a, d = ends.tower, ends.d_model
+    yield linear("linear", a.size("d_model"), d, at="outputs")
+
+
+def _qwen3_asr(ends: Ends) -> Pieces:
+    a = ends.tower
+    yield from two_layers(a.size("d_model"), a.size("d_model"), a.size("output_dim"))
+
+
+def _voxtral(ends: Ends) -> Pieces:
+    a, d = ends.tower, ends.d_model
+    yield from two_layers(a.size("intermediate_size"), d, d, bias=False)
+
+
+def _glmasr(ends: Ends) -> Pieces:
+    a, d = ends.tower, ends.d_model
+    yield from two_layers(a.size("intermediate_size"), 2 * d, d)
+
+
+def _granite(ends: Ends) -> Pieces:
+    file, d = ends.file, ends.d_model
+    q = file.inside("projector_config")
+    assert q is not None, "the class always has one"
+    queries = file.own.size("window_size") // file.own.size("downsample_rate")
+    yield from qformer(q, q.size("encoder_hidden_size"), queries)
+    yield linear("linear", q.size("hidden_size"), d, at="outputs")
+
+
+def _gemma4(ends: Ends) -> Pieces:
+    a, d = ends.tower, ends.d_model
+    yield linear("linear", a.size("output_proj_dims"), d, bias=False, at="outputs")
+
+
+def _phi4(ends: Ends) -> Pieces:
+    a, d = ends.tower, ends.d_model
+    for what in ("speech", "vision_speech"):
+        yield linear(f"{what}.up", a.size("hidden_size") * a.size("downsample_rate"), d, at="outputs")
+        yield linear(f"{what}.down", d, d, at="outputs")
+
+
+PROJECTORS: Final[dict[str, Projector]] = {
+    "qwen2_audio": _qwen2_audio,
+    "qwen3_asr": _qwen3_asr,
+    "voxtral": _voxtral,
+    "glmasr": _glmasr,
+    "granite_speech": _granite,
+    "gemma4": _gemma4,
+    "phi4_multimodal": _phi4,
+}
+"""What each family with sounds has between its tower and the text model."""

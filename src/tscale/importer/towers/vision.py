@@ -1,0 +1,365 @@
+"""Vision towers, one function a type: the pieces that its class builds, from the keys of its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+from tscale.blocks.tower_pieces import Piece, Simple
+from tscale.importer.towers.parts import (
+    layers,
+    linear,
+    norm,
+    pooling_head,
+    table,
+    vector,
+)
+from tscale.importer.towers.sizes import Sizes
+
+Pieces = Iterator[Piece]
+
+
+def _patches(v: Sizes, width: int, *, bias: bool = True, channels: str = "num_channels", frames: int = 1) -> Piece:
+    """The convolution that makes a vector of each patch, of so many frames."""
+    return linear("patch_embedding", frames * v.pixels(channels), width, bias=bias)
+
+
+def _and_out(also: bool) -> tuple[Literal["q", "k", "v", "o"], ...]:
+    """The projection behind attention has a bias, and those before it where the file says so."""
+    return ("q", "k", "v", "o") if also else ("o",)
+
+
+def _usual(v: Sizes, *, gated: bool = False) -> Piece:
+    """Layers under the names that most types have, with a layernorm and a bias everywhere."""
+    d, heads = v.size("hidden_size"), v.size("num_attention_heads")
+    return layers(v.size("num_hidden_layers"), d, heads, v.size("intermediate_size"), gated=gated)
+
+
+def clip(v: Sizes) -> Pieces:
+    """CLIP: a class token, a table of positions, a norm before the layers and one behind (Radford 2021)."""
+    d = v.size("hidden_size")
+    yield vector("class_embedding", d)
+    yield _patches(v, d, bias=False)
+    yield table("positions", v.grid() + 1, d)
+    yield norm("norm.pre", d)
+    yield _usual(v)
+    yield norm("norm.post", d)
+
+
+def siglip(v: Sizes) -> Pieces:
+    """SigLIP: no class token, and a pooling head where the file has one (Zhai 2023)."""
+    yield from _siglip(v, v.grid(), head=v.flag("vision_use_head"))
+
+
+def _siglip(v: Sizes, rows: int, *, head: bool = False) -> Pieces:
+    d = v.size("hidden_size")
+    yield _patches(v, d)
+    if rows:
+        yield table("positions", rows, d)
+    yield _usual(v)
+    yield norm("norm.post", d)
+    if head:
+        yield from pooling_head(d, v.size("num_attention_heads"), v.size("intermediate_size"))
+
+
+def headless(v: Sizes) -> Pieces:
+    """A SigLIP without a head (Idefics2, Idefics3, SmolVLM, PaddleOCR-VL)."""
+    yield from _siglip(v, v.grid())
+
+
+def unplaced(v: Sizes) -> Pieces:
+    """A SigLIP without a table of positions: they are rotated (VideoLLaMA 3)."""
+    yield from _siglip(v, 0)
+
+
+def siglip2(v: Sizes) -> Pieces:
+    """SigLIP 2 of any resolution: a table of so many positions, resized to each image."""
+    yield from _siglip(v, v.size("num_patches"), head=v.flag("vision_use_head"))
+
+
+def phi4(v: Sizes) -> Pieces:
+    """A SigLIP with a table for crops of a size of their own, and a head."""
+    yield from _siglip(v, v.grid("crop_size"), head=True)
+
+
+def intern(v: Sizes) -> Pieces:
+    """InternViT: a class token, norms and scales in each layer, biases where the file has them."""
+    d, count = v.size("hidden_size"), v.size("num_hidden_layers")
+    qk: Literal["full"] | None = "full" if v.flag("use_qk_norm") else None
+    kind: Literal["layernorm", "rmsnorm"] = "layernorm" if v.value("norm_type") == "layer_norm" else "rmsnorm"
+    yield vector("class_embedding", d)
+    if v.flag("use_mask_token"):
+        yield vector("mask_token", d)
+    yield _patches(v, d)
+    if v.flag("use_absolute_position_embeddings"):
+        yield table("positions", v.grid() + 1, d)
+    yield layers(
+        count,
+        d,
+        v.size("num_attention_heads"),
+        v.size("intermediate_size"),
+        kind=kind,
+        bias=_and_out(v.flag("attention_bias")),
+        qk_norm=qk,
+        each=(vector("scale.attention", d), vector("scale.feed_forward", d)),
+    )
+    if not v.flag("use_mean_pooling"):
+        yield norm("norm.post", d)
+
+
+def pixtral(v: Sizes) -> Pieces:
+    """Pixtral: no biases, gated, positions rotated, a norm before the layers (Agrawal 2024)."""
+    d, heads = v.size("hidden_size"), v.size("num_attention_heads")
+    yield _patches(v, d, bias=False)
+    yield norm("norm.pre", d, "rmsnorm")
+    yield layers(
+        v.size("num_hidden_layers"), d, heads, v.size("intermediate_size"),
+        kind="rmsnorm", bias=False, gated=True, d_ff_bias=False,
+    )  # fmt: skip
+
+
+def qwen2(v: Sizes) -> Pieces:
+    """Qwen2-VL: patches of two frames, positions rotated (Wang 2024)."""
+    d, times = v.size("embed_dim"), v.real("mlp_ratio")
+    yield _patches(v, d, bias=False, channels="in_channels", frames=v.size("temporal_patch_size"))
+    yield layers(v.size("depth"), d, v.size("num_heads"), int(d * times))
+
+
+def qwen2_5(v: Sizes, kv_heads: int | None = None) -> Pieces:
+    """Qwen2.5-VL: gated, with RMS norms; all layers but some look within windows (Bai 2025)."""
+    d, depth = v.size("hidden_size"), v.size("depth")
+    yield _patches(v, d, bias=False, channels="in_channels", frames=v.size("temporal_patch_size"))
+    full = [layer for layer in v.sizes("fullatt_block_indexes") if layer < depth]
+    window = v.size("window_size") // v.size("patch_size")
+    if not window:
+        raise v.wrong("window_size", "it is smaller than a patch")
+    for name, count, within in (("local", depth - len(full), window**2), ("layers", len(full), None)):
+        if count:
+            yield layers(
+                count, d, v.size("num_heads"), v.size("intermediate_size"),
+                kind="rmsnorm", gated=True, kv_heads=kv_heads, window=within, name=name,
+            )  # fmt: skip
+
+
+def exaone(v: Sizes) -> Pieces:
+    """The same with grouped keys and values (EXAONE 4.5)."""
+    yield from qwen2_5(v, v.size("num_key_value_heads"))
+
+
+def qwen3(v: Sizes) -> Pieces:
+    """Qwen3-VL: a table of positions, resized to each image, besides rotated ones."""
+    d = v.size("hidden_size")
+    yield _patches(v, d, channels="in_channels", frames=v.size("temporal_patch_size"))
+    yield table("positions", v.size("num_position_embeddings"), d)
+    yield layers(v.size("depth"), d, v.size("num_heads"), v.size("intermediate_size"))
+
+
+def glm4v(v: Sizes) -> Pieces:
+    """GLM-4.1V: a norm behind the patches, gated layers as wide inside as what they yield, and a table of positions."""
+    d = v.size("hidden_size")
+    yield table("positions", v.grid(), d)
+    yield from _glm(v, v.size("out_hidden_size"), bias=("q", "k", "v") if v.flag("attention_bias") else False)
+    yield norm("norm.embedding", d, "rmsnorm")
+
+
+def glm_ocr(v: Sizes) -> Pieces:
+    """GLM-OCR: the same without a table, with norms on queries and keys."""
+    yield from _glm(v, v.size("intermediate_size"), bias=v.flag("attention_bias"), ocr=True)
+
+
+def _glm(v: Sizes, d_ff: int, *, bias: bool | tuple[Literal["q", "k", "v"], ...], ocr: bool = False) -> Pieces:
+    d = v.size("hidden_size")
+    yield _patches(v, d, channels="in_channels", frames=v.size("temporal_patch_size"))
+    yield layers(
+        v.size("depth"), d, v.size("num_heads"), d_ff, kind="rmsnorm", gated=True, bias=bias,
+        d_ff_bias=ocr and bias is True, qk_norm="head" if ocr else None,
+    )  # fmt: skip
+    yield norm("norm.post", d, "rmsnorm")
+
+
+def kimi(v: Sizes) -> Pieces:
+    """MoonViT: a table of positions of a grid, resized to each image, besides rotated ones (Kimi Team 2025)."""
+    d = v.size("hidden_size")
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d)
+    yield table("positions", v.size("pos_emb_height") * v.size("pos_emb_width"), d)
+    yield _usual(v)
+    yield norm("norm.post", d)
+
+
+def minimax(v: Sizes) -> Pieces:
+    """MiniMax-M3: CLIP without class token and table, of two frames."""
+    d = v.size("hidden_size")
+    yield _patches(v, d, bias=False, frames=v.size("temporal_patch_size"))
+    yield norm("norm.pre", d)
+    yield _usual(v)
+
+
+def step(v: Sizes) -> Pieces:
+    """Step3-VL: a table, rotated positions and scales, and two convolutions that quarter the patches twice."""
+    d = v.size("hidden_size")
+    yield _patches(v, d, bias=False)
+    yield table("positions", v.grid(), d)
+    yield norm("norm.pre", d)
+    yield layers(
+        v.size("num_hidden_layers"), d, v.size("num_attention_heads"), int(d * v.real("mlp_ratio")),
+        each=(vector("scale.attention", d), vector("scale.feed_forward", d)),
+    )  # fmt: skip
+    yield linear("downsampler_1", 9 * d, 2 * d, at="outputs", times=4)
+    yield linear("downsampler_2", 9 * 2 * d, 4 * d, at="outputs")
+
+
+def llama4(v: Sizes) -> Pieces:
+    """Llama 4: a class token, a table and rotated positions, and an adapter behind a pixel shuffle."""
+    d = v.size("hidden_size")
+    yield vector("class_embedding", d)
+    yield _patches(v, d, bias=False)
+    yield table("positions", v.grid() + 1, d)
+    yield norm("norm.pre", d)
+    yield _usual(v)
+    yield norm("norm.post", d)
+    inner, out = v.size("projector_input_dim"), v.size("projector_output_dim")
+    yield linear("adapter_1", v.size("intermediate_size"), inner, bias=False, at="outputs")
+    yield linear("adapter_2", out, out, bias=False, at="outputs")
+
+
+def mllama(v: Sizes) -> Pieces:
+    """Llama 3.2 Vision: tables for each layout of tiles, two stacks of layers, the second with gates (Dubey 2024)."""
+    d, rows = v.size("hidden_size"), v.grid() + 1
+    layouts, tiles = len(_listed(v, "supported_aspect_ratios")) + 1, v.size("max_num_tiles")
+    yield vector("class_embedding", d)
+    yield _patches(v, d, bias=False)
+    yield table("positions", rows, d)
+    yield vector("positions.gate", 1)
+    yield table("positions.tiles", layouts, tiles * rows * d)
+    for place in ("pre", "post"):
+        yield table(f"tiles.{place}", layouts, tiles * d)
+        yield vector(f"tiles.{place}.gate", 1)
+    yield norm("norm.pre", d)
+    heads, d_ff = v.size("attention_heads"), v.size("intermediate_size")
+    yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=False)
+    gates = (vector("gate.attention", 1), vector("gate.feed_forward", 1))
+    yield layers(v.size("num_global_layers"), d, heads, d_ff, bias=False, each=gates, name="global")
+    yield norm("norm.post", d)
+
+
+def _listed(v: Sizes, key: str) -> list[object]:
+    value = v.value(key)
+    return value if isinstance(value, list) else v.mistyped(key, "a list", value)
+
+
+def gemma4(v: Sizes) -> Pieces:
+    """Gemma 4: tables for rows and columns, norms before and behind each half of a layer, and on queries and keys."""
+    d, head_dim = v.size("hidden_size"), v.size("head_dim")
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, bias=False)
+    yield table("positions", 2 * v.size("position_embedding_size"), d)
+    yield layers(
+        v.size("num_hidden_layers"), d, v.size("num_attention_heads"), v.size("intermediate_size"),
+        kind="rmsnorm", bias=False, kv_heads=v.size("num_key_value_heads"), head_dim=head_dim,
+        qk_norm="head", gated=True, d_ff_bias=False, place="sandwich",
+    )  # fmt: skip
+
+
+def blip2(v: Sizes) -> Pieces:
+    """BLIP-2's EVA-CLIP: a class token and a table (Li 2023)."""
+    d = v.size("hidden_size")
+    yield vector("class_embedding", d)
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d)
+    yield table("positions", v.grid() + 1, d)
+    heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
+    yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_and_out(v.flag("qkv_bias")))
+    yield norm("norm.post", d)
+
+
+def janus(v: Sizes) -> Pieces:
+    """Janus: a SigLIP whose layers are as wide inside as a ratio says."""
+    d = v.size("hidden_size")
+    yield _patches(v, d)
+    yield table("positions", v.grid(), d)
+    bias, qk = v.flag("attention_bias"), v.flag("use_qk_norm")
+    yield layers(
+        v.size("num_hidden_layers"), d, v.size("num_attention_heads"), int(d * v.real("mlp_ratio")),
+        bias=_and_out(bias), qk_norm="full" if qk else None, qk_norm_bias=qk,
+    )  # fmt: skip
+    yield norm("norm.post", d)
+
+
+def sam(v: Sizes) -> Pieces:
+    """SAM's ViTDet: windows in all layers but some, a table of distances in each, and a neck (Kirillov 2023)."""
+    d, depth, heads = v.size("hidden_size"), v.size("num_hidden_layers"), v.size("num_attention_heads")
+    side = v.sides("image_size")[0] // v.sides("patch_size")[0]
+    full = len([layer for layer in v.sizes("global_attn_indexes") if layer < depth])
+    yield _patches(v, d)
+    if v.flag("use_abs_pos"):
+        yield table("positions", side**2, d)
+    bias, window = _and_out(v.flag("qkv_bias")), v.size("window_size")
+    for name, count, reach in (("local", depth - full, window), ("layers", full, side)):
+        each: list[Simple] = []
+        if v.flag("use_rel_pos"):
+            each = [table(f"positions.{axis}", 2 * reach - 1, d // heads) for axis in ("rows", "columns")]
+        if count:
+            within = window**2 if name == "local" else None
+            yield layers(count, d, heads, v.size("mlp_dim"), bias=bias, each=each, name=name, window=within)
+    out = v.size("output_channels")
+    yield from sam_neck("neck", d, out)
+
+
+def sam_neck(name: str, d: int, out: int) -> Pieces:
+    """Two convolutions with norms that narrow what SAM's layers yield."""
+    yield linear(f"{name}.conv_1", d, out, bias=False)
+    yield norm(f"{name}.norm_1", out)
+    yield linear(f"{name}.conv_2", 9 * out, out, bias=False)
+    yield norm(f"{name}.norm_2", out)
+
+
+def minicpm(v: Sizes) -> Pieces:
+    """MiniCPM-V 4.6: a SigLIP with one layer that merges windows of patches half-way."""
+    d = v.size("hidden_size")
+    yield from _siglip(v, v.grid())
+    high, wide = v.sides("window_kernel_size")
+    merged = high * wide * d
+    for matrix in ("q", "k", "v", "o"):
+        yield linear(f"merger.{matrix}", d, d)
+    yield norm("merger.norm_1", d)
+    yield norm("merger.norm_2", merged)
+    inner = high * wide * v.size("intermediate_size")
+    yield linear("merger.up", merged, inner, at="outputs")
+    yield linear("merger.down", inner, d, at="outputs")
+
+
+KINDS: Final[dict[str, Callable[[Sizes], Pieces]]] = {
+    "clip_vision_model": clip,
+    "siglip_vision_model": siglip,
+    "siglip2_vision_model": siglip2,
+    "idefics2_vision": headless,
+    "idefics3_vision": headless,
+    "smolvlm_vision": headless,
+    "paddleocr_vl_vision": headless,
+    "video_llama_3_vision": unplaced,
+    "phi4_multimodal_vision": phi4,
+    "internvl_vision": intern,
+    "qianfan_ocr_vision": intern,
+    "pixtral": pixtral,
+    "qwen2_vl_vision": qwen2,
+    "qwen2_5_vl_vision": qwen2_5,
+    "exaone4_5_vision": exaone,
+    "qwen3_vl_vision": qwen3,
+    "qwen3_vl_moe_vision": qwen3,
+    "qwen3_5_vision": qwen3,
+    "qwen3_5_moe_vision": qwen3,
+    "glm4v_vision": glm4v,
+    "glm4v_moe_vision": glm4v,
+    "glm_ocr_vision": glm_ocr,
+    "kimi_k25_vision": kimi,
+    "minimax_m3_vl_vision": minimax,
+    "step3p5_vision": step,
+    "llama4_vision_model": llama4,
+    "mllama_vision_model": mllama,
+    "gemma4_vision": gemma4,
+    "blip_2_vision_model": blip2,
+    "instructblip_vision_model": blip2,
+    "janus_vision_model": janus,
+    "sam_vision_model": sam,
+    "got_ocr2_vision": sam,
+    "minicpmv4_6_vision": minicpm,
+}
+"""The pieces of each type of vision tower."""

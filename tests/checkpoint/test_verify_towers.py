@@ -1,0 +1,46 @@
+"""A correct checkpoint of a whole model passes: names and shapes as transformers 5.24.0 has them on the meta device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.importer.recorded import recorded, spec_of
+from tscale.checkpoint.matching import compared
+from tscale.checkpoint.tensors import Tensor
+from tscale.models.lower import lower
+
+RECORDED = {line["config"]["model_type"]: line for line in recorded("tower_tensors.jsonl")}
+
+
+def _tensors(line: dict[str, Any]) -> list[Tensor]:
+    """The tensors, each with a number of its own in place of the first `#`."""
+    return [
+        Tensor(name.replace("#", str(place), 1), "BF16", tuple(shape), 0)
+        for name, shape, count in line["shapes"]
+        for place in range(count)
+    ]
+
+
+@pytest.mark.parametrize("family", RECORDED)
+def test_what_the_class_saves_agrees(family: str) -> None:
+    line = RECORDED[family]
+    result = compared(lower(spec_of(line["config"])), _tensors(line))
+    assert result.agrees, ([piece.name for piece in result.pieces if piece.missing], result.unexpected)
+
+
+def test_a_tower_that_lacks_a_layer_is_missing_there_and_nowhere_else() -> None:
+    line = RECORDED["qwen3_vl"]
+    kept = [tensor for tensor in _tensors(line) if "visual.blocks.2" not in tensor.name]
+    assert len(kept) < len(_tensors(line))
+    result = compared(lower(spec_of(line["config"])), kept)
+    assert {piece.entry.partition(".")[0] for piece in result.pieces if piece.missing} == {"vision_tower"}
+
+
+def test_towers_that_a_spec_leaves_out_are_not_expected() -> None:
+    line = RECORDED["llava"]
+    spec = spec_of(line["config"] | {"vision_config": {"model_type": "no_such_vision"}})
+    result = compared(lower(spec), _tensors(line))
+    assert result.unexpected
+    assert not any(piece.missing for piece in result.pieces)
