@@ -149,7 +149,7 @@ def _sums(summary: dict[str, Figure], spec: ModelSpec) -> list[tuple[Cell, ...]]
         ("non-embedding", "non_embedding", "total - embedding"),
         ("embedding", "embedding", "token and position tables" + (", untied head" if untied else "")),
     ]
-    if summary["active"].value != total:
+    if summary["active"].value != summary["total"].value:
         rows.append(("active per token", "active", "routed experts counted by those that a token uses"))
     if "buffers" in summary:
         rows.append(("buffers, not in the total", "buffers", "stored with the weights, not trained by gradients"))

@@ -33,6 +33,7 @@ _QUESTIONS: Final = {
 }
 """Commands that are made of questions, each with the first line of its help (a test holds them equal)."""
 _OTHERS: Final = {
+    "sweep": ("sweep", "sweep", "Answer a question over all combinations of many values."),
     "show": ("catalogue", "show", "Print the file of a model, accelerator, law or claims."),
     "validate": ("files", "validate", "Check YAML specs, and list their errors by line."),
     "new": ("files", "new", "Write NAME.yaml, a commented spec to start from."),
@@ -75,7 +76,10 @@ def _made(name: str) -> Any:
     """The command of a name, as typer makes it of a function."""
     from tscale.cli.headings import WithHeadings
 
-    info = CommandInfo(name, cls=WithHeadings, callback=_function(name), epilog=examples(name), context_settings=_HELP)
+    settings = {**_HELP, "ignore_unknown_options": True} if name == "sweep" else _HELP  # those of its question
+    info = CommandInfo(
+        name, cls=WithHeadings, callback=_function(name), epilog=examples(name), context_settings=settings
+    )
     return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 
 

@@ -33,6 +33,10 @@ EXAMPLES: Final[dict[str, tuple[str, str]]] = {
     "check": ("tscale check article", "tscale check claims.yaml --format json"),
     "verify": ("tscale verify gpt2 model.safetensors", "tscale verify mine.yaml checkpoint/"),
     "list": ("tscale list", "tscale list hardware --format csv"),
+    "sweep": (
+        "tscale sweep params gpt3 --vary set.layers=16..96+8",
+        "tscale sweep train gpt3 --gpu h100 --vary gpus=8..1024*2",
+    ),
     "show": ("tscale show gpt3", "tscale show h100 --format json"),
     "validate": ("tscale validate mine.yaml", "tscale validate mine.yaml other.yaml"),
     "new": ("tscale new my-model", "tscale new my-model-7b"),

@@ -34,7 +34,7 @@ def answer_of(job: Job, places: tuple[int, ...]) -> Answer:
         report = asked(job.question).analyze(request_of(job, places))
     except TscaleError as error:
         return Answer({}, reason(error))
-    return Answer(figures_of(report, {axis.name for axis in job.axes}))
+    return Answer({name: value for name, value in figures_of(report, job).items() if job.wants(name)})
 
 
 def request_of(job: Job, places: tuple[int, ...], model: object = None) -> Request:
@@ -89,8 +89,9 @@ def reason(error: TscaleError) -> str:
     return text
 
 
-def figures_of(report: Report, axes: set[str]) -> dict[str, Figure | Value]:
+def figures_of(report: Report, job: Job) -> dict[str, Figure | Value]:
     """The scalar figures of an answer by their keys in JSON with dots; those that are axes are left out."""
+    axes = {axis.name for axis in job.axes}
     return {name: value for name, value in _flat(report.data, "") if name not in axes}
 
 

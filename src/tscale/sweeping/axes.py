@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from tscale.analysis.request import Option, spelled
-from tscale.core.tracing import parse_fraction
+from tscale.analysis.request import Option
+from tscale.core.axis import MOST_PARTS, Span, read_axis
 from tscale.errors import RequestError, nearest, shown
 
 Cell = int | float | str | bool
 MOST_LISTED: Final = 100_000
-"""Values of one axis that are written one by one, or made by multiplying."""
-MOST_VALUES: Final = 10**12
-_RANGE: Final = re.compile(r"([\d.][^*+,]*?)\.\.([\d.][^*+,]*)(?:([*+])([^*+,]+))?", re.ASCII)
+"""Values of one axis that are kept one by one: ranges by whole steps are not."""
 
 
 @dataclass(frozen=True)
@@ -88,26 +86,41 @@ def _axis(name: str, text: str, options: Mapping[str, Option], command: str) -> 
     field = field.lstrip("-").replace("-", "_")
     option = options.get(field)
     if option is None:
-        known = [*options, *(f"{one}.KEY" for one, option in options.items() if option.metavar == "KEY=VALUE")]
-        raise RequestError(f"--vary {name}: {command} has no such field: {nearest(field, known)}")
+        raise RequestError(f"--vary {name}: {command} has no such field: {_meant(name, field, options)}")
     takes_keys = option.metavar == "KEY=VALUE"
     if takes_keys and not (dot and key):
         raise RequestError(f"--vary {name}: say which field is set, such as {field}.layers=16..96+8")
     if dot and not takes_keys:
         raise RequestError(f"--vary {name}: {field} has no fields of its own: write {field}=VALUES")
     what = f"--vary {name}"
-    return Axis(f"{field}.{key}" if dot else field, *_values(text, what, _reader(option, field, what)))
+    return Axis(f"{field}.{key}" if dot else field, *_values(text, what, _reader(option, what)))
 
 
-def _reader(option: Option, field: str, what: str) -> Any:
+def _meant(name: str, field: str, options: Mapping[str, Option]) -> str:
+    """Which axis was meant by a name that is none: a field of the spec is varied as one of `set`."""
+    from tscale.models.validation import keys_of
+
+    of_spec = ("layers", "d_model", "vocabulary", "tied", *keys_of("attention", None), *keys_of("feed_forward", None))
+    if "set" in options and (name in of_spec or field in ("attention", "feed_forward", "positions", "norm")):
+        return f"did you mean set.{name}?"
+    known = [*options, *(f"{one}.KEY" for one, option in options.items() if option.metavar == "KEY=VALUE")]
+    return nearest(field, known)
+
+
+def _reader(option: Option, what: str) -> Any:
     """What a value means in its column, and whether it is one that the field takes."""
     if option.metavar == "KEY=VALUE":
         return _plain
     if option.kind == "flag":
         return lambda text: _flag(text, what)
     if option.kind in ("model", "models", "named", "list"):
-        return lambda text: text
-    return lambda text: _cell(option.of(text, f"{spelled(field)} of --vary"), text)
+        return _as_it_is
+    return lambda text: option.of(text, what)
+
+
+def _as_it_is(text: str) -> str:
+    """A name, which is no number and no range."""
+    return text
 
 
 def _flag(text: str, what: str) -> bool:
@@ -116,12 +129,13 @@ def _flag(text: str, what: str) -> bool:
     return text == "true"
 
 
-def _plain(text: str) -> Cell:
+def _plain(text: str) -> Cell | Fraction:
     """A value of a field that is set, as its column holds it."""
     if text in ("true", "false"):
         return text == "true"
-    if re.fullmatch(r"\d[\d_]*([eE]\+?\d{1,2})?", text, re.ASCII):
-        return int(Fraction(text.replace("_", "")))
+    if re.fullmatch(r"\d[\d_]*(\.\d+)?([eE]\+?\d{1,2})?", text, re.ASCII):
+        number = Fraction(text.replace("_", ""))
+        return int(number) if number.denominator == 1 else number
     return text
 
 
@@ -137,56 +151,56 @@ def _cell(value: object, text: str) -> Cell:
 
 def _values(text: str, what: str, read: Any) -> tuple[Sequence[Cell], tuple[str, ...] | None]:
     """The values of a text, and what the question is given for each, where that is not the value itself."""
-    found = _RANGE.fullmatch(text)
-    if found is not None:
-        return _of_range(found, what, read)
-    texts = tuple(part.strip() for part in text.split(","))
-    if not all(texts):
-        raise RequestError(f"{what}: a value is missing between commas in {shown(text)}")
-    if len(texts) > MOST_LISTED:
-        raise RequestError(f"{what} lists more than {MOST_LISTED:,} values: write a range")
-    values = tuple(read(one) for one in texts)
-    for place, value in enumerate(values):
-        if value in values[:place] and len(texts) <= 1000:
-            raise RequestError(f"{what} lists {texts[place]} twice")
+    if read is _as_it_is:
+        return _listed(text, what)
+    found = read_axis(text, what, lambda one, _: read(one))
+    alone = _as_range(found.parts[0]) if len(found.parts) == 1 and isinstance(found.parts[0], Span) else None
+    if alone is not None:
+        return alone, None
+    if found.size > MOST_LISTED:
+        raise RequestError(
+            f"{what} has {found.size:,} values that are no range by whole steps: at most {MOST_LISTED:,}"
+        )
+    pairs = [pair for written, part in zip(text.split(","), found.parts, strict=True) for pair in _pairs(part, written)]
+    values = tuple(_cell(value, one) for value, one in pairs)
+    texts = tuple(one for _, one in pairs)
+    _refuse_twice(values, texts, what)
     return values, texts
 
 
-def _of_range(found: re.Match[str], what: str, read: Any) -> tuple[Sequence[Cell], tuple[str, ...] | None]:
-    first, last, sign, by = found.groups()
-    ends = [read(end.strip()) for end in (first, last)]
-    if not all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends):
-        raise RequestError(f"{what}: a range has numbers at both ends, not {shown(found[0])}")
-    step = parse_fraction(by.strip(), what=f"the step of {what}", most=MOST_VALUES) if by else Fraction(1)
-    start, stop = (Fraction(str(end)) for end in ends)
-    if start > stop:
-        raise RequestError(f"{what}: {first.strip()}..{last.strip()} is empty: write the smaller end first")
-    if sign == "*":
-        return _as_values(_multiplied(start, stop, step, what), what)
-    count = (stop - start) // step + 1
-    if count > MOST_VALUES:
-        raise RequestError(f"{what} has {count:,} values: at most {MOST_VALUES:,}")
-    if start.denominator == step.denominator == 1:
-        return range(int(start), int(stop) + 1, int(step)), None
-    if count > MOST_LISTED:
-        raise RequestError(f"{what} has {count:,} values that are not whole: at most {MOST_LISTED:,}")
-    return _as_values([start + place * step for place in range(count)], what)
+def _pairs(part: Any, written: str) -> list[tuple[Any, str]]:
+    """Each value of a part of an axis with its text."""
+    if isinstance(part, Span):
+        return [(value, str(_number(value))) for value in part]
+    return [(part, written.strip())]
 
 
-def _multiplied(start: Fraction, stop: Fraction, factor: Fraction, what: str) -> list[Fraction]:
-    if factor <= 1:
-        raise RequestError(f"{what}: a range that is multiplied grows: write a factor above 1")
-    values = [start]
-    while values[-1] * factor <= stop:
-        values.append(values[-1] * factor)
-        if len(values) > MOST_LISTED:
-            raise RequestError(f"{what} has more than {MOST_LISTED:,} values: choose a larger factor")
-    return values
+def _listed(text: str, what: str) -> tuple[Sequence[Cell], tuple[str, ...]]:
+    """Names, of which none is a range: `../mine.yaml` is a file."""
+    texts = tuple(part.strip() for part in text.split(","))
+    if not all(texts):
+        raise RequestError(f"{what} has a value that is empty: write a name between the commas")
+    if len(texts) > MOST_PARTS:
+        raise RequestError(f"{what} lists {len(texts):,} values: at most {MOST_PARTS:,}")
+    _refuse_twice(texts, texts, what)
+    return texts, texts
 
 
-def _as_values(values: list[Fraction], what: str) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
-    """Values that were made, each with its text; those of whole ends must be whole."""
-    if values[0].denominator == 1 and values[-1].denominator != 1 and all(value > 100 for value in values):
-        raise RequestError(f"{what} comes to {float(values[-1])}, which is not whole: choose another step")
-    cells = tuple(int(value) if value.denominator == 1 else float(value) for value in values)
-    return cells, tuple(str(cell) for cell in cells)
+def _refuse_twice(values: Sequence[Cell], texts: Sequence[str], what: str) -> None:
+    seen: set[Cell] = set()
+    for value, text in zip(values, texts, strict=True):
+        if value in seen:
+            raise RequestError(f"{what} has {text} twice: its rows would be the same")
+        seen.add(value)
+
+
+def _as_range(span: Span) -> range | None:
+    """Whole numbers in even steps, of which none is made before it is asked for; None of others."""
+    if span.factor is not None or Fraction(span.low).denominator != 1 or Fraction(span.step).denominator != 1:
+        return None
+    return range(int(span.low), int(span.high) + 1, int(span.step))
+
+
+def _number(value: int | Fraction) -> int | float:
+    """A number of a range as it is written."""
+    return int(value) if Fraction(value).denominator == 1 else float(value)

@@ -14,8 +14,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from tscale.core.metric import Figure
-from tscale.core.sources import cited
+from tscale.core.metric import Figure, Known
+from tscale.core.units import BYTES, COUNT, FLOPS, FLOPS_PER_TOKEN, OPERATIONS, PARAMETERS, TOKENS, Unit
 from tscale.sweeping.exact import as_ints
 from tscale.sweeping.wide import Wide, as_wide
 
@@ -32,8 +32,8 @@ class Column(NamedTuple):
 
     name: str
     kind: Kind
-    unit: str = ""
-    known: str = ""
+    unit: Unit = COUNT
+    known: Known = "exact"
     source: str = ""
     axis: bool = False
 
@@ -42,7 +42,7 @@ class Column(NamedTuple):
 class Part:
     """Neighbouring rows: of each column an array, and which of its rows have a value; None where all have.
 
-    Of `decimal128` the array is a `Wide`, of text an array of objects.
+    Of `decimal128` the array is a `Wide`, of text an array of objects. A column that is not here has no value in any row.
     """
 
     rows: int
@@ -54,6 +54,8 @@ class Part:
         return [self._cell(row, column) for column in columns]
 
     def _cell(self, row: int, column: Column) -> Any:
+        if column.name not in self.data:
+            return None
         has, data = self.has[column.name], self.data[column.name]
         if has is not None and not has[row]:
             return None
@@ -90,12 +92,12 @@ def _column(name: str, cells: list[Any]) -> Column | None:
     values = [value for value in map(plain, cells) if value is not None]
     if not values:
         return None
-    about = () if figure is None else (figure.unit.name, figure.known, cited(figure.source))
-    return Column(name, _kind(values, _counts(figure)), *about)
+    kind = _kind(values, counts=_counts(figure))
+    return Column(name, kind) if figure is None else Column(name, kind, figure.unit, figure.known, figure.source)
 
 
 _COUNTED: Final = frozenset(
-    {"", "bytes", "FLOPs", "parameters", "tokens", "FLOPs per token", "layers", "GPUs", "devices"}
+    unit.name for unit in (COUNT, PARAMETERS, TOKENS, OPERATIONS, FLOPS, FLOPS_PER_TOKEN, BYTES)
 )
 
 
@@ -104,7 +106,7 @@ def _counts(figure: Figure | None) -> bool:
     return figure is None or figure.unit.name in _COUNTED
 
 
-def _kind(values: list[Any], counts: bool) -> Kind:  # noqa: FBT001
+def _kind(values: list[Any], *, counts: bool) -> Kind:
     if any(isinstance(value, str) for value in values):
         return "text"
     if all(isinstance(value, bool) for value in values):
@@ -112,15 +114,6 @@ def _kind(values: list[Any], counts: bool) -> Kind:  # noqa: FBT001
     if not counts or any(isinstance(value, float) for value in values):
         return "double"
     return "int64" if all(abs(value) < _ROOM for value in values) else "decimal128"
-
-
-def empty(rows: int, columns: Iterable[Column]) -> Part:
-    """Rows of which nothing is known yet."""
-    part = Part(rows, {}, {})
-    for column in columns:
-        part.data[column.name] = _zeros(rows, column.kind)
-        part.has[column.name] = np.zeros(rows, dtype=bool)
-    return part
 
 
 def _zeros(rows: int, kind: Kind) -> Any:
@@ -174,20 +167,20 @@ def _as_words(value: Any, type: Any) -> Any:
     return changed if np.all(same) and (exact or type is np.int64) else None
 
 
-def put(part: Part, column: Column, row: int, cell: object) -> bool:
-    """Puts a figure into its place; false where its column cannot hold it."""
-    value = plain(cell)
-    if value is None:
-        return True
-    held = as_column(value, column.kind)
-    if held is None:
-        return False
-    if isinstance(held, Wide):
-        part.data[column.name].high[row], part.data[column.name].low[row] = held
+def put(part: Part, column: Column, rows: Any, held: Any) -> None:
+    """Puts what a column holds into some of its rows, or into all of them where `rows` is None."""
+    name = column.name
+    if rows is None:
+        part.data[name], part.has[name] = held, None
+        return
+    if name not in part.data:
+        part.data[name], part.has[name] = _zeros(part.rows, column.kind), np.zeros(part.rows, dtype=bool)
+    data = part.data[name]
+    if isinstance(data, Wide):
+        data.high[rows], data.low[rows] = held.high, held.low
     else:
-        part.data[column.name][row] = held
-    part.has[column.name][row] = True
-    return True
+        data[rows] = held
+    part.has[name][rows] = True
 
 
 def as_text(left: Mapping[str, Any]) -> str:

@@ -75,7 +75,7 @@ def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:
         request = request_of(job, places, trusted(guarded))
         fields = {axis.name: numbers[axis.name] for axis, _ in axes if axis.field != "set"}
         try:
-            figures = figures_of(asked(job.question).analyze(with_numbers(request, fields)), set(ranges))
+            figures = figures_of(asked(job.question).analyze(with_numbers(request, fields)), job)
         except TscaleError:
             return None
     return _compiled(job, figures, known, trail, ranges)
@@ -181,10 +181,13 @@ def _compiled(
     job: Job, figures: Mapping[str, Any], known: Answer, trail: Trail, ranges: Mapping[str, tuple[int, int]]
 ) -> Path | None:
     """The way of a row that is answered; None where a figure does not remember how it was made."""
-    if figures.keys() != known.figures.keys():
+    wanted = [name for name in figures if job.wants(name)]
+    if wanted != list(known.figures):
         return None
+    wanted += [of for (asked_of, name), of in _RATIOS.items() if asked_of == job.question and name in wanted]
     names, others = [], {}
-    for name, cell in figures.items():
+    for name in dict.fromkeys(wanted):
+        cell = figures[name]
         value = cell.value if isinstance(cell, Figure) else cell
         ratio = _ratio(job.question, name, figures)
         if isinstance(value, TracedInt):

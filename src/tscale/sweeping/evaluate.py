@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from tscale.sweeping.answers import Answer, answer_of
-from tscale.sweeping.columns import OTHER, REFUSED, Column, Part, as_column, as_text, empty, plain, put
+from tscale.sweeping.columns import OTHER, REFUSED, Column, Part, as_column, as_text, plain, put
 from tscale.sweeping.compiled import Path, Places, Ratio, path_of, sizes_of
 from tscale.sweeping.exact import as_ints, holds
 from tscale.sweeping.grid import Block, places_of, rows_of
@@ -39,13 +39,15 @@ class Evaluator:
     columns: tuple[Column, ...]
     structures: dict[Places, Structure] = field(default_factory=dict)
     sizes: tuple[bool, ...] = ()
+    known: dict[str, Column] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sizes = sizes_of(self.job)
+        self.known = {column.name: column for column in self.columns}
 
     def part(self, block: Block) -> Part:
         """The rows of a block."""
-        out = empty(rows_of(block), self.columns)
+        out = Part(rows_of(block), {}, {})
         self._put_axes(out, block)
         if not any(self.sizes):
             self._by_row(out, block, np.ones(out.rows, dtype=bool))
@@ -60,8 +62,7 @@ class Evaluator:
         for place, (axis, (start, stop)) in enumerate(zip(self.job.axes, block, strict=True)):
             values: Any = axis.values
             own = values[start:stop]
-            kind = next(column.kind for column in self.columns if column.name == axis.name)
-            array = _array(own, kind)
+            array = _array(own, self.known[axis.name].kind)
             spread = np.broadcast_to(_along(array, place, len(shape)), shape)
             out.data[axis.name] = np.ascontiguousarray(spread).reshape(-1)
             out.has[axis.name] = None
@@ -128,37 +129,52 @@ class Evaluator:
         structure.checked.add(number)
         chosen = None if mask.all() and mask.size == out.rows else rows[mask.reshape(-1)]
         where = None if chosen is None else mask
+        shape = mask.shape
+        if where is not None and 2 * len(chosen) < mask.size:  # most rows go another way: none of theirs is computed
+            axes = {name: np.broadcast_to(array, shape)[mask] for name, array in axes.items()}
+            where, shape = None, chosen.shape
         if path.refused is not None:
-            _put(out, REFUSED, chosen, _chosen(_texts(path, axes), mask.shape, where))
+            put(out, self.known[REFUSED], chosen, _chosen(_texts(path, axes), shape, where))
         else:
-            self._put_figures(out, path, axes, mask.shape, chosen, where)
+            self._put_figures(out, self._values(path, axes), shape, chosen, where)
         pending &= ~mask
 
     def _put_figures(
-        self, out: Part, path: Path, axes: Mapping[str, Any], shape: tuple[int, ...], chosen: Any, where: Any
+        self, out: Part, values: Mapping[str, Any], shape: tuple[int, ...], chosen: Any, where: Any
     ) -> None:
-        known = {column.name: column for column in self.columns}
         left: dict[str, Any] = {}
-        for name, value in _values(path, axes).items():
-            column = known.get(name)
+        for name, value in values.items():
+            column = self.known.get(name)
             held = None if column is None else as_column(value, column.kind)
-            if held is not None:
-                _put(out, name, chosen, _chosen(held, shape, where))
+            if column is not None and held is not None:
+                put(out, column, chosen, _chosen(held, shape, where))
             elif value is not None:
                 left[name] = _chosen(as_ints(value), shape, where)
         if left:
             count = out.rows if chosen is None else len(chosen)
             texts = [as_text({name: _one(value, row) for name, value in left.items()}) for row in range(count)]
-            _put(out, OTHER, chosen, np.array(texts, dtype=object))
+            put(out, self.known[OTHER], chosen, np.array(texts, dtype=object))
 
     def _agrees(self, path: Path, axes: Mapping[str, Any], mask: Any, fixed: Block) -> bool:
         """Whether what was compiled is what the question answers: asked of the last of the rows and of one between."""
         places = np.flatnonzero(mask)
         for place in {int(places[-1]), int(places[len(places) // 2])}:
             known = answer_of(self.job, _places(fixed, place))
-            if _answer_at(path, axes, mask.shape, place) != (_plain_answer(known)):
+            if self._answer_at(path, axes, mask.shape, place) != _plain_answer(known):
                 return False
         return True
+
+    def _answer_at(self, path: Path, axes: Mapping[str, Any], shape: tuple[int, ...], place: int) -> Any:
+        """What was compiled says of one row."""
+        own = {name: array.flat[np.unravel_index(place, shape)[np.argmax(array.shape)]] for name, array in axes.items()}
+        single = {name: np.array([value], dtype=np.int64) for name, value in own.items()}
+        if path.refused is not None:
+            return np.broadcast_to(_texts(path, single), (1,))[0]
+        return {name: plain(_one(as_ints(value), 0)) for name, value in self._values(path, single).items()}
+
+    def _values(self, path: Path, axes: Mapping[str, Any]) -> dict[str, Any]:
+        """The figures of the rows that take a way, of those that are asked for."""
+        return {name: value for name, value in _values(path, axes).items() if self.job.wants(name)}
 
     def _by_row(self, out: Part, block: Block, todo: Any) -> None:
         """The rows that are marked, one by one."""
@@ -166,16 +182,18 @@ class Evaluator:
             self._put_answer(out, int(row), answer_of(self.job, _places(block, int(row))))
 
     def _put_answer(self, out: Part, row: int, answer: Answer) -> None:
-        known = {column.name: column for column in self.columns}
         if answer.refused is not None:
-            put(out, known[REFUSED], row, answer.refused)
+            put(out, self.known[REFUSED], row, answer.refused)
         left = {}
         for name, cell in answer.figures.items():
-            if name not in known or not put(out, known[name], row, cell):
-                left[name] = cell
-        left = {name: cell for name, cell in left.items() if plain(cell) is not None}
+            value, column = plain(cell), self.known.get(name)
+            held = None if column is None or value is None else as_column(value, column.kind)
+            if column is not None and held is not None:
+                put(out, column, row, held)
+            elif value is not None:
+                left[name] = value
         if left:
-            put(out, known[OTHER], row, as_text(left))
+            put(out, self.known[OTHER], row, as_text(left))
 
 
 def _shape(block: Block) -> tuple[int, ...]:
@@ -184,9 +202,7 @@ def _shape(block: Block) -> tuple[int, ...]:
 
 def _within(block: Block, fixed: Block) -> tuple[slice, ...]:
     """Where a smaller block stands in a block."""
-    return tuple(
-        slice(start - first, stop - first) for (first, _), (start, stop) in zip(block, fixed, strict=True)
-    )
+    return tuple(slice(start - first, stop - first) for (first, _), (start, stop) in zip(block, fixed, strict=True))
 
 
 def _places(block: Block, row: int) -> Places:
@@ -212,19 +228,6 @@ def _chosen(value: Any, shape: tuple[int, ...], where: Any) -> Any:
     return spread.reshape(-1) if where is None else spread[where]
 
 
-def _put(out: Part, name: str, chosen: Any, value: Any) -> None:
-    """Puts values into the rows that are chosen, or into all."""
-    data = out.data[name]
-    if chosen is None:
-        out.data[name], out.has[name] = value, None
-        return
-    if isinstance(data, Wide):
-        data.high[chosen], data.low[chosen] = value.high, value.low
-    else:
-        data[chosen] = value
-    out.has[name][chosen] = True
-
-
 def _values(path: Path, axes: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of the rows that take a way."""
     found = dict(zip(path.names, path.program.run(axes), strict=True))
@@ -243,9 +246,10 @@ def _quotients(value: Any, over: int) -> Any:
         numbers = value.astype(np.longdouble)
     least, most = (numbers / np.longdouble(over) * (1 + sign * _SLACK) for sign in (-1, 1))
     found = np.asarray(least.astype(np.float64))
-    for place in np.flatnonzero(found != most.astype(np.float64)):
-        exact = as_ints(value)
-        found.flat[place] = float(Fraction(int(np.broadcast_to(exact, found.shape).flat[place]), over))
+    unsure = np.nonzero(found != most.astype(np.float64))
+    if unsure[0].size:
+        exact = as_ints(_chosen(value, found.shape, unsure))
+        found[unsure] = [float(Fraction(one, over)) for one in exact]
     return found
 
 
@@ -267,15 +271,6 @@ def _texts(path: Path, axes: Mapping[str, Any]) -> Any:
             for piece in pieces
         )
     return found
-
-
-def _answer_at(path: Path, axes: Mapping[str, Any], shape: tuple[int, ...], place: int) -> Any:
-    """What was compiled says of one row."""
-    own = {name: array.flat[np.unravel_index(place, shape)[np.argmax(array.shape)]] for name, array in axes.items()}
-    single = {name: np.array([value], dtype=np.int64) for name, value in own.items()}
-    if path.refused is not None:
-        return np.broadcast_to(_texts(path, single), (1,))[0]
-    return {name: plain(_one(as_ints(value), 0)) for name, value in _values(path, single).items()}
 
 
 def _one(value: Any, row: int) -> Any:

@@ -96,9 +96,7 @@ class Program:
     def _constant(self, value: int) -> int:
         return self._new(("constant", value), _Bounds(value, value), first=value)
 
-    def _new(
-        self, key: Any, bounds: _Bounds, *, first: Value = None, axis: str = "", step: _Step | None = None
-    ) -> int:
+    def _new(self, key: Any, bounds: _Bounds, *, first: Value = None, axis: str = "", step: _Step | None = None) -> int:
         if key in self._slots:
             return self._slots[key]
         slot = self._slots[key] = len(self._bounds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -41,6 +41,12 @@ class Job:
     question: str
     fixed: Mapping[str, object]
     axes: tuple[Axis, ...]
+    wanted: tuple[str, ...] = ()
+    """The figures that are asked for; all of them where none is named."""
+
+    def wants(self, name: str) -> bool:
+        """Whether a figure is asked for."""
+        return not self.wanted or name in self.wanted
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -74,7 +80,8 @@ def options_of(name: str) -> dict[str, Option]:
     if "models" in options:
         options = {"model": options["models"], **options}
         del options["models"]
-    return {key: option for key, option in options.items() if key not in _OF_FILES}
+    writes = "force" in options
+    return {key: option for key, option in options.items() if not (writes and key in _OF_FILES)}
 
 
 @cache
@@ -85,7 +92,7 @@ def asked(name: str) -> Question:
     return question(name)
 
 
-def job_of(name: str, fixed: Mapping[str, object], vary: tuple[str, ...]) -> Job:
+def job_of(name: str, fixed: Mapping[str, object], vary: Sequence[str], wanted: Sequence[str] = ()) -> Job:
     """A sweep of what was given. Raises `RequestError`."""
     options = options_of(name)
     for key in fixed:
@@ -96,7 +103,7 @@ def job_of(name: str, fixed: Mapping[str, object], vary: tuple[str, ...]) -> Job
         if axis.name in fixed:
             raise RequestError(f"{axis.name} is both given and varied: drop one of them")
     _check_fields(name, fixed, axes)
-    return Job(name, dict(fixed), axes)
+    return Job(name, dict(fixed), axes, tuple(wanted))
 
 
 def _check_fields(name: str, fixed: Mapping[str, object], axes: tuple[Axis, ...]) -> None:
