@@ -50,6 +50,7 @@ if _typing.TYPE_CHECKING:
     from tscale.counting import training_flops as training_flops
     from tscale.errors import TscaleError as TscaleError
     from tscale.models.spec import ModelSpec as ModelSpec
+    from tscale.sweeping.table import sweep as sweep
 
 _HOMES = {
     "ModelSpec": "models.spec",
@@ -73,6 +74,7 @@ _HOMES = {
     "plan": "api",
     "serve": "api",
     "summary": "api",
+    "sweep": "sweeping.table",
     "train": "api",
     "verify": "api",
 }

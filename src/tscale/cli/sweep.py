@@ -162,7 +162,7 @@ def _show(made: Sweep, format: Format, plot: str | None, *, table: bool) -> None
                 f"--format {format} prints at most {MOST_SHOWN:,} rows, and these are {made.job.rows:,}: "
                 "write them with -o FILE.parquet or FILE.csv"
             )
-        show(report_of(made, MOST_SHOWN if everything else SHOWN), format, plots=pictures)
+        show(report_of(made, MOST_SHOWN if everything else SHOWN, brief=not everything), format, plots=pictures)
     if pictures and format != "html":
         from tscale.render.plot_terminal import drawn
 

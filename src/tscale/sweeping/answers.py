@@ -15,7 +15,9 @@ from tscale.models.spec import Spec
 from tscale.sweeping.job import Job, asked
 
 Value = int | float | Fraction | str | bool | None
-_NOT_OURS: Final = frozenset({"model", "title", "published", "default_model", "command", "spec"})
+_NOT_OURS: Final = frozenset(
+    {"model", "title", "published", "default_model", "command", "spec", "constants", "fitted", "given"}
+)
 """Keys that say what was asked, or what others published, and are no figures of the row."""
 _ROWS: Final = frozenset({"rows", "range"})
 """Lists of answers within an answer: each is told by its first key, such as a law or a case."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Any, Final
 
 from tscale.analysis.request import Option
@@ -64,14 +65,47 @@ class Axis:
         return str(value) if self.texts is None else self.texts[place]
 
 
-def read_axes(vary: Iterable[str], options: Mapping[str, Option], command: str) -> tuple[Axis, ...]:
-    """The axes of AXIS=VALUES in the order in which they were given. Raises `RequestError`."""
-    axes = []
-    for one in vary:
-        name, equals, text = one.partition("=")
+Written = tuple[str, str | tuple[str, ...]]
+"""An axis as it is given: its name, and its values as one text, or a text of each."""
+
+
+def as_written(vary: object) -> tuple[Written, ...]:
+    """Axes as they are given: texts AXIS=VALUES, or a mapping of names to values, lists or ranges. Raises `RequestError`."""
+    if isinstance(vary, Mapping):
+        return tuple((str(name), _texts(values, str(name))) for name, values in vary.items())
+    texts = [vary] if isinstance(vary, str) else list(vary) if isinstance(vary, Iterable) else []
+    found = []
+    for one in texts:
+        name, equals, text = one.partition("=") if isinstance(one, str) else ("", "", "")
         if not equals or not name.strip() or not text.strip():
             raise RequestError(f"--vary takes AXIS=VALUES, such as gpus=8..1024*2 or gpu=h100,h200, not {shown(one)}")
-        axes.append(_axis(name.strip(), text.strip(), options, command))
+        found.append((name.strip(), text.strip()))
+    return tuple(found)
+
+
+def _texts(values: Any, name: str) -> str | tuple[str, ...]:
+    """The values of an axis from Python as texts."""
+    if isinstance(values, range) and values.step > 0 and values:
+        return f"{values[0]}..{values[-1]}" + (f"+{values.step}" if values.step > 1 else "")
+    if isinstance(values, str):
+        return values
+    if not isinstance(values, Iterable) or isinstance(values, Mapping):
+        return (_text(values),)
+    listed = tuple(_text(one) for one in islice(values, MOST_LISTED + 1))
+    if not listed:
+        raise RequestError(f"--vary {name} has no values")
+    if len(listed) > MOST_LISTED:
+        raise RequestError(f"--vary {name} lists more than {MOST_LISTED:,} values: give a range")
+    return listed
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def read_axes(vary: Iterable[Written], options: Mapping[str, Option], command: str) -> tuple[Axis, ...]:
+    """The axes in the order in which they were given. Raises `RequestError`."""
+    axes = [_axis(name, values, options, command) for name, values in vary]
     if not axes:
         raise RequestError("a sweep needs --vary AXIS=VALUES, such as --vary gpus=8..1024*2")
     names = [axis.name for axis in axes]
@@ -81,7 +115,7 @@ def read_axes(vary: Iterable[str], options: Mapping[str, Option], command: str) 
     return tuple(axes)
 
 
-def _axis(name: str, text: str, options: Mapping[str, Option], command: str) -> Axis:
+def _axis(name: str, text: str | tuple[str, ...], options: Mapping[str, Option], command: str) -> Axis:
     field, dot, key = name.partition(".")
     field = field.lstrip("-").replace("-", "_")
     option = options.get(field)
@@ -93,7 +127,11 @@ def _axis(name: str, text: str, options: Mapping[str, Option], command: str) -> 
     if dot and not takes_keys:
         raise RequestError(f"--vary {name}: {field} has no fields of its own: write {field}=VALUES")
     what = f"--vary {name}"
-    return Axis(f"{field}.{key}" if dot else field, *_values(text, what, _reader(option, what)))
+    read = _reader(option, what)
+    return Axis(
+        f"{field}.{key}" if dot else field,
+        *(_values(text, what, read) if isinstance(text, str) else _of_texts(text, what, read)),
+    )
 
 
 def _meant(name: str, field: str, options: Mapping[str, Option]) -> str:
@@ -164,6 +202,13 @@ def _values(text: str, what: str, read: Any) -> tuple[Sequence[Cell], tuple[str,
     pairs = [pair for written, part in zip(text.split(","), found.parts, strict=True) for pair in _pairs(part, written)]
     values = tuple(_cell(value, one) for value, one in pairs)
     texts = tuple(one for _, one in pairs)
+    _refuse_twice(values, texts, what)
+    return values, texts
+
+
+def _of_texts(texts: tuple[str, ...], what: str, read: Any) -> tuple[Sequence[Cell], tuple[str, ...]]:
+    """Values that are texts of their own, so that one may have commas in it."""
+    values = tuple(_cell(read(one), one) for one in texts)
     _refuse_twice(values, texts, what)
     return values, texts
 

@@ -127,10 +127,11 @@ def as_column(value: Any, kind: Kind) -> Any:
     """An array, a `Wide` or a number as a column of a kind holds it; None where it cannot hold all of it."""
     if isinstance(value, Wide):
         return value if kind == "decimal128" else None
-    if kind == "text":
-        return value if isinstance(value, str) else None
-    if isinstance(value, (str, bool)) or kind == "bool":
-        return value if kind == "bool" and isinstance(value, bool) else None
+    if kind in ("text", "bool"):
+        own = (str, object) if kind == "text" else (bool, bool)
+        return value if isinstance(value, own[0]) or getattr(value, "dtype", None) == own[1] else None
+    if isinstance(value, (str, bool)):
+        return None
     if kind == "decimal128":
         return _as_decimal(value)
     return _as_words(value, np.float64 if kind == "double" else np.int64)

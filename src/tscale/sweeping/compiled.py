@@ -17,7 +17,7 @@ from tscale.models.made import mapped, trusted
 from tscale.models.spec import ModelSpec, build, remembered
 from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
 from tscale.sweeping.axes import Axis
-from tscale.sweeping.exact import Program
+from tscale.sweeping.exact import SMALL, Program
 from tscale.sweeping.guarded import Condition, Guarded, Trail, following, pieces_of
 from tscale.sweeping.job import Job, asked
 
@@ -55,7 +55,9 @@ def sizes_of(job: Job) -> tuple[bool, ...]:
     fields = COMPILED.get(job.question)
     if fields is None:
         return (False,) * len(job.axes)
-    return tuple(axis.is_whole and (axis.field == "set" or axis.name in fields) for axis in job.axes)
+    return tuple(
+        axis.is_whole and axis.bounds[1] < SMALL and (axis.field == "set" or axis.name in fields) for axis in job.axes
+    )
 
 
 def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:

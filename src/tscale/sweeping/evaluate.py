@@ -62,10 +62,9 @@ class Evaluator:
         for place, (axis, (start, stop)) in enumerate(zip(self.job.axes, block, strict=True)):
             values: Any = axis.values
             own = values[start:stop]
-            array = _array(own, self.known[axis.name].kind)
-            spread = np.broadcast_to(_along(array, place, len(shape)), shape)
-            out.data[axis.name] = np.ascontiguousarray(spread).reshape(-1)
-            out.has[axis.name] = None
+            column = self.known[axis.name]
+            held = as_column(_along(_array(own, column.kind), place, len(shape)), column.kind)
+            put(out, column, None, _chosen(held, shape, None))
 
     def _structures(self, block: Block) -> Iterator[Block]:
         """The block, cut to one place of each axis that is structure."""
@@ -216,8 +215,8 @@ def _along(array: Any, place: int, axes: int) -> Any:
 
 
 def _array(values: Any, kind: str) -> Any:
-    types: dict[str, Any] = {"int64": np.int64, "double": np.float64, "bool": bool, "text": object}
-    return np.array([str(value) for value in values] if kind == "text" else values, dtype=types[kind])
+    types: dict[str, Any] = {"int64": np.int64, "double": np.float64, "bool": bool}
+    return np.array([str(value) for value in values] if kind == "text" else values, dtype=types.get(kind, object))
 
 
 def _chosen(value: Any, shape: tuple[int, ...], where: Any) -> Any:
@@ -225,7 +224,7 @@ def _chosen(value: Any, shape: tuple[int, ...], where: Any) -> Any:
     if isinstance(value, Wide):
         return Wide(_chosen(value.high, shape, where), _chosen(value.low, shape, where))
     spread = np.broadcast_to(np.asarray(value, dtype=object) if isinstance(value, str) else value, shape)
-    return spread.reshape(-1) if where is None else spread[where]
+    return np.ascontiguousarray(spread).reshape(-1) if where is None else spread[where]
 
 
 def _values(path: Path, axes: Mapping[str, Any]) -> dict[str, Any]:

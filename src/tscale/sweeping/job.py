@@ -11,7 +11,7 @@ from typing import Any, Final
 from tscale.analysis.questions import Question, question
 from tscale.analysis.request import Option, Request
 from tscale.errors import RequestError, nearest
-from tscale.sweeping.axes import Axis, read_axes
+from tscale.sweeping.axes import Axis, as_written, read_axes
 
 QUESTIONS: Final = (
     "summary",
@@ -92,13 +92,13 @@ def asked(name: str) -> Question:
     return question(name)
 
 
-def job_of(name: str, fixed: Mapping[str, object], vary: Sequence[str], wanted: Sequence[str] = ()) -> Job:
+def job_of(name: str, fixed: Mapping[str, object], vary: object, wanted: Sequence[str] = ()) -> Job:
     """A sweep of what was given. Raises `RequestError`."""
     options = options_of(name)
     for key in fixed:
         if key not in options:
             raise RequestError(f"{name} has no --{key.replace('_', '-')}: {nearest(key, options)}")
-    axes = read_axes(vary, options, name)
+    axes = read_axes(as_written(vary), options, name)
     for axis in axes:
         if axis.name in fixed:
             raise RequestError(f"{axis.name} is both given and varied: drop one of them")

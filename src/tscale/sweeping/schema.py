@@ -9,7 +9,8 @@ from typing import Final
 from tscale.errors import RequestError
 from tscale.sweeping.answers import Answer, answer_of
 from tscale.sweeping.axes import Axis
-from tscale.sweeping.columns import OTHER, REFUSED, Column, columns_of
+from tscale.sweeping.columns import MOST_DIGITS, OTHER, REFUSED, Column, columns_of
+from tscale.sweeping.exact import SMALL
 from tscale.sweeping.grid import places_of
 from tscale.sweeping.job import Job
 
@@ -55,8 +56,8 @@ def schema_of(job: Job, found: list[tuple[Places, Answer]]) -> tuple[Column, ...
 
 
 def _axis_column(axis: Axis) -> Column:
-    if axis.is_whole and axis.bounds[1] < 2**63:
-        return Column(axis.name, "int64", axis=True)
+    if axis.is_whole and axis.bounds[1] < MOST_DIGITS:
+        return Column(axis.name, "int64" if axis.bounds[1] < SMALL else "decimal128", axis=True)
     values = axis.values
     if all(isinstance(value, bool) for value in values):
         return Column(axis.name, "bool", axis=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, Final
 
@@ -11,10 +12,30 @@ from tscale.core.metric import Column as Heading
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import COUNT
 from tscale.errors import RequestError, nearest
+from tscale.render.format import cell_text
 from tscale.sweeping.columns import OTHER, REFUSED, Column, Part
 from tscale.sweeping.grid import Blocks, whole
 from tscale.sweeping.sweep import Sweep
 
+HEADLINES: Final[dict[str, tuple[str, ...]]] = {
+    "summary": ("params", "flops_per_token", "kv_bytes_per_token"),
+    "params": ("params.total", "params.active"),
+    "attention": ("attention_flops_per_token", "kv_cache_bytes", "attention_share"),
+    "flops": ("params", "training_flops.exact", "training_flops.six_nd"),
+    "memory": ("per_device_bytes.total", "verdict", "max_batch", "max_context"),
+    "train": ("days", "mfu", "gpu_hours", "cost_usd", "memory.verdict", "plan.memory.verdict"),
+    "serve": (
+        "tpot_seconds.middle",
+        "ttft_seconds.middle",
+        "predicted_tokens_per_second",
+        "usd_per_million_output_tokens",
+        "verdict",
+    ),
+    "optimal": ("*.params", "*.tokens"),
+    "loss": ("*.loss",),
+    "design": ("params", "shape.layers", "shape.d_model", "shape.heads", "shape.d_ff"),
+}
+"""The figures of a question that its table shows: JSON, CSV and files have all of them, and --columns names others."""
 SHOWN: Final = 12
 """Rows of a table for people."""
 MOST_SHOWN: Final = 100_000
@@ -36,10 +57,11 @@ def _rows(part: Part, sweep: Sweep) -> Iterator[list[Any]]:
         yield part.cells(row, sweep.columns)
 
 
-def report_of(sweep: Sweep, most: int) -> Report:
-    """The first rows of a sweep as an answer."""
+def report_of(sweep: Sweep, most: int, *, brief: bool = False) -> Report:
+    """The first rows of a sweep as an answer; `brief`: with the figures alone that people look for first."""
     columns, rows = sweep.columns, list(rows_of(sweep, most))
-    used = [place for place, one in enumerate(columns) if _is_used(one, [row[place] for row in rows])]
+    wanted = {one.name for one in _headlines(sweep)} if brief else {one.name for one in sweep.figures}
+    used = [place for place, one in enumerate(columns) if _is_used(one, wanted, [row[place] for row in rows])]
     headings = tuple(_heading(columns[place], drop) for drop, place in enumerate(used))
     cells = tuple(tuple(_cell(columns[place], row[place]) for place in used) for row in rows)
     refused = sum(row[-2] is not None for row in rows)
@@ -55,7 +77,38 @@ def report_of(sweep: Sweep, most: int) -> Report:
             for row in rows
         ],
     }
-    return Report(title, (Table(title, headings, cells),), data, tuple(_notes(sweep, len(rows), refused)))
+    notes = list(_notes(sweep, len(rows), refused))
+    if len(wanted) < len(sweep.figures):
+        notes.append(f"--columns names others of its {len(sweep.figures)} figures; --format json, csv and -o have all.")
+    title += _headline(sweep, rows)
+    return Report(title, (Table(title, headings, cells),), data, tuple(notes))
+
+
+def _headlines(sweep: Sweep) -> list[Column]:
+    """The figures that a table shows: those that are asked for, those that its question is about, or the first."""
+    if sweep.job.wanted:
+        return list(sweep.figures)
+    patterns = HEADLINES[sweep.job.question]
+    found = [
+        one
+        for pattern in patterns
+        for one in sweep.figures
+        if fnmatchcase(one.name, pattern) and one.name.count(".") == pattern.count(".")
+    ]
+    return found or list(sweep.figures[:4])
+
+
+def _headline(sweep: Sweep, rows: list[list[Any]]) -> str:
+    """From where to where the first figure goes, where all rows are known."""
+    numbers = [one for one in _headlines(sweep) if one.kind not in ("text", "bool")]
+    if len(rows) < sweep.job.rows or not numbers:
+        return ""
+    place = sweep.columns.index(numbers[0])
+    values = [row[place] for row in rows if row[place] is not None]
+    if not values:
+        return ", all of them refused"
+    least, most = (cell_text(Figure(value, numbers[0].unit, numbers[0].known)) for value in (min(values), max(values)))
+    return f", {numbers[0].name} {least}" + (f" to {most}" if most != least else "")
 
 
 def _subject(sweep: Sweep) -> str:
@@ -71,8 +124,10 @@ def _notes(sweep: Sweep, shown: int, refused: int) -> Iterator[str]:
         yield f"{refused} of these {shown} rows {'is' if refused == 1 else 'are'} refused, each for its reason."
 
 
-def _is_used(column: Column, cells: list[Any]) -> bool:
-    return column.name not in (REFUSED, OTHER) or any(cell is not None for cell in cells)
+def _is_used(column: Column, wanted: set[str], cells: list[Any]) -> bool:
+    if column.name in (REFUSED, OTHER):
+        return any(cell is not None for cell in cells)
+    return column.axis or column.name in wanted
 
 
 def _heading(column: Column, drop: int) -> Heading:
