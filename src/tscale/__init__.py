@@ -33,6 +33,7 @@ if _typing.TYPE_CHECKING:
     from tscale.api import memory as memory
     from tscale.api import optimal as optimal
     from tscale.api import params as params
+    from tscale.api import plan as plan
     from tscale.api import serve as serve
     from tscale.api import summary as summary
     from tscale.api import train as train
@@ -50,6 +51,7 @@ if _typing.TYPE_CHECKING:
     from tscale.counting import training_flops as training_flops
     from tscale.errors import TscaleError as TscaleError
     from tscale.models.spec import ModelSpec as ModelSpec
+    from tscale.sweeping.table import sweep as sweep
 
 _HOMES = {
     "ModelSpec": "models.spec",
@@ -71,8 +73,10 @@ _HOMES = {
     "memory": "api",
     "optimal": "api",
     "params": "api",
+    "plan": "api",
     "serve": "api",
     "summary": "api",
+    "sweep": "sweeping.table",
     "train": "api",
     "verify": "api",
 }

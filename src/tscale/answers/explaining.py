@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from tscale.core.ledger import Ledger
 from tscale.core.metric import Data, Figure, Known, Line, Step, step
 from tscale.core.sources import cited
-from tscale.core.tracing import TracedInt, named
+from tscale.core.tracing import TracedInt, named, trace
 from tscale.core.units import SHARE, TOKENS, Unit
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec, NoteTopic, Published, PublishedName, remembered
@@ -56,9 +56,9 @@ def steps_of(figures: Iterable[tuple[str, Figure]], subject: str = "") -> Iterat
         if not isinstance(figure.value, TracedInt):
             continue
         for label, made in (*figure.value.definitions(), (name, figure.value)):
-            if told.get(label) == made:
+            if told.get(label) == int(made):
                 continue
-            told[label] = made
+            told[label] = int(made)
             own = figure if label == name else Figure(made, figure.unit._replace(name=""))
             derived = step(label, own, subject)
             if derived is not None:
@@ -75,7 +75,7 @@ def context_of(spec: ModelSpec, asked: int | None) -> Figure:
     if asked is not None:
         beyond = spec.context is not None and asked > spec.context and spec.audio_frames is None
         note = f"{spec.label} was trained on sequences of {spec.context:,} tokens; these are longer." if beyond else ""
-        return Figure(TracedInt(asked, label="context"), TOKENS, note=note)
+        return Figure(trace(asked, "context"), TOKENS, note=note)
     if spec.context is not None:
         return Figure(TracedInt(spec.context, label="context"), TOKENS)
     note = (

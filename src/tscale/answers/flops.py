@@ -119,7 +119,7 @@ def _title(asked: _Asked, exact: Figure | Missing, *, by_default: bool) -> str:
     whose = f"{spec.label} (the default model)" if by_default else spec.label
     assert isinstance(exact, Figure)
     return (
-        f"Training {whose} on {int(trained.tokens.value):,} tokens takes {number_text(exact.value, 'power')} FLOPs, in sequences of "
+        f"Training {whose} on {int(trained.tokens.value):,} tokens takes {number_text(int(exact.value), 'power')} FLOPs, in sequences of "
         f"{trained.lengths_text()}"
     )
 
@@ -229,7 +229,7 @@ def _data(
         if two_stacks(spec)
         else {}
     )
-    backward: dict[str, Data] = {sight: asked.of_a_sequence(2 * int(figure.value)) for sight, figure in forward.items()}
+    backward: dict[str, Data] = {sight: asked.of_a_sequence(2 * _count(figure)) for sight, figure in forward.items()}
     return {
         "model": spec.name,
         "title": spec.label,
@@ -246,6 +246,12 @@ def _data(
         "pf_days": Figure(Fraction(int(six.value), PF_DAY), PF_DAYS, "convention", "brown2020 Table D.1"),
         "published": published_data(spec, [("training_flops", FLOPS, int(six.value))], compared=own_run),
     }
+
+
+def _count(figure: Figure) -> int:
+    """The number of a figure that counts."""
+    assert isinstance(figure.value, int)
+    return figure.value
 
 
 def _per_token(asked: _Asked, forward: dict[str, Figure]) -> int:

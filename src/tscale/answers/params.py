@@ -198,6 +198,8 @@ def _sums(summary: dict[str, Figure], spec: ModelSpec, *, partial: bool) -> list
         rows.append(("active per token", "active", "routed experts counted by those that a token uses"))
     if "buffers" in summary:
         rows.append(("buffers, not in the total", "buffers", "stored with the weights, not trained by gradients"))
+    if "adapters" in summary:
+        rows.append(("adapters, not in the total", "adapters", "a matrix down to the rank and one up again each"))
     return [
         (Label(name, key), "", summary[key], share(int(summary[key].value), total), text) for name, key, text in rows
     ]

@@ -15,7 +15,7 @@ from tscale.core.costs.forward import AttentionMask, forward_flops
 from tscale.core.costs.training import training_flops
 from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.sources import cited
-from tscale.core.tracing import TracedInt, named
+from tscale.core.tracing import TracedInt, named, trace
 from tscale.core.units import FLOPS, TOKENS
 from tscale.core.workload import Run
 from tscale.errors import NotPublishedError
@@ -222,7 +222,7 @@ def _lead(spec: ModelSpec, stages: tuple[TrainedStage, ...]) -> Iterator[str]:
 
 
 def _tokens(value: int, label: str) -> Figure:
-    return Figure(TracedInt(value, label=label), TOKENS)
+    return Figure(trace(value, label), TOKENS)
 
 
 def _length(spec: ModelSpec, stage: Stage | None, label: str) -> Figure:

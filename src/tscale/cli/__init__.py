@@ -20,6 +20,7 @@ _QUESTIONS: Final = {
     "memory": "Show the memory of serving or training on each device.",
     "train": "Estimate the time, cost and energy of training.",
     "serve": "Predict the speed of serving a model, and its cost.",
+    "plan": "Find the best layout for training, or for serving.",
     "optimal": "Show the compute-optimal parameters and tokens.",
     "loss": "Predict the loss of a model by each scaling law.",
     "hyper": "Suggest the learning rate and batch size of a training run.",
@@ -33,6 +34,7 @@ _QUESTIONS: Final = {
 }
 """Commands that are made of questions, each with the first line of its help (a test holds them equal)."""
 _OTHERS: Final = {
+    "sweep": ("sweep", "sweep", "Answer a question over all combinations of many values."),
     "show": ("catalogue", "show", "Print the file of a model, accelerator, law or claims."),
     "detect": ("catalogue", "detect", "Name the GPU of this machine, which --gpu here stands for."),
     "validate": ("files", "validate", "Check YAML specs, and list their errors by line."),
@@ -76,7 +78,10 @@ def _made(name: str) -> Any:
     """The command of a name, as typer makes it of a function."""
     from tscale.cli.headings import WithHeadings
 
-    info = CommandInfo(name, cls=WithHeadings, callback=_function(name), epilog=examples(name), context_settings=_HELP)
+    settings = {**_HELP, "ignore_unknown_options": True} if name == "sweep" else _HELP  # those of its question
+    info = CommandInfo(
+        name, cls=WithHeadings, callback=_function(name), epilog=examples(name), context_settings=settings
+    )
     return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 
 

@@ -74,13 +74,15 @@ def plot_with_value(args: Sequence[str]) -> list[str]:
     """A command line with a value for every `--plot`: the file behind it, or `-`, the terminal, where none follows.
 
     What follows is a file if its ending is that of a picture, even of one that is not written here, which is refused
-    later, by name; else it is the next argument, such as a model. `--plot=FILE` is always read as it stands.
+    later, by name; else it is the next argument, such as a model. `--plot=FILE` is always read as it stands. A sweep draws
+    columns, which have a comma between them.
     """
     until = list(args).index("--") if "--" in args else len(args)
     read: list[str] = []
     for place, word in enumerate(args[:until]):
         following = args[place + 1] if place + 1 < until else ""
-        named = following.lower().endswith(_PICTURES)
+        columns = args[0] == "sweep" and "," in following
+        named = following.lower().endswith(_PICTURES) or columns
         read.append("--plot=-" if word == "--plot" and not named else word)
     return [*read, *args[until:]]
 

@@ -20,6 +20,10 @@ EXAMPLES: Final[dict[str, tuple[str, str]]] = {
         "tscale serve llama-3.1-8b --gpu h100 --batch 16",
         "tscale serve llama-3.1-70b --gpu h100 --gpus 4 --context 8k",
     ),
+    "plan": (
+        "tscale plan llama-3.1-8b --train --gpu h100 --gpus 64 --batch 512",
+        "tscale plan llama-3.1-8b --train --gpu h100,b200 --gpus 8..64*2 --batch 512",
+    ),
     "optimal": ("tscale optimal --flops 5.76e23", "tscale optimal --gpu h100 --dollars 1e6"),
     "loss": ("tscale loss llama-3.1-8b", "tscale loss gpt2 --tokens 1e10 --law hoffmann2022-3"),
     "hyper": ("tscale hyper llama-3.1-8b", "tscale hyper gpt2 --tokens 1e10 --law li2025"),
@@ -30,6 +34,10 @@ EXAMPLES: Final[dict[str, tuple[str, str]]] = {
     "check": ("tscale check article", "tscale check claims.yaml --format json"),
     "verify": ("tscale verify gpt2 model.safetensors", "tscale verify mine.yaml checkpoint/"),
     "list": ("tscale list", "tscale list hardware --format csv"),
+    "sweep": (
+        "tscale sweep params gpt3 --vary set.layers=16..96+8",
+        "tscale sweep train gpt3 --gpu h100 --vary gpus=8..1024*2",
+    ),
     "show": ("tscale show gpt3", "tscale show h100 --format json"),
     "detect": ("tscale detect", "tscale memory llama-3.1-8b --gpu here"),
     "validate": ("tscale validate mine.yaml", "tscale validate mine.yaml other.yaml"),

@@ -67,7 +67,7 @@ class TracedInt(int):
 
     def __pow__(self, exponent: int, modulus: None = None) -> int:  # type: ignore[override]
         assert exponent == 2, "formulas square and do nothing higher"
-        return TracedInt(int(self) ** 2, "^2", (self,))
+        return _remembering(int(self) ** 2, "^2", (self,))
 
     @property
     def names(self) -> str:
@@ -86,12 +86,25 @@ class TracedInt(int):
                 yield one.label, one.args[0]
 
 
+def trace(value: int, label: str) -> int:
+    """A number that remembers, under a label; one that remembers already, as it is."""
+    return value if isinstance(value, TracedInt) else TracedInt(value, label=label)
+
+
+def _remembering(value: int, op: str, args: tuple[int, ...], label: str = "") -> TracedInt:
+    """A number that remembers what it was made of, and how: a sweep's also notes where it is compared."""
+    for one in args:
+        if type(one) is not TracedInt and isinstance(one, TracedInt):
+            return type(one)(value, op, args, label)
+    return TracedInt(value, op, args, label)
+
+
 def named(label: str, value: int) -> int:
     """`value` under a name of its own, so that derivations read `head_dim` and not how it came about.
 
     A number that does not remember passes through: names cost nothing where nobody asks for them.
     """
-    return TracedInt(int(value), "name", (value,), label) if isinstance(value, TracedInt) else value
+    return _remembering(int(value), "name", (value,), label) if isinstance(value, TracedInt) else value
 
 
 def label_beside(label: str, value: int, sibling: int, field: str) -> int:
@@ -118,7 +131,7 @@ def maximum(a: int, b: int) -> int:
 
 
 def _chosen(op: str, a: int, b: int, value: int) -> int:
-    return TracedInt(value, op, (a, b)) if isinstance(a, TracedInt) or isinstance(b, TracedInt) else value
+    return _remembering(value, op, (a, b)) if isinstance(a, TracedInt) or isinstance(b, TracedInt) else value
 
 
 def _arrays(a: object, b: object) -> Any:
@@ -131,7 +144,7 @@ def ceil_div(a: int, b: int) -> int:
     """The quotient a / b rounded up, exactly, for any of the three kinds of number."""
     value = -(-a // b)
     if isinstance(value, int) and (isinstance(a, TracedInt) or isinstance(b, TracedInt)):
-        return TracedInt(int(value), "ceil", (a, b))
+        return _remembering(int(value), "ceil", (a, b))
     return value
 
 
@@ -139,7 +152,7 @@ def power_of_two(number: int) -> int:
     """The smallest power of two that is not below a number from 1 on, for any of the three kinds of number."""
     if isinstance(number, int):
         value = 1 << (int(number) - 1).bit_length()
-        return TracedInt(value, "power_of_two", (number,)) if isinstance(number, TracedInt) else value
+        return _remembering(value, "power_of_two", (number,)) if isinstance(number, TracedInt) else value
     library = _arrays(number, number)
     return cast("int", 2.0 ** library.ceil(library.log2(number)))
 
@@ -159,6 +172,11 @@ def function_of(number: int) -> Callable[..., int]:
     known = {"minimum": minimum, "maximum": maximum, "ceil_div": ceil_div, "power_of_two": power_of_two}
     function: Callable[..., int] = eval(code, known)  # noqa: S307 (our own text)
     return function
+
+
+def innermost_first(number: int) -> Iterator[int]:
+    """A number and all that it was made from, each once and behind its own arguments."""
+    return _innermost_first(number, _all_arguments)
 
 
 def _all_arguments(number: int) -> tuple[int, ...]:
@@ -219,7 +237,7 @@ def _made(op: str, left: int, right: int, value: int) -> int:
         return left
     if op == "*" and _is_literal(left, 1):
         return right
-    return TracedInt(value, op, (left, right))
+    return _remembering(value, op, (left, right))
 
 
 def _is_literal(number: int, value: int) -> bool:

@@ -40,7 +40,7 @@ def checked(spec: object) -> ModelSpec:
         return spec
     if arrays_in(spec):
         _refuse_misplaced_arrays(_name(spec), spec)
-    sizes: ModelSpec = _mapped(spec, partial(_of_three_kinds, _name(spec)))
+    sizes: ModelSpec = mapped(spec, partial(_of_three_kinds, _name(spec)))
     arrays = arrays_in(sizes)
     if arrays:
         _validate_elements(sizes, arrays)
@@ -105,15 +105,15 @@ Change = Callable[[str, Any], Any]
 """What becomes of a leaf of a spec, given its path with dots."""
 
 
-def _mapped(value: Any, change: Change, path: str = "") -> Any:
+def mapped(value: Any, change: Change, path: str = "") -> Any:
     """A spec with every leaf changed; itself where none does. Lists become tuples, as they do in what is read."""
     if is_dataclass(value) and not isinstance(value, type):
         return _mapped_block(value, change, path)
     if isinstance(value, dict):
-        changes = {change(path, key): _mapped(item, change, _inside(path, key)) for key, item in value.items()}
+        changes = {change(path, key): mapped(item, change, _inside(path, key)) for key, item in value.items()}
         return value if all(changes.get(key) is value[key] for key in value) else changes
     if isinstance(value, (list, tuple)):
-        items = tuple(_mapped(item, change, path) for item in value)
+        items = tuple(mapped(item, change, path) for item in value)
         same = isinstance(value, tuple) and all(new is old for new, old in zip(items, value, strict=True))
         return value if same else items
     return change(path, value)
@@ -121,7 +121,7 @@ def _mapped(value: Any, change: Change, path: str = "") -> Any:
 
 def _mapped_block(block: Any, change: Change, path: str) -> Any:
     names = [field.name for field in fields(block)]
-    changes = {name: _mapped(getattr(block, name), change, _inside(path, name)) for name in names}
+    changes = {name: mapped(getattr(block, name), change, _inside(path, name)) for name in names}
     same = all(changes[name] is getattr(block, name) for name in changes)
     return block if same else replace(block, **changes)
 
@@ -146,7 +146,7 @@ def _of_three_kinds(spec: str, path: str, leaf: Any) -> Any:
 
 
 def arrays_in(spec: ModelSpec) -> list[Any]:
-    """The arrays among the sizes of a spec, in the order in which `_mapped` comes by them."""
+    """The arrays among the sizes of a spec, in the order in which `mapped` comes by them."""
     found: list[Any] = []
 
     def note(_: str, leaf: Any) -> Any:
@@ -154,7 +154,7 @@ def arrays_in(spec: ModelSpec) -> list[Any]:
             found.append(leaf)
         return leaf
 
-    _mapped(spec, note)
+    mapped(spec, note)
     return found
 
 
@@ -192,7 +192,7 @@ def _element(spec: ModelSpec, values: tuple[Any, ...]) -> ModelSpec:
         value = next(left)
         return int(value) if float(value).is_integer() else value
 
-    element: ModelSpec = _mapped(spec, one_of)
+    element: ModelSpec = mapped(spec, one_of)
     return element
 
 
@@ -203,7 +203,7 @@ def _validate(spec: ModelSpec) -> None:
     from tscale.models.yaml_file import Document
 
     name = _name(spec)
-    _mapped(spec, partial(_refuse_odd, name))
+    mapped(spec, partial(_refuse_odd, name))
     try:
         read = validated(Document(plain(spec), name, {}, {}))
     except SpecErrors as found:

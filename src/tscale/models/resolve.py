@@ -119,11 +119,9 @@ def read_config(file: str, assume: str | None = None, *, strict: bool = False) -
     return found
 
 
-def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
-    """A spec with fields changed from the command line, validated again as a whole."""
-    from tscale.models.validation import validated
+def with_changes(spec: Spec, changes: tuple[str, ...]) -> dict[str, Any]:
+    """The data of a spec with fields changed from the command line, not yet validated. Raises `RequestError`."""
     from tscale.models.writing import plain
-    from tscale.models.yaml_file import Document
 
     data: dict[str, Any] = copy.deepcopy(plain(spec))
     for change in changes:
@@ -137,6 +135,16 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
         if value is None:
             _check_key(path, data, change)
         _set(data, path, value)
+    return data
+
+
+def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
+    """A spec with fields changed from the command line, validated again as a whole."""
+    from tscale.models.validation import validated
+    from tscale.models.writing import plain
+    from tscale.models.yaml_file import Document
+
+    data = with_changes(spec, changes)
     if data == plain(spec):
         return spec
     # What was published and noted is about the model as it was: the changed one has a title of its own and no sources.
@@ -153,6 +161,23 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
         raise RequestError(
             str(first).removeprefix("--set:1:1: "), where=called("--set " + ", ".join(changes), 80)
         ) from None
+
+
+def check_key(key: str, spec: Spec) -> None:
+    """Raises `RequestError` for a key that `--set` knows no field of."""
+    from tscale.models.writing import plain
+
+    path = key.split(".")
+    _full(path, spec, data := plain(spec))
+    if len(path) > 1:
+        _check_key(path, data, f"{key}=...")
+
+
+def full_path(key: str, spec: Spec) -> str:
+    """The field that a key of `--set` means, in full: `attention.heads` for `heads`. Raises `RequestError`."""
+    from tscale.models.writing import plain
+
+    return ".".join(_full(key.split("."), spec, plain(spec)))
 
 
 def _check_key(path: list[str], data: dict[str, Any], change: str) -> None:

@@ -25,7 +25,7 @@ from tscale.blocks.fields import (
     Whole,
 )
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, TOWER_PIECES, Kinds
-from tscale.core.tracing import MOST_TOKENS, TracedInt
+from tscale.core.tracing import MOST_TOKENS, trace
 
 if TYPE_CHECKING:
     from tscale.blocks import LayerInput, Mixer, Mlp, Positions
@@ -378,11 +378,11 @@ def remembered(spec: ModelSpec) -> ModelSpec:
     """The same spec on numbers that remember: every size carries its field's name into whatever is derived from it."""
     return replace(
         spec,
-        layers=TracedInt(spec.layers, label="layers"),
-        d_model=TracedInt(spec.d_model, label="d_model"),
-        vocabulary=TracedInt(spec.vocabulary, label="vocabulary"),
-        context=None if spec.context is None else TracedInt(spec.context, label="trained_context"),
-        unique_layers=spec.unique_layers and TracedInt(spec.unique_layers, label="unique_layers"),
+        layers=trace(spec.layers, "layers"),
+        d_model=trace(spec.d_model, "d_model"),
+        vocabulary=trace(spec.vocabulary, "vocabulary"),
+        context=None if spec.context is None else trace(spec.context, "trained_context"),
+        unique_layers=spec.unique_layers and trace(spec.unique_layers, "unique_layers"),
         attention=_named_blocks(spec.attention),
         feed_forward=_named_blocks(spec.feed_forward),
         positions=_with_names(spec.positions),
@@ -427,7 +427,7 @@ def _with_names(block: Any, prefix: str = "") -> Any:
     for field in fields(block):
         value = getattr(block, field.name)
         if isinstance(value, int) and not isinstance(value, bool):
-            changes[field.name] = TracedInt(value, label=prefix + field.name)
+            changes[field.name] = trace(value, prefix + field.name)
         elif is_dataclass(value):
             # a recurrence beside attention has heads of its own
             changes[field.name] = _with_names(value, f"{prefix}mamba_" if field.name == "mamba" else prefix)

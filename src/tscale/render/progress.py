@@ -22,3 +22,27 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def rows_progress(title: str, rows: int) -> Iterator[Callable[[int], None]]:
+    """A bar of rows with their rate and the time left, moved on by as many as each call says; nothing without a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda rows: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Rows a second of late."""
+
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:,.0f} rows/s")
+
+    console = Console(file=sys.stderr, no_color="NO_COLOR" in os.environ)
+    counted = TextColumn("{task.completed:,.0f}/{task.total:,.0f}")
+    columns = (TextColumn("{task.description}"), BarColumn(), counted, Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=rows)
+        yield lambda rows: bar.advance(task, rows)

@@ -1,0 +1,169 @@
+"""The command `sweep`: words of a question, axes, and where the rows go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from tscale.render import Format
+
+if TYPE_CHECKING:
+    from tscale.sweeping.run import Where
+    from tscale.sweeping.sweep import Sweep
+
+_Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="QUESTION [MODEL]",
+        help="Name a command, such as params, memory, train or serve, and its model; its own options may follow.",
+    ),
+]
+_Vary = Annotated[
+    list[str],
+    typer.Option(
+        "--vary",
+        metavar="AXIS=VALUES",
+        help="Vary an option, such as gpus=8..1024*2 or gpu=h100,h200, or a field of the spec, such as "
+        "set.layers=16..96+8. Repeat it: all combinations are computed.",
+        show_default=False,
+    ),
+]
+_Columns = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="NAME,...", help="Choose figures by their keys in JSON; by default all."),
+]
+_Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output-file",
+        "-o",
+        metavar="FILE",
+        help="Write all rows to FILE.parquet, a folder of parts, or to FILE.csv; a sweep that was stopped goes on.",
+    ),
+]
+_Plot = Annotated[
+    str | None,
+    typer.Option("--plot", metavar="X,Y[,SERIES]", help="Draw two columns in the terminal, by a third if it is named."),
+]
+_EngineName = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="[local|dask]", help="Choose where rows are computed (default: local)."),
+]
+_Scheduler = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Use the Dask cluster of this scheduler.")
+]
+_Workers = Annotated[
+    str | None,
+    typer.Option("--workers", metavar="N", help="Set the Dask processes of this machine; by default its cores."),
+]
+_Yes = Annotated[bool, typer.Option("--yes", help="Compute more than 10^8 rows.")]
+_Shown = Annotated[Format, typer.Option("--format", help="Set the output format.")]
+
+
+def sweep(
+    words: _Words = None,
+    vary: _Vary = [],
+    columns: _Columns = None,
+    output: _Output = None,
+    plot: _Plot = None,
+    engine: _EngineName = None,
+    scheduler: _Scheduler = None,
+    workers: _Workers = None,
+    yes: _Yes = False,
+    format: _Shown = "table",
+) -> None:
+    """Answer a question over all combinations of many values.
+
+    Each combination is a row, and one that the question refuses has the reason in its row. Without -o, the first rows are
+    shown.
+    """
+    import gc
+
+    from tscale.cli.sweep_words import read_words
+    from tscale.sweeping.job import job_of
+    from tscale.sweeping.sweep import prepared
+
+    gc.enable()  # unlike one answer, a sweep makes garbage for hours
+    if engine not in (None, *_ENGINES) and (words or [""])[0] == "serve":
+        words, engine = [*(words or []), "--engine", str(engine)], None
+    question, fixed = read_words(words or [])
+    where = _where(engine, scheduler, workers)
+    job = job_of(question, fixed, vary, tuple(_names(columns)))
+    made = prepared(job, yes=yes)
+    if output is not None:
+        _write(Path(output), made, where)
+    if output is None or plot is not None:
+        _show(made, format, plot, table=output is None)
+
+
+_ENGINES: Final = ("local", "dask")
+
+
+def _names(columns: str | None) -> list[str]:
+    from tscale.errors import RequestError
+
+    names = [] if columns is None else [name.strip() for name in columns.split(",")]
+    if not all(names):
+        raise RequestError("--columns takes keys of the question's JSON between commas, such as params.total")
+    return names
+
+
+def _where(engine: str | None, scheduler: str | None, workers: str | None) -> Where:
+    """Where rows are computed. Raises `RequestError`."""
+    from tscale.core.tracing import parse_count
+    from tscale.errors import RequestError, nearest, shown
+    from tscale.sweeping.run import Where
+
+    if engine not in (None, "local", "dask"):
+        raise RequestError(f"--engine is one of local, dask, not {shown(engine)}: {nearest(str(engine), _ENGINES)}")
+    count = None if workers is None else parse_count(workers, what="--workers", most=1024)
+    where = Where("dask" if engine == "dask" else "local", scheduler, count)
+    where.check()
+    return where
+
+
+def _write(path: Path, made: Sweep, where: Where) -> None:
+    """Writes all rows, with a bar on standard error while it takes."""
+    from tscale.cli.boundary import told
+    from tscale.render import print_text
+    from tscale.render.progress import rows_progress
+    from tscale.sweeping.run import write
+
+    try:
+        with rows_progress(made.job.question, made.job.rows) as advance:
+            done = write(path, made, where, advance)
+    except KeyboardInterrupt:
+        told([f"stopped: whole parts are kept in {path}, and the same command goes on from there"], 0)
+        raise
+    if done.before == done.parts:
+        print_text(f"{path} holds all {done.rows:,} rows already\n")
+        return
+    more = f", {done.parts - done.before} of {done.parts} parts now" if done.before else ""
+    print_text(f"{path} is written: {done.rows:,} rows{more}\n")
+
+
+def _show(made: Sweep, format: Format, plot: str | None, *, table: bool) -> None:
+    """Shows the first rows, or all of them to a program, and the picture below them."""
+    from tscale.errors import RequestError
+    from tscale.render import print_text, show
+    from tscale.render.plot import TERMINAL, check_target
+    from tscale.sweeping.show import MOST_SHOWN, SHOWN, plot_of, report_of
+
+    pictures: Any = ()
+    if plot is not None:
+        check_target(TERMINAL, format)
+        pictures = [plot_of(made, plot)]
+    if table:
+        everything = format in ("json", "csv")
+        if everything and made.job.rows > MOST_SHOWN:
+            raise RequestError(
+                f"--format {format} prints at most {MOST_SHOWN:,} rows, and these are {made.job.rows:,}: "
+                "write them with -o FILE.parquet or FILE.csv"
+            )
+        show(report_of(made, MOST_SHOWN if everything else SHOWN, brief=not everything), format, plots=pictures)
+    if pictures and format != "html":
+        from tscale.render.plot_terminal import drawn
+
+        print_text(f"\n{drawn(pictures)}")

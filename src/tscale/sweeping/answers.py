@@ -1,0 +1,131 @@
+"""One row at a time: the question's own answer as flat cells, or why it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from tscale.analysis.request import Request
+from tscale.core.metric import Data, Figure, Missing, Report
+from tscale.errors import TscaleError
+from tscale.models.spec import Spec
+from tscale.sweeping.job import Job, asked
+
+Value = int | float | Fraction | str | bool | None
+_NOT_OURS: Final = frozenset(
+    {"model", "title", "published", "default_model", "command", "spec", "constants", "fitted", "given"}
+)
+"""Keys that say what was asked, or what others published, and are no figures of the row."""
+_ROWS: Final = frozenset({"rows", "range"})
+"""Lists of answers within an answer: each is told by its first key, such as a law or a case."""
+
+
+class Answer(NamedTuple):
+    """The figures of a row by column, as they are known; or why there are none."""
+
+    figures: dict[str, Figure | Value]
+    refused: str | None = None
+
+
+def answer_of(job: Job, places: tuple[int, ...]) -> Answer:
+    """The answer to the row at some places of the axes."""
+    try:
+        report = asked(job.question).analyze(request_of(job, places))
+    except TscaleError as error:
+        return Answer({}, reason(error))
+    return Answer({name: value for name, value in figures_of(report, job).items() if job.wants(name)})
+
+
+def request_of(job: Job, places: tuple[int, ...], model: object = None) -> Request:
+    """What a row asks, with its spec found, or that which is given. Raises `TscaleError`."""
+    given = job.given(places)
+    own = asked(job.question)
+    several = "models" in own.ask.options()
+    if several:
+        spec = model if model is not None else _spec_of(given)
+        request: Request = own.made({"models": [spec]})
+    elif model is not None:
+        kept = {key: value for key, value in given.items() if key not in ("model", "set", "assume", "strict")}
+        request = own.made({**kept, "model": model})
+    else:
+        request = own.made(given)
+        if "model" in given:
+            request.__dict__["found"] = _spec_of(given)
+    return request
+
+
+def _spec_of(given: Mapping[str, object]) -> Spec:
+    """The spec that a row is about. Raises `TscaleError`."""
+    changes: Any = given.get("set") or ()
+    model, assume, strict = given["model"], given.get("assume"), bool(given.get("strict"))
+    find = _found if isinstance(model, str) else _find
+    found = find(model, tuple(changes), assume, strict)
+    if isinstance(found, TscaleError):
+        raise found
+    return found
+
+
+def _find(model: object, changes: tuple[str, ...], assume: Any, strict: bool) -> Spec | TscaleError:
+    """A spec with some changes, or why there is none."""
+    from tscale.analysis.of_model import spec_of
+    from tscale.models.resolve import disclosed
+
+    try:
+        return disclosed(spec_of(model, changes, assume, strict=strict))
+    except TscaleError as error:
+        return error
+
+
+_found = lru_cache(maxsize=4096)(_find)
+"""The same, kept: most rows of a sweep ask for a spec that another has asked for."""
+
+
+def reason(error: TscaleError) -> str:
+    """Why a row is refused: without the options of --set, which are columns of their own."""
+    text = str(error)
+    if error.where.startswith("--set"):
+        return text.removeprefix(f"{error.where}: ")
+    return text
+
+
+def figures_of(report: Report, job: Job) -> dict[str, Figure | Value]:
+    """The scalar figures of an answer by their keys in JSON with dots; those that are axes are left out."""
+    axes = {axis.name for axis in job.axes}
+    return {name: value for name, value in _flat(report.data, "") if name not in axes}
+
+
+def _flat(data: Data, path: str) -> Iterator[tuple[str, Figure | Value]]:
+    match data:
+        case Figure():
+            yield path, data
+        case Missing():
+            yield path, None
+        case Mapping():
+            for key, value in data.items():
+                if key not in _NOT_OURS:
+                    yield from _flat(value, f"{path}.{key}" if path else key)
+        case str() | int() | None:
+            yield path, data
+        case _:
+            yield from _flat_rows(data, path)
+
+
+def _flat_rows(rows: Any, path: str) -> Iterator[tuple[str, Figure | Value]]:
+    """The answers of a list: of one alone its keys, of several each under what tells it apart."""
+    if path not in _ROWS or not all(isinstance(row, Mapping) and row for row in rows):
+        return
+    above = "" if path == "rows" else f"{path}."
+    for row in rows:
+        first = next(iter(row.values()))
+        if isinstance(first, str):
+            yield from _flat({key: value for key, value in list(row.items())[1:]}, f"{above}{first}")
+        elif len(rows) == 1:
+            yield from _flat(row, above.rstrip("."))
+
+
+def with_numbers(request: Request, numbers: Mapping[str, int]) -> Request:
+    """A request whose fields hold other numbers, which may remember and note what is done with them."""
+    return replace(request, **numbers)

@@ -1,0 +1,223 @@
+"""A question compiled to functions of arrays: one row is answered on numbers that note what is compared, once for each way
+that rows can take, and every row that compares alike is computed at once.
+
+Refusals are ways too: validation runs on the same numbers, and its message is filled for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, Final, NamedTuple
+
+from tscale.core.metric import Figure
+from tscale.core.tracing import TracedInt
+from tscale.errors import TscaleError
+from tscale.models.made import mapped, trusted
+from tscale.models.spec import ModelSpec, build, remembered
+from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
+from tscale.sweeping.axes import Axis
+from tscale.sweeping.exact import SMALL, Program
+from tscale.sweeping.guarded import Condition, Guarded, Trail, following, pieces_of
+from tscale.sweeping.job import Job, asked
+
+COMPILED: Final[Mapping[str, frozenset[str]]] = {"params": frozenset(), "flops": frozenset({"tokens", "context"})}
+"""The questions that compile, each with those of its fields that are numbers of its formulas."""
+_RATIOS: Final = {("flops", "pf_days"): "training_flops.six_nd"}
+"""Figures that are another divided by a constant."""
+Places = tuple[int, ...]
+
+
+class Ratio(NamedTuple):
+    """A column that is another one over a whole number."""
+
+    of: str
+    over: int
+
+
+class Path(NamedTuple):
+    """What rows that compare alike have in common.
+
+    `holds`: the program of both sides of each comparison in turn, with how they came out in `ops`. `program`: that of the
+    columns `names`, or of the numbers in the message `refused`. `others`: columns that are alike in all rows, or ratios.
+    """
+
+    holds: Program
+    ops: tuple[tuple[str, bool], ...]
+    program: Program
+    names: tuple[str, ...] = ()
+    others: Mapping[str, Any] = {}
+    refused: tuple[str | tuple[int, str], ...] | None = None
+
+
+def sizes_of(job: Job) -> tuple[bool, ...]:
+    """Which axes are sizes, whose values may be arrays; the others are structure, compiled value by value."""
+    fields = COMPILED.get(job.question)
+    if fields is None:
+        return (False,) * len(job.axes)
+    return tuple(
+        axis.is_whole and axis.bounds[1] < SMALL and (axis.field == "set" or axis.name in fields) for axis in job.axes
+    )
+
+
+def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:
+    """The way that a row takes; None where it has to be answered by itself."""
+    axes = [(axis, int(axis.values[place])) for axis, place, size in zip(job.axes, places, sizes, strict=True) if size]
+    numbers = {axis.name: Guarded(value, label=axis.name) for axis, value in axes}
+    ranges = {axis.name: axis.bounds for axis, _ in axes}
+    trail = Trail()
+    known = answer_of(job, places)
+    if known.refused is not None:
+        return _refused(job, places, numbers, ranges, known.refused)
+    spec = _spec(job, places)
+    guarded = _guard(spec, job, numbers, trail)
+    with following(trail):
+        if _problems(guarded):
+            return None
+        request = request_of(job, places, trusted(guarded))
+        fields = {axis.name: numbers[axis.name] for axis, _ in axes if axis.field != "set"}
+        try:
+            figures = figures_of(asked(job.question).analyze(with_numbers(request, fields)), job)
+        except TscaleError:
+            return None
+    return _compiled(job, figures, known, trail, ranges)
+
+
+def _spec(job: Job, places: Places) -> ModelSpec:
+    """The valid spec of a row."""
+    found: Any = request_of(job, places)
+    spec = found.models[0] if job.question == "params" else found.spec
+    assert isinstance(spec, ModelSpec)
+    return spec
+
+
+def _guard(spec: ModelSpec, job: Job, numbers: Mapping[str, Guarded], trail: Trail) -> ModelSpec:
+    """A spec on numbers that remember, and on those of the axes where they are sizes; of other axes, only this value counts."""
+    from tscale.models.resolve import full_path
+
+    wanted = {full_path(axis.key, spec): numbers[axis.name] for axis in job.axes if axis.name in numbers and axis.key}
+    found: set[str] = set()
+    layered = any(block.on is not None for block in (*spec.mixers, *spec.feed_forwards))
+
+    def change(path: str, leaf: Any) -> Any:
+        size = wanted.get(path)
+        by_layer = path in _BY_LAYER and (layered or spec.weights is not None)
+        if size is None or not isinstance(leaf, TracedInt) or by_layer or path == "context":
+            return leaf  # a context cuts the lengths of training
+        found.add(path)
+        return size
+
+    guarded: ModelSpec = mapped(remembered(spec), change)
+    for path, number in wanted.items():
+        if path not in found:
+            trail.conditions.append(Condition("==", number, int(number), True))
+    return guarded
+
+
+_BY_LAYER: Final = frozenset({"layers", "unique_layers", "encoder.layers"})
+"""Sizes that are counted through one by one where blocks say in which layers they stand."""
+
+
+def _problems(spec: ModelSpec) -> list[Any]:
+    from tscale.models.validation import problems_of
+
+    return problems_of(spec)
+
+
+def _refused(
+    job: Job, places: Places, numbers: Mapping[str, Guarded], ranges: Mapping[str, tuple[int, int]], said: str
+) -> Path | None:
+    """The way of rows that validation refuses in the same words; None where it is not known which others it refuses."""
+    from tscale.blocks.fields import dotted
+
+    spec = _unchecked(job, places)
+    if spec is None:
+        return None
+    trail = Trail()
+    guarded = _guard(spec, job, numbers, trail)
+    trail.writes = True
+    with following(trail):
+        first = next(iter(guarded.problems()), None)
+    if first is None:
+        return None
+    path, message = first
+    pieces = pieces_of(f"{dotted(path)}: {message}", trail)
+    if "".join(piece if isinstance(piece, str) else format(int(piece[0]), piece[1]) for piece in pieces) != said:
+        return None
+    written = [piece[0] for piece in pieces if not isinstance(piece, str)]
+    return Path(*_conditions(trail, ranges), Program(written, ranges), refused=tuple(pieces))
+
+
+def _unchecked(job: Job, places: Places) -> ModelSpec | None:
+    """The spec of a row that validation refused, as it would be; None where its fields alone are wrong."""
+    from tscale.models.resolve import with_changes
+
+    given: Any = job.given(places)
+    try:
+        base = _spec_without_changes(given)
+        spec = build(ModelSpec, with_changes(base, tuple(given.get("set") or ())))
+    except (TscaleError, TypeError, ValueError, AttributeError, KeyError):
+        return None
+    return spec if isinstance(spec, ModelSpec) else None
+
+
+def _spec_without_changes(given: Mapping[str, Any]) -> Any:
+    from tscale.analysis.of_model import spec_of
+
+    return spec_of(given["model"], (), given.get("assume"), strict=bool(given.get("strict")))
+
+
+def _conditions(trail: Trail, ranges: Mapping[str, tuple[int, int]]) -> tuple[Program, tuple[tuple[str, bool], ...]]:
+    """The comparisons of a trail that an axis has a part in, each once."""
+    found = trail.conditions
+    program = Program([side for one in found for side in (one.left, one.right)], ranges)
+    slots = program.outputs
+    seen: dict[Any, int] = {}
+    for place, one in enumerate(found):
+        seen.setdefault((one.op, slots[2 * place], slots[2 * place + 1]), place)
+    program.outputs = [slots[2 * place + side] for place in seen.values() for side in (0, 1)]
+    return program, tuple((found[place].op, found[place].outcome) for place in seen.values())
+
+
+def _compiled(
+    job: Job, figures: Mapping[str, Any], known: Answer, trail: Trail, ranges: Mapping[str, tuple[int, int]]
+) -> Path | None:
+    """The way of a row that is answered; None where a figure does not remember how it was made."""
+    wanted = [name for name in figures if job.wants(name)]
+    if wanted != list(known.figures):
+        return None
+    wanted += [of for (asked_of, name), of in _RATIOS.items() if asked_of == job.question and name in wanted]
+    names, others = [], {}
+    for name in dict.fromkeys(wanted):
+        cell = figures[name]
+        value = cell.value if isinstance(cell, Figure) else cell
+        ratio = _ratio(job.question, name, figures)
+        if isinstance(value, TracedInt):
+            names.append(name)
+        elif ratio is not None:
+            others[name] = ratio
+        elif isinstance(cell, Figure) and value:
+            return None
+        else:
+            others[name] = value
+    program = Program([_number(figures[name]) for name in names], ranges)
+    return Path(*_conditions(trail, ranges), program, tuple(names), others)
+
+
+def _ratio(question: str, name: str, figures: Mapping[str, Any]) -> Ratio | None:
+    """The constant that a figure is another one over."""
+    of = _RATIOS.get((question, name))
+    if of is None:
+        return None
+    over = Fraction(int(figures[of].value)) / Fraction(figures[name].value)
+    assert over.denominator == 1, "a ratio of two figures is over a constant"
+    return Ratio(of, int(over))
+
+
+def _number(cell: Any) -> int:
+    value = cell.value if isinstance(cell, Figure) else cell
+    assert isinstance(value, int)
+    return value
+
+
+__all__ = ["COMPILED", "Axis", "Path", "Ratio", "path_of", "reason", "sizes_of"]

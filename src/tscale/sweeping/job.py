@@ -1,0 +1,126 @@
+"""A sweep before it is run: the question, what is fixed, what is varied, and what one row of it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from typing import Any, Final
+
+from tscale.analysis.questions import Question, question
+from tscale.analysis.request import Option, Request
+from tscale.errors import RequestError, nearest
+from tscale.sweeping.axes import Axis, as_written, read_axes
+
+QUESTIONS: Final = (
+    "summary",
+    "params",
+    "attention",
+    "flops",
+    "memory",
+    "train",
+    "serve",
+    "optimal",
+    "loss",
+    "design",
+)
+"""Questions about one thing, whose answers have figures of their own."""
+MOST_ROWS: Final = 10**8
+"""Rows that are computed without being asked twice."""
+_OF_FILES: Final = ("output", "force")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A question over all combinations of its axes. It is plain data, so that other processes can run parts of it.
+
+    `fixed`: what is given to every row, by field.
+    """
+
+    question: str
+    fixed: Mapping[str, object]
+    axes: tuple[Axis, ...]
+    wanted: tuple[str, ...] = ()
+    """The figures that are asked for; all of them where none is named."""
+
+    def wants(self, name: str) -> bool:
+        """Whether a figure is asked for."""
+        return not self.wanted or name in self.wanted
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many values each axis has."""
+        return tuple(len(axis.values) for axis in self.axes)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return prod(self.lengths)
+
+    def given(self, places: tuple[int, ...]) -> dict[str, object]:
+        """What the row at some places of its axes gives the question, by field."""
+        given = dict(self.fixed)
+        for axis, place in zip(self.axes, places, strict=True):
+            value = axis.given(place)
+            if axis.key:
+                given[axis.field] = (*_several(given.get(axis.field)), f"{axis.key}={value}")
+            else:
+                given[axis.field] = value
+        return given
+
+
+def _several(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else ()
+
+
+def options_of(name: str) -> dict[str, Option]:
+    """What can be fixed or varied of a question; `model` stands for the models of one that takes several."""
+    options = asked(name).ask.options()
+    if "models" in options:
+        options = {"model": options["models"], **options}
+        del options["models"]
+    writes = "force" in options
+    return {key: option for key, option in options.items() if not (writes and key in _OF_FILES)}
+
+
+@cache
+def asked(name: str) -> Question:
+    """The question of a name. Raises `RequestError` for one that cannot be swept."""
+    if name not in QUESTIONS:
+        raise RequestError(f"sweep has no question {name}: {nearest(name, QUESTIONS)}")
+    return question(name)
+
+
+def job_of(name: str, fixed: Mapping[str, object], vary: object, wanted: Sequence[str] = ()) -> Job:
+    """A sweep of what was given. Raises `RequestError`."""
+    options = options_of(name)
+    for key in fixed:
+        if key not in options:
+            raise RequestError(f"{name} has no --{key.replace('_', '-')}: {nearest(key, options)}")
+    axes = read_axes(as_written(vary), options, name)
+    for axis in axes:
+        if axis.name in fixed:
+            raise RequestError(f"{axis.name} is both given and varied: drop one of them")
+    _check_fields(name, fixed, axes)
+    return Job(name, dict(fixed), axes, tuple(wanted))
+
+
+def _check_fields(name: str, fixed: Mapping[str, object], axes: tuple[Axis, ...]) -> None:
+    """Raises `RequestError` where a model is missing, and for an axis of the spec that no spec has."""
+    options, varied = options_of(name), {axis.field for axis in axes}
+    model = fixed.get("model")
+    ask: type[Request] = asked(name).ask
+    needed = ask.__dataclass_fields__.get("model", ask.__dataclass_fields__.get("models"))
+    if needed is not None and model is None and "model" not in varied and needed.metadata.get("required"):
+        raise RequestError(f"Missing argument 'MODEL': {name} is asked of one, or of several with --vary model=A,B")
+    if "set" not in varied or "set" not in options:
+        return
+    from tscale.analysis.of_model import spec_of
+    from tscale.models.resolve import check_key
+
+    first: Any = next((axis.values[0] for axis in axes if axis.name == "model"), model)
+    spec = spec_of("gpt3" if first is None else first)
+    for axis in axes:
+        if axis.field == "set":
+            check_key(axis.key, spec)
