@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscale.analysis import options
+from tscale.analysis import completion, options
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.request import Option, asked
 
@@ -29,7 +29,7 @@ class Ask(OfModel):
             "Choose a law by name or file. Repeat it for several; by default all are used.",
             "NAME|FILE",
             kind="list",
-            complete=options.law_names,
+            complete=completion.law_names,
         ),
         (),
     )

@@ -134,8 +134,8 @@ def _summary(model: TracedModel) -> dict[str, Figure]:
         summary["buffers"] = Figure(kept, PARAMETERS)
     adapter = model.spec.adapter
     if adapter is not None:
-        own = summed(params(adapters(ledger, adapter.rank, adapter.roles)).lines)
-        summary["adapters"] = Figure(own, PARAMETERS)
+        trained = summed(params(adapters(ledger, adapter.rank, adapter.roles)).lines)
+        summary["adapters"] = Figure(trained, PARAMETERS)
     return summary
 
 
