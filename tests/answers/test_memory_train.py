@@ -323,3 +323,11 @@ def test_a_step_of_adapters_is_not_timed_as_one_of_the_model() -> None:
     done = run(*TIMED, "--lora-rank", "8")
     assert "No step is timed: a frozen model computes no gradients of its own weights" in done.out
     assert answer(*TIMED, "--lora-rank", "8")["step"] is None
+
+
+def test_no_more_is_in_flight_than_a_step_has() -> None:
+    """Of 2 sequences on one copy of the model 2 are in flight, whatever the pipeline would hold; of many, as many as fill it."""
+    args = "llama-3.1-8b --gpu h100 --gpus 8 --pipeline 8"
+    few, many, filled = (memory(f"{args}{more}") for more in (" --batch 2", " --batch 64", ""))
+    kept = [found["per_device_bytes"]["activations"] for found in (few, many, filled)]
+    assert kept[0] < kept[1] == kept[2]

@@ -406,7 +406,7 @@ def test_a_plan_that_does_not_fit_says_so_first_with_the_command_that_shows_it()
     assert (done.code, title.endswith(": the plan does not fit")) == (3, True)
     assert first == (
         "The plan does not fit: a device needs 998.7 GB and has 85.52 GB (bf16, adamw); see `tscale memory llama-3.1-405b "
-        "--gpu h100 --train --gpus 8 --tensor 8`."
+        "--gpu h100 --train --gpus 8 --tensor 8 --batch 8`."
     )
     fits = run("train", "llama-3.2-1b", "--gpu", "h100", "--gpus", "8", "--batch", "8")
     assert "does not fit" not in fits.out and "The plan fits: a device needs " in fits.out

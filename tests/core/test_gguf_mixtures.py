@@ -9,12 +9,13 @@ import pytest
 
 from tests.helpers import answer
 from tscale.answers.release import format_of
-from tscale.catalogue.models import built_in
+from tscale.catalogue.models import built_in, names
 from tscale.core.costs.params import params
 from tscale.core.costs.weights import Mixture, kept_in, weight_bytes
 from tscale.core.dtypes import FORMATS, find_format
 from tscale.core.gguf_mixtures import MIXES, Shape, type_of
 from tscale.importer.reader import imported
+from tscale.models.gguf import is_falcon
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
@@ -80,6 +81,35 @@ def test_weights_are_as_large_as_published_files(model: str, name: str, publishe
     """But for the header, which no weights are in, and the last digit."""
     digit = 0.005 if model == "llama-3.1-70b" else 0.0005
     assert published - HEADER - digit <= size(spec_of(model), name) / 1e9 <= published + digit
+
+
+FALCON: Final = {
+    # huggingface.co/tensorblock/falcon-7b-GGUF and falcon-40b-GGUF, which write GB where they mean 2^30 bytes: 7B in q8_0 is 7.67e9
+    "falcon-7b": {
+        "q2_k": 3.595, "q3_k_s": 3.595, "q3_k_m": 3.856, "q3_k_l": 4.078, "q4_0": 3.922, "q4_k_s": 4.420, "q4_k_m": 4.633,
+        "q5_0": 4.727, "q5_k_s": 4.976, "q5_k_m": 5.338, "q6_k": 6.548, "q8_0": 7.145,
+    },
+    "falcon-40b": {
+        "q2_k": 14.681, "q3_k_s": 17.065, "q3_k_m": 18.715, "q3_k_l": 20.115, "q4_0": 22.173, "q4_k_s": 22.173,
+        "q4_k_m": 23.738, "q5_0": 26.981, "q5_k_s": 26.981, "q5_k_m": 28.538, "q6_k": 32.090, "q8_0": 41.406,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "published"),
+    [(model, name, published) for model, sizes in FALCON.items() for name, published in sizes.items()],
+)
+def test_falcon_has_rows_of_its_own(model: str, name: str, published: float) -> None:
+    assert published - HEADER - 0.0005 <= size(spec_of(model), name) / GIB <= published + 0.0005
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_other_model_is_taken_for_falcon(name: str) -> None:
+    """Its head is in 8 bits in every mixture."""
+    spec = built_in(name)
+    if isinstance(spec, ModelSpec) and spec.kind == "decoder":
+        assert is_falcon(spec) == (name in ("falcon-7b", "falcon-40b", "falcon-180b"))
 
 
 @pytest.mark.parametrize(

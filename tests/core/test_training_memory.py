@@ -66,10 +66,10 @@ def test_micro_batches_in_flight(stages: int, pieces: int) -> None:
     assert in_flight(stages - 1, plan) == ((1, 1) if pieces == 1 else ((pieces - 1) * stages + 1, pieces))
 
 
+@pytest.mark.parametrize("micro_batches", [1, 2, 5, 32])
 @pytest.mark.parametrize("stages", [2, 3, 8])
-def test_one_forward_one_backward_step_by_step(stages: int) -> None:
+def test_one_forward_one_backward_step_by_step(stages: int, micro_batches: int) -> None:
     """A brute-force run of the schedule: at each tick a stage goes backward where it can, forward where it may."""
-    micro_batches = 4 * stages
     forward, backward, most = [0] * stages, [0] * stages, [0] * stages
     while backward[0] < micro_batches:
         ready = []
@@ -87,7 +87,22 @@ def test_one_forward_one_backward_step_by_step(stages: int) -> None:
             else:
                 backward[stage] += 1
             most[stage] = max(most[stage], forward[stage] - backward[stage])
-    assert most == [in_flight(stage, Parallelism(pipeline=stages))[0] for stage in range(stages)]
+    assert most == [in_flight(stage, Parallelism(pipeline=stages), micro_batches)[0] for stage in range(stages)]
+
+
+@pytest.mark.parametrize(("stages", "pieces"), [(4, 2), (4, 4), (8, 3)])
+@pytest.mark.parametrize("rounds", [1, 2, 5])
+def test_an_interleaved_schedule_keeps_no_more_than_a_step_has(stages: int, pieces: int, rounds: int) -> None:
+    """Megatron-LM's warm-up of 2·(p - i - 1) + (v - 1)·p pieces and one more, but never more than all pieces of the step."""
+    micro_batches = rounds * stages
+    for stage in range(stages):
+        kept, most = 0, 0
+        warm_up = min(2 * (stages - stage - 1) + (pieces - 1) * stages, micro_batches * pieces)
+        for forward in range(micro_batches * pieces):  # forward, and backward behind the warm-up
+            kept += 1
+            most = max(most, kept)
+            kept -= forward >= warm_up
+        assert in_flight(stage, Parallelism(pipeline=stages, interleave=pieces), micro_batches) == (most, pieces)
 
 
 def trainable() -> list[str]:

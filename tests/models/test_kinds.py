@@ -102,6 +102,17 @@ def test_layers_that_do_not_divide_are_as_even_as_can_be(layers: int, pieces: in
     assert [piece.start for piece in every] == [sum(sizes[:place]) for place in range(pieces)]
 
 
+def test_the_embedding_and_the_head_may_be_pieces_of_their_own() -> None:
+    """Llama 3.1 405B (Dubey 2024, section 3.3.2): the first chunk has the embedding alone, the last one the output."""
+    sizes = [piece.size for piece in stretches(126, 128, ends=True)]
+    assert sizes == [0, *[1] * 126, 0]
+    assert [sum(sizes[stage::16]) for stage in range(16)] == [7, *[8] * 14, 7]
+    spec = tscale.load("llama-3.1-405b")
+    plan = Parallelism(pipeline=16, interleave=8)
+    each = [params(stage).total for stage in stages(spec, plan, lower(spec))]
+    assert each == [params(stage).total for stage in stages(spec, plan._replace(interleave=1), lower(spec))]
+
+
 def test_names_of_derivations_mean_one_number() -> None:
     """Two blocks of several head widths, and an encoder with other heads than its decoder."""
     for args in (

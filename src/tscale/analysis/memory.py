@@ -184,6 +184,7 @@ class Ask(Spread, OfModel):
             qlora=self.qlora,
             memory_share=self.memory_share,
             hardware=self.hardware,
+            batch=self.batch,
         )
 
     @property

@@ -144,7 +144,7 @@ class Ask(Spread, OnHardware):
         from tscale.answers.peak import precision_of
 
         own = MemoryAsk.options()
-        given = {name: value for name, value in self.given.items() if name in own and name not in ("dtype", "batch")}
+        given = {name: value for name, value in self.given.items() if name in own and name != "dtype"}
         if "precision" not in given and self.dtype is not None:
             given["precision"] = precision_of(self.dtype)
         return MemoryAsk.made({**given, "train": True})
@@ -186,7 +186,11 @@ class Ask(Spread, OnHardware):
 
 def _options_of(memory: MemoryAsk) -> str:
     """The options of a plan as the command line writes them."""
-    named = ((name, value) for name, value in memory.given.items() if name in ("gpus", "context", *POLICIES, *DEGREES))
+    named = (
+        (name, value)
+        for name, value in memory.given.items()
+        if name in ("gpus", "context", "batch", *POLICIES, *DEGREES)
+    )
     return "".join(f" {spelled(name)}" + ("" if value is True else f" {value}") for name, value in named if value)
 
 

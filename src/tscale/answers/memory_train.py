@@ -89,6 +89,8 @@ class Ask(NamedTuple):
     optimizer_in_backward: bool = False
     offload: frozenset[Offload] = frozenset()
     lora_targets: frozenset[Role] | None = None
+    batch: int | None = None
+    """Sequences of a step over all copies, of which no more are in flight in a pipeline."""
 
 
 def train_ask(
@@ -348,6 +350,7 @@ def _training(ask: Ask) -> Training:
         ask.optimizer_in_backward,
         ask.offload,
         ask.lora_targets,
+        ask.batch,
     )
 
 
@@ -495,7 +498,7 @@ def _spread_notes(held: _Held) -> Iterator[str]:
     """Which stage the figures are of, and how tokens are spread over experts."""
     plan, stage = held.one.ask.plan, held.one.stage
     if plan.pipeline > 1:
-        flying, pieces = in_flight(stage, plan)
+        flying, pieces = in_flight(stage, plan, held.one.model.training.micro_batches)
         what = (
             f"{flying} micro-batches"
             if pieces == 1

@@ -55,7 +55,7 @@ def stages_table(model: Trainer, worst: int) -> Table:
     for place in places:
         one = model.needs(place)
         states = one.weights.total + one.gradients.total + one.master.total + one.optimizer.total
-        flying, pieces = in_flight(place, plan)
+        flying, pieces = in_flight(place, plan, model.training.micro_batches)
         rows.append(
             (
                 f"{place + 1}{', the fullest' if place == worst else ''}",

@@ -394,6 +394,7 @@ def _planned(
         context=ask.context,
         recompute=ask.recompute,
         again=ask.again,
+        batch=ask.batch.sequences,
     )
     memory = plan_memory(model.spec, hardware, asked, ask.command)
     predicted = None

@@ -161,6 +161,25 @@ MIXES: Final[Mapping[str, Mix]] = {
 }
 """Every mixture by its name in lower case."""
 
+_FALCON: Final[Mapping[str, Mapping[Tensor, tuple[Row, ...]]]] = {
+    "q3_k_m": {"down": (("first sixteenth", "q5_k"), ("more bits", "q4_k"))},
+    "q3_k_l": {"down": _all("q4_k"), "o": _all("q4_k")},
+    "q4_k_s": {"down": ()},
+    "q4_k_m": {"down": (("first sixteenth", "q6_k"), ("more bits", "q5_k"))},
+}
+"""Rows of Falcon's own."""
+
+
+def of_falcon(name: str) -> Mix:
+    """A mixture as Falcon has it: its head in 8 bits, outputs of attention in the type of most, and some matrices down in others.
+
+    Of mixtures of two bits or fewer, outputs of attention are as others have them.
+    """
+    mix = MIXES[name]
+    rows = {tensor: own for tensor, own in mix.rows.items() if tensor != "o" or _is_small(mix)}
+    return mix._replace(head="q8_0", rows={**rows, **_FALCON.get(name, {})})
+
+
 _SEVENTY: Final = 80
 """Layers of the models with grouped keys whose values get five bits where a mixture gives them three or four."""
 _GROUPED: Final = 4

@@ -28,19 +28,22 @@ class Stretch(NamedTuple):
         return self.size if found == self.size else int(found)  # all of them: their name means as many
 
 
-def stretches(layers: int, pieces: int) -> tuple[Stretch, ...]:
+def stretches(layers: int, pieces: int, *, ends: bool = False) -> tuple[Stretch, ...]:
     """A stack cut into so many pieces: of equal size where that can be, else as even as possible.
 
     The embedding and the head then take the place of a layer each, in the first piece and in the last, as Llama 3 was cut
     (Dubey 2024, section 3.3.2), unless a piece would have no layer; the first pieces have a layer more. There are at least as
     many layers as pieces.
+
+    `ends`: whether the first piece may have the embedding alone, and the last one the head, as Llama 3's had; there may then be two
+    layers less.
     """
     if layers % pieces == 0:
         size = named("piece_layers", layers // pieces)
         return tuple(Stretch(int(size) * place, size) for place in range(pieces))
     sizes = [ceil_div(int(layers) + 2 - place, pieces) for place in range(pieces)]
     sizes[0], sizes[-1] = sizes[0] - 1, sizes[-1] - 1
-    if min(sizes) < 1:
+    if min(sizes) < (0 if ends and (int(layers) + 2) % pieces == 0 else 1):
         sizes = [ceil_div(int(layers) - place, pieces) for place in range(pieces)]
     return given_stretches(sizes)
 

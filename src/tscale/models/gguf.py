@@ -9,7 +9,7 @@ from tscale.blocks import Attention
 from tscale.blocks import attentions as attention_blocks
 from tscale.core.costs.weights import Mixture, dividing, placed_mixture
 from tscale.core.dtypes import FORMATS, Format
-from tscale.core.gguf_mixtures import MIXES, Mix, Shape, Tensor, type_of
+from tscale.core.gguf_mixtures import MIXES, Mix, Shape, Tensor, of_falcon, type_of
 from tscale.core.layers import layers_of
 from tscale.core.ledger import Entry, Group, Ledger, Lookup, Matmul
 from tscale.core.roles import Role
@@ -43,7 +43,8 @@ def gguf_mixture(spec: ModelSpec, format: Format) -> Mixture:
     Values are counted in their order, and matrices of a feed-forward by their layer where the model has experts, as the quantiser
     does. Raises `RequestError` for a stack of more layers than can be told apart.
     """
-    ledger, mix = lower(spec), MIXES[format.mixture]
+    falcon = is_falcon(spec)
+    ledger, mix = lower(spec), of_falcon(format.mixture) if falcon else MIXES[format.mixture]
     if spec.layers > MOST_LAYERS:
         raise RequestError(
             f"{format.name} goes by layer, which is known up to {MOST_LAYERS:,} layers, and {spec.label} has {spec.layers:,}"
@@ -60,10 +61,29 @@ def gguf_mixture(spec: ModelSpec, format: Format) -> Mixture:
         if tensor is None:
             return FORMATS[_REST]
         order = 0 if layer is None else orders.get(tensor, {}).get(layer, layer)
+        if falcon and tensor == "head" and isinstance(entry, Lookup):
+            return _both(_type(entry, "embedding", order, mix, shape), _type(entry, tensor, order, mix, shape))
         return _type(entry, tensor, order, mix, shape)
 
     made = placed_mixture(ledger, _REST, standing, kept)
     return made._replace(name=format.name, base=FORMATS[mix.most], scope="matrices")
+
+
+def is_falcon(spec: ModelSpec) -> bool:
+    """Whether llama.cpp knows the model as Falcon, for which its quantiser has rows of its own.
+
+    Of what it knows, Falcon alone has queries, grouped keys and values in one matrix beside rotary positions and an ungated
+    feed-forward.
+    """
+    fused = [block for block in attention_blocks(spec.mixers) if isinstance(block, Attention) and block.fused]
+    grouped = any(block.kv_heads is not None and block.kv_heads < block.heads for block in fused)
+    gated = any(getattr(block, "gated", False) for block in spec.feed_forwards)
+    return grouped and not gated and spec.positions.kind == "rotary" and spec.norm.kind == "layernorm"
+
+
+def _both(table: Format, head: Format) -> Format:
+    """What a tied table takes that a file has twice, as a table and as a head: Falcon's checkpoints have both."""
+    return table._replace(name=f"{table.name} and {head.name}", bits=table.bits + head.bits)
 
 
 def _type(entry: Entry, tensor: Tensor, order: int, mix: Mix, shape: Shape) -> Format:

@@ -125,7 +125,7 @@ def _stretches(spec: ModelSpec, plan: Parallelism) -> tuple[Stretch, ...]:
     """The pieces of the stack, in its order: of the sizes that the plan says, or as even as can be."""
     pieces = plan.pipeline * plan.interleave
     if plan.stages is None:
-        return stretches(spec.layers, pieces)
+        return stretches(spec.layers, pieces, ends=plan.interleave > 1)
     sizes = plan.stages if len(plan.stages) == pieces else interleaved_sizes(plan.stages, plan.interleave)
     return given_stretches(sizes)
 
@@ -165,6 +165,11 @@ _MOST_SHOWN: Final = 64
 """Sizes of stages that a message lists."""
 
 
+def _has_bare_ends(spec: ModelSpec, plan: Parallelism) -> bool:
+    """Whether the embedding and the head can be pieces of their own, among pieces of one layer each."""
+    return plan.interleave > 1 and spec.layers + 2 == plan.pipeline * plan.interleave
+
+
 def _check(spec: ModelSpec, plan: Parallelism) -> None:
     if spec.kind == "encoder-decoder":
         raise RequestError(
@@ -188,7 +193,7 @@ def _check(spec: ModelSpec, plan: Parallelism) -> None:
             f"{plan.interleave:,} pieces for each of {plan.pipeline:,} stages are more than are counted: use at most "
             f"{MOST_PIECES // plan.pipeline:,}"
         )
-    if plan.stages is None and plan.pipeline * plan.interleave > spec.layers:
+    if plan.stages is None and plan.pipeline * plan.interleave > spec.layers + 2 * _has_bare_ends(spec, plan):
         pieces = f" of {plan.interleave} pieces each" if plan.interleave > 1 else ""
         raise RequestError(
             f"{spec.layers} layers are fewer than {plan.pipeline} stages{pieces}: use at most "

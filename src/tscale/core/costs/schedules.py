@@ -17,28 +17,41 @@ from fractions import Fraction
 from itertools import accumulate
 
 from tscale.core.parallelism import Parallelism
+from tscale.core.tracing import minimum
 
 
-def in_flight(stage: int, plan: Parallelism) -> tuple[int, int]:
-    """Pieces of micro-batches whose activations a device keeps at once, and the pieces that its layers are in."""
+def in_flight(stage: int, plan: Parallelism, micro_batches: int | None = None) -> tuple[int, int]:
+    """Pieces of micro-batches whose activations a device keeps at once, and the pieces that its layers are in.
+
+    `micro_batches`: of a step, of which no more can be in flight; None where they are enough to fill the pipeline.
+    """
+    pieces = 2 if plan.order == "dualpipe" else plan.interleave
+    flying = _filled(stage, plan)
+    return (flying if micro_batches is None else minimum(flying, micro_batches * plan.interleave)), pieces
+
+
+def _filled(stage: int, plan: Parallelism) -> int:
+    """Pieces of micro-batches that fill the pipeline."""
     behind = plan.pipeline - stage - 1
     match plan.order:
         case "1f1b":
-            return behind + 1, 1
+            return behind + 1
         case "interleaved":
-            return 2 * behind + (plan.interleave - 1) * plan.pipeline + 1, plan.interleave
+            return 2 * behind + (plan.interleave - 1) * plan.pipeline + 1
         case "zero-bubble":
-            return plan.pipeline, 1
+            return plan.pipeline
         case "dualpipe":
-            return plan.pipeline + 1, 2
+            return plan.pipeline + 1
 
 
-def embeddings_in_flight(stage: int, plan: Parallelism) -> int:
+def embeddings_in_flight(stage: int, plan: Parallelism, micro_batches: int | None = None) -> int:
     """Micro-batches whose tokens a stage with the embedding keeps at once.
 
     Of an interleaved schedule's first pieces, two rounds can be in flight at once.
     """
-    return 2 * plan.pipeline if plan.order == "interleaved" else in_flight(stage, plan)[0]
+    if plan.order != "interleaved":
+        return in_flight(stage, plan, micro_batches)[0]
+    return 2 * plan.pipeline if micro_batches is None else minimum(2 * plan.pipeline, micro_batches)
 
 
 def runs(micro_batches: int, plan: Parallelism) -> int:

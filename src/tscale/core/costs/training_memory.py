@@ -31,7 +31,6 @@ from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
 from tscale.core.ledger import Ledger, Matmul, Part, Saved
 from tscale.core.loss_kernels import KERNELS, Logits, LossBytes, least_live_bytes, loss_bytes
 from tscale.core.metric import Line, Quantity
-from tscale.core.parallelism import Parallelism
 from tscale.core.roles import Role
 from tscale.core.tracing import ceil_div
 from tscale.core.units import BYTES
@@ -63,7 +62,7 @@ def needs(
     layers = tuple(layer._replace(kept=_with_adapters(layer.kept, layer.share, training)) for layer in layers)
     pass_lines = activation_bytes(kept, training.run, training.passes, plan)
     saved = tuple(saved_by(kept, training.passes))
-    every = [_of_all_passes(line, of.part, stage, plan) for line, of in zip(pass_lines.lines, saved, strict=True)]
+    every = [_of_all_passes(line, of.part, stage, training) for line, of in zip(pass_lines.lines, saved, strict=True)]
     ends = [of.role == "logits" for of in saved]
     activations = tuple(line for line, end in zip(every, ends, strict=True) if not end)
     if "activations" in training.offload:
@@ -95,13 +94,14 @@ def _left_on_device(
     yield Line("layer_on_its_way", layer_bytes(layers, training))
 
 
-def _of_all_passes(line: Line, part: Part, stage: int, plan: Parallelism) -> Line:
+def _of_all_passes(line: Line, part: Part, stage: int, training: Training) -> Line:
     """What a stage keeps of all micro-batches that it has in flight, by what it keeps of one."""
-    flying, pieces = in_flight(stage, plan)
+    many = training.micro_batches
+    flying, pieces = in_flight(stage, training.plan, many)
     if part == "head":  # the last stage's backward pass follows at once
         return line
     if part == "embedding":
-        return Line(line.name, line.value * embeddings_in_flight(stage, plan))
+        return Line(line.name, line.value * embeddings_in_flight(stage, training.plan, many))
     amount = line.value * flying
     return Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces))
 

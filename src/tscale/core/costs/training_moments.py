@@ -100,11 +100,12 @@ def _whole_head_input(layers: tuple[Layer, ...], training: Training, peak: Peak)
 def _pipeline_buffers(layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
     """What torch's pipelines hold of every micro-batch of a step until its end: the output of each piece, and room for its gradient.
 
-    There are taken to be as many micro-batches as pieces of the model, the fewest that keep every stage busy.
+    Where the step's sequences are not said, there are taken to be as many micro-batches as pieces of the model, the fewest that keep
+    every stage busy.
     """
-    plan = training.plan
+    plan, many = training.plan, training.micro_batches
     if plan.pipeline > 1 and training.fsdp:
-        arrays = 2 * plan.interleave * plan.pipeline * plan.interleave
+        arrays = 2 * plan.interleave * (plan.pipeline * plan.interleave if many is None else many)
         yield Line("pipeline_buffers", arrays * _stream(layers, training, whole=False))
 
 

@@ -14,6 +14,7 @@ from tscale.core.metric import Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision
 from tscale.core.roles import Role
+from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
 
 Peak = Literal["reserved", "held", "live"]
@@ -28,6 +29,7 @@ class Training(NamedTuple):
     for all. `loss`: the kernel that computes it, None for that of the common trainer. `kernels`: how norms and gates are computed.
     `again`: the layers that `recompute` is about, where these are not all, or it goes product by product.
     `optimizer_in_backward`: whether a parameter is updated as soon as it has its gradient. `offload`: what the host keeps.
+    `batch`: sequences of a step over all copies; None where that is not said.
     """
 
     recipe: Precision
@@ -46,6 +48,12 @@ class Training(NamedTuple):
     optimizer_in_backward: bool = False
     offload: frozenset[Offload] = frozenset()
     lora_targets: frozenset[Role] | None = None
+    batch: int | None = None
+
+    @property
+    def micro_batches(self) -> int | None:
+        """Micro-batches of a step that a copy of the model takes; None where that is not said, but enough to fill a pipeline."""
+        return None if self.batch is None else ceil_div(self.batch, self.plan.data * self.micro_batch)
 
     @property
     def passes(self) -> Passes:
