@@ -197,6 +197,8 @@ def compare(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    x: Number | None = None,
+    y: Number | None = None,
 ) -> Result:
     """Compare 2 to 8 models, with ratios to the first.
 
@@ -209,6 +211,8 @@ def compare(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        x: Choose what plot draws across (default: year).
+        y: Choose what plot draws upwards (default: params).
 
     Returns:
         The answer of `tscale compare`: `to_dict` is its JSON, with units and sources under `figures`.
