@@ -19,7 +19,7 @@ GRADES = set(get_args(Evidence))
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "claims"])
 def test_every_figure_has_a_source_and_a_grade(kind: str) -> None:
     """But claims, which are what is held to the others' figures."""
-    found = list(figures(kind))
+    found = figures(kind)
     assert len(found) > 50
     assert not [each.name for each in found if not each.source or not each.evidence]
     grades = {each.evidence for each in found if each.evidence and not each.evidence.startswith("{")}
