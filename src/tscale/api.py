@@ -197,6 +197,8 @@ def compare(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    x: Number | None = None,
+    y: Number | None = None,
 ) -> Result:
     """Compare 2 to 8 models, with ratios to the first.
 
@@ -209,6 +211,8 @@ def compare(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        x: Choose what plot draws across (default: year).
+        y: Choose what plot draws upwards (default: params).
 
     Returns:
         The answer of `tscale compare`: `to_dict` is its JSON, with units and sources under `figures`.
@@ -1011,11 +1015,24 @@ def verify(
 
 def list(
     what: str = "models",
+    *,
+    newer_than: Number | None = None,
+    older_than: Number | None = None,
+    family: str | None = None,
+    larger_than: Number | None = None,
+    smaller_than: Number | None = None,
 ) -> Result:
     """List the built-in models, hardware, formats, laws or claims.
 
+    Filters narrow a list: by year, by how names begin, and models by their parameters.
+
     Args:
         what: Choose what to list.
+        newer_than: List what is of a later year, such as 2024.
+        older_than: List what is of an earlier year, such as 2020.
+        family: List the names that begin so: qwen, llama-3, rtx.
+        larger_than: List models of more parameters, such as 100B.
+        smaller_than: List models of fewer parameters, such as 1B.
 
     Returns:
         The answer of `tscale list`: `to_dict` is its JSON, with units and sources under `figures`.

@@ -162,8 +162,8 @@ def test_a_plot_is_shown_or_written(tmp_path: Path) -> None:
     assert "notebook shows" in repr(shown)
     with pytest.raises(tscale.TscaleError, match=r"^a plot is a \.svg, \.png or \.pdf file, and plot\.txt is none$"):
         result.plot("plot.txt")
-    with pytest.raises(tscale.TscaleError, match=r"^params has no plot$"):
-        tscale.params("gpt2").plot()
+    with pytest.raises(tscale.TscaleError, match=r"^check has no plot$"):
+        tscale.check("article").plot()
 
 
 def test_help_says_what_is_taken_where_nothing_is_given() -> None:

@@ -58,6 +58,18 @@ def test_in_cells_words_begin_at_whole_numbers() -> None:
 
 
 @settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 19), st.integers(1, 20)), max_size=12))
+def test_in_cells_words_do_not_touch(points: list[tuple[int, int, int]]) -> None:
+    """A free cell is between two words of a row, and between a word and a point: what touches reads as one word."""
+    words = [Word(x + 0.5, y + 0.5, width, 1, 1, 0.6) for x, y, width in points]
+    marks = [Box(x, y, x + 1, y + 1) for x, y, _ in points]
+    found = [box for box in placed(words, marks, [], Box(0, 0, 100, 20), (1.5, 0.5), cells=True) if box is not None]
+    for place, box in enumerate(found):
+        wider = Box(box.left - 1, box.low, box.right + 1, box.high)
+        assert not any(wider.overlap(other) for other in [*found[:place], *marks])
+
+
+@settings(deadline=None)
 @given(st.floats(-3, 30), st.floats(0.001, 25), st.integers(4, 12), st.sampled_from([FLOPS, BYTES, TOKENS]))
 def test_a_logarithmic_axis_has_some_numbers_inside_it(low: float, decades: float, most: int, unit: Unit) -> None:
     reach = Reach(10**low, 10 ** (low + decades))

@@ -78,7 +78,8 @@ def analyze(ask: Ask) -> Report:
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """What attention and the rest of the model cost over the length."""
-    from tscale.answers.plots.attention import attention_plot
+    """What attention and the rest of the model cost over the length; with --versus, other layers than attention too."""
+    from tscale.answers.plots.attention import attention_plot, versus_plot
 
-    return [attention_plot(ask.spec, ask.asked)]
+    drawn = [attention_plot(ask.spec, ask.asked)]
+    return [*drawn, versus_plot(ask.spec, ask.asked)] if ask.versus else drawn

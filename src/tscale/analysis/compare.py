@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options
 from tscale.analysis.of_model import specs_of
-from tscale.analysis.request import Request, asked
-from tscale.errors import RequestError
+from tscale.analysis.request import Option, Request, asked
+from tscale.errors import RequestError, nearest, shown
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
@@ -18,6 +18,28 @@ if TYPE_CHECKING:
     from tscale.models.spec import ModelSpec, Spec
 
 _MOST: Final = 8
+_WORDS: Final = ("kind", "positions")
+"""What models are compared by that is no number."""
+
+
+def quantity(text: str, what: str) -> str:
+    """The key of a quantity that models are compared by, or its name in the table."""
+    from tscale.answers.metrics import COMPARED, claimable
+
+    keys = [one.key for one in COMPARED if one.key not in _WORDS]
+    found = claimable(text)
+    if found is None or found.key not in keys:
+        raise RequestError(
+            f"{what} takes a quantity of the table, such as training_flops, not {shown(text)}: {nearest(text, keys)}"
+        )
+    return found.key
+
+
+def quantity_names(incomplete: str) -> list[str]:
+    """Keys of quantities that begin so, for shell completion."""
+    from tscale.answers.metrics import COMPARED
+
+    return [one.key for one in COMPARED if one.key not in _WORDS and one.key.startswith(incomplete.lower())]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +56,8 @@ class Ask(Request):
     set: tuple[str, ...] = asked(options.SET, ())
     assume: str | None = asked(options.ASSUME)
     strict: bool = asked(options.STRICT, default=False)
+    x: str = asked(Option("Choose what --plot draws across.", "QUANTITY", quantity, complete=quantity_names), "year")
+    y: str = asked(Option("Choose what --plot draws upwards.", "QUANTITY", quantity, complete=quantity_names), "params")
 
     def check(self) -> None:
         """There are so many models that a table has room for."""
@@ -56,7 +80,7 @@ def analyze(ask: Ask) -> Report:
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """Parameters and training FLOPs of each."""
+    """One quantity by another, of each model."""
     from tscale.answers.plots.compare import compare_plot
 
-    return [compare_plot(ask.specs, ask.context)]
+    return [compare_plot(ask.specs, ask.context, ask.x, ask.y)]

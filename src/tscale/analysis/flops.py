@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ from tscale.analysis.request import Option, asked
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
+    from tscale.core.plot import Plot
     from tscale.models.spec import ModelSpec
 
 _DEFAULT: Final = "gpt3"
@@ -43,3 +44,10 @@ def analyze(ask: Ask) -> Report:
         ask.spec, ask.tokens, ask.context, ask.source, ask.target, by_default="model" not in ask.given
     )
     return ask.assumed(report)
+
+
+def plots(ask: Ask) -> Sequence[Plot]:
+    """FLOPs of a token by each convention over the length of a sequence."""
+    from tscale.answers.plots.flops import flops_plot
+
+    return [flops_plot(ask.spec, ask.context)]

@@ -5,17 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscale.analysis.request import Option, Request, asked
+from tscale.analysis import completion, options
+from tscale.analysis.request import Option, Request, asked, spelled
+from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
 
 _KINDS = ("models", "hardware", "formats", "laws", "claims")
+_ABOUT = {
+    "newer_than": ("models", "hardware", "laws"),
+    "older_than": ("models", "hardware", "laws"),
+    "family": ("models", "hardware"),
+    "larger_than": ("models",),
+    "smaller_than": ("models",),
+}
+"""What each filter is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ask(Request):
-    """List the built-in models, hardware, formats, laws or claims."""
+    """List the built-in models, hardware, formats, laws or claims.
+
+    Filters narrow a list: by year, by how names begin, and models by their parameters.
+    """
 
     command = "list"
 
@@ -23,17 +36,35 @@ class Ask(Request):
         Option("Choose what to list.", "[models|hardware|formats|laws|claims]", choices=_KINDS, kind="argument"),
         "models",
     )
+    newer_than: int | None = asked(Option("List what is of a later year, such as 2024.", "YEAR", options.year))
+    older_than: int | None = asked(Option("List what is of an earlier year, such as 2020.", "YEAR", options.year))
+    family: str | None = asked(
+        Option("List the names that begin so: qwen, llama-3, rtx.", "NAME", complete=completion.model_names)
+    )
+    larger_than: int | None = asked(Option("List models of more parameters, such as 100B.", "N", options.parameters))
+    smaller_than: int | None = asked(Option("List models of fewer parameters, such as 1B.", "N", options.parameters))
+
+    def check(self) -> None:
+        """Refuses filters of what is not listed."""
+        for name, kinds in _ABOUT.items():
+            if getattr(self, name) is not None and self.what not in kinds:
+                raise RequestError(f"{spelled(name)} is about {', '.join(kinds)}, not about {self.what}: drop it")
 
 
 def analyze(ask: Ask) -> Report:
-    """All of one kind."""
+    """All of one kind, or those that the filters leave."""
     from tscale.answers import catalogue
+    from tscale.answers.list_filters import Wanted
 
-    reports = {
-        "models": catalogue.models_report,
-        "hardware": catalogue.hardware_report,
-        "formats": catalogue.formats_report,
-        "laws": catalogue.laws_report,
-        "claims": catalogue.claims_report,
-    }
-    return reports[ask.what]()
+    wanted = Wanted(ask.newer_than, ask.older_than, ask.family, ask.larger_than, ask.smaller_than)
+    match ask.what:
+        case "models":
+            return catalogue.models_report(wanted)
+        case "hardware":
+            return catalogue.hardware_report(wanted)
+        case "laws":
+            return catalogue.laws_report(wanted)
+        case "formats":
+            return catalogue.formats_report()
+        case _:
+            return catalogue.claims_report()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from tscale.analysis.completion import hardware_fields, hardware_names, law_names, model_names, spec_fields
 from tscale.analysis.request import Option
 from tscale.core.tracing import MOST_CONTEXT, MOST_FLOPS, MOST_TOKENS, parse_count, parse_fraction
-from tscale.errors import RequestError
+from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
     from tscale.core.costs.recompute import Again
@@ -78,6 +78,13 @@ def degree(text: str, what: str) -> int:
 def batch(text: str, what: str) -> int:
     """A number of sequences: 1, 2048."""
     return parse_count(text, what=what, most=MOST_BATCH)
+
+
+def year(text: str, what: str) -> int:
+    """A year: 2025."""
+    if not (text.strip().isascii() and text.strip().isdigit() and len(text.strip()) == len("2025")):
+        raise RequestError(f"{what} takes a year, such as 2024, not {shown(text)}")
+    return int(text)
 
 
 def size(text: str, what: str) -> int:

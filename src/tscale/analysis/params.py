@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
@@ -12,7 +13,8 @@ from tscale.analysis.request import Request, asked
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
-    from tscale.models.spec import ModelSpec
+    from tscale.core.plot import Plot
+    from tscale.models.spec import ModelSpec, Spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +31,21 @@ class Ask(Request):
     assume: str | None = asked(options.ASSUME)
     strict: bool = asked(options.STRICT, default=False)
 
+    @cached_property
+    def specs(self) -> list[Spec]:
+        """The models."""
+        return specs_of(self.models, self.set, self.assume, strict=self.strict)
+
 
 def analyze(ask: Ask) -> Report:
     """Counted and published parameters of each."""
     from tscale.answers.params import params_report
 
-    return params_report(specs_of(ask.models, ask.set, ask.assume, strict=ask.strict))
+    return params_report(ask.specs)
+
+
+def plots(ask: Ask) -> Sequence[Plot]:
+    """Parameters up to each layer."""
+    from tscale.answers.plots.params import params_plot
+
+    return [params_plot(ask.specs)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tscale.core.costs.training import Count
     from tscale.core.metric import Report
     from tscale.core.parallelism import Parallelism
+    from tscale.core.plot import Plot
 
 _OF_PLAN: Final = tuple(name for name in (*POLICIES, *DEGREES) if name != "recompute")
 
@@ -199,3 +201,10 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.train import train_report
 
     return ask.assumed(train_report(ask.spec, ask.hardware, ask.asked))
+
+
+def plots(ask: Ask) -> Sequence[Plot]:
+    """Days by the number of devices."""
+    from tscale.answers.plots.train import train_plot
+
+    return [train_plot(ask.spec, ask.hardware, ask.asked)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tscale.answers.capacity import device_figure
+from tscale.answers.list_filters import ALL, Wanted, titled
 from tscale.catalogue.claims import listed_claims
 from tscale.catalogue.hardware import Hardware, listed_hardware
 from tscale.catalogue.laws import shipped_laws
@@ -12,20 +13,38 @@ from tscale.catalogue.models import listed
 from tscale.core.dtypes import FORMATS
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Table
 from tscale.core.sources import cited
-from tscale.core.units import BITS, BYTES, BYTES_PER_SECOND, COUNT, FLOPS_PER_SECOND, WATTS, YEAR, Unit
+from tscale.core.units import BITS, BYTES, BYTES_PER_SECOND, COUNT, FLOPS_PER_SECOND, SIZE, WATTS, YEAR, Unit
 
 
-def models_report() -> Report:
+def models_report(wanted: Wanted = ALL) -> Report:
     """The built-in models, oldest first."""
     columns = (
         Column("name", "name", numeric=False),
-        Column("model", "title", numeric=False),
+        Column("model", "title", drop=3, numeric=False),
         Column("year", "year", drop=2),
-        Column("kind", "kind", numeric=False),
+        Column("kind", "kind", drop=5, numeric=False),
+        Column("parameters", "params"),
+        Column("active", "active_params", drop=4),
         Column("also known as", "aliases", drop=1, numeric=False),
     )
-    models = listed()
-    rows = tuple((model.name, model.title, _year(model.year), model.kind, ", ".join(model.aliases)) for model in models)
+    every = listed()
+    models = [
+        one
+        for one in every
+        if wanted.of_year(one.year) and wanted.of_names(one.name, *one.aliases) and wanted.of_size(one.params)
+    ]
+    rows = tuple(
+        (
+            model.name,
+            model.title,
+            _year(model.year),
+            model.kind,
+            _size(model.params),
+            _size(model.active_params),
+            ", ".join(model.aliases),
+        )
+        for model in models
+    )
     data: Data = {
         "models": [
             {
@@ -33,12 +52,22 @@ def models_report() -> Report:
                 "title": model.title,
                 "year": model.year,
                 "kind": model.kind,
+                "params": model.params,
+                "active_params": model.active_params,
                 "aliases": list(model.aliases),
             }
             for model in models
         ]
     }
-    return Report("Built-in models", (Table("Built-in models", columns, rows),), data)
+    title = titled("Built-in models", wanted, len(models), len(every))
+    return Report(title, (Table(title, columns, rows),), data, () if models else (_NOTHING,))
+
+
+_NOTHING: Final = "None is so: `tscale list` names all."
+
+
+def _size(params: int | None) -> Figure | Missing:
+    return Missing("not disclosed") if params is None else Figure(params, SIZE)
 
 
 def _year(year: int | None) -> Figure | Missing:
@@ -69,7 +98,7 @@ _ANSWERS: Final = {
 }
 
 
-def laws_report() -> Report:
+def laws_report(wanted: Wanted = ALL) -> Report:
     """The scaling laws that are shipped, oldest first."""
     columns = (
         Column("name", "name", numeric=False),
@@ -78,7 +107,8 @@ def laws_report() -> Report:
         Column("fitted on", "data", drop=1, numeric=False),
         Column("source", "source", drop=3, numeric=False),
     )
-    laws = shipped_laws()
+    every = shipped_laws()
+    laws = [law for law in every if wanted.of_year(law.year)]
     rows = tuple((law.name, law.label, _ANSWERS[law.kind], law.data or "", cited(law.source)) for law in laws)
     data: Data = {
         "laws": [
@@ -95,10 +125,11 @@ def laws_report() -> Report:
         ]
     }
     notes = ("`tscale show NAME` prints the constants, each with its source.",)
-    return Report("Scaling laws", (Table("Scaling laws", columns, rows),), data, notes)
+    title = titled("Scaling laws", wanted, len(laws), len(every))
+    return Report(title, (Table(title, columns, rows),), data, notes)
 
 
-def hardware_report() -> Report:
+def hardware_report(wanted: Wanted = ALL) -> Report:
     """The accelerators that are shipped, oldest first, with what their vendors state."""
     columns = (
         Column("name", "name", numeric=False),
@@ -116,7 +147,8 @@ def hardware_report() -> Report:
         Column("memory is", "unified_memory", drop=10, numeric=False),
         Column("also known as", "aliases", drop=6, numeric=False),
     )
-    found = listed_hardware()
+    every = listed_hardware()
+    found = [one for one in every if wanted.of_year(one.year) and wanted.of_names(one.name, *one.aliases)]
     rows = tuple(_hardware_row(hardware) for hardware in found)
     keys = [column.key for column in columns]
     data: Data = {
@@ -129,7 +161,8 @@ def hardware_report() -> Report:
     notes = (
         "Peaks are dense. `tscale show NAME` prints the source of each figure, and where sources contradict each other.",
     )
-    return Report("Hardware", (Table("Hardware, as the vendors state it", columns, rows),), data, notes)
+    title = titled("Hardware, as the vendors state it", wanted, len(found), len(every))
+    return Report("Hardware", (Table(title, columns, rows),), data, notes)
 
 
 _HOLDS: Final = {

@@ -135,6 +135,23 @@ class _Case(NamedTuple):
     seconds: int
 
 
+class Timed(NamedTuple):
+    """An answer in plain numbers: so many devices at a utilisation take so long; `label` where there is a range of them."""
+
+    label: str
+    mfu: Fraction
+    gpus: int
+    seconds: int
+
+
+def timed(spec: ModelSpec, hardware: Hardware, ask: Ask) -> tuple[Timed, ...]:
+    """The answers of `train_report`: one, or a range of them. Raises `RequestError` for a run that cannot be."""
+    return tuple(
+        Timed(case.label, Fraction(case.mfu), int(case.gpus), int(case.seconds))
+        for case in _answered(spec, hardware, ask).cases
+    )
+
+
 def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     """Time, GPU-hours, cost and energy of a training run; a range where the utilisation or the price is an assumption."""
     one = _answered(spec, hardware, ask)

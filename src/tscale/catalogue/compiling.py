@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from tscale.catalogue import calibrations, hardware, laws, measured, models
 from tscale.catalogue.index import KINDS, Kind, file_of, index_text
 from tscale.catalogue.shipped import shipped_names
+from tscale.core.costs.params import active_params, params
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec
 from tscale.models.writing import plain
 
 
 def made(kind: Kind) -> str:
     """The text of the index of a kind, from the YAML files."""
-    return index_text(kind, {name: _data(kind, name) for name in _names(kind)})
+    counted = dict(_counted(_names(kind))) if kind == "models" else {}
+    return index_text(kind, {name: _data(kind, name) for name in _names(kind)}, counted)
+
+
+def _counted(names: list[str]) -> Iterator[tuple[str, dict[str, int]]]:
+    """The parameters of each model whose shape is known, all and those that a token runs through."""
+    for name in names:
+        spec = models.from_yaml(name)
+        if isinstance(spec, ModelSpec):
+            ledger = lower(spec)
+            yield name, {"params": int(params(ledger).total), "active_params": int(active_params(ledger).total)}
 
 
 def write() -> None:

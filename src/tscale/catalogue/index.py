@@ -1,14 +1,14 @@
 """What is shipped, compiled: every YAML file of `configs/` as it was validated, so that an answer reads and validates none.
 
-A file `index/KIND.json` a folder of `configs/`: by name of the YAML file a checksum of its text and its data. The YAML stays the
-truth: where its text has changed since, it is read instead. `python -m tscale.catalogue` makes all of them anew, and a test
+A file `index/KIND.json` a folder of `configs/`: by name of the YAML file a checksum of its text and its data, and the parameters of
+a model, so that a list of all counts none. The YAML stays the truth: where its text has changed since, it is read instead. `python -m tscale.catalogue` makes all of them anew, and a test
 holds the two to one another.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -50,6 +50,11 @@ def everything(kind: Kind) -> Iterator[tuple[str, dict[str, Any]]]:
     return ((name, entry["data"]) for name, entry in _whole(kind).items())
 
 
+def counted(kind: Kind) -> Iterator[tuple[str, dict[str, int] | None]]:
+    """The names of a kind, each with what was counted of it when it was compiled; None where nothing can be."""
+    return ((name, entry.get("counted")) for name, entry in _whole(kind).items())
+
+
 def is_compiled(kind: Kind, name: str) -> bool:
     """Whether the compiled index of a kind has a file."""
     return _place(kind, name) >= 0
@@ -83,8 +88,10 @@ def file_of(kind: Kind) -> Path:
     return _HERE / "index" / f"{kind}.json"
 
 
-def index_text(kind: Kind, data: dict[str, dict[str, Any]]) -> str:
-    """The text of an index of what the files of some names say, validated."""
-    names_of_files = sorted(data, key=lambda name: f"{name}.yaml")
-    entries = {name: {"checksum": crc32(text_of(kind, name).encode()), "data": data[name]} for name in names_of_files}
+def index_text(kind: Kind, data: dict[str, dict[str, Any]], counted: Mapping[str, dict[str, int]]) -> str:
+    """The text of an index of what the files of some names say, validated, and of what was counted of some."""
+    entries: dict[str, dict[str, Any]] = {}
+    for name in sorted(data, key=lambda name: f"{name}.yaml"):
+        more = {"counted": counted[name]} if name in counted else {}
+        entries[name] = {"checksum": crc32(text_of(kind, name).encode()), **more, "data": data[name]}
     return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"

@@ -32,11 +32,15 @@ class Listed(NamedTuple):
     year: int | None
     kind: str
     aliases: tuple[str, ...]
+    params: int | None
+    """Its parameters; None of one whose shape was never published."""
+    active_params: int | None
 
 
 def listed() -> list[Listed]:
     """Every built-in model, in the order of their years."""
     specs = [spec for _, spec in index.everything("models")]
+    counted = {name: sizes or {} for name, sizes in index.counted("models")}
     rows = [
         Listed(
             spec["name"],
@@ -44,6 +48,8 @@ def listed() -> list[Listed]:
             spec.get("year"),
             spec.get("kind", "decoder"),
             tuple(spec.get("aliases", ())),
+            counted[spec["name"]].get("params"),
+            counted[spec["name"]].get("active_params"),
         )
         for spec in specs
     ]

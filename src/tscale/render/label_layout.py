@@ -64,9 +64,10 @@ def placed(
     """A place for each word inside `room`, the cheapest: off other words above all, off points, off lines, and near.
 
     None for a word that is left out. `gap`: how far it stands off sideways and upwards. `cells`: places begin at whole
-    numbers. Words that must stand are placed first, then those that reach further, then as they come.
+    numbers, and a cell is left free between a word and what stands beside it. Words that must stand are placed first, then those that reach further, then as they come.
     """
     taken: list[Box] = []
+    points = [_apart(point) for point in points] if cells else points
     found: list[Box | None] = [None] * len(words)
     for place in sorted(range(len(words)), key=lambda one: (words[one].lines is not None, -words[one].reach)):
         word = words[place]
@@ -80,13 +81,18 @@ def placed(
         ]
         if offers:
             found[place] = min(offers)[2]
-            taken.append(min(offers)[2])
+            taken.append(_apart(min(offers)[2]) if cells else min(offers)[2])
     return found
 
 
 def _in_cells(box: Box, word: Word) -> Box:
     left, low = round(box.left), round(box.low)
     return Box(left, low, left + word.width, low + word.height)
+
+
+def _apart(box: Box) -> Box:
+    """A box with a free cell on either side, as words of a sentence have."""
+    return Box(box.left - 1, box.low, box.right + 1, box.high)
 
 
 def _cover(box: Box, taken: Sequence[Box], points: Sequence[Box], lines: Sequence[Box]) -> tuple[float, float]:

@@ -8,11 +8,12 @@ from typing import Final
 from tscale.answers.attention import Ask, crossovers, default_contexts, score_total
 from tscale.answers.explaining import TracedModel, counted
 from tscale.core.costs.forward import forward_flops
+from tscale.core.costs.layer_types import layer_types
 from tscale.core.ledger import Matmul
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.tracing import ceil_div
-from tscale.core.units import FLOPS_PER_TOKEN, TOKENS
+from tscale.core.units import FLOPS_PER_TOKEN, OPERATIONS, TOKENS
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
@@ -42,6 +43,38 @@ def attention_plot(spec: ModelSpec, ask: Ask) -> Plot:
 
 _PARTS: Final = {"attention scores": "scores", "feed-forward": "feed_forward", "all other FLOPs": "rest"}
 """The lines that are drawn, and the part of the cost that each of them shows."""
+
+
+def versus_plot(spec: ModelSpec, ask: Ask) -> Plot:
+    """Operations of one layer by context: attention, and what stood in its place before; where attention takes more."""
+    width, asked = int(spec.d_model), sorted(set(ask.contexts)) or default_contexts(spec)
+    crossing = [at for at in (_cheaper_from(width, ask)) if asked[0] <= at <= _FURTHER * asked[-1]]
+    grid = list(_grid(asked, [*asked, *crossing]))
+    rows = {context: layer_types(context, width, ask.kernel, ask.neighbourhood) for context in grid}
+    lines = [
+        Series(layer.layer, tuple(Point(context, rows[context][place].operations) for context in grid))
+        for place, layer in enumerate(rows[grid[0]])
+    ]
+    crossed = tuple(
+        Point(at, layer_types(at, width, ask.kernel, ask.neighbourhood)[0].operations, Figure(at, TOKENS))
+        for at in crossing
+    )
+    return Plot(
+        f"One layer of width {width:,}: operations by context, attention and its alternatives",
+        Axis("context", TOKENS),
+        Axis("operations", OPERATIONS),
+        (*lines, *([Series("attention takes more from here", crossed, "points")] if crossed else [])),
+        notes=(
+            f"A recurrent layer waits for one step after the other; a convolution of {ask.kernel} and attention restricted to "
+            f"{ask.neighbourhood:,} neighbours need several layers to reach as far.",
+        ),
+    )
+
+
+def _cheaper_from(width: int, ask: Ask) -> list[int]:
+    """The contexts from which other layers take fewer operations than attention."""
+    found = (layer.cheaper_from for layer in layer_types(1, width, ask.kernel, ask.neighbourhood))
+    return [at for at in found if at is not None]
 
 
 def _line(name: str, model: TracedModel, ask: Ask, grid: list[int]) -> Series:

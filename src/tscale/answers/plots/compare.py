@@ -1,39 +1,73 @@
-"""The picture of `tscale compare`: parameters by year."""
+"""The picture of `tscale compare`: one quantity by another, parameters by year where none is named."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from tscale.answers.compare import answers_of
-from tscale.core.metric import Figure
+from tscale.answers.metrics import COMPARED
+from tscale.core.metric import Figure, Missing
 from tscale.core.plot import Axis, Plot, Point, Series
-from tscale.core.units import PARAMETERS, YEAR
+from tscale.core.units import YEAR
 from tscale.errors import NotPublishedError
 from tscale.models.spec import Spec
 
+_NAMES: Final = {quantity.key: quantity.name for quantity in COMPARED}
+_RATIO: Final = 8
+"""From which ratio of the greatest to the least on an axis is logarithmic."""
 
-def compare_plot(specs: Sequence[Spec], context: int | None) -> Plot:
-    """Parameters by year on a logarithmic axis: all that a model has, and those active a token where they are fewer.
 
-    Raises `NotPublishedError` where no model has both a year and a size.
+def compare_plot(specs: Sequence[Spec], context: int | None, x: str = "year", y: str = "params") -> Plot:
+    """A point a model; of parameters also those active per token, where they are fewer.
+
+    `x` and `y`: keys of quantities that `compare` lists. Raises `NotPublishedError` where no model has both.
     """
     told = answers_of(specs, context)
     labels = [spec.label for spec in specs]
-    rows = list(zip(labels, told["year"], told["params"], told["active_params"], strict=True))
     known = [
-        (label, year.value, size.value, active.value if isinstance(active, Figure) else size.value)
-        for label, year, size, active in rows
-        if isinstance(year, Figure) and isinstance(size, Figure)
+        (label, across, up)
+        for label, across, up in zip(labels, told[x], told[y], strict=True)
+        if isinstance(across, Figure) and isinstance(up, Figure)
     ]
-    left = [label for label, year, size, _ in rows if not (isinstance(year, Figure) and isinstance(size, Figure))]
+    drawn = {label for label, _, _ in known}
+    left = [label for label in labels if label not in drawn]
     if not known:
-        raise NotPublishedError("--plot: no model here has both a year and a size that is known")
-    sizes = Series("parameters", tuple(Point(year, size, label) for label, year, size, _ in known), "points")
-    fewer = tuple(Point(year, active) for _, year, size, active in known if active < size)
+        raise NotPublishedError(f"--plot: no model here has both {_called(x)} and {_called(y)} that are known")
+    main = Series(_NAMES[y], tuple(Point(across.value, up.value, label) for label, across, up in known), "points")
+    fewer = _active(told, x) if y == "params" else ()
     return Plot(
-        "Parameters by year",
-        Axis("year", YEAR, log=False),
-        Axis("parameters", PARAMETERS),
-        (sizes, Series("active per token", fewer, "points")) if fewer else (sizes._replace(name=""),),
-        notes=(f"Not drawn, for its size or year is not known: {', '.join(left)}.",) if left else (),
+        f"{_NAMES[y][:1].upper()}{_NAMES[y][1:]} by {_NAMES[x]}",
+        _axis(x, [across for _, across, _ in known]),
+        _axis(y, [up for _, _, up in known], log=y == "params"),
+        (main, Series("active per token", fewer, "points")) if fewer else (main._replace(name=""),),
+        notes=(f"Not drawn, for its {_owned(y)} or {_owned(x)} is not known: {', '.join(left)}.",) if left else (),
     )
+
+
+def _called(key: str) -> str:
+    return {"year": "a year", "params": "a size"}.get(key, _NAMES[key])
+
+
+def _owned(key: str) -> str:
+    return "size" if key == "params" else _NAMES[key]
+
+
+def _active(told: Mapping[str, Sequence[Figure | Missing | str]], x: str) -> tuple[Point, ...]:
+    """Parameters active per token, of models where they are fewer than all."""
+    return tuple(
+        Point(across.value, active.value)
+        for across, active, size in zip(told[x], told["active_params"], told["params"], strict=True)
+        if isinstance(across, Figure)
+        and isinstance(active, Figure)
+        and isinstance(size, Figure)
+        and active.value < size.value
+    )
+
+
+def _axis(key: str, figures: Sequence[Figure], *, log: bool = False) -> Axis:
+    """An axis; logarithmic where its figures differ by much, but never of years."""
+    values = [figure.value for figure in figures]
+    wide = min(values) > 0 and max(values) >= _RATIO * min(values)
+    unit = figures[0].unit
+    return Axis(_NAMES[key], unit, log=unit is not YEAR and (log or wide))

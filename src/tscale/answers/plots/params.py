@@ -1,0 +1,85 @@
+"""The picture of `tscale params`: parameters up to each layer, part on part; of several models, the totals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tscale.core.costs.params import size
+from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Part, Vector
+from tscale.core.partition import Stretch, stage
+from tscale.core.plot import Axis, Plot, Point, Series
+from tscale.core.units import PARAMETERS, Unit
+from tscale.errors import NotPublishedError
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec, Spec
+
+_PARTS: Final = ("embedding", "attention", "feed_forward")
+_OTHER: Final = "norms and all else"
+_OF_TABLES: Final[dict[Part, str]] = {"head": "embedding", "positions": "embedding"}
+_LAYERS: Final = Unit("layers", "", "full")
+_NAMES: Final = {"embedding": "embedding and head", "attention": "attention", "feed_forward": "feed-forward"}
+
+
+def params_plot(specs: Sequence[Spec]) -> Plot:
+    """What is stored up to each layer, the embedding before the first and the head behind the last.
+
+    Raises `NotPublishedError` where the shape of no model is known.
+    """
+    known = [spec for spec in specs if isinstance(spec, ModelSpec)]
+    left = [spec.label for spec in specs if not isinstance(spec, ModelSpec)]
+    if not known:
+        raise NotPublishedError("--plot: the shape of no model here was published")
+    series = _stacked(known[0]) if len(known) == 1 else tuple(_line(spec) for spec in known)
+    return Plot(
+        f"{known[0].label}: parameters up to each layer" if len(known) == 1 else "Parameters up to each layer",
+        Axis("layers", _LAYERS, log=False),
+        Axis("parameters", PARAMETERS, log=False),
+        series,
+        notes=(f"Not drawn, for its shape was never published: {', '.join(left)}.",) if left else (),
+    )
+
+
+def depth_of(spec: ModelSpec) -> int:
+    """Layers of the deeper stack."""
+    encoder = spec.encoder.layers if spec.encoder is not None else None
+    return max(int(spec.layers), int(encoder or 0))
+
+
+def by_part(spec: ModelSpec, layers: int) -> dict[str, int]:
+    """Parameters of the first so many layers, with the embedding, and with the head where these are all of them."""
+    return _by_part(lower(spec), layers, depth_of(spec))
+
+
+def _by_part(ledger: Ledger, layers: int, depth: int) -> dict[str, int]:
+    within = stage(ledger, [Stretch(0, layers)], "within", first=True, last=layers == depth)
+    sums = dict.fromkeys((*_PARTS, _OTHER), 0)
+    for entry in within.entries:
+        if isinstance(entry, Matmul | Lookup | Vector | Conv):
+            part = _OF_TABLES.get(entry.part, entry.part)
+            sums[part if part in _PARTS else _OTHER] += int(entry.stored) * int(size(entry))
+    return sums
+
+
+def _grown(spec: ModelSpec) -> Iterator[tuple[int, dict[str, int]]]:
+    ledger, depth = lower(spec), depth_of(spec)
+    for layers in range(depth + 1):
+        yield layers, _by_part(ledger, layers, depth)
+
+
+def _stacked(spec: ModelSpec) -> tuple[Series, ...]:
+    """An area for each part that there is, on those before it."""
+    grown = dict(_grown(spec))
+    last = grown[depth_of(spec)]
+    tops = dict.fromkeys(grown, 0)
+    areas = []
+    for part in (*_PARTS, _OTHER):
+        if last[part]:
+            tops = {layers: top + grown[layers][part] for layers, top in tops.items()}
+            points = tuple(Point(layers, top) for layers, top in tops.items())
+            areas.append(Series(_NAMES.get(part, part), points, "area"))
+    return tuple(areas)
+
+
+def _line(spec: ModelSpec) -> Series:
+    return Series(spec.label, tuple(Point(layers, sum(parts.values())) for layers, parts in _grown(spec)))
