@@ -224,10 +224,7 @@ def _of_stacks(spec: ModelSpec) -> Iterator[Problem]:
         yield ("layer_input",), "an input for every layer is known in a decoder only: drop it"
     if spec.embedding.width is not None and two:
         yield ("embedding", "width"), "an embedding of a width of its own is known in a single stack only: drop it"
-    if spec.idle_cross_attention and (
-        spec.kind != "decoder" or any(mixer.kind != "multi-head" for mixer in spec.mixers)
-    ):
-        yield ("idle_cross_attention",), "known in a decoder with attention of one kind (multi-head) only: drop it"
+    yield from _of_idle_attention(spec)
     if encoder is not None and not two:
         yield ("encoder",), f"only an encoder-decoder has a second stack: drop it, or change the kind ({spec.kind})"
 
@@ -237,6 +234,13 @@ def _of_idle_attention(spec: ModelSpec) -> Iterator[Problem]:
     if spec.idle_cross_attention and (
         spec.kind != "decoder" or any(mixer.kind != "multi-head" for mixer in spec.mixers)
     ):
+        yield ("idle_cross_attention",), "known in a decoder with attention of one kind (multi-head) only: drop it"
+
+
+def _of_idle_attention(spec: ModelSpec) -> Iterator[Problem]:
+    """Attention to an encoder that a model does without, where nothing is known of it."""
+    known = spec.kind == "decoder" and all(mixer.kind == "multi-head" for mixer in spec.mixers)
+    if spec.idle_cross_attention and not known:
         yield ("idle_cross_attention",), "known in a decoder with attention of one kind (multi-head) only: drop it"
 
 
