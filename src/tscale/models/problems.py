@@ -237,13 +237,6 @@ def _of_idle_attention(spec: ModelSpec) -> Iterator[Problem]:
         yield ("idle_cross_attention",), "known in a decoder with attention of one kind (multi-head) only: drop it"
 
 
-def _of_idle_attention(spec: ModelSpec) -> Iterator[Problem]:
-    """Attention to an encoder that a model does without, where nothing is known of it."""
-    known = spec.kind == "decoder" and all(mixer.kind == "multi-head" for mixer in spec.mixers)
-    if spec.idle_cross_attention and not known:
-        yield ("idle_cross_attention",), "known in a decoder with attention of one kind (multi-head) only: drop it"
-
-
 def _of_head_kind(spec: ModelSpec) -> Iterator[Problem]:
     """A head that stands on another kind of stack."""
     if spec.kind == "encoder" and spec.head.kind == "language-model":
