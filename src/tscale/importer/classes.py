@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -31,30 +32,74 @@ def head_of(config: Config) -> Head:
 
 
 def _classifier(config: Config) -> Head | None:
-    """The head of the family's class that classifies sequences or tokens; None where the file names another.
+    """The head of the family's class that classifies; None where the file names another.
 
     A decoder's is one matrix, without a bias where it is about a sequence; an encoder's stands on a pooler, or on a layer of the
-    same shape, where it is about a sequence.
+    same shape, where it is about a sequence; that of both stacks stands on such a layer too.
     """
-    named, kind, classes = config.architectures(), config.family.kind, config.family.classes
-    about = _CLASSIFIERS.get(str(named).removeprefix(_prefix(config)).removeprefix("Text"))
-    usual = next(iter(classes.values()))
-    if named is None or named in classes or about is None or kind == "encoder-decoder" or usual.transform == "plain":
+    named, classes = config.architectures(), config.family.classes
+    ending = str(named).removeprefix(_prefix(config)).removeprefix("Text")
+    if named is None or named in classes or ending not in _CLASSIFIERS:
         return None
-    if kind == "encoder" and config.says("summary_use_proj") is False:
+    if named in _OF_THEIR_OWN:
+        raise config.wrong(f"architectures: {named} is not known yet: its head is unlike those of other families")
+    usual = next(iter(classes.values()))
+    return _CLASSIFIERS[ending](config, usual)
+
+
+def _of_sequence(config: Config, usual: Head) -> Head:
+    """One answer for a sequence; a reward where there is one label."""
+    if config.says("summary_use_proj") is False:
         raise config.wrong("summary_use_proj: false is not known yet with a classifier")
-    tokens = about == "tokens"
+    pooled = config.family.kind != "decoder" and usual.transform != "plain"
+    return _classes(config, usual, pooler=pooled, biased=config.family.kind != "decoder", per_token=False)
+
+
+def _of_tokens(config: Config, usual: Head) -> Head:
+    """One answer for every token."""
+    return _classes(config, usual, pooler=False, biased=True, per_token=True)
+
+
+def _of_spans(config: Config, usual: Head) -> Head:
+    """Where an answer begins and ends: two numbers for every token."""
+    if config.labels() != _ENDS:
+        raise config.wrong(f"num_labels: {config.labels():,} is not known yet for question answering: only {_ENDS} is")
+    return _of_tokens(config, usual)
+
+
+def _of_choices(config: Config, usual: Head) -> Head:
+    """One number for each of several continuations."""
+    return replace(_of_sequence(config, usual), classes=1)
+
+
+def _of_next(config: Config, usual: Head) -> Head:
+    """Whether one sentence follows another."""
+    return replace(_of_sequence(config, usual), classes=_ENDS)
+
+
+def _classes(config: Config, usual: Head, *, pooler: bool, biased: bool, per_token: bool) -> Head:
     return Head(
         kind="none",
-        pooler=kind == "encoder" and not tokens,
+        pooler=pooler,
+        transform="plain" if usual.transform == "plain" else "biased",
         contacts=usual.contacts,
         classes=config.labels(),
-        classes_bias=kind == "encoder" or tokens,
-        per_token=tokens,
+        classes_bias=biased,
+        per_token=per_token,
     )
 
 
-_CLASSIFIERS: Final = {"ForSequenceClassification": "a sequence", "ForTokenClassification": "tokens"}
+_OF_THEIR_OWN: Final = frozenset({"RoFormerForMultipleChoice", "XLNetForQuestionAnswering"})
+_ENDS: Final = 2
+_CLASSIFIERS: Final[Mapping[str, Callable[[Config, Head], Head]]] = {
+    "ForSequenceClassification": _of_sequence,
+    "ForTokenClassification": _of_tokens,
+    "ForQuestionAnswering": _of_spans,
+    "ForQuestionAnsweringSimple": _of_spans,
+    "ForMultipleChoice": _of_choices,
+    "ForNextSentencePrediction": _of_next,
+}
+"""Heads that stand on any body, by the ending of their class's name."""
 
 
 def _prefix(config: Config) -> str:
@@ -74,6 +119,10 @@ def _class_of(config: Config) -> str | None:
     for known in classes:
         if plain(known) == plain(named):
             return known
+    if _reads_leftward(config):
+        return f"{_prefix(config)}ForMaskedLM"
+    if is_decoder_alone(config):
+        return next(iter(classes))
     ending = _ENDING.search(named)
     if not config.is_strict and ending is not None and not named.startswith(_prefix(config)):
         for known in classes:
@@ -85,13 +134,37 @@ def _class_of(config: Config) -> str | None:
     )
 
 
+def _reads_leftward(config: Config) -> bool:
+    """Whether the file names a family of encoders' class that decodes: with the head of that for masked words."""
+    named, prefix = config.architectures(), _prefix(config)
+    decodes = named in (f"{prefix}ForCausalLM", f"{prefix}LMHeadModel")
+    return decodes and config.family.kind == "encoder" and f"{prefix}ForMaskedLM" in config.family.classes
+
+
 _ENDING: Final = re.compile(r"(LMHead|MT)?Model$|For[A-Z]\w*$")
 _CAUSAL: Final = {"LMHeadModel": "ForCausalLM"}
 """Endings that mean the same head."""
 
 
+def is_encoder_alone(config: Config) -> bool:
+    """Whether the class of a family of two stacks has the encoder alone: one that is called so, and classifiers of tokens."""
+    named = config.architectures() or ""
+    return config.family.kind == "encoder-decoder" and named.endswith(("EncoderModel", "ForTokenClassification"))
+
+
+def is_decoder_alone(config: Config) -> bool:
+    """Whether the class of a family of two stacks has the decoder alone, which decodes."""
+    return config.family.kind == "encoder-decoder" and config.architectures() == f"{_prefix(config)}ForCausalLM"
+
+
 def class_note(config: Config) -> tuple[str, ...]:
     """What is said of a class that is counted as another."""
+    if _reads_leftward(config):
+        masked = f"{_prefix(config)}ForMaskedLM"
+        return (f"architectures: {config.architectures()} has the parameters of {masked}, and is counted as that: its attention as "
+                "if it saw both ways, and no cache.",)  # fmt: skip
+    if is_decoder_alone(config):
+        return ()
     named, known = config.architectures(), None if _classifier(config) else _class_of(config)
     if named is None or known is None or plain(named) == plain(known):
         return ()

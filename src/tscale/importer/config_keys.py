@@ -22,6 +22,12 @@ _KV_KEY, _HEAD_WIDTH_KEY = (
 )
 _WIDTH_KEY, _WORDS_KEY = re.compile("dim|hidden|embd|embed|width|model"), re.compile("vocab|token")
 
+_OF_CLASS = {
+    "is_encoder_decoder": ("EncoderModel", "ForCausalLM", "ForTokenClassification"),
+    "is_decoder": ("ForCausalLM", "LMHeadModel"),
+}
+"""Keys that the class in `architectures` decides: whether it has both stacks of its family, or decodes."""
+
 
 def is_size(value: object) -> bool:
     """Whether a value is a whole number above 0."""
@@ -54,6 +60,10 @@ class Config:
         self._may_matter = may_matter
         """The keys that the family's classes may read; None where any may matter."""
         self._data = self._without_aliases(data)
+        named = str(data.get("architectures")).strip("[]'")
+        for key, endings in _OF_CLASS.items():  # such a class sets it in its file, whatever its family says
+            if named.endswith(endings):
+                self._data.pop(key, None)
         self.taken: dict[str, object] = {}
         """What was taken from the class's defaults, since the file does not say it."""
 

@@ -19,6 +19,7 @@ from tscale.importer.families_kinds import SEVERAL
 from tscale.importer.families_mixers import MIXED
 from tscale.importer.families_more import DECODERS, INSIDE, MORE_EXPERTS
 from tscale.importer.families_nested import HEARING, SEEING
+from tscale.importer.families_remote import REMOTE
 from tscale.importer.family import Family, Keys, Nested
 from tscale.importer.family_rows import BARE as _BARE
 from tscale.importer.family_rows import BIG as _BIG
@@ -290,7 +291,7 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
 
 MORE: Final[dict[str, Family]] = DECODERS | MORE_EXPERTS | INSIDE | HYBRIDS | SEVERAL
 FAMILIES: Final[dict[str, Family]] = (
-    MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE | FURTHER | TO_TEXT
+    MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE | FURTHER | TO_TEXT | REMOTE
 )
 NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING
 

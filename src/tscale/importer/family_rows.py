@@ -136,7 +136,7 @@ def t5(prefix: str, sizes: tuple[int, ...], activation: str | None, **columns: A
     }
     return Family(
         **(usual | columns),
-        classes=causal(prefix, suffix="ForConditionalGeneration"),
+        classes=causal(prefix, suffix="ForConditionalGeneration") | {f"{prefix}EncoderModel": BARE},
         kind="encoder-decoder",
         keys=_T5,
         reads=_T5.reads(

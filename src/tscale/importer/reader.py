@@ -16,7 +16,7 @@ from tscale.blocks import Attention, FeedForward, Mixer, Mlp, Positions
 from tscale.blocks.attention import Projection
 from tscale.blocks.fields import dotted, out_of_range
 from tscale.errors import RequestError, SpecError, called, nearest, shown
-from tscale.importer.classes import class_note, head_of
+from tscale.importer.classes import class_note, head_of, is_decoder_alone, is_encoder_alone
 from tscale.importer.config_keys import Config, is_size
 from tscale.importer.expert_rules import Routed, dealt_out
 from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
@@ -24,7 +24,7 @@ from tscale.importer.family_rules import AttentionMask
 from tscale.importer.known_keys import read_by, release, unread_note
 from tscale.importer.shapes import alike
 from tscale.importer.whole_files import OF_BOTH, Text, text_config, with_towers
-from tscale.models.spec import MOST_ASSUMED, Head, ModelSpec, Stage, Training
+from tscale.models.spec import MOST_ASSUMED, Encoder, Head, ModelSpec, Stage, Training
 from tscale.models.weights_spec import AssumedFamily
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _spec(config: Config, name: str) -> ModelSpec:
     family, keys = config.family, config.keys
     head = head_of(config)
     positions: Positions = family.positions(config) if callable(family.positions) else family.positions
-    return ModelSpec(
+    spec = ModelSpec(
         name=name,
         kind=family.kind,
         layers=config.size(keys.layers) if family.layers is None else family.layers(config),
@@ -260,6 +260,23 @@ def _spec(config: Config, name: str) -> ModelSpec:
         layer_input=None if family.layer_input is None else family.layer_input(config),
         head=head,
         encoder=None if family.encoder is None else family.encoder(config),
+    )
+    if is_decoder_alone(config):
+        return replace(spec, kind="decoder", encoder=None, idle_cross_attention=True)
+    return _encoder_alone(spec) if is_encoder_alone(config) else spec
+
+
+def _encoder_alone(spec: ModelSpec) -> ModelSpec:
+    """The encoder of a model of two stacks as a model of its own."""
+    own = spec.encoder or Encoder()
+    return replace(
+        spec,
+        kind="encoder",
+        layers=spec.encoder_layers(),
+        attention=own.attention or spec.attention,
+        feed_forward=own.feed_forward or spec.feed_forward,
+        encoder=None,
+        tied=None,
     )
 
 

@@ -179,7 +179,7 @@ class _Stack(NamedTuple):
         """Its sub-layers. A decoder that reads an encoder attends to it between its own attention and feed-forward."""
         for label, mixer, place in self._dealt(self.mixers, "mixer"):
             yield _SubLayer("self_attention" if self.two else label, mixer, self.site, place)
-        if self.two and self.site.causal:
+        if self.site.causal and (self.two or self.spec.idle_cross_attention):
             cross = self.site._replace(keys="source", causal=False)
             yield _SubLayer("cross_attention", seeing_all(self.mixers[0]), cross, self.place("cross-attention"))
         for label, feed_forward, place in self._dealt(self.feed_forwards, "feed-forward"):
@@ -218,6 +218,14 @@ class _SubLayer(NamedTuple):
         else:
             found = block.lower(self.site, caches=kind.stack == "decoder")
         return found
+
+    def stored(self) -> Iterator[Entry]:
+        """Its weights alone, where nothing is run through it."""
+        for entry in self.lower():
+            if isinstance(entry, Matmul):
+                yield entry._replace(used=0)
+            elif isinstance(entry, Vector):
+                yield entry
 
     def saves(self, spec: ModelSpec) -> Iterator[Saved | Subset]:
         """Its input, what it keeps within, and the mask of the dropout behind it."""
@@ -277,8 +285,11 @@ def _stack_groups(stack: _Stack, *, saves: bool) -> Iterator[Group]:
         yield from bare.groups(_layer_saves(spec, site))
     yield from bare.groups(_positions(stack, saves=saves))
     sub_layers = tuple(stack.sub_layers())
+    if saves and spec.idle_cross_attention:
+        raise unrecorded("a decoder with attention to an encoder that it does without")
     for part in sub_layers:
-        yield from part.place.groups(part.lower())
+        idle = spec.idle_cross_attention and part.place.block.sub_layer == "cross-attention"
+        yield from part.place.groups(part.stored() if idle else part.lower())
         if saves:
             yield from part.place.groups(part.saves(spec))
     if saves and spec.layer_input is not None:
@@ -383,14 +394,7 @@ Dealt = TypeVar("Dealt", "Mixer", "Mlp")
 def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     d, head = spec.d_model, spec.head
     width, _ = spec.embedding_widths()
-    if head.contacts:
-        heads = next(attentions(spec.mixers)).widths(d).heads
-        yield Vector("head.contacts", "contacts", "head", spec.layers * heads + 1)
-    if head.pooler:
-        yield Matmul("head.pooler", "pooler", "head", "once", d, d, bias=True)
-    if head.classes is not None:
-        read: Stream = stream if head.per_token else "once"
-        yield Matmul("head.classes", "classes", "head", read, d, head.classes, bias=head.classes_bias)
+    yield from _classifier(spec, stream)
     if spec.embedding.width is not None and spec.embedding.projects == "tokens":
         yield Matmul("head.projection", "projection", "head", stream, d, width)
     match head.kind:
@@ -415,6 +419,22 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     yield Matmul("head", "head", "head", stream, width, spec.vocabulary, cut=by_word, stored=stored)
     if head.bias:
         yield Vector("head.bias", "bias", "head", spec.vocabulary, by_word)
+
+
+def _classifier(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
+    """What stands on the last layer beside a projection to the vocabulary: contacts, a pooler, classes behind it or a transform."""
+    d, head = spec.d_model, spec.head
+    if head.contacts:
+        heads = next(attentions(spec.mixers)).widths(d).heads
+        yield Vector("head.contacts", "contacts", "head", spec.layers * heads + 1)
+    if head.pooler:
+        yield Matmul("head.pooler", "pooler", "head", "once", d, d, bias=True)
+    if head.classes is not None:
+        read: Stream = stream if head.per_token else "once"
+        if head.transform == "plain" and head.kind == "none":
+            yield Matmul("head.transform", "transform", "head", read, d, d)
+            yield Vector("head.norm", "norm", "head", spec.norm.width(d))
+        yield Matmul("head.classes", "classes", "head", read, d, head.classes, bias=head.classes_bias)
 
 
 def _transform_saves(spec: ModelSpec, stream: Stream, width: int) -> Iterator[Saved]:

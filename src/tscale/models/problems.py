@@ -206,7 +206,8 @@ def _of_head(spec: ModelSpec) -> Iterator[Problem]:
     if spec.norm.bias and not spec.norm.gain:
         yield ("norm", "bias"), "a norm without weights has no bias: drop it, or set norm.gain to true"
     yield from _of_classifiers(head)
-    if head.kind != "masked" and (head.transform != "biased" or head.width is not None):
+    behind = head.kind == "masked" or (head.classes is not None and not head.pooler and head.transform == "plain")
+    if (not behind and head.transform != "biased") or (head.kind != "masked" and head.width is not None):
         message = "a masked head alone has a transform and a width: drop them, or set kind to masked"
         yield ("head", "transform"), message
     if head.width is not None and (spec.tied or head.transform == "none"):
@@ -226,8 +227,17 @@ def _of_stacks(spec: ModelSpec) -> Iterator[Problem]:
         yield ("layer_input",), "an input for every layer is known in a decoder only: drop it"
     if spec.embedding.width is not None and two:
         yield ("embedding", "width"), "an embedding of a width of its own is known in a single stack only: drop it"
+    yield from _of_idle_attention(spec)
     if encoder is not None and not two:
         yield ("encoder",), f"only an encoder-decoder has a second stack: drop it, or change the kind ({spec.kind})"
+
+
+def _of_idle_attention(spec: ModelSpec) -> Iterator[Problem]:
+    """Attention to an encoder that a model does without, where nothing is known of it."""
+    if spec.idle_cross_attention and (
+        spec.kind != "decoder" or any(mixer.kind != "multi-head" for mixer in spec.mixers)
+    ):
+        yield ("idle_cross_attention",), "known in a decoder with attention of one kind (multi-head) only: drop it"
 
 
 def _of_head_kind(spec: ModelSpec) -> Iterator[Problem]:

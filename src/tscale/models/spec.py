@@ -241,6 +241,8 @@ class ModelSpec:
     """Where an encoder-decoder's encoder differs from its decoder."""
     towers: Annotated[tuple[Tower, ...] | None, SeveralElsewhere("blocks.tower.Tower")] = None
     """What brings images and sounds to the language model, which the other fields describe; absent where nothing does."""
+    idle_cross_attention: bool = False
+    """Whether a decoder's layers hold attention to an encoder that it does without: stored, and never run (BartForCausalLM)."""
     weights: Annotated[Release | None, Elsewhere("models.weights_spec.Release")] = None
     """What its weights are kept in as they are released, where that is no plain 16 bits."""
     states: Literal["fp32", "bf16", "fp16"] | None = None

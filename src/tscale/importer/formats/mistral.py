@@ -42,6 +42,9 @@ def _mistral(config: Config) -> dict[str, object]:
         raise config.wrong(f"moe must be a mapping with no other keys than {', '.join(_MOE)}")
     if not latent:
         return _mixtral(config, moe, common)
+    for key in ("num_experts", "num_experts_per_tok", "expert_hidden_dim"):
+        if moe.get(key) is None:
+            raise config.wrong(f'no "moe.{key}": experts need it')
     sizes = {key: config.value(key) for key in _LATENT}
     routed = {new: moe[old] for old, new in _MOE.items() if moe.get(old) is not None}
     return {"model_type": "deepseek_v3", "num_nextn_predict_layers": 0} | common | sizes | routed | {"head_dim": None}
