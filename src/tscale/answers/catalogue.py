@@ -60,6 +60,8 @@ _ANSWERS: Final = {
     "repeated": "loss, optimum, repetition",
     "lifetime": "loss, optimum, serving",
     "power": "optimum",
+    "kaplan-joint": "loss, optimum",
+    "farseer": "loss, optimum",
     "joint-experts": "loss, optimum, experts",
     "granular-experts": "loss, optimum, granularity",
     "sparse-experts": "loss, optimum, experts",

@@ -37,7 +37,7 @@ from tscale.answers.trained import trained
 from tscale.blocks import attentions
 from tscale.catalogue.laws import Law, read_law
 from tscale.core.costs.params import non_embedding_params, params
-from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
+from tscale.core.laws import Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.laws import Law as Formula
 from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage, Run
 from tscale.core.ledger import Matmul
@@ -220,7 +220,7 @@ def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
     flops, formula = 6 * size * tokens, bound.formula
     if isinstance(formula, Lifetime):
         formula = formula.law
-    assert isinstance(formula, (Kaplan, Parametric, Repeated))
+    assert not isinstance(formula, (Power, Lifetime))
     past = _past(bound.law, size, tokens)
     try:
         point = Point(size, tokens, flops, formula.loss(size, tokens))
@@ -230,6 +230,8 @@ def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
         judged = _Judged(bound.law, bound.formula, point, extrapolated(bound, point))
         if isinstance(formula, Kaplan):
             return judged
+        if isinstance(formula, (KaplanJoint, Farseer)):
+            return judged._replace(best=formula.at_flops(flops))
         equal = formula.at_loss(point.loss, flops) if isinstance(formula, Repeated) else formula.at_loss(point.loss)
         return judged._replace(best=formula.at_flops(flops), equal=equal)
     except (OverflowError, ZeroDivisionError, ValueError):
@@ -432,6 +434,8 @@ _FORMULAS: Final = {
     "lifetime": "L = E + A/N^alpha + B/D^beta",
     "repeated": "L = E + A/N_eff^alpha + B/D_eff^beta, X_eff = U + U·R·(1 - exp(-(X/U - 1)/R))",
     "kaplan": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
+    "kaplan-joint": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
+    "farseer": "L = exp(a3·N^g + b3) + exp(a2·N^bt + b2)·D^(-exp(a1·N^al + b1))",
     "joint-experts": "L = a·Ê^delta·N^(alpha + gamma·ln Ê) + b·Ê^omega·D^(beta + zeta·ln Ê) + c",
     "granular-experts": "L = c + (g/G^gamma + a)/N^alpha + b/D^beta",
     "sparse-experts": "L = a/N^alpha + b/D^beta + c/(1 - S)^lam + d/((1 - S)^delta·N^gamma) + e",

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
+from itertools import pairwise
+from math import exp, log
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
 from tscale.catalogue.index import compiled, everything
 from tscale.catalogue.shipped import built, shipped_names, shipped_or_file
 from tscale.core.laws import (
+    Farseer,
     Kaplan,
+    KaplanJoint,
     Lifetime,
     Parametric,
     Power,
@@ -41,6 +45,8 @@ Kind = Literal[
     "kaplan",
     "repeated",
     "lifetime",
+    "kaplan-joint",
+    "farseer",
     "joint-experts",
     "granular-experts",
     "sparse-experts",
@@ -56,6 +62,8 @@ CONSTANTS: Final[dict[str, tuple[str, ...]]] = {
     "repeated": (*_PARAMETRIC, "R_D", "R_N"),
     "power": ("coefficient", "exponent"),
     "kaplan": Kaplan._fields,
+    "kaplan-joint": KaplanJoint._fields,
+    "farseer": Farseer._fields,
     "joint-experts": Joint._fields,
     "granular-experts": Granular._fields,
     "sparse-experts": Sparse._fields,
@@ -71,7 +79,14 @@ _EXPERTS: Final[dict[str, type[ExpertsLaw | Leverage]]] = {
     "routed-experts": Routed,
     "leverage": Leverage,
 }
+_OWN: Final[dict[str, type[Kaplan | KaplanJoint | Farseer]]] = {
+    "kaplan": Kaplan,
+    "kaplan-joint": KaplanJoint,
+    "farseer": Farseer,
+}
+"""Kinds whose class has the constants of the file and no others."""
 _ABOVE_0: Final[dict[str, tuple[str, ...]]] = {
+    "farseer": (),
     "joint-experts": ("a", "b", "c", "E_start", "E_max"),
     "sparse-experts": ("a", "b", "c", "d", "e"),
     "routed-experts": ("E_start", "E_max"),
@@ -153,6 +168,37 @@ class Fitted:
         return all(ends is None or ends[0] <= value <= ends[1] for ends, value in known)
 
 
+Ends = tuple[Positive, Positive, Positive]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantiles:
+    """Intervals of the optimum: rows of what is given, and the low and the high end of what is not.
+
+    Between rows logarithms are interpolated: along the optima of one law of Hoffmann's form they are straight lines.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    level: str
+    """What the interval is."""
+    flops: tuple[Ends, ...]
+    """Training FLOPs, and the parameters of their optimum."""
+    params: tuple[Ends, ...]
+    """Parameters, and the tokens of the run for which they are optimal."""
+    tokens: tuple[Ends, ...]
+    """Tokens, and the parameters of the run for which they are optimal."""
+
+    def at(self, of: Literal["flops", "params", "tokens"], amount: float) -> tuple[float, float]:
+        """The low and the high end for an amount, past the first and last rows along the lines of the two nearest."""
+        rows = getattr(self, of)
+        place = min(max(sum(row[0] <= amount for row in rows), 1), len(rows) - 1)
+        before, after = rows[place - 1], rows[place]
+        share = log(amount / before[0]) / log(after[0] / before[0])
+        low, high = (exp(log(a) + share * log(b / a)) for a, b in zip(before[1:], after[1:], strict=True))
+        return low, high
+
+
 @dataclass(frozen=True, kw_only=True)
 class Law:
     """A scaling law: one kind of formula with constants, and what it counts."""
@@ -189,6 +235,8 @@ class Law:
     """Tokens of a sequence, where a law of kind hyper counts batches in sequences."""
     draws: tuple[tuple[Positive, ...], ...] = ()
     """E, A, B, alpha and beta of bootstrap samples, for intervals."""
+    quantiles: Quantiles | None = None
+    """The intervals of its optima, in place of samples."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -206,10 +254,22 @@ class Law:
             known = getattr(self.fitted, name)
             if known is not None and known[0] > known[1]:
                 yield ("fitted", name), f"fitted.{name} goes from the least to the most"
+        if self.quantiles is not None:
+            yield from self._problems_of_quantiles(self.quantiles)
         if self.of != "params" and self.kind != "power":
             yield ("of",), f"only a law of kind power is of something else than params: drop it ({self.kind})"
         if self.draws and (self.kind != "parametric" or any(len(draw) != len(wanted) for draw in self.draws)):
             yield ("draws",), f"draws are lists of {', '.join(_PARAMETRIC)}, of a parametric law"
+
+    def _problems_of_quantiles(self, quantiles: Quantiles) -> Iterator[Problem]:
+        """Rows that are too few, or do not rise."""
+        for name in ("flops", "params", "tokens"):
+            rows = getattr(quantiles, name)
+            if len(rows) < 2 or any(later[0] <= row[0] for row, later in pairwise(rows)):
+                yield (
+                    ("quantiles", name),
+                    f"quantiles.{name} has two rows or more, by what is given, from the least to the most",
+                )
 
     def _problems_of_constants(self, wanted: tuple[str, ...]) -> Iterator[Problem]:
         """Constants that a law of its kind does not have, and those that it lacks."""
@@ -242,8 +302,8 @@ class Law:
         if self.kind == "power":
             made = {"params": Power, "tokens": power_of_tokens, "flops_per_token": power_of_flops_per_token}[self.of]
             return made(value["coefficient"], value["exponent"])
-        if self.kind == "kaplan":
-            return Kaplan(**value)
+        if self.kind in _OWN:
+            return _OWN[self.kind](**value)
         law = Parametric(*(value[name] for name in _PARAMETRIC))
         if self.kind == "repeated" and unique is not None:
             return Repeated(law, value["R_D"], value["R_N"], unique)
@@ -252,7 +312,7 @@ class Law:
     @property
     def dense(self) -> bool:
         """Whether it predicts of dense models."""
-        return self.kind in ("parametric", "power", "kaplan", "repeated", "lifetime")
+        return self.kind in ("parametric", "power", "kaplan", "repeated", "lifetime", "kaplan-joint", "farseer")
 
     @property
     def experts(self) -> ExpertsLaw | Leverage | None:
@@ -320,4 +380,9 @@ def _legal_keys(path: Path_, _: Document) -> list[str]:
     return [field.name for field in fields(within[str(path[0])] if path else Law)]
 
 
-_INNER: Final[dict[str, type]] = {"fitted": Fitted, "exponent": Exponent, "downstream": Downstream}
+_INNER: Final[dict[str, type]] = {
+    "fitted": Fitted,
+    "exponent": Exponent,
+    "downstream": Downstream,
+    "quantiles": Quantiles,
+}
