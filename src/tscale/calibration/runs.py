@@ -130,6 +130,11 @@ def parse_runs(text: str, name: str, *, experts: bool = False) -> Runs:
         raise SpecErrors(errors, hint=" like it" if len(errors) < MOST_ERRORS else " or more like it")
     if not runs:
         raise SpecError("holds a heading and no runs", where=name)
+    return _read(name, runs, heads, places)
+
+
+def _read(name: str, runs: Sequence[Run], heads: Sequence[_Field], places: dict[Key, int]) -> Runs:
+    """Runs with the columns that they were read from, and those that were left alone."""
     unread = tuple(head.text.strip() for index, head in enumerate(heads) if index not in places.values())
     return Runs(name, tuple(runs), tuple(places), unread, tuple(heads[index].text.strip() for index in places.values()))
 
