@@ -62,6 +62,7 @@ _ANSWERS: Final = {
     "power": "optimum",
     "kaplan-joint": "loss, optimum",
     "farseer": "loss, optimum",
+    "bare": "loss, optimum",
     "joint-experts": "loss, optimum, experts",
     "granular-experts": "loss, optimum, granularity",
     "sparse-experts": "loss, optimum, experts",

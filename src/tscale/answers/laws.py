@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tscale.catalogue.laws import Law, read_law, shipped_laws
-from tscale.core.laws import Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
+from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.laws import Law as Formula
 from tscale.core.metric import Data, Figure, Known, Missing, Step
 from tscale.core.units import (
@@ -138,7 +138,7 @@ def exponent_of(bound: Bound) -> Figure | Missing:
     match bound.formula:
         case Power() | Kaplan() | KaplanJoint() | Parametric():
             return predicted(round(bound.formula.exponent, 4), EXPONENT, bound.law)
-        case Lifetime() | Repeated() | Farseer():
+        case Lifetime() | Repeated() | Farseer() | Bare():
             return Missing("no single power", settled=True)
 
 
@@ -179,6 +179,7 @@ _FORMULAS: Final = {
     "kaplan": "N = coefficient·C^exponent, C in PF-days, L = (C_c/C)^alpha_C",
     "kaplan-joint": "the least L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D with 6·N·D = C",
     "farseer": "the least L = exp(a3·N^g + b3) + exp(a2·N^bt + b2)·D^(-exp(a1·N^al + b1)) with 6·N·D = C",
+    "bare": "the least L = E + A/N_T^alpha + B/D^beta with 6·N·D = C, N_T = N + omega·N^(1/3)",
     "joint-experts": "N = G·(C/6)^a of its law for E = 1, L = c + m/N^mu + n/D^nu",
 }
 _OF: Final = {"params": "N", "tokens": "D", "flops_per_token": "M"}

@@ -37,7 +37,7 @@ from tscale.answers.trained import trained
 from tscale.blocks import attentions
 from tscale.catalogue.laws import Law, read_law
 from tscale.core.costs.params import non_embedding_params, params
-from tscale.core.laws import Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
+from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.laws import Law as Formula
 from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage, Run
 from tscale.core.ledger import Matmul
@@ -230,7 +230,7 @@ def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
         judged = _Judged(bound.law, bound.formula, point, extrapolated(bound, point))
         if isinstance(formula, Kaplan):
             return judged
-        if isinstance(formula, (KaplanJoint, Farseer)):
+        if isinstance(formula, (KaplanJoint, Farseer, Bare)):
             return judged._replace(best=formula.at_flops(flops))
         equal = formula.at_loss(point.loss, flops) if isinstance(formula, Repeated) else formula.at_loss(point.loss)
         return judged._replace(best=formula.at_flops(flops), equal=equal)
@@ -436,6 +436,7 @@ _FORMULAS: Final = {
     "kaplan": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
     "kaplan-joint": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
     "farseer": "L = exp(a3·N^g + b3) + exp(a2·N^bt + b2)·D^(-exp(a1·N^al + b1))",
+    "bare": "L = E + A/N_T^alpha + B/D^beta, N_T = N + omega·N^(1/3)",
     "joint-experts": "L = a·Ê^delta·N^(alpha + gamma·ln Ê) + b·Ê^omega·D^(beta + zeta·ln Ê) + c",
     "granular-experts": "L = c + (g/G^gamma + a)/N^alpha + b/D^beta",
     "sparse-experts": "L = a/N^alpha + b/D^beta + c/(1 - S)^lam + d/((1 - S)^delta·N^gamma) + e",

@@ -13,6 +13,7 @@ from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
 from tscale.catalogue.index import compiled, everything
 from tscale.catalogue.shipped import built, shipped_names, shipped_or_file
 from tscale.core.laws import (
+    Bare,
     Farseer,
     Kaplan,
     KaplanJoint,
@@ -47,6 +48,7 @@ Kind = Literal[
     "lifetime",
     "kaplan-joint",
     "farseer",
+    "bare",
     "joint-experts",
     "granular-experts",
     "sparse-experts",
@@ -64,6 +66,7 @@ CONSTANTS: Final[dict[str, tuple[str, ...]]] = {
     "kaplan": Kaplan._fields,
     "kaplan-joint": KaplanJoint._fields,
     "farseer": Farseer._fields,
+    "bare": (*_PARAMETRIC, "omega"),
     "joint-experts": Joint._fields,
     "granular-experts": Granular._fields,
     "sparse-experts": Sparse._fields,
@@ -305,6 +308,8 @@ class Law:
         if self.kind in _OWN:
             return _OWN[self.kind](**value)
         law = Parametric(*(value[name] for name in _PARAMETRIC))
+        if self.kind == "bare":
+            return Bare(law, value["omega"])
         if self.kind == "repeated" and unique is not None:
             return Repeated(law, value["R_D"], value["R_N"], unique)
         return Lifetime(law, served) if self.kind == "lifetime" and served is not None else law
@@ -312,7 +317,7 @@ class Law:
     @property
     def dense(self) -> bool:
         """Whether it predicts of dense models."""
-        return self.kind in ("parametric", "power", "kaplan", "repeated", "lifetime", "kaplan-joint", "farseer")
+        return self.kind in ("parametric", "power", "kaplan", "repeated", "lifetime", "kaplan-joint", "farseer", "bare")
 
     @property
     def experts(self) -> ExpertsLaw | Leverage | None:
