@@ -294,7 +294,7 @@ def test_pearces_local_exponents_are_kaplans_below_and_hoffmanns_above() -> None
         budgets = [first * (last / first) ** (step / 99) for step in range(100)]
         logs = [(log(c), log(formula.at_flops(c).params)) for c in budgets]
         x, y = (sum(column) / 100 for column in zip(*logs, strict=True))
-        return sum((a - x) * (b - y) for a, b in logs) / sum((a - x) ** 2 for a, _ in logs)
+        return float(sum((a - x) * (b - y) for a, b in logs) / sum((a - x) ** 2 for a, _ in logs))
 
     assert slope(10**12.95, 10**20.7) == pytest.approx(0.78, abs=0.006)
     assert slope(1e24, 1e28) == pytest.approx(0.51, abs=0.006)

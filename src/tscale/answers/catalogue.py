@@ -69,6 +69,7 @@ _ANSWERS: Final = {
     "routed-experts": "loss after 130e9 tokens, experts",
     "leverage": "dense model of equal loss",
     "hyper": "learning rate, batch size",
+    "vocabulary": "vocabulary",
 }
 
 

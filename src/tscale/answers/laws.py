@@ -52,8 +52,9 @@ def picked(names: Sequence[str], unique: int | None, served: int | None) -> list
 
 def refuse_others(law: Law) -> None:
     """Raises `RequestError` for a law that says nothing of dense models."""
-    if law.kind == "hyper":
-        raise RequestError(f"{law.name} is a law of learning rates and batch sizes: `tscale hyper MODEL` reads it")
+    if law.kind in ("hyper", "vocabulary"):
+        of = "vocabularies" if law.kind == "vocabulary" else "learning rates and batch sizes"
+        raise RequestError(f"{law.name} is a law of {of}: `tscale hyper MODEL` reads it")
     if not law.dense and law.kind != "joint-experts":
         raise RequestError(
             f"{law.name} is a law of mixtures of experts, and says nothing of a dense model: choose another --law"

@@ -27,6 +27,7 @@ from tscale.core.laws import (
 from tscale.core.laws import Law as Formula
 from tscale.core.laws.experts import ExpertsLaw, Granular, Joint, Leverage, Routed, Sparse
 from tscale.core.laws.hyper import TERMS, Hyper
+from tscale.core.laws.vocabulary import Vocabulary
 from tscale.errors import SpecError, SpecErrors, nearest, shown
 from tscale.models.spec import Evidence
 
@@ -55,6 +56,7 @@ Kind = Literal[
     "routed-experts",
     "leverage",
     "hyper",
+    "vocabulary",
 ]
 
 _PARAMETRIC: Final = ("E", "A", "B", "alpha", "beta")
@@ -73,6 +75,7 @@ CONSTANTS: Final[dict[str, tuple[str, ...]]] = {
     "routed-experts": Routed._fields,
     "leverage": Leverage._fields,
     "hyper": TERMS,
+    "vocabulary": Vocabulary._fields,
 }
 """The constants of each kind of law; one of kind hyper has some of them."""
 _EXPERTS: Final[dict[str, type[ExpertsLaw | Leverage]]] = {
@@ -215,7 +218,7 @@ class Law:
     year: Annotated[int, Whole(1900, 2100)] | None = None
     kind: Kind
     """parametric: E + A/N^alpha + B/D^beta. power: the optimum alone. repeated, lifetime: parametric, with what it adds. Those of
-    experts: the loss of mixtures, or their leverage over dense models. hyper: learning rate and batch size."""
+    experts: the loss of mixtures, or their leverage over dense models. hyper: learning rate and batch size. vocabulary: its rows."""
     by_name: bool = False
     """Whether it answers only where it is asked for by name."""
     of: Literal["params", "tokens", "flops_per_token"] = "params"
@@ -286,6 +289,10 @@ class Law:
         for name in () if self.kind == "hyper" else wanted:
             if name not in self.constants:
                 yield ("constants",), f'missing key "{name}" in constants: a {self.kind} law has {", ".join(wanted)}'
+        for name in self.constants if self.kind == "hyper" else ():
+            term = name.partition("_")[0]
+            if term not in self.constants:
+                yield ("constants", name), f"{name} is a power without its coefficient: add {term}"
         for first, last in (("E_start", "E_max"), ("A_start", "A_max")):
             if {first, last} <= self.constants.keys() and self.constants[first].value >= self.constants[last].value:
                 yield ("constants", first), f"{first} is below {last}"
@@ -329,6 +336,11 @@ class Law:
     def hyper(self) -> Hyper | None:
         """The law of learning rates and batch sizes; None where it is none."""
         return Hyper(self._values(), self.sequence) if self.kind == "hyper" else None
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The law of vocabularies; None where it is none."""
+        return Vocabulary(**self._values()) if self.kind == "vocabulary" else None
 
     def _values(self) -> dict[str, float]:
         return {name: float(self.constants[name].value) for name in CONSTANTS[self.kind] if name in self.constants}
