@@ -15,7 +15,8 @@ from tscale.calibration.forms import FORMS, Held, Name, fit_form, held_out
 from tscale.calibration.forms import Fitted as FittedForm
 from tscale.calibration.parametric import DELTA
 from tscale.calibration.runs import Run, Runs
-from tscale.catalogue.laws import Constant, Counts, Fitted, Kind, Law
+from tscale.catalogue.law_kinds import Kind
+from tscale.catalogue.laws import Constant, Counts, Fitted, Law
 from tscale.core.laws import Farseer, KaplanJoint, Parametric, Point
 from tscale.core.laws.experts import Joint
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table

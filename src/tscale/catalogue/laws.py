@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
 from tscale.catalogue.index import compiled, everything
+from tscale.catalogue.law_kinds import CONSTANTS, EXPERTS, OWN, PARAMETRIC, Kind, problems_of_constants
 from tscale.catalogue.shipped import built, shipped_names, shipped_or_file
 from tscale.core.laws import (
     Bare,
-    Farseer,
-    Kaplan,
-    KaplanJoint,
     Lifetime,
     Parametric,
     Power,
@@ -25,10 +23,10 @@ from tscale.core.laws import (
     power_of_tokens,
 )
 from tscale.core.laws import Law as Formula
-from tscale.core.laws.experts import ExpertsLaw, Granular, Joint, Leverage, Routed, Sparse
-from tscale.core.laws.hyper import TERMS, Hyper
+from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage
+from tscale.core.laws.hyper import Hyper
 from tscale.core.laws.vocabulary import Vocabulary
-from tscale.errors import SpecError, SpecErrors, nearest, shown
+from tscale.errors import SpecError, SpecErrors
 from tscale.models.spec import Evidence
 
 if TYPE_CHECKING:
@@ -41,65 +39,6 @@ Signed = Annotated[int | float, Number(signed=True)]
 Range = tuple[Positive, Positive]
 
 Counts = Literal["all", "non_embedding", "active", "active_non_embedding"]
-Kind = Literal[
-    "parametric",
-    "power",
-    "kaplan",
-    "repeated",
-    "lifetime",
-    "kaplan-joint",
-    "farseer",
-    "bare",
-    "joint-experts",
-    "granular-experts",
-    "sparse-experts",
-    "routed-experts",
-    "leverage",
-    "hyper",
-    "vocabulary",
-]
-
-_PARAMETRIC: Final = ("E", "A", "B", "alpha", "beta")
-CONSTANTS: Final[dict[str, tuple[str, ...]]] = {
-    "parametric": _PARAMETRIC,
-    "lifetime": _PARAMETRIC,
-    "repeated": (*_PARAMETRIC, "R_D", "R_N"),
-    "power": ("coefficient", "exponent"),
-    "kaplan": Kaplan._fields,
-    "kaplan-joint": KaplanJoint._fields,
-    "farseer": Farseer._fields,
-    "bare": (*_PARAMETRIC, "omega"),
-    "joint-experts": Joint._fields,
-    "granular-experts": Granular._fields,
-    "sparse-experts": Sparse._fields,
-    "routed-experts": Routed._fields,
-    "leverage": Leverage._fields,
-    "hyper": TERMS,
-    "vocabulary": Vocabulary._fields,
-}
-"""The constants of each kind of law; one of kind hyper has some of them."""
-_EXPERTS: Final[dict[str, type[ExpertsLaw | Leverage]]] = {
-    "joint-experts": Joint,
-    "granular-experts": Granular,
-    "sparse-experts": Sparse,
-    "routed-experts": Routed,
-    "leverage": Leverage,
-}
-_OWN: Final[dict[str, type[Kaplan | KaplanJoint | Farseer]]] = {
-    "kaplan": Kaplan,
-    "kaplan-joint": KaplanJoint,
-    "farseer": Farseer,
-}
-"""Kinds whose class has the constants of the file and no others."""
-_ABOVE_0: Final[dict[str, tuple[str, ...]]] = {
-    "farseer": (),
-    "joint-experts": ("a", "b", "c", "E_start", "E_max"),
-    "sparse-experts": ("a", "b", "c", "d", "e"),
-    "routed-experts": ("E_start", "E_max"),
-    "leverage": ("A_start", "A_max"),
-    "hyper": ("lr", "batch", "critical", "tau"),
-}
-"""Of kinds whose exponents carry the sign that their papers print, the constants that are above 0; of the others all are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +194,7 @@ class Law:
         for path, message in of_one_line(name=self.name, title=self.title):
             yield path, f"{path[0]} {message}"
         wanted = CONSTANTS[self.kind]
-        yield from self._problems_of_constants(wanted)
+        yield from problems_of_constants(self.kind, {name: one.value for name, one in self.constants.items()})
         for name in ("params", "tokens", "flops", "epochs", "expansion", "granularity"):
             known = getattr(self.fitted, name)
             if known is not None and known[0] > known[1]:
@@ -265,7 +204,7 @@ class Law:
         if self.of != "params" and self.kind != "power":
             yield ("of",), f"only a law of kind power is of something else than params: drop it ({self.kind})"
         if self.draws and (self.kind != "parametric" or any(len(draw) != len(wanted) for draw in self.draws)):
-            yield ("draws",), f"draws are lists of {', '.join(_PARAMETRIC)}, of a parametric law"
+            yield ("draws",), f"draws are lists of {', '.join(PARAMETRIC)}, of a parametric law"
 
     def _problems_of_quantiles(self, quantiles: Quantiles) -> Iterator[Problem]:
         """Rows that are too few, or do not rise."""
@@ -276,29 +215,6 @@ class Law:
                     ("quantiles", name),
                     f"quantiles.{name} has two rows or more, by what is given, from the least to the most",
                 )
-
-    def _problems_of_constants(self, wanted: tuple[str, ...]) -> Iterator[Problem]:
-        """Constants that a law of its kind does not have, and those that it lacks."""
-        for name in self.constants:
-            if name not in wanted:
-                yield ("constants", name), f"unknown constant {shown(name)}: {nearest(name, wanted)}"
-        for name, one in self.constants.items():
-            if name in _ABOVE_0.get(self.kind, wanted) and one.value <= 0:
-                path = ("constants", name, "value")
-                yield path, f"constants.{name}.value must be a number above 0, not {one.value}"
-        for name in () if self.kind == "hyper" else wanted:
-            if name not in self.constants:
-                yield ("constants",), f'missing key "{name}" in constants: a {self.kind} law has {", ".join(wanted)}'
-        for name in self.constants if self.kind == "hyper" else ():
-            term = name.partition("_")[0]
-            if term not in self.constants:
-                yield ("constants", name), f"{name} is a power without its coefficient: add {term}"
-        for first, last in (("E_start", "E_max"), ("A_start", "A_max")):
-            if {first, last} <= self.constants.keys() and self.constants[first].value >= self.constants[last].value:
-                yield ("constants", first), f"{first} is below {last}"
-        exponent = self.constants.get("exponent")
-        if exponent is not None and exponent.value >= 1:
-            yield ("constants", "exponent"), f"an exponent of the budget is below 1, not {exponent.value}"
 
     def formula(self, unique: float | None = None, served: float | None = None) -> Formula:
         """The law as it is computed; `unique` tokens and tokens `served` bind the kinds that know of them.
@@ -312,9 +228,9 @@ class Law:
         if self.kind == "power":
             made = {"params": Power, "tokens": power_of_tokens, "flops_per_token": power_of_flops_per_token}[self.of]
             return made(value["coefficient"], value["exponent"])
-        if self.kind in _OWN:
-            return _OWN[self.kind](**value)
-        law = Parametric(*(value[name] for name in _PARAMETRIC))
+        if self.kind in OWN:
+            return OWN[self.kind](**value)
+        law = Parametric(*(value[name] for name in PARAMETRIC))
         if self.kind == "bare":
             return Bare(law, value["omega"])
         if self.kind == "repeated" and unique is not None:
@@ -329,7 +245,7 @@ class Law:
     @property
     def experts(self) -> ExpertsLaw | Leverage | None:
         """The law as it is computed of mixtures of experts; None where it knows of none."""
-        made = _EXPERTS.get(self.kind)
+        made = EXPERTS.get(self.kind)
         return None if made is None else made(*self._values().values())
 
     @property
