@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import exp, inf
 from typing import Final, NamedTuple
 
@@ -137,6 +137,36 @@ def loss_report(
         *law_notes(laws, explain=explain),
     ]
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(map(_step, judged)))
+
+
+def by_tokens(
+    spec: ModelSpec, asked: int | None, names: Sequence[str], unique: int | None, served: int | None
+) -> tuple[int, dict[str, Callable[[float], float]]]:
+    """The tokens of a run, and by law the loss of its model as a function of tokens. Raises `TscaleError` as `loss_report` does."""
+    model = counted(spec)
+    _refuse_others(model)
+    tokens = int(trained(spec, asked, None).tokens.value)
+    mixture = mixture_of(spec)
+    if mixture is not None:
+        run = run_of(model, mixture, tokens)
+        return tokens, {one.law.name: _of_run(one.law, run) for one in _of_experts(model, run, names, unique)}
+    sizes = {"all": int(params(model.ledger).total), "non_embedding": int(non_embedding_params(model.ledger))}
+    judged, _ = _of_dense(sizes, tokens, picked(names, unique, served))
+    return tokens, {one.law.name: _of_size(one) for one in judged}
+
+
+def _of_run(law: Law, run: Run) -> Callable[[float], float]:
+    formula = law.experts
+    assert formula is not None
+    assert not isinstance(formula, Leverage)
+    return lambda tokens: formula.loss(run._replace(tokens=tokens))
+
+
+def _of_size(judged: _Judged) -> Callable[[float], float]:
+    formula = judged.formula.law if isinstance(judged.formula, Lifetime) else judged.formula
+    assert formula is not None
+    assert not isinstance(formula, (Power, Lifetime))
+    return lambda tokens: formula.loss(judged.point.params, tokens)
 
 
 def _losses(judged: Sequence[_Judged]) -> str:
