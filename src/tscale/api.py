@@ -872,6 +872,8 @@ def fit(
     force: bool | None = None,
     bootstraps: Number | None = None,
     seed: Number | None = None,
+    form: Sequence[str] = (),
+    holdout: bool | None = None,
     counts: str | None = None,
 ) -> Result:
     """Fit a scaling law to your own training runs.
@@ -885,6 +887,9 @@ def fit(
         force: Overwrite the file if it exists.
         bootstraps: Set the number of bootstrap samples for the intervals (default: 1000).
         seed: Set the seed of the random samples (default: 0).
+        form: Choose the form of the law; by default chinchilla. Repeat it to compare forms by held-out error.
+            moe-joint reads a column of experts.
+        holdout: Predict each model size from the runs of the other sizes, and report the error.
         counts: Say which parameters the column params counts (default: all).
 
     Returns:

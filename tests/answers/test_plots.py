@@ -9,6 +9,8 @@ import pytest
 
 from tests.calibration.synthetic import BESIROGLU, runs_of
 from tests.helpers import answer
+from tscale.analysis.optimal import plots as optimal_of_experts
+from tscale.analysis.questions import question
 from tscale.answers.attention import Ask
 from tscale.answers.budget import amount_given
 from tscale.answers.fit import fitted
@@ -17,6 +19,7 @@ from tscale.answers.memory_train import train_ask
 from tscale.answers.plots.attention import attention_plot
 from tscale.answers.plots.compare import compare_plot
 from tscale.answers.plots.fit import fit_plot
+from tscale.answers.plots.loss import loss_plot
 from tscale.answers.plots.memory import memory_plot, memory_train_plot
 from tscale.answers.plots.optimal import optimal_plots
 from tscale.answers.plots.serve import serve_plot
@@ -185,7 +188,8 @@ def test_fit_draws_the_runs_and_the_law_that_fits_them() -> None:
     runs = tuple(runs_of(BESIROGLU, 40, 0.003, 1))
     answered = fitted(Runs("runs.csv", runs, (), ()), 100, 0, "all", "fit")
     plot = fit_plot(answered)
-    assert [(point.x, point.y) for point in series(plot, "runs").points] == [(run.flops, run.loss) for run in runs]
+    drawn = [point for one in plot.series if one.style == "points" for point in one.points]
+    assert sorted((point.x, point.y) for point in drawn) == sorted((run.flops, run.loss) for run in runs)
     for flops, loss in heights(series(plot, "compute-optimal by the law").points).items():
         assert loss == pytest.approx(BESIROGLU.at_flops(flops).loss, rel=0.02)
     low, high = (one.points for one in plot.series if one.quiet)
@@ -225,3 +229,24 @@ def test_memory_is_full_where_the_longest_context_ends() -> None:
     assert (asked.at, full.at, usable.at) == (32768, told["max_context"], told["usable_bytes"])
     for context, top in heights(plot.series[-1].points).items():
         assert (top <= usable.at) == (context <= full.at)
+
+
+@pytest.mark.parametrize("name, law", [("llama-3.1-8b", "besiroglu2024"), ("deepseek-v3", "ludziejewski2025")])
+def test_loss_draws_each_law_through_the_loss_of_its_table(name: str, law: str) -> None:
+    plot = loss_plot(model(name), 10**12, (), None, None)
+    rows = {row["law"]: row["loss"] for row in answer("loss", name, "--tokens", "1e12")["rows"]}
+    assert [one.name for one in plot.series] == list(rows)
+    line = heights(series(plot, law).points)
+    middle = min(line, key=lambda tokens: abs(tokens - 1e12))
+    assert middle == pytest.approx(1e12)
+    assert line[middle] == pytest.approx(rows[law], abs=1e-5)
+    assert sorted(line.values(), reverse=True) == list(line.values())
+
+
+def test_optimal_draws_the_mixtures_of_its_table() -> None:
+    ask = question("optimal").made({"flops": "1e22", "experts": "any"})
+    (plot,) = optimal_of_experts(ask)
+    rows = answer("optimal", "--flops", "1e22", "--experts", "any")["rows"]
+    drawn = series(plot, "ludziejewski2025").points
+    assert [point.label for point in drawn] == [f"{row['experts']} experts" for row in rows]
+    assert [float(point.x) for point in drawn] == pytest.approx([row["memory_bytes"] for row in rows], rel=1e-9)

@@ -31,6 +31,21 @@ def test_the_same_run_however_it_is_written(text: str) -> None:
     assert tuple(run) == pytest.approx(tuple(ONE[0]), rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    "heading", ["val_loss", "final_loss", "eval/loss", "Validation Loss", "test_loss", "train.loss"]
+)
+def test_losses_by_the_names_that_loggers_give_them(heading: str) -> None:
+    assert parse_runs(f"params,tokens,{heading}\n70e6,1.4e9,3.21\n", "runs.csv").runs == (ONE[0],)
+
+
+def test_experts_are_read_where_they_are_wanted() -> None:
+    text = "params,tokens,loss,experts\n70e6,1.4e9,3.21,8\n"
+    assert parse_runs(text, "runs.csv").runs == (ONE[0],)
+    assert parse_runs(text, "runs.csv", experts=True).runs == (ONE[0]._replace(experts=8),)
+    with pytest.raises(SpecError, match="no column experts"):
+        parse_runs("params,tokens,loss\n70e6,1.4e9,3.21\n", "runs.csv", experts=True)
+
+
 def test_what_was_left_alone_is_known() -> None:
     read = parse_runs("name,params,tokens,flops,loss\na,70e6,1.4e9,5e17,3.21\n", "runs.csv")
     assert (read.columns, read.unread) == (("params", "tokens", "loss"), ("name", "flops"))

@@ -12,6 +12,8 @@ import pytest
 import tscale.calibration
 from tests.calibration.synthetic import BESIROGLU, csv_of, runs_of
 from tests.helpers import answer, run
+from tscale.answers.laws import percentiles
+from tscale.calibration.parametric import fit
 from tscale.catalogue.laws import read_law
 from tscale.core.laws import Parametric
 
@@ -80,7 +82,8 @@ def test_the_law_that_it_writes_is_read_by_optimal() -> None:
     assert {name: one.value for name, one in law.constants.items()} == {
         name: one["value"] for name, one in written["constants"].items()
     }
-    assert (law.name, law.counts, len(law.draws)) == ("mine", "non_embedding", 100)
+    assert (law.name, law.counts, law.draws) == ("mine", "non_embedding", ())
+    assert law.quantiles is not None
     assert law.fitted.flops is not None
     (row,) = answer("optimal", "--flops", str(round(law.fitted.flops[1])), "--law", "mine.yaml")["rows"]
     first = written["optima"][0]
@@ -90,6 +93,33 @@ def test_the_law_that_it_writes_is_read_by_optimal() -> None:
     assert row["extrapolated"] is False
     (row,) = answer("optimal", "--flops", "1e25", "--law", "mine.yaml")["rows"]
     assert row["extrapolated"] is True
+
+
+def test_a_written_law_is_small_and_keeps_its_intervals_between_the_budgets_that_it_holds() -> None:
+    """Against the percentiles of the samples themselves: along a law's optima the logarithms are straight lines."""
+    answer(*FIT, "-o", "mine.yaml")
+    assert len(Path("mine.yaml").read_text(encoding="utf-8")) < 6000
+    found = fit(runs_of(BESIROGLU, 40, 0.003, 1), 100, 0)
+    for asked, amount in (("--flops", 3.3e22), ("--params", 2e9), ("--tokens", 5e10)):
+        (row,) = answer("optimal", asked, f"{amount:.0f}", "--law", "mine.yaml")["rows"]
+        points = [
+            {"--flops": draw.at_flops, "--params": draw.at_params, "--tokens": draw.at_tokens}[asked](amount)
+            for draw in found.draws
+        ]
+        low, high = percentiles([point.params for point in points])
+        assert row["interval"]["low"] == pytest.approx(low, rel=0.01)
+        assert row["interval"]["high"] == pytest.approx(high, rel=0.01)
+
+
+def test_columns_are_found_by_the_names_that_loggers_give_them() -> None:
+    """A validation loss is read before one of training, and the answer says which."""
+    runs = runs_of(BESIROGLU, 40, 0.003, 1)
+    lines = [f"{one.params!r},{one.tokens!r},{one.loss + 1!r},{one.loss!r}" for one in runs]
+    Path("wandb.csv").write_text("\n".join(["n_params,train_tokens,train/loss,eval/loss", *lines]), encoding="utf-8")
+    data = answer("fit", "wandb.csv", "--bootstraps", "100")
+    assert data["constants"] == answer(*FIT)["constants"]
+    assert data["columns_left_out"] == ["train/loss"]
+    assert "loss (eval/loss)" in run("fit", "wandb.csv", "--bootstraps", "100").out
 
 
 def test_the_same_answer_twice() -> None:

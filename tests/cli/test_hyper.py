@@ -98,3 +98,14 @@ def test_a_law_of_learning_rates_predicts_no_loss() -> None:
 def test_explain_shows_the_formula() -> None:
     out = run("hyper", "gpt2", "--tokens", "1e10", "--law", "li2025", "--explain").out
     assert "lr·N^-0.713·D^0.307" in out
+
+
+def test_the_best_vocabulary_is_told_of_dense_models() -> None:
+    data = answer("hyper", "llama-2-7b", "--tokens", "1e12")["vocabulary"]
+    assert data["size"] == 32_000
+    assert [row["by"].partition(",")[0] for row in data["rows"]] == ["equal FLOPs", "derivative", "loss"]
+    bare = 6_738_415_616 - 2 * 32_000 * 4096
+    assert data["rows"][0]["size"] == pytest.approx(
+        62_280 * (bare / 7e9) ** (2 * 0.41636), rel=1e-3
+    )  # Table 1: 62K of 7B
+    assert answer("hyper", "mixtral-8x7b", "--tokens", "1e12")["vocabulary"]["rows"] == []

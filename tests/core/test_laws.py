@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tscale.catalogue.laws import listed_laws, read_law
-from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Repeated, effective
+from tscale.core.laws import Bare, Kaplan, Lifetime, Parametric, Point, Repeated, effective
 from tscale.core.laws import Law as Formula
 
 BUDGETS = st.floats(18, 26).map(lambda power: 10**power)  # eight orders of magnitude
@@ -268,3 +268,64 @@ def test_tokens_enough_leave_the_plain_law() -> None:
     plain, bound = law("muennighoff2023"), law("muennighoff2023", unique=1e15)
     assert bound.at_flops(1e22) == plain.at_flops(1e22)
     assert isinstance(bound.at_flops(1e22), Point)
+
+
+@pytest.mark.parametrize(
+    "name, exponent, params",
+    [
+        ("porian2024-kaplan", 0.835, 3e12), ("porian2024-head", 0.706, 787e9), ("porian2024-warmup", 0.602, 292e9),
+        ("porian2024-decay", 0.571, 183e9), ("porian2024", 0.497, 77e9),
+    ],
+)  # fmt: skip
+def test_porians_steps_from_kaplan_to_hoffmann(name: str, exponent: float, params: float) -> None:
+    """Figure 1: the exponents, and the parameters at Chinchilla's 5.88e23 FLOPs, to the digits that it prints."""
+    published = read_law(name).exponent
+    assert published is not None
+    assert round(published.value, 3) == exponent
+    assert published.low < published.value < published.high
+    assert law(name).at_flops(5.88e23).params == pytest.approx(params, rel=0.01)
+
+
+def test_pearces_local_exponents_are_kaplans_below_and_hoffmanns_above() -> None:
+    """The paper: 0.78 of points on the optimum over Kaplan's models, 768 to 1.5e9 parameters; 0.51 far above."""
+    formula = law("pearce2024")
+
+    def slope(first: float, last: float) -> float:
+        budgets = [first * (last / first) ** (step / 99) for step in range(100)]
+        logs = [(log(c), log(formula.at_flops(c).params)) for c in budgets]
+        x, y = (sum(column) / 100 for column in zip(*logs, strict=True))
+        return float(sum((a - x) * (b - y) for a, b in logs) / sum((a - x) ** 2 for a, _ in logs))
+
+    assert slope(10**12.95, 10**20.7) == pytest.approx(0.78, abs=0.006)
+    assert slope(1e24, 1e28) == pytest.approx(0.51, abs=0.006)
+
+
+@pytest.mark.parametrize("flops", [1e16, 1e20, 1e24])
+def test_pearces_optimum_is_the_least_of_brute_force(flops: float) -> None:
+    formula = law("pearce2024")
+    assert isinstance(formula, Bare)
+    best = formula.at_flops(flops)
+    around = [best.params * 1.002**step for step in range(-500, 501)]
+    assert min(around, key=lambda n: formula.loss(n, flops / (6 * n))) == pytest.approx(best.params, rel=0.004)
+
+
+@pytest.mark.parametrize(
+    "name, a, b, eta", [("c4", 141, 190, 0.121), ("redpajama", 212, 367, 0.136), ("refinedweb", 157, 246, 0.127)]
+)
+def test_gadres_constants_are_those_of_its_table(name: str, a: float, b: float, eta: float) -> None:
+    """Table 2, in its own form E + (a·M^eta + b·M^-eta)·C^-eta with M = D/N and C = 6·N·D."""
+    formula = parametric(f"gadre2024-{name}")
+    half = formula.alpha / 2
+    assert (round(half, 3), round(formula.A * 6**half), round(formula.B * 6**half)) == (eta, a, b)
+    n, d = 1e9, 1e11
+    by_paper = (
+        formula.E
+        + (formula.A * 6**half * (d / n) ** half + formula.B * 6**half * (d / n) ** -half) * (6 * n * d) ** -half
+    )
+    assert formula.loss(n, d) == pytest.approx(by_paper)
+
+
+def test_gadres_over_trained_run_is_foretold_as_well_as_the_authors_say() -> None:
+    """1.44B parameters on 921B tokens of RedPajama reached 2.5021 nats on C4; their notebook prints an error of 0.7103%."""
+    predicted = parametric("gadre2024-redpajama").loss(1_439_795_200, 921_468_928_000)
+    assert predicted / 2.502053562 - 1 == pytest.approx(0.007103, abs=1e-6)

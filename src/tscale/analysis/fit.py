@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from tscale.analysis.request import Option, asked
 from tscale.analysis.written import Written, output
 from tscale.core.tracing import parse_count
-from tscale.errors import RequestError, shown
+from tscale.errors import RequestError, nearest, shown
 
 if TYPE_CHECKING:
-    from tscale.answers.fit import Fitting
+    from tscale.answers.fit_forms import Comparison, Found
+    from tscale.calibration.forms import Name
+    from tscale.catalogue.laws import Law
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
 
+_FORMS: Final = ("chinchilla", "kaplan", "farseer", "moe-joint")
 _MOST_BOOTSTRAPS: Final = 10_000
 _LEAST_BOOTSTRAPS: Final = 100
 
@@ -59,42 +62,72 @@ class Ask(Written):
     output: str | None = asked(output("Write the law to this YAML file, which --law reads."))
     bootstraps: int = asked(Option("Set the number of bootstrap samples for the intervals.", "N", bootstraps), 1000)
     seed: int = asked(Option("Set the seed of the random samples.", "N", seed), 0)
+    form: tuple[str, ...] = asked(
+        Option(
+            "Choose the form of the law; by default chinchilla. Repeat it to compare forms by held-out error. moe-joint reads a "
+            "column of experts.",
+            "|".join(_FORMS),
+            kind="list",
+        ),
+        (),
+    )
+    holdout: bool = asked(
+        Option("Predict each model size from the runs of the other sizes, and report the error.", kind="flag"),
+        default=False,
+    )
     counts: str = asked(
         Option("Say which parameters the column params counts.", choices=("all", "non_embedding")), "all"
     )
 
     def check(self) -> None:
-        """What fits is installed, and what is written has a name that it may have."""
+        """Forms are known; what fits is installed, and what is written has a name that it may have."""
         from tscale.calibration import require
 
+        for name in self.form:
+            if name not in _FORMS:
+                raise RequestError(f"--form {shown(name)} is none: {nearest(name, _FORMS)}")
         file = self.file
         if file is not None and (file.suffix.lower() not in (".yaml", ".yml") or not str(file).isprintable()):
             raise RequestError(f"--output names a YAML file, such as law.yaml, not {shown(str(file))}")
         require()
         self.check_file()
 
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The forms that are asked for, each once."""
+        return tuple(dict.fromkeys(self.form)) or ("chinchilla",)
+
     @cached_property
-    def fitting(self) -> Fitting:
-        """The law, fitted."""
-        from tscale.answers.fit import fitted
+    def fitting(self) -> Found | Comparison:
+        """The law, fitted; of several forms all."""
+        from tscale.answers.fit_forms import Asked, fitted_forms
         from tscale.calibration.runs import read_runs
         from tscale.render.progress import progress
 
-        read = read_runs(self.runs)
+        read = read_runs(self.runs, experts="moe-joint" in self.forms)
         counts = cast("Literal['all', 'non_embedding']", self.counts)
         name = "fit" if self.file is None else self.file.stem
-        with progress("bootstrap", self.bootstraps) as advance:
-            return fitted(read, self.bootstraps, self.seed, counts, name, advance)
+        forms = cast("tuple[Name, ...]", self.forms)
+        asked = Asked(forms, self.bootstraps, self.seed, counts, name, self.holdout)
+        with progress("bootstrap", self.bootstraps * len(forms)) as advance:
+            return fitted_forms(read, asked, advance)
+
+    @property
+    def law(self) -> Law:
+        """The law that is written: of several forms, that which foretells held-out sizes best."""
+        from tscale.answers.fit_forms import Comparison
+
+        return self.fitting.best.law if isinstance(self.fitting, Comparison) else self.fitting.law
 
 
 def analyze(ask: Ask) -> Report:
     """The constants with their intervals; the law is written where a file is named for it."""
-    from tscale.answers.fit import fit_report
+    from tscale.answers.fit_forms import forms_report
     from tscale.models.writing import law_to_yaml
 
     if ask.file is not None:
-        ask.write(law_to_yaml(ask.fitting.law))
-    return fit_report(ask.fitting, ask.file)
+        ask.write(law_to_yaml(ask.law))
+    return forms_report(ask.fitting, ask.file)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

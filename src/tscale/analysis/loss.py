@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from tscale.analysis.request import asked
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
+    from tscale.core.plot import Plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,3 +37,10 @@ def analyze(ask: Ask) -> Report:
     laws = list(ask.law)
     report = loss_report(ask.spec, ask.tokens, laws, ask.unique_tokens, ask.inference_tokens, explain=ask.explain)
     return ask.assumed(report)
+
+
+def plots(ask: Ask) -> Sequence[Plot]:
+    """The loss of each law by tokens."""
+    from tscale.answers.plots.loss import loss_plot
+
+    return [loss_plot(ask.spec, ask.tokens, list(ask.law), ask.unique_tokens, ask.inference_tokens)]

@@ -17,6 +17,7 @@ from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.answers.optimal import Budget
+    from tscale.answers.optimal_experts import Wanted
     from tscale.catalogue.hardware import Hardware
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
@@ -126,6 +127,17 @@ class Ask(Request):
                 f"1/{self.experts}"
             )
 
+    @property
+    def mixtures(self) -> Wanted:
+        """The experts that are asked for, and what they are to be trained and served within."""
+        from tscale.answers.optimal_experts import Wanted
+        from tscale.core.laws.experts_best import Limits
+
+        memory = None if self.memory_gb is None else float(self.memory_gb) * 1e9
+        share = None if self.active_share is None else float(self.active_share)
+        limits = Limits(self.budget.amount, self.inference_tokens or 0, memory)
+        return Wanted(self.experts if isinstance(self.experts, int) else None, share, limits)
+
     @cached_property
     def budget(self) -> Budget:
         """The FLOPs, parameters or tokens that are given, or what the hardware computes."""
@@ -147,20 +159,18 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.optimal import optimal_report
 
     if ask.experts is not None:
-        from tscale.answers.optimal_experts import Wanted, optimal_experts_report
-        from tscale.core.laws.experts_best import Limits
+        from tscale.answers.optimal_experts import optimal_experts_report
 
-        limits = Limits(
-            ask.budget.amount, ask.inference_tokens or 0, None if ask.memory_gb is None else float(ask.memory_gb) * 1e9
-        )
-        share = None if ask.active_share is None else float(ask.active_share)
-        wanted = Wanted(ask.experts if isinstance(ask.experts, int) else None, share, limits)
-        return optimal_experts_report(ask.budget, list(ask.law), wanted, explain=ask.explain)
+        return optimal_experts_report(ask.budget, list(ask.law), ask.mixtures, explain=ask.explain)
     return optimal_report(ask.budget, list(ask.law), ask.unique_tokens, ask.inference_tokens, explain=ask.explain)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
     """The loss of each law over the parameters of one budget, and its optima over the budget."""
+    if ask.experts is not None:
+        from tscale.answers.optimal_experts import optimal_experts_plot
+
+        return [optimal_experts_plot(ask.budget, list(ask.law), ask.mixtures)]
     from tscale.answers.plots.optimal import optimal_plots
 
     return optimal_plots(ask.budget, list(ask.law), ask.unique_tokens, ask.inference_tokens)

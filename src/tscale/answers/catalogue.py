@@ -89,12 +89,16 @@ _ANSWERS: Final = {
     "repeated": "loss, optimum, repetition",
     "lifetime": "loss, optimum, serving",
     "power": "optimum",
+    "kaplan-joint": "loss, optimum",
+    "farseer": "loss, optimum",
+    "bare": "loss, optimum",
     "joint-experts": "loss, optimum, experts",
     "granular-experts": "loss, optimum, granularity",
     "sparse-experts": "loss, optimum, experts",
     "routed-experts": "loss after 130e9 tokens, experts",
     "leverage": "dense model of equal loss",
     "hyper": "learning rate, batch size",
+    "vocabulary": "vocabulary",
 }
 
 

@@ -10,9 +10,10 @@ from statistics import fmean
 from typing import Final, NamedTuple
 
 from tscale.answers.laws import LEVEL, Bound, extrapolated, law_data, loss_figure, per_param, percentiles, predicted
+from tscale.calibration.forms import Held
 from tscale.calibration.parametric import DELTA, LEAST_E, Fit, fit
 from tscale.calibration.runs import Run, Runs
-from tscale.catalogue.laws import Constant, Counts, Exponent, Fitted, Law
+from tscale.catalogue.laws import Constant, Counts, Exponent, Fitted, Law, Quantiles
 from tscale.core.laws import Parametric, Point
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
 from tscale.core.units import (
@@ -28,8 +29,8 @@ from tscale.core.units import (
 from tscale.errors import SpecError, shown
 
 SOURCE: Final = "hoffmann2022 equation 11"
-MOST_SAVED: Final = 1000
-"""Bootstrap samples in a law file: with more, reading it would take seconds."""
+_SAVED: Final = tuple(10 ** (step / 2) for step in range(-6, 13))
+"""Times the runs' largest budget, and its optimum's parameters and tokens: where a law file holds intervals."""
 _FEW: Final = 20
 _DIGITS: Final = 8
 _PLAIN: Final = Unit("", "", "full")
@@ -79,6 +80,8 @@ class Fitting(NamedTuple):
     law: Law
     bootstraps: int
     seed: int
+    held: Held | None = None
+    """How well the form foretells sizes that were held out, if that was asked."""
 
     @property
     def formula(self) -> Parametric:
@@ -125,6 +128,7 @@ def fit_report(answer: Fitting, written: Path | None = None) -> Report:
     )
     triples: dict[str, Data] = {name: {"value": value, "low": low, "high": high} for name, value, low, high in rows}
     data: dict[str, Data] = {
+        "form": "chinchilla",
         "file": answer.read.name,
         "runs": len(answer.runs),
         "columns": list(answer.read.columns),
@@ -138,6 +142,7 @@ def fit_report(answer: Fitting, written: Path | None = None) -> Report:
         "huber_delta": _figure(DELTA, _PLAIN),
         "objective": _objective(answer),
         "residuals": {name: cell for name, _, cell in _residuals(answer)},
+        "held_out": {name: cell for name, _, cell in held_rows(answer.held)} or None,
         "optima": [dict[str, Data](one.figures) | {"extrapolated": one.beyond} for one in optima],
         "law": {"name": answer.law.name, **law_data(answer.law)},
         "law_file": None if written is None else str(written),
@@ -185,7 +190,27 @@ def _law(read: Runs, found: Fit, counts: Counts, name: str) -> Law:
             source=source,
             evidence="derived",
         ),
-        draws=tuple(tuple(draw) for draw in draws[:MOST_SAVED]),
+        quantiles=_quantiles(value, draws, max(run.flops for run in read.runs)),
+    )
+
+
+def _quantiles(law: Parametric, draws: Sequence[Parametric], flops: float) -> Quantiles:
+    """The intervals of the optima of samples, about the largest budget of the runs."""
+    optimum = law.at_flops(flops)
+
+    def rows(about: float, ends: Callable[[Parametric, float], float]) -> tuple[tuple[float, float, float], ...]:
+        """For each amount the percentiles of what the samples say of it."""
+        found = []
+        for amount in (times * about for times in _SAVED):
+            low, high = percentiles([ends(draw, amount) for draw in draws])
+            found.append((amount, low, high))
+        return tuple(found)
+
+    return Quantiles(
+        level=LEVEL,
+        flops=rows(flops, lambda draw, amount: draw.at_flops(amount).params),
+        params=rows(optimum.params, lambda draw, amount: draw.at_params(amount).tokens),
+        tokens=rows(optimum.tokens, lambda draw, amount: draw.at_tokens(amount).params),
     )
 
 
@@ -272,6 +297,14 @@ def _cells(one: _Optimum, columns: Sequence[Column]) -> tuple[Cell, ...]:
 _RANGE: Final = {True: Label("extrapolated", value=True), False: Label("inside", value=False)}
 
 
+def held_rows(held: Held | None) -> Iterator[tuple[str, str, Figure]]:
+    """How far a form is from runs of sizes that it was not fitted to."""
+    if held is not None:
+        yield "held_out_rms", "held-out sizes (root mean square)", _figure(held.rms, SHARE)
+        yield "held_out_largest", "held-out sizes, largest", _figure(expm1(held.worst), SHARE)
+        yield "held_out_sizes", "sizes held out, one at a time", Figure(held.sizes, COUNT)
+
+
 def _residuals(answer: Fitting) -> Iterator[tuple[str, str, Figure]]:
     """How far the law is from the runs: as a root mean square, and for the run that it misses most."""
     residuals = answer.fit.residuals
@@ -283,7 +316,8 @@ def _residuals(answer: Fitting) -> Iterator[tuple[str, str, Figure]]:
 
 def _quality(answer: Fitting) -> Table:
     columns = (Column("predicted and measured loss", "residual", numeric=False), Column("difference", "value"))
-    return Table("", columns, tuple((label, cell) for _, label, cell in _residuals(answer)), aside=True)
+    rows = (*_residuals(answer), *held_rows(answer.held))
+    return Table("", columns, tuple((label, cell) for _, label, cell in rows), aside=True)
 
 
 def _objective(answer: Fitting) -> Figure:
@@ -303,7 +337,7 @@ def _notes(answer: Fitting, written: Path | None) -> Iterator[str]:
     left_out = f"; left out: {', '.join(shown(name, 30) for name in read.unread[:12])}" if read.unread else ""
     third = "params" if "params" not in read.columns else "tokens"
     made = f"; {third} from C = 6·N·D" if "flops" in read.columns else ""
-    yield f"Read from {read.name}: {', '.join(read.columns)}{made}{left_out}."
+    yield f"Read from {read.name}: {columns_text(read)}{made}{left_out}."
     yield from _warnings(answer)
     if found.lost:
         yield (
@@ -311,8 +345,13 @@ def _notes(answer: Fitting, written: Path | None) -> Iterator[str]:
             "are therefore too narrow."
         )
     if written is not None:
-        saved = f", with {MOST_SAVED:,} of the samples" if len(found.draws) > MOST_SAVED else ""
-        yield f"{written} is written{saved}: `tscale optimal --flops 1e22 --law {quote(str(written))}` reads it."
+        yield f"{written} is written, with the intervals of its optima: `tscale optimal --flops 1e22 --law {quote(str(written))}` reads it."
+
+
+def columns_text(read: Runs) -> str:
+    """The columns that were read, each with its heading where that is another word."""
+    pairs = zip(read.columns, read.heads or read.columns, strict=True)
+    return ", ".join(key if head.lower() == key else f"{key} ({shown(head, 30)[1:-1]})" for key, head in pairs)
 
 
 def _warnings(answer: Fitting) -> Iterator[str]:

@@ -17,11 +17,13 @@ from tscale.core.laws.hyper import Of
 from tscale.core.ledger import Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
-from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
+from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
 from tscale.errors import NotPublishedError, RequestError
 from tscale.models.spec import ModelSpec
 
 LEARNING_RATE: Final = Unit("learning rate", "", "power")
+VOCABULARY_LAW: Final = "tao2024"
+_ROWS: Final = Unit("rows of the vocabulary", "", "estimate")
 _TIMESCALE_LAW: Final = "bergsma2025"
 _LOSS_LAW: Final = "kaplan2020"
 _NEAR: Final = 2.0
@@ -78,6 +80,7 @@ def hyper_report(
     mixture = mixture_of(spec)
     run = run_of(model, mixture or Mixture(), int(training.tokens.value))
     rows = [_row(law, run, _bare_flops(model, training)) for law in _picked(names, mixture)]
+    sizes = [] if names else list(_vocabularies(run, int(spec.d_model)))
     tau = next((row.timescale for row in rows if row.timescale is not None), None)
     rows = [row._replace(tau=tau) for row in rows]
     title = f"{spec.label}: {_headline(rows)} for {int(run.tokens):,} training tokens"
@@ -88,11 +91,67 @@ def hyper_report(
         "tokens": training.tokens,
         "adamw_timescale": None if tau is None else Figure(tau, SHARE, "convention", read_law(_TIMESCALE_LAW).source),
         "rows": [_data(row) for row in rows],
+        "vocabulary": {
+            "size": Figure(int(spec.vocabulary), COUNT),
+            "law": VOCABULARY_LAW if sizes else None,
+            "rows": [
+                {"by": one.by, "params": figure, "size": rows_, "extrapolated": one.extrapolated}
+                for one in sizes
+                for figure, rows_ in [_vocabulary_figures(one)]
+            ],
+        },
     }
     laws = [row.law for row in rows]
     notes = (*_notes(rows, spec), *law_notes(laws, explain=explain))
     table = Table(title, _COLUMNS, tuple(map(_cells, rows)), subject=spec.name)
-    return Report(title, (table,), data, tuple(filter(None, notes)), tuple(_steps(rows)), lead=training.lead)
+    tables = (table, *_vocabulary_tables(sizes, spec))
+    return Report(title, tables, data, tuple(filter(None, notes)), tuple(_steps(rows)), lead=training.lead)
+
+
+class _Vocabulary(NamedTuple):
+    """The best vocabulary by one approach of a law, and its parameters."""
+
+    by: str
+    params: float
+    size: float
+    extrapolated: bool
+
+
+def _vocabularies(run: Run, d_model: int) -> Iterator[_Vocabulary]:
+    """The best vocabulary of a dense model by each approach of the law of vocabularies."""
+    law = read_law(VOCABULARY_LAW)
+    formula = law.vocabulary
+    if formula is None or run.mixture.expansion > 1:
+        return
+    past = not law.fitted.within(params=run.total_bare)
+    flops = 6 * run.total_bare * run.tokens
+    for by, found in (
+        ("equal FLOPs, compute-optimal", formula.by_flops(run.total_bare)),
+        ("derivative, compute-optimal", formula.by_derivative(run.total_bare)),
+        ("loss, of these tokens", formula.by_loss(run.total_bare, flops)),
+    ):
+        yield _Vocabulary(by, found, found / d_model, past)
+
+
+def _vocabulary_figures(one: _Vocabulary) -> tuple[Figure, Figure]:
+    law = read_law(VOCABULARY_LAW)
+    return predicted(one.params, PREDICTED_PARAMETERS, law), predicted(round(one.size), _ROWS, law)
+
+
+def _vocabulary_tables(sizes: Sequence[_Vocabulary], spec: ModelSpec) -> Iterator[Table]:
+    if sizes:
+        rows = []
+        for one in sizes:
+            mark = Label("extrapolated", value=True) if one.extrapolated else Label("inside", value=False)
+            rows.append((one.by, *_vocabulary_figures(one)[::-1], mark))
+        own = f"vocabulary by {VOCABULARY_LAW} ({int(spec.vocabulary):,} here)"
+        columns = (
+            Column(own, "by", numeric=False),
+            Column("rows", "vocabulary"),
+            Column("parameters", "vocabulary_params"),
+            Column("fitted range", "extrapolated", drop=1, numeric=False),
+        )
+        yield Table("", columns, tuple(rows), aside=True)
 
 
 def _picked(names: Sequence[str], mixture: Mixture | None) -> list[Law]:
@@ -134,15 +193,19 @@ def _row(law: Law, run: Run, bare_flops: float) -> _Row:
         bare_flops if law.flops == "M*D" else 6 * (run.active_bare if "non" in law.counts else run.active) * run.tokens
     )
     of = Of(params_, run.tokens, flops, _loss(run) if formula.needs_loss() else None)
-    rate = formula.learning_rate(of)
+    try:
+        rate, batch, critical = formula.learning_rate(of), _some(formula.batch, of), _some(formula.critical, of)
+        tau = formula.timescale(of)
+    except (OverflowError, ZeroDivisionError):
+        raise RequestError(f"{law.name} makes no sense of this run: its powers are past any number") from None
     past = not inside(law, run._replace(active=run.active)) or not law.fitted.within(flops=flops)
     return _Row(
         law,
         of,
         None if rate is None or rate <= 0 else rate,
-        _some(formula.batch, of),
-        _some(formula.critical, of),
-        formula.timescale(of),
+        batch,
+        critical,
+        tau,
         past,
         None,
     )

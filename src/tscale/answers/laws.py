@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tscale.catalogue.laws import Law, read_law, shipped_laws
-from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
+from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.laws import Law as Formula
 from tscale.core.metric import Data, Figure, Known, Missing, Step
 from tscale.core.units import (
@@ -52,8 +52,9 @@ def picked(names: Sequence[str], unique: int | None, served: int | None) -> list
 
 def refuse_others(law: Law) -> None:
     """Raises `RequestError` for a law that says nothing of dense models."""
-    if law.kind == "hyper":
-        raise RequestError(f"{law.name} is a law of learning rates and batch sizes: `tscale hyper MODEL` reads it")
+    if law.kind in ("hyper", "vocabulary"):
+        of = "vocabularies" if law.kind == "vocabulary" else "learning rates and batch sizes"
+        raise RequestError(f"{law.name} is a law of {of}: `tscale hyper MODEL` reads it")
     if not law.dense and law.kind != "joint-experts":
         raise RequestError(
             f"{law.name} is a law of mixtures of experts, and says nothing of a dense model: choose another --law"
@@ -82,16 +83,23 @@ def extrapolated(bound: Bound, point: Point) -> bool:
     return not bound.law.fitted.holds(point.params, point.tokens, point.flops, max(point.tokens / unique, 1))
 
 
-def interval(bound: Bound, points: Sequence[Point]) -> Data:
-    """For JSON: the interval of the parameters where the law file holds bootstrap samples, else of the exponent if published."""
+class Interval(NamedTuple):
+    """The low and the high end of an optimum's parameters and tokens."""
+
+    params: tuple[float, float]
+    tokens: tuple[float, float]
+
+
+def interval(bound: Bound, ends: Interval | None) -> Data:
+    """For JSON: the interval of the parameters where the law file holds it, else of the exponent if published."""
     law = bound.law
-    if points:
-        low, high = percentiles([point.params for point in points])
+    if ends is not None:
+        low, high = ends.params
         return {
             "of": "params",
             "low": predicted(low, PREDICTED_PARAMETERS, law),
             "high": predicted(high, PREDICTED_PARAMETERS, law),
-            "level": LEVEL,
+            "level": LEVEL if law.quantiles is None else law.quantiles.level,
         }
     if law.exponent is None:
         return None
@@ -129,9 +137,9 @@ def exponent_of(bound: Bound) -> Figure | Missing:
     if bound.law.exponent is not None:
         return exponents(bound.law)[0]
     match bound.formula:
-        case Power() | Kaplan() | Parametric():
+        case Power() | Kaplan() | KaplanJoint() | Parametric():
             return predicted(round(bound.formula.exponent, 4), EXPONENT, bound.law)
-        case Lifetime() | Repeated():
+        case Lifetime() | Repeated() | Farseer() | Bare():
             return Missing("no single power", settled=True)
 
 
@@ -170,6 +178,10 @@ _FORMULAS: Final = {
     "repeated": "the least L = E + A/N_eff^alpha + B/D_eff^beta, X_eff = U + U·R·(1 - exp(-(X/U - 1)/R))",
     "power": "{of} = coefficient·C^exponent",
     "kaplan": "N = coefficient·C^exponent, C in PF-days, L = (C_c/C)^alpha_C",
+    "kaplan-joint": "the least L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D with 6·N·D = C",
+    "farseer": "the least L = exp(a3·N^g + b3) + exp(a2·N^bt + b2)·D^(-exp(a1·N^al + b1)) with 6·N·D = C",
+    "bare": "the least L = E + A/N_T^alpha + B/D^beta with 6·N·D = C, N_T = N + omega·N^(1/3)",
+    "joint-experts": "N = G·(C/6)^a of its law for E = 1, L = c + m/N^mu + n/D^nu",
 }
 _OF: Final = {"params": "N", "tokens": "D", "flops_per_token": "M"}
 

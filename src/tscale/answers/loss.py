@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import exp, inf
 from typing import Final, NamedTuple
 
@@ -37,7 +37,7 @@ from tscale.answers.trained import trained
 from tscale.blocks import attentions
 from tscale.catalogue.laws import Law, read_law
 from tscale.core.costs.params import non_embedding_params, params
-from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Power, Repeated
+from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.laws import Law as Formula
 from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage, Run
 from tscale.core.ledger import Matmul
@@ -139,6 +139,36 @@ def loss_report(
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(map(_step, judged)))
 
 
+def by_tokens(
+    spec: ModelSpec, asked: int | None, names: Sequence[str], unique: int | None, served: int | None
+) -> tuple[int, dict[str, Callable[[float], float]]]:
+    """The tokens of a run, and by law the loss of its model as a function of tokens. Raises `TscaleError` as `loss_report` does."""
+    model = counted(spec)
+    _refuse_others(model)
+    tokens = int(trained(spec, asked, None).tokens.value)
+    mixture = mixture_of(spec)
+    if mixture is not None:
+        run = run_of(model, mixture, tokens)
+        return tokens, {one.law.name: _of_run(one.law, run) for one in _of_experts(model, run, names, unique)}
+    sizes = {"all": int(params(model.ledger).total), "non_embedding": int(non_embedding_params(model.ledger))}
+    judged, _ = _of_dense(sizes, tokens, picked(names, unique, served))
+    return tokens, {one.law.name: _of_size(one) for one in judged}
+
+
+def _of_run(law: Law, run: Run) -> Callable[[float], float]:
+    formula = law.experts
+    assert formula is not None
+    assert not isinstance(formula, Leverage)
+    return lambda tokens: formula.loss(run._replace(tokens=tokens))
+
+
+def _of_size(judged: _Judged) -> Callable[[float], float]:
+    formula = judged.formula.law if isinstance(judged.formula, Lifetime) else judged.formula
+    assert formula is not None
+    assert not isinstance(formula, (Power, Lifetime))
+    return lambda tokens: formula.loss(judged.point.params, tokens)
+
+
 def _losses(judged: Sequence[_Judged]) -> str:
     """The losses that are predicted, the least and the most of several laws."""
     losses = sorted(run.point.loss for run in judged if run.point.loss is not None)
@@ -220,7 +250,7 @@ def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
     flops, formula = 6 * size * tokens, bound.formula
     if isinstance(formula, Lifetime):
         formula = formula.law
-    assert isinstance(formula, (Kaplan, Parametric, Repeated))
+    assert not isinstance(formula, (Power, Lifetime))
     past = _past(bound.law, size, tokens)
     try:
         point = Point(size, tokens, flops, formula.loss(size, tokens))
@@ -230,6 +260,8 @@ def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
         judged = _Judged(bound.law, bound.formula, point, extrapolated(bound, point))
         if isinstance(formula, Kaplan):
             return judged
+        if isinstance(formula, (KaplanJoint, Farseer, Bare)):
+            return judged._replace(best=formula.at_flops(flops))
         equal = formula.at_loss(point.loss, flops) if isinstance(formula, Repeated) else formula.at_loss(point.loss)
         return judged._replace(best=formula.at_flops(flops), equal=equal)
     except (OverflowError, ZeroDivisionError, ValueError):
@@ -432,6 +464,9 @@ _FORMULAS: Final = {
     "lifetime": "L = E + A/N^alpha + B/D^beta",
     "repeated": "L = E + A/N_eff^alpha + B/D_eff^beta, X_eff = U + U·R·(1 - exp(-(X/U - 1)/R))",
     "kaplan": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
+    "kaplan-joint": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
+    "farseer": "L = exp(a3·N^g + b3) + exp(a2·N^bt + b2)·D^(-exp(a1·N^al + b1))",
+    "bare": "L = E + A/N_T^alpha + B/D^beta, N_T = N + omega·N^(1/3)",
     "joint-experts": "L = a·Ê^delta·N^(alpha + gamma·ln Ê) + b·Ê^omega·D^(beta + zeta·ln Ê) + c",
     "granular-experts": "L = c + (g/G^gamma + a)/N^alpha + b/D^beta",
     "sparse-experts": "L = a/N^alpha + b/D^beta + c/(1 - S)^lam + d/((1 - S)^delta·N^gamma) + e",

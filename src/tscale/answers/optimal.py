@@ -9,6 +9,7 @@ from tscale.answers.laws import (
     INCOMPARABLE,
     LEVEL,
     Bound,
+    Interval,
     counts_note,
     exponent_of,
     exponents,
@@ -24,6 +25,7 @@ from tscale.answers.laws import (
     range_note,
     steps,
 )
+from tscale.catalogue.laws import Law
 from tscale.core.laws import Law as Formula
 from tscale.core.laws import Lifetime, Parametric, Point, Repeated, effective
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
@@ -85,11 +87,11 @@ class Budget(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A law's answer: the optimal run, and those of the law's bootstrap samples."""
+    """A law's answer: the optimal run, and its interval where the law's file holds one."""
 
     bound: Bound
     point: Point
-    samples: tuple[Point, ...]
+    ends: Interval | None = None
 
     @property
     def pair(self) -> tuple[Bound, Point]:
@@ -146,15 +148,33 @@ def answered(bound: Bound, budget: Budget) -> Answer:
     """What a law answers. Raises `RequestError` where that is no number that makes sense."""
     try:
         point = at(bound.formula, budget)
-        samples = tuple(at(Parametric(*map(float, draw)), budget) for draw in bound.law.draws)
-        fits = all(1 <= value < _MOST for point in (point, *samples) for value in point[:3])
+        ends = _ends(bound.law, budget)
+        fits = all(1 <= value < _MOST for value in point[:3])
     except (OverflowError, ZeroDivisionError):
         fits = False
     if not fits:
         name = called(bound.law.name, 40)
         amount = f"{budget.amount:.4g}".replace("e+", "e")
         raise RequestError(f"--{budget.asked} of {amount} is past any sense by {name}: ask nearer to what is trained")
-    return Answer(bound, point, samples)
+    return Answer(bound, point, ends)
+
+
+def _ends(law: Law, budget: Budget) -> Interval | None:
+    """The interval of an optimum, as the law's file holds it: as rows, or as bootstrap samples."""
+    if law.quantiles is not None:
+        low, high = law.quantiles.at(budget.asked, budget.amount)
+        given = float(budget.amount)
+        match budget.asked:
+            case "flops":
+                return Interval((low, high), (given / (6 * high), given / (6 * low)))
+            case "params":
+                return Interval((given, given), (low, high))
+            case "tokens":
+                return Interval((low, high), (given, given))
+    if not law.draws:
+        return None
+    samples = [at(Parametric(*map(float, draw)), budget) for draw in law.draws]
+    return Interval(percentiles([point.params for point in samples]), percentiles([point.tokens for point in samples]))
 
 
 _MOST: Final = 1e60
@@ -195,7 +215,7 @@ def _row(answer: Answer) -> tuple[Cell, ...]:
 
 
 def _data(answer: Answer, budget: Budget) -> Data:
-    bound, point, samples = answer
+    bound, point, ends = answer
     law = bound.law
     data: dict[str, Data] = {
         "law": law.name,
@@ -203,7 +223,7 @@ def _data(answer: Answer, budget: Budget) -> Data:
         "tokens": predicted(point.tokens, PREDICTED_TOKENS, law),
         "tokens_per_param": per_param(point, law),
         "loss": loss_figure(point.loss, law),
-        "interval": interval(bound, samples),
+        "interval": interval(bound, ends),
         "extrapolated": extrapolated(bound, point),
         "flops": predicted(point.flops, FLOPS, law),
         "exponent": exponent_of(bound),
@@ -242,13 +262,10 @@ def _repeats(formula: Repeated, point: Point) -> tuple[float, float]:
 
 def _interval_tables(answers: Sequence[Answer]) -> Iterator[Table]:
     rows: list[tuple[Cell, ...]] = []
-    for bound, _, samples in answers:
-        if samples:
-            spans = [
-                (percentiles([point.params for point in samples]), PREDICTED_PARAMETERS),
-                (percentiles([point.tokens for point in samples]), PREDICTED_TOKENS),
-            ]
-            rows.append((bound.law.name, *(predicted(end, unit, bound.law) for ends, unit in spans for end in ends)))
+    for bound, _, ends in answers:
+        if ends is not None:
+            spans = [(ends.params, PREDICTED_PARAMETERS), (ends.tokens, PREDICTED_TOKENS)]
+            rows.append((bound.law.name, *(predicted(end, unit, bound.law) for span, unit in spans for end in span)))
     if rows:
         yield Table("", _INTERVAL_COLUMNS, tuple(rows), aside=True)
 
@@ -300,5 +317,5 @@ def _binding_notes(answers: Sequence[Answer], unique: int | None, served: int | 
             f"A law of kind lifetime names the run with the loss of the compute-optimal one that takes the fewest FLOPs to "
             f"train and to serve {served:,} tokens, 2·N each; the other laws leave serving out."
         )
-    if any(answer.samples for answer in answers):
+    if any(answer.ends is not None for answer in answers):
         yield f"Intervals of a law that was fitted here: the {LEVEL}."

@@ -13,6 +13,7 @@ from tscale.core.laws.experts import Granular, Joint, Mixture, Sparse
 from tscale.core.laws.experts_best import Best, Limits, best, dense_flops
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
+from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import (
     BYTES,
     COUNT,
@@ -253,3 +254,28 @@ def _steps(rows: Sequence[_Row]) -> Iterator[Step]:
             predicted(loss, NATS, row.law),
             row.law.name,
         )
+
+
+def optimal_experts_plot(budget: Budget, names: Sequence[str], wanted: Wanted) -> Plot:
+    """Loss by memory: the best run of each mixture, with its experts beside it, in a line for each law."""
+    rows = list(_rows_of(names, wanted)) if wanted.experts is not None else _by_experts(names, wanted)
+    finer = _by_granularity(wanted) if wanted.experts is None and not names else []
+    kinds = dict.fromkeys(row.law.name for row in (*rows, *finer))
+    return Plot(
+        _title(budget, wanted),
+        Axis("memory", BYTES),
+        Axis("predicted loss", NATS, log=False),
+        tuple(
+            Series(
+                name,
+                tuple(
+                    Point(row.best.bytes, round(row.best.loss, 6), f"{row.best.run.mixture.experts:g} experts")
+                    for row in (*rows, *finer)
+                    if row.law.name == name
+                ),
+                "points",
+            )
+            for name in kinds
+        ),
+        notes=("Each law has its own data and tokenizer: losses of two laws cannot be compared.",),
+    )

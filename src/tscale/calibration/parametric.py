@@ -127,6 +127,17 @@ def fit(runs: Sequence[Run], bootstraps: int, seed: int, advance: Callable[[], N
     )
 
 
+def fit_without(runs: Sequence[Run], left_out: Sequence[set[int]]) -> Iterator[Parametric]:
+    """For each set of places of runs, the law that fits the others best. Raises `SpecError` where none can be told from them."""
+    data = measured(runs)
+    minima = [x for _, x in _minima(data, np.ones(len(runs)))]
+    losses = [_losses(x, data) for x in minima]
+    for group in left_out:
+        measured([run for place, run in enumerate(runs) if place not in group])  # that they are enough
+        weights = np.array([float(place not in group) for place in range(len(runs))])
+        yield constants(_near(minima[int(np.argmin(np.array(losses) @ weights))], data, weights), data)
+
+
 def _is_law(law: Parametric) -> bool:
     """Whether a sample's constants are what was sought, of sizes that can be written, and not run off."""
     sought = all(EXPONENTS[0] <= value <= EXPONENTS[1] for value in (law.alpha, law.beta))

@@ -19,23 +19,45 @@ MOST_BYTES: Final = 2 * 2**20
 MOST_RUNS: Final = 10_000
 MOST_ERRORS: Final = 100
 
-Key = Literal["params", "tokens", "flops", "loss"]
+Key = Literal["params", "tokens", "flops", "loss", "experts"]
 
-ALIASES: Final[dict[str, Key]] = {
-    **dict.fromkeys(("params", "n", "parameters", "n_params", "num_params", "model_size"), "params"),
-    **dict.fromkeys(("tokens", "d", "n_tokens", "num_tokens", "training_tokens", "train_tokens"), "tokens"),
-    **dict.fromkeys(("flops", "c", "compute", "training_flops", "train_flops"), "flops"),
-    **dict.fromkeys(("loss", "l", "final_loss"), "loss"),
+_NAMES: Final[dict[Key, tuple[tuple[str, ...], ...]]] = {
+    "params": (
+        ("params", "n", "parameters", "n_params", "num_params", "model_size"),
+        ("num_parameters", "n_parameters", "total_params", "model_params", "param_count"),
+    ),
+    "tokens": (
+        ("tokens", "d", "n_tokens", "num_tokens", "training_tokens", "train_tokens"),
+        ("total_tokens", "tokens_seen", "num_train_tokens", "tokens_trained"),
+    ),
+    "flops": (("flops", "c", "compute", "training_flops", "train_flops"), ("total_flops", "train_compute")),
+    "loss": (
+        ("loss", "l", "final_loss"),
+        ("val_loss", "valid_loss", "validation_loss", "eval_loss", "loss_val", "final_val_loss", "eval_lm_loss"),
+        ("test_loss", "smooth_loss", "lm_loss", "ce_loss", "cross_entropy", "nll"),
+        ("train_loss", "training_loss", "loss_train", "final_train_loss"),
+    ),
+    "experts": (("experts", "num_experts", "n_experts", "expansion"),),
 }
-"""The headings that are read, in small letters and with underscores, and what they mean."""
+"""The headings that are read, in small letters and with underscores for `/`, and what they mean. Of two columns for one thing that
+of the earlier list is read: a validation loss before that of training."""
+ALIASES: Final[dict[str, Key]] = {name: key for key, ranks in _NAMES.items() for names in ranks for name in names}
+_RANKS: Final = {name: rank for ranks in _NAMES.values() for rank, names in enumerate(ranks) for name in names}
 
 _LIMITS: Final[dict[Key, tuple[float, float]]] = {
     "params": (1, 1e18),
     "tokens": (1, 1e24),
     "flops": (6, 1e36),
     "loss": (1e-6, 1e3),
+    "experts": (1, 1e6),
 }
-_EXAMPLES: Final[dict[Key, str]] = {"params": "70e6 or 70M", "tokens": "1.4e9 or 1.4B", "flops": "6e18", "loss": "3.21"}
+_EXAMPLES: Final[dict[Key, str]] = {
+    "params": "70e6 or 70M",
+    "tokens": "1.4e9 or 1.4B",
+    "flops": "6e18",
+    "loss": "3.21",
+    "experts": "8",
+}
 _NUMBER: Final = re.compile(r"(\d+(?:_\d+)*(?:\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s?([kKMGBT]?)", re.ASCII)
 _POWERS: Final = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "B": 9, "T": 12}
 _LONGEST_NUMBER: Final = 60
@@ -48,6 +70,8 @@ class Run(NamedTuple):
     params: float
     tokens: float
     loss: float
+    experts: float = 1
+    """Feed-forward parameters stored for each that a token meets: the experts, one of which a token meets."""
 
     @property
     def flops(self) -> float:
@@ -62,6 +86,8 @@ class Runs(NamedTuple):
     runs: tuple[Run, ...]
     columns: tuple[Key, ...]
     unread: tuple[str, ...]
+    heads: tuple[str, ...] = ()
+    """How the file heads the columns that were read."""
 
 
 class _Field(NamedTuple):
@@ -69,14 +95,14 @@ class _Field(NamedTuple):
     column: int
 
 
-def read_runs(path: str) -> Runs:
-    """The runs in a CSV file, or on standard input for `-`. Raises `SpecError`, `SpecErrors`."""
+def read_runs(path: str, *, experts: bool = False) -> Runs:
+    """The runs in a CSV file, or on standard input for `-`; with their experts if wanted. Raises `SpecError`, `SpecErrors`."""
     name = "standard input" if path == "-" else called(path)
     text = read_text(path, MOST_BYTES, "runs take some fifty bytes each")
-    return parse_runs(text, name)
+    return parse_runs(text, name, experts=experts)
 
 
-def parse_runs(text: str, name: str) -> Runs:
+def parse_runs(text: str, name: str, *, experts: bool = False) -> Runs:
     """The runs in the text of a CSV file, which messages call `name`. Raises `SpecError`, `SpecErrors`."""
     lines = [
         (number, line)
@@ -91,7 +117,7 @@ def parse_runs(text: str, name: str) -> Runs:
     where = f"{name}:{number}"
     separator = next((one for one in ",;\t" if one in heading), ",")
     heads = list(_fields(heading, separator, where))
-    places = _places(heads, where)
+    places = _places(heads, where, experts=experts)
     runs, errors = [], []
     for number, line in lines[1:]:
         try:
@@ -104,8 +130,13 @@ def parse_runs(text: str, name: str) -> Runs:
         raise SpecErrors(errors, hint=" like it" if len(errors) < MOST_ERRORS else " or more like it")
     if not runs:
         raise SpecError("holds a heading and no runs", where=name)
+    return _read(name, runs, heads, places)
+
+
+def _read(name: str, runs: Sequence[Run], heads: Sequence[_Field], places: dict[Key, int]) -> Runs:
+    """Runs with the columns that they were read from, and those that were left alone."""
     unread = tuple(head.text.strip() for index, head in enumerate(heads) if index not in places.values())
-    return Runs(name, tuple(runs), tuple(places), unread)
+    return Runs(name, tuple(runs), tuple(places), unread, tuple(heads[index].text.strip() for index in places.values()))
 
 
 @cache
@@ -129,29 +160,54 @@ def _fields(line: str, separator: str, where: str) -> Iterator[_Field]:
         at = match.end() + 1
 
 
-def _places(heads: Sequence[_Field], where: str) -> dict[Key, int]:
+def _places(heads: Sequence[_Field], where: str, *, experts: bool) -> dict[Key, int]:
     """Which column holds what. Raises `SpecError` for a heading that is missing, or there twice."""
+    found = _first_of_each(heads, where)
+    if not experts:
+        found.pop("experts", None)
+    wanted = _missing(found, experts=experts)
+    if wanted:
+        raise _no_column(heads, wanted, [key for key in _SIZES if key in found], where)
+    if all(key in found for key in _SIZES):
+        del found["flops"]
+    return {key: found[key] for key in (*_SIZES, *_LOSS, *_EXPERTS) if key in found}
+
+
+def _first_of_each(heads: Sequence[_Field], where: str) -> dict[Key, int]:
+    """For each thing its column, of several that of the earliest list of names. Raises `SpecError` for two of one list."""
     found: dict[Key, int] = {}
     for index, head in enumerate(heads):
-        key = ALIASES.get(re.sub(r"[\s-]+", "_", head.text.lower()))
+        key = ALIASES.get(_known(head))
         if key is None:
             continue
-        if key in found:
-            first = heads[found[key]].text
+        before = found.get(key)
+        if before is None or _rank(head) < _rank(heads[before]):
+            found[key] = index
+        elif _rank(head) == _rank(heads[before]):
+            first = heads[before].text
             said = "twice" if first == head.text else f"next to {shown(first)}: both mean {key}"
             raise SpecError(f"column {shown(head.text)} {said}", where=f"{where}:{head.column}")
-        found[key] = index
-    given = [key for key in _SIZES if key in found]
+    return found
+
+
+def _rank(head: _Field) -> int:
+    return _RANKS[_known(head)]
+
+
+def _missing(found: dict[Key, int], *, experts: bool) -> list[Key]:
+    """What is wanted and not there: a loss, two of parameters, tokens and FLOPs, and experts where a form asks for them."""
     wanted: list[Key] = [] if "loss" in found else ["loss"]
-    if len(given) < 2:
+    if sum(key in found for key in _SIZES) < 2:
         wanted += [key for key in _SIZES if key not in found]
-    if wanted:
-        raise _no_column(heads, wanted, given, where)
-    if len(given) == 3:
-        del found["flops"]
-    return {key: found[key] for key in (*_SIZES, *_LOSS) if key in found}
+    return [*wanted, "experts"] if experts and "experts" not in found else wanted
 
 
+def _known(head: _Field) -> str:
+    """A heading as the lists of names have it."""
+    return re.sub(r"[\s/.-]+", "_", head.text.lower())
+
+
+_EXPERTS: Final[tuple[Key, ...]] = ("experts",)
 _SIZES: Final[tuple[Key, ...]] = ("params", "tokens", "flops")
 _LOSS: Final[tuple[Key, ...]] = ("loss",)
 
@@ -161,7 +217,7 @@ def _no_column(heads: Sequence[_Field], wanted: Sequence[Key], given: Sequence[K
     if all(_number(head.text) for head in heads):
         return SpecError("numbers where the heading params,tokens,loss is wanted", where=f"{where}:1")
     near = [nearest(head.text.lower(), ALIASES) for head in heads if head.text.lower() not in ALIASES]
-    meant = next((f": {hint}" for hint in near if hint.startswith("did you mean")), "")
+    meant = next((f": {hint}" for hint in near if hint.startswith("did you mean")), "") if wanted != ["experts"] else ""
     return SpecError(f"no column {_listed(wanted, given)}{meant}", where=f"{where}:1")
 
 
@@ -169,8 +225,9 @@ def _listed(wanted: Sequence[str], given: Sequence[str]) -> str:
     """The columns that are missing: of params, tokens and flops two are enough."""
     if not given:
         return "params, tokens" + (", loss" if "loss" in wanted else "")
-    sizes = " or ".join(key for key in wanted if key != "loss")
+    sizes = " or ".join(key for key in wanted if key in _SIZES)
     parts = ["loss" if "loss" in wanted else "", f"{sizes} (C = 6ND gives the third)" if sizes else ""]
+    parts += ["experts" if "experts" in wanted else ""]
     return " and ".join(filter(None, parts))
 
 
@@ -187,7 +244,7 @@ def _run(number: int, fields: Sequence[_Field], heads: Sequence[_Field], places:
             place = fields[places["flops"]]
             message = f"{shown(place.text)} FLOPs with so many {known} leave {value[sought]:.3g} {sought}: C = 6ND"
             raise SpecError(message, where=f"{name}:{number}:{place.column}")
-    return Run(number, value["params"], value["tokens"], value["loss"])
+    return Run(number, value["params"], value["tokens"], value["loss"], value.get("experts", 1))
 
 
 def _value(field: _Field, key: Key, where: str) -> float:
@@ -195,7 +252,7 @@ def _value(field: _Field, key: Key, where: str) -> float:
     where = f"{where}:{field.column}"
     if not field.text:
         raise SpecError(f"{key} is empty: fill it in, or leave the run out", where=where)
-    value = _number(field.text, counts=key != "loss")
+    value = _number(field.text, counts=key not in ("loss", "experts"))
     if value is None:
         if re.fullmatch(r"[-+]?(nan|inf|infinity)", field.text, re.IGNORECASE):
             raise SpecError(f"{key} is {shown(field.text)}: leave the run out", where=where)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
+from itertools import pairwise
+from math import exp, log
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
 from tscale.catalogue.index import compiled, everything
+from tscale.catalogue.law_kinds import CONSTANTS, EXPERTS, OWN, PARAMETRIC, Kind, problems_of_constants
 from tscale.catalogue.shipped import built, shipped_names, shipped_or_file
 from tscale.core.laws import (
-    Kaplan,
+    Bare,
     Lifetime,
     Parametric,
     Power,
@@ -20,9 +23,10 @@ from tscale.core.laws import (
     power_of_tokens,
 )
 from tscale.core.laws import Law as Formula
-from tscale.core.laws.experts import ExpertsLaw, Granular, Joint, Leverage, Routed, Sparse
-from tscale.core.laws.hyper import TERMS, Hyper
-from tscale.errors import SpecError, SpecErrors, nearest, shown
+from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage
+from tscale.core.laws.hyper import Hyper
+from tscale.core.laws.vocabulary import Vocabulary
+from tscale.errors import SpecError, SpecErrors
 from tscale.models.spec import Evidence
 
 if TYPE_CHECKING:
@@ -35,50 +39,6 @@ Signed = Annotated[int | float, Number(signed=True)]
 Range = tuple[Positive, Positive]
 
 Counts = Literal["all", "non_embedding", "active", "active_non_embedding"]
-Kind = Literal[
-    "parametric",
-    "power",
-    "kaplan",
-    "repeated",
-    "lifetime",
-    "joint-experts",
-    "granular-experts",
-    "sparse-experts",
-    "routed-experts",
-    "leverage",
-    "hyper",
-]
-
-_PARAMETRIC: Final = ("E", "A", "B", "alpha", "beta")
-CONSTANTS: Final[dict[str, tuple[str, ...]]] = {
-    "parametric": _PARAMETRIC,
-    "lifetime": _PARAMETRIC,
-    "repeated": (*_PARAMETRIC, "R_D", "R_N"),
-    "power": ("coefficient", "exponent"),
-    "kaplan": Kaplan._fields,
-    "joint-experts": Joint._fields,
-    "granular-experts": Granular._fields,
-    "sparse-experts": Sparse._fields,
-    "routed-experts": Routed._fields,
-    "leverage": Leverage._fields,
-    "hyper": TERMS,
-}
-"""The constants of each kind of law; one of kind hyper has some of them."""
-_EXPERTS: Final[dict[str, type[ExpertsLaw | Leverage]]] = {
-    "joint-experts": Joint,
-    "granular-experts": Granular,
-    "sparse-experts": Sparse,
-    "routed-experts": Routed,
-    "leverage": Leverage,
-}
-_ABOVE_0: Final[dict[str, tuple[str, ...]]] = {
-    "joint-experts": ("a", "b", "c", "E_start", "E_max"),
-    "sparse-experts": ("a", "b", "c", "d", "e"),
-    "routed-experts": ("E_start", "E_max"),
-    "leverage": ("A_start", "A_max"),
-    "hyper": ("lr", "batch", "critical", "tau"),
-}
-"""Of kinds whose exponents carry the sign that their papers print, the constants that are above 0; of the others all are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +113,37 @@ class Fitted:
         return all(ends is None or ends[0] <= value <= ends[1] for ends, value in known)
 
 
+Ends = tuple[Positive, Positive, Positive]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantiles:
+    """Intervals of the optimum: rows of what is given, and the low and the high end of what is not.
+
+    Between rows logarithms are interpolated: along the optima of one law of Hoffmann's form they are straight lines.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    level: str
+    """What the interval is."""
+    flops: tuple[Ends, ...]
+    """Training FLOPs, and the parameters of their optimum."""
+    params: tuple[Ends, ...]
+    """Parameters, and the tokens of the run for which they are optimal."""
+    tokens: tuple[Ends, ...]
+    """Tokens, and the parameters of the run for which they are optimal."""
+
+    def at(self, of: Literal["flops", "params", "tokens"], amount: float) -> tuple[float, float]:
+        """The low and the high end for an amount, past the first and last rows along the lines of the two nearest."""
+        rows = getattr(self, of)
+        place = min(max(sum(row[0] <= amount for row in rows), 1), len(rows) - 1)
+        before, after = rows[place - 1], rows[place]
+        share = log(amount / before[0]) / log(after[0] / before[0])
+        low, high = (exp(log(a) + share * log(b / a)) for a, b in zip(before[1:], after[1:], strict=True))
+        return low, high
+
+
 @dataclass(frozen=True, kw_only=True)
 class Law:
     """A scaling law: one kind of formula with constants, and what it counts."""
@@ -166,7 +157,7 @@ class Law:
     year: Annotated[int, Whole(1900, 2100)] | None = None
     kind: Kind
     """parametric: E + A/N^alpha + B/D^beta. power: the optimum alone. repeated, lifetime: parametric, with what it adds. Those of
-    experts: the loss of mixtures, or their leverage over dense models. hyper: learning rate and batch size."""
+    experts: the loss of mixtures, or their leverage over dense models. hyper: learning rate and batch size. vocabulary: its rows."""
     by_name: bool = False
     """Whether it answers only where it is asked for by name."""
     of: Literal["params", "tokens", "flops_per_token"] = "params"
@@ -189,6 +180,8 @@ class Law:
     """Tokens of a sequence, where a law of kind hyper counts batches in sequences."""
     draws: tuple[tuple[Positive, ...], ...] = ()
     """E, A, B, alpha and beta of bootstrap samples, for intervals."""
+    quantiles: Quantiles | None = None
+    """The intervals of its optima, in place of samples."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -201,34 +194,27 @@ class Law:
         for path, message in of_one_line(name=self.name, title=self.title):
             yield path, f"{path[0]} {message}"
         wanted = CONSTANTS[self.kind]
-        yield from self._problems_of_constants(wanted)
+        yield from problems_of_constants(self.kind, {name: one.value for name, one in self.constants.items()})
         for name in ("params", "tokens", "flops", "epochs", "expansion", "granularity"):
             known = getattr(self.fitted, name)
             if known is not None and known[0] > known[1]:
                 yield ("fitted", name), f"fitted.{name} goes from the least to the most"
+        if self.quantiles is not None:
+            yield from self._problems_of_quantiles(self.quantiles)
         if self.of != "params" and self.kind != "power":
             yield ("of",), f"only a law of kind power is of something else than params: drop it ({self.kind})"
         if self.draws and (self.kind != "parametric" or any(len(draw) != len(wanted) for draw in self.draws)):
-            yield ("draws",), f"draws are lists of {', '.join(_PARAMETRIC)}, of a parametric law"
+            yield ("draws",), f"draws are lists of {', '.join(PARAMETRIC)}, of a parametric law"
 
-    def _problems_of_constants(self, wanted: tuple[str, ...]) -> Iterator[Problem]:
-        """Constants that a law of its kind does not have, and those that it lacks."""
-        for name in self.constants:
-            if name not in wanted:
-                yield ("constants", name), f"unknown constant {shown(name)}: {nearest(name, wanted)}"
-        for name, one in self.constants.items():
-            if name in _ABOVE_0.get(self.kind, wanted) and one.value <= 0:
-                path = ("constants", name, "value")
-                yield path, f"constants.{name}.value must be a number above 0, not {one.value}"
-        for name in () if self.kind == "hyper" else wanted:
-            if name not in self.constants:
-                yield ("constants",), f'missing key "{name}" in constants: a {self.kind} law has {", ".join(wanted)}'
-        for first, last in (("E_start", "E_max"), ("A_start", "A_max")):
-            if {first, last} <= self.constants.keys() and self.constants[first].value >= self.constants[last].value:
-                yield ("constants", first), f"{first} is below {last}"
-        exponent = self.constants.get("exponent")
-        if exponent is not None and exponent.value >= 1:
-            yield ("constants", "exponent"), f"an exponent of the budget is below 1, not {exponent.value}"
+    def _problems_of_quantiles(self, quantiles: Quantiles) -> Iterator[Problem]:
+        """Rows that are too few, or do not rise."""
+        for name in ("flops", "params", "tokens"):
+            rows = getattr(quantiles, name)
+            if len(rows) < 2 or any(later[0] <= row[0] for row, later in pairwise(rows)):
+                yield (
+                    ("quantiles", name),
+                    f"quantiles.{name} has two rows or more, by what is given, from the least to the most",
+                )
 
     def formula(self, unique: float | None = None, served: float | None = None) -> Formula:
         """The law as it is computed; `unique` tokens and tokens `served` bind the kinds that know of them.
@@ -242,9 +228,11 @@ class Law:
         if self.kind == "power":
             made = {"params": Power, "tokens": power_of_tokens, "flops_per_token": power_of_flops_per_token}[self.of]
             return made(value["coefficient"], value["exponent"])
-        if self.kind == "kaplan":
-            return Kaplan(**value)
-        law = Parametric(*(value[name] for name in _PARAMETRIC))
+        if self.kind in OWN:
+            return OWN[self.kind](**value)
+        law = Parametric(*(value[name] for name in PARAMETRIC))
+        if self.kind == "bare":
+            return Bare(law, value["omega"])
         if self.kind == "repeated" and unique is not None:
             return Repeated(law, value["R_D"], value["R_N"], unique)
         return Lifetime(law, served) if self.kind == "lifetime" and served is not None else law
@@ -252,18 +240,23 @@ class Law:
     @property
     def dense(self) -> bool:
         """Whether it predicts of dense models."""
-        return self.kind in ("parametric", "power", "kaplan", "repeated", "lifetime")
+        return self.kind in ("parametric", "power", "kaplan", "repeated", "lifetime", "kaplan-joint", "farseer", "bare")
 
     @property
     def experts(self) -> ExpertsLaw | Leverage | None:
         """The law as it is computed of mixtures of experts; None where it knows of none."""
-        made = _EXPERTS.get(self.kind)
+        made = EXPERTS.get(self.kind)
         return None if made is None else made(*self._values().values())
 
     @property
     def hyper(self) -> Hyper | None:
         """The law of learning rates and batch sizes; None where it is none."""
         return Hyper(self._values(), self.sequence) if self.kind == "hyper" else None
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The law of vocabularies; None where it is none."""
+        return Vocabulary(**self._values()) if self.kind == "vocabulary" else None
 
     def _values(self) -> dict[str, float]:
         return {name: float(self.constants[name].value) for name in CONSTANTS[self.kind] if name in self.constants}
@@ -320,4 +313,9 @@ def _legal_keys(path: Path_, _: Document) -> list[str]:
     return [field.name for field in fields(within[str(path[0])] if path else Law)]
 
 
-_INNER: Final[dict[str, type]] = {"fitted": Fitted, "exponent": Exponent, "downstream": Downstream}
+_INNER: Final[dict[str, type]] = {
+    "fitted": Fitted,
+    "exponent": Exponent,
+    "downstream": Downstream,
+    "quantiles": Quantiles,
+}

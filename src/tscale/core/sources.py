@@ -183,6 +183,9 @@ SOURCES: dict[str, Source] = {
         "Predictable Scale: Part I, Step Law - Optimal Hyperparameter Scaling Law in Large Language Model Pre-training",
         "2503.04715",
     ),
+    "li2025b": _arxiv(
+        "Li 2025b", "Predictable Scale: Part II, Farseer: A Refined Scaling Law in Large Language Models", "2506.10972"
+    ),
     "lieber2024": _arxiv("Lieber 2024", "Jamba: A Hybrid Transformer-Mamba Language Model", "2403.19887"),
     "lightning2023": Source("Lightning AI 2023", "LitGPT", "https://github.com/Lightning-AI/litgpt"),
     "liu2019": _arxiv("Liu 2019", "RoBERTa: A Robustly Optimized BERT Pretraining Approach", "1907.11692"),
@@ -267,8 +270,12 @@ SOURCES: dict[str, Source] = {
         "https://doi.org/10.1016/j.jpdc.2008.09.002",
     ),
     "patterson2021": _arxiv("Patterson 2021", "Carbon Emissions and Large Neural Network Training", "2104.10350"),
+    "pearce2024": _arxiv("Pearce & Song 2024", "Reconciling Kaplan and Chinchilla Scaling Laws", "2406.12907"),
     "peng2023": _arxiv("Peng 2023", "RWKV: Reinventing RNNs for the Transformer Era", "2305.13048"),
     "pope2022": _arxiv("Pope 2022", "Efficiently Scaling Transformer Inference", "2211.05102"),
+    "porian2024": _arxiv(
+        "Porian 2024", "Resolving Discrepancies in Compute-Optimal Scaling of Language Models", "2406.19146"
+    ),
     "qi2024": _arxiv("Qi 2024", "Zero Bubble Pipeline Parallelism", "2401.10241"),
     "qin2024": _arxiv(
         "Qin 2024", "Lightning Attention-2: A Free Lunch for Handling Unlimited Sequence Lengths", "2401.04658"
@@ -316,6 +323,9 @@ SOURCES: dict[str, Source] = {
         "Shoeybi 2019",
         "Megatron-LM: Training Multi-Billion Parameter Language Models Using Model Parallelism",
         "1909.08053",
+    ),
+    "tao2024": _arxiv(
+        "Tao 2024", "Scaling Laws with Vocabulary: Larger Models Deserve Larger Vocabularies", "2407.13623"
     ),
     "tian2025": _arxiv(
         "Tian 2025",

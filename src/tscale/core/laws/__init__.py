@@ -6,17 +6,22 @@ number. Each kind of law is one class that holds its constants, in a file of its
 tokens. One of experts models (`experts`) answers for a `Mixture`. C = 6·N·D throughout.
 """
 
-from tscale.core.laws.kaplan import Kaplan
+from tscale.core.laws.bare import Bare
+from tscale.core.laws.farseer import Farseer
+from tscale.core.laws.kaplan import Kaplan, KaplanJoint
 from tscale.core.laws.lifetime import Lifetime
 from tscale.core.laws.parametric import Parametric
 from tscale.core.laws.point import Point
 from tscale.core.laws.power import Power, power_of_flops_per_token, power_of_tokens
 from tscale.core.laws.repeated import Repeated, effective
 
-Law = Power | Kaplan | Parametric | Lifetime | Repeated
+Law = Power | Kaplan | KaplanJoint | Parametric | Lifetime | Repeated | Farseer | Bare
 
 __all__ = [
+    "Bare",
+    "Farseer",
     "Kaplan",
+    "KaplanJoint",
     "Law",
     "Lifetime",
     "Parametric",
