@@ -23,7 +23,7 @@ from tscale.blocks.fields import (
     Tagged,
     Whole,
 )
-from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, TOWER_PIECES, Kinds
+from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, TOWER_INPUTS, TOWER_PIECES, Kinds
 from tscale.core.tracing import MOST_TOKENS, TracedInt
 
 if TYPE_CHECKING:
@@ -330,6 +330,7 @@ NESTED: Final[Mapping[str, Mapping[str, type]]] = {
     "head": {"": Head},
     "encoder": {"": Encoder},
     "towers": Kinds({"": "blocks.tower.Tower"}),
+    "input": TOWER_INPUTS,
     "pieces": TOWER_PIECES,
     "each": TOWER_PIECES,
     "training": {"": Training},
