@@ -202,7 +202,7 @@ def spec_of(name: str) -> ModelSpec:
 
 
 def total(spec: ModelSpec) -> int:
-    return params(lower(spec)).total
+    return params(lower(spec).whole).total
 
 
 def figures(spec: ModelSpec) -> Iterator[tuple[str, Published]]:

@@ -41,7 +41,7 @@ class MediaCost(NamedTuple):
 
     name: str
     key: str
-    count: int
+    many: int
     tokens: int
     flops: TowerCost
 
@@ -72,13 +72,13 @@ def _costs(spec: ModelSpec, media: Media) -> Iterator[MediaCost]:
         together = tower.input.frames if isinstance(tower.input, NativeImage) else 1
         yield _cost(
             spec, f"{media.frames:,} frames of {size}", "video_frames", ceil_div(media.frames, together), seen
-        )._replace(count=media.frames)
+        )._replace(many=media.frames)
     if media.seconds:
         tower = _tower_of(spec, "sounds", "--audio-seconds")
         assert isinstance(tower.input, Sound)
         yield _cost(
             spec, f"{media.seconds:,} s of sound", "audio_seconds", 1, tower.input.hear(media.seconds)
-        )._replace(count=media.seconds)
+        )._replace(many=media.seconds)
 
 
 def _tower_of(spec: ModelSpec, reads: str, option: str) -> Tower:
@@ -132,7 +132,7 @@ def media_data(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> D
     return [
         {
             "media": cost.key,
-            "count": Figure(cost.count, COUNT),
+            "count": Figure(cost.many, COUNT),
             "tokens": Figure(cost.tokens, TOKENS),
             "flops": {
                 "vision_tower": Figure(cost.flops.vision_tower, FLOPS),

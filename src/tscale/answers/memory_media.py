@@ -23,7 +23,7 @@ class Cached(NamedTuple):
         """For JSON."""
         return {
             "media": self.cost.key,
-            "count": Figure(self.cost.count, COUNT),
+            "count": Figure(self.cost.many, COUNT),
             "tokens": Figure(self.cost.tokens, TOKENS),
             "kv_cache_bytes": Figure(self.size, BYTES),
         }
