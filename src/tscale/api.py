@@ -156,6 +156,10 @@ def flops(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    images: Number | None = None,
+    image_size: Number | None = None,
+    video_frames: Number | None = None,
+    audio_seconds: Number | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     source: Number | None = None,
@@ -172,6 +176,10 @@ def flops(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        images: Set the images in a sequence.
+        image_size: Set the size of images and of frames in pixels, such as 768x1024.
+        video_frames: Set the frames of a video in a sequence.
+        audio_seconds: Set the seconds of sound in a sequence.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         source: Set the encoder tokens of a sequence; k is 1,024.
@@ -233,6 +241,10 @@ def memory(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    images: Number | None = None,
+    image_size: Number | None = None,
+    video_frames: Number | None = None,
+    audio_seconds: Number | None = None,
     gpus: Number | None = None,
     precision: str | None = None,
     optimizer: str | None = None,
@@ -292,6 +304,10 @@ def memory(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        images: Set the images in a sequence.
+        image_size: Set the size of images and of frames in pixels, such as 768x1024.
+        video_frames: Set the frames of a video in a sequence.
+        audio_seconds: Set the seconds of sound in a sequence.
         gpus: Set the number of devices, such as 8 or 1024.
         precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
         optimizer: Set the optimizer (default: adamw).

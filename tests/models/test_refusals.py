@@ -30,6 +30,7 @@ EXPERTS = {"kind": "experts", "experts": 8, "top_k": 2, "d_ff": 64}
 
 REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     # towers
+    ("gpt2", {"towers": [TOWER | {"input": {"kind": "sound", "positions_per_second": 50}}]}, "towers.0.input.kind: it is not how images are read: choose another kind, or set reads"),
     ("gpt2", {"towers": [TOWER]}, "towers.0.pieces.0.attention.on: every layer of a tower's stack is alike: write another stack for others"),
     # attention
     ("gpt2", {"attention.heads": 7}, "attention.heads: 7 heads do not divide d_model 768: set head_dim, or heads to a divisor of 768"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options
+from tscale.analysis.media import WithMedia
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.request import Option, asked
 
@@ -19,7 +20,7 @@ _DEFAULT: Final = "gpt3"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(OfModel):
+class Ask(WithMedia, OfModel):
     """Count training FLOPs, exactly and by each convention.
 
     The conventions are those of published papers, as they print them.
@@ -41,7 +42,13 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.flops import flops_report
 
     report = flops_report(
-        ask.spec, ask.tokens, ask.context, ask.source, ask.target, by_default="model" not in ask.given
+        ask.spec,
+        ask.tokens,
+        ask.context,
+        ask.source,
+        ask.target,
+        by_default="model" not in ask.given,
+        media=ask.media,
     )
     return ask.assumed(report)
 

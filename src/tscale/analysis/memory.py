@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tscale.analysis import completion, options
 from tscale.analysis.layout import WAYS, layout_of
+from tscale.analysis.media import WithMedia
 from tscale.analysis.of_model import OfModel, hardware_of, spec_of
 from tscale.analysis.request import Option, asked, spelled
 from tscale.analysis.spread import DEGREES, POLICIES, Spread
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from tscale.models.spec import ModelSpec
 
 _SERVING: Final = (
+    "images",
+    "image_size",
+    "video_frames",
+    "audio_seconds",
     "dtype",
     "cache_dtype",
     "state_dtype",
@@ -71,7 +76,7 @@ def cache_format(text: str, what: str) -> Format:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(Spread, OfModel):
+class Ask(Spread, WithMedia, OfModel):
     """Show the memory of serving or training on each device.
 
     With --gpu, it says whether the model fits, and the largest batch and context that would.
@@ -213,6 +218,7 @@ class Ask(Spread, OfModel):
             draft,
             self.draft_tokens or (0 if draft is None else GUESSES),
             self.padding,
+            self.media,
         )
 
 

@@ -19,6 +19,7 @@ from tscale.answers.explaining import (
     steps_of,
     summed,
 )
+from tscale.answers.media import Media, check_fits, media_costs, media_data, media_notes, media_table
 from tscale.answers.trained import Trained, trained, training_length
 from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
 from tscale.core.costs.params import active_params, params
@@ -80,6 +81,7 @@ def flops_report(
     target: int | None = None,
     *,
     by_default: bool = False,
+    media: Media = Media(),
 ) -> Report:
     """Training and forward FLOPs of a model on `tokens` tokens; its own training tokens where none are given."""
     model = counted(spec)
@@ -92,9 +94,13 @@ def flops_report(
     training = by_convention(model, asked.trained)
     title = _title(asked, training["exact"], by_default=by_default)
     own_run = tokens is None
+    length = int(asked.trained.first.context.value)
+    costs = media_costs(spec, media)
+    check_fits(costs, length)
     tables = (
         Table(title, _COLUMNS, tuple(_rows(training, asked.known)), subject=spec.name),
         Table("", _SPLIT_COLUMNS, tuple(_split(asked, forward, training)), aside=True),
+        *([media_table(spec, costs, length)] if costs else []),
         *_published_table(spec, training, asked.known, own_run=own_run),
     )
     data = _data(asked, forward, training, own_run=own_run)
@@ -103,11 +109,13 @@ def flops_report(
         spec,
         *asked.trained.notes,
         *departures(spec),
+        *media_notes(media, costs),
         _why(training),
         leaves_out(model.ledger) + " Recomputation is counted only by the convention that names it.",
     )
     told = (*steps, _pf_days_step(training))
-    return Report(title, tables, {**data, "default_model": by_default}, notes, told, lead=asked.trained.lead)
+    seen: dict[str, Data] = {"media": media_data(spec, costs, length)} if costs else {}
+    return Report(title, tables, {**data, **seen, "default_model": by_default}, notes, told, lead=asked.trained.lead)
 
 
 _CAUSAL: Final = "causal."
@@ -220,7 +228,7 @@ def _data(
     spec, ledger = asked.model
     six = training["six_nd"]
     assert isinstance(six, Figure)
-    total, active = params(ledger).total, active_params(ledger).total
+    total, active = params(ledger.whole).total, active_params(ledger).total
     lengths: dict[str, Data] = (
         {
             "source": Figure(asked.run.source, TOKENS, asked.known),

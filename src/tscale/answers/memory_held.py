@@ -14,7 +14,7 @@ from tscale.core.costs.cache import (
     whole_windows,
 )
 from tscale.core.costs.kernel_padding import Kernel, padded_for
-from tscale.core.costs.weights import Mixture, of_stage, weight_bytes
+from tscale.core.costs.weights import Mixture, of_stage, tower_bytes, weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.ledger import Cache, Ledger
@@ -122,8 +122,13 @@ class Server(NamedTuple):
         return padded_for(self.stages[place].share, self.kernel)
 
     def weights(self, place: int = 0) -> Quantity:
-        """Bytes of the weights of a device of a stage."""
-        return weight_bytes(self.stored(place), self.stage_format(place), self.stages[place].whole)
+        """Bytes of the weights of a device of a stage; towers and projectors stand whole on each device of the first."""
+        own = weight_bytes(self.stored(place), self.stage_format(place), self.stages[place].whole)
+        return own._replace(lines=own.lines + self.towers(place).lines)
+
+    def towers(self, place: int = 0) -> Quantity:
+        """Bytes of the towers and projectors among them."""
+        return tower_bytes(self.whole if self.stages[place].first else Ledger(self.whole.model, ()), self.format)
 
     def cache(self, place: int = 0) -> Quantity:
         """Bytes that a device of a stage keeps for one sequence."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tscale.answers.memory_held import Server
-from tscale.core.costs.weights import kept_in
+from tscale.core.costs.weights import kept_in, tower_format
 from tscale.core.ledger import Cache, Entry
 from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.parallelism import Parallelism
@@ -38,6 +38,8 @@ def _lines(server: Server, place: int) -> Iterator[HeldLine]:
     for kept in kept_in(server.stored(place), server.stage_format(place), at.whole):
         if kept.entry.stored:
             yield HeldLine(kept.name, kept.format.name, divided[kept.entry.name], kept.bytes)
+    for name, size in server.towers(place).lines:
+        yield HeldLine(name, tower_format(server.format).name, "whole", size)
     caches = [entry for entry in at.share.entries if isinstance(entry, Cache)]
     for entry, (name, size) in zip(caches, server.caches(place), strict=True):
         format = server.keeping.format(entry, server.cache_format)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tscale.answers.explaining import line_figures, steps_of, summed
 from tscale.answers.memory_held import Server
-from tscale.core.costs.weights import kept_in
+from tscale.core.costs.weights import kept_in, tower_format
 from tscale.core.metric import Figure, Quantity, Step
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import TracedInt, named
@@ -54,6 +54,7 @@ def _steps(server: Server, place: int, subject: str) -> tuple[Step, ...]:
     weights, cache, workspace = server.weights(place), server.cache(place), server.workspace(place)
     at, format = server.stages[place], server.stage_format(place)
     kept = {kept.entry.name: kept.format for kept in kept_in(at.share, format, at.whole)}  # of several, one
+    kept |= {name: tower_format(server.format) for name, _ in server.towers(place).lines}
     activations, logits = (line.value for line in workspace.lines)
     parts = {
         "weights": (summed(weights.lines, "weights."), ""),

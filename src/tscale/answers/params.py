@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tscale.answers.assumed import as_assumed
 from tscale.answers.explaining import (
@@ -126,7 +126,7 @@ def _summary(model: TracedModel) -> dict[str, Figure]:
         "total": Figure(total, PARAMETERS),
         **parts,
         "embedding": Figure(embedding, PARAMETERS),
-        "non_embedding": Figure(named(name, int(language)) - named("embedding", embedding), PARAMETERS),
+        "non_embedding": Figure(named(name, cast("int", language)) - named("embedding", embedding), PARAMETERS),
         "active": Figure(active, PARAMETERS),
     }
     kept = summed(buffers(ledger).lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from tscale.answers.explaining import share, summed
 from tscale.core.costs.params import params
@@ -41,7 +41,7 @@ def total_of(sums: dict[str, Figure], own: Sequence[Line]) -> int:
     """Parameters of the whole: of its parts, or of all its lines where it has no towers."""
     if not sums:
         return summed(own)
-    return sum(named(part, int(figure.value)) for part, figure in sums.items())
+    return sum(named(part, cast("int", figure.value)) for part, figure in sums.items())
 
 
 def tower_rows(sums: dict[str, Figure], total: int) -> list[tuple[Cell, ...]]:

@@ -21,7 +21,7 @@ from tscale.answers.serve_times import served
 from tscale.answers.train import Ask as TrainAsk
 from tscale.answers.train import train_report
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.weights import Mixture, weight_bytes
+from tscale.core.costs.weights import Mixture, tower_bytes, weight_bytes
 from tscale.core.dtypes import FORMATS, Format
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
 from tscale.core.number_text import number_text
@@ -165,7 +165,8 @@ def _weights(spec: ModelSpec) -> Iterator[tuple[str, Figure]]:
     """Bytes of the weights in each format."""
     ledger = counted(spec).ledger
     for name in (*FORMATS_SHOWN, *_FORMATS_OF_JSON):
-        size = weight_bytes(ledger, _kept(spec, FORMATS[name])).total
+        kept = _kept(spec, FORMATS[name])
+        size = weight_bytes(ledger, kept).total + tower_bytes(ledger, kept).total
         yield name, Figure(size, BYTES, source=FORMATS[name].source)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 from math import lcm
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, get_args, get_type_hints
 
@@ -174,11 +173,15 @@ def out_of_range(block: Any) -> Iterator[Problem]:
                 yield (name,), f"comes out as {item}, and must be from {whole.least} to {power(whole.most)}"
 
 
-@cache
 def _wholes_of(cls: Any) -> tuple[tuple[str, Whole | None], ...]:
-    """The fields of a spec class, each with the marker of the whole numbers that it may hold."""
-    hints = get_type_hints(cls, include_extras=True)
-    return tuple((field.name, _whole_in(hints[field.name])) for field in fields(cls))
+    """The fields of a spec class, each with the marker of the whole numbers that it may hold; found once for each class."""
+    if cls not in _WHOLES:
+        hints = get_type_hints(cls, include_extras=True)
+        _WHOLES[cls] = tuple((field.name, _whole_in(hints[field.name])) for field in fields(cls))
+    return _WHOLES[cls]
+
+
+_WHOLES: Final[dict[type, tuple[tuple[str, Whole | None], ...]]] = {}
 
 
 def _whole_in(hint: Any) -> Whole | None:

@@ -85,3 +85,17 @@ _SIMPLE: Final = {
 SIMPLE_PIECES: Final = Kinds(_SIMPLE)
 """The pieces of a tower that hold no others."""
 TOWER_PIECES: Final = Kinds(_SIMPLE | {"layers": "blocks.tower_pieces.TowerLayers"})
+TOWER_INPUTS: Final = Kinds(
+    {
+        "fixed": "blocks.tower_inputs.FixedImage",
+        "native": "blocks.tower_inputs.NativeImage",
+        "padded": "blocks.tower_inputs.PaddedImage",
+        "rows": "blocks.tower_inputs.RowsOfImage",
+        "budget": "blocks.tower_inputs.BudgetImage",
+        "tiles": "blocks.tower_inputs.TiledImage",
+        "split": "blocks.tower_inputs.SplitImage",
+        "any-resolution": "blocks.tower_inputs.AnyResolution",
+        "sound": "blocks.tower_inputs.Sound",
+    }
+)
+"""The rules by which images and sounds become positions of a tower and tokens of a language model."""

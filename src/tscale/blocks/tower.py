@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Problem, Tagged
-from tscale.blocks.kinds import TOWER_PIECES
+from tscale.blocks.kinds import TOWER_INPUTS, TOWER_PIECES
+from tscale.blocks.tower_inputs import Reading, Sound
 from tscale.blocks.tower_pieces import Piece, TowerLayers
 from tscale.core.ledger import Block, Entry, Group, Matmul, Scores, TowerPart
 
@@ -30,6 +31,8 @@ class Tower:
     """What its lines begin with; by default its part."""
     reads: Literal["images", "sounds"] = "images"
     """What runs through it."""
+    input: Annotated[Reading | None, Tagged(TOWER_INPUTS)] = None
+    """How an image or a sound becomes its positions and the language model's tokens; absent where that is not known."""
     pieces: Annotated[tuple[Piece, ...], Tagged(TOWER_PIECES, "linear", many=True)]
     """What it is made of, in reading order."""
 
@@ -40,6 +43,8 @@ class Tower:
 
     def problems(self) -> Iterator[Problem]:
         """What contradicts itself in it."""
+        if self.input is not None and isinstance(self.input, Sound) != (self.reads == "sounds"):
+            yield ("input", "kind"), f"it is not how {self.reads} are read: choose another kind, or set reads"
         for place, piece in enumerate(self.pieces):
             if isinstance(piece, TowerLayers):
                 for path, message in piece.problems():

@@ -1,7 +1,7 @@
 """What a tower is made of, piece by piece: matrices, tables, vectors, convolutions, scores and stacks of layers.
 
-Every piece says where it runs: over the tower's own positions (`inputs`: patches of an image, frames of a sound), over what the
-language model is handed (`outputs`), or once for an image or a sound.
+Every piece says where it runs: over the patches of an image alone (`patches`), over the tower's own positions (`inputs`: these and
+class tokens, or frames of a sound), over what the language model is handed (`outputs`), or once for an image or a sound.
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 else:
     Mixer = Mlp = object
 
-RunsOver = Literal["inputs", "outputs", "once"]
-STREAMS: Final[dict[RunsOver, Stream]] = {"inputs": "tower_inputs", "outputs": "tower_outputs", "once": "once"}
+RunsOver = Literal["patches", "inputs", "outputs", "once"]
+STREAMS: Final[dict[RunsOver, Stream]] = {
+    "patches": "tower_patches",
+    "inputs": "tower_inputs",
+    "outputs": "tower_outputs",
+    "once": "once",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +173,7 @@ class TowerLayers:
     feed_forward: Annotated[Mlp | None, Tagged(FEED_FORWARDS, "dense")] = None
     """What follows the mixing; absent where nothing does."""
     norm: Norm | None = None
-    """The norms beside both, without one behind the last layer."""
+    """The norms next to both, without one behind the last layer."""
     each: Annotated[tuple[Any, ...], Tagged(SIMPLE_PIECES, "linear", many=True)] = ()
     """What each layer has beyond these."""
     at: RunsOver = "inputs"

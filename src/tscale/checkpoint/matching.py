@@ -212,7 +212,12 @@ def compared(ledger: Ledger, tensors: Sequence[Tensor]) -> Comparison:
         _compared(ledger, [one for one in tensors if not _TOWERS.match(one.name)]),
         _compared(towers, of_towers),
     )
-    return Comparison(*(one + other for one, other in zip(own, theirs, strict=True)))
+    return Comparison(
+        own.pieces + theirs.pieces,
+        own.unexpected + theirs.unexpected,
+        own.copies + theirs.copies,
+        own.beside + theirs.beside,
+    )
 
 
 def _compared(ledger: Ledger, tensors: Sequence[Tensor]) -> Comparison:

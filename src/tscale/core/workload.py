@@ -27,21 +27,27 @@ class Run(NamedTuple):
                 return self.source
             case "once":
                 return 1
-            case "tower_inputs" | "tower_outputs":
+            case "tower_patches" | "tower_inputs" | "tower_outputs":
                 return 0  # towers run over images and sounds, not over tokens
             case _:
                 assert_never(stream)
 
 
 class TowerRun(NamedTuple):
-    """One image or sound through its tower: `inputs` positions of the tower's own, and `outputs` for the language model."""
+    """One image or sound through its tower: `inputs` positions of the tower's own, and `outputs` for the language model.
+
+    `classes`: how many of the inputs are no patches of the image, but learned.
+    """
 
     inputs: int
     outputs: int
+    classes: int = 0
 
     def length(self, stream: Stream) -> int:
         """Positions that an entry on `stream` runs over."""
         match stream:
+            case "tower_patches":
+                return self.inputs - self.classes
             case "tower_inputs":
                 return self.inputs
             case "tower_outputs":

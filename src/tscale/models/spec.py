@@ -24,7 +24,7 @@ from tscale.blocks.fields import (
     Tagged,
     Whole,
 )
-from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, TOWER_PIECES, Kinds
+from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, TOWER_INPUTS, TOWER_PIECES, Kinds
 from tscale.core.tracing import MOST_TOKENS, trace
 
 if TYPE_CHECKING:
@@ -338,6 +338,7 @@ NESTED: Final[Mapping[str, Mapping[str, type]]] = {
     "head": {"": Head},
     "encoder": {"": Encoder},
     "towers": Kinds({"": "blocks.tower.Tower"}),
+    "input": TOWER_INPUTS,
     "pieces": TOWER_PIECES,
     "each": TOWER_PIECES,
     "training": {"": Training},

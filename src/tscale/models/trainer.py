@@ -124,7 +124,7 @@ _PLAIN: Final = (int, bool, str, tuple, type(None))
 
 
 def _made_pieces(spec: ModelSpec, plan: Parallelism) -> _Pieces:
-    whole = lower(spec, saves=True)
+    whole = lower(spec, saves=True).whole
     each = stages(spec, plan, whole)
     shares = tuple(shard(ledger, plan) for ledger in each)
     kinds = tuple(tuple(of_stage) for of_stage in kinds_of_layers(spec, whole, plan))
@@ -143,7 +143,7 @@ def _laid_out_too(made: Trainer, own: _Pieces) -> Trainer:
         )
         for of_stage, kinds in zip(own.layers, own.kinds, strict=True)
     )
-    whole = lower(made.spec, saves=True)
+    whole = lower(made.spec, saves=True).whole
     return made._replace(layers=layers, kept=_kept(made.spec, made.training, whole, own.stages))
 
 

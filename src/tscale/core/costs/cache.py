@@ -8,6 +8,7 @@ least.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -89,9 +90,7 @@ def _row(cache: Cache) -> int:
 
 def spread_latents(ledger: Ledger) -> Ledger:
     """A ledger whose caches of latents are caches of the keys and values of all heads, as engines without absorption keep them."""
-    return Ledger(
-        ledger.model, tuple(map(_spread, ledger.groups)), audio_frames=ledger.audio_frames, assumed=ledger.assumed
-    )
+    return replace(ledger, groups=tuple(map(_spread, ledger.groups)))
 
 
 def _spread(group: Group) -> Group:

@@ -15,7 +15,7 @@ from tscale.core.ledger import Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan
 from tscale.core.metric import Line, Quantity
 from tscale.core.tracing import ceil_div, minimum
 from tscale.core.units import FLOPS
-from tscale.core.workload import Run
+from tscale.core.workload import Run, TowerRun
 
 AttentionMask = Literal["full", "causal"]
 
@@ -24,7 +24,7 @@ LEAVES_OUT = (
 )
 
 
-def pairs(scores: Scores, run: Run, sight: AttentionMask) -> int:
+def pairs(scores: Scores, run: Run | TowerRun, sight: AttentionMask) -> int:
     """Query-key pairs of one sequence that one layer scores.
 
     Causal: 1 + 2 + ... up to the window w, then w for each further query. In a stack that sees both ways a window of w
@@ -44,16 +44,19 @@ def pairs(scores: Scores, run: Run, sight: AttentionMask) -> int:
         return seen * (seen + 1) // 2 + (queries - seen) * seen
     if scores.window is None:
         return queries * keys
+    if scores.chunked:
+        whole = queries // scores.window
+        return whole * scores.window**2 + (queries - whole * scores.window) ** 2
     side = minimum(queries - 1, scores.window // 2)
     return queries * (2 * side + 1) - side * (side + 1)
 
 
-def score_flops(scores: Scores, run: Run, sight: AttentionMask) -> int:
+def score_flops(scores: Scores, run: Run | TowerRun, sight: AttentionMask) -> int:
     """FLOPs of one sequence's attention scores in all layers of an entry: the logits q·k and the weighted sum of v."""
     return 2 * pairs(scores, run, sight) * scores.used * scores.heads * (scores.d_qk + scores.d_v)
 
 
-def matmul_flops(matmul: Matmul, run: Run) -> int:
+def matmul_flops(matmul: Matmul, run: Run | TowerRun) -> int:
     """FLOPs of one sequence's products with all copies of a matrix."""
     return 2 * _at_most(run.length(matmul.stream), matmul.most) * matmul.used * matmul.d_in * matmul.d_out
 
@@ -69,13 +72,13 @@ def leaves_out(ledger: Ledger) -> str:
     return f"{LEAVES_OUT} Of recurrences, matrix products are counted and elementwise updates are not."
 
 
-def conv_flops(conv: Conv, run: Run) -> int:
+def conv_flops(conv: Conv, run: Run | TowerRun) -> int:
     """FLOPs of one sequence's depthwise convolutions in all layers of an entry, over the padded positions too."""
     positions = run.length(conv.stream) + conv.kernel - 1
     return 2 * positions * conv.used * conv.channels * conv.kernel
 
 
-def scan_flops(scan: Scan, run: Run) -> int:
+def scan_flops(scan: Scan, run: Run | TowerRun) -> int:
     """FLOPs of one sequence's recurrences in all layers of an entry."""
     positions = run.length(scan.stream)
     chunks = ceil_div(positions, scan.chunk) if scan.padded else positions // scan.chunk
@@ -91,7 +94,7 @@ def chunk_pairs(scan: Scan, positions: int) -> int:
     return whole * scan.chunk**2 + (positions - whole * scan.chunk) ** 2
 
 
-def forward_flops(ledger: Ledger, run: Run, sight: AttentionMask = "full") -> Quantity:
+def forward_flops(ledger: Ledger, run: Run | TowerRun, sight: AttentionMask = "full") -> Quantity:
     """FLOPs of one sequence's forward pass, head at every position, one line for each entry that computes."""
     lines: list[Line] = []
     for entry in ledger.entries:

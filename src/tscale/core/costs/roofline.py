@@ -244,7 +244,11 @@ def _touched(entry: Entry, run: Pass) -> Entry:
 
 
 def _group(entry: Matmul | Lookup | Vector | Buffer) -> Group:
-    return "embedding" if entry.part == "positions" else entry.part
+    match entry.part:
+        case "positions" | "vision_tower" | "audio_tower" | "projector":  # no pass over tokens runs through towers
+            return "embedding"
+        case part:
+            return part
 
 
 def _mixed(setup: Setup, run: Pass) -> Iterator[Work]:

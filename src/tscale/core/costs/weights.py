@@ -167,6 +167,20 @@ def weight_bytes(ledger: Ledger, format: Format | Mixture, whole: Ledger | None 
     return Quantity("weights", lines, BYTES, source=source, leaves_out=LEAVES_OUT)
 
 
+def tower_format(format: Format | Mixture) -> Format:
+    """What towers and projectors are kept in: the format of all weights, or, where weights are quantised, 16 bits.
+
+    Releases and engines quantise the language model and leave these as they were trained; llama.cpp keeps them in a file of their own.
+    """
+    own = FORMATS[format.rest] if isinstance(format, Mixture) else format
+    return own if own.bits in (16, 32) else FORMATS["bf16"]
+
+
+def tower_bytes(ledger: Ledger, format: Format | Mixture) -> Quantity:
+    """Bytes of a model's towers and projectors, one line for each entry; nothing of a model that has none."""
+    return weight_bytes(Ledger(ledger.model, ledger.towers), tower_format(format))
+
+
 def kept_in(ledger: Ledger, format: Format | Mixture, whole: Ledger | None = None) -> Iterator[Kept]:
     """Each entry that owns weights with the format that it is kept in; of several formats, its copies in each of them."""
     whole = ledger if whole is None else whole

@@ -63,7 +63,7 @@ def _step_tokens(stream: Stream, run: Run, batch: int, chunk: int) -> int:
             return minimum(batch * run.target, batch + chunk)
         case "once":
             return batch
-        case "tower_inputs" | "tower_outputs":
+        case "tower_patches" | "tower_inputs" | "tower_outputs":
             return 0  # images and sounds are read before a step, one at a time
         case _:
             assert_never(stream)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from tscale.blocks.tower import Tower
-from tscale.importer.towers import audio, projectors, vision
+from tscale.importer.towers import audio, inputs, projectors, vision
 from tscale.importer.towers.sizes import File
 
 FAMILIES: Final = tuple(sorted({*projectors.PROJECTORS, *audio.PROJECTORS}))
@@ -56,14 +56,16 @@ def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:
         return None
     between = projectors.PROJECTORS[file.family]
     own = tuple(build(v))
-    found = [Tower(part="vision_tower", pieces=own)]
+    ends = projectors.Ends(file, v, d_model, own)
+    reading = inputs.IMAGES.get(file.family)
+    found = [Tower(part="vision_tower", input=None if reading is None else reading(ends), pieces=own)]
     if file.family == "video_llava":
         found.append(Tower(part="vision_tower", name="video_tower", pieces=own))
     if file.family == "deepseek_vl_hybrid":
         high = file.inside("high_res_vision_config")
         assert high is not None, "the class always has one"
         found.append(Tower(part="vision_tower", name="high_res_tower", pieces=tuple(vision.sam(high))))
-    found.append(Tower(part="projector", pieces=tuple(between(projectors.Ends(file, v, d_model)))))
+    found.append(Tower(part="projector", pieces=tuple(between(ends))))
     return tuple(found)
 
 
@@ -80,6 +82,6 @@ def _of_sounds(file: File, d_model: int) -> tuple[Tower, ...] | None:
     seen = file.family in projectors.PROJECTORS
     between = tuple(audio.PROJECTORS[file.family](projectors.Ends(file, a, d_model)))
     return (
-        Tower(part="audio_tower", reads="sounds", pieces=tuple(build(a))),
+        Tower(part="audio_tower", reads="sounds", input=inputs.SOUNDS.get(file.family), pieces=tuple(build(a))),
         Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between),
     )

@@ -14,11 +14,12 @@ Pieces = Iterator[Piece]
 
 
 class Ends(NamedTuple):
-    """What a projector stands between: the configuration of a tower, and the width of the text model; and the file of both."""
+    """What a projector stands between: the configuration of a tower and its pieces, and the width of the text model."""
 
     file: File
     tower: Sizes
     d_model: int
+    pieces: tuple[Piece, ...] = ()
 
 
 Projector = Callable[[Ends], Pieces]

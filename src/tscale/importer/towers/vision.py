@@ -21,7 +21,7 @@ Pieces = Iterator[Piece]
 
 def _patches(v: Sizes, width: int, *, bias: bool = True, channels: str = "num_channels", frames: int = 1) -> Piece:
     """The convolution that makes a vector of each patch, of so many frames."""
-    return linear("patch_embedding", frames * v.pixels(channels), width, bias=bias)
+    return linear("patch_embedding", frames * v.pixels(channels), width, bias=bias, at="patches")
 
 
 def _and_out(also: bool) -> tuple[Literal["q", "k", "v", "o"], ...]:
@@ -180,7 +180,7 @@ def _glm(v: Sizes, d_ff: int, *, bias: bool | tuple[Literal["q", "k", "v"], ...]
 def kimi(v: Sizes) -> Pieces:
     """MoonViT: a table of positions of a grid, resized to each image, besides rotated ones (Kimi Team 2025)."""
     d = v.size("hidden_size")
-    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d)
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches")
     yield table("positions", v.size("pos_emb_height") * v.size("pos_emb_width"), d)
     yield _usual(v)
     yield norm("norm.post", d)
@@ -250,7 +250,7 @@ def _listed(v: Sizes, key: str) -> list[object]:
 def gemma4(v: Sizes) -> Pieces:
     """Gemma 4: tables for rows and columns, norms before and behind each half of a layer, and on queries and keys."""
     d, head_dim = v.size("hidden_size"), v.size("head_dim")
-    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, bias=False)
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, bias=False, at="patches")
     yield table("positions", 2 * v.size("position_embedding_size"), d)
     yield layers(
         v.size("num_hidden_layers"), d, v.size("num_attention_heads"), v.size("intermediate_size"),
@@ -263,7 +263,7 @@ def blip2(v: Sizes) -> Pieces:
     """BLIP-2's EVA-CLIP: a class token and a table (Li 2023)."""
     d = v.size("hidden_size")
     yield vector("class_embedding", d)
-    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d)
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches")
     yield table("positions", v.grid() + 1, d)
     heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
     yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_and_out(v.flag("qkv_bias")))

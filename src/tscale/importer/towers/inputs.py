@@ -1,0 +1,219 @@
+"""How each family's processor reads images and sounds, as the release's classes do by default.
+
+A `config.json` does not say it: sizes of tiles and numbers of pixels stand in a file of their own (`preprocessor_config.json`).
+`tests/oracle/image_tokens.jsonl` holds the rules to what the processors count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from tscale.blocks.tower_inputs import (
+    AnyResolution,
+    BudgetImage,
+    FixedImage,
+    NativeImage,
+    PaddedImage,
+    RowsOfImage,
+    Sound,
+    SplitImage,
+    TiledImage,
+)
+
+if TYPE_CHECKING:
+    from tscale.blocks.tower_inputs import Reading
+    from tscale.importer.towers.projectors import Ends
+
+_GRIDS: Final = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
+_MOST_GRIDS: Final = 6
+_SIDES: Final = 2
+
+
+def _patches(ends: Ends) -> tuple[int, int]:
+    """Patches of an image of the tower's own size, and the class tokens beside them."""
+    return ends.tower.grid(), sum(piece.name == "class_embedding" for piece in ends.pieces)
+
+
+def _whole(ends: Ends) -> Reading:
+    grid, classes = _patches(ends)
+    full = ends.file.own.value("vision_feature_select_strategy") == "full"
+    return FixedImage(kind="fixed", patches=grid, classes=classes, outputs=grid + classes if full else grid)
+
+
+def _tokens_of(ends: Ends) -> int:
+    """Gemma 3 says how many tokens an image takes."""
+    return ends.file.own.size("mm_tokens_per_image")
+
+
+def _fixed(outputs: Callable[[Ends], int]) -> Callable[[Ends], Reading]:
+    def reading(ends: Ends) -> Reading:
+        grid, classes = _patches(ends)
+        return FixedImage(kind="fixed", patches=grid, classes=classes, outputs=outputs(ends))
+
+    return reading
+
+
+def _native(least: int, most: int, merge: str = "spatial_merge_size") -> Callable[[Ends], Reading]:
+    def reading(ends: Ends) -> Reading:
+        v = ends.tower
+        frames = v.value("temporal_patch_size")
+        return NativeImage(
+            kind="native",
+            patch=v.size("patch_size"),
+            merge=v.size(merge),
+            frames=frames if isinstance(frames, int) else 1,
+            min_pixels=least,
+            max_pixels=most,
+        )
+
+    return reading
+
+
+def _video_llama(ends: Ends) -> Reading:
+    return NativeImage(
+        kind="native", patch=ends.tower.size("patch_size"), merge=1, min_pixels=56 * 56, max_pixels=28 * 28 * 1280
+    )
+
+
+def _kimi(ends: Ends) -> Reading:
+    side, _ = ends.tower.sides("merge_kernel_size")
+    return PaddedImage(kind="padded", patch=ends.tower.size("patch_size"), merge=side, max_patches=16384, max_side=512)
+
+
+def _pixtral(ends: Ends) -> Reading:
+    merge = ends.file.own.size("spatial_merge_size")
+    longest, _ = ends.tower.sides("image_size")
+    return RowsOfImage(kind="rows", patch=ends.tower.size("patch_size"), merge=merge, longest=longest)
+
+
+def _gemma4(ends: Ends) -> Reading:
+    v = ends.tower
+    return BudgetImage(kind="budget", patch=v.size("patch_size"), merge=v.size("pooling_kernel_size"), outputs=280)
+
+
+def _intern(ends: Ends) -> Reading:
+    grid, classes = _patches(ends)
+    side, _ = ends.tower.sides("image_size")
+    outputs = int(grid * ends.file.own.real("downsample_ratio") ** 2)
+    return TiledImage(kind="tiles", tile=side, max_tiles=12, patches=grid, classes=classes, outputs=outputs, markers=2)
+
+
+def _cohere(ends: Ends) -> Reading:
+    grid, classes = _patches(ends)
+    side, _ = ends.tower.sides("image_size")
+    outputs = grid // ends.file.own.size("downsample_factor") ** 2
+    return TiledImage(
+        kind="tiles",
+        tile=side,
+        max_tiles=12,
+        patches=grid,
+        classes=classes,
+        outputs=outputs,
+        each=1,
+        markers=2,
+        fit="scale",
+    )
+
+
+def _llama4(ends: Ends) -> Reading:
+    grid, classes = _patches(ends)
+    side, _ = ends.tower.sides("image_size")
+    outputs = int(grid * ends.tower.real("pixel_shuffle_ratio") ** 2)
+    return TiledImage(
+        kind="tiles",
+        tile=side,
+        max_tiles=16,
+        patches=grid,
+        classes=classes,
+        outputs=outputs,
+        each=1,
+        markers=2,
+        fit="scale",
+    )
+
+
+def _idefics3(ends: Ends) -> Reading:
+    grid, _ = _patches(ends)
+    side, _ = ends.tower.sides("image_size")
+    outputs = grid // ends.file.own.size("scale_factor") ** 2
+    return SplitImage(kind="split", tile=side, longest=4 * side, patches=grid, outputs=outputs)
+
+
+def _grids(ends: Ends) -> tuple[tuple[int, int], ...]:
+    """The grids that the file lists; none where it lists none as pairs of sizes."""
+    listed = ends.file.own.value("image_grid_pinpoints")
+    pairs = [pair for pair in listed if isinstance(pair, list)] if isinstance(listed, list) else []
+    sizes = [pair for pair in pairs if len(pair) == _SIDES and all(type(side) is int and side > 0 for side in pair)]
+    return tuple((high, wide) for high, wide in sizes) if len(sizes) == len(pairs) else ()
+
+
+def _llava_next(ends: Ends) -> Reading:
+    grid, classes = _patches(ends)
+    side, _ = ends.tower.sides("image_size")
+    grids = _grids(ends) or _GRIDS
+    return AnyResolution(kind="any-resolution", grids=grids, tile=side, outputs=grid, patches=grid, classes=classes)
+
+
+def _one_vision(ends: Ends) -> Reading:
+    grid, classes = _patches(ends)
+    side, _ = ends.tower.sides("image_size")
+    places = range(1, _MOST_GRIDS + 1)
+    grids = _grids(ends) or tuple((rows * side, columns * side) for rows in places for columns in places)
+    return AnyResolution(
+        kind="any-resolution", grids=grids, tile=side, outputs=grid, patches=grid, classes=classes, max_tiles=9
+    )
+
+
+_QWEN3: Final = _native(65_536, 16_777_216)
+_GLM: Final = _native(112 * 112 // 2, 28 * 28 * 15_000 // 2)
+IMAGES: Final[dict[str, Callable[[Ends], Reading]]] = {
+    "llava": _whole,
+    "vipllava": _whole,
+    "video_llava": _whole,
+    "deepseek_vl": _whole,
+    "deepseek_vl_hybrid": _whole,
+    "paligemma": _whole,
+    "gemma3": _fixed(_tokens_of),
+    "shieldgemma2": _fixed(_tokens_of),
+    "blip-2": _fixed(lambda ends: ends.file.own.size("num_query_tokens")),
+    "instructblip": _fixed(lambda ends: ends.file.own.size("num_query_tokens")),
+    "qwen2_vl": _native(56 * 56, 28 * 28 * 1280),
+    "qwen2_5_vl": _native(56 * 56, 28 * 28 * 1280),
+    "qwen3_vl": _QWEN3,
+    "qwen3_vl_moe": _QWEN3,
+    "qwen3_5": _QWEN3,
+    "qwen3_5_moe": _QWEN3,
+    "glm4v": _GLM,
+    "glm46v": _GLM,
+    "glm4v_moe": _GLM,
+    "glm_ocr": _GLM,
+    "minimax_m3_vl": _native(4 * 28 * 28, 451_584),
+    "paddleocr_vl": _native(384 * 384, 1536 * 1536),
+    "video_llama_3": _video_llama,
+    "kimi_k25": _kimi,
+    "mistral3": _pixtral,
+    "lighton_ocr": _pixtral,
+    "gemma4": _gemma4,
+    "internvl": _intern,
+    "qianfan_ocr": _intern,
+    "cohere2_vision": _cohere,
+    "llama4": _llama4,
+    "idefics3": _idefics3,
+    "smolvlm": _idefics3,
+    "llava_next": _llava_next,
+    "llava_onevision": _one_vision,
+}
+"""How each family reads an image; of others it is not known here."""
+
+
+def _sound(per_second: int, merge: int, piece: int | None = None, *, padded: bool = False) -> Sound:
+    return Sound(kind="sound", positions_per_second=per_second, merge=merge, piece_seconds=piece, padded=padded)
+
+
+SOUNDS: Final[dict[str, Sound]] = {
+    "qwen2_audio": _sound(50, 2, 30),
+    "voxtral": _sound(50, 4, 30, padded=True),
+    "gemma4": _sound(25, 1),
+}
+"""How each family reads a sound; of others it is not known here."""

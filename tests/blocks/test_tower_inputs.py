@@ -1,0 +1,62 @@
+"""How images become tokens, against the processors of transformers 5.24.0; how sounds do, against what was published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.importer.recorded import recorded, spec_of
+from tscale.blocks.tower_inputs import Sound
+from tscale.core.costs.media import tower_flops
+
+TOKENS = recorded("image_tokens.jsonl")
+SMALL = {line["config"]["model_type"]: line["config"] for line in recorded("tower_tensors.jsonl")}
+SCALES = {"smolvlm": {"scale_factor": 4}}
+
+
+def _reading(family: str, sizes: dict[str, Any]) -> Any:
+    config = SMALL[family] | SCALES.get(family, {})
+    spec = spec_of(config | {"vision_config": config["vision_config"] | sizes})
+    assert spec.towers
+    return spec.towers[0].input
+
+
+@pytest.mark.parametrize("family", dict.fromkeys(line["family"] for line in TOKENS))
+def test_an_image_takes_as_many_tokens_as_the_processor_counts(family: str) -> None:
+    lines = [line for line in TOKENS if line["family"] == family]
+    reading = _reading(family, lines[0]["sizes"])
+    assert {tuple(line["image"]): reading.read(*line["image"]).tokens for line in lines} == {
+        tuple(line["image"]): line["tokens"] for line in lines
+    }
+
+
+def test_what_the_tower_hands_over_is_what_the_sequence_takes_without_its_markers() -> None:
+    """InternVL: 12 tiles and the whole image, 256 outputs each, and two markers (Chen 2024, section 3.2)."""
+    seen = _reading("internvl", {}).read(1344, 1792)
+    ((tiles, run),) = seen.passes
+    assert (tiles, run.inputs, run.outputs, run.classes) == (13, 1025, 256, 1)
+    assert seen.tokens == 13 * 256 + 2
+
+
+def test_sounds_take_the_tokens_a_second_that_their_makers_state() -> None:
+    """Voxtral: 12.5 tokens a second, pieces of 30 s padded (Liu 2025); Qwen2-Audio: 25, of 40 ms each (Chu 2024)."""
+    voxtral = Sound(kind="sound", positions_per_second=50, merge=4, piece_seconds=30, padded=True)
+    assert [voxtral.hear(seconds).tokens for seconds in (30, 31, 60)] == [375, 750, 750]
+    qwen = Sound(kind="sound", positions_per_second=50, merge=2, piece_seconds=30)
+    assert [qwen.hear(seconds).tokens for seconds in (10, 30)] == [250, 750]
+
+
+FLOPS = {line["config"]["model_type"]: line for line in recorded("tower_flops.jsonl")}
+
+
+@pytest.mark.parametrize("family", FLOPS)
+def test_an_image_takes_the_flops_that_the_framework_counts(family: str) -> None:
+    """Of one pass: the processor's tiles are left out here, since the class is given one."""
+    line = FLOPS[family]
+    spec = spec_of(line["config"])
+    assert spec.towers
+    reading: Any = spec.towers[0].input
+    ((_, run),) = reading.read(*line["image"]).passes
+    towers = [(tower.part, tuple(tower.groups())) for tower in spec.towers]
+    assert tower_flops("x", towers, ((1, run),)).total == line["flops"]

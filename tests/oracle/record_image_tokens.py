@@ -1,0 +1,110 @@
+"""Counts the tokens of images of several sizes as the processors of transformers do.
+
+`python tests/oracle/record_image_tokens.py > tests/oracle/image_tokens.jsonl` needs `transformers` 5.24.0, `torch`, `torchvision`
+and `pillow`. `sizes`: what a configuration says of the images that the processor was set to; `image`: height and width; `tokens`:
+those that stand for the image in a sequence.
+"""
+
+# mypy: ignore-errors
+# transformers is installed only where this is run
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from typing import Any
+
+import torch
+import transformers
+from transformers.image_utils import SizeDict
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.llama4 import image_processing_llama4 as llama4
+from transformers.models.llama4.processing_llama4 import Llama4Processor
+
+IMAGES = [(224, 224), (336, 336), (480, 640), (768, 1024), (1024, 1024), (1080, 1920), (1920, 1080), (2160, 3840),
+          (100, 1000), (1333, 777), (30, 45), (3000, 500)]  # fmt: skip
+GRIDS = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
+
+
+def processor(family: str, of: str, image: dict[str, Any], own: dict[str, Any]) -> Any:
+    """A processor without a tokenizer: what it counts of images needs none but to say that two line ends are one token."""
+    module = importlib.import_module(f"transformers.models.{family}.processing_{family}")
+    (cls,) = [
+        value
+        for name, value in vars(module).items()
+        if name.endswith("Processor") and value.__module__ == module.__name__
+    ]
+    name = IMAGE_PROCESSOR_MAPPING_NAMES[of]
+    name = (
+        name
+        if isinstance(name, str)
+        else [one for one in (name.values() if isinstance(name, dict) else name) if one][-1]
+    )
+    made = object.__new__(cls)
+    made.image_processor = getattr(transformers, name.replace("Fast", ""))(**image)
+    made.tokenizer = lambda text, *, add_special_tokens: {"input_ids": [0]}  # noqa: ARG005
+    made._merge_kwargs = lambda **_: {"images_kwargs": {}}
+    for key, value in own.items():
+        setattr(made, key, value)
+    return made
+
+
+def record(
+    family: str,
+    *,
+    code: str = "",
+    of: str = "",
+    image: dict[str, Any] | None = None,
+    own: dict[str, Any] | None = None,
+    sizes: dict[str, Any] | None = None,
+) -> None:
+    """The tokens of each image; `code`: the family whose processor it has, `of`: whose image processor."""
+    made = processor(code or family, of or code or family, image or {}, own or {})
+    for size in IMAGES:
+        (tokens,) = made._get_num_multimodal_tokens(image_sizes=[size])["num_image_tokens"]
+        print(json.dumps({"family": family, "sizes": sizes or {}, "image": size, "tokens": tokens}))
+
+
+def record_llama4() -> None:
+    """The tokens that its processor writes for the grid that its image processor chooses."""
+    grids = torch.tensor(llama4.find_supported_resolutions(16, SizeDict(height=336, width=336)))
+    for size in IMAGES:
+        high, wide = (int(side) for side in llama4.get_best_fit(size, grids))
+        text = Llama4Processor._prompt_split_image(None, (high // 336, wide // 336), 144)
+        tokens = len(re.findall(r"<\|[a-z_]+\|>", text))
+        print(json.dumps({"family": "llama4", "sizes": {"image_size": 336}, "image": size, "tokens": tokens}))
+
+
+def main() -> None:
+    record("qwen2_vl")
+    record("qwen2_5_vl", of="qwen2_vl")
+    record(
+        "qwen3_vl", of="qwen2_vl", image={"patch_size": 16, "size": {"shortest_edge": 65536, "longest_edge": 16777216}}
+    )
+    record("glm4v")
+    record("kimi_k25")
+    record("video_llama_3", sizes={"patch_size": 14})
+    record("gemma4")
+    record("gemma3", own={"image_seq_length": 256})
+    record("paligemma", of="siglip", own={"image_seq_length": 256})
+    record("mistral3", code="pixtral", image={"size": {"longest_edge": 1540}, "patch_size": 14},
+           own={"patch_size": 14, "spatial_merge_size": 2})  # fmt: skip
+    tiles = {"size": {"height": 448, "width": 448}, "crop_to_patches": True, "min_patches": 1, "max_patches": 12}
+    record("internvl", of="got_ocr2", image=tiles, own={"image_seq_length": 256})
+    record("cohere2_vision", own={"patch_size": 16})
+    clip = {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"}
+    record("llava", image={"crop_size": {"height": 336, "width": 336}}, own=clip)
+    record("llava_next", image={"size": {"shortest_edge": 336}, "image_grid_pinpoints": GRIDS}, own=clip)
+    siglip = {"num_image_tokens": 729, "vision_feature_select_strategy": "full", "vision_aspect_ratio": "anyres_max_9"}
+    record("llava_onevision", own=siglip)
+    record("idefics3", own={"image_seq_len": 169}, sizes={"image_size": 364, "patch_size": 14})
+    smol = {"size": {"longest_edge": 2048}, "max_image_size": {"longest_edge": 512}}
+    record(
+        "smolvlm", code="idefics3", image=smol, own={"image_seq_len": 64}, sizes={"image_size": 512, "patch_size": 16}
+    )
+    record_llama4()
+
+
+if __name__ == "__main__":
+    transformers.logging.set_verbosity_error()
+    main()
