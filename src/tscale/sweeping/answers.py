@@ -121,11 +121,12 @@ def _flat_rows(rows: Any, path: str) -> Iterator[tuple[str, Figure | Value]]:
     for row in rows:
         first = next(iter(row.values()))
         if isinstance(first, str):
-            yield from _flat({key: value for key, value in list(row.items())[1:]}, f"{above}{first}")
+            yield from _flat(dict(list(row.items())[1:]), f"{above}{first}")
         elif len(rows) == 1:
             yield from _flat(row, above.rstrip("."))
 
 
 def with_numbers(request: Request, numbers: Mapping[str, int]) -> Request:
     """A request whose fields hold other numbers, which may remember and note what is done with them."""
-    return replace(request, **numbers)
+    changed: Any = dict(numbers)
+    return replace(request, **changed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Final
@@ -29,7 +29,7 @@ def need_dask() -> None:
 
 def on_cluster(
     sweep: Sweep, todo: Iterable[int], format: Format, scheduler: str | None, workers: int | None, *, in_order: bool
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any]]:
     """The bytes of some parts as they are finished, or in their order. A part whose worker dies is given to another.
 
     Raises:
@@ -41,7 +41,7 @@ def on_cluster(
     with _client(scheduler, workers) as client:
         threads = max(sum(client.nthreads().values()), 1)
         sent = client.scatter(sweep, broadcast=True, hash=False)
-        done = as_completed(with_results=False)
+        done = as_completed(loop=client.loop)
 
         def more(count: int) -> None:
             for _, part in zip(range(count), waiting, strict=False):
