@@ -165,7 +165,7 @@ class Evaluator:
 
     def _answer_at(self, path: Path, axes: Mapping[str, Any], shape: tuple[int, ...], place: int) -> Any:
         """What was compiled says of one row."""
-        own = {name: array.flat[np.unravel_index(place, shape)[np.argmax(array.shape)]] for name, array in axes.items()}
+        own = {name: np.broadcast_to(array, shape).flat[place] for name, array in axes.items()}
         single = {name: np.array([value], dtype=np.int64) for name, value in own.items()}
         if path.refused is not None:
             return np.broadcast_to(_texts(path, single), (1,))[0]
