@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,18 +90,23 @@ def test_a_part_that_is_gone_is_made_again(small: Sweep, tmp_path: Path) -> None
     assert not list(path.glob(".*"))
 
 
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
 def test_a_full_disk_leaves_whole_parts_and_one_line(name: str, small: Sweep, tmp_path: Path) -> None:
     """A limit on the size of files is told as a full disk is, by a failing write."""
     path = tmp_path / name
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     most = 9_000 if name.endswith("csv") else 2_000
-    with pytest.raises(SpecError, match="cannot be written: File too large"):
-        try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-            write(path, small, Where(), lambda _: None)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with files_of_at_most(most), pytest.raises(SpecError, match="cannot be written: File too large"):
+        write(path, small, Where(), lambda _: None)
     assert not list(tmp_path.rglob("*.tmp"))
     assert not list(tmp_path.rglob("part-*"))
     write(path, small, Where(), lambda _: None)

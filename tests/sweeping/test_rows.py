@@ -79,7 +79,9 @@ def test_compiled_rows_are_what_the_command_answers(question: str, model: str, v
 
 def test_gpt_shapes_have_the_parameters_of_the_formula() -> None:
     """Of a GPT-2 block: 12·d² + 13·d with biases and norms (Radford 2019; counted by hand), two tables and a last norm."""
-    for row in rows(made("params", "gpt2", "set.layers=1..5", "set.d_model=64..640+64", "set.d_ff=256,1000", "set.heads=1,4")):
+    for row in rows(
+        made("params", "gpt2", "set.layers=1..5", "set.d_model=64..640+64", "set.d_ff=256,1000", "set.heads=1,4")
+    ):
         layers, d, d_ff = (row[f"set.{name}"] for name in ("layers", "d_model", "d_ff"))
         block = 4 * d * d + 4 * d + 2 * d * d_ff + d_ff + d + 4 * d
         assert row["params.total"] == 50257 * d + 1024 * d + layers * block + 2 * d
@@ -190,7 +192,10 @@ def test_a_table_of_python_holds_counts_exactly() -> None:
 def test_a_spec_from_python_is_swept() -> None:
     spec = tscale.load("gpt2")
     frame = tscale.sweep("params", spec, vary={"set.layers": [12, 24]}, columns=["params.total"])
-    assert frame["params.total"].tolist() == [tscale.params("gpt2").total, tscale.params("gpt2", set={"layers": 24}).total]
+    assert frame["params.total"].tolist() == [
+        tscale.params("gpt2").total,
+        tscale.params("gpt2", set={"layers": 24}).total,
+    ]
 
 
 def test_quotients_are_the_nearest_doubles() -> None:

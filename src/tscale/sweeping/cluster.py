@@ -40,13 +40,12 @@ def on_cluster(
     waiting, ready, order = iter(todo), {}, []
     with _client(scheduler, workers) as client:
         threads = max(sum(client.nthreads().values()), 1)
-        sent = client.scatter(sweep, broadcast=True, hash=False)
         done = as_completed(loop=client.loop)
 
         def more(count: int) -> None:
             for _, part in zip(range(count), waiting, strict=False):
                 order.append(part)
-                done.add(client.submit(run_part, sent, part, format, version("tscale"), key=f"{sweep.digest}-{part}"))
+                done.add(client.submit(run_part, sweep, part, format, version("tscale"), key=f"{sweep.digest}-{part}"))
 
         more(_PARTS_OF_A_WORKER * threads)
         for future in done:
