@@ -20,7 +20,7 @@ _NOT_OURS: Final = frozenset(
 )
 """Keys that say what was asked, or what others published, and are no figures of the row."""
 _ROWS: Final = frozenset({"rows", "range"})
-"""Lists of answers within an answer: each is told by its first key, such as a law or a case."""
+"""Lists of answers within an answer: each is told by its first key, such as a law, a case or a context."""
 
 
 class Answer(NamedTuple):
@@ -124,6 +124,8 @@ def _flat_rows(rows: Any, path: str) -> Iterator[tuple[str, Figure | Value]]:
             yield from _flat(dict(list(row.items())[1:]), f"{above}{first}")
         elif len(rows) == 1:
             yield from _flat(row, above.rstrip("."))
+        elif isinstance(first, Figure):
+            yield from _flat(dict(list(row.items())[1:]), f"{above}{next(iter(row))}_{first.value}")
 
 
 def with_numbers(request: Request, numbers: Mapping[str, int]) -> Request:

@@ -7,15 +7,18 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, Final
 
+from tscale.analysis.result_schema import schema_of_answers
 from tscale.core.metric import Cell, Data, Figure, Missing, Report, Table
 from tscale.core.metric import Column as Heading
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import COUNT, Unit
 from tscale.errors import RequestError, nearest
 from tscale.render.format import cell_text
+from tscale.render.json import as_data
 from tscale.sweeping.columns import OTHER, REFUSED, Column, Part
 from tscale.sweeping.grid import Blocks, whole
-from tscale.sweeping.sweep import Sweep
+from tscale.sweeping.job import job_of
+from tscale.sweeping.sweep import Sweep, prepared
 
 HEADLINES: Final[dict[str, tuple[str, ...]]] = {
     "summary": ("params", "flops_per_token", "kv_bytes_per_token"),
@@ -76,6 +79,24 @@ def report_of(sweep: Sweep, most: int, *, brief: bool = False) -> Report:
         "rows": [{one.name: _datum(one, row[place]) for place, one in used} for row in rows],
     }
     return Report(title, (Table(title, headings, cells),), data, tuple(_notes(sweep, rows, wanted)))
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a sweep's answer, whose rows have the keys of its question."""
+    job = job_of("params", {"model": "gpt2"}, ["set.layers=12,24"])
+    found = schema_of_answers("sweep", [as_data(report_of(prepared(job), SHOWN))])
+    properties = found["properties"]
+    properties["axes"] = {
+        "type": "object",
+        "description": "How many values each axis has.",
+        "additionalProperties": {"type": "integer"},
+    }
+    properties["rows"]["items"] = {
+        "type": "object",
+        "description": "The values of the axes, and the figures of the question by their keys with dots; refused says why there are none.",
+        "additionalProperties": {"type": ["number", "string", "boolean", "null"]},
+    }
+    return found
 
 
 def _headlines(sweep: Sweep) -> list[Column]:
