@@ -99,7 +99,11 @@ def schema_of_result(name: str) -> dict[str, Any]:
             f"the schema of {name} is not made: its answers are about files; known: {', '.join(SAMPLES)}"
         )
     asked = question(name)
-    answers = [as_data(asked.analyze(asked.made(given))) for given in SAMPLES[name]]
+    return schema_of_answers(name, [as_data(asked.analyze(asked.made(given))) for given in SAMPLES[name]])
+
+
+def schema_of_answers(name: str, answers: list[Any]) -> dict[str, Any]:
+    """The JSON Schema of answers of a command, each as its JSON."""
     bodies = [body for answer in answers for body in (answer if isinstance(answer, list) else [answer])]
     units = {path: how["unit"] for body in bodies for path, how in body["figures"].items() if how["unit"]}
     schema = _of(bodies, "", units)

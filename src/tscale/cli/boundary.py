@@ -74,14 +74,14 @@ def plot_with_value(args: Sequence[str]) -> list[str]:
     """A command line with a value for every `--plot`: the file behind it, or `-`, the terminal, where none follows.
 
     What follows is a file if its ending is that of a picture, even of one that is not written here, which is refused
-    later, by name; else it is the next argument, such as a model. `--plot=FILE` is always read as it stands. A sweep draws
-    columns, which have a comma between them.
+    later, by name; else it is the next argument, such as a model. `--plot=FILE` is always read as it stands. Behind that
+    of a sweep stand columns.
     """
     until = list(args).index("--") if "--" in args else len(args)
     read: list[str] = []
     for place, word in enumerate(args[:until]):
         following = args[place + 1] if place + 1 < until else ""
-        columns = args[0] == "sweep" and "," in following
+        columns = args[0] == "sweep" and following[:1] not in ("", "-")
         named = following.lower().endswith(_PICTURES) or columns
         read.append("--plot=-" if word == "--plot" and not named else word)
     return [*read, *args[until:]]

@@ -80,6 +80,10 @@ def _schema_of(what: Literal["models", "hardware", "laws", "claims", "result"], 
                 f"schema {what} has no more arguments: drop {shown(command)}, or write result in place of {what}"
             )
         return schema_of(what)
+    if command == "sweep":
+        from tscale.sweeping.show import schema
+
+        return schema()
     if command is None:
         raise RequestError(f"schema result needs a command: {', '.join(SAMPLES)}")
     if command not in SAMPLES:

@@ -153,6 +153,10 @@ def _show(made: Sweep, format: Format, plot: str | None, *, table: bool) -> None
 
     pictures: Any = ()
     if plot is not None:
+        if format not in ("table", "html"):
+            raise RequestError(
+                f"--plot draws in the terminal, which --format {format} leaves to a program: drop one of them"
+            )
         check_target(TERMINAL, format)
         pictures = [plot_of(made, plot)]
     if table:

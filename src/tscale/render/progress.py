@@ -28,7 +28,7 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
 def rows_progress(title: str, rows: int) -> Iterator[Callable[[int], None]]:
     """A bar of rows with their rate and the time left, moved on by as many as each call says; nothing without a terminal."""
     if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield lambda rows: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn

@@ -20,7 +20,7 @@ _NOT_OURS: Final = frozenset(
 )
 """Keys that say what was asked, or what others published, and are no figures of the row."""
 _ROWS: Final = frozenset({"rows", "range"})
-"""Lists of answers within an answer: each is told by its first key, such as a law or a case."""
+"""Lists of answers within an answer: each is told by its first key, such as a law, a case or a context."""
 
 
 class Answer(NamedTuple):
@@ -121,11 +121,14 @@ def _flat_rows(rows: Any, path: str) -> Iterator[tuple[str, Figure | Value]]:
     for row in rows:
         first = next(iter(row.values()))
         if isinstance(first, str):
-            yield from _flat({key: value for key, value in list(row.items())[1:]}, f"{above}{first}")
+            yield from _flat(dict(list(row.items())[1:]), f"{above}{first}")
         elif len(rows) == 1:
             yield from _flat(row, above.rstrip("."))
+        elif isinstance(first, Figure):
+            yield from _flat(dict(list(row.items())[1:]), f"{above}{next(iter(row))}_{first.value}")
 
 
 def with_numbers(request: Request, numbers: Mapping[str, int]) -> Request:
     """A request whose fields hold other numbers, which may remember and note what is done with them."""
-    return replace(request, **numbers)
+    changed: Any = dict(numbers)
+    return replace(request, **changed)

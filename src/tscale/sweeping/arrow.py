@@ -81,7 +81,7 @@ def _array(part: Part, column: Column, type: Any) -> Any:
 def batches(evaluator: Evaluator, block: Block, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of a block in the order of the sweep, a piece at a time."""
     pieces = Blocks.within(block, ROWS_AT_ONCE)
-    for piece in range(pieces.count):
+    for piece in range(pieces.length):
         yield batch_of(evaluator.part(pieces.at(piece)), evaluator.columns, schema)
 
 

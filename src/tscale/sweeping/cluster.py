@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Final
@@ -29,7 +29,7 @@ def need_dask() -> None:
 
 def on_cluster(
     sweep: Sweep, todo: Iterable[int], format: Format, scheduler: str | None, workers: int | None, *, in_order: bool
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any]]:
     """The bytes of some parts as they are finished, or in their order. A part whose worker dies is given to another.
 
     Raises:
@@ -40,13 +40,12 @@ def on_cluster(
     waiting, ready, order = iter(todo), {}, []
     with _client(scheduler, workers) as client:
         threads = max(sum(client.nthreads().values()), 1)
-        sent = client.scatter(sweep, broadcast=True, hash=False)
-        done = as_completed(with_results=False)
+        done = as_completed(loop=client.loop)
 
         def more(count: int) -> None:
             for _, part in zip(range(count), waiting, strict=False):
                 order.append(part)
-                done.add(client.submit(run_part, sent, part, format, version("tscale"), key=f"{sweep.digest}-{part}"))
+                done.add(client.submit(run_part, sweep, part, format, version("tscale"), key=f"{sweep.digest}-{part}"))
 
         more(_PARTS_OF_A_WORKER * threads)
         for future in done:

@@ -1,7 +1,7 @@
-"""A question compiled to functions of arrays: one row is answered on numbers that note what is compared, once for each way
-that rows can take, and every row that compares alike is computed at once.
+"""A question compiled to functions of arrays.
 
-Refusals are ways too: validation runs on the same numbers, and its message is filled for each row.
+One row is answered on numbers that note what is compared, once for each way that rows can take, and every row that compares
+alike is computed at once. Refusals are ways too: validation runs on the same numbers, and its message is filled for each row.
 """
 
 from __future__ import annotations
@@ -187,7 +187,8 @@ def _compiled(
     if wanted != list(known.figures):
         return None
     wanted += [of for (asked_of, name), of in _RATIOS.items() if asked_of == job.question and name in wanted]
-    names, others = [], {}
+    names: list[str] = []
+    others: dict[str, Any] = {}
     for name in dict.fromkeys(wanted):
         cell = figures[name]
         value = cell.value if isinstance(cell, Figure) else cell

@@ -85,12 +85,12 @@ class Evaluator:
         for number, path in enumerate(structure.paths):
             self._take(out, rows, structure, number, path, axes, pending, fixed)
         while pending.any() and not structure.by_row and len(structure.paths) < MOST_PATHS:
-            path = path_of(self.job, _places(fixed, int(pending.argmax())), self.sizes)
-            if path is None:
+            found = path_of(self.job, _places(fixed, int(pending.argmax())), self.sizes)
+            if found is None:
                 structure.by_row = True
                 break
-            structure.paths.append(path)
-            self._take(out, rows, structure, len(structure.paths) - 1, path, axes, pending, fixed)
+            structure.paths.append(found)
+            self._take(out, rows, structure, len(structure.paths) - 1, found, axes, pending, fixed)
         if pending.any():
             todo = np.zeros(out.rows, dtype=bool)
             todo[rows[pending.reshape(-1)]] = True
@@ -126,7 +126,7 @@ class Evaluator:
             structure.by_row = True
             return
         structure.checked.add(number)
-        chosen = None if mask.all() and mask.size == out.rows else rows[mask.reshape(-1)]
+        chosen: Any = None if mask.all() and mask.size == out.rows else rows[mask.reshape(-1)]
         where = None if chosen is None else mask
         shape = mask.shape
         if where is not None and 2 * len(chosen) < mask.size:  # most rows go another way: none of theirs is computed
@@ -165,7 +165,7 @@ class Evaluator:
 
     def _answer_at(self, path: Path, axes: Mapping[str, Any], shape: tuple[int, ...], place: int) -> Any:
         """What was compiled says of one row."""
-        own = {name: array.flat[np.unravel_index(place, shape)[np.argmax(array.shape)]] for name, array in axes.items()}
+        own = {name: np.broadcast_to(array, shape).flat[place] for name, array in axes.items()}
         single = {name: np.array([value], dtype=np.int64) for name, value in own.items()}
         if path.refused is not None:
             return np.broadcast_to(_texts(path, single), (1,))[0]

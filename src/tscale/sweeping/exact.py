@@ -28,7 +28,7 @@ class _Bounds(NamedTuple):
     @property
     def kind(self) -> str:
         """What holds it: small, wide or object."""
-        if -SMALL <= self.least and self.most < SMALL:
+        if self.least >= -SMALL and self.most < SMALL:
             return "small"
         return "wide" if self.least >= 0 and self.most < _WIDE else "object"
 
@@ -197,7 +197,7 @@ def _function(op: str, bounds: list[_Bounds]) -> Callable[..., Value]:
 def _exactly(op: str) -> Callable[..., int]:
     if op == "power_of_two":
         return power_of_two
-    return {"min": min, "max": max}.get(op) or _PLAIN[op]  # type: ignore[return-value]
+    return {"min": min, "max": max}.get(op) or _PLAIN[op]
 
 
 def _fits_words(op: str, bounds: list[_Bounds]) -> bool:

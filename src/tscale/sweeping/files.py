@@ -69,10 +69,10 @@ class ParquetFolder:
                 )
             _write_whole(about, _text(sweep))
         _check_same(about, sweep, self.path)
-        self.digits = max(len(str(sweep.parts.count - 1)), 5)
+        self.digits = max(len(str(sweep.parts.length - 1)), 5)
         for left in self.path.glob(".part-*.tmp"):
             left.unlink(missing_ok=True)
-        return {part for part in range(sweep.parts.count) if self._file(part).exists()}
+        return {part for part in range(sweep.parts.length) if self._file(part).exists()}
 
     def write(self, part: int, data: Any) -> None:
         _write_whole(self._file(part), data)

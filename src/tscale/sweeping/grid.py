@@ -51,7 +51,7 @@ class Blocks(NamedTuple):
         return cls(of, cut, -(-lengths[cut] // step))
 
     @property
-    def count(self) -> int:
+    def length(self) -> int:
         """How many blocks there are."""
         return prod(stop - start for start, stop in self.of[: self.cut]) * self.pieces
 

@@ -9,7 +9,7 @@ from math import prod
 from typing import Any, Final
 
 from tscale.analysis.questions import Question, question
-from tscale.analysis.request import Option, Request
+from tscale.analysis.request import Option, Request, spelled
 from tscale.errors import RequestError, nearest
 from tscale.sweeping.axes import Axis, as_written, read_axes
 
@@ -108,14 +108,24 @@ def job_of(name: str, fixed: Mapping[str, object], vary: object, wanted: Sequenc
 
 def _check_fields(name: str, fixed: Mapping[str, object], axes: tuple[Axis, ...]) -> None:
     """Raises `RequestError` where a model is missing, and for an axis of the spec that no spec has."""
-    options, varied = options_of(name), {axis.field for axis in axes}
-    model = fixed.get("model")
+    varied = {axis.field for axis in axes}
+    for missing in _needed(name) - fixed.keys() - varied:
+        if missing == "model":
+            raise RequestError(f"Missing argument 'MODEL': {name} is asked of one, or of several with --vary model=A,B")
+        raise RequestError(f"Missing option '{spelled(missing)}': give it, or vary it")
+    if "set" in varied:
+        _check_keys(fixed.get("model"), axes)
+
+
+def _needed(name: str) -> set[str]:
+    """The fields that a question cannot do without."""
     ask: type[Request] = asked(name).ask
-    needed = ask.__dataclass_fields__.get("model", ask.__dataclass_fields__.get("models"))
-    if needed is not None and model is None and "model" not in varied and needed.metadata.get("required"):
-        raise RequestError(f"Missing argument 'MODEL': {name} is asked of one, or of several with --vary model=A,B")
-    if "set" not in varied or "set" not in options:
-        return
+    needed = {one for one, field in ask.__dataclass_fields__.items() if field.metadata.get("required")}
+    return {"model" if one == "models" else one for one in needed}
+
+
+def _check_keys(model: object, axes: tuple[Axis, ...]) -> None:
+    """Raises `RequestError` for an axis of the spec that no spec has."""
     from tscale.analysis.of_model import spec_of
     from tscale.models.resolve import check_key
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from tscale.sweeping.sweep import Sweep
 
 Engine = Literal["local", "dask"]
 Advance = Callable[[int], None]
-Results = Iterator[tuple[int, Any]]
+Results = Generator[tuple[int, Any]]
 """Parts with the bytes of their files."""
 
 
@@ -77,14 +77,14 @@ def write(path: Path, sweep: Sweep, where: Where, advance: Advance) -> Written:
     parts = sweep.parts
     for part in done:
         advance(rows_of(parts.at(part)))
-    todo = (part for part in range(parts.count) if part not in done)
+    todo = (part for part in range(parts.length) if part not in done)
     format: Format = "csv" if kept.in_order else "parquet"
     with closing(results(sweep, todo, format, where, in_order=kept.in_order)) as found:
         for part, data in found:
             kept.write(part, data)
             advance(rows_of(parts.at(part)))
     kept.finish()
-    return Written(path, sweep.job.rows, parts.count, len(done))
+    return Written(path, sweep.job.rows, parts.length, len(done))
 
 
 def results(sweep: Sweep, todo: Iterable[int], format: Format, where: Where, *, in_order: bool) -> Results:

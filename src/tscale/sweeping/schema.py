@@ -14,9 +14,9 @@ from tscale.sweeping.exact import SMALL
 from tscale.sweeping.grid import places_of
 from tscale.sweeping.job import Job
 
-LOOKED_AT: Final = 32
+LOOKED_AT: Final = 24
 """Rows that are answered to find the columns."""
-_OF_EACH: Final = 6
+_OF_EACH: Final = 4
 """Values of each axis among them."""
 Places = tuple[int, ...]
 

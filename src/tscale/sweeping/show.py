@@ -7,15 +7,18 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, Final
 
+from tscale.analysis.result_schema import schema_of_answers
 from tscale.core.metric import Cell, Data, Figure, Missing, Report, Table
 from tscale.core.metric import Column as Heading
 from tscale.core.plot import Axis, Plot, Point, Series
-from tscale.core.units import COUNT
+from tscale.core.units import COUNT, Unit
 from tscale.errors import RequestError, nearest
 from tscale.render.format import cell_text
+from tscale.render.json import as_data
 from tscale.sweeping.columns import OTHER, REFUSED, Column, Part
 from tscale.sweeping.grid import Blocks, whole
-from tscale.sweeping.sweep import Sweep
+from tscale.sweeping.job import job_of
+from tscale.sweeping.sweep import Sweep, prepared
 
 HEADLINES: Final[dict[str, tuple[str, ...]]] = {
     "summary": ("params", "flops_per_token", "kv_bytes_per_token"),
@@ -48,7 +51,7 @@ def rows_of(sweep: Sweep, most: int) -> Iterator[list[Any]]:
     """The first rows, each cell in Python's own numbers."""
     evaluator = sweep.evaluator()
     blocks = Blocks.within(whole(sweep.job.lengths), min(_AT_ONCE, max(most, 1)))
-    every = (row for place in range(blocks.count) for row in _rows(evaluator.part(blocks.at(place)), sweep))
+    every = (row for place in range(blocks.length) for row in _rows(evaluator.part(blocks.at(place)), sweep))
     yield from islice(every, most)
 
 
@@ -59,29 +62,41 @@ def _rows(part: Part, sweep: Sweep) -> Iterator[list[Any]]:
 
 def report_of(sweep: Sweep, most: int, *, brief: bool = False) -> Report:
     """The first rows of a sweep as an answer; `brief`: with the figures alone that people look for first."""
-    columns, rows = sweep.columns, list(rows_of(sweep, most))
-    wanted = {one.name for one in _headlines(sweep)} if brief else {one.name for one in sweep.figures}
-    used = [place for place, one in enumerate(columns) if _is_used(one, wanted, [row[place] for row in rows])]
-    headings = tuple(_heading(columns[place], drop) for drop, place in enumerate(used))
-    cells = tuple(tuple(_cell(columns[place], row[place]) for place in used) for row in rows)
-    refused = sum(row[-2] is not None for row in rows)
-    total, job = sweep.job.rows, sweep.job
-    over = ", ".join(f"{axis.name} ({len(axis.values):,})" for axis in job.axes)
-    title = f"{_subject(sweep)} over {over}: {total:,} row{'s' if total != 1 else ''}"
+    rows = list(rows_of(sweep, most))
+    wanted = {one.name for one in (_headlines(sweep) if brief else sweep.figures)}
+    used = [
+        (place, one) for place, one in enumerate(sweep.columns) if _is_used(one, wanted, [row[place] for row in rows])
+    ]
+    headings = tuple(_heading(one, drop) for drop, (_, one) in enumerate(used))
+    cells = tuple(tuple(_cell(one, row[place]) for place, one in used) for row in rows)
+    over = ", ".join(f"{axis.name} ({len(axis.values):,})" for axis in sweep.job.axes)
+    total = sweep.job.rows
+    title = f"{_subject(sweep)} over {over}: {total:,} row{'s' if total != 1 else ''}{_headline(sweep, rows)}"
     data: Data = {
-        "question": job.question,
-        "axes": {axis.name: len(axis.values) for axis in job.axes},
+        "question": sweep.job.question,
+        "axes": {axis.name: len(axis.values) for axis in sweep.job.axes},
         "total_rows": total,
-        "rows": [
-            {column.name: _datum(column, row[place]) for place, column in enumerate(columns) if place in used}
-            for row in rows
-        ],
+        "rows": [{one.name: _datum(one, row[place]) for place, one in used} for row in rows],
     }
-    notes = list(_notes(sweep, len(rows), refused))
-    if len(wanted) < len(sweep.figures):
-        notes.append(f"--columns names others of its {len(sweep.figures)} figures; --format json, csv and -o have all.")
-    title += _headline(sweep, rows)
-    return Report(title, (Table(title, headings, cells),), data, tuple(notes))
+    return Report(title, (Table(title, headings, cells),), data, tuple(_notes(sweep, rows, wanted)))
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a sweep's answer, whose rows have the keys of its question."""
+    job = job_of("params", {"model": "gpt2"}, ["set.layers=12,24"])
+    found = schema_of_answers("sweep", [as_data(report_of(prepared(job), SHOWN))])
+    properties = found["properties"]
+    properties["axes"] = {
+        "type": "object",
+        "description": "How many values each axis has.",
+        "additionalProperties": {"type": "integer"},
+    }
+    properties["rows"]["items"] = {
+        "type": "object",
+        "description": "The values of the axes, and the figures of the question by their keys with dots; refused says why there are none.",
+        "additionalProperties": {"type": ["number", "string", "boolean", "null"]},
+    }
+    return found
 
 
 def _headlines(sweep: Sweep) -> list[Column]:
@@ -117,11 +132,14 @@ def _subject(sweep: Sweep) -> str:
     return f"{sweep.job.question} of {name}" if name else sweep.job.question
 
 
-def _notes(sweep: Sweep, shown: int, refused: int) -> Iterator[str]:
-    if shown < sweep.job.rows:
-        yield f"{sweep.job.rows - shown:,} more rows: -o FILE.parquet or FILE.csv writes all of them."
+def _notes(sweep: Sweep, rows: list[list[Any]], shown: set[str]) -> Iterator[str]:
+    if len(rows) < sweep.job.rows:
+        yield f"{sweep.job.rows - len(rows):,} more rows: -o FILE.parquet or FILE.csv writes all of them."
+    refused = sum(row[-2] is not None for row in rows)
     if refused:
-        yield f"{refused} of these {shown} rows {'is' if refused == 1 else 'are'} refused, each for its reason."
+        yield f"{refused} of these {len(rows)} rows {'is' if refused == 1 else 'are'} refused, each for its reason."
+    if len(shown) < len(sweep.figures):
+        yield f"--columns names others of its {len(sweep.figures)} figures; --format json, csv and -o have all."
 
 
 def _is_used(column: Column, wanted: set[str], cells: list[Any]) -> bool:
@@ -152,6 +170,31 @@ def _datum(column: Column, value: Any) -> Figure | Missing | str | bool | None:
 
 def plot_of(sweep: Sweep, wanted: str) -> Plot:
     """Two columns against one another, a series for each value of a third. Raises `RequestError`."""
+    places = _drawn(sweep, wanted)
+    x, y = (sweep.columns[place] for place in places[:2])
+    series: dict[str, list[Point]] = {}
+    for row in rows_of(sweep, sweep.job.rows):
+        one, other = (row[place] for place in places[:2])
+        if one is not None and other is not None:
+            series.setdefault(str(row[places[2]]) if len(places) == 3 else "", []).append(Point(one, other))
+    if not series:
+        raise RequestError(f"--plot: no row has both {x.name} and {y.name}")
+    lines = tuple(Series(name, tuple(sorted(points, key=_along))) for name, points in series.items())
+    points = [point for line in lines for point in line.points]
+    across = Axis(x.name, _unit(x), all(point.x > 0 for point in points))
+    return Plot(_subject(sweep), across, Axis(y.name, _unit(y), all(point.y > 0 for point in points)), lines)
+
+
+def _along(point: Point) -> tuple[Any, Any]:
+    return point.x, point.y
+
+
+def _unit(column: Column) -> Unit:
+    return COUNT._replace(name="") if column.axis else column.unit
+
+
+def _drawn(sweep: Sweep, wanted: str) -> list[int]:
+    """The places of the columns of a picture. Raises `RequestError`."""
     names = [name.strip() for name in wanted.split(",")]
     if len(names) not in (2, 3) or not all(names):
         raise RequestError("--plot takes the columns X,Y or X,Y,SERIES, such as gpus,days,gpu")
@@ -159,24 +202,9 @@ def plot_of(sweep: Sweep, wanted: str) -> Plot:
     for name in names:
         if name not in known:
             raise RequestError(f"--plot: no column {name}: {nearest(name, known)}")
+    for name in names[:2]:
+        if sweep.columns[known[name]].kind in ("text", "bool"):
+            raise RequestError(f"--plot: {name} holds no numbers: give columns that do, and it as SERIES")
     if sweep.job.rows > MOST_DRAWN:
         raise RequestError(f"--plot draws at most {MOST_DRAWN:,} rows, and these are {sweep.job.rows:,}: vary less")
-    x, y = sweep.columns[known[names[0]]], sweep.columns[known[names[1]]]
-    for column in (x, y):
-        if column.kind in ("text", "bool"):
-            raise RequestError(f"--plot: {column.name} holds no numbers: give columns that do, and it as SERIES")
-    series: dict[str, list[Point]] = {}
-    for row in rows_of(sweep, sweep.job.rows):
-        pair = row[known[x.name]], row[known[y.name]]
-        if None not in pair:
-            name = str(row[known[names[2]]]) if len(names) == 3 else ""
-            series.setdefault(name, []).append(Point(*pair))
-    if not series:
-        raise RequestError(f"--plot: no row has both {x.name} and {y.name}")
-    lines = tuple(Series(name, tuple(sorted(points))) for name, points in series.items())
-    positive = [all(point[place] > 0 for line in lines for point in line.points) for place in (0, 1)]
-    axes = [
-        Axis(one.name, COUNT._replace(name="") if one.axis else one.unit, log)
-        for one, log in zip((x, y), positive, strict=True)
-    ]
-    return Plot(_subject(sweep), axes[0], axes[1], lines)
+    return [known[name] for name in names]

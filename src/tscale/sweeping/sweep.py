@@ -51,7 +51,7 @@ class Sweep:
             "axes": {axis.name: _values(axis.values) for axis in self.job.axes},
             "rows": self.job.rows,
             "rows_of_a_part": self.rows_of_a_part,
-            "parts": self.parts.count,
+            "parts": self.parts.length,
             "columns": [column.name for column in self.columns],
             "digest": self.digest,
         }

@@ -117,12 +117,12 @@ def _arrow(made: Sweep, where: Any) -> pa.Table:
     if where.engine == "local":
         evaluator = made.evaluator()
         found: Iterable[Any] = (
-            batch for part in range(parts.count) for batch in batches(evaluator, parts.at(part), schema)
+            batch for part in range(parts.length) for batch in batches(evaluator, parts.at(part), schema)
         )
         return pa.Table.from_batches(found, schema)
     from pyarrow import parquet
 
-    files = results(made, range(parts.count), "parquet", where, in_order=True)
+    files = results(made, range(parts.length), "parquet", where, in_order=True)
     return pa.concat_tables([parquet.read_table(pa.BufferReader(data)) for _, data in files])
 
 

@@ -1,0 +1,126 @@
+"""What the command shows: the first rows for people, all of them for programs, and pictures of two columns."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import tscale
+from tests.helpers import answer, run
+from tscale.render import progress
+from tscale.sweeping import show
+from tscale.sweeping.grid import Blocks, places_of, rows_of, whole
+from tscale.sweeping.job import QUESTIONS
+
+
+def test_the_first_rows_are_shown_and_how_many_more_there_are() -> None:
+    done = run("sweep", "params", "gpt3", "--vary", "set.layers=1..96", columns=80)
+    assert done.out.startswith("params of gpt3 over set.layers (96): 96 rows\n")
+    assert "84 more rows: -o FILE.parquet or FILE.csv writes all of them." in done.out
+    assert len(done.out.splitlines()) < 24
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_a_headline_says_from_where_to_where_the_first_figure_goes() -> None:
+    done = run("sweep", "params", "gpt3", "--vary", "set.layers=48,96")
+    assert done.out.startswith(
+        "params of gpt3 over set.layers (2): 2 rows, params.total 87,623,503,872 to 174,604,259,328\n"
+    )
+
+
+def test_json_has_all_rows_and_the_digits_of_large_counts() -> None:
+    data = answer("sweep", "flops", "gpt3", "--vary", "tokens=3e11,6e11", "--vary", "context=2k")
+    assert data["axes"] == {"tokens": 2, "context": 1}
+    assert [row["training_flops.exact"] for row in data["rows"]] == [
+        322_912_029_081_600_000_000_000,
+        645_824_058_163_200_000_000_000,
+    ]
+    assert data["digits"]["rows[0].training_flops.exact"] == "322912029081600000000000"
+    assert data["figures"]["rows[].training_flops.exact"]["unit"] == "FLOPs"
+    assert data["figures"]["rows[].training_flops.six_nd"]["source"] == "Brown 2020, Table D.1"
+
+
+def test_csv_has_the_reason_of_a_refused_row() -> None:
+    lines = run("sweep", "params", "gpt3", "--vary", "set.heads=95,96", "--format", "csv").out.splitlines()
+    assert lines[0] == "set.heads,params.total,params.embedding,params.non_embedding,params.active,refused"
+    assert lines[1].startswith('95,,,,,"attention.heads: 95 heads do not divide d_model 12288')
+    assert lines[2].startswith("96,174604259328,")
+
+
+def test_columns_are_chosen() -> None:
+    words = ["sweep", "flops", "gpt3", "--vary", "tokens=3e11", "--columns", "pf_days,training_flops.exact"]
+    assert run(*words, "--format", "csv").out == (
+        "tokens,training_flops.exact,pf_days\n300000000000,322912029081600000000000,3637.588736\n"
+    )
+
+
+def test_options_of_the_question_hold_for_every_row() -> None:
+    words = ["sweep", "train", "gpt3", "--gpu", "h100", "--mfu=40%", "--vary", "gpus=512,1024", "--set", "layers=48"]
+    data = answer(*words)
+    alone = tscale.train("gpt3", gpu="h100", mfu=0.4, gpus=1024, set={"layers": 48})
+    assert data["rows"][1]["days"] == alone.days
+
+
+def test_the_engine_of_serve_is_not_that_of_the_sweep() -> None:
+    words = ["sweep", "serve", "llama-3.1-8b", "--gpu", "h100", "--engine", "sglang", "--vary", "batch=1"]
+    assert answer(*words)["rows"][0]["engine"] == "sglang"
+
+
+def test_a_picture_has_a_series_for_each_value() -> None:
+    pytest.importorskip("plotext")
+    words = ["sweep", "params", "gpt3", "--vary", "set.layers=1..9", "--vary", "set.d_ff=1000,2000"]
+    done = run(*words, "--plot", "set.layers,params.total,set.d_ff", columns=80)
+    assert "1000" in done.out.partition("params of gpt3\n")[2]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_has_figures_to_show_first(question: str) -> None:
+    words = {
+        "optimal": ["--vary", "flops=1e22"],
+        "design": ["--vary", "params=1e9"],
+        "train": ["gpt3", "--vary", "gpu=h100", "--gpus", "8"],
+        "attention": ["gpt3", "--vary", "context=2k"],
+        "serve": ["gpt2", "--vary", "gpu=h100"],
+        "loss": ["gpt3", "--vary", "tokens=1e11"],
+    }.get(question, ["gpt3", "--vary", "set.layers=2"])
+    done = run("sweep", question, *words, "--format", "markdown")
+    assert done.code == 0, done.err
+    wanted = show.HEADLINES[question][0].replace("*", "")
+    assert wanted.replace("_", "\\_") in done.out
+
+
+def test_the_schema_of_a_sweep_is_that_of_its_json() -> None:
+    schema = json.loads(run("schema", "result", "sweep").out)
+    data = answer("sweep", "params", "gpt3", "--vary", "set.heads=95,96")
+    assert set(schema["required"]) <= set(data)
+    assert set(data) <= set(schema["properties"])
+    legal: Any = {"number": (int, float), "string": str, "boolean": bool, "null": type(None)}
+    kinds = tuple(legal[one] for one in schema["properties"]["rows"]["items"]["additionalProperties"]["type"])
+    assert all(isinstance(value, kinds) for row in data["rows"] for value in row.values())
+
+
+def test_blocks_cover_every_row_once_and_in_order() -> None:
+    for lengths in ((3, 4, 5), (1, 1), (7,), (2, 1, 9), (100, 3)):
+        for most in (1, 2, 7, 20, 1000):
+            blocks = Blocks.within(whole(lengths), most)
+            seen = []
+            for place in range(blocks.length):
+                block = blocks.at(place)
+                assert rows_of(block) <= max(most, 1)
+                own = [stop - start for start, stop in block]
+                for row in range(rows_of(block)):
+                    inner = places_of(row, own)
+                    seen.append(tuple(start + at for (start, _), at in zip(block, inner, strict=True)))
+            total = rows_of(whole(lengths))
+            assert seen == [places_of(row, lengths) for row in range(total)]
+
+
+def test_progress_says_rows_and_their_rate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.rows_progress("params", 1000) as advance:
+        advance(500)
+        advance(500)
+    assert "1,000/1,000" in capsys.readouterr().err
