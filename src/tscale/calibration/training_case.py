@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from tscale.calibration.interval import Interval, interval
 from tscale.catalogue.calibrations import TRAINING, UNFUSED, Calibration, Family, Residual, calibration, family_of
 from tscale.core.costs.step_prediction import StepSeconds, TrainingConstants, predict
-from tscale.core.costs.step_products import Again, Case
+from tscale.core.costs.step_products import REPEATED, Again, Case
 from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.step_work import StepWork, step_work
@@ -164,7 +164,7 @@ def work_of(case: TrainingCase) -> StepWork:
             case.batch.micro,
             case.batch.micro_batches(case.plan),
             int(case.d_model),
-            case.again,
+            REPEATED[case.again],
             case.peak,
             case.peak_16,
             case.dtype in _EIGHT_BITS,

@@ -14,7 +14,7 @@ from tscale.core.ledger import Keeping, NormKernel, Number, Saved
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import cut_width
-from tscale.core.tracing import ceil_div, minimum
+from tscale.core.tracing import ceil_div, is_one, minimum
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 
@@ -124,11 +124,11 @@ def _positions(saved: Saved, run: Run, plan: Parallelism) -> int:
     positions = run.length(saved.stream)
     if saved.most is not None and saved.keys is None:
         positions = minimum(positions, saved.most)
-    if saved.stream != "once" and plan.context > 1:
+    if saved.stream != "once" and not is_one(plan.context):
         positions = ceil_div(positions, plan.context)
     if saved.cut is None and plan.sequence and not saved.gathered and saved.stream != "once":
         positions = ceil_div(positions, plan.tensor)
-    if saved.routed and plan.expert_cut != plan.tensor:
+    if saved.routed and plan.cuts_experts_apart:
         positions = ceil_div(positions * plan.expert_cut, plan.tensor)
     return ceil_div(positions, saved.chunk) if saved.chunk > 1 else positions
 

@@ -102,8 +102,7 @@ def _of_all_passes(line: Line, part: Part, stage: int, plan: Parallelism) -> Lin
         return line
     if part == "embedding":
         return Line(line.name, line.value * embeddings_in_flight(stage, plan))
-    amount = line.value * flying
-    return Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces))
+    return Line(line.name, ceil_div(line.value * flying, pieces))
 
 
 def _without_frozen_head(kept: tuple[Saved, ...], training: Training) -> tuple[Saved, ...]:
