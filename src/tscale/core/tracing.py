@@ -132,6 +132,11 @@ def is_one(number: int | None) -> bool:
     return not is_array(number) and number == 1
 
 
+def is_nothing(number: float) -> bool:
+    """Whether this is 0, of a plain number; an array is something, whatever it holds."""
+    return not is_array(number) and number == 0
+
+
 def where(condition: Any, yes: Any, no: Any) -> Any:
     """One of two numbers, by a condition; of arrays, one for each of them."""
     if is_array(condition):

@@ -14,7 +14,7 @@ from tscale.core.ledger import Keeping, NormKernel, Number, Saved
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import cut_width
-from tscale.core.tracing import ceil_div, is_one, minimum
+from tscale.core.tracing import ceil_div, is_one, maximum, minimum
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 
@@ -99,6 +99,15 @@ def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Para
     plan = plan or Parallelism()
     lines = [Line(saved.name, _bytes(saved, run, passes, plan)) for saved in saved_by(kept, passes)]
     return Quantity("activations", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
+
+
+def widest_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Parallelism) -> int:
+    """Bytes of the largest single array that the forward pass of one micro-batch keeps, of one layer; 0 of none."""
+    most: int | None = None
+    for saved in saved_by(kept, passes):
+        size = _bytes(saved._replace(used=1) if saved.used else saved, run, passes, plan)
+        most = size if most is None else maximum(most, size)
+    return 0 if most is None else most
 
 
 def _bytes(saved: Saved, run: Run, passes: Passes, plan: Parallelism) -> int:

@@ -17,7 +17,7 @@ from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import Role
 from tscale.core.sharding import is_expert, is_routed
-from tscale.core.tracing import ceil_div, is_array, is_one, where
+from tscale.core.tracing import ceil_div, is_array, is_nothing, is_one, where
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 
@@ -100,7 +100,7 @@ def gradients(
     for entry in ledger.entries:
         weights = getattr(entry, "stored", 0) * size(entry)
         copies, apart = copies_of(entry, plan)
-        if _is_nothing(weights) or is_one(copies) or _is_nothing(copies):
+        if is_nothing(weights) or is_one(copies) or is_nothing(copies):
             continue
         sharing = where(plan.zero > 0, shards(entry, plan), copies)
         gathered = where(plan.zero == 3, micro_batches * (2 * weights - _whole(entry, weights)), weights)
@@ -115,10 +115,6 @@ def gradients(
         if plan.shards is not None and (is_array(sharing) or sharing < copies):
             part = ceil_div(weights * bits, 8 * sharing)
             yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing)
-
-
-def _is_nothing(number: int) -> bool:
-    return not is_array(number) and number == 0
 
 
 def copies_of(entry: Entry, plan: Parallelism) -> tuple[int, int]:

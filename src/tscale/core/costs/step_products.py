@@ -16,7 +16,7 @@ from tscale.core.costs.forward import pairs
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import as_float, is_array, is_one, maximum, rounded_up, where
+from tscale.core.tracing import as_float, is_array, is_nothing, is_one, maximum, rounded_up, where
 from tscale.core.workload import Run
 
 Again = Literal["none", "selective", "op", "full"]
@@ -38,11 +38,6 @@ REPEATED: Final[dict[Again, Repeated]] = {
     "full": Repeated(1.0, 1.0, 1.0),
 }
 """What each policy computes again."""
-
-
-def is_never(times: float) -> bool:
-    """Whether something is never done; of arrays it is taken to be done in some."""
-    return not is_array(times) and times == 0
 
 
 WIDTH: Final = 2
@@ -219,7 +214,7 @@ def _unfused(entry: Scores, plan: Parallelism, case: Case, make: Products) -> At
     again = case.repeated.scores
     return Attention(
         (logits, values, logits, logits, values, values),
-        () if is_never(again) else (logits.times(again), values.times(again)),
+        () if is_nothing(again) else (logits.times(again), values.times(again)),
         traffic=scores * (_SCORES_FORWARD + _SCORES_BACKWARD + 2 * more),
         traffic_again=again * scores * (_SCORES_FORWARD + more),
         in_steps=in_steps,

@@ -21,7 +21,6 @@ from tscale.core.costs.step_products import (
     Product,
     Products,
     attention_work,
-    is_never,
     joined,
     larger,
     shape_of,
@@ -31,7 +30,7 @@ from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_o
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import as_float, is_one, maximum, where
+from tscale.core.tracing import as_float, is_nothing, is_one, maximum, where
 
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
@@ -187,7 +186,7 @@ def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Produc
 def _run_again(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Products) -> Iterator[Product]:
     """Products that the backward pass begins with, where it computes whole layers again, or every second product."""
     part = case.repeated.products
-    if is_never(part):
+    if is_nothing(part):
         return
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from tscale.core.costs.activations import Passes, activation_bytes, keeping
+from tscale.core.costs.activations import Passes, activation_bytes, keeping, widest_bytes
 from tscale.core.costs.params import size
 from tscale.core.costs.states import shards
 from tscale.core.costs.training_setup import Layer, Peak, Training
@@ -173,15 +173,10 @@ def of_layer(layer: Layer, training: Training, passes: Passes | None = None) -> 
 def _widest(layers: tuple[Layer, ...], training: Training) -> int:
     """Bytes of the largest single array of activations in a layer, scores of attention in steps included."""
     passes = training.passes._replace(keeping=keeping(training.attention, "none"))
-    arrays = [
+    arrays = dict.fromkeys(
         saved for layer in layers for saved in layer.kept if saved.number in ("activation", "residual", "product")
-    ]
-    return _most(_one_array(saved, training, passes) for saved in arrays)
-
-
-def _one_array(saved: Saved, training: Training, passes: Passes) -> int:
-    one = saved._replace(used=1) if saved.used else saved
-    return activation_bytes((one,), training.run, passes, training.plan).total
+    )
+    return widest_bytes(arrays, training.run, passes, training.plan)
 
 
 def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Training) -> list[Line]:
