@@ -46,9 +46,11 @@ def plain(column: Any) -> Any:
 
 def plan_of(columns: Columns, rows: Any, order: Schedule) -> Parallelism:
     """The plan of rows of one structure, in arrays."""
-    own = {name: plain(column[rows]) for name, column in columns.items() if name in _DEGREES}
+    own: dict[str, Any] = {name: plain(column[rows]) for name, column in columns.items() if name in _DEGREES}
+    sequence = plain(columns["sequence"][rows])
     sharing = plain(np.where(columns["shards"][rows] > 0, columns["shards"][rows], columns["ranks"][rows]))
-    return Parallelism(**own, sequence=bool(columns["sequence"][rows[0]]), shards=sharing, schedule=order)
+    own["sequence"] = bool(sequence) if isinstance(sequence, int) else sequence == 1
+    return Parallelism(**own, shards=sharing, schedule=order)
 
 
 _DEGREES: Final = ("tensor", "pipeline", "interleave", "data", "zero", "context", "expert", "expert_tensor")
