@@ -55,6 +55,8 @@ class Trainer(NamedTuple):
     @property
     def _fullest(self) -> list[int]:
         """Of stages that have the same, the first: no schedule keeps more micro-batches in flight behind it."""
+        if self.training.again is not None and self.training.again.of_some:  # layers by number: what is kept differs
+            return list(range(len(self.shares)))
         first = {id(share): stage for stage, share in reversed(list(enumerate(self.shares)))}
         return sorted(first.values())
 

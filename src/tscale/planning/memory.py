@@ -22,7 +22,17 @@ from tscale.core.sharding import share_of
 from tscale.core.units import BYTES
 from tscale.planning.layouts import Axes, Columns, Layouts
 from tscale.planning.stage_kinds import Model
-from tscale.planning.structure import Orders, StageRows, experts_of, ledger_of, plain, plan_of, split, stage_rows, structures
+from tscale.planning.structure import (
+    Orders,
+    StageRows,
+    experts_of,
+    ledger_of,
+    plain,
+    plan_of,
+    split,
+    stage_rows,
+    structures,
+)
 
 _OF_STATES: Final = ("recipe_zero", "precision", "optimizer", "offload")
 _OF_PASS: Final = (*_OF_STATES, "schedule", "recompute")
