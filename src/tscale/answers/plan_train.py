@@ -22,7 +22,7 @@ from tscale.answers.plan_search import (
 )
 from tscale.answers.plan_words import command_of, layout_data, layout_text
 from tscale.answers.rent import rent_of
-from tscale.core.metric import Cell, Column, Data, Detail, Figure, Known, Report, Table, weakest
+from tscale.core.metric import Cell, Column, Data, Detail, Figure, Known, Label, Report, Table, weakest
 from tscale.core.number_text import duration, number_text
 from tscale.core.units import BYTES, COUNT, DAYS, MFU, SECONDS, SHARE, TOKENS_PER_SECOND, USD
 from tscale.errors import RequestError
@@ -166,6 +166,7 @@ def _ranked_table(planned: Planned, title: str) -> Table:
         Column("step, s", "step_seconds"),
         Column("MFU", "mfu"),
         Column("memory", "per_device_bytes"),
+        Column("fits", "verdict", numeric=False),
         Column("behind", "behind", drop=2),
         Column("most of it", "mostly", drop=4, numeric=False),
     ]
@@ -191,7 +192,8 @@ def _row(planned: Planned, best: Best, fields: list[str]) -> Iterator[Cell]:
     yield layout.recompute
     yield Figure(best.seconds, SECONDS, planned.known)
     yield Figure(best.mfu(planned.subject.flops * planned.ask.batch), MFU, planned.known)
-    yield Figure(best.total, BYTES, "convention", note="" if best.verdict == "fits" else "may fit")
+    yield Figure(best.total, BYTES, "convention")
+    yield Label("yes" if best.verdict == "fits" else "may", best.verdict)
     yield "" if best is first else Figure(_behind(planned, best), SHARE, planned.known)
     yield best.bound_by
 
@@ -320,6 +322,7 @@ def _why_not(planned: Planned) -> str:
 def _notes(planned: Planned) -> Iterator[str]:
     if any(best.verdict == "may_fit" for best in planned.best):
         yield "Layouts that may fit are ranked too: what software and the allocator take decides (`tscale memory --train`)."
+    yield Detail("Of layouts that come to the same time and memory, the simplest is listed.")
     yield from _nearest(planned)
     for why in dict.fromkeys(name for best in planned.best for name in best.prediction.choice.outside):
         yield f"The calibration does not cover {why}: intervals are wider."
