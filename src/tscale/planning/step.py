@@ -35,7 +35,8 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     """
     columns = _as_cut(layouts.columns)
     found = np.zeros(layouts.size)
-    code = structures(columns, experts_of(model.whole), ("schedule",))
+    flags = [columns["expert"] == count for count in experts_of(model.whole)]
+    code = structures(columns, flags, ("schedule",))
     by_kinds: dict[object, list[tuple[Any, tuple[Stages, ...]]]] = {}
     for rows, stages in pipelines(columns, orders):
         by_kinds.setdefault(tuple(one.kind for one in stages), []).append((rows, stages))
