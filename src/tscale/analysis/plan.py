@@ -19,9 +19,11 @@ from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
+    from tscale.answers.plan_planned import Planned
     from tscale.answers.plan_search import Ask as Training
     from tscale.catalogue.hardware import Hardware
     from tscale.core.metric import Report
+    from tscale.core.plot import Plot
 
 MOST_CHIPS: Final = 20
 MOST_SIZES: Final = 64
@@ -86,6 +88,16 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
                 raise RequestError(
                     f"{spelled(one.name)} is of {kind}: drop it, or give --{'serve' if self.train else 'train'} instead"
                 )
+
+    @cached_property
+    def layouts(self) -> Planned:
+        """The layouts of training, searched once. Raises `TscaleError`."""
+        from tscale.planning import require
+
+        require()
+        from tscale.answers.plan_train import planned_layouts
+
+        return planned_layouts(self.spec, self.training)
 
     @property
     def training(self) -> Training:
@@ -175,13 +187,19 @@ def _sizes(gpus: Axis) -> tuple[int, ...]:
 
 def analyze(ask: Ask) -> Report:
     """The layouts or deployments ranked, and why others are not among them."""
-    from tscale.planning import require
-
-    require()
     if ask.train:
         from tscale.answers.plan_train import plan_train_report
 
-        return ask.assumed(plan_train_report(ask.spec, ask.training))
+        return ask.assumed(plan_train_report(ask.layouts))
     from tscale.answers.plan_serve import plan_serve_report
 
     return ask.assumed(plan_serve_report(ask))
+
+
+def plots(ask: Ask) -> Sequence[Plot]:
+    """Step time against memory: the layouts that fit, and those that none is better than in both."""
+    if ask.serve:
+        raise RequestError("--plot shows layouts of --train: drop it")
+    from tscale.answers.plots.plan import layouts_plot
+
+    return [layouts_plot(ask.layouts)]

@@ -45,6 +45,27 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "llama-3.1-70b", "gpu": "h100", "gpus": 4, "draft": "llama-3.1-8b", "acceptance": "80%"},
         {"model": "mamba-2.8b", "gpu": "a100", "price": 2},
     ),
+    "plan": (
+        {
+            "model": "llama-3.2-1b",
+            "train": True,
+            "gpu": "h100",
+            "gpus": "8,16",
+            "batch": 64,
+            "tensor": "1,2",
+            "price": 2,
+        },
+        {"model": "gpt3", "train": True, "gpu": "h100", "gpus": 8, "batch": 8, "tensor": 8},
+        {
+            "model": "mixtral-8x7b",
+            "train": True,
+            "gpu": "h100",
+            "gpus": 64,
+            "batch": 64,
+            "loss": "plain",
+            "pipeline": 2,
+        },
+    ),
     "optimal": (
         {"flops": "5.76e23"},
         {"params": "7B", "inference_tokens": "1e12"},
