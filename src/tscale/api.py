@@ -623,6 +623,9 @@ def plan(
     context: Number | None = None,
     days: Number | None = None,
     dollars: Number | None = None,
+    stack: str | None = None,
+    attention: str | None = None,
+    attention_kernel: str | None = None,
     sequence: Sequence[str] | str | None = None,
     context_parallel: Number | Sequence[Number] | None = None,
     interleave: Number | Sequence[Number] | None = None,
@@ -665,6 +668,10 @@ def plan(
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         days: Find the fewest devices that train in so many days.
         dollars: Find the most tokens for so many US dollars of GPU-hours.
+        stack: Choose the training stack that steps are predicted on (default: current).
+        attention: Choose a fused kernel, or unfused attention that saves every score (default: flash).
+        attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the
+            chip.
         sequence: Vary sequence parallelism: true, false or both; by default both.
         context_parallel: Vary the devices that share a sequence (context parallelism).
         interleave: Vary the model chunks of each stage.
@@ -685,7 +692,7 @@ def plan(
         gpus: Set the number of devices, or several: 64..4096*2.
         batch: Set the sequences of a step; with serve, vary those that are decoded at a time.
         rank: Rank by time, dollars or throughput.
-        top: Set how many of the best are listed (default: 10).
+        top: Set how many of the best are listed, at most 100 (default: 10).
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         memory_share: Set the usable share of the memory, such as 90%, instead of a reserve.
         tensor: Vary the devices that share each layer (tensor parallelism).

@@ -12,7 +12,7 @@ from tscale.calibration.training_case import MEGATRON, TrainingCase, constants_o
 from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_prediction import TrainingConstants, predict
-from tscale.core.costs.step_products import TILE, Again, Case, Products
+from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products
 from tscale.core.costs.step_sent import Sent, link_share
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
@@ -33,7 +33,7 @@ def gpt(layers: int, d_model: int, heads: int) -> ModelSpec:
 
 
 def case(micro: int = 1, again: Again = "none", *, fused: bool = False) -> Case:
-    return Case(Run(target=2048), micro, 1, 1024, again, PEAK, PEAK, False, fused, 108)
+    return Case(Run(target=2048), micro, 1, 1024, REPEATED[again], PEAK, PEAK, False, fused, 108)
 
 
 @pytest.mark.parametrize(("m", "n", "batch"), [(1024, 1024, 1), (1024, 3072, 1), (8192, 4096, 1), (100, 100, 7)])
@@ -142,7 +142,7 @@ def test_keys_go_round_a_ring(tensor: int, ring: int, again: Again) -> None:
     """A walk: at each turn every device hands on the part that it has, keys and values, until it has met those of all."""
     spec, length = tscale.load("llama-3.1-8b"), 8192
     plan = Parallelism(tensor, context=ring)
-    asked = Case(Run(target=length), 1, 1, 4096, again, PEAK, PEAK, False, True, 108)
+    asked = Case(Run(target=length), 1, 1, 4096, REPEATED[again], PEAK, PEAK, False, True, 108)
     work = step_work([shard(lower(spec), plan)], plan, asked, A100).stages[0]
     part = 2 * 8 * 128 // tensor * (length // ring) * 2  # keys and values of 8 heads of 128, in 16 bits
     passed = sum(part for _ in range(ring - 1))

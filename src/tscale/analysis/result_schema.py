@@ -47,6 +47,27 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "t5-small", "gpu": "a100"},
         {"model": "llama-3.1-70b", "gpu": "h100", "prefill": "tensor=4", "decode": "tensor=4"},
     ),
+    "plan": (
+        {
+            "model": "llama-3.2-1b",
+            "train": True,
+            "gpu": "h100",
+            "gpus": "8,16",
+            "batch": 64,
+            "tensor": "1,2",
+            "price": 2,
+        },
+        {"model": "gpt3", "train": True, "gpu": "h100", "gpus": 8, "batch": 8, "tensor": 8},
+        {
+            "model": "mixtral-8x7b",
+            "train": True,
+            "gpu": "h100",
+            "gpus": 64,
+            "batch": 64,
+            "loss": "plain",
+            "pipeline": 2,
+        },
+    ),
     "optimal": (
         {"flops": "5.76e23"},
         {"params": "7B", "inference_tokens": "1e12"},

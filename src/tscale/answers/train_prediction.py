@@ -17,7 +17,7 @@ from tscale.core.costs.wall_time import mfu_of
 from tscale.core.device import Cluster
 from tscale.core.metric import Cell, Data, Figure, Known, Label, Table
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import shard
+from tscale.core.sharding import shares_of
 from tscale.core.units import COUNT, SECONDS, SHARE
 from tscale.core.workload import Run
 from tscale.errors import RequestError
@@ -173,7 +173,7 @@ def predicted_step(
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
     plan = as_cut(plan)
     of_stages = stages(spec, plan, model.ledger)
-    shares = tuple(shard(stage, plan) for stage in of_stages)
+    shares = shares_of(of_stages, plan)
     case = TrainingCase(
         of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, redone.policy, stack, kernel, spec.parallel_block,
         redone=redone.stages,

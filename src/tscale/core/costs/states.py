@@ -19,7 +19,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision, state_bytes
 from tscale.core.roles import Role
 from tscale.core.sharding import is_expert, is_routed
-from tscale.core.tracing import ceil_div, maximum, minimum
+from tscale.core.tracing import ceil_div, is_array, is_one, maximum, minimum, where
 from tscale.core.units import BYTES
 from tscale.errors import RequestError, shown
 
@@ -51,9 +51,9 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
     owners = [entry for entry in owners if not isinstance(entry, (Lookup, Vector)) or entry.trained]
 
     def divided(entry: Entry, amount: int, stage: int) -> int:
-        return ceil_div(amount, shards(entry, plan)) if plan.zero >= stage else amount
+        return _divided(entry, amount, stage, plan)
 
-    scattered = 2 if plan.pipeline == 1 else 3
+    scattered = 2 if is_one(plan.pipeline) else 3
     gradients, master, states = [], [], []
     for entry in owners:
         numbers = entry.stored * size(entry)
@@ -73,9 +73,17 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
     )
 
 
+def _divided(entry: Entry, amount: int, stage: int, plan: Parallelism) -> int:
+    """Bytes of an entry on one device, where ZeRO divides them from a stage on."""
+    if is_array(plan.zero):
+        divided: int = where(plan.zero >= stage, ceil_div(amount, shards(entry, plan)), amount)
+        return divided
+    return ceil_div(amount, shards(entry, plan)) if plan.zero >= stage else amount
+
+
 def is_gathered(recipe: Precision, plan: Parallelism) -> bool:
     """Whether weights are in a device's memory only while they are in use, made from its shard of the master copy."""
-    return recipe.gathered and plan.zero == 3 and plan.sharing > 1
+    return recipe.gathered and plan.zero == 3 and not is_one(plan.sharing)
 
 
 def _buffers(ledger: Ledger, weights: Quantity) -> Iterator[Line]:
@@ -129,11 +137,11 @@ def _away(quantity: Quantity) -> Quantity:
 def weights_on_device(ledger: Ledger, format: Format, plan: Parallelism) -> Quantity:
     """Bytes of the weights that one device keeps between the steps; ZeRO's third stage divides all that is trained."""
     whole = weight_bytes(ledger, format)
-    if plan.zero < 3:
+    if not is_array(plan.zero) and plan.zero < 3:
         return whole
     entries = [kept.entry for kept in kept_in(ledger, format)]
     lines = tuple(
-        line if isinstance(entry, Buffer) else Line(line.name, ceil_div(line.value, shards(entry, plan)))
+        line if isinstance(entry, Buffer) else Line(line.name, _divided(entry, line.value, 3, plan))
         for entry, line in zip(entries, whole.lines, strict=True)
     )
     return whole._replace(lines=lines)
@@ -149,7 +157,7 @@ def shards(entry: Entry, plan: Parallelism) -> int:
     """How many devices ZeRO divides an entry among: those that hold it, which are others for experts."""
     if is_routed(entry):
         return plan.expert_shards
-    if is_expert(entry) and plan.expert > 1:
+    if is_expert(entry) and not is_one(plan.expert):
         return minimum(plan.sharing, plan.data * plan.context // plan.expert)
     return plan.sharing
 

@@ -12,16 +12,26 @@ is computed again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from tscale.core.adding import in_order
 from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.recompute import computed_again
-from tscale.core.costs.step_products import Again, Case, Product, Products, attention_work, joined, shape_of, tokens_of
+from tscale.core.costs.step_products import (
+    Case,
+    Product,
+    Products,
+    attention_work,
+    joined,
+    larger,
+    shape_of,
+    tokens_of,
+)
 from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, keys_of, sums_of
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
+from tscale.core.tracing import as_float, is_nothing, is_one, maximum, where
 
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
@@ -94,65 +104,77 @@ def step_work(
 
     Raises `RequestError` where a link that the plan needs is not known.
     """
-    seen: dict[object, StageWork] = {}
-    updates, gradient, gather = 0.0, Sent(), Sent()
+    kinds: dict[object, list[tuple[Ledger, Ledger]]] = {}
     for share, redone in zip(shares, shares if again is None else again, strict=True):
-        key = (share.entries, redone.entries)
-        if key in seen:
-            seen[key] = seen[key]._replace(stages=seen[key].stages + 1)
-            continue
-        seen[key] = _stage(share, plan, case, cluster, redone)
-        updates = max(updates, _updated(share, plan) / cluster.device.memory_bytes_per_second)
+        kinds.setdefault((share.entries, redone.entries), []).append((share, redone))
+    return work_of_kinds(((*alike[0], len(alike)) for alike in kinds.values()), plan, case, cluster)
+
+
+def work_of_kinds(
+    kinds: Iterable[tuple[Ledger, Ledger, int]], plan: Parallelism, case: Case, cluster: Cluster
+) -> StepWork:
+    """The same of stages by kind: what one has, its layers that may be computed again, and how many are alike.
+
+    Sizes of ledgers, degrees and numbers of stages may be arrays.
+    """
+    stages: list[StageWork] = []
+    updates, gradient, gather = 0.0, Sent(), Sent()
+    for share, redone, many in kinds:
+        stages.append(_stage(share, plan, case, cluster, redone)._replace(stages=many))
+        updates = larger(updates, _updated(share, plan) / cluster.device.memory_bytes_per_second)
         sums, gathers = copies_of(share, plan, case, cluster)
-        gradient, gather = max(gradient, sums, key=in_order), max(gather, gathers, key=in_order)
+        gradient, gather = _longer(gradient, sums), _longer(gather, gathers)
     return StepWork(
-        tuple(seen.values()),
+        tuple(stages),
         case.micro_batches,
         plan.interleave,
         case.eight_bit,
-        float(plan.tensor > 1),
-        float(plan.tensor >= _WIDE),
+        where(plan.tensor > 1, 1.0, 0.0),
+        where(plan.tensor >= _WIDE, 1.0, 0.0),
         gradient,
         gather,
         updates,
     )
 
 
+def _longer(one: Sent, other: Sent) -> Sent:
+    """The one of two that takes longer in all."""
+    other_is = in_order(other) > in_order(one)
+    return Sent(*(where(other_is, b, a) for a, b in zip(one, other, strict=True)))
+
+
 def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redone: Ledger) -> StageWork:
-    """One stage of its own kind; `redone`: the layers of it that are computed again."""
+    """One stage of its own kind; `redone`: the layers of it that may be computed again."""
     make = Products(case, cluster)
     bandwidth = cluster.device.memory_bytes_per_second
     plain, routed, heads = _matrices(share)
     matrices = [*plain, *routed]
-    plain_again, routed_again = _matrices_again(redone, case.again)
     attention = attention_work(share, plan, case, make)
     attention_again = attention if redone is share else attention_work(redone, plan, case, make)
     weights = in_order(
-        float(max(entry.stored, entry.part == "head") * entry.d_in * entry.d_out) for entry in joined(share)
+        as_float(maximum(entry.stored, int(entry.part == "head")) * entry.d_in * entry.d_out) for entry in joined(share)
     )
-    whole = case.again == "full"
-    # Every second product is kept, but nothing that is elementwise.
-    computed = {"full": [*plain_again, *routed_again], "op": _matrices(redone)[0]}.get(case.again, [])
-    written_again = _all_written(computed, plan, case)
+    repeated = case.repeated
+    again = _again(redone, plan, case, make)
     return StageWork(
         stages=1,
-        layers=in_order(float(entry.used) for entry in share.entries if isinstance(entry, (Scores, Scan))),
+        layers=in_order(as_float(entry.used) for entry in share.entries if isinstance(entry, (Scores, Scan))),
         has_head=float(bool(heads)),
-        in_steps=float(attention.in_steps),
+        in_steps=attention.in_steps,
         products=(*_run(plain, plan, case, make), *_recurrences(share, plan, case)),
-        again=tuple(_run_once(plain_again, plan, case, make)),
+        again=again.products,
         experts=tuple(_run(routed, plan, case, make)),
-        experts_again=tuple(_run_once(routed_again, plan, case, make)),
+        experts_again=again.experts,
         scores=attention.products,
         scores_again=attention_again.products_again,
         head=tuple(_run(heads, plan, case._replace(peak=case.peak_16), make)),
         attention=attention.seconds,
         attention_again=attention_again.seconds_again,
         traffic=(3 * _all_written(matrices, plan, case) + attention.traffic + _ACCUMULATED * weights) / bandwidth,
-        traffic_again=(written_again + attention_again.traffic_again) / bandwidth,
+        traffic_again=(again.written + attention_again.traffic_again) / bandwidth,
         logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
         sums=sums_of(share, plan, case, cluster).times(2),
-        sums_again=sums_of(redone, plan, case, cluster) if whole else Sent(),
+        sums_again=Sent() if is_nothing(repeated.layers) else sums_of(redone, plan, case, cluster).times(repeated.layers),
         dispatches=dispatches_of(share, plan, case, cluster),
         handed=handed_of(plan, case, cluster),
         keys=keys_of(share, plan, case, cluster),
@@ -163,8 +185,8 @@ def _matrices(share: Ledger) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
     """The matrices of the layers, of routed experts and of the head, those that share an input as one."""
     every = list(joined(share))
     layers = [entry for entry in every if entry.part != "head"]
-    plain = [entry for entry in layers if entry.experts == 1]
-    routed = [entry for entry in layers if entry.experts > 1]
+    plain = [entry for entry in layers if is_one(entry.experts)]
+    routed = [entry for entry in layers if not is_one(entry.experts)]
     return plain, routed, [entry for entry in every if entry.part == "head"]
 
 
@@ -177,20 +199,37 @@ def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Produc
             yield make.of(*sizes, shape.times, case.peak, shape.batch)
 
 
-def _matrices_again(redone: Ledger, again: Again) -> tuple[list[Matmul], list[Matmul]]:
-    """The matrices of the layers and of routed experts whose products the backward pass begins with."""
-    if again == "full":
-        plain, routed, _ = _matrices(redone)
-        return plain, routed
-    every = list(computed_again(redone)) if again == "op" else []
-    return [entry for entry in every if entry.experts == 1], [entry for entry in every if entry.experts > 1]
+class _Again(NamedTuple):
+    """What the backward pass begins with: products of layers and of routed experts, and bytes that are read and written."""
+
+    products: tuple[Product, ...]
+    experts: tuple[Product, ...]
+    written: float
 
 
-def _run_once(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Products) -> Iterator[Product]:
-    """A product a matrix, forward once more."""
+def _again(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Again:
+    """Whole layers once more, or every second product of them, which keeps all that is written of routed experts."""
+    whole, second = case.repeated.layers, case.repeated.second
+    plain, routed, _ = _matrices(redone)
+    every = [] if is_nothing(second) else list(computed_again(redone))
+    apart = [[e for e in every if is_one(e.experts) == of_one] for of_one in (True, False)]
+    products, experts = (
+        (*_run_once(matrices, whole, plan, case, make), *_run_once(seconds, second, plan, case, make))
+        for matrices, seconds in zip((plain, routed), apart, strict=True)
+    )
+    written = (whole + second) * _all_written(plain, plan, case) + whole * _all_written(routed, plan, case)
+    return _Again(products, experts, written)
+
+
+def _run_once(
+    matrices: Iterable[Matmul], often: float, plan: Parallelism, case: Case, make: Products
+) -> Iterator[Product]:
+    """A product a matrix, forward so often once more."""
+    if is_nothing(often):
+        return
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))
-        yield make.of(*shape.sizes, shape.times, case.peak, shape.batch)
+        yield make.of(*shape.sizes, often * shape.times, case.peak, shape.batch)
 
 
 def _all_written(matrices: Iterable[Matmul], plan: Parallelism, case: Case) -> float:
@@ -201,8 +240,8 @@ def _all_written(matrices: Iterable[Matmul], plan: Parallelism, case: Case) -> f
 def _written(entry: Matmul, plan: Parallelism) -> float:
     """Bytes a token that elementwise work reads and writes of what a matrix gives out."""
     if entry.cut is not None and entry.cut.axis == "in":
-        return float(_OF_A_SUM * entry.d_out) / (plan.tensor if plan.sequence else 1)
-    return float(_BY_COLUMNS * entry.d_out)
+        return cast("float", as_float(_OF_A_SUM * entry.d_out) / where(plan.sequence, plan.tensor, 1))
+    return cast("float", as_float(_BY_COLUMNS * entry.d_out))
 
 
 def _recurrences(share: Ledger, plan: Parallelism, case: Case) -> Iterator[Product]:
@@ -219,9 +258,9 @@ def _updated(share: Ledger, plan: Parallelism) -> float:
     for entry in share.entries:
         match entry:
             case Matmul():
-                total += float(entry.stored * entry.d_in * entry.d_out)
+                total = total + as_float(entry.stored * entry.d_in * entry.d_out)
             case Lookup():
-                total += float(entry.stored * entry.rows * entry.width)
+                total = total + as_float(entry.stored * entry.rows * entry.width)
             case _:
                 pass  # vectors and the like are thousandths of it
-    return total / (plan.sharing if plan.zero else 1)
+    return cast("float", total / where(plan.zero > 0, plan.sharing, 1))

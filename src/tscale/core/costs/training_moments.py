@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from tscale.core.costs.activations import Passes, activation_bytes, keeping
+from tscale.core.costs.activations import Passes, activation_bytes, keeping, widest_bytes
 from tscale.core.costs.params import size
 from tscale.core.costs.states import shards
 from tscale.core.costs.training_setup import Layer, Peak, Training
 from tscale.core.costs.weights import is_linear
 from tscale.core.dtypes import FORMATS, bytes_of
-from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul, Saved
+from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul
 from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import maximum
+from tscale.core.tracing import is_array, is_never, is_one, maximum, where
 
 SOURCE: Final = "korthikanti2022 section 4"
 
@@ -50,9 +50,14 @@ def largest_moment(
         *both,
     ]
     backward = [*_backward(share, layers, training), *both]
-    if sum(line.value for line in [*logits, *at_loss]) >= sum(line.value for line in backward):
-        return logits, at_loss
-    return [], backward
+    loss_is_more = sum(line.value for line in [*logits, *at_loss]) >= sum(line.value for line in backward)
+    if is_array(loss_is_more):
+        return _scaled(logits, loss_is_more), [*_scaled(at_loss, loss_is_more), *_scaled(backward, ~loss_is_more)]
+    return (logits, at_loss) if loss_is_more else ([], backward)
+
+
+def _scaled(lines: Iterable[Line], by: int) -> list[Line]:
+    return [Line(line.name, line.value * by) for line in lines]
 
 
 def _backward(share: Ledger, layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
@@ -67,9 +72,7 @@ def _backward(share: Ledger, layers: tuple[Layer, ...], training: Training) -> I
     yield from _gathered_weights(share, layers, training)
     yield from _unscattered_gradients(share, layers, training)
     if training.base is not None:
-        largest = max(
-            (size(entry) for entry in share.entries if isinstance(entry, Matmul) and is_linear(entry)), default=0
-        )
+        largest = _most(size(entry) for entry in share.entries if isinstance(entry, Matmul) and is_linear(entry))
         yield Line("unpacked_matrix", 2 * largest)
 
 
@@ -85,16 +88,18 @@ def _stream(layers: tuple[Layer, ...], training: Training, *, whole: bool) -> in
 
 def _whole_inputs(layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
     """What products read whole where the rest is cut along the sequence."""
-    if training.plan.sequence and training.plan.tensor > 1:
+    if not is_never(training.plan.sequence) and not is_one(training.plan.tensor):
         arrays = WHOLE_BY_DTENSOR if training.fsdp else WHOLE_BY_MEGATRON
-        yield Line("whole_inputs", arrays * _stream(layers, training, whole=True))
+        size = arrays * _stream(layers, training, whole=True)
+        yield Line("whole_inputs", where(training.plan.sequence, size, 0))
 
 
 def _whole_head_input(layers: tuple[Layer, ...], training: Training, peak: Peak) -> Iterator[Line]:
     """The head's input as DTensor keeps it; an allocator has room of the same size that what it was joined from left."""
-    if training.fsdp and training.plan.sequence and training.plan.tensor > 1:
+    if training.fsdp and not is_never(training.plan.sequence) and not is_one(training.plan.tensor):
         arrays = 2 if peak == "reserved" else 1
-        yield Line("whole_head_input", arrays * _stream(layers, training, whole=True))
+        size = arrays * _stream(layers, training, whole=True)
+        yield Line("whole_head_input", where(training.plan.sequence, size, 0))
 
 
 def _pipeline_buffers(layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
@@ -104,7 +109,7 @@ def _pipeline_buffers(layers: tuple[Layer, ...], training: Training) -> Iterator
     every stage busy.
     """
     plan, many = training.plan, training.micro_batches
-    if plan.pipeline > 1 and training.fsdp:
+    if not is_one(plan.pipeline) and training.fsdp:
         arrays = 2 * plan.interleave * (plan.pipeline * plan.interleave if many is None else many)
         yield Line("pipeline_buffers", arrays * _stream(layers, training, whole=False))
 
@@ -116,7 +121,7 @@ def _other_streams(share: Ledger, layers: tuple[Layer, ...], training: Training)
         return
     largest = maximum(sum(_tables(share)), _largest_layer(layers, plan))
     yield Line("gather_buffer", bytes_of(largest, training.weights_format.bits))
-    if plan.pipeline > 1 and training.rank is None:
+    if not is_one(plan.pipeline) and training.rank is None:
         own = sum(size(entry) * entry.stored for entry in share.entries if isinstance(entry, (Matmul, Lookup)))
         yield Line("scattered_gradients", own * training.recipe.gradients // plan.sharing)
 
@@ -171,15 +176,10 @@ def of_layer(layer: Layer, training: Training, passes: Passes | None = None) -> 
 def _widest(layers: tuple[Layer, ...], training: Training) -> int:
     """Bytes of the largest single array of activations in a layer, scores of attention in steps included."""
     passes = training.passes._replace(keeping=keeping(training.attention, "none"))
-    arrays = [
+    arrays = dict.fromkeys(
         saved for layer in layers for saved in layer.kept if saved.number in ("activation", "residual", "product")
-    ]
-    return max((_one_array(saved, training, passes) for saved in arrays), default=0)
-
-
-def _one_array(saved: Saved, training: Training, passes: Passes) -> int:
-    one = saved._replace(used=1) if saved.used else saved
-    return activation_bytes((one,), training.run, passes, training.plan).total
+    )
+    return widest_bytes(arrays, training.run, passes, training.plan)
 
 
 def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Training) -> list[Line]:
@@ -189,13 +189,13 @@ def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Traini
     gathered while the other is computed.
     """
     plan, format = training.plan, training.weights_format
-    if plan.zero < 3 and "weights" not in training.offload:
-        return []
     away = "weights" in training.offload
+    if is_never(plan.zero == 3) and not away:
+        return []
     layer = _most(_matrices(layer.share) for layer in layers) if away else _largest_layer(layers, plan)
     tables = _tables(share) if away else _divided_tables(share, plan)
     whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(tables), FORMATS[format.rest].bits)
-    return [Line("gathered_weights", whole)]
+    return [Line("gathered_weights", whole if away else where(plan.zero == 3, whole, 0))]
 
 
 def _largest_layer(layers: tuple[Layer, ...], plan: Parallelism) -> int:
@@ -215,12 +215,13 @@ def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: T
     for one another. A pipeline's stage keeps its sums whole in any case, and a layer's in 16 bits before they are added.
     """
     plan, tables = training.plan, _divided_tables(share, training.plan)
-    in_pipeline = plan.zero == 2 and plan.pipeline > 1
-    if plan.zero < 2 or training.rank is not None or (in_pipeline and not training.fsdp):
+    scattered = plan.zero >= (2 if is_one(plan.pipeline) or training.fsdp else 3)
+    if is_never(scattered) or training.rank is not None:
         return []
     layer = _largest_layer(layers, plan)
     if not training.fsdp:
-        return [Line("unscattered_gradients", max(layer, *tables, 0) * training.recipe.gradients)]
+        return [Line("unscattered_gradients", where(scattered, _most([layer, *tables]) * training.recipe.gradients, 0))]
+    in_pipeline = plan.zero == 2 and not is_one(plan.pipeline)
     narrow = FORMATS[training.recipe.weights].bits
     if in_pipeline:
         return [Line("unscattered_gradients", bytes_of(layer, narrow))]
@@ -229,7 +230,7 @@ def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: T
 
 def _divided_tables(share: Ledger, plan: Parallelism) -> list[int]:
     """Numbers in each table and head that ZeRO divides: none where no other device has it, as it may be of experts alone."""
-    return [] if plan.sharing == 1 else _tables(share)
+    return [] if is_one(plan.sharing) else _tables(share)
 
 
 def _tables(share: Ledger) -> list[int]:
@@ -241,4 +242,4 @@ def _tables(share: Ledger) -> list[int]:
 def _held(layer: Ledger, plan: Parallelism) -> int:
     """Numbers in the matrices of one layer that ZeRO divides."""
     matrices = (entry for entry in layer.entries if isinstance(entry, Matmul) and is_linear(entry))
-    return sum(entry.stored * size(entry) for entry in matrices if shards(entry, plan) != 1)
+    return sum(where(shards(entry, plan) == 1, 0, entry.stored * size(entry)) for entry in matrices)
