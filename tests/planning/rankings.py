@@ -183,8 +183,7 @@ def _plainly(search: Sized) -> float:
             base._replace(plan=layout.plan, micro_batch=layout.micro_batch, recompute=layout.recompute),
             int(search.subject.context.value),
         )
-        one.worst()
-        one.least_total()
+        one.totals()
         prediction(search.case_of(layout, as_cut(layout.plan)))
     return (process_time() - start) / len(rows)
 
