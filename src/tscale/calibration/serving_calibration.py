@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from functools import cache
-from math import exp, log2
+from math import log2
 from typing import Any, Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
@@ -40,6 +40,7 @@ from tscale.core.costs.serving_prediction import (
     ttft_seconds,
 )
 from tscale.core.costs.serving_share import Structure
+from tscale.core.elementwise import exp_of, larger, smaller
 
 NAME: Final = "serving"
 _MOST: Final = 1.0
@@ -161,7 +162,7 @@ def deviation_of(calibration: Calibration, case: ServingCase, structure: Structu
         for place in range(2 if found else 0):
             assert found is not None
             sums[place] += in_order(a * b for a, b in zip(found[place], terms, strict=True))
-    tpot, ttft = (exp(min(max(total, -_MOST), _MOST)) for total in sums)
+    tpot, ttft = (exp_of(smaller(larger(total, -_MOST), _MOST)) for total in sums)
     return Deviation(tpot, ttft, known)
 
 
@@ -256,8 +257,15 @@ def predict(case: ServingCase, calibration: Calibration | None = None, measured:
 
     `measured`: a run of the same deployment and lengths, whose error is taken over. Raises `RequestError` as `physics` does, and `OverCapacityError` where the cache does not hold the requests.
     """
-    calibration = shipped() if calibration is None else calibration
     check_capacity(case)
+    return predict_held(case, shipped() if calibration is None else calibration, measured)
+
+
+def predict_held(case: ServingCase, calibration: Calibration, measured: Measured | None = None) -> Prediction:
+    """The same of a case whose requests are known to be held; where its `concurrency` is an array, so are all times.
+
+    Raises `RequestError` where a layout does not divide the model.
+    """
     middle = _middle(case, calibration)
     tpot, ttft, known = middle.tpot, middle.ttft, middle.known
     if measured is not None:

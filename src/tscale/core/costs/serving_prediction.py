@@ -15,11 +15,12 @@ All numbers may be floats or arrays: the constants are fitted by the formula tha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tscale.core.adding import in_order
 from tscale.core.costs.serving_share import Structure
 from tscale.core.costs.serving_work import Part, PassWork
+from tscale.core.elementwise import larger
 
 
 @dataclass(frozen=True)
@@ -113,17 +114,8 @@ class Load(NamedTuple):
     together: float
 
 
-def _longer(a: float, b: float) -> float:
-    """The longer of two times, or of two arrays of them one by one."""
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return max(a, b)
-    array: Any = a if hasattr(a, "__array_namespace__") else b
-    longer: float = array.__array_namespace__().maximum(a, b)
-    return longer
-
-
 def _part(part: Part, compute: float, read: float, chip: Chip) -> float:
-    return _longer(part.flops / (part.peak * compute), part.bytes / (chip.memory * read))
+    return larger(part.flops / (part.peak * compute), part.bytes / (chip.memory * read))
 
 
 def step_seconds(work: PassWork, structure: Structure, chip: Chip, load: Load, c: ServingConstants) -> float:
@@ -193,7 +185,7 @@ def ttft_seconds(
     others = load.queue - 1
     return (
         start
-        + _longer(prefill, read)
+        + larger(prefill, read)
         + c.queue * others * prefill
         + load.together * c.steps * step
         + c.waiting * sqrt_of(others)
@@ -214,5 +206,5 @@ def least_seconds(work: PassWork, chip: Chip) -> float:
     parts = (work.attention, work.dense, work.experts, work.scores, work.states, work.head)
     computing: float = in_order(part.flops / part.peak for part in parts)
     reading: float = in_order(part.bytes for part in parts) / chip.memory
-    sending = _longer(work.sent / (2 * chip.link), work.away / (2 * chip.network))
-    return _longer(_longer(computing, reading), sending)
+    sending = larger(work.sent / (2 * chip.link), work.away / (2 * chip.network))
+    return larger(larger(computing, reading), sending)
