@@ -137,8 +137,9 @@ def _deviations(name: str) -> dict[tuple[str, str], tuple[tuple[float, ...], tup
 
 def constants_for(calibration: Calibration, case: ServingCase) -> ServingConstants:
     """The constants of a case: those of its groups, or of all runs where its group was not measured."""
+    groups = {by: group_of(case, by) for by in {constant.group for constant in calibration.constants.values()}}
     found = {
-        name: constant.values.get(group_of(case, constant.group), constant.value)
+        name: constant.values.get(groups[constant.group], constant.value)
         for name, constant in calibration.constants.items()
     }
     return ServingConstants(**{name: found[name] for name in MEANINGS})
@@ -213,7 +214,7 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     A pipeline of p stages decodes p parts of the batch in turn: a token passes all stages with one of them, and a prompt keeps each
     stage for a part of its time. Guessed tokens that are right come with the step that verifies them.
     """
-    chip, load, least = chip_of(case), load_of(case), least_passes(case)
+    chip, load, least = chip_of(case), load_of(case), least_passes(case, passes)
     stages = case.decode.layout.pipeline
     step = step_seconds(passes.decode, structure, chip, load, constants)
     step += (stages - 1) * (constants.layer + passes.decode.residual / (chip.link * constants.link))

@@ -189,18 +189,27 @@ def generation_of(hardware: Hardware) -> str:
 
 def passes_of(case: ServingCase) -> Passes:
     """What the devices of a case do, at the mean lengths. Raises `RequestError` where a layout does not divide the model."""
-    keys = max(1, round(case.prompt + case.output / 2))
-    return _passes(case, larger(1.0, case.batch / case.decode.layout.pipeline), keys, round(case.prompt))
+    return _passes(case, *_mean_lengths(case))
 
 
-def least_passes(case: ServingCase) -> Passes:
-    """The same at the shortest lengths, for a bound."""
+def least_passes(case: ServingCase, mean: Passes) -> Passes:
+    """The same at the shortest lengths, for a bound; `mean` are those at the mean lengths, which may be as short."""
+    lengths = _least_lengths(case)
+    return mean if lengths == _mean_lengths(case) else _passes(case, *lengths)
+
+
+def _mean_lengths(case: ServingCase) -> tuple[int, int]:
+    """Keys of a step in the middle of an answer, and tokens of a prompt."""
+    return max(1, round(case.prompt + case.output / 2)), round(case.prompt)
+
+
+def _least_lengths(case: ServingCase) -> tuple[int, int]:
     prompt = case.prompt * case.shortest
-    keys = max(1, int(prompt + case.output * case.shortest / 2))
-    return _passes(case, larger(1.0, case.batch / case.decode.layout.pipeline), keys, int(prompt))
+    return max(1, int(prompt + case.output * case.shortest / 2)), int(prompt)
 
 
-def _passes(case: ServingCase, batch: float, keys: int, prompt: int) -> Passes:
+def _passes(case: ServingCase, keys: int, prompt: int) -> Passes:
+    batch = larger(1.0, case.batch / case.decode.layout.pipeline)
     decoder = deployed_on(case, case.decode.layout)
     prefiller = deployed_on(case, case.prefill.layout)
     prompt = max(prompt, case.prefix + 1)

@@ -1,0 +1,76 @@
+"""The layouts that a deployment is looked for among. No arithmetic of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Final, NamedTuple
+
+from tscale.core.serving_layout import ServingLayout
+
+MOST_RANKS: Final = 64
+"""Devices of a stage, past which layouts are tried that were asked for alone."""
+MOST_STAGES: Final = 4
+
+
+class LayoutAxes(NamedTuple):
+    """The degrees that are tried; None where whatever is usual is."""
+
+    tensor: tuple[int, ...] | None = None
+    pipeline: tuple[int, ...] | None = None
+    expert: tuple[int, ...] | None = None
+    expert_tensor: tuple[int, ...] | None = None
+    attention_data: tuple[int, ...] | None = None
+
+
+class Room(NamedTuple):
+    """What bounds the layouts of a model on a chip: devices of a node, devices in all, layers, and routed experts of a layer."""
+
+    node: int
+    devices: int
+    layers: int
+    experts: int
+
+
+def layouts(axes: LayoutAxes, room: Room, engine: str) -> Iterator[ServingLayout]:
+    """The layouts of one worker that go together.
+
+    By default tensor parallelism stays within a node, stages are no more than 4, and degrees are powers of two. Attention is copied
+    and experts are spread where there are routed ones.
+    """
+    tensors = axes.tensor or powers(min(room.node, room.devices))
+    stages = axes.pipeline or powers(MOST_STAGES)
+    copies = axes.attention_data or (powers(MOST_RANKS) if room.experts > 1 else (1,))
+    for tensor, pipeline, copied in product(tensors, stages, copies):
+        ranks = tensor * copied
+        usual = axes.attention_data is not None or ranks <= max(MOST_RANKS, tensor)
+        if usual and ranks * pipeline <= room.devices and pipeline <= room.layers:
+            for expert, cut in _expert_degrees(axes, room, ranks, engine):
+                yield ServingLayout(tensor, pipeline, expert, cut, copied)
+
+
+def _expert_degrees(axes: LayoutAxes, room: Room, ranks: int, engine: str) -> Iterator[tuple[int, int]]:
+    """How routed experts are spread over ranks and cut: whole ones on each rank, all of them cut, or some of both.
+
+    vLLM does one or the other; SGLang and TensorRT-LLM do both.
+    """
+    asked = axes.expert is not None or axes.expert_tensor is not None
+    spread = {1, ranks} if engine == "vllm" and not asked else {n for n in range(1, ranks + 1) if ranks % n == 0}
+    for expert in sorted(spread):
+        cut = ranks // expert
+        held = expert == 1 or expert <= room.experts
+        if held and _among(expert, axes.expert) and _among(cut, axes.expert_tensor):
+            yield expert, cut
+
+
+def _among(degree: int, asked: tuple[int, ...] | None) -> bool:
+    return asked is None or degree in asked
+
+
+def powers(most: int) -> tuple[int, ...]:
+    """Powers of two up to a number.
+
+    >>> powers(8)
+    (1, 2, 4, 8)
+    """
+    return tuple(2**n for n in range(max(most, 1).bit_length()))
