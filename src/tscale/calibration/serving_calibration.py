@@ -215,10 +215,8 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     stage for a part of its time. Guessed tokens that are right come with the step that verifies them.
     """
     chip, load, least = chip_of(case), load_of(case), least_passes(case, passes)
-    stages = case.decode.layout.pipeline
-    step = step_seconds(passes.decode, structure, chip, load, constants)
-    step += (stages - 1) * (constants.layer + passes.decode.residual / (chip.link * constants.link))
-    prompt = prompt_seconds(passes.prompt, chip, constants) / stages
+    step = _step_seconds(case, passes, structure, constants)
+    prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline
     yielded = case.yielded
     return Physics(
         tpot_seconds(step / yielded, prompt, load, constants),
@@ -227,6 +225,27 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
         least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
         prefill_seconds(passes.prefill, chip, constants) / case.prefill.layout.pipeline,
     )
+
+
+def _step_seconds(case: ServingCase, passes: Passes, structure: Structure, constants: ServingConstants) -> float:
+    """Seconds of a step of decoding, over all stages."""
+    chip, stages = chip_of(case), case.decode.layout.pipeline
+    step = step_seconds(passes.decode, structure, chip, load_of(case), constants)
+    return step + (stages - 1) * (constants.layer + passes.decode.residual / (chip.link * constants.link))
+
+
+def prompt_share(case: ServingCase, calibration: Calibration) -> float:
+    """The share of what devices do that is done for prompts, the rest being for answers: what their costs are divided by.
+
+    Of pools apart, their devices; where they share devices, the time of a prompt beside a request's share of its steps.
+    """
+    if case.disaggregated:
+        return case.prefill.layout.devices * case.prefill.workers / case.devices
+    structure, constants = deployed_on(case, case.decode.layout).structure, constants_for(calibration, case)
+    passes = passes_of(case)
+    prompt = prompt_seconds(passes.prompt, chip_of(case), constants) / case.decode.layout.pipeline
+    steps = case.output / case.yielded * _step_seconds(case, passes, structure, constants) / case.batch
+    return prompt / (prompt + steps)
 
 
 class _Middle(NamedTuple):

@@ -1,0 +1,189 @@
+"""What `tscale plan --serve` looks for deployments among, and those that it finds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from itertools import product
+from time import perf_counter
+from typing import Final, Literal, NamedTuple
+
+from tscale.answers.deployment import Deployment, Engine
+from tscale.answers.rent import Rent, rent_of
+from tscale.answers.serve_prediction import calibration_of, case_of_ask
+from tscale.answers.serve_times import Ask as Serving
+from tscale.answers.serve_times import Draft
+from tscale.blocks.experts import Experts
+from tscale.calibration.serving_calibration import Calibration
+from tscale.calibration.serving_cases import Pool, ServingCase, cluster_of
+from tscale.catalogue.hardware import Hardware
+from tscale.core.dtypes import Format
+from tscale.models.spec import ModelSpec
+from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pools
+from tscale.planning.deployment_layouts import LayoutAxes, Room, layouts
+from tscale.planning.deployment_loads import Targets
+from tscale.planning.deployment_pools import pooled_cases
+from tscale.planning.deployment_rows import Deployed, deployed_row
+from tscale.planning.deployment_search import Arrivals, Choice, Wanted, chosen
+
+Pools = Literal["any", "together", "apart"]
+MOST_ROWS: Final = 8
+_ANY_DEVICES: Final = 10**6
+
+
+class Chip(NamedTuple):
+    """An accelerator, the words that name it on a command line, and what an hour of it costs."""
+
+    hardware: Hardware
+    words: tuple[str, ...]
+    rent: Rent | None
+
+
+class ServingPlan(NamedTuple):
+    """What is asked: the load and its targets, and what is varied. `model`: the words that name it on a command line.
+
+    `drafts`: what guesses, None for nothing. `most`: requests that a copy takes up at once, at the most.
+    """
+
+    spec: ModelSpec
+    model: tuple[str, ...]
+    chips: tuple[Chip, ...]
+    context: int
+    output: int
+    prefix: int
+    arrivals: Arrivals
+    load: float | None
+    devices: int | None
+    targets: Targets
+    axes: LayoutAxes
+    pools: Pools = "any"
+    weights: tuple[Format | None, ...] = (None,)
+    caches: tuple[Format | None, ...] = (None,)
+    engines: tuple[Engine, ...] = ("vllm",)
+    version: str = ""
+    drafts: tuple[Draft | None, ...] = (None,)
+    calibration: str = ""
+    most: int | None = None
+    rank: Literal["devices", "dollars"] = "devices"
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is looked for, by what deployments are ranked."""
+        return Wanted(self.arrivals, self.load, self.devices, self.targets, self.prices)
+
+    @property
+    def prices(self) -> dict[str, float] | None:
+        """Dollars an hour by chip, where deployments are ranked by dollars."""
+        if self.rank == "devices":
+            return None
+        return {chip.hardware.name: float(chip.rent.middle) for chip in self.chips if chip.rent is not None}
+
+
+Key = tuple[object, ...]
+
+
+def key_of(case: ServingCase) -> Key:
+    """What cases differ in that differ in more than their layout and load."""
+    return case.engine, id(case.hardware), id(case.kept), case.cache, case.guesses
+
+
+class Base(NamedTuple):
+    """What a row was asked with: the chip, and the formats that were asked for."""
+
+    chip: Chip
+    weights: Format | None
+    cache: Format | None
+    engine: Engine
+    draft: Draft | None
+
+
+class Found(NamedTuple):
+    """All units with what they were asked with, how many were tried and why others fell, and the best under the load."""
+
+    units: tuple[Unit, ...]
+    bases: Mapping[Key, Base]
+    rejected: tuple[Rejected, ...]
+    rows: tuple[Deployed, ...]
+    calibration: Calibration
+    seconds: float
+
+    @property
+    def evaluated(self) -> int:
+        """Deployments that were tried, each at every load."""
+        return len(self.units) + len(self.rejected)
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many fell to which reason."""
+        return Counter(one.reason for one in self.rejected)
+
+    def base_of(self, case: ServingCase) -> Base:
+        """What a case was asked with."""
+        return self.bases[key_of(case)]
+
+
+def searched(plan: ServingPlan) -> Found:
+    """The best deployments. Raises `RequestError` for a model that `serve` does not predict."""
+    began = perf_counter()
+    calibration = calibration_of(Deployment(calibration=plan.calibration))
+    units, rejected, bases = list[Unit](), list[Rejected](), dict[Key, Base]()
+    for base, case in _bases(plan):
+        bases[key_of(case)] = base
+        for found in _tried(plan, case, calibration):
+            (units if isinstance(found, Unit) else rejected).append(found)  # type: ignore[arg-type]
+    rows = rows_of(units, plan.wanted, calibration)
+    return Found(tuple(units), bases, tuple(rejected), rows, calibration, perf_counter() - began)
+
+
+def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: int = MOST_ROWS) -> tuple[Deployed, ...]:
+    """The best deployments under the load, with all copies, of those that meet the targets then too."""
+    found = (deployed_row(choice, wanted, calibration) for choice in chosen(units, wanted, most))
+    return tuple(row for row in found if row is not None and row.meets(wanted.targets))
+
+
+def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
+    """The cases that differ in something else than their layout."""
+    for base in map(Base._make, product(plan.chips, plan.weights, plan.caches, plan.engines, plan.drafts)):
+        ask = Serving(
+            base.weights, base.cache, context=plan.context, output=plan.output, prefix=plan.prefix, draft=base.draft
+        )
+        deployment = Deployment(base.engine, plan.version)
+        yield base, case_of_ask(plan.spec, base.chip.hardware, ask, deployment)
+
+
+def _tried(plan: ServingPlan, case: ServingCase, calibration: Calibration) -> Iterator[Unit | Rejected]:
+    """All units of one case: with one pool, and with two."""
+    singles = list[Unit]()
+    for layout in layouts(plan.axes, room_of(plan, case), case.engine):
+        pool = Pool(layout, 1)
+        found = unit_of(with_pools(case, pool, pool), calibration, plan.most)
+        if isinstance(found, Unit):
+            singles.append(found)
+        else:
+            yield found
+    if plan.pools != "apart":
+        yield from singles
+    if plan.pools != "together" and singles:
+        for pooled in pooled_cases(singles, plan.targets, calibration):
+            if pooled.devices <= (plan.devices or _ANY_DEVICES):
+                yield unit_of(pooled, calibration, plan.most)
+
+
+def room_of(plan: ServingPlan, case: ServingCase) -> Room:
+    """What bounds the layouts of a case."""
+    node = cluster_of(case.hardware).devices_per_node
+    experts = [int(block.experts) for block in plan.spec.feed_forwards if isinstance(block, Experts)]
+    return Room(node, plan.devices or _ANY_DEVICES, int(plan.spec.layers), max(experts, default=1))
+
+
+def chip_of(hardware: Hardware, words: tuple[str, ...], price: Fraction | None) -> Chip:
+    """A chip with its price: as given, or as published."""
+    return Chip(hardware, words, rent_of(hardware, price))
+
+
+def choice_again(choice: Choice, plan: ServingPlan, calibration: Calibration, *, prefix: int) -> tuple[Unit, Deployed] | None:
+    """The layout of a choice with another part of prompts cached, under the same load; None where it carries none within the targets."""
+    unit = unit_of(choice.unit.case._replace(prefix=prefix), calibration, plan.most)
+    rows = () if isinstance(unit, Rejected) else rows_of([unit], plan.wanted, calibration, 1)
+    return (unit, rows[0]) if rows and isinstance(unit, Unit) else None
