@@ -83,6 +83,7 @@ EXAMPLES = {
     "memory": ('memory("llama-3.1-8b", gpu="h100", batch=16, context="8k").verdict', "'fits'"),
     "train": ('train("gpt3", gpu="h100", gpus=1024, mfu=0.4).days', "9.2"),
     "serve": ('serve("llama-3.1-8b", gpu="h100", batch=16).exit_code', "0"),
+    "plan": ('plan("llama-3.1-8b", train=True, gpu="h100", gpus=64, batch=512).exit_code', "0"),
     "optimal": ("len(optimal(flops=5.76e23).rows) > 5", "True"),
     "loss": ('loss("llama-3.1-8b").exit_code', "0"),
     "design": ("design(params=7e9).exit_code", "0"),
@@ -105,9 +106,12 @@ def hint(name: str, option: Option) -> str:
         case "model":
             return "Model | None"
         case "named":
-            return "Gpu | None" if name == "gpu" else "Model | None"
+            many = " | Sequence[Gpu]" if option.many else ""
+            return f"Gpu{many} | None" if name == "gpu" else "Model | None"
         case "argument":
             return "str" if option.choices else "File | None"
+    if option.many:
+        return "Sequence[str] | str | None" if option.metavar == "NAMES" else "Number | Sequence[Number] | None"
     if name in ("context", "stages", "lora_targets") and option.read is not CONTEXT.read:
         return "Number | Sequence[Number] | None"
     if option.read in (again, offload):

@@ -32,6 +32,7 @@ if _typing.TYPE_CHECKING:
     from tscale.api import memory as memory
     from tscale.api import optimal as optimal
     from tscale.api import params as params
+    from tscale.api import plan as plan
     from tscale.api import serve as serve
     from tscale.api import summary as summary
     from tscale.api import train as train
@@ -69,6 +70,7 @@ _HOMES = {
     "memory": "api",
     "optimal": "api",
     "params": "api",
+    "plan": "api",
     "serve": "api",
     "summary": "api",
     "train": "api",

@@ -587,6 +587,99 @@ def serve(
     return answer("serve", locals())
 
 
+def plan(
+    model: Model | None = None,
+    *,
+    set: Changes = (),
+    assume: str | None = None,
+    strict: bool | None = None,
+    tokens: Number | None = None,
+    context: Number | None = None,
+    days: Number | None = None,
+    dollars: Number | None = None,
+    sequence: Sequence[str] | str | None = None,
+    context_parallel: Number | Sequence[Number] | None = None,
+    interleave: Number | Sequence[Number] | None = None,
+    schedule: Sequence[str] | str | None = None,
+    data: Number | Sequence[Number] | None = None,
+    zero: Number | Sequence[Number] | None = None,
+    shards: Number | Sequence[Number] | None = None,
+    micro_batch: Number | Sequence[Number] | None = None,
+    recompute: Sequence[str] | str | None = None,
+    loss: Sequence[str] | str | None = None,
+    precision: Sequence[str] | str | None = None,
+    optimizer: Sequence[str] | str | None = None,
+    offload: Sequence[str] | str | None = None,
+    train: bool | None = None,
+    serve: bool | None = None,
+    gpu: Gpu | Sequence[Gpu] | None = None,
+    gpu_set: Changes = (),
+    gpus: Number | Sequence[Number] | None = None,
+    batch: Number | Sequence[Number] | None = None,
+    rank: str | None = None,
+    top: Number | None = None,
+    price: Number | None = None,
+    memory_share: Number | None = None,
+    tensor: Number | Sequence[Number] | None = None,
+    pipeline: Number | Sequence[Number] | None = None,
+    expert: Number | Sequence[Number] | None = None,
+    expert_tensor: Number | Sequence[Number] | None = None,
+) -> Result:
+    """Find the best layout for training, or for serving.
+
+    An axis takes one value, a list such as 1,2,4, or a range such as 1..8 or 64..4096*2.
+
+    Args:
+        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
+            standard input.
+        set: Change a field of the spec. Repeat it to change several.
+        assume: Count a config.json of an unknown family as one of this family.
+        strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
+        context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
+        days: Find the fewest devices that train in so many days.
+        dollars: Find the most tokens for so many US dollars of GPU-hours.
+        sequence: Vary sequence parallelism: true, false or both; by default both.
+        context_parallel: Vary the devices that share a sequence (context parallelism).
+        interleave: Vary the model chunks of each stage.
+        schedule: Vary the order of a pipeline: 1f1b, interleaved, zero-bubble, dualpipe.
+        data: Vary the copies of the model (data parallelism).
+        zero: Vary the ZeRO stage, 0 to 3; 3 is FSDP.
+        shards: Vary the devices that ZeRO shards over (hybrid sharding).
+        micro_batch: Vary the sequences of a micro-batch.
+        recompute: Vary what the backward pass recomputes: none, selective, full.
+        loss: Vary how the loss is computed; see `tscale train -h`.
+        precision: Vary the formats: bf16, fp8, and others of `train`.
+        optimizer: Vary the optimizer: adamw, muon, and others of `train`.
+        offload: Vary what the host keeps: none, weights, states, activations, or several joined by +.
+        train: Search the layouts of training.
+        serve: Search the deployments of serving.
+        gpu: Name the hardware, or several: h100,h200,b200.
+        gpu_set: Change a field of the hardware; repeatable.
+        gpus: Set the number of devices, or several: 64..4096*2.
+        batch: Set the sequences of a step; with serve, vary those that are decoded at a time.
+        rank: Rank by time, dollars or throughput.
+        top: Set how many of the best are listed (default: 10).
+        price: Set the price of a GPU-hour in US dollars, such as 2.50.
+        memory_share: Set the usable share of the memory, such as 90%, instead of a reserve.
+        tensor: Vary the devices that share each layer (tensor parallelism).
+        pipeline: Vary the stages that share the layers (pipeline parallelism).
+        expert: Vary the devices that routed experts are divided over (expert parallelism).
+        expert_tensor: Vary the devices that share each routed expert (expert tensor parallelism).
+
+    Returns:
+        The answer of `tscale plan`: `to_dict` is its JSON, with units and sources under `figures`.
+
+    Raises:
+        TscaleError: for what the command refuses, in its words.
+
+    Example:
+        >>> plan("llama-3.1-8b", train=True, gpu="h100", gpus=64, batch=512).exit_code
+        0
+    """
+    return answer("plan", locals())
+
+
 def optimal(
     *,
     flops: Number | None = None,

@@ -33,7 +33,8 @@ class Option(NamedTuple):
     """One thing that can be asked: a line of help, how a text of it is read, and where help lists it.
 
     `shown`: the default as help prints it, where it is not that of the field. `spelling`: on the command line, where it is
-    not `--` and the name of the field. `complete`: names for shell completion.
+    not `--` and the name of the field. `complete`: names for shell completion. `many`: whether a text may be a list, which
+    Python gives as one.
     """
 
     help: str
@@ -45,6 +46,7 @@ class Option(NamedTuple):
     shown: str = ""
     spelling: str = ""
     complete: Callable[[str], list[str]] | None = None
+    many: bool = False
 
     def help_with(self, default: object) -> str:
         """The help, with what is taken where nothing is given: that which is `shown`, or the default of the field."""
@@ -65,7 +67,7 @@ class Option(NamedTuple):
             case "model" | "named":
                 return fsdecode(value) if isinstance(value, PathLike) else value
             case "value" | "argument":
-                text = _text(value, what)
+                text = _text(value, what, many=self.many)
                 return self.read(_chosen(text, self.choices, what) if self.choices else text, what)
 
 
@@ -167,12 +169,12 @@ def _yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else _digits(value, "a value")
 
 
-def _text(value: object, what: str) -> str:
+def _text(value: object, what: str, *, many: bool) -> str:
     """A number, a name or a list of them as it would be written. Raises `RequestError` for what is none."""
     value = _scalar(value)
     if (
         isinstance(value, Iterable)
-        and what in _LISTS
+        and (many or what in _LISTS)
         and not isinstance(value, (str, PathLike, Mapping, AbstractSet, *_BYTES))
     ):
         return ",".join(_text_of_one(_scalar(item), what) for item in _capped(value, what))

@@ -20,6 +20,7 @@ _QUESTIONS: Final = {
     "memory": "Show the memory of serving or training on each device.",
     "train": "Estimate the time, cost and energy of training.",
     "serve": "Predict the speed of serving a model, and its cost.",
+    "plan": "Find the best layout for training, or for serving.",
     "optimal": "Show the compute-optimal parameters and tokens.",
     "loss": "Predict the loss of a model by each scaling law.",
     "design": "Design a model of a given size or training budget.",

@@ -20,6 +20,10 @@ EXAMPLES: Final[dict[str, tuple[str, str]]] = {
         "tscale serve llama-3.1-8b --gpu h100 --batch 16",
         "tscale serve llama-3.1-70b --gpu h100 --gpus 4 --context 8k",
     ),
+    "plan": (
+        "tscale plan llama-3.1-8b --train --gpu h100 --gpus 64 --batch 512",
+        "tscale plan llama-3.1-8b --train --gpu h100,b200 --gpus 8..64*2 --batch 512",
+    ),
     "optimal": ("tscale optimal --flops 5.76e23", "tscale optimal --gpu h100 --dollars 1e6"),
     "loss": ("tscale loss llama-3.1-8b", "tscale loss gpt2 --tokens 1e10 --law hoffmann2022-3"),
     "design": ("tscale design --params 7e9", "tscale design --flops 1e22 --like llama -o mine.yaml"),

@@ -1,0 +1,32 @@
+"""Options that vary: each takes one value, a list or a range (`tscale.core.axis`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tscale.analysis.request import Option
+from tscale.core.axis import axis
+from tscale.errors import RequestError, nearest, shown
+
+
+def varied(option: Option, help: str) -> Option:
+    """An option whose values are an axis; a flag is true or false, and of choices each value is one."""
+    read = option.read
+    if option.kind == "flag":
+        read = words(("true", "false"), {"true": True, "false": False})
+    elif option.choices:
+        read = words(option.choices)
+    metavar = "AXIS" if option.metavar in ("N", "0-3") and not option.choices and option.kind == "value" else "NAMES"
+    return option._replace(help=help, metavar=metavar, read=axis(read), kind="value", choices=(), shown="", many=True)
+
+
+def words(legal: tuple[str, ...], meanings: dict[str, Any] | None = None) -> Callable[[str, str], Any]:
+    """What reads one of some names, and what it means where that is not itself."""
+
+    def read(text: str, what: str) -> Any:
+        if text not in legal:
+            raise RequestError(f"{what} is one of {', '.join(legal)}, not {shown(text)}: {nearest(text, legal)}")
+        return text if meanings is None else meanings[text]
+
+    return read

@@ -1,0 +1,106 @@
+"""`plan`: the best layout for training, or the right deployment for serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from tscale.analysis import options
+from tscale.analysis.axes import varied
+from tscale.analysis.of_model import OfModel, hardware_of
+from tscale.analysis.plan_serving import ServingAxes
+from tscale.analysis.plan_training import TrainingAxes
+from tscale.analysis.request import Option, asked, spelled
+from tscale.errors import RequestError
+
+if TYPE_CHECKING:
+    from tscale.catalogue.hardware import Hardware
+    from tscale.core.axis import Axis
+    from tscale.core.metric import Report
+
+MOST_CHIPS: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(ServingAxes, TrainingAxes, OfModel):
+    """Find the best layout for training, or for serving.
+
+    An axis takes one value, a list such as 1,2,4, or a range such as 1..8 or 64..4096*2.
+    """
+
+    command = "plan"
+
+    train: bool = asked(Option("Search the layouts of training.", kind="flag"), False)
+    serve: bool = asked(Option("Search the deployments of serving.", kind="flag"), False)
+    gpu: str | Hardware | Mapping[str, Any] | Sequence[str | Hardware | Mapping[str, Any]] | None = asked(
+        options.GPU._replace(help="Name the hardware, or several: h100,h200,b200.", metavar="NAMES", many=True),
+        required=True,
+    )
+    gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())
+    gpus: Axis | None = asked(varied(options.GPUS, "Set the number of devices, or several: 64..4096*2."))
+    batch: Axis | None = asked(
+        varied(
+            options.STEP_BATCH, "Set the sequences of a step; with --serve, vary those that are decoded at a time."
+        )._replace(heading="")
+    )
+    rank: str | None = asked(Option("Rank by time, dollars or throughput.", choices=("time", "dollars", "throughput")))
+    top: int = asked(Option("Set how many of the best are listed.", "N", options.degree), 10)
+    price: Fraction | None = asked(options.PRICE)
+    memory_share: Fraction | None = asked(
+        Option(
+            "Set the usable share of the memory, such as 90%, instead of a reserve.",
+            "SHARE",
+            options.share("the memory"),
+        )
+    )
+    tensor: Axis | None = asked(varied(options.TENSOR, "Vary the devices that share each layer (tensor parallelism)."))
+    pipeline: Axis | None = asked(
+        varied(options.PIPELINE, "Vary the stages that share the layers (pipeline parallelism).")
+    )
+    expert: Axis | None = asked(
+        varied(options.EXPERT, "Vary the devices that routed experts are divided over (expert parallelism).")
+    )
+    expert_tensor: Axis | None = asked(
+        varied(options.EXPERT_TENSOR, "Vary the devices that share each routed expert (expert tensor parallelism).")
+    )
+
+    def check(self) -> None:
+        """One of both is searched, and nothing is given that is of the other."""
+        if self.train == self.serve:
+            both = "give one of them, not both" if self.train else "give one of them"
+            raise RequestError(f"plan searches layouts of --train or of --serve: {both}")
+        other, kind = (ServingAxes, "serving") if self.train else (TrainingAxes, "training")
+        for one in fields(other):
+            if one.name in self.given and self.given[one.name] is not False:
+                raise RequestError(
+                    f"{spelled(one.name)} is of {kind}: drop it, or give --{'serve' if self.train else 'train'} instead"
+                )
+
+    @cached_property
+    def chips(self) -> tuple[Hardware, ...]:
+        """The hardware, each kind once. Raises `TscaleError` for a name that means none."""
+        given = self.gpu
+        named: Sequence[Any] = (
+            [part.strip() for part in given.split(",")]
+            if isinstance(given, str)
+            else [given]
+            if isinstance(given, Mapping) or not isinstance(given, Sequence)
+            else given
+        )
+        if len(named) > MOST_CHIPS:
+            raise RequestError(f"--gpu names {len(named):,} kinds of hardware: at most {MOST_CHIPS}")
+        return tuple(dict.fromkeys(hardware_of(one, self.gpu_set) for one in named))
+
+
+def analyze(ask: Ask) -> Report:
+    """The layouts or deployments ranked, and why others are not among them."""
+    if ask.train:
+        from tscale.answers.plan_train import plan_train_report
+
+        return ask.assumed(plan_train_report(ask))
+    from tscale.answers.plan_serve import plan_serve_report
+
+    return ask.assumed(plan_serve_report(ask))

@@ -1,0 +1,65 @@
+"""What is varied of training layouts: the fields that only `plan --train` has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from tscale.analysis import options
+from tscale.analysis.axes import varied
+from tscale.analysis.request import Option, Request, asked
+
+if TYPE_CHECKING:
+    from tscale.core.axis import Axis
+    from tscale.core.costs.states import Offload
+
+
+def _offload(text: str, what: str) -> frozenset[Offload]:
+    """What the host keeps: nothing, or parts joined by +."""
+    return frozenset() if text == "none" else options.offload(text.replace("+", ","), what)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingAxes(Request):
+    """The run, and the axes of its layouts; one that is None varies as it does by default."""
+
+    tokens: int | None = asked(options.TOKENS._replace(heading=options.TRAINING))
+    context: int | None = asked(options.CONTEXT._replace(heading=options.TRAINING))
+    days: Fraction | None = asked(
+        options.DAYS._replace(help="Find the fewest devices that train in so many days.", heading=options.TRAINING)
+    )
+    dollars: Fraction | None = asked(
+        Option(
+            "Find the most tokens for so many US dollars of GPU-hours.",
+            "USD",
+            options.number(10**15, "1e6"),
+            heading=options.TRAINING,
+        )
+    )
+    sequence: Axis | None = asked(
+        varied(options.SEQUENCE, "Vary sequence parallelism: true, false or both; by default both.")
+    )
+    context_parallel: Axis | None = asked(
+        varied(options.CONTEXT_PARALLEL, "Vary the devices that share a sequence (context parallelism).")
+    )
+    interleave: Axis | None = asked(varied(options.INTERLEAVE, "Vary the model chunks of each stage."))
+    schedule: Axis | None = asked(
+        varied(options.SCHEDULE, "Vary the order of a pipeline: 1f1b, interleaved, zero-bubble, dualpipe.")
+    )
+    data: Axis | None = asked(varied(options.DATA, "Vary the copies of the model (data parallelism)."))
+    zero: Axis | None = asked(varied(options.ZERO, "Vary the ZeRO stage, 0 to 3; 3 is FSDP."))
+    shards: Axis | None = asked(varied(options.SHARDS, "Vary the devices that ZeRO shards over (hybrid sharding)."))
+    micro_batch: Axis | None = asked(varied(options.MICRO_BATCH, "Vary the sequences of a micro-batch."))
+    recompute: Axis | None = asked(
+        varied(options.RECOMPUTE, "Vary what the backward pass recomputes: none, selective, full.")
+    )
+    loss: Axis | None = asked(varied(options.LOSS, "Vary how the loss is computed; see `tscale train -h`."))
+    precision: Axis | None = asked(varied(options.PRECISION, "Vary the formats: bf16, fp8, and others of `train`."))
+    optimizer: Axis | None = asked(varied(options.OPTIMIZER, "Vary the optimizer: adamw, muon, and others of `train`."))
+    offload: Axis | None = asked(
+        varied(
+            options.OFFLOAD._replace(read=_offload),
+            "Vary what the host keeps: none, weights, states, activations, or several joined by +.",
+        )
+    )
