@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tscale.analysis import options
 from tscale.analysis.axes import varied
 from tscale.analysis.of_model import OfModel, hardware_of
-from tscale.analysis.plan_serving import ServingAxes
+from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_plan
 from tscale.analysis.plan_training import TrainingAxes
 from tscale.analysis.request import Option, asked, spelled
 from tscale.errors import RequestError
@@ -78,6 +78,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
                 raise RequestError(
                     f"{spelled(one.name)} is of {kind}: drop it, or give --{'serve' if self.train else 'train'} instead"
                 )
+        if self.serve:
+            check_serving(self)
 
     @cached_property
     def chips(self) -> tuple[Hardware, ...]:
@@ -103,4 +105,4 @@ def analyze(ask: Ask) -> Report:
         return ask.assumed(plan_train_report(ask))
     from tscale.answers.plan_serve import plan_serve_report
 
-    return ask.assumed(plan_serve_report(ask))
+    return ask.assumed(plan_serve_report(serving_plan(ask)))

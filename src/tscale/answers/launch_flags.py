@@ -59,9 +59,7 @@ def sglang(launch: Launch) -> str | None:
     words += ["--max-running-requests", str(launch.at_once), "--context-length", str(launch.tokens)]
     words += ["--quantization", "fp8"] if _made_on_the_fly(launch) else []
     words += ["--kv-cache-dtype", "fp8_e4m3"] if launch.cache.startswith("fp8") else []
-    words += (
-        ["--disaggregation-mode", launch.role, "--disaggregation-transfer-backend", "nixl"] if launch.role else []
-    )
+    words += ["--disaggregation-mode", launch.role, "--disaggregation-transfer-backend", "nixl"] if launch.role else []
     return join(words)
 
 

@@ -19,6 +19,7 @@ from tscale.calibration.serving_calibration import Calibration
 from tscale.calibration.serving_cases import Pool, ServingCase, cluster_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.dtypes import Format
+from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
 from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pools
 from tscale.planning.deployment_layouts import LayoutAxes, Room, layouts
@@ -28,7 +29,7 @@ from tscale.planning.deployment_rows import Deployed, deployed_row
 from tscale.planning.deployment_search import Arrivals, Choice, Wanted, chosen
 
 Pools = Literal["any", "together", "apart"]
-MOST_ROWS: Final = 8
+MOST_LAYOUTS: Final = 5000
 _ANY_DEVICES: Final = 10**6
 
 
@@ -66,11 +67,13 @@ class ServingPlan(NamedTuple):
     calibration: str = ""
     most: int | None = None
     rank: Literal["devices", "dollars"] = "devices"
+    rows: int = 10
+    copies: tuple[int, ...] | None = None
 
     @property
     def wanted(self) -> Wanted:
         """What is looked for, by what deployments are ranked."""
-        return Wanted(self.arrivals, self.load, self.devices, self.targets, self.prices)
+        return Wanted(self.arrivals, self.load, self.devices, self.targets, self.prices, self.copies)
 
     @property
     def prices(self) -> dict[str, float] | None:
@@ -132,11 +135,11 @@ def searched(plan: ServingPlan) -> Found:
         bases[key_of(case)] = base
         for found in _tried(plan, case, calibration):
             (units if isinstance(found, Unit) else rejected).append(found)  # type: ignore[arg-type]
-    rows = rows_of(units, plan.wanted, calibration)
+    rows = rows_of(units, plan.wanted, calibration, plan.rows)
     return Found(tuple(units), bases, tuple(rejected), rows, calibration, perf_counter() - began)
 
 
-def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: int = MOST_ROWS) -> tuple[Deployed, ...]:
+def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: int) -> tuple[Deployed, ...]:
     """The best deployments under the load, with all copies, of those that meet the targets then too."""
     found = (deployed_row(choice, wanted, calibration) for choice in chosen(units, wanted, most))
     return tuple(row for row in found if row is not None and row.meets(wanted.targets))
@@ -155,7 +158,11 @@ def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
 def _tried(plan: ServingPlan, case: ServingCase, calibration: Calibration) -> Iterator[Unit | Rejected]:
     """All units of one case: with one pool, and with two."""
     singles = list[Unit]()
-    for layout in layouts(plan.axes, room_of(plan, case), case.engine):
+    for count, layout in enumerate(layouts(plan.axes, room_of(plan, case), case.engine)):
+        if count >= MOST_LAYOUTS:
+            raise RequestError(
+                f"more than {MOST_LAYOUTS:,} layouts: give --tensor, --pipeline and the others fewer values"
+            )
         pool = Pool(layout, 1)
         found = unit_of(with_pools(case, pool, pool), calibration, plan.most)
         if isinstance(found, Unit):
@@ -182,7 +189,9 @@ def chip_of(hardware: Hardware, words: tuple[str, ...], price: Fraction | None) 
     return Chip(hardware, words, rent_of(hardware, price))
 
 
-def choice_again(choice: Choice, plan: ServingPlan, calibration: Calibration, *, prefix: int) -> tuple[Unit, Deployed] | None:
+def choice_again(
+    choice: Choice, plan: ServingPlan, calibration: Calibration, *, prefix: int
+) -> tuple[Unit, Deployed] | None:
     """The layout of a choice with another part of prompts cached, under the same load; None where it carries none within the targets."""
     unit = unit_of(choice.unit.case._replace(prefix=prefix), calibration, plan.most)
     rows = () if isinstance(unit, Rejected) else rows_of([unit], plan.wanted, calibration, 1)

@@ -30,9 +30,7 @@ def interval(predicted: float, low: float, high: float, bound: float | None = No
     """
     least = 0.0 if bound is None else bound
     middle = larger(predicted, least)
-    return Interval(
-        smaller(larger(predicted * low, least), middle), middle, larger(predicted * high, middle)
-    )
+    return Interval(smaller(larger(predicted * low, least), middle), middle, larger(predicted * high, middle))
 
 
 def factors(ratios: Sequence[float]) -> tuple[float, float]:

@@ -57,7 +57,9 @@ def copied(case: ServingCase, units: int, concurrency: int) -> ServingCase:
     return case._replace(prefill=prefill, decode=decode, concurrency=concurrency)
 
 
-def unit_of(case: ServingCase, calibration: Calibration, most: int | None = None, memory: float = 1.0) -> Unit | Rejected:
+def unit_of(
+    case: ServingCase, calibration: Calibration, most: int | None = None, memory: float = 1.0
+) -> Unit | Rejected:
     """The curve of a unit, up to what its memory holds, or to `most` requests; or why there is none.
 
     `memory`: what its room for caches is multiplied by, for whoever asks what more of it would change.

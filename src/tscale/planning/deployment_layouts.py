@@ -6,21 +6,24 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Final, NamedTuple
 
+from tscale.core.axis import Axis
+from tscale.core.parallelism import divisors
 from tscale.core.serving_layout import ServingLayout
 
 MOST_RANKS: Final = 64
 """Devices of a stage, past which layouts are tried that were asked for alone."""
 MOST_STAGES: Final = 4
+_MOST_DEGREE: Final = 2**20
 
 
 class LayoutAxes(NamedTuple):
     """The degrees that are tried; None where whatever is usual is."""
 
-    tensor: tuple[int, ...] | None = None
-    pipeline: tuple[int, ...] | None = None
-    expert: tuple[int, ...] | None = None
-    expert_tensor: tuple[int, ...] | None = None
-    attention_data: tuple[int, ...] | None = None
+    tensor: Axis | None = None
+    pipeline: Axis | None = None
+    expert: Axis | None = None
+    expert_tensor: Axis | None = None
+    attention_data: Axis | None = None
 
 
 class Room(NamedTuple):
@@ -38,9 +41,9 @@ def layouts(axes: LayoutAxes, room: Room, engine: str) -> Iterator[ServingLayout
     By default tensor parallelism stays within a node, stages are no more than 4, and degrees are powers of two. Attention is copied
     and experts are spread where there are routed ones.
     """
-    tensors = axes.tensor or powers(min(room.node, room.devices))
-    stages = axes.pipeline or powers(MOST_STAGES)
-    copies = axes.attention_data or (powers(MOST_RANKS) if room.experts > 1 else (1,))
+    tensors = _tried(axes.tensor, powers(min(room.node, room.devices)))
+    stages = _tried(axes.pipeline, powers(MOST_STAGES))
+    copies = _tried(axes.attention_data, powers(MOST_RANKS) if room.experts > 1 else (1,))
     for tensor, pipeline, copied in product(tensors, stages, copies):
         ranks = tensor * copied
         usual = axes.attention_data is not None or ranks <= max(MOST_RANKS, tensor)
@@ -55,7 +58,7 @@ def _expert_degrees(axes: LayoutAxes, room: Room, ranks: int, engine: str) -> It
     vLLM does one or the other; SGLang and TensorRT-LLM do both.
     """
     asked = axes.expert is not None or axes.expert_tensor is not None
-    spread = {1, ranks} if engine == "vllm" and not asked else {n for n in range(1, ranks + 1) if ranks % n == 0}
+    spread = {1, ranks} if engine == "vllm" and not asked else set(divisors(ranks))
     for expert in sorted(spread):
         cut = ranks // expert
         held = expert == 1 or expert <= room.experts
@@ -63,8 +66,15 @@ def _expert_degrees(axes: LayoutAxes, room: Room, ranks: int, engine: str) -> It
             yield expert, cut
 
 
-def _among(degree: int, asked: tuple[int, ...] | None) -> bool:
-    return asked is None or degree in asked
+def _tried(asked: Axis | None, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """The degrees of an axis; of a range, the powers of two in it."""
+    if asked is None:
+        return usual
+    return tuple(int(degree) for degree in asked.among(powers(_MOST_DEGREE)))
+
+
+def _among(degree: int, asked: Axis | None) -> bool:
+    return asked is None or degree in asked.among((degree,))
 
 
 def powers(most: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ token, and tokens a second of a device within the time of an output token.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import ceil
+from math import ceil, gcd
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -69,10 +69,11 @@ def _decoding(case: ServingCase, targets: Targets, calibration: Calibration) -> 
 
 def _workers(takes: float, answers: float) -> Iterator[tuple[int, int]]:
     """Workers of either pool that go together: as many that prefill as those that decode can use, or a few fewer."""
-    found = dict[tuple[int, int], None]()
+    pairs = list[tuple[int, int]]()
     for decode in (1, 2, 3):
         needed = ceil(decode * answers / takes)
-        found.update({(count, decode): None for count in (needed, needed - 1) if 1 <= count <= _MOST_WORKERS})
+        pairs += [(needed, decode), (needed - 1, decode)]
     share = int(takes / answers)
-    found.update({(1, count): None for count in (share, share + 1) if 1 <= count <= _MOST_WORKERS})
-    yield from found
+    pairs += [(1, share), (1, share + 1)]
+    reduced = [(one // gcd(one, other), other // gcd(one, other)) for one, other in pairs if one and other]
+    yield from (pair for pair in dict.fromkeys(reduced) if max(pair) <= _MOST_WORKERS)

@@ -65,9 +65,7 @@ def _at_rate(choice: Choice, wanted: Wanted, calibration: Calibration, load: flo
         return None
     case = copied(choice.unit.case, choice.copies, at_once)
     waiting = _waiting(curve, wanted.targets, each, at_once / choice.copies)
-    return Deployed(
-        choice, case, predict_held(case, calibration), load, waiting, int(room), choice.load
-    )
+    return Deployed(choice, case, predict_held(case, calibration), load, waiting, int(room), choice.load)
 
 
 def _waiting(curve: Curve, targets: Targets, rate: float, at_once: float) -> float:

@@ -16,7 +16,7 @@ class Wanted(NamedTuple):
     """What is looked for.
 
     `load`: requests a second, or users, that are to be carried; None for the most that `devices` carry. `price`: dollars an hour
-    of a device, by the name of the chip, where deployments are ranked by dollars.
+    of a device, by the name of the chip, where deployments are ranked by dollars. `copies`: the numbers of copies that may be.
     """
 
     arrivals: Arrivals
@@ -24,6 +24,7 @@ class Wanted(NamedTuple):
     devices: int | None
     targets: Targets
     price: dict[str, float] | None = None
+    copies: tuple[int, ...] | None = None
 
     def cost(self, unit: Unit, devices: int) -> float:
         """What devices count for: one each, or what an hour of them costs."""
@@ -78,11 +79,13 @@ def _choice(unit: Unit, wanted: Wanted) -> Choice | None:
 
 
 def _copies(unit: Unit, wanted: Wanted, load: float) -> int:
-    """How many copies of a unit that carries so much; 0 where there are not as many devices."""
+    """How many copies of a unit that carries so much; 0 where there are not as many devices, or they may not be so many."""
     room = inf if wanted.devices is None else wanted.devices // unit.devices
     if wanted.load is None:
-        return int(room)
+        return int(room) if wanted.copies is None else max((n for n in wanted.copies if n <= room), default=0)
     copies = units_for(wanted.load, load)
+    if wanted.copies is not None:
+        copies = min((n for n in wanted.copies if n >= copies), default=0)
     return copies if copies <= room else 0
 
 
