@@ -610,6 +610,23 @@ def plan(
     precision: Sequence[str] | str | None = None,
     optimizer: Sequence[str] | str | None = None,
     offload: Sequence[str] | str | None = None,
+    input: Number | None = None,
+    output: Number | None = None,
+    prefix: Number | None = None,
+    rate: Number | None = None,
+    users: Number | None = None,
+    ttft: Number | None = None,
+    tpot: Number | None = None,
+    attention_data: Number | Sequence[Number] | None = None,
+    replicas: Number | Sequence[Number] | None = None,
+    pools: str | None = None,
+    dtype: Sequence[str] | str | None = None,
+    cache_dtype: Sequence[str] | str | None = None,
+    draft_tokens: Number | Sequence[Number] | None = None,
+    acceptance: Number | None = None,
+    engine: Sequence[str] | str | None = None,
+    engine_version: str | None = None,
+    calibration: File | None = None,
     train: bool | None = None,
     serve: bool | None = None,
     gpu: Gpu | Sequence[Gpu] | None = None,
@@ -652,6 +669,24 @@ def plan(
         precision: Vary the formats: bf16, fp8, and others of `train`.
         optimizer: Vary the optimizer: adamw, muon, and others of `train`.
         offload: Vary what the host keeps: none, weights, states, activations, or several joined by +.
+        input: Set the tokens of each prompt; 2k is 2048 (default: 2k).
+        output: Set the tokens of each answer (default: 256).
+        prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50% (default: 0).
+        rate: Set the requests per second that arrive at random.
+        users: Set the users who each send a request when the last was answered.
+        ttft: Set the longest mean time to first token, such as 2s.
+        tpot: Set the longest time per output token, such as 30ms.
+        attention_data: Vary the groups that have attention of their own sequences (data-parallel attention).
+        replicas: Vary the copies of the whole deployment.
+        pools: Choose whether prefill and decoding share devices, have pools of their own, or either (default:
+            any).
+        dtype: Vary the format of the weights: bf16,fp8; by default as the file says, or bf16.
+        cache_dtype: Vary the format of the KV cache: bf16,fp8; by default as the file says, or bf16.
+        draft_tokens: Vary the draft tokens per round, which cost nothing: 1..5.
+        acceptance: Set the probability that a draft token is accepted.
+        engine: Vary the engine: vllm, sglang, trtllm (default: vllm).
+        engine_version: Give its version, as measured tables write it.
+        calibration: Read the calibration of your own runs, which calibrate wrote.
         train: Search the layouts of training.
         serve: Search the deployments of serving.
         gpu: Name the hardware, or several: h100,h200,b200.

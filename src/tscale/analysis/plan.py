@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
     from tscale.core.axis import Axis
     from tscale.core.metric import Report
+    from tscale.core.plot import Plot
 
 MOST_CHIPS: Final = 20
 
@@ -106,3 +107,12 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.plan_serve import plan_serve_report
 
     return ask.assumed(plan_serve_report(serving_plan(ask)))
+
+
+def plots(ask: Ask) -> Sequence[Plot]:
+    """Of serving, the Pareto front of tokens/s of a device against those of a user."""
+    if ask.train:
+        return ()
+    from tscale.answers.plots.plan_serve import plan_serve_plot
+
+    return [plan_serve_plot(serving_plan(ask))]

@@ -6,18 +6,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from tscale.answers.plan_serve_search import Base, Found, ServingPlan
+from tscale.answers.plan_serve_search import Found, ServingPlan
 from tscale.answers.plan_serve_text import launches, serve_command
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import prompt_share
 from tscale.calibration.serving_cases import Pool, ServingCase
 from tscale.core.costs.weights import Mixture
 from tscale.core.metric import Data, Figure, Known, weakest
-from tscale.core.units import COUNT, SECONDS, TOKENS_PER_SECOND, USD
+from tscale.core.units import COUNT, REQUESTS_PER_SECOND, SECONDS, TOKENS_PER_SECOND, USD
 from tscale.planning.deployment_curves import Unit
 from tscale.planning.deployment_rows import Deployed
 from tscale.planning.pareto import front
-
 
 MOST_POINTS: Final = 40
 """Points of the Pareto front that are listed; a picture has all."""
@@ -60,12 +59,12 @@ def row_data(plan: ServingPlan, found: Found, row: Deployed) -> dict[str, Data]:
     return {
         **at_load_data(case),
         "max_batch_per_replica": row.places,
-        "load": Figure(row.load, COUNT, "exact" if plan.load is not None else "predicted"),
-        "largest_load": Figure(row.most, COUNT, "predicted"),
+        "load": load_figure(plan, row.load),
+        "largest_load": load_figure(plan, row.most),
         "waiting_seconds": Figure(row.waiting, SECONDS, "predicted", "chandy1975"),
         "ttft_seconds": interval_data(times.ttft),
         "tpot_seconds": interval_data(times.tpot),
-        "requests_per_second": Figure(row.requests_per_second, COUNT, "predicted"),
+        "requests_per_second": Figure(row.requests_per_second, REQUESTS_PER_SECOND, "predicted"),
         "tokens_per_second_per_gpu": Figure(tokens_per_device(row), TOKENS_PER_SECOND, "predicted"),
         "tokens_per_second_per_user": Figure(1 / times.tpot.middle, TOKENS_PER_SECOND, "predicted"),
         "usd_per_request": None if cost is None else cost.figure("request"),
@@ -75,6 +74,12 @@ def row_data(plan: ServingPlan, found: Found, row: Deployed) -> dict[str, Data]:
         "command": serve_command(plan, base, case),
         "flags": dict(launches(plan, base, row)),
     }
+
+
+def load_figure(plan: ServingPlan, load: float) -> Figure:
+    """Requests a second, or users."""
+    known: Known = "exact" if load == plan.load else "predicted"
+    return Figure(load, REQUESTS_PER_SECOND, known) if plan.arrivals == "rate" else Figure(round(load), COUNT, known)
 
 
 def verdict_of(plan: ServingPlan, row: Deployed) -> str:
@@ -180,7 +185,7 @@ def asked_data(plan: ServingPlan) -> dict[str, Data]:
         "output": plan.output,
         "prefix": plan.prefix,
         "arrivals": plan.arrivals,
-        "load": None if plan.load is None else Figure(plan.load, COUNT, "exact"),
+        "load": None if plan.load is None else load_figure(plan, plan.load),
         "target_ttft_seconds": ttft,
         "target_tpot_seconds": tpot,
     }

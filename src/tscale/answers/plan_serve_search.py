@@ -25,11 +25,13 @@ from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pool
 from tscale.planning.deployment_layouts import LayoutAxes, Room, layouts
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_pools import pooled_cases
-from tscale.planning.deployment_rows import Deployed, deployed_row
+from tscale.planning.deployment_rows import Deployed, deployed_row, ranking
 from tscale.planning.deployment_search import Arrivals, Choice, Wanted, chosen
 
 Pools = Literal["any", "together", "apart"]
 MOST_LAYOUTS: Final = 5000
+_SPARE: Final = 4
+"""Choices beyond those that are listed, in the place of some that miss the targets when all copies are predicted."""
 _ANY_DEVICES: Final = 10**6
 
 
@@ -140,9 +142,10 @@ def searched(plan: ServingPlan) -> Found:
 
 
 def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: int) -> tuple[Deployed, ...]:
-    """The best deployments under the load, with all copies, of those that meet the targets then too."""
-    found = (deployed_row(choice, wanted, calibration) for choice in chosen(units, wanted, most))
-    return tuple(row for row in found if row is not None and row.meets(wanted.targets))
+    """The best deployments under the load, with all copies, the best first: of those that meet the targets."""
+    found = (deployed_row(choice, wanted, calibration) for choice in chosen(units, wanted, most + _SPARE))
+    rows = [row for row in found if row is not None]
+    return tuple(sorted(rows, key=lambda row: ranking(row, wanted))[:most])
 
 
 def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
@@ -189,10 +192,8 @@ def chip_of(hardware: Hardware, words: tuple[str, ...], price: Fraction | None) 
     return Chip(hardware, words, rent_of(hardware, price))
 
 
-def choice_again(
-    choice: Choice, plan: ServingPlan, calibration: Calibration, *, prefix: int
-) -> tuple[Unit, Deployed] | None:
+def choice_again(choice: Choice, plan: ServingPlan, calibration: Calibration, *, prefix: int) -> Deployed | None:
     """The layout of a choice with another part of prompts cached, under the same load; None where it carries none within the targets."""
     unit = unit_of(choice.unit.case._replace(prefix=prefix), calibration, plan.most)
     rows = () if isinstance(unit, Rejected) else rows_of([unit], plan.wanted, calibration, 1)
-    return (unit, rows[0]) if rows and isinstance(unit, Unit) else None
+    return rows[0] if rows else None

@@ -110,6 +110,11 @@ def launches(plan: ServingPlan, base: Base, row: Deployed) -> dict[str, str | No
     return found
 
 
+def _checkpoint(plan: ServingPlan) -> str:
+    """What engines load: a path or a name on the hub as it was given, or a place for one."""
+    return plan.model[0] if "/" in plan.model[0] else "MODEL"
+
+
 def _workers(plan: ServingPlan, base: Base, row: Deployed) -> Iterator[Launch]:
     unit = row.choice.unit.case
     weights = "" if base.weights is None else base.weights.name
@@ -122,4 +127,4 @@ def _workers(plan: ServingPlan, base: Base, row: Deployed) -> Iterator[Launch]:
         ]
     for role, layout, workers in pools:
         at_once = -(-row.places // workers)
-        yield Launch(plan.model[0], layout, at_once, plan.context + plan.output, weights, cache, role)
+        yield Launch(_checkpoint(plan), layout, at_once, plan.context + plan.output, weights, cache, role)

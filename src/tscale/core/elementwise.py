@@ -42,14 +42,14 @@ def log2_of(number: float) -> float:
 
 
 def exp_of(number: float) -> float:
-    """e to the power of a number."""
+    """The exponential of a number."""
     library = _library(number)
     found: float = math.exp(number) if library is None else library.exp(number)
     return found
 
 
 def expm1_of(number: float) -> float:
-    """e to the power of a number, less 1, close to 0 as exact as elsewhere."""
+    """The exponential of a number, less 1, close to 0 as exact as elsewhere."""
     library = _library(number)
     found: float = math.expm1(number) if library is None else library.expm1(number)
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -45,11 +46,30 @@ class Deployed(NamedTuple):
         return self.ttft_at_most <= targets.ttft and self.times.tpot.high <= targets.tpot
 
 
+_A_LITTLE_LESS: Final = (1.0, 0.995, 0.98, 0.95, 0.9, 0.8)
+"""Shares of the largest load of a curve that are tried: what `serve` predicts of whole requests and of all copies is a little off it."""
+
+
 def deployed_row(choice: Choice, wanted: Wanted, calibration: Calibration) -> Deployed | None:
-    """A choice under the load that is asked about, or under the largest that it carries; None where it cannot be answered."""
-    load = choice.load if wanted.load is None else wanted.load
+    """A choice under the load that is asked about, or under the largest that it carries; None where it then misses the targets.
+
+    Of a load that it misses by little, with one copy more where there may be one.
+    """
+    if wanted.load is None:
+        loads = (choice.load * share for share in _A_LITTLE_LESS)
+        return _first(choice, wanted, calibration, loads)
+    found = _first(choice, wanted, calibration, (wanted.load,))
+    more = choice._replace(copies=choice.copies + 1)
+    if found is not None or wanted.copies is not None or more.devices > (wanted.devices or more.devices):
+        return found
+    return _first(more, wanted, calibration, (wanted.load,))
+
+
+def _first(choice: Choice, wanted: Wanted, calibration: Calibration, loads: Iterable[float]) -> Deployed | None:
+    """The deployment under the first load at which it meets the targets."""
     row = _at_rate if wanted.arrivals == "rate" else _of_users
-    return row(choice, wanted, calibration, load)
+    found = (row(choice, wanted, calibration, load) for load in loads)
+    return next((one for one in found if one is not None and one.meets(wanted.targets)), None)
 
 
 def _at_rate(choice: Choice, wanted: Wanted, calibration: Calibration, load: float) -> Deployed | None:
@@ -64,8 +84,9 @@ def _at_rate(choice: Choice, wanted: Wanted, calibration: Calibration, load: flo
     if at_once is None:
         return None
     case = copied(choice.unit.case, choice.copies, at_once)
+    largest = load if wanted.load is None else max(choice.load, load)
     waiting = _waiting(curve, wanted.targets, each, at_once / choice.copies)
-    return Deployed(choice, case, predict_held(case, calibration), load, waiting, int(room), choice.load)
+    return Deployed(choice, case, predict_held(case, calibration), load, waiting, int(room), largest)
 
 
 def _waiting(curve: Curve, targets: Targets, rate: float, at_once: float) -> float:
@@ -74,11 +95,17 @@ def _waiting(curve: Curve, targets: Targets, rate: float, at_once: float) -> flo
     return max(0.0, float(mean_ttft(within(curve, targets), rate).min()) - steady)
 
 
-def _of_users(choice: Choice, wanted: Wanted, calibration: Calibration, load: float) -> Deployed:
-    users, room = round(load), int(within(choice.unit.curve, wanted.targets).at_once[-1])
+def _of_users(choice: Choice, wanted: Wanted, calibration: Calibration, load: float) -> Deployed | None:
+    users, room = max(int(load), 1), int(within(choice.unit.curve, wanted.targets).at_once[-1])
     room = min(room, max(int(choice.carried.places), -(-users // choice.copies)))
     at_once = min(users, room * choice.copies)
     case = copied(choice.unit.case, choice.copies, at_once)
     times = predict_held(case, calibration)
     waiting = max(0.0, (users / at_once - 1) * times.latency.high)
-    return Deployed(choice, case, times, load, waiting, room, choice.load)
+    return Deployed(choice, case, times, users, waiting, room, max(choice.load, users))
+
+
+def ranking(row: Deployed, wanted: Wanted) -> tuple[float, float]:
+    """What deployments are ordered by: devices or dollars, then the load that they carry; or the load alone, then devices."""
+    cost = wanted.cost(row.choice.unit, row.case.devices)
+    return (-row.load, cost) if wanted.load is None else (cost, -row.most)
