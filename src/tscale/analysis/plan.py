@@ -13,7 +13,7 @@ from tscale.analysis.axes import varied
 from tscale.analysis.of_model import OfModel, hardware_of
 from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_plan
 from tscale.analysis.plan_training import TrainingAxes
-from tscale.analysis.request import Option, asked, spelled
+from tscale.analysis.request import Option, asked, file_name, spelled
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -37,8 +37,12 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     train: bool = asked(Option("Search the layouts of training.", kind="flag"), False)
     serve: bool = asked(Option("Search the deployments of serving.", kind="flag"), False)
     gpu: str | Hardware | Mapping[str, Any] | Sequence[str | Hardware | Mapping[str, Any]] | None = asked(
-        options.GPU._replace(help="Name the hardware, or several: h100,h200,b200.", metavar="NAMES", many=True),
-        required=True,
+        options.GPU._replace(help="Name the hardware, or several: h100,h200,b200.", metavar="NAMES", many=True)
+    )
+    compare: str | None = asked(
+        Option(
+            "Compare the system in this file, which --save wrote, with that in the file MODEL.", "FILE", options.file
+        )
     )
     gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())
     gpus: Axis | None = asked(varied(options.GPUS, "Set the number of devices, or several: 64..4096*2."))
@@ -70,6 +74,11 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
 
     def check(self) -> None:
         """One of both is searched, and nothing is given that is of the other."""
+        if self.compare is not None:
+            self._check_compared()
+            return
+        if self.gpu is None:
+            raise RequestError("Missing option '--gpu': see `tscale plan -h`")
         if self.train == self.serve:
             both = "give one of them, not both" if self.train else "give one of them"
             raise RequestError(f"plan searches layouts of --train or of --serve: {both}")
@@ -81,6 +90,16 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
                 )
         if self.serve:
             check_serving(self)
+
+    def _check_compared(self) -> None:
+        """Raises `RequestError` where more is given than two systems and the question."""
+        for name in self.given:
+            if name not in ("model", "compare", "train", "serve") and self.given[name] is not False:
+                raise RequestError(
+                    f"--compare is of two files alone, `plan --compare A.yaml B.yaml`: drop {spelled(name)}"
+                )
+        if self.train and self.serve:
+            raise RequestError("--compare asks one question of both files: give --train or --serve, not both")
 
     @cached_property
     def chips(self) -> tuple[Hardware, ...]:
@@ -99,7 +118,12 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
 
 
 def analyze(ask: Ask) -> Report:
-    """The layouts or deployments ranked, and why others are not among them."""
+    """The layouts or deployments ranked, and why others are not among them; or two systems compared."""
+    if ask.compare is not None:
+        from tscale.analysis.plan_compare import compared
+
+        asked_for = "train" if ask.train else "serve" if ask.serve else None
+        return compared(ask.compare, file_name(ask.model, "model"), asked_for)
     if ask.train:
         from tscale.answers.plan_train import plan_train_report
 
@@ -111,7 +135,7 @@ def analyze(ask: Ask) -> Report:
 
 def plots(ask: Ask) -> Sequence[Plot]:
     """Of serving, the Pareto front of tokens/s of a device against those of a user."""
-    if ask.train:
+    if ask.train or ask.compare is not None:
         return ()
     from tscale.answers.plots.plan_serve import plan_serve_plot
 

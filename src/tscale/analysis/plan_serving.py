@@ -109,7 +109,7 @@ def check_serving(ask: Ask) -> None:
     if ask.rate is not None and ask.users is not None:
         raise RequestError("--rate and --users say how requests come in two ways: give one of them")
     if ask.ttft is None:
-        raise RequestError("plan --serve needs a target: --ttft is the longest mean time to first token, such as 2s")
+        raise RequestError("plan --serve needs --ttft, the longest mean time to first token, such as 2s")
     if ask.rate is None and ask.users is None and ask.gpus is None:
         raise RequestError("give the load, --rate or --users, or --gpus to find the largest that they carry")
     if (ask.draft_tokens is None) != (ask.acceptance is None):

@@ -11,7 +11,7 @@ from tscale.calibration.serving_cases import ServingCase
 from tscale.core.dtypes import FORMATS, Format
 from tscale.planning.deployment_curves import Rejected, Unit, unit_of
 from tscale.planning.deployment_loads import Targets
-from tscale.planning.deployment_rows import Deployed
+from tscale.planning.deployment_rows import Deployed, ranking
 from tscale.planning.deployment_search import Wanted, largest
 
 LOOSER: Final = 2.0
@@ -81,11 +81,17 @@ def _narrower(plan: ServingPlan, found: Found) -> Iterator[Change]:
     if not found.units:
         return
     case = found.units[0].case
-    fast = case.hardware.dense_tflops.fp8 is not None
+    fast, best = case.hardware.dense_tflops.fp8 is not None, ranking(found.rows[0], plan.wanted)
     if plan.weights == (None,) and isinstance(case.kept, Format) and case.kept.bits > eight.bits and fast:
-        yield Change("--dtype fp8", _best(_again(plan, found, kept=eight, weights="fp8", experts="fp8")))
+        yield from _better("--dtype fp8", _again(plan, found, kept=eight, weights="fp8", experts="fp8"), best, plan)
     if plan.caches == (None,) and case.cache is not None and case.cache.bits > eight.bits:
-        yield Change("--cache-dtype fp8", _best(_again(plan, found, cache=eight)))
+        yield from _better("--cache-dtype fp8", _again(plan, found, cache=eight), best, plan)
+
+
+def _better(option: str, rows: tuple[Deployed, ...], best: tuple[float, float], plan: ServingPlan) -> Iterator[Change]:
+    """A change that is for the better: of what was tried with it, which is not all, so that nothing follows where it is not."""
+    if rows and ranking(rows[0], plan.wanted) < best:
+        yield Change(option, rows[0])
 
 
 def _again(plan: ServingPlan, found: Found, **changed: object) -> tuple[Deployed, ...]:

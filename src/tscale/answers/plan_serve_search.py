@@ -142,10 +142,14 @@ def searched(plan: ServingPlan) -> Found:
 
 
 def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: int) -> tuple[Deployed, ...]:
-    """The best deployments under the load, with all copies, the best first: of those that meet the targets."""
+    """The best deployments under the load, with all copies, the best first: of those that meet the targets.
+
+    Of several that are predicted alike, as experts that are spread or cut often are, the first is one for all.
+    """
     found = (deployed_row(choice, wanted, calibration) for choice in chosen(units, wanted, most + _SPARE))
-    rows = [row for row in found if row is not None]
-    return tuple(sorted(rows, key=lambda row: ranking(row, wanted))[:most])
+    rows = sorted((row for row in found if row is not None), key=lambda row: ranking(row, wanted))
+    alike = {(row.case.devices, row.load, row.case.hardware.name, row.times[:2]): row for row in reversed(rows)}
+    return tuple(reversed(alike.values()))[:most]
 
 
 def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
@@ -175,9 +179,8 @@ def _tried(plan: ServingPlan, case: ServingCase, calibration: Calibration) -> It
     if plan.pools != "apart":
         yield from singles
     if plan.pools != "together" and singles:
-        for pooled in pooled_cases(singles, plan.targets, calibration):
-            if pooled.devices <= (plan.devices or _ANY_DEVICES):
-                yield unit_of(pooled, calibration, plan.most)
+        for pooled in pooled_cases(singles, plan.targets, calibration, plan.devices):
+            yield unit_of(pooled, calibration, plan.most)
 
 
 def room_of(plan: ServingPlan, case: ServingCase) -> Room:

@@ -29,7 +29,7 @@ def deployment_words(case: ServingCase) -> str:
     if not case.disaggregated:
         return f"{case.decode.workers:,} × {layout_words(case.decode.layout)}"
     pools = [("prefill", case.prefill), ("decode", case.decode)]
-    return "; ".join(f"{name} {pool.workers:,} × {layout_words(pool.layout)}" for name, pool in pools)
+    return " + ".join(f"{name} {pool.workers:,} × {layout_words(pool.layout)}" for name, pool in pools)
 
 
 def asked_words(base: Base, plan: ServingPlan) -> str:

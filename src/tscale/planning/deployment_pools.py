@@ -7,7 +7,7 @@ token, and tokens a second of a device within the time of an output token.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import ceil, gcd
+from math import ceil, gcd, inf
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -33,16 +33,22 @@ class _Worker(NamedTuple):
         return self.rate / self.pool.layout.devices
 
 
-def pooled_cases(singles: Sequence[Unit], targets: Targets, calibration: Calibration) -> Iterator[ServingCase]:
-    """Units of both pools, made of the best layouts of units that have one pool."""
-    apart = [unit.case._replace(disaggregated=True) for unit in singles if unit.case.decode.layout.pipeline == 1]
+def pooled_cases(
+    singles: Sequence[Unit], targets: Targets, calibration: Calibration, devices: int | None = None
+) -> Iterator[ServingCase]:
+    """Units of both pools on no more than `devices`, made of the best layouts of units that have one pool."""
+    room = inf if devices is None else devices
+    small = [unit.case for unit in singles if unit.devices < room and unit.case.decode.layout.pipeline == 1]
+    apart = [case._replace(disaggregated=True) for case in small]
     prefills = _best(_prefilling(case, targets, calibration) for case in apart)
     decodes = _best(_decoding(case, targets, calibration) for case in apart)
     for prefill in prefills:
         for decode in decodes:
             for takes, answers in _workers(prefill.rate, decode.rate):
                 pools = prefill.pool._replace(workers=takes), decode.pool._replace(workers=answers)
-                yield with_pools(singles[0].case, *pools)
+                case = with_pools(singles[0].case, *pools)
+                if case.devices <= room:
+                    yield case
 
 
 def _best(workers: Iterator[_Worker | None]) -> list[_Worker]:
@@ -68,8 +74,8 @@ def _decoding(case: ServingCase, targets: Targets, calibration: Calibration) -> 
 
 
 def _workers(takes: float, answers: float) -> Iterator[tuple[int, int]]:
-    """Workers of either pool that go together: as many that prefill as those that decode can use, or a few fewer."""
-    pairs = list[tuple[int, int]]()
+    """Workers of either pool that go together: as many that prefill as those that decode can use, or a few fewer; one of each."""
+    pairs = [(1, 1)]
     for decode in (1, 2, 3):
         needed = ceil(decode * answers / takes)
         pairs += [(needed, decode), (needed - 1, decode)]
