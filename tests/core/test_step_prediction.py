@@ -12,7 +12,7 @@ from tscale.calibration.training_case import MEGATRON, TrainingCase, constants_o
 from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_prediction import TrainingConstants, predict
-from tscale.core.costs.step_products import TILE, Again, Case, Products
+from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products
 from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
@@ -33,7 +33,7 @@ def gpt(layers: int, d_model: int, heads: int) -> ModelSpec:
 
 
 def case(micro: int = 1, again: Again = "none", *, fused: bool = False) -> Case:
-    return Case(Run(target=2048), micro, 1, 1024, again, PEAK, PEAK, False, fused, 108)
+    return Case(Run(target=2048), micro, 1, 1024, REPEATED[again], PEAK, PEAK, False, fused, 108)
 
 
 @pytest.mark.parametrize(("m", "n", "batch"), [(1024, 1024, 1), (1024, 3072, 1), (8192, 4096, 1), (100, 100, 7)])

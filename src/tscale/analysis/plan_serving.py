@@ -129,9 +129,9 @@ def check_serving(ask: Ask) -> None:
 
 def serving_plan(ask: Ask) -> ServingPlan:
     """What is searched. Raises `TscaleError` for what is none, and `RequestError` where too much varies."""
-    from tscale.planning import need_numpy
+    from tscale.planning import require
 
-    need_numpy()
+    require("plan --serve")
     from tscale.answers.plan_serve_search import ServingPlan
     from tscale.planning.deployment_loads import Targets
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from tscale.calibration.interval import Interval, interval
 from tscale.catalogue.calibrations import TRAINING, UNFUSED, Calibration, Family, Residual, calibration, family_of
 from tscale.core.costs.step_prediction import StepSeconds, TrainingConstants, predict
-from tscale.core.costs.step_products import Again, Case
+from tscale.core.costs.step_products import REPEATED, Again, Case
 from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.step_work import StepWork, step_work
@@ -155,26 +155,27 @@ def kernel_of(case: TrainingCase, family: Family) -> str:
 
 def work_of(case: TrainingCase) -> StepWork:
     """What the step gives its devices to do. Raises `RequestError` where a link is not known or a batch does not divide."""
-    family = family_of(case.chip)
-    work = step_work(
-        case.shares,
-        case.plan,
-        Case(
-            case.run,
-            case.batch.micro,
-            case.batch.micro_batches(case.plan),
-            int(case.d_model),
-            case.again,
-            case.peak,
-            case.peak_16,
-            case.dtype in _EIGHT_BITS,
-            kernel_of(case, family) != UNFUSED,
-            family.multiprocessors,
-            case.parallel_block,
-        ),
-        case.cluster,
-    )
+    run = micro_batches_of(case, case.batch.micro, case.batch.micro_batches(case.plan))
+    work = step_work(case.shares, case.plan, run, case.cluster)
     return work._replace(gathers=Sent()) if case.hides_gathers else work
+
+
+def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case:
+    """What a device runs of a case, of so many micro-batches of so many sequences, which may be arrays."""
+    family = family_of(case.chip)
+    return Case(
+        case.run,
+        micro,
+        micro_batches,
+        int(case.d_model),
+        REPEATED[case.again],
+        case.peak,
+        case.peak_16,
+        case.dtype in _EIGHT_BITS,
+        kernel_of(case, family) != UNFUSED,
+        family.multiprocessors,
+        case.parallel_block,
+    )
 
 
 _FIELDS: Final = tuple(field.name for field in fields(TrainingConstants))
@@ -195,11 +196,16 @@ def constants_from(values: Mapping[str, float], family: Family, kernel: str) -> 
     return TrainingConstants(**known)
 
 
+def constants_for(case: TrainingCase, choice: Choice) -> TrainingConstants:
+    """The constants that a case is predicted with. Raises `RequestError` for a kernel that is not known on its chip."""
+    family = family_of(case.chip)
+    return constants_of(choice.calibration, family, kernel_of(case, family))
+
+
 def prediction(case: TrainingCase, bound: Fraction | None = None) -> Prediction:
     """How long a step takes, never less than a bound. Raises `RequestError` for what cannot be predicted."""
-    choice, family = chosen(case), family_of(case.chip)
-    kernel = kernel_of(case, family)
-    parts = predict(work_of(case), constants_of(choice.calibration, family, kernel))
+    choice, kernel = chosen(case), kernel_of(case, family_of(case.chip))
+    parts = predict(work_of(case), constants_for(case, choice))
     least = None if bound is None else float(bound)
     seconds = interval(parts.seconds, choice.residual.low, choice.residual.high, least)
     return Prediction(seconds, parts, choice, kernel)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import ceil_div, minimum, power_of_two
+from tscale.core.tracing import ceil_div, is_one, minimum, power_of_two
 from tscale.errors import RequestError, nearest, shown
 
 CHUNKS: Final = 8
@@ -46,6 +46,11 @@ KERNELS: Final[dict[str, Kernel]] = {kernel.name: kernel for kernel in _KERNELS}
 OF_TRANSFORMERS: Final = frozenset({"plain-kept", "hf-old"})
 """Losses that are transformers' own."""
 
+LIVE_AS_RESERVED: Final = frozenset(
+    {"bf16", "in-place", "one-kernel", "chunked", "chunked-compiled", "fused-linear"}
+)
+"""Losses that have as much live at their peak as an allocator reserves for it."""
+
 ALIASES: Final = {"eager": "plain-kept", "fused": "fused-linear"}
 
 
@@ -66,10 +71,11 @@ class Default(NamedTuple):
 
 def default_kernel(plan: Parallelism, *, adapters: bool) -> Default:
     """The loss of the trainer that is commonly used for such a plan."""
-    divided = plan.zero == 3 and plan.sharing > 1
-    if divided and plan.tensor > 1:
+    divided = plan.zero == 3 and not is_one(plan.sharing)
+    cut = not is_one(plan.tensor)
+    if divided and cut:
         return Default("parallel", "as torchtitan keeps it where FSDP and tensor parallelism meet")
-    if plan.tensor > 1 or plan.pipeline > 1 or plan.expert > 1:
+    if cut or not is_one(plan.pipeline) or not is_one(plan.expert):
         return Default("in-place", "as Megatron-LM keeps it")
     if divided and not adapters:
         return Default("plain", "as torchtitan keeps it with FSDP")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
-from tscale.core.tracing import maximum
+from tscale.core.tracing import is_array, maximum
 from tscale.errors import RequestError
 
 Schedule = Literal["1f1b", "interleaved", "zero-bubble", "dualpipe"]
@@ -73,6 +73,12 @@ class Parallelism(NamedTuple):
     def expert_cut(self) -> int:
         """Devices over which each routed expert is cut."""
         return self.tensor if self.expert_tensor is None else self.expert_tensor
+
+    @property
+    def cuts_experts_apart(self) -> bool:
+        """Whether routed experts are cut over other numbers of devices than the rest; in arrays of plans they may be."""
+        cut, tensor = self.expert_cut, self.tensor
+        return is_array(cut) or is_array(tensor) or cut != tensor
 
     @property
     def expert_copies(self) -> int:

@@ -74,8 +74,29 @@ def is_within(layer: int, own: Sequence[Stretch]) -> bool:
     return any(stretch.start <= layer < stretch.start + stretch.size for stretch in own)
 
 
+def stage_of_counts(ledger: Ledger, counts: Sequence[int | None], *, first: bool, last: bool) -> Ledger:
+    """What a stage has of a model that has so many layers of each of its groups, which may be arrays; None for none of them."""
+    return Ledger(ledger.model, tuple(_of_counts(ledger, counts, first=first, last=last)))
+
+
+def layers_of_groups(ledger: Ledger, own: Sequence[Stretch]) -> tuple[int | None, ...]:
+    """How many layers some stretches have of each group of a model; None where they have none, and of what is in no layer."""
+    return tuple(_layers(group, own) for group in ledger.groups)
+
+
+def _layers(group: Group, own: Sequence[Stretch]) -> int | None:
+    layers = 0
+    for stretch in own if not isinstance(group.where, str) else ():
+        layers += stretch.count(group)
+    return layers or None
+
+
 def _of_stage(ledger: Ledger, own: Sequence[Stretch], *, first: bool, last: bool) -> Iterator[Group]:
-    for group in ledger.groups:
+    return _of_counts(ledger, layers_of_groups(ledger, own), first=first, last=last)
+
+
+def _of_counts(ledger: Ledger, counts: Sequence[int | None], *, first: bool, last: bool) -> Iterator[Group]:
+    for group, layers in zip(ledger.groups, counts, strict=True):
         match group.where:
             case "start":
                 if first:
@@ -84,10 +105,7 @@ def _of_stage(ledger: Ledger, own: Sequence[Stretch], *, first: bool, last: bool
                 if last:
                     yield group if first else group._replace(entries=tuple(map(_with_head, group.entries)))
             case _:
-                layers = 0
-                for stretch in own:
-                    layers += stretch.count(group)
-                if layers:
+                if layers is not None:
                     yield _of_layers(group, layers)
 
 

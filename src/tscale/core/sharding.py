@@ -16,7 +16,7 @@ from typing import assert_never
 from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.serving_layout import ServingLayout
-from tscale.core.tracing import ceil_div, minimum
+from tscale.core.tracing import ceil_div, is_array, is_one, minimum
 from tscale.errors import RequestError
 
 
@@ -30,6 +30,11 @@ def shard(ledger: Ledger, plan: Parallelism) -> Ledger:
     check_tensor(ledger, plan)
     if is_mixture(ledger):  # a stage may have none
         check_experts(ledger, plan)
+    return share_of(ledger, plan)
+
+
+def share_of(ledger: Ledger, plan: Parallelism) -> Ledger:
+    """The same of a plan that is known to divide the model, whose degrees may be arrays."""
     return ledger.each(lambda entry: _dealt(_cut(entry, cut_over(entry, plan)), plan.expert))
 
 
@@ -59,7 +64,7 @@ def serving_share(ledger: Ledger, layout: ServingLayout) -> Ledger:
 
 def is_expert(entry: Entry) -> bool:
     """Whether an entry is an expert's, also where a device has a single one."""
-    return isinstance(entry, Matmul) and (entry.experts > 1 or entry.one_of)
+    return isinstance(entry, Matmul) and (entry.one_of or entry.experts > 1)
 
 
 def is_routed(entry: Entry) -> bool:
@@ -219,7 +224,7 @@ def _fits(cut: Cut, devices: int) -> bool:
 
 def cut_width(width: int, cut: Cut, devices: int) -> int:
     """The width that one device has of a width that is cut."""
-    if devices == 1:
+    if is_one(devices):
         return width
     if cut.beside is not None:
         of_groups, groups = cut.beside
@@ -261,6 +266,14 @@ def _cut(entry: Entry, devices: int) -> Entry:
 
 def _dealt(entry: Entry, devices: int) -> Entry:
     """An entry as one of so many devices has it that routed experts are divided over."""
-    if devices == 1 or not isinstance(entry, Matmul) or entry.experts == 1:
+    if is_one(devices) or not isinstance(entry, Matmul) or entry.experts == 1:
         return entry
-    return entry._replace(stored=entry.stored // devices, experts=entry.experts // devices, one_of=True)
+    return entry._replace(stored=entry.stored // devices, experts=_left(entry.experts // devices), one_of=True)
+
+
+def _left(experts: int) -> int:
+    """The experts that a device has; an array of them has none that has a single one, unless all have."""
+    if is_array(experts) and (experts == 1).all():  # type: ignore[attr-defined]
+        return 1
+    assert not is_array(experts) or (experts > 1).all()  # type: ignore[attr-defined]
+    return experts

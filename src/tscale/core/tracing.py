@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from math import ceil
 from typing import Any, Final, TypeVar, cast
 
 from tscale.errors import RequestError
@@ -117,18 +118,73 @@ def maximum(a: int, b: int) -> int:
     return cast("int", _arrays(a, b).maximum(a, b))
 
 
+def is_array(number: object) -> bool:
+    """Whether this is an array of numbers."""
+    return hasattr(number, "__array_namespace__")
+
+
+def is_one(number: int | None) -> bool:
+    """Whether this is 1, of a plain number.
+
+    In an array that stands for a degree all are above 1: whoever makes arrays of plans keeps those that are 1 apart, for they are of
+    another structure.
+    """
+    return not is_array(number) and number == 1
+
+
+def is_nothing(number: float) -> bool:
+    """Whether this is 0, of a plain number; an array is something, whatever it holds."""
+    return not is_array(number) and number == 0
+
+
+def where(condition: Any, yes: Any, no: Any) -> Any:
+    """One of two numbers, by a condition; of arrays, one for each of them."""
+    if is_array(condition):
+        return condition.__array_namespace__().where(condition, yes, no)
+    return yes if condition else no
+
+
+def ratio(a: int, b: int) -> Fraction:
+    """The quotient of two whole numbers: an exact fraction, or an array of floats."""
+    if is_array(a) or is_array(b):
+        return cast("Fraction", a / b)
+    return Fraction(int(a), int(b))
+
+
+def whole(number: Any) -> Any:
+    """The whole number that is nearest, and of two the even one; of arrays, as floats."""
+    return number.__array_namespace__().round(number) if is_array(number) else round(number)
+
+
+def rounded_up(number: Any) -> Any:
+    """The least whole number that is no less; of arrays, as floats."""
+    return number.__array_namespace__().ceil(number) if is_array(number) else ceil(number)
+
+
+def as_float(number: Any) -> Any:
+    """A number as a float, an array as an array of them."""
+    return number * 1.0 if is_array(number) else float(number)
+
+
+def as_plain(number: Any) -> Any:
+    """A whole number that remembers nothing; an array as it is."""
+    return number if is_array(number) else int(number)
+
+
 def _chosen(op: str, a: int, b: int, value: int) -> int:
     return TracedInt(value, op, (a, b)) if isinstance(a, TracedInt) or isinstance(b, TracedInt) else value
 
 
 def _arrays(a: object, b: object) -> Any:
     """The library of the one of two that is an array."""
-    array: Any = a if hasattr(a, "__array_namespace__") else b
+    array: Any = a if is_array(a) else b
     return array.__array_namespace__()
 
 
 def ceil_div(a: int, b: int) -> int:
     """The quotient a / b rounded up, exactly, for any of the three kinds of number."""
+    if not is_array(b) and _is_literal(b, 1):
+        return a
     value = -(-a // b)
     if isinstance(value, int) and (isinstance(a, TracedInt) or isinstance(b, TracedInt)):
         return TracedInt(int(value), "ceil", (a, b))

@@ -38,7 +38,7 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     _check_sizes(spec, plan)
     if plan.pipeline == 1:
         return (whole,)
-    _check(spec, plan)
+    check_stages(spec, plan)
     last, both = plan.pipeline - 1, plan.order == "dualpipe"
     return tuple(
         stage(
@@ -48,7 +48,7 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
             first=place == 0 or (both and place == last),
             last=place == last or (both and place == 0),
         )
-        for place, pieces in enumerate(_pieces(spec, plan))
+        for place, pieces in enumerate(pieces_of(spec, plan))
     )
 
 
@@ -68,7 +68,7 @@ def recomputed_stages(
         raise RequestError(f"{spec.name} has layers 0 to {depth - 1}: --recompute names {max(again.layers)}")
     return tuple(
         _split(whole, pieces, again, first=place == 0, last=place == plan.pipeline - 1)
-        for place, pieces in enumerate(_pieces(spec, plan))
+        for place, pieces in enumerate(pieces_of(spec, plan))
     )
 
 
@@ -110,10 +110,10 @@ def kinds_of_layers(spec: ModelSpec, whole: Ledger, plan: Parallelism) -> tuple[
         encoder = _kinds(spec, whole, "encoder", (Stretch(0, spec.encoder_layers()),))
         return ((*encoder, *_kinds(spec, whole, "decoder", (Stretch(0, spec.layers),))),)
     stack: Stack = "decoder" if spec.kind == "decoder" else "encoder"
-    return tuple(tuple(_kinds(spec, whole, stack, pieces)) for pieces in _pieces(spec, plan))
+    return tuple(tuple(_kinds(spec, whole, stack, pieces)) for pieces in pieces_of(spec, plan))
 
 
-def _pieces(spec: ModelSpec, plan: Parallelism) -> Iterator[tuple[Stretch, ...]]:
+def pieces_of(spec: ModelSpec, plan: Parallelism) -> Iterator[tuple[Stretch, ...]]:
     """The pieces of the stack that each stage has."""
     every = _stretches(spec, plan)
     for place in range(plan.pipeline):
@@ -165,7 +165,8 @@ _MOST_SHOWN: Final = 64
 """Sizes of stages that a message lists."""
 
 
-def _check(spec: ModelSpec, plan: Parallelism) -> None:
+def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
+    """Raises `RequestError` for a model that has no such stages: fewer layers than pieces, or layers that read what others have."""
     if spec.kind == "encoder-decoder":
         raise RequestError(
             f"tscale does not know how {spec.name}'s two stacks are assigned to stages: use --pipeline 1"

@@ -1,11 +1,13 @@
-"""Layouts and deployments by the thousand: numpy, which comes with `tscale[plan]`, runs the formulas of single answers on arrays."""
+"""Layouts and deployments as arrays: which there are, what each costs, and which is best; numpy comes with `tscale[plan]`."""
+
+from __future__ import annotations
 
 from importlib.util import find_spec
 
-from tscale.errors import RequestError
+from tscale.errors import SpecError
 
 
-def need_numpy() -> None:
-    """Raises `RequestError` where numpy is not installed, before a module of this package is imported."""
+def require(what: str = "plan") -> None:
+    """Raises `SpecError` where numpy is not installed; `what` needs it."""
     if find_spec("numpy") is None:
-        raise RequestError("plan searches with numpy, which is not installed: `pip install 'tscale[plan]'`")
+        raise SpecError(f"{what} needs numpy: `pip install '.[plan]'` in the folder of tscale's source installs it")

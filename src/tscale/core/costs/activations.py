@@ -14,7 +14,7 @@ from tscale.core.ledger import Keeping, NormKernel, Number, Saved
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import cut_width
-from tscale.core.tracing import ceil_div, minimum
+from tscale.core.tracing import ceil_div, is_one, maximum, minimum
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 
@@ -101,6 +101,15 @@ def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Para
     return Quantity("activations", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
 
+def widest_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Parallelism) -> int:
+    """Bytes of the largest single array that the forward pass of one micro-batch keeps, of one layer; 0 of none."""
+    most: int | None = None
+    for saved in saved_by(kept, passes):
+        size = _bytes(saved._replace(used=1) if saved.used else saved, run, passes, plan)
+        most = size if most is None else maximum(most, size)
+    return 0 if most is None else most
+
+
 def _bytes(saved: Saved, run: Run, passes: Passes, plan: Parallelism) -> int:
     """Bytes of one line."""
     devices = plan.expert_cut if saved.routed else plan.tensor
@@ -124,11 +133,11 @@ def _positions(saved: Saved, run: Run, plan: Parallelism) -> int:
     positions = run.length(saved.stream)
     if saved.most is not None and saved.keys is None:
         positions = minimum(positions, saved.most)
-    if saved.stream != "once" and plan.context > 1:
+    if saved.stream != "once" and not is_one(plan.context):
         positions = ceil_div(positions, plan.context)
     if saved.cut is None and plan.sequence and not saved.gathered and saved.stream != "once":
         positions = ceil_div(positions, plan.tensor)
-    if saved.routed and plan.expert_cut != plan.tensor:
+    if saved.routed and plan.cuts_experts_apart:
         positions = ceil_div(positions * plan.expert_cut, plan.tensor)
     return ceil_div(positions, saved.chunk) if saved.chunk > 1 else positions
 

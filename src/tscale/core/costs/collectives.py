@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.core.device import Cluster
-from tscale.core.tracing import ceil_div, maximum, minimum
+from tscale.core.tracing import as_plain, ceil_div, is_array, maximum, minimum, ratio, where
 from tscale.errors import RequestError
 
 SOURCE: Final = "patarasuk2009"
@@ -93,30 +93,37 @@ def exchange(cluster: Cluster, group: Group, scattered: int, gathered: int) -> L
     Both are sizes of whole tensors; an all-reduce is one of each. Raises `RequestError` where link or network is not known.
     """
     link = network = NOTHING
-    if group.inside > 1:
+    if any_above_one(group.inside):
         rate = link_of(cluster, group.inside)
         link = _level(rate, group.inside, scattered, gathered, reduces=cluster.switch_reduces)
-    if group.nodes > 1:
+    if any_above_one(group.nodes):
         rate = nics_of(cluster, group.ranks)
         one = _level(rate, group.nodes, scattered, gathered, reduces=cluster.network_reduces, ranks="nodes")
         network = one._replace(
             sent=one.sent * group.sharing,
             names=f"groups_on_a_node·{one.names}",
-            numbers=f"{int(group.sharing)}·{one.numbers}",
+            numbers=f"{int(group.sharing)}·{one.numbers}" if one.numbers else "",
         )
     return Least(link, network)
 
 
+def any_above_one(number: int) -> bool:
+    """Whether a number is above 1, of arrays any."""
+    return bool((number > 1).any()) if is_array(number) else number > 1  # type: ignore[attr-defined]
+
+
 def _level(rate: int, n: int, scattered: int, gathered: int, *, reduces: bool, ranks: str = "ranks_in_node") -> Level:
     """What one of n ranks sends at a level."""
-    s, g = int(scattered), int(gathered)
+    s, g = as_plain(scattered), as_plain(gathered)
+    of_arrays = is_array(n) or is_array(s) or is_array(g)
     if reduces:
         most, least = maximum(s, g), minimum(s, g)
         names = f"(({ranks} - 1)·max(scattered, gathered) + min(scattered, gathered))/{ranks}"
-        numbers = f"(({n} - 1)·{most} + {least})/{n}"
-        return Level(Fraction((n - 1) * most + least, n), rate, names, numbers)
-    names, numbers = f"({ranks} - 1)/{ranks}·(scattered + gathered)", f"({n} - 1)/{n}·({s} + {g})"
-    return Level(Fraction((n - 1) * (s + g), n), rate, names, numbers)
+        numbers = "" if of_arrays else f"(({n} - 1)·{most} + {least})/{n}"
+        return Level(ratio(where(n > 1, (n - 1) * most + least, 0), n), rate, names, numbers)
+    names = f"({ranks} - 1)/{ranks}·(scattered + gathered)"
+    numbers = "" if of_arrays else f"({n} - 1)/{n}·({s} + {g})"
+    return Level(ratio((n - 1) * (s + g), n), rate, names, numbers)
 
 
 def all_to_all(cluster: Cluster, group: Group, sent: int) -> Least:

@@ -17,7 +17,7 @@ from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import Role
 from tscale.core.sharding import is_expert, is_routed
-from tscale.core.tracing import ceil_div
+from tscale.core.tracing import ceil_div, is_array, is_nothing, is_one, where
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 
@@ -95,16 +95,16 @@ def gradients(
     these, and each sums its part once a step over those that hold the same (hybrid sharding, as FSDP2 and Megatron-LM have it). Routed
     experts have copies of their own (`Parallelism.expert_copies`).
     """
-    whole = plan.zero < 2 or (plan.zero == 2 and plan.pipeline > 1)
-    scatters = 1 if whole else micro_batches
+    whole = plan.zero < 2 if is_one(plan.pipeline) else plan.zero < 3
+    scatters = where(whole, 1, micro_batches)
     for entry in ledger.entries:
         weights = getattr(entry, "stored", 0) * size(entry)
         copies, apart = copies_of(entry, plan)
-        if not weights or copies <= 1:
+        if is_nothing(weights) or is_one(copies) or is_nothing(copies):
             continue
-        sharing = shards(entry, plan) if plan.zero else copies
-        gathered = micro_batches * (2 * weights - _whole(entry, weights)) if plan.zero == 3 else weights
-        if sharing > 1:
+        sharing = where(plan.zero > 0, shards(entry, plan), copies)
+        gathered = where(plan.zero == 3, micro_batches * (2 * weights - _whole(entry, weights)), weights)
+        if is_array(sharing) or sharing > 1:
             yield Exchanged(
                 entry.name,
                 sharing,
@@ -112,7 +112,7 @@ def gradients(
                 ceil_div(gathered * gathered_bits, 8),
                 apart,
             )
-        if sharing < copies:
+        if plan.shards is not None and (is_array(sharing) or sharing < copies):
             part = ceil_div(weights * bits, 8 * sharing)
             yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing)
 

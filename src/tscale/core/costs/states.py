@@ -19,7 +19,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision, state_bytes
 from tscale.core.roles import Role
 from tscale.core.sharding import is_expert, is_routed
-from tscale.core.tracing import ceil_div, maximum, minimum
+from tscale.core.tracing import ceil_div, is_one, maximum, minimum
 from tscale.core.units import BYTES
 from tscale.errors import RequestError, shown
 
@@ -53,7 +53,7 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
     def divided(entry: Entry, amount: int, stage: int) -> int:
         return ceil_div(amount, shards(entry, plan)) if plan.zero >= stage else amount
 
-    scattered = 2 if plan.pipeline == 1 else 3
+    scattered = 2 if is_one(plan.pipeline) else 3
     gradients, master, states = [], [], []
     for entry in owners:
         numbers = entry.stored * size(entry)
@@ -75,7 +75,7 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
 
 def is_gathered(recipe: Precision, plan: Parallelism) -> bool:
     """Whether weights are in a device's memory only while they are in use, made from its shard of the master copy."""
-    return recipe.gathered and plan.zero == 3 and plan.sharing > 1
+    return recipe.gathered and plan.zero == 3 and not is_one(plan.sharing)
 
 
 def _buffers(ledger: Ledger, weights: Quantity) -> Iterator[Line]:
@@ -149,7 +149,7 @@ def shards(entry: Entry, plan: Parallelism) -> int:
     """How many devices ZeRO divides an entry among: those that hold it, which are others for experts."""
     if is_routed(entry):
         return plan.expert_shards
-    if is_expert(entry) and plan.expert > 1:
+    if is_expert(entry) and not is_one(plan.expert):
         return minimum(plan.sharing, plan.data * plan.context // plan.expert)
     return plan.sharing
 

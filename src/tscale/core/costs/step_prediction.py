@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from tscale.core.adding import in_order
-from tscale.core.costs.step_products import Product
+from tscale.core.costs.step_products import Product, larger
 from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_work import StageWork, StepWork
-from tscale.core.tracing import maximum
 
 SOURCE: Final = "narayanan2021 section 2.2, korthikanti2022 table 5"
 
@@ -117,15 +116,6 @@ def predict(work: StepWork, constants: TrainingConstants) -> StepSeconds:
         constants.step,
     )
     return StepSeconds._make((*in_slots, *once))
-
-
-def larger(one: float, other: float) -> float:
-    """The larger of two numbers, or of two arrays of them."""
-    return max(one, other) if isinstance(one, float) and isinstance(other, float) else _larger(one, other)
-
-
-def _larger(one: float, other: float) -> float:
-    return cast("float", maximum(cast("int", one), cast("int", other)))
 
 
 def seconds_of(sent: Sent, nics: float) -> float:

@@ -10,17 +10,35 @@ softmax is not fused either, about 20 more each time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from tscale.core.costs.forward import pairs
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
+from tscale.core.tracing import as_float, is_array, is_nothing, is_one, maximum, rounded_up, where
 from tscale.core.workload import Run
 
 Again = Literal["none", "selective", "op", "full"]
 """What the backward pass computes again: nothing, the scores, every second product (torchtitan's "op"), or whole layers."""
+
+
+class Repeated(NamedTuple):
+    """How often the backward pass runs forward work once more: products of layers, all else of them, and scores of attention."""
+
+    products: float = 0.0
+    layers: float = 0.0
+    scores: float = 0.0
+
+
+REPEATED: Final[dict[Again, Repeated]] = {
+    "none": Repeated(),
+    "selective": Repeated(scores=1.0),
+    "op": Repeated(products=0.5),
+    "full": Repeated(1.0, 1.0, 1.0),
+}
+"""What each policy computes again."""
+
 
 WIDTH: Final = 2
 """Bytes of an activation, a weight and a gradient."""
@@ -40,6 +58,10 @@ class Product(NamedTuple):
     computing: float
     traffic: float
 
+    def times(self, many: float) -> Product:
+        """As much, so many times."""
+        return Product(many * self.computing, many * self.traffic)
+
 
 class Case(NamedTuple):
     """What is run: sequences of a micro-batch, micro-batches, what is computed again, formats and kernels.
@@ -52,7 +74,7 @@ class Case(NamedTuple):
     micro: int
     micro_batches: int
     d_model: int
-    again: Again
+    repeated: Repeated
     peak: int
     peak_16: int
     eight_bit: bool
@@ -87,8 +109,8 @@ class Products:
         many = self.case.multiprocessors
         if many is None:
             return 1.0
-        tiles = ceil(m / TILE[0]) * ceil(n / TILE[1]) * batch
-        return ceil(tiles / many) * many / (m * n * batch / (TILE[0] * TILE[1]))
+        tiles = rounded_up(m / TILE[0]) * rounded_up(n / TILE[1]) * batch
+        return cast("float", rounded_up(tiles / many) * many / (m * n * batch / (TILE[0] * TILE[1])))
 
 
 _JOINED: Final = {"q": "qkv", "k": "qkv", "v": "qkv", "up": "up", "gate": "up"}
@@ -101,12 +123,18 @@ def joined(share: Ledger) -> Iterator[Matmul]:
     for entry in share.entries:
         if isinstance(entry, Matmul):
             joined = _JOINED.get(entry.role)
-            key = (
+            same = (
                 entry if joined is None else (joined, entry.block, entry.d_in, entry.stream, entry.experts, entry.used)
             )
+            key = tuple(_hashable(one) for one in same)
             before = found.get(key)
             found[key] = entry if before is None else before._replace(d_out=before.d_out + entry.d_out)
     return iter(found.values())
+
+
+def _hashable(value: Any) -> object:
+    """A value by which entries are told apart."""
+    return value.tobytes() if is_array(value) else value
 
 
 class Shape(NamedTuple):
@@ -119,12 +147,21 @@ class Shape(NamedTuple):
 
 def shape_of(entry: Matmul, tokens: float) -> Shape:
     """A matrix with the tokens that it multiplies; routed experts of a layer run at once, each with its part of them."""
-    n, k = float(entry.d_out), float(entry.d_in)
-    if entry.experts == 1:
-        return Shape((tokens, n, k), float(entry.used), 1.0)
+    n, k = as_float(entry.d_out), as_float(entry.d_in)
+    if is_one(entry.experts):
+        return Shape((tokens, n, k), as_float(entry.used), 1.0)
     layers = entry.stored // entry.experts
     copies = tokens * entry.used / layers
-    return Shape((max(copies / entry.experts, 1.0), n, k), float(layers), float(entry.experts))
+    return Shape((larger(copies / entry.experts, 1.0), n, k), as_float(layers), as_float(entry.experts))
+
+
+def larger(one: float, other: float) -> float:
+    """The larger of two numbers, or of two arrays of them."""
+    return max(one, other) if isinstance(one, float) and isinstance(other, float) else _larger(one, other)
+
+
+def _larger(one: float, other: float) -> float:
+    return cast("float", maximum(cast("int", one), cast("int", other)))
 
 
 class Attention(NamedTuple):
@@ -136,7 +173,7 @@ class Attention(NamedTuple):
     seconds_again: float = 0.0
     traffic: float = 0.0
     traffic_again: float = 0.0
-    in_steps: bool = False
+    in_steps: float = 0.0
 
 
 def attention_work(share: Ledger, plan: Parallelism, case: Case, make: Products) -> Attention:
@@ -152,33 +189,33 @@ def attention_work(share: Ledger, plan: Parallelism, case: Case, make: Products)
                 found.seconds_again + one.seconds_again,
                 found.traffic + one.traffic,
                 found.traffic_again + one.traffic_again,
-                found.in_steps or one.in_steps,
+                larger(found.in_steps, one.in_steps),
             )
     return found
 
 
 def _fused(entry: Scores, plan: Parallelism, case: Case) -> Attention:
     """A fused kernel: of causal attention, the pairs that a query sees."""
-    seen = pairs(entry, case.run, "causal") * entry.used * entry.heads * (entry.d_qk + entry.d_v)
+    seen = pairs(entry, case.run, "causal") * as_float(entry.used) * entry.heads * (entry.d_qk + entry.d_v)
     forward = 2.0 * case.micro * seen / plan.context / case.peak_16
-    again = forward if case.again == "full" else 0.0
-    return Attention(seconds=(1 + FLASH_BACKWARD) * forward, seconds_again=again)
+    return Attention(seconds=(1 + FLASH_BACKWARD) * forward, seconds_again=case.repeated.layers * forward)
 
 
 def _unfused(entry: Scores, plan: Parallelism, case: Case, make: Products) -> Attention:
     """Two batches of products for all pairs, and what is elementwise on every score."""
     queries = int(case.run.length(entry.stream)) / plan.context
-    keys, heads, layers = float(case.run.length(entry.keys)), case.micro * float(entry.heads), float(entry.used)
+    keys = float(case.run.length(entry.keys))
+    heads, layers = case.micro * as_float(entry.heads), as_float(entry.used)
     logits = make.of(queries, keys, float(entry.d_qk), layers, case.peak_16, heads)
     values = make.of(queries, float(entry.d_v), keys, layers, case.peak_16, heads)
-    in_steps = int(heads) % FUSED_SOFTMAX != 0
-    more = _SOFTMAX_IN_STEPS if in_steps else 0
+    in_steps = where(heads % FUSED_SOFTMAX != 0, 1.0, 0.0)
+    more = _SOFTMAX_IN_STEPS * in_steps
     scores = heads * queries * keys * layers
-    again = case.again in {"full", "selective"}
+    again = case.repeated.scores
     return Attention(
         (logits, values, logits, logits, values, values),
-        (logits, values) if again else (),
+        () if is_nothing(again) else (logits.times(again), values.times(again)),
         traffic=scores * (_SCORES_FORWARD + _SCORES_BACKWARD + 2 * more),
-        traffic_again=scores * (_SCORES_FORWARD + more) if again else 0.0,
+        traffic_again=again * scores * (_SCORES_FORWARD + more),
         in_steps=in_steps,
     )

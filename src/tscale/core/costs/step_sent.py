@@ -8,15 +8,16 @@ bandwidth: how much of it is used is a constant of the calibration.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from tscale.core.adding import in_order
-from tscale.core.costs.collectives import NOTHING, Group, Least, Level, exchange, group, link_of, nics_of
+from tscale.core.costs.collectives import NOTHING, Group, Least, Level, any_above_one, exchange, group, link_of, nics_of
 from tscale.core.costs.communication import gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.parallelism import Parallelism
+from tscale.core.tracing import as_float, as_plain, is_array, is_one, where, whole
 
 _IN_ALL: Final = 2
 """Activations are handed on forward, and their gradients back."""
@@ -40,26 +41,30 @@ START, START_A_RANK = 36e-6, 6e-6
 
 def link_share(ranks: int) -> float:
     """What NCCL moves of a link's bandwidth in an all-reduce over so many ranks of a node: A100, of the same tables."""
-    return 0.64 if ranks <= 2 else 0.73 if ranks <= 4 else 0.76
+    share: float = where(ranks <= 2, 0.64, where(ranks <= 4, 0.73, 0.76))
+    return share
 
 
 def sent(least: Least, ranks: Group, times: float) -> Sent:
     """Collectives over a group whose least time all together is known, started so many times."""
-    start = times * (START + START_A_RANK * int(ranks.ranks))
-    return Sent(start, float(least.link.seconds) / link_share(int(ranks.inside)), float(least.network.seconds))
+    start = times * (START + START_A_RANK * as_plain(ranks.ranks))
+    link = as_float(least.link.seconds) / link_share(as_plain(ranks.inside))
+    return Sent(start, link, as_float(least.network.seconds))
 
 
 def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
     """Sums over tensor-parallel devices of one forward pass, one for each sub-layer."""
-    if plan.tensor == 1:
+    if is_one(plan.tensor):
         return Sent()
     summed = tensor_sums(share, case.run, WIDTH, parallel_block=case.parallel_block).total * case.micro / plan.context
     cuts = (entry for entry in share.entries if isinstance(entry, Matmul) and entry.cut is not None)
     times = in_order(
-        float(entry.used) for entry in cuts if entry.cut is not None and entry.cut.axis == "in" and entry.experts == 1
+        as_float(entry.used)
+        for entry in cuts
+        if entry.cut is not None and entry.cut.axis == "in" and is_one(entry.experts)
     )
     ranks = group(cluster, plan.tensor)
-    return sent(exchange(cluster, ranks, round(summed), round(summed)), ranks, times)
+    return sent(exchange(cluster, ranks, whole(summed), whole(summed)), ranks, times)
 
 
 def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
@@ -68,50 +73,68 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
     A node of N is not one of a token's e experts' with probability (1 - 1/N)^e, where all are as likely. Experts are spread over
     neighbours, whether tensor parallelism cuts them or not.
     """
-    routed = [e for e in share.entries if isinstance(e, Matmul) and e.experts > 1 and e.role == "up"]
-    if plan.expert == 1 or not routed:
+    routed = [e for e in share.entries if isinstance(e, Matmul) and not is_one(e.experts) and e.role == "up"]
+    if is_one(plan.expert) or not routed:
         return Sent()
     ranks = group(cluster, plan.expert * plan.tensor)
     link = network = times = 0.0
     for entry in routed:
         layers = entry.stored // entry.experts
-        copies = float(entry.used / layers)
+        copies = as_float(entry.used / layers)
         once = 4 * layers * tokens_of(entry, plan, case) * entry.d_in * WIDTH / plan.tensor
         link += once * copies * (1 - 1 / ranks.ranks)
         network += once * _other_nodes(ranks, copies)
         times += 4.0 * layers
-    within = Level(Fraction(link), link_of(cluster, ranks.inside)) if ranks.inside > 1 else NOTHING
-    bytes_of_node = Fraction(network * cluster.devices_per_node)
-    beyond = Level(bytes_of_node, nics_of(cluster, ranks.ranks)) if ranks.nodes > 1 else NOTHING
+    within = beyond = NOTHING
+    if any_above_one(ranks.inside):
+        within = Level(where(ranks.inside > 1, _exact(link), 0), link_of(cluster, ranks.inside))
+    if any_above_one(ranks.nodes):
+        beyond = Level(_exact(network * cluster.devices_per_node), nics_of(cluster, ranks.ranks))
     return sent(Least(within, beyond), ranks, times)
+
+
+def _exact(number: float) -> Fraction:
+    """A number as the fraction that it is; an array as it is."""
+    return cast("Fraction", number) if is_array(number) else Fraction(number)
 
 
 def _other_nodes(ranks: Group, copies: float) -> float:
     """Nodes beside its own that a token is sent to, in expectation."""
-    nodes = float(ranks.nodes)
-    return (nodes - 1) * (1 - float((1 - 1 / nodes) ** copies))
+    nodes = as_float(ranks.nodes)
+    return cast("float", (nodes - 1) * (1 - as_float((1 - 1 / nodes) ** copies)))
 
 
 def handed_of(plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
     """Activations handed to the next stage and their gradients back, by each device its part of them."""
-    if plan.pipeline == 1:
+    if is_one(plan.pipeline):
         return Sent()
     tokens = case.micro * int(case.run.tokens) / plan.context
     handed = _IN_ALL * plan.interleave * tokens * case.d_model * WIDTH / plan.tensor
-    if plan.devices // plan.pipeline < cluster.devices_per_node:
-        return Sent(0.0, handed / (link_of(cluster, 2) * link_share(2)), 0.0)
-    return Sent(0.0, 0.0, cluster.devices_per_node * handed / nics_of(cluster, plan.devices))
+    within = plan.devices // plan.pipeline < cluster.devices_per_node
+    link = network = 0.0
+    if _any(within):
+        link = where(within, handed / (link_of(cluster, 2) * link_share(2)), 0.0)
+    if not _all(within):
+        network = where(within, 0.0, cluster.devices_per_node * handed / nics_of(cluster, plan.devices))
+    return Sent(0.0, link, network)
+
+
+def _any(condition: Any) -> bool:
+    return bool(condition.any()) if is_array(condition) else bool(condition)
+
+
+def _all(condition: Any) -> bool:
+    return bool(condition.all()) if is_array(condition) else bool(condition)
 
 
 def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> tuple[Sent, Sent]:
     """What the copies of a stage exchange in a step: gradients once, and weights that are gathered each time they are used."""
-    found = [Sent(), Sent()]
-    ranks = plan.data * plan.context
-    if ranks == 1:
-        return found[0], found[1]
+    found, ranks = Sent(), plan.data * plan.context
+    if is_one(ranks):
+        return found, found
     for one in gradients(share, plan, case.micro_batches, 8 * WIDTH, 8 * WIDTH):
         among = group(cluster, one.copies, plan.tensor * (ranks // one.copies))
         more = sent(exchange(cluster, among, one.scattered, one.gathered), among, 0.0)
-        place = int(plan.zero == 3)
-        found[place] = Sent(*(a + b for a, b in zip(found[place], more, strict=True)))
-    return found[0], found[1]
+        found = Sent(*(a + b for a, b in zip(found, more, strict=True)))
+    each_time = where(plan.zero == 3, 1.0, 0.0)
+    return found.times(1 - each_time), found.times(each_time)

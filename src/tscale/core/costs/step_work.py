@@ -12,15 +12,25 @@ is computed again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from tscale.core.adding import in_order
 from tscale.core.costs.forward import conv_flops, scan_flops
-from tscale.core.costs.step_products import Case, Product, Products, attention_work, joined, shape_of, tokens_of
+from tscale.core.costs.step_products import (
+    Case,
+    Product,
+    Products,
+    attention_work,
+    joined,
+    larger,
+    shape_of,
+    tokens_of,
+)
 from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, sums_of
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
+from tscale.core.tracing import as_float, is_nothing, is_one, maximum, where
 
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
@@ -84,28 +94,38 @@ def step_work(shares: Iterable[Ledger], plan: Parallelism, case: Case, cluster: 
 
     Raises `RequestError` where a link that the plan needs is not known.
     """
-    seen: dict[object, StageWork] = {}
-    updates, gradient, gather = 0.0, Sent(), Sent()
+    kinds: dict[object, list[Ledger]] = {}
     for share in shares:
-        key = share.entries
-        if key in seen:
-            seen[key] = seen[key]._replace(stages=seen[key].stages + 1)
-            continue
-        seen[key] = _stage(share, plan, case, cluster)
-        updates = max(updates, _updated(share, plan) / cluster.device.memory_bytes_per_second)
+        kinds.setdefault(share.entries, []).append(share)
+    return work_of_kinds(((alike[0], len(alike)) for alike in kinds.values()), plan, case, cluster)
+
+
+def work_of_kinds(kinds: Iterable[tuple[Ledger, int]], plan: Parallelism, case: Case, cluster: Cluster) -> StepWork:
+    """The same of stages by kind, each with how many are alike; sizes of ledgers, degrees and numbers of stages may be arrays."""
+    stages: list[StageWork] = []
+    updates, gradient, gather = 0.0, Sent(), Sent()
+    for share, many in kinds:
+        stages.append(_stage(share, plan, case, cluster)._replace(stages=many))
+        updates = larger(updates, _updated(share, plan) / cluster.device.memory_bytes_per_second)
         sums, gathers = copies_of(share, plan, case, cluster)
-        gradient, gather = max(gradient, sums, key=in_order), max(gather, gathers, key=in_order)
+        gradient, gather = _longer(gradient, sums), _longer(gather, gathers)
     return StepWork(
-        tuple(seen.values()),
+        tuple(stages),
         case.micro_batches,
         plan.interleave,
         case.eight_bit,
-        float(plan.tensor > 1),
-        float(plan.tensor >= _WIDE),
+        float(not is_one(plan.tensor)),
+        where(plan.tensor >= _WIDE, 1.0, 0.0),
         gradient,
         gather,
         updates,
     )
+
+
+def _longer(one: Sent, other: Sent) -> Sent:
+    """The one of two that takes longer in all."""
+    other_is = in_order(other) > in_order(one)
+    return Sent(*(where(other_is, b, a) for a, b in zip(one, other, strict=True)))
 
 
 def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> StageWork:
@@ -117,15 +137,15 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> St
     attention = attention_work(share, plan, case, make)
     written = in_order(_written(entry, plan) * tokens_of(entry, plan, case) * entry.used for entry in matrices)
     weights = in_order(
-        float(max(entry.stored, entry.part == "head") * entry.d_in * entry.d_out) for entry in joined(share)
+        as_float(maximum(entry.stored, int(entry.part == "head")) * entry.d_in * entry.d_out) for entry in joined(share)
     )
-    whole = case.again == "full"
+    layers = case.repeated.layers
     sums = sums_of(share, plan, case, cluster)
     return StageWork(
         stages=1,
-        layers=in_order(float(entry.used) for entry in share.entries if isinstance(entry, (Scores, Scan))),
+        layers=in_order(as_float(entry.used) for entry in share.entries if isinstance(entry, (Scores, Scan))),
         has_head=float(bool(heads)),
-        in_steps=float(attention.in_steps),
+        in_steps=attention.in_steps,
         products=(*_run(plain, plan, case, make), *_recurrences(share, plan, case)),
         again=tuple(_run_again(plain, plan, case, make)),
         experts=tuple(_run(routed, plan, case, make)),
@@ -136,10 +156,10 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> St
         attention=attention.seconds,
         attention_again=attention.seconds_again,
         traffic=(3 * written + attention.traffic + _ACCUMULATED * weights) / bandwidth,
-        traffic_again=((written if whole else 0.0) + attention.traffic_again) / bandwidth,
+        traffic_again=(layers * written + attention.traffic_again) / bandwidth,
         logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
         sums=sums.times(2),
-        sums_again=sums if whole else Sent(),
+        sums_again=sums.times(layers),
         dispatches=dispatches_of(share, plan, case, cluster),
         handed=handed_of(plan, case, cluster),
     )
@@ -149,8 +169,8 @@ def _matrices(share: Ledger) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
     """The matrices of the layers, of routed experts and of the head, those that share an input as one."""
     every = list(joined(share))
     layers = [entry for entry in every if entry.part != "head"]
-    plain = [entry for entry in layers if entry.experts == 1]
-    routed = [entry for entry in layers if entry.experts > 1]
+    plain = [entry for entry in layers if is_one(entry.experts)]
+    routed = [entry for entry in layers if not is_one(entry.experts)]
     return plain, routed, [entry for entry in every if entry.part == "head"]
 
 
@@ -165,8 +185,8 @@ def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Produc
 
 def _run_again(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Products) -> Iterator[Product]:
     """Products that the backward pass begins with, where it computes whole layers again, or every second product."""
-    part = {"full": 1.0, "op": 0.5}.get(case.again)
-    if part is None:
+    part = case.repeated.products
+    if is_nothing(part):
         return
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))
@@ -176,8 +196,8 @@ def _run_again(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: 
 def _written(entry: Matmul, plan: Parallelism) -> float:
     """Bytes a token that elementwise work reads and writes of what a matrix gives out."""
     if entry.cut is not None and entry.cut.axis == "in":
-        return float(_OF_A_SUM * entry.d_out) / (plan.tensor if plan.sequence else 1)
-    return float(_BY_COLUMNS * entry.d_out)
+        return cast("float", as_float(_OF_A_SUM * entry.d_out) / (plan.tensor if plan.sequence else 1))
+    return cast("float", as_float(_BY_COLUMNS * entry.d_out))
 
 
 def _recurrences(share: Ledger, plan: Parallelism, case: Case) -> Iterator[Product]:
@@ -194,9 +214,9 @@ def _updated(share: Ledger, plan: Parallelism) -> float:
     for entry in share.entries:
         match entry:
             case Matmul():
-                total += float(entry.stored * entry.d_in * entry.d_out)
+                total = total + as_float(entry.stored * entry.d_in * entry.d_out)
             case Lookup():
-                total += float(entry.stored * entry.rows * entry.width)
+                total = total + as_float(entry.stored * entry.rows * entry.width)
             case _:
                 pass  # vectors and the like are thousandths of it
-    return total / (plan.sharing if plan.zero else 1)
+    return cast("float", total / where(plan.zero > 0, plan.sharing, 1))

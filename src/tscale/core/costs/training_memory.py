@@ -29,11 +29,11 @@ from tscale.core.costs.states import (
 from tscale.core.costs.training_moments import SOURCE, largest_moment, layer_bytes
 from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
 from tscale.core.ledger import Ledger, Matmul, Part, Saved
-from tscale.core.loss_kernels import KERNELS, Logits, LossBytes, least_live_bytes, loss_bytes
+from tscale.core.loss_kernels import KERNELS, LIVE_AS_RESERVED, Logits, LossBytes, least_live_bytes, loss_bytes
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import Role
-from tscale.core.tracing import ceil_div
+from tscale.core.tracing import ceil_div, is_nothing
 from tscale.core.units import BYTES
 
 __all__ = [
@@ -81,8 +81,24 @@ def needs(
         states.optimizer,
         pass_lines._replace(lines=activations),
         Quantity("logits", tuple(held), BYTES, source=source),
-        Quantity("temporary", tuple(line for line in temporary if line.value), BYTES, source=source),
+        Quantity("temporary", tuple(line for line in temporary if not is_nothing(line.value)), BYTES, source=source),
     )
+
+
+def totals(
+    share: Ledger,
+    kept: tuple[Saved, ...],
+    states: States,
+    layers: tuple[Layer, ...],
+    stage: int,
+    training: Training,
+) -> tuple[int, int]:
+    """Bytes that a device of one stage needs, as an allocator reserves memory for the loss, and as it is live at the least."""
+    reserved = needs(share, kept, states, layers, stage, training).total
+    loss = loss_of(share, kept, training)
+    if not training.fsdp and (loss is None or training.loss_kernel in LIVE_AS_RESERVED):
+        return reserved, reserved
+    return reserved, needs(share, kept, states, layers, stage, training, "live").total
 
 
 def _left_on_device(
@@ -102,8 +118,7 @@ def _of_all_passes(line: Line, part: Part, stage: int, plan: Parallelism) -> Lin
         return line
     if part == "embedding":
         return Line(line.name, line.value * embeddings_in_flight(stage, plan))
-    amount = line.value * flying
-    return Line(line.name, amount if pieces == 1 else ceil_div(amount, pieces))
+    return Line(line.name, ceil_div(line.value * flying, pieces))
 
 
 def _without_frozen_head(kept: tuple[Saved, ...], training: Training) -> tuple[Saved, ...]:

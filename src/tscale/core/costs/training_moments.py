@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from tscale.core.costs.activations import Passes, activation_bytes, keeping
+from tscale.core.costs.activations import Passes, activation_bytes, keeping, widest_bytes
 from tscale.core.costs.params import size
 from tscale.core.costs.states import shards
 from tscale.core.costs.training_setup import Layer, Peak, Training
@@ -20,7 +20,7 @@ from tscale.core.dtypes import FORMATS, bytes_of
 from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul, Saved
 from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import maximum
+from tscale.core.tracing import is_array, is_one, maximum, where
 
 SOURCE: Final = "korthikanti2022 section 4"
 
@@ -50,9 +50,14 @@ def largest_moment(
         *both,
     ]
     backward = [*_backward(share, layers, training), *both]
-    if sum(line.value for line in [*logits, *at_loss]) >= sum(line.value for line in backward):
-        return logits, at_loss
-    return [], backward
+    loss_is_more = sum(line.value for line in [*logits, *at_loss]) >= sum(line.value for line in backward)
+    if is_array(loss_is_more):
+        return _scaled(logits, loss_is_more), [*_scaled(at_loss, loss_is_more), *_scaled(backward, ~loss_is_more)]
+    return (logits, at_loss) if loss_is_more else ([], backward)
+
+
+def _scaled(lines: Iterable[Line], by: int) -> list[Line]:
+    return [Line(line.name, line.value * by) for line in lines]
 
 
 def _backward(share: Ledger, layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
@@ -67,9 +72,7 @@ def _backward(share: Ledger, layers: tuple[Layer, ...], training: Training) -> I
     yield from _gathered_weights(share, layers, training)
     yield from _unscattered_gradients(share, layers, training)
     if training.base is not None:
-        largest = max(
-            (size(entry) for entry in share.entries if isinstance(entry, Matmul) and is_linear(entry)), default=0
-        )
+        largest = _most(size(entry) for entry in share.entries if isinstance(entry, Matmul) and is_linear(entry))
         yield Line("unpacked_matrix", 2 * largest)
 
 
@@ -85,14 +88,14 @@ def _stream(layers: tuple[Layer, ...], training: Training, *, whole: bool) -> in
 
 def _whole_inputs(layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
     """What products read whole where the rest is cut along the sequence."""
-    if training.plan.sequence and training.plan.tensor > 1:
+    if training.plan.sequence and not is_one(training.plan.tensor):
         arrays = WHOLE_BY_DTENSOR if training.fsdp else WHOLE_BY_MEGATRON
         yield Line("whole_inputs", arrays * _stream(layers, training, whole=True))
 
 
 def _whole_head_input(layers: tuple[Layer, ...], training: Training, peak: Peak) -> Iterator[Line]:
     """The head's input as DTensor keeps it; an allocator has room of the same size that what it was joined from left."""
-    if training.fsdp and training.plan.sequence and training.plan.tensor > 1:
+    if training.fsdp and training.plan.sequence and not is_one(training.plan.tensor):
         arrays = 2 if peak == "reserved" else 1
         yield Line("whole_head_input", arrays * _stream(layers, training, whole=True))
 
@@ -103,7 +106,7 @@ def _pipeline_buffers(layers: tuple[Layer, ...], training: Training) -> Iterator
     There are taken to be as many micro-batches as pieces of the model, the fewest that keep every stage busy.
     """
     plan = training.plan
-    if plan.pipeline > 1 and training.fsdp:
+    if not is_one(plan.pipeline) and training.fsdp:
         arrays = 2 * plan.interleave * plan.pipeline * plan.interleave
         yield Line("pipeline_buffers", arrays * _stream(layers, training, whole=False))
 
@@ -115,7 +118,7 @@ def _other_streams(share: Ledger, layers: tuple[Layer, ...], training: Training)
         return
     largest = maximum(sum(_tables(share)), _largest_layer(layers, plan))
     yield Line("gather_buffer", bytes_of(largest, training.weights_format.bits))
-    if plan.pipeline > 1 and training.rank is None:
+    if not is_one(plan.pipeline) and training.rank is None:
         own = sum(size(entry) * entry.stored for entry in share.entries if isinstance(entry, (Matmul, Lookup)))
         yield Line("scattered_gradients", own * training.recipe.gradients // plan.sharing)
 
@@ -170,15 +173,10 @@ def of_layer(layer: Layer, training: Training, passes: Passes | None = None) -> 
 def _widest(layers: tuple[Layer, ...], training: Training) -> int:
     """Bytes of the largest single array of activations in a layer, scores of attention in steps included."""
     passes = training.passes._replace(keeping=keeping(training.attention, "none"))
-    arrays = [
+    arrays = dict.fromkeys(
         saved for layer in layers for saved in layer.kept if saved.number in ("activation", "residual", "product")
-    ]
-    return max((_one_array(saved, training, passes) for saved in arrays), default=0)
-
-
-def _one_array(saved: Saved, training: Training, passes: Passes) -> int:
-    one = saved._replace(used=1) if saved.used else saved
-    return activation_bytes((one,), training.run, passes, training.plan).total
+    )
+    return widest_bytes(arrays, training.run, passes, training.plan)
 
 
 def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Training) -> list[Line]:
@@ -214,12 +212,12 @@ def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: T
     for one another. A pipeline's stage keeps its sums whole in any case, and a layer's in 16 bits before they are added.
     """
     plan, tables = training.plan, _divided_tables(share, training.plan)
-    in_pipeline = plan.zero == 2 and plan.pipeline > 1
+    in_pipeline = plan.zero == 2 and not is_one(plan.pipeline)
     if plan.zero < 2 or training.rank is not None or (in_pipeline and not training.fsdp):
         return []
     layer = _largest_layer(layers, plan)
     if not training.fsdp:
-        return [Line("unscattered_gradients", max(layer, *tables, 0) * training.recipe.gradients)]
+        return [Line("unscattered_gradients", _most([layer, *tables]) * training.recipe.gradients)]
     narrow = FORMATS[training.recipe.weights].bits
     if in_pipeline:
         return [Line("unscattered_gradients", bytes_of(layer, narrow))]
@@ -228,7 +226,7 @@ def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: T
 
 def _divided_tables(share: Ledger, plan: Parallelism) -> list[int]:
     """Numbers in each table and head that ZeRO divides: none where no other device has it, as it may be of experts alone."""
-    return [] if plan.sharing == 1 else _tables(share)
+    return [] if is_one(plan.sharing) else _tables(share)
 
 
 def _tables(share: Ledger) -> list[int]:
@@ -240,4 +238,4 @@ def _tables(share: Ledger) -> list[int]:
 def _held(layer: Ledger, plan: Parallelism) -> int:
     """Numbers in the matrices of one layer that ZeRO divides."""
     matrices = (entry for entry in layer.entries if isinstance(entry, Matmul) and is_linear(entry))
-    return sum(entry.stored * size(entry) for entry in matrices if shards(entry, plan) != 1)
+    return sum(where(shards(entry, plan) == 1, 0, entry.stored * size(entry)) for entry in matrices)

@@ -14,6 +14,7 @@ from tscale.core.metric import Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision
 from tscale.core.roles import Role
+from tscale.core.tracing import is_one
 from tscale.core.workload import Run
 
 Peak = Literal["reserved", "held", "live"]
@@ -86,7 +87,7 @@ class Training(NamedTuple):
     @property
     def fsdp(self) -> bool:
         """Whether it is spread as torchtitan does it: by FSDP2, and by DTensor where tensors are cut."""
-        return self.recipe.gathered and self.plan.zero >= 2 and self.plan.sharing > 1
+        return self.recipe.gathered and self.plan.zero >= 2 and not is_one(self.plan.sharing)
 
 
 class Needs(NamedTuple):

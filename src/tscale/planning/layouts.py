@@ -1,0 +1,151 @@
+"""Training layouts as columns: of each degree and each policy one array, a row for each layout.
+
+Policies are columns too, of places in a list of names. Axes that depend on one another (stages and their pieces; tensor parallelism
+and sequence parallelism; ZeRO and its shards) are one axis of pairs, so that nothing is tried that is no layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from math import prod
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from tscale.core.costs.states import Offload
+from tscale.core.parallelism import Parallelism, Schedule
+from tscale.errors import RequestError
+
+Columns = Mapping[str, Any]
+"""Arrays of whole numbers of one length, by name."""
+
+MOST_LAYOUTS: Final = 4_000_000
+"""Layouts that are tried at once: some seconds and a gigabyte."""
+
+POLICIES: Final = ("schedule", "recompute", "precision", "optimizer", "loss", "offload")
+"""Columns whose numbers are places in a list of names."""
+
+
+class Axes(NamedTuple):
+    """The values of each axis that is varied; `shards` has 0 for all devices of data and context parallelism.
+
+    `schedule` and `loss` have None where it is the usual one; `data` is None where it is whatever the devices leave.
+    """
+
+    tensor: tuple[int, ...]
+    pipeline: tuple[int, ...]
+    context: tuple[int, ...]
+    interleave: tuple[int, ...]
+    expert: tuple[int, ...]
+    expert_tensor: tuple[int, ...]
+    micro_batch: tuple[int, ...]
+    zero: tuple[int, ...]
+    shards: tuple[int, ...]
+    sequence: tuple[bool, ...]
+    schedule: tuple[Schedule | None, ...] = (None,)
+    data: tuple[int, ...] | None = None
+    recompute: tuple[str, ...] = ("none", "op", "full")
+    precision: tuple[str, ...] = ("bf16",)
+    optimizer: tuple[str, ...] = ("adamw",)
+    loss: tuple[str | None, ...] = (None,)
+    offload: tuple[frozenset[Offload], ...] = (frozenset(),)
+
+
+class Layout(NamedTuple):
+    """One layout: its plan and its policies."""
+
+    plan: Parallelism
+    micro_batch: int
+    recompute: str
+    precision: str
+    optimizer: str
+    loss: str | None
+    offload: frozenset[Offload]
+
+
+class Layouts(NamedTuple):
+    """All layouts of some axes on so many devices; `columns` has those of the degrees and the policies, and `data`."""
+
+    axes: Axes
+    gpus: int
+    columns: Columns
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return len(self.columns["tensor"])
+
+    def only(self, rows: Any) -> Layouts:
+        """Those at some places, or that a mask chooses."""
+        return self._replace(columns={name: column[rows] for name, column in self.columns.items()})
+
+    def one(self, row: int) -> Layout:
+        """One of them as numbers and names."""
+        at = {name: int(column[row]) for name, column in self.columns.items()}
+        axes, ranks = self.axes, at["data"] * at["context"]
+        plan = Parallelism(
+            tensor=at["tensor"],
+            sequence=bool(at["sequence"]),
+            pipeline=at["pipeline"],
+            interleave=at["interleave"],
+            data=at["data"],
+            zero=at["zero"],
+            shards=None if at["shards"] in (0, ranks) else at["shards"],
+            context=at["context"],
+            expert=at["expert"],
+            expert_tensor=at["expert_tensor"],
+            schedule=axes.schedule[at["schedule"]],
+        )
+        named = (axes.recompute, axes.precision, axes.optimizer, axes.loss, axes.offload)
+        places = (at[name] for name in POLICIES[1:])
+        values: list[Any] = [names[place] for names, place in zip(named, places, strict=True)]
+        return Layout(plan, at["micro_batch"], *values)
+
+
+def grid(axes: Axes, gpus: int) -> Layouts:
+    """Every layout of some axes. Raises `RequestError` before anything is allocated where there are too many."""
+    joint = _joint(axes)
+    sizes = [len(values) for _, values in joint]
+    if prod(sizes) > MOST_LAYOUTS:
+        raise RequestError(
+            f"plan would try {prod(sizes):,} layouts: at most {MOST_LAYOUTS:,}; fix some axes, such as --tensor 8 or --zero 1"
+        )
+    places = np.unravel_index(np.arange(prod(sizes)), sizes)
+    columns: dict[str, Any] = {}
+    for (names, values), place in zip(joint, places, strict=True):
+        table = np.array(values, dtype=np.int64).reshape(len(values), len(names))
+        columns |= {name: table[place, number] for number, name in enumerate(names)}
+    copies = columns["tensor"] * columns["pipeline"] * columns["context"]
+    columns["data"] = np.maximum(gpus // copies, 1)
+    return Layouts(axes, gpus, columns)
+
+
+def _joint(axes: Axes) -> list[tuple[tuple[str, ...], Sequence[tuple[int, ...]]]]:
+    """The axes that are multiplied, each with the columns that it makes."""
+    cuts = [(t, s) for t, s in product(axes.tensor, axes.sequence) if t > 1 or not s or axes.sequence == (True,)]
+    shards = [(z, s) for z, s in product(axes.zero, axes.shards) if z or not s]
+    plain: tuple[tuple[str, Sequence[Any]], ...] = (
+        ("context", axes.context),
+        ("expert", axes.expert),
+        ("expert_tensor", axes.expert_tensor),
+        ("micro_batch", axes.micro_batch),
+        *((name, range(len(getattr(axes, name)))) for name in POLICIES[1:]),
+    )
+    return [
+        (("tensor", "sequence"), [(t, int(s)) for t, s in cuts]),
+        (("pipeline", "interleave", "schedule"), _pipelines(axes)),
+        (("zero", "shards"), shards),
+        *(((name,), [(int(value),) for value in values]) for name, values in plain),
+    ]
+
+
+def _pipelines(axes: Axes) -> list[tuple[int, int, int]]:
+    """Stages with their pieces and their order; a single stage has one piece, unless only others were asked for."""
+    every = product(axes.pipeline, axes.interleave, range(len(axes.schedule)))
+    fixed = 1 not in axes.interleave
+    return [
+        (p, v, place)
+        for p, v, place in every
+        if (p > 1 or v == 1 or fixed) and (p > 1 or axes.schedule[place] is None or None not in axes.schedule)
+    ]

@@ -1,0 +1,97 @@
+"""The stages of pipelines by kind: what has the same tables and the same groups of layers is of one structure.
+
+Of a kind the numbers of layers are arrays. Of stages of one pipeline that have as many layers of each group, the first needs most,
+for no schedule keeps more micro-batches in flight behind it; all of them take as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from tscale.core.ledger import Ledger, Stack
+from tscale.core.parallelism import Parallelism
+from tscale.core.partition import Stretch, layers_of_groups, one_layer
+from tscale.errors import RequestError
+from tscale.models.spec import ModelSpec
+from tscale.models.stages import kinds_of_layers, pieces_of
+
+MOST_LAYERS: Final = 10_000
+"""Layers of a model whose pipelines are searched."""
+
+
+class Kind(NamedTuple):
+    """What stages of one structure have: tables, head, groups of layers by place in the ledger, and one layer of each kind."""
+
+    first: bool
+    last: bool
+    groups: tuple[int, ...]
+    layers: tuple[int, ...]
+    """Places of the kinds of layer in `Model.layers`."""
+
+
+class Stages(NamedTuple):
+    """Stages of a pipeline that are alike: how many layers each has of the kind's groups, the place of the first, how many."""
+
+    kind: Kind
+    counts: tuple[int, ...]
+    place: int
+    many: int
+
+
+class Model(NamedTuple):
+    """A model as a search sees it: its ledger with what it saves, one layer of each kind, and of which kind each layer is."""
+
+    spec: ModelSpec
+    whole: Ledger
+    layers: tuple[Ledger, ...]
+    of_layer: tuple[int, ...]
+
+    def stages(self, plan: Parallelism) -> tuple[Stages, ...]:
+        """The stages of a plan that has such; each distinct one once, in their order."""
+        if plan.pipeline == 1:
+            return (self._alone(),)
+        found: dict[tuple[Kind, tuple[int, ...]], Stages] = {}
+        last, both = plan.pipeline - 1, plan.order == "dualpipe"
+        for place, pieces in enumerate(pieces_of(self.spec, plan)):
+            ends = (place == 0 or (both and place == last), place == last or (both and place == 0))
+            one = self._stage(pieces, place, *ends)
+            key = one.kind, one.counts
+            found[key] = found[key]._replace(many=found[key].many + 1) if key in found else one
+        return tuple(found.values())
+
+    def _stage(self, pieces: tuple[Stretch, ...], place: int, first: bool, last: bool) -> Stages:
+        counts = layers_of_groups(self.whole, pieces)
+        own = {number: int(count) for number, count in enumerate(counts) if count is not None}
+        layers = dict.fromkeys(
+            kind for piece in pieces for kind in self.of_layer[int(piece.start) : int(piece.start) + int(piece.size)]
+        )
+        return Stages(Kind(first, last, tuple(own), tuple(layers)), tuple(own.values()), place, 1)
+
+    def _alone(self) -> Stages:
+        own = {number: int(group.layers) for number, group in enumerate(self.whole.groups) if not isinstance(group.where, str)}
+        return Stages(Kind(True, True, tuple(own), tuple(range(len(self.layers)))), tuple(own.values()), 0, 1)
+
+
+def model_of(spec: ModelSpec, whole: Ledger) -> Model:
+    """A model with its kinds of layer. Raises `RequestError` for one of more layers than are searched."""
+    if int(spec.layers) > MOST_LAYERS:
+        raise RequestError(f"{spec.name} has {int(spec.layers):,} layers: plan takes models of up to {MOST_LAYERS:,}")
+    if spec.kind == "encoder-decoder":
+        return Model(spec, whole, kinds_of_layers(spec, whole, Parallelism())[0], ())
+    stack: Stack = "decoder" if spec.kind == "decoder" else "encoder"
+    kinds: dict[tuple[int, ...], int] = {}
+    layers: list[Ledger] = []
+    of_layer: list[int] = []
+    for alone in _single_layers(spec, whole, stack):
+        key = tuple(id(group.entries) for group in alone.groups)
+        if key not in kinds:
+            kinds[key] = len(layers)
+            layers.append(alone)
+        of_layer.append(kinds[key])
+    return Model(spec, whole, tuple(layers), tuple(of_layer))
+
+
+def _single_layers(spec: ModelSpec, whole: Ledger, stack: Stack) -> Iterator[Ledger]:
+    for layer in range(int(spec.layers)):
+        yield one_layer(whole, stack, layer)

@@ -1,0 +1,94 @@
+"""How long a step of each layout is predicted to take: the answer of `train`, by its own formulas, of a structure's layouts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from tscale.calibration.training_case import TrainingCase, chosen, constants_for, micro_batches_of
+from tscale.core.costs.step_prediction import predict
+from tscale.core.costs.step_products import REPEATED, Repeated
+from tscale.core.costs.step_work import work_of_kinds
+from tscale.core.parallelism import Parallelism
+from tscale.core.sharding import share_of
+from tscale.planning.layouts import Columns, Layouts
+from tscale.planning.memory import order_of
+from tscale.planning.stage_kinds import Model, Stages
+from tscale.planning.structure import Orders, StageRows, experts_of, ledger_of, pipelines, plain, plan_of, split, structures
+
+
+def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, micro_batches: Any) -> Any:
+    """Predicted seconds of a step of each layout, bounds apart; `case`: what is the same in all of them.
+
+    Raises `RequestError` where a link that some layout needs is not known.
+    """
+    columns = _as_cut(layouts.columns)
+    found = np.zeros(layouts.size)
+    code = structures(columns, experts_of(model.whole), ("sequence", "schedule"))
+    by_kinds: dict[object, list[tuple[Any, tuple[Stages, ...]]]] = {}
+    for rows, stages in pipelines(columns, orders):
+        by_kinds.setdefault(tuple(one.kind for one in stages), []).append((rows, stages))
+    for parts in by_kinds.values():
+        rows = np.concatenate([rows for rows, _ in parts])
+        each = _each_stage(parts)
+        for _, places in split(code[rows]):
+            own, of_stages = rows[places], [stage.only(places) for stage in each]
+            found[own] = _of_structure(model, layouts._replace(columns=columns), own, of_stages, case, micro_batches[own])
+    return found
+
+
+def _each_stage(parts: Sequence[tuple[Any, tuple[Stages, ...]]]) -> list[StageRows]:
+    """Of pipelines of the same kinds of stage, the stages one after the other, in arrays over all of their rows."""
+    rows = np.concatenate([rows for rows, _ in parts])
+    sizes = [len(rows) for rows, _ in parts]
+    found = []
+    for number, first in enumerate(parts[0][1]):
+        own = [stages[number] for _, stages in parts]
+        counts = tuple(np.repeat([one.counts[place] for one in own], sizes) for place in range(len(first.counts)))
+        place, many = (np.repeat([getattr(one, name) for one in own], sizes) for name in ("place", "many"))
+        found.append(StageRows(first.kind, rows, counts, place, many))
+    return found
+
+
+def _as_cut(columns: Columns) -> Columns:
+    """The columns as predictions read them (`tscale.calibration.training_case.as_cut`)."""
+    expert = np.maximum(columns["expert"] * columns["expert_tensor"] // columns["tensor"], 1)
+    return {**columns, "expert": expert, "expert_tensor": columns["tensor"]}
+
+
+def _of_structure(
+    model: Model, layouts: Layouts, rows: Any, stages: Sequence[StageRows], case: TrainingCase, micro_batches: Any
+) -> Any:
+    columns = layouts.columns
+    plan = plan_of(columns, rows, order_of(layouts.axes, columns, int(rows[0])))._replace(expert_tensor=None)
+    plan = _whole_zero(plan)
+    run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), plain(micro_batches))
+    run = run._replace(repeated=_repeated(layouts, rows))
+    kinds = ((share_of(ledger_of(model, stage), plan), _floats(stage.many)) for stage in stages)
+    work = work_of_kinds(kinds, plan, run, case.cluster)  # type: ignore[arg-type]
+    return predict(work, constants_for(case, chosen(case))).seconds
+
+
+def _whole_zero(plan: Parallelism) -> Parallelism:
+    return plan
+
+
+def _floats(column: Any) -> Any:
+    first = plain(column)
+    return first if isinstance(first, int) else column
+
+
+def _repeated(layouts: Layouts, rows: Any) -> Repeated:
+    """What the backward pass computes again, of each row."""
+    policies = [REPEATED[name] for name in layouts.axes.recompute]  # type: ignore[index]
+    which = layouts.columns["recompute"][rows]
+    return Repeated(*(_one(np.array(values)[which]) for values in zip(*policies, strict=True)))
+
+
+def _one(column: Any) -> Any:
+    return float(column[0]) if (column == column[0]).all() else column
+
+
+_UNUSED: Final = ()

@@ -1,0 +1,117 @@
+"""Layouts of one structure: rows that differ in sizes alone, so that one pass over a formula answers all of them.
+
+A degree that is 1 is of another structure than one that is more, as are policies, the kind of a stage, and a device that has a
+single expert. What is the same in all rows of a structure is a plain number, all else an array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from tscale.core.ledger import Ledger, Matmul
+from tscale.core.parallelism import Parallelism, Schedule
+from tscale.core.partition import stage_of_counts
+from tscale.planning.layouts import Columns
+from tscale.planning.stage_kinds import Kind, Model, Stages
+
+Orders = dict[tuple[int, int, int], tuple[Stages, ...]]
+"""The stages of each pipeline, by stages, pieces and schedule."""
+
+_FLAGS: Final = ("tensor", "interleave", "expert", "expert_tensor")
+
+
+class StageRows(NamedTuple):
+    """Stages of one kind, in any layouts: the rows of these, and of each stage its layers, its place and how many are alike."""
+
+    kind: Kind
+    rows: Any
+    counts: tuple[Any, ...]
+    place: Any
+    many: Any
+
+    def only(self, which: Any) -> StageRows:
+        """Those that a mask chooses."""
+        counts = tuple(count[which] for count in self.counts)
+        return StageRows(self.kind, self.rows[which], counts, self.place[which], self.many[which])
+
+
+def plain(column: Any) -> Any:
+    """A column as the number that all of its rows have; as it is where they differ."""
+    first = column[0]
+    return int(first) if (column == first).all() else column
+
+
+def plan_of(columns: Columns, rows: Any, order: Schedule) -> Parallelism:
+    """The plan of rows of one structure, in arrays."""
+    own = {name: plain(column[rows]) for name, column in columns.items() if name in _DEGREES}
+    sharing = plain(np.where(columns["shards"][rows] > 0, columns["shards"][rows], columns["ranks"][rows]))
+    return Parallelism(**own, sequence=bool(columns["sequence"][rows[0]]), shards=sharing, schedule=order)
+
+
+_DEGREES: Final = ("tensor", "pipeline", "interleave", "data", "zero", "context", "expert", "expert_tensor")
+
+
+def experts_of(ledger: Ledger) -> tuple[int, ...]:
+    """How many routed experts layers have, each number once."""
+    return tuple(sorted({int(entry.experts) for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1}))
+
+
+def structures(columns: Columns, experts: tuple[int, ...], names: tuple[str, ...]) -> Any:
+    """A number for each row, the same in rows that are of one structure as far as degrees, and the columns of some names, say."""
+    flags = [columns[name] == 1 for name in _FLAGS]
+    flags += [columns["ranks"] == 1, columns["sharing"] == 1, *(columns["expert"] == count for count in experts)]
+    code = np.zeros(len(columns["tensor"]), dtype=np.int64)
+    for flag in flags:
+        code = 2 * code + flag
+    for name in names:
+        code = code * (int(columns[name].max(initial=0)) + 1) + columns[name]
+    return code
+
+
+def stage_rows(columns: Columns, orders: Orders) -> Iterator[StageRows]:
+    """All stages of all layouts by kind."""
+    by_kind: dict[Kind, list[tuple[Any, Stages]]] = {}
+    for rows, stages in pipelines(columns, orders):
+        for one in stages:
+            by_kind.setdefault(one.kind, []).append((rows, one))
+    for kind, parts in by_kind.items():
+        sizes = [len(rows) for rows, _ in parts]
+        counts = tuple(
+            np.repeat([one.counts[number] for _, one in parts], sizes) for number in range(len(kind.groups))
+        )
+        yield StageRows(
+            kind,
+            np.concatenate([rows for rows, _ in parts]),
+            counts,
+            np.repeat([one.place for _, one in parts], sizes),
+            np.repeat([one.many for _, one in parts], sizes),
+        )
+
+
+def pipelines(columns: Columns, orders: Orders) -> Iterator[tuple[Any, tuple[Stages, ...]]]:
+    """The rows of each pipeline, and its stages."""
+    code = (columns["pipeline"] * 2**14 + columns["interleave"]) * 8 + columns["schedule"]
+    for value, rows in split(code):
+        key = (int(value) // 2**17, int(value) // 8 % 2**14, int(value) % 8)
+        yield rows, orders[key]
+
+
+def split(code: Any) -> Iterator[tuple[Any, Any]]:
+    """Each distinct number, and the places that have it, in order."""
+    if not len(code):
+        return
+    order = np.argsort(code, kind="stable")
+    starts = np.flatnonzero(np.diff(code[order], prepend=code[order[0]] - 1))
+    for part in np.split(order, starts[1:]):
+        yield code[part[0]], part
+
+
+def ledger_of(model: Model, stage: StageRows) -> Ledger:
+    """The ledger of stages of one kind, its numbers of layers in arrays."""
+    counts: list[Any] = [None] * len(model.whole.groups)
+    for place, count in zip(stage.kind.groups, stage.counts, strict=True):
+        counts[place] = plain(count)
+    return stage_of_counts(model.whole, counts, first=stage.kind.first, last=stage.kind.last)
