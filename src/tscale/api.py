@@ -630,6 +630,7 @@ def plan(
     train: bool | None = None,
     serve: bool | None = None,
     gpu: Gpu | Sequence[Gpu] | None = None,
+    compare: File | None = None,
     gpu_set: Changes = (),
     gpus: Number | Sequence[Number] | None = None,
     batch: Number | Sequence[Number] | None = None,
@@ -678,7 +679,7 @@ def plan(
         tpot: Set the longest time per output token, such as 30ms.
         attention_data: Vary the groups that have attention of their own sequences (data-parallel attention).
         replicas: Vary the copies of the whole deployment.
-        pools: Choose whether prefill and decoding share devices, have pools of their own, or either (default:
+        pools: Choose whether prefill and decode share devices, have pools of their own, or either (default:
             any).
         dtype: Vary the format of the weights: bf16,fp8; by default as the file says, or bf16.
         cache_dtype: Vary the format of the KV cache: bf16,fp8; by default as the file says, or bf16.
@@ -690,9 +691,10 @@ def plan(
         train: Search the layouts of training.
         serve: Search the deployments of serving.
         gpu: Name the hardware, or several: h100,h200,b200.
+        compare: Compare the system in this file, which save wrote, with that in the file MODEL.
         gpu_set: Change a field of the hardware; repeatable.
         gpus: Set the number of devices, or several: 64..4096*2.
-        batch: Set the sequences of a step; with serve, vary those that are decoded at a time.
+        batch: Set the sequences of a step; with serve, limit those that a copy decodes at once.
         rank: Rank by time, dollars or throughput.
         top: Set how many of the best are listed (default: 10).
         price: Set the price of a GPU-hour in US dollars, such as 2.50.

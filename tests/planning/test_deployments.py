@@ -24,31 +24,33 @@ from tscale.planning.pareto import front
 MEASURED = Path(__file__).parents[2] / "configs" / "measured" / "serving.csv"
 
 
-def plan(model: str, gpu: str = "h200", **asked: object) -> Any:
+def plan(model: str, gpu: str = "h200", **asked: Any) -> Any:
     """The answer of `plan --serve` as data."""
     asked = {"input": "4k", "output": "512", "ttft": "3s", "tpot": "50ms", **asked}
-    return tscale.plan(model, serve=True, gpu=gpu, **asked).to_dict()  # type: ignore[arg-type]
+    return tscale.plan(model, serve=True, gpu=gpu, **asked).to_dict()
 
 
 def served(command: str) -> Any:
     """What `serve` says, asked by the command line that a plan gives."""
     program, name, model, *words = shlex.split(command)
     assert (program, name) == ("tscale", "serve")
-    asked = {option[2:].replace("-", "_"): value for option, value in zip(words[::2], words[1::2], strict=True)}
-    return tscale.serve(model, **asked).to_dict()  # type: ignore[arg-type]
+    asked: dict[str, Any] = {
+        option[2:].replace("-", "_"): value for option, value in zip(words[::2], words[1::2], strict=True)
+    }
+    return tscale.serve(model, **asked).to_dict()
 
 
-ASKED: list[tuple[str, str, dict[str, object]]] = [
+ASKED: list[tuple[str, str, dict[str, Any]]] = [
     ("llama-3.1-70b", "h200", {"rate": 6, "dtype": "bf16,fp8"}),
-    ("deepseek-v3", "h200", {"rate": 6, "prefix": "25%"}),
-    ("gpt-oss-120b", "b200", {"users": 700, "engine": "sglang,trtllm"}),
-    ("qwen3-30b-a3b", "h100", {"gpus": 8, "pools": "apart"}),
+    ("deepseek-v3", "h200", {"rate": 6, "prefix": "25%", "pipeline": 1}),
+    ("gpt-oss-120b", "b200", {"users": 700, "engine": "sglang", "tensor": "1..4", "attention_data": "1..4"}),
+    ("qwen3-30b-a3b", "h100", {"gpus": 8, "pools": "disaggregated"}),
     ("llama-3.1-8b", "h100", {"rate": 20, "draft_tokens": "2..4", "acceptance": 0.7}),
 ]
 
 
 @pytest.mark.parametrize(("model", "gpu", "asked"), ASKED, ids=[model for model, _, _ in ASKED])
-def test_rows_are_the_answers_of_serve(model: str, gpu: str, asked: dict[str, object]) -> None:
+def test_rows_are_the_answers_of_serve(model: str, gpu: str, asked: dict[str, Any]) -> None:
     rows = plan(model, gpu, **asked)["rows"]
     assert rows
     for place in default_rng(7).permutation(len(rows))[:3]:
@@ -62,7 +64,7 @@ def test_rows_are_the_answers_of_serve(model: str, gpu: str, asked: dict[str, ob
 
 
 def test_the_slow_side_of_each_row_meets_the_targets() -> None:
-    found = plan("deepseek-v3", rate=6)
+    found = plan("deepseek-v3", rate=6, pipeline=1, pools="aggregated")
     assert found["meets"]
     for row in found["rows"]:
         assert row["ttft_seconds"]["high"] + row["waiting_seconds"] <= 3
@@ -77,16 +79,22 @@ def test_the_fewest_devices_for_users_are_those_of_a_loop_over_serve(users: int)
     """Layouts of Llama 3.1 8B without a pipeline, and as many users as places: each asked of `serve`, copy by copy."""
 
     def meets(tensor: int, copies: int) -> bool:
-        deployed = {"tensor": tensor, "replicas": copies, "concurrency": users, "input": "4k", "output": "512"}
-        answer = tscale.serve("llama-3.1-8b", gpu="h200", **deployed).to_dict()  # type: ignore[arg-type]
+        deployed: dict[str, Any] = {
+            "tensor": tensor,
+            "replicas": copies,
+            "concurrency": users,
+            "input": "4k",
+            "output": "512",
+        }
+        answer = tscale.serve("llama-3.1-8b", gpu="h200", **deployed).to_dict()
         times = answer["ttft_seconds"], answer["tpot_seconds"]
         return None not in times and times[0]["high"] <= 1 and times[1]["high"] <= 0.02
 
     fewest = min(
         tensor * next((copies for copies in range(1, 30) if meets(tensor, copies)), 1000) for tensor in (1, 2, 4, 8)
     )
-    asked: dict[str, object] = {"users": users, "ttft": "1s", "tpot": "20ms"}
-    found = plan("llama-3.1-8b", pipeline=1, pools="together", **asked)
+    asked: dict[str, Any] = {"users": users, "ttft": "1s", "tpot": "20ms"}
+    found = plan("llama-3.1-8b", pipeline=1, pools="aggregated", **asked)
     assert found["rows"][0]["gpus"] <= fewest
     assert found["rows"][0]["gpus"] == fewest or found["rows"][0]["waiting_seconds"] > 0
 
@@ -150,7 +158,7 @@ def test_arrays_of_loads_are_predicted_as_one_load_is() -> None:
 
     request = question("serve").made(asked)
     case = case_of_ask(request.spec, request.hardware, request.asked, request.asked.deployment)
-    loads = np.array([1, 3, 4, 50, 700])
+    loads: Any = np.array([1, 3, 4, 50, 700])
     many = predict_held(case._replace(concurrency=loads), shipped())
     for place, load in enumerate(loads):
         one = predict_held(case._replace(concurrency=int(load)), shipped())
@@ -212,12 +220,13 @@ def test_the_deployment_that_ranks_first_is_near_the_best_measured(what: str, le
         ({"rate": 1, "tensor": "1..1000000+1"}, "at most 64"),
         ({"rate": 1, "memory_share": "90%"}, "is of training"),
         ({"rate": 1, "zero": 3}, "is of training"),
+        ({"rate": 1, "prefix": "8k"}, "leaves nothing of a prompt"),
         ({"rate": 1, "tensor": 7}, "7 devices cannot share"),
         ({"gpus": 1, "tensor": 8}, "no layout"),
     ],
     ids=str,
 )
-def test_what_is_refused_says_what_to_do(asked: dict[str, object], said: str) -> None:
+def test_what_is_refused_says_what_to_do(asked: dict[str, Any], said: str) -> None:
     with pytest.raises(RequestError, match=said) as caught:
         plan("llama-3.1-70b", **asked)
     assert "\n" not in str(caught.value)

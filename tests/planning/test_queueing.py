@@ -47,7 +47,7 @@ def test_a_curve_with_few_points_says_nearly_what_one_with_all_does() -> None:
     every = np.arange(1.0, 1001.0)
     some = np.unique(np.concatenate((np.arange(1.0, 65.0), np.rint(64 * 1.03 ** np.arange(1, 93)), [1000.0])))
 
-    def unit(at_once: np.ndarray) -> Curve:  # type: ignore[type-arg]
+    def unit(at_once: np.ndarray) -> Curve:
         return Curve(at_once, 30 * at_once / (at_once + 120), 0.05 + 0.002 * at_once, 0.01 + 0.0 * at_once)
 
     for rate in (5.0, 15.0, 24.0, 26.0):

@@ -48,7 +48,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     gpus: Axis | None = asked(varied(options.GPUS, "Set the number of devices, or several: 64..4096*2."))
     batch: Axis | None = asked(
         varied(
-            options.STEP_BATCH, "Set the sequences of a step; with --serve, vary those that are decoded at a time."
+            options.STEP_BATCH, "Set the sequences of a step; with --serve, limit those that a copy decodes at once."
         )._replace(heading="")
     )
     rank: str | None = asked(Option("Rank by time, dollars or throughput.", choices=("time", "dollars", "throughput")))

@@ -79,8 +79,8 @@ class ServingAxes(Request):
     replicas: Axis | None = _of_serve("replicas", "Vary the copies of the whole deployment.")
     pools: str = asked(
         Option(
-            "Choose whether prefill and decoding share devices, have pools of their own, or either.",
-            choices=("any", "together", "apart"),
+            "Choose whether prefill and decode share devices, have pools of their own, or either.",
+            choices=("any", "aggregated", "disaggregated"),
             heading=options.PARALLELISM,
         ),
         "any",
@@ -135,7 +135,6 @@ def serving_plan(ask: Ask) -> ServingPlan:
     from tscale.answers.plan_serve_search import ServingPlan
     from tscale.planning.deployment_loads import Targets
 
-    prompt, output = ask.input or _DEFAULT["context"], ask.output or _DEFAULT["output"]
     chips, formats, caches = _chips(ask), _values(ask.dtype), _values(ask.cache_dtype)
     engines, drafts = _values(ask.engine, "vllm"), _drafts(ask)
     varied = prod(map(len, (chips, formats, caches, engines, drafts)))
@@ -147,13 +146,11 @@ def serving_plan(ask: Ask) -> ServingPlan:
         ask.spec,
         _model_words(ask),
         chips,
-        prompt,
-        output,
-        ask.prefix if isinstance(ask.prefix, int) else int(ask.prefix * prompt),
+        *_lengths(ask),
         "users" if ask.users is not None else "rate",
         _load(ask),
-        None if ask.gpus is None else int(ask.gpus.only),
-        Targets(float(ask.ttft or 0) or inf, float(ask.tpot or 0) or inf),
+        _one(ask.gpus),
+        Targets(*(inf if target is None else float(target) for target in (ask.ttft, ask.tpot))),
         _axes(ask),
         ask.pools,  # type: ignore[arg-type]
         formats,
@@ -162,11 +159,25 @@ def serving_plan(ask: Ask) -> ServingPlan:
         ask.engine_version or "",
         drafts,
         ask.calibration or "",
-        None if ask.batch is None else int(ask.batch.only),
+        _one(ask.batch),
         "dollars" if _by_dollars(ask, chips) else "devices",
         ask.top,
         None if ask.replicas is None else tuple(map(int, _few(ask.replicas, MOST_COPIES).values)),
     )
+
+
+def _lengths(ask: Ask) -> tuple[int, int, int]:
+    """Tokens of a prompt, of an answer, and of the prompt that are cached."""
+    prompt = ask.input or _DEFAULT["context"]
+    cached = ask.prefix if isinstance(ask.prefix, int) else int(ask.prefix * prompt)
+    if cached >= prompt:
+        raise RequestError(f"a prefix of {cached:,} leaves nothing of a prompt of {prompt:,} tokens to answer")
+    return prompt, ask.output or _DEFAULT["output"], cached
+
+
+def _one(axis: Axis | None) -> int | None:
+    """The value of an axis that is one number."""
+    return None if axis is None else int(axis.only)
 
 
 _DEFAULT: Final = {"context": 2048, "output": 256}

@@ -28,7 +28,7 @@ from tscale.planning.deployment_pools import pooled_cases
 from tscale.planning.deployment_rows import Deployed, deployed_row, ranking
 from tscale.planning.deployment_search import Arrivals, Choice, Wanted, chosen
 
-Pools = Literal["any", "together", "apart"]
+Pools = Literal["any", "aggregated", "disaggregated"]
 MOST_LAYOUTS: Final = 5000
 _SPARE: Final = 4
 """Choices beyond those that are listed, in the place of some that miss the targets when all copies are predicted."""
@@ -176,9 +176,9 @@ def _tried(plan: ServingPlan, case: ServingCase, calibration: Calibration) -> It
             singles.append(found)
         else:
             yield found
-    if plan.pools != "apart":
+    if plan.pools != "disaggregated":
         yield from singles
-    if plan.pools != "together" and singles:
+    if plan.pools != "aggregated" and singles:
         for pooled in pooled_cases(singles, plan.targets, calibration, plan.devices):
             yield unit_of(pooled, calibration, plan.most)
 

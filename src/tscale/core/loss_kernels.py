@@ -46,9 +46,7 @@ KERNELS: Final[dict[str, Kernel]] = {kernel.name: kernel for kernel in _KERNELS}
 OF_TRANSFORMERS: Final = frozenset({"plain-kept", "hf-old"})
 """Losses that are transformers' own."""
 
-LIVE_AS_RESERVED: Final = frozenset(
-    {"bf16", "in-place", "one-kernel", "chunked", "chunked-compiled", "fused-linear"}
-)
+LIVE_AS_RESERVED: Final = frozenset({"bf16", "in-place", "one-kernel", "chunked", "chunked-compiled", "fused-linear"})
 """Losses that have as much live at their peak as an allocator reserves for it."""
 
 ALIASES: Final = {"eager": "plain-kept", "fused": "fused-linear"}

@@ -15,7 +15,17 @@ from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import share_of
 from tscale.planning.layouts import Axes, Layouts
 from tscale.planning.stage_kinds import Model
-from tscale.planning.structure import Orders, StageRows, experts_of, ledger_of, plain, plan_of, split, stage_rows, structures
+from tscale.planning.structure import (
+    Orders,
+    StageRows,
+    experts_of,
+    ledger_of,
+    plain,
+    plan_of,
+    split,
+    stage_rows,
+    structures,
+)
 
 _NAMES: Final = ("sequence", "zero", "schedule", "recompute", "precision", "optimizer", "loss", "offload")
 """Columns by which structures differ, beside degrees of 1."""

@@ -69,7 +69,11 @@ class Model(NamedTuple):
         return Stages(Kind(first, last, tuple(own), tuple(layers)), tuple(own.values()), place, 1)
 
     def _alone(self) -> Stages:
-        own = {number: int(group.layers) for number, group in enumerate(self.whole.groups) if not isinstance(group.where, str)}
+        own = {
+            number: int(group.layers)
+            for number, group in enumerate(self.whole.groups)
+            if not isinstance(group.where, str)
+        }
         return Stages(Kind(True, True, tuple(own), tuple(range(len(self.layers)))), tuple(own.values()), 0, 1)
 
 

@@ -16,7 +16,17 @@ from tscale.core.sharding import share_of
 from tscale.planning.layouts import Columns, Layouts
 from tscale.planning.memory import order_of
 from tscale.planning.stage_kinds import Model, Stages
-from tscale.planning.structure import Orders, StageRows, experts_of, ledger_of, pipelines, plain, plan_of, split, structures
+from tscale.planning.structure import (
+    Orders,
+    StageRows,
+    experts_of,
+    ledger_of,
+    pipelines,
+    plain,
+    plan_of,
+    split,
+    structures,
+)
 
 
 def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, micro_batches: Any) -> Any:
@@ -35,7 +45,9 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
         each = _each_stage(parts)
         for _, places in split(code[rows]):
             own, of_stages = rows[places], [stage.only(places) for stage in each]
-            found[own] = _of_structure(model, layouts._replace(columns=columns), own, of_stages, case, micro_batches[own])
+            found[own] = _of_structure(
+                model, layouts._replace(columns=columns), own, of_stages, case, micro_batches[own]
+            )
     return found
 
 

@@ -56,7 +56,9 @@ _DEGREES: Final = ("tensor", "pipeline", "interleave", "data", "zero", "context"
 
 def experts_of(ledger: Ledger) -> tuple[int, ...]:
     """How many routed experts layers have, each number once."""
-    return tuple(sorted({int(entry.experts) for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1}))
+    return tuple(
+        sorted({int(entry.experts) for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1})
+    )
 
 
 def structures(columns: Columns, experts: tuple[int, ...], names: tuple[str, ...]) -> Any:
@@ -79,9 +81,7 @@ def stage_rows(columns: Columns, orders: Orders) -> Iterator[StageRows]:
             by_kind.setdefault(one.kind, []).append((rows, one))
     for kind, parts in by_kind.items():
         sizes = [len(rows) for rows, _ in parts]
-        counts = tuple(
-            np.repeat([one.counts[number] for _, one in parts], sizes) for number in range(len(kind.groups))
-        )
+        counts = tuple(np.repeat([one.counts[number] for _, one in parts], sizes) for number in range(len(kind.groups)))
         yield StageRows(
             kind,
             np.concatenate([rows for rows, _ in parts]),

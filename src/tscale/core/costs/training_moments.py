@@ -17,7 +17,7 @@ from tscale.core.costs.states import shards
 from tscale.core.costs.training_setup import Layer, Peak, Training
 from tscale.core.costs.weights import is_linear
 from tscale.core.dtypes import FORMATS, bytes_of
-from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul, Saved
+from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul
 from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
 from tscale.core.tracing import is_array, is_one, maximum, where
