@@ -694,7 +694,7 @@ def plan(
         compare: Compare the system in this file, which save wrote, with that in the file MODEL.
         gpu_set: Change a field of the hardware; repeatable.
         gpus: Set the number of devices, or several: 64..4096*2.
-        batch: Set the sequences of a step; with serve, limit those that a copy decodes at once.
+        batch: Set the sequences of a step; with serve, limit those that a copy decodes concurrently.
         rank: Rank by time, dollars or throughput.
         top: Set how many of the best are listed (default: 10).
         price: Set the price of a GPU-hour in US dollars, such as 2.50.

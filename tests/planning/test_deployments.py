@@ -214,7 +214,7 @@ def test_the_deployment_that_ranks_first_is_near_the_best_measured(what: str, le
         ({"rate": 1, "ttft": "2"}, "has no unit"),
         ({"rate": 1, "tpot": "30mss"}, "takes a time with its unit"),
         ({"rate": 1, "gpus": "8..64*2"}, "is one number"),
-        ({"rate": 1, "draft_tokens": 4}, "go together"),
+        ({"rate": 1, "draft_tokens": 4}, "need each other"),
         ({"rate": 1, "dtype": "bf16,fp9"}, "fp9"),
         ({"rate": 1, "engine": "vlm"}, "vllm"),
         ({"rate": 1, "tensor": "1..1000000+1"}, "at most 64"),
@@ -233,5 +233,5 @@ def test_what_is_refused_says_what_to_do(asked: dict[str, Any], said: str) -> No
 
 
 def test_a_model_that_serve_does_not_predict_is_refused_in_its_words() -> None:
-    with pytest.raises(RequestError, match="is an encoder: the calibration knows decoders alone"):
+    with pytest.raises(RequestError, match="is an encoder: it answers nothing token by token"):
         plan("bert-base", rate=1)

@@ -17,6 +17,7 @@ from tscale.analysis.request import Option, asked, file_name, spelled
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
+    from tscale.answers.plan_serve_search import ServingPlan
     from tscale.catalogue.hardware import Hardware
     from tscale.core.axis import Axis
     from tscale.core.metric import Report
@@ -48,7 +49,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     gpus: Axis | None = asked(varied(options.GPUS, "Set the number of devices, or several: 64..4096*2."))
     batch: Axis | None = asked(
         varied(
-            options.STEP_BATCH, "Set the sequences of a step; with --serve, limit those that a copy decodes at once."
+            options.STEP_BATCH,
+            "Set the sequences of a step; with --serve, limit those that a copy decodes concurrently.",
         )._replace(heading="")
     )
     rank: str | None = asked(Option("Rank by time, dollars or throughput.", choices=("time", "dollars", "throughput")))
@@ -102,6 +104,11 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             raise RequestError("--compare asks one question of both files: give --train or --serve, not both")
 
     @cached_property
+    def deployments(self) -> ServingPlan:
+        """What is searched with --serve. Raises `TscaleError` for what is none, and where too much varies."""
+        return serving_plan(self)
+
+    @cached_property
     def chips(self) -> tuple[Hardware, ...]:
         """The hardware, each kind once. Raises `TscaleError` for a name that means none."""
         given = self.gpu
@@ -130,7 +137,7 @@ def analyze(ask: Ask) -> Report:
         return ask.assumed(plan_train_report(ask))
     from tscale.answers.plan_serve import plan_serve_report
 
-    return ask.assumed(plan_serve_report(serving_plan(ask)))
+    return ask.assumed(plan_serve_report(ask.deployments))
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
@@ -139,4 +146,4 @@ def plots(ask: Ask) -> Sequence[Plot]:
         return ()
     from tscale.answers.plots.plan_serve import plan_serve_plot
 
-    return [plan_serve_plot(serving_plan(ask))]
+    return [plan_serve_plot(ask.deployments)]

@@ -114,7 +114,7 @@ def check_serving(ask: Ask) -> None:
         raise RequestError("give the load, --rate or --users, or --gpus to find the largest that they carry")
     if (ask.draft_tokens is None) != (ask.acceptance is None):
         raise RequestError(
-            "--draft-tokens and --acceptance go together: how many tokens are guessed, and the chance that one is accepted"
+            "--draft-tokens and --acceptance need each other: how many tokens are guessed, and the chance that one is accepted"
         )
     for name in ("gpus", "batch"):
         axis = getattr(ask, name)
@@ -135,8 +135,8 @@ def serving_plan(ask: Ask) -> ServingPlan:
     from tscale.answers.plan_serve_search import ServingPlan
     from tscale.planning.deployment_loads import Targets
 
-    chips, formats, caches = _chips(ask), _values(ask.dtype), _values(ask.cache_dtype)
-    engines, drafts = _values(ask.engine, "vllm"), _drafts(ask)
+    chips, formats, caches = _chips(ask), _values(ask, "dtype"), _values(ask, "cache_dtype")
+    engines, drafts = _values(ask, "engine", "vllm"), _drafts(ask)
     varied = prod(map(len, (chips, formats, caches, engines, drafts)))
     if varied > MOST_VARIED:
         raise RequestError(
@@ -162,7 +162,7 @@ def serving_plan(ask: Ask) -> ServingPlan:
         _one(ask.batch),
         "dollars" if _by_dollars(ask, chips) else "devices",
         ask.top,
-        None if ask.replicas is None else tuple(map(int, _few(ask.replicas, MOST_COPIES).values)),
+        None if ask.replicas is None else tuple(map(int, _few(ask.replicas, "replicas", MOST_COPIES).values)),
     )
 
 
@@ -170,8 +170,6 @@ def _lengths(ask: Ask) -> tuple[int, int, int]:
     """Tokens of a prompt, of an answer, and of the prompt that are cached."""
     prompt = ask.input or _DEFAULT["context"]
     cached = ask.prefix if isinstance(ask.prefix, int) else int(ask.prefix * prompt)
-    if cached >= prompt:
-        raise RequestError(f"a prefix of {cached:,} leaves nothing of a prompt of {prompt:,} tokens to answer")
     return prompt, ask.output or _DEFAULT["output"], cached
 
 
@@ -189,15 +187,16 @@ def _load(ask: Ask) -> float | None:
     return None if ask.users is None else float(ask.users)
 
 
-def _values(axis: Axis | None, default: Any = None) -> tuple[Any, ...]:
+def _values(ask: Ask, name: str, default: Any = None) -> tuple[Any, ...]:
     """The values of an axis; of one that is not given, its default alone."""
-    return (default,) if axis is None else _few(axis).values
+    axis = getattr(ask, name)
+    return (default,) if axis is None else _few(axis, name).values
 
 
-def _few(axis: Axis, most: int = MOST_VARIED) -> Axis:
+def _few(axis: Axis, name: str, most: int = MOST_VARIED) -> Axis:
     """The axis. Raises `RequestError`, before its values are listed, where there are too many."""
     if axis.size > most:
-        raise RequestError(f"{shown(axis.text)} comes to {axis.size:,} values: at most {most:,}")
+        raise RequestError(f"{spelled(name)} {shown(axis.text)} comes to {axis.size:,} values: at most {most:,}")
     return axis
 
 
@@ -206,17 +205,21 @@ def _drafts(ask: Ask) -> tuple[Draft | None, ...]:
 
     if ask.draft_tokens is None or ask.acceptance is None:
         return (None,)
-    return (None, *(Draft(None, int(tokens), ask.acceptance) for tokens in _few(ask.draft_tokens).values))
+    return (
+        None,
+        *(Draft(None, int(tokens), ask.acceptance) for tokens in _few(ask.draft_tokens, "draft_tokens").values),
+    )
 
 
 def _axes(ask: Ask) -> LayoutAxes:
     from tscale.core.axis import Span
     from tscale.planning.deployment_layouts import LayoutAxes
 
-    for axis in (ask.tensor, ask.pipeline, ask.expert, ask.expert_tensor, ask.attention_data):
+    axes = LayoutAxes(ask.tensor, ask.pipeline, ask.expert, ask.expert_tensor, ask.attention_data)
+    for name, axis in axes._asdict().items():
         if axis is not None and any(isinstance(part, Span) and part.stepped for part in axis.parts):
-            _few(axis)
-    return LayoutAxes(ask.tensor, ask.pipeline, ask.expert, ask.expert_tensor, ask.attention_data)
+            _few(axis, name)
+    return axes
 
 
 def _chips(ask: Ask) -> tuple[Chip, ...]:

@@ -25,7 +25,7 @@ METRICS: Final[dict[str, tuple[tuple[str, Path], ...]]] = {
         ("memory", ("plan", "memory", "total")),
         ("cost, $", ("cost_usd",)),
     ),
-    "memory": (("memory per device", ("per_device_bytes", "total")), ("most at once", ("max_batch",))),
+    "memory": (("memory per device", ("per_device_bytes", "total")), ("largest batch", ("max_batch",))),
 }
 """What is shown of each question: a heading, and where it stands in the answer."""
 
@@ -130,4 +130,4 @@ def _notes(asked: tuple[Asked, ...]) -> Iterator[str]:
     for one in asked:
         if isinstance(one.answer, str):
             yield f"{one.words}: {one.answer}."
-    yield "Each row changes one field of the first system; in parentheses, the ratio to it. Differences do not add up: some go together."
+    yield "Each row changes one field of the first system; the ratio to it is in parentheses. Where fields interact, the changes do not multiply to the last row."

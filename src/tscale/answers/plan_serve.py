@@ -93,7 +93,8 @@ def _lead(plan: ServingPlan, found: Found) -> tuple[str, ...]:
 def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -> Iterator[str]:
     base = found.base_of(best.case)
     if binds is not None:
-        yield f"What binds the best is {binds}: with a quarter more of it, it carries the most more."
+        more = "a quarter more of it" if binds == "memory" else "relaxing it by a quarter"
+        yield f"{binds[:1].upper()}{binds[1:]} binds the best deployment: {more} raises the largest load the most."
     yield f"To reproduce its times: {serve_command(plan, base, best.case)}"
     for engine, lines in launches(plan, base, best).items():
         said = lines or f"has no such layout as {layout_words(best.case.decode.layout)}"

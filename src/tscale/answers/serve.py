@@ -54,7 +54,7 @@ MILLION: Final = 10**6
 
 def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     """Time to the first token and of each further one, what bounds them, and what tokens cost. Exit code 3: it does not fit."""
-    _check(spec, ask)
+    check_served(spec, ask)
     if ask.deployment.is_laid_out:
         return deployment_report(spec, hardware, ask)
     steady = prediction_of(spec, hardware, ask)
@@ -107,7 +107,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     return Report(title, tables, data, notes, steps, code, lead=lead)
 
 
-def _check(spec: ModelSpec, ask: Ask) -> None:
+def check_served(spec: ModelSpec, ask: Ask) -> None:
     """Raises `RequestError` for what cannot be served, or cannot be estimated here."""
     if spec.kind == "encoder":
         raise RequestError(
