@@ -46,10 +46,15 @@ def layouts(axes: LayoutAxes, room: Room, engine: str) -> Iterator[ServingLayout
     copies = _tried(axes.attention_data, powers(MOST_RANKS) if room.experts > 1 else (1,))
     for tensor, pipeline, copied in product(tensors, stages, copies):
         ranks = tensor * copied
-        usual = axes.attention_data is not None or ranks <= max(MOST_RANKS, tensor)
-        if usual and ranks * pipeline <= room.devices and pipeline <= room.layers:
+        usual = ranks <= max(MOST_RANKS, tensor) and _launches(engine, tensor, copied)
+        if (usual or axes.attention_data is not None) and ranks * pipeline <= room.devices and pipeline <= room.layers:
             for expert, cut in _expert_degrees(axes, room, ranks, engine):
                 yield ServingLayout(tensor, pipeline, expert, cut, copied)
+
+
+def _launches(engine: str, tensor: int, copied: int) -> bool:
+    """Whether an engine copies attention that is cut too: TensorRT-LLM's attention data parallelism is over all ranks."""
+    return engine != "trtllm" or tensor == 1 or copied == 1
 
 
 def _expert_degrees(axes: LayoutAxes, room: Room, ranks: int, engine: str) -> Iterator[tuple[int, int]]:
