@@ -45,6 +45,12 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "llama-3.1-70b", "gpu": "h100", "gpus": 4, "draft": "llama-3.1-8b", "acceptance": "80%"},
         {"model": "mamba-2.8b", "gpu": "a100", "price": 2},
     ),
+    "plan": (
+        {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "rate": 4, "ttft": "1s", "tpot": "20ms"},
+        {"model": "gpt-oss-20b", "serve": True, "gpu": "h100,h200", "users": 90, "ttft": "1s", "tensor": "1..2"},
+        {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "gpus": 4, "ttft": "1ms", "price": 2},
+        {"model": "llama-3.1-405b", "serve": True, "gpu": "h100", "gpus": 1, "ttft": "1s"},
+    ),
     "optimal": (
         {"flops": "5.76e23"},
         {"params": "7B", "inference_tokens": "1e12"},

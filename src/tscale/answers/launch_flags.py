@@ -19,7 +19,7 @@ Role = Literal["", "prefill", "decode"]
 class Launch(NamedTuple):
     """What one worker of a pool is launched with.
 
-    `at_once`: requests that it takes up at once. `tokens`: of a prompt with its answer. `weights`: a format that was asked for,
+    `at_once`: requests that it takes up at once, 0 where the engine's own limit is left. `tokens`: of a prompt with its answer. `weights`: a format that was asked for,
     "" for that of the checkpoint; `cache`: the format of the cache. `role`: "" of a worker that prefills and decodes.
     """
 
@@ -41,7 +41,8 @@ def vllm(launch: Launch) -> str | None:
     words += _option("--pipeline-parallel-size", layout.pipeline)
     words += _option("--data-parallel-size", layout.attention_data)
     words += ["--enable-expert-parallel"] if layout.expert > 1 else []
-    words += ["--max-num-seqs", str(_each(launch)), "--max-model-len", str(launch.tokens)]
+    words += _option("--max-num-seqs", _each(launch), least=1)
+    words += ["--max-model-len", str(launch.tokens)]
     words += ["--quantization", "fp8"] if _made_on_the_fly(launch) else []
     words += ["--kv-cache-dtype", "fp8"] if launch.cache.startswith("fp8") else []
     words += ["--kv-transfer-config", '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'] if launch.role else []
@@ -56,7 +57,8 @@ def sglang(launch: Launch) -> str | None:
     if layout.attention_data > 1:
         words += ["--dp-size", str(layout.attention_data), "--enable-dp-attention"]
     words += _option("--ep-size", layout.expert)
-    words += ["--max-running-requests", str(launch.at_once), "--context-length", str(launch.tokens)]
+    words += _option("--max-running-requests", launch.at_once, least=1)
+    words += ["--context-length", str(launch.tokens)]
     words += ["--quantization", "fp8"] if _made_on_the_fly(launch) else []
     words += ["--kv-cache-dtype", "fp8_e4m3"] if launch.cache.startswith("fp8") else []
     words += ["--disaggregation-mode", launch.role, "--disaggregation-transfer-backend", "nixl"] if launch.role else []
@@ -71,7 +73,8 @@ def trtllm(launch: Launch) -> str | None:
     words = ["trtllm-serve", launch.model, "--tp_size", str(layout.ranks)]
     words += _option("--pp_size", layout.pipeline)
     words += _option("--ep_size", layout.expert)
-    words += ["--max_batch_size", str(_each(launch)), "--max_seq_len", str(launch.tokens)]
+    words += _option("--max_batch_size", _each(launch), least=1)
+    words += ["--max_seq_len", str(launch.tokens)]
     config = "\n".join(_trtllm_config(launch))
     return join(words) + (f" --config <(echo '{config}')" if config else "")
 
@@ -92,8 +95,9 @@ def _trtllm_config(launch: Launch) -> Iterator[str]:
 ENGINES: Final = {"vllm": vllm, "sglang": sglang, "trtllm": trtllm}
 
 
-def _option(name: str, degree: int) -> list[str]:
-    return [name, str(degree)] if degree > 1 else []
+def _option(name: str, value: int, least: int = 2) -> list[str]:
+    """An option, where it is more than the engine's own default."""
+    return [name, str(value)] if value >= least else []
 
 
 def _each(launch: Launch) -> int:

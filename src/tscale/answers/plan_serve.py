@@ -97,14 +97,22 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
         yield f"{binds[:1].upper()}{binds[1:]} binds the best deployment: {more} raises the largest load the most."
     yield f"To reproduce its times: {serve_command(plan, base, best.case)}"
     for engine, lines in launches(plan, base, best).items():
-        said = lines or f"has no such layout as {layout_words(best.case.decode.layout)}"
-        text = f"{_ENGINES[engine]}: {said}"
-        yield text if engine == base.engine else Detail(text)
+        for text in _launch_notes(_ENGINES[engine], lines, best):
+            yield text if engine == base.engine else Detail(text)
     tried = ", ".join(f"{count:,} fell to {reason}" for reason, count in found.reasons.items())
     yield f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s{f'; {tried}' if tried else ''}."
     yield Detail(_waits(plan))
     yield Detail("Costs are divided between prompts and answers as devices' time is; of pools apart, as devices are.")
     yield from notes_of_prediction(Predicted(best.case, found.calibration, best.times))
+
+
+def _launch_notes(engine: str, lines: str | None, best: Deployed) -> Iterator[str]:
+    """A note a pool with its command line, or that an engine has no such layout."""
+    if lines is None:
+        yield f"{engine} has no such layout as {layout_words(best.case.decode.layout)}."
+        return
+    roles = (", prefill", ", decode") if best.case.disaggregated else ("",)
+    yield from (f"{engine}{role}: {line}" for role, line in zip(roles, lines.splitlines(), strict=True))
 
 
 _ENGINES: Final = {"vllm": "vLLM", "sglang": "SGLang", "trtllm": "TensorRT-LLM"}

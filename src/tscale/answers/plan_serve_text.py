@@ -126,5 +126,5 @@ def _workers(plan: ServingPlan, base: Base, row: Deployed) -> Iterator[Launch]:
             ("decode", unit.decode.layout, unit.decode.workers),
         ]
     for role, layout, workers in pools:
-        at_once = -(-row.places // workers)
+        at_once = 0 if role == "prefill" else -(-row.places // workers)
         yield Launch(_checkpoint(plan), layout, at_once, plan.context + plan.output, weights, cache, role)
