@@ -502,6 +502,7 @@ def serve(
     efficiency: Number | None = None,
     price: Number | None = None,
     prefix: Number | None = None,
+    host_bandwidth: Number | None = None,
     draft: Model | None = None,
     draft_tokens: Number | None = None,
     acceptance: Number | None = None,
@@ -546,6 +547,8 @@ def serve(
         efficiency: Set the share of peak and bandwidth that is reached (default: 1).
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50% (default: 0).
+        host_bandwidth: Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV
+            cache offloading).
         draft: Name a draft model (speculative decoding).
         draft_tokens: Set the draft tokens per round, 4 by default; they cost nothing without draft.
         acceptance: Set the probability that a draft token is accepted.
@@ -613,6 +616,7 @@ def plan(
     input: Number | None = None,
     output: Number | None = None,
     prefix: Number | None = None,
+    host_bandwidth: Number | None = None,
     rate: Number | None = None,
     users: Number | None = None,
     ttft: Number | None = None,
@@ -673,6 +677,8 @@ def plan(
         input: Set the tokens of each prompt; 2k is 2048 (default: 2k).
         output: Set the tokens of each answer (default: 256).
         prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50% (default: 0).
+        host_bandwidth: Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV
+            cache offloading).
         rate: Set the requests per second that arrive at random.
         users: Set the users who each send a request when the last was answered.
         ttft: Set the longest mean time to first token, such as 2s.

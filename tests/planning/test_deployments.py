@@ -42,7 +42,7 @@ def served(command: str) -> Any:
 
 ASKED: list[tuple[str, str, dict[str, Any]]] = [
     ("llama-3.1-70b", "h200", {"rate": 6, "dtype": "bf16,fp8"}),
-    ("deepseek-v3", "h200", {"rate": 6, "prefix": "25%", "pipeline": 1}),
+    ("deepseek-v3", "h200", {"rate": 6, "prefix": "25%", "pipeline": 1, "host_bandwidth": 55}),
     ("gpt-oss-120b", "b200", {"users": 700, "engine": "sglang", "tensor": "1..4", "attention_data": "1..4"}),
     ("qwen3-30b-a3b", "h100", {"gpus": 8, "pools": "disaggregated"}),
     ("llama-3.1-8b", "h100", {"rate": 20, "draft_tokens": "2..4", "acceptance": 0.7}),
@@ -125,6 +125,28 @@ def test_prompts_that_are_cached_cost_less() -> None:
     without, hits = (plan("llama-3.1-70b", rate=12, prefix=prefix)["rows"][0] for prefix in (None, "75%"))
     assert hits["gpus"] < without["gpus"]
     assert hits["usd_per_million_input"] < without["usd_per_million_input"]
+
+
+def test_a_prefix_in_host_memory_is_read_before_the_first_token() -> None:
+    """Keys and values of 80 layers, 8 heads of 128, in 16 bits: a device of 8 reads an eighth of them at 1 GB/s."""
+    seconds = 2 * 80 * 8 * 128 * 2 * 6144 / 8 / 1e9
+    asked: dict[str, Any] = {"gpu": "h200", "tensor": 8, "input": "8k", "output": 512, "prefix": 6144}
+    here, there = (
+        tscale.serve("llama-3.1-70b", **asked, host_bandwidth=host).to_dict()["ttft_seconds_at_least"]
+        for host in (None, 1)
+    )
+    assert there == pytest.approx(seconds)
+    assert here < seconds
+
+
+def test_a_prefix_in_host_memory_takes_longer_than_one_on_the_device_and_less_than_none() -> None:
+    ttft = [
+        tscale.serve("llama-3.1-70b", gpu="h200", tensor=8, input="32k", prefix=cached, host_bandwidth=host).to_dict()[
+            "ttft_seconds"
+        ]["middle"]
+        for cached, host in (("75%", None), ("75%", 55), (None, None))
+    ]
+    assert ttft == sorted(ttft)
 
 
 def test_chips_with_prices_are_ranked_by_dollars() -> None:

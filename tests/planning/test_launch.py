@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ BOTH = ServingLayout(tensor=4, expert=8, attention_data=2)
 PARTLY = ServingLayout(tensor=8, expert=4, expert_tensor=2)
 
 
-def launch(layout: ServingLayout, **changed: str) -> Launch:
+def launch(layout: ServingLayout, **changed: Any) -> Launch:
     return Launch("org/model", layout, 64, 9216, "", "bf16")._replace(**changed)
 
 

@@ -61,6 +61,7 @@ class ServingAxes(Request):
         Option("Set the tokens of each prompt that are already in the KV cache: 1k, 50%.", "N", prefix, heading=LOAD),
         0,
     )
+    host_bandwidth: Fraction | None = asked(_SERVE["host_bandwidth"]._replace(heading=LOAD))
     rate: Fraction | None = asked(
         Option("Set the requests per second that arrive at random.", "R", options.number(10**6, "2.5"), heading=LOAD)
     )
@@ -108,6 +109,8 @@ def check_serving(ask: Ask) -> None:
     """Raises `RequestError` for a load that is said twice or not at all, and for what contradicts itself."""
     if ask.rate is not None and ask.users is not None:
         raise RequestError("--rate and --users say how requests come in two ways: give one of them")
+    if ask.host_bandwidth is not None and not ask.prefix:
+        raise RequestError("--host-bandwidth is that of a cached prefix: --prefix gives its tokens, such as 50%")
     if ask.ttft is None:
         raise RequestError("plan --serve needs --ttft, the longest mean time to first token, such as 2s")
     if ask.rate is None and ask.users is None and ask.gpus is None:
@@ -163,6 +166,7 @@ def serving_plan(ask: Ask) -> ServingPlan:
         "dollars" if _by_dollars(ask, chips) else "devices",
         ask.top,
         None if ask.replicas is None else tuple(map(int, _few(ask.replicas, "replicas", MOST_COPIES).values)),
+        ask.host_bandwidth,
     )
 
 

@@ -13,7 +13,7 @@ from tscale.calibration.serving_calibration import prompt_share
 from tscale.calibration.serving_cases import Pool, ServingCase
 from tscale.core.costs.weights import Mixture
 from tscale.core.metric import Data, Figure, Known, weakest
-from tscale.core.units import COUNT, REQUESTS_PER_SECOND, SECONDS, TOKENS_PER_SECOND, USD
+from tscale.core.units import BYTES_PER_SECOND, COUNT, REQUESTS_PER_SECOND, SECONDS, TOKENS_PER_SECOND, USD
 from tscale.planning.deployment_curves import Unit
 from tscale.planning.deployment_rows import Deployed
 from tscale.planning.pareto import front
@@ -184,6 +184,9 @@ def asked_data(plan: ServingPlan) -> dict[str, Data]:
         "input": plan.context,
         "output": plan.output,
         "prefix": plan.prefix,
+        "host_bytes_per_second": None
+        if plan.host is None
+        else Figure(round(10**9 * plan.host), BYTES_PER_SECOND, "exact"),
         "arrivals": plan.arrivals,
         "load": None if plan.load is None else load_figure(plan, plan.load),
         "target_ttft_seconds": ttft,

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.plan_serve_search import Found, ServingPlan, rows_of
-from tscale.calibration.serving_cases import ServingCase
+from tscale.answers.plan_serve_search import Found, ServingPlan, again, rows_of
 from tscale.core.dtypes import FORMATS, Format
-from tscale.planning.deployment_curves import Rejected, Unit, unit_of
+from tscale.planning.deployment_curves import Unit, unit_of
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_rows import Deployed, ranking
 from tscale.planning.deployment_search import Wanted, largest
@@ -83,25 +82,12 @@ def _narrower(plan: ServingPlan, found: Found) -> Iterator[Change]:
     case = found.units[0].case
     fast, best = case.hardware.dense_tflops.fp8 is not None, ranking(found.rows[0], plan.wanted)
     if plan.weights == (None,) and isinstance(case.kept, Format) and case.kept.bits > eight.bits and fast:
-        yield from _better("--dtype fp8", _again(plan, found, kept=eight, weights="fp8", experts="fp8"), best, plan)
+        yield from _better("--dtype fp8", again(plan, found, kept=eight, weights="fp8", experts="fp8"), best, plan)
     if plan.caches == (None,) and case.cache is not None and case.cache.bits > eight.bits:
-        yield from _better("--cache-dtype fp8", _again(plan, found, cache=eight), best, plan)
+        yield from _better("--cache-dtype fp8", again(plan, found, cache=eight), best, plan)
 
 
 def _better(option: str, rows: tuple[Deployed, ...], best: tuple[float, float], plan: ServingPlan) -> Iterator[Change]:
     """A change that is for the better: of what was tried with it, which is not all, so that nothing follows where it is not."""
     if rows and ranking(rows[0], plan.wanted) < best:
         yield Change(option, rows[0])
-
-
-def _again(plan: ServingPlan, found: Found, **changed: object) -> tuple[Deployed, ...]:
-    """The best of all layouts of one pool, in other formats; those that did not fit may then."""
-    cases = [unit.case for unit in found.units] + [one.case for one in found.rejected if one.reason == "memory"]
-    units = [unit_of(case._replace(**changed), found.calibration, plan.most) for case in cases if _is_plain(case)]  # type: ignore[arg-type]
-    fitting = [unit for unit in units if not isinstance(unit, Rejected)]
-    return rows_of(fitting, plan.wanted, found.calibration, 1)
-
-
-def _is_plain(case: ServingCase) -> bool:
-    """Whether a case has one pool and no pipeline, so that few are tried again."""
-    return not case.disaggregated and case.decode.layout.pipeline == 1

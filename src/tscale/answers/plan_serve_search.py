@@ -27,7 +27,7 @@ from tscale.planning.deployment_layouts import LayoutAxes, Room, layouts
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_pools import pooled_cases
 from tscale.planning.deployment_rows import Deployed, deployed_row, ranking
-from tscale.planning.deployment_search import Arrivals, Choice, Wanted, chosen
+from tscale.planning.deployment_search import Arrivals, Wanted, chosen
 
 Pools = Literal["any", "aggregated", "disaggregated"]
 MOST_LAYOUTS: Final = 5000
@@ -72,6 +72,8 @@ class ServingPlan(NamedTuple):
     rank: Literal["devices", "dollars"] = "devices"
     rows: int = 10
     copies: tuple[int, ...] | None = None
+    host: Fraction | None = None
+    """GB/s at which a device reads the cached prefix of its host's memory."""
 
     @property
     def wanted(self) -> Wanted:
@@ -167,7 +169,13 @@ def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
     """The cases that differ in something else than their layout."""
     for base in map(Base._make, product(plan.chips, plan.weights, plan.caches, plan.engines, plan.drafts)):
         ask = Serving(
-            base.weights, base.cache, context=plan.context, output=plan.output, prefix=plan.prefix, draft=base.draft
+            base.weights,
+            base.cache,
+            context=plan.context,
+            output=plan.output,
+            prefix=plan.prefix,
+            draft=base.draft,
+            host=plan.host,
         )
         check_served(plan.spec, ask)
         deployment = Deployment(base.engine, plan.version)
@@ -207,8 +215,14 @@ def chip_of(hardware: Hardware, words: tuple[str, ...], price: Fraction | None) 
     return Chip(hardware, words, rent_of(hardware, price))
 
 
-def choice_again(choice: Choice, plan: ServingPlan, calibration: Calibration, *, prefix: int) -> Deployed | None:
-    """The layout of a choice with another part of prompts cached, under the same load; None where it carries none within the targets."""
-    unit = unit_of(choice.unit.case._replace(prefix=prefix), calibration, plan.most)
-    rows = () if isinstance(unit, Rejected) else rows_of([unit], plan.wanted, calibration, 1)
-    return rows[0] if rows else None
+def again(plan: ServingPlan, found: Found, **changed: object) -> tuple[Deployed, ...]:
+    """The best with something else in all cases: of layouts with one pool and no pipeline, and of those that are listed.
+
+    Layouts that did not fit in memory may then.
+    """
+    cases = [unit.case for unit in found.units] + [one.case for one in found.rejected if one.reason == "memory"]
+    tried = [case for case in cases if not case.disaggregated and case.decode.layout.pipeline == 1]
+    tried += [row.choice.unit.case for row in found.rows]
+    units = [unit_of(case._replace(**changed), found.calibration, plan.most) for case in tried]  # type: ignore[arg-type]
+    fitting = [unit for unit in units if not isinstance(unit, Rejected)]
+    return rows_of(fitting, plan.wanted, found.calibration, 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from functools import cache
-from math import log2
+from math import inf, log2
 from typing import Any, Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
@@ -205,7 +205,7 @@ def chip_of(case: ServingCase) -> Chip:
     cluster = cluster_of(case.hardware)
     memory = cluster.device.memory_bytes_per_second
     link = cluster.device.link_bytes_per_second or memory
-    return Chip(memory, link, cluster.network_bytes_per_second or link)
+    return Chip(memory, link, cluster.network_bytes_per_second or link, case.host or inf)
 
 
 def physics(case: ServingCase, passes: Passes, structure: Structure, constants: ServingConstants) -> Physics:

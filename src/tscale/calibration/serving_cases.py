@@ -85,6 +85,8 @@ class ServingCase(NamedTuple):
     """Tokens that are guessed, and verified, a step."""
     yielded: float = 1.0
     """Tokens that a step yields."""
+    host: float = 0.0
+    """Bytes a second at which a device reads a cached prefix of its host's memory; 0 where it has that itself."""
 
     @property
     def devices(self) -> int:
@@ -214,6 +216,8 @@ def _passes(case: ServingCase, keys: int, prompt: int) -> Passes:
     prefiller = deployed_on(case, case.prefill.layout)
     prompt = max(prompt, case.prefix + 1)
     alone = prefilling(prefiller, prompt, case.prefix)
+    if case.host and case.prefix:
+        alone = alone._replace(loaded=prefiller.sequence_bytes(case.prefix))
     beside = alone if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
     return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, alone)
 

@@ -15,6 +15,7 @@ All numbers may be floats or arrays: the constants are fitted by the formula tha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from tscale.core.adding import in_order
@@ -94,11 +95,15 @@ class ServingConstants:
 
 
 class Chip(NamedTuple):
-    """Bytes a second of memory, of one direction of the link, and of what a device sends to other nodes; may be arrays."""
+    """Bytes a second of memory, of one direction of the link, and of what a device sends to other nodes; may be arrays.
+
+    `host`: what a device reads of its host's memory.
+    """
 
     memory: float
     link: float
     network: float
+    host: float = inf
 
 
 class Load(NamedTuple):
@@ -160,9 +165,9 @@ def prompt_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
 
 
 def prefill_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
-    """Seconds from the start of a prefill to its end."""
+    """Seconds from the start of a prefill to its end; what comes of the host's memory comes before."""
     computing = _computing(work, c.first_dense, c.first_experts, c.first_scores, c.first_states)
-    return computing + _sending(work, chip, c.first_link, c)
+    return computing + _sending(work, chip, c.first_link, c) + work.loaded / chip.host
 
 
 def tpot_seconds(step: float, prompt: float, load: Load, c: ServingConstants) -> float:
@@ -207,4 +212,4 @@ def least_seconds(work: PassWork, chip: Chip) -> float:
     computing: float = in_order(part.flops / part.peak for part in parts)
     reading: float = in_order(part.bytes for part in parts) / chip.memory
     sending = larger(work.sent / (2 * chip.link), work.away / (2 * chip.network))
-    return larger(larger(computing, reading), sending)
+    return larger(larger(larger(computing, reading), sending), work.loaded / chip.host)

@@ -37,7 +37,7 @@ class PassWork(NamedTuple):
     `attention`: projections, and matrices of mixers; `dense`: feed-forwards and shared experts, routers; `scores`: attention over
     the cache and over an indexer's, `states`: recurrences. `sent`: bytes that a device sends to others over the link of its node,
     `away`: over the network to other nodes.
-    `residual`: bytes of the residual stream, read or written once.
+    `residual`: bytes of the residual stream, read or written once. `loaded`: bytes of a cache that come from the host's memory.
     """
 
     attention: Part
@@ -49,6 +49,7 @@ class PassWork(NamedTuple):
     sent: float
     away: float
     residual: float
+    loaded: float = 0.0
 
 
 def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
