@@ -600,6 +600,9 @@ def plan(
     context: Number | None = None,
     days: Number | None = None,
     dollars: Number | None = None,
+    stack: str | None = None,
+    attention: str | None = None,
+    attention_kernel: str | None = None,
     sequence: Sequence[str] | str | None = None,
     context_parallel: Number | Sequence[Number] | None = None,
     interleave: Number | Sequence[Number] | None = None,
@@ -661,6 +664,10 @@ def plan(
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         days: Find the fewest devices that train in so many days.
         dollars: Find the most tokens for so many US dollars of GPU-hours.
+        stack: Choose the training stack that steps are predicted on (default: current).
+        attention: Choose a fused kernel, or unfused attention that saves every score (default: flash).
+        attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the
+            chip.
         sequence: Vary sequence parallelism: true, false or both; by default both.
         context_parallel: Vary the devices that share a sequence (context parallelism).
         interleave: Vary the model chunks of each stage.

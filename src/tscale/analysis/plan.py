@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
+from shlex import join
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options
@@ -14,16 +15,23 @@ from tscale.analysis.of_model import OfModel, hardware_of
 from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_plan
 from tscale.analysis.plan_training import TrainingAxes
 from tscale.analysis.request import Option, asked, file_name, spelled
+from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
+    from tscale.answers.plan_search import Ask as Training
     from tscale.answers.plan_serve_search import ServingPlan
     from tscale.catalogue.hardware import Hardware
-    from tscale.core.axis import Axis
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
 
 MOST_CHIPS: Final = 20
+MOST_SIZES: Final = 64
+_VARIED: Final = (
+    "tensor", "sequence", "context_parallel", "pipeline", "interleave", "schedule", "data", "zero", "shards", "expert",
+    "expert_tensor", "micro_batch", "recompute", "precision", "optimizer", "loss", "offload",
+)  # fmt: skip
+"""The axes of training layouts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +116,90 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         """What is searched with --serve. Raises `TscaleError` for what is none, and where too much varies."""
         return serving_plan(self)
 
+    @property
+    def training(self) -> Training:
+        """What is asked of layouts of training. Raises `RequestError` for what contradicts itself."""
+        from tscale.answers.plan_search import Ask as Training
+
+        self._check_training()
+        assert self.batch is not None
+        return Training(
+            self.batch.only,
+            () if self.gpus is None else _sizes(self.gpus),
+            tuple((name, hardware) for name, hardware in zip(self.chip_names, self.chips, strict=True)),
+            {name: getattr(self, name) for name in _VARIED},
+            self.tokens,
+            self.context,
+            self.days,
+            self.dollars,
+            self.rank or ("dollars" if self.dollars is not None else "time"),
+            self.top,
+            self.price,
+            self.memory_share,
+            self.stack,
+            self.attention_kernel,
+            self.attention,  # type: ignore[arg-type]
+            words(self),
+            join([word for change in self.gpu_set for word in ("--gpu-set", change)]),
+        )
+
+    def _check_training(self) -> None:
+        if self.batch is None or self.batch.only is None:
+            what = "has several values" if self.batch is not None else "is missing"
+            raise RequestError(
+                f"plan --train is of steps of so many sequences, and --batch {what}: give one, such as --batch 512"
+            )
+        if self.gpus is None and self.days is None:
+            raise RequestError("plan --train needs --gpus, the devices of a run, such as 64 or 64..4096*2; or --days")
+        if self.days is not None and self.dollars is not None:
+            raise RequestError("--days finds the fewest devices and --dollars the most tokens: give one of them")
+        if self.tokens is not None and self.dollars is not None:
+            raise RequestError("--dollars finds the most tokens: drop --tokens, or drop --dollars")
+        if self.dollars is not None and self.rank not in (None, "dollars"):
+            raise RequestError(f"--dollars ranks by dollars, not by {self.rank}: drop --rank")
+
+    @cached_property
+    def chip_names(self) -> tuple[str, ...]:
+        """The hardware as it was named, each once."""
+        return tuple(name for name, _ in self._named)
+
     @cached_property
     def chips(self) -> tuple[Hardware, ...]:
         """The hardware, each kind once. Raises `TscaleError` for a name that means none."""
+        return tuple(hardware for _, hardware in self._named)
+
+    @cached_property
+    def _named(self) -> tuple[tuple[str, Hardware], ...]:
         given = self.gpu
-        named: Sequence[Any] = (
-            [part.strip() for part in given.split(",")]
-            if isinstance(given, str)
-            else [given]
-            if isinstance(given, Mapping) or not isinstance(given, Sequence)
-            else given
+        several = isinstance(given, Sequence) and not isinstance(given, str)
+        each: Sequence[Any] = given.split(",") if isinstance(given, str) else given if several else [given]  # type: ignore[assignment]
+        if len(each) > MOST_CHIPS:
+            raise RequestError(f"--gpu names {len(each):,} kinds of hardware: at most {MOST_CHIPS}")
+        found: dict[str, tuple[str, Hardware]] = {}
+        for one in each:
+            name = one.strip() if isinstance(one, str) else one
+            hardware = hardware_of(name, self.gpu_set)
+            found.setdefault(hardware.name, (name if isinstance(name, str) else hardware.name, hardware))
+        return tuple(found.values())
+
+
+def words(ask: OfModel) -> str:
+    """The model as it was named, to be pasted into another command line."""
+    found = [ask.model if isinstance(ask.model, str) else ask.found.name]
+    found += [word for change in ask.set for word in ("--set", change)]
+    found += [] if ask.assume is None else ["--assume", ask.assume]
+    return join(found)
+
+
+def _sizes(gpus: Axis) -> tuple[int, ...]:
+    """Numbers of devices: as given, and of a range without a step its powers of two and its ends. Raises `RequestError`."""
+    ends = [end for part in gpus.parts if isinstance(part, Span) for end in (part.low, part.high)]
+    legal = sorted({*(2**power for power in range(30)), *map(int, ends)})
+    if gpus.stepped_size > MOST_SIZES:
+        raise RequestError(
+            f"--gpus {gpus.text[:40]} has {gpus.stepped_size:,} numbers of devices: at most {MOST_SIZES}"
         )
-        if len(named) > MOST_CHIPS:
-            raise RequestError(f"--gpu names {len(named):,} kinds of hardware: at most {MOST_CHIPS}")
-        return tuple(dict.fromkeys(hardware_of(one, self.gpu_set) for one in named))
+    return tuple(gpus.among(legal))
 
 
 def analyze(ask: Ask) -> Report:
@@ -131,10 +209,13 @@ def analyze(ask: Ask) -> Report:
 
         asked_for = "train" if ask.train else "serve" if ask.serve else None
         return compared(ask.compare, file_name(ask.model, "model"), asked_for)
+    from tscale.planning import require
+
+    require()
     if ask.train:
         from tscale.answers.plan_train import plan_train_report
 
-        return ask.assumed(plan_train_report(ask))
+        return ask.assumed(plan_train_report(ask.spec, ask.training))
     from tscale.answers.plan_serve import plan_serve_report
 
     return ask.assumed(plan_serve_report(ask.deployments))

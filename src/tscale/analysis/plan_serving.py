@@ -132,9 +132,6 @@ def check_serving(ask: Ask) -> None:
 
 def serving_plan(ask: Ask) -> ServingPlan:
     """What is searched. Raises `TscaleError` for what is none, and `RequestError` where too much varies."""
-    from tscale.planning import require
-
-    require("plan --serve")
     from tscale.answers.plan_serve_search import ServingPlan
     from tscale.planning.deployment_loads import Targets
 
@@ -216,13 +213,12 @@ def _drafts(ask: Ask) -> tuple[Draft | None, ...]:
 
 
 def _axes(ask: Ask) -> LayoutAxes:
-    from tscale.core.axis import Span
     from tscale.planning.deployment_layouts import LayoutAxes
 
     axes = LayoutAxes(ask.tensor, ask.pipeline, ask.expert, ask.expert_tensor, ask.attention_data)
     for name, axis in axes._asdict().items():
-        if axis is not None and any(isinstance(part, Span) and part.stepped for part in axis.parts):
-            _few(axis, name)
+        if axis is not None and axis.stepped_size > MOST_VARIED:
+            raise RequestError(f"{spelled(name)} {shown(axis.text)} has too many values: at most {MOST_VARIED}")
     return axes
 
 

@@ -16,7 +16,7 @@ from tscale.core.costs.wall_time import Recompute, mfu_of
 from tscale.core.device import Cluster
 from tscale.core.metric import Cell, Data, Figure, Known, Label, Table, weakest
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import shard
+from tscale.core.sharding import shares_of
 from tscale.core.units import COUNT, SECONDS, SHARE
 from tscale.errors import RequestError
 from tscale.models.stages import stages
@@ -166,7 +166,7 @@ def predicted_step(
     known = weakest("predicted", whole.first.context.known)
     plan = as_cut(plan)
     of_stages = stages(spec, plan, model.ledger)
-    shares = tuple(shard(stage, plan) for stage in of_stages)
+    shares = shares_of(of_stages, plan)
     case = TrainingCase(
         of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, recompute, stack, kernel, spec.parallel_block
     )  # fmt: skip

@@ -7,6 +7,7 @@ before: both ends are among them. Nothing is listed before it is asked for, so t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -21,7 +22,8 @@ _LEAST_FACTOR: Final = Fraction(101, 100)
 """With any number that is read, ranges then have some thousand values at the most."""
 
 
-class Span(NamedTuple):
+@dataclass(frozen=True)
+class Span:
     """Numbers from `low` to `high`, both among them: each `step` more than the one before, or `factor` times it.
 
     `stepped`: whether the step was written. Without one, of degrees of parallelism those are meant that are legal.
@@ -38,8 +40,8 @@ class Span(NamedTuple):
             return int((self.high - self.low) / Fraction(self.step)) + 1
         return _powers(self)
 
-    def __iter__(self) -> Iterator[int | Fraction]:
-        value = self.low
+    def __iter__(self) -> Iterator[Any]:
+        value: int | Fraction = self.low
         while value <= self.high:
             yield value
             value = value + self.step if self.factor is None else value * self.factor
@@ -59,6 +61,11 @@ class Axis(NamedTuple):
     def size(self) -> int:
         """How many values there are, each as often as it is written."""
         return sum(len(part) if isinstance(part, Span) else 1 for part in self.parts)
+
+    @property
+    def stepped_size(self) -> int:
+        """The same, but for ranges without a step, of which what is legal is meant."""
+        return sum((len(part) if part.stepped else 0) if isinstance(part, Span) else 1 for part in self.parts)
 
     @property
     def values(self) -> tuple[Any, ...]:

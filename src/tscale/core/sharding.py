@@ -33,6 +33,18 @@ def shard(ledger: Ledger, plan: Parallelism) -> Ledger:
     return share_of(ledger, plan)
 
 
+def shares_of(stages: Iterable[Ledger], plan: Parallelism) -> tuple[Ledger, ...]:
+    """The same of each stage of a pipeline; stages that have as many layers of the same groups are one and the same ledger."""
+    found: dict[object, Ledger] = {}
+    shares: list[Ledger] = []
+    for stage in stages:
+        key = tuple((id(group.entries), group.layers, group.copies) for group in stage.groups)
+        if key not in found:
+            found[key] = shard(stage, plan)
+        shares.append(found[key])
+    return tuple(shares)
+
+
 def share_of(ledger: Ledger, plan: Parallelism) -> Ledger:
     """The same of a plan that is known to divide the model, whose degrees may be arrays."""
     return ledger.each(lambda entry: _dealt(_cut(entry, cut_over(entry, plan)), plan.expert))

@@ -137,6 +137,11 @@ def is_nothing(number: float) -> bool:
     return not is_array(number) and number == 0
 
 
+def is_never(condition: Any) -> bool:
+    """Whether a condition does not hold, of a plain one; one of arrays is taken to hold somewhere."""
+    return not is_array(condition) and not condition
+
+
 def where(condition: Any, yes: Any, no: Any) -> Any:
     """One of two numbers, by a condition; of arrays, one for each of them."""
     if is_array(condition):

@@ -11,7 +11,7 @@ from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import LossBytes
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import check_plan, shard
+from tscale.core.sharding import check_plan, shard, shares_of
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import kinds_of_layers, recomputed_stages, stages
@@ -48,13 +48,21 @@ class Trainer(NamedTuple):
 
     def worst(self) -> tuple[int, Needs]:
         """The stage whose devices need most, the first of several, and what they need."""
-        each = [self.needs(stage) for stage in range(len(self.shares))]
-        stage = max(range(len(each)), key=lambda place: each[place].total)
+        each = {stage: self.needs(stage) for stage in self._fullest}
+        stage = max(each, key=lambda place: each[place].total)
         return stage, each[stage]
+
+    @property
+    def _fullest(self) -> list[int]:
+        """Of stages that have the same, the first: no schedule keeps more micro-batches in flight behind it."""
+        if self.training.again is not None and self.training.again.of_some:  # layers by number: what is kept differs
+            return list(range(len(self.shares)))
+        first = {id(share): stage for stage, share in reversed(list(enumerate(self.shares)))}
+        return sorted(first.values())
 
     def least_total(self) -> int:
         """Bytes that a device of the fullest stage needs at the least: with what is live at the loss's peak."""
-        return max(self.needs(stage, "live").total for stage in range(len(self.shares)))
+        return max(self.needs(stage, "live").total for stage in self._fullest)
 
     def with_(self, **changes: Any) -> Trainer:
         """The same trained in another way: anew from the spec, unless that changes nothing of the parameters."""
@@ -126,11 +134,11 @@ _PLAIN: Final = (int, bool, str, tuple, type(None))
 def _made_pieces(spec: ModelSpec, plan: Parallelism) -> _Pieces:
     whole = lower(spec, saves=True)
     each = stages(spec, plan, whole)
-    shares = tuple(shard(ledger, plan) for ledger in each)
+    shares = shares_of(each, plan)
     kinds = tuple(tuple(of_stage) for of_stage in kinds_of_layers(spec, whole, plan))
     layers = tuple(tuple(Layer(shard(kind, plan), kind.saved, ()) for kind in of_stage) for of_stage in kinds)
-    entries = [share.entries for share in shares]
-    alike = tuple(map(entries.index, entries))
+    same = [id(share) for share in shares]
+    alike = tuple(map(same.index, same))
     return _Pieces(each, shares, tuple(stage.saved for stage in each), layers, kinds, alike)
 
 

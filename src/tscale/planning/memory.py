@@ -1,4 +1,7 @@
-"""What a device of each layout holds: the answer of `memory --train`, by its own formulas, of a structure's layouts at once."""
+"""What a device of each layout holds: the answer of `memory --train`, by its own formulas, of a structure's layouts at once.
+
+What is kept of parameters does not ask how a pass is run: it is counted once for all ways of that.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,17 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tscale.core.costs.recompute import saved_under
+from tscale.core.costs.states import States
 from tscale.core.costs.training_memory import states_of, totals
 from tscale.core.costs.training_setup import Layer, Training
 from tscale.core.ledger import Ledger, Saved
-from tscale.core.parallelism import Schedule
+from tscale.core.loss_kernels import KERNELS, default_kernel
+from tscale.core.metric import Quantity
+from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import share_of
-from tscale.planning.layouts import Axes, Layouts
+from tscale.core.units import BYTES
+from tscale.planning.layouts import Axes, Columns, Layouts
 from tscale.planning.stage_kinds import Model
 from tscale.planning.structure import (
     Orders,
@@ -27,8 +34,11 @@ from tscale.planning.structure import (
     structures,
 )
 
-_NAMES: Final = ("sequence", "zero", "schedule", "recompute", "precision", "optimizer", "loss", "offload")
-"""Columns by which structures differ, beside degrees of 1."""
+_OF_STATES: Final = ("recipe_zero", "precision", "optimizer", "offload")
+_OF_PASS: Final = (*_OF_STATES, "schedule", "recompute")
+"""Columns by which structures differ, beside degrees of 1; of a stage with a head its loss too."""
+_NOTHING: Final = States(*(Quantity("nothing", (), BYTES) for _ in range(4)))
+_KERNELS: Final = tuple(KERNELS)
 
 
 class Held(NamedTuple):
@@ -43,46 +53,87 @@ def held(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Held
 
     Layouts are taken to be legal (`tscale.planning.legal`).
     """
-    columns = layouts.columns
+    layouts = layouts._replace(columns=_with_kernels(layouts, base))
     found = Held(*(np.zeros(layouts.size, dtype=np.int64) for _ in range(2)))
-    code = structures(columns, experts_of(model.whole), _NAMES)
-    for stages in stage_rows(columns, orders):
+    experts = experts_of(model.whole)
+    of_states, of_pass = (structures(layouts.columns, experts, names) for names in (_OF_STATES, _OF_PASS))
+    for stages in stage_rows(layouts.columns, orders):
+        kept = np.zeros(len(stages.rows), dtype=np.int64)
+        for _, places in split(of_states[stages.rows]):
+            kept[places] = _states(model, layouts, stages.only(places), base)
+        code = of_pass * len(_KERNELS) + layouts.columns["kernel"] if stages.kind.last else of_pass
         for _, places in split(code[stages.rows]):
             own = stages.only(places)
-            for most, one in zip(found, _of_structure(model, layouts, own, base), strict=True):
-                np.maximum.at(most, own.rows, one)
+            for most, one in zip(found, _pass(model, layouts, own, base), strict=True):
+                np.maximum.at(most, own.rows, kept[places] + one)
     return found
 
 
-def _of_structure(model: Model, layouts: Layouts, stages: StageRows, base: Training) -> tuple[Any, Any]:
-    """Bytes of stages of one structure."""
-    columns, axes = layouts.columns, layouts.axes
-    row = int(stages.rows[0])
-    training = training_of(axes, {name: int(column[row]) for name, column in columns.items()}, base)
-    plan = plan_of(columns, stages.rows, order_of(axes, columns, row))
-    micro = plain(columns["micro_batch"][stages.rows])
-    training = training._replace(plan=plan, micro_batch=micro)
+def _with_kernels(layouts: Layouts, base: Training) -> Columns:
+    """The columns with the kernel of each layout's loss, and its ZeRO where a recipe is of another structure for it."""
+    columns = layouts.columns
+    gathered = np.array([PRECISIONS[name].gathered for name in layouts.axes.precision])
+    return {
+        **columns,
+        "kernel": _kernels(layouts, base),
+        "recipe_zero": np.where(gathered[columns["precision"]], columns["zero"], 0),
+    }
+
+
+def _kernels(layouts: Layouts, base: Training) -> Any:
+    """The kernel of each layout's loss, as its place in the list of all."""
+    columns, losses = layouts.columns, layouts.axes.loss
+    flags = [columns["zero"] == 3, columns["sharing"] > 1, columns["tensor"] > 1]
+    flags.append((columns["pipeline"] > 1) | (columns["expert"] > 1))
+    code = sum(flag.astype(np.int64) << place for place, flag in enumerate(flags))
+    usual = [_KERNELS.index(base.loss or default_kernel(_flagged(number), adapters=False).name) for number in range(16)]
+    named = np.array([-1 if loss is None else _KERNELS.index(loss) for loss in losses])[columns["loss"]]
+    return np.where(named < 0, np.array(usual)[code], named)
+
+
+def _flagged(code: int) -> Parallelism:
+    """A plan that has what a number says: ZeRO's third stage, devices that share, tensor parallelism, a pipeline."""
+    third, sharing, tensor, pipeline = (bool(code >> place & 1) for place in range(4))
+    return Parallelism(1 + tensor, pipeline=1 + pipeline, data=1 + sharing, zero=3 * third)
+
+
+def _states(model: Model, layouts: Layouts, stages: StageRows, base: Training) -> Any:
+    """Bytes that stages of one structure keep of their parameters."""
+    training = _training(layouts, stages, base)
+    return sum(quantity.total for quantity in states_of(share_of(ledger_of(model, stages), training.plan), training))
+
+
+def _pass(model: Model, layouts: Layouts, stages: StageRows, base: Training) -> tuple[Any, Any]:
+    """Bytes that stages of one structure keep of their micro-batches, and need for a moment."""
+    training = _training(layouts, stages, base)
     ledger = ledger_of(model, stages)
-    share = share_of(ledger, plan)
     kinds = [model.layers[place] for place in stages.kind.layers]
-    layers = tuple(Layer(share_of(kind, plan), kind.saved, _laid_out(kind, training)) for kind in kinds)
+    layers = tuple(Layer(share_of(kind, training.plan), kind.saved, _laid_out(kind, training)) for kind in kinds)
     kept = _laid_out(ledger, training) if training.is_laid_out else ledger.saved
-    return totals(share, kept, states_of(share, training), layers, plain(stages.place), training)
+    return totals(share_of(ledger, training.plan), kept, _NOTHING, layers, plain(stages.place), training)
+
+
+def _training(layouts: Layouts, stages: StageRows, base: Training) -> Training:
+    """How stages of one structure are trained."""
+    columns, row = layouts.columns, int(stages.rows[0])
+    at = {name: int(column[row]) for name, column in columns.items()}
+    plan = plan_of(columns, stages.rows, order_of(layouts.axes, columns, row))
+    training = training_of(layouts.axes, at, base)
+    micro = plain(columns["micro_batch"][stages.rows])
+    return training._replace(plan=plan, micro_batch=micro, loss=_KERNELS[at["kernel"]])
 
 
 def training_of(axes: Axes, at: dict[str, int], base: Training) -> Training:
-    """How a layout is trained, its plan apart."""
-    loss = axes.loss[at["loss"]]
+    """How a layout is trained, its plan and its loss apart."""
     return base._replace(
         recipe=PRECISIONS[axes.precision[at["precision"]]],
         optimizer=OPTIMIZERS[axes.optimizer[at["optimizer"]]],
         recompute=axes.recompute[at["recompute"]],
-        loss=base.loss if loss is None else loss,
         offload=axes.offload[at["offload"]],
     )
 
 
-def order_of(axes: Axes, columns: Any, row: int) -> Schedule:
+def order_of(axes: Axes, columns: Columns, row: int) -> Schedule:
     """The order of a row's pipeline, the usual one by name."""
     named = axes.schedule[int(columns["schedule"][row])]
     return named or ("interleaved" if columns["interleave"][row] > 1 else "1f1b")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from tscale.calibration.training_case import TrainingCase, chosen, constants_for
 from tscale.core.costs.step_prediction import predict
 from tscale.core.costs.step_products import REPEATED, Repeated
 from tscale.core.costs.step_work import work_of_kinds
-from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import share_of
 from tscale.planning.layouts import Columns, Layouts
 from tscale.planning.memory import order_of
@@ -36,7 +35,7 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     """
     columns = _as_cut(layouts.columns)
     found = np.zeros(layouts.size)
-    code = structures(columns, experts_of(model.whole), ("sequence", "schedule"))
+    code = structures(columns, experts_of(model.whole), ("schedule",))
     by_kinds: dict[object, list[tuple[Any, tuple[Stages, ...]]]] = {}
     for rows, stages in pipelines(columns, orders):
         by_kinds.setdefault(tuple(one.kind for one in stages), []).append((rows, stages))
@@ -75,16 +74,11 @@ def _of_structure(
 ) -> Any:
     columns = layouts.columns
     plan = plan_of(columns, rows, order_of(layouts.axes, columns, int(rows[0])))._replace(expert_tensor=None)
-    plan = _whole_zero(plan)
     run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), plain(micro_batches))
     run = run._replace(repeated=_repeated(layouts, rows))
     kinds = ((share_of(ledger_of(model, stage), plan), _floats(stage.many)) for stage in stages)
     work = work_of_kinds(kinds, plan, run, case.cluster)  # type: ignore[arg-type]
     return predict(work, constants_for(case, chosen(case))).seconds
-
-
-def _whole_zero(plan: Parallelism) -> Parallelism:
-    return plan
 
 
 def _floats(column: Any) -> Any:
@@ -101,6 +95,3 @@ def _repeated(layouts: Layouts, rows: Any) -> Repeated:
 
 def _one(column: Any) -> Any:
     return float(column[0]) if (column == column[0]).all() else column
-
-
-_UNUSED: Final = ()

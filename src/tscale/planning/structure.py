@@ -46,9 +46,12 @@ def plain(column: Any) -> Any:
 
 def plan_of(columns: Columns, rows: Any, order: Schedule) -> Parallelism:
     """The plan of rows of one structure, in arrays."""
-    own = {name: plain(column[rows]) for name, column in columns.items() if name in _DEGREES}
-    sharing = plain(np.where(columns["shards"][rows] > 0, columns["shards"][rows], columns["ranks"][rows]))
-    return Parallelism(**own, sequence=bool(columns["sequence"][rows[0]]), shards=sharing, schedule=order)
+    own: dict[str, Any] = {name: plain(column[rows]) for name, column in columns.items() if name in _DEGREES}
+    sequence = plain(columns["sequence"][rows])
+    hybrid = (columns["shards"][rows] > 0).any()
+    sharing = plain(columns["sharing"][rows]) if hybrid else None
+    own["sequence"] = bool(sequence) if isinstance(sequence, int) else sequence == 1
+    return Parallelism(**own, shards=sharing, schedule=order)
 
 
 _DEGREES: Final = ("tensor", "pipeline", "interleave", "data", "zero", "context", "expert", "expert_tensor")

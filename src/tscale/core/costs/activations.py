@@ -14,7 +14,7 @@ from tscale.core.ledger import Keeping, NormKernel, Number, Saved
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import cut_width
-from tscale.core.tracing import ceil_div, is_one, maximum, minimum
+from tscale.core.tracing import ceil_div, is_never, is_one, maximum, minimum, where
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
 
@@ -135,8 +135,8 @@ def _positions(saved: Saved, run: Run, plan: Parallelism) -> int:
         positions = minimum(positions, saved.most)
     if saved.stream != "once" and not is_one(plan.context):
         positions = ceil_div(positions, plan.context)
-    if saved.cut is None and plan.sequence and not saved.gathered and saved.stream != "once":
-        positions = ceil_div(positions, plan.tensor)
+    if saved.cut is None and not is_never(plan.sequence) and not saved.gathered and saved.stream != "once":
+        positions = where(plan.sequence, ceil_div(positions, plan.tensor), positions)
     if saved.routed and plan.cuts_experts_apart:
         positions = ceil_div(positions * plan.expert_cut, plan.tensor)
     return ceil_div(positions, saved.chunk) if saved.chunk > 1 else positions

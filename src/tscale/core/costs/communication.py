@@ -112,7 +112,7 @@ def gradients(
                 ceil_div(gathered * gathered_bits, 8),
                 apart,
             )
-        if plan.shards is not None and (is_array(sharing) or sharing < copies):
+        if plan.shards is not None and (is_array(sharing) or is_array(copies) or sharing < copies):
             part = ceil_div(weights * bits, 8 * sharing)
             yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing)
 

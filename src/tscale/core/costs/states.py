@@ -19,7 +19,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision, state_bytes
 from tscale.core.roles import Role
 from tscale.core.sharding import is_expert, is_routed
-from tscale.core.tracing import ceil_div, is_one, maximum, minimum
+from tscale.core.tracing import ceil_div, is_array, is_one, maximum, minimum, where
 from tscale.core.units import BYTES
 from tscale.errors import RequestError, shown
 
@@ -51,7 +51,7 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
     owners = [entry for entry in owners if not isinstance(entry, (Lookup, Vector)) or entry.trained]
 
     def divided(entry: Entry, amount: int, stage: int) -> int:
-        return ceil_div(amount, shards(entry, plan)) if plan.zero >= stage else amount
+        return _divided(entry, amount, stage, plan)
 
     scattered = 2 if is_one(plan.pipeline) else 3
     gradients, master, states = [], [], []
@@ -71,6 +71,14 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
         Quantity("master weights", tuple(master), BYTES, source=recipe.source),
         Quantity("optimizer states", tuple(states), BYTES, source=optimizer.source),
     )
+
+
+def _divided(entry: Entry, amount: int, stage: int, plan: Parallelism) -> int:
+    """Bytes of an entry on one device, where ZeRO divides them from a stage on."""
+    if is_array(plan.zero):
+        divided: int = where(plan.zero >= stage, ceil_div(amount, shards(entry, plan)), amount)
+        return divided
+    return ceil_div(amount, shards(entry, plan)) if plan.zero >= stage else amount
 
 
 def is_gathered(recipe: Precision, plan: Parallelism) -> bool:
@@ -129,11 +137,11 @@ def _away(quantity: Quantity) -> Quantity:
 def weights_on_device(ledger: Ledger, format: Format, plan: Parallelism) -> Quantity:
     """Bytes of the weights that one device keeps between the steps; ZeRO's third stage divides all that is trained."""
     whole = weight_bytes(ledger, format)
-    if plan.zero < 3:
+    if not is_array(plan.zero) and plan.zero < 3:
         return whole
     entries = [kept.entry for kept in kept_in(ledger, format)]
     lines = tuple(
-        line if isinstance(entry, Buffer) else Line(line.name, ceil_div(line.value, shards(entry, plan)))
+        line if isinstance(entry, Buffer) else Line(line.name, _divided(entry, line.value, 3, plan))
         for entry, line in zip(entries, whole.lines, strict=True)
     )
     return whole._replace(lines=lines)

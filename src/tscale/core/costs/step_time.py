@@ -25,7 +25,7 @@ from tscale.core.device import Cluster
 from tscale.core.ledger import Entry, Ledger, Matmul
 from tscale.core.metric import Quantity
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import is_routed, shard
+from tscale.core.sharding import is_routed, shares_of
 from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
 from tscale.errors import RequestError
@@ -131,10 +131,13 @@ def step_of(stages: tuple[Ledger, ...], plan: Parallelism, work: Workload, clust
     """
     plan = plan.trained
     many = work.batch.micro_batches(plan)
-    shares = [shard(stage, plan) for stage in stages]
-    sent = [tuple(_sent(stage, share, plan, work, cluster)) for stage, share in enumerate(shares)]
+    shares = shares_of(stages, plan)
+    alike = {id(share): share for share in shares}
+    parts_of = {key: tuple(_sent(share, plan, work, cluster)) for key, share in alike.items()}
+    sent = [_in_pipeline(stage, parts_of[id(share)], plan, work, cluster) for stage, share in enumerate(shares)]
     sequences = Fraction(work.batch.runs(plan), plan.context)
-    computing = [_flops(share, plan, work) * sequences / peak for share in shares]
+    of_each = {key: _flops(share, plan, work) * sequences / peak for key, share in alike.items()}
+    computing = [of_each[id(share)] for share in shares]
     whole = with_bubble(computing, many, plan)
     parts = [Part("computing", max(computing))]
     if plan.pipeline > 1:
@@ -165,19 +168,31 @@ def _twice(entry: Entry) -> Entry:
     return entry._replace(used=2 * entry.used) if isinstance(entry, Matmul) and is_routed(entry) else entry
 
 
-def _sent(stage: int, share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Iterator[Part]:
-    """What a device of a stage sends in a step."""
-    many = work.batch.micro_batches(plan)
+def _in_pipeline(
+    stage: int, parts: tuple[Part, ...], plan: Parallelism, work: Workload, cluster: Cluster
+) -> tuple[Part, ...]:
+    """What a device of a stage sends in a step, to its neighbours in the pipeline too, which comes before gradients."""
+    if plan.pipeline == 1:
+        return parts
+    numbers = work.batch.micro_batches(plan) * work.batch.micro * work.run.tokens * int(work.d_model)
+    handed = _hand_over(stage, plan, cluster, ceil_div(numbers * BITS, 8 * plan.tensor * plan.context))
+    before = len(parts) - _sums_gradients(plan)
+    return (*parts[:before], handed, *parts[before:])
+
+
+def _sums_gradients(plan: Parallelism) -> bool:
+    return plan.data * plan.context > 1 or plan.expert_copies > 1
+
+
+def _sent(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Iterator[Part]:
+    """What a device of a stage sends in a step, but for what it hands to other stages."""
     if plan.tensor > 1:
         yield _tensor_sums(share, plan, work, cluster)
     if plan.expert_cut > 1 and plan.expert_cut != plan.tensor:
         yield _expert_sums(share, plan, work, cluster)
     if plan.expert > 1:
         yield _dispatches(share, plan, work, cluster)
-    if plan.pipeline > 1:
-        numbers = many * work.batch.micro * work.run.tokens * int(work.d_model)
-        yield _hand_over(stage, plan, cluster, ceil_div(numbers * BITS, 8 * plan.tensor * plan.context))
-    if plan.data * plan.context > 1 or plan.expert_copies > 1:
+    if _sums_gradients(plan):
         yield _gradients(share, plan, work, cluster)
 
 

@@ -196,7 +196,7 @@ def _run_again(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: 
 def _written(entry: Matmul, plan: Parallelism) -> float:
     """Bytes a token that elementwise work reads and writes of what a matrix gives out."""
     if entry.cut is not None and entry.cut.axis == "in":
-        return cast("float", as_float(_OF_A_SUM * entry.d_out) / (plan.tensor if plan.sequence else 1))
+        return cast("float", as_float(_OF_A_SUM * entry.d_out) / where(plan.sequence, plan.tensor, 1))
     return cast("float", as_float(_BY_COLUMNS * entry.d_out))
 
 

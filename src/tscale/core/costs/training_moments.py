@@ -20,7 +20,7 @@ from tscale.core.dtypes import FORMATS, bytes_of
 from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul
 from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import is_array, is_one, maximum, where
+from tscale.core.tracing import is_array, is_never, is_one, maximum, where
 
 SOURCE: Final = "korthikanti2022 section 4"
 
@@ -88,16 +88,18 @@ def _stream(layers: tuple[Layer, ...], training: Training, *, whole: bool) -> in
 
 def _whole_inputs(layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
     """What products read whole where the rest is cut along the sequence."""
-    if training.plan.sequence and not is_one(training.plan.tensor):
+    if not is_never(training.plan.sequence) and not is_one(training.plan.tensor):
         arrays = WHOLE_BY_DTENSOR if training.fsdp else WHOLE_BY_MEGATRON
-        yield Line("whole_inputs", arrays * _stream(layers, training, whole=True))
+        size = arrays * _stream(layers, training, whole=True)
+        yield Line("whole_inputs", where(training.plan.sequence, size, 0))
 
 
 def _whole_head_input(layers: tuple[Layer, ...], training: Training, peak: Peak) -> Iterator[Line]:
     """The head's input as DTensor keeps it; an allocator has room of the same size that what it was joined from left."""
-    if training.fsdp and training.plan.sequence and not is_one(training.plan.tensor):
+    if training.fsdp and not is_never(training.plan.sequence) and not is_one(training.plan.tensor):
         arrays = 2 if peak == "reserved" else 1
-        yield Line("whole_head_input", arrays * _stream(layers, training, whole=True))
+        size = arrays * _stream(layers, training, whole=True)
+        yield Line("whole_head_input", where(training.plan.sequence, size, 0))
 
 
 def _pipeline_buffers(layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
@@ -186,13 +188,13 @@ def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Traini
     gathered while the other is computed.
     """
     plan, format = training.plan, training.weights_format
-    if plan.zero < 3 and "weights" not in training.offload:
-        return []
     away = "weights" in training.offload
+    if is_never(plan.zero == 3) and not away:
+        return []
     layer = _most(_matrices(layer.share) for layer in layers) if away else _largest_layer(layers, plan)
     tables = _tables(share) if away else _divided_tables(share, plan)
     whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(tables), FORMATS[format.rest].bits)
-    return [Line("gathered_weights", whole)]
+    return [Line("gathered_weights", whole if away else where(plan.zero == 3, whole, 0))]
 
 
 def _largest_layer(layers: tuple[Layer, ...], plan: Parallelism) -> int:
@@ -212,12 +214,13 @@ def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: T
     for one another. A pipeline's stage keeps its sums whole in any case, and a layer's in 16 bits before they are added.
     """
     plan, tables = training.plan, _divided_tables(share, training.plan)
-    in_pipeline = plan.zero == 2 and not is_one(plan.pipeline)
-    if plan.zero < 2 or training.rank is not None or (in_pipeline and not training.fsdp):
+    scattered = plan.zero >= (2 if is_one(plan.pipeline) or training.fsdp else 3)
+    if is_never(scattered) or training.rank is not None:
         return []
     layer = _largest_layer(layers, plan)
     if not training.fsdp:
-        return [Line("unscattered_gradients", _most([layer, *tables]) * training.recipe.gradients)]
+        return [Line("unscattered_gradients", where(scattered, _most([layer, *tables]) * training.recipe.gradients, 0))]
+    in_pipeline = plan.zero == 2 and not is_one(plan.pipeline)
     narrow = FORMATS[training.recipe.weights].bits
     if in_pipeline:
         return [Line("unscattered_gradients", bytes_of(layer, narrow))]

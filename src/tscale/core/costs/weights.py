@@ -16,7 +16,7 @@ from tscale.core.dtypes import FORMATS, Format, Scope, bytes_of
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.metric import Line, Quantity
 from tscale.core.partition import Stretch, has_group, is_within
-from tscale.core.tracing import ceil_div
+from tscale.core.tracing import ceil_div, is_one
 from tscale.core.units import BYTES
 
 LEAVES_OUT = (
@@ -170,7 +170,7 @@ def weight_bytes(ledger: Ledger, format: Format | Mixture, whole: Ledger | None 
 def kept_in(ledger: Ledger, format: Format | Mixture, whole: Ledger | None = None) -> Iterator[Kept]:
     """Each entry that owns weights with the format that it is kept in; of several formats, its copies in each of them."""
     whole = ledger if whole is None else whole
-    routed = any(isinstance(entry, Matmul) and entry.experts > 1 for entry in whole.entries)
+    routed = any(isinstance(entry, Matmul) and not is_one(entry.experts) for entry in whole.entries)
     rest = _rest(format)
     for place, (entry, uncut) in enumerate(zip(ledger.entries, whole.entries, strict=True)):
         match entry:
@@ -250,7 +250,7 @@ def _holds(format: Format, entry: Entry, *, routed: bool) -> bool:
         case "linear":
             return is_linear(entry)
         case "experts":
-            return isinstance(entry, Matmul) and (entry.experts > 1 if routed else is_linear(entry))
+            return isinstance(entry, Matmul) and (not is_one(entry.experts) if routed else is_linear(entry))
         case _:
             assert_never(format.scope)
 

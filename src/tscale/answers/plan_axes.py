@@ -1,0 +1,139 @@
+"""The axes of a search of training layouts: as given, and by default what the model and the devices allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tscale.core.axis import Axis
+from tscale.core.costs.recompute import Again
+from tscale.core.ledger import Ledger, Matmul
+from tscale.core.parallelism import divisors
+from tscale.core.sharding import is_expert, tensor_degrees
+from tscale.errors import RequestError
+from tscale.models.spec import ModelSpec
+from tscale.planning.layouts import Axes
+
+MOST_VALUES: Final = 1_000
+"""Values that one axis is varied over."""
+LONG: Final = 16_384
+"""Tokens of a sequence past which context parallelism is varied by default."""
+_SHARDED: Final = 8_192
+"""Tokens of a sequence that a device is left with, at the least, by default."""
+_PIECES: Final = (1, 2, 3, 4, 6, 8)
+_PIECES_OF_EXPERTS: Final = (1, 2, 4)
+_MOST_TENSOR: Final = 2
+"""Nodes that tensor parallelism reaches over by default."""
+_MOST_MICRO: Final = 16
+
+Given = Mapping[str, Axis | None]
+
+
+def axes_of(
+    spec: ModelSpec, whole: Ledger, given: Given, gpus: int, per_node: int, context: int, batch: int, *, unfused: bool
+) -> Axes:
+    """The axes of a search. Raises `RequestError` for one of too many values, or of none that could be."""
+    counts = _expert_counts(whole)
+    ways = [number for number in divisors(gpus) if number <= int(spec.layers)]
+    legal: dict[str, Sequence[int]] = {
+        "tensor": [number for number in tensor_degrees(whole, experts=False) if gpus % number == 0],
+        "pipeline": ways,
+        "context_parallel": divisors(gpus),
+        "interleave": range(1, int(spec.layers) + 1),
+        "expert": _common(counts),
+        "expert_tensor": divisors(gpus),
+        "micro_batch": divisors(batch),
+        "data": divisors(gpus),
+        "shards": divisors(gpus),
+        "zero": range(4),
+    }
+    usual: dict[str, Sequence[int]] = {
+        "tensor": [number for number in legal["tensor"] if number <= _MOST_TENSOR * per_node],
+        "pipeline": ways,
+        "context_parallel": _contexts(context, gpus),
+        "interleave": [1] if gpus == 1 else _PIECES_OF_EXPERTS if counts else _PIECES,
+        "expert": _of_two(legal["expert"]),
+        "expert_tensor": [1],
+        "micro_batch": [number for number in _of_two(legal["micro_batch"]) if number <= _MOST_MICRO],
+        "zero": range(4),
+    }
+    taken = {name: _values(name, given.get(name), legal[name], usual[name]) for name in usual}
+    context_degrees = taken.pop("context_parallel")
+    data, shards = given.get("data"), given.get("shards")
+    return Axes(
+        **taken,
+        context=context_degrees,
+        data=None if data is None else _among("data", data, legal["data"]),
+        shards=(0,) if shards is None else _among("shards", shards, legal["shards"]),
+        **_policies(given, unfused=unfused),
+    )
+
+
+def _policies(given: Given, *, unfused: bool) -> dict[str, Any]:
+    """The axes of names."""
+
+    def named(name: str, usual: tuple[Any, ...]) -> tuple[Any, ...]:
+        axis = given.get(name)
+        return usual if axis is None else _among(name, axis, ())
+
+    usual = ("none", "selective", "op", "full") if unfused else ("none", "op", "full")
+    again = given.get("recompute")
+    return {
+        "sequence": named("sequence", (False, True)),
+        "schedule": named("schedule", (None,)),
+        "recompute": usual if again is None else tuple(map(_whole_policy, _among("recompute", again, ()))),
+        "precision": named("precision", ("bf16",)),
+        "optimizer": named("optimizer", ("adamw",)),
+        "loss": named("loss", (None,)),
+        "offload": named("offload", (frozenset(),)),
+    }
+
+
+def _whole_policy(again: Again) -> str:
+    if again.of_some:
+        raise RequestError(
+            f"--recompute {again.text} is about some layers: plan varies policies of all, none, selective, op and full"
+        )
+    return again.policy
+
+
+def _values(name: str, axis: Axis | None, legal: Sequence[int], usual: Sequence[int]) -> tuple[int, ...]:
+    return tuple(usual) if axis is None else _among(name, axis, legal)
+
+
+def _among(name: str, axis: Axis, legal: Sequence[int]) -> tuple[Any, ...]:
+    """The values of an axis. Raises `RequestError` for too many, and for a range in which nothing is legal."""
+    spelled = "--" + name.replace("_", "-")
+    if axis.stepped_size > MOST_VALUES:
+        raise RequestError(f"{spelled} {axis.text[:40]} has {axis.stepped_size:,} values: at most {MOST_VALUES:,}")
+    values = axis.among(legal)
+    if not values:
+        shown = ", ".join(map(str, list(legal)[:12])) or "none"
+        raise RequestError(f"{spelled} {axis.text[:40]} has no value that can be here: it may be {shown}")
+    if len(values) > MOST_VALUES:
+        raise RequestError(f"{spelled} {axis.text[:40]} has {len(values):,} values: at most {MOST_VALUES:,}")
+    return values
+
+
+def _expert_counts(whole: Ledger) -> set[int]:
+    return {int(one.experts) for one in whole.entries if isinstance(one, Matmul) and is_expert(one) and one.experts > 1}
+
+
+def _common(counts: set[int]) -> list[int]:
+    """The degrees that divide all numbers of experts; 1 without any."""
+    from math import gcd
+
+    return divisors(gcd(*counts)) if counts else [1]
+
+
+def _contexts(context: int, gpus: int) -> list[int]:
+    """1, and for long sequences powers of two that leave a device some thousand tokens."""
+    if context <= LONG:
+        return [1]
+    return [number for number in _of_two(divisors(gpus)) if number == 1 or context // number >= _SHARDED]
+
+
+def _of_two(numbers: Sequence[int]) -> list[int]:
+    """The powers of two among some numbers; all of them where those are few."""
+    found = [number for number in numbers if number & (number - 1) == 0]
+    return found if len(found) > 2 or len(numbers) > len(found) * 4 else list(numbers)

@@ -1,0 +1,103 @@
+"""A training layout in words: as people name its degrees, as keys of JSON, and as the options of `tscale train`."""
+
+from __future__ import annotations
+
+from shlex import join
+from typing import Final
+
+from tscale.answers.plan_search import Ask, Best
+from tscale.calibration.training_case import CURRENT
+from tscale.core.metric import Data
+from tscale.planning.layouts import Layout
+
+_DEGREES: Final = (
+    ("TP", "tensor"),
+    ("CP", "context"),
+    ("PP", "pipeline"),
+    ("VP", "interleave"),
+    ("DP", "data"),
+    ("EP", "expert"),
+)
+
+
+def layout_text(layout: Layout) -> str:
+    """The degrees above 1 and what else is not usual: `TP 8 (SP), PP 16, DP 128, ZeRO 1, recompute full`."""
+    plan = layout.plan
+    words = [
+        f"{name} {getattr(plan, field)}" + (" (SP)" if name == "TP" and plan.sequence else "")
+        for name, field in _DEGREES
+        if getattr(plan, field) > 1
+    ]
+    words += [f"ETP {plan.expert_cut}"] if plan.expert_cut > 1 else []
+    words += [plan.schedule] if plan.schedule else []
+    if plan.zero:
+        words.append(f"ZeRO {plan.zero}" + ("" if plan.shards is None else f" over {plan.shards}"))
+    words += [f"micro-batch {layout.micro_batch}"]
+    words += [f"recompute {layout.recompute}"] if layout.recompute != "none" else []
+    words += [layout.precision] if layout.precision != "bf16" else []
+    words += [layout.optimizer] if layout.optimizer != "adamw" else []
+    words += [f"loss {layout.loss}"] if layout.loss else []
+    words += [f"offload {'+'.join(sorted(layout.offload))}"] if layout.offload else []
+    return ", ".join(words)
+
+
+def layout_data(layout: Layout) -> dict[str, Data]:
+    """The axes of a layout by the names that `train` has for them."""
+    plan = layout.plan
+    return {
+        "tensor": plan.tensor,
+        "sequence": plan.sequence,
+        "context_parallel": plan.context,
+        "pipeline": plan.pipeline,
+        "interleave": plan.interleave,
+        "schedule": plan.order if plan.pipeline > 1 else None,
+        "data": plan.data,
+        "zero": plan.zero,
+        "shards": plan.shards,
+        "expert": plan.expert,
+        "expert_tensor": plan.expert_cut,
+        "micro_batch": layout.micro_batch,
+        "recompute": layout.recompute,
+        "precision": layout.precision,
+        "optimizer": layout.optimizer,
+        "loss": layout.loss,
+        "offload": sorted(layout.offload),
+    }
+
+
+_USUAL: Final = {
+    "sequence": False,
+    "context_parallel": 1,
+    "interleave": 1,
+    "expert": 1,
+    "expert_tensor": 1,
+    "recompute": "none",
+    "precision": "bf16",
+    "optimizer": "adamw",
+}
+"""What `train` takes where nothing is said, so that it need not be."""
+
+
+def command_of(ask: Ask, best: Best) -> str:
+    """The command that predicts a layout alone, in full."""
+    words = ["--gpu", best.chip]
+    words += [*ask.changes.split()] if ask.changes else []
+    words += ["--gpus", str(best.gpus), "--batch", str(ask.batch)]
+    for name, number in (("tokens", ask.tokens), ("context", ask.context)):
+        words += [f"--{name}", str(number)] if number is not None else []
+    words += [*_options(best.layout)]
+    words += ["--stack", ask.stack] if ask.stack != CURRENT else []
+    words += ["--attention-kernel", ask.kernel] if ask.kernel else []
+    words += ["--attention", ask.attention] if ask.attention != "flash" else []
+    return f"tscale train {ask.words} {join(words)}"
+
+
+def _options(layout: Layout) -> list[str]:
+    words: list[str] = []
+    data = {**layout_data(layout), "schedule": layout.plan.schedule, "offload": ",".join(sorted(layout.offload))}
+    for name, value in data.items():
+        if value in (None, "", False) or _USUAL.get(name) == value:
+            continue
+        words.append("--" + name.replace("_", "-"))
+        words += [] if value is True else [str(value)]
+    return words

@@ -1,0 +1,207 @@
+"""A layout as the options of training frameworks; None where a framework has no option for some part of it.
+
+Option names are those of Megatron-LM's training/arguments.py (core 0.13), of torchtitan's config/job_config.py (commit 000204a) and of
+NeMo 2's recipes (collections/llm/recipes, commit 00aa2e1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tscale.planning.layouts import Layout
+
+
+class Job(NamedTuple):
+    """What a layout is of: layers and routed experts of the model, sequences of a step and their tokens, devices of a node."""
+
+    layers: int
+    experts: int
+    batch: int
+    context: int
+    per_node: int
+
+
+class NoOptionError(Exception):
+    """A framework has no option for some part of a layout."""
+
+
+def flags_of(layout: Layout, job: Job) -> dict[str, str | None]:
+    """The options of each framework, as one line."""
+    makers = {"megatron_lm": _megatron, "torchtitan": _torchtitan, "nemo": _nemo}
+    return {name: _line(maker(layout, job)) for name, maker in makers.items()}
+
+
+def _line(words: Iterator[str]) -> str | None:
+    try:
+        return " ".join(words)
+    except NoOptionError:
+        return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Megatron-LM
+# ---------------------------------------------------------------------------------------------------------------------
+
+_SHARDED = "--use-megatron-fsdp --data-parallel-sharding-strategy {} --no-gradient-accumulation-fusion --ckpt-format fsdp_dtensor"
+_MEGATRON_ZERO = {
+    0: "",
+    1: "--use-distributed-optimizer",
+    2: "--use-distributed-optimizer " + _SHARDED.format("optim_grads"),
+    3: "--use-distributed-optimizer " + _SHARDED.format("optim_grads_params"),
+}
+_MEGATRON_AGAIN = {
+    "none": "",
+    "selective": "--recompute-granularity selective",
+    "full": "--recompute-granularity full --recompute-method uniform --recompute-num-layers 1",
+}
+_MEGATRON_PRECISION = {
+    "bf16": "--bf16 --grad-reduce-in-bf16",
+    "bf16-fp32-gradients": "--bf16",
+    "fp16": "--fp16",
+    "fp8": "--bf16 --fp8-format hybrid",
+    "fp32": "",
+}
+_MEGATRON_OPTIMIZER = {"adamw": "", "adamw-fp32": "", "sgd": "--optimizer sgd"}
+
+
+def _megatron(layout: Layout, job: Job) -> Iterator[str]:
+    plan = layout.plan
+    yield f"--tensor-model-parallel-size {plan.tensor} --pipeline-model-parallel-size {plan.pipeline}"
+    if plan.sequence:
+        yield "--sequence-parallel"
+    if plan.context > 1:
+        yield f"--context-parallel-size {plan.context}"
+    yield from _megatron_pipeline(layout, job)
+    if job.experts:
+        yield f"--expert-model-parallel-size {plan.expert} --expert-tensor-parallel-size {plan.expert_cut}"
+    yield f"--micro-batch-size {layout.micro_batch} --global-batch-size {job.batch}"
+    yield from _megatron_sharding(layout)
+    for option in (
+        _of(_MEGATRON_AGAIN, layout.recompute),
+        _of(_MEGATRON_PRECISION, layout.precision),
+        _of(_MEGATRON_OPTIMIZER, layout.optimizer),
+        *(_of({"states": "--optimizer-cpu-offload"}, what) for what in sorted(layout.offload)),
+    ):
+        if option:
+            yield option
+
+
+def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
+    plan = layout.plan
+    if plan.pipeline > 1 and plan.order not in ("1f1b", "interleaved"):
+        raise NoOptionError
+    if plan.interleave > 1:
+        yield f"--num-virtual-stages-per-pipeline-rank {plan.interleave}"
+    pieces = plan.pipeline * plan.interleave
+    if job.layers % pieces:
+        if (job.layers + 2) % pieces:
+            raise NoOptionError
+        yield "--account-for-embedding-in-pipeline-split --account-for-loss-in-pipeline-split"
+
+
+def _megatron_sharding(layout: Layout) -> Iterator[str]:
+    plan = layout.plan
+    if plan.zero:
+        yield _MEGATRON_ZERO[plan.zero]
+    if plan.zero and plan.shards is not None:
+        if plan.zero > 1:
+            raise NoOptionError
+        yield f"--num-distributed-optimizer-instances {plan.data * plan.context // plan.shards}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# torchtitan
+# ---------------------------------------------------------------------------------------------------------------------
+
+_TITAN_AGAIN = {
+    "none": "--activation_checkpoint.mode none",
+    "op": "--activation_checkpoint.mode selective --activation_checkpoint.selective_ac_option op",
+    "full": "--activation_checkpoint.mode full",
+}
+_TITAN_SCHEDULES = {"1f1b": "1F1B", "interleaved": "Interleaved1F1B", "zero-bubble": "ZBVZeroBubble"}
+
+
+def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
+    plan = layout.plan
+    replicas, shards = _titan_shards(layout)
+    for name, degree in (
+        ("tensor_parallel", plan.tensor),
+        ("pipeline_parallel", plan.pipeline),
+        ("context_parallel", plan.context),
+        ("expert_parallel", plan.expert),
+        ("data_parallel_replicate", replicas),
+        ("data_parallel_shard", shards),
+    ):
+        yield f"--parallelism.{name}_degree {degree}"
+    if plan.zero == 2:
+        yield "--parallelism.fsdp_reshard_after_forward never"
+    if plan.pipeline > 1:
+        yield f"--parallelism.pipeline_parallel_schedule {_of(_TITAN_SCHEDULES, plan.order)}"
+        yield f"--parallelism.pipeline_parallel_layers_per_stage {-(-job.layers // (plan.pipeline * plan.interleave))}"
+        yield f"--parallelism.pipeline_parallel_microbatch_size {layout.micro_batch}"
+    each = job.batch // plan.data if plan.pipeline > 1 else layout.micro_batch
+    yield f"--training.local_batch_size {each} --training.global_batch_size {job.batch} --training.seq_len {job.context}"
+    yield _of(_TITAN_AGAIN, layout.recompute)
+    if layout.offload:
+        raise NoOptionError
+    _of({"bf16": "", "fp32-master": ""}, layout.precision)
+    _of({"adamw": "", "adamw-fp32": ""}, layout.optimizer)
+
+
+def _titan_shards(layout: Layout) -> tuple[int, int]:
+    """Copies that replicate and that shard; it has no stage of ZeRO that keeps gradients whole, nor experts cut like the rest."""
+    plan = layout.plan
+    if plan.zero == 1 or plan.expert_cut > 1 or (plan.tensor > 1 and not plan.sequence):
+        raise NoOptionError
+    if plan.zero == 0:
+        return plan.data, 1
+    sharing = plan.sharing
+    if sharing % plan.context:
+        raise NoOptionError
+    return plan.data * plan.context // sharing, sharing // plan.context
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# NeMo
+# ---------------------------------------------------------------------------------------------------------------------
+
+_NEMO_AGAIN = {
+    "none": "",
+    "selective": "model.config.recompute_granularity=selective",
+    "full": "model.config.recompute_granularity=full model.config.recompute_method=uniform model.config.recompute_num_layers=1",
+}
+
+
+def _nemo(layout: Layout, job: Job) -> Iterator[str]:
+    plan = layout.plan
+    if plan.zero > 1 or plan.shards is not None or layout.offload or plan.order not in ("1f1b", "interleaved"):
+        raise NoOptionError
+    nodes = max(plan.devices // job.per_node, 1)
+    yield f"trainer.num_nodes={nodes} trainer.devices={plan.devices // nodes}"
+    for name, value in (
+        ("tensor_model_parallel_size", plan.tensor),
+        ("sequence_parallel", plan.sequence),
+        ("pipeline_model_parallel_size", plan.pipeline),
+        ("virtual_pipeline_model_parallel_size", plan.interleave if plan.interleave > 1 else None),
+        ("context_parallel_size", plan.context),
+        ("expert_model_parallel_size", plan.expert if job.experts else None),
+        ("expert_tensor_parallel_size", plan.expert_cut if job.experts else None),
+    ):
+        if value is not None:
+            yield f"trainer.strategy.{name}={value}"
+    if job.layers % (plan.pipeline * plan.interleave):
+        raise NoOptionError
+    yield f"data.micro_batch_size={layout.micro_batch} data.global_batch_size={job.batch} data.seq_length={job.context}"
+    yield f"optim.config.use_distributed_optimizer={plan.zero == 1}"
+    if _of(_NEMO_AGAIN, layout.recompute):
+        yield _NEMO_AGAIN[layout.recompute]
+    _of({"bf16": "", "bf16-fp32-gradients": ""}, layout.precision)
+    _of({"adamw": "", "adamw-fp32": ""}, layout.optimizer)
+
+
+def _of(options: dict[str, str], name: str) -> str:
+    """The option of a name. Raises `NoOptionError` where there is none."""
+    if name not in options:
+        raise NoOptionError
+    return options[name]
