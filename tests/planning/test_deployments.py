@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
-from collections import defaultdict
-from pathlib import Path
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,13 +13,12 @@ from hypothesis import strategies as st
 from numpy.random import default_rng
 
 import tscale
+from tests.helpers import run
+from tests.planning.measured import groups
 from tscale.analysis.questions import question
-from tscale.calibration.serving_calibration import Calibration, predict_held, shipped
-from tscale.calibration.serving_cases import case_of
+from tscale.calibration.serving_calibration import predict_held, shipped
 from tscale.errors import RequestError
 from tscale.planning.pareto import front
-
-MEASURED = Path(__file__).parents[2] / "configs" / "measured" / "serving.csv"
 
 
 def plan(model: str, gpu: str = "h200", **asked: Any) -> Any:
@@ -194,32 +191,12 @@ def test_arrays_of_loads_are_predicted_as_one_load_is() -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def ranked_groups(calibration: Calibration) -> list[tuple[str, int, float]]:
-    """Measured deployments of one model, chip and load: a name, how many, and of the one that ranks first by the slow side of the
-    prediction, what was measured of it (tokens/s of a device) over the best that was measured."""
-    groups: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
-    with MEASURED.open(encoding="utf-8") as file:
-        for row in csv.DictReader(line for line in file if not line.startswith("#")):
-            case = case_of(row)
-            seconds = float(row["ttft_ms"]) / 1000 + case.output * float(row["tpot_ms"]) / 1000
-            each = case.concurrency * case.output / case.devices
-            slow = predict_held(case, calibration).latency.high
-            key = (case.spec.name, case.hardware.name, row["isl"], row["osl"], row["concurrency"])
-            groups[key].append((each / slow, each / seconds))
-    return [
-        (" ".join(key), len(found), max(found)[1] / max(measured for _, measured in found))
-        for key, found in groups.items()
-        if len(found) > 1
-    ]
-
-
 @pytest.mark.parametrize(("what", "least"), [("as shipped", 0.95), ("by the formula alone", 0.8)])
 def test_the_deployment_that_ranks_first_is_near_the_best_measured(what: str, least: float) -> None:
     """Within 10% of the best measured throughput in 8 of 10 groups; the formula alone knows nothing of single builds."""
-    calibration = shipped() if what == "as shipped" else shipped()._replace(deviations={})
-    groups = ranked_groups(calibration)
-    assert len(groups) > 200
-    assert sum(share >= 0.9 for _, _, share in groups) >= least * len(groups)
+    found = groups(shipped() if what == "as shipped" else shipped()._replace(deviations={}))
+    assert len(found) > 200
+    assert sum(group.share >= 0.9 for group in found) >= least * len(found)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -257,3 +234,16 @@ def test_what_is_refused_says_what_to_do(asked: dict[str, Any], said: str) -> No
 def test_a_model_that_serve_does_not_predict_is_refused_in_its_words() -> None:
     with pytest.raises(RequestError, match="is an encoder: it answers nothing token by token"):
         plan("bert-base", rate=1)
+
+
+def test_without_numpy_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    done = run("plan", "gpt3", "--serve", "--gpu", "h200", "--rate", "4", "--ttft", "2s")
+    assert (done.code, done.out) == (1, "")
+    assert "plan needs numpy" in done.err
+
+
+def test_no_is_exit_code_3() -> None:
+    done = run("plan", "gpt3", "--serve", "--gpu", "h200", "--rate", "4", "--ttft", "1ms")
+    assert (done.code, done.err) == (3, "")
+    assert "no deployment" in done.out

@@ -115,6 +115,11 @@ def check_serving(ask: Ask) -> None:
         raise RequestError("plan --serve needs --ttft, the longest mean time to first token, such as 2s")
     if ask.rate is None and ask.users is None and ask.gpus is None:
         raise RequestError("give the load, --rate or --users, or --gpus to find the largest that they carry")
+    _check_varied(ask)
+
+
+def _check_varied(ask: Ask) -> None:
+    """Raises `RequestError` for what is varied that is one number, or of training, and for half of what belongs to drafts."""
     if (ask.draft_tokens is None) != (ask.acceptance is None):
         raise RequestError(
             "--draft-tokens and --acceptance need each other: how many tokens are guessed, and the chance that one is accepted"

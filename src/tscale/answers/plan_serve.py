@@ -102,6 +102,9 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
     tried = ", ".join(f"{count:,} fell to {reason}" for reason, count in found.reasons.items())
     yield f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s{f'; {tried}' if tried else ''}."
     yield Detail(_waits(plan))
+    yield Detail(
+        "DP is data-parallel attention. Chunked prefill is left as the engine has it: the prediction has no term for its size."
+    )
     yield Detail("Costs are divided between prompts and answers as devices' time is; of pools apart, as devices are.")
     yield from notes_of_prediction(Predicted(best.case, found.calibration, best.times))
 
@@ -123,6 +126,6 @@ def _waits(plan: ServingPlan) -> str:
     if plan.arrivals == "users":
         return "Users send a request when the last was answered; those beyond the places wait by Little's law."
     return (
-        "Requests arrive at random (Poisson). The wait is that of a flow-equivalent server (Chandy, Herzog and Woo 1975): exact where "
+        "Requests arrive at random (Poisson), and each copy has an equal share of them. The wait is that of a flow-equivalent server (Chandy, Herzog and Woo 1975): exact where "
         "answers' lengths are exponentially distributed, and longer than that of answers that are all as long."
     )

@@ -26,11 +26,16 @@ def rows_table(title: str, plan: ServingPlan, found: Found) -> Table:
         Column("TTFT, ms", "ttft_ms"),
         Column("TPOT, ms", "tpot_ms"),
         Column("tokens/s/GPU", "tokens_per_second_per_gpu", drop=2),
-        Column("carries", "largest_load"),
+        Column(load_title(plan), "largest_load"),
         Column("$/1M out", "usd_per_million_output"),
     )
     rows = tuple(_row_cells(plan, found, row) for row in found.rows)
     return Table(title, columns, rows, subject=plan.spec.name)
+
+
+def load_title(plan: ServingPlan) -> str:
+    """The heading of the largest load within the targets."""
+    return "max req/s" if plan.arrivals == "rate" else "max users"
 
 
 def _row_cells(plan: ServingPlan, found: Found, row: Deployed) -> tuple[Cell, ...]:
@@ -66,9 +71,7 @@ def cost_tables(plan: ServingPlan, found: Found, best: Deployed, cost: Cost | No
         gpus.append("" if without is None else Figure(without.case.devices, COUNT))
         load.append("" if without is None else load_figure(plan, without.load))
     rows: list[tuple[Cell, ...]] = [(f"{name} tokens", *own) for name, own in cells.items()]
-    rows.append(
-        ("GPUs", *gpus) if plan.load is not None else ("requests/s" if plan.arrivals == "rate" else "users", *load)
-    )
+    rows.append(("GPUs", *gpus) if plan.load is not None else (load_title(plan), *load))
     yield Table("", tuple(columns), tuple(rows), subject=plan.spec.name)
 
 
@@ -77,7 +80,7 @@ def relax_tables(plan: ServingPlan, relaxed: tuple[Change, ...]) -> Iterator[Tab
     of_load = plan.load is None
     columns = (
         Column("what would change it", "option", numeric=False),
-        Column("carries" if of_load else "GPUs", "largest_load" if of_load else "gpus"),
+        Column(load_title(plan) if of_load else "GPUs", "largest_load" if of_load else "gpus"),
         Column("deployment", "deployment", numeric=False, wraps=20),
     )
     rows: list[tuple[Cell, ...]] = []

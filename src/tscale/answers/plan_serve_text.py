@@ -14,18 +14,18 @@ from tscale.core.number_text import duration, estimate
 from tscale.core.serving_layout import ServingLayout
 from tscale.planning.deployment_rows import Deployed
 
-_DEGREES = (("pipeline", "pipeline"), ("attention_data", "attention data"), ("expert", "expert"))
+_DEGREES = (("TP", "tensor"), ("PP", "pipeline"), ("DP", "attention_data"), ("EP", "expert"))
 
 
 def layout_words(layout: ServingLayout) -> str:
-    """The degrees of a worker that are more than 1: `tensor 8, expert 16`."""
-    said = [f"{words} {getattr(layout, name)}" for name, words in _DEGREES if getattr(layout, name) > 1]
-    cut = [f"expert tensor {layout.expert_tensor}"] if layout.expert > 1 and layout.expert_tensor > 1 else []
-    return ", ".join([*([f"tensor {layout.tensor}"] if layout.tensor > 1 or not said else []), *said, *cut])
+    """The degrees of a worker that are more than 1: `TP 8, EP 16`; DP is that of attention, ETP that of each expert."""
+    said = [f"{word} {getattr(layout, name)}" for word, name in _DEGREES if getattr(layout, name) > 1]
+    cut = [f"ETP {layout.expert_tensor}"] if layout.expert > 1 and layout.expert_tensor > 1 else []
+    return ", ".join([*said, *cut] or ["TP 1"])
 
 
 def deployment_words(case: ServingCase) -> str:
-    """A deployment in a few words: `2 × tensor 8`, or its two pools."""
+    """A deployment in a few words: `2 × TP 8`, or its two pools."""
     if not case.disaggregated:
         return f"{case.decode.workers:,} × {layout_words(case.decode.layout)}"
     pools = [("prefill", case.prefill), ("decode", case.decode)]
