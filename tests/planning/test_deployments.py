@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,12 @@ import tscale
 from tests.helpers import run
 from tests.planning.measured import groups
 from tscale.analysis.questions import question
+from tscale.answers.plan_serve_search import _bases, room_of, rows_of, searched
 from tscale.calibration.serving_calibration import predict_held, shipped
+from tscale.calibration.serving_cases import Pool
 from tscale.errors import RequestError
+from tscale.planning.deployment_curves import Unit, unit_of, with_pools
+from tscale.planning.deployment_layouts import layouts
 from tscale.planning.pareto import front
 
 
@@ -94,6 +99,21 @@ def test_the_fewest_devices_for_users_are_those_of_a_loop_over_serve(users: int)
     found = plan("llama-3.1-8b", pipeline=1, pools="aggregated", **asked)
     assert found["rows"][0]["gpus"] <= fewest
     assert found["rows"][0]["gpus"] == fewest or found["rows"][0]["waiting_seconds"] > 0
+
+
+def test_pools_are_as_good_as_the_best_of_all_pairs_of_layouts() -> None:
+    """Prefill and decode layouts of up to 4 ranks, with 1 to 4 workers of either: each pair, and each number of both."""
+    asked: dict[str, Any] = {"users": 300, "ttft": "1s", "tpot": "12ms", "pipeline": 1, "tensor": "1..2"}
+    asked |= {"attention_data": "1..2", "pools": "disaggregated", "input": "4k", "output": 512}
+    request = question("plan").made({"model": "gpt-oss-120b", "gpu": "b200", "serve": True, **asked})
+    search = request.deployments
+    (_, case), *_ = _bases(search)
+    layouts_of = [*layouts(search.axes, room_of(search, case), "vllm")]
+    pairs = product(layouts_of, layouts_of, range(1, 5), range(1, 5))
+    cases = [with_pools(case, Pool(one, takes), Pool(other, answers)) for one, other, takes, answers in pairs]
+    units = [unit for one in cases if isinstance(unit := unit_of(one, shipped()), Unit)]
+    fewest = rows_of(units, search.wanted, shipped(), 1)[0].case.devices
+    assert searched(search).rows[0].case.devices <= fewest
 
 
 def test_what_devices_carry_is_what_as_many_are_needed_for() -> None:

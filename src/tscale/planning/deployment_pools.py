@@ -7,7 +7,7 @@ token, and tokens a second of a device within the time of an output token.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import ceil, gcd, inf
+from math import gcd, inf
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ from tscale.planning.deployment_loads import Targets, within
 _BEST: Final = 4
 """Layouts of a pool that are paired."""
 _MOST_WORKERS: Final = 32
+_SHARES: Final = (0.7, 1.0, 1.3, 1.8)
+"""Workers of one pool that are tried, over those that just do for the other."""
 
 
 class _Worker(NamedTuple):
@@ -52,8 +54,12 @@ def pooled_cases(
 
 
 def _best(workers: Iterator[_Worker | None]) -> list[_Worker]:
-    found = [worker for worker in workers if worker is not None]
-    return sorted(found, key=lambda worker: -worker.rate_per_device)[:_BEST]
+    """The best for each device; of those that are predicted alike, as experts that are spread or cut often are, the first."""
+    apart: dict[tuple[int, float], _Worker] = {}
+    for worker in workers:
+        if worker is not None:
+            apart.setdefault((worker.pool.layout.devices, worker.rate), worker)
+    return sorted(apart.values(), key=lambda worker: -worker.rate_per_device)[:_BEST]
 
 
 def _prefilling(case: ServingCase, targets: Targets, calibration: Calibration) -> _Worker | None:
@@ -74,12 +80,15 @@ def _decoding(case: ServingCase, targets: Targets, calibration: Calibration) -> 
 
 
 def _workers(takes: float, answers: float) -> Iterator[tuple[int, int]]:
-    """Workers of either pool that go together: as many that prefill as those that decode can use, or a few fewer; one of each."""
+    """Workers of either pool that go together: about as many that prefill as those that decode can use; and one of each.
+
+    More of them take prompts in sooner, fewer leave those that decode idle.
+    """
     pairs = [(1, 1)]
     for decode in (1, 2, 3):
-        needed = ceil(decode * answers / takes)
-        pairs += [(needed, decode), (needed - 1, decode)]
-    share = int(takes / answers)
-    pairs += [(1, share), (1, share + 1)]
+        needed = decode * answers / takes
+        pairs += [(max(round(needed * times), 1), decode) for times in _SHARES]
+    share = takes / answers
+    pairs += [(1, max(round(share * times), 1)) for times in _SHARES]
     reduced = [(one // gcd(one, other), other // gcd(one, other)) for one, other in pairs if one and other]
     yield from (pair for pair in dict.fromkeys(reduced) if max(pair) <= _MOST_WORKERS)
