@@ -48,7 +48,7 @@ def layouts(axes: LayoutAxes, room: Room, engine: str) -> Iterator[ServingLayout
         ranks = tensor * copied
         usual = ranks <= max(MOST_RANKS, tensor) and _launches(engine, tensor, copied)
         if (usual or axes.attention_data is not None) and ranks * pipeline <= room.devices and pipeline <= room.layers:
-            for expert, cut in _expert_degrees(axes, room, ranks, engine):
+            for expert, cut in _expert_degrees(axes, room, ranks, copied, engine):
                 yield ServingLayout(tensor, pipeline, expert, cut, copied)
 
 
@@ -57,13 +57,13 @@ def _launches(engine: str, tensor: int, copied: int) -> bool:
     return engine != "trtllm" or tensor == 1 or copied == 1
 
 
-def _expert_degrees(axes: LayoutAxes, room: Room, ranks: int, engine: str) -> Iterator[tuple[int, int]]:
-    """How routed experts are spread over ranks and cut: whole ones on each rank, all of them cut, or some of both.
+def _expert_degrees(axes: LayoutAxes, room: Room, ranks: int, copied: int, engine: str) -> Iterator[tuple[int, int]]:
+    """How routed experts are spread over ranks and cut: whole ones on each rank, or all of them cut; by default.
 
-    vLLM does one or the other; SGLang and TensorRT-LLM do both.
+    SGLang and TensorRT-LLM also spread them over copies of attention, each of which cuts its own; vLLM does not.
     """
     asked = axes.expert is not None or axes.expert_tensor is not None
-    spread = {1, ranks} if engine == "vllm" and not asked else set(divisors(ranks))
+    spread = set(divisors(ranks)) if asked else {1, ranks} | ({copied} if engine != "vllm" else set())
     for expert in sorted(spread):
         cut = ranks // expert
         held = expert == 1 or expert <= room.experts
