@@ -45,6 +45,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     ],
     "train": [["gpt3", "--gpu", "a100", "--gpus", "64", "--batch", "64", "--tensor", "8", "--explain"]],
     "serve": [["llama-3.1-8b", "--gpu", "h100", "--explain"], ["llama-3.1-405b", "--gpu", "h100"]],
+    "plan": [["llama-3.2-1b", "--train", "--gpu", "h100", "--gpus", "8,16", "--batch", "64", "--tensor", "1,2"]],
     "optimal": [["--flops", "1e24", "--explain"]],
     "loss": [["llama-3.1-8b", "--explain"]],
     "design": [["--params", "7B", "--explain"]],

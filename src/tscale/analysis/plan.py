@@ -19,6 +19,7 @@ from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
+    from tscale.answers.plan_planned import Planned
     from tscale.answers.plan_search import Ask as Training
     from tscale.answers.plan_serve_search import ServingPlan
     from tscale.catalogue.hardware import Hardware
@@ -114,7 +115,20 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @cached_property
     def deployments(self) -> ServingPlan:
         """What is searched with --serve. Raises `TscaleError` for what is none, and where too much varies."""
+        from tscale.planning import require
+
+        require()
         return serving_plan(self)
+
+    @cached_property
+    def layouts(self) -> Planned:
+        """The layouts of training, searched once. Raises `TscaleError`."""
+        from tscale.planning import require
+
+        require()
+        from tscale.answers.plan_train import planned_layouts
+
+        return planned_layouts(self.spec, self.training)
 
     @property
     def training(self) -> Training:
@@ -209,22 +223,23 @@ def analyze(ask: Ask) -> Report:
 
         asked_for = "train" if ask.train else "serve" if ask.serve else None
         return compared(ask.compare, file_name(ask.model, "model"), asked_for)
-    from tscale.planning import require
-
-    require()
     if ask.train:
         from tscale.answers.plan_train import plan_train_report
 
-        return ask.assumed(plan_train_report(ask.spec, ask.training))
+        return ask.assumed(plan_train_report(ask.layouts))
     from tscale.answers.plan_serve import plan_serve_report
 
     return ask.assumed(plan_serve_report(ask.deployments))
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """Of serving, the Pareto front of tokens/s of a device against those of a user."""
-    if ask.train or ask.compare is not None:
+    """Of training, step time against memory; of serving, tokens/s of a device against those of a user; of a comparison, nothing."""
+    if ask.compare is not None:
         return ()
+    if ask.train:
+        from tscale.answers.plots.plan import layouts_plot
+
+        return [layouts_plot(ask.layouts)]
     from tscale.answers.plots.plan_serve import plan_serve_plot
 
     return [plan_serve_plot(ask.deployments)]

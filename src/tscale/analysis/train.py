@@ -159,6 +159,7 @@ class Ask(Spread, OnHardware):
             days=self.days,
             dtype=self.products,
             recompute="none" if self.recompute.of_some else whole_layers(self.recompute.policy),
+            predicted="none" if self.recompute.of_some else self.recompute.policy,
             price=self.price,
             watts=self.watts,
             pue=self.pue,

@@ -58,11 +58,16 @@ def axes_of(
         "zero": range(4),
     }
     taken = {name: _values(name, given.get(name), legal[name], usual[name]) for name in usual}
-    context_degrees = taken.pop("context_parallel")
     data, shards = given.get("data"), given.get("shards")
     return Axes(
-        **taken,
-        context=context_degrees,
+        tensor=taken["tensor"],
+        pipeline=taken["pipeline"],
+        context=taken["context_parallel"],
+        interleave=taken["interleave"],
+        expert=taken["expert"],
+        expert_tensor=taken["expert_tensor"],
+        micro_batch=taken["micro_batch"],
+        zero=taken["zero"],
         data=None if data is None else _among("data", data, legal["data"]),
         shards=(0,) if shards is None else _among("shards", shards, legal["shards"]),
         **_policies(given, unfused=unfused),

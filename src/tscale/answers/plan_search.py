@@ -174,10 +174,12 @@ class Sized:
         slower than the next without its bound, none behind it can be better.
         """
         heap: list[tuple[float, int, Best]] = []
-        seconds = self.found.seconds
+        seconds, total = self.found.seconds, self.found.total
         for row in range(self.found.size):
             if len(heap) == count and -heap[0][0] <= seconds[row]:
                 break
+            if row and (seconds[row], total[row]) == (seconds[row - 1], total[row - 1]):
+                continue  # it comes to the same as the one before, which is simpler
             one = self._exactly(row)
             entry = (-one.seconds, -row, one)
             if len(heap) < count:

@@ -24,6 +24,7 @@ from tscale.calibration.training_case import CURRENT
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.forward import leaves_out
 from tscale.core.costs.params import active_params
+from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count
 from tscale.core.costs.wall_time import (
@@ -87,6 +88,8 @@ class Ask(NamedTuple):
     days: Fraction | None = None
     dtype: str | None = None
     recompute: Recompute = "none"
+    predicted: Again | None = None
+    """What a prediction counts as computed again, where that is not what `recompute` says: every second product too."""
     price: Fraction | None = None
     watts: Fraction | None = None
     pue: Fraction = Fraction(1)
@@ -346,7 +349,7 @@ def _planned(
     predicted = None
     if not ask.bound_only:
         predicted = predicted_step(
-            model, whole, ask.plan, ask.batch, hardware.cluster(), dtype, ask.recompute, step.step.seconds, ask.stack, ask.kernel, ask.flops_count
+            model, whole, ask.plan, ask.batch, hardware.cluster(), dtype, ask.predicted or ask.recompute, step.step.seconds, ask.stack, ask.kernel, ask.flops_count
         )  # fmt: skip
     return _Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory, predicted)
 

@@ -10,9 +10,10 @@ from tscale.answers.explaining import TracedModel
 from tscale.answers.trained import Trained
 from tscale.calibration.training_case import CURRENT, Prediction, TrainingCase, as_cut, prediction
 from tscale.core.costs.step_prediction import SOURCE
+from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count, counted_flops
-from tscale.core.costs.wall_time import Recompute, mfu_of
+from tscale.core.costs.wall_time import mfu_of
 from tscale.core.device import Cluster
 from tscale.core.metric import Cell, Data, Figure, Known, Label, Table, weakest
 from tscale.core.parallelism import Parallelism
@@ -153,7 +154,7 @@ def predicted_step(
     batch: Batch,
     cluster: Cluster,
     dtype: str,
-    recompute: Recompute,
+    recompute: Again,
     bound: Fraction,
     stack: str = CURRENT,
     kernel: str | None = None,

@@ -284,8 +284,5 @@ def _dealt(entry: Entry, devices: int) -> Entry:
 
 
 def _left(experts: int) -> int:
-    """The experts that a device has; an array of them has none that has a single one, unless all have."""
-    if is_array(experts) and (experts == 1).all():  # type: ignore[attr-defined]
-        return 1
-    assert not is_array(experts) or (experts > 1).all()  # type: ignore[attr-defined]
-    return experts
+    """The experts that a device has; of arrays the plain number where every device has a single one."""
+    return 1 if is_array(experts) and (experts == 1).all() else experts  # type: ignore[attr-defined]

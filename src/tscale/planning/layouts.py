@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from tscale.core.costs.activations import Recompute
 from tscale.core.costs.states import Offload
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.errors import RequestError
@@ -45,7 +46,7 @@ class Axes(NamedTuple):
     sequence: tuple[bool, ...]
     schedule: tuple[Schedule | None, ...] = (None,)
     data: tuple[int, ...] | None = None
-    recompute: tuple[str, ...] = ("none", "op", "full")
+    recompute: tuple[Recompute, ...] = ("none", "op", "full")
     precision: tuple[str, ...] = ("bf16",)
     optimizer: tuple[str, ...] = ("adamw",)
     loss: tuple[str | None, ...] = (None,)
@@ -57,7 +58,7 @@ class Layout(NamedTuple):
 
     plan: Parallelism
     micro_batch: int
-    recompute: str
+    recompute: Recompute
     precision: str
     optimizer: str
     loss: str | None

@@ -25,7 +25,6 @@ from tscale.planning.stage_kinds import Model
 from tscale.planning.structure import (
     Orders,
     StageRows,
-    experts_of,
     ledger_of,
     plain,
     plan_of,
@@ -55,13 +54,15 @@ def held(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Held
     """
     layouts = layouts._replace(columns=_with_kernels(layouts, base))
     found = Held(*(np.zeros(layouts.size, dtype=np.int64) for _ in range(2)))
-    experts = experts_of(model.whole)
-    of_states, of_pass = (structures(layouts.columns, experts, names) for names in (_OF_STATES, _OF_PASS))
-    for stages in stage_rows(layouts.columns, orders):
+    columns = layouts.columns
+    flags = [columns["sharing"] == 1, columns["interleave"] == 1]
+    of_states = structures(columns, flags[:1], _OF_STATES)
+    of_pass = structures(columns, flags, _OF_PASS)
+    for stages in stage_rows(columns, orders):
         kept = np.zeros(len(stages.rows), dtype=np.int64)
         for _, places in split(of_states[stages.rows]):
             kept[places] = _states(model, layouts, stages.only(places), base)
-        code = of_pass * len(_KERNELS) + layouts.columns["kernel"] if stages.kind.last else of_pass
+        code = of_pass * len(_KERNELS) + columns["kernel"] if stages.kind.last else of_pass
         for _, places in split(code[stages.rows]):
             own = stages.only(places)
             for most, one in zip(found, _pass(model, layouts, own, base), strict=True):

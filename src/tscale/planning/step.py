@@ -35,7 +35,8 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     """
     columns = _as_cut(layouts.columns)
     found = np.zeros(layouts.size)
-    code = structures(columns, experts_of(model.whole), ("schedule",))
+    flags = [columns["expert"] == count for count in experts_of(model.whole)]
+    code = structures(columns, flags, ("schedule",))
     by_kinds: dict[object, list[tuple[Any, tuple[Stages, ...]]]] = {}
     for rows, stages in pipelines(columns, orders):
         by_kinds.setdefault(tuple(one.kind for one in stages), []).append((rows, stages))
@@ -77,7 +78,7 @@ def _of_structure(
     run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), plain(micro_batches))
     run = run._replace(repeated=_repeated(layouts, rows))
     kinds = ((share_of(ledger_of(model, stage), plan), _floats(stage.many)) for stage in stages)
-    work = work_of_kinds(kinds, plan, run, case.cluster)  # type: ignore[arg-type]
+    work = work_of_kinds(kinds, plan, run, case.cluster)
     return predict(work, constants_for(case, chosen(case))).seconds
 
 
@@ -88,7 +89,7 @@ def _floats(column: Any) -> Any:
 
 def _repeated(layouts: Layouts, rows: Any) -> Repeated:
     """What the backward pass computes again, of each row."""
-    policies = [REPEATED[name] for name in layouts.axes.recompute]  # type: ignore[index]
+    policies = [REPEATED[name] for name in layouts.axes.recompute]
     which = layouts.columns["recompute"][rows]
     return Repeated(*(_one(np.array(values)[which]) for values in zip(*policies, strict=True)))
 

@@ -1,12 +1,12 @@
 """Layouts of one structure: rows that differ in sizes alone, so that one pass over a formula answers all of them.
 
-A degree that is 1 is of another structure than one that is more, as are policies, the kind of a stage, and a device that has a
-single expert. What is the same in all rows of a structure is a plain number, all else an array.
+Policies, the kinds of stages and whatever else a formula branches on tell structures apart; whoever asks a formula names that. What is
+the same in all rows of a structure is a plain number, all else an array.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,8 +19,6 @@ from tscale.planning.stage_kinds import Kind, Model, Stages
 
 Orders = dict[tuple[int, int, int], tuple[Stages, ...]]
 """The stages of each pipeline, by stages, pieces and schedule."""
-
-_FLAGS: Final = ("tensor", "interleave", "expert", "expert_tensor")
 
 
 class StageRows(NamedTuple):
@@ -64,10 +62,8 @@ def experts_of(ledger: Ledger) -> tuple[int, ...]:
     )
 
 
-def structures(columns: Columns, experts: tuple[int, ...], names: tuple[str, ...]) -> Any:
-    """A number for each row, the same in rows that are of one structure as far as degrees, and the columns of some names, say."""
-    flags = [columns[name] == 1 for name in _FLAGS]
-    flags += [columns["ranks"] == 1, columns["sharing"] == 1, *(columns["expert"] == count for count in experts)]
+def structures(columns: Columns, flags: Sequence[Any], names: Sequence[str]) -> Any:
+    """A number for each row, the same in rows of one structure: those that agree in some conditions and some columns."""
     code = np.zeros(len(columns["tensor"]), dtype=np.int64)
     for flag in flags:
         code = 2 * code + flag

@@ -73,7 +73,8 @@ def _sums(entries: Iterable[Entry], run: Run, width_in_bytes: int, *, parallel_b
 class Exchanged(NamedTuple):
     """Bytes of an entry that its `copies` reduce-scatter and all-gather in a step, as whole tensors.
 
-    `apart`: how far the devices of two neighbouring copies stand from one another.
+    `apart`: how far the devices of two neighbouring copies stand from one another. `group`: a number of those devices, the same for all
+    entries that are exchanged among the same.
     """
 
     name: str
@@ -81,6 +82,12 @@ class Exchanged(NamedTuple):
     scattered: int
     gathered: int
     apart: int = 1
+    group: int = 0
+
+    def more(self, other: Exchanged) -> Exchanged:
+        """Both, which are exchanged among the same devices."""
+        scattered, gathered = self.scattered + other.scattered, self.gathered + other.gathered
+        return self._replace(scattered=scattered, gathered=gathered)
 
 
 def gradients(
@@ -100,6 +107,7 @@ def gradients(
     for entry in ledger.entries:
         weights = getattr(entry, "stored", 0) * size(entry)
         copies, apart = copies_of(entry, plan)
+        among = is_routed(entry) + is_expert(entry)
         if is_nothing(weights) or is_one(copies) or is_nothing(copies):
             continue
         sharing = where(plan.zero > 0, shards(entry, plan), copies)
@@ -111,10 +119,15 @@ def gradients(
                 ceil_div(scatters * weights * bits, 8),
                 ceil_div(gathered * gathered_bits, 8),
                 apart,
+                among,
             )
         if plan.shards is not None and (is_array(sharing) or is_array(copies) or sharing < copies):
             part = ceil_div(weights * bits, 8 * sharing)
-            yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing)
+            yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing, among + _BEYOND)
+
+
+_BEYOND: Final = 3
+"""Added to the number of a group for those that hold the same shards."""
 
 
 def copies_of(entry: Entry, plan: Parallelism) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from tscale.core.adding import in_order
 from tscale.core.costs.collectives import NOTHING, Group, Least, Level, any_above_one, exchange, group, link_of, nics_of
-from tscale.core.costs.communication import gradients, tensor_sums
+from tscale.core.costs.communication import Exchanged, gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Matmul
@@ -47,7 +47,7 @@ def link_share(ranks: int) -> float:
 
 def sent(least: Least, ranks: Group, times: float) -> Sent:
     """Collectives over a group whose least time all together is known, started so many times."""
-    start = times * (START + START_A_RANK * as_plain(ranks.ranks))
+    start = where(ranks.ranks > 1, times * (START + START_A_RANK * as_plain(ranks.ranks)), 0.0)
     link = as_float(least.link.seconds) / link_share(as_plain(ranks.inside))
     return Sent(start, link, as_float(least.network.seconds))
 
@@ -90,7 +90,8 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
         within = Level(where(ranks.inside > 1, _exact(link), 0), link_of(cluster, ranks.inside))
     if any_above_one(ranks.nodes):
         beyond = Level(_exact(network * cluster.devices_per_node), nics_of(cluster, ranks.ranks))
-    return sent(Least(within, beyond), ranks, times)
+    found = sent(Least(within, beyond), ranks, times)
+    return Sent(*(where(plan.expert > 1, part, 0.0) for part in found)) if is_array(plan.expert) else found
 
 
 def _exact(number: float) -> Fraction:
@@ -132,7 +133,11 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
     found, ranks = Sent(), plan.data * plan.context
     if is_one(ranks):
         return found, found
+    together: dict[int, Exchanged] = {}
     for one in gradients(share, plan, case.micro_batches, 8 * WIDTH, 8 * WIDTH):
+        before = together.get(one.group)
+        together[one.group] = one if before is None else before.more(one)
+    for one in together.values():
         among = group(cluster, one.copies, plan.tensor * (ranks // one.copies))
         more = sent(exchange(cluster, among, one.scattered, one.gathered), among, 0.0)
         found = Sent(*(a + b for a, b in zip(found, more, strict=True)))

@@ -114,7 +114,7 @@ def work_of_kinds(kinds: Iterable[tuple[Ledger, int]], plan: Parallelism, case: 
         case.micro_batches,
         plan.interleave,
         case.eight_bit,
-        float(not is_one(plan.tensor)),
+        where(plan.tensor > 1, 1.0, 0.0),
         where(plan.tensor >= _WIDE, 1.0, 0.0),
         gradient,
         gather,

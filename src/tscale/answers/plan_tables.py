@@ -1,0 +1,132 @@
+"""The tables of `tscale plan --train`: the best layouts, the best of each size, options of frameworks, time against memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tscale.answers.plan_planned import DAY, Planned, Size, behind, days_of, flags_of_best, search_of, sizes_of
+from tscale.answers.plan_search import Best, Sized, pareto
+from tscale.answers.plan_words import layout_text
+from tscale.core.metric import Cell, Column, Figure, Label, Table
+from tscale.core.units import BYTES, COUNT, DAYS, MFU, SECONDS, SHARE, USD
+from tscale.planning.layouts import Layout
+
+
+def plan_tables(planned: Planned, title: str) -> Iterator[Table]:
+    """The best layouts first, then each size, options, and time against memory."""
+    yield _ranked_table(planned, title)
+    if len({one.gpus for one in planned.searches}) > 1:
+        yield _sizes_table(planned)
+    yield _flags_table(planned)
+    yield _pareto_table(planned)
+
+
+_DEGREES: Final = (
+    ("TP", "tensor", "tensor"),
+    ("CP", "context_parallel", "context"),
+    ("PP", "pipeline", "pipeline"),
+    ("VP", "interleave", "interleave"),
+    ("DP", "data", "data"),
+    ("EP", "expert", "expert"),
+    ("ZeRO", "zero", "zero"),
+)
+"""Columns of degrees: heading, key, and the field of a plan. What is 1 in all rows is left out, but for TP, PP and DP."""
+
+
+def _ranked_table(planned: Planned, title: str) -> Table:
+    shown = [one for one in _DEGREES if _is_shown(one, [best.layout for best in planned.best])]
+    columns = [
+        *(_where_columns() if planned.several else ()),
+        *(Column(heading, key) for heading, key, _ in shown),
+        Column("MB", "micro_batch"),
+        Column("recompute", "recompute", drop=3, numeric=False),
+        Column("step, s", "step_seconds"),
+        Column("MFU", "mfu"),
+        Column("memory", "per_device_bytes"),
+        Column("fits", "verdict", numeric=False),
+        Column("behind", "behind", drop=2),
+        Column("most of it", "mostly", drop=4, numeric=False),
+    ]
+    rows = tuple(tuple(_row(planned, best, [field for _, _, field in shown])) for best in planned.best)
+    return Table(title, tuple(columns), rows)
+
+
+def _where_columns() -> tuple[Column, ...]:
+    return (Column("GPU", "gpu", numeric=False), Column("GPUs", "gpus"))
+
+
+def _is_shown(degree: tuple[str, str, str], layouts: list[Layout]) -> bool:
+    heading, _, field = degree
+    return heading in ("TP", "PP", "DP", "ZeRO") or any(getattr(layout.plan, field) != 1 for layout in layouts)
+
+
+def _row(planned: Planned, best: Best, fields: list[str]) -> Iterator[Cell]:
+    layout, first = best.layout, planned.best[0]
+    if planned.several:
+        yield from (best.hardware.name, Figure(best.gpus, COUNT))
+    yield from (Figure(getattr(layout.plan, field), COUNT) for field in fields)
+    yield Figure(layout.micro_batch, COUNT)
+    yield layout.recompute
+    yield Figure(best.seconds, SECONDS, planned.known)
+    yield Figure(best.mfu(planned.subject.flops * planned.ask.batch), MFU, planned.known)
+    yield Figure(best.total, BYTES, "convention")
+    yield Label("yes" if best.verdict == "fits" else "may", best.verdict)
+    yield "" if best is first else Figure(behind(planned, best), SHARE, planned.known)
+    yield best.bound_by
+
+
+def _sizes_table(planned: Planned) -> Table:
+    """The best of each number of devices, and how far its throughput per device is below that of the fewest."""
+    columns = (
+        *_where_columns(),
+        Column("layout", "layout", numeric=False, wraps=20),
+        Column("step, s", "step_seconds"),
+        Column("MFU", "mfu", drop=1),
+        Column("efficiency", "scaling_efficiency"),
+        Column("days", "days", drop=2),
+        Column("USD", "usd", drop=3),
+    )
+    rows = tuple(tuple(_size_cells(planned, one, row)) for one, row in sizes_of(planned))
+    return Table("by number of devices: throughput per device over that of the fewest", columns, rows, aside=True)
+
+
+def _size_cells(planned: Planned, search: Sized, size: Size) -> Iterator[Cell]:
+    yield from (search.hardware.name, Figure(search.gpus, COUNT))
+    best = size.best
+    if best is None or size.efficiency is None:
+        yield from ("nothing fits", "", "", "", "", "")
+        return
+    days, known = days_of(planned, best), planned.known
+    usd = None if best.usd is None or days is None else best.usd * days * DAY / best.seconds
+    yield layout_text(best.layout)
+    yield Figure(best.seconds, SECONDS, known)
+    yield Figure(best.mfu(planned.subject.flops * planned.ask.batch), MFU, known)
+    yield Figure(size.efficiency, MFU, known)
+    yield "" if days is None else Figure(days, DAYS, known)
+    yield "" if usd is None else Figure(usd, USD, "assumed")
+
+
+def _flags_table(planned: Planned) -> Table:
+    names = {"megatron_lm": "Megatron-LM", "torchtitan": "torchtitan", "nemo": "NeMo"}
+    flags = flags_of_best(planned, planned.best[0])
+    columns = (
+        Column("options of the first", "framework", numeric=False),
+        Column("", "flags", numeric=False, below=True),
+    )
+    rows = tuple((names[name], line or "has no options for it") for name, line in flags.items())
+    return Table("", columns, rows, aside=True)
+
+
+def _pareto_table(planned: Planned) -> Table:
+    columns = (
+        Column("layout", "layout", numeric=False, wraps=30),
+        Column("step, s", "step_seconds"),
+        Column("memory", "per_device_bytes"),
+    )
+    search = search_of(planned, planned.best[0])
+    rows = tuple(
+        (layout_text(layout), Figure(seconds, SECONDS, planned.known), Figure(size, BYTES, "convention"))
+        for layout, seconds, size in pareto(search)
+    )
+    return Table("step time against memory: no other layout is faster in less", columns, rows, aside=True, detail=True)

@@ -1,0 +1,70 @@
+"""Axes: values, lists and ranges as people write them, counted before any is listed."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from tscale.analysis.options import context, degree, number
+from tscale.core.axis import read_axis
+from tscale.errors import RequestError
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("8", (8,)),
+        ("1,2,4", (1, 2, 4)),
+        ("1..4", (1, 2, 3, 4)),
+        ("16..96+8", tuple(range(16, 97, 8))),
+        ("8..1024*2", (8, 16, 32, 64, 128, 256, 512, 1024)),
+        ("1, 4..8+2 ,1", (1, 4, 6, 8)),
+    ],
+)
+def test_a_range_has_both_ends(text: str, values: tuple[int, ...]) -> None:
+    axis = read_axis(text, "--x", degree)
+    assert axis.values == values
+
+
+def test_sizes_are_read_as_their_option_reads_them() -> None:
+    assert read_axis("2k,8k..32k*2", "--context", context).values == (2048, 8192, 16384, 32768)
+    assert read_axis("0.3..0.5+0.1", "--x", number(1)).values == (Fraction(3, 10), Fraction(2, 5), Fraction(1, 2))
+
+
+def test_of_degrees_a_range_without_a_step_means_those_that_are_legal() -> None:
+    legal = (1, 2, 4, 8, 16)
+    assert read_axis("2..8", "--tensor", degree).among(legal) == (2, 4, 8)
+    assert read_axis("2..8+1", "--tensor", degree).among(legal) == (2, 3, 4, 5, 6, 7, 8)
+    assert read_axis("3,2..8", "--tensor", degree).among(legal) == (3, 2, 4, 8)
+
+
+def test_a_long_range_is_counted_and_not_listed() -> None:
+    assert read_axis("1..1000000+1", "--x", degree).size == 10**6
+    assert read_axis("1..1000000", "--x", degree).stepped_size == 0
+
+
+def test_only_a_fixed_axis_has_one_value() -> None:
+    assert read_axis("8", "--x", degree).only == 8
+    assert read_axis("8,16", "--x", degree).only is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "--x has a value that is empty"),
+        ("1,,2", "--x has a value that is empty"),
+        ("8..1", "--x 8..1 is empty: 8 is more than 1"),
+        ("1..9*2", "--x 1..9*2 passes over its end: it comes to 8, then 16"),
+        ("1..10+2", "--x 1..10+2 passes over its end: it comes to 9, then 11"),
+        ("1..8*1", "--x 1..8*1: the factor behind * is 1.01 or more"),
+        ("1..9+0", "--x 1..9+0: behind + or * stands a number above 0"),
+        ("1..9+x", "--x 1..9+x: behind + or * stands a number above 0"),
+        ("1..", "--x 1.. is no range: both ends are numbers"),
+        (",".join(map(str, range(1, 2000))), "--x lists 1,999 values: at most 1,000"),
+    ],
+)
+def test_what_is_no_axis_is_refused(text: str, said: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        read_axis(text, "--x", degree)
+    assert str(caught.value).startswith(said)
