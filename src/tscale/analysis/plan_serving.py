@@ -202,8 +202,12 @@ def _values(ask: Ask, name: str, default: Any = None) -> tuple[Any, ...]:
 def _few(axis: Axis, name: str, most: int = MOST_VARIED) -> Axis:
     """The axis. Raises `RequestError`, before its values are listed, where there are too many."""
     if axis.size > most:
-        raise RequestError(f"{spelled(name)} {shown(axis.text)} comes to {axis.size:,} values: at most {most:,}")
+        raise _too_many(name, axis, axis.size, most)
     return axis
+
+
+def _too_many(name: str, axis: Axis, size: int, most: int) -> RequestError:
+    return RequestError(f"{spelled(name)} {shown(axis.text)} comes to {size:,} values: at most {most:,}")
 
 
 def _drafts(ask: Ask) -> tuple[Draft | None, ...]:
@@ -223,7 +227,7 @@ def _axes(ask: Ask) -> LayoutAxes:
     axes = LayoutAxes(ask.tensor, ask.pipeline, ask.expert, ask.expert_tensor, ask.attention_data)
     for name, axis in axes._asdict().items():
         if axis is not None and axis.stepped_size > MOST_VARIED:
-            raise RequestError(f"{spelled(name)} {shown(axis.text)} has too many values: at most {MOST_VARIED}")
+            raise _too_many(name, axis, axis.stepped_size, MOST_VARIED)
     return axes
 
 
