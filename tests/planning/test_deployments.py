@@ -139,7 +139,11 @@ def test_dollars_of_tokens_come_to_those_of_all_devices() -> None:
 
 
 def test_prompts_that_are_cached_cost_less() -> None:
-    without, hits = (plan("llama-3.1-70b", rate=12, prefix=prefix)["rows"][0] for prefix in (None, "75%"))
+    answer = plan("llama-3.1-70b", rate=12, prefix="75%", pools="aggregated", pipeline=1)
+    hits, without = answer["rows"][0], answer["without_prefix"]
+    alone = plan("llama-3.1-70b", rate=12, pools="aggregated", pipeline=1)["rows"][0]
+    assert (without["gpus"], without["usd_per_million_input"]) == (alone["gpus"], alone["usd_per_million_input"])
+    assert served(without["command"])["prefix"] == 0
     assert hits["gpus"] < without["gpus"]
     assert hits["usd_per_million_input"] < without["usd_per_million_input"]
 

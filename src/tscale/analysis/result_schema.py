@@ -51,6 +51,16 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "gpus": 4, "ttft": "1ms", "price": 2},
         {"model": "llama-3.1-405b", "serve": True, "gpu": "h100", "gpus": 1, "ttft": "1s"},
         {
+            "model": "llama-3.1-8b",
+            "serve": True,
+            "gpu": "h100",
+            "rate": 4,
+            "ttft": "1s",
+            "prefix": "50%",
+            "host_bandwidth": 55,
+            "pools": "aggregated",
+        },
+        {
             "model": "llama-3.2-1b",
             "train": True,
             "gpu": "h100",

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from tscale.answers.explaining import notes_of
-from tscale.answers.plan_serve_data import Cost, asked_data, cost_of, found_data, load_figure
+from tscale.answers.plan_serve_data import Cost, asked_data, cost_of, found_data, load_figure, row_data
 from tscale.answers.plan_serve_miss import miss_report
 from tscale.answers.plan_serve_relax import Change, binding, changes
-from tscale.answers.plan_serve_search import Found, ServingPlan, searched
+from tscale.answers.plan_serve_search import Found, ServingPlan, again, searched
 from tscale.answers.plan_serve_tables import cost_tables, front_table, relax_tables, rows_table
 from tscale.answers.plan_serve_text import (
     asked_words,
@@ -38,11 +38,12 @@ def plan_serve_report(plan: ServingPlan) -> Report:
     best = found.rows[0]
     cost = cost_of(plan, found, best)
     relaxed = tuple(changes(plan, found))
+    without = next(iter(again(plan, found, prefix=0)), None) if plan.prefix else None
     binds = binding(found, plan.wanted)
     title = f"{plan.spec.label}: {_headline(plan, found, best, cost)}"
     tables = (
         rows_table(title, plan, found),
-        *cost_tables(plan, found, best, cost),
+        *cost_tables(plan, found, best, cost, without),
         *relax_tables(plan, relaxed),
         front_table(plan, found),
     )
@@ -51,7 +52,9 @@ def plan_serve_report(plan: ServingPlan) -> Report:
         "meets": True,
         "binds": binds,
         **found_data(plan, found),
+        "without_prefix": None if without is None else row_data(plan._replace(prefix=0, host=None), found, without),
         "relaxed": [_change_data(plan, change) for change in relaxed],
+        "nearest": None,
         "command": serve_command(plan, found.base_of(best.case), best.case),
     }
     notes = notes_of(plan.spec, *_notes(plan, found, best, binds))

@@ -38,6 +38,8 @@ def miss_report(plan: ServingPlan, found: Found) -> Report:
         "meets": False,
         "binds": None,
         **found_data(plan, found),
+        "without_prefix": None,
+        "relaxed": [],
         "nearest": {
             **at_load_data(near.case),
             "ttft_seconds": interval_data(near.times.ttft),
@@ -117,6 +119,8 @@ def _nothing_fits(plan: ServingPlan, found: Found) -> Report:
         "meets": False,
         "binds": "memory",
         **found_data(plan, found),
+        "without_prefix": None,
+        "relaxed": [],
         "nearest": None,
         "command": None,
     }

@@ -7,7 +7,7 @@ from typing import Final
 
 from tscale.answers.plan_serve_data import Cost, cost_of, load_figure, pareto, tokens_per_device
 from tscale.answers.plan_serve_relax import Change
-from tscale.answers.plan_serve_search import Found, ServingPlan, again
+from tscale.answers.plan_serve_search import Found, ServingPlan
 from tscale.answers.plan_serve_text import asked_words, deployment_words
 from tscale.core.metric import Cell, Column, Figure, Label, Missing, Table
 from tscale.core.units import COUNT, MILLISECONDS, TOKENS_PER_SECOND
@@ -54,7 +54,9 @@ def _row_cells(plan: ServingPlan, found: Found, row: Deployed) -> tuple[Cell, ..
     )
 
 
-def cost_tables(plan: ServingPlan, found: Found, best: Deployed, cost: Cost | None) -> Iterator[Table]:
+def cost_tables(
+    plan: ServingPlan, found: Found, best: Deployed, cost: Cost | None, without: Deployed | None
+) -> Iterator[Table]:
     """What tokens of prompts and of answers cost, with what is cached of prompts and without."""
     if cost is None:
         return
@@ -64,7 +66,6 @@ def cost_tables(plan: ServingPlan, found: Found, best: Deployed, cost: Cost | No
     load: list[Cell] = [load_figure(plan, best.load)]
     if plan.prefix:
         columns.append(Column("without prefix hits", "usd_without_prefix"))
-        without = next(iter(again(plan, found, prefix=0)), None)
         other = None if without is None else cost_of(plan, found, without)
         for name, own in cells.items():
             own.append(Missing("misses the targets", settled=True) if other is None else other.figure(name))
