@@ -148,6 +148,14 @@ def test_prompts_that_are_cached_cost_less() -> None:
     assert hits["usd_per_million_input"] < without["usd_per_million_input"]
 
 
+def test_weights_that_do_not_fit_the_devices_that_prefill_are_over_capacity() -> None:
+    """810 GB of weights fit 8 devices of 150 GB, and not 4."""
+    pools = {"prefill": "tensor=4", "decode": "tensor=8"}
+    answer = tscale.serve("llama-3.1-405b", gpu="h200", **pools)
+    assert answer.exit_code == 3
+    assert "the weights alone do not fit 4" in answer.to_dict()["over_capacity"]
+
+
 def test_a_prefix_in_host_memory_is_read_before_the_first_token() -> None:
     """Keys and values of 80 layers, 8 heads of 128, in 16 bits: a device of 8 reads an eighth of them at 1 GB/s."""
     seconds = 2 * 80 * 8 * 128 * 2 * 6144 / 8 / 1e9

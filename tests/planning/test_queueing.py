@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.random import Generator, default_rng
 
+from tscale.analysis.questions import question
+from tscale.answers.plan_serve_search import searched
 from tscale.planning.queueing import Curve, mean_ttft
 
 AT_ONCE = np.arange(1.0, 41.0)
@@ -99,3 +101,15 @@ def test_answers_that_are_all_as_long_wait_less_than_it_says(rate: float, places
     measured = simulated(curve, rate, places, lambda _: 1.0, 20_000)
     said = mean_ttft(curve, rate)[places - 1]
     assert measured < said < 2.5 * measured
+
+
+def test_a_deployment_at_its_largest_load_keeps_its_target_in_a_simulation() -> None:
+    """The best of a plan, by its own curve at the slow side; answers' lengths vary as those of an exponential distribution."""
+    asked = {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "gpus": 1, "ttft": "500ms", "tpot": "20ms"}
+    plan = question("plan").made({**asked, "input": "2k", "output": 256}).deployments
+    best = searched(plan).rows[0]
+    sparse, every = best.choice.unit.curve, np.arange(1.0, best.places + 1)
+    dense = Curve(every, *(np.interp(every, sparse.at_once, values) for values in sparse[1:]))
+    measured = simulated(dense, best.load, best.places, lambda random: random.exponential(1.0), 10_000)
+    assert best.ttft_at_most <= plan.targets.ttft
+    assert measured == pytest.approx(best.ttft_at_most, rel=0.15)

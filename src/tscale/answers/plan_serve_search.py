@@ -145,13 +145,14 @@ def searched(plan: ServingPlan) -> Found:
 def _searched(plan: ServingPlan) -> Found:
     began = perf_counter()
     calibration = calibration_of(Deployment(calibration=plan.calibration))
-    units, rejected, bases = list[Unit](), list[Rejected](), dict[Key, Base]()
+    tried, bases = list[Unit | Rejected](), dict[Key, Base]()
     for base, case in _bases(plan):
         bases[key_of(case)] = base
-        for found in _tried(plan, case, calibration):
-            (units if isinstance(found, Unit) else rejected).append(found)  # type: ignore[arg-type]
+        tried += _tried(plan, case, calibration)
+    units = [one for one in tried if isinstance(one, Unit)]
+    rejected = tuple(one for one in tried if isinstance(one, Rejected))
     rows = rows_of(units, plan.wanted, calibration, plan.rows)
-    return Found(tuple(units), bases, tuple(rejected), rows, calibration, perf_counter() - began)
+    return Found(tuple(units), bases, rejected, rows, calibration, perf_counter() - began)
 
 
 def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: int) -> tuple[Deployed, ...]:
