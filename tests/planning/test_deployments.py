@@ -150,7 +150,7 @@ def test_prompts_that_are_cached_cost_less() -> None:
 
 def test_weights_that_do_not_fit_the_devices_that_prefill_are_over_capacity() -> None:
     """810 GB of weights fit 8 devices of 150 GB, and not 4."""
-    pools = {"prefill": "tensor=4", "decode": "tensor=8"}
+    pools: dict[str, Any] = {"prefill": "tensor=4", "decode": "tensor=8"}
     answer = tscale.serve("llama-3.1-405b", gpu="h200", **pools)
     assert answer.exit_code == 3
     assert "the weights alone do not fit 4" in answer.to_dict()["over_capacity"]

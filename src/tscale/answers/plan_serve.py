@@ -21,6 +21,7 @@ from tscale.answers.plan_serve_text import (
     target_words,
 )
 from tscale.answers.release import Asked
+from tscale.answers.serve import beyond_trained
 from tscale.answers.serve_prediction import Predicted, notes_of_prediction
 from tscale.core.metric import Data, Detail, Report
 from tscale.core.number_text import estimate
@@ -95,6 +96,7 @@ def _lead(plan: ServingPlan, found: Found) -> tuple[str, ...]:
 
 def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -> Iterator[str]:
     base = found.base_of(best.case)
+    yield from beyond_trained(plan.spec, plan.context + plan.output, "prompt and answer are")
     if binds is not None:
         more = "a quarter more of it" if binds == "memory" else "relaxing it by a quarter"
         yield f"{binds[:1].upper()}{binds[1:]} binds the best deployment: {more} raises the largest load the most."

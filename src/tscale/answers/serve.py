@@ -335,8 +335,12 @@ def _model_notes(one: Served) -> Iterator[str]:
             "begins with; keys and values of what was read are cached for the decoder's layers."
         )
     longest = max(ask.context, ask.output) if one.source else ask.context + ask.output
-    if spec.context is not None and longest > spec.context and not spec.audio_frames:
-        both = "prompt or answer is" if one.source else "prompt and answer are"
+    yield from beyond_trained(spec, longest, "prompt or answer is" if one.source else "prompt and answer are")
+
+
+def beyond_trained(spec: ModelSpec, tokens: int, both: str) -> Iterator[str]:
+    """That a request is longer than what a model was trained on; `both`: what of it is."""
+    if spec.context is not None and tokens > spec.context and not spec.audio_frames:
         yield f"{spec.label} was trained on {spec.context:,} tokens, and {both} longer."
 
 
