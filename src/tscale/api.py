@@ -709,7 +709,7 @@ def plan(
         gpus: Set the number of devices, or several: 64..4096*2.
         batch: Set the sequences of a step; with serve, limit those that a copy decodes concurrently.
         rank: Rank by time, dollars or throughput.
-        top: Set how many of the best are listed (default: 10).
+        top: Set how many of the best are listed, at most 100 (default: 10).
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         memory_share: Set the usable share of the memory, such as 90%, instead of a reserve.
         tensor: Vary the devices that share each layer (tensor parallelism).

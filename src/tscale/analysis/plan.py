@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_CHIPS: Final = 20
 MOST_SIZES: Final = 64
+MOST_TOP: Final = 100
 _VARIED: Final = (
     "tensor", "sequence", "context_parallel", "pipeline", "interleave", "schedule", "data", "zero", "shards", "expert",
     "expert_tensor", "micro_batch", "recompute", "precision", "optimizer", "loss", "offload",
@@ -63,7 +64,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         )._replace(heading="")
     )
     rank: str | None = asked(Option("Rank by time, dollars or throughput.", choices=("time", "dollars", "throughput")))
-    top: int = asked(Option("Set how many of the best are listed.", "N", options.degree), 10)
+    top: int = asked(Option("Set how many of the best are listed, at most 100.", "N", options.degree), 10)
     price: Fraction | None = asked(options.PRICE)
     memory_share: Fraction | None = asked(
         Option(
@@ -93,6 +94,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         if self.train == self.serve:
             both = "give one of them, not both" if self.train else "give one of them"
             raise RequestError(f"plan searches layouts of --train or of --serve: {both}")
+        if self.top > MOST_TOP:
+            raise RequestError(f"--top {self.top:,} is too many: at most {MOST_TOP}")
         other, kind = (ServingAxes, "serving") if self.train else (TrainingAxes, "training")
         for one in fields(other):
             if one.name in self.given and self.given[one.name] is not False:
@@ -153,8 +156,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             self.stack,
             self.attention_kernel,
             self.attention,  # type: ignore[arg-type]
-            words(self),
-            join([word for change in self.gpu_set for word in ("--gpu-set", change)]),
+            words=words(self),
+            changes=join([word for change in self.gpu_set for word in ("--gpu-set", change)]),
         )
 
     def _check_training(self) -> None:

@@ -177,13 +177,15 @@ def _text(value: object, what: str, *, many: bool) -> str:
         and (many or what in _LISTS)
         and not isinstance(value, (str, PathLike, Mapping, AbstractSet, *_BYTES))
     ):
-        return ",".join(_text_of_one(_scalar(item), what) for item in _capped(value, what))
-    return _text_of_one(value, what)
+        return ",".join(_text_of_one(_scalar(item), what, flags=many) for item in _capped(value, what))
+    return _text_of_one(value, what, flags=many)
 
 
-def _text_of_one(value: object, what: str) -> str:
+def _text_of_one(value: object, what: str, *, flags: bool = False) -> str:
     if isinstance(value, str):
         return value
+    if flags and isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, PathLike):
         return fsdecode(value)
     if isinstance(value, Fraction):

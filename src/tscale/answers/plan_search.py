@@ -31,12 +31,14 @@ from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
 from tscale.planning.flags import Job, flags_of
-from tscale.planning.layouts import Layout, Layouts
+from tscale.planning.layouts import MOST_LAYOUTS, Layout, Layouts
 from tscale.planning.search import Found, Run, front, search
 from tscale.planning.stage_kinds import Model, model_of
 
 MOST_SEARCHES: Final = 64
 """Kinds of device by numbers of them that one answer is of."""
+MOST_IN_ALL: Final = 10_000_000
+"""Layouts of all searches of one answer."""
 
 
 class Ask(NamedTuple):
@@ -58,6 +60,8 @@ class Ask(NamedTuple):
     stack: str = CURRENT
     kernel: str | None = None
     attention: Attention = "flash"
+    any_tokens: bool = False
+    """Whether no tokens of the run are known, so that a command must name some, which do not change a step."""
     words: str = ""
     """The model as the command line names it."""
     changes: str = ""
@@ -123,7 +127,16 @@ class Best(NamedTuple):
 class Sized:
     """A search on so many devices of a kind."""
 
-    def __init__(self, subject: Subject, ask: Ask, chip: tuple[str, Hardware], gpus: int, rent: Rent | None) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        ask: Ask,
+        chip: tuple[str, Hardware],
+        gpus: int,
+        rent: Rent | None,
+        most: int = MOST_LAYOUTS,
+    ) -> None:
+        self._most = most
         self.subject, self.ask, self.gpus, self.rent = subject, ask, gpus, rent
         self.chip, self.hardware = chip
         self._cluster = self.hardware.cluster()
@@ -146,7 +159,9 @@ class Sized:
         cases = tuple(self._case(name) for name in self.axes.precision)
         if not any(cases):
             peak_of(self._cluster.device, self.hardware, products_of(self.axes.precision[0]))  # says why
-        return search(Run(self.subject.model, base, cases, self._rooms), self.axes, self.gpus, self.ask.batch)
+        return search(
+            Run(self.subject.model, base, cases, self._rooms), self.axes, self.gpus, self.ask.batch, self._most
+        )
 
     def _case(self, precision: str) -> TrainingCase | None:
         """A step in a precision, whatever the layout; None where the device has no peak in it."""

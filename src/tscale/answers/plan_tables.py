@@ -34,11 +34,16 @@ _DEGREES: Final = (
 """Columns of degrees: heading, key, and the field of a plan. What is 1 in all rows is left out, but for TP, PP and DP."""
 
 
+_SEQUENCE: Final = Column("SP", "sequence", drop=1, numeric=False)
+
+
 def _ranked_table(planned: Planned, title: str) -> Table:
     shown = [one for one in _DEGREES if _is_shown(one, [best.layout for best in planned.best])]
+    cut = any(best.layout.plan.tensor > 1 for best in planned.best)
     columns = [
         *(_where_columns() if planned.several else ()),
         *(Column(heading, key) for heading, key, _ in shown),
+        *([_SEQUENCE] if cut else []),
         Column("MB", "micro_batch"),
         Column("recompute", "recompute", drop=3, numeric=False),
         Column("step, s", "step_seconds"),
@@ -48,7 +53,7 @@ def _ranked_table(planned: Planned, title: str) -> Table:
         Column("behind", "behind", drop=2),
         Column("most of it", "mostly", drop=4, numeric=False),
     ]
-    rows = tuple(tuple(_row(planned, best, [field for _, _, field in shown])) for best in planned.best)
+    rows = tuple(tuple(_row(planned, best, [field for _, _, field in shown], cut=cut)) for best in planned.best)
     return Table(title, tuple(columns), rows)
 
 
@@ -61,11 +66,13 @@ def _is_shown(degree: tuple[str, str, str], layouts: list[Layout]) -> bool:
     return heading in ("TP", "PP", "DP", "ZeRO") or any(getattr(layout.plan, field) != 1 for layout in layouts)
 
 
-def _row(planned: Planned, best: Best, fields: list[str]) -> Iterator[Cell]:
+def _row(planned: Planned, best: Best, fields: list[str], *, cut: bool) -> Iterator[Cell]:
     layout, first = best.layout, planned.best[0]
     if planned.several:
         yield from (best.hardware.name, Figure(best.gpus, COUNT))
     yield from (Figure(getattr(layout.plan, field), COUNT) for field in fields)
+    if cut:
+        yield Label("yes" if layout.plan.sequence else "", layout.plan.sequence)
     yield Figure(layout.micro_batch, COUNT)
     yield layout.recompute
     yield Figure(best.seconds, SECONDS, planned.known)

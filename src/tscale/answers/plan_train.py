@@ -9,17 +9,27 @@ from typing import Final
 
 from tscale.answers.explaining import notes_of
 from tscale.answers.plan_data import plan_data
-from tscale.answers.plan_inverse import fewest, most_tokens
+from tscale.answers.plan_inverse import fewest, most_tokens, total_tokens
 from tscale.answers.plan_planned import DAY, Planned, days_of, missing, search_of
-from tscale.answers.plan_search import MOST_SEARCHES, Ask, Sized, Subject, ranked, subject_of, total_rejected
+from tscale.answers.plan_search import (
+    MOST_IN_ALL,
+    MOST_SEARCHES,
+    Ask,
+    Sized,
+    Subject,
+    ranked,
+    subject_of,
+    total_rejected,
+)
 from tscale.answers.plan_tables import plan_tables
 from tscale.answers.plan_words import command_of, layout_data, layout_text
 from tscale.answers.rent import rent_of
+from tscale.core.axis import Axis
 from tscale.core.metric import Detail, Report
 from tscale.core.number_text import duration, number_text
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
-from tscale.planning.layouts import Layout
+from tscale.planning.layouts import MOST_LAYOUTS, Layout
 
 _SHORT: Final = {
     "devices": "degrees that do not make up the devices",
@@ -36,6 +46,7 @@ _SHORT: Final = {
 def planned_layouts(spec: ModelSpec, ask: Ask) -> Planned:
     """Searches all layouts that are asked for. Raises `TscaleError` for what `train` or `memory` would refuse in all of them."""
     start = perf_counter()
+    ask = ask._replace(any_tokens=total_tokens(spec, ask.tokens) is None)
     planned = _planned(subject_of(spec, ask.context), ask)
     return planned._replace(seconds=perf_counter() - start)
 
@@ -63,7 +74,8 @@ def _planned(subject: Subject, ask: Ask) -> Planned:
     if ask.days is not None:
         searches = fewest(subject, ask, rents)
     else:
-        searches = [Sized(subject, ask, chip, gpus, rents[chip[0]]) for chip in ask.chips for gpus in ask.sizes]
+        most = min(MOST_LAYOUTS, MOST_IN_ALL // (len(ask.chips) * len(ask.sizes)))
+        searches = [Sized(subject, ask, chip, gpus, rents[chip[0]], most) for chip in ask.chips for gpus in ask.sizes]
     best = ranked([one for search in searches for one in search.best(ask.top)], ask.rank)
     return Planned(subject, ask, tuple(searches), tuple(best[: ask.top]), 0.0)
 
@@ -113,6 +125,8 @@ def _why_not(planned: Planned) -> str:
 def _notes(planned: Planned) -> Iterator[str]:
     if any(best.verdict == "may_fit" for best in planned.best):
         yield "Layouts that may fit are ranked too: what software and the allocator take decides (`tscale memory --train`)."
+    if planned.ask.any_tokens:
+        yield "The training tokens are not known: commands name 10^12, which do not change a step."
     yield Detail("Of layouts that come to the same time and memory, the simplest is listed.")
     yield from _nearest(planned)
     for why in dict.fromkeys(name for best in planned.best for name in best.prediction.choice.outside):
@@ -144,6 +158,34 @@ def _difference(one: Layout, other: Layout) -> str:
     return ", ".join(words).replace("_", " ")
 
 
+_REMEDIES: Final = (
+    ("optimizer", "adam-8bit", "--optimizer adam-8bit"),
+    ("offload", frozenset({"states"}), "--offload states"),
+    ("offload", frozenset({"weights", "states", "activations"}), "--offload weights+states+activations"),
+)
+
+
+def _remedies(search: Sized) -> str:
+    """What would make the model fit, one change each: tried, not guessed."""
+    ask = search.ask
+    found: list[str] = []
+    for name, value, option in _REMEDIES:
+        if ask.given.get(name) is None:
+            changed = ask._replace(given={**ask.given, name: Axis(option, (value,))})
+            if Sized(search.subject, changed, (search.chip, search.hardware), search.gpus, None).found.size:
+                found.append(option)
+                break
+    for doublings in range(1, _MOST_DOUBLINGS + 1):
+        more = search.gpus << doublings
+        if Sized(search.subject, ask, (search.chip, search.hardware), more, None).found.size:
+            found.append(f"{more:,} devices")
+            break
+    return f"; it fits with {' or '.join(found)}" if found else ""
+
+
+_MOST_DOUBLINGS: Final = 8
+
+
 def _nothing(planned: Planned) -> Report:
     """The answer where no layout fits: what comes nearest."""
     search = min(planned.searches, key=missing)
@@ -154,7 +196,7 @@ def _nothing(planned: Planned) -> Report:
     if nearest is not None:
         lead.append(
             f"The nearest, {layout_text(nearest.layout)}, needs {nearest.least / 1e9:.3g} GB at the least, and a device has "
-            f"{nearest.room / 1e9:.3g} GB for it: more devices, --offload states, --optimizer adam-8bit or --recompute full may do."
+            f"{nearest.room / 1e9:.3g} GB for it{_remedies(search)}."
         )
     return Report(
         title, (), plan_data(planned), notes_of(spec, planned.subject.context.note), exit_code=3, lead=tuple(lead)

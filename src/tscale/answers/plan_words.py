@@ -78,12 +78,16 @@ _USUAL: Final = {
 """What `train` takes where nothing is said, so that it need not be."""
 
 
+_ANY_TOKENS: Final = 10**12
+
+
 def command_of(ask: Ask, best: Best) -> str:
     """The command that predicts a layout alone, in full."""
     words = ["--gpu", best.chip]
     words += [*ask.changes.split()] if ask.changes else []
     words += ["--gpus", str(best.gpus), "--batch", str(ask.batch)]
-    for name, number in (("tokens", ask.tokens), ("context", ask.context)):
+    tokens = _ANY_TOKENS if ask.tokens is None and ask.any_tokens else ask.tokens
+    for name, number in (("tokens", tokens), ("context", ask.context)):
         words += [f"--{name}", str(number)] if number is not None else []
     words += [*_options(best.layout)]
     words += ["--stack", ask.stack] if ask.stack != CURRENT else []

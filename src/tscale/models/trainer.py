@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from tscale.core.costs.recompute import saved_under
 from tscale.core.costs.states import States
-from tscale.core.costs.training_memory import loss_of, needs, states_of
+from tscale.core.costs.training_memory import loss_of, needs, states_of, totals
 from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import LossBytes
@@ -63,6 +63,14 @@ class Trainer(NamedTuple):
     def least_total(self) -> int:
         """Bytes that a device of the fullest stage needs at the least: with what is live at the loss's peak."""
         return max(self.needs(stage, "live").total for stage in self._fullest)
+
+    def totals(self) -> tuple[int, int]:
+        """Bytes of the fullest stage as an allocator reserves them, and at the least: what `worst` and `least_total` come to."""
+        each = [
+            totals(self.shares[stage], self.kept[stage], self.states[stage], self.layers[stage], stage, self.training)
+            for stage in self._fullest
+        ]
+        return max(reserved for reserved, _ in each), max(live for _, live in each)
 
     def with_(self, **changes: Any) -> Trainer:
         """The same trained in another way: anew from the spec, unless that changes nothing of the parameters."""

@@ -124,6 +124,8 @@ _TITAN_SCHEDULES = {"1f1b": "1F1B", "interleaved": "Interleaved1F1B", "zero-bubb
 
 def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
+    if job.experts and plan.expert_cut > 1:
+        raise NoOptionError
     replicas, shards = _titan_shards(layout)
     for name, degree in (
         ("tensor_parallel", plan.tensor),
@@ -150,9 +152,9 @@ def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
 
 
 def _titan_shards(layout: Layout) -> tuple[int, int]:
-    """Copies that replicate and that shard; it has no stage of ZeRO that keeps gradients whole, nor experts cut like the rest."""
+    """Copies that replicate and that shard; it has no stage of ZeRO that keeps gradients whole."""
     plan = layout.plan
-    if plan.zero == 1 or plan.expert_cut > 1 or (plan.tensor > 1 and not plan.sequence):
+    if plan.zero == 1 or (plan.tensor > 1 and not plan.sequence):
         raise NoOptionError
     if plan.zero == 0:
         return plan.data, 1

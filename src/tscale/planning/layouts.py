@@ -104,13 +104,13 @@ class Layouts(NamedTuple):
         return Layout(plan, at["micro_batch"], *values)
 
 
-def grid(axes: Axes, gpus: int) -> Layouts:
-    """Every layout of some axes. Raises `RequestError` before anything is allocated where there are too many."""
+def grid(axes: Axes, gpus: int, most: int = MOST_LAYOUTS) -> Layouts:
+    """Every layout of some axes, at most so many. Raises `RequestError` before anything is allocated where there are too many."""
     joint = _joint(axes)
     sizes = [len(values) for _, values in joint]
-    if prod(sizes) > MOST_LAYOUTS:
+    if prod(sizes) > most:
         raise RequestError(
-            f"plan would try {prod(sizes):,} layouts: at most {MOST_LAYOUTS:,}; fix some axes, such as --tensor 8 or --zero 1"
+            f"plan would try {prod(sizes):,} layouts of {gpus:,} devices: at most {most:,} here; fix some axes, such as --tensor 8 or --zero 1"
         )
     places = np.unravel_index(np.arange(prod(sizes)), sizes)
     columns: dict[str, Any] = {}

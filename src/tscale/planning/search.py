@@ -10,7 +10,7 @@ import numpy as np
 from tscale.calibration.training_case import TrainingCase
 from tscale.core.costs.training_setup import Training
 from tscale.planning import memory, step
-from tscale.planning.layouts import Axes, Columns, Layout, Layouts, grid
+from tscale.planning.layouts import MOST_LAYOUTS, Axes, Columns, Layout, Layouts, grid
 from tscale.planning.legal import legal
 from tscale.planning.stage_kinds import Model
 
@@ -58,21 +58,21 @@ class Found(NamedTuple):
         return self.layouts.size
 
 
-def search(run: Run, axes: Axes, gpus: int, batch: int) -> Found:
+def search(run: Run, axes: Axes, gpus: int, batch: int, most: int = MOST_LAYOUTS) -> Found:
     """Every layout of some axes on so many devices, a step of so many sequences.
 
     Raises `RequestError` for more layouts than are tried at once, and where a link that a layout needs is not known.
     """
-    every = grid(axes, gpus)
+    every = grid(axes, gpus, most)
     can = legal(run.model, every, batch)
     rejected = dict(can.rejected)
     known = np.array([case is not None for case in run.cases], dtype=bool)[can.layouts.columns["precision"]]
     rejected["precision"] = int((~known).sum())
     layouts, micro_batches = can.layouts.only(known), can.micro_batches[known]
     held = memory.held(run.model, layouts, can.orders, run.base)
-    usable, most = _rooms(layouts.columns, run.rooms)
+    usable, room = _rooms(layouts.columns, run.rooms)
     fits = held.total <= usable
-    may = fits | (held.least <= most)
+    may = fits | (held.least <= room)
     rejected["memory"] = int((~may).sum())
     fitting = layouts.only(may)
     seconds = _seconds(run, fitting, can.orders, micro_batches[may])
@@ -87,7 +87,7 @@ def search(run: Run, axes: Axes, gpus: int, batch: int) -> Found:
         {reason: count for reason, count in rejected.items() if count},
         None,
     )
-    return found._replace(nearest=_nearest(layouts, held.least, most, ~may, found))
+    return found._replace(nearest=_nearest(layouts, held.least, room, ~may, found))
 
 
 def _rooms(columns: Columns, rooms: Rooms) -> tuple[Any, Any]:

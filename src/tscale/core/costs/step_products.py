@@ -126,7 +126,7 @@ def joined(share: Ledger) -> Iterator[Matmul]:
             same = (
                 entry if joined is None else (joined, entry.block, entry.d_in, entry.stream, entry.experts, entry.used)
             )
-            key = tuple(_hashable(one) for one in same)
+            key = tuple(_hashable(one) for one in same) if any(map(is_array, same)) else same
             before = found.get(key)
             found[key] = entry if before is None else before._replace(d_out=before.d_out + entry.d_out)
     return iter(found.values())

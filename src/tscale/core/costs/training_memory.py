@@ -68,11 +68,12 @@ def needs(
     activations = tuple(line for line, end in zip(every, ends, strict=True) if not end)
     if "activations" in training.offload:
         activations = tuple(_left_on_device(activations, saved, layers, training))
-    loss = loss_of(share, kept, training)
+    made = _logits(share, kept, training)
+    loss = None if made is None else loss_bytes(training.loss_kernel, made)
     logits = [line for line, end in zip(every, ends, strict=True) if end]
     if loss is not None:
         logits = [Line("head.logits", loss.kept)]
-    held, temporary = largest_moment(share, layers, logits, _at_peak(share, kept, training, peak), training, peak)
+    held, temporary = largest_moment(share, layers, logits, _at_peak(made, loss, training, peak), training, peak)
     source = KERNELS[training.loss_kernel].source if held and loss is not None else SOURCE
     return Needs(
         states.weights,
@@ -95,8 +96,7 @@ def totals(
 ) -> tuple[int, int]:
     """Bytes that a device of one stage needs, as an allocator reserves memory for the loss, and as it is live at the least."""
     reserved = needs(share, kept, states, layers, stage, training).total
-    loss = loss_of(share, kept, training)
-    if not training.fsdp and (loss is None or training.loss_kernel in LIVE_AS_RESERVED):
+    if not training.fsdp and (training.loss_kernel in LIVE_AS_RESERVED or _logits(share, kept, training) is None):
         return reserved, reserved
     return reserved, needs(share, kept, states, layers, stage, training, "live").total
 
@@ -146,14 +146,12 @@ def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossB
     return None if logits is None else loss_bytes(training.loss_kernel, logits)
 
 
-def _at_peak(share: Ledger, kept: tuple[Saved, ...], training: Training, peak: Peak) -> int | None:
+def _at_peak(logits: Logits | None, taken: LossBytes | None, training: Training, peak: Peak) -> int | None:
     """Bytes of a loss over a vocabulary at its peak; None where there is none."""
-    logits = _logits(share, kept, training)
-    if logits is None:
+    if logits is None or taken is None:
         return None
     if peak == "live":
         return least_live_bytes(training.loss_kernel, logits)
-    taken = loss_bytes(training.loss_kernel, logits)
     return taken.reserved if peak == "reserved" else taken.live
 
 

@@ -1,0 +1,110 @@
+"""`plan --train`: what it says of a layout is what `train` says of it, and what it asks the other way round comes out even."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import pytest
+
+import tscale
+from tests.helpers import run
+
+ARGS = "llama-3.2-1b --train --gpu h100 --gpus 16 --batch 64"
+
+
+def _plan(args: str) -> Any:
+    done = run("plan", *shlex.split(args), "--format", "json")
+    assert done.err == ""
+    return json.loads(done.out)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        f"{ARGS} --top 3",
+        f"{ARGS} --top 2 --precision fp8 --recompute op,full --zero 2,3 --shards 8 --context 4k --tokens 1e12",
+        "mixtral-8x7b --train --gpu h100 --gpus 64 --batch 64 --top 2 --expert 2..8 --tensor 2 --expert-tensor 2",
+        "llama-3.1-8b --train --gpu a100 --gpus 64 --batch 256 --top 1 --pipeline 4 --schedule zero-bubble --attention naive "
+        "--stack megatron-deepspeed --attention-kernel unfused --loss in-place --offload states",
+    ],
+)
+def test_the_command_of_a_row_gives_its_figures(args: str) -> None:
+    for row in _plan(args)["rows"]:
+        done = run(*shlex.split(row["command"])[1:], "--format", "json")
+        assert done.code == 0, done.err
+        plan = json.loads(done.out)["plan"]
+        assert plan["step_seconds"] == row["step_seconds"]
+        assert plan["step_seconds_at_least"] == row["step_seconds_at_least"]
+        assert plan["mfu_predicted"]["middle"] == pytest.approx(row["mfu"], rel=1e-12)
+        assert plan["memory"]["per_device_bytes"]["total"] == row["per_device_bytes"]
+        assert plan["memory"]["verdict"] == row["verdict"]
+
+
+def test_the_keys_are_those_that_were_asked_for() -> None:
+    found = _plan(ARGS)
+    keys = {"model", "gpu", "gpus", "evaluated", "search_seconds", "rejected", "rows", "pareto", "command"}
+    assert keys <= found.keys()
+    row = {
+        "tensor", "sequence", "context_parallel", "pipeline", "interleave", "data", "zero", "expert", "expert_tensor", "micro_batch",
+        "recompute", "step_seconds", "step_seconds_at_least", "tokens_per_second_per_gpu", "mfu", "per_device_bytes", "verdict", "flags",
+    }  # fmt: skip
+    assert row <= found["rows"][0].keys()
+    assert found["rows"][0]["flags"].keys() == {"megatron_lm", "torchtitan", "nemo"}
+    assert found["evaluated"] == found["fitting"] + sum(found["rejected"].values())
+
+
+def test_nothing_that_fits_is_an_honest_no() -> None:
+    done = run("plan", "gpt3", "--train", "--gpu", "h100", "--gpus", "8", "--batch", "8")
+    assert done.code == 3
+    assert done.out.startswith("No layout of GPT-3 175B on 8 ")
+    assert "it fits with" in done.out
+
+
+def test_a_fixed_axis_is_kept_and_a_listed_one_varied() -> None:
+    found = _plan(f"{ARGS} --tensor 2 --zero 1,3 --micro-batch 1 --recompute full --top 100")
+    assert {row["tensor"] for row in found["rows"]} == {2}
+    assert {row["zero"] for row in found["rows"]} == {1, 3}
+    assert {row["recompute"] for row in found["rows"]} == {"full"}
+
+
+def test_the_fewest_devices_for_a_time_are_too_slow_where_they_are_fewer() -> None:
+    found = _plan("llama-3.2-1b --train --gpu h100 --batch 512 --tokens 1e11 --days 2 --gpus 8..64*2 --top 1")
+    days, gpus = found["rows"][0]["days"], found["gpus"]
+    assert days <= 2
+    fewer = _plan(f"llama-3.2-1b --train --gpu h100 --batch 512 --tokens 1e11 --gpus {gpus // 2} --top 1")
+    assert fewer["rows"][0]["days"] > 2
+
+
+def test_dollars_are_spent_on_tokens() -> None:
+    found = _plan(f"{ARGS} --dollars 1e5 --price 2 --top 1")
+    row = found["rows"][0]
+    hours = found["tokens"] / row["tokens_per_second_per_gpu"] / 3600
+    assert hours * 2 == pytest.approx(1e5, rel=1e-6)
+
+
+def test_a_table_over_sizes_has_the_efficiency_of_each() -> None:
+    found = _plan("llama-3.2-1b --train --gpu h100,a100 --gpus 8..32 --batch 64 --top 1")
+    assert [one["gpus"] for one in found["sizes"]] == [8, 16, 32] * 2
+    for first, last in ((0, 2), (3, 5)):
+        one, other = found["sizes"][first], found["sizes"][last]
+        assert one["scaling_efficiency"] == 1
+        ratio = one["step_seconds"] * one["gpus"] / (other["step_seconds"] * other["gpus"])
+        assert other["scaling_efficiency"] == pytest.approx(ratio)
+
+
+def test_python_gives_axes_as_lists() -> None:
+    found = tscale.plan(
+        "llama-3.2-1b",
+        train=True,
+        gpu=["h100"],
+        gpus=16,
+        batch=64,
+        tensor=[1, 2],
+        sequence=True,
+        recompute="none",
+        top=3,
+    ).to_dict()
+    assert {row["sequence"] for row in found["rows"] if row["tensor"] == 2} <= {True}
+    assert found["evaluated"] < _plan(ARGS)["evaluated"]

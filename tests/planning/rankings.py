@@ -1,0 +1,215 @@
+"""How layouts that were measured or published rank: `python -m tests.planning.rankings` prints a table of each.
+
+Measured: of layouts of one model, batch and number of GPUs (vTrain's runs), what the first by prediction takes over the fastest
+measured, and the best of the first three. Published: what a published layout is predicted to take over the best layout found, its
+policies (precision, ZeRO, recomputation) fixed as published and every degree varied. Narayanan 2021's Table 1 is of Megatron-LM in 2021:
+fp16, full recomputation, unfused attention; Llama 3's Table 4 of 405B. Speed: a search beside a plain loop over a sample of its layouts.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from time import process_time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tscale.answers.plan_search import Ask, Sized, subject_of
+from tscale.answers.plan_words import layout_text
+from tscale.calibration import training_rows
+from tscale.calibration.training_case import as_cut, prediction
+from tscale.catalogue.hardware import Hardware, find_hardware
+from tscale.catalogue.models import configs
+from tscale.core.axis import Axis
+from tscale.core.costs.recompute import Again
+from tscale.core.costs.training_setup import Training
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.errors import RequestError
+from tscale.models.resolve import resolve
+from tscale.models.spec import ModelSpec
+from tscale.models.trainer import trainer
+
+# Layers, width, heads, tensor, pipeline, GPUs, batch: Narayanan 2021, Table 1.
+NARAYANAN = (
+    (24, 2304, 24, 1, 1, 32, 512),
+    (30, 3072, 32, 2, 1, 64, 512),
+    (36, 4096, 32, 4, 1, 128, 512),
+    (40, 6144, 48, 8, 1, 256, 1024),
+    (48, 8192, 64, 8, 2, 512, 1536),
+    (60, 10240, 80, 8, 4, 1024, 1792),
+    (80, 12288, 96, 8, 8, 1536, 2304),
+    (96, 16384, 128, 8, 16, 1920, 2160),
+    (105, 20480, 128, 8, 35, 2520, 2520),
+    (128, 25600, 160, 8, 64, 3072, 3072),
+)
+# GPUs, tensor, context, pipeline, batch, tokens of a sequence: Dubey 2024, Table 4.
+LLAMA = ((8192, 8, 1, 16, 2048, 8192), (16384, 8, 1, 16, 2048, 8192), (16384, 8, 16, 16, 128, 131072))
+
+
+class Group(NamedTuple):
+    """Measured layouts of one model, batch and number of GPUs: seconds over the fastest measured."""
+
+    gpus: int
+    layouts: int
+    first: float
+    best_of_three: float
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    """The rows of a table of configs/measured."""
+    lines = (configs() / "measured" / name).read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+def groups() -> list[Group]:
+    """Groups of several layouts."""
+    by_case: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
+    for row in rows_of("vtrain.csv"):
+        key = tuple(row[name] for name in ("gpus", "batch", "layers", "d_model", "heads", "context"))
+        judged = training_rows.judge(row)[0]
+        by_case[key].append((judged.middle, judged.measured))
+    found = []
+    for key, runs in by_case.items():
+        if len(runs) > 1:
+            measured = [seconds for _, seconds in sorted(runs)]
+            found.append(
+                Group(int(key[0]), len(runs), measured[0] / min(measured) - 1, min(measured[:3]) / min(measured) - 1)
+            )
+    return found
+
+
+class Ranked(NamedTuple):
+    """A published layout: seconds over those of the best found, None where it is not among those that fit."""
+
+    name: str
+    gpus: int
+    behind: float | None
+    best: str
+
+
+def axis(*values: Any) -> Axis:
+    """An axis of some values."""
+    return Axis(",".join(map(str, values)), values)
+
+
+def sized(spec: ModelSpec, hardware: Hardware, gpus: int, batch: int, context: int, given: Any, **more: Any) -> Sized:
+    """A search."""
+    chip = (hardware.name, hardware)
+    return Sized(
+        subject_of(spec, context), Ask(batch, (gpus,), (chip,), given, context=context, **more), chip, gpus, None
+    )
+
+
+def ranked(name: str, search: Sized, **degrees: int) -> Ranked:
+    """How a layout of some degrees ranks, its other degrees at their best."""
+    found = search.found
+    columns = found.layouts.columns
+    same = np.flatnonzero(np.all([columns[key] == value for key, value in degrees.items()], axis=0))
+    behind = float(found.seconds[same[0]] / found.seconds[0] - 1) if len(same) else None
+    return Ranked(name, search.gpus, behind, layout_text(found.layouts.one(0)) if found.size else "nothing fits")
+
+
+def published() -> Iterator[Ranked]:
+    """NVIDIA's and others' rows, Narayanan's Table 1 and Llama 3's Table 4."""
+    policies = {"zero": axis(0), "precision": axis("fp16"), "sequence": axis(False), "recompute": axis(Again("full"))}
+    a100 = find_hardware("a100-sxm-80gb", ())
+    for layers, width, heads, tensor, pipeline, gpus, batch in NARAYANAN:
+        sizes = (
+            f"layers={layers} d_model={width} attention.heads={heads} feed_forward.d_ff={4 * width} vocabulary=51200"
+        )
+        spec = resolve("gpt3", tuple(sizes.split()))
+        search = sized(spec, a100, gpus, batch, 2048, policies, stack="megatron-deepspeed", attention="naive")
+        yield ranked(f"Narayanan, {layers} layers of {width}", search, tensor=tensor, pipeline=pipeline)
+    spec = resolve("llama-3.1-405b")
+    for gpus, tensor, context, pipeline, batch, length in LLAMA:
+        search = sized(spec, find_hardware("h100", ()), gpus, batch, length, {"zero": axis(1, 2)})
+        yield ranked(f"Llama 3 Table 4, {length:,} tokens", search, tensor=tensor, pipeline=pipeline, context=context)
+    for row in rows_of("published_layouts.csv"):
+        yield of_row(row)
+
+
+def of_row(row: dict[str, str]) -> Ranked:
+    """A row of published_layouts.csv."""
+    model = training_rows._model_of(row)
+    hardware = training_rows._hardware(row["gpu"], torchtitan="torchtitan" in row["source"])
+    zero, context = training_rows.ZERO[row["sharding"]], int(row["context_parallel"])
+    given = {
+        "precision": axis(row["precision"]),
+        "zero": axis(zero),
+        "recompute": axis(Again(row["recompute"] or "none")),  # type: ignore[arg-type]
+        "context_parallel": axis(*sorted({1, context})),
+    }
+    gpus, batch = int(row["gpus"]), int(row["batch"])
+    search = sized(model.spec, hardware, gpus, batch, int(row["context"]), given)
+    degrees = {
+        "tensor": int(row["tensor"]),
+        "pipeline": int(row["pipeline"]),
+        "expert": int(row["expert"]),
+        "context": context,
+    }
+    return ranked(f"{model.name} on {row['gpu']}", search, **degrees)
+
+
+def speeds() -> Iterator[tuple[str, int, float, float]]:
+    """Layouts tried, seconds of one core for all of them, and for a plain loop over as many."""
+    for name, chip, gpus, batch in (("llama-3.1-405b", "h100", 16_384, 2048), ("deepseek-v3", "h800", 2048, 15_360)):
+        spec, length = resolve(name), 8192 if name.startswith("llama") else 4096
+        sized(spec, find_hardware(chip, ()), gpus, batch, length, {}).found.size.bit_length()
+        start = process_time()
+        search = sized(spec, find_hardware(chip, ()), gpus, batch, length, {})
+        evaluated = search.found.evaluated
+        taken = process_time() - start
+        yield f"{name} on {gpus:,} {chip}", evaluated, taken, _plainly(search) * (evaluated - _cheap(search))
+
+
+def _cheap(search: Sized) -> int:
+    """Layouts that are rejected before anything is computed."""
+    return sum(count for reason, count in search.found.rejected.items() if reason != "memory")
+
+
+def _plainly(search: Sized) -> float:
+    """Seconds of one layout in a plain loop: its memory, and its step where that fits."""
+    found, base = search.found, Training(PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), search.subject.run)
+    rows = random.Random(1).sample(range(found.size), 20)  # noqa: S311 (a sample to time)
+    start = process_time()
+    for row in rows:
+        layout = found.layouts.one(row)
+        one = trainer(
+            search.subject.spec,
+            base._replace(plan=layout.plan, micro_batch=layout.micro_batch, recompute=layout.recompute),
+            int(search.subject.context.value),
+        )
+        one.totals()
+        prediction(search.case_of(layout, as_cut(layout.plan)))
+    return (process_time() - start) / len(rows)
+
+
+def main() -> None:
+    """Prints all of it."""
+    found = groups()
+    for name, of in (
+        ("more than 8 GPUs", [g for g in found if g.gpus > 8]),
+        ("one node", [g for g in found if g.gpus <= 8]),
+    ):
+        first, three = (sum(getattr(one, key) <= 0.05 for one in of) for key in ("first", "best_of_three"))
+        print(
+            f"measured, {name}: {len(of)} groups; the first within 5% of the fastest in {first}, the best of three in {three}"
+        )
+    for name, evaluated, taken, plain in speeds():
+        print(
+            f"{name}: {evaluated:,} layouts in {taken:.2f} s; a plain loop {plain:,.0f} s, {plain / taken:,.0f} times as long"
+        )
+    for one in published():
+        behind = "not among those that fit" if one.behind is None else f"{one.behind:+.1%}"
+        print(f"{one.name:40} {one.gpus:>6}  {behind:>8}  best: {one.best}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except RequestError as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,48 @@
+"""Layouts as options of training frameworks, under the names that these have for them."""
+
+from __future__ import annotations
+
+from tscale.core.parallelism import Parallelism
+from tscale.planning.flags import Job, flags_of
+from tscale.planning.layouts import Layout
+
+JOB = Job(layers=126, experts=0, batch=2048, context=8192, per_node=8)
+LAYOUT = Layout(
+    Parallelism(tensor=8, sequence=True, pipeline=16, data=128, zero=1), 1, "none", "bf16-fp32-gradients", "adamw", None, frozenset()
+)  # fmt: skip
+
+
+def test_llama_405b_as_megatron_is_told_of_it() -> None:
+    """126 layers and a table and a head that stand for one each are 16 times 8 (Dubey 2024, section 3.3.2)."""
+    assert flags_of(LAYOUT, JOB)["megatron_lm"] == (
+        "--tensor-model-parallel-size 8 --pipeline-model-parallel-size 16 --sequence-parallel "
+        "--account-for-embedding-in-pipeline-split --account-for-loss-in-pipeline-split --micro-batch-size 1 "
+        "--global-batch-size 2048 --use-distributed-optimizer --bf16"
+    )
+
+
+def test_fsdp_as_torchtitan_is_told_of_it() -> None:
+    plan = Parallelism(tensor=2, sequence=True, data=32, zero=3, shards=8)
+    layout = LAYOUT._replace(plan=plan, recompute="op", precision="fp32-master")
+    assert flags_of(layout, JOB)["torchtitan"] == (
+        "--parallelism.tensor_parallel_degree 2 --parallelism.pipeline_parallel_degree 1 --parallelism.context_parallel_degree 1 "
+        "--parallelism.expert_parallel_degree 1 --parallelism.data_parallel_replicate_degree 4 "
+        "--parallelism.data_parallel_shard_degree 8 --training.local_batch_size 1 --training.global_batch_size 2048 "
+        "--training.seq_len 8192 --activation_checkpoint.mode selective --activation_checkpoint.selective_ac_option op"
+    )
+
+
+def test_a_pipeline_as_nemo_is_told_of_it() -> None:
+    plan = Parallelism(tensor=8, sequence=True, pipeline=9, interleave=2, context=4, data=2, zero=1)
+    assert flags_of(LAYOUT._replace(plan=plan), JOB)["nemo"] == (
+        "trainer.num_nodes=72 trainer.devices=8 trainer.strategy.tensor_model_parallel_size=8 "
+        "trainer.strategy.sequence_parallel=True trainer.strategy.pipeline_model_parallel_size=9 "
+        "trainer.strategy.virtual_pipeline_model_parallel_size=2 trainer.strategy.context_parallel_size=4 "
+        "data.micro_batch_size=1 data.global_batch_size=2048 data.seq_length=8192 optim.config.use_distributed_optimizer=True"
+    )
+
+
+def test_what_a_framework_has_no_option_for_is_none() -> None:
+    assert flags_of(LAYOUT, JOB)["torchtitan"] is None  # ZeRO 1
+    assert flags_of(LAYOUT._replace(recompute="op"), JOB)["megatron_lm"] is None
+    assert flags_of(LAYOUT._replace(optimizer="muon"), JOB)["nemo"] is None

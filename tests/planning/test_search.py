@@ -1,0 +1,79 @@
+"""The search: in order, complete, and no faster than what bounds allow."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from tscale.answers.plan_search import Ask, Sized, pareto, subject_of
+from tscale.catalogue.hardware import find_hardware
+from tscale.core.axis import Axis
+from tscale.errors import RequestError
+from tscale.models.resolve import resolve
+from tscale.planning.layouts import Axes, grid
+from tscale.planning.search import front
+
+
+@cache
+def _sized(gpus: int = 32, chip: str = "h100", top: int = 10, batch: int = 128) -> Sized:
+    named = (chip, find_hardware(chip, ()))
+    given = {"tensor": Axis("1,2", (1, 2)), "shards": Axis("8", (8,))} if chip == "h200" else {}
+    ask = Ask(batch, (gpus,), (named,), given, top=top)
+    return Sized(subject_of(resolve("llama-3.1-8b"), 4096), ask, named, gpus, None)
+
+
+def test_every_layout_is_ranked_or_rejected_for_one_reason() -> None:
+    found = _sized().found
+    assert found.evaluated == found.size + sum(found.rejected.values())
+    assert (np.diff(found.seconds) >= 0).all()
+
+
+def test_the_best_are_the_best_of_all_with_their_bounds() -> None:
+    """Each of the first hundreds, predicted alone: no other is among the fastest five, though bounds were not asked of it."""
+    sized = _sized(gpus=8, batch=32)
+    best = sized.best(5)
+    every = sorted(sized._exactly(row).seconds for row in range(min(sized.found.size, 150)))
+    distinct = list(dict.fromkeys(every))
+    assert [one.seconds for one in best] == sorted(one.seconds for one in best)
+    assert best[0].seconds == every[0]
+    assert set(distinct[:3]) <= {one.seconds for one in best}
+
+
+def test_a_front_is_that_of_all_pairs() -> None:
+    """None of the front is beaten, and whatever is beaten is not on it (brute force over all pairs)."""
+    rng = np.random.default_rng(1)
+    seconds, size = np.sort(rng.random(200)), rng.integers(1, 100, 200)
+    expected = [row for row in range(200) if not any(size[other] <= size[row] for other in range(row))]
+    assert front(seconds, size).tolist() == expected
+
+
+def test_the_front_of_a_search_begins_with_the_fastest() -> None:
+    sized = _sized()
+    points = pareto(sized)
+    assert points[0][1] == sized.found.seconds[0]
+    assert [size for _, _, size in points] == sorted((size for _, _, size in points), reverse=True)
+
+
+def test_what_is_nearest_fits_one_change_away() -> None:
+    nearest = _sized().found.nearest
+    assert nearest is not None
+    assert nearest.least > nearest.room
+    assert nearest.change is not None
+
+
+def test_hybrid_shards_are_some_of_the_copies() -> None:
+    found = _sized(chip="h200").found
+    shards = found.layouts.columns["shards"]
+    assert set(np.unique(shards).tolist()) == {8}
+    assert (found.layouts.columns["ranks"] > 8).all()
+
+
+def test_too_many_layouts_are_refused_before_any_is_made() -> None:
+    many = tuple(range(1, 200))
+    axes = Axes(many, many, many, many, (1,), (1,), many, (0, 1, 2, 3), (0,), (False, True))
+    with pytest.raises(
+        RequestError, match=r"^plan would try [\d,]+ layouts of 64 devices: at most 4,000,000 here; fix some axes"
+    ):
+        grid(axes, 64)
