@@ -527,6 +527,7 @@ def serve(
     efficiency: Number | None = None,
     price: Number | None = None,
     prefix: Number | None = None,
+    host_bandwidth: Number | None = None,
     draft: Model | None = None,
     draft_tokens: Number | None = None,
     acceptance: Number | None = None,
@@ -572,6 +573,8 @@ def serve(
         efficiency: Set the share of peak and bandwidth that is reached (default: 1).
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50% (default: 0).
+        host_bandwidth: Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV
+            cache offloading).
         draft: Name a draft model (speculative decoding).
         draft_tokens: Set the draft tokens per round, 4 by default; they cost nothing without draft.
         acceptance: Set the probability that a draft token is accepted.
@@ -639,9 +642,28 @@ def plan(
     precision: Sequence[str] | str | None = None,
     optimizer: Sequence[str] | str | None = None,
     offload: Sequence[str] | str | None = None,
+    input: Number | None = None,
+    output: Number | None = None,
+    prefix: Number | None = None,
+    host_bandwidth: Number | None = None,
+    rate: Number | None = None,
+    users: Number | None = None,
+    ttft: Number | None = None,
+    tpot: Number | None = None,
+    attention_data: Number | Sequence[Number] | None = None,
+    replicas: Number | Sequence[Number] | None = None,
+    pools: str | None = None,
+    dtype: Sequence[str] | str | None = None,
+    cache_dtype: Sequence[str] | str | None = None,
+    draft_tokens: Number | Sequence[Number] | None = None,
+    acceptance: Number | None = None,
+    engine: Sequence[str] | str | None = None,
+    engine_version: str | None = None,
+    calibration: File | None = None,
     train: bool | None = None,
     serve: bool | None = None,
     gpu: Gpu | Sequence[Gpu] | None = None,
+    compare: File | None = None,
     gpu_set: Changes = (),
     gpus: Number | Sequence[Number] | None = None,
     batch: Number | Sequence[Number] | None = None,
@@ -685,12 +707,33 @@ def plan(
         precision: Vary the formats: bf16, fp8, and others of `train`.
         optimizer: Vary the optimizer: adamw, muon, and others of `train`.
         offload: Vary what the host keeps: none, weights, states, activations, or several joined by +.
+        input: Set the tokens of each prompt; 2k is 2048 (default: 2k).
+        output: Set the tokens of each answer (default: 256).
+        prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50% (default: 0).
+        host_bandwidth: Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV
+            cache offloading).
+        rate: Set the requests per second that arrive at random.
+        users: Set the users who each send a request when the last was answered.
+        ttft: Set the longest mean time to first token, such as 2s.
+        tpot: Set the longest time per output token, such as 30ms.
+        attention_data: Vary the groups that have attention of their own sequences (data-parallel attention).
+        replicas: Vary the copies of the whole deployment.
+        pools: Choose whether prefill and decode share devices, have pools of their own, or either (default:
+            any).
+        dtype: Vary the format of the weights: bf16,fp8; by default as the file says, or bf16.
+        cache_dtype: Vary the format of the KV cache: bf16,fp8; by default as the file says, or bf16.
+        draft_tokens: Vary the draft tokens per round, which cost nothing: 1..5.
+        acceptance: Set the probability that a draft token is accepted.
+        engine: Vary the engine: vllm, sglang, trtllm (default: vllm).
+        engine_version: Give its version, as measured tables write it.
+        calibration: Read the calibration of your own runs, which calibrate wrote.
         train: Search the layouts of training.
         serve: Search the deployments of serving.
         gpu: Name the hardware, or several: h100,h200,b200.
+        compare: Compare the system in this file, which save wrote, with that in the file MODEL.
         gpu_set: Change a field of the hardware; repeatable.
         gpus: Set the number of devices, or several: 64..4096*2.
-        batch: Set the sequences of a step; with serve, vary those that are decoded at a time.
+        batch: Set the sequences of a step; with serve, limit those that a copy decodes concurrently.
         rank: Rank by time, dollars or throughput.
         top: Set how many of the best are listed, at most 100 (default: 10).
         price: Set the price of a GPU-hour in US dollars, such as 2.50.

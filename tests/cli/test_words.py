@@ -43,6 +43,8 @@ TABLES = (
     "train llama-3.1-8b --gpu h100 --gpus 64 --batch 512 --tensor 8 --pipeline 2 --details",
     "serve llama-3.1-8b --gpu h100 --batch 16 --details",
     "serve llama-3.1-8b --gpu h100 --replicas 2 --rate 500 --details",
+    "plan llama-3.1-70b --serve --gpu h100,h200 --rate 4 --ttft 2s --tpot 30ms --prefix 50% --details",
+    "plan llama-3.1-70b --serve --gpu h200 --gpus 8 --ttft 2s --tpot 100us",
     "compare transformer gpt3 gpt-4",
     "optimal --flops 5.76e23",
     "loss gpt3 --explain",

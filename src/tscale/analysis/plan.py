@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 from tscale.analysis import options
 from tscale.analysis.axes import varied
 from tscale.analysis.of_model import OfModel, hardware_of
-from tscale.analysis.plan_serving import ServingAxes
+from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_plan
 from tscale.analysis.plan_training import TrainingAxes
-from tscale.analysis.request import Option, asked, spelled
+from tscale.analysis.request import Option, asked, file_name, spelled
 from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.answers.plan_planned import Planned
     from tscale.answers.plan_search import Ask as Training
+    from tscale.answers.plan_serve_search import ServingPlan
     from tscale.catalogue.hardware import Hardware
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
@@ -47,14 +48,19 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     train: bool = asked(Option("Search the layouts of training.", kind="flag"), False)
     serve: bool = asked(Option("Search the deployments of serving.", kind="flag"), False)
     gpu: str | Hardware | Mapping[str, Any] | Sequence[str | Hardware | Mapping[str, Any]] | None = asked(
-        options.GPU._replace(help="Name the hardware, or several: h100,h200,b200.", metavar="NAMES", many=True),
-        required=True,
+        options.GPU._replace(help="Name the hardware, or several: h100,h200,b200.", metavar="NAMES", many=True)
+    )
+    compare: str | None = asked(
+        Option(
+            "Compare the system in this file, which --save wrote, with that in the file MODEL.", "FILE", options.file
+        )
     )
     gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())
     gpus: Axis | None = asked(varied(options.GPUS, "Set the number of devices, or several: 64..4096*2."))
     batch: Axis | None = asked(
         varied(
-            options.STEP_BATCH, "Set the sequences of a step; with --serve, vary those that are decoded at a time."
+            options.STEP_BATCH,
+            "Set the sequences of a step; with --serve, limit those that a copy decodes concurrently.",
         )._replace(heading="")
     )
     rank: str | None = asked(Option("Rank by time, dollars or throughput.", choices=("time", "dollars", "throughput")))
@@ -80,6 +86,11 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
 
     def check(self) -> None:
         """One of both is searched, and nothing is given that is of the other."""
+        if self.compare is not None:
+            self._check_compared()
+            return
+        if self.gpu is None:
+            raise RequestError("Missing option '--gpu': see `tscale plan -h`")
         if self.train == self.serve:
             both = "give one of them, not both" if self.train else "give one of them"
             raise RequestError(f"plan searches layouts of --train or of --serve: {both}")
@@ -91,6 +102,26 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
                 raise RequestError(
                     f"{spelled(one.name)} is of {kind}: drop it, or give --{'serve' if self.train else 'train'} instead"
                 )
+        if self.serve:
+            check_serving(self)
+
+    def _check_compared(self) -> None:
+        """Raises `RequestError` where more is given than two systems and the question."""
+        for name in self.given:
+            if name not in ("model", "compare", "train", "serve") and self.given[name] is not False:
+                raise RequestError(
+                    f"--compare is of two files alone, `plan --compare A.yaml B.yaml`: drop {spelled(name)}"
+                )
+        if self.train and self.serve:
+            raise RequestError("--compare asks one question of both files: give --train or --serve, not both")
+
+    @cached_property
+    def deployments(self) -> ServingPlan:
+        """What is searched with --serve. Raises `TscaleError` for what is none, and where too much varies."""
+        from tscale.planning import require
+
+        require()
+        return serving_plan(self)
 
     @cached_property
     def layouts(self) -> Planned:
@@ -189,20 +220,29 @@ def _sizes(gpus: Axis) -> tuple[int, ...]:
 
 
 def analyze(ask: Ask) -> Report:
-    """The layouts or deployments ranked, and why others are not among them."""
+    """The layouts or deployments ranked, and why others are not among them; or two systems compared."""
+    if ask.compare is not None:
+        from tscale.analysis.plan_compare import compared
+
+        asked_for = "train" if ask.train else "serve" if ask.serve else None
+        return compared(ask.compare, file_name(ask.model, "model"), asked_for)
     if ask.train:
         from tscale.answers.plan_train import plan_train_report
 
         return ask.assumed(plan_train_report(ask.layouts))
     from tscale.answers.plan_serve import plan_serve_report
 
-    return ask.assumed(plan_serve_report(ask))
+    return ask.assumed(plan_serve_report(ask.deployments))
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """Step time against memory: the layouts that fit, and those that none is better than in both."""
-    if ask.serve:
-        raise RequestError("--plot shows layouts of --train: drop it")
-    from tscale.answers.plots.plan import layouts_plot
+    """Of training, step time against memory; of serving, tokens/s of a device against those of a user; of a comparison, nothing."""
+    if ask.compare is not None:
+        return ()
+    if ask.train:
+        from tscale.answers.plots.plan import layouts_plot
 
-    return [layouts_plot(ask.layouts)]
+        return [layouts_plot(ask.layouts)]
+    from tscale.answers.plots.plan_serve import plan_serve_plot
+
+    return [plan_serve_plot(ask.deployments)]

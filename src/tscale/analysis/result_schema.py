@@ -48,6 +48,20 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "llama-3.1-70b", "gpu": "h100", "prefill": "tensor=4", "decode": "tensor=4"},
     ),
     "plan": (
+        {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "rate": 4, "ttft": "1s", "tpot": "20ms"},
+        {"model": "gpt-oss-20b", "serve": True, "gpu": "h100,h200", "users": 90, "ttft": "1s", "tensor": "1..2"},
+        {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "gpus": 4, "ttft": "1ms", "price": 2},
+        {"model": "llama-3.1-405b", "serve": True, "gpu": "h100", "gpus": 1, "ttft": "1s"},
+        {
+            "model": "llama-3.1-8b",
+            "serve": True,
+            "gpu": "h100",
+            "rate": 4,
+            "ttft": "1s",
+            "prefix": "50%",
+            "host_bandwidth": 55,
+            "pools": "aggregated",
+        },
         {
             "model": "llama-3.2-1b",
             "train": True,

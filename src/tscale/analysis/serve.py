@@ -83,6 +83,13 @@ class Ask(OnHardware):
     prefix: int | Fraction = asked(
         Option("Set the tokens of each prompt that are already in the KV cache: 1k, 50%.", "N", prefix), 0
     )
+    host_bandwidth: Fraction | None = asked(
+        Option(
+            "Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV cache offloading).",
+            "GB/S",
+            options.number(10**5, "55"),
+        )
+    )
     draft: str | ModelSpec | Mapping[str, Any] | None = asked(
         Option("Name a draft model (speculative decoding).", "MODEL", kind="named", complete=completion.model_names)
     )
@@ -160,6 +167,8 @@ class Ask(OnHardware):
             raise RequestError("--prefill and --decode are two pools: give the degrees of both")
         if self.decode is not None and any(name in self.given for name in (*WAYS, "gpus")):
             raise RequestError("--prefill and --decode say all degrees: drop --gpus, --tensor and the others")
+        if self.host_bandwidth is not None and not self.prefix:
+            raise RequestError("--host-bandwidth is that of a cached prefix: --prefix gives its tokens, such as 50%")
         given = "--draft-tokens" if self.draft is None else "--draft"
         if self.draft is None and self.draft_tokens is None:
             if self.acceptance is not None:
@@ -211,6 +220,7 @@ class Ask(OnHardware):
                 self.bound,
                 self.calibration or "",
             ),
+            host=self.host_bandwidth,
         )
 
 

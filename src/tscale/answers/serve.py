@@ -55,7 +55,7 @@ MILLION: Final = 10**6
 
 def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     """Time to the first token and of each further one, what bounds them, and what tokens cost. Exit code 3: it does not fit."""
-    _check(spec, ask)
+    check_served(spec, ask)
     if ask.deployment.is_laid_out:
         return deployment_report(spec, hardware, ask)
     steady = prediction_of(spec, hardware, ask)
@@ -114,7 +114,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     return Report(title, tables, data, notes, steps, code, lead=lead)
 
 
-def _check(spec: ModelSpec, ask: Ask) -> None:
+def check_served(spec: ModelSpec, ask: Ask) -> None:
     """Raises `RequestError` for what cannot be served, or cannot be estimated here."""
     if spec.kind == "encoder":
         raise RequestError(
@@ -342,8 +342,12 @@ def _model_notes(one: Served) -> Iterator[str]:
             "begins with; keys and values of what was read are cached for the decoder's layers."
         )
     longest = max(ask.context, ask.output) if one.source else ask.context + ask.output
-    if spec.context is not None and longest > spec.context and not spec.audio_frames:
-        both = "prompt or answer is" if one.source else "prompt and answer are"
+    yield from beyond_trained(spec, longest, "prompt or answer is" if one.source else "prompt and answer are")
+
+
+def beyond_trained(spec: ModelSpec, tokens: int, both: str) -> Iterator[str]:
+    """That a request is longer than what a model was trained on; `both`: what of it is."""
+    if spec.context is not None and tokens > spec.context and not spec.audio_frames:
         yield f"{spec.label} was trained on {spec.context:,} tokens, and {both} longer."
 
 

@@ -22,7 +22,7 @@ from tscale.core.ledger import Ledger, Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.number_text import duration
 from tscale.core.serving_layout import ServingLayout
-from tscale.core.units import COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
+from tscale.core.units import BYTES_PER_SECOND, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
 from tscale.errors import RequestError
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -120,6 +120,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
         prefix=ask.prefix,
         kept=weights,
         cache=cache,
+        host=0.0 if ask.host is None else 1e9 * float(ask.host),
     )
     return case if ask.draft is None else _with_guesses(case, ask, ask.draft, deployment.engine)
 
@@ -191,6 +192,7 @@ def data_of(found: Predicted | str) -> dict[str, Data]:
         "engine_version": case.version or None,
         "devices": case.devices,
         "concurrency": case.concurrency,
+        "host_bytes_per_second": Figure(round(case.host), BYTES_PER_SECOND, "exact") if case.host else None,
         "layout": _layout(case.decode),
         "prefill_layout": _layout(case.prefill) if case.disaggregated else None,
     }
@@ -316,6 +318,11 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     )
     if case.decode.layout.pipeline > 1:
         yield "No run with a pipeline was measured: its stages are taken to pass on as collectives do."
+    if case.host:
+        yield (
+            "No run with a prefix in host memory was measured: it is taken to be read before its prompt, and not while another "
+            "is prefilled."
+        )
     if case.guesses:
         yield "No run with speculative decoding was measured: a step is taken to verify guesses as it decodes as many sequences."
     if case.draft is not None:

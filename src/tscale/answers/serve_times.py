@@ -63,6 +63,8 @@ class Ask(NamedTuple):
     draft: Draft | None = None
     deployment: Deployment = Deployment()
     """How it runs in steady state, for a prediction."""
+    host: Fraction | None = None
+    """GB/s at which a device reads the cached prefix of its host's memory; None where it has that itself."""
 
     @property
     def steps(self) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import Final, NamedTuple
 
+from tscale.core.elementwise import larger, smaller
+
 SHARE: Final = 0.8
 """How much of what is measured an interval is to hold."""
 FEW: Final = 20
@@ -13,7 +15,7 @@ FEW: Final = 20
 
 
 class Interval(NamedTuple):
-    """An 80% interval and its middle; never less than a bound."""
+    """An 80% interval and its middle; never less than a bound. All may be arrays."""
 
     low: float
     middle: float
@@ -27,8 +29,8 @@ def interval(predicted: float, low: float, high: float, bound: float | None = No
     Interval(low=1.9, middle=2.0, high=2.5)
     """
     least = 0.0 if bound is None else bound
-    middle = max(predicted, least)
-    return Interval(min(max(predicted * low, least), middle), middle, max(predicted * high, middle))
+    middle = larger(predicted, least)
+    return Interval(smaller(larger(predicted * low, least), middle), middle, larger(predicted * high, middle))
 
 
 def factors(ratios: Sequence[float]) -> tuple[float, float]:

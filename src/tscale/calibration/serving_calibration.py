@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from functools import cache
-from math import exp, log2
+from math import inf, log2
 from typing import Any, Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
@@ -39,6 +39,7 @@ from tscale.core.costs.serving_prediction import (
     ttft_seconds,
 )
 from tscale.core.costs.serving_share import Structure
+from tscale.core.elementwise import exp_of, larger, smaller
 
 NAME: Final = "serving"
 _MOST: Final = 1.0
@@ -135,8 +136,9 @@ def _deviations(name: str) -> dict[tuple[str, str], tuple[tuple[float, ...], tup
 
 def constants_for(calibration: Calibration, case: ServingCase) -> ServingConstants:
     """The constants of a case: those of its groups, or of all runs where its group was not measured."""
+    groups = {by: group_of(case, by) for by in {constant.group for constant in calibration.constants.values()}}
     found = {
-        name: constant.values.get(group_of(case, constant.group), constant.value)
+        name: constant.values.get(groups[constant.group], constant.value)
         for name, constant in calibration.constants.items()
     }
     return ServingConstants(**{name: found[name] for name in MEANINGS})
@@ -164,7 +166,7 @@ def deviation_of(calibration: Calibration, case: ServingCase, structure: Structu
         for place in range(2 if found else 0):
             assert found is not None
             sums[place] += in_order(a * b for a, b in zip(found[place], terms, strict=True))
-    tpot, ttft = (exp(min(max(total, -_MOST), _MOST)) for total in sums)
+    tpot, ttft = (exp_of(smaller(larger(total, -_MOST), _MOST)) for total in sums)
     return Deviation(tpot, ttft, known)
 
 
@@ -205,7 +207,7 @@ def chip_of(case: ServingCase) -> Chip:
     cluster = cluster_of(case.hardware)
     memory = cluster.device.memory_bytes_per_second
     link = cluster.device.link_bytes_per_second or memory
-    return Chip(memory, link, cluster.network_bytes_per_second or link)
+    return Chip(memory, link, cluster.network_bytes_per_second or link, case.host or inf)
 
 
 def physics(case: ServingCase, passes: Passes, structure: Structure, constants: ServingConstants) -> Physics:
@@ -214,11 +216,9 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     A pipeline of p stages decodes p parts of the batch in turn: a token passes all stages with one of them, and a prompt keeps each
     stage for a part of its time. Guessed tokens that are right come with the step that verifies them.
     """
-    chip, load, least = chip_of(case), load_of(case), least_passes(case)
-    stages = case.decode.layout.pipeline
-    step = step_seconds(passes.decode, structure, chip, load, constants)
-    step += (stages - 1) * (constants.layer + passes.decode.residual / (chip.link * constants.link))
-    prompt = prompt_seconds(passes.prompt, chip, constants) / stages
+    chip, load, least = chip_of(case), load_of(case), least_passes(case, passes)
+    step = _step_seconds(case, passes, structure, constants)
+    prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline
     yielded = case.yielded
     return Physics(
         tpot_seconds(step / yielded, prompt, load, constants),
@@ -240,6 +240,27 @@ def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: S
         tpot_bound=found.tpot_bound + rounds * own.tpot_bound,
         prefill=found.prefill + first,
     )
+
+
+def _step_seconds(case: ServingCase, passes: Passes, structure: Structure, constants: ServingConstants) -> float:
+    """Seconds of a step of decoding, over all stages."""
+    chip, stages = chip_of(case), case.decode.layout.pipeline
+    step = step_seconds(passes.decode, structure, chip, load_of(case), constants)
+    return step + (stages - 1) * (constants.layer + passes.decode.residual / (chip.link * constants.link))
+
+
+def prompt_share(case: ServingCase, calibration: Calibration) -> float:
+    """The share of what devices do that is done for prompts, the rest being for answers: what their costs are divided by.
+
+    Of pools apart, their devices; where they share devices, the time of a prompt beside a request's share of its steps.
+    """
+    if case.disaggregated:
+        return case.prefill.layout.devices * case.prefill.workers / case.devices
+    structure, constants = deployed_on(case, case.decode.layout).structure, constants_for(calibration, case)
+    passes = passes_of(case)
+    prompt = prompt_seconds(passes.prompt, chip_of(case), constants) / case.decode.layout.pipeline
+    steps = case.output / case.yielded * _step_seconds(case, passes, structure, constants) / case.batch
+    return prompt / (prompt + steps)
 
 
 class _Middle(NamedTuple):
@@ -273,8 +294,15 @@ def predict(case: ServingCase, calibration: Calibration | None = None, measured:
 
     `measured`: a run of the same deployment and lengths, whose error is taken over. Raises `RequestError` as `physics` does, and `OverCapacityError` where the cache does not hold the requests.
     """
-    calibration = shipped() if calibration is None else calibration
     check_capacity(case)
+    return predict_held(case, shipped() if calibration is None else calibration, measured)
+
+
+def predict_held(case: ServingCase, calibration: Calibration, measured: Measured | None = None) -> Prediction:
+    """The same of a case whose requests are known to be held; where its `concurrency` is an array, so are all times.
+
+    Raises `RequestError` where a layout does not divide the model.
+    """
     middle = _middle(case, calibration)
     tpot, ttft, known = middle.tpot, middle.ttft, middle.known
     if measured is not None:

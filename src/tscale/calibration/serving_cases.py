@@ -19,6 +19,7 @@ from tscale.core.costs.serving_work import PassWork, decoding, prefilling
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
 from tscale.core.device import Cluster
 from tscale.core.dtypes import FORMATS, Format, computed_in, find_format
+from tscale.core.elementwise import larger
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.serving_layout import ServingLayout
 from tscale.errors import RequestError, TscaleError, shown
@@ -56,7 +57,10 @@ class Pool(NamedTuple):
 
 
 class ServingCase(NamedTuple):
-    """A deployment in steady state: `concurrency` requests at any time, each of `prompt` tokens in and `output` out."""
+    """A deployment in steady state: `concurrency` requests at any time, each of `prompt` tokens in and `output` out.
+
+    `concurrency` may be an array: the deployment is then predicted at each of these loads.
+    """
 
     spec: ModelSpec
     hardware: Hardware
@@ -83,6 +87,8 @@ class ServingCase(NamedTuple):
     """Tokens that a step yields."""
     draft: ServingCase | None = None
     """The model that guesses, on the same devices; None where guesses cost nothing."""
+    host: float = 0.0
+    """Bytes a second at which a device reads a cached prefix of its host's memory; 0 where it has that itself."""
 
     @property
     def devices(self) -> int:
@@ -93,12 +99,12 @@ class ServingCase(NamedTuple):
     @property
     def batch(self) -> float:
         """Requests that one attention rank decodes at once, over all stages of a pipeline."""
-        return max(1.0, self.concurrency / (self.decode.workers * self.decode.layout.attention_data))
+        return larger(1.0, self.concurrency / (self.decode.workers * self.decode.layout.attention_data))
 
     @property
     def queue(self) -> float:
         """Requests of all that fall on one attention rank that prefills."""
-        return max(1.0, self.concurrency / (self.prefill.workers * self.prefill.layout.attention_data))
+        return larger(1.0, self.concurrency / (self.prefill.workers * self.prefill.layout.attention_data))
 
 
 class Passes(NamedTuple):
@@ -187,22 +193,33 @@ def generation_of(hardware: Hardware) -> str:
 
 def passes_of(case: ServingCase) -> Passes:
     """What the devices of a case do, at the mean lengths. Raises `RequestError` where a layout does not divide the model."""
-    keys = max(1, round(case.prompt + case.output / 2))
-    return _passes(case, max(1.0, case.batch / case.decode.layout.pipeline), keys, round(case.prompt))
+    return _passes(case, *_mean_lengths(case))
 
 
-def least_passes(case: ServingCase) -> Passes:
-    """The same at the shortest lengths, for a bound."""
+def least_passes(case: ServingCase, mean: Passes) -> Passes:
+    """The same at the shortest lengths, for a bound; `mean` are those at the mean lengths, which may be as short."""
+    lengths = _least_lengths(case)
+    return mean if lengths == _mean_lengths(case) else _passes(case, *lengths)
+
+
+def _mean_lengths(case: ServingCase) -> tuple[int, int]:
+    """Keys of a step in the middle of an answer, and tokens of a prompt."""
+    return max(1, round(case.prompt + case.output / 2)), round(case.prompt)
+
+
+def _least_lengths(case: ServingCase) -> tuple[int, int]:
     prompt = case.prompt * case.shortest
-    keys = max(1, int(prompt + case.output * case.shortest / 2))
-    return _passes(case, max(1.0, case.batch / case.decode.layout.pipeline), keys, int(prompt))
+    return max(1, int(prompt + case.output * case.shortest / 2)), int(prompt)
 
 
-def _passes(case: ServingCase, batch: float, keys: int, prompt: int) -> Passes:
+def _passes(case: ServingCase, keys: int, prompt: int) -> Passes:
+    batch = larger(1.0, case.batch / case.decode.layout.pipeline)
     decoder = deployed_on(case, case.decode.layout)
     prefiller = deployed_on(case, case.prefill.layout)
     prompt = max(prompt, case.prefix + 1)
     alone = prefilling(prefiller, prompt, case.prefix)
+    if case.host and case.prefix:
+        alone = alone._replace(loaded=prefiller.sequence_bytes(case.prefix))
     beside = alone if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
     return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, alone)
 
@@ -222,21 +239,34 @@ _HOLDS: Final = 0.95
 
 def check_capacity(case: ServingCase) -> None:
     """Raises `OverCapacityError` where weights and the caches of all requests do not fit, with how many requests do."""
-    pool = case.decode
-    one, stages = deployed_on(case, pool.layout), pool.layout.pipeline
-    device = cluster_of(case.hardware).device
-    room = _HOLDS * device.device_bytes * stages - one.weight_bytes
-    if room <= 0:
-        raise OverCapacityError(
-            f"over capacity: the weights alone do not fit {pool.layout.devices} {case.hardware.label}"
-        )
-    each = one.sequence_bytes(round(case.prompt + case.output))
+    room, each = cache_room(case)
     if case.batch * each > room:
+        pool = case.decode
         most = int(room / each) * pool.layout.attention_data * pool.workers
         raise OverCapacityError(
             f"over capacity: the cache holds {most:,} requests of {round(case.prompt + case.output):,} tokens, and "
             f"{case.concurrency:,} are asked for; the rest would queue, which is not predicted"
         )
+
+
+def cache_room(case: ServingCase) -> tuple[float, float]:
+    """Bytes that a device has for caches next to its weights, over all stages, and those that a request takes at its longest.
+
+    Raises `OverCapacityError` where weights alone do not fit, of the pool that decodes or of the one that prefills.
+    """
+    for pool in dict.fromkeys((case.prefill, case.decode)):
+        room = _room(case, pool.layout)
+        if room <= 0:
+            raise OverCapacityError(
+                f"over capacity: the weights alone do not fit {pool.layout.devices} {case.hardware.label}"
+            )
+    return room, deployed_on(case, case.decode.layout).sequence_bytes(round(case.prompt + case.output))
+
+
+def _room(case: ServingCase, layout: ServingLayout) -> float:
+    """Bytes of a device that weights leave, over all stages of a pipeline."""
+    memory = cluster_of(case.hardware).device.device_bytes
+    return _HOLDS * memory * layout.pipeline - deployed_on(case, layout).weight_bytes
 
 
 def deployed_on(case: ServingCase, layout: ServingLayout) -> Deployed:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from math import log2
 
 from tscale.calibration.serving_cases import ServingCase, generation_of, kind_of
 from tscale.calibration.serving_meanings import CENTRES, Group
 from tscale.core.costs.serving_share import Structure
+from tscale.core.elementwise import log2_of
 
 
 def group_of(case: ServingCase, by: Group) -> str:
@@ -60,7 +60,7 @@ def keys_of(case: ServingCase) -> dict[str, str]:
 def terms_of(case: ServingCase) -> tuple[float, ...]:
     """What the deviations of groups are multiplied by, in the order of `TERMS`."""
     sizes = (case.batch, case.prompt, case.output, case.decode.layout.ranks)
-    return 1.0, *(log2(size / at) / over for size, (at, over) in zip(sizes, CENTRES, strict=True))
+    return 1.0, *(log2_of(size / at) / over for size, (at, over) in zip(sizes, CENTRES, strict=True))
 
 
 def deviation_level(measured: Container[tuple[str, str]], keys: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ EXAMPLES: Final[dict[str, tuple[str, str]]] = {
     ),
     "plan": (
         "tscale plan llama-3.1-8b --train --gpu h100 --gpus 64 --batch 512",
-        "tscale plan llama-3.1-8b --train --gpu h100,b200 --gpus 8..64*2 --batch 512",
+        "tscale plan llama-3.1-70b --serve --gpu h200 --rate 4 --ttft 2s --tpot 30ms",
     ),
     "optimal": ("tscale optimal --flops 5.76e23", "tscale optimal --gpu h100 --dollars 1e6"),
     "loss": ("tscale loss llama-3.1-8b", "tscale loss gpt2 --tokens 1e10 --law hoffmann2022-3"),

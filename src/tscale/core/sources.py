@@ -57,6 +57,9 @@ SOURCES: dict[str, Source] = {
         "Botev 2024", "RecurrentGemma: Moving Past Transformers for Efficient Open Language Models", "2404.07839"
     ),
     "brown2020": _arxiv("Brown 2020", "Language Models are Few-Shot Learners", "2005.14165"),
+    "chandy1975": Source(
+        "Chandy, Herzog and Woo 1975", "Parametric Analysis of Queuing Networks", "https://doi.org/10.1147/rd.191.0036"
+    ),
     "chen2023": _arxiv("Chen 2023", "Symbolic Discovery of Optimization Algorithms", "2302.06675"),
     "chowdhery2022": _arxiv("Chowdhery 2022", "PaLM: Scaling Language Modeling with Pathways", "2204.02311"),
     "clark2022": _arxiv("Clark 2022", "Unified Scaling Laws for Routed Language Models", "2202.01169"),

@@ -25,6 +25,7 @@ from tscale.core.costs.forward import chunk_pairs, pairs
 from tscale.core.costs.weights import Mixture, kept_in
 from tscale.core.device import Cluster
 from tscale.core.dtypes import Format, bytes_of
+from tscale.core.elementwise import expm1_of
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.tracing import ceil_div, minimum
 from tscale.core.workload import Run
@@ -122,7 +123,7 @@ class Work(NamedTuple):
         return max(self.flops / self.peak, (self.weights + self.cache) / memory)
 
 
-def distinct_experts(experts: int, top_k: int, tokens: int) -> float:
+def distinct_experts(experts: int, top_k: int, tokens: float) -> float:
     """How many different experts some tokens meet in expectation, each with `top_k` of as likely ones."""
     return experts * -_power_less_one(1 - top_k / experts, tokens)
 
@@ -132,11 +133,11 @@ def top_k(routed: Matmul) -> int:
     return routed.used * routed.experts // routed.stored
 
 
-def _power_less_one(base: float, exponent: int) -> float:
+def _power_less_one(base: float, exponent: float) -> float:
     """base^exponent - 1, close to 0 as exact as elsewhere."""
-    from math import expm1, log
+    from math import log
 
-    return expm1(exponent * log(base)) if base > 0 else -1.0
+    return expm1_of(exponent * log(base)) if base > 0 else -1.0
 
 
 def works(setup: Setup, run: Pass) -> list[Work]:

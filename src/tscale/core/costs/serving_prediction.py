@@ -15,11 +15,13 @@ All numbers may be floats or arrays: the constants are fitted by the formula tha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from math import inf
+from typing import NamedTuple
 
 from tscale.core.adding import in_order
 from tscale.core.costs.serving_share import Structure
 from tscale.core.costs.serving_work import Part, PassWork
+from tscale.core.elementwise import larger
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,15 @@ class ServingConstants:
 
 
 class Chip(NamedTuple):
-    """Bytes a second of memory, of one direction of the link, and of what a device sends to other nodes; may be arrays."""
+    """Bytes a second of memory, of one direction of the link, and of what a device sends to other nodes; may be arrays.
+
+    `host`: what a device reads of its host's memory.
+    """
 
     memory: float
     link: float
     network: float
+    host: float = inf
 
 
 class Load(NamedTuple):
@@ -113,17 +119,8 @@ class Load(NamedTuple):
     together: float
 
 
-def _longer(a: float, b: float) -> float:
-    """The longer of two times, or of two arrays of them one by one."""
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return max(a, b)
-    array: Any = a if hasattr(a, "__array_namespace__") else b
-    longer: float = array.__array_namespace__().maximum(a, b)
-    return longer
-
-
 def _part(part: Part, compute: float, read: float, chip: Chip) -> float:
-    return _longer(part.flops / (part.peak * compute), part.bytes / (chip.memory * read))
+    return larger(part.flops / (part.peak * compute), part.bytes / (chip.memory * read))
 
 
 def step_seconds(work: PassWork, structure: Structure, chip: Chip, load: Load, c: ServingConstants) -> float:
@@ -168,9 +165,9 @@ def prompt_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
 
 
 def prefill_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
-    """Seconds from the start of a prefill to its end."""
+    """Seconds from the start of a prefill to its end; what comes of the host's memory comes before."""
     computing = _computing(work, c.first_dense, c.first_experts, c.first_scores, c.first_states)
-    return computing + _sending(work, chip, c.first_link, c)
+    return computing + _sending(work, chip, c.first_link, c) + work.loaded / chip.host
 
 
 def tpot_seconds(step: float, prompt: float, load: Load, c: ServingConstants) -> float:
@@ -193,7 +190,7 @@ def ttft_seconds(
     others = load.queue - 1
     return (
         start
-        + _longer(prefill, read)
+        + larger(prefill, read)
         + c.queue * others * prefill
         + load.together * c.steps * step
         + c.waiting * sqrt_of(others)
@@ -214,5 +211,5 @@ def least_seconds(work: PassWork, chip: Chip) -> float:
     parts = (work.attention, work.dense, work.experts, work.scores, work.states, work.head)
     computing: float = in_order(part.flops / part.peak for part in parts)
     reading: float = in_order(part.bytes for part in parts) / chip.memory
-    sending = _longer(work.sent / (2 * chip.link), work.away / (2 * chip.network))
-    return _longer(_longer(computing, reading), sending)
+    sending = larger(work.sent / (2 * chip.link), work.away / (2 * chip.network))
+    return larger(larger(larger(computing, reading), sending), work.loaded / chip.host)

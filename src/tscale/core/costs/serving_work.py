@@ -14,6 +14,7 @@ from tscale.core.adding import in_order
 from tscale.core.costs.forward import chunk_pairs, pairs
 from tscale.core.costs.roofline import distinct_experts
 from tscale.core.costs.serving_share import Deployed, MatrixLine
+from tscale.core.elementwise import larger, rounded
 from tscale.core.workload import Run
 
 WIDTH: Final = 2
@@ -36,7 +37,7 @@ class PassWork(NamedTuple):
     `attention`: projections, and matrices of mixers; `dense`: feed-forwards and shared experts, routers; `scores`: attention over
     the cache and over an indexer's, `states`: recurrences. `sent`: bytes that a device sends to others over the link of its node,
     `away`: over the network to other nodes.
-    `residual`: bytes of the residual stream, read or written once.
+    `residual`: bytes of the residual stream, read or written once. `loaded`: bytes of a cache that come from the host's memory.
     """
 
     attention: Part
@@ -48,13 +49,14 @@ class PassWork(NamedTuple):
     sent: float
     away: float
     residual: float
+    loaded: float = 0.0
 
 
 def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
     """A pass in which each of `batch` sequences of an attention rank decodes `new` tokens, with `keys` in its cache."""
     tokens = batch * new
     everyone = tokens * one.copies
-    met = distinct_experts(one.experts_of_layer, one.chosen, max(1, round(everyone))) / one.experts_of_layer
+    met = distinct_experts(one.experts_of_layer, one.chosen, larger(1, rounded(everyone))) / one.experts_of_layer
     scored, read = 0.0, 0.0
     for line in one.attended:
         scores = line.scores
@@ -80,7 +82,7 @@ def prefilling(one: Deployed, prompt: int, prefix: int = 0) -> PassWork:
     """A pass that takes one prompt on each attention rank, of which `prefix` tokens were cached before."""
     new = prompt - prefix
     everyone = new * one.copies
-    met = distinct_experts(one.experts_of_layer, one.chosen, max(1, round(everyone))) / one.experts_of_layer
+    met = distinct_experts(one.experts_of_layer, one.chosen, larger(1, rounded(everyone))) / one.experts_of_layer
     scored, read = 0.0, 0.0
     for line in one.attended:
         scores = line.scores
@@ -119,19 +121,27 @@ def _sent(one: Deployed, tokens: float) -> tuple[float, float]:
     of attention, tokens are gathered and sums scattered over all devices of the worker, or sent to their experts, whichever is less;
     of n devices, n - node are in other nodes.
     """
-    t, n, structure = one.tensor, one.devices, one.structure
+    t, structure = one.tensor, one.structure
     wide = tokens * one.d_model
     summed, summed_away = _reduced(wide * WIDTH, t, one.node)
     if one.copies == 1:
         return 2 * structure.layers * summed, 2 * structure.layers * summed_away
-    gathered, gathered_away = _reduced(wide * one.copies * WIDTH, n, one.node)
-    to_experts = wide * one.chosen * (_DISPATCH + WIDTH) / t
-    inside = min(n, one.node)
-    exchanged, exchanged_away = to_experts * (inside - 1) / n, to_experts * (n - inside) / n
-    if one.expert_tensor > 1 or one.expert == 1 or exchanged + exchanged_away > gathered + gathered_away:
-        exchanged, exchanged_away = gathered, gathered_away
+    gathered = one.expert_tensor > 1 or one.expert == 1 or sum(_dispatched(one, 1.0)) > sum(_gathered(one, 1.0))
+    exchanged, exchanged_away = _gathered(one, wide) if gathered else _dispatched(one, wide)
     alone = 2 * structure.layers - structure.routed
     return alone * summed + structure.routed * exchanged, alone * summed_away + structure.routed * exchanged_away
+
+
+def _gathered(one: Deployed, wide: float) -> tuple[float, float]:
+    """Bytes over the link and the network of tokens so `wide` that all devices of a worker have, and that are summed up there."""
+    return _reduced(wide * one.copies * WIDTH, one.devices, one.node)
+
+
+def _dispatched(one: Deployed, wide: float) -> tuple[float, float]:
+    """The same of tokens that are sent to their experts and back."""
+    n, inside = one.devices, min(one.devices, one.node)
+    to_experts = wide * one.chosen * (_DISPATCH + WIDTH) / one.tensor
+    return to_experts * (inside - 1) / n, to_experts * (n - inside) / n
 
 
 def _reduced(size: float, ranks: int, node: int) -> tuple[float, float]:

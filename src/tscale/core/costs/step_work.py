@@ -174,7 +174,9 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
         traffic_again=(again.written + attention_again.traffic_again) / bandwidth,
         logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
         sums=sums_of(share, plan, case, cluster).times(2),
-        sums_again=Sent() if is_nothing(repeated.layers) else sums_of(redone, plan, case, cluster).times(repeated.layers),
+        sums_again=Sent()
+        if is_nothing(repeated.layers)
+        else sums_of(redone, plan, case, cluster).times(repeated.layers),
         dispatches=dispatches_of(share, plan, case, cluster),
         handed=handed_of(plan, case, cluster),
         keys=keys_of(share, plan, case, cluster),

@@ -1,0 +1,83 @@
+"""`plan A.yaml --compare B.yaml`: what differs between two saved systems, and what each difference changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tscale.analysis.questions import question
+from tscale.analysis.request import Request
+from tscale.analysis.system import read_system
+from tscale.answers.plan_compare import METRICS, Asked, compare_report
+from tscale.core.metric import Report
+from tscale.errors import RequestError, TscaleError, called
+
+MOST_DIFFERENCES: Final = 100
+
+
+def compared(first: str, second: str, asked: str | None) -> Report:
+    """The figures of both systems, and of the first with one field of the second at a time.
+
+    `asked`: the question, None where the fields of both say which it is.
+
+    Raises:
+        TscaleError: for a file that is no system, two of which nothing differs or that no one question is about, and where
+            one of them is refused as it is.
+    """
+    systems = read_system(first), read_system(second)
+    name = asked or _question_of(*systems)
+    fields = [field for field in {**systems[0], **systems[1]} if systems[0].get(field) != systems[1].get(field)]
+    if not fields:
+        raise RequestError(f"{called(first)} and {called(second)} say the same: nothing differs")
+    if len(fields) > MOST_DIFFERENCES:
+        raise RequestError(f"{len(fields):,} fields differ: at most {MOST_DIFFERENCES} are compared")
+    _check(name, *systems)
+    steps = [Asked(first, "", "", _asked(name, systems[0]))]
+    for field in fields:
+        before, after = (_said(system.get(field)) for system in systems)
+        steps.append(Asked(field, before, after, _changed(name, systems[0], field, systems[1].get(field))))
+    steps.append(Asked(second, "", "", _asked(name, systems[1])))
+    return compare_report(name, tuple(steps))
+
+
+def _question_of(*systems: Mapping[str, object]) -> str:
+    """The question whose options all fields of both systems are."""
+    named = set().union(*systems)
+    fitting = [name for name in METRICS if named <= set(question(name).ask.options())]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise RequestError(
+            f"no one question asks all of {', '.join(sorted(named))}: give --serve or --train, and systems that were saved by it"
+        )
+    raise RequestError(f"these systems could be asked by {' and by '.join(fitting)}: give --serve or --train")
+
+
+def _check(name: str, *systems: Mapping[str, object]) -> None:
+    """Raises `RequestError` for a field that the question does not ask."""
+    options = question(name).ask.options()
+    for field in {field for system in systems for field in system}:
+        if field not in options:
+            raise RequestError(f"{field} is nothing that {name} asks: drop it from the file, or ask another question")
+
+
+def _asked(name: str, system: Mapping[str, Any]) -> Report:
+    one = question(name)
+    request: Request = one.made(dict(system))
+    return one.analyze(request)
+
+
+def _changed(name: str, system: Mapping[str, Any], field: str, value: object) -> Report | str:
+    """The answer with one field changed; or why there is none."""
+    others = {key: one for key, one in system.items() if key != field}
+    try:
+        return _asked(name, others if value is None else {**others, field: value})
+    except TscaleError as error:
+        return str(error)
+
+
+def _said(value: object) -> str:
+    """A value as a person reads it; "default" where nothing is said."""
+    if value is None:
+        return "default"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,99 @@
+"""What one unit of a deployment does by the number of its requests in progress: `serve`'s own prediction, on arrays.
+
+A unit is what is copied: one worker that prefills and decodes, or so many workers that prefill and so many that decode. Times are
+those of the slow side of the prediction's interval, by which a deployment is chosen.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from math import ceil, log
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from tscale.calibration.serving_calibration import Calibration, Prediction, predict_held
+from tscale.calibration.serving_cases import OverCapacityError, Pool, ServingCase, cache_room
+from tscale.errors import RequestError
+from tscale.planning.queueing import Curve, Floats
+
+MOST_ON_A_RANK: Final = 1024
+"""Requests that an attention rank decodes at once, at the most: the most that vLLM's default of --max-num-seqs comes to."""
+_EACH: Final = 64
+"""Requests up to which a curve has a point for each number of them; from there on, points are `_APART` from one another."""
+_APART: Final = 1.03
+
+
+class Unit(NamedTuple):
+    """What is copied, and its curve at the slow side of the prediction. `memory`: whether memory ends the curve."""
+
+    case: ServingCase
+    curve: Curve
+    memory: bool
+
+    @property
+    def devices(self) -> int:
+        """Devices of a unit."""
+        return self.case.devices
+
+
+class Rejected(NamedTuple):
+    """A deployment that is none, and why in a word."""
+
+    case: ServingCase
+    reason: str
+    detail: str
+
+
+def with_pools(case: ServingCase, prefill: Pool, decode: Pool) -> ServingCase:
+    """The case on other pools; one pool for both where they are the same object."""
+    return case._replace(prefill=prefill, decode=decode, disaggregated=prefill is not decode)
+
+
+def copied(case: ServingCase, units: int, concurrency: int) -> ServingCase:
+    """So many units, with so many requests in progress over all of them."""
+    decode = case.decode._replace(workers=case.decode.workers * units)
+    prefill = case.prefill._replace(workers=case.prefill.workers * units) if case.disaggregated else decode
+    return case._replace(prefill=prefill, decode=decode, concurrency=concurrency)
+
+
+def unit_of(
+    case: ServingCase, calibration: Calibration, most: int | None = None, memory: float = 1.0
+) -> Unit | Rejected:
+    """The curve of a unit, up to what its memory holds, or to `most` requests; or why there is none.
+
+    `memory`: what its room for caches is multiplied by, for whoever asks what more of it would change.
+    """
+    try:
+        room, each = cache_room(case)
+    except OverCapacityError as error:
+        return Rejected(case, "memory", str(error))
+    except RequestError as error:
+        return Rejected(case, "divisibility", str(error))
+    ranks = case.decode.layout.attention_data * case.decode.workers
+    held = int(memory * room / each) * ranks
+    usual = MOST_ON_A_RANK * ranks if most is None else most
+    if not held:
+        return Rejected(case, "memory", "over capacity: the cache holds no request of this length")
+    at_once = _grid(min(held, usual))
+    found = predict_held(case._replace(concurrency=at_once), calibration)
+    return Unit(case, _slow(case, at_once, found), held <= usual)
+
+
+@cache
+def _grid(most: int) -> Any:
+    """Numbers of requests: every one, and further on some."""
+    further = np.arange(1, ceil(log(max(most / _EACH, 1)) / log(_APART)) + 1)
+    some = np.rint(_EACH * _APART**further).astype(np.int64)
+    return np.unique(np.concatenate((np.arange(1, min(most, _EACH) + 1), some[some < most], [most])))
+
+
+def _slow(case: ServingCase, at_once: Any, found: Prediction) -> Curve:
+    """The slow side. Where prompts come faster than they are taken in, requests wait for their first token until they are."""
+    of = at_once.astype(np.float64)
+    tpot, ttft = (np.broadcast_to(np.asarray(one.high, float), of.shape) for one in (found.tpot, found.ttft))
+    throughput: Floats = of / np.broadcast_to(np.asarray(found.latency.high, float), of.shape)
+    if case.disaggregated:
+        throughput = np.minimum(throughput, found.prompts_per_second)
+        ttft = np.maximum(ttft, of / throughput - case.output * tpot)
+    return Curve(of, throughput, ttft, tpot)

@@ -1,0 +1,78 @@
+"""The load that a unit carries within its targets, and how many units a load takes."""
+
+from __future__ import annotations
+
+from math import ceil, inf
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from tscale.planning.queueing import Curve, mean_ttft
+
+
+class Targets(NamedTuple):
+    """Seconds to the first token on average, and of an output token; infinite where none is set."""
+
+    ttft: float = inf
+    tpot: float = inf
+
+
+class Carried(NamedTuple):
+    """The largest load of a unit within its targets: requests a second, or users in a closed loop; and the places it takes."""
+
+    load: float
+    places: float
+
+
+_STEPS: Final = 24
+
+
+def within(curve: Curve, targets: Targets) -> Curve:
+    """The points of a curve up to the first at which an output token takes too long."""
+    slow = np.flatnonzero(curve.tpot > targets.tpot)
+    return curve.upto(int(slow[0]) if len(slow) else len(curve.tpot))
+
+
+def at_most(curve: Curve, targets: Targets) -> float:
+    """More requests a second than a unit carries within its targets: those that it answers where none of them waits."""
+    points = within(curve, targets)
+    quick = points.throughput[points.ttft <= targets.ttft]
+    return float(quick.max()) if len(quick) else 0.0
+
+
+def largest_rate(curve: Curve, targets: Targets) -> Carried | None:
+    """The largest rate of random arrivals within the targets; None where not even one request alone is."""
+    points, low, high = within(curve, targets), 0.0, at_most(curve, targets)
+    if not high:
+        return None
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if mean_ttft(points, middle).min() <= targets.ttft else (low, middle)
+    return Carried(low, places(curve, targets, low)) if low > 0 else None
+
+
+def places(curve: Curve, targets: Targets, rate: float) -> float:
+    """The number of requests that a unit takes up at once with which those that arrive wait least for their first token."""
+    points = within(curve, targets)
+    return float(points.at_once[int(mean_ttft(points, rate).argmin())])
+
+
+def largest_users(curve: Curve, targets: Targets) -> Carried | None:
+    """The most users that each send a request when the last was answered, within the targets; None where not even one is.
+
+    With B places, U of them wait U/X(B) less the time of a request, so that U = X(B)·(target + output·tpot(B)).
+    """
+    points = within(curve, targets)
+    quick = points.ttft <= targets.ttft
+    if not quick.any():
+        return None
+    answers = points.at_once / points.throughput - points.ttft
+    users = np.where(quick, points.throughput * (targets.ttft + answers), 0.0)
+    users = users if targets.ttft < inf else np.where(quick, points.at_once, 0.0)
+    best = int(users.argmax())
+    return Carried(float(np.floor(users[best] * (1 + 1e-9))), float(points.at_once[best]))
+
+
+def units_for(load: float, carried: float) -> int:
+    """How many units a load takes, each of which carries so much of it."""
+    return max(1, ceil(load / carried * (1 - 1e-9)))

@@ -1,0 +1,94 @@
+"""Pools of their own for prefill and for decoding: which layouts are paired, and how many workers of each make a unit.
+
+All pairs are thousands; those are tried that are best of their kind alone: prompts a second of a device within the time to first
+token, and tokens a second of a device within the time of an output token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import gcd, inf
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from tscale.calibration.serving_calibration import Calibration, predict_held
+from tscale.calibration.serving_cases import Pool, ServingCase
+from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pools
+from tscale.planning.deployment_loads import Targets, within
+
+_BEST: Final = 4
+"""Layouts of a pool that are paired."""
+_MOST_WORKERS: Final = 32
+_SHARES: Final = (0.7, 1.0, 1.3, 1.8)
+"""Workers of one pool that are tried, over those that just do for the other."""
+
+
+class _Worker(NamedTuple):
+    """A layout of a pool, and the requests a second that one worker of it takes in or answers."""
+
+    pool: Pool
+    rate: float
+
+    @property
+    def rate_per_device(self) -> float:
+        return self.rate / self.pool.layout.devices
+
+
+def pooled_cases(
+    singles: Sequence[Unit], targets: Targets, calibration: Calibration, devices: int | None = None
+) -> Iterator[ServingCase]:
+    """Units of both pools on no more than `devices`, made of the best layouts of units that have one pool."""
+    room = inf if devices is None else devices
+    small = [unit.case for unit in singles if unit.devices < room and unit.case.decode.layout.pipeline == 1]
+    apart = [case._replace(disaggregated=True) for case in small]
+    prefills = _best(_prefilling(case, targets, calibration) for case in apart)
+    decodes = _best(_decoding(case, targets, calibration) for case in apart)
+    for prefill in prefills:
+        for decode in decodes:
+            for takes, answers in _workers(prefill.rate, decode.rate):
+                pools = prefill.pool._replace(workers=takes), decode.pool._replace(workers=answers)
+                case = with_pools(singles[0].case, *pools)
+                if case.devices <= room:
+                    yield case
+
+
+def _best(workers: Iterator[_Worker | None]) -> list[_Worker]:
+    """The best for each device; of those that are predicted alike, as experts that are spread or cut often are, the first."""
+    apart: dict[tuple[int, float], _Worker] = {}
+    for worker in workers:
+        if worker is not None:
+            apart.setdefault((worker.pool.layout.devices, worker.rate), worker)
+    return sorted(apart.values(), key=lambda worker: -worker.rate_per_device)[:_BEST]
+
+
+def _prefilling(case: ServingCase, targets: Targets, calibration: Calibration) -> _Worker | None:
+    """Prompts that a worker takes in, where one that is alone meets the target."""
+    times = predict_held(case._replace(concurrency=1), calibration)
+    return _Worker(case.prefill, times.prompts_per_second) if times.ttft.high <= targets.ttft else None
+
+
+def _decoding(case: ServingCase, targets: Targets, calibration: Calibration) -> _Worker | None:
+    """Requests that a worker decodes within the target."""
+    unit = unit_of(case, calibration)
+    if isinstance(unit, Rejected):
+        return None
+    points = within(unit.curve, targets)
+    if not len(points.tpot):
+        return None
+    return _Worker(case.decode, float(np.max(points.at_once / points.tpot)) / case.output)
+
+
+def _workers(takes: float, answers: float) -> Iterator[tuple[int, int]]:
+    """Workers of either pool that go together: about as many that prefill as those that decode can use; and one of each.
+
+    More of them take prompts in sooner, fewer leave those that decode idle.
+    """
+    pairs = [(1, 1)]
+    for decode in (1, 2, 3):
+        needed = decode * answers / takes
+        pairs += [(max(round(needed * times), 1), decode) for times in _SHARES]
+    share = takes / answers
+    pairs += [(1, max(round(share * times), 1)) for times in _SHARES]
+    reduced = [(one // gcd(one, other), other // gcd(one, other)) for one, other in pairs if one and other]
+    yield from (pair for pair in dict.fromkeys(reduced) if max(pair) <= _MOST_WORKERS)

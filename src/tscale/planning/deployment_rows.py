@@ -1,0 +1,111 @@
+"""A chosen deployment as `serve` predicts it: all its units, so many requests in progress, and what random arrivals add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from tscale.calibration.serving_calibration import Calibration, Prediction, predict_held
+from tscale.calibration.serving_cases import ServingCase
+from tscale.planning.deployment_curves import copied
+from tscale.planning.deployment_loads import Targets, places, within
+from tscale.planning.deployment_search import Choice, Wanted, least_at_once
+from tscale.planning.queueing import Curve, mean_ttft
+
+
+class Deployed(NamedTuple):
+    """A deployment under a load.
+
+    `case`: all units with the requests in progress, so that `serve` predicts the same of it. `load`: requests a second or users.
+    `waiting`: seconds that random arrivals, or users beyond the places, add to the time to first token. `places`: requests
+    that a unit takes up at once. `most`: the largest load within the targets.
+    """
+
+    choice: Choice
+    case: ServingCase
+    times: Prediction
+    load: float
+    waiting: float
+    places: int
+    most: float
+
+    @property
+    def requests_per_second(self) -> float:
+        """Requests that are answered a second, as predicted of so many in progress."""
+        return self.case.concurrency / self.times.latency.middle
+
+    @property
+    def ttft_at_most(self) -> float:
+        """Seconds to the first token on the slow side of the interval, with the wait."""
+        return self.times.ttft.high + self.waiting
+
+    def meets(self, targets: Targets) -> bool:
+        """Whether the slow side of both times is within the targets."""
+        return self.ttft_at_most <= targets.ttft and self.times.tpot.high <= targets.tpot
+
+
+_A_LITTLE_LESS: Final = (1.0, 0.995, 0.98, 0.95, 0.9, 0.8)
+"""Shares of the largest load of a curve that are tried: what `serve` predicts of whole requests and of all copies is a little off it."""
+
+
+def deployed_row(choice: Choice, wanted: Wanted, calibration: Calibration) -> Deployed | None:
+    """A choice under the load that is asked about, or under the largest that it carries; None where it then misses the targets.
+
+    Of a load that it misses by little, with one copy more where there may be one.
+    """
+    if wanted.load is None:
+        loads = (choice.load * share for share in _A_LITTLE_LESS)
+        return _first(choice, wanted, calibration, loads)
+    found = _first(choice, wanted, calibration, (wanted.load,))
+    more = choice._replace(copies=choice.copies + 1)
+    if found is not None or wanted.copies is not None or more.devices > (wanted.devices or more.devices):
+        return found
+    return _first(more, wanted, calibration, (wanted.load,))
+
+
+def _first(choice: Choice, wanted: Wanted, calibration: Calibration, loads: Iterable[float]) -> Deployed | None:
+    """The deployment under the first load at which it meets the targets."""
+    row = _at_rate if wanted.arrivals == "rate" else _of_users
+    found = (row(choice, wanted, calibration, load) for load in loads)
+    return next((one for one in found if one is not None and one.meets(wanted.targets)), None)
+
+
+def _at_rate(choice: Choice, wanted: Wanted, calibration: Calibration, load: float) -> Deployed | None:
+    curve, each = choice.unit.curve, load / choice.copies
+    room = places(curve, wanted.targets, each)
+
+    def answered(at_once: int) -> float:
+        case = copied(choice.unit.case, choice.copies, at_once)
+        return at_once / predict_held(case, calibration).latency.high
+
+    at_once = least_at_once(answered, load, int(room) * choice.copies)
+    if at_once is None:
+        return None
+    case = copied(choice.unit.case, choice.copies, at_once)
+    largest = load if wanted.load is None else max(choice.load, load)
+    waiting = _waiting(curve, wanted.targets, each, at_once / choice.copies)
+    return Deployed(choice, case, predict_held(case, calibration), load, waiting, int(room), largest)
+
+
+def _waiting(curve: Curve, targets: Targets, rate: float, at_once: float) -> float:
+    """Seconds that random arrivals add to the first token of a unit that has so many requests in progress on average."""
+    steady = float(np.interp(at_once, curve.at_once, curve.ttft))
+    return max(0.0, float(mean_ttft(within(curve, targets), rate).min()) - steady)
+
+
+def _of_users(choice: Choice, wanted: Wanted, calibration: Calibration, load: float) -> Deployed | None:
+    users, room = max(int(load), 1), int(within(choice.unit.curve, wanted.targets).at_once[-1])
+    room = min(room, max(int(choice.carried.places), -(-users // choice.copies)))
+    at_once = min(users, room * choice.copies)
+    case = copied(choice.unit.case, choice.copies, at_once)
+    times = predict_held(case, calibration)
+    waiting = max(0.0, (users / at_once - 1) * times.latency.high)
+    return Deployed(choice, case, times, users, waiting, room, max(choice.load, users))
+
+
+def ranking(row: Deployed, wanted: Wanted) -> tuple[float, float]:
+    """What deployments are ordered by: devices or dollars, then the load that they carry; or the load alone, then devices."""
+    cost = wanted.cost(row.choice.unit, row.case.devices)
+    return (-row.load, cost) if wanted.load is None else (cost, -row.most)

@@ -1,0 +1,140 @@
+"""The deployments that carry a load within its targets on the fewest devices, or the most load on those that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from typing import Literal, NamedTuple
+
+from tscale.planning.deployment_curves import Unit
+from tscale.planning.deployment_loads import Carried, Targets, at_most, largest_rate, largest_users, units_for
+
+Arrivals = Literal["rate", "users"]
+
+
+class Wanted(NamedTuple):
+    """What is looked for.
+
+    `load`: requests a second, or users, that are to be carried; None for the most that `devices` carry. `price`: dollars an hour
+    of a device, by the name of the chip, where deployments are ranked by dollars. `copies`: the numbers of copies that may be.
+    """
+
+    arrivals: Arrivals
+    load: float | None
+    devices: int | None
+    targets: Targets
+    price: dict[str, float] | None = None
+    copies: tuple[int, ...] | None = None
+
+    def cost(self, unit: Unit, devices: int) -> float:
+        """What devices count for: one each, or what an hour of them costs."""
+        return float(devices) if self.price is None else devices * self.price[unit.case.hardware.name]
+
+
+class Choice(NamedTuple):
+    """A unit, how many copies of it, and what each of them carries within the targets."""
+
+    unit: Unit
+    copies: int
+    carried: Carried
+
+    @property
+    def devices(self) -> int:
+        """All devices."""
+        return self.unit.devices * self.copies
+
+    @property
+    def load(self) -> float:
+        """The most that all copies carry within the targets."""
+        return self.copies * self.carried.load
+
+
+def largest(unit: Unit, wanted: Wanted) -> Carried | None:
+    """The largest load of one unit within the targets."""
+    find = largest_rate if wanted.arrivals == "rate" else largest_users
+    return find(unit.curve, wanted.targets)
+
+
+def chosen(units: Iterable[Unit], wanted: Wanted, most: int) -> list[Choice]:
+    """The best choices, no more than `most`, the best first; units that cannot be among them are passed over unmeasured."""
+    bounds = sorted(((_bound(unit, wanted), place, unit) for place, unit in enumerate(units)), key=lambda one: one[:2])
+    found: list[tuple[tuple[float, float], int, Choice]] = []
+    for bound, place, unit in bounds:
+        if bound == inf or (len(found) >= most and bound > found[most - 1][0][0]):
+            break
+        choice = _choice(unit, wanted)
+        if choice is not None:
+            found.append((_key(choice, wanted), place, choice))
+            found.sort(key=lambda one: one[:2])
+    return [choice for _, _, choice in found[:most]]
+
+
+def _choice(unit: Unit, wanted: Wanted) -> Choice | None:
+    """The copies of a unit that carry the load, or all that the devices are enough for."""
+    carried = largest(unit, wanted)
+    if carried is None:
+        return None
+    copies = _copies(unit, wanted, carried.load)
+    return Choice(unit, copies, carried) if copies else None
+
+
+def _copies(unit: Unit, wanted: Wanted, load: float) -> int:
+    """How many copies of a unit that carries so much; 0 where there are not as many devices, or they may not be so many."""
+    room = inf if wanted.devices is None else wanted.devices // unit.devices
+    if wanted.load is None:
+        return int(room) if wanted.copies is None else max((n for n in wanted.copies if n <= room), default=0)
+    copies = units_for(wanted.load, load)
+    if wanted.copies is not None:
+        copies = min((n for n in wanted.copies if n >= copies), default=0)
+    return copies if copies <= room else 0
+
+
+def _key(choice: Choice, wanted: Wanted) -> tuple[float, float]:
+    """What choices are ordered by: devices or dollars, then the load that they carry; or the load alone, then devices."""
+    cost = wanted.cost(choice.unit, choice.devices)
+    return (-choice.load, cost) if wanted.load is None else (cost, -choice.load)
+
+
+def _bound(unit: Unit, wanted: Wanted) -> float:
+    """A key that a unit's own is not below; infinite where it carries nothing."""
+    most = at_most(unit.curve, wanted.targets) if wanted.arrivals == "rate" else _users(unit, wanted)
+    copies = _copies(unit, wanted, most) if most else 0
+    if not copies:
+        return inf
+    return -copies * most if wanted.load is None else wanted.cost(unit, copies * unit.devices)
+
+
+def _users(unit: Unit, wanted: Wanted) -> float:
+    carried = largest_users(unit.curve, wanted.targets)
+    return 0.0 if carried is None else carried.load
+
+
+class Miss(NamedTuple):
+    """A unit that meets no targets with one request alone, and how many times over the targets it then is."""
+
+    unit: Unit
+    times: float
+
+
+def nearest_miss(units: Sequence[Unit], targets: Targets) -> Miss | None:
+    """Of units none of which meets the targets, the one that is closest to them."""
+
+    def over(unit: Unit) -> float:
+        return max(float(unit.curve.ttft[0]) / targets.ttft, float(unit.curve.tpot[0]) / targets.tpot)
+
+    return min((Miss(unit, over(unit)) for unit in units), key=lambda miss: miss.times, default=None)
+
+
+Slow = Callable[[int], float]
+"""Requests a second of so many in progress, at the slow side."""
+
+
+def least_at_once(answered: Slow, rate: float, most: int) -> int | None:
+    """The least number of requests in progress that are answered at a rate (Little's law); None where `most` do not come to it."""
+    if answered(most) < rate:
+        return None
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if answered(middle) >= rate else (middle, high)
+    return high

@@ -1,0 +1,71 @@
+"""`plan --compare`: a row for each field that differs, each the answer of the command with that field changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tscale
+from tscale.errors import RequestError, SpecError
+
+FIRST = {"model": "llama-3.1-70b", "gpu": "h100", "tensor": 4, "input": "4k", "output": 512, "concurrency": 16}
+SECOND = {**FIRST, "gpu": "h200", "concurrency": 64, "dtype": "fp8"}
+
+
+def saved(folder: Path, name: str, system: dict[str, object]) -> str:
+    """A system as --save writes it."""
+    file = folder / name
+    file.write_text("".join(f"{key}: {value}\n" for key, value in system.items()), encoding="utf-8")
+    return str(file)
+
+
+def test_each_row_is_what_serve_says_with_one_field_changed(tmp_path: Path) -> None:
+    first, second = saved(tmp_path, "a.yaml", FIRST), saved(tmp_path, "b.yaml", SECOND)
+    found = tscale.plan(second, compare=first).to_dict()
+    assert [(one["name"], one["before"], one["after"]) for one in found["changes"]] == [
+        ("gpu", "h100", "h200"),
+        ("concurrency", "16", "64"),
+        ("dtype", "default", "fp8"),
+    ]
+    for one in found["changes"]:
+        alone = tscale.serve(**{**FIRST, one["name"]: SECOND[one["name"]]}).to_dict()  # type: ignore[arg-type]
+        assert one["figures"]["tpot_seconds"] == alone["tpot_seconds"]["middle"]
+        assert one["figures"]["usd_per_million_output_tokens"] == alone["usd_per_million_output_tokens"]
+    assert found["second"]["figures"]["ttft_seconds"] == tscale.serve(**SECOND).to_dict()["ttft_seconds"]["middle"]  # type: ignore[arg-type]
+
+
+def test_a_change_that_is_refused_alone_says_why(tmp_path: Path) -> None:
+    first = saved(tmp_path, "a.yaml", {"model": "llama-3.1-8b", "gpu": "h100", "gpus": 8, "batch": 64, "zero": 3})
+    second = saved(
+        tmp_path, "b.yaml", {"model": "llama-3.1-8b", "gpu": "h100", "gpus": 12, "batch": 60, "zero": 3, "data": 12}
+    )
+    found = tscale.plan(second, compare=first, train=True).to_dict()
+    by_name = {one["name"]: one for one in found["changes"]}
+    assert "12" in by_name["data"]["refused"]
+    assert found["second"]["refused"] is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (FIRST, FIRST, "say the same"),
+        (FIRST, {**SECOND, "zero": 3}, "no one question asks all of"),
+        ({"model": "gpt3", "gpu": "h100"}, {"model": "gpt3", "gpu": "h200"}, "could be asked by serve and by train"),
+    ],
+    ids=["same", "mixed", "any"],
+)
+def test_systems_that_are_not_compared(
+    tmp_path: Path, first: dict[str, object], second: dict[str, object], said: str
+) -> None:
+    files = saved(tmp_path, "a.yaml", first), saved(tmp_path, "b.yaml", second)
+    with pytest.raises(RequestError, match=said):
+        tscale.plan(files[1], compare=files[0])
+
+
+def test_a_file_that_is_no_system_is_refused(tmp_path: Path) -> None:
+    good = saved(tmp_path, "a.yaml", FIRST)
+    with pytest.raises(SpecError, match="did you mean concurrency"):
+        tscale.plan(saved(tmp_path, "b.yaml", {"concurency": 3}), compare=good)
+    with pytest.raises(RequestError, match="two files alone"):
+        tscale.plan(good, compare=good, gpu="h100")

@@ -1,0 +1,115 @@
+"""Waiting by the flow-equivalent server, against closed forms that others derived and a simulation, event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import factorial
+
+import numpy as np
+import pytest
+from numpy.random import Generator, default_rng
+
+from tscale.analysis.questions import question
+from tscale.answers.plan_serve_search import searched
+from tscale.planning.queueing import Curve, mean_ttft
+
+AT_ONCE = np.arange(1.0, 41.0)
+
+
+def saturating(half: float = 10.0, most: float = 8.0) -> Curve:
+    """A unit like those of deployments: throughput that levels off, a first token that takes longer next to others."""
+    throughput = most * AT_ONCE / (AT_ONCE + half)
+    return Curve(AT_ONCE, throughput, 0.05 + 0.01 * AT_ONCE, 0.01 + 0.001 * AT_ONCE)
+
+
+def test_one_place_waits_as_in_an_m_m_1_queue() -> None:
+    rate, served = 0.7, 1.0
+    curve = Curve(np.array([1.0]), np.array([served]), np.array([0.25]), np.array([0.1]))
+    waits = rate / served / (served - rate)
+    assert mean_ttft(curve, rate)[0] == pytest.approx(0.25 + waits, rel=1e-12)
+
+
+@pytest.mark.parametrize("places", [1, 2, 5, 40])
+def test_places_that_work_alone_wait_as_erlang_c_says(places: int) -> None:
+    """M/M/c: C(c, a) / (c·mu - rate) for c servers at an offered load a (Erlang 1917)."""
+    rate = 0.8 * places
+    curve = Curve(AT_ONCE, AT_ONCE * 1.0, np.full(40, 0.5), np.full(40, 0.1))
+    tail = rate**places / factorial(places) / (1 - rate / places)
+    erlang_c = tail / (sum(rate**n / factorial(n) for n in range(places)) + tail)
+    assert mean_ttft(curve, rate)[places - 1] == pytest.approx(0.5 + erlang_c / (places - rate), rel=1e-9)
+
+
+def test_a_rate_that_places_do_not_keep_up_with_waits_for_ever() -> None:
+    found = mean_ttft(saturating(), 5.0)
+    assert np.isinf(found[saturating().throughput <= 5.0]).all()
+    assert np.isfinite(found[-1])
+
+
+def test_a_curve_with_few_points_says_nearly_what_one_with_all_does() -> None:
+    every = np.arange(1.0, 1001.0)
+    some = np.unique(np.concatenate((np.arange(1.0, 65.0), np.rint(64 * 1.03 ** np.arange(1, 93)), [1000.0])))
+
+    def unit(at_once: np.ndarray) -> Curve:
+        return Curve(at_once, 30 * at_once / (at_once + 120), 0.05 + 0.002 * at_once, 0.01 + 0.0 * at_once)
+
+    for rate in (5.0, 15.0, 24.0, 26.0):
+        assert mean_ttft(unit(some), rate)[-1] == pytest.approx(mean_ttft(unit(every), rate)[-1], rel=0.02)
+
+
+def simulated(curve: Curve, rate: float, places: int, work: Callable[[Generator], float], arrivals: int) -> float:
+    """Mean seconds until a request is taken up, and to its first token then: every arrival and every end one by one.
+
+    Those in progress share the unit evenly, each a part X(n)/n of a request a second; later ones wait for a place.
+    """
+    random = default_rng(11)
+    now, next_arrival, total, begun, left = 0.0, random.exponential(1 / rate), 0.0, 0, arrivals
+    left_of: list[float] = []  # work of those in progress, in requests
+    queue: list[float] = []  # when those that wait arrived
+    while begun < arrivals:
+        speed = curve.throughput[len(left_of) - 1] / len(left_of) if left_of else 0.0
+        end = now + min(left_of) / speed if left_of else np.inf
+        if next_arrival <= end:
+            left_of = [rest - (next_arrival - now) * speed for rest in left_of]
+            now = next_arrival
+            queue.append(now)
+            left -= 1
+            next_arrival = now + random.exponential(1 / rate) if left else np.inf
+        else:
+            shortest = min(left_of)
+            left_of = [rest - (end - now) * speed for rest in left_of]
+            del left_of[int(np.argmin(left_of))]
+            assert shortest >= 0
+            now = end
+        while queue and len(left_of) < places:
+            total += now - queue.pop(0)
+            left_of.append(work(random))
+            total += curve.ttft[len(left_of) - 1]
+            begun += 1
+    return total / arrivals
+
+
+@pytest.mark.parametrize(("rate", "places"), [(3.0, 8), (4.5, 40), (3.6, 12)])
+def test_it_is_what_a_simulation_comes_to_where_work_is_exponential(rate: float, places: int) -> None:
+    curve = saturating()
+    measured = simulated(curve, rate, places, lambda random: random.exponential(1.0), 20_000)
+    assert mean_ttft(curve, rate)[places - 1] == pytest.approx(measured, rel=0.12)
+
+
+@pytest.mark.parametrize(("rate", "places"), [(3.0, 8), (3.6, 12)])
+def test_answers_that_are_all_as_long_wait_less_than_it_says(rate: float, places: int) -> None:
+    curve = saturating()
+    measured = simulated(curve, rate, places, lambda _: 1.0, 20_000)
+    said = mean_ttft(curve, rate)[places - 1]
+    assert measured < said < 2.5 * measured
+
+
+def test_a_deployment_at_its_largest_load_keeps_its_target_in_a_simulation() -> None:
+    """The best of a plan, by its own curve at the slow side; answers' lengths vary as those of an exponential distribution."""
+    asked = {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "gpus": 1, "ttft": "500ms", "tpot": "20ms"}
+    plan = question("plan").made({**asked, "input": "2k", "output": 256}).deployments
+    best = searched(plan).rows[0]
+    sparse, every = best.choice.unit.curve, np.arange(1.0, best.places + 1)
+    dense = Curve(every, *(np.interp(every, sparse.at_once, values) for values in sparse[1:]))
+    measured = simulated(dense, best.load, best.places, lambda random: random.exponential(1.0), 10_000)
+    assert best.ttft_at_most <= plan.targets.ttft
+    assert measured == pytest.approx(best.ttft_at_most, rel=0.15)
