@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.catalogue.calibrations import TRAINING, UNFUSED, Calibration, Family, Residual, calibration, family_of
+from tscale.core.costs.schedules import runs
 from tscale.core.costs.step_prediction import StepSeconds, TrainingConstants, predict
 from tscale.core.costs.step_products import Again, Case
 from tscale.core.costs.step_sent import Sent
@@ -164,7 +165,7 @@ def work_of(case: TrainingCase) -> StepWork:
         Case(
             case.run,
             case.batch.micro,
-            case.batch.micro_batches(case.plan),
+            runs(case.batch.micro_batches(case.plan), case.plan),
             int(case.d_model),
             case.again,
             case.peak,
