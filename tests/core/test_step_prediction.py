@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from statistics import fmean
 
 import pytest
 
 import tscale
+from tests.helpers import run
 from tscale.calibration.training_case import MEGATRON, TrainingCase, constants_of, prediction
 from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
+from tscale.core.costs.schedules import predicted_fill
 from tscale.core.costs.step_prediction import TrainingConstants, predict
 from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products
 from tscale.core.costs.step_sent import Sent, link_share
@@ -93,7 +96,7 @@ def one_f_one_b(slots: list[float], many: int) -> float:
 @pytest.mark.parametrize("many", [1, 2, 8])
 def test_a_pipeline_takes_as_long_as_a_walk_through_it(slots: list[float], many: int) -> None:
     nothing = Sent()
-    work = StepWork(tuple(map(stage, slots)), many, 1, False, 0.0, 0.0, nothing, nothing, 0.0)
+    work = StepWork(tuple(map(stage, slots)), many, 1.0, False, 0.0, 0.0, nothing, nothing, 0.0)
     predicted = predict(work, TrainingConstants(attention=1.0)).seconds
     assert predicted == pytest.approx(one_f_one_b(slots, many))
 
@@ -162,6 +165,29 @@ def test_keys_that_are_sent_while_attention_is_computed_take_no_time() -> None:
     whole = stage(1.0)
     hidden, seen = (whole._replace(keys=Sent(0.0, seconds)) for seconds in (0.9, 1.5))
     for one, waiting in ((hidden, 0.0), (seen, 0.5)):
-        work = StepWork((one,), 4, 1, False, 0.0, 0.0, Sent(), Sent(), 0.0)
+        work = StepWork((one,), 4, 1.0, False, 0.0, 0.0, Sent(), Sent(), 0.0)
         found = predict(work, TrainingConstants(attention=1.0))
         assert (found.keys, found.seconds) == pytest.approx((4 * waiting, 4 * (1.0 + waiting)))
+
+
+def test_deepseek_v3_s_own_run_is_within_the_interval() -> None:
+    """2.664e6 H800-hours for 14.8e12 tokens in steps of 15,360 sequences of 4,096 (DeepSeek-AI 2024c, table 1, sections 3.1 and 4.2).
+
+    Without what DualPipe hides, and with both stages of a device counted for all micro-batches, it was three times as long.
+    """
+    measured = 2.664e6 * 3600 / 2048 * 15_360 * 4096 / 14.8e12
+    of = "train deepseek-v3 --gpu h800 --gpus 2048 --batch 15360 --pipeline 16 --expert 64 --zero 1 --precision fp8"
+    done = run(*of.split(), "--schedule", "dualpipe", "--format", "json")
+    found = json.loads(done.out)["plan"]["step_seconds"]
+    assert found["low"] < measured < found["high"]
+    assert found["middle"] == pytest.approx(measured, rel=0.1)
+
+
+@pytest.mark.parametrize("stages", [4, 16])
+def test_other_orders_idle_as_their_papers_say(stages: int) -> None:
+    """F = B = W = 1: 1F1B (p - 1)·3, ZB1P (p - 1)·(1 + 2 - 2), DualPipe (p/2 - 1)·(2 + 1 + 2 - 3) of a stage; its device has two."""
+    one = {"1f1b": (stages - 1) * 3, "zero-bubble": stages - 1, "dualpipe": (stages / 2 - 1) * 2}
+    for order, idle in one.items():
+        device = 3 * (2 if order == "dualpipe" else 1)
+        plan = Parallelism(pipeline=stages, schedule=order)  # type: ignore[arg-type]
+        assert float(predicted_fill(plan)) * (stages - 1) * device == pytest.approx(idle)

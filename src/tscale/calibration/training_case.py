@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.catalogue.calibrations import TRAINING, UNFUSED, Calibration, Family, Residual, calibration, family_of
+from tscale.core.costs.schedules import runs
 from tscale.core.costs.step_prediction import StepSeconds, TrainingConstants, predict
 from tscale.core.costs.step_products import REPEATED, Again, Case
 from tscale.core.costs.step_sent import Sent
@@ -157,7 +158,7 @@ def kernel_of(case: TrainingCase, family: Family) -> str:
 
 def work_of(case: TrainingCase) -> StepWork:
     """What the step gives its devices to do. Raises `RequestError` where a link is not known or a batch does not divide."""
-    run = micro_batches_of(case, case.batch.micro, case.batch.micro_batches(case.plan))
+    run = micro_batches_of(case, case.batch.micro, runs(case.batch.micro_batches(case.plan), case.plan))
     redone = None if case.redone is None else shares_of(case.redone, case.plan)
     work = step_work(case.shares, case.plan, run, case.cluster, redone)
     return work._replace(gathers=Sent()) if case.hides_gathers else work

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tscale.calibration.training_case import TrainingCase, chosen, constants_for, micro_batches_of
+from tscale.core.costs.schedules import runs
 from tscale.core.costs.step_prediction import predict
 from tscale.core.costs.step_products import REPEATED, Repeated
 from tscale.core.costs.step_work import work_of_kinds
@@ -75,7 +76,7 @@ def _of_structure(
 ) -> Any:
     columns = layouts.columns
     plan = plan_of(columns, rows, order_of(layouts.axes, columns, int(rows[0])))._replace(expert_tensor=None)
-    run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), plain(micro_batches))
+    run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), runs(plain(micro_batches), plan))
     run = run._replace(repeated=_repeated(layouts, rows))
     shares = ((share_of(ledger_of(model, stage), plan), _floats(stage.many)) for stage in stages)
     work = work_of_kinds(((share, share, many) for share, many in shares), plan, run, case.cluster)

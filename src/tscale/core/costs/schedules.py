@@ -17,7 +17,7 @@ from fractions import Fraction
 from itertools import accumulate
 
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import minimum
+from tscale.core.tracing import minimum, ratio
 
 
 def in_flight(stage: int, plan: Parallelism, micro_batches: int | None = None) -> tuple[int, int]:
@@ -57,6 +57,22 @@ def embeddings_in_flight(stage: int, plan: Parallelism, micro_batches: int | Non
 def runs(micro_batches: int, plan: Parallelism) -> int:
     """Micro-batches that run through all that a device has: half of them where they come in from both ends of a pipeline."""
     return micro_batches // 2 if plan.order == "dualpipe" else micro_batches
+
+
+def predicted_fill(plan: Parallelism) -> Fraction:
+    """What a pipeline idles over what one in the order of 1F1B does, of as many stages and the same work of a device.
+
+    Of 1F1B it is (p - 1)·(F + B). With B = 2F and W = F: a third with split backward passes, (p - 1)·(F + B - 2W), which is what is
+    run, not the best that zero-bubble schedules come to; and of DualPipe (p/2 - 1)·(F&B + B - 3W), by F&B = F + B, where a device has
+    two stages (DeepSeek-AI 2024c, table 2).
+    """
+    match plan.order:
+        case "1f1b" | "interleaved":
+            return ratio(1, plan.interleave)
+        case "zero-bubble":
+            return Fraction(1, 3)
+        case "dualpipe":
+            return ratio(plan.pipeline - 2, 6 * (plan.pipeline - 1))
 
 
 def with_bubble(computing: list[Fraction], micro_batches: int, plan: Parallelism) -> Fraction:

@@ -7,7 +7,8 @@ it, so that the sum predicts. A micro-batch takes a stage
     slot   = (device^4 + host^4)^(1/4)
 
 for the host queues a layer's kernels while the device runs those before. A step of m micro-batches in the order of 1F1B, of
-p stages of v pieces, takes m·max(slot) + (sum of slots - max)/v, then gradients, weights gathered and the optimizer.
+p stages of v pieces, takes m·max(slot) + (sum of slots - max)/v, then gradients, weights gathered and the optimizer; other orders
+idle less (`schedules.predicted_fill`), and DualPipe sends tokens to their experts behind the computing.
 
 All is made of `StepWork` and `TrainingConstants` by products, sums and maxima, so that arrays of runs of one structure
 are predicted at once by the same lines.
@@ -110,7 +111,7 @@ def predict(work: StepWork, constants: TrainingConstants) -> StepSeconds:
     filled = in_order((stage.stages * slot for stage, slot in zip(work.stages, slots, strict=True)), -longest)
     in_slots = (work.micro_batches * part for part in _of_slowest(each, slots, longest))
     once = (
-        filled / work.interleave,
+        filled * work.fill,
         seconds_of(work.gradients, constants.nics),
         (1 - constants.hidden) * seconds_of(work.gathers, constants.nics),
         constants.optimizer_bytes * work.states,
@@ -151,14 +152,17 @@ def _slot(stage: StageWork, work: StepWork, constants: TrainingConstants) -> tup
     traffic = stage.traffic + again * stage.traffic_again + factor * constants.loss_bytes * stage.logits
     attention = (stage.attention + again * stage.attention_again) / constants.attention
     summed = seconds_of(stage.sums, constants.nics) + again * seconds_of(stage.sums_again, constants.nics)
-    device = (
+    device: tuple[float, ...] = (
         computing,
         traffic / constants.traffic,
         attention,
         larger(seconds_of(stage.keys, constants.nics), attention) - attention,
         constants.sums * summed,
-        constants.dispatches * seconds_of(stage.dispatches, constants.nics),
     )
+    dispatched = constants.dispatches * seconds_of(stage.dispatches, constants.nics)
+    computed = in_order(device[1:], device[0])
+    hidden = dispatched + computed - larger(dispatched, computed)  # the shorter of the two
+    device = (*device, dispatched - work.hides * hidden)
     taken = in_order(device[1:], device[0])
     waiting = (taken**POWER + _host(stage, work, constants) ** POWER) ** (1 / POWER) - taken
     return (*device, seconds_of(stage.handed, constants.nics), waiting)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, cast
 from tscale.core.adding import in_order
 from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.recompute import computed_again
+from tscale.core.costs.schedules import predicted_fill
 from tscale.core.costs.step_products import (
     Case,
     Product,
@@ -75,20 +76,23 @@ class StageWork(NamedTuple):
 class StepWork(NamedTuple):
     """A step: its distinct stages, in order, and what comes once a step.
 
+    `micro_batches`: those that run through all that a device has; `fill`: of the time of all other stages, what a device idles.
     `cut` is 1 where tensor parallelism cuts layers, `wide` where it does so over eight devices and more, else 0. `gathers`:
     weights that are kept in shards, each time that they are used (ZeRO's stage 3), and their gradients. `states`: seconds to
-    read or write a byte for each parameter that a device updates.
+    read or write a byte for each parameter that a device updates. `hides`: 1 where the schedule sends tokens to their experts while
+    another micro-batch is computed, as DualPipe does (DeepSeek-AI 2024c, section 3.2.1), else 0.
     """
 
     stages: tuple[StageWork, ...]
     micro_batches: int
-    interleave: int
+    fill: float
     eight_bit: bool
     cut: float
     wide: float
     gradients: Sent
     gathers: Sent
     states: float
+    hides: float = 0.0
 
 
 def step_work(
@@ -127,13 +131,14 @@ def work_of_kinds(
     return StepWork(
         tuple(stages),
         case.micro_batches,
-        plan.interleave,
+        as_float(predicted_fill(plan)),
         case.eight_bit,
         where(plan.tensor > 1, 1.0, 0.0),
         where(plan.tensor >= _WIDE, 1.0, 0.0),
         gradient,
         gather,
         updates,
+        float(plan.order == "dualpipe"),
     )
 
 
