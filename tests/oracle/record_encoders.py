@@ -32,7 +32,7 @@ from transformers.initialization import no_init_weights
 LENGTH = 70
 FAMILIES = {
     AutoModelForMaskedLM: "albert deberta deberta-v2 modernbert camembert xlm-roberta-xl rembert ernie data2vec-text "
-    "ibert mpnet roformer megatron-bert roberta-prelayernorm eurobert nomic_bert esm",
+    "ibert mpnet roformer megatron-bert roberta-prelayernorm eurobert nomic_bert esm gte big_bird longformer",
     AutoModelForCausalLM: "xlnet",
     AutoModelForSeq2SeqLM: "fsmt mvp plbart blenderbot-small switch_transformers",
     AutoModelForSpeechSeq2Seq: "whisper",

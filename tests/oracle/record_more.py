@@ -40,6 +40,7 @@ FAMILIES = [
     "qwen3_5_text",
     "qwen3_5_moe_text",
     "granitemoe_swa",
+    "modernbert-decoder",
 ]
 SLIDES = "sliding_attention"
 record.BASE |= {
@@ -89,6 +90,7 @@ EXTRA = {
     ],
     "axk1": [{"first_k_dense_replace": 2}],
     "qwen3_5_text": [{"full_attention_interval": 2}],
+    "modernbert-decoder": [{"global_attn_every_n_layers": 2}],
     "gemma4_text": [
         {"global_head_dim": 256},
         {"num_global_key_value_heads": 2, "attention_k_eq_v": True},

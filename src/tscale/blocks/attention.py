@@ -62,6 +62,8 @@ class Attention:
     """Whether heads are scored in pairs, one subtracted from the other (DiffLlama): each sums values of two heads' width."""
     sinks: bool = False
     """Whether each head has a learned logit that attends to nothing (gpt-oss)."""
+    global_projections: bool = False
+    """Whether tokens that see all others have projections q, k and v of their own: stored, and run by none of a plain text (Longformer)."""
     window: Length | None = None
     """The most keys that a query sees in a local layer, itself included."""
     chunked: bool = False
@@ -146,6 +148,10 @@ class Attention:
         v_dim = head_dim if self.v_dim is None else self.v_dim
         for name, width in self._own_keys(kv_heads * head_dim, kv_heads * v_dim):
             yield Matmul(f"{site.name}.{name}", name, "attention", site.keys, d, width, name in biased, by_kv_head)
+        for wide, width in self._global_keys(queries, kv_heads * head_dim, kv_heads * v_dim):
+            cut = by_head if wide == "q" else by_kv_head
+            label = f"{site.name}.{wide}_global"
+            yield Matmul(label, wide, "attention", site.keys, d, width, wide in biased, cut, used=0)
         if self.head_gates:
             yield Matmul(f"{site.name}.gates", "gates", "attention", site.stream, d, heads, cut=by_head)
         yield from self._norms(site)
@@ -166,6 +172,10 @@ class Attention:
             "o" in biased,
             by_head._replace(axis="in"),
         )
+
+    def _global_keys(self, q: int, k: int, v: int) -> tuple[tuple[Literal["q", "k", "v"], int], ...]:
+        """The projections that tokens which see all others have beside the usual ones, and their widths."""
+        return (("q", q), ("k", k), ("v", v)) if self.global_projections else ()
 
     def _scores(self, site: LayerContext, v_dim: int, *, caches: bool) -> Iterator[Subset]:
         """The scores of each kind of sight, with the cache that they read."""

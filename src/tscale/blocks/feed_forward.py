@@ -24,6 +24,8 @@ class FeedForward:
     """Whether a gate matrix multiplies the inner activations, as in SwiGLU and GeGLU."""
     bias: bool = False
     """Whether every matrix has a bias."""
+    out_bias: bool = False
+    """Whether the matrix down has a bias, where the others have none (GTE)."""
     inner_norm: bool = False
     """Whether the inner activations are normalised, with a gain for each, before the matrix down (BitNet)."""
     scalars: Size | None = None
@@ -46,7 +48,14 @@ class FeedForward:
         if self.inner_norm:
             yield Vector(f"{site.name}.inner_norm", "norm", "norm", self.d_ff)
         yield Matmul(
-            f"{site.name}.down", "down", "feed_forward", site.stream, self.d_ff, d, self.bias, Cut(self.d_ff, "in")
+            f"{site.name}.down",
+            "down",
+            "feed_forward",
+            site.stream,
+            self.d_ff,
+            d,
+            self.bias or self.out_bias,
+            Cut(self.d_ff, "in"),
         )
 
     def saves(self, site: LayerContext) -> Iterator[Saved]:

@@ -300,7 +300,7 @@ ALSO: Final = {"kimi_k2": "deepseek_v3"}
 
 _REASONS: Final = {
     "it has experts in its encoder": "nllb-moe",
-    "its kind of attention is not supported": "longformer led prophetnet big_bird bigbird_pegasus longt5 pegasus_x funnel",
+    "its kind of attention is not supported": "led prophetnet bigbird_pegasus longt5 pegasus_x funnel",
     "its kind of token mixing is not supported": "mobilebert convbert squeezebert nystromformer yoso",
     "its layers have adapters": "xmod",
     "it reads more than text": "vit layoutlm",

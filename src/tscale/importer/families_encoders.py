@@ -169,6 +169,22 @@ FURTHER: Final[dict[str, Family]] = {
         "NomicBert", Keys(), (30528, 768, 12, 12, 3072, 2048), SEGMENTS | {"head_dim": None}, embedding=rules.segments,
         fixed=TIED, biases={}, d_ff_bias=False, gated=True, positions=Computed(kind="rotary"),
     ),
+    "gte": _encoder(
+        "Gte", Keys(), (250048, 768, 12, 12, 3072, 8192), {"type_vocab_size": 1}, embedding=own.gte_segments,
+        fixed=TIED, d_ff_bias=False, d_ff_out_bias=True, gated=True, positions=Computed(kind="rotary"),
+    ),
+    "big_bird": _encoder(
+        "BigBird", Keys(), (50358, 768, 12, 12, 3072, 4096),
+        SEGMENTS | {"use_bias": True, "attention_type": "block_sparse", "block_size": 64, "num_random_blocks": 3,
+                    "rescale_embeddings": None}, embedding=rules.segments,
+        classes={"BigBirdForMaskedLM": replace(MASKED, pooler=True), "BigBirdForPreTraining": PRETRAINING, "BigBirdModel": POOLED},
+        biases={"qkv": "use_bias", "o": True}, notes=own.big_bird_notes,
+    ),
+    "longformer": _encoder(
+        "Longformer", Keys(), _BERT, SEGMENTS | {"attention_window": 512}, embedding=rules.segments, pooler=True,
+        unread_rows=2, global_projections=True, sight=own.longformer_sight, harmless=("onnx_export", "ignore_attention_mask"),
+        notes=own.longformer_notes,
+    ),
     # reads from left to right, as decoders do, and decodes nothing
     "clip_text_model": Family(
         classes={"CLIPTextModel": BARE}, keys=Keys(),

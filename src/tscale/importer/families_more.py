@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from tscale.blocks import Computed, Learned, Norm
 from tscale.importer import expert_rules as experts
+from tscale.importer import family_encoders as encoders
 from tscale.importer import family_rules as rules
 from tscale.importer.expert_rules import Routed
 from tscale.importer.family import Family, Keys
-from tscale.importer.family_rows import EVERY, LAYER, NO_BIASES, SANDWICH, TIED, causal, modern
+from tscale.importer.family_rows import BARE, EVERY, LAYER, NO_BIASES, SANDWICH, TIED, causal, modern
+from tscale.models.spec import Head
 
 _NO_BIAS: Final[dict[str, object]] = {"attention_bias": False}
 _LISTED: Final[dict[str, object]] = {"sliding_window": 4096, "layer_types": None}
@@ -66,6 +68,16 @@ DECODERS: Final[dict[str, Family]] = {
         "GPTNeoXJapanese", (32000, 2560, 32, 32, 4, 2048), {"tie_word_embeddings": True},
         keys=Keys(d_ff="intermediate_multiple_size"), norm=LAYER, gated=False, kv_heads=rules.all_kv_heads,
         head_dim=rules.exact_head_dim, attention=rules.last_biased, feed_forward=rules.multiple_of_width,
+    ),
+    "modernbert-decoder": modern(
+        "ModernBertDecoder", (50368, 768, 22, 12, 1152, 8192),
+        {"norm_bias": False, "attention_bias": False, "mlp_bias": False, "decoder_bias": True, "classifier_bias": False,
+         "local_attention": 128, "sliding_window": None, "layer_types": None, "global_attn_every_n_layers": 3,
+         "tie_word_embeddings": True},
+        classes={"ModernBertDecoderForCausalLM": Head(kind="masked", transform="plain"), "ModernBertDecoderModel": BARE},
+        head=encoders.modernbert_head, head_bias="decoder_bias",
+        harmless=("classifier_activation", "global_rope_theta", "local_rope_theta"),
+        norm=encoders.modernbert_norm, sight=encoders.modernbert_decoder_sight, head_dim=rules.exact_head_dim,
     ),
     "gpt-sw3": Family(
         classes=causal("GPT2", suffix="LMHeadModel"), keys=_GPT,

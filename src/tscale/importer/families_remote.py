@@ -59,6 +59,11 @@ def _chatglm_norm(config: Config) -> Norm:
     return kind if config.flag("post_layer_norm") else Norm(kind=kind.kind, final=False)
 
 
+def _deepseek_sparse(config: Config) -> list[bool]:
+    """All layers but the first few, and none of a model without experts."""
+    return experts.after_the_first(config) if config.optional("n_routed_experts") else [False]
+
+
 def _phi_kv_heads(config: Config) -> int | None:
     return config.optional("n_head_kv")
 
@@ -104,7 +109,7 @@ REMOTE: Final[dict[str, Family]] = {
         {"attention_bias": False, "n_routed_experts": None, "n_shared_experts": None, "num_experts_per_tok": None,
          "moe_intermediate_size": 1407, "first_k_dense_replace": 0},
         fixed={"moe_layer_freq": 1}, harmless=_USUAL,
-        experts=Routed(experts="n_routed_experts", shared="n_shared_experts", sparse=experts.after_the_first),
+        experts=Routed(experts="n_routed_experts", shared="n_shared_experts", sparse=_deepseek_sparse),
     ),
     "bailing_moe": modern(
         "BailingMoe", (30592, 1024, 24, 16, 4096, 32768),

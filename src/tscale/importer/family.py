@@ -73,6 +73,10 @@ class Family:
     gated_heads: bool = False
     """Whether a projection of the width of the queries gates the heads' outputs."""
     sinks: bool = False
+    global_projections: bool = False
+    """Whether tokens that see all others have projections of their own."""
+    d_ff_out_bias: bool = False
+    """Whether the matrix down alone has a bias."""
     d_ff_bias: bool | str = False
     inner_norm: bool = False
     scalars: int | None = None

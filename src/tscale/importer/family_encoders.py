@@ -171,6 +171,50 @@ def modernbert_sight(config: Config) -> rules.AttentionMask:
     return rules.by_layer_types(config, config.size("local_attention"), lambda layer: layer % period != 0)
 
 
+def modernbert_decoder_sight(config: Config) -> rules.AttentionMask:
+    """As ModernBERT's, but a query sees half of the window: what came before it."""
+    period = config.size("global_attn_every_n_layers")
+    half = config.optional("sliding_window") or config.size("local_attention") // 2
+    return rules.by_layer_types(config, half, lambda layer: layer % period != 0)
+
+
+# ---- sparse attention ----
+
+
+def longformer_sight(config: Config) -> rules.AttentionMask:
+    """One window for all layers, half of it on either side."""
+    said = config.value("attention_window")
+    first = said[0] if isinstance(said, list) and said else said
+    alike = said == first or (isinstance(said, list) and all(length == first for length in said))
+    if not isinstance(first, int) or not alike or first <= 0 or first % 2:
+        raise config.wrong(
+            "attention_window must be one even length above 0: windows that differ by layer are not known yet"
+        )
+    return rules.AttentionMask(first)
+
+
+def longformer_notes(config: Config) -> tuple[str, ...]:
+    """What the tokens of a task add."""
+    del config
+    return ("Tokens that a task lets see all others are not counted: their projections are stored, and run by none.",)
+
+
+def big_bird_notes(config: Config) -> tuple[str, ...]:
+    """What full attention means for keys that are picked in blocks."""
+    kind = config.text("attention_type")
+    if kind not in ("block_sparse", "original_full"):
+        raise config.wrong(f"attention_type: {shown(kind)} is not known: block_sparse or original_full")
+    if kind == "original_full":
+        return ()
+    seen = (config.whole("num_random_blocks") + 5) * config.size("block_size")
+    return (f"Each query sees {seen:,} keys, in blocks (block_sparse): full attention counts all of them.",)
+
+
+def gte_segments(config: Config) -> Embedding:
+    """A table of segments, where there are any."""
+    return Embedding(segments=config.whole("type_vocab_size") or None)
+
+
 # ---- others like BERT ----
 
 

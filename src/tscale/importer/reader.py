@@ -296,6 +296,7 @@ def _attention(config: Config) -> Mixer:
         out_norm=family.out_norm,
         differential=family.differential,
         sinks=family.sinks,
+        global_projections=family.global_projections,
         window=sight.window,
         chunked=sight.chunked and sight.window is not None,
         pattern=sight.pattern,
@@ -313,6 +314,7 @@ def _feed_forward(config: Config) -> Mlp | tuple[Mlp, ...]:
         d_ff=4 * config.size(config.keys.d_model) if d_ff is None else d_ff,
         gated=_settled(family.gated, config),
         bias=_said(family.d_ff_bias, config),
+        out_bias=family.d_ff_out_bias,
         inner_norm=family.inner_norm,
         scalars=family.scalars,
     )

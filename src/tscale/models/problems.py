@@ -242,7 +242,8 @@ def _of_idle_attention(spec: ModelSpec) -> Iterator[Problem]:
 
 def _of_head_kind(spec: ModelSpec) -> Iterator[Problem]:
     """A head that stands on another kind of stack."""
+    two = spec.kind == "encoder-decoder"
     if spec.kind == "encoder" and spec.head.kind == "language-model":
         yield ("head",), "an encoder has no language-model head: set head.kind to masked or none"
-    if spec.kind != "encoder" and spec.head.kind in {"masked", "discriminator"}:
+    if (spec.kind != "encoder" and spec.head.kind == "discriminator") or (two and spec.head.kind == "masked"):
         yield ("head", "kind"), f"a {spec.head.kind} head stands on an encoder, not on a {spec.kind}"
