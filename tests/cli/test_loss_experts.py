@@ -66,3 +66,11 @@ def test_layers_without_experts_count_in_what_is_stored_for_each_parameter_that_
     """Llama 4 Maverick: 24 layers of 128 experts and a shared one, all of 8,192, and 24 dense ones of 16,384."""
     mixture = answer("loss", "llama-4-maverick", "--tokens", "1e12")["mixture"]
     assert mixture["expansion"] == pytest.approx((129 * 8192 + 16_384) / (2 * 8192 + 16_384))
+
+
+def test_explain_says_what_each_law_is_told_of_the_experts() -> None:
+    """Ê of 4 experts is 4 - 1 + 1/(1/2.0732 - 1/290.4521), and hardly less."""
+    out = run("loss", "mixtral-8x7b", "--tokens", "1e12", "--explain").out
+    e = 1 / (1 / (3 + 1 / (1 / 2.0732 - 1 / 290.4521)) + 1 / 290.4521)
+    assert f"E 4, Ê {e:.6g}, a 35.91" in out
+    assert "S 0.75, a 16612.5" in out

@@ -39,7 +39,7 @@ from tscale.catalogue.laws import Law, read_law
 from tscale.core.costs.params import non_embedding_params, params
 from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.laws import Law as Formula
-from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage, Run
+from tscale.core.laws.experts import ExpertsLaw, Granular, Joint, Leverage, Mixture, Routed, Run, saturated
 from tscale.core.ledger import Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
 from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
@@ -85,6 +85,7 @@ class _Judged(NamedTuple):
     extrapolated: bool
     best: Point | None = None
     equal: Point | None = None
+    mixture: Mixture | None = None
 
 
 def loss_report(
@@ -224,7 +225,7 @@ def _of_experts(model: TracedModel, run: Run, names: Sequence[str], unique: int 
             found = _Judged(
                 law, None, Point(counted_by(law, run), run.tokens, run.flops, formula.loss(run)), extrapolated=False
             )
-        judged.append(found._replace(extrapolated=not inside(law, run)))
+        judged.append(found._replace(extrapolated=not inside(law, run), mixture=run.mixture))
     return judged
 
 
@@ -474,8 +475,23 @@ _FORMULAS: Final = {
 }
 
 
+def _divided(law: Law, mixture: Mixture | None) -> str:
+    """What a law is told of a mixture: the number of experts that counts, the granularity or the sparsity."""
+    if mixture is None:
+        return ""
+    formula = law.experts
+    match formula:
+        case Joint() | Routed():
+            e = saturated(mixture.expansion, formula.E_start, formula.E_max)
+            return f"E {mixture.expansion:.6g}, Ê {e:.6g}, "
+        case Granular():
+            return f"G {mixture.granularity:.6g}, "
+        case _:
+            return f"S {1 - 1 / mixture.expansion:.6g}, "
+
+
 def _step(run: _Judged) -> Step:
     law, point = run.law, run.point
     constants = ", ".join(f"{name} {one.value:g}" for name, one in law.constants.items())
-    numbers = f"N {point.params:,}, D {point.tokens:,}, {constants}"
+    numbers = f"N {point.params:,}, D {point.tokens:,}, {_divided(law, run.mixture)}{constants}"
     return Step("loss", _FORMULAS[law.kind], numbers, predicted(point.loss or 0, NATS, law), law.name)
