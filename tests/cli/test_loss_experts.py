@@ -31,7 +31,7 @@ def test_dense_models_of_equal_loss_have_the_loss() -> None:
 
 
 def test_granularity_is_asked_about_only_near_the_expansion_that_it_was_fitted_on() -> None:
-    fine = answer("loss", "kimi-k2", "--tokens", "1e12")  # 384 of which 8 and 1 shared: 43 times
+    fine = answer("loss", "kimi-k2", "--tokens", "1e12")  # 384 of which 8 and 1 shared: 42 times
     assert "krajewski2024" in [row["law"] for row in fine["rows"]]
     asked = answer("loss", "mixtral-8x7b", "--tokens", "1e12", "--law", "krajewski2024")
     assert asked["rows"][0]["extrapolated"] is True
@@ -60,3 +60,17 @@ def test_the_error_of_downstream_tasks_is_gadres() -> None:
     """Equation 5 with Table 2's constants for RedPajama."""
     row = answer("loss", "llama-2-7b", "--law", "gadre2024-redpajama")["rows"][0]
     assert row["downstream_error"] == pytest.approx(0.857 - 2.21 * 2.718281828 ** (-0.715 * row["loss"]), abs=0.002)
+
+
+def test_layers_without_experts_count_in_what_is_stored_for_each_parameter_that_a_token_meets() -> None:
+    """Llama 4 Maverick: 24 layers of 128 experts and a shared one, all of 8,192, and 24 dense ones of 16,384."""
+    mixture = answer("loss", "llama-4-maverick", "--tokens", "1e12")["mixture"]
+    assert mixture["expansion"] == pytest.approx((129 * 8192 + 16_384) / (2 * 8192 + 16_384))
+
+
+def test_explain_says_what_each_law_is_told_of_the_experts() -> None:
+    """Ê of 4 experts is 4 - 1 + 1/(1/2.0732 - 1/290.4521), and hardly less."""
+    out = run("loss", "mixtral-8x7b", "--tokens", "1e12", "--explain").out
+    e = 1 / (1 / (3 + 1 / (1 / 2.0732 - 1 / 290.4521)) + 1 / 290.4521)
+    assert f"E 4, Ê {e:.6g}, a 35.91" in out
+    assert "S 0.75, a 16612.5" in out

@@ -62,6 +62,8 @@ def test_any_number_of_experts_within_memory() -> None:
             "--unique-tokens is read by laws of dense models",
         ),
         (("--flops", "10", "--experts", "8"), "no mixture of experts makes sense"),
+        (("--flops", "1e12", "--experts", "any", "--inference-tokens", "1e15"), "no mixture of experts makes sense"),
+        (("--flops", "1e22", "--experts", "any", "--active-share", "1/2"), "--experts any chooses the share"),
         (("--flops", "1e22", "--experts", "none"), "--experts must be a whole number"),
         (("--flops", "1e22", "--experts", "any", "--law", "abnar2025", "--law", "ludziejewski2025"), "give one --law"),
     ],

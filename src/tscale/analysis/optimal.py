@@ -121,6 +121,10 @@ class Ask(Request):
             raise RequestError("--experts is read with --flops or --gpu, which set a budget: give one of them")
         if self.unique_tokens is not None:
             raise RequestError("--unique-tokens is read by laws of dense models: leave it out, or --experts")
+        if self.active_share is not None and self.experts == "any":
+            raise RequestError(
+                "--experts any chooses the share of the experts too: give a number of experts, or drop --active-share"
+            )
         if self.active_share is not None and isinstance(self.experts, int) and self.active_share * self.experts < 1:
             raise RequestError(
                 f"--active-share of {float(self.active_share):g} is less than one of {self.experts} experts: give at least "

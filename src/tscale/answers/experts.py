@@ -10,11 +10,13 @@ from tscale.answers.explaining import TracedModel
 from tscale.answers.laws import predicted
 from tscale.blocks.experts import Experts
 from tscale.catalogue.laws import Law, read_law
-from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params
+from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params, size
 from tscale.core.laws.experts import Granular, Joint, Leverage, Mixture, Routed, Run, Sparse
 from tscale.core.laws.halving import where
+from tscale.core.ledger import Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Table
 from tscale.core.units import COUNT, PREDICTED_PARAMETERS, RATIO
+from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
 JOINT: Final = "ludziejewski2025"
@@ -51,7 +53,19 @@ def mixture_of(spec: ModelSpec) -> Mixture | None:
     block = max(blocks, key=lambda one: int(one.experts))
     d_ff = int(block.d_ff)
     shared = int(block.shared_d_ff or 0) / d_ff
-    return Mixture(int(block.experts), int(block.top_k), shared, 2 * int(spec.d_model) / d_ff)
+    stored = None if len(spec.feed_forwards) == 1 else _stored(spec)
+    return Mixture(int(block.experts), int(block.top_k), shared, 2 * int(spec.d_model) / d_ff, stored)
+
+
+def _stored(spec: ModelSpec) -> float:
+    """Feed-forward parameters of all layers for each that a token meets, without routers."""
+    found = [
+        entry
+        for entry in lower(spec).entries
+        if isinstance(entry, Matmul) and entry.part == "feed_forward" and entry.role != "router"
+    ]
+    met = sum(min(int(entry.stored), int(entry.used)) * int(size(entry)) for entry in found)
+    return sum(int(entry.stored) * int(size(entry)) for entry in found) / met
 
 
 def run_of(model: TracedModel, mixture: Mixture, tokens: int) -> Run:
@@ -97,9 +111,9 @@ def default_losses(run: Run) -> Iterator[str]:
 def equivalents(run: Run) -> Iterator[Equivalent]:
     """The dense models of equal loss by each law that can say so."""
     for law in map(read_law, _EQUIVALENTS):
-        size = _dense(law, run)
-        if size < inf:
-            yield Equivalent(law, size, counted_by(law, run), not inside(law, run))
+        dense = _dense(law, run)
+        if dense < inf:
+            yield Equivalent(law, dense, counted_by(law, run), not inside(law, run))
 
 
 def _dense(law: Law, run: Run) -> float:
@@ -119,7 +133,7 @@ def _dense(law: Law, run: Run) -> float:
             most = 1e6 * run.total
             if formula.at(most, run.tokens, 0) > loss:
                 return inf
-            return where(lambda size: formula.at(size, run.tokens, 0) <= loss, 1, most)
+            return where(lambda dense: formula.at(dense, run.tokens, 0) <= loss, 1, most)
         case Granular() | None:
             return inf
 
@@ -167,6 +181,6 @@ def mixture_note(mixture: Mixture) -> str:
     shared = f" and {mixture.shared:g} shared" if mixture.shared else ""
     return (
         f"A mixture of {mixture.experts:g} experts, of which a token meets {mixture.active:g}{shared}: the laws are told that "
-        f"{mixture.expansion:.3g} times as many feed-forward parameters are stored as a token meets. The joint law was fitted on "
+        f"{mixture.expansion:.3g} times as many feed-forward parameters are stored, of all layers, as a token meets. The joint law was fitted on "
         "mixtures of one expert a token; that finer experts are like them is assumed."
     )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import exp, inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from tscale.answers.experts import (
-    counted_by,
-    default_losses,
     equivalents,
     equivalents_data,
     equivalents_table,
-    inside,
     mixture_data,
     mixture_note,
     mixture_of,
@@ -22,9 +19,7 @@ from tscale.answers.explaining import TracedModel, counted
 from tscale.answers.laws import (
     INCOMPARABLE,
     NO_LOSS,
-    Bound,
     counts_note,
-    extrapolated,
     law_data,
     law_notes,
     loss_figure,
@@ -33,17 +28,15 @@ from tscale.answers.laws import (
     predicted,
     range_note,
 )
+from tscale.answers.loss_judged import Judged, dense_by_laws, experts_by_laws, refuse_other_models
 from tscale.answers.trained import trained
 from tscale.blocks import attentions
-from tscale.catalogue.laws import Law, read_law
+from tscale.catalogue.laws import Law
 from tscale.core.costs.params import non_embedding_params, params
-from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
-from tscale.core.laws import Law as Formula
-from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage, Run
-from tscale.core.ledger import Matmul
+from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Repeated
+from tscale.core.laws.experts import Granular, Joint, Mixture, Routed, saturated
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
 from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
-from tscale.errors import NotPublishedError, RequestError
 from tscale.models.spec import ModelSpec
 
 _COLUMNS = (
@@ -69,22 +62,8 @@ _DOWNSTREAM_COLUMNS = (
     Column("error", "downstream_error"),
     Column("mean of", "tasks", numeric=False),
 )
-_CHANCE: Final = 13
-"""Nats a token of a guess among 440,000 tokens: a model that learned anything is below."""
 _SIZES: Final = (1 / 4, 1 / 2, 1, 2, 4)
 """Of the model's parameters: the other runs of equal loss that are shown."""
-
-
-class _Judged(NamedTuple):
-    """A run by one law: its loss; where the law has them, the best run of its FLOPs, and that of its loss."""
-
-    law: Law
-    formula: Formula | None
-    """The law of N and D; None of one that has no optimum to tell."""
-    point: Point
-    extrapolated: bool
-    best: Point | None = None
-    equal: Point | None = None
 
 
 def loss_report(
@@ -98,15 +77,15 @@ def loss_report(
 ) -> Report:
     """The loss of a model trained on so many tokens by each law that has one, and what it could have been."""
     model = counted(spec)
-    _refuse_others(model)
+    refuse_other_models(model)
     tokens = trained(spec, asked, None).tokens
     sizes = {"all": int(params(model.ledger).total), "non_embedding": int(non_embedding_params(model.ledger))}
     mixture = mixture_of(spec)
     run = None if mixture is None else run_of(model, mixture, int(tokens.value))
     judged, without = (
-        _of_dense(sizes, int(tokens.value), picked(names, unique, served))
+        dense_by_laws(sizes, int(tokens.value), picked(names, unique, served))
         if run is None
-        else (_of_experts(model, run, names, unique), list[str]())
+        else (experts_by_laws(model, run, names, unique), list[str]())
     )
     alike = [] if run is None else list(equivalents(run))
     title = f"{spec.label}: predicted loss after {int(tokens.value):,} training tokens is {_losses(judged)}"
@@ -139,37 +118,7 @@ def loss_report(
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(map(_step, judged)))
 
 
-def by_tokens(
-    spec: ModelSpec, asked: int | None, names: Sequence[str], unique: int | None, served: int | None
-) -> tuple[int, dict[str, Callable[[float], float]]]:
-    """The tokens of a run, and by law the loss of its model as a function of tokens. Raises `TscaleError` as `loss_report` does."""
-    model = counted(spec)
-    _refuse_others(model)
-    tokens = int(trained(spec, asked, None).tokens.value)
-    mixture = mixture_of(spec)
-    if mixture is not None:
-        run = run_of(model, mixture, tokens)
-        return tokens, {one.law.name: _of_run(one.law, run) for one in _of_experts(model, run, names, unique)}
-    sizes = {"all": int(params(model.ledger).total), "non_embedding": int(non_embedding_params(model.ledger))}
-    judged, _ = _of_dense(sizes, tokens, picked(names, unique, served))
-    return tokens, {one.law.name: _of_size(one) for one in judged}
-
-
-def _of_run(law: Law, run: Run) -> Callable[[float], float]:
-    formula = law.experts
-    assert formula is not None
-    assert not isinstance(formula, Leverage)
-    return lambda tokens: formula.loss(run._replace(tokens=tokens))
-
-
-def _of_size(judged: _Judged) -> Callable[[float], float]:
-    formula = judged.formula.law if isinstance(judged.formula, Lifetime) else judged.formula
-    assert formula is not None
-    assert not isinstance(formula, (Power, Lifetime))
-    return lambda tokens: formula.loss(judged.point.params, tokens)
-
-
-def _losses(judged: Sequence[_Judged]) -> str:
+def _losses(judged: Sequence[Judged]) -> str:
     """The losses that are predicted, the least and the most of several laws."""
     losses = sorted(run.point.loss for run in judged if run.point.loss is not None)
     if not losses:
@@ -179,96 +128,7 @@ def _losses(judged: Sequence[_Judged]) -> str:
     return f"{losses[0]:.3f} to {losses[-1]:.3f} nats per token, by {len(losses)} laws"
 
 
-def _refuse_others(model: TracedModel) -> None:
-    """Raises `NotPublishedError` for a model of a sort that no law here was fitted on."""
-    spec = model.spec
-    if spec.kind != "decoder":
-        raise NotPublishedError(f"{spec.label}: the scaling laws here are for decoders, and this is an {spec.kind}")
-    routed = any(isinstance(entry, Matmul) and entry.experts > 1 for entry in model.ledger.entries)
-    if routed and mixture_of(spec) is None:
-        raise NotPublishedError(
-            f"{spec.label}: no law here was fitted on models that route to experts of attention alone"
-        )
-
-
-def _of_dense(sizes: dict[str, int], tokens: int, bounds: Sequence[Bound]) -> tuple[list[_Judged], list[str]]:
-    """A dense model by each law, and the laws that predict no loss."""
-    without = [bound.law.name for bound in bounds if isinstance(bound.formula, Power)]
-    if len(without) == len(bounds):
-        raise RequestError(f"{', '.join(without)} predicts an optimum and no loss: choose another --law")
-    judged = [
-        _judged(bound, sizes["non_embedding" if "non_embedding" in bound.law.counts else "all"], tokens)
-        for bound in bounds
-        if not isinstance(bound.formula, Power)
-    ]
-    return judged, without
-
-
-def _of_experts(model: TracedModel, run: Run, names: Sequence[str], unique: int | None) -> list[_Judged]:
-    """A mixture of experts by each law of such."""
-    if unique is not None:
-        raise RequestError(
-            f"--unique-tokens is read by laws of dense models, and {model.spec.label} is a mixture of experts: leave it out"
-        )
-    judged = []
-    for law in map(read_law, dict.fromkeys(names) or default_losses(run)):
-        formula = law.experts
-        if formula is None or isinstance(formula, Leverage):
-            raise RequestError(
-                f"{law.name} predicts no loss of mixtures of experts, which {model.spec.label} is: choose another --law, such as "
-                f"{', '.join(default_losses(run))}"
-            )
-        if isinstance(formula, Joint):
-            found = _judged(Bound(law, formula.of(run.mixture.expansion)), int(run.active), int(run.tokens))
-        else:
-            found = _Judged(
-                law, None, Point(counted_by(law, run), run.tokens, run.flops, formula.loss(run)), extrapolated=False
-            )
-        judged.append(found._replace(extrapolated=not inside(law, run)))
-    return judged
-
-
-def _known(law: Law, formula: ExpertsLaw, run: Run) -> Point:
-    """The loss of a mixture. Raises `RequestError` where that is none that a run may have."""
-    size = counted_by(law, run)
-    try:
-        loss = formula.loss(run)
-    except (OverflowError, ZeroDivisionError, ValueError):
-        loss = inf
-    if not 0 < loss <= _CHANCE:
-        raise _past(law, size, run.tokens)
-    return Point(size, run.tokens, run.flops, loss)
-
-
-def _past(law: Law, size: float, tokens: float) -> RequestError:
-    return RequestError(
-        f"{law.name} predicts no meaningful loss of {size:,} parameters on {tokens:,} tokens: give more realistic --tokens"
-    )
-
-
-def _judged(bound: Bound, size: int, tokens: int) -> _Judged:
-    flops, formula = 6 * size * tokens, bound.formula
-    if isinstance(formula, Lifetime):
-        formula = formula.law
-    assert not isinstance(formula, (Power, Lifetime))
-    past = _past(bound.law, size, tokens)
-    try:
-        point = Point(size, tokens, flops, formula.loss(size, tokens))
-        assert point.loss is not None
-        if point.loss > _CHANCE:
-            raise past
-        judged = _Judged(bound.law, bound.formula, point, extrapolated(bound, point))
-        if isinstance(formula, Kaplan):
-            return judged
-        if isinstance(formula, (KaplanJoint, Farseer, Bare)):
-            return judged._replace(best=formula.at_flops(flops))
-        equal = formula.at_loss(point.loss, flops) if isinstance(formula, Repeated) else formula.at_loss(point.loss)
-        return judged._replace(best=formula.at_flops(flops), equal=equal)
-    except (OverflowError, ZeroDivisionError, ValueError):
-        raise past from None
-
-
-def _row(run: _Judged) -> tuple[Cell, ...]:
+def _row(run: Judged) -> tuple[Cell, ...]:
     law, point, best = run.law, run.point, run.best
     return (
         law.name,
@@ -289,7 +149,7 @@ def _ratio(point: Point) -> Figure:
     return Figure(round(point.tokens / point.params, 6), TOKENS._replace(name="tokens per parameter"))
 
 
-def _downstream_tables(judged: Sequence[_Judged]) -> Iterator[Table]:
+def _downstream_tables(judged: Sequence[Judged]) -> Iterator[Table]:
     """The error of downstream tasks by the laws that were fitted to them."""
     rows: list[tuple[Cell, ...]] = []
     for run in judged:
@@ -301,7 +161,7 @@ def _downstream_tables(judged: Sequence[_Judged]) -> Iterator[Table]:
         yield Table("", _DOWNSTREAM_COLUMNS, tuple(rows), aside=True)
 
 
-def _downstream(run: _Judged) -> Figure | None:
+def _downstream(run: Judged) -> Figure | None:
     """The mean error of downstream tasks, epsilon - k·exp(-gamma·L); None of a law that does not say."""
     by, loss = run.law.downstream, run.point.loss
     if by is None or loss is None:
@@ -309,7 +169,7 @@ def _downstream(run: _Judged) -> Figure | None:
     return Figure(by.epsilon - by.k * exp(-by.gamma * loss), SHARE, "convention", by.source)
 
 
-def _equal_tables(judged: Sequence[_Judged]) -> Iterator[Table]:
+def _equal_tables(judged: Sequence[Judged]) -> Iterator[Table]:
     rows: list[tuple[Cell, ...]] = []
     for run in judged:
         equal, law, point = run.equal, run.law, run.point
@@ -329,7 +189,7 @@ def _equal_tables(judged: Sequence[_Judged]) -> Iterator[Table]:
         yield Table("", _EQUAL_COLUMNS, tuple(rows), aside=True)
 
 
-def _breakeven(run: _Judged) -> Figure | None:
+def _breakeven(run: Judged) -> Figure | None:
     """Tokens served, at 2·N FLOPs each, after which a smaller model has saved what its longer training took."""
     point, equal = run.point, run.equal
     if equal is None or point.params >= equal.params:
@@ -338,7 +198,7 @@ def _breakeven(run: _Judged) -> Figure | None:
     return predicted(served, PREDICTED_TOKENS, run.law)
 
 
-def _alternatives(run: _Judged) -> Iterator[tuple[str, Point]]:
+def _alternatives(run: Judged) -> Iterator[tuple[str, Point]]:
     """Runs of equal loss: smaller models for longer and larger ones for shorter, and the best among them, by size."""
     equal, loss, formula = run.equal, run.point.loss, run.formula
     assert equal is not None
@@ -354,7 +214,7 @@ def _alternatives(run: _Judged) -> Iterator[tuple[str, Point]]:
     yield from sorted(runs, key=lambda pair: pair[1].params)
 
 
-def _alternative_tables(run: _Judged, served: int | None) -> Iterator[Table]:
+def _alternative_tables(run: Judged, served: int | None) -> Iterator[Table]:
     if run.equal is None:
         return
     law = run.law
@@ -390,7 +250,7 @@ def _lifetime(point: Point, served: int) -> float:
     return point.flops + 2 * point.params * served
 
 
-def _data(run: _Judged, served: int | None) -> Data:
+def _data(run: Judged, served: int | None) -> Data:
     law, point, best, equal = run.law, run.point, run.best, run.equal
 
     def told(other: Point | None) -> Data:
@@ -431,7 +291,7 @@ def _mapping(data: Data) -> dict[str, Data]:
 
 
 def _notes(
-    model: TracedModel, judged: Sequence[_Judged], without: Sequence[str], served: int | None, unique: int | None
+    model: TracedModel, judged: Sequence[Judged], without: Sequence[str], served: int | None, unique: int | None
 ) -> Iterator[str]:
     spec = model.spec
     if without:
@@ -474,8 +334,23 @@ _FORMULAS: Final = {
 }
 
 
-def _step(run: _Judged) -> Step:
+def _divided(law: Law, mixture: Mixture | None) -> str:
+    """What a law is told of a mixture: the number of experts that counts, the granularity or the sparsity."""
+    if mixture is None:
+        return ""
+    formula = law.experts
+    match formula:
+        case Joint() | Routed():
+            e = saturated(mixture.expansion, formula.E_start, formula.E_max)
+            return f"E {mixture.expansion:.6g}, Ê {e:.6g}, "
+        case Granular():
+            return f"G {mixture.granularity:.6g}, "
+        case _:
+            return f"S {1 - 1 / mixture.expansion:.6g}, "
+
+
+def _step(run: Judged) -> Step:
     law, point = run.law, run.point
     constants = ", ".join(f"{name} {one.value:g}" for name, one in law.constants.items())
-    numbers = f"N {point.params:,}, D {point.tokens:,}, {constants}"
+    numbers = f"N {point.params:,}, D {point.tokens:,}, {_divided(law, run.mixture)}{constants}"
     return Step("loss", _FORMULAS[law.kind], numbers, predicted(point.loss or 0, NATS, law), law.name)

@@ -117,12 +117,7 @@ def _by_experts(names: Sequence[str], wanted: Wanted) -> list[_Row]:
     if len(names) > 1:
         raise RequestError("--experts any compares numbers of experts by one law: give one --law")
     law = read_law(names[0] if names else JOINT)
-    return [_best(law, _mixture(expansion, wanted.share), wanted.limits) for expansion in EXPANSIONS]
-
-
-def _mixture(expansion: float, share: float | None) -> Mixture:
-    """One expert a token; with a share, as many experts as make that expansion of it."""
-    return Mixture(expansion, 1) if share is None else Mixture(expansion, share * expansion)
+    return [_best(law, Mixture(expansion, 1), wanted.limits) for expansion in EXPANSIONS]
 
 
 def _by_granularity(wanted: Wanted) -> list[_Row]:
@@ -218,7 +213,7 @@ def _notes(rows: Sequence[_Row], finer: Sequence[_Row], wanted: Wanted) -> Itera
         "memory are those of the joint law's own shape: d_model of 64 for each layer, a vocabulary of 50,257, weights and a cache of "
         f"{limits.cached:,.0f} tokens in bf16."
     )
-    if wanted.experts is None and wanted.share is None:
+    if wanted.experts is None:
         yield "Experts are those of a layer, one of which a token meets; finer ones count by what is stored for each that it meets."
     elif wanted.share is None:
         yield "--active-share is not given: each law has the share of experts with which its loss is least."

@@ -25,10 +25,14 @@ class Mixture(NamedTuple):
     """Shared experts, in widths of a routed one."""
     wide: float | None = None
     """2·d_model over the width of an expert; None where it is not known."""
+    stored: float | None = None
+    """Feed-forward parameters stored for each that a token meets, of all layers, where some of them are dense."""
 
     @property
     def expansion(self) -> float:
         """Feed-forward parameters stored for each that a token meets, the E of the laws: 1 in a dense model."""
+        if self.stored is not None:
+            return self.stored
         return (self.experts + self.shared) / (self.active + self.shared)
 
     @property

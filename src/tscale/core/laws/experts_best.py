@@ -68,15 +68,16 @@ def memory(active: float, expansion: float, cached: float) -> float:
 def run_with(active: float, tokens: float, mixture: Mixture) -> Run:
     """The run of so many active parameters, in all counts."""
     d = width(active)
-    embeddings = 2 * d * _VOCABULARY
-    total = _sized(d, mixture.expansion)
-    return Run(active, total, active - embeddings, total - embeddings, tokens, mixture)
+    met, stored = (_sized(d, one) - 2 * d * _VOCABULARY for one in (1, mixture.expansion))
+    return Run(active, _sized(d, mixture.expansion), max(met, 1), max(stored, 1), tokens, mixture)
 
 
 def best(law: ExpertsLaw, mixture: Mixture, limits: Limits) -> Best:
-    """The run of a mixture with the least loss by a law within limits."""
+    """The run of a mixture with the least loss by a law within limits. Raises `ValueError` for a budget that trains no model."""
     assert not isinstance(law, Routed), "a law of any number of tokens"
     most = limits.flops / (6 + 2 * limits.served)  # trained on a single token
+    if most <= 2 * _LEAST:
+        raise ValueError("a budget that trains no model")
 
     def run(active: float) -> Run:
         return _routed(law, run_with(active, limits.flops / (6 * active) - limits.served / 3, mixture))
