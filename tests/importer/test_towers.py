@@ -8,9 +8,10 @@ import pytest
 
 from tests.importer.recorded import recorded, spec_of
 from tscale.core.costs.params import params
+from tscale.core.ledger import Ledger
 from tscale.errors import SpecError
 from tscale.importer.families import NESTED
-from tscale.importer.towers import FAMILIES
+from tscale.importer.towers import FAMILIES, towers_of
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 from tscale.models.validation import validated
@@ -40,6 +41,19 @@ def test_each_size_of_a_tower_is_counted_right_or_refused(family: str) -> None:
             assert not _differences(spec_of(line["config"]), line), line["changed"]
         except SpecError:
             assert "heads" in line["changed"]
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in NESTED])
+def test_towers_of_a_family_whose_text_model_is_not_read_are_counted_right(family: str) -> None:
+    lines = [line for line in WHOLE if line["config"]["model_type"] == family]
+    assert lines
+    for line in lines:
+        found = towers_of(
+            line["config"], family, lambda _: 1, line["config"].get("hidden_size", line["d_model"]), "config.json"
+        )
+        assert found is not None
+        groups = tuple(group for tower in found.towers for group in tower.groups())
+        assert params(Ledger("x", groups)).total == line["total"] - line["text"], line["changed"]
 
 
 @pytest.mark.parametrize("family", SHIPPED)

@@ -2,7 +2,7 @@
 
 `python tests/oracle/record_towers.py [FAMILY ...] > tests/oracle/towers.jsonl` needs `transformers` 5.24.0 and `torch` 2.13.0 or
 later. `total` is `sum(p.numel())` of the class on the meta device, `text` the part of it that stands in the language model and its
-head. The changes: every whole number, list and flag of each configuration inside the file and of the file itself, as far as the
+head; `d_model`: the width of a text model that is not read here. The changes: every whole number, list and flag of each configuration inside the file and of the file itself, as far as the
 class can be built with it; and each of those configurations left out.
 """
 
@@ -64,13 +64,19 @@ GIVEN = {"vision_config": "gemma4_vision", "audio_config": "gemma4_audio"}
 """What Gemma 4 has only where a file names it."""
 
 
+OWN = ("lm_head.", "model.text_model.", "model.layers.", "model.embed_tokens.", "model.norm.")
+"""What begins the names of a text model's tensors, besides those with `language_model.` in them."""
+
+
 def base(family: str) -> dict[str, Any]:
     """A file with a small text model and shallow towers, and what it says beside them."""
     usual = CONFIG_MAPPING[family]()
     text = {"num_hidden_layers": 2} | TEXTS.get(family, {})
     if family == "exaone4_5" or (family in NESTED and len(NESTED[family].text) > 1):
         text["model_type"] = NESTED[family].text[0]
-    file = {"model_type": family, "architectures": [cls_name(family)], "text_config": text}
+    file = {"model_type": family, "architectures": [cls_name(family)]}
+    if family in NESTED:
+        file["text_config"] = text
     for name in usual.sub_configs or {}:
         if name in TEXT or name == "vq_config":
             continue
@@ -105,9 +111,7 @@ def count(file: dict[str, Any]) -> tuple[int, int] | None:
         print(f"{file['model_type']}: {type(error).__name__} {str(error)[:120]}", file=sys.stderr)
         return None
     whole = dict(model.named_parameters())
-    text = sum(
-        p.numel() for n, p in whole.items() if "language_model." in n or n.startswith(("lm_head.", "model.text_model."))
-    )
+    text = sum(p.numel() for n, p in whole.items() if "language_model." in n or n.startswith(OWN))
     return sum(p.numel() for p in whole.values()), text
 
 
@@ -155,15 +159,17 @@ def main(families: list[str]) -> None:
     for family in families:
         if family not in CONFIG_MAPPING:
             continue
-        file = base(family)
+        file, usual = base(family), CONFIG_MAPPING[family]()
         for changed, config in changes(file):
             found = count(config)
             if found is not None:
                 line = {"changed": changed, "config": config, "total": found[0], "text": found[1]}
+                if family not in NESTED:
+                    line["d_model"] = usual.get_text_config().hidden_size
                 print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
     logging.disable(logging.ERROR)
     transformers.logging.set_verbosity_error()
-    main(sys.argv[1:] or [family for family in FAMILIES if family in NESTED])
+    main(sys.argv[1:] or list(FAMILIES))

@@ -139,6 +139,7 @@ def phi4(a: Sizes) -> Pieces:
         yield linear(f"conv_{place + 1}", 9, width, times=times)
         if place:
             yield linear(f"conv_{place + 1}.across", width, width, times=times)
+    rows = a.size("nemo_final_size") if a.says("nemo_final_size") else rows
     yield linear("input", width * rows, d)
     distances = a.size("bias_max_distance") * (1 if a.flag("bias_symmetric") else 2)
     yield table("distances", distances, heads)

@@ -39,6 +39,10 @@ class Sizes:
         value = self._data.get(key)
         return self._defaults.get(key) if value is None else value
 
+    def says(self, key: str) -> bool:
+        """Whether the file itself has a key."""
+        return self._data.get(key) is not None
+
     def size(self, key: str) -> int:
         """A whole number above 0."""
         value = self.value(key)

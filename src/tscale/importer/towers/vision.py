@@ -78,8 +78,8 @@ def siglip2(v: Sizes) -> Pieces:
 
 
 def phi4(v: Sizes) -> Pieces:
-    """A SigLIP with a table for crops of a size of their own, and a head."""
-    yield from _siglip(v, v.grid("crop_size"), head=True)
+    """A SigLIP with a head, whatever the file says (Phi-4-multimodal)."""
+    yield from _siglip(v, v.grid(), head=True)
 
 
 def intern(v: Sizes) -> Pieces:
