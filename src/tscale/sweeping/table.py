@@ -122,7 +122,7 @@ def _arrow(made: Sweep, where: Any) -> pa.Table:
         return pa.Table.from_batches(found, schema)
     from pyarrow import parquet
 
-    files = results(made, range(parts.length), "parquet", where, in_order=True)
+    files = results(made, range(parts.length), "parquet", where)
     return pa.concat_tables([parquet.read_table(pa.BufferReader(data)) for _, data in files])
 
 
