@@ -72,8 +72,21 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize(
     "module, words, said",
     [
-        ("distributed", ["--engine", "dask"], "--engine dask needs Dask: `pip install 'tscale[dask]'`"),
-        ("pyarrow", ["-o", "a.parquet"], "-o needs pyarrow: `pip install 'tscale[sweep]'`"),
+        (
+            "numpy",
+            [],
+            "a sweep needs numpy: `pip install '.[sweep]'` in the folder of tscale's source installs it",
+        ),
+        (
+            "distributed",
+            ["--engine", "dask"],
+            "--engine dask needs distributed: `pip install '.[dask]'` in the folder of tscale's source installs it",
+        ),
+        (
+            "pyarrow",
+            ["-o", "a.parquet"],
+            "-o needs pyarrow: `pip install '.[sweep]'` in the folder of tscale's source installs it",
+        ),
     ],
 )
 def test_what_is_not_installed_is_named(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tscale.errors import RequestError, called
+from tscale.sweeping import need
 from tscale.sweeping.arrow import Format, encoded, schema_of
 from tscale.sweeping.evaluate import Evaluator
 from tscale.sweeping.files import Kept, write_whole
@@ -22,11 +23,7 @@ _PARTS_OF_A_WORKER: Final = 3
 
 def need_dask() -> None:
     """Raises `RequestError` where Dask is not installed."""
-    try:
-        import distributed
-    except ImportError:
-        raise RequestError("--engine dask needs Dask: `pip install 'tscale[dask]'`") from None
-    del distributed
+    need("distributed", "--engine dask", "dask")
 
 
 def on_cluster(
