@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,21 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize(
     "module, words, said",
     [
-        ("distributed", ["--engine", "dask"], "--engine dask needs Dask: `pip install 'tscale[dask]'`"),
-        ("pyarrow", ["-o", "a.parquet"], "-o needs pyarrow: `pip install 'tscale[sweep]'`"),
+        (
+            "numpy",
+            [],
+            "a sweep needs numpy: `pip install '.[sweep]'` in the folder of tscale's source installs it",
+        ),
+        (
+            "distributed",
+            ["--engine", "dask"],
+            "--engine dask needs distributed: `pip install '.[dask]'` in the folder of tscale's source installs it",
+        ),
+        (
+            "pyarrow",
+            ["-o", "a.parquet"],
+            "-o needs pyarrow: `pip install '.[sweep]'` in the folder of tscale's source installs it",
+        ),
     ],
 )
 def test_what_is_not_installed_is_named(
@@ -83,7 +97,10 @@ def test_what_is_not_installed_is_named(
     assert (done.code, done.out, done.err) == (2, "", f"tscale: {said}\n")
 
 
-def test_a_worker_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_writes_its_part_and_one_of_another_version_is_refused(tmp_path: Path) -> None:
     sweep = prepared(job_of("params", {"model": "gpt2"}, ["set.layers=1..3"]))
+    file = tmp_path / "part-00000.parquet"
+    assert cluster.run_part(cluster.Task(sweep, 0, "parquet", version("tscale"), str(file))) == (0, None)
+    assert parquet.read_table(file).num_rows == 3
     with pytest.raises(RequestError, match="a worker has tscale"):
-        cluster.run_part(sweep, 0, "parquet", "0.0.1")
+        cluster.run_part(cluster.Task(sweep, 0, "parquet", "0.0.1"))

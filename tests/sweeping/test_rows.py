@@ -11,7 +11,7 @@ import pytest
 
 import tscale
 from tests.helpers import answer, run
-from tscale.sweeping import evaluate
+from tscale.sweeping import compiled, evaluate
 from tscale.sweeping.evaluate import Evaluator
 from tscale.sweeping.job import Job, job_of
 from tscale.sweeping.sweep import Sweep, prepared
@@ -105,7 +105,7 @@ def test_few_ways_serve_all_rows() -> None:
 
 def test_a_way_that_the_question_contradicts_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was compiled is asked of rows that it was not compiled from, and of one that differs nothing is kept."""
-    right = evaluate.path_of
+    right = compiled.path_of
 
     def wrong(job: Job, places: tuple[int, ...], sizes: tuple[bool, ...]) -> Any:
         path = right(job, places, sizes)
@@ -195,6 +195,13 @@ def test_a_spec_from_python_is_swept() -> None:
     assert frame["params.total"].tolist() == [
         tscale.params("gpt2").total,
         tscale.params("gpt2", set={"layers": 24}).total,
+    ]
+
+
+def test_fields_that_are_set_for_every_row_stay_set() -> None:
+    frame = tscale.sweep("params", "gpt2", vary={"set.layers": [12, 24]}, set={"d_ff": 1000})
+    assert frame["params.total"].tolist() == [
+        tscale.params("gpt2", set={"layers": layers, "d_ff": 1000}).total for layers in (12, 24)
     ]
 
 

@@ -82,7 +82,10 @@ def sweep(
     import gc
 
     from tscale.cli.sweep_words import read_words
+    from tscale.sweeping import need
     from tscale.sweeping.job import job_of
+
+    need("numpy", "a sweep", "sweep")
     from tscale.sweeping.sweep import prepared
 
     gc.enable()  # unlike one answer, a sweep makes garbage for hours

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from tscale.core.sources import cited
-from tscale.errors import RequestError
+from tscale.sweeping import need
 from tscale.sweeping.columns import Column, Part
 from tscale.sweeping.evaluate import Evaluator
 from tscale.sweeping.grid import Block, Blocks
@@ -26,11 +26,7 @@ _DIGITS: Final = 38
 
 def need_arrow(what: str) -> None:
     """Raises `RequestError` where pyarrow is not installed."""
-    try:
-        import pyarrow as pa
-    except ImportError:
-        raise RequestError(f"{what} needs pyarrow: `pip install 'tscale[sweep]'`") from None
-    del pa
+    need("pyarrow", what, "sweep")
 
 
 def schema_of(columns: Iterable[Column], about: Mapping[str, object]) -> pa.Schema:

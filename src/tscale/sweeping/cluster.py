@@ -6,11 +6,14 @@ import logging
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from tscale.errors import RequestError, called
+from tscale.sweeping import need
 from tscale.sweeping.arrow import Format, encoded, schema_of
 from tscale.sweeping.evaluate import Evaluator
+from tscale.sweeping.files import Kept, write_whole
 from tscale.sweeping.sweep import Sweep
 
 _SECONDS_TO_CONNECT: Final = 10
@@ -20,17 +23,15 @@ _PARTS_OF_A_WORKER: Final = 3
 
 def need_dask() -> None:
     """Raises `RequestError` where Dask is not installed."""
-    try:
-        import distributed
-    except ImportError:
-        raise RequestError("--engine dask needs Dask: `pip install 'tscale[dask]'`") from None
-    del distributed
+    need("distributed", "--engine dask", "dask")
 
 
 def on_cluster(
-    sweep: Sweep, todo: Iterable[int], format: Format, scheduler: str | None, workers: int | None, *, in_order: bool
+    sweep: Sweep, todo: Iterable[int], format: Format, scheduler: str | None, workers: int | None, kept: Kept | None
 ) -> Generator[tuple[int, Any]]:
     """The bytes of some parts as they are finished, or in their order. A part whose worker dies is given to another.
+
+    Processes of this machine write files themselves, so that the one that gathers is not what all of them wait for.
 
     Raises:
         RequestError: for a scheduler that cannot be reached, and where workers die of the same part again and again.
@@ -38,6 +39,8 @@ def on_cluster(
     from distributed import as_completed
 
     waiting, ready, order = iter(todo), {}, []
+    in_order = kept is None or kept.in_order
+    here = kept if scheduler is None else None
     with _client(scheduler, workers) as client:
         threads = max(sum(client.nthreads().values()), 1)
         done = as_completed(loop=client.loop)
@@ -45,7 +48,9 @@ def on_cluster(
         def more(count: int) -> None:
             for _, part in zip(range(count), waiting, strict=False):
                 order.append(part)
-                done.add(client.submit(run_part, sweep, part, format, version("tscale"), key=f"{sweep.digest}-{part}"))
+                file = None if here is None else here.file(part)
+                task = Task(sweep, part, format, version("tscale"), None if file is None else str(file.absolute()))
+                done.add(client.submit(run_part, task, key=f"{sweep.digest}-{part}"))
 
         more(_PARTS_OF_A_WORKER * threads)
         for future in done:
@@ -75,8 +80,19 @@ _EVALUATORS: Final[dict[str, Evaluator]] = {}
 """In a worker: what was compiled for the parts before."""
 
 
-def run_part(sweep: Sweep, part: int, format: Format, of: str) -> tuple[int, bytes]:
-    """In a worker: a part and its bytes. Raises `RequestError` where the worker has another tscale."""
+class Task(NamedTuple):
+    """A part to be made: of which sweep, by which version of tscale, and the file that it goes to, if the worker writes it."""
+
+    sweep: Sweep
+    part: int
+    format: Format
+    of: str
+    file: str | None = None
+
+
+def run_part(task: Task) -> tuple[int, bytes | None]:
+    """In a worker: a part and its bytes, or None where it wrote them. Raises `TscaleError`."""
+    sweep, part, format, of, file = task
     if version("tscale") != of:
         raise RequestError(f"--engine dask: a worker has tscale {version('tscale')}, and here is {of}")
     if sweep.digest not in _EVALUATORS:
@@ -84,7 +100,10 @@ def run_part(sweep: Sweep, part: int, format: Format, of: str) -> tuple[int, byt
         _EVALUATORS[sweep.digest] = sweep.evaluator()
     schema = schema_of(sweep.columns, sweep.about)
     data = encoded(_EVALUATORS[sweep.digest], sweep.parts.at(part), schema, format, first=part == 0)
-    return part, data.to_pybytes()
+    if file is None:
+        return part, data.to_pybytes()
+    write_whole(Path(file), data)
+    return part, None
 
 
 @contextmanager

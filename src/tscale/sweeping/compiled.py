@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from math import prod
 from typing import Any, Final, NamedTuple
 
 from tscale.core.metric import Figure
@@ -25,6 +26,8 @@ COMPILED: Final[Mapping[str, frozenset[str]]] = {"params": frozenset(), "flops":
 """The questions that compile, each with those of its fields that are numbers of its formulas."""
 _RATIOS: Final = {("flops", "pf_days"): "training_flops.six_nd"}
 """Figures that are another divided by a constant."""
+WORTH_COMPILING: Final = 16
+"""Rows of one structure: of fewer, each is answered sooner by itself."""
 Places = tuple[int, ...]
 
 
@@ -55,9 +58,11 @@ def sizes_of(job: Job) -> tuple[bool, ...]:
     fields = COMPILED.get(job.question)
     if fields is None:
         return (False,) * len(job.axes)
-    return tuple(
+    found = tuple(
         axis.is_whole and axis.bounds[1] < SMALL and (axis.field == "set" or axis.name in fields) for axis in job.axes
     )
+    rows = prod(len(axis.values) for axis, size in zip(job.axes, found, strict=True) if size)
+    return found if rows >= WORTH_COMPILING else (False,) * len(job.axes)
 
 
 def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:

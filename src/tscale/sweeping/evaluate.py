@@ -21,6 +21,9 @@ from tscale.sweeping.wide import Wide
 MOST_PATHS: Final = 64
 """Ways of the rows of one structure: where there are more, the rest are answered one by one."""
 
+MOST_STRUCTURES: Final = 256
+"""Structures that are kept compiled."""
+
 
 @dataclass
 class Structure:
@@ -78,6 +81,8 @@ class Evaluator:
         """The rows of one structure: each way that they take at once."""
         shape, within = _shape(fixed), _within(block, fixed)
         key = tuple(start for (start, _), size in zip(fixed, self.sizes, strict=True) if not size)
+        if key not in self.structures and len(self.structures) >= MOST_STRUCTURES:
+            del self.structures[next(iter(self.structures))]
         structure = self.structures.setdefault(key, Structure())
         rows = np.arange(out.rows).reshape(_shape(block))[within].reshape(-1)
         axes = self._axes(fixed)

@@ -31,6 +31,9 @@ class Kept(Protocol):
     def begin(self, sweep: Sweep) -> set[int]:
         """The parts that are there already. Raises `TscaleError` for a place that is another's."""
 
+    def file(self, part: int) -> Path | None:
+        """The file of a part, which any process of this machine may write; None where parts share one."""
+
     def write(self, part: int, data: Any) -> None:
         """Writes a part, whole or not at all."""
 
@@ -67,20 +70,21 @@ class ParquetFolder:
                 raise SpecError(
                     f"the folder is no sweep's, it has no {_ABOUT}: choose another name", where=called(str(self.path))
                 )
-            _write_whole(about, _text(sweep))
+            write_whole(about, _text(sweep))
         _check_same(about, sweep, self.path)
         self.digits = max(len(str(sweep.parts.length - 1)), 5)
-        for left in self.path.glob(".part-*.tmp"):
-            left.unlink(missing_ok=True)
-        return {part for part in range(sweep.parts.length) if self._file(part).exists()}
+        self.finish()
+        return {part for part in range(sweep.parts.length) if self.file(part).exists()}
 
     def write(self, part: int, data: Any) -> None:
-        _write_whole(self._file(part), data)
+        write_whole(self.file(part), data)
 
     def finish(self) -> None:
-        """Nothing is left to do: every file is whole."""
+        """Takes away what processes that were ended left half written; every other file is whole."""
+        for left in self.path.glob(".part-*.tmp"):
+            left.unlink(missing_ok=True)
 
-    def _file(self, part: int) -> Path:
+    def file(self, part: int) -> Path:
         return self.path / f"part-{part:0{self.digits}}.parquet"
 
 
@@ -126,6 +130,9 @@ class CsvFile:
             file.truncate(self.size)
         return set(range(self.parts))
 
+    def file(self, part: int) -> None:
+        """No part has one of its own."""
+
     def write(self, part: int, data: Any) -> None:
         assert part == self.parts, "parts of a CSV come in their order"
         with _writing(self.partial), self.partial.open("r+b") as file:
@@ -148,7 +155,7 @@ class CsvFile:
 
     def _note(self) -> None:
         said = {**json.loads(self.about), "written_parts": self.parts, "written_bytes": self.size}
-        _write_whole(self.note, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+        write_whole(self.note, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
 
 
 def _text(sweep: Sweep) -> str:
@@ -184,9 +191,9 @@ def _difference(said: dict[str, Any], wanted: dict[str, Any]) -> str:
     return "holds a sweep whose model or hardware has changed since"
 
 
-def _write_whole(path: Path, data: Any) -> None:
+def write_whole(path: Path, data: Any) -> None:
     """Writes a file whole or not at all: under another name first, and on the disk before it has its own."""
-    other = path.with_name(f".{path.name}.tmp")
+    other = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # another process may be at the same part
     with _writing(path):
         try:
             with other.open("wb") as file:

@@ -103,7 +103,12 @@ def job_of(name: str, fixed: Mapping[str, object], vary: object, wanted: Sequenc
         if axis.name in fixed:
             raise RequestError(f"{axis.name} is both given and varied: drop one of them")
     _check_fields(name, fixed, axes)
-    return Job(name, dict(fixed), axes, tuple(wanted))
+    return Job(name, {key: _fixed(options[key], key, value) for key, value in fixed.items()}, axes, tuple(wanted))
+
+
+def _fixed(option: Option, name: str, value: object) -> object:
+    """What is given to every row; of fields to set, the texts KEY=VALUE, to which those of a row are added."""
+    return tuple(option.of(value, spelled(name))) if option.kind == "list" else value
 
 
 def _check_fields(name: str, fixed: Mapping[str, object], axes: tuple[Axis, ...]) -> None:

@@ -17,7 +17,7 @@ from tscale.sweeping.sweep import Sweep
 Engine = Literal["local", "dask"]
 Advance = Callable[[int], None]
 Results = Generator[tuple[int, Any]]
-"""Parts with the bytes of their files."""
+"""Parts with the bytes of their files, or None where they are written already."""
 
 
 class Where(NamedTuple):
@@ -79,20 +79,21 @@ def write(path: Path, sweep: Sweep, where: Where, advance: Advance) -> Written:
         advance(rows_of(parts.at(part)))
     todo = (part for part in range(parts.length) if part not in done)
     format: Format = "csv" if kept.in_order else "parquet"
-    with closing(results(sweep, todo, format, where, in_order=kept.in_order)) as found:
+    with closing(results(sweep, todo, format, where, kept)) as found:
         for part, data in found:
-            kept.write(part, data)
+            if data is not None:
+                kept.write(part, data)
             advance(rows_of(parts.at(part)))
     kept.finish()
     return Written(path, sweep.job.rows, parts.length, len(done))
 
 
-def results(sweep: Sweep, todo: Iterable[int], format: Format, where: Where, *, in_order: bool) -> Results:
-    """The bytes of some parts."""
+def results(sweep: Sweep, todo: Iterable[int], format: Format, where: Where, kept: Kept | None = None) -> Results:
+    """The bytes of some parts; None of those that a process of this machine wrote itself. Without `kept`, in their order."""
     if where.engine == "dask":
         from tscale.sweeping.cluster import on_cluster
 
-        return on_cluster(sweep, todo, format, where.scheduler, where.workers, in_order=in_order)
+        return on_cluster(sweep, todo, format, where.scheduler, where.workers, kept)
     return _here(sweep, todo, format)
 
 

@@ -22,7 +22,7 @@ from tscale.sweeping.schema import Places, samples, schema_of
 MOST_IN_A_PART: Final = 2**19
 """Rows of a file: some tens of megabytes."""
 _FEWEST_IN_A_PART: Final = 64
-_SECONDS_OF_A_PART: Final = 20
+_SECONDS_OF_A_PART: Final = 10
 """Of rows that are answered one by one: what is lost at the most when a sweep is stopped."""
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from tscale.analysis.request import file_name
 from tscale.analysis.respelled import Respelled
 from tscale.errors import RequestError, nearest, shown
-from tscale.sweeping.job import job_of
-from tscale.sweeping.sweep import Sweep, prepared
+from tscale.sweeping import need
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tscale.sweeping.sweep import Sweep
 
 MOST_IN_MEMORY: Final = 10**7
 """Rows of a table in memory: more are written to files."""
@@ -61,9 +62,12 @@ def sweep(
         >>> sweep("params", "gpt3", vary={"set.layers": [48, 96]})["params.total"].tolist()
         [87623503872, 174604259328]
     """
-    from tscale.sweeping.run import Where, write
-
     with Respelled():
+        need("numpy", "a sweep", "sweep")
+        from tscale.sweeping.job import job_of
+        from tscale.sweeping.run import Where, write
+        from tscale.sweeping.sweep import prepared
+
         where = Where(_one_of(engine, ("local", "dask"), "--engine"), scheduler, workers)
         where.check()
         kind = _one_of(table, _TABLES, "--table")
@@ -122,7 +126,7 @@ def _arrow(made: Sweep, where: Any) -> pa.Table:
         return pa.Table.from_batches(found, schema)
     from pyarrow import parquet
 
-    files = results(made, range(parts.length), "parquet", where, in_order=True)
+    files = results(made, range(parts.length), "parquet", where)
     return pa.concat_tables([parquet.read_table(pa.BufferReader(data)) for _, data in files])
 
 
