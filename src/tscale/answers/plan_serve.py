@@ -104,6 +104,11 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
     for engine, lines in launches(plan, base, best).items():
         for text in _launch_notes(_ENGINES[engine], lines, best):
             yield text if engine == base.engine else Detail(text)
+    if plan.host is not None:
+        yield (
+            "Prefixes are kept in host memory by vLLM's --kv-offloading-size, SGLang's --enable-hierarchical-cache and TensorRT-LLM's "
+            "kv_cache_config.host_cache_size."
+        )
     tried = ", ".join(f"{count:,} fell to {reason}" for reason, count in found.reasons.items())
     yield f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s{f'; {tried}' if tried else ''}."
     yield Detail(_waits(plan))
