@@ -67,7 +67,11 @@ def _headline(plan: ServingPlan, found: Found, best: Deployed, cost: Cost | None
     devices, words = f"{best.case.devices:,} × {best.case.hardware.label}", deployment_words(best.case)
     extra = asked_words(found.base_of(best.case), plan)
     words += f" ({extra})" if extra else ""
-    dollars = "" if cost is None else f"; ${estimate(cost.output)} per 1M output tokens"
+    dollars = (
+        ""
+        if cost is None
+        else f"; ${estimate(cost.input)} per 1M input and ${estimate(cost.output)} per 1M output tokens"
+    )
     meet = "meets" if best.case.devices == 1 else "meet"
     if plan.load is not None:
         return f"{devices} {meet} {target_words(plan)} at {load_words(plan, plan.load)}: {words}{dollars}"
