@@ -112,7 +112,8 @@ def hint(name: str, option: Option) -> str:
         case "argument":
             return "str" if option.choices else "File | None"
     if option.many:
-        return "Sequence[str] | str | None" if option.metavar == "NAMES" else "Number | Sequence[Number] | None"
+        kinds = {"NAMES": "str | Sequence[str] | None", "BOOL": "bool | str | Sequence[bool] | None"}
+        return kinds.get(option.metavar, "Number | Sequence[Number] | None")
     if name in ("context", "stages", "lora_targets") and option.read is not CONTEXT.read:
         return "Number | Sequence[Number] | None"
     if option.read in (again, offload):

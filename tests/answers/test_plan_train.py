@@ -108,3 +108,18 @@ def test_python_gives_axes_as_lists() -> None:
     ).to_dict()
     assert {row["sequence"] for row in found["rows"] if row["tensor"] == 2} <= {True}
     assert found["evaluated"] < _plan(ARGS)["evaluated"]
+
+
+def test_without_numpy_one_line_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tscale.planning.find_spec", lambda _: None)
+    done = run("plan", *shlex.split(ARGS))
+    assert (done.code, done.out) == (1, "")
+    assert (
+        done.err == "tscale: plan needs numpy: `pip install '.[plan]'` in the folder of tscale's source installs it\n"
+    )
+
+
+def test_context_parallelism_is_varied_where_it_is_listed() -> None:
+    assert {row["context_parallel"] for row in _plan(f"{ARGS} --top 20")["rows"]} == {1}
+    found = _plan(f"{ARGS} --context-parallel 1..2 --top 50")
+    assert {row["context_parallel"] for row in found["rows"]} == {1, 2}

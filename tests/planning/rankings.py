@@ -126,7 +126,8 @@ def published() -> Iterator[Ranked]:
         yield ranked(f"Narayanan, {layers} layers of {width}", search, tensor=tensor, pipeline=pipeline)
     spec = resolve("llama-3.1-405b")
     for gpus, tensor, context, pipeline, batch, length in LLAMA:
-        search = sized(spec, find_hardware("h100", ()), gpus, batch, length, {"zero": axis(1, 2)})
+        given = {"zero": axis(1, 2), "context_parallel": axis(*sorted({1, context}))}
+        search = sized(spec, find_hardware("h100", ()), gpus, batch, length, given)
         yield ranked(f"Llama 3 Table 4, {length:,} tokens", search, tensor=tensor, pipeline=pipeline, context=context)
     for row in rows_of("published_layouts.csv"):
         yield of_row(row)

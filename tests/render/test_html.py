@@ -56,7 +56,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "verify": [["gpt2", str(CHECKPOINT)]],
     "list": [["models"], ["hardware"], ["formats"], ["laws"], ["claims"]],
 }
-PLOTTED = {"attention", "compare", "memory", "serve", "optimal", "fit", "accuracy", "params", "flops", "train"}
+PLOTTED = {"attention", "compare", "memory", "serve", "plan", "optimal", "fit", "accuracy", "params", "flops", "train"}
 CALLS = [[command, *arguments] for command, calls in COMMANDS.items() for arguments in calls]
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(2)> ' onmouseover='x</style>--><!-- `<b>` &lt;"

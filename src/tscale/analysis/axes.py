@@ -17,8 +17,12 @@ def varied(option: Option, help: str) -> Option:
         read = words(("true", "false"), {"true": True, "false": False})
     elif option.choices:
         read = words(option.choices)
-    metavar = "AXIS" if option.metavar in ("N", "0-3") and not option.choices and option.kind == "value" else "NAMES"
+    metavar = "BOOL" if option.kind == "flag" else _metavar(option)
     return option._replace(help=help, metavar=metavar, read=axis(read), kind="value", choices=(), shown="", many=True)
+
+
+def _metavar(option: Option) -> str:
+    return "AXIS" if option.metavar in ("N", "0-3") and not option.choices else "NAMES"
 
 
 def words(legal: tuple[str, ...], meanings: dict[str, Any] | None = None) -> Callable[[str, str], Any]:

@@ -16,10 +16,6 @@ from tscale.planning.layouts import Axes
 
 MOST_VALUES: Final = 1_000
 """Values that one axis is varied over."""
-LONG: Final = 16_384
-"""Tokens of a sequence past which context parallelism is varied by default."""
-_SHARDED: Final = 8_192
-"""Tokens of a sequence that a device is left with, at the least, by default."""
 _PIECES: Final = (1, 2, 3, 4, 6, 8)
 _PIECES_OF_EXPERTS: Final = (1, 2, 4)
 _MOST_TENSOR: Final = 2
@@ -30,9 +26,12 @@ Given = Mapping[str, Axis | None]
 
 
 def axes_of(
-    spec: ModelSpec, whole: Ledger, given: Given, gpus: int, per_node: int, context: int, batch: int, *, unfused: bool
+    spec: ModelSpec, whole: Ledger, given: Given, gpus: int, per_node: int, batch: int, *, unfused: bool
 ) -> Axes:
-    """The axes of a search. Raises `RequestError` for one of too many values, or of none that could be."""
+    """The axes of a search; context parallelism is varied where it is given alone, for predictions do not count what it sends.
+
+    Raises `RequestError` for one of too many values, or of none that could be.
+    """
     counts = _expert_counts(whole)
     ways = [number for number in divisors(gpus) if number <= int(spec.layers)]
     legal: dict[str, Sequence[int]] = {
@@ -50,7 +49,7 @@ def axes_of(
     usual: dict[str, Sequence[int]] = {
         "tensor": [number for number in legal["tensor"] if number <= _MOST_TENSOR * per_node],
         "pipeline": ways,
-        "context_parallel": _contexts(context, gpus),
+        "context_parallel": [1],
         "interleave": [1] if gpus == 1 else _PIECES_OF_EXPERTS if counts else _PIECES,
         "expert": _of_two(legal["expert"]),
         "expert_tensor": [1],
@@ -129,13 +128,6 @@ def _common(counts: set[int]) -> list[int]:
     from math import gcd
 
     return divisors(gcd(*counts)) if counts else [1]
-
-
-def _contexts(context: int, gpus: int) -> list[int]:
-    """1, and for long sequences powers of two that leave a device some thousand tokens."""
-    if context <= LONG:
-        return [1]
-    return [number for number in _of_two(divisors(gpus)) if number == 1 or context // number >= _SHARDED]
 
 
 def _of_two(numbers: Sequence[int]) -> list[int]:

@@ -142,7 +142,7 @@ class Sized:
         self._cluster = self.hardware.cluster()
         self.axes = axes_of(
             subject.spec, subject.model.whole, ask.given, gpus, self._cluster.devices_per_node,
-            int(subject.context.value), ask.batch, unfused=ask.attention == "naive",
+            ask.batch, unfused=ask.attention == "naive",
         )  # fmt: skip
         if gpus > self._cluster.devices_per_node and self._cluster.network_bytes_per_second is None:
             raise RequestError(

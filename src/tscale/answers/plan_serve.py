@@ -67,7 +67,11 @@ def _headline(plan: ServingPlan, found: Found, best: Deployed, cost: Cost | None
     devices, words = f"{best.case.devices:,} × {best.case.hardware.label}", deployment_words(best.case)
     extra = asked_words(found.base_of(best.case), plan)
     words += f" ({extra})" if extra else ""
-    dollars = "" if cost is None else f"; ${estimate(cost.output)} per 1M output tokens"
+    dollars = (
+        ""
+        if cost is None
+        else f"; ${estimate(cost.input)} per 1M input and ${estimate(cost.output)} per 1M output tokens"
+    )
     meet = "meets" if best.case.devices == 1 else "meet"
     if plan.load is not None:
         return f"{devices} {meet} {target_words(plan)} at {load_words(plan, plan.load)}: {words}{dollars}"
@@ -104,6 +108,11 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
     for engine, lines in launches(plan, base, best).items():
         for text in _launch_notes(_ENGINES[engine], lines, best):
             yield text if engine == base.engine else Detail(text)
+    if plan.host is not None:
+        yield (
+            "Prefixes are kept in host memory by vLLM's --kv-offloading-size, SGLang's --enable-hierarchical-cache and TensorRT-LLM's "
+            "kv_cache_config.host_cache_size."
+        )
     tried = ", ".join(f"{count:,} fell to {reason}" for reason, count in found.reasons.items())
     yield f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s{f'; {tried}' if tried else ''}."
     yield Detail(_waits(plan))

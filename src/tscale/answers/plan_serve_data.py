@@ -23,16 +23,19 @@ MOST_POINTS: Final = 40
 
 
 class Cost(NamedTuple):
-    """US dollars of a request, of a million tokens of prompts and of answers; how they are known."""
+    """US dollars of an hour, of a request, of a million tokens of prompts and of answers; how they are known."""
 
+    hour: float
     request: float
     input: float
     output: float
     known: Known
+    hour_known: Known
 
     def figure(self, name: str) -> Figure:
-        """One of them as a figure."""
-        return Figure(getattr(self, name), USD, self.known)
+        """One of them as a figure; an hour's are those of the devices alone."""
+        known: Known = self.hour_known if name == "hour" else self.known
+        return Figure(getattr(self, name), USD, known)
 
 
 def cost_of(plan: ServingPlan, found: Found, row: Deployed) -> Cost | None:
@@ -41,14 +44,17 @@ def cost_of(plan: ServingPlan, found: Found, row: Deployed) -> Cost | None:
     if rent is None:
         return None
     answered = row.load if plan.arrivals == "rate" else row.requests_per_second
-    request = row.case.devices * float(rent.middle) / 3600 / answered
+    hour = row.case.devices * float(rent.middle)
+    request = hour / 3600 / answered
     share = prompt_share(row.case, found.calibration)
     million = 10**6 * request
     return Cost(
+        hour,
         request,
         million * share / plan.context,
         million * (1 - share) / plan.output,
         weakest("predicted", rent.known),
+        rent.known,
     )
 
 
@@ -67,6 +73,7 @@ def row_data(plan: ServingPlan, found: Found, row: Deployed) -> dict[str, Data]:
         "requests_per_second": Figure(row.requests_per_second, REQUESTS_PER_SECOND, "predicted"),
         "tokens_per_second_per_gpu": Figure(tokens_per_device(row), TOKENS_PER_SECOND, "predicted"),
         "tokens_per_second_per_user": Figure(1 / times.tpot.middle, TOKENS_PER_SECOND, "predicted"),
+        "usd_per_hour": None if cost is None else cost.figure("hour"),
         "usd_per_request": None if cost is None else cost.figure("request"),
         "usd_per_million_input": None if cost is None else cost.figure("input"),
         "usd_per_million_output": None if cost is None else cost.figure("output"),

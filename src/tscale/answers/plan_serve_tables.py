@@ -27,7 +27,7 @@ def rows_table(title: str, plan: ServingPlan, found: Found) -> Table:
         Column("TPOT, ms", "tpot_ms"),
         Column("tokens/s/GPU", "tokens_per_second_per_gpu", drop=2),
         Column(load_title(plan), "largest_load"),
-        Column("$/1M out", "usd_per_million_output"),
+        Column("$/hour", "usd_per_hour"),
     )
     rows = tuple(_row_cells(plan, found, row) for row in found.rows)
     return Table(title, columns, rows, subject=plan.spec.name)
@@ -50,7 +50,7 @@ def _row_cells(plan: ServingPlan, found: Found, row: Deployed) -> tuple[Cell, ..
         Figure(1000 * row.times.tpot.high, MILLISECONDS, "predicted"),
         Figure(tokens_per_device(row), TOKENS_PER_SECOND, "predicted"),
         load_figure(plan, row.most),
-        Missing("needs --price") if cost is None else cost.figure("output"),
+        Missing("needs --price") if cost is None else cost.figure("hour"),
     )
 
 

@@ -45,12 +45,12 @@ def _ranked_table(planned: Planned, title: str) -> Table:
         *(Column(heading, key) for heading, key, _ in shown),
         *([_SEQUENCE] if cut else []),
         Column("MB", "micro_batch"),
-        Column("recompute", "recompute", drop=3, numeric=False),
+        Column("recompute", "recompute", drop=2, numeric=False),
         Column("step, s", "step_seconds"),
         Column("MFU", "mfu"),
         Column("memory", "per_device_bytes"),
         Column("fits", "verdict", numeric=False),
-        Column("behind", "behind", drop=2),
+        Column("behind", "behind", drop=3),
         Column("most of it", "mostly", drop=4, numeric=False),
     ]
     rows = tuple(tuple(_row(planned, best, [field for _, _, field in shown], cut=cut)) for best in planned.best)

@@ -135,8 +135,8 @@ def _notes(planned: Planned) -> Iterator[str]:
         yield "What context parallelism sends (keys and values) is not in the predictions, so that such layouts look too fast."
     yield Detail(
         "Each layout is predicted and weighed as `tscale train` and `tscale memory --train` do, by the same formulas. Axes that are "
-        "not given vary by default: degrees, pieces, micro-batch, ZeRO and recomputation; context parallelism past 16k tokens. "
-        "Precision, optimizer, loss, offload, shards and expert tensor parallelism vary where they are listed."
+        "not given vary by default: degrees, pieces, micro-batch, ZeRO and recomputation. Context parallelism (what it sends is in no "
+        "prediction), precision, optimizer, loss, offload, shards and expert tensor parallelism vary where they are listed."
     )
     yield Detail(f"The search took {planned.seconds:.2g} s.")
 
@@ -161,6 +161,7 @@ def _difference(one: Layout, other: Layout) -> str:
 _REMEDIES: Final = (
     ("optimizer", "adam-8bit", "--optimizer adam-8bit"),
     ("offload", frozenset({"states"}), "--offload states"),
+    ("context_parallel", 8, "--context-parallel 8"),
     ("offload", frozenset({"weights", "states", "activations"}), "--offload weights+states+activations"),
 )
 

@@ -78,7 +78,7 @@ _USUAL: Final = {
 """What `train` takes where nothing is said, so that it need not be."""
 
 
-_ANY_TOKENS: Final = 10**12
+_ANY_TOKENS: Final = "1e12"
 
 
 def command_of(ask: Ask, best: Best) -> str:
@@ -86,7 +86,7 @@ def command_of(ask: Ask, best: Best) -> str:
     words = ["--gpu", best.chip]
     words += [*ask.changes.split()] if ask.changes else []
     words += ["--gpus", str(best.gpus), "--batch", str(ask.batch)]
-    tokens = _ANY_TOKENS if ask.tokens is None and ask.any_tokens else ask.tokens
+    tokens = _ANY_TOKENS if ask.any_tokens else ask.tokens
     for name, number in (("tokens", tokens), ("context", ask.context)):
         words += [f"--{name}", str(number)] if number is not None else []
     words += [*_options(best.layout)]

@@ -288,6 +288,8 @@ def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) 
         yield from _draft_notes(one)
     if ask.prefix:
         yield f"Of each prompt, {ask.prefix:,} tokens were cached before: their cost is that of reading them."
+    if ask.host is not None:
+        yield "Reading the prefix of host memory is in the steady state alone, not in the best case."
     yield Detail(LEAVES_OUT)
 
 
