@@ -114,7 +114,9 @@ def test_without_numpy_one_line_says_what_installs_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr("tscale.planning.find_spec", lambda _: None)
     done = run("plan", *shlex.split(ARGS))
     assert (done.code, done.out) == (1, "")
-    assert done.err == "tscale: plan needs numpy: `pip install '.[plan]'` in the folder of tscale's source installs it\n"
+    assert (
+        done.err == "tscale: plan needs numpy: `pip install '.[plan]'` in the folder of tscale's source installs it\n"
+    )
 
 
 def test_context_parallelism_is_varied_where_it_is_listed() -> None:
