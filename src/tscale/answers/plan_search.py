@@ -9,6 +9,8 @@ from heapq import heappush, heappushpop
 from typing import Any, Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, Verdict
+from tscale.answers.memory_train import Ask as MemoryAsk
+from tscale.answers.memory_train import refuse, refuse_loss
 from tscale.answers.peak import peak_of, products_of
 from tscale.answers.plan_axes import axes_of
 from tscale.answers.rent import Rent
@@ -159,6 +161,8 @@ class Sized:
         base = Training(
             PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), self.subject.run, attention=self.ask.attention
         )
+        for precision in self.axes.precision:
+            refuse(self.subject.spec, MemoryAsk(PRECISIONS[precision]))
         self._check_range(base)
         cases = tuple(self._case(name) for name in self.axes.precision)
         if not any(cases):
@@ -173,7 +177,10 @@ class Sized:
         A stage of p keeps a p-th of the layers for at most (2 + v)·p pieces of micro-batches.
         """
         micro, context = max(self.axes.micro_batch), int(self.subject.context.value)
-        alone = trainer(self.subject.spec, base._replace(micro_batch=micro), context).totals()[0]
+        one = trainer(self.subject.spec, base._replace(micro_batch=micro), context)
+        for loss in self.axes.loss:
+            refuse_loss(one, loss)
+        alone = one.totals()[0]
         if alone * (2 + max(self.axes.interleave)) * _SPARE > 2**63:
             raise RequestError(
                 f"micro-batches of {micro:,} sequences of {context:,} tokens are more than plan counts: give a smaller --micro-batch, "
