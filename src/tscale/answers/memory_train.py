@@ -141,7 +141,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
     )
 
 
-def _refuse(spec: ModelSpec, ask: Ask) -> None:
+def refuse(spec: ModelSpec, ask: Ask) -> None:
     """Raises `RequestError` for what cannot be trained so."""
     if ask.rank is not None and ask.rank > spec.d_model:
         raise RequestError(
@@ -199,12 +199,19 @@ def weighed(spec: ModelSpec, ask: Ask) -> Weighed:
 
     Raises `RequestError` for what cannot be trained so, a plan that cannot be, and a loss that the model does not have.
     """
-    _refuse(spec, ask)
+    refuse(spec, ask)
     context = training_length(spec, ask.context)
     model = trainer(spec, _training(ask), int(context.value))
-    if ask.loss is not None and not model.has_loss:
-        raise RequestError(f"{spec.label} has no loss over a vocabulary that --loss could name a kernel of: drop it")
+    refuse_loss(model, ask.loss)
     return Weighed(ask, model, context, *model.worst(), model.least_total(), _capacity(ask))
+
+
+def refuse_loss(model: Trainer, loss: str | None) -> None:
+    """Raises `RequestError` for a kernel of a loss that a model does not have."""
+    if loss is not None and not model.has_loss:
+        raise RequestError(
+            f"{model.spec.label} has no loss over a vocabulary that --loss could name a kernel of: drop it"
+        )
 
 
 class _Held(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any, Final
 from tscale.core.axis import Axis
 from tscale.core.costs.recompute import Again
 from tscale.core.ledger import Ledger, Matmul
+from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import divisors
 from tscale.core.sharding import is_expert, tensor_degrees
 from tscale.errors import RequestError
@@ -88,7 +89,7 @@ def _policies(given: Given, *, unfused: bool) -> dict[str, Any]:
         "recompute": usual if again is None else tuple(map(_whole_policy, _among("recompute", again, ()))),
         "precision": named("precision", ("bf16",)),
         "optimizer": named("optimizer", ("adamw",)),
-        "loss": named("loss", (None,)),
+        "loss": tuple(loss and find_kernel(loss).name for loss in named("loss", (None,))),
         "offload": named("offload", (frozenset(),)),
     }
 

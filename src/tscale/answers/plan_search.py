@@ -9,6 +9,8 @@ from heapq import heappush, heappushpop
 from typing import Any, Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, Verdict
+from tscale.answers.memory_train import Ask as MemoryAsk
+from tscale.answers.memory_train import refuse, refuse_loss
 from tscale.answers.peak import peak_of, products_of
 from tscale.answers.plan_axes import axes_of
 from tscale.answers.rent import Rent
@@ -30,6 +32,7 @@ from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
+from tscale.models.trainer import trainer
 from tscale.planning.flags import Job, flags_of
 from tscale.planning.layouts import MOST_LAYOUTS, Layout, Layouts
 from tscale.planning.search import Found, Run, front, search
@@ -37,6 +40,8 @@ from tscale.planning.stage_kinds import Model, model_of
 
 MOST_SEARCHES: Final = 64
 """Kinds of device by numbers of them that one answer is of."""
+_SPARE: Final = 8
+"""Times the largest figure that something on its way to it may come to, such as bits for bytes."""
 MOST_IN_ALL: Final = 10_000_000
 """Layouts of all searches of one answer."""
 
@@ -156,12 +161,31 @@ class Sized:
         base = Training(
             PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), self.subject.run, attention=self.ask.attention
         )
+        for precision in self.axes.precision:
+            refuse(self.subject.spec, MemoryAsk(PRECISIONS[precision]))
+        self._check_range(base)
         cases = tuple(self._case(name) for name in self.axes.precision)
         if not any(cases):
             peak_of(self._cluster.device, self.hardware, products_of(self.axes.precision[0]))  # says why
         return search(
             Run(self.subject.model, base, cases, self._rooms), self.axes, self.gpus, self.ask.batch, self._most
         )
+
+    def _check_range(self, base: Training) -> None:
+        """Raises `RequestError` where bytes of some layout may be more than whole numbers of 64 bits, which arrays hold.
+
+        A stage of p keeps a p-th of the layers for at most (2 + v)·p pieces of micro-batches.
+        """
+        micro, context = max(self.axes.micro_batch), int(self.subject.context.value)
+        one = trainer(self.subject.spec, base._replace(micro_batch=micro), context)
+        for loss in self.axes.loss:
+            refuse_loss(one, loss)
+        alone = one.totals()[0]
+        if alone * (2 + max(self.axes.interleave)) * _SPARE > 2**63:
+            raise RequestError(
+                f"micro-batches of {micro:,} sequences of {context:,} tokens are more than plan counts: give a smaller --micro-batch, "
+                "or a shorter --context"
+            )
 
     def _case(self, precision: str) -> TrainingCase | None:
         """A step in a precision, whatever the layout; None where the device has no peak in it."""

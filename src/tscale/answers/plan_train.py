@@ -106,6 +106,9 @@ def _lead(planned: Planned) -> Iterator[str]:
     first = planned.best[0]
     low, middle, high = first.prediction.seconds
     yield f"`{command_of(planned.ask, first)}` has the first in full: {middle:.3g} s ({low:.3g} to {high:.3g}, an 80% interval)."
+    certain = next((best for best in planned.best if best.verdict == "fits"), None)
+    if first.verdict != "fits" and certain is not None:
+        yield f"The first that fits whatever software takes: {layout_text(certain.layout)}, {_seconds(certain.seconds)} a step."
     if (
         first.rent is not None
         and (planned.ask.rank == "dollars" or planned.ask.dollars is not None)
@@ -146,7 +149,7 @@ def _nearest(planned: Planned) -> Iterator[str]:
     nearest = search_of(planned, planned.best[0]).found.nearest
     if nearest is None:
         return
-    needs = f"{nearest.least / 1e9:.3g} GB of the {nearest.room / 1e9:.3g} there are"
+    needs = f"{nearest.least / 1e9:.4g} GB of the {nearest.room / 1e9:.4g} there are"
     change = "" if nearest.change is None else f"; with {_difference(nearest.layout, nearest.change[0])} it fits"
     yield f"Nearest to fit: {layout_text(nearest.layout)} needs {needs}{change}."
 

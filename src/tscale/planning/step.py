@@ -76,7 +76,7 @@ def _of_structure(
 ) -> Any:
     columns = layouts.columns
     plan = plan_of(columns, rows, order_of(layouts.axes, columns, int(rows[0])))._replace(expert_tensor=None)
-    run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), runs(plain(micro_batches), plan))
+    run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), runs(_floats(micro_batches), plan))
     run = run._replace(repeated=_repeated(layouts, rows))
     shares = ((share_of(ledger_of(model, stage), plan), _floats(stage.many)) for stage in stages)
     work = work_of_kinds(((share, share, many) for share, many in shares), plan, run, case.cluster)
@@ -84,8 +84,9 @@ def _of_structure(
 
 
 def _floats(column: Any) -> Any:
+    """A column as floats, which bytes of all micro-batches do not overflow as whole numbers of 64 bits would."""
     first = plain(column)
-    return first if isinstance(first, int) else column
+    return float(first) if isinstance(first, int) else column.astype(float)
 
 
 def _repeated(layouts: Layouts, rows: Any) -> Repeated:

@@ -12,8 +12,8 @@ optimizer's step comes when nothing of a pass is left, and a fused one takes not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from tscale.core.costs.activations import activation_bytes, saved_by
 from tscale.core.costs.schedules import embeddings_in_flight, in_flight
@@ -26,7 +26,7 @@ from tscale.core.costs.states import (
     on_device,
     training_states,
 )
-from tscale.core.costs.training_moments import SOURCE, largest_moment, layer_bytes
+from tscale.core.costs.training_moments import SOURCE, backward_lines, largest_moment, layer_bytes
 from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
 from tscale.core.ledger import Ledger, Matmul, Part, Saved
 from tscale.core.loss_kernels import KERNELS, LIVE_AS_RESERVED, Logits, LossBytes, least_live_bytes, loss_bytes
@@ -57,29 +57,15 @@ def needs(
     `share`: its ledger (`tscale.core.sharding`), `kept`: what the stage saves, `states`: what is kept of its parameters,
     `layers`: one of each kind that it holds. `peak`: how the loss is counted.
     """
-    plan = training.plan
-    kept = _with_adapters(_without_frozen_head(kept, training), share, training)
-    layers = tuple(layer._replace(kept=_with_adapters(layer.kept, layer.share, training)) for layer in layers)
-    pass_lines = activation_bytes(kept, training.run, training.passes, plan)
-    saved = tuple(saved_by(kept, training.passes))
-    every = [_of_all_passes(line, of.part, stage, training) for line, of in zip(pass_lines.lines, saved, strict=True)]
-    ends = [of.role == "logits" for of in saved]
-    activations = tuple(line for line, end in zip(every, ends, strict=True) if not end)
-    if "activations" in training.offload:
-        activations = tuple(_left_on_device(activations, saved, layers, training))
-    made = _logits(share, kept, training)
-    loss = None if made is None else loss_bytes(training.loss_kernel, made)
-    logits = [line for line, end in zip(every, ends, strict=True) if end]
-    if loss is not None:
-        logits = [Line("head.logits", loss.kept)]
-    held, temporary = largest_moment(share, layers, logits, _at_peak(made, loss, training, peak), training, peak)
-    source = KERNELS[training.loss_kernel].source if held and loss is not None else SOURCE
+    one = _pass(share, kept, layers, stage, training)
+    held, temporary = _moment(one, share, training, peak)
+    source = KERNELS[training.loss_kernel].source if held and one.loss is not None else SOURCE
     return Needs(
         states.weights,
         states.gradients,
         states.master,
         states.optimizer,
-        pass_lines._replace(lines=activations),
+        one.lines._replace(lines=one.activations),
         Quantity("logits", tuple(held), BYTES, source=source),
         Quantity("temporary", tuple(line for line in temporary if not is_nothing(line.value)), BYTES, source=source),
     )
@@ -94,10 +80,54 @@ def totals(
     training: Training,
 ) -> tuple[int, int]:
     """Bytes that a device of one stage needs, as an allocator reserves memory for the loss, and as it is live at the least."""
-    reserved = needs(share, kept, states, layers, stage, training).total
-    if not training.fsdp and (training.loss_kernel in LIVE_AS_RESERVED or _logits(share, kept, training) is None):
-        return reserved, reserved
-    return reserved, needs(share, kept, states, layers, stage, training, "live").total
+    one = _pass(share, kept, layers, stage, training)
+    own = sum(quantity.total for quantity in states) + _sum(one.activations)
+    alike = not training.fsdp and (one.made is None or training.loss_kernel in LIVE_AS_RESERVED)
+    peaks: tuple[Peak, ...] = ("reserved",) if alike else ("reserved", "live")
+    found = [own + sum(map(_sum, _moment(one, share, training, peak))) for peak in peaks]
+    return found[0], found[-1]
+
+
+def _sum(lines: Iterable[Line]) -> int:
+    return sum(line.value for line in lines)
+
+
+class _Pass(NamedTuple):
+    """What a stage keeps of its micro-batches, the loss that it computes, if it does, and the backward pass of one layer."""
+
+    lines: Quantity
+    activations: tuple[Line, ...]
+    logits: list[Line]
+    made: Logits | None
+    loss: LossBytes | None
+    layers: tuple[Layer, ...]
+    backward: tuple[Line, ...]
+
+
+def _pass(share: Ledger, kept: tuple[Saved, ...], layers: tuple[Layer, ...], stage: int, training: Training) -> _Pass:
+    plan = training.plan
+    kept = _with_adapters(_without_frozen_head(kept, training), share, training)
+    if training.rank is not None:
+        layers = tuple(layer._replace(kept=_with_adapters(layer.kept, layer.share, training)) for layer in layers)
+    lines = activation_bytes(kept, training.run, training.passes, plan)
+    saved = tuple(saved_by(kept, training.passes))
+    every = [_of_all_passes(line, of.part, stage, training) for line, of in zip(lines.lines, saved, strict=True)]
+    ends = [of.role == "logits" for of in saved]
+    activations = tuple(line for line, end in zip(every, ends, strict=True) if not end)
+    if "activations" in training.offload:
+        activations = tuple(_left_on_device(activations, saved, layers, training))
+    made = _logits(share, kept, training)
+    loss = None if made is None else loss_bytes(training.loss_kernel, made)
+    logits = [line for line, end in zip(every, ends, strict=True) if end]
+    if loss is not None:
+        logits = [Line("head.logits", loss.kept)]
+    return _Pass(lines, activations, logits, made, loss, layers, tuple(backward_lines(share, layers, training)))
+
+
+def _moment(one: _Pass, share: Ledger, training: Training, peak: Peak) -> tuple[list[Line], list[Line]]:
+    """The logits that are kept, and what else is needed for a moment, at a peak that is counted in one way."""
+    at_peak = _at_peak(one.made, one.loss, training, peak)
+    return largest_moment(share, one.layers, one.logits, at_peak, one.backward, training, peak)
 
 
 def _left_on_device(

@@ -31,11 +31,17 @@ WHOLE_BY_MEGATRON: Final = 2
 
 
 def largest_moment(
-    share: Ledger, layers: tuple[Layer, ...], logits: list[Line], at_peak: int | None, training: Training, peak: Peak
+    share: Ledger,
+    layers: tuple[Layer, ...],
+    logits: list[Line],
+    at_peak: int | None,
+    of_layer: tuple[Line, ...],
+    training: Training,
+    peak: Peak,
 ) -> tuple[list[Line], list[Line]]:
     """The logits that are kept, and what else is needed, at the larger of two moments: the loss, and one layer's backward pass.
 
-    `at_peak`: bytes of a loss over a vocabulary, those in `logits` among them.
+    `at_peak`: bytes of a loss over a vocabulary, those in `logits` among them. `of_layer`: `backward_lines`.
     """
     held = sum(line.value for line in logits)
     more = held if at_peak is None else at_peak - held
@@ -49,7 +55,7 @@ def largest_moment(
         *(_whole_head_input(layers, training, peak) if logits else ()),
         *both,
     ]
-    backward = [*_backward(share, layers, training), *both]
+    backward = [*of_layer, *both]
     loss_is_more = sum(line.value for line in [*logits, *at_loss]) >= sum(line.value for line in backward)
     if is_array(loss_is_more):
         return _scaled(logits, loss_is_more), [*_scaled(at_loss, loss_is_more), *_scaled(backward, ~loss_is_more)]
@@ -60,7 +66,7 @@ def _scaled(lines: Iterable[Line], by: int) -> list[Line]:
     return [Line(line.name, line.value * by) for line in lines]
 
 
-def _backward(share: Ledger, layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
+def backward_lines(share: Ledger, layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
     """What the backward pass of one layer needs.
 
     What is computed again, its widest gradient and the one made of it, what ZeRO gathers for it, and of a frozen model that is kept in
