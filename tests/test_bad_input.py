@@ -483,7 +483,7 @@ def test_new_in_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_new_leaves_no_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "tscale.models.template.template", lambda _: "half a \ud800 file"
+        "tscale.models.template.template", lambda *_, **__: "half a \ud800 file"
     )  # fails in the middle of writing
     with pytest.raises(SpecError):
         write_template("mine", tmp_path)

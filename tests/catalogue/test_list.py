@@ -59,7 +59,7 @@ def test_another_name_begins_so_too() -> None:
 def test_the_title_says_what_was_asked_and_how_many_there_are() -> None:
     found = listed_models("--newer-than", "2025", "--larger-than", "300B")
     title = run("list", "--newer-than", "2025", "--larger-than", "300B", columns=200).out.splitlines()[0]
-    assert title == f"Built-in models newer than 2025, larger than 300B: {len(found)} of {len(listed())}"
+    assert title == f"Built-in models, newer than 2025, larger than 300B: {len(found)} of {len(listed())}"
 
 
 def test_nothing_that_is_so_is_said() -> None:

@@ -41,7 +41,7 @@ class Wanted(NamedTuple):
         words = (
             ("newer than", self.newer_than),
             ("older than", self.older_than),
-            ("called", None if self.family is None else f"{shown(self.family)} and so on"),
+            ("of the family", None if self.family is None else shown(self.family)),
             ("larger than", None if self.larger_than is None else number_text(self.larger_than, "short")),
             ("smaller than", None if self.smaller_than is None else number_text(self.smaller_than, "short")),
         )
@@ -54,4 +54,4 @@ ALL: Final = Wanted()
 def titled(title: str, wanted: Wanted, found: int, every: int) -> str:
     """The title of a list, with how many of all it has where it was narrowed."""
     said = wanted.said()
-    return f"{title} {said}: {found} of {every}" if said else title
+    return f"{title}, {said}: {found} of {every}" if said else title

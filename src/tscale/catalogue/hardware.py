@@ -135,20 +135,9 @@ class Hardware:
         if (self.price_usd_per_hour is None) != (self.price_source is None):
             yield ("price_usd_per_hour",), "a price needs its price_source, with the date, and the other way round"
         yield from self._problems_of_memory()
-        for name in ("host_memory_gb", "host_link_gb_per_s"):
-            if self.host_source is None and getattr(self, name) is not None:
-                yield (name,), "a figure of the host needs its source: add host_source"
+        yield from self._problems_of_the_host()
+        yield from self._problems_of_size()
         peaks = self.dense_tflops
-        rates: tuple[str, ...] = ("memory_gb", "bandwidth_gb_per_s", "link_gb_per_s", "network_gb_per_s", "tdp_watts")
-        rates += ("host_memory_gb", "host_link_gb_per_s")
-        for holder, path, names in (
-            (self, (), rates),
-            (peaks, ("dense_tflops",), [field.name for field in fields(Peaks)]),
-        ):
-            for name in names:
-                value = getattr(holder, name)
-                if value is not None and not _LEAST <= value <= _MOST:
-                    yield (*path, name), f"{value} is out of range: write a number from 0.000001 to 1e9"
         sixteen = max((peak for peak in (peaks.bf16, peaks.fp16) if peak is not None), default=None)
         for field, peak in (("fp8", peaks.fp8), ("int8", peaks.int8)):
             if peak is not None and sixteen is not None and peak > _MOST_PER_HALVING * sixteen:
@@ -156,6 +145,23 @@ class Hardware:
                     ("dense_tflops", field),
                     f"{peak} is more than twice the {sixteen} of 16 bits: write the dense figure, without sparsity",
                 )
+
+    def _problems_of_the_host(self) -> Iterator[Problem]:
+        for name in ("host_memory_gb", "host_link_gb_per_s"):
+            if self.host_source is None and getattr(self, name) is not None:
+                yield (name,), "a figure of the host needs its source: add host_source"
+
+    def _problems_of_size(self) -> Iterator[Problem]:
+        rates: tuple[str, ...] = ("memory_gb", "bandwidth_gb_per_s", "link_gb_per_s", "network_gb_per_s", "tdp_watts")
+        rates += ("host_memory_gb", "host_link_gb_per_s")
+        for holder, path, names in (
+            (self, (), rates),
+            (self.dense_tflops, ("dense_tflops",), [field.name for field in fields(Peaks)]),
+        ):
+            for name in names:
+                value = getattr(holder, name)
+                if value is not None and not _LEAST <= value <= _MOST:
+                    yield (*path, name), f"{value} is out of range: write a number from 0.000001 to 1e9"
 
     def _problems_of_memory(self) -> Iterator[Problem]:
         """What a device reports is what its vendor writes, in GB or in GiB, less some that is kept for errors."""
