@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.helpers import answer, run
 from tscale.blocks.experts import Experts
 from tscale.core.costs.params import params
+from tscale.core.costs.shapes import Grid, Proportions, Shape, distance, search
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
@@ -163,3 +165,45 @@ def test_a_dense_model_is_not_designed_by_a_law_of_sparsity() -> None:
     found = run("design", "--flops", "1e21", "--law", "abnar2025")
     assert found.code == 2
     assert "says nothing of a dense model" in found.err
+
+
+@pytest.mark.parametrize("like", ["deepseek-v3", "kimi-k2", "glm-4.5", "glm-4.5-air"])
+def test_a_mixture_with_dense_layers_first_is_found_again_by_its_own_size(like: str) -> None:
+    """Of latent attention too: layers, widths, heads and the dense layers that lead are those of the published model."""
+    own = resolve(like)
+    made = spec("--params", str(int(params(lower(own)).total)), "--like", like, "--multiple", "64")
+    assert (made.layers, made.d_model) == (own.layers, own.d_model)
+    assert made.attention == own.attention
+    assert made.feed_forward == own.feed_forward
+
+
+@pytest.mark.parametrize("like", ["deepseek-v3", "glm-4.5"])
+@pytest.mark.parametrize("size", ["10e9", "100e9", "2e12"])
+def test_mixtures_with_dense_layers_first_are_within_one_per_cent(size: str, like: str) -> None:
+    made = spec("--params", size, "--like", like)
+    assert params(lower(made)).total == pytest.approx(float(size), rel=0.01)
+    assert isinstance(made.feed_forward, tuple)
+    assert made.feed_forward[0].on == resolve(like).feed_forwards[0].on
+
+
+def test_the_best_of_shapes_with_layers_that_lead_is_that_of_brute_force() -> None:
+    """A count whose first two layers are as large as five others, over every shape of one set of heads."""
+    wanted = Proportions(Fraction(64), Fraction(2), Fraction(1), Fraction(1), 64, leading=2)
+
+    def count(shape: Shape) -> int:
+        return (
+            1000 * shape.d_model
+            + 20 * shape.d_model**2
+            + (shape.layers - 2) * shape.d_model * (4 * shape.d_model + 6 * shape.d_ff)
+        )
+
+    found = search(50_000_000, wanted, Grid(64), count)[0]
+    shapes = [
+        Shape(layers, d, d // 64, d // 64, d_ff)
+        for d in range(64, 2048, 64)
+        for layers in range(max(d // 128, 3), max(d // 32, 3) + 1)
+        for d_ff in range(d, 4 * d + 1, 64)
+    ]
+    near = [one for one in shapes if abs(count(one) / 50_000_000 - 1) <= 0.01]
+    best = min(near, key=lambda one: distance(one, wanted, count(one), 50_000_000))
+    assert found.shape == best

@@ -90,8 +90,10 @@ def designed(wish: Wish, name: str) -> Design:
     count = counting(counts)
     like = pattern(wish.like, budget, count, wish.changes)
     base = padded(like, wish.grid)
-    found = search(budget, proportions(base), wish.grid, lambda shape: count(shaped(base, shape)))
-    made = shaped(base, found[0].shape)
+    wanted = proportions(base)
+    step = multiples(wanted, wish.grid)[1]
+    found = search(budget, wanted, wish.grid, lambda shape: count(shaped(base, shape, step)))
+    made = shaped(base, found[0].shape, step)
     total = counting("all")(made)
     training = None
     if optimum is not None:

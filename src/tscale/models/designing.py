@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from math import lcm, log
+from typing import Final
 
 from tscale.blocks.attention import Attention
 from tscale.blocks.experts import Experts
 from tscale.blocks.feed_forward import FeedForward
+from tscale.blocks.latent import LatentAttention
 from tscale.catalogue.models import built_in, known_name, listed, normalised
 from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params
 from tscale.core.costs.shapes import Grid, Proportions, Shape
@@ -37,15 +39,32 @@ def _active_bare(spec: ModelSpec) -> int:
     return int(active_params(ledger).total) - int(embedding_params(ledger).total)
 
 
-def blocks_of(spec: ModelSpec) -> tuple[Attention, FeedForward | Experts] | None:
-    """The attention and the feed-forward of a stack of equal layers, plain or of experts; None of other stacks."""
+def blocks_of(spec: ModelSpec) -> tuple[Attention | LatentAttention, FeedForward | Experts] | None:
+    """The attention and the feed-forward of a stack of equal layers, those of dense ones that lead aside; None of other stacks."""
     attention, feed_forward = spec.attention, spec.feed_forward
-    if isinstance(attention, Attention) and isinstance(feed_forward, (FeedForward, Experts)):
+    if _leading_dense(spec) is not None:
+        feed_forward = spec.feed_forwards[1]
+    if isinstance(attention, (Attention, LatentAttention)) and isinstance(feed_forward, (FeedForward, Experts)):
         return attention, feed_forward
     return None
 
 
-def _blocks(spec: ModelSpec) -> tuple[Attention, FeedForward | Experts]:
+def _leading_dense(spec: ModelSpec) -> FeedForward | None:
+    """The dense feed-forward of the first layers, before those of experts; None where none leads."""
+    blocks = spec.feed_forwards
+    if len(blocks) == 2 and isinstance(blocks[0], FeedForward) and isinstance(blocks[1], Experts):
+        first, others = blocks[0].on, blocks[1].on
+        return blocks[0] if first is not None and first.first is not None and others is None else None
+    return None
+
+
+def _leading(spec: ModelSpec) -> int:
+    """How many layers lead."""
+    block = _leading_dense(spec)
+    return 0 if block is None or block.on is None else int(block.on.first or 0)
+
+
+def _blocks(spec: ModelSpec) -> tuple[Attention | LatentAttention, FeedForward | Experts]:
     blocks = blocks_of(spec)
     assert blocks is not None, "a pattern has equal layers"
     return blocks
@@ -85,8 +104,8 @@ def _refuse_others(spec: ModelSpec) -> None:
     blocks = blocks_of(spec)
     if spec.kind != "decoder" or blocks is None or blocks[0].on is not None or blocks[1].on is not None:
         raise RequestError(
-            f"{spec.label} cannot be the pattern of a design: use a decoder with identical layers of plain attention and a "
-            "feed-forward, dense such as llama, qwen3, gemma-2 or gpt3, or of experts, such as mixtral or qwen3-30b-a3b"
+            f"{spec.label} cannot be the pattern of a design: use a decoder with identical layers of attention and a "
+            "feed-forward, dense such as llama, qwen3, gemma-2 or gpt3, or of experts, such as mixtral, qwen3-30b-a3b or deepseek-v3"
         )
     if spec.unique_layers is not None or spec.embedding.width is not None:
         raise RequestError(
@@ -98,12 +117,15 @@ def proportions(spec: ModelSpec) -> Proportions:
     """What a pattern keeps as it grows: width to depth, inner width to width, and how it divides into heads."""
     attention, feed_forward = _blocks(spec)
     heads, kv_heads, head_dim = attention.widths(spec.d_model)
+    if isinstance(attention, LatentAttention):
+        head_dim = attention.v_dim
     return Proportions(
         Fraction(spec.d_model, spec.layers),
         Fraction(feed_forward.d_ff, spec.d_model),
         Fraction(heads * head_dim, spec.d_model),
         None if kv_heads == 1 < heads else Fraction(heads, kv_heads),
         head_dim,
+        _leading(spec),
     )
 
 
@@ -114,24 +136,23 @@ def shape_of(spec: ModelSpec) -> Shape:
     return Shape(spec.layers, spec.d_model, heads, kv_heads, feed_forward.d_ff)
 
 
-def shaped(spec: ModelSpec, shape: Shape) -> ModelSpec:
-    """The pattern in another shape, with all else that it is: nothing is published of it, and it was not trained."""
-    attention, feed_forward = _blocks(spec)
-    head_dim = attention.widths(spec.d_model).head_dim
-    filling = shape.heads * head_dim == shape.d_model
+def shaped(spec: ModelSpec, shape: Shape, step: int = 1) -> ModelSpec:
+    """The pattern in another shape, with all else that it is: nothing is published of it, and it was not trained.
+
+    `step`: what the width of dense layers that lead, which follows d_model, is a multiple of.
+    """
+    _, feed_forward = _blocks(spec)
+    widened = _widened(feed_forward, shape.d_ff)
+    dense = _leading_dense(spec)
+    led = None if dense is None else replace(dense, d_ff=_followed(dense.d_ff, spec.d_model, shape.d_model, step))
     return replace(
         spec,
         aliases=(),
         year=None,
         layers=shape.layers,
         d_model=shape.d_model,
-        attention=replace(
-            attention,
-            heads=shape.heads,
-            kv_heads=None if shape.kv_heads == shape.heads else shape.kv_heads,
-            head_dim=None if filling and attention.head_dim is None else head_dim,
-        ),
-        feed_forward=_widened(feed_forward, shape.d_ff),
+        attention=_attention(spec, shape),
+        feed_forward=widened if led is None else (led, widened),
         training=None,
         published=None,
         sources=(),
@@ -139,6 +160,31 @@ def shaped(spec: ModelSpec, shape: Shape) -> ModelSpec:
         notes=(),
         notes_on=None,
     )
+
+
+def _attention(spec: ModelSpec, shape: Shape) -> Attention | LatentAttention:
+    """The attention of another shape: its heads keep their width, and the latent of queries follows d_model."""
+    attention, _ = _blocks(spec)
+    if isinstance(attention, LatentAttention):
+        rank = (
+            None if attention.q_rank is None else _followed(attention.q_rank, spec.d_model, shape.d_model, _RANK_STEP)
+        )
+        return replace(attention, heads=shape.heads, q_rank=rank)
+    filling = shape.heads * attention.widths(spec.d_model).head_dim == shape.d_model
+    return replace(
+        attention,
+        heads=shape.heads,
+        kv_heads=None if shape.kv_heads == shape.heads else shape.kv_heads,
+        head_dim=None if filling and attention.head_dim is None else attention.widths(spec.d_model).head_dim,
+    )
+
+
+def _followed(width: int, d_model: int, wanted: int, step: int) -> int:
+    """A width in proportion to d_model, on its own grid."""
+    return max(round(Fraction(width * wanted, d_model * step)), 1) * step
+
+
+_RANK_STEP: Final = 64
 
 
 def _widened(feed_forward: FeedForward | Experts, d_ff: int) -> FeedForward | Experts:

@@ -42,6 +42,8 @@ class Proportions(NamedTuple):
     sharing: Fraction | None
     """heads / kv_heads; None where one key-value head serves all (multi-query attention)."""
     head_dim: int
+    leading: int = 0
+    """Layers at the bottom that are unlike the others, and keep their number."""
 
 
 class Grid(NamedTuple):
@@ -85,7 +87,7 @@ def search(budget: int, wanted: Proportions, grid: Grid, count: Count, many: int
     missed: Found | None = None
     lines = [
         (_bound(line, budget, wanted), line)
-        for line in (_Line(count, one) for one in _starts(budget, wanted, grid, count))
+        for line in (_Line(count, one, wanted.leading) for one in _starts(budget, wanted, grid, count))
     ]
     for bound, line in sorted(lines, key=lambda pair: (pair[0], pair[1].start)):
         for layers in _depths_near(line, budget, wanted, grid):
@@ -106,28 +108,31 @@ def search(budget: int, wanted: Proportions, grid: Grid, count: Count, many: int
 
 
 class _Line:
-    """The count of shapes of one width and one set of heads: tables + layers · (the rest + each column · d_ff)."""
+    """The count of shapes of one width and one set of heads: tables + layers · (the rest + each column · d_ff).
 
-    def __init__(self, count: Count, start: Shape) -> None:
-        self.start = start
+    Layers that lead, unlike the others, are among the tables.
+    """
+
+    def __init__(self, count: Count, start: Shape, leading: int) -> None:
+        self.start, self.leading = start, leading
         d_ff = start.d_ff
-        one, two = count(start._replace(layers=1)), count(start._replace(layers=2))
-        wider = count(start._replace(layers=1, d_ff=2 * d_ff))
+        one, two = count(start._replace(layers=leading + 1)), count(start._replace(layers=leading + 2))
+        wider = count(start._replace(layers=leading + 1, d_ff=2 * d_ff))
         self.column = (wider - one) // d_ff
         self.rest = two - one - self.column * d_ff
         self.tables = one - self.rest - self.column * d_ff
 
     def at(self, shape: Shape) -> int:
         """Parameters."""
-        return self.tables + shape.layers * (self.rest + self.column * shape.d_ff)
+        return self.tables + (shape.layers - self.leading) * (self.rest + self.column * shape.d_ff)
 
     def width_for(self, params: int | Fraction, layers: int) -> Fraction:
         """The d_ff, whole or not, with which so many layers come to that."""
-        return ((Fraction(params) - self.tables) / layers - self.rest) / self.column
+        return ((Fraction(params) - self.tables) / (layers - self.leading) - self.rest) / self.column
 
     def layers_for(self, params: int | Fraction, d_ff: int) -> Fraction:
         """The layers, whole or not, with which such a d_ff comes to that."""
-        return (Fraction(params) - self.tables) / (self.rest + self.column * d_ff)
+        return self.leading + (Fraction(params) - self.tables) / (self.rest + self.column * d_ff)
 
 
 def steps(wanted: Proportions, grid: Grid) -> tuple[int, int]:
@@ -174,7 +179,8 @@ def _kv_heads(heads: int, wanted: Proportions, tensor: int) -> list[int]:
 def _depths(width: int, wanted: Proportions) -> tuple[int, int]:
     """The least and the most layers of a width."""
     ideal = width / wanted.aspect
-    return max(-(-ideal // REACH), 1), max(int(ideal * REACH // 1), 1)
+    fewest = wanted.leading + 1
+    return max(-(-ideal // REACH), fewest), max(int(ideal * REACH // 1), fewest)
 
 
 def _depths_near(line: _Line, budget: int, wanted: Proportions, grid: Grid) -> Iterator[int]:
@@ -202,11 +208,11 @@ def _bound(line: _Line, budget: int, wanted: Proportions) -> float:
     """The least distance of any shape of a line within 1% of a budget.
 
     From the line's own ideal, x times the layers and y times d_ff change the count by no more than x·y, and of all x·y
-    alike the sum of squared logarithms is least where x = y.
+    alike the sum of squared logarithms is least where x = y. Where layers lead, that does not hold, and nothing is cut off by it.
     """
     width = line.start.d_model
     ideal = line.tables + float(width / wanted.aspect) * (line.rest + line.column * float(width * wanted.widening))
-    least = max(abs(log(budget / ideal)) - log(1 / (1 - WITHIN)), 0)
+    least = 0 if wanted.leading else max(abs(log(budget / ideal)) - log(1 / (1 - WITHIN)), 0)
     own = line.start._replace(layers=1, d_ff=1)
     neutral = wanted._replace(aspect=Fraction(width), widening=Fraction(1, width))
     return least**2 / 2 + distance(own, neutral, budget, budget)
