@@ -68,6 +68,12 @@ def test_the_engine_of_serve_is_not_that_of_the_sweep() -> None:
     assert answer(*words)["rows"][0]["engine"] == "sglang"
 
 
+def test_a_spec_on_standard_input_is_read_once() -> None:
+    spec = run("show", "gpt2").out
+    done = run("sweep", "params", "-", "--vary", "set.layers=11,12", "--format", "csv", stdin=spec)
+    assert done.out.splitlines()[-1].startswith("12,124439808,")
+
+
 def test_a_picture_has_a_series_for_each_value() -> None:
     pytest.importorskip("plotext")
     words = ["sweep", "params", "gpt3", "--vary", "set.layers=1..9", "--vary", "set.d_ff=1000,2000"]

@@ -102,8 +102,24 @@ def job_of(name: str, fixed: Mapping[str, object], vary: object, wanted: Sequenc
     for axis in axes:
         if axis.name in fixed:
             raise RequestError(f"{axis.name} is both given and varied: drop one of them")
-    _check_fields(name, fixed, axes)
-    return Job(name, {key: _fixed(options[key], key, value) for key, value in fixed.items()}, axes, tuple(wanted))
+    given = _with_model({key: _fixed(options[key], key, value) for key, value in fixed.items()})
+    _check_fields(name, given, axes)
+    return Job(name, given, axes, tuple(wanted))
+
+
+def _with_model(given: dict[str, object]) -> dict[str, object]:
+    """What is given, with the model of a file read once: standard input has it once, and other machines do not have it."""
+    from tscale.analysis.of_model import spec_of
+    from tscale.catalogue.models import known_name
+    from tscale.models.made import trusted
+    from tscale.models.spec import ModelSpec
+
+    model, assume = given.get("model"), given.get("assume")
+    if not isinstance(model, str) or known_name(model) is not None:
+        return given
+    spec = spec_of(model, (), None if assume is None else str(assume), strict=bool(given.get("strict")))
+    rest = {key: value for key, value in given.items() if key not in ("assume", "strict")}
+    return {**rest, "model": trusted(spec) if isinstance(spec, ModelSpec) else spec}
 
 
 def _fixed(option: Option, name: str, value: object) -> object:

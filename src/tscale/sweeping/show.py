@@ -24,7 +24,7 @@ HEADLINES: Final[dict[str, tuple[str, ...]]] = {
     "summary": ("params", "flops_per_token", "kv_bytes_per_token"),
     "params": ("params.total", "params.active"),
     "attention": ("attention_flops_per_token", "kv_cache_bytes", "attention_share"),
-    "flops": ("params", "training_flops.exact", "training_flops.six_nd"),
+    "flops": ("training_flops.exact", "training_flops.six_nd", "params"),
     "memory": ("per_device_bytes.total", "verdict", "max_batch", "max_context"),
     "train": ("days", "mfu", "gpu_hours", "cost_usd", "memory.verdict", "plan.memory.verdict"),
     "serve": (
