@@ -48,8 +48,8 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
         )
     spec = replace(
         base,
-        name=path.absolute().parent.name.lower().replace("_", "-").replace(" ", "-") or base.name,
-        title=f"{base.label} with adapters",
+        name=path.parent.resolve().name.lower().replace("_", "-").replace(" ", "-") or base.name,
+        title=base.label,
         aliases=(),
         adapter=adapter,
         notes=(*base.notes, _ELSEWHERE),
@@ -88,7 +88,8 @@ def _targets(said: object, where: str) -> tuple[str, ...]:
                 f"target_modules: {shown(name)} is not known yet: only modules of one matrix are, such as {', '.join(list(_TARGETS)[:7])}",
                 where=where,
             )
-    return tuple(dict.fromkeys(_TARGETS[name] for name in sorted(said)))
+    found = {_TARGETS[name] for name in said}
+    return tuple(target for target in dict.fromkeys(_TARGETS.values()) if target in found)
 
 
 def _base(config: Mapping[str, object], path: Path, where: str) -> ModelSpec:
