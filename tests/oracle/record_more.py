@@ -42,6 +42,8 @@ FAMILIES = [
     "granitemoe_swa",
     "modernbert-decoder",
     "step3p5",
+    "sarvam_moe",
+    "sarvam_mla",
 ]
 SLIDES = "sliding_attention"
 record.BASE |= {
