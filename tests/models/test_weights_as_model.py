@@ -109,7 +109,7 @@ def test_keys_that_contradict_the_tensors_are_refused(key: str, said: str, tmp_p
         gguf_spec(file)
 
 
-@pytest.mark.parametrize("family", ["llama", "deepseek_v2", "mamba", "qwen3_moe"])
+@pytest.mark.parametrize("family", ["deepseek_v2", "mamba"])
 def test_a_header_of_any_numbers_is_read_or_refused_in_one_line(family: str, tmp_path: Path) -> None:
     """Each number of the keys and of the tensors' dimensions set to others, one at a time."""
     line = next(line for line in LINES if line["family"] == family)
