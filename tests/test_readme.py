@@ -24,6 +24,7 @@ from tscale.importer.families_hybrids import HYBRIDS
 from tscale.importer.families_kinds import SEVERAL
 from tscale.importer.families_mixers import MIXED
 from tscale.importer.families_more import DECODERS, INSIDE, MORE_EXPERTS
+from tscale.importer.families_remote import REMOTE
 from tscale.models.validation import validated
 from tscale.models.yaml_file import parse_document
 
@@ -43,6 +44,7 @@ KINDS = {
     "text models of families that read more than text": INSIDE,
     "encoders": ENCODERS | FURTHER,
     "encoder-decoders": ENCODER_DECODERS | TO_TEXT,
+    "whose code stands in their repositories": REMOTE,
 }
 """The families of the README's table, as the importer's own tables divide them."""
 

@@ -46,8 +46,8 @@ def summary(
     """Show what a model is and costs on one screen.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
@@ -83,8 +83,8 @@ def params(
     of number.
 
     Args:
-        models: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        models: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
@@ -124,8 +124,8 @@ def attention(
     The second table has the context lengths at which attention overtakes the rest of the model.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
@@ -171,8 +171,8 @@ def flops(
     The conventions are those of published papers, as they print them.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input. The default is gpt3.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin. The default is gpt3.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
@@ -213,8 +213,8 @@ def compare(
     set changes all of them.
 
     Args:
-        models: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        models: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
@@ -299,8 +299,8 @@ def memory(
     With gpu, it says whether the model fits, and the largest batch and context that would.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
@@ -436,8 +436,8 @@ def train(
     With days, it estimates how many GPUs finish in time.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
@@ -556,8 +556,8 @@ def serve(
     Next to each prediction is the lower bound by the roofline of the hardware, and what sets it.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
@@ -828,8 +828,8 @@ def loss(
     The answer says how far its training is from compute-optimal, and which other runs reach the same loss.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
@@ -1063,8 +1063,8 @@ def verify(
     Only headers are read. The exit code is 3 if the tensors differ.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         path: Give a safetensors or GGUF file, an index of shards, or a folder of them; the default is MODEL
             itself.
         set: Change a field of the spec. Repeat it to change several.

@@ -80,6 +80,7 @@ def test_a_built_in_model_may_be_the_base(tmp_path: Path) -> None:
          'target_modules must be a list of names, such as q_proj, not "all-linear": as peft saves them'),
         ({"target_modules": ["query_key_value"]}, 'target_modules: "query_key_value" is not known yet: only modules of one'),
         ({"base_model_name_or_path": None}, "no base_model_name_or_path: it names the model that the adapters are for"),
+        ({"base_model_name_or_path": "."}, 'base_model_name_or_path "." is a folder of adapters, not of a model'),
         ({"base_model_name_or_path": "no-such"}, 'base_model_name_or_path "no-such": '),
     ],
 )  # fmt: skip

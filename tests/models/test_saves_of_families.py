@@ -16,17 +16,21 @@ from tscale.importer.reader import imported
 
 ORACLE = Path(__file__).parents[1] / "oracle"
 CONFIGS: dict[str, dict[str, Any]] = {}
-for path in sorted(ORACLE.glob("variations*.jsonl")):
+for path in [*sorted(ORACLE.glob("variations*.jsonl")), ORACLE / "remote.jsonl"]:
     for line in path.read_text("utf-8").splitlines():
         config = json.loads(line)["config"] if '"nothing"' in line else None
         if config is not None:
             CONFIGS.setdefault(config["model_type"], config)
+UNRECORDED = ("deepseek", "internlm", "phi-msft", "Yi")
+"""Families whose code was not at hand: rows like those of others."""
+CONFIGS |= {family: {"model_type": family} for family in UNRECORDED}
 """The plainest configuration of each family."""
 
 INDEXER = "attention's indexer of keys, which a loss of its own trains,"
 REFUSED: dict[str, str] = {
     "deepseek_v32": INDEXER,
     "glm_moe_dsa": INDEXER,
+    "longformer": "attention with projections of its own for tokens that see all others",
 }
 """Families that are refused, and what of them."""
 

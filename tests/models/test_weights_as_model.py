@@ -15,14 +15,14 @@ import pytest
 
 from tests.helpers import run
 from tests.importer.recorded import Line, recorded, spec_of
-from tscale.checkpoint.gguf import read_header
+from tscale.checkpoint.gguf import Header, read_header
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import params
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.workload import Run
 from tscale.errors import SpecError
 from tscale.models.gguf_release import with_release
-from tscale.models.header_spec import gguf_spec
+from tscale.models.header_spec import gguf_spec, spec_of_header
 from tscale.models.lower import lower
 from tscale.models.release import released
 from tscale.models.validation import validated
@@ -107,6 +107,37 @@ def test_keys_that_contradict_the_tensors_are_refused(key: str, said: str, tmp_p
     file.write_bytes(changed(file.read_bytes(), key, 5 if "block" in key else 250))
     with pytest.raises(SpecError, match=said):
         gguf_spec(file)
+
+
+@pytest.mark.parametrize("family", ["deepseek_v2", "mamba"])
+def test_a_header_of_any_numbers_is_read_or_refused_in_one_line(family: str, tmp_path: Path) -> None:
+    """Each number of the keys and of the tensors' dimensions set to others, one at a time."""
+    line = next(line for line in LINES if line["family"] == family)
+    file = written(line, tmp_path / "model.gguf")
+    header = read_header(file)
+    keys = [key for key, value in header.values.items() if type(value) is int and not key.startswith("general")]
+    cases = [
+        Header(header.values | {key: value}, header.tensors, header.size) for key in keys for value in (0, 1, 7, 2**40)
+    ]
+    cases += [Header({k: v for k, v in header.values.items() if k != key}, header.tensors, header.size) for key in keys]
+    for shape in ((), (1,), (0, 0), (3, 5, 7)):
+        of = [t._replace(shape=shape) for t in header.tensors]
+        cases += [
+            Header(header.values, (*header.tensors[:n], of[n], *header.tensors[n + 1 :]), header.size) for n in range(8)
+        ]
+    found = [_told(case) for case in cases]
+    texts = [text for text in found if isinstance(text, str)]
+    assert texts
+    assert not any("\n" in text for text in texts)
+    assert {total for total in found if isinstance(total, int)} <= {line["total"]}
+
+
+def _told(header: Header) -> str | int:
+    """The parameters that a header comes to, or why it is refused."""
+    try:
+        return int(params(lower(spec_of_header(header, "x", "x.gguf"))).total)
+    except SpecError as error:
+        return str(error)
 
 
 def test_an_architecture_that_is_not_known_is_named(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ FAMILIES = {
     AutoModelForMaskedLM: "albert deberta deberta-v2 modernbert camembert xlm-roberta-xl rembert ernie data2vec-text "
     "ibert mpnet roformer megatron-bert roberta-prelayernorm eurobert nomic_bert esm gte big_bird longformer",
     AutoModelForCausalLM: "xlnet",
-    AutoModelForSeq2SeqLM: "fsmt mvp plbart blenderbot-small switch_transformers",
+    AutoModelForSeq2SeqLM: "fsmt mvp plbart blenderbot-small switch_transformers nllb-moe",
     AutoModelForSpeechSeq2Seq: "whisper",
     AutoModel: "clip_text_model",
 }
@@ -42,6 +42,7 @@ BOTH = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_bi
 record.BASE |= {
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
     "switch_transformers": {"num_layers": 4, "num_decoder_layers": 4},
+    "nllb-moe": {"num_experts": 8},
     "deberta": BOTH,
     "deberta-v2": BOTH | {"position_buckets": 16, "share_att_key": True, "norm_rel_ebd": "layer_norm"},
 }
@@ -88,6 +89,12 @@ EXTRA = {
         {"num_sparse_encoder_layers": 4, "num_sparse_decoder_layers": 4},
         {"num_sparse_encoder_layers": 0, "num_sparse_decoder_layers": 0},
         {"num_experts": 64, "router_bias": True},
+    ],
+    "nllb-moe": [
+        {"encoder_sparse_step": 2, "decoder_sparse_step": 2},
+        {"encoder_sparse_step": 1, "decoder_sparse_step": 1},
+        {"encoder_sparse_step": 0, "decoder_sparse_step": 0},
+        {"encoder_layers": 8, "decoder_layers": 4},
     ],
     "modernbert": [{"global_attn_every_n_layers": 2}, {"num_hidden_layers": 1}],
     "fsmt": [{"tie_word_embeddings": True, "src_vocab_size": 1000, "tgt_vocab_size": 1000}],

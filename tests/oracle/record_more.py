@@ -41,11 +41,15 @@ FAMILIES = [
     "qwen3_5_moe_text",
     "granitemoe_swa",
     "modernbert-decoder",
+    "step3p5",
+    "sarvam_moe",
+    "sarvam_mla",
 ]
 SLIDES = "sliding_attention"
 record.BASE |= {
     "glm4v_moe_text": {"head_dim": 128},  # the class's own heads do not divide its width
     "gemma4_text": {"num_hidden_layers": 6},
+    "step3p5": {"sliding_window": 32, "num_hidden_layers": 4, "n_routed_experts": 8},
     "zamba": {"attn_layer_period": 2, "attn_layer_offset": 0},
     "zamba2": {
         "num_hidden_layers": 6,
@@ -69,7 +73,11 @@ record.LISTS |= {
     "hybrid_override_pattern": ("M-M*", "MEM*E", "M"),
     "layer_types": ([FULL] * 4, [LINEAR] * 4, [SLIDES] * 4, [FULL, SLIDES] * 2, [LINEAR, FULL] * 2, ["conv", FULL] * 2),
 }
-NAMES = {"mistral4": ["Mistral4ForCausalLM", "Mistral4Model"], "paddleocr_vl_text": ["PaddleOCRTextModel"]}
+NAMES = {
+    "step3p5": ["Step3p7TextModel"],
+    "mistral4": ["Mistral4ForCausalLM", "Mistral4Model"],
+    "paddleocr_vl_text": ["PaddleOCRTextModel"],
+}
 """Classes that the library's own tables of usual heads do not hold."""
 EXTRA = {
     "kimi_linear": [

@@ -69,6 +69,7 @@ FAMILIES = [
     "voxtral",
     "glmasr",
     "granite_speech",
+    "step3p7",
 ]
 CLASSES = {
     **modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
@@ -85,6 +86,21 @@ OTHERS = {
     "paligemma": ("gemma2",),
     "instructblip": ("llama",),
 }
+SLIDES, FULL = "sliding_attention", "full_attention"
+SLIDING = {"layer_types": [FULL, SLIDES, SLIDES, FULL], "sliding_window": 16}
+INSIDE = {
+    "step3p7": (
+        SLIDING,
+        {**SLIDING, "num_sliding_attention_heads": 96},
+        {**SLIDING, "attention_other_setting": {"num_attention_heads": 32}},
+        {"mlp_layer_types": ["dense", "sparse", "dense", "sparse"]},
+        {"moe_layers_enum": "2,3"},
+        {"n_routed_experts": 16, "share_expert_dim": 96, "moe_intermediate_size": 64},
+        {**SLIDING, "layer_types": [FULL, SLIDES, SLIDES, FULL, SLIDES], "num_nextn_predict_layers": 1},
+        {"attention_bias": True},
+    ),
+}
+"""Changes of the text model inside."""
 OLDER = ("qwen2_vl", "qwen2_5_vl")
 OWN = ("model.language_model.", "model.text_model.", "language_model.", "lm_head.")
 DEPTH = {"num_hidden_layers": 4}
@@ -114,6 +130,8 @@ def changes(family: str) -> Iterator[tuple[str, dict]]:
     told = saved.get("tie_word_embeddings", False)
     wide = {"hidden_size": 1024, "num_attention_heads": 8, "num_key_value_heads": 8, "vocab_size": 32000}
     yield "sizes", {**base, "tie_word_embeddings": told, "text_config": {**text, **wide}}
+    for inside in INSIDE.get(family, ()):
+        yield ", ".join(inside), {**base, "tie_word_embeddings": told, "text_config": {**text, **inside}}
     for other in OTHERS.get(family, ()):
         yield "text", {**base, "tie_word_embeddings": False, "text_config": {"model_type": other, **DEPTH}}
     if family in OLDER:

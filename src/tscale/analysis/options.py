@@ -163,9 +163,7 @@ def share_of(text: str, what: str, of: str) -> Fraction:
 # The model and the hardware
 # ---------------------------------------------------------------------------------------------------------------------
 
-MODEL_HELP: Final = (
-    "Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for standard input."
-)
+MODEL_HELP: Final = "Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the hub, or - for stdin."
 MODEL: Final = Option(MODEL_HELP, "MODEL", kind="model", complete=model_names)
 MODELS: Final = Option(MODEL_HELP, "MODEL...", kind="models", complete=model_names)
 SET: Final = Option(

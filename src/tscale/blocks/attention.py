@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size, unrecorded
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.tracing import ceil_div, label_beside, minimum
 
@@ -207,6 +207,8 @@ class Attention:
         Attention step by step makes copies of grouped keys and values for every head, and keeps those. One number that
         gates a head comes of a softplus in 32 bits, which keeps its input (Laguna).
         """
+        if self.global_projections:
+            raise unrecorded("attention with projections of its own for tokens that see all others")
         heads, _, head_dim = self.widths(site.d_model)
         width = heads * (head_dim if self.v_dim is None else self.v_dim)
         by_head, _ = self._cuts(site.d_model)

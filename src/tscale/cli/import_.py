@@ -6,7 +6,11 @@ import typer
 from tscale.cli.options import Assume
 
 _Config = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="Give a config.json, the folder that holds it, or - for standard input.")
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="Give a config.json, params.json or GGUF file, the folder that holds it, or - for standard input.",
+    ),
 ]
 _Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the spec to this new file.")

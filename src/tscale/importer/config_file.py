@@ -94,7 +94,7 @@ def spec_of_keys(
     config: dict[str, object], path: Path, where: str, assume: str | None = None, *, strict: bool = False
 ) -> ModelSpec:
     """The spec that the keys of a file describe, under the file's name or its folder's. Raises `SpecError`."""
-    stem = path.stem if path.stem not in _UNTELLING else path.absolute().parent.name
+    stem = path.stem if path.stem not in _UNTELLING else path.parent.resolve().name
     name = stem.lower().replace("_", "-").replace(" ", "-") or "config"
     name = str(config.get("model_type", name)) if where == "standard input" else name
     return imported(config, name=name, where=where, assume=assume, strict=strict)

@@ -299,7 +299,6 @@ ALSO: Final = {"kimi_k2": "deepseek_v3"}
 """Names that the release does not know but in one place, where it reads them as another family's."""
 
 _REASONS: Final = {
-    "it has experts in its encoder": "nllb-moe",
     "its kind of attention is not supported": "led prophetnet bigbird_pegasus longt5 pegasus_x funnel",
     "its kind of token mixing is not supported": "mobilebert convbert squeezebert nystromformer yoso",
     "its layers have adapters": "xmod",

@@ -235,6 +235,13 @@ TO_TEXT: Final[dict[str, Family]] = {
         "PLBart", (50005, 768, 6, 12, 3072, 1024), (6, 12, 3072), Norm(kind="layernorm", place="post", embedding=True),
         positions=rules.table_and_two, fixed=LEARNED,
     ),
+    "nllb-moe": _bart(
+        "NllbMoe", (128112, 1024, 12, 16, 4096, 1024), BIG, _PRE, positions=Computed(kind="sinusoidal"), experts=own.nllb_experts,
+        reads={"num_experts": 128, "encoder_sparse_step": 4, "decoder_sparse_step": 4, "router_bias": False},
+        harmless=("expert_capacity", "router_dtype", "router_ignore_padding_tokens", "router_z_loss_coef", "second_expert_policy",
+                  "normalize_router_prob_before_dropping", "batch_prioritized_routing", "moe_eval_capacity_token_fraction",
+                  "moe_token_dropout", "router_type"),
+    ),
     "blenderbot-small": _bart(
         "BlenderbotSmall", (50265, 512, 8, 16, 2048, 512), (8, 16, 2048),
         Norm(kind="layernorm", place="post", embedding=True), positions=rules.table,

@@ -141,6 +141,25 @@ MORE_EXPERTS: Final[dict[str, Family]] = {
          "layer_types": None, "layer_rope_theta": None, **_NO_BIAS}, sinks=True, sight=rules.all_but_every_fourth,
         null=("sliding_window",), experts=Routed(d_ff="intermediate_size", shared_d_ff="shared_intermediate_size"),
     ),
+    # transformers builds both with the classes of the families that they are like
+    "sarvam_moe": modern(
+        "SarvamMoE", (262144, 4096, 19, 64, 8192, 131072),
+        {"num_key_value_heads": 4, "head_dim": 64, "n_routed_experts": 128, "num_experts_per_tok": 6, "n_shared_experts": 1,
+         "moe_intermediate_size": 1024, "first_k_dense_replace": 1, "num_nextn_predict_layers": 0, "use_qk_norm": True, **_NO_BIAS},
+        classes=causal("Glm4Moe") | causal("SarvamMoE"), biases={"qkv": "attention_bias"}, qk_norm="head", qk_norm_if="use_qk_norm",
+        aliases=_DEEPSEEK | {"num_mtp_layers": "num_nextn_predict_layers"}, notes=experts.prediction_layers,
+        experts=Routed(experts="n_routed_experts", shared="n_shared_experts", selection_bias="buffer",
+                       sparse=experts.after_the_first),
+    ),
+    "sarvam_mla": modern(
+        "SarvamMLA", (262144, 4096, 32, 64, 16384, 4096),
+        {**_RANKS, "q_lora_rank": None, "n_routed_experts": 128, "num_experts_per_tok": 8, "n_shared_experts": 1,
+         "moe_intermediate_size": 2048, "first_k_dense_replace": 1, "num_nextn_predict_layers": 0},
+        classes=causal("DeepseekV3") | causal("SarvamMLA"), notes=experts.prediction_layers,
+        aliases=_DEEPSEEK | {"num_mtp_layers": "num_nextn_predict_layers"},
+        experts=Routed(experts="n_routed_experts", shared="n_shared_experts", selection_bias="buffer",
+                       sparse=experts.after_the_first), **_LATENT,
+    ),
     "aria_text": modern(
         "AriaText", (32000, 4096, 32, 32, 4096, 2048),
         {"moe_num_experts": 8, "moe_topk": 2, "moe_num_shared_experts": 2, **_NO_BIAS}, fixed={"mlp_bias": False},

@@ -80,6 +80,10 @@ _QFORMER_TOO: Final = (
 
 # fmt: off
 SEEING: Final[dict[str, Nested]] = {
+    "step3p7": Nested(
+        classes=("Step3p7ForConditionalGeneration", "Step3p7FlashForCausalLM"), text=("step3p5",), tied=False,
+        own=(*_IMAGES, "image_token_id", "vision_config"), left_out=NO_VISION,
+    ),
     "llava": _sees("Llava", _first("llama"), False, ties_whole=True),
     "llava_next": _sees("LlavaNext", _first("llama"), False, "use_image_newline_parameter"),
     "llava_next_video": _sees("LlavaNextVideo", _first("llama"), False, "spatial_pool_mode", "spatial_pool_stride",

@@ -345,3 +345,27 @@ def _sparse_step(config: Config, stack: str, layers: str) -> int:
 def clip_notes(_: Config) -> tuple[str, ...]:
     """What is odd about an encoder of text that reads from left to right."""
     return ("It is the text half of CLIP: what it reads is seen from left to right, and nothing is decoded.",)
+
+
+def nllb_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
+    """Experts in the last of every n layers of both stacks, two a token (NLLB 2022, section 6.2)."""
+    step, other = config.whole("encoder_sparse_step"), config.whole("decoder_sparse_step")
+    if step != other:
+        raise config.wrong(
+            f"encoder_sparse_step: {step} is known next to a decoder_sparse_step of {step} only, not of {other}"
+        )
+    if not step:
+        return dense
+    if config.size("encoder_ffn_dim") != config.size("decoder_ffn_dim"):
+        raise config.wrong("encoder_ffn_dim and decoder_ffn_dim that differ are not known yet with experts")
+    experts = Experts(
+        kind="experts",
+        experts=config.size("num_experts"),
+        top_k=2,
+        d_ff=dense.d_ff,
+        gated=False,
+        bias=True,
+        router_bias=config.flag("router_bias"),
+        on=None if step == 1 else LayerSelector(every=step, at=step - 1),
+    )
+    return experts if step == 1 else (dense, experts)

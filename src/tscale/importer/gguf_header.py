@@ -80,7 +80,7 @@ class _Header:
 
     def _sizes(self, family: Family) -> dict[str, object]:
         keys = family.keys
-        if _TABLE not in self.shapes:
+        if not self.shapes.get(_TABLE):
             raise SpecError(f"no tensor {_TABLE}: its vocabulary cannot be told", where=self.where)
         found: dict[str | None, object] = {
             keys.vocabulary: self.shapes[_TABLE][0],
@@ -191,7 +191,9 @@ class _Header:
     def _width(self, tensor: str) -> int | None:
         """What a matrix of layers multiplies, the same in all of them; None where no layer has it: the keys may say another thing."""
         widths = {
-            shape[-1] for name, shape in self.shapes.items() if name.startswith("blk.") and name.endswith(f".{tensor}")
+            shape[-1]
+            for name, shape in self.shapes.items()
+            if shape and name.startswith("blk.") and name.endswith(f".{tensor}")
         }
         return widths.pop() if len(widths) == 1 else None
 

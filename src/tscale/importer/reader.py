@@ -73,7 +73,8 @@ def _inner(config: dict[str, object]) -> dict[str, object]:
 def _other_format(config: Mapping[str, object]) -> Format | None:
     """The format of a file of another program; None where a model_type says its family."""
     said = config.get("model_type")
-    if isinstance(said, str) and said in FAMILIES and not ("dim" in config and "hidden_size" not in config):
+    known = isinstance(said, str) and (said in FAMILIES or said in NESTED or said in ALSO)
+    if known and ("dim" not in config or "hidden_size" in config):  # Mistral's Mamba says mamba
         return None
     from tscale.importer.formats import format_of
 

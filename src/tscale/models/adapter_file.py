@@ -42,16 +42,14 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
     config = parse_object(text, where, what="an adapter_config.json", infinite=True)
     adapter = _adapter(config, where)
     base = _base(config, path, where)
-    if adapter.base is not None and base.adapter is not None:
-        raise SpecError(f"base_model_name_or_path {shown(adapter.base)} has adapters itself", where=where)
     if any(getattr(mixer, "fused", False) for mixer in base.mixers) and {"q", "k", "v"} & set(adapter.targets):
         raise SpecError(
             f"{base.label} holds queries, keys and values in one matrix, which q, k and v are not", where=where
         )
     spec = replace(
         base,
-        name=path.absolute().parent.name.lower().replace("_", "-").replace(" ", "-") or base.name,
-        title=f"{base.label} with adapters",
+        name=path.parent.resolve().name.lower().replace("_", "-").replace(" ", "-") or base.name,
+        title=base.label,
         aliases=(),
         adapter=adapter,
         notes=(*base.notes, _ELSEWHERE),
@@ -90,7 +88,8 @@ def _targets(said: object, where: str) -> tuple[str, ...]:
                 f"target_modules: {shown(name)} is not known yet: only modules of one matrix are, such as {', '.join(list(_TARGETS)[:7])}",
                 where=where,
             )
-    return tuple(dict.fromkeys(_TARGETS[name] for name in sorted(said)))
+    found = {_TARGETS[name] for name in said}
+    return tuple(target for target in dict.fromkeys(_TARGETS.values()) if target in found)
 
 
 def _base(config: Mapping[str, object], path: Path, where: str) -> ModelSpec:
@@ -101,10 +100,21 @@ def _base(config: Mapping[str, object], path: Path, where: str) -> ModelSpec:
     if not isinstance(named, str) or not named.strip():
         raise SpecError("no base_model_name_or_path: it names the model that the adapters are for", where=where)
     beside = path.parent / named
+    if _is_adapter(beside):
+        raise SpecError(f"base_model_name_or_path {shown(named)} is a folder of adapters, not of a model", where=where)
     try:
         return resolve(str(beside) if _is_there(beside) else named)
     except TscaleError as error:
         raise SpecError(f"base_model_name_or_path {shown(named)}: {called(str(error), 400)}", where=where) from None
+
+
+def _is_adapter(path: Path) -> bool:
+    """Whether a path leads to adapters again, and so perhaps to the same ones."""
+    own = path if path.name == _FILE else path / _FILE
+    return _is_there(own) and not _is_there(path / "config.json")
+
+
+_FILE: Final = "adapter_config.json"
 
 
 def _is_there(path: Path) -> bool:

@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Final
 
+from tscale.checkpoint.gguf import Header, read_header
 from tscale.checkpoint.matching import Comparison, compared, key_of, shape_text
 from tscale.checkpoint.tensors import Tensor
 from tscale.errors import SpecError, called, shown
@@ -18,20 +19,19 @@ from tscale.models.spec import ModelSpec
 
 
 def gguf_spec(path: Path) -> ModelSpec:
-    """The spec of the model in a GGUF file, with the types that its weights are in. Raises `SpecError`.
+    """The spec of the model in a GGUF file, with the types that its weights are in. Raises `SpecError`."""
+    return spec_of_header(read_header(path), _name(path), called(str(path)))
 
-    One whose tensors are not those that its keys lead to is refused.
-    """
-    from tscale.checkpoint.gguf import read_header
+
+def spec_of_header(header: Header, name: str, where: str) -> ModelSpec:
+    """The spec that a GGUF header describes. Raises `SpecError` where its tensors are not those that its keys lead to."""
     from tscale.importer.gguf_header import config_of
     from tscale.importer.reader import imported
 
-    where = called(str(path))
-    header = read_header(path)
     if _is_split(header.values):
         raise SpecError("is one of several files of a model: their headers are not read together yet", where=where)
     config = config_of(header, where)
-    spec = imported(config, name=_name(path), where=where)
+    spec = imported(config, name=name, where=where)
     if spec.head.pooler and not any(tensor.name.startswith("cls") for tensor in header.tensors):
         spec = replace(spec, head=replace(spec.head, pooler=False))
     _held_to(spec, header.tensors, where)
@@ -72,7 +72,7 @@ def _joined(tensors: list[Tensor]) -> Iterator[Tensor]:
     halves = {tensor.name: tensor for tensor in tensors if tensor.name.endswith((_K_UP, _V_UP))}
     for tensor in tensors:
         values = halves.get(tensor.name.replace(_K_UP, _V_UP))
-        if tensor.name not in halves or values is None:
+        if values is None or tensor.name not in halves or {len(tensor.shape), len(values.shape)} != {_STACKED}:
             yield tensor
         elif tensor.name.endswith(_K_UP):
             heads, rank, width = tensor.shape
@@ -82,6 +82,7 @@ def _joined(tensors: list[Tensor]) -> Iterator[Tensor]:
 
 _K_UP: Final = "attn_k_b.weight"
 _V_UP: Final = "attn_v_b.weight"
+_STACKED: Final = 3  # dimensions: heads, and those of a head's matrix
 
 
 def _differ_in_cuts(found: Comparison) -> bool:

@@ -135,8 +135,11 @@ def _weights(path: Path) -> Path | None:
         return path
     if path.suffix or not (exists(path) and path.is_file()):
         return None
-    with path.open("rb") as file:
-        beginning = file.read(_BEGINNING)
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_BEGINNING)
+    except OSError:  # whoever reads it as a text says why it cannot be read
+        return None
     if beginning.startswith(b"GGUF"):  # Ollama's blobs have no suffix
         return path
     from tscale.models.ollama import weights_of

@@ -245,5 +245,7 @@ def _of_head_kind(spec: ModelSpec) -> Iterator[Problem]:
     two = spec.kind == "encoder-decoder"
     if spec.kind == "encoder" and spec.head.kind == "language-model":
         yield ("head",), "an encoder has no language-model head: set head.kind to masked or none"
-    if (spec.kind != "encoder" and spec.head.kind == "discriminator") or (two and spec.head.kind == "masked"):
-        yield ("head", "kind"), f"a {spec.head.kind} head stands on an encoder, not on a {spec.kind}"
+    if spec.kind != "encoder" and spec.head.kind == "discriminator":
+        yield ("head", "kind"), f"a discriminator head stands on an encoder, not on a {spec.kind}"
+    if two and spec.head.kind == "masked":
+        yield ("head", "kind"), "a masked head stands on a single stack, not on an encoder-decoder"

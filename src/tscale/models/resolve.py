@@ -1,7 +1,7 @@
 """MODEL, everywhere the same, and `--set KEY=VALUE` on top of it.
 
-A built-in name, a YAML file, a `config.json`, a folder that holds one, `-` for standard input, or a repository of the
-Hugging Face hub as `organisation/name`.
+A built-in name, a YAML file, a `config.json` or another program's file (`tscale.models.model_files`), a folder that holds one,
+`-` for standard input, or a repository of the Hugging Face hub as `organisation/name`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tscale.catalogue.models import built_in, known_name, no_such_model
 from tscale.errors import NotPublishedError, RequestError, SpecError, SpecErrors, called, nearest, shown
 from tscale.models.spec import ModelSpec, Spec
 
-_SUFFIXES: Final = (".yaml", ".yml", ".json")
+_SUFFIXES: Final = (".yaml", ".yml", ".json", ".gguf", ".safetensors")
 
 
 def find(model: str, changes: Iterable[str] = (), assume: str | None = None, *, strict: bool = False) -> Spec:
