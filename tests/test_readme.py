@@ -110,7 +110,8 @@ def families() -> str:
         + " |\n"
         for kind, rows in KINDS.items()
     ]
-    whole = {name: count for name in sorted(NESTED) if (count := _whole_counts()[name])}
+    counts = _whole_counts()
+    whole = {name: counts[name] for name in sorted(NESTED) if counts[name]}
     rows.append(f"| whole, with towers and projectors | {', '.join(whole)} | | {sum(whole.values()):,} |\n")
     rows.append(f"| the text model inside | {', '.join(sorted(NESTED.keys() - whole.keys()))} | | |\n")
     return "".join(["| kind | `model_type` | published models | variations |\n", "|:---|:---|---:|---:|\n", *rows])
