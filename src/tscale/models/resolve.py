@@ -255,7 +255,7 @@ def _full(path: list[str], spec: Spec, data: dict[str, Any]) -> list[str]:
     from tscale.models.validation import keys_of
 
     own, key = [field.name for field in fields(spec)], ".".join(path)
-    if path[0] in own and (len(path) <= _DEEPEST or path[0] == "towers"):
+    if path[0] in own and len(path) <= _DEEPEST:
         return path
     blocks = {block: keys_of(block, data.get(block)) for block in _BLOCKS if block in own}
     found = [block for block, keys in blocks.items() if key in keys]
@@ -268,5 +268,5 @@ def _full(path: list[str], spec: Spec, data: dict[str, Any]) -> list[str]:
     raise RequestError(f"--set: unknown key {shown(key)}: {nearest(key, bare)}")
 
 
-_DEEPEST: Final = 4  # encoder.attention.heads has three parts
+_DEEPEST: Final = 7  # towers.0.pieces.2.attention.heads has six parts
 _BLOCKS: Final = ("attention", "feed_forward", "positions", "norm", "embedding", "head", "training")
