@@ -427,8 +427,8 @@ def _notes(held: _Held) -> Iterator[str]:
     yield from _loss_note(held.one.model, ask)
     if held.one.model.spec.towers:
         yield (
-            "Towers and projectors train too: their weights, gradients and states are counted, without images or sounds to keep "
-            "activations of. --set towers=null leaves them out."
+            "Towers and projectors train as the rest does: their weights, gradients, states or adapters are counted, without images "
+            "or sounds to keep activations of. --set towers=null leaves them out."
         )
     if held.one.least < held.one.total:
         yield Detail(_least_note(held.one.model))
