@@ -112,8 +112,17 @@ def families() -> str:
         + " |\n"
         for kind, rows in KINDS.items()
     ]
-    rows.append(f"| the text model inside | {', '.join(sorted(NESTED))} | | |\n")
+    counts = _whole_counts()
+    whole = {name: counts[name] for name in sorted(NESTED) if counts[name]}
+    rows.append(f"| whole, with towers and projectors | {', '.join(whole)} | | {sum(whole.values()):,} |\n")
+    rows.append(f"| the text model inside | {', '.join(sorted(NESTED.keys() - whole.keys()))} | | |\n")
     return "".join(["| kind | `model_type` | published models | variations |\n", "|:---|:---|---:|---:|\n", *rows])
+
+
+def _whole_counts() -> Counter[str]:
+    """How many recorded counts each family of whole models is held to."""
+    lines = (ORACLE / "towers.jsonl").read_text(encoding="utf-8").splitlines()
+    return Counter(json.loads(line)["config"]["model_type"] for line in lines)
 
 
 AGREEMENT = re.compile(r"(?<=<!-- agreement -->\n)(?:.*\n)*?(?=<!-- /agreement -->)")

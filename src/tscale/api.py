@@ -518,6 +518,10 @@ def serve(
     strict: bool | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
+    images: Number | None = None,
+    image_size: Number | None = None,
+    video_frames: Number | None = None,
+    audio_seconds: Number | None = None,
     gpus: Number | None = None,
     batch: Number | None = None,
     context: Number | None = None,
@@ -564,6 +568,10 @@ def serve(
         gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
             has the names.
         gpu_set: Change a field of the hardware; repeatable.
+        images: Set the images in a sequence.
+        image_size: Set the size of images and of frames in pixels, such as 768x1024.
+        video_frames: Set the frames of a video in a sequence.
+        audio_seconds: Set the seconds of sound in a sequence.
         gpus: Set the devices that share each layer (tensor parallelism; default: 1).
         batch: Set the batch size: sequences decoded concurrently (default: 1).
         context: Set the tokens of each prompt; 2k is 2048 (default: 2k).

@@ -562,7 +562,7 @@ def test_every_table_row_can_be_built_from_its_defaults_or_names_what_it_needs()
 # ---- experts, latent attention, and text models inside others ----
 
 
-def test_the_text_model_of_a_file_that_describes_more_is_counted_and_the_rest_is_named() -> None:
+def test_a_file_that_describes_more_than_a_text_model_is_counted_whole() -> None:
     """Gemma 3 4B as it is published; the framework counts its text model alone the same."""
     config = {
         "model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"], "boi_token_index": 255999,
@@ -571,13 +571,15 @@ def test_the_text_model_of_a_file_that_describes_more_is_counted_and_the_rest_is
             "hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34,
             "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024,
         },
-        "vision_config": {"hidden_size": 1152, "num_hidden_layers": 27},
+        "vision_config": {
+            "hidden_size": 1152, "num_hidden_layers": 27, "num_attention_heads": 16, "intermediate_size": 4304,
+            "image_size": 896, "patch_size": 14, "vision_use_head": False, "model_type": "siglip_vision_model",
+        },
     }  # fmt: skip
     spec = spec_of(config)
     assert _total(spec) == 3_880_263_168
-    assert spec.notes == (
-        "Left out: the vision tower and its projection (vision_config): the text model alone is counted.",
-    )
+    assert params(lower(spec).whole).total == 4_300_079_472
+    assert spec.notes == ()
 
 
 def test_layers_that_predict_further_tokens_are_left_out_and_named() -> None:

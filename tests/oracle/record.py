@@ -128,8 +128,14 @@ def values(key: str, value: Any) -> tuple[Any, ...]:
             return ()
 
 
+UNLISTED = {"siglip_text_model": "SiglipTextModel", "siglip2_text_model": "Siglip2TextModel"}
+"""Classes that no automatic one knows."""
+
+
 def classes(family: str, head: type) -> list[str]:
     """The class of the usual head, and those of the others."""
+    if family in UNLISTED:
+        return [UNLISTED[family]]
     names: list[str] = []
     for auto in (head, AutoModel, AutoModelForPreTraining):
         known = auto._model_mapping.get(CONFIG_MAPPING[family], None)

@@ -36,7 +36,7 @@ FAMILIES = {
     AutoModelForCausalLM: "xlnet",
     AutoModelForSeq2SeqLM: "fsmt mvp plbart blenderbot-small switch_transformers nllb-moe",
     AutoModelForSpeechSeq2Seq: "whisper",
-    AutoModel: "clip_text_model",
+    AutoModel: "clip_text_model siglip_text_model siglip2_text_model",
 }
 BOTH = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
 record.BASE |= {

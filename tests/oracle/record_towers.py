@@ -31,6 +31,9 @@ CLASSES = {
     **modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
     "shieldgemma2": "Gemma3ForConditionalGeneration",
+    "clip": "CLIPModel",
+    "siglip": "SiglipModel",
+    "siglip2": "Siglip2Model",
 }
 OTHERS = {
     "llava": ("siglip_vision_model", "pixtral"),
@@ -64,7 +67,7 @@ GIVEN = {"vision_config": "gemma4_vision", "audio_config": "gemma4_audio"}
 """What Gemma 4 has only where a file names it."""
 
 
-OWN = ("lm_head.", "model.text_model.", "model.layers.", "model.embed_tokens.", "model.norm.")
+OWN = ("lm_head.", "text_model.", "model.text_model.", "model.layers.", "model.embed_tokens.", "model.norm.")
 """What begins the names of a text model's tensors, besides those with `language_model.` in them."""
 
 

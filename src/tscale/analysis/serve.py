@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import completion, options
 from tscale.analysis.layout import WAYS, layout_of, pool_of
+from tscale.analysis.media import WithMedia
 from tscale.analysis.memory import GUESSES, cache_format, weights_format
 from tscale.analysis.of_model import OnHardware, spec_of
 from tscale.analysis.request import Option, asked
@@ -48,7 +49,7 @@ _FIGURES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(OnHardware):
+class Ask(WithMedia, OnHardware):
     """Predict the speed of serving a model, and its cost.
 
     Next to each prediction is the lower bound by the roofline of the hardware, and what sets it.
@@ -228,8 +229,13 @@ def analyze(ask: Ask) -> Report:
     """Time to first token, time per token, throughput and dollars."""
     from tscale.answers.serve import serve_report
 
-    asked_for = ask.asked
-    return ask.assumed(serve_report(ask.spec, ask.hardware, asked_for))
+    asked_for, media = ask.asked, ask.media
+    report = serve_report(ask.spec, ask.hardware, asked_for)
+    if media.any:
+        from tscale.answers.serve_media import with_media
+
+        report = with_media(report, ask.spec, ask.hardware, media, asked_for.context, asked_for.gpus)
+    return ask.assumed(report)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

@@ -63,7 +63,7 @@ def _costs(spec: ModelSpec, media: Media) -> Iterator[MediaCost]:
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
         seen = tower.input.read(media.height, media.width)
-        yield _cost(spec, f"{media.images:,} images of {size}", "images", media.images, seen)
+        yield _cost(spec, _named(media.images, "image", size), "images", media.images, seen)
     if media.frames:
         tower = _tower_of(spec, "images", "--video-frames")
         assert tower.input is not None
@@ -71,7 +71,7 @@ def _costs(spec: ModelSpec, media: Media) -> Iterator[MediaCost]:
         seen = tower.input.read(media.height, media.width)
         together = tower.input.frames if isinstance(tower.input, NativeImage) else 1
         yield _cost(
-            spec, f"{media.frames:,} frames of {size}", "video_frames", ceil_div(media.frames, together), seen
+            spec, _named(media.frames, "frame", size), "video_frames", ceil_div(media.frames, together), seen
         )._replace(many=media.frames)
     if media.seconds:
         tower = _tower_of(spec, "sounds", "--audio-seconds")
@@ -79,6 +79,10 @@ def _costs(spec: ModelSpec, media: Media) -> Iterator[MediaCost]:
         yield _cost(
             spec, f"{media.seconds:,} s of sound", "audio_seconds", 1, tower.input.hear(media.seconds)
         )._replace(many=media.seconds)
+
+
+def _named(many: int, what: str, size: str) -> str:
+    return f"{many:,} {what}{'' if many == 1 else 's'} of {size}"
 
 
 def _tower_of(spec: ModelSpec, reads: str, option: str) -> Tower:

@@ -8,12 +8,12 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.answers.capacity import Capacity, capacity_data, exit_code, reserve_table, serving_capacity, verdict_text
 from tscale.answers.explaining import context_of, notes_of
-from tscale.answers.media import Media, check_fits, media_costs, media_notes
+from tscale.answers.media import Media
 from tscale.answers.memory_changes import Change, changes_table, single_changes
 from tscale.answers.memory_held import Held, Keeping, Server, fullest, held, held_at
 from tscale.answers.memory_layout import accepted, in_words, layout_data, spelled
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
-from tscale.answers.memory_media import media_cache_table, media_cached, tower_notes
+from tscale.answers.memory_media import media_held
 from tscale.answers.memory_notes import serving_notes
 from tscale.answers.memory_steps import serving_steps
 from tscale.answers.memory_tables import (
@@ -96,14 +96,12 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     total = Figure(one.total, BYTES, known)
     contexts = tuple(at_contexts(server, capacity, known)) if ask.context is None else ()
     lines = held_lines(server, place)
-    costs = media_costs(spec, ask.media)
-    check_fits(costs, int(context.value))
-    seen = tuple(media_cached(server, place, costs))
+    media = media_held(server, place, ask.media)
     tables = [
         parts_table(title, spec.name, _parts(server, one, known, asked.known), total, capacity),
         *_room_tables(server, capacity, room, options, one.total),
         *([contexts_table(contexts)] if contexts else []),
-        *([media_cache_table(seen)] if seen else []),
+        *media.tables,
         lines_table(lines, cut=ask.devices > 1),
         *([reserve_table(capacity.reserve)] if capacity is not None and capacity.share is None else []),
     ]
@@ -126,11 +124,10 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         **(Room(None, None) if room is None else room).data(),
         "contexts": [at.data() for at in contexts],
         "changes": [change.data() for change in options],
-        **({"media": [one.data() for one in seen]} if seen else {}),
+        **media.data,
         "lines": lines_data(lines),
     }
-    of_towers = (*tower_notes(server, place), *media_notes(ask.media, costs))
-    notes = notes_of(spec, *serving_notes(server, ask.hardware, context.note, capacity, room, options), *of_towers)
+    notes = notes_of(spec, *serving_notes(server, ask.hardware, context.note, capacity, room, options), *media.notes)
     steps = serving_steps(server, place)
     code = exit_code(capacity, one.total)
     return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=asked.lead())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tscale.answers.media import MediaCost
+from tscale.answers.media import Media, MediaCost, check_fits, media_costs, media_notes
 from tscale.answers.memory_held import Server
 from tscale.core.costs.weights import tower_format
 from tscale.core.metric import Column, Data, Figure, Table
@@ -27,6 +27,25 @@ class Cached(NamedTuple):
             "tokens": Figure(self.cost.tokens, TOKENS),
             "kv_cache_bytes": Figure(self.size, BYTES),
         }
+
+
+class MediaHeld(NamedTuple):
+    """What an answer about memory says of images and sounds, and of towers."""
+
+    tables: tuple[Table, ...]
+    data: dict[str, Data]
+    notes: tuple[str, ...]
+
+
+def media_held(server: Server, place: int, media: Media) -> MediaHeld:
+    """Of a device of a stage. Raises `RequestError` for media that the model does not read, or its sequences do not hold."""
+    costs = media_costs(server.spec, media)
+    check_fits(costs, server.context)
+    seen = tuple(media_cached(server, place, costs))
+    notes = (*tower_notes(server, place), *media_notes(media, costs))
+    if not seen:
+        return MediaHeld((), {}, notes)
+    return MediaHeld((media_cache_table(seen),), {"media": [one.data() for one in seen]}, notes)
 
 
 def media_cached(server: Server, place: int, costs: Sequence[MediaCost]) -> Iterator[Cached]:

@@ -465,6 +465,11 @@ def _notes(held: _Held) -> Iterator[str]:
         if not capacity.fits(held.one.total) and not held.options:
             yield no_change_note(capacity.verdict(held.one.total, held.one.least))
     yield from _loss_note(held.one.model, ask)
+    if held.one.model.spec.towers:
+        yield (
+            "Towers and projectors train as the rest does: their weights, gradients, states or adapters are counted, without images "
+            "or sounds to keep activations of. --set towers=null leaves them out."
+        )
     if held.one.least < held.one.total:
         yield Detail(_least_note(held.one.model))
     yield f"{ask.recipe.name}: {ask.recipe.note}. {ask.optimizer.name}: {ask.optimizer.note}."

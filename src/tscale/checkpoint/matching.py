@@ -26,7 +26,7 @@ _BESIDE: Final = re.compile(
 )
 _TOWERS: Final = re.compile(
     r"(.*\.)?(image|video|audio|vision|visual|speech|high_res|mm|multi_modal|embed_vision|embed_audio|language_projection"
-    r"|q_?former|query_tokens|connector|aligner|projector|merger|perceiver|resampler)(_\w+)?(\.|$)|(model\.)?encoder\."
+    r"|q_?former|query_tokens|text_projection|logit_scale|logit_bias|connector|aligner|projector|merger|perceiver|resampler)(_\w+)?(\.|$)|(model\.)?encoder\."
 )
 """What the names of tensors of towers and of projectors have in them."""
 _SINES: Final = re.compile(r"(.*\.)?(embed_positions|position_embeddings)\.weights?")

@@ -18,8 +18,9 @@ from tscale.importer.families_hybrids import HYBRIDS
 from tscale.importer.families_kinds import SEVERAL
 from tscale.importer.families_mixers import MIXED
 from tscale.importer.families_more import DECODERS, INSIDE, MORE_EXPERTS
-from tscale.importer.families_nested import HEARING, SEEING
+
 from tscale.importer.families_remote import REMOTE
+from tscale.importer.families_nested import BOTH, HEARING, SEEING
 from tscale.importer.family import Family, Keys, Nested
 from tscale.importer.family_rows import BARE as _BARE
 from tscale.importer.family_rows import BIG as _BIG
@@ -293,7 +294,7 @@ MORE: Final[dict[str, Family]] = DECODERS | MORE_EXPERTS | INSIDE | HYBRIDS | SE
 FAMILIES: Final[dict[str, Family]] = (
     MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE | FURTHER | TO_TEXT | REMOTE
 )
-NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING
+NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING | BOTH
 
 ALSO: Final = {"kimi_k2": "deepseek_v3"}
 """Names that the release does not know but in one place, where it reads them as another family's."""

@@ -65,6 +65,22 @@ _BART_ALIASES: Final = {
     "num_hidden_layers": "encoder_layers",
 }
 
+
+def _siglip(cls: str) -> Family:
+    """A text encoder that sees both ways, and a layer of its own width on its last token (Zhai 2023)."""
+    return Family(
+        classes={cls: Head(kind="none", pooler=True)},
+        kind="encoder",
+        keys=Keys(),
+        reads=Keys().reads((32000, 768, 12, 12, 3072, 64), projection_size=None),
+        head=own.siglip_head,
+        norm=Norm(kind="layernorm"),
+        positions=rules.table,
+        biases=EVERY,
+        d_ff_bias=True,
+    )
+
+
 # fmt: off
 FURTHER: Final[dict[str, Family]] = {
     "albert": _encoder(
@@ -191,6 +207,8 @@ FURTHER: Final[dict[str, Family]] = {
         reads=Keys().reads((49408, 512, 12, 8, 2048, 77)), harmless=("projection_dim",), norm=Norm(kind="layernorm"),
         positions=rules.table, biases=EVERY, d_ff_bias=True, notes=own.clip_notes,
     ),
+    "siglip_text_model": _siglip("SiglipTextModel"),
+    "siglip2_text_model": _siglip("Siglip2TextModel"),
 }
 
 _SWITCHED: Final = (

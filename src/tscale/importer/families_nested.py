@@ -139,6 +139,15 @@ SEEING: Final[dict[str, Nested]] = {
     "blip-2": _sees("Blip2", ("opt",), True, *_QFORMER, retied=False, left_out=_QFORMER_TOO),
     "instructblip": _sees("InstructBlip", ("opt", "llama"), True, *_QFORMER, retied=False, left_out=_QFORMER_TOO),
 }
+BOTH: Final[dict[str, Nested]] = {
+    name: Nested(
+        classes=(cls,), text=(f"{name}_text_model",), tied=False, retied=False, left_out=NO_VISION,
+        own=("text_config", "vision_config", "tie_word_embeddings", "projection_dim", "logit_scale_init_value",
+             "text_config_dict", "vision_config_dict", "text_projection_dim", "vision_projection_dim"),
+    )
+    for name, cls in (("clip", "CLIPModel"), ("siglip", "SiglipModel"), ("siglip2", "Siglip2Model"))
+}
+"""Pairs of encoders, one of texts and one of images, whose outputs are compared."""
 HEARING: Final[dict[str, Nested]] = {
     "qwen2_audio": _hears("Qwen2Audio", "qwen2", False, retied=False),
     "qwen3_asr": _hears("Qwen3ASR", "qwen3", None, "timestamp_token_id", "token_classification_bias"),

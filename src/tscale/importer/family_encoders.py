@@ -342,6 +342,12 @@ def _sparse_step(config: Config, stack: str, layers: str) -> int:
     return said or (depth // sparse if sparse else depth)
 
 
+def siglip_head(config: Config, head: Head) -> Head:
+    """The layer on the last token, which is known where it keeps the width."""
+    config.agreed("projection_size", config.size("hidden_size"), "hidden_size")
+    return head
+
+
 def clip_notes(_: Config) -> tuple[str, ...]:
     """What is odd about an encoder of text that reads from left to right."""
     return ("It is the text half of CLIP: what it reads is seen from left to right, and nothing is decoded.",)

@@ -220,19 +220,31 @@ def _value(text: str, change: str) -> object:
 
 
 def _set(data: dict[str, Any], path: list[str], value: object) -> None:
-    """Sets the field at a path; a value of null takes it away."""
-    for part in path[:-1]:
-        inner = data.setdefault(part, {})
-        if isinstance(inner, list):
+    """Sets the field at a path; a value of null takes it away. Of a list, a part of the path is a place, counted from 0."""
+    holder: Any = data
+    for place, part in enumerate(path[:-1]):
+        inner = _item(holder, part, path) if isinstance(holder, list) else holder.setdefault(part, {})
+        if isinstance(inner, list) and not path[place + 1].isdecimal():
             text = f"{part} is a list: `tscale show NAME > my.yaml` begins a file to change it in"
             raise RequestError(f"--set {called('.'.join(path), 80)}: {text}")
-        if not isinstance(inner, dict):
+        if not isinstance(inner, dict | list):
             raise RequestError(f"--set {called('.'.join(path), 80)}: {part} holds no keys")
-        data = inner
-    if value is None:
-        data.pop(path[-1], None)
+        holder = inner
+    if isinstance(holder, list):
+        _item(holder, path[-1], path)
+        holder[int(path[-1])] = value
+    elif value is None:
+        holder.pop(path[-1], None)
     else:
-        data[path[-1]] = value
+        holder[path[-1]] = value
+
+
+def _item(listed: list[Any], part: str, path: list[str]) -> Any:
+    """What stands at a place of a list. Raises `RequestError` where the list has no such place."""
+    if int(part) >= len(listed):
+        many = f"there are {len(listed):,}, counted from 0" if listed else "the list is empty"
+        raise RequestError(f"--set {called('.'.join(path), 80)}: no item {part}: {many}")
+    return listed[int(part)]
 
 
 def _full(path: list[str], spec: Spec, data: dict[str, Any]) -> list[str]:
@@ -258,5 +270,5 @@ def _full(path: list[str], spec: Spec, data: dict[str, Any]) -> list[str]:
     raise RequestError(f"--set: unknown key {shown(key)}: {nearest(key, bare)}")
 
 
-_DEEPEST: Final = 4  # encoder.attention.heads has three parts
+_DEEPEST: Final = 7  # towers.0.pieces.2.attention.heads has six parts
 _BLOCKS: Final = ("attention", "feed_forward", "positions", "norm", "embedding", "head", "training")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import assert_never, cast
+from typing import assert_never
 
-from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Part, Scan, Scores, TowerPart, Vector
+from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Part, Scan, Scores, Vector
 from tscale.core.metric import Line, Quantity
 from tscale.core.tracing import minimum
 from tscale.core.units import PARAMETERS
@@ -87,14 +87,3 @@ def non_embedding_params(ledger: Ledger) -> int:
 def buffers(ledger: Ledger) -> Quantity:
     """Numbers stored with the weights that are no parameters: published totals count them now and then."""
     return Quantity("buffers", _lines(ledger, Buffer), PARAMETERS)
-
-
-def part_params(ledger: Ledger) -> dict[TowerPart, int]:
-    """Parameters of each part that brings images and sounds to a language model, in the order of the ledger's towers."""
-    found: dict[TowerPart, int] = {}
-    for group in ledger.towers:
-        for entry in group.entries:
-            if isinstance(entry, (Matmul, Lookup, Vector, Conv)):
-                part = cast("TowerPart", entry.part)
-                found[part] = found.get(part, 0) + group.layers * entry.stored * size(entry)
-    return found

@@ -46,6 +46,12 @@ def _tokens_of(ends: Ends) -> int:
     return ends.file.own.size("mm_tokens_per_image")
 
 
+def _compared(ends: Ends) -> Reading:
+    """One size, of which one vector is compared with a text's."""
+    grid, classes = _patches(ends)
+    return FixedImage(kind="fixed", patches=grid, classes=classes, outputs=1)
+
+
 def _fixed(outputs: Callable[[Ends], int]) -> Callable[[Ends], Reading]:
     def reading(ends: Ends) -> Reading:
         grid, classes = _patches(ends)
@@ -168,6 +174,8 @@ def _one_vision(ends: Ends) -> Reading:
 _QWEN3: Final = _native(65_536, 16_777_216)
 _GLM: Final = _native(112 * 112 // 2, 28 * 28 * 15_000 // 2)
 IMAGES: Final[dict[str, Callable[[Ends], Reading]]] = {
+    "clip": _compared,
+    "siglip": _compared,
     "llava": _whole,
     "vipllava": _whole,
     "video_llava": _whole,

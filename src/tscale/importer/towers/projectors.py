@@ -392,7 +392,24 @@ def phi4(ends: Ends) -> Pieces:
     yield from two_layers(width, d, d)
 
 
+def clip(ends: Ends) -> Pieces:
+    """A matrix from each encoder to what is compared, and a scale (Radford 2021)."""
+    out = ends.file.own.size("projection_dim")
+    yield linear("images", ends.tower.size("hidden_size"), out, bias=False, at="once")
+    yield linear("texts", ends.d_model, out, bias=False, at="once")
+    yield vector("scale", 1)
+
+
+def siglip(_: Ends) -> Pieces:
+    """A scale and a bias: what the encoders yield is compared as it is (Zhai 2023)."""
+    yield vector("scale", 1)
+    yield vector("bias", 1)
+
+
 PROJECTORS: Final[dict[str, Projector]] = {
+    "clip": clip,
+    "siglip": siglip,
+    "siglip2": siglip,
     "llava": llava,
     "llava_next": with_newline,
     "llava_next_video": with_newline,
