@@ -132,12 +132,13 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> St
     """One stage of its own kind."""
     make = Products(case, cluster)
     bandwidth = cluster.device.memory_bytes_per_second
-    plain, routed, heads = _matrices(share)
+    every = tuple(joined(share))
+    plain, routed, heads = _matrices(every)
     matrices = [*plain, *routed]
     attention = attention_work(share, plan, case, make)
     written = in_order(_written(entry, plan) * tokens_of(entry, plan, case) * entry.used for entry in matrices)
     weights = in_order(
-        as_float(maximum(entry.stored, int(entry.part == "head")) * entry.d_in * entry.d_out) for entry in joined(share)
+        as_float(maximum(entry.stored, int(entry.part == "head")) * entry.d_in * entry.d_out) for entry in every
     )
     layers = case.repeated.layers
     sums = sums_of(share, plan, case, cluster)
@@ -165,9 +166,8 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> St
     )
 
 
-def _matrices(share: Ledger) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
-    """The matrices of the layers, of routed experts and of the head, those that share an input as one."""
-    every = list(joined(share))
+def _matrices(every: tuple[Matmul, ...]) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
+    """Of all matrices those of the layers, of routed experts and of the head."""
     layers = [entry for entry in every if entry.part != "head"]
     plain = [entry for entry in layers if is_one(entry.experts)]
     routed = [entry for entry in layers if not is_one(entry.experts)]
