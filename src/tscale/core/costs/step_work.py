@@ -152,12 +152,13 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
     """One stage of its own kind; `redone`: the layers of it that may be computed again."""
     make = Products(case, cluster)
     bandwidth = cluster.device.memory_bytes_per_second
-    plain, routed, heads = _matrices(share)
+    every = tuple(joined(share))
+    plain, routed, heads = _matrices(every)
     matrices = [*plain, *routed]
     attention = attention_work(share, plan, case, make)
     attention_again = attention if redone is share else attention_work(redone, plan, case, make)
     weights = in_order(
-        as_float(maximum(entry.stored, int(entry.part == "head")) * entry.d_in * entry.d_out) for entry in joined(share)
+        as_float(maximum(entry.stored, int(entry.part == "head")) * entry.d_in * entry.d_out) for entry in every
     )
     repeated = case.repeated
     again = _again(redone, plan, case, make)
@@ -188,9 +189,8 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
     )
 
 
-def _matrices(share: Ledger) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
-    """The matrices of the layers, of routed experts and of the head, those that share an input as one."""
-    every = list(joined(share))
+def _matrices(every: tuple[Matmul, ...]) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
+    """Of all matrices those of the layers, of routed experts and of the head."""
     layers = [entry for entry in every if entry.part != "head"]
     plain = [entry for entry in layers if is_one(entry.experts)]
     routed = [entry for entry in layers if not is_one(entry.experts)]
