@@ -689,8 +689,8 @@ def plan(
     An axis takes one value, a list such as 1,2,4, or a range such as 1..8 or 64..4096*2.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
@@ -875,8 +875,8 @@ def hyper(
     Each scaling law of hyper-parameters has its own, for the sizes that it was fitted on; others are marked as extrapolated.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json or its folder, org/name on the hub, or - for
-            standard input.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
+            on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.

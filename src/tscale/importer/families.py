@@ -18,9 +18,8 @@ from tscale.importer.families_hybrids import HYBRIDS
 from tscale.importer.families_kinds import SEVERAL
 from tscale.importer.families_mixers import MIXED
 from tscale.importer.families_more import DECODERS, INSIDE, MORE_EXPERTS
-
-from tscale.importer.families_remote import REMOTE
 from tscale.importer.families_nested import BOTH, HEARING, SEEING
+from tscale.importer.families_remote import REMOTE
 from tscale.importer.family import Family, Keys, Nested
 from tscale.importer.family_rows import BARE as _BARE
 from tscale.importer.family_rows import BIG as _BIG
