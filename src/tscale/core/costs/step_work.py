@@ -217,7 +217,9 @@ class _Again(NamedTuple):
 def _again(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Again:
     """Whole layers once more, or every second product of them, which keeps all that is written of routed experts."""
     whole, second = case.repeated.layers, case.repeated.second
-    plain, routed, _ = _matrices(redone)
+    if is_nothing(whole) and is_nothing(second):
+        return _Again((), (), 0.0)
+    plain, routed, _ = _matrices(tuple(joined(redone)))
     every = [] if is_nothing(second) else list(computed_again(redone))
     apart = [[e for e in every if is_one(e.experts) == of_one] for of_one in (True, False)]
     products, experts = (
