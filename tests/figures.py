@@ -16,6 +16,8 @@ from tscale.catalogue.models import configs
 
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
 _WORDS: Final = {"source", "sources", "evidence", "date", "note", "notes", "title", "name"}
+_OF_FILE: Final = {"year", "sequence"}
+"""At the head of a file: when it came out, and the tokens that a law counts its batches in."""
 KINDS: Final = ("hardware", "models", "laws", "claims", "measured", "calibrations")
 
 
@@ -71,7 +73,7 @@ def _walk(file: str, keys: tuple[str, ...], node: Any, over: _Over) -> Iterator[
     if isinstance(node, dict):
         over = _under(node, over, keys)
         for key, value in node.items():
-            if key not in _WORDS and (keys or key != "year"):
+            if key not in _WORDS and (keys or key not in _OF_FILE):
                 yield from _walk(file, (*keys, str(key)), value, _named(node, str(key), over))
     elif isinstance(node, list):
         for place, value in enumerate(node):

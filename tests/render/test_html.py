@@ -48,15 +48,20 @@ COMMANDS: dict[str, list[list[str]]] = {
     "plan": [["llama-3.2-1b", "--train", "--gpu", "h100", "--gpus", "8,16", "--batch", "64", "--tensor", "1,2"]],
     "optimal": [["--flops", "1e24", "--explain"]],
     "loss": [["llama-3.1-8b", "--explain"]],
+    "hyper": [["llama-3.1-8b", "--tokens", "15T", "--explain"]],
     "design": [["--params", "7B", "--explain"]],
     "fit": [["runs.csv", "--bootstraps", "100"]],
     "accuracy": [["steps.csv"]],
     "calibrate": [["serving.csv"]],
     "check": [["article"]],
     "verify": [["gpt2", str(CHECKPOINT)]],
+    "sweep": [["params", "gpt3", "--vary", "set.layers=12..96*2"]],
     "list": [["models"], ["hardware"], ["formats"], ["laws"], ["claims"]],
 }
-PLOTTED = {"attention", "compare", "memory", "serve", "plan", "optimal", "fit", "accuracy", "params", "flops", "train"}
+PLOTTED = {
+    *("attention", "compare", "memory", "serve", "plan", "optimal", "loss"),
+    *("fit", "accuracy", "params", "flops", "train"),
+}
 CALLS = [[command, *arguments] for command, calls in COMMANDS.items() for arguments in calls]
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(2)> ' onmouseover='x</style>--><!-- `<b>` &lt;"
