@@ -439,7 +439,8 @@ def _rates(one: _Answered) -> Rates:
     """What GPU-hours are multiplied with."""
     ask, watts = one.ask, one.hardware.device().watts
     drawn = ask.watts if ask.watts is not None else (None if watts is None else Fraction(watts))
-    return Rates(None if one.rent is None else one.rent.middle, drawn, ask.pue, ask.grid)
+    goodput = None if one.goodput is None else one.goodput.middle
+    return Rates(None if one.rent is None else one.rent.middle, drawn, ask.pue, ask.grid, goodput)
 
 
 def _subject(model: TracedModel, case: _Case) -> str:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from tscale.answers.derived import derived, summed
+from tscale.answers.goodput import ELAPSED
 from tscale.answers.train_prediction import PredictedStep
 from tscale.core.costs.step_prediction import SOURCE
 from tscale.core.metric import Figure, Step
@@ -22,6 +23,7 @@ class Rates(NamedTuple):
     watts: Fraction | None
     pue: Fraction
     grid: Fraction | None
+    goodput: Fraction | None = None
 
 
 def of_run(figures: Columns, rates: Rates, subject: str) -> Iterator[Step]:
@@ -35,6 +37,10 @@ def of_run(figures: Columns, rates: Rates, subject: str) -> Iterator[Step]:
     yield from derived("cost_usd", "gpu_hours·price", numbers, figures["cost_usd"], subject)
     yield from derived("energy_kwh", "gpu_hours·watts·pue/1000", numbers, figures["energy_kwh"], subject)
     yield from derived("co2e_kg", "energy_kwh·grid/1000", numbers, figures["co2e_kg"], subject)
+    if rates.goodput is not None:
+        lost = {**numbers, "goodput": rates.goodput}
+        for key, of_steps in ELAPSED.items():
+            yield from derived(key, f"{of_steps}/goodput", lost, figures[key], subject)
 
 
 def _rounded(figures: Columns, name: str, value: Fraction) -> Figure | None:
