@@ -134,3 +134,18 @@ def test_a_kernel_is_named_and_changes_the_time_of_attention_alone() -> None:
     slow, fast = (predict(work, one) for one in constants)
     assert slow.attention / fast.attention == pytest.approx(0.5 / 0.35)
     assert slow._replace(attention=0.0) == pytest.approx(fast._replace(attention=0.0))
+
+
+def test_tokens_are_sent_to_a_single_expert_as_to_several() -> None:
+    """A device that has one expert of Mixtral's eight computes and sends as much as one that has two, waves apart."""
+    from tscale.models.resolve import resolve
+
+    whole = lower(resolve("mixtral-8x7b"))
+    found = []
+    for expert in (4, 8):
+        plan = Parallelism(data=8, expert=expert)
+        found.append(step_work([shard(whole, plan)], plan, case(fused=True), A100).stages[0])
+    two, one = found
+    assert len(one.experts) == len(two.experts) > 0
+    assert len(one.products) == len(two.products)
+    assert one.dispatches.link > two.dispatches.link > 0  # 7 of 8 tokens leave a device, and 3 of 4

@@ -30,7 +30,8 @@ from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_o
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import as_float, is_nothing, is_one, maximum, where
+from tscale.core.sharding import is_expert
+from tscale.core.tracing import as_float, is_nothing, maximum, where
 
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
@@ -169,8 +170,8 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> St
 def _matrices(every: tuple[Matmul, ...]) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
     """Of all matrices those of the layers, of routed experts and of the head."""
     layers = [entry for entry in every if entry.part != "head"]
-    plain = [entry for entry in layers if is_one(entry.experts)]
-    routed = [entry for entry in layers if not is_one(entry.experts)]
+    plain = [entry for entry in layers if not is_expert(entry)]
+    routed = [entry for entry in layers if is_expert(entry)]
     return plain, routed, [entry for entry in every if entry.part == "head"]
 
 
