@@ -191,3 +191,18 @@ def test_other_orders_idle_as_their_papers_say(stages: int) -> None:
         device = 3 * (2 if order == "dualpipe" else 1)
         plan = Parallelism(pipeline=stages, schedule=order)  # type: ignore[arg-type]
         assert float(predicted_fill(plan)) * (stages - 1) * device == pytest.approx(idle)
+
+
+def test_tokens_are_sent_to_a_single_expert_as_to_several() -> None:
+    """A device that has one expert of Mixtral's eight computes and sends as much as one that has two, waves apart."""
+    from tscale.models.resolve import resolve
+
+    whole = lower(resolve("mixtral-8x7b"))
+    found = []
+    for expert in (4, 8):
+        plan = Parallelism(data=8, expert=expert)
+        found.append(step_work([shard(whole, plan)], plan, case(fused=True), A100).stages[0])
+    two, one = found
+    assert len(one.experts) == len(two.experts) > 0
+    assert len(one.products) == len(two.products)
+    assert one.dispatches.link > two.dispatches.link > 0  # 7 of 8 tokens leave a device, and 3 of 4

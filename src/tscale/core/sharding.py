@@ -16,7 +16,7 @@ from typing import assert_never
 from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.serving_layout import ServingLayout
-from tscale.core.tracing import ceil_div, is_array, is_one, minimum
+from tscale.core.tracing import ceil_div, is_one, minimum
 from tscale.errors import RequestError
 
 
@@ -280,9 +280,4 @@ def _dealt(entry: Entry, devices: int) -> Entry:
     """An entry as one of so many devices has it that routed experts are divided over."""
     if is_one(devices) or not isinstance(entry, Matmul) or entry.experts == 1:
         return entry
-    return entry._replace(stored=entry.stored // devices, experts=_left(entry.experts // devices), one_of=True)
-
-
-def _left(experts: int) -> int:
-    """The experts that a device has; of arrays the plain number where every device has a single one."""
-    return 1 if is_array(experts) and (experts == 1).all() else experts  # type: ignore[attr-defined]
+    return entry._replace(stored=entry.stored // devices, experts=entry.experts // devices, one_of=True)

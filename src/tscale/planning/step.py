@@ -19,7 +19,6 @@ from tscale.planning.stage_kinds import Model, Stages
 from tscale.planning.structure import (
     Orders,
     StageRows,
-    experts_of,
     ledger_of,
     pipelines,
     plain,
@@ -36,8 +35,7 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     """
     columns = _as_cut(layouts.columns)
     found = np.zeros(layouts.size)
-    flags = [columns["expert"] == count for count in experts_of(model.whole)]
-    code = structures(columns, flags, ("schedule",))
+    code = structures(columns, (), ("schedule",))
     by_kinds: dict[object, list[tuple[Any, tuple[Stages, ...]]]] = {}
     for rows, stages in pipelines(columns, orders):
         by_kinds.setdefault(tuple(one.kind for one in stages), []).append((rows, stages))

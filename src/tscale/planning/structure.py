@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tscale.core.ledger import Ledger, Matmul
+from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.partition import stage_of_counts
 from tscale.planning.layouts import Columns
@@ -53,13 +53,6 @@ def plan_of(columns: Columns, rows: Any, order: Schedule) -> Parallelism:
 
 
 _DEGREES: Final = ("tensor", "pipeline", "interleave", "data", "zero", "context", "expert", "expert_tensor")
-
-
-def experts_of(ledger: Ledger) -> tuple[int, ...]:
-    """How many routed experts layers have, each number once."""
-    return tuple(
-        sorted({int(entry.experts) for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1})
-    )
 
 
 def structures(columns: Columns, flags: Sequence[Any], names: Sequence[str]) -> Any:
