@@ -123,3 +123,28 @@ def test_context_parallelism_is_varied_where_it_is_listed() -> None:
     assert {row["context_parallel"] for row in _plan(f"{ARGS} --top 20")["rows"]} == {1}
     found = _plan(f"{ARGS} --context-parallel 1..2 --top 50")
     assert {row["context_parallel"] for row in found["rows"]} == {1, 2}
+
+
+def test_by_default_tensor_parallelism_stays_within_a_node() -> None:
+    rows = tscale.plan("llama-3.1-70b", train=True, gpu="h100", gpus=64, batch=128, top=100).to_dict()["rows"]
+    assert {row["tensor"] for row in rows} <= {1, 2, 4, 8}
+
+
+@pytest.mark.parametrize(("context", "ways"), [(8192, {1}), (65_536, {1, 2, 4, 8, 16})])
+def test_long_sequences_are_cut_over_devices(context: int, ways: set[int]) -> None:
+    plan = tscale.plan("llama-3.1-8b", train=True, gpu="h100", gpus=64, batch=64, context=context, top=100).to_dict()
+    found = {row["context_parallel"] for row in plan["rows"]}
+    assert found <= ways
+    assert (len(found) > 1) == (len(ways) > 1)
+
+
+def test_each_framework_has_the_best_layout_that_it_has_options_for() -> None:
+    plan = tscale.plan("llama-3.1-70b", train=True, gpu="h100", gpus=256, batch=512).to_dict()
+    best = plan["rows"][0]["step_seconds"]["middle"]
+    for framework, found in plan["frameworks"].items():
+        if found is None:
+            continue
+        assert found["flags"]
+        assert found["step_seconds"]["middle"] >= best
+        same = [row for row in plan["rows"] if row["command"] == found["command"]]
+        assert all(row["flags"][framework] == found["flags"] for row in same)

@@ -19,17 +19,20 @@ MOST_VALUES: Final = 1_000
 """Values that one axis is varied over."""
 _PIECES: Final = (1, 2, 3, 4, 6, 8)
 _PIECES_OF_EXPERTS: Final = (1, 2, 4)
-_MOST_TENSOR: Final = 2
-"""Nodes that tensor parallelism reaches over by default."""
+_LONG, _MOST_RING = 32_768, 16
+"""Tokens of a sequence from which it is cut over devices by default, and over how many at the most."""
 _MOST_MICRO: Final = 16
 
 Given = Mapping[str, Axis | None]
 
 
 def axes_of(
-    spec: ModelSpec, whole: Ledger, given: Given, gpus: int, per_node: int, batch: int, *, unfused: bool
+    spec: ModelSpec, whole: Ledger, given: Given, gpus: int, per_node: int, batch: int, length: int, *, unfused: bool
 ) -> Axes:
-    """The axes of a search; context parallelism is varied where it is given alone, for predictions do not count what it sends.
+    """The axes of a search of steps of so many sequences of a length.
+
+    By default tensor parallelism stays within a node, as everybody has it: no run that went beyond is among those that predictions
+    are fitted to. Sequences are cut over devices where they are long.
 
     Raises `RequestError` for one of too many values, or of none that could be.
     """
@@ -48,9 +51,9 @@ def axes_of(
         "zero": range(4),
     }
     usual: dict[str, Sequence[int]] = {
-        "tensor": [number for number in legal["tensor"] if number <= _MOST_TENSOR * per_node],
+        "tensor": [number for number in legal["tensor"] if number <= per_node],
         "pipeline": ways,
-        "context_parallel": [1],
+        "context_parallel": [n for n in _of_two(divisors(gpus)) if n <= _MOST_RING] if length >= _LONG else [1],
         "interleave": [1] if gpus == 1 else _PIECES_OF_EXPERTS if counts else _PIECES,
         "expert": _of_two(legal["expert"]),
         "expert_tensor": [1],

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tscale.answers.plan_inverse import most_tokens, total_tokens
-from tscale.answers.plan_planned import Planned, Size, behind, days_of, flags_of_best, missing, search_of, sizes_of
+from tscale.answers.plan_planned import (
+    Planned,
+    Size,
+    behind,
+    days_of,
+    flags_of_best,
+    missing,
+    of_frameworks,
+    search_of,
+    sizes_of,
+)
 from tscale.answers.plan_search import Best, Sized, pareto, total_rejected
 from tscale.answers.plan_words import command_of, layout_data
 from tscale.core.metric import Data, Figure
@@ -34,6 +46,7 @@ def plan_data(planned: Planned) -> dict[str, Data]:
         "pareto": [] if first is None else [_point(planned, *one) for one in pareto(search_of(planned, first))],
         "sizes": [_size_data(planned, *one) for one in sizes_of(planned)] if len(sizes) > 1 else [],
         "nearest": None if nearest is None else _nearest_data(nearest),
+        "frameworks": {} if first is None else dict(_frameworks(planned)),
         "tokens": _tokens_data(planned, first),
         "command": None if first is None else command_of(ask, first),
     }
@@ -46,7 +59,7 @@ def _tokens_data(planned: Planned, first: Best | None) -> Data:
     return total_tokens(planned.subject.spec, planned.ask.tokens)
 
 
-def _best_data(planned: Planned, best: Best) -> Data:
+def _best_data(planned: Planned, best: Best) -> dict[str, Data]:
     known, flops = planned.known, planned.subject.flops * planned.ask.batch
     days = days_of(planned, best)
     return {
@@ -69,6 +82,12 @@ def _best_data(planned: Planned, best: Best) -> Data:
         "flags": dict(flags_of_best(planned, best)),
         "command": command_of(planned.ask, best),
     }
+
+
+def _frameworks(planned: Planned) -> Iterator[tuple[str, Data]]:
+    """The best layout of each framework, with its options; null where it has options for none."""
+    for name, best in of_frameworks(planned).items():
+        yield name, None if best is None else {**_best_data(planned, best), "flags": flags_of_best(planned, best)[name]}
 
 
 def _point(planned: Planned, layout: Layout, seconds: float, size: int) -> Data:

@@ -92,3 +92,13 @@ def sizes_of(planned: Planned) -> list[tuple[Sized, Size]]:
 def flags_of_best(planned: Planned, best: Best) -> dict[str, str | None]:
     """The options of frameworks for one of the best; None where a framework has none for it."""
     return search_of(planned, best).flags(best.layout)
+
+
+FRAMEWORKS: Final = {"megatron_lm": "Megatron-LM", "torchtitan": "torchtitan", "nemo": "NeMo"}
+
+
+def of_frameworks(planned: Planned) -> dict[str, Best | None]:
+    """For each framework the best layout that it has options for, on the devices of the first."""
+    first = planned.best[0]
+    flags, search = flags_of_best(planned, first), search_of(planned, first)
+    return {name: first if flags[name] is not None else search.best_of(name) for name in FRAMEWORKS}

@@ -147,7 +147,7 @@ class Sized:
         self._cluster = self.hardware.cluster()
         self.axes = axes_of(
             subject.spec, subject.model.whole, ask.given, gpus, self._cluster.devices_per_node,
-            ask.batch, unfused=ask.attention == "naive",
+            ask.batch, int(subject.run.tokens), unfused=ask.attention == "naive",
         )  # fmt: skip
         if gpus > self._cluster.devices_per_node and self._cluster.network_bytes_per_second is None:
             raise RequestError(
@@ -258,6 +258,13 @@ class Sized:
         own: Layouts = self.found.layouts
         return [(own.one(int(row)), float(self.found.seconds[row]), int(self.found.total[row])) for row in rows]
 
+    def best_of(self, framework: str) -> Best | None:
+        """The fastest layout, by predictions without bounds, that a framework has options for; None where it has for none."""
+        for row in range(min(self.found.size, _MOST_TRIED)):
+            if self.flags(self.found.layouts.one(row))[framework] is not None:
+                return self._exactly(row)
+        return None
+
     def flags(self, layout: Layout) -> dict[str, str | None]:
         """A layout as options of training frameworks."""
         job = Job(
@@ -267,6 +274,8 @@ class Sized:
         return flags_of(layout, job)
 
 
+_MOST_TRIED: Final = 20_000
+"""Layouts that are looked through for one that a framework has options for."""
 _NAMES: Final = {
     "computing": "products",
     "traffic": "memory traffic",

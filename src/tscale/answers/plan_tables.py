@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.answers.plan_planned import DAY, Planned, Size, behind, days_of, flags_of_best, search_of, sizes_of
+from tscale.answers.plan_planned import (
+    DAY,
+    FRAMEWORKS,
+    Planned,
+    Size,
+    behind,
+    days_of,
+    flags_of_best,
+    of_frameworks,
+    search_of,
+    sizes_of,
+)
 from tscale.answers.plan_search import Best, Sized, pareto
 from tscale.answers.plan_words import layout_text
 from tscale.core.metric import Cell, Column, Figure, Label, Table
@@ -115,14 +126,25 @@ def _size_cells(planned: Planned, search: Sized, size: Size) -> Iterator[Cell]:
 
 
 def _flags_table(planned: Planned) -> Table:
-    names = {"megatron_lm": "Megatron-LM", "torchtitan": "torchtitan", "nemo": "NeMo"}
-    flags = flags_of_best(planned, planned.best[0])
+    """The best layout of each framework, as its options."""
     columns = (
-        Column("options of the first", "framework", numeric=False),
+        Column("best layout of", "framework", numeric=False),
+        Column("layout", "layout", numeric=False, wraps=40),
+        Column("step, s", "step_seconds"),
         Column("", "flags", numeric=False, below=True),
     )
-    rows = tuple((names[name], line or "has no options for it") for name, line in flags.items())
+    rows = tuple(tuple(_framework_cells(planned, name, best)) for name, best in of_frameworks(planned).items())
     return Table("", columns, rows, aside=True)
+
+
+def _framework_cells(planned: Planned, name: str, best: Best | None) -> Iterator[Cell]:
+    yield FRAMEWORKS[name]
+    if best is None:
+        yield from ("has no options for any", "", "")
+        return
+    yield "the first" if best == planned.best[0] else layout_text(best.layout)
+    yield Figure(best.seconds, SECONDS, planned.known)
+    yield flags_of_best(planned, best)[name] or ""
 
 
 def _pareto_table(planned: Planned) -> Table:

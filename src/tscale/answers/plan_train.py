@@ -134,12 +134,11 @@ def _notes(planned: Planned) -> Iterator[str]:
     yield from _nearest(planned)
     for why in dict.fromkeys(name for best in planned.best for name in best.prediction.choice.outside):
         yield f"The calibration does not cover {why}: intervals are wider."
-    if any(best.layout.plan.context > 1 for best in planned.best):
-        yield "What context parallelism sends (keys and values) is not in the predictions, so that such layouts look too fast."
     yield Detail(
         "Each layout is predicted and weighed as `tscale train` and `tscale memory --train` do, by the same formulas. Axes that are "
-        "not given vary by default: degrees, pieces, micro-batch, ZeRO and recomputation. Context parallelism (what it sends is in no "
-        "prediction), precision, optimizer, loss, offload, shards and expert tensor parallelism vary where they are listed."
+        "not given vary by default: degrees, pieces, micro-batch, ZeRO and recomputation; tensor parallelism within a node, context "
+        "parallelism of sequences of 32,768 tokens and more. Precision, optimizer, loss, offload, shards and expert tensor "
+        "parallelism vary where they are listed."
     )
     yield Detail(f"The search took {planned.seconds:.2g} s.")
 
