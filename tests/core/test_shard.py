@@ -11,7 +11,7 @@ import tscale
 from tests.helpers import disclosed, has_stages, shares_weights
 from tscale.blocks import Attention, KimiDelta, Mamba2
 from tscale.core.costs.forward import forward_flops
-from tscale.core.costs.params import size
+from tscale.core.costs.params import params, size
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Matmul, Scores
 from tscale.core.parallelism import Parallelism, divisors, or_list
 from tscale.core.sharding import division, shard, tensor_degrees
@@ -67,7 +67,7 @@ def _repeated(whole: Entry, tensor: int) -> int:
 
 @pytest.mark.parametrize("name", disclosed())
 def test_stages_make_up_the_model(name: str) -> None:
-    """Every layer is in one stage; only a tied head has a copy of its table in the last."""
+    """Every layer of the language model is in one stage; only a tied head has a copy of its table in the last."""
     spec = tscale.load(name)
     ledger = tscale.lower(spec)
     if not has_stages(spec):
@@ -80,7 +80,7 @@ def test_stages_make_up_the_model(name: str) -> None:
     for pipeline in divisors(spec.layers)[1:]:
         parts = stages(spec, Parallelism(pipeline=pipeline))
         if not shares_weights(spec):
-            assert sum(tscale.params(part).total for part in parts) == tscale.params(ledger).total + copy
+            assert sum(params(part).total for part in parts) == params(ledger).total + copy
         assert sum(forward_flops(part, run).total for part in parts) == forward_flops(ledger, run).total
 
 
