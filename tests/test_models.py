@@ -368,6 +368,7 @@ def test_citations_name_known_sources(name: str) -> None:
     if isinstance(spec, UndisclosedSpec):
         cited = [spec.source]
     else:
+        assert isinstance(spec, ModelSpec)
         training = [stage.source for stage in spec.training.all_stages()] if spec.training else []
         cited = [*spec.sources, *training, *(figure.source for _, figure in figures(spec))]
     for citation in cited:

@@ -40,6 +40,7 @@ def test_what_is_written_is_valid_and_counts_alike(case: dict[str, Any], tmp_pat
     assert run("validate", str(written)).code == 0
     read, original = read_spec(str(written)), read_config(str(config))
     assert isinstance(read, ModelSpec)
+    assert isinstance(original, ModelSpec)
     assert params(lower(read)).total == case["params"]["total"]
     for length in case["flops"]:
         flops = [forward_flops(lower(spec), run_of(spec, int(length)), "full").total for spec in (read, original)]

@@ -119,6 +119,23 @@ def test_keys_that_are_picked_bound_what_a_query_sees_but_not_what_is_cached() -
     assert {entry.window for entry in ledger.entries if isinstance(entry, Cache)} == {None}
 
 
+def test_blocks_of_keys_that_are_picked_bound_what_a_query_sees_but_not_what_is_cached() -> None:
+    """MiniMax-M3: 16 blocks of 128 keys at the most in sparse layers, and every key in the others; the indexer scores all."""
+    config = {
+        "model_type": "minimax_m3_vl_text",
+        "num_hidden_layers": 2,
+        "layer_types": ["full_attention", "minimax_m3_sparse"],
+    }
+    ledger = lower(spec_of(config))
+    seen = {entry.name: pairs(entry, Run(5000), "causal") for entry in ledger.entries if isinstance(entry, Scores)}
+    assert seen == {
+        "attention.scores": 5000 * 5001 // 2,
+        "attention_2.scores": 2048 * 2049 // 2 + (5000 - 2048) * 2048,
+        "attention_2.index.scores": 5000 * 5001 // 2,
+    }
+    assert {entry.window for entry in ledger.entries if isinstance(entry, Cache)} == {None}
+
+
 # ---- text models inside others ----
 
 
@@ -218,6 +235,18 @@ def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]
         (
             {"model_type": "glm_moe_dsa", "num_hidden_layers": 2, "indexer_types": ["shared", "full"]},
             "indexer_types must be full or shared for each of 2 layers, the first full",
+        ),
+        (
+            {"model_type": "minimax_m3_vl_text", "sparse_attention_config": [1]},
+            "sparse_attention_config must be a mapping, not a list",
+        ),
+        (
+            {"model_type": "minimax_m3_vl_text", "sparse_attention_config": {"sparse_index_dim": 0}},
+            "sparse_attention_config.sparse_index_dim must be a whole number above 0, not 0",
+        ),
+        (
+            {"model_type": "minimax_m3_vl_text", "moe_layer_freq": [1, 0]},
+            "moe_layer_freq must have 0 or 1 for each of 60 layers",
         ),
         (
             {"model_type": "kimi_linear", "num_hidden_layers": 2, "linear_attn_config": {"full_attn_layers": [1]}},

@@ -20,6 +20,7 @@ from tscale.importer.harmless import HARMLESS
 from tscale.importer.known_keys import read_by
 from tscale.importer.reader import imported
 from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec
 
 LINES = recorded("unread.jsonl")
 FOREIGN = sorted(frozenset().union(*(read_by(family) or frozenset() for family in FAMILIES)))
@@ -113,7 +114,9 @@ def test_nemotron_h_with_a_rank_that_mamba_2_has_no_projection_for() -> None:
 
 def test_infinity_may_stand_where_nothing_is_counted_by_it() -> None:
     text = '{"model_type": "mamba2", "time_step_limit": [0.0, Infinity]}'
-    assert params(lower(config_spec(text, Path("config.json"), "config.json"))).total == 7_285_403_648
+    spec = config_spec(text, Path("config.json"), "config.json")
+    assert isinstance(spec, ModelSpec)
+    assert params(lower(spec)).total == 7_285_403_648
     with pytest.raises(SpecError, match="hidden_size must be a whole number from 1 to 10\\^12, not inf"):
         config_spec('{"model_type": "llama", "hidden_size": Infinity}', Path("config.json"), "config.json")
 

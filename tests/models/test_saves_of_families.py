@@ -30,6 +30,7 @@ INDEXER = "attention's indexer of keys, which a loss of its own trains,"
 REFUSED: dict[str, str] = {
     "deepseek_v32": INDEXER,
     "glm_moe_dsa": INDEXER,
+    "minimax_m3_vl_text": "attention's indexer of keys",
     "longformer": "attention with projections of its own for tokens that see all others",
 }
 """Families that are refused, and what of them."""

@@ -44,8 +44,9 @@ FAMILIES = [
     "step3p5",
     "sarvam_moe",
     "sarvam_mla",
+    "minimax_m3_vl_text",
 ]
-SLIDES = "sliding_attention"
+SLIDES, PICKED = "sliding_attention", "minimax_m3_sparse"
 record.BASE |= {
     "glm4v_moe_text": {"head_dim": 128},  # the class's own heads do not divide its width
     "gemma4_text": {"num_hidden_layers": 6},
@@ -58,6 +59,12 @@ record.BASE |= {
     },
     "nemotron_h": {"layers_block_type": ["linear_attention", "moe", "full_attention", "mlp", "linear_attention"]},
     "lfm2_moe": {"num_hidden_layers": 4, "layer_types": ["conv", "conv", FULL, "conv"]},
+    "minimax_m3_vl_text": {
+        "num_hidden_layers": 4,
+        "layer_types": [FULL, PICKED, PICKED, PICKED],
+        "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"],
+        "num_local_experts": 8,
+    },
 }
 record.LISTS |= {
     "layers_block_type": (
@@ -71,7 +78,16 @@ record.LISTS |= {
     "num_attention_heads_per_layer": ([48] * 4, [48, 64, 64, 64], [64, 32, 64, 32]),
     "gating": ("per-head", "per-channel"),
     "hybrid_override_pattern": ("M-M*", "MEM*E", "M"),
-    "layer_types": ([FULL] * 4, [LINEAR] * 4, [SLIDES] * 4, [FULL, SLIDES] * 2, [LINEAR, FULL] * 2, ["conv", FULL] * 2),
+    "layer_types": (
+        [FULL] * 4,
+        [LINEAR] * 4,
+        [SLIDES] * 4,
+        [FULL, SLIDES] * 2,
+        [LINEAR, FULL] * 2,
+        ["conv", FULL] * 2,
+        [PICKED] * 4,
+        [FULL, PICKED] * 2,
+    ),
 }
 NAMES = {
     "step3p5": ["Step3p7TextModel"],
@@ -89,6 +105,20 @@ EXTRA = {
         {"index_topk_pattern": "FFSS"},
         {"index_topk_freq": 2},
         {"index_topk_freq": 2, "index_skip_topk_offset": 1},
+    ],
+    "minimax_m3_vl_text": [
+        {"layer_types": None, "mlp_layer_types": None, "moe_layer_freq": [0, 1, 0, 1]},
+        {
+            "layer_types": None,
+            "sparse_attention_config": {
+                "sparse_attention_freq": [0, 1, 1, 0],
+                "sparse_index_dim": 96,
+                "sparse_num_index_heads": 2,
+                "sparse_topk_blocks": 3,
+                "sparse_block_size": 16,
+            },
+        },
+        {"layer_types": None, "sparse_attention_config": {"sparse_index_dim": 64}},
     ],
     "deepseek_v32": [{"num_experts": 64}],
     "mimo_v2_flash": [{"sliding_window_size": 127}],

@@ -70,6 +70,7 @@ FAMILIES = [
     "glmasr",
     "granite_speech",
     "step3p7",
+    "minimax_m3_vl",
 ]
 CLASSES = {
     **modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
@@ -89,6 +90,10 @@ OTHERS = {
 SLIDES, FULL = "sliding_attention", "full_attention"
 SLIDING = {"layer_types": [FULL, SLIDES, SLIDES, FULL], "sliding_window": 16}
 INSIDE = {
+    "minimax_m3_vl": (
+        {"moe_layer_freq": [0, 1, 1, 1]},
+        {"sparse_attention_config": {"sparse_attention_freq": [0, 1, 1, 1], "sparse_index_dim": 64}},
+    ),
     "step3p7": (
         SLIDING,
         {**SLIDING, "num_sliding_attention_heads": 96},

@@ -39,6 +39,11 @@ class Ask(WithMedia, OfModel):
 
 def analyze(ask: Ask) -> Report:
     """FLOPs of a token, of a sequence and of training."""
+    if ask.found.kind == "tower":
+        from tscale.answers.tower_alone import flops_of_tower
+
+        text = {"--tokens": ask.tokens, "--context": ask.context, "--source": ask.source, "--target": ask.target}
+        return flops_of_tower(ask.found, ask.media, dict(text))
     from tscale.answers.flops import flops_report
 
     report = flops_report(

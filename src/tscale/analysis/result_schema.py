@@ -8,6 +8,8 @@ from tscale.analysis.questions import question
 from tscale.errors import RequestError
 from tscale.render.json import SCHEMA_VERSION, as_data
 
+_TOWER: Final = {"model_type": "vit"}
+"""A model without text."""
 SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "summary": (
         {"model": "llama-3.1-8b", "gpu": "h100"},
@@ -18,14 +20,26 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "mamba-370m", "gpu": "rtx-4090"},
         {"model": "nemotron-4-340b", "gpu": "rtx-4090"},
     ),
-    "params": ({"models": ["gpt3"]}, {"models": ["mixtral-8x7b"]}, {"models": ["gpt-4"]}, {"models": ["t5-small"]}),
+    "params": (
+        {"models": ["gpt3"]},
+        {"models": ["mixtral-8x7b"]},
+        {"models": ["gpt-4"]},
+        {"models": ["t5-small"]},
+        {"models": [_TOWER]},
+    ),
     "attention": (
         {"model": "gpt3", "context": "2k,8k"},
         {"model": "mamba-2.8b"},
         {"model": "bert-base"},
         {"model": "gpt3", "versus": True, "context": "8k"},
     ),
-    "flops": ({}, {"model": "t5-small", "tokens": "1e9"}, {"model": "deepseek-v3"}, {"model": "bert-base"}),
+    "flops": (
+        {},
+        {"model": "t5-small", "tokens": "1e9"},
+        {"model": "deepseek-v3"},
+        {"model": "bert-base"},
+        {"model": _TOWER},
+    ),
     "compare": ({"models": ["transformer", "gpt3"]}, {"models": ["gpt2", "mamba-2.8b", "gpt-4"]}),
     "memory": (
         {"model": "llama-3.1-8b", "gpu": "h100", "batch": 16},

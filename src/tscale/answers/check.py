@@ -17,8 +17,8 @@ from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Tabl
 from tscale.core.sources import cited
 from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS
 from tscale.errors import RequestError, SpecError, nearest
-from tscale.models.resolve import find
-from tscale.models.spec import ModelSpec, Published, Spec
+from tscale.models.resolve import disclosed, find
+from tscale.models.spec import Published, Spec
 from tscale.models.undisclosed import UndisclosedSpec
 from tscale.models.yaml_file import Document
 
@@ -240,9 +240,9 @@ def _subject(name: str, document: Document, path: tuple[str | int, ...]) -> Subj
     """The model that a claim is about, ready to be asked; as it is if its shape was never published."""
     try:
         spec = _found(name)
+        return spec if isinstance(spec, UndisclosedSpec) else subject_of(disclosed(spec))
     except RequestError as error:
         raise SpecError(str(error), where=document.where(path)) from None
-    return subject_of(spec) if isinstance(spec, ModelSpec) else spec
 
 
 # ---------------------------------------------------------------------------------------------------------------------

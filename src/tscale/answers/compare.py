@@ -15,6 +15,7 @@ from tscale.core.costs.params import params
 from tscale.core.metric import Cell, Column, Compared, Data, Figure, Known, Label, Missing, Report, Step, Table, weakest
 from tscale.core.number_text import number_text
 from tscale.core.units import FLOPS, PARAMETERS, RATIO, YEAR
+from tscale.models.resolve import disclosed
 from tscale.models.spec import ModelSpec, PublishedName, Spec
 
 
@@ -99,7 +100,7 @@ def answers_of(specs: Sequence[Spec], context: int | None) -> dict[str, list[Fig
 
 
 def _subjects(specs: Sequence[Spec], context: int | None) -> list[Subject | None]:
-    return [subject_of(spec, context) if isinstance(spec, ModelSpec) else None for spec in specs]
+    return [None if spec.kind == "undisclosed" else subject_of(disclosed(spec), context) for spec in specs]
 
 
 def _answers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tscale.blocks.tower import Tower
 from tscale.blocks.tower_inputs import NativeImage, Seen, Sound
@@ -15,6 +15,9 @@ from tscale.core.units import COUNT, FLOPS, TOKENS
 from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from tscale.models.tower_spec import TowerSpec
 
 ASSUMED_SIDE = 1024
 """Pixels of an image's sides where none are given."""
@@ -46,7 +49,7 @@ class MediaCost(NamedTuple):
     flops: TowerCost
 
 
-def media_costs(spec: ModelSpec, media: Media) -> tuple[MediaCost, ...]:
+def media_costs(spec: ModelSpec | TowerSpec, media: Media) -> tuple[MediaCost, ...]:
     """Each kind of media in a sequence. Raises `RequestError` where a model has no tower for it, or its rule is not known."""
     return tuple(_costs(spec, media))
 
@@ -56,7 +59,7 @@ def media_tokens(spec: ModelSpec, media: Media) -> int:
     return sum(cost.tokens for cost in media_costs(spec, media))
 
 
-def _costs(spec: ModelSpec, media: Media) -> Iterator[MediaCost]:
+def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
     size = f"{media.height:,}x{media.width:,}"
     if media.images:
         tower = _tower_of(spec, "images", "--images")
@@ -85,7 +88,7 @@ def _named(many: int, what: str, size: str) -> str:
     return f"{many:,} {what}{'' if many == 1 else 's'} of {size}"
 
 
-def _tower_of(spec: ModelSpec, reads: str, option: str) -> Tower:
+def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
     """The tower that reads images or sounds."""
     towers = [tower for tower in spec.towers or () if tower.reads == reads and tower.part != "projector"]
     if not towers:
@@ -99,7 +102,7 @@ def _tower_of(spec: ModelSpec, reads: str, option: str) -> Tower:
     return tower
 
 
-def _cost(spec: ModelSpec, name: str, key: str, times: int, seen: Seen) -> MediaCost:
+def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Seen) -> MediaCost:
     reads = "sounds" if key == "audio_seconds" else "images"
     towers = [(tower.part, tuple(tower.groups())) for tower in spec.towers or () if tower.reads == reads]
     once = tower_flops(spec.name, towers, seen.passes)

@@ -19,6 +19,7 @@ from tscale.answers.explaining import (
     steps_of,
     summed,
 )
+from tscale.answers.params_lines import COLUMNS, line_data, row
 from tscale.answers.params_towers import PARTS, total_of, tower_rows, tower_sums, tower_table
 from tscale.answers.release import release_note
 from tscale.core.costs.params import (
@@ -27,13 +28,12 @@ from tscale.core.costs.params import (
     buffers,
     embedding_params,
     params,
-    size,
 )
 from tscale.core.costs.states import adapters
-from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Scan, Scores
+from tscale.core.ledger import Buffer, Cache, Ledger, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Report, Table
 from tscale.core.tracing import named
-from tscale.core.units import COUNT, PARAMETERS, SHARE
+from tscale.core.units import PARAMETERS, SHARE
 from tscale.models.spec import ModelSpec, PublishedName, Spec
 
 if TYPE_CHECKING:
@@ -42,13 +42,6 @@ if TYPE_CHECKING:
 _ACTIVE = "active."
 """What begins the names of what a token meets of the lines, where that is not all of them."""
 
-_COLUMNS = (
-    Column("part", "name", numeric=False),
-    Column("copies", "stored", drop=2),
-    Column("parameters", "params"),
-    Column("share", "share"),
-    Column("formula", "formula", drop=1, numeric=False),
-)
 _PUBLISHED_COLUMNS = (
     Column("published", "quantity", numeric=False),
     Column("figure", "published"),
@@ -60,10 +53,7 @@ _PUBLISHED_COLUMNS = (
 
 def params_report(specs: Sequence[Spec]) -> Report:
     """Parameters of one model or several, as their makers' silence allows: exit code 3 where any is undisclosed."""
-    reports = [
-        as_assumed(_disclosed(counted(spec)) if isinstance(spec, ModelSpec) else undisclosed(spec), spec)
-        for spec in specs
-    ]
+    reports = [as_assumed(_of_one(spec), spec) for spec in specs]
     if len(reports) == 1:
         return reports[0]
     return Report(
@@ -78,6 +68,16 @@ def params_report(specs: Sequence[Spec]) -> Report:
     )
 
 
+def _of_one(spec: Spec) -> Report:
+    if isinstance(spec, ModelSpec):
+        return _disclosed(counted(spec))
+    if spec.kind == "undisclosed":
+        return undisclosed(spec)
+    from tscale.answers.tower_alone import params_of_tower
+
+    return params_of_tower(spec)
+
+
 def _disclosed(model: TracedModel) -> Report:
     spec, ledger = model
     lines = params(ledger.whole).lines
@@ -85,13 +85,13 @@ def _disclosed(model: TracedModel) -> Report:
     total, active = int(summary["total"].value), active_params(ledger)
     figures = [(line.name, Figure(line.value, PARAMETERS, source=model.shape_source)) for line in lines]
     owners = [entry for entry in ledger.whole.entries if not isinstance(entry, (Buffer, Scores, Scan, Cache))]
-    rows = [_row(entry, figure, total) for entry, (_, figure) in zip(owners, figures, strict=True)]
+    rows = [row(entry, figure, total) for entry, (_, figure) in zip(owners, figures, strict=True)]
     own = len(params(ledger).lines)
     data: Data = {
         "model": spec.name,
         "title": spec.label,
         "params": summary,
-        "lines": [_line_data(entry, figure) for entry, (_, figure) in zip(owners, figures, strict=True)],
+        "lines": [line_data(entry, figure) for entry, (_, figure) in zip(owners, figures, strict=True)],
         "published": published_data(spec, [(name, PARAMETERS, value) for name, value in _wanted(summary)]),
     }
     in_part = line_figures(active.lines, PARAMETERS, model.shape_source, _ACTIVE) if _is_partial(ledger) else ()
@@ -100,7 +100,7 @@ def _disclosed(model: TracedModel) -> Report:
         f"{spec.label}: parameters",
         (
             _lines_table(model, summary, rows[:own]),
-            *tower_table(_COLUMNS, rows[own:], spec.label, spec.name),
+            *tower_table(COLUMNS, rows[own:], spec.label, spec.name),
             *_published_tables(spec, _wanted(summary)),
         ),
         data,
@@ -170,18 +170,11 @@ def _lines_table(model: TracedModel, summary: dict[str, Figure], own: list[tuple
     sums = _sums(summary, spec, partial=_is_partial(model.ledger))
     return Table(
         f"{spec.label} has {total:,} parameters{used}, counted from its shape{shape}",
-        _COLUMNS,
+        COLUMNS,
         (*rows, *sums),
         subject=spec.name,
         totals=frozenset(range(len(rows), len(rows) + len(sums))),
     )
-
-
-def _row(entry: Entry, figure: Figure, total: int) -> tuple[Cell, ...]:
-    assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
-    if not entry.stored:
-        return (entry.name, Figure(0, COUNT), figure, share(0, 1), "tied to embedding.tokens")
-    return (entry.name, Figure(entry.stored, COUNT), figure, share(int(figure.value), total), figure.formula)
 
 
 def _sums(summary: dict[str, Figure], spec: ModelSpec, *, partial: bool) -> list[tuple[Cell, ...]]:
@@ -222,20 +215,6 @@ def _published_tables(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, int
                 )
             )
     return [Table("", _PUBLISHED_COLUMNS, tuple(rows), subject=spec.name, aside=True)] if rows else []
-
-
-def _line_data(entry: Entry, figure: Figure) -> Data:
-    assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
-    used = getattr(entry, "used", 0)  # tables are read and vectors applied elementwise: no copy is used in a product
-    return {
-        "name": entry.name,
-        "part": entry.part,
-        "stored": int(entry.stored),
-        "used": int(used),
-        "params": figure,
-        "params_per_copy": int(size(entry)),
-        "formula": figure.formula,
-    }
 
 
 def undisclosed(spec: UndisclosedSpec) -> Report:

@@ -27,6 +27,7 @@ from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Tabl
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS, TOKENS, TOKENS_PER_SECOND, Unit
 from tscale.errors import NotPublishedError, RequestError
+from tscale.models.resolve import disclosed
 from tscale.models.spec import MOST_ASSUMED, ModelSpec, PublishedName, Spec
 
 FORMATS_SHOWN: Final = ("bf16", "fp8", "q8_0", "q4_k_m", "nf4")
@@ -104,8 +105,9 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
 
     Of an undisclosed model what its makers published and what others estimate; exit code 3.
     """
-    if not isinstance(spec, ModelSpec):
+    if spec.kind == "undisclosed":
         return undisclosed(spec)
+    spec = disclosed(spec)
     subject = subject_of(spec)
     quantities = {quantity.key: quantity for quantity in COMPARED}
     answers = {key: quantities[key].answer(subject) for key, *_ in _ASKED}

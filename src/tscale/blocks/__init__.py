@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tscale.blocks.experts import Experts
     from tscale.blocks.feed_forward import FeedForward
     from tscale.blocks.hybrid_heads import HybridHeads
+    from tscale.blocks.indexed import IndexedAttention
     from tscale.blocks.kimi_delta import KimiDelta
     from tscale.blocks.latent import LatentAttention
     from tscale.blocks.layer_input import LayerInput
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     Mixer = (
         Attention
         | LatentAttention
+        | IndexedAttention
         | ExpertAttention
         | Mamba
         | Mamba2
@@ -79,7 +81,7 @@ def attentions(mixers: Iterable[Mixer]) -> Iterator[Attention | LatentAttention 
     for mixer in mixers:
         if mixer.kind in _WITH_HEADS:
             yield cast("Attention | LatentAttention | ExpertAttention | SharedBlock", mixer)
-        elif mixer.kind == "side-by-side":
+        elif mixer.kind in ("side-by-side", "indexed"):
             yield mixer.attention
 
 
@@ -97,6 +99,7 @@ __all__ = [
     "FeedForward",
     "GatedDeltaNet",
     "HybridHeads",
+    "IndexedAttention",
     "KimiDelta",
     "LatentAttention",
     "LayerInput",

@@ -44,6 +44,7 @@ MIXERS: Final = Kinds(
     {
         "multi-head": "blocks.attention.Attention",
         "latent": "blocks.latent.LatentAttention",
+        "indexed": "blocks.indexed.IndexedAttention",
         "expert-attention": "blocks.expert_attention.ExpertAttention",
         "mamba": "blocks.mamba.Mamba",
         "mamba2": "blocks.mamba2.Mamba2",

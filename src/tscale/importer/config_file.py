@@ -6,12 +6,15 @@ import json
 import re
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tscale.errors import SpecError
 from tscale.importer.json_file import is_bounded, parse_object
 from tscale.importer.reader import imported
 from tscale.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from tscale.models.tower_spec import TowerSpec
 
 
 def looks_like_config(text: str, path: Path) -> bool:
@@ -40,7 +43,9 @@ def _is_config(text: str) -> bool:
         return False
 
 
-def config_spec(text: str, path: Path, where: str, assume: str | None = None, *, strict: bool = False) -> ModelSpec:
+def config_spec(
+    text: str, path: Path, where: str, assume: str | None = None, *, strict: bool = False
+) -> ModelSpec | TowerSpec:
     """The spec that a `config.json` describes, under its folder's name. Raises `SpecError`.
 
     `assume`: the family that it counts like where its own is not known. `strict`: as in `imported`.
@@ -81,7 +86,7 @@ def _place_of(path: list[str], text: str) -> int | None:
 _MOST_STEPS: Final = 6
 
 
-def _config_spec(text: str, path: Path, where: str, assume: str | None, strict: bool) -> ModelSpec:
+def _config_spec(text: str, path: Path, where: str, assume: str | None, strict: bool) -> ModelSpec | TowerSpec:
     config = parse_object(text, where, what="a config.json", infinite=True)
     return spec_of_keys(config, path, where, assume, strict=strict)
 
@@ -92,9 +97,19 @@ _UNTELLING: Final = frozenset({"config", "params", "model_config", "-", ""})
 
 def spec_of_keys(
     config: dict[str, object], path: Path, where: str, assume: str | None = None, *, strict: bool = False
-) -> ModelSpec:
+) -> ModelSpec | TowerSpec:
     """The spec that the keys of a file describe, under the file's name or its folder's. Raises `SpecError`."""
     stem = path.stem if path.stem not in _UNTELLING else path.parent.resolve().name
     name = stem.lower().replace("_", "-").replace(" ", "-") or "config"
     name = str(config.get("model_type", name)) if where == "standard input" else name
+    if assume is None and str(config.get("model_type")) in TOWERS_ALONE:
+        from tscale.importer.towers.alone import tower_spec
+
+        return tower_spec(config, name=name, where=where, strict=strict)
     return imported(config, name=name, where=where, assume=assume, strict=strict)
+
+
+TOWERS_ALONE: Final = frozenset(
+    {"vit", "dinov2", "dinov3_vit", "clip_vision_model", "siglip_vision_model", "wav2vec2", "hubert"}
+)
+"""The rows of `importer.towers.alone`, which is imported where a file is of one of them."""

@@ -80,6 +80,11 @@ _QFORMER_TOO: Final = (
 
 # fmt: off
 SEEING: Final[dict[str, Nested]] = {
+    "minimax_m3_vl": _sees(
+        "MiniMaxM3VL", "minimax_m3_vl_text", False, "img_token_compression_config", "process_image_mode",
+        "merged_hidden_size", ties_whole=True,
+        classes=("MiniMaxM3SparseForConditionalGeneration",),
+    ),
     "step3p7": Nested(
         classes=("Step3p7ForConditionalGeneration", "Step3p7FlashForCausalLM"), text=("step3p5",), tied=False,
         own=(*_IMAGES, "image_token_id", "vision_config"), left_out=NO_VISION,

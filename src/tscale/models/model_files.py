@@ -14,6 +14,7 @@ from tscale.models.yaml_file import Document, parse_document, read_text
 
 if TYPE_CHECKING:
     from tscale.models.spec import ModelSpec
+    from tscale.models.tower_spec import TowerSpec
 
 _NAMES: Final = (
     "config.json",
@@ -27,7 +28,7 @@ _NAMES: Final = (
 _YAML: Final = (".yaml", ".yml")
 
 
-def described(file: str, assume: str | None, *, strict: bool) -> ModelSpec | Document:
+def described(file: str, assume: str | None, *, strict: bool) -> ModelSpec | TowerSpec | Document:
     """The spec that a file of another program describes, or the document of one that is a spec itself. Raises `SpecError`.
 
     `file`: a file, a folder, or `-` for standard input. `assume`, `strict`: as in `tscale.importer.reader.imported`.
@@ -48,7 +49,9 @@ def described(file: str, assume: str | None, *, strict: bool) -> ModelSpec | Doc
 _USUAL: Final = "a config.json takes two or three"
 
 
-def _of_text(text: str, path: Path, where: str, assume: str | None, *, strict: bool) -> ModelSpec | Document:
+def _of_text(
+    text: str, path: Path, where: str, assume: str | None, *, strict: bool
+) -> ModelSpec | TowerSpec | Document:
     if path.suffix.lower() not in _YAML and looks_like_config(text, path):
         if path.name == "model_index.json":
             raise _of_parts(text, path, where)
@@ -150,7 +153,7 @@ def _weights(path: Path) -> Path | None:
 _BEGINNING: Final = 64 * 1024
 
 
-def _of_weights(path: Path, assume: str | None, *, strict: bool) -> ModelSpec | Document:
+def _of_weights(path: Path, assume: str | None, *, strict: bool) -> ModelSpec | TowerSpec | Document:
     """The spec of the model in a file of weights: by its header, or by the config.json next to it."""
     from tscale.models.header_spec import gguf_spec, shapes_told
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tscale.catalogue.models import built_in, known_name, no_such_model
 from tscale.errors import NotPublishedError, RequestError, SpecError, SpecErrors, called, nearest, shown
 from tscale.models.spec import ModelSpec, Spec
+
+if TYPE_CHECKING:
+    from tscale.models.tower_spec import TowerSpec
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json", ".gguf", ".safetensors")
 
@@ -57,9 +60,16 @@ def resolve(model: str, changes: Iterable[str] = (), assume: str | None = None, 
 
 
 def disclosed(spec: Spec) -> ModelSpec:
-    """A spec to count with. Raises `NotPublishedError` for that of a model whose shape was never published."""
+    """A spec to ask about text.
+
+    Raises `NotPublishedError` for that of a model whose shape was never published, `RequestError` for that of a tower alone.
+    """
     if isinstance(spec, ModelSpec):
         return spec
+    if spec.kind == "tower":
+        raise RequestError(
+            f"{spec.label} has no text model: only params, flops, show and import answer about what reads {spec.reads} alone"
+        )
     raise NotPublishedError(
         f"{spec.label}: its shape was never published, so it cannot be counted: `tscale params {spec.name}` shows what is known"
     )
@@ -101,7 +111,7 @@ def read_spec(file: str, assume: str | None = None, *, strict: bool = False) -> 
     return validated(found)
 
 
-def read_config(file: str, assume: str | None = None, *, strict: bool = False) -> ModelSpec:
+def read_config(file: str, assume: str | None = None, *, strict: bool = False) -> ModelSpec | TowerSpec:
     """The spec that a file of another program describes: in a folder, on standard input or on the hub. Raises `TscaleError`."""
     from tscale import hub
     from tscale.importer.config_file import config_spec

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tscale.blocks import LayerInput, Mixer, Mlp, Positions
     from tscale.blocks.tower import Tower
     from tscale.models.adapter_spec import Adapter
+    from tscale.models.tower_spec import TowerSpec
     from tscale.models.undisclosed import UndisclosedSpec
     from tscale.models.weights_spec import AssumedFamily, Release
 else:  # the markers of the fields say which classes they hold, and import those that are asked for
@@ -325,7 +326,7 @@ class ModelSpec:
         return contradictions(self)
 
 
-Spec: TypeAlias = "ModelSpec | UndisclosedSpec"
+Spec: TypeAlias = "ModelSpec | TowerSpec | UndisclosedSpec"
 
 NESTED: Final[Mapping[str, Mapping[str, type]]] = {
     "attention": MIXERS,
@@ -392,11 +393,11 @@ def remembered(spec: ModelSpec) -> ModelSpec:
         embedding=_with_names(spec.embedding),
         layer_input=spec.layer_input and _with_names(spec.layer_input, "layer_input_"),
         encoder=spec.encoder and _with_names(spec.encoder, "encoder_"),
-        towers=spec.towers and tuple(map(_named_tower, spec.towers)),
+        towers=spec.towers and tuple(map(named_tower, spec.towers)),
     )
 
 
-def _named_tower(tower: Tower) -> Tower:
+def named_tower(tower: Tower) -> Tower:
     """A tower whose sizes remember their fields, with the names of the tower and of the piece before each."""
     return replace(tower, pieces=tuple(_named_piece(piece, tower.prefix) for piece in tower.pieces))
 

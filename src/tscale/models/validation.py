@@ -22,6 +22,7 @@ from tscale.models.spec import (
     Spec,
     spec_class,
 )
+from tscale.models.tower_spec import TowerSpec
 from tscale.models.undisclosed import UndisclosedSpec
 from tscale.models.yaml_file import Document, Path_
 
@@ -49,17 +50,17 @@ def schema() -> dict[str, Any]:
 
 
 class _SpecKind:
-    """Tells the two kinds of spec apart: an undisclosed model says that it is."""
+    """Tells the kinds of spec apart: an undisclosed model and a tower alone say that they are."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
         def which(data: object) -> str:
             kind = data.get("kind") if isinstance(data, dict) else getattr(data, "kind", None)
-            return "an undisclosed model" if kind == "undisclosed" else "a model"
+            return {"undisclosed": "an undisclosed model", "tower": "a tower alone"}.get(str(kind), "a model")
 
         # The tags begin pydantic's locations: no key in a file is called so.
-        specs = {"a model": ModelSpec, "an undisclosed model": UndisclosedSpec}
+        specs = {"a model": ModelSpec, "a tower alone": TowerSpec, "an undisclosed model": UndisclosedSpec}
         choices = {tag: handler.generate_schema(spec) for tag, spec in specs.items()}
         return core_schema.tagged_union_schema(choices, discriminator=which)
 
@@ -81,8 +82,9 @@ def _contradictions(spec: Spec) -> list[Problem]:
     problems: list[Problem] = [
         (path, f"{path[0]} {message}") for path, message in of_one_line(name=spec.name, title=spec.title)
     ]
-    if isinstance(spec, ModelSpec):
-        problems += [(path, f"{dotted(path)}: {message}") for path, message in problems_of(spec)]
+    if not isinstance(spec, UndisclosedSpec):
+        found = problems_of(spec) if isinstance(spec, ModelSpec) else spec.problems()
+        problems += [(path, f"{dotted(path)}: {message}") for path, message in found]
     return problems
 
 
@@ -331,7 +333,7 @@ def _how_numbers_are_written(value: object) -> str:
 def _legal_keys(path: Path_, document: Document) -> list[str]:
     """The keys that may stand in the mapping at `path`."""
     data: Any = document.data
-    legal = _fields(UndisclosedSpec if data.get("kind") == "undisclosed" else ModelSpec)
+    legal = _fields({"undisclosed": UndisclosedSpec, "tower": TowerSpec}.get(str(data.get("kind")), ModelSpec))
     block = ""  # the field that holds it, or a list that it is one of
     for part in path:
         data = data[part]

@@ -12,6 +12,7 @@ from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import PARAMETERS, Unit
 from tscale.errors import NotPublishedError
 from tscale.models.lower import lower
+from tscale.models.resolve import disclosed
 from tscale.models.spec import ModelSpec, Spec
 
 _PARTS: Final = ("embedding", "attention", "feed_forward")
@@ -26,8 +27,8 @@ def params_plot(specs: Sequence[Spec]) -> Plot:
 
     Raises `NotPublishedError` where the shape of no model is known.
     """
-    known = [spec for spec in specs if isinstance(spec, ModelSpec)]
-    left = [spec.label for spec in specs if not isinstance(spec, ModelSpec)]
+    known = [disclosed(spec) for spec in specs if spec.kind != "undisclosed"]
+    left = [spec.label for spec in specs if spec.kind == "undisclosed"]
     if not known:
         raise NotPublishedError("--plot: the shape of no model here was published")
     series = _stacked(known[0]) if len(known) == 1 else tuple(_line(spec) for spec in known)

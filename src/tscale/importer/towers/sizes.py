@@ -30,7 +30,8 @@ class Sizes:
     """The keys of one configuration inside a file, typed, with the class's defaults for those that it leaves out."""
 
     def __init__(self, data: Mapping[str, object], defaults: Mapping[str, object], where: str, path: str) -> None:
-        self._data, self._defaults, self._where, self._path = data, defaults, where, path
+        self._data, self._defaults, self._where = data, defaults, where
+        self._path = f"{path}." if path else ""
         self.kind = str(data.get("model_type"))
         """The type of the tower."""
 
@@ -85,7 +86,7 @@ class Sizes:
         """Patches of an image of the size that the tower was made for."""
         (height, width), (high, wide) = self.sides(image), self.sides(patch)
         if height < high or width < wide:
-            raise SpecError(f"{self._path}.{image} is smaller than {patch}", where=self._where)
+            raise SpecError(f"{self._path}{image} is smaller than {patch}", where=self._where)
         return (height // high) * (width // wide)
 
     def pixels(self, channels: str = "num_channels", patch: str = "patch_size") -> int:
@@ -96,18 +97,18 @@ class Sizes:
     def unread(self) -> list[str]:
         """The keys that the tower's class does not have and that say something, with their path."""
         return [
-            f"{self._path}.{key}"
+            f"{self._path}{key}"
             for key, value in self._data.items()
             if value and key not in self._defaults and key not in _WORDS and not is_harmless(key)
         ]
 
     def mistyped(self, key: str, wanted: str, value: object) -> NoReturn:
         """Raises `SpecError` for a value of another kind."""
-        raise SpecError(f"{self._path}.{key} must be {wanted}, not {shown(value)}", where=self._where)
+        raise SpecError(f"{self._path}{key} must be {wanted}, not {shown(value)}", where=self._where)
 
     def wrong(self, key: str, message: str) -> SpecError:
         """An error at a key."""
-        return SpecError(f"{self._path}.{key}: {message}", where=self._where)
+        return SpecError(f"{self._path}{key}: {message}", where=self._where)
 
 
 class File:

@@ -1,0 +1,132 @@
+"""Answers about a tower without a text model: its parameters, and FLOPs of the images or sounds that run through it."""
+
+from __future__ import annotations
+
+from tscale.answers.explaining import source_text, steps_of, summed
+from tscale.answers.media import ASSUMED_SIDE, Media, MediaCost, media_costs
+from tscale.answers.params_lines import COLUMNS, line_data, row
+from tscale.core.costs.params import params
+from tscale.core.ledger import Buffer, Cache, Scan, Scores
+from tscale.core.metric import Column, Data, Figure, Label, Report, Table
+from tscale.core.number_text import number_text
+from tscale.core.units import COUNT, FLOPS, PARAMETERS, SHARE
+from tscale.errors import RequestError
+from tscale.models.tower_spec import TowerSpec
+
+_COSTS = (
+    Column("in one pass", "media", numeric=False),
+    Column("outputs", "outputs"),
+    Column("forward FLOPs", "forward_flops"),
+    Column("training FLOPs", "training_flops"),
+)
+
+
+def params_of_tower(spec: TowerSpec) -> Report:
+    """Parameters of a tower, line by line."""
+    ledger, source = spec.traced().ledger(), spec.sources[0] if spec.sources else ""
+    found = params(ledger).lines
+    total = summed(found)
+    figures = [(line.name, Figure(line.value, PARAMETERS, source=source)) for line in found]
+    owners = [entry for entry in ledger.entries if not isinstance(entry, (Buffer, Scores, Scan, Cache))]
+    lines = [(entry, figure) for entry, (_, figure) in zip(owners, figures, strict=True)]
+    whole = Figure(total, PARAMETERS)
+    sums = {
+        "total": whole,
+        spec.towers[0].part: whole,
+        "embedding": Figure(0, PARAMETERS),
+        "non_embedding": whole,
+        "active": whole,
+    }
+    rows = [row(entry, figure, int(total)) for entry, figure in lines]
+    shape = f" ({source_text(source)})" if source else ""
+    title = f"{spec.label} has {int(total):,} parameters, counted from its shape{shape}"
+    data: Data = {
+        "model": spec.name,
+        "title": spec.label,
+        "params": sums,
+        "lines": [line_data(entry, figure) for entry, figure in lines],
+        "published": {},
+    }
+    last = (Label("total", "total"), "", whole, Figure(1, SHARE), "")
+    table = Table(title, COLUMNS, (*rows, last), subject=spec.name, totals=frozenset({len(rows)}))
+    steps = tuple(steps_of([*figures, ("total", whole)], spec.name))
+    return Report(f"{spec.label}: parameters", (table,), data, _notes(spec), steps)
+
+
+def flops_of_tower(spec: TowerSpec, media: Media, about_text: dict[str, object]) -> Report:
+    """Forward and training FLOPs of images or sounds; of one image where neither is asked for.
+
+    Raises `RequestError` for options about text, and for a sound without a length.
+    """
+    named = [option for option, value in about_text.items() if value is not None]
+    if named:
+        raise RequestError(f"{named[0]} is about text, and {spec.label} reads {spec.reads} alone: drop it")
+    if not media.any and spec.reads == "sounds":
+        raise RequestError(f"{spec.label} reads sounds: --audio-seconds says how long one is, such as 10")
+    asked = media if media.any else media._replace(images=1)
+    reading = spec.towers[0].input
+    fixed = reading is not None and reading.kind == "fixed"
+    if fixed and media.sized:
+        raise RequestError(f"--image-size: every image that {spec.label} reads is brought to one size: drop it")
+    costs = media_costs(spec, asked)
+    if fixed:  # the size in its name is none that it was asked for
+        costs = tuple(cost._replace(name=cost.name.partition(" of ")[0]) for cost in costs)
+    total = sum(cost.flops.total for cost in costs)
+    what = " and ".join(cost.name for cost in costs)
+    title = f"{spec.label} takes {number_text(total, 'power')} FLOPs forward for {what}"
+    table = Table(
+        title,
+        _COSTS,
+        tuple((cost.name, Figure(cost.tokens, COUNT), *(figure for figure in _figures(cost))) for cost in costs),
+        subject=spec.name,
+    )
+    data: Data = {
+        "model": spec.name,
+        "title": spec.label,
+        "params": Figure(params(spec.ledger()).total, PARAMETERS),
+        "media": [_data(cost) for cost in costs],
+        "forward_flops": Figure(total, FLOPS),
+        "training_flops": Figure(3 * total, FLOPS),
+    }
+    return Report(title, (table,), data, (*_notes(spec), *_how(spec, asked), _LEFT_OUT))
+
+
+_LEFT_OUT = "Training takes the forward pass three times. Not counted: softmax, norms, activations, biases and other elementwise work."
+
+
+def _figures(cost: MediaCost) -> tuple[Figure, Figure]:
+    return Figure(cost.flops.total, FLOPS), Figure(3 * cost.flops.total, FLOPS)
+
+
+def _data(cost: MediaCost) -> Data:
+    forward, training = _figures(cost)
+    return {
+        "media": cost.key,
+        "count": Figure(cost.many, COUNT),
+        "outputs": Figure(cost.tokens, COUNT),
+        "forward_flops": forward,
+        "training_flops": training,
+    }
+
+
+def _how(spec: TowerSpec, media: Media) -> tuple[str, ...]:
+    """How media become positions."""
+    reading = spec.towers[0].input
+    if reading is None:
+        return ()
+    if reading.kind == "sound":
+        second = reading.positions_per_second
+        return (
+            f"A second of sound is counted as {second} positions; the class, which pads nothing, makes one fewer of a sound.",
+        )
+    if reading.kind == "fixed":
+        return ("Every image is brought to the size that the tower was made for.",)
+    return (
+        ()
+        if media.sized
+        else (f"Images of {ASSUMED_SIDE:,}x{ASSUMED_SIDE:,} pixels are assumed: --image-size sets others.",)
+    )
+
+
+def _notes(spec: TowerSpec) -> tuple[str, ...]:
+    return tuple(f"{spec.label}: {note}" for note in spec.notes)

@@ -1,0 +1,94 @@
+"""Vision towers that are published as models by themselves, and their heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tscale.blocks.tower_pieces import Piece
+from tscale.importer.towers.parts import layers, linear, norm, table, vector
+from tscale.importer.towers.sizes import Sizes
+
+Pieces = Iterator[Piece]
+Biased = tuple[Literal["q", "k", "v", "o"], ...]
+
+
+def _patches(v: Sizes, d: int) -> Piece:
+    return linear("patch_embedding", v.pixels(), d, at="patches")
+
+
+def _biased(v: Sizes) -> Biased:
+    """The projection behind attention always has a bias, and those before it where the file says so."""
+    return ("q", "k", "v", "o") if v.flag("qkv_bias") else ("o",)
+
+
+def vit(v: Sizes) -> Pieces:
+    """ViT: a class token, a table of positions, and a norm behind the layers (Dosovitskiy 2020)."""
+    d = v.size("hidden_size")
+    yield vector("class_embedding", d)
+    yield _patches(v, d)
+    yield table("positions", v.grid() + 1, d)
+    heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
+    yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_biased(v))
+    yield norm("norm.post", d)
+
+
+def vit_pooler(v: Sizes) -> Pieces:
+    """A layer on the class token."""
+    d = v.size("hidden_size")
+    yield linear("pooler", d, v.size("pooler_output_size") if v.says("pooler_output_size") else d, at="once")
+
+
+def classifier(v: Sizes) -> Pieces:
+    """One number for each label, from the class token."""
+    yield linear("classifier", v.size("hidden_size"), labels(v), at="once")
+
+
+def wide_classifier(v: Sizes) -> Pieces:
+    """The same, from the class token and the average of the patches side by side."""
+    yield linear("classifier", 2 * v.size("hidden_size"), labels(v), at="once")
+
+
+def labels(v: Sizes) -> int:
+    """How many labels a classifier tells apart: those of `id2label`, or `num_labels`, or two."""
+    names = v.value("id2label")
+    if isinstance(names, dict) and names:
+        return len(names)
+    return v.size("num_labels") if v.says("num_labels") else 2
+
+
+def dinov2(v: Sizes) -> Pieces:
+    """DINOv2: a ViT with scales behind both halves of a layer, and in its largest a gate (Oquab 2023)."""
+    d, gated = v.size("hidden_size"), v.flag("use_swiglu_ffn")
+    d_ff = int(d * v.real("mlp_ratio"))
+    if gated:  # two thirds, rounded up to eights
+        d_ff = -(-int(d_ff * 2 / 3) // 8) * 8
+    yield vector("class_embedding", d)
+    if v.flag("use_mask_token"):
+        yield vector("mask_token", d)
+    yield _patches(v, d)
+    yield table("positions", v.grid() + 1, d)
+    yield layers(
+        v.size("num_hidden_layers"), d, v.size("num_attention_heads"), d_ff, bias=_biased(v), gated=gated,
+        each=(vector("scale.attention", d), vector("scale.feed_forward", d)),
+    )  # fmt: skip
+    yield norm("norm.post", d)
+
+
+def dinov3(v: Sizes) -> Pieces:
+    """DINOv3: positions are rotated, and registers stand next to the class token (Siméoni 2025)."""
+    d, registers = v.size("hidden_size"), v.whole("num_register_tokens")
+    yield vector("class_embedding", d)
+    yield vector("mask_token", d)
+    if registers:
+        yield vector("register_tokens", registers * d)
+    yield _patches(v, d)
+    keys: tuple[tuple[Literal["q", "k", "v", "o"], str], ...] = (
+        ("q", "query_bias"), ("k", "key_bias"), ("v", "value_bias"), ("o", "proj_bias"),
+    )  # fmt: skip
+    yield layers(
+        v.size("num_hidden_layers"), d, v.size("num_attention_heads"), v.size("intermediate_size"),
+        bias=tuple(matrix for matrix, key in keys if v.flag(key)), gated=v.flag("use_gated_mlp"),
+        d_ff_bias=v.flag("mlp_bias"), each=(vector("scale.attention", d), vector("scale.feed_forward", d)),
+    )  # fmt: skip
+    yield norm("norm.post", d)
