@@ -16,7 +16,8 @@ from tscale.core.costs.forward import pairs
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import as_float, is_array, is_nothing, is_one, maximum, rounded_up, where
+from tscale.core.sharding import is_expert
+from tscale.core.tracing import as_float, is_array, is_nothing, maximum, rounded_up, where
 from tscale.core.workload import Run
 
 Again = Literal["none", "selective", "op", "full"]
@@ -148,7 +149,7 @@ class Shape(NamedTuple):
 def shape_of(entry: Matmul, tokens: float) -> Shape:
     """A matrix with the tokens that it multiplies; routed experts of a layer run at once, each with its part of them."""
     n, k = as_float(entry.d_out), as_float(entry.d_in)
-    if is_one(entry.experts):
+    if not is_expert(entry):
         return Shape((tokens, n, k), as_float(entry.used), 1.0)
     layers = entry.stored // entry.experts
     copies = tokens * entry.used / layers

@@ -17,6 +17,7 @@ from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
 from tscale.core.ledger import Cache, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
+from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, as_plain, is_array, is_one, where, whole
 
 _IN_ALL: Final = 2
@@ -61,7 +62,7 @@ def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
     times = in_order(
         as_float(entry.used)
         for entry in cuts
-        if entry.cut is not None and entry.cut.axis == "in" and is_one(entry.experts)
+        if entry.cut is not None and entry.cut.axis == "in" and not is_expert(entry)
     )
     ranks = group(cluster, plan.tensor)
     found = sent(exchange(cluster, ranks, whole(summed), whole(summed)), ranks, times)
@@ -110,7 +111,7 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
     A node of N is not one of a token's e experts' with probability (1 - 1/N)^e, where all are as likely. Experts are spread over
     neighbours, whether tensor parallelism cuts them or not.
     """
-    routed = [e for e in share.entries if isinstance(e, Matmul) and not is_one(e.experts) and e.role == "up"]
+    routed = [e for e in share.entries if isinstance(e, Matmul) and is_expert(e) and e.role == "up"]
     if is_one(plan.expert) or not routed:
         return Sent()
     ranks = group(cluster, plan.expert * plan.tensor)

@@ -32,7 +32,8 @@ from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_o
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import as_float, is_nothing, is_one, maximum, where
+from tscale.core.sharding import is_expert
+from tscale.core.tracing import as_float, is_nothing, maximum, where
 
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
@@ -192,8 +193,8 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
 def _matrices(every: tuple[Matmul, ...]) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
     """Of all matrices those of the layers, of routed experts and of the head."""
     layers = [entry for entry in every if entry.part != "head"]
-    plain = [entry for entry in layers if is_one(entry.experts)]
-    routed = [entry for entry in layers if not is_one(entry.experts)]
+    plain = [entry for entry in layers if not is_expert(entry)]
+    routed = [entry for entry in layers if is_expert(entry)]
     return plain, routed, [entry for entry in every if entry.part == "head"]
 
 
@@ -221,7 +222,7 @@ def _again(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Ag
         return _Again((), (), 0.0)
     plain, routed, _ = _matrices(tuple(joined(redone)))
     every = [] if is_nothing(second) else list(computed_again(redone))
-    apart = [[e for e in every if is_one(e.experts) == of_one] for of_one in (True, False)]
+    apart = [[e for e in every if is_expert(e) != of_one] for of_one in (True, False)]
     products, experts = (
         (*_run_once(matrices, whole, plan, case, make), *_run_once(seconds, second, plan, case, make))
         for matrices, seconds in zip((plain, routed), apart, strict=True)
