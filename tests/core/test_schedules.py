@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from tscale.core.costs.schedules import in_flight, runs, with_bubble
+from tscale.core.costs.schedules import in_flight, predicted_fill, runs, with_bubble
 from tscale.core.parallelism import Parallelism
 
 Kind = Literal["F", "B", "B in", "W"]
@@ -175,3 +175,56 @@ def test_table_2_of_deepseek_v3() -> None:
         for order in ("1f1b", "zero-bubble", "dualpipe")
     }
     assert kept == {"1f1b": p, "zero-bubble": p, "dualpipe": p + 1}
+
+
+def _last(stages: int, pieces: int, micro_batches: int, together: int) -> int:
+    """When the last of all passes ends: each of a piece takes 1 forward and 2 backward, in the order of interleaved 1F1B.
+
+    `together`: micro-batches that a stage runs through a piece before the next one. All that a pass waits for is its own stage and
+    the pass before it: no formula.
+    """
+    total, round_of = micro_batches * pieces, together * pieces
+
+    def at(number: int, kind: str) -> tuple[str, int, int]:
+        batch, place = divmod(number, round_of)
+        piece, each = divmod(place, together)
+        return kind, piece if kind == "F" else pieces - 1 - piece, batch * together + each
+
+    def order(stage: int) -> list[tuple[str, int, int]]:
+        warm = min(2 * (stages - stage - 1) + (pieces - 1) * together, total)
+        turns = [one for k in range(total - warm) for one in (at(k + warm, "F"), at(k, "B"))]
+        return [at(k, "F") for k in range(warm)] + turns + [at(k, "B") for k in range(total - warm, total)]
+
+    def waits(kind: str, piece: int, batch: int, stage: int) -> tuple[str, int, int, int] | None:
+        if kind == "F":
+            before = (piece, stage - 1) if stage else (piece - 1, stages - 1)
+            return None if before[0] < 0 else (kind, before[0], batch, before[1])
+        if (piece, stage) == (pieces - 1, stages - 1):
+            return "F", piece, batch, stage
+        behind = (piece, stage + 1) if stage < stages - 1 else (piece + 1, 0)
+        return kind, behind[0], batch, behind[1]
+
+    ended: dict[tuple[str, int, int, int] | None, int] = {None: 0}
+    left = [order(stage) for stage in range(stages)]
+    free = [0] * stages
+    while any(left):
+        for stage, own in enumerate(left):
+            while own and waits(*own[0], stage) in ended:
+                kind, piece, batch = own.pop(0)
+                start = max(free[stage], ended[waits(kind, piece, batch, stage)])
+                free[stage] = ended[kind, piece, batch, stage] = start + (1 if kind == "F" else 2)
+    return max(free)
+
+
+@pytest.mark.parametrize(
+    ("stages", "pieces", "micro_batches"),
+    [(4, 2, 8), (4, 3, 4), (8, 4, 24), (4, 2, 3), (4, 2, 1), (8, 4, 4), (16, 8, 8), (16, 8, 16)],
+)
+def test_a_pipeline_of_pieces_idles_as_one_that_is_run_pass_by_pass(
+    stages: int, pieces: int, micro_batches: int
+) -> None:
+    """Also where the micro-batches are too few to fill the stages."""
+    plan = Parallelism(pipeline=stages, interleave=pieces)
+    slot = 3 * pieces  # a micro-batch on one stage
+    idle = predicted_fill(plan, micro_batches) * (stages - 1) * slot
+    assert micro_batches * slot + idle == _last(stages, pieces, micro_batches, min(stages, micro_batches))

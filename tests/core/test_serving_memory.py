@@ -16,6 +16,8 @@ from tscale.core.costs.params import params
 from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.dtypes import FORMATS
 from tscale.core.ledger import Block, Cache, Cut, Entry, Ledger, Matmul, Scores
+from tscale.core.parallelism import Parallelism
+from tscale.core.sharding import shard
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
@@ -104,6 +106,15 @@ def test_the_workspace_by_hand() -> None:
     for batch, context, tokens in ((1, 10, 10), (3, 1000, 3 + 64), (3, 5, 15)):
         lines = workspace_bytes(ledger, ledger, Run(context), batch, 64, 8, 16).lines
         assert [line.value for line in lines] == [tokens * (2 * 8 + widest) * 2, batch * 100 * 4]
+
+
+@pytest.mark.parametrize("devices", [128, 256])
+def test_a_device_with_one_expert_runs_as_many_copies_of_a_token(devices: int) -> None:
+    """Of DeepSeek-V3, eight a token: 2,048 gates, ups and products, and 7,168 numbers behind each, beside the residual stream."""
+    whole = ledger_of("deepseek-v3")
+    share = shard(whole, Parallelism(data=devices, expert=devices))
+    activations = workspace_bytes(share, whole, Run(target=4096), 1, 4096, 7168, 16).lines[0].value
+    assert activations >= 4096 * 2 * (2 * 7168 + 8 * (3 * 2048 + 7168))
 
 
 @pytest.mark.parametrize(("chunk", "gibibytes"), [(29_000, 17.98 - 14.99), (20_000, 17.06 - 14.99)])

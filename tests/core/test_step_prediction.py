@@ -206,3 +206,46 @@ def test_tokens_are_sent_to_a_single_expert_as_to_several() -> None:
     assert len(one.experts) == len(two.experts) > 0
     assert len(one.products) == len(two.products)
     assert one.dispatches.link > two.dispatches.link > 0  # 7 of 8 tokens leave a device, and 3 of 4
+
+
+@pytest.mark.parametrize("expert", [8, 64, 256])
+def test_tokens_are_sent_to_experts_also_where_a_device_has_one_alone(expert: int) -> None:
+    """DeepSeek-V3's 256 experts, 8 a token: forward and backward, there and back, once to each node but its own that has one of them."""
+    spec, length = tscale.load("deepseek-v3"), 4096
+    plan = Parallelism(data=expert, expert=expert)
+    asked = Case(Run(target=length), 1, 1, 7168, REPEATED["none"], PEAK, PEAK, False, True, 108)
+    share = shard(lower(spec), plan)
+    work = step_work([share], plan, asked, A100).stages[0]
+    nodes = expert // 8
+    assert A100.network_bytes_per_second is not None
+    met = (nodes - 1) * (1 - (1 - 1 / nodes) ** 8)
+    expected = 4 * 58 * length * 7168 * 2 * met / A100.network_bytes_per_second
+    assert work.dispatches.network == pytest.approx(expected)
+    assert work.dispatches.link > 0
+    # of a token's eight experts the products are as many wherever these are, but for their last waves
+    routed = sum(product.computing for product in work.experts)
+    assert 1 <= routed / (3 * 58 * 3 * 2 * length * 8 * 7168 * 2048 / PEAK) < 1.05
+
+
+@pytest.mark.parametrize("tensor", [8, 16])
+def test_gathers_over_two_nodes_go_round_flat_rings(tensor: int) -> None:
+    """A walk: each of 16 ranks hands on 15 of 16 parts, through the NIC where its neighbour is in the other node, as 2 of 16 are.
+
+    All-reduces may be trees, which send each half once; sequence parallelism gathers and scatters (NVIDIA/nccl issue 1473).
+    """
+    spec = gpt(6, 4096, 32)
+    seconds = []
+    for sequence in (False, True):
+        plan = Parallelism(tensor, sequence=sequence)
+        seconds.append(step_work([shard(lower(spec), plan)], plan, case(fused=True), A100).stages[0].sums.network)
+    if tensor == 8:
+        assert seconds == [0.0, 0.0]
+        return
+    nics = A100.network_bytes_per_second * 8 if A100.network_bytes_per_second else 0
+    part = 2048 * 4096 * 2 / 16
+    crossed = sum(
+        part for _ in range(15)
+    )  # from the last rank of a node to the first of the other, rings over all NICs
+    collectives = 6 * 2 * 2 * 2  # layers, sub-layers, forward and backward, a gather and a scatter
+    assert seconds[1] == pytest.approx(collectives * crossed / nics)
+    assert seconds[0] == pytest.approx(collectives * 2048 * 4096 * 2 / 2 / nics)

@@ -77,3 +77,17 @@ def test_too_many_layouts_are_refused_before_any_is_made() -> None:
         RequestError, match=r"^plan would try [\d,]+ layouts of 64 devices: at most 4,000,000 here; fix some axes"
     ):
         grid(axes, 64)
+
+
+def test_pieces_of_a_stage_are_equally_deep_unless_others_are_asked_for() -> None:
+    """32 layers on 2 stages are 4 pieces of 4 each, not 3 of 6, 6 and 5 or 4, whose stages wait for one another."""
+    named = ("h100", find_hardware("h100", ()))
+
+    def tried(**given: Axis) -> set[tuple[int, int]]:
+        ask = Ask(128, (32,), (named,), given, top=10)
+        layouts = Sized(subject_of(resolve("llama-3.1-8b"), 4096), ask, named, 32, None).found.layouts.columns
+        return set(zip(layouts["pipeline"].tolist(), layouts["interleave"].tolist(), strict=True))
+
+    assert (2, 4) in tried()
+    assert (2, 3) not in tried()
+    assert (2, 3) in tried(interleave=Axis("3", (3,)))

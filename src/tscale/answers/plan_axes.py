@@ -73,6 +73,7 @@ def axes_of(
         zero=taken["zero"],
         data=None if data is None else _among("data", data, legal["data"]),
         shards=(0,) if shards is None else _among("shards", shards, legal["shards"]),
+        uneven=given.get("interleave") is not None,
         **_policies(given, unfused=unfused),
     )
 

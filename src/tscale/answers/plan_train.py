@@ -35,7 +35,7 @@ _SHORT: Final = {
     "devices": "degrees that do not make up the devices",
     "schedule": "degrees and schedules that contradict one another",
     "divisibility": "heads, matrices or experts that do not divide",
-    "layers": "fewer layers than pieces",
+    "layers": "layers that do not make such pieces",
     "sharding": "no copies to shard over",
     "batch": "a batch that does not divide",
     "precision": "no peak in the format",

@@ -17,9 +17,9 @@ from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.step_work import StepWork, step_work
 from tscale.core.device import Cluster
-from tscale.core.ledger import Ledger, Matmul, Scan
+from tscale.core.ledger import Ledger, Scan
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import shares_of
+from tscale.core.sharding import is_mixture, shares_of
 from tscale.core.workload import Run
 from tscale.errors import RequestError, nearest, shown
 
@@ -82,7 +82,7 @@ class TrainingCase(NamedTuple):
     @property
     def has_experts(self) -> bool:
         """Whether tokens are routed."""
-        return any(isinstance(e, Matmul) and e.experts > 1 for stage in self.stages for e in stage.entries)
+        return any(map(is_mixture, self.stages))
 
 
 class Choice(NamedTuple):

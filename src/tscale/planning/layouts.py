@@ -51,6 +51,8 @@ class Axes(NamedTuple):
     optimizer: tuple[str, ...] = ("adamw",)
     loss: tuple[str | None, ...] = (None,)
     offload: tuple[frozenset[Offload], ...] = (frozenset(),)
+    uneven: bool = True
+    """Whether the pieces of a stage may be of unequal depth."""
 
 
 class Layout(NamedTuple):

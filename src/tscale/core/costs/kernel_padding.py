@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from tscale.core.costs.weights import Mixture, kept_in
 from tscale.core.dtypes import Format
 from tscale.core.ledger import Entry, Ledger, Matmul
-from tscale.core.sharding import is_routed
+from tscale.core.sharding import is_expert, is_routed
 from tscale.core.tracing import ceil_div
 
 Kernel = Literal["none", "marlin", "triton", "trtllm", "cutlass"]
@@ -43,7 +43,7 @@ def padded_for(share: Ledger, kernel: Kernel) -> Ledger:
     multiples = _MULTIPLES[kernel]
 
     def padded(entry: Entry) -> Entry:
-        if not isinstance(entry, Matmul) or entry.experts == 1:
+        if not isinstance(entry, Matmul) or not is_expert(entry):
             return entry
         ends = (multiples.outer, multiples.inner) if entry.role in _INWARD else (multiples.inner, multiples.outer)
         return entry._replace(d_in=_up_to(entry.d_in, ends[0]), d_out=_up_to(entry.d_out, ends[1]))

@@ -17,7 +17,7 @@ from fractions import Fraction
 from itertools import accumulate
 
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import minimum, ratio
+from tscale.core.tracing import maximum, minimum, ratio, where
 
 
 def in_flight(stage: int, plan: Parallelism, micro_batches: int | None = None) -> tuple[int, int]:
@@ -59,20 +59,30 @@ def runs(micro_batches: int, plan: Parallelism) -> int:
     return micro_batches // 2 if plan.order == "dualpipe" else micro_batches
 
 
-def predicted_fill(plan: Parallelism) -> Fraction:
+def predicted_fill(plan: Parallelism, micro_batches: int | None = None) -> Fraction:
     """What a pipeline idles over what one in the order of 1F1B does, of as many stages and the same work of a device.
 
+    Interleaved pieces idle (p - 1)/v slots where the m micro-batches fill all p stages. Fewer of them wait before each next
+    piece until the first has come round: p + (m - 1)/v slots pass rather than m + (p - 1)/v. None: there are enough.
     Of 1F1B it is (p - 1)·(F + B). With B = 2F and W = F: a third with split backward passes, (p - 1)·(F + B - 2W), which is what is
     run, not the best that zero-bubble schedules come to; and of DualPipe (p/2 - 1)·(F&B + B - 3W), by F&B = F + B, where a device has
     two stages (DeepSeek-AI 2024c, table 2).
     """
     match plan.order:
         case "1f1b" | "interleaved":
-            return ratio(1, plan.interleave)
+            return ratio(1, plan.interleave) + _waiting(plan, micro_batches)
         case "zero-bubble":
             return Fraction(1, 3)
         case "dualpipe":
             return ratio(plan.pipeline - 2, 6 * (plan.pipeline - 1))
+
+
+def _waiting(plan: Parallelism, micro_batches: int | None) -> Fraction:
+    """What stages idle beside, of the slots of the p - 1 others, since micro-batches are fewer than stages: (p - m)·(1 - 1/v)."""
+    if micro_batches is None:
+        return Fraction(0)
+    missing = where(micro_batches < plan.pipeline, plan.pipeline - micro_batches, 0)
+    return ratio(missing, maximum(plan.pipeline, 2) - 1) * (1 - ratio(1, plan.interleave))
 
 
 def with_bubble(computing: list[Fraction], micro_batches: int, plan: Parallelism) -> Fraction:

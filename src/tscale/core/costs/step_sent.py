@@ -65,7 +65,21 @@ def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
         if entry.cut is not None and entry.cut.axis == "in" and not is_expert(entry)
     )
     ranks = group(cluster, plan.tensor)
-    return sent(exchange(cluster, ranks, whole(summed), whole(summed)), ranks, times)
+    found = sent(exchange(cluster, ranks, whole(summed), whole(summed)), ranks, times)
+    return found._replace(network=found.network * where(plan.sequence, _ring(ranks, cluster), 1.0))
+
+
+def _ring(ranks: Group, cluster: Cluster) -> float:
+    """How much more a flat ring sends over the NICs than the least: (n - 1)/n of a tensor, of n ranks, not (N - 1)/N, of N nodes.
+
+    Sequence parallelism gathers and reduce-scatters, which NCCL does in rings through all ranks of all nodes; trees are for
+    all-reduces alone (NVIDIA/nccl issues 530, 1413, 1473). Over two nodes of eight that is 15/8 of the least.
+    """
+    if cluster.network_reduces or not any_above_one(ranks.nodes):
+        return 1.0
+    n, nodes = as_float(ranks.ranks), as_float(ranks.nodes)
+    among = where(nodes > 1, (nodes - 1) / nodes, 1.0)
+    return cast("float", where(nodes > 1, (1 - 1 / n) / among, 1.0))
 
 
 def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:

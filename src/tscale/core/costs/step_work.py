@@ -132,7 +132,7 @@ def work_of_kinds(
     return StepWork(
         tuple(stages),
         case.micro_batches,
-        as_float(predicted_fill(plan)),
+        as_float(predicted_fill(plan, case.micro_batches)),
         case.eight_bit,
         where(plan.tensor > 1, 1.0, 0.0),
         where(plan.tensor >= _WIDE, 1.0, 0.0),

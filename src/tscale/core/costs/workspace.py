@@ -16,6 +16,7 @@ from tscale.core.dtypes import bytes_of
 from tscale.core.ledger import Block, Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan, Scores, Stream, Vector
 from tscale.core.metric import Line, Quantity
 from tscale.core.roles import Role
+from tscale.core.sharding import is_expert
 from tscale.core.tracing import ceil_div, maximum, minimum, named
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
@@ -126,7 +127,7 @@ def _activated(entry: Matmul) -> int:
 
 def _a_token(entry: Matmul) -> int:
     """How many copies in a layer a token is sent through: of routed experts, a few."""
-    return 1 if entry.experts == 1 else ceil_div(entry.used * entry.experts, entry.stored)
+    return ceil_div(entry.used * entry.experts, entry.stored) if is_expert(entry) else 1
 
 
 def _logit_bytes(ledger: Ledger, run: Run, batch: int) -> int:
