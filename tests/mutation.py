@@ -65,6 +65,11 @@ class Mutant(NamedTuple):
     change: str
     place: int
 
+    @property
+    def key(self) -> str:
+        """By what a map of tests knows its function."""
+        return f"{self.file} {self.function}"
+
     def __str__(self) -> str:
         return f"{self.file}:{self.line} {self.function}: {self.change}"
 
@@ -224,13 +229,23 @@ _MOST_TESTS: Final = 400
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def is_killed(mutant: Mutant, tests: list[str], seconds: int) -> bool:
-    """Whether one of some tests fails with a mutant, in a process of its own; one that never ends is killed too."""
+def outcome(mutant: Mutant, tests: list[str], seconds: int) -> str:
+    """What some tests make of a mutant, in a process of its own.
+
+    Killed where one of them fails. Where time is up before one has, nothing is known: it may never end, or be slow.
+    """
+    if not tests:
+        return "no test reaches it"
     child = os.fork()
     if child == 0:
         os._exit(_tried(mutant, tests, seconds))
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) != 0
+    code = os.waitstatus_to_exitcode(status)
+    ends = {pytest.ExitCode.OK: "survives", -signal.SIGALRM: "out of time", pytest.ExitCode.USAGE_ERROR: "tests missing"}
+    return ends.get(code, KILLED)
+
+
+KILLED: Final = "killed"
 
 
 def _tried(mutant: Mutant, tests: list[str], seconds: int) -> int:
@@ -241,9 +256,29 @@ def _tried(mutant: Mutant, tests: list[str], seconds: int) -> int:
     signal.alarm(seconds)
     try:
         put_in(mutant)
-        return int(pytest.main([*tests, "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore"]))
+        codes = (int(pytest.main([*some, "-x", "-q", *_PLAIN, "-W", "ignore"])) for some in batches(tests))
+        return next((code for code in codes if code), 0)
     except BaseException:  # noqa: BLE001 (a fault may break what runs the tests)
         return 1
+
+
+_PLAIN: Final = ("-p", "no:cacheprovider", "-p", "no:xdist")
+
+
+def batches(tests: list[str]) -> Iterator[list[str]]:
+    """Tests in the order in which they are tried: a case of each test, then another of each, a few at first and then more.
+
+    What a batch costs is to collect it; most mutants are found by the first.
+    """
+    cases: dict[str, int] = defaultdict(int)
+    turns: list[tuple[int, str]] = []
+    for test in tests:
+        turns.append((cases[test.split("[")[0]], test))
+        cases[test.split("[")[0]] += 1
+    turns.sort(key=lambda turn: turn[0])
+    for first, last in ((0, 12), (12, 60), (60, len(turns))):
+        if turns[first:last]:
+            yield [test for _, test in turns[first:last]]
 
 
 def _sample(rooms: list[str], number: int, seed: int) -> list[Mutant]:
@@ -276,18 +311,18 @@ def main() -> int:
 
 def _report(sample: list[Mutant], reached: dict[str, list[str]], seconds: int, minutes: float) -> int:
     ends = time.monotonic() + 60 * minutes
-    _import_all(sample, reached)
+    known = _import_all(sample, reached)
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for mutant in sample:
         if time.monotonic() > ends:
             print("no time is left for the rest")
             break
-        tests = reached.get(f"{mutant.file} {mutant.function}", [])
-        killed = bool(tests) and is_killed(mutant, tests, seconds)
-        tally[mutant.file][0] += killed
+        tests = [test for test in reached.get(mutant.key, []) if test in known]
+        came_to = outcome(mutant, tests, seconds)
+        tally[mutant.file][0] += came_to == KILLED
         tally[mutant.file][1] += 1
-        if not killed:
-            print(f"survives{'' if tests else ' (no test reaches it)'}: {mutant}", flush=True)
+        if came_to != KILLED:
+            print(f"{came_to}: {mutant}", flush=True)
     for file, (found, tried) in sorted(tally.items()):
         print(f"{file}: {found} of {tried}")
     found, tried = (sum(one[index] for one in tally.values()) for index in (0, 1))
@@ -295,12 +330,26 @@ def _report(sample: list[Mutant], reached: dict[str, list[str]], seconds: int, m
     return 0
 
 
-def _import_all(sample: list[Mutant], reached: dict[str, list[str]]) -> None:
-    """Imports what the mutants and their tests need, once for all processes."""
-    tests = {test.split("::")[0] for mutant in sample for test in reached.get(f"{mutant.file} {mutant.function}", [])}
-    pytest.main([*sorted(tests), "--collect-only", "-qq", "-p", "no:cacheprovider", "-p", "no:xdist"])
+class _Collected:
+    """A plugin of pytest that keeps the names of the tests there are: a map may name some that are gone."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keeps them."""
+        self.names.update(item.nodeid for item in items)
+
+
+def _import_all(sample: list[Mutant], reached: dict[str, list[str]]) -> set[str]:
+    """Imports what the mutants and their tests need, once for all processes; the names of these tests."""
+    files = {test.split("::")[0] for mutant in sample for test in reached.get(mutant.key, [])}
+    there = [file for file in sorted(files) if Path(file).exists()]
+    collected = _Collected()
+    pytest.main([*there, "--collect-only", "-qq", *_PLAIN], plugins=[collected])
     for mutant in sample:
         importlib.import_module(mutant.file.removesuffix(".py").replace("/", "."))
+    return collected.names
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 
 from tscale.core.costs.schedules import in_flight, runs, with_bubble
-from tscale.core.parallelism import Parallelism
+from tscale.core.parallelism import Parallelism, Schedule
+from tscale.errors import RequestError
 
 Kind = Literal["F", "B", "B in", "W"]
 Op = tuple[tuple[Kind, int], ...]
@@ -175,3 +176,10 @@ def test_table_2_of_deepseek_v3() -> None:
         for order in ("1f1b", "zero-bubble", "dualpipe")
     }
     assert kept == {"1f1b": p, "zero-bubble": p, "dualpipe": p + 1}
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "zero-bubble", "dualpipe"])
+def test_two_pieces_a_stage_are_interleaved(schedule: Schedule) -> None:
+    with pytest.raises(RequestError, match="has one piece of the stack a stage"):
+        Parallelism(pipeline=4, interleave=2, schedule=schedule).check()
+    Parallelism(pipeline=4, schedule=schedule).check()

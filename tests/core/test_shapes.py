@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from fractions import Fraction
-from math import lcm
+from math import lcm, log
 
 import pytest
 from hypothesis import given, settings
@@ -123,3 +123,13 @@ def test_a_pattern_past_all_proportions_is_answered_at_once(changes: dict[str, i
     best = search(10**9, proportions(pattern), Grid(), lambda shape: count(shaped(pattern, shape)))[0]
     assert time.monotonic() - started < 5
     assert best.deviation > WITHIN
+
+
+def test_a_distance_counts_how_many_times_each_proportion_and_the_budget_are_missed() -> None:
+    """Half as deep, twice as wide inside, three halves of the heads for d_model, twice the sharing, a tenth of the parameters."""
+    wanted = Proportions(Fraction(128), Fraction(4), Fraction(1), Fraction(1), head_dim=64)
+    shape = Shape(layers=1, d_model=256, heads=6, kv_heads=3, d_ff=256 * 8)
+    assert distance(Shape(2, 256, 4, 4, 1024), wanted, 100, 100) == 0
+    assert distance(shape, wanted, 10, 100) == pytest.approx(
+        log(2) ** 2 + log(2) ** 2 + log(3 / 2) ** 2 + log(2) ** 2 + log(10) ** 2
+    )

@@ -221,6 +221,9 @@ def test_mamba_2_is_cut_as_vllm_cuts_it(name: str, tensor: int) -> None:
     assert found[0].d_out == (inner + channels + block.heads) // tensor
     assert found[1].channels == channels // tensor
     assert found[2].width == inner // tensor * block.d_state
+    inputs = part["conv_state"]
+    assert isinstance(inputs, Cache)
+    assert inputs.width == channels // tensor * block.d_conv
     assert found[3].d_in == inner // tensor
 
 

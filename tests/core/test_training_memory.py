@@ -341,3 +341,14 @@ def test_layers_that_the_host_keeps() -> None:
     plain = one_device("llama31-8b", how, 512).needs(0).activations.total
     away = one_device("llama31-8b", how._replace(offload=frozenset({"activations"})), 512).needs(0).activations.total
     assert plain - away == 31 * 2 * 4096 * 512
+
+
+def test_a_base_in_few_bits_has_its_largest_matrix_unpacked() -> None:
+    """LLaMA 65B in 4 bits: 8,192 by 22,016 in 16 bits while a layer goes backward; of a base in 16 bits there is nothing to unpack."""
+    lora = MIXED._replace(recompute="full", rank=64, loss="fused-linear")
+    packed, plain = (
+        {line.name: line.value for line in one_device("llama-65b", one, 64).needs(0).temporary.lines}
+        for one in (lora._replace(base=FORMATS["nf4"]), lora)
+    )
+    assert packed["unpacked_matrix"] == 2 * 8192 * 22_016
+    assert "unpacked_matrix" not in plain
