@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import tscale
 from tests.helpers import disclosed
+from tscale.blocks.lightning import Lightning
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, buffers, params, size
@@ -237,6 +240,7 @@ def test_states_are_read_and_written_by_each_sequence_in_each_layer() -> None:
         lines = {line.name: line for line in works(setup, run)}
         assert lines["mamba.state"].cache == 2 * (3 * 24 * 1536 * 16 * 2)
         assert lines["mamba.conv_state"].cache == 2 * (3 * 24 * 1536 * 4 * 2)
+        assert lines["mamba.conv"].flops == 2 * (3 * run.new * 24 * 1536 * 4)
 
 
 def test_a_recurrence_of_a_prefill_is_counted_by_tokens_and_by_whole_chunks() -> None:
@@ -279,3 +283,14 @@ def test_a_prefill_reads_of_each_table_the_rows_of_its_own_stack() -> None:
     assert lines["encoder.embedding.positions"].weights == 2 * 300 * 1024 * 2
     assert lines["decoder.embedding.positions"].weights == 2 * 1 * 1024 * 2
     assert lines["encoder.norm.self_attention"].weights == 12 * 2 * 1024 * 2
+
+
+def test_pairs_within_a_chunk_are_counted_for_each_sequence() -> None:
+    """MiniMax-Text-01's attention without softmax: 64 heads of 128, which read and add to a state of 128 by 128 at each of 600
+    positions, and score and sum up the pairs of chunks of 256, 256 and 88."""
+    block = Lightning(kind="lightning", heads=64, head_dim=128)
+    setup = alone(tscale.lower(replace(tscale.load("llama-3-8b", ["layers=10"]), attention=block)))
+    scan = next(w for w in works(setup, Pass(3, 600, 0, 1, decoding=False)) if w.name.endswith(".scan"))
+    assert scan.flops == 2 * 3 * 10 * 64 * (600 * 2 * 128**2 + (2 * 256**2 + 88**2) * 2 * 128)
+    step = next(w for w in works(setup, Pass(3, 1, 600, 1, decoding=True)) if w.name.endswith(".scan"))
+    assert step.flops == 2 * 3 * 10 * 64 * 2 * 128**2

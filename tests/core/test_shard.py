@@ -74,6 +74,7 @@ def test_stages_make_up_the_model(name: str) -> None:
         with pytest.raises(RequestError, match="use --pipeline 1"):
             stages(spec, Parallelism(pipeline=2))
         return
+    ledger = replace(ledger, towers=())  # which stages do not divide: they are held beside the first one
     head = next((entry for entry in ledger.entries if entry.name == "head"), None)
     copy = size(head) if isinstance(head, Matmul) and not head.stored else 0
     run = Run(target=7, source=7)

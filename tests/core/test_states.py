@@ -267,6 +267,9 @@ def test_experts_are_shared_over_context_parallelism_too() -> None:
     assert (sent["experts.up"].copies, sent["experts.up"].scattered) == (8, 58 * 256 // 16 * 7168 * 2048 * 2)
     assert (sent["head"].copies, sent["head"].scattered) == (64, 129_280 // 2 * 7168 * 2)
     assert [sent[name].apart for name in ("experts.up", "head")] == [16, 2]  # those of an expert come every sixteenth
+    halves = plan._replace(expert=8, expert_tensor=2)  # as many devices between two that have the same half
+    (up,) = (one for one in gradients(shard(lower(tscale.load("deepseek-v3")), halves), halves, 1, 16, 16) if one.name == "experts.up")
+    assert (up.copies, up.apart) == (8, 16)
 
 
 def test_experts_of_attention_are_shared_over_context_parallelism_too() -> None:
@@ -276,6 +279,7 @@ def test_experts_of_attention_are_shared_over_context_parallelism_too() -> None:
     master = {line.name: line.value for line in training_states(share, MIXED, OPTIMIZERS["adamw"], plan).master.lines}
     assert master["attention.q"] == 24 * 8 * 2048 * 2048 * 4 // (4 * 2)
     assert master["attention.k"] == 24 * 2048 * 2048 * 4 // 8
+    assert master["experts.up"] == 24 * 8 * 2048 * 5632 * 4 // (4 * 2)
     (queries,) = (one for one in gradients(share, plan, 1, 16, 16) if one.name == "attention.q")
     assert (queries.copies, queries.apart) == (2, 4)
 
@@ -301,3 +305,11 @@ def test_buffers_are_divided_by_no_stage() -> None:
         plan = Parallelism(data=8, zero=zero)
         lines = training_states(ledger, PRECISIONS["fp32"], OPTIMIZERS["adamw"], plan).weights.lines
         assert [line.value for line in lines if line.name == name] == [4 * 58 * 256]
+
+
+@pytest.mark.parametrize(("expert", "shards"), [(2, 4), (4, 4), (2, 2), (8, 4)])
+def test_hybrid_shards_of_experts_are_counted_rank_by_rank(expert: int, shards: int) -> None:
+    """Eight ranks of data and context parallelism, neighbours with different experts, in groups of `shards` that share one model."""
+    first_group = [rank % expert for rank in range(8)][:shards]
+    plan = Parallelism(data=4, context=2, expert=expert, zero=3, shards=shards)
+    assert plan.expert_shards == max(first_group.count(0), 1)

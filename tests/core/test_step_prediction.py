@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from statistics import fmean
 
@@ -13,7 +14,7 @@ from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_prediction import TrainingConstants, predict
 from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products
-from tscale.core.costs.step_sent import Sent, link_share
+from tscale.core.costs.step_sent import Sent, copies_of, link_share
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
 from tscale.core.parallelism import Parallelism
@@ -69,6 +70,31 @@ def test_computing_again_runs_forward_once_more() -> None:
     assert half.again[1:] == full.again[1::2]  # of q, k, v, o, up and down every second one: k, then o and down
     assert half.again[0].computing < full.again[0].computing
     assert half.attention_again == 0
+
+
+def test_what_is_computed_again_is_of_the_layers_that_are() -> None:
+    """Three of six layers: half of the scores, and half of the kernel's time."""
+    six, three = (lower(gpt(layers, 1024, 16)) for layers in (6, 3))
+    layers = replace(three, groups=tuple(group for group in three.groups if group.stack == "decoder"))
+    for again, fused in (("selective", False), ("full", True)):
+        all_of_them = step_work([six], Parallelism(), case(again=again, fused=fused), A100).stages[0]
+        some = step_work([six], Parallelism(), case(again=again, fused=fused), A100, [layers]).stages[0]
+        assert some.attention == all_of_them.attention
+        assert some.attention_again == all_of_them.attention_again / 2
+        assert [one.times(2) for one in some.scores_again] == list(all_of_them.scores_again)
+
+
+def test_copies_exchange_gradients_once_or_gather_weights() -> None:
+    """2 bytes a parameter around a ring of 8, at what NCCL uses of 300 GB/s; in ZeRO's third stage all is of weights in use."""
+    ledger = lower(gpt(6, 1024, 16))
+    size = 2 * tscale.params(ledger).total
+    sums, gathers = copies_of(ledger, Parallelism(data=8), case(), A100)
+    assert gathers == Sent(0, 0, 0)
+    assert (sums.start, sums.network) == (0, 0)
+    assert sums.link == pytest.approx(2 * 7 / 8 * size / (300e9 * link_share(8)))
+    sums, gathers = copies_of(ledger, Parallelism(data=8, zero=3), case(), A100)
+    assert sums == Sent(0, 0, 0)
+    assert gathers.link > 2 * 7 / 8 * size / (300e9 * link_share(8))
 
 
 def stage(seconds: float, stages: int = 1) -> StageWork:

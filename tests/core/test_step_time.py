@@ -145,6 +145,14 @@ def test_resources_are_busy_at_once_and_each_has_one_thing_at_a_time() -> None:
     assert found.seconds == max(found.seconds_by.values()) < found.seconds_in_turn
 
 
+def test_a_link_is_busy_for_as_long_as_that_of_the_stage_that_sends_most() -> None:
+    """Four stages in a node, of which the inner ones hand on twice: forward and back; each sums up as much."""
+    found = step(Parallelism(2, pipeline=4), batch=4)
+    parts = {part.name: part for part in found.parts}
+    once = Fraction(4 * 64 * 12288 * 2, 2 * 450 * GB)
+    assert found.seconds_by["link"] == parts["tensor-parallel all-reduces"].least.link.seconds + 2 * once
+
+
 def test_what_is_gathered_for_products_in_8_bits_is_half_as_much() -> None:
     """Gradients are scattered in 16 bits; ZeRO's stage 3 gathers weights twice, but tables, norm and a layer of GPT-3 once."""
     plan = Parallelism(data=16, zero=3)

@@ -352,3 +352,14 @@ def test_a_base_in_few_bits_has_its_largest_matrix_unpacked() -> None:
     )
     assert packed["unpacked_matrix"] == 2 * 8192 * 22_016
     assert "unpacked_matrix" not in plain
+
+
+def test_a_frozen_model_has_no_gradients_to_scatter() -> None:
+    """ZeRO's second stage over 8 devices: GPT-2's largest, its table of 50,257 by 768, in 16 bits before it is divided."""
+    plain = MIXED._replace(plan=Parallelism(data=8, zero=2), loss="fused-linear", recompute="full")
+    of_all, of_adapters = (
+        {line.name: line.value for line in one_device("gpt2", one, 64).needs(0).temporary.lines}
+        for one in (plain, plain._replace(rank=8))
+    )
+    assert of_all["unscattered_gradients"] == 2 * 50_257 * 768
+    assert "unscattered_gradients" not in of_adapters
