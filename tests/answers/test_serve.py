@@ -243,7 +243,9 @@ LLAMA_TABLE = 128_256 * 4096
 def test_a_round_of_guesses_reads_the_weights_and_a_cache_with_the_guesses_in_it() -> None:
     """Llama 3.1 8B at the bandwidth of an H100: rounds of 3 guesses and a token more, of which 1.875 are expected to be accepted,
     after the prompt of 1,000 tokens, in the middle of 200 more, and before the last."""
-    found = served(*LLAMA, "--context", "1000", "--output", "201", "--draft-tokens", "3", "--acceptance", "0.5", "--bound")
+    found = served(
+        *LLAMA, "--context", "1000", "--output", "201", "--draft-tokens", "3", "--acceptance", "0.5", "--bound"
+    )
     for key, cached in (("_first", 1000), ("", 1100), ("_last", 1199)):
         read = 2 * (8_030_261_248 - LLAMA_TABLE + 4 * 4096) + (cached + 4) * 131_072
         assert found[f"seconds_per_token{key}"] == pytest.approx(read / 3350e9 / (1 + 1 / 2 + 1 / 4 + 1 / 8), rel=1e-9)

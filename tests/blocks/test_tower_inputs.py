@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.importer.recorded import recorded, spec_of
-from tscale.blocks.tower_inputs import Sound
+from tscale.blocks.tower_inputs import Sound, TiledImage
 from tscale.core.costs.media import tower_flops
 
 TOKENS = recorded("image_tokens.jsonl")
@@ -37,6 +37,14 @@ def test_what_the_tower_hands_over_is_what_the_sequence_takes_without_its_marker
     ((tiles, run),) = seen.passes
     assert (tiles, run.inputs, run.outputs, run.classes) == (13, 1025, 256, 1)
     assert seen.tokens == 13 * 256 + 2
+
+
+@pytest.mark.parametrize(("side", "tiles"), [(448, 1), (633, 1), (634, 2), (900, 2), (950, 2), (951, 3)])
+def test_of_grids_of_one_shape_the_largest_is_taken_that_an_image_fills_by_half(side: int, tiles: int) -> None:
+    """InternVL's rule for ties (dynamic_preprocess, find_closest_aspect_ratio): n by n tiles of 448 for more than half their pixels."""
+    reading = TiledImage(kind="tiles", tile=448, max_tiles=12, patches=1024, outputs=256)
+    assert reading.grid(side, side) == (tiles, tiles)
+    assert side**2 > 448**2 * tiles**2 / 2 or tiles == 1
 
 
 def test_sounds_take_the_tokens_a_second_that_their_makers_state() -> None:

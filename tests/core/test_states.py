@@ -268,7 +268,11 @@ def test_experts_are_shared_over_context_parallelism_too() -> None:
     assert (sent["head"].copies, sent["head"].scattered) == (64, 129_280 // 2 * 7168 * 2)
     assert [sent[name].apart for name in ("experts.up", "head")] == [16, 2]  # those of an expert come every sixteenth
     halves = plan._replace(expert=8, expert_tensor=2)  # as many devices between two that have the same half
-    (up,) = (one for one in gradients(shard(lower(tscale.load("deepseek-v3")), halves), halves, 1, 16, 16) if one.name == "experts.up")
+    (up,) = (
+        one
+        for one in gradients(shard(lower(tscale.load("deepseek-v3")), halves), halves, 1, 16, 16)
+        if one.name == "experts.up"
+    )
     assert (up.copies, up.apart) == (8, 16)
 
 

@@ -14,7 +14,7 @@ from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_prediction import TrainingConstants, predict
 from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products
-from tscale.core.costs.step_sent import Sent, copies_of, link_share
+from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, link_share
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
 from tscale.core.parallelism import Parallelism
@@ -95,6 +95,21 @@ def test_copies_exchange_gradients_once_or_gather_weights() -> None:
     sums, gathers = copies_of(ledger, Parallelism(data=8, zero=3), case(), A100)
     assert sums == Sent(0, 0, 0)
     assert gathers.link > 2 * 7 / 8 * size / (300e9 * link_share(8))
+
+
+def test_tokens_go_to_their_experts_over_links_and_once_to_each_node() -> None:
+    """Qwen3 30B-A3B, 48 layers of 128 experts of which a token has 8, on 32 devices in 4 nodes; two devices share 2,048 tokens.
+
+    There and back, forward and backward: a copy for each expert over the link but for 1 of 32; over the NICs, to each of three other
+    nodes that has one of the eight, which none of them is with (3/4)^8.
+    """
+    cluster = A100._replace(network_bytes_per_second=25 * 10**9)
+    plan = Parallelism(tensor=2, data=16, expert=16, expert_tensor=1)
+    found = dispatches_of(shard(lower(tscale.load("qwen3-30b-a3b")), plan), plan, case(), cluster)
+    token_bytes = 4 * 48 * 2048 * 2048 * 2 / 2
+    assert found.link == pytest.approx(token_bytes * 8 * 31 / 32 / (300e9 * link_share(8)))
+    assert found.network == pytest.approx(token_bytes * 3 * (1 - (3 / 4) ** 8) / 25e9)
+    assert found.start == pytest.approx(4 * 48 * (36e-6 + 6e-6 * 32))
 
 
 def stage(seconds: float, stages: int = 1) -> StageWork:

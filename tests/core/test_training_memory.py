@@ -20,6 +20,7 @@ from tscale.core.sharding import tensor_degrees
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
+from tscale.models.stages import kinds_of_layers
 from tscale.models.trainer import Trainer, trainer
 
 RUN = Run(target=1024)
@@ -363,3 +364,11 @@ def test_a_frozen_model_has_no_gradients_to_scatter() -> None:
     )
     assert of_all["unscattered_gradients"] == 2 * 50_257 * 768
     assert "unscattered_gradients" not in of_adapters
+
+
+def test_a_first_layer_without_a_norm_is_a_kind_of_its_own() -> None:
+    """ModernBERT's first layer has no norm before its attention, and each other one has (Warner 2024)."""
+    spec = tscale.load("modernbert-base")
+    (kinds,) = kinds_of_layers(spec, lower(spec), Parallelism())
+    normed = {any(entry.name == "norm.attention" for entry in kind.entries) for kind in kinds}
+    assert normed == {False, True}
