@@ -144,9 +144,18 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
 def mutants(file: Path) -> Iterator[Mutant]:
     """All faults of a file."""
     for name, function in _functions(ast.parse(file.read_text(encoding="utf-8"))):
-        for index, fault in enumerate(_faults(ast.Module(function.body, []))):
-            line, text = getattr(fault.node, "lineno", 0), ast.unparse(fault.node)
+        body = ast.Module(function.body, [])
+        around = {child: node for node in ast.walk(body) for child in ast.iter_child_nodes(node)}
+        for index, fault in enumerate(_faults(body)):
+            of = (
+                around[fault.node] if isinstance(fault.node, ast.Constant) else fault.node
+            )  # a number says little by itself
+            line, text = getattr(fault.node, "lineno", 0), " ".join(ast.unparse(of).split())[:_LONGEST]
             yield Mutant(str(file.relative_to(SOURCE)), name, line, text, fault.change, index)
+
+
+_LONGEST: Final = 120
+"""Characters of an expression that are shown."""
 
 
 def equivalent() -> dict[str, str]:

@@ -13,10 +13,11 @@ from tscale.calibration.training_case import MEGATRON, TrainingCase, constants_o
 from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_prediction import TrainingConstants, predict
-from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products
-from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, link_share
+from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products, shape_of
+from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, link_share, sums_of
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
+from tscale.core.ledger import Matmul
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.workload import Run
@@ -112,6 +113,63 @@ def test_tokens_go_to_their_experts_over_links_and_once_to_each_node() -> None:
     assert found.start == pytest.approx(4 * 48 * (36e-6 + 6e-6 * 32))
 
 
+def test_a_fused_kernel_computes_the_pairs_that_are_seen_by_each_sequence() -> None:
+    """GPT of 6 layers of 16 heads of 64: logits and values of 2,048·2,049/2 pairs, once forward and two and a half times backward."""
+    work = step_work([lower(gpt(6, 1024, 16))], Parallelism(), case(micro=4, fused=True), A100).stages[0]
+    assert work.attention == pytest.approx(3.5 * 4 * 6 * 16 * (2048 * 2049 / 2) * 2 * (64 + 64) / PEAK)
+
+
+def test_what_comes_once_a_step_is_told_by_degrees() -> None:
+    """The optimizer updates 12·d² weights of each of 6 layers and two tables, an eighth where ZeRO divides them over 8; layers are cut
+    over several devices, or over a whole node."""
+    spec, bandwidth = gpt(6, 1024, 16), A100.device.memory_bytes_per_second
+    numbers = 6 * 12 * 1024**2 + (51_200 + 2048) * 1024
+    for plan, shares, flags in (
+        (Parallelism(), 1, (0, 0)),
+        (Parallelism(data=8), 1, (0, 0)),
+        (Parallelism(data=8, zero=1), 8, (0, 0)),
+        (Parallelism(tensor=2), 2, (1, 0)),
+        (Parallelism(tensor=8), 8, (1, 1)),
+    ):
+        work = step_work([shard(lower(spec), plan)], plan, case(), A100)
+        held = (
+            numbers if plan.tensor == 1 else numbers + (plan.tensor - 1) * 2048 * 1024
+        )  # positions are whole on each device
+        assert work.states == pytest.approx(held / shares / bandwidth)
+        assert (work.cut, work.wide) == flags
+
+
+def test_sums_over_tensors_are_of_a_part_of_the_sequence() -> None:
+    """Twice in each of 6 layers 2,048 tokens of 1,024 numbers of 2 bytes, a half where two devices share the sequence."""
+    spec = gpt(6, 1024, 16)
+    for context in (1, 2):
+        plan = Parallelism(2, context=context)
+        sums = sums_of(shard(lower(spec), plan), plan, case(micro=3), A100)
+        sent = 2 * 1 / 2 * (2 * 6 * 3 * 2048 // context * 1024 * 2)
+        assert sums.link == pytest.approx(sent / (300e9 * 0.64))
+        assert sums.start == pytest.approx(2 * 6 * (36e-6 + 2 * 6e-6))
+
+
+def test_a_product_on_a_device_of_unknown_multiprocessors_has_no_waves() -> None:
+    made = Products(case()._replace(multiprocessors=None), A100).of(100, 300, 500, 2, PEAK, 7)
+    assert made.computing == pytest.approx(2 * 7 * 2 * 100 * 300 * 500 / PEAK)
+    read_and_written = 2 * 7 * 2 * (100 * 500 + 500 * 300 + 100 * 300)
+    assert made.traffic == pytest.approx(read_and_written / A100.device.memory_bytes_per_second)
+
+
+def test_experts_of_a_layer_run_at_once_with_their_parts_of_the_tokens() -> None:
+    """Qwen3 30B-A3B: of 2,048 tokens by 8 choices, 128 experts have 128 each, in 48 layers; a lone token is one of each."""
+    entry = next(entry for entry in lower(tscale.load("qwen3-30b-a3b")).entries if entry.name == "experts.down")
+    assert isinstance(entry, Matmul)
+    assert shape_of(entry, 2048.0) == ((2048 * 8 / 128, 2048, 768), 48, 128)
+    assert shape_of(entry, 1.0).sizes[0] == 1
+
+
+def test_what_nccl_moves_of_a_link_is_of_the_tables_of_vtrain() -> None:
+    """64%, 73% and 76% of it on 2, 4 and 8 ranks."""
+    assert [link_share(ranks) for ranks in (2, 3, 4, 5, 8)] == [0.64, 0.73, 0.73, 0.76, 0.76]
+
+
 def stage(seconds: float, stages: int = 1) -> StageWork:
     nothing: tuple[()] = ()
     return StageWork(
@@ -197,6 +255,7 @@ def test_keys_go_round_a_ring(tensor: int, ring: int, again: Again) -> None:
         assert A100.device.link_bytes_per_second is not None
         rate = A100.device.link_bytes_per_second * link_share(ring)
         assert work.keys.link == pytest.approx(passes * passed / rate)
+    assert work.keys.start == pytest.approx(passes * (36e-6 + 6e-6 * ring))
 
 
 def test_keys_that_are_sent_while_attention_is_computed_take_no_time() -> None:
