@@ -58,22 +58,23 @@ def test_of_grids_of_one_shape_the_largest_is_taken_that_an_image_fills_by_half(
     assert side**2 > 448**2 * tiles**2 / 2 or tiles == 1
 
 
-SMALL_IMAGE, THIN_IMAGE = (28, 56), (3, 560)
+SMALL_IMAGE, THIN_IMAGE, ODD_IMAGE = (28, 56), (3, 560), (29, 57)
 WHOLE = (
-    (FixedImage(kind="fixed", patches=256, outputs=64), (256, 64), (256, 64)),
-    (NativeImage(kind="native", patch=14, min_pixels=1, max_pixels=10**6), (8, 2), (80, 20)),
-    (PaddedImage(kind="padded", patch=14, max_patches=4096, max_side=512), (8, 2), (80, 20)),
-    (RowsOfImage(kind="rows", patch=14, longest=1024), (8, 8 + 2), (40, 40 + 1)),
-    (BudgetImage(kind="budget", patch=14, merge=2, outputs=2), (8, 2), (8, 2)),
+    (FixedImage(kind="fixed", patches=256, outputs=64), (256, 64), (256, 64), (256, 64)),
+    (NativeImage(kind="native", patch=14, min_pixels=1, max_pixels=10**6), (8, 2), (80, 20), (8, 2)),
+    (PaddedImage(kind="padded", patch=14, max_patches=4096, max_side=512), (8, 2), (80, 20), (24, 6)),
+    (RowsOfImage(kind="rows", patch=14, longest=1024), (8, 8 + 2), (40, 40 + 1), (15, 15 + 3)),
+    (BudgetImage(kind="budget", patch=14, merge=2, outputs=2), (8, 2), (8, 2), (4, 1)),
 )
 
 
-@pytest.mark.parametrize(("reading", "small", "thin"), WHOLE, ids=lambda value: getattr(value, "kind", ""))
+@pytest.mark.parametrize(("reading", "small", "thin", "odd"), WHOLE, ids=lambda value: getattr(value, "kind", ""))
 def test_an_image_that_is_not_cut_goes_through_the_tower_once(
-    reading: Any, small: tuple[int, int], thin: tuple[int, int]
+    reading: Any, small: tuple[int, int], thin: tuple[int, int], odd: tuple[int, int]
 ) -> None:
-    """28 by 56 pixels are 2 by 4 patches of 14, in groups of 2 by 2 for some; of 3 by 560, one row of patches or of groups."""
-    for image, (patches, tokens) in ((SMALL_IMAGE, small), (THIN_IMAGE, thin)):
+    """28 by 56 pixels are 2 by 4 patches of 14, in groups of 2 by 2 for some; of 3 by 560, one row of
+    patches or of groups; of 29 by 57, a pixel more than two rows and four columns: rounded, padded or shrunk."""
+    for image, (patches, tokens) in ((SMALL_IMAGE, small), (THIN_IMAGE, thin), (ODD_IMAGE, odd)):
         seen = reading.read(*image)
         assert [(times, run.inputs) for times, run in seen.passes] == [(1, patches)]
         assert seen.tokens == tokens

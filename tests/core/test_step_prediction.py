@@ -13,8 +13,8 @@ from tscale.calibration.training_case import MEGATRON, TrainingCase, constants_o
 from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_prediction import TrainingConstants, predict
-from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products, shape_of
-from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, link_share, sums_of
+from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products, shape_of, tokens_of
+from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, link_share, sums_of
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
 from tscale.core.ledger import Matmul
@@ -119,6 +119,25 @@ def test_a_fused_kernel_computes_the_pairs_that_are_seen_by_each_sequence() -> N
     assert work.attention == pytest.approx(3.5 * 4 * 6 * 16 * (2048 * 2049 / 2) * 2 * (64 + 64) / PEAK)
 
 
+@pytest.mark.parametrize(("again", "times"), [("none", 0), ("op", 1), ("full", 1)])
+def test_what_is_computed_again_is_written_again(again: Again, times: int) -> None:
+    """A layer's 22 + 28 bytes for each number of its width, as its kernels write them forward; half of the products write as much."""
+    work = step_work([lower(gpt(6, 1024, 16))], Parallelism(), case(again=again, fused=True), A100).stages[0]
+    assert work.traffic_again * A100.device.memory_bytes_per_second == pytest.approx(times * 2048 * 6 * 1024 * 50)
+
+
+def test_a_stage_hands_on_what_its_devices_have_of_a_micro_batch() -> None:
+    """Forward and back 3 sequences of 2,048 tokens of 1,024 numbers of 2 bytes: a fourth by each of four devices in a node of eight,
+    an eighth by each of eight, which fill one and share its NICs."""
+    cluster = A100._replace(network_bytes_per_second=25 * 10**9)
+    whole = 2 * 3 * 2048 * 1024 * 2
+    near = handed_of(Parallelism(2, pipeline=2, context=2), case(micro=3), cluster)
+    far = handed_of(Parallelism(8, pipeline=2), case(micro=3), cluster)
+    assert near == (0, pytest.approx(whole / 4 / (300e9 * 0.64)), 0)
+    assert far == (0, 0, pytest.approx(8 * whole / 8 / (8 * 25e9)))
+    assert handed_of(Parallelism(8), case(micro=3), cluster) == (0, 0, 0)
+
+
 def test_what_comes_once_a_step_is_told_by_degrees() -> None:
     """The optimizer updates 12·d² weights of each of 6 layers and two tables, an eighth where ZeRO divides them over 8; layers are cut
     over several devices, or over a whole node."""
@@ -148,6 +167,19 @@ def test_sums_over_tensors_are_of_a_part_of_the_sequence() -> None:
         sent = 2 * 1 / 2 * (2 * 6 * 3 * 2048 // context * 1024 * 2)
         assert sums.link == pytest.approx(sent / (300e9 * 0.64))
         assert sums.start == pytest.approx(2 * 6 * (36e-6 + 2 * 6e-6))
+
+
+def test_experts_have_no_sums_over_tensors_and_selection_biases_none() -> None:
+    """DeepSeek-V3: a sum behind the attention of 61 layers, 3 dense feed-forwards and 58 shared experts, 36 and 2·6 µs each."""
+    plan = Parallelism(2, data=8, expert=16, expert_tensor=1)
+    sums = sums_of(shard(lower(tscale.load("deepseek-v3")), plan), plan, case(), A100)
+    assert sums.start == pytest.approx((61 + 3 + 58) * (36e-6 + 2 * 6e-6))
+
+
+def test_a_device_multiplies_its_part_of_the_sequences() -> None:
+    entry = next(entry for entry in lower(gpt(6, 1024, 16)).entries if isinstance(entry, Matmul))
+    assert tokens_of(entry, Parallelism(context=4), case(micro=3)) == 3 * 2048 / 4
+    assert tokens_of(entry._replace(most=100), Parallelism(context=4), case(micro=3)) == 3 * 100 / 4
 
 
 def test_a_product_on_a_device_of_unknown_multiprocessors_has_no_waves() -> None:
