@@ -57,16 +57,27 @@ _FUNCTIONS: Final = {"minimum": "maximum", "maximum": "minimum", "min": "max", "
 
 
 class Mutant(NamedTuple):
-    """One fault: its file below `src`, the function, the line, and what was changed."""
+    """One fault: its file below `src`, the function, the line, the expression, and what was changed of it."""
 
     file: str
     function: str
     line: int
+    text: str
     change: str
     place: int
 
+    @property
+    def key(self) -> str:
+        """By what a map of tests knows its function."""
+        return f"{self.file} {self.function}"
+
+    @property
+    def name(self) -> str:
+        """By what a list of equivalent ones knows it, wherever its line moves to."""
+        return f"{self.key}: {self.text}: {self.change}"
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} {self.function}: {self.change}"
+        return f"{self.file}:{self.line} {self.function}: {self.text}: {self.change}"
 
 
 class _Fault(NamedTuple):
@@ -133,8 +144,25 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
 def mutants(file: Path) -> Iterator[Mutant]:
     """All faults of a file."""
     for name, function in _functions(ast.parse(file.read_text(encoding="utf-8"))):
-        for index, fault in enumerate(_faults(ast.Module(function.body, []))):
-            yield Mutant(str(file.relative_to(SOURCE)), name, getattr(fault.node, "lineno", 0), fault.change, index)
+        body = ast.Module(function.body, [])
+        around = {child: node for node in ast.walk(body) for child in ast.iter_child_nodes(node)}
+        for index, fault in enumerate(_faults(body)):
+            of = (
+                around[fault.node] if isinstance(fault.node, ast.Constant) else fault.node
+            )  # a number says little by itself
+            line, text = getattr(fault.node, "lineno", 0), " ".join(ast.unparse(of).split())[:_LONGEST]
+            yield Mutant(str(file.relative_to(SOURCE)), name, line, text, fault.change, index)
+
+
+_LONGEST: Final = 120
+"""Characters of an expression that are shown."""
+
+
+def equivalent() -> dict[str, str]:
+    """Mutants that change no answer, by name, and why: those of `equivalent_mutants.txt`."""
+    listed = Path(__file__).with_name("equivalent_mutants.txt").read_text(encoding="utf-8").splitlines()
+    pairs = (line.rpartition(" # ") for line in listed if line and not line.startswith("#"))
+    return {name: reason for name, _, reason in pairs}
 
 
 def put_in(mutant: Mutant) -> None:
@@ -224,16 +252,30 @@ _MOST_TESTS: Final = 400
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def is_killed(mutant: Mutant, tests: list[str], seconds: int) -> bool:
-    """Whether one of some tests fails with a mutant, in a process of its own; one that never ends is killed too."""
+def outcome(mutant: Mutant, tests: list[str], seconds: int, *, whole: bool = False) -> str:
+    """What some tests make of a mutant, in a process of its own.
+
+    Killed where one of them fails. Where time is up before one has, nothing is known: it may never end, or be slow.
+    """
+    if not tests:
+        return "no test reaches it"
     child = os.fork()
     if child == 0:
-        os._exit(_tried(mutant, tests, seconds))
+        os._exit(_tried(mutant, tests, seconds, whole=whole))
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) != 0
+    code = os.waitstatus_to_exitcode(status)
+    ends = {
+        pytest.ExitCode.OK: "survives",
+        -signal.SIGALRM: "out of time",
+        pytest.ExitCode.USAGE_ERROR: "tests missing",
+    }
+    return ends.get(code, KILLED)
 
 
-def _tried(mutant: Mutant, tests: list[str], seconds: int) -> int:
+KILLED: Final = "killed"
+
+
+def _tried(mutant: Mutant, tests: list[str], seconds: int, *, whole: bool) -> int:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
@@ -241,14 +283,39 @@ def _tried(mutant: Mutant, tests: list[str], seconds: int) -> int:
     signal.alarm(seconds)
     try:
         put_in(mutant)
-        return int(pytest.main([*tests, "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore"]))
+        codes = (int(pytest.main([*some, "-x", "-q", *_PLAIN, "-W", "ignore"])) for some in batches(tests, whole=whole))
+        return next((code for code in codes if code), 0)
     except BaseException:  # noqa: BLE001 (a fault may break what runs the tests)
         return 1
 
 
+_PLAIN: Final = ("-p", "no:cacheprovider", "-p", "no:xdist")
+
+
+def batches(tests: list[str], *, whole: bool = False) -> Iterator[list[str]]:
+    """Tests in the order in which they are tried: a case of each test, then another of each, a few at first and then more.
+
+    What a batch costs is to collect it; most mutants are found by the first. `whole`: at last those of which a map may have left
+    out cases, with all of them.
+    """
+    cases: dict[str, int] = defaultdict(int)
+    turns: list[tuple[int, str]] = []
+    for test in tests:
+        turns.append((cases[test.split("[")[0]], test))
+        cases[test.split("[")[0]] += 1
+    turns.sort(key=lambda turn: turn[0])
+    for first, last in ((0, 12), (12, 60), (60, len(turns))):
+        if turns[first:last]:
+            yield [test for _, test in turns[first:last]]
+    sampled = [test for test, number in cases.items() if number >= _CASES]
+    if whole and sampled:
+        yield sampled
+
+
 def _sample(rooms: list[str], number: int, seed: int) -> list[Mutant]:
     files = sorted(file for room in rooms for file in (SOURCE / "tscale" / room).rglob("*.py"))
-    every = [mutant for file in files for mutant in mutants(file)]
+    known = equivalent()
+    every = [mutant for file in files for mutant in mutants(file) if mutant.name not in known]
     return random.Random(seed).sample(every, min(number, len(every)))  # noqa: S311 (a sample is no secret)
 
 
@@ -261,6 +328,7 @@ def main() -> int:
     asked.add_argument("--map", type=Path, default=Path("build/reached.json"), help="where that is written, and read")
     asked.add_argument("--number", type=int, default=100, help="how many mutants are tried (default: 100)")
     asked.add_argument("--seed", type=int, default=0, help="which sample (default: 0)")
+    asked.add_argument("--whole", action="store_true", help="try a survivor with all cases of a test, recorded or not")
     asked.add_argument("--seconds", type=int, default=60, help="of the tests of one mutant (default: 60)")
     asked.add_argument("--minutes", type=float, default=60, help="after which no further mutant is tried (default: 60)")
     asked.add_argument(
@@ -271,23 +339,23 @@ def main() -> int:
         given.map.parent.mkdir(exist_ok=True)
         return int(pytest.main(["-q", "-p", "no:xdist"], plugins=[Recorder(given.map)]))
     reached = json.loads(given.map.read_text(encoding="utf-8"))
-    return _report(_sample(given.rooms, given.number, given.seed), reached, given.seconds, given.minutes)
+    return _report(_sample(given.rooms, given.number, given.seed), reached, given)
 
 
-def _report(sample: list[Mutant], reached: dict[str, list[str]], seconds: int, minutes: float) -> int:
-    ends = time.monotonic() + 60 * minutes
-    _import_all(sample, reached)
+def _report(sample: list[Mutant], reached: dict[str, list[str]], given: argparse.Namespace) -> int:
+    ends = time.monotonic() + 60 * given.minutes
+    known = _import_all(sample, reached)
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for mutant in sample:
         if time.monotonic() > ends:
             print("no time is left for the rest")
             break
-        tests = reached.get(f"{mutant.file} {mutant.function}", [])
-        killed = bool(tests) and is_killed(mutant, tests, seconds)
-        tally[mutant.file][0] += killed
+        tests = [test for test in reached.get(mutant.key, []) if test in known]
+        came_to = outcome(mutant, tests, given.seconds, whole=given.whole)
+        tally[mutant.file][0] += came_to == KILLED
         tally[mutant.file][1] += 1
-        if not killed:
-            print(f"survives{'' if tests else ' (no test reaches it)'}: {mutant}", flush=True)
+        if came_to != KILLED:
+            print(f"{came_to}: {mutant}", flush=True)
     for file, (found, tried) in sorted(tally.items()):
         print(f"{file}: {found} of {tried}")
     found, tried = (sum(one[index] for one in tally.values()) for index in (0, 1))
@@ -295,12 +363,26 @@ def _report(sample: list[Mutant], reached: dict[str, list[str]], seconds: int, m
     return 0
 
 
-def _import_all(sample: list[Mutant], reached: dict[str, list[str]]) -> None:
-    """Imports what the mutants and their tests need, once for all processes."""
-    tests = {test.split("::")[0] for mutant in sample for test in reached.get(f"{mutant.file} {mutant.function}", [])}
-    pytest.main([*sorted(tests), "--collect-only", "-qq", "-p", "no:cacheprovider", "-p", "no:xdist"])
+class _Collected:
+    """A plugin of pytest that keeps the names of the tests there are: a map may name some that are gone."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keeps them."""
+        self.names.update(item.nodeid for item in items)
+
+
+def _import_all(sample: list[Mutant], reached: dict[str, list[str]]) -> set[str]:
+    """Imports what the mutants and their tests need, once for all processes; the names of these tests."""
+    files = {test.split("::")[0] for mutant in sample for test in reached.get(mutant.key, [])}
+    there = [file for file in sorted(files) if Path(file).exists()]
+    collected = _Collected()
+    pytest.main([*there, "--collect-only", "-qq", *_PLAIN], plugins=[collected])
     for mutant in sample:
         importlib.import_module(mutant.file.removesuffix(".py").replace("/", "."))
+    return collected.names
 
 
 if __name__ == "__main__":

@@ -235,3 +235,43 @@ def test_what_makes_no_sense_is_refused(args: list[str], says: str) -> None:
     assert done.code == 2
     assert says in done.err
     assert len(done.err.splitlines()) == 1
+
+
+LLAMA_TABLE = 128_256 * 4096
+
+
+def test_a_round_of_guesses_reads_the_weights_and_a_cache_with_the_guesses_in_it() -> None:
+    """Llama 3.1 8B at the bandwidth of an H100: rounds of 3 guesses and a token more, of which 1.875 are expected to be accepted,
+    after the prompt of 1,000 tokens, in the middle of 200 more, and before the last."""
+    found = served(
+        *LLAMA, "--context", "1000", "--output", "201", "--draft-tokens", "3", "--acceptance", "0.5", "--bound"
+    )
+    for key, cached in (("_first", 1000), ("", 1100), ("_last", 1199)):
+        read = 2 * (8_030_261_248 - LLAMA_TABLE + 4 * 4096) + (cached + 4) * 131_072
+        assert found[f"seconds_per_token{key}"] == pytest.approx(read / 3350e9 / (1 + 1 / 2 + 1 / 4 + 1 / 8), rel=1e-9)
+
+
+def test_a_draft_guesses_one_token_at_a_time() -> None:
+    """Llama 3.2 1B reads its 1,235,814,400 weights, a row of its tied table, and its cache, once for each of two guesses."""
+    args = (*LLAMA, "--context", "1000", "--output", "2", "--draft-tokens", "2", "--acceptance", "1", "--bound")
+    guesses = sum(2 * (1_235_814_400 + 2048) + (1000 + nth) * 16 * 2 * 512 * 2 for nth in (1, 2))
+    read = 2 * (8_030_261_248 - LLAMA_TABLE + 3 * 4096) + 1003 * 131_072
+    assert served(*args, "--draft", "llama-3.2-1b")["seconds_per_token"] == pytest.approx(
+        (guesses + read) / 3350e9 / 3, rel=1e-9
+    )
+
+
+def test_an_encoder_decoder_reads_its_source_once_and_begins_with_one_token() -> None:
+    """T5 11B, 24 layers a stack of 128 heads of 128 on a width of 1,024, for 3 sources of 512 tokens; in the middle of 256 more
+    tokens of an answer there are 130 keys, those of the first and of the last included."""
+    found = served("t5-11b", "--gpu", "h100", "--batch", "3", "--context", "512", "--output", "257", "--bound")
+    prefill, decode = ({line["name"]: line for line in found[phase]} for phase in ("prefill", "decode"))
+    d, a, d_ff = 1024, 128 * 128, 65_536
+    assert prefill["encoder.self_attention.q"]["flops"] == 2 * 3 * 512 * 24 * d * a
+    assert prefill["encoder.feed_forward.up"]["flops"] == 2 * 3 * 512 * 24 * d * d_ff
+    assert prefill["encoder.self_attention.scores"]["flops"] == 2 * 3 * 512**2 * 24 * 2 * a
+    assert prefill["decoder.self_attention.q"]["flops"] == 2 * 3 * 1 * 24 * d * a
+    assert prefill["decoder.self_attention.scores"]["flops"] == 2 * 3 * 1 * 24 * 2 * a
+    assert prefill["decoder.cross_attention.k"]["flops"] == 2 * 3 * 512 * 24 * d * a
+    assert prefill["decoder.cross_attention.scores"]["flops"] == 2 * 3 * 512 * 24 * 2 * a
+    assert decode["decoder.self_attention.scores"]["cache_bytes"] == 3 * 130 * 24 * 2 * a * 2

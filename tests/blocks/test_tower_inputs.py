@@ -7,8 +7,19 @@ from typing import Any
 import pytest
 
 from tests.importer.recorded import recorded, spec_of
-from tscale.blocks.tower_inputs import Sound
+from tscale import load
+from tscale.blocks.tower_inputs import (
+    BudgetImage,
+    FixedImage,
+    NativeImage,
+    PaddedImage,
+    RowsOfImage,
+    Sound,
+    TiledImage,
+)
 from tscale.core.costs.media import tower_flops
+from tscale.core.ledger import Matmul
+from tscale.models.lower import lower
 
 TOKENS = recorded("image_tokens.jsonl")
 SMALL = {line["config"]["model_type"]: line["config"] for line in recorded("tower_tensors.jsonl")}
@@ -37,6 +48,44 @@ def test_what_the_tower_hands_over_is_what_the_sequence_takes_without_its_marker
     ((tiles, run),) = seen.passes
     assert (tiles, run.inputs, run.outputs, run.classes) == (13, 1025, 256, 1)
     assert seen.tokens == 13 * 256 + 2
+
+
+@pytest.mark.parametrize(("side", "tiles"), [(448, 1), (633, 1), (634, 2), (900, 2), (950, 2), (951, 3)])
+def test_of_grids_of_one_shape_the_largest_is_taken_that_an_image_fills_by_half(side: int, tiles: int) -> None:
+    """InternVL's rule for ties (dynamic_preprocess, find_closest_aspect_ratio): n by n tiles of 448 for more than half their pixels."""
+    reading = TiledImage(kind="tiles", tile=448, max_tiles=12, patches=1024, outputs=256)
+    assert reading.grid(side, side) == (tiles, tiles)
+    assert side**2 > 448**2 * tiles**2 / 2 or tiles == 1
+
+
+SMALL_IMAGE, THIN_IMAGE, ODD_IMAGE = (28, 56), (3, 560), (29, 57)
+WHOLE = (
+    (FixedImage(kind="fixed", patches=256, outputs=64), (256, 64), (256, 64), (256, 64)),
+    (NativeImage(kind="native", patch=14, min_pixels=1, max_pixels=10**6), (8, 2), (80, 20), (8, 2)),
+    (PaddedImage(kind="padded", patch=14, max_patches=4096, max_side=512), (8, 2), (80, 20), (24, 6)),
+    (RowsOfImage(kind="rows", patch=14, longest=1024), (8, 8 + 2), (40, 40 + 1), (15, 15 + 3)),
+    (BudgetImage(kind="budget", patch=14, merge=2, outputs=2), (8, 2), (8, 2), (4, 1)),
+)
+
+
+@pytest.mark.parametrize(("reading", "small", "thin", "odd"), WHOLE, ids=lambda value: getattr(value, "kind", ""))
+def test_an_image_that_is_not_cut_goes_through_the_tower_once(
+    reading: Any, small: tuple[int, int], thin: tuple[int, int], odd: tuple[int, int]
+) -> None:
+    """28 by 56 pixels are 2 by 4 patches of 14, in groups of 2 by 2 for some; of 3 by 560, one row of
+    patches or of groups; of 29 by 57, a pixel more than two rows and four columns: rounded, padded or shrunk."""
+    for image, (patches, tokens) in ((SMALL_IMAGE, small), (THIN_IMAGE, thin), (ODD_IMAGE, odd)):
+        seen = reading.read(*image)
+        assert [(times, run.inputs) for times, run in seen.passes] == [(1, patches)]
+        assert seen.tokens == tokens
+
+
+def test_a_tower_is_whole_on_each_device() -> None:
+    """No matrix of Gemma 3's tower is cut by tensor parallelism."""
+    cuts = {
+        entry.cut for group in lower(load("gemma-3-4b")).towers for entry in group.entries if isinstance(entry, Matmul)
+    }
+    assert cuts == {None}
 
 
 def test_sounds_take_the_tokens_a_second_that_their_makers_state() -> None:

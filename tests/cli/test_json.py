@@ -126,7 +126,9 @@ def test_crossovers_in_closed_form() -> None:
     assert crossovers["cache_equals_weights"] == -(-174_604_259_328 // (2 * 96 * 12288))
 
 
-@pytest.mark.parametrize("model", ["gpt3", "llama-3.1-8b", "mistral-7b", "gemma-2-9b", "bert-base", "t5-small"])
+@pytest.mark.parametrize(
+    "model", ["gpt3", "llama-3.1-8b", "mistral-7b", "gemma-2-9b", "bert-base", "t5-small", "zamba2-1.2b"]
+)
 @pytest.mark.parametrize("sight", ["--full", "--causal"])
 def test_a_crossover_is_the_first_context_at_which_it_holds(model: str, sight: str) -> None:
     """Checked against the rows of the table themselves: one token less, and it does not hold yet."""

@@ -131,3 +131,12 @@ def test_kaplans_forward_count_is_half_of_ours_in_attention() -> None:
     n = 2 * spec.d_model * spec.layers * (2 * 12288 + spec.feed_forwards[0].d_ff)
     per_token = sum(value for name, value in lines.items() if name != "head") / 2048
     assert per_token == 2 * n + 2 * (2 * spec.layers * 2048 * 12288)
+
+
+def test_appendix_f_term_by_term() -> None:
+    """As Hoffmann 2022 lists them for one sequence of t tokens, softmax's 3·heads·t² among them; three times, for the backward pass."""
+    t, layers, d, d_ff, heads, key, v = 7, 3, 11, 13, 2, 4, 17
+    attention = 2 * t * 3 * d * (key * heads) + 2 * t * t * (key * heads) + 3 * heads * t * t
+    attention += 2 * t * t * (key * heads) + 2 * t * (key * heads) * d
+    forward = 2 * t * v * d + layers * (attention + 2 * t * (d * d_ff + d * d_ff)) + 2 * t * d * v
+    assert chinchilla(t, t, layers, d, d_ff, heads, key, v) == 3 * forward

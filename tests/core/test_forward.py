@@ -8,7 +8,7 @@ import pytest
 
 import tscale
 from tscale.catalogue.models import built_in
-from tscale.core.costs.forward import forward_flops, pairs
+from tscale.core.costs.forward import forward_flops, pairs, score_flops
 from tscale.core.ledger import Matmul, Scores
 from tscale.core.workload import Run
 from tscale.models.lower import lower, run_of
@@ -96,3 +96,10 @@ def test_an_encoder_decoder_runs_each_stack_over_its_own_stream() -> None:
     assert two["decoder.cross_attention.scores"] == 2 * one["decoder.cross_attention.scores"]
     assert two["decoder.feed_forward.up"] == one["decoder.feed_forward.up"]
     assert two["encoder.self_attention.scores"] == 4 * one["encoder.self_attention.scores"]
+
+
+def test_heads_in_pairs_sum_values_of_twice_their_width() -> None:
+    """Differential attention (Ye 2024, section 2.1) in GPT-2: 12 maps a layer, of queries of 64 channels and values of 128."""
+    ledger = lower(tscale.load("gpt2", ["attention.differential=true"]))
+    scores = sum(score_flops(entry, Run(target=100), "full") for entry in ledger.entries if isinstance(entry, Scores))
+    assert scores == 2 * 100**2 * 12 * 12 * (64 + 128)

@@ -329,3 +329,25 @@ def test_gadres_over_trained_run_is_foretold_as_well_as_the_authors_say() -> Non
     """1.44B parameters on 921B tokens of RedPajama reached 2.5021 nats on C4; their notebook prints an error of 0.7103%."""
     predicted = parametric("gadre2024-redpajama").loss(1_439_795_200, 921_468_928_000)
     assert predicted / 2.502053562 - 1 == pytest.approx(0.007103, abs=1e-6)
+
+
+def test_a_loss_that_so_many_parameters_only_approach_takes_tokens_without_end() -> None:
+    """Exactly E + A/N: 1 + 2/2. A millionth above, B/D = 1e-6."""
+    formula = Parametric(E=1, A=2, B=3, alpha=1, beta=1)
+    assert formula.tokens_to(2, 2) == inf
+    assert formula.params_to(2, 3) == inf
+    assert formula.tokens_to(2.000001, 2) == pytest.approx(3e6)
+    assert formula.params_to(2.000001, 3) == pytest.approx(2e6)
+
+
+def test_tokens_that_a_run_does_not_read_are_worth_nothing() -> None:
+    """More unique tokens than a run reads: parameters are in excess of what those call for that it reads (U_N of equation 5)."""
+    plain, read = parametric("muennighoff2023"), 1e9
+    bound = law("muennighoff2023", unique=1e15)
+    assert isinstance(bound, Repeated)
+    called_for = plain.at_tokens(read).params
+    excess = 30 * called_for
+    worth = called_for + called_for * bound.R_N * (1 - exp(-29 / bound.R_N))
+    by_hand = plain.E + plain.A / worth**plain.alpha + plain.B / read**plain.beta
+    assert bound.loss(excess, read) == pytest.approx(by_hand, rel=1e-12)
+    assert bound.loss(excess, read) == law("muennighoff2023", unique=read).loss(excess, read)  # type: ignore[union-attr,call-arg]

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tscale.core.number_text import scaled_estimate
 from tscale.core.tracing import TracedInt, ceil_div, function_of, maximum, minimum, named, parse_count, power_of_two
 from tscale.errors import RequestError
 
@@ -158,3 +159,14 @@ def test_each_definition_is_told_once_and_behind_what_it_uses() -> None:
     twice = named("both", width + width) * width
     assert isinstance(twice, TracedInt)
     assert [label for label, _ in twice.definitions()] == ["head_dim", "both"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Fraction(1, 2), "0.500 FLOP/s"), (999, "999 FLOP/s"), (1234, "1.23 kFLOP/s"), (45_678, "45.7 kFLOP/s"),
+        (403_499, "403 kFLOP/s"), (403 * 10**12, "403 TFLOP/s"), (1_234_567, "1.23 MFLOP/s"), (56_789 * 10**12, "56.8 PFLOP/s"),
+    ],
+)  # fmt: skip
+def test_an_estimate_has_three_digits_and_a_power_of_a_thousand(value: Fraction, text: str) -> None:
+    assert scaled_estimate(value, "FLOP/s") == text

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import tscale
 from tests.helpers import disclosed
+from tscale.blocks.lightning import Lightning
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, buffers, params, size
@@ -228,3 +231,66 @@ def test_a_step_reads_the_decoder_alone_and_the_keys_of_the_source() -> None:
     assert lines["decoder.cross_attention.q"].weights == 24 * 1024 * 128 * 128 * 2
     assert lines["decoder.cross_attention.scores"].cache == 3 * 512 * 24 * 2 * 128 * 128 * 2
     assert lines["decoder.self_attention.scores"].cache == 3 * 11 * 24 * 2 * 128 * 128 * 2
+
+
+def test_states_are_read_and_written_by_each_sequence_in_each_layer() -> None:
+    """Mamba 130M: 24 layers, each with 1,536 channels of 16 numbers of state and 4 inputs of a convolution, in 16 bits."""
+    setup = alone(tscale.lower(tscale.load("mamba-130m")))
+    for run in (Pass(3, 1, 100, 1, decoding=True), Pass(3, 500, 0, 1, decoding=False)):
+        lines = {line.name: line for line in works(setup, run)}
+        assert lines["mamba.state"].cache == 2 * (3 * 24 * 1536 * 16 * 2)
+        assert lines["mamba.conv_state"].cache == 2 * (3 * 24 * 1536 * 4 * 2)
+        assert lines["mamba.conv"].flops == 2 * (3 * run.new * 24 * 1536 * 4)
+
+
+def test_a_recurrence_of_a_prefill_is_counted_by_tokens_and_by_whole_chunks() -> None:
+    """Jamba's, token by token: 28 layers of 8,192 channels by 16; Codestral Mamba's, 64 layers by chunks of 256 (its scores of 128
+    heads by 128 and 64, its states in and out): of 600 tokens there are two whole ones."""
+    run = Pass(3, 600, 0, 1, decoding=False)
+    by_token, by_chunk = (
+        next(line.flops for line in works(alone(tscale.lower(tscale.load(name))), run) if line.name.endswith(".scan"))
+        for name in ("jamba", "mamba-codestral-7b")
+    )
+    assert by_token == 2 * 3 * 600 * 28 * 8192 * 16
+    assert by_chunk == 2 * 3 * 2 * 64 * (128 * 256**2 * (128 + 64) + 2 * 128 * 256 * 128 * 64)
+
+
+def test_queries_of_guesses_and_of_latents_are_sent_to_their_cache() -> None:
+    """DeepSeek-V3's 61 layers of 128 heads send queries as wide as a latent with its rotated key, 512 and 64, and get 512 back.
+
+    Five tokens of 16 sequences on 8 devices: each has an eighth of them, of which 7/8 goes to others, over its link.
+    """
+    setup = shared(tscale.lower(tscale.load("deepseek-v3")), 8)._replace(by_sequences=True)
+    line = next(w for w in works(setup, Pass(16, 5, 3000, 5, decoding=True)) if w.name == "all-to-alls")
+    assert line.sent == 16 * 5 * 61 * 128 * (512 + 64 + 512) * 2 * 7 // 64
+    assert line.least.link.seconds == pytest.approx(line.sent / 450e9)
+
+
+def test_an_encoder_sends_nothing_while_decoding() -> None:
+    """T5 11B on 8 devices: three sums in each of 24 layers of the decoder, two in each of the encoder's."""
+    setup = shared(tscale.lower(tscale.load("t5-11b")), 8)
+    step = works(setup, Pass(3, 1, 10, 1, decoding=True, source=512))[-1]
+    prompt = works(setup, Pass(3, 1, 0, 1, decoding=False, source=512))[-1]
+    assert step.sent == 2 * 7 * (3 * 3 * 24 * 1024 * 2) // 8
+    assert prompt.sent == 2 * 7 * (3 * (3 + 2 * 512) * 24 * 1024 * 2) // 8
+
+
+def test_a_prefill_reads_of_each_table_the_rows_of_its_own_stack() -> None:
+    """BART: two sequences of 300 tokens and the one with which an answer begins, from a table that both stacks share."""
+    setup = alone(tscale.lower(tscale.load("bart-large")))
+    lines = {line.name: line for line in works(setup, Pass(2, 1, 0, 1, decoding=False, source=300))}
+    assert lines["embedding.tokens"].weights == 2 * (300 + 1) * 1024 * 2
+    assert lines["encoder.embedding.positions"].weights == 2 * 300 * 1024 * 2
+    assert lines["decoder.embedding.positions"].weights == 2 * 1 * 1024 * 2
+    assert lines["encoder.norm.self_attention"].weights == 12 * 2 * 1024 * 2
+
+
+def test_pairs_within_a_chunk_are_counted_for_each_sequence() -> None:
+    """MiniMax-Text-01's attention without softmax: 64 heads of 128, which read and add to a state of 128 by 128 at each of 600
+    positions, and score and sum up the pairs of chunks of 256, 256 and 88."""
+    block = Lightning(kind="lightning", heads=64, head_dim=128)
+    setup = alone(tscale.lower(replace(tscale.load("llama-3-8b", ["layers=10"]), attention=block)))
+    scan = next(w for w in works(setup, Pass(3, 600, 0, 1, decoding=False)) if w.name.endswith(".scan"))
+    assert scan.flops == 2 * 3 * 10 * 64 * (600 * 2 * 128**2 + (2 * 256**2 + 88**2) * 2 * 128)
+    step = next(w for w in works(setup, Pass(3, 1, 600, 1, decoding=True)) if w.name.endswith(".scan"))
+    assert step.flops == 2 * 3 * 10 * 64 * 2 * 128**2

@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 
 from tscale.core.costs.schedules import in_flight, predicted_fill, runs, with_bubble
-from tscale.core.parallelism import Parallelism
+from tscale.core.parallelism import Parallelism, Schedule
+from tscale.errors import RequestError
 
 Kind = Literal["F", "B", "B in", "W"]
 Op = tuple[tuple[Kind, int], ...]
@@ -228,3 +229,10 @@ def test_a_pipeline_of_pieces_idles_as_one_that_is_run_pass_by_pass(
     slot = 3 * pieces  # a micro-batch on one stage
     idle = predicted_fill(plan, micro_batches) * (stages - 1) * slot
     assert micro_batches * slot + idle == _last(stages, pieces, micro_batches, min(stages, micro_batches))
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "zero-bubble", "dualpipe"])
+def test_two_pieces_a_stage_are_interleaved(schedule: Schedule) -> None:
+    with pytest.raises(RequestError, match="has one piece of the stack a stage"):
+        Parallelism(pipeline=4, interleave=2, schedule=schedule).check()
+    Parallelism(pipeline=4, schedule=schedule).check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from fractions import Fraction
-from math import lcm
+from math import lcm, log
 
 import pytest
 from hypothesis import given, settings
@@ -123,3 +123,36 @@ def test_a_pattern_past_all_proportions_is_answered_at_once(changes: dict[str, i
     best = search(10**9, proportions(pattern), Grid(), lambda shape: count(shaped(pattern, shape)))[0]
     assert time.monotonic() - started < 5
     assert best.deviation > WITHIN
+
+
+def test_a_distance_counts_how_many_times_each_proportion_and_the_budget_are_missed() -> None:
+    """Half as deep, twice as wide inside, three halves of the heads for d_model, twice the sharing, a tenth of the parameters."""
+    wanted = Proportions(Fraction(128), Fraction(4), Fraction(1), Fraction(1), head_dim=64)
+    shape = Shape(layers=1, d_model=256, heads=6, kv_heads=3, d_ff=256 * 8)
+    assert distance(Shape(2, 256, 4, 4, 1024), wanted, 100, 100) == 0
+    assert distance(shape, wanted, 10, 100) == pytest.approx(
+        log(2) ** 2 + log(2) ** 2 + log(3 / 2) ** 2 + log(2) ** 2 + log(10) ** 2
+    )
+
+
+@pytest.mark.parametrize("more", [Fraction(-8, 1000), Fraction(5, 1000), Fraction(8, 1000)])
+def test_no_inner_width_on_a_fine_grid_is_better(more: Fraction) -> None:
+    """Where many widths are within 1% of the budget, the best stands between the pattern's own, 1,920, and the budget's."""
+    wanted = Proportions(Fraction(64), Fraction(3), Fraction(1), Fraction(1), head_dim=64)
+
+    def count(shape: Shape) -> int:
+        return reference(shape, 64, 200)
+
+    budget = int((1 + more) * count(Shape(10, 640, 10, 10, 1920)))
+    best = search(budget, wanted, Grid(2), count)[0]
+    within = [best.shape._replace(d_ff=d_ff) for d_ff in range(1800, 2040, 2)]
+    least = min(within, key=lambda shape: distance(shape, wanted, count(shape), budget))
+    assert best.shape == least
+    assert best.shape.d_ff != 1920
+
+
+def test_a_shape_exactly_1_percent_off_is_within_it() -> None:
+    """Two shapes of 101 · 64 parameters for a budget of 100 · 64, and none that is nearer."""
+    wanted = Proportions(Fraction(64), Fraction(1), Fraction(1), Fraction(1), head_dim=32)
+    found = search(6400, wanted, Grid(64), lambda shape: 101 * shape.layers * shape.d_ff)
+    assert [(one.shape.d_model, one.params) for one in found] == [(64, 6464), (128, 6464)]

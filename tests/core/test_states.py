@@ -12,9 +12,10 @@ import tscale
 from tests.core.test_activations import TABLE_3, paper_model
 from tests.helpers import disclosed
 from tests.importer.recorded import recorded
+from tscale.core.costs.communication import gradients
 from tscale.core.costs.params import params
 from tscale.core.costs.states import adapters, find_targets, in_backward, on_device, training_states
-from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Vector
+from tscale.core.ledger import Buffer, Conv, Ledger, Lookup, Matmul, Vector
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, state_bytes
 from tscale.core.sharding import shard
@@ -22,6 +23,7 @@ from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import lower
 
+MIXED = PRECISIONS["bf16"]
 RECORDED = recorded("optimizers.jsonl")
 
 OURS = {
@@ -244,3 +246,74 @@ def test_the_host_keeps_what_is_offloaded() -> None:
         0,
     )
     assert on_device(states, frozenset({"weights"})).weights.total == 0
+
+
+@pytest.mark.parametrize(("zero", "devices"), [(1, 1), (2, 8), (3, 8)])
+def test_the_largest_gradient_alone_is_divided_where_gradients_are(zero: int, devices: int) -> None:
+    """Llama 7B's embedding: whole until ZeRO's second stage, which divides it among eight devices."""
+    ledger, recipe, plan = lower(tscale.load("llama-7b")), PRECISIONS["pure-bf16"], Parallelism(data=8, zero=zero)
+    states = training_states(ledger, recipe, OPTIMIZERS["adamw"], plan)
+    assert in_backward(states, ledger, recipe, plan).gradients.total == 2 * 32_000 * 4096 // devices
+
+
+def test_experts_are_shared_over_context_parallelism_too() -> None:
+    """DeepSeek-V3 on 128 devices: of experts that are dealt to 16, whole, 128/16 hold each; the head is cut in 2 and held by 64."""
+    plan = Parallelism(tensor=2, data=32, context=2, expert=16, expert_tensor=1, zero=1)
+    share = shard(lower(tscale.load("deepseek-v3")), plan)
+    master = {line.name: line.value for line in training_states(share, MIXED, OPTIMIZERS["adamw"], plan).master.lines}
+    assert master["experts.up"] == 58 * 256 * 7168 * 2048 * 4 // (16 * 8)
+    assert master["head"] == 129_280 * 7168 * 4 // (2 * 64)
+    sent = {one.name: one for one in gradients(share, plan, 1, 16, 16)}
+    assert (sent["experts.up"].copies, sent["experts.up"].scattered) == (8, 58 * 256 // 16 * 7168 * 2048 * 2)
+    assert (sent["head"].copies, sent["head"].scattered) == (64, 129_280 // 2 * 7168 * 2)
+    assert [sent[name].apart for name in ("experts.up", "head")] == [16, 2]  # those of an expert come every sixteenth
+    halves = plan._replace(expert=8, expert_tensor=2)  # as many devices between two that have the same half
+    (up,) = (
+        one
+        for one in gradients(shard(lower(tscale.load("deepseek-v3")), halves), halves, 1, 16, 16)
+        if one.name == "experts.up"
+    )
+    assert (up.copies, up.apart) == (8, 16)
+
+
+def test_experts_of_attention_are_shared_over_context_parallelism_too() -> None:
+    """JetMoE's 8 experts of attention, dealt to 4 of the 8 devices that read a batch: two devices hold each."""
+    plan = Parallelism(data=4, context=2, expert=4, zero=1)
+    share = shard(lower(tscale.load("jetmoe-8b")), plan)
+    master = {line.name: line.value for line in training_states(share, MIXED, OPTIMIZERS["adamw"], plan).master.lines}
+    assert master["attention.q"] == 24 * 8 * 2048 * 2048 * 4 // (4 * 2)
+    assert master["attention.k"] == 24 * 2048 * 2048 * 4 // 8
+    assert master["experts.up"] == 24 * 8 * 2048 * 5632 * 4 // (4 * 2)
+    (queries,) = (one for one in gradients(share, plan, 1, 16, 16) if one.name == "attention.q")
+    assert (queries.copies, queries.apart) == (2, 4)
+
+
+def test_weights_are_divided_by_the_third_stage_alone() -> None:
+    """In fp32, 4 bytes a parameter; a table of sines (Whisper tiny's, 1,500 by 384) has no gradient, and is divided as weights are."""
+    ledger = lower(tscale.load("whisper-tiny"))
+    totals = [
+        training_states(ledger, PRECISIONS["fp32"], OPTIMIZERS["adamw"], Parallelism(data=8, zero=zero))
+        for zero in (0, 1, 2, 3)
+    ]
+    whole = 4 * params(ledger).total
+    assert [states.weights.total for states in totals] == [whole, whole, whole, whole // 8]
+    trained = whole - 4 * 1500 * 384
+    assert [states.gradients.total for states in totals] == [trained, trained, trained // 8, trained // 8]
+
+
+def test_buffers_are_divided_by_no_stage() -> None:
+    """DeepSeek-V3's selection biases are no parameters: each device keeps all 58 of 256."""
+    ledger = lower(tscale.load("deepseek-v3"))
+    (name,) = (entry.name for entry in ledger.entries if isinstance(entry, Buffer))
+    for zero in (2, 3):
+        plan = Parallelism(data=8, zero=zero)
+        lines = training_states(ledger, PRECISIONS["fp32"], OPTIMIZERS["adamw"], plan).weights.lines
+        assert [line.value for line in lines if line.name == name] == [4 * 58 * 256]
+
+
+@pytest.mark.parametrize(("expert", "shards"), [(2, 4), (4, 4), (2, 2), (8, 4)])
+def test_hybrid_shards_of_experts_are_counted_rank_by_rank(expert: int, shards: int) -> None:
+    """Eight ranks of data and context parallelism, neighbours with different experts, in groups of `shards` that share one model."""
+    first_group = [rank % expert for rank in range(8)][:shards]
+    plan = Parallelism(data=4, context=2, expert=expert, zero=3, shards=shards)
+    assert plan.expert_shards == max(first_group.count(0), 1)

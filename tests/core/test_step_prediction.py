@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import product
 from statistics import fmean
 
@@ -15,10 +16,11 @@ from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.schedules import predicted_fill
 from tscale.core.costs.step_prediction import TrainingConstants, predict
-from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products
-from tscale.core.costs.step_sent import Sent, link_share
+from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products, shape_of, tokens_of
+from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, link_share, sums_of
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
+from tscale.core.ledger import Matmul
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.workload import Run
@@ -72,6 +74,135 @@ def test_computing_again_runs_forward_once_more() -> None:
     assert half.again[1:] == full.again[1::2]  # of q, k, v, o, up and down every second one: k, then o and down
     assert half.again[0].computing < full.again[0].computing
     assert half.attention_again == 0
+
+
+def test_what_is_computed_again_is_of_the_layers_that_are() -> None:
+    """Three of six layers: half of the scores, and half of the kernel's time."""
+    six, three = (lower(gpt(layers, 1024, 16)) for layers in (6, 3))
+    layers = replace(three, groups=tuple(group for group in three.groups if group.stack == "decoder"))
+    for again, fused in (("selective", False), ("full", True)):
+        all_of_them = step_work([six], Parallelism(), case(again=again, fused=fused), A100).stages[0]
+        some = step_work([six], Parallelism(), case(again=again, fused=fused), A100, [layers]).stages[0]
+        assert some.attention == all_of_them.attention
+        assert some.attention_again == all_of_them.attention_again / 2
+        assert [one.times(2) for one in some.scores_again] == list(all_of_them.scores_again)
+
+
+def test_copies_exchange_gradients_once_or_gather_weights() -> None:
+    """2 bytes a parameter around a ring of 8, at what NCCL uses of 300 GB/s; in ZeRO's third stage all is of weights in use."""
+    ledger = lower(gpt(6, 1024, 16))
+    size = 2 * tscale.params(ledger).total
+    sums, gathers = copies_of(ledger, Parallelism(data=8), case(), A100)
+    assert gathers == Sent(0, 0, 0)
+    assert (sums.start, sums.network) == (0, 0)
+    assert sums.link == pytest.approx(2 * 7 / 8 * size / (300e9 * link_share(8)))
+    sums, gathers = copies_of(ledger, Parallelism(data=8, zero=3), case(), A100)
+    assert sums == Sent(0, 0, 0)
+    assert gathers.link > 2 * 7 / 8 * size / (300e9 * link_share(8))
+
+
+def test_tokens_go_to_their_experts_over_links_and_once_to_each_node() -> None:
+    """Qwen3 30B-A3B, 48 layers of 128 experts of which a token has 8, on 32 devices in 4 nodes; two devices share 2,048 tokens.
+
+    There and back, forward and backward: a copy for each expert over the link but for 1 of 32; over the NICs, to each of three other
+    nodes that has one of the eight, which none of them is with (3/4)^8.
+    """
+    cluster = A100._replace(network_bytes_per_second=25 * 10**9)
+    plan = Parallelism(tensor=2, data=16, expert=16, expert_tensor=1)
+    found = dispatches_of(shard(lower(tscale.load("qwen3-30b-a3b")), plan), plan, case(), cluster)
+    token_bytes = 4 * 48 * 2048 * 2048 * 2 / 2
+    assert found.link == pytest.approx(token_bytes * 8 * 31 / 32 / (300e9 * link_share(8)))
+    assert found.network == pytest.approx(token_bytes * 3 * (1 - (3 / 4) ** 8) / 25e9)
+    assert found.start == pytest.approx(4 * 48 * (36e-6 + 6e-6 * 32))
+
+
+def test_a_fused_kernel_computes_the_pairs_that_are_seen_by_each_sequence() -> None:
+    """GPT of 6 layers of 16 heads of 64: logits and values of 2,048·2,049/2 pairs, once forward and two and a half times backward."""
+    work = step_work([lower(gpt(6, 1024, 16))], Parallelism(), case(micro=4, fused=True), A100).stages[0]
+    assert work.attention == pytest.approx(3.5 * 4 * 6 * 16 * (2048 * 2049 / 2) * 2 * (64 + 64) / PEAK)
+
+
+@pytest.mark.parametrize(("again", "times"), [("none", 0), ("op", 1), ("full", 1)])
+def test_what_is_computed_again_is_written_again(again: Again, times: int) -> None:
+    """A layer's 22 + 28 bytes for each number of its width, as its kernels write them forward; half of the products write as much."""
+    work = step_work([lower(gpt(6, 1024, 16))], Parallelism(), case(again=again, fused=True), A100).stages[0]
+    assert work.traffic_again * A100.device.memory_bytes_per_second == pytest.approx(times * 2048 * 6 * 1024 * 50)
+
+
+def test_a_stage_hands_on_what_its_devices_have_of_a_micro_batch() -> None:
+    """Forward and back 3 sequences of 2,048 tokens of 1,024 numbers of 2 bytes: a fourth by each of four devices in a node of eight,
+    an eighth by each of eight, which fill one and share its NICs."""
+    cluster = A100._replace(network_bytes_per_second=25 * 10**9)
+    whole = 2 * 3 * 2048 * 1024 * 2
+    near = handed_of(Parallelism(2, pipeline=2, context=2), case(micro=3), cluster)
+    far = handed_of(Parallelism(8, pipeline=2), case(micro=3), cluster)
+    assert near == (0, pytest.approx(whole / 4 / (300e9 * 0.64)), 0)
+    assert far == (0, 0, pytest.approx(8 * whole / 8 / (8 * 25e9)))
+    assert handed_of(Parallelism(8), case(micro=3), cluster) == (0, 0, 0)
+
+
+def test_what_comes_once_a_step_is_told_by_degrees() -> None:
+    """The optimizer updates 12·d² weights of each of 6 layers and two tables, an eighth where ZeRO divides them over 8; layers are cut
+    over several devices, or over a whole node."""
+    spec, bandwidth = gpt(6, 1024, 16), A100.device.memory_bytes_per_second
+    numbers = 6 * 12 * 1024**2 + (51_200 + 2048) * 1024
+    for plan, shares, flags in (
+        (Parallelism(), 1, (0, 0)),
+        (Parallelism(data=8), 1, (0, 0)),
+        (Parallelism(data=8, zero=1), 8, (0, 0)),
+        (Parallelism(tensor=2), 2, (1, 0)),
+        (Parallelism(tensor=8), 8, (1, 1)),
+    ):
+        work = step_work([shard(lower(spec), plan)], plan, case(), A100)
+        held = (
+            numbers if plan.tensor == 1 else numbers + (plan.tensor - 1) * 2048 * 1024
+        )  # positions are whole on each device
+        assert work.states == pytest.approx(held / shares / bandwidth)
+        assert (work.cut, work.wide) == flags
+
+
+def test_sums_over_tensors_are_of_a_part_of_the_sequence() -> None:
+    """Twice in each of 6 layers 2,048 tokens of 1,024 numbers of 2 bytes, a half where two devices share the sequence."""
+    spec = gpt(6, 1024, 16)
+    for context in (1, 2):
+        plan = Parallelism(2, context=context)
+        sums = sums_of(shard(lower(spec), plan), plan, case(micro=3), A100)
+        sent = 2 * 1 / 2 * (2 * 6 * 3 * 2048 // context * 1024 * 2)
+        assert sums.link == pytest.approx(sent / (300e9 * 0.64))
+        assert sums.start == pytest.approx(2 * 6 * (36e-6 + 2 * 6e-6))
+
+
+def test_experts_have_no_sums_over_tensors_and_selection_biases_none() -> None:
+    """DeepSeek-V3: a sum behind the attention of 61 layers, 3 dense feed-forwards and 58 shared experts, 36 and 2·6 µs each."""
+    plan = Parallelism(2, data=8, expert=16, expert_tensor=1)
+    sums = sums_of(shard(lower(tscale.load("deepseek-v3")), plan), plan, case(), A100)
+    assert sums.start == pytest.approx((61 + 3 + 58) * (36e-6 + 2 * 6e-6))
+
+
+def test_a_device_multiplies_its_part_of_the_sequences() -> None:
+    entry = next(entry for entry in lower(gpt(6, 1024, 16)).entries if isinstance(entry, Matmul))
+    assert tokens_of(entry, Parallelism(context=4), case(micro=3)) == 3 * 2048 / 4
+    assert tokens_of(entry._replace(most=100), Parallelism(context=4), case(micro=3)) == 3 * 100 / 4
+
+
+def test_a_product_on_a_device_of_unknown_multiprocessors_has_no_waves() -> None:
+    made = Products(case()._replace(multiprocessors=None), A100).of(100, 300, 500, 2, PEAK, 7)
+    assert made.computing == pytest.approx(2 * 7 * 2 * 100 * 300 * 500 / PEAK)
+    read_and_written = 2 * 7 * 2 * (100 * 500 + 500 * 300 + 100 * 300)
+    assert made.traffic == pytest.approx(read_and_written / A100.device.memory_bytes_per_second)
+
+
+def test_experts_of_a_layer_run_at_once_with_their_parts_of_the_tokens() -> None:
+    """Qwen3 30B-A3B: of 2,048 tokens by 8 choices, 128 experts have 128 each, in 48 layers; a lone token is one of each."""
+    entry = next(entry for entry in lower(tscale.load("qwen3-30b-a3b")).entries if entry.name == "experts.down")
+    assert isinstance(entry, Matmul)
+    assert shape_of(entry, 2048.0) == ((2048 * 8 / 128, 2048, 768), 48, 128)
+    assert shape_of(entry, 1.0).sizes[0] == 1
+
+
+def test_what_nccl_moves_of_a_link_is_of_the_tables_of_vtrain() -> None:
+    """64%, 73% and 76% of it on 2, 4 and 8 ranks."""
+    assert [link_share(ranks) for ranks in (2, 3, 4, 5, 8)] == [0.64, 0.73, 0.73, 0.76, 0.76]
 
 
 def stage(seconds: float, stages: int = 1) -> StageWork:
@@ -159,6 +290,7 @@ def test_keys_go_round_a_ring(tensor: int, ring: int, again: Again) -> None:
         assert A100.device.link_bytes_per_second is not None
         rate = A100.device.link_bytes_per_second * link_share(ring)
         assert work.keys.link == pytest.approx(passes * passed / rate)
+    assert work.keys.start == pytest.approx(passes * (36e-6 + 6e-6 * ring))
 
 
 def test_keys_that_are_sent_while_attention_is_computed_take_no_time() -> None:

@@ -145,6 +145,14 @@ def test_resources_are_busy_at_once_and_each_has_one_thing_at_a_time() -> None:
     assert found.seconds == max(found.seconds_by.values()) < found.seconds_in_turn
 
 
+def test_a_link_is_busy_for_as_long_as_that_of_the_stage_that_sends_most() -> None:
+    """Four stages in a node, of which the inner ones hand on twice: forward and back; each sums up as much."""
+    found = step(Parallelism(2, pipeline=4), batch=4)
+    parts = {part.name: part for part in found.parts}
+    once = Fraction(4 * 64 * 12288 * 2, 2 * 450 * GB)
+    assert found.seconds_by["link"] == parts["tensor-parallel all-reduces"].least.link.seconds + 2 * once
+
+
 def test_what_is_gathered_for_products_in_8_bits_is_half_as_much() -> None:
     """Gradients are scattered in 16 bits; ZeRO's stage 3 gathers weights twice, but tables, norm and a layer of GPT-3 once."""
     plan = Parallelism(data=16, zero=3)
@@ -276,3 +284,23 @@ def test_an_odd_number_of_micro_batches_has_no_half() -> None:
         step(Parallelism(pipeline=4, data=2, schedule="dualpipe"), batch=6)
     assert "3 have no half" in str(refused.value)
     assert step(Parallelism(pipeline=4, data=2, schedule="dualpipe"), batch=8)
+
+
+def test_how_sequences_are_taken_together_changes_no_time_of_computing_and_sending() -> None:
+    """16 sequences are as many one by one as two by two; devices that read different sequences hand nothing over."""
+    spec, plan = tscale.load("gpt3", ["layers=8"]), Parallelism(2, pipeline=2, data=2)
+    found = []
+    for micro in (1, 2):
+        work = Workload(Run(64), Batch(16, micro), int(spec.d_model), "none")
+        parts = step_of(stages(spec, plan), plan, work, NODES_OF_8, 10**15).parts
+        found.append({part.name: (part.computing, part.sent) for part in parts if part.name != "pipeline bubble"})
+    assert found[0] == found[1]
+    assert {part.name for part in step(Parallelism(2, data=2), batch=4, layers=8).parts} == {
+        "computing", "tensor-parallel all-reduces", "gradients",
+    }  # fmt: skip
+
+
+def test_devices_that_share_a_sequence_hand_over_their_part_of_it() -> None:
+    """The first of two stages hands on 4 sequences of 64 tokens, 12,288 numbers of 2 bytes, a fourth by each of its devices."""
+    parts = {one.name: one for one in step(Parallelism(2, pipeline=2, context=2), batch=4, layers=8).parts}
+    assert parts["pipeline send/receive"].sent == 4 * 64 * 12288 * 2 // 4

@@ -20,6 +20,7 @@ from tscale.core.sharding import tensor_degrees
 from tscale.core.workload import Run
 from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
+from tscale.models.stages import kinds_of_layers
 from tscale.models.trainer import Trainer, trainer
 
 RUN = Run(target=1024)
@@ -341,3 +342,33 @@ def test_layers_that_the_host_keeps() -> None:
     plain = one_device("llama31-8b", how, 512).needs(0).activations.total
     away = one_device("llama31-8b", how._replace(offload=frozenset({"activations"})), 512).needs(0).activations.total
     assert plain - away == 31 * 2 * 4096 * 512
+
+
+def test_a_base_in_few_bits_has_its_largest_matrix_unpacked() -> None:
+    """LLaMA 65B in 4 bits: 8,192 by 22,016 in 16 bits while a layer goes backward; of a base in 16 bits there is nothing to unpack."""
+    lora = MIXED._replace(recompute="full", rank=64, loss="fused-linear")
+    packed, plain = (
+        {line.name: line.value for line in one_device("llama-65b", one, 64).needs(0).temporary.lines}
+        for one in (lora._replace(base=FORMATS["nf4"]), lora)
+    )
+    assert packed["unpacked_matrix"] == 2 * 8192 * 22_016
+    assert "unpacked_matrix" not in plain
+
+
+def test_a_frozen_model_has_no_gradients_to_scatter() -> None:
+    """ZeRO's second stage over 8 devices: GPT-2's largest, its table of 50,257 by 768, in 16 bits before it is divided."""
+    plain = MIXED._replace(plan=Parallelism(data=8, zero=2), loss="fused-linear", recompute="full")
+    of_all, of_adapters = (
+        {line.name: line.value for line in one_device("gpt2", one, 64).needs(0).temporary.lines}
+        for one in (plain, plain._replace(rank=8))
+    )
+    assert of_all["unscattered_gradients"] == 2 * 50_257 * 768
+    assert "unscattered_gradients" not in of_adapters
+
+
+def test_a_first_layer_without_a_norm_is_a_kind_of_its_own() -> None:
+    """ModernBERT's first layer has no norm before its attention, and each other one has (Warner 2024)."""
+    spec = tscale.load("modernbert-base")
+    (kinds,) = kinds_of_layers(spec, lower(spec), Parallelism())
+    normed = {any(entry.name == "norm.attention" for entry in kind.entries) for kind in kinds}
+    assert normed == {False, True}

@@ -205,3 +205,12 @@ ELSEWHERE = {
     ", and is added to queries, keys and values: let them be as wide": "tests/bad/adapters-too-wide.yaml",
 }
 """Refusals that have a case in another file."""
+
+
+def test_a_norm_of_queries_and_keys_may_have_a_bias() -> None:
+    """GPT-2: 12 layers of two norms, each with a gain and a bias for the 64 channels of a head."""
+    plain, normed = (
+        tscale.params(tscale.lower(tscale.load("gpt2", changes))).total
+        for changes in ([], ["attention.qk_norm=head", "attention.qk_norm_bias=true"])
+    )
+    assert normed - plain == 12 * 2 * (64 + 64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,11 @@ from tscale.calibration.serving_cases import Pool
 from tscale.errors import RequestError
 from tscale.planning.deployment_curves import Unit, unit_of, with_pools
 from tscale.planning.deployment_layouts import layouts
+from tscale.planning.deployment_loads import Targets
+from tscale.planning.deployment_pools import _workers
+from tscale.planning.deployment_search import Wanted, chosen, nearest_miss
 from tscale.planning.pareto import front
+from tscale.planning.queueing import Curve
 
 
 def plan(model: str, gpu: str = "h200", **asked: Any) -> Any:
@@ -279,3 +284,35 @@ def test_no_is_exit_code_3() -> None:
     done = run("plan", "gpt3", "--serve", "--gpu", "h200", "--rate", "4", "--ttft", "1ms")
     assert (done.code, done.err) == (3, "")
     assert "no deployment" in done.out
+
+
+def made(devices: int, users: int) -> Any:
+    """A unit that meets a target of 1 s for so many users and no more."""
+    at_once = np.array([1.0, users, users + 1.0])
+    return SimpleNamespace(devices=devices, curve=Curve(at_once, at_once, np.array([0.5, 1.0, 1.5]), np.full(3, 0.01)))
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_what_carries_most_on_all_devices_is_found_whatever_is_looked_at_first(most: int) -> None:
+    """Eight devices: 8 copies for 10 users each, one for 100, or 2 for 45 each."""
+    units = {"small": made(1, 10), "large": made(8, 100), "middle": made(4, 45)}
+    wanted = Wanted("users", None, 8, Targets(ttft=1.0, tpot=1.0))
+    found = chosen(units.values(), wanted, most)
+    assert [choice.load for choice in found] == [100, 90, 80][:most]
+
+
+def test_the_nearest_miss_is_the_least_times_over_the_worse_of_its_targets() -> None:
+    """Three times over in the first token, or five times over in each further one."""
+
+    def slow(ttft: float, tpot: float) -> Any:
+        return SimpleNamespace(curve=SimpleNamespace(ttft=np.array([ttft]), tpot=np.array([tpot])))
+
+    late, halting = slow(3.0, 0.01), slow(0.5, 0.05)
+    found = nearest_miss([halting, late], Targets(ttft=1.0, tpot=0.01))
+    assert found == (late, pytest.approx(3))
+
+
+def test_pools_of_any_speeds_are_tried_with_as_many_workers_as_keep_up() -> None:
+    """A worker that prefills a request a second for one that decodes ten, and the other way round; one of each in any case."""
+    assert {(1, 1), (10, 1)} <= set(_workers(1.0, 10.0))
+    assert {(1, 1), (1, 10)} <= set(_workers(10.0, 1.0))

@@ -11,7 +11,7 @@ from numpy.random import Generator, default_rng
 
 from tscale.analysis.questions import question
 from tscale.answers.plan_serve_search import searched
-from tscale.planning.queueing import Curve, mean_ttft
+from tscale.planning.queueing import Curve, _geometric, mean_ttft
 
 AT_ONCE = np.arange(1.0, 41.0)
 
@@ -43,6 +43,13 @@ def test_a_rate_that_places_do_not_keep_up_with_waits_for_ever() -> None:
     found = mean_ttft(saturating(), 5.0)
     assert np.isinf(found[saturating().throughput <= 5.0]).all()
     assert np.isfinite(found[-1])
+
+
+def test_states_between_two_points_are_a_geometric_sum() -> None:
+    """1 + 1/2 + 1/4, three times 1, 1 + 2 + 4; a single one whatever the ratio."""
+    ratios = np.array([0.5, 1.0, 2.0])
+    assert _geometric(ratios, np.full(3, 3.0)).tolist() == pytest.approx([1.75, 3, 7])
+    assert _geometric(ratios, np.ones(3)).tolist() == pytest.approx([1, 1, 1])
 
 
 def test_a_curve_with_few_points_says_nearly_what_one_with_all_does() -> None:

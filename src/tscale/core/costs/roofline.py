@@ -239,9 +239,20 @@ def _touched(entry: Entry, run: Pass) -> Entry:
         case Matmul() if entry.experts == 1:
             return entry._replace(stored=entry.used)
         case Lookup():
-            return entry._replace(rows=minimum(entry.rows, run.batch * (run.new + run.read)))
+            return entry._replace(rows=minimum(entry.rows, run.batch * _looked_up(entry, run)))
         case _:
             return entry
+
+
+def _looked_up(entry: Lookup, run: Pass) -> int:
+    """Tokens of one sequence that are looked up in a table: those of its stack, or of both where they share it."""
+    match entry.block.stack:
+        case "encoder":
+            return run.read
+        case "decoder":
+            return run.new
+        case _:
+            return run.new + run.read
 
 
 def _group(entry: Matmul | Lookup | Vector | Buffer) -> Group:
