@@ -205,7 +205,7 @@ def _quantiles(law: Parametric, draws: Sequence[Parametric], flops: float) -> Qu
         found = []
         for amount in (times * about for times in _SAVED):
             low, high = percentiles([ends(draw, amount) for draw in draws])
-            if 1 / _MOST_SAVED < low and high < _MOST_SAVED:
+            if low > 1 / _MOST_SAVED and high < _MOST_SAVED:
                 found.append((amount, low, high))
         return tuple(found)
 
