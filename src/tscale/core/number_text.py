@@ -54,7 +54,7 @@ def _rounded(value: Number, digits: int = 4) -> str:
 
 def _power(value: Number) -> str:
     """3.14e23 and 8.36e-5; in full below a million and from a thousandth on."""
-    if 0 < abs(value) < 1e-3:
+    if -1e-3 < value < 1e-3 and value != 0:
         mantissa, exponent = f"{float(value):.2e}".split("e")
         return f"{mantissa}e{int(exponent)}"
     if -(10**6) < value < 10**6:
