@@ -94,6 +94,26 @@ def test_a_table_over_sizes_has_the_efficiency_of_each() -> None:
         assert other["scaling_efficiency"] == pytest.approx(ratio)
 
 
+@pytest.mark.parametrize("where", [("h100", "64..1024*4"), ("h100,h200", "1024,2048")])
+def test_its_tables_are_whole_at_80_columns(where: tuple[str, str]) -> None:
+    gpu, gpus = where
+    said = run(
+        "plan",
+        "llama-3.1-8b",
+        "--train",
+        "--gpu",
+        gpu,
+        "--gpus",
+        gpus,
+        "--batch",
+        "2048",
+        "--tensor",
+        "1,2",
+        columns=80,
+    ).out
+    assert max(map(len, said.splitlines())) <= 80
+
+
 def test_python_gives_axes_as_lists() -> None:
     found = tscale.plan(
         "llama-3.2-1b",

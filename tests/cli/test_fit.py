@@ -191,3 +191,16 @@ def test_nothing_but_fit_imports_numpy() -> None:
     code = "import sys, tscale.cli\nprint(json := [name for name in ('numpy', 'scipy', 'pydantic') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_a_law_whose_samples_run_away_is_read_back() -> None:
+    """Intervals of a dozen noisy runs pass what a file holds far from them: those rows are left out."""
+    runs = (
+        "342553449,1436796492,3.2225\n106492820,12225595096,3.0223\n1373596793,23150740435,2.4635\n"
+        "158445531,1321858361,3.4245\n4694760121,16527822163,2.4075\n2160383654,25864731838,2.4726\n"
+        "4124194190,57743851136,2.2778\n1673828395,7817744509,2.6072\n184080567,5187268110,3.0468\n"
+        "93829082,10603081774,3.0929\n249797175,4365729281,3.0376\n558215088,12124373556,2.6872\n"
+    )
+    Path("few.csv").write_text(f"params,tokens,loss\n{runs}", encoding="utf-8")
+    assert run("fit", "few.csv", "--bootstraps", "100", "-o", "law.yaml").code == 0
+    assert run("optimal", "--flops", "1e20", "--law", "law.yaml").code == 0

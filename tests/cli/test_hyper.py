@@ -95,6 +95,12 @@ def test_a_law_of_learning_rates_predicts_no_loss() -> None:
     assert "`tscale hyper MODEL` reads it" in found.err
 
 
+def test_its_table_is_whole_at_80_columns() -> None:
+    said = run("hyper", "gpt3", "--tokens", "1e12", columns=80).out
+    assert "5.43e-4" in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
 def test_explain_shows_the_formula() -> None:
     out = run("hyper", "gpt2", "--tokens", "1e10", "--law", "li2025", "--explain").out
     assert "lr·N^-0.713·D^0.307" in out

@@ -20,7 +20,7 @@ def any_law(text: bytes, command: tuple[str, ...]) -> None:
     """A file that says it is a scaling law is asked or refused."""
     done = ran(*command, stdin=text)
     lawful(command, done)
-    assert done.code in (0, 1) or _far_off(done.err) or "law of kind" in done.err, done
+    assert done.code in (0, 1) or _far_off(done.err) or " law of " in done.err, done
 
 
 def any_hardware(text: bytes, command: tuple[str, ...]) -> None:
@@ -47,7 +47,7 @@ def any_runs(text: bytes) -> None:
 
 def _far_off(said: str) -> bool:
     """Whether a law was refused for an answer that no training comes to."""
-    return "past any sense" in said or "no meaningful" in said
+    return "no meaningful" in said
 
 
 _LAW_TEXTS: Final = [(configs() / "laws" / f"{name}.yaml").read_bytes() for name in listed_laws()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tscale.core.parallelism import Parallelism
-from tscale.planning.flags import Job, flags_of
+from tscale.planning.flags import Job, flags_of, lacks_of
 from tscale.planning.layouts import Layout
 
 JOB = Job(layers=126, experts=0, batch=2048, context=8192, per_node=8)
@@ -46,3 +46,5 @@ def test_what_a_framework_has_no_option_for_is_none() -> None:
     assert flags_of(LAYOUT, JOB)["torchtitan"] is None  # ZeRO 1
     assert flags_of(LAYOUT._replace(recompute="op"), JOB)["megatron_lm"] is None
     assert flags_of(LAYOUT._replace(optimizer="muon"), JOB)["nemo"] is None
+    assert lacks_of(LAYOUT._replace(recompute="op"), JOB)["megatron_lm"] == "recompute op"
+    assert lacks_of(LAYOUT, JOB) == {"torchtitan": "ZeRO 1", "nemo": "126 layers in 16 pieces"}

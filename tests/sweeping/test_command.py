@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +80,14 @@ def test_a_picture_has_a_series_for_each_value() -> None:
     words = ["sweep", "params", "gpt3", "--vary", "set.layers=1..9", "--vary", "set.d_ff=1000,2000"]
     done = run(*words, "--plot", "set.layers,params.total,set.d_ff", columns=80)
     assert "1000" in done.out.partition("params of gpt3\n")[2]
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("sweep", "params", "gpt3", "--vary", "set.layers=1..9", "-o", "x.csv", "--plot", "layers,params.total")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "tscale: --plot: no column layers: did you mean set.layers?\n"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

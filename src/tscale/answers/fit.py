@@ -31,6 +31,8 @@ from tscale.errors import SpecError, shown
 SOURCE: Final = "hoffmann2022 equation 11"
 _SAVED: Final = tuple(10 ** (step / 2) for step in range(-6, 13))
 """Times the runs' largest budget, and its optimum's parameters and tokens: where a law file holds intervals."""
+_MOST_SAVED: Final = 1e39
+"""An end that passes it is no amount that a file can hold; the rows that are kept are extrapolated along straight lines."""
 _FEW: Final = 20
 _DIGITS: Final = 8
 _PLAIN: Final = Unit("", "", "full")
@@ -194,8 +196,8 @@ def _law(read: Runs, found: Fit, counts: Counts, name: str) -> Law:
     )
 
 
-def _quantiles(law: Parametric, draws: Sequence[Parametric], flops: float) -> Quantiles:
-    """The intervals of the optima of samples, about the largest budget of the runs."""
+def _quantiles(law: Parametric, draws: Sequence[Parametric], flops: float) -> Quantiles | None:
+    """The intervals of the optima of samples, about the largest budget of the runs; none where the samples say nothing."""
     optimum = law.at_flops(flops)
 
     def rows(about: float, ends: Callable[[Parametric, float], float]) -> tuple[tuple[float, float, float], ...]:
@@ -203,15 +205,16 @@ def _quantiles(law: Parametric, draws: Sequence[Parametric], flops: float) -> Qu
         found = []
         for amount in (times * about for times in _SAVED):
             low, high = percentiles([ends(draw, amount) for draw in draws])
-            found.append((amount, low, high))
+            if low > 1 / _MOST_SAVED and high < _MOST_SAVED:
+                found.append((amount, low, high))
         return tuple(found)
 
-    return Quantiles(
-        level=LEVEL,
-        flops=rows(flops, lambda draw, amount: draw.at_flops(amount).params),
-        params=rows(optimum.params, lambda draw, amount: draw.at_params(amount).tokens),
-        tokens=rows(optimum.tokens, lambda draw, amount: draw.at_tokens(amount).params),
-    )
+    by_flops = rows(flops, lambda draw, amount: draw.at_flops(amount).params)
+    by_params = rows(optimum.params, lambda draw, amount: draw.at_params(amount).tokens)
+    by_tokens = rows(optimum.tokens, lambda draw, amount: draw.at_tokens(amount).params)
+    if min(len(by_flops), len(by_params), len(by_tokens)) < 2:
+        return None
+    return Quantiles(level=LEVEL, flops=by_flops, params=by_params, tokens=by_tokens)
 
 
 def _kept(value: float) -> float:

@@ -33,7 +33,7 @@ _NONE: Final = Missing("n/a", settled=True)
 _COLUMNS = (
     Column("law", "law", numeric=False),
     Column("for", "optimizer", drop=1, numeric=False),
-    Column("learning rate", "learning_rate"),
+    Column("peak LR", "learning_rate"),
     Column("batch tokens", "batch_tokens"),
     Column("critical batch", "critical_batch_tokens"),
     Column("steps", "steps", drop=2),

@@ -155,7 +155,9 @@ def answered(bound: Bound, budget: Budget) -> Answer:
     if not fits:
         name = called(bound.law.name, 40)
         amount = f"{budget.amount:.4g}".replace("e+", "e")
-        raise RequestError(f"--{budget.asked} of {amount} is past any sense by {name}: ask nearer to what is trained")
+        raise RequestError(
+            f"--{budget.asked} of {amount} has no meaningful optimum by {name}: ask for an amount nearer to what is trained"
+        )
     return Answer(bound, point, ends)
 
 

@@ -33,7 +33,7 @@ from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
 from tscale.models.trainer import trainer
-from tscale.planning.flags import Job, flags_of
+from tscale.planning.flags import Job, flags_of, lacks_of
 from tscale.planning.layouts import MOST_LAYOUTS, Layout, Layouts
 from tscale.planning.search import Found, Run, front, search
 from tscale.planning.stage_kinds import Model, model_of
@@ -267,11 +267,18 @@ class Sized:
 
     def flags(self, layout: Layout) -> dict[str, str | None]:
         """A layout as options of training frameworks."""
-        job = Job(
+        return flags_of(layout, self._job)
+
+    def lacks(self, layout: Layout) -> dict[str, str]:
+        """What those frameworks that have no options for a layout have none for."""
+        return lacks_of(layout, self._job)
+
+    @property
+    def _job(self) -> Job:
+        return Job(
             int(self.subject.spec.layers), self.subject.experts, self.ask.batch, int(self.subject.context.value),
             self._cluster.devices_per_node,
         )  # fmt: skip
-        return flags_of(layout, job)
 
 
 _MOST_TRIED: Final = 20_000

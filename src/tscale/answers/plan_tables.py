@@ -52,24 +52,26 @@ def _ranked_table(planned: Planned, title: str) -> Table:
     shown = [one for one in _DEGREES if _is_shown(one, [best.layout for best in planned.best])]
     cut = any(best.layout.plan.tensor > 1 for best in planned.best)
     columns = [
-        *(_where_columns() if planned.several else ()),
-        *(Column(heading, key) for heading, key, _ in shown),
+        *(_where_columns(planned) if planned.several else ()),
+        *(Column(heading, key, drop=1 if planned.several and heading == "DP" else 0) for heading, key, _ in shown),
         *([_SEQUENCE] if cut else []),
         Column("MB", "micro_batch"),
         Column("recompute", "recompute", drop=2, numeric=False),
         Column("step, s", "step_seconds"),
-        Column("MFU", "mfu"),
+        Column("MFU", "mfu", drop=1),
         Column("memory", "per_device_bytes"),
         Column("fits", "verdict", numeric=False),
         Column("behind", "behind", drop=3),
-        Column("most of it", "mostly", drop=4, numeric=False),
+        Column("most time in", "mostly", drop=4, numeric=False),
     ]
     rows = tuple(tuple(_row(planned, best, [field for _, _, field in shown], cut=cut)) for best in planned.best)
     return Table(title, tuple(columns), rows)
 
 
-def _where_columns() -> tuple[Column, ...]:
-    return (Column("GPU", "gpu", numeric=False), Column("GPUs", "gpus"))
+def _where_columns(planned: Planned) -> tuple[Column, ...]:
+    """The chip, which a narrow terminal leaves out where all rows have the same, and how many."""
+    one = len({search.hardware.name for search in planned.searches}) == 1
+    return (Column("GPU", "gpu", drop=5 if one else 0, numeric=False), Column("GPUs", "gpus"))
 
 
 def _is_shown(degree: tuple[str, str, str], layouts: list[Layout]) -> bool:
@@ -97,7 +99,7 @@ def _row(planned: Planned, best: Best, fields: list[str], *, cut: bool) -> Itera
 def _sizes_table(planned: Planned) -> Table:
     """The best of each number of devices, and how far its throughput per device is below that of the fewest."""
     columns = (
-        *_where_columns(),
+        *_where_columns(planned),
         Column("layout", "layout", numeric=False, wraps=20),
         Column("step, s", "step_seconds"),
         Column("MFU", "mfu", drop=1),
@@ -140,7 +142,8 @@ def _flags_table(planned: Planned) -> Table:
 def _framework_cells(planned: Planned, name: str, best: Best | None) -> Iterator[Cell]:
     yield FRAMEWORKS[name]
     if best is None:
-        yield from ("has no options for any", "", "")
+        first = planned.best[0]
+        yield from (f"none: no option for {search_of(planned, first).lacks(first.layout)[name]}", "", "")
         return
     yield "the first" if best == planned.best[0] else layout_text(best.layout)
     yield Figure(best.seconds, SECONDS, planned.known)

@@ -154,10 +154,10 @@ def _nearest(planned: Planned) -> Iterator[str]:
 
 
 def _difference(one: Layout, other: Layout) -> str:
-    """What another layout has in the place of one's."""
+    """The options that make one layout another."""
     before, after = (layout_data(layout) for layout in (one, other))
-    words = (f"{key} {value}" for key, value in after.items() if value != before[key] and key != "data")
-    return ", ".join(words).replace("_", " ")
+    changed = {key: value for key, value in after.items() if value != before[key] and key != "data"}
+    return " ".join(f"--{key.replace('_', '-')} {str(value).lower()}" for key, value in changed.items())
 
 
 _REMEDIES: Final = (

@@ -140,7 +140,7 @@ def _of_apple(ask: Callable[..., Asked]) -> tuple[list[Found], str]:
     said = ask("sysctl", "-n", *_MAC_NAMES)
     lines = said.text.split("\n")
     if said.failed or not lines[0].startswith("Apple ") or len(lines) < len(_MAC_NAMES) or not lines[1].isdigit():
-        return [], said.failed if "PATH" in said.failed else "sysctl tells of no Apple silicon"
+        return [], said.failed if "PATH" in said.failed else "sysctl reports no Apple silicon"
     displays = ask("system_profiler", "SPDisplaysDataType").text
     cores = re.search(r"Total Number of Cores: (\d+)", displays)
     found = Found(lines[0].strip(), int(lines[1]) // _MIB, 1, "sysctl", int(cores[1]) if cores else None)
@@ -156,25 +156,28 @@ def _counted(devices: list[tuple[str, int | None]], by: str) -> list[Found]:
 _TOOLS: Final = (_of_nvidia, _of_amd, _of_apple)
 
 
-def accelerators_here() -> tuple[Found, ...]:
+def accelerators_here(where: str = "--gpu here") -> tuple[Found, ...]:
     """The accelerators of this machine, by kind. Raises `RequestError`, which says what each tool answered, if there is none."""
-    return _asked_on(os.environ.get("PATH", ""))
+    found, reasons = _asked_on(os.environ.get("PATH", ""))
+    if found:
+        return found
+    raise RequestError(
+        f"no GPU was found on this machine ({'; '.join(reasons)}): name one, such as h100; `tscale list hardware` has the names",
+        where=where,
+    )
 
 
 @cache
-def _asked_on(path: str) -> tuple[Found, ...]:
-    """The same of the tools on a PATH, each asked once in a process."""
+def _asked_on(path: str) -> tuple[tuple[Found, ...], tuple[str, ...]]:
+    """What the tools on a PATH find, each asked once in a process, and why those that find nothing do not."""
     del path
     reasons = []
     for tool in _TOOLS:
         found, reason = tool(ask)
         if found:
-            return tuple(found)
+            return tuple(found), ()
         reasons.append(reason)
-    raise RequestError(
-        f"no GPU was found on this machine ({'; '.join(reasons)}): name one, such as h100; `tscale list hardware` has the names",
-        where="--gpu here",
-    )
+    return (), tuple(reasons)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def detect(format: _DetectFormat = "table") -> None:
     from tscale.catalogue.here import accelerators_here, known_as
     from tscale.render import print_text
 
-    found = [(one, known_as(one)) for one in accelerators_here()]
+    found = [(one, known_as(one)) for one in accelerators_here(where="")]
     if format == "json":
         rows = [
             {

@@ -95,6 +95,7 @@ def sweep(
     where = _where(engine, scheduler, workers)
     job = job_of(question, fixed, vary, tuple(_names(columns)))
     made = prepared(job, yes=yes)
+    _check_plot(made, format, plot)
     if output is not None:
         _write(Path(output), made, where)
     if output is None or plot is not None:
@@ -147,21 +148,29 @@ def _write(path: Path, made: Sweep, where: Where) -> None:
     print_text(f"{path} is written: {done.rows:,} rows{more}\n")
 
 
+def _check_plot(made: Sweep, format: Format, plot: str | None) -> None:
+    """Raises `RequestError` for a plot that cannot be drawn, before any row is computed or written."""
+    if plot is None:
+        return
+    from tscale.errors import RequestError
+    from tscale.render.plot import TERMINAL, check_target
+    from tscale.sweeping.show import drawn_columns
+
+    if format not in ("table", "html"):
+        raise RequestError(
+            f"--plot draws in the terminal, which --format {format} leaves to a program: drop one of them"
+        )
+    check_target(TERMINAL, format)
+    drawn_columns(made, plot)
+
+
 def _show(made: Sweep, format: Format, plot: str | None, *, table: bool) -> None:
     """Shows the first rows, or all of them to a program, and the picture below them."""
     from tscale.errors import RequestError
     from tscale.render import print_text, show
-    from tscale.render.plot import TERMINAL, check_target
     from tscale.sweeping.show import MOST_SHOWN, SHOWN, plot_of, report_of
 
-    pictures: Any = ()
-    if plot is not None:
-        if format not in ("table", "html"):
-            raise RequestError(
-                f"--plot draws in the terminal, which --format {format} leaves to a program: drop one of them"
-            )
-        check_target(TERMINAL, format)
-        pictures = [plot_of(made, plot)]
+    pictures: Any = () if plot is None else [plot_of(made, plot)]
     if table:
         everything = format in ("json", "csv")
         if everything and made.job.rows > MOST_SHOWN:

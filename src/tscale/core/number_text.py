@@ -53,7 +53,10 @@ def _rounded(value: Number, digits: int = 4) -> str:
 
 
 def _power(value: Number) -> str:
-    """3.14e23; in full below a million."""
+    """3.14e23 and 8.36e-5; in full below a million and from a thousandth on."""
+    if -1e-3 < value < 1e-3 and value != 0:
+        mantissa, exponent = f"{float(value):.2e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
     if -(10**6) < value < 10**6:
         return f"{int(value):,}" if _whole(value) else _rounded(value)
     mantissa, exponent = f"{Decimal(int(value)):.2e}".split("e")

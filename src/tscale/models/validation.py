@@ -111,6 +111,8 @@ def _beside(error: SpecErrors, document: Document) -> Iterator[SpecError]:
 def _take_out(data: Any, path: Path_, meant: str | None) -> bool:
     """Takes the key at a path out of its mapping, or gives it the name that was meant; False where it stands in none."""
     for part in path[:-1]:
+        if isinstance(data, dict) and part not in data:  # below a key that was renamed or taken out
+            return False
         data = data[part]
     if not isinstance(data, dict) or path[-1] not in data or meant in data:
         return False

@@ -23,20 +23,30 @@ class Job(NamedTuple):
 
 
 class NoOptionError(Exception):
-    """A framework has no option for some part of a layout."""
+    """A framework has no option for the part of a layout that it names."""
 
 
 def flags_of(layout: Layout, job: Job) -> dict[str, str | None]:
     """The options of each framework, as one line."""
+    return {name: None if lacks else line for name, (line, lacks) in _lines(layout, job).items()}
+
+
+def lacks_of(layout: Layout, job: Job) -> dict[str, str]:
+    """What each framework that has no options for a layout has none for."""
+    return {name: lacks for name, (_, lacks) in _lines(layout, job).items() if lacks}
+
+
+def _lines(layout: Layout, job: Job) -> dict[str, tuple[str, str]]:
     makers = {"megatron_lm": _megatron, "torchtitan": _torchtitan, "nemo": _nemo}
     return {name: _line(maker(layout, job)) for name, maker in makers.items()}
 
 
-def _line(words: Iterator[str]) -> str | None:
+def _line(words: Iterator[str]) -> tuple[str, str]:
+    """The options, and what there is none for."""
     try:
-        return " ".join(words)
-    except NoOptionError:
-        return None
+        return " ".join(words), ""
+    except NoOptionError as error:
+        return "", str(error)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -78,10 +88,10 @@ def _megatron(layout: Layout, job: Job) -> Iterator[str]:
     yield f"--micro-batch-size {layout.micro_batch} --global-batch-size {job.batch}"
     yield from _megatron_sharding(layout)
     for option in (
-        _of(_MEGATRON_AGAIN, layout.recompute),
-        _of(_MEGATRON_PRECISION, layout.precision),
-        _of(_MEGATRON_OPTIMIZER, layout.optimizer),
-        *(_of({"states": "--optimizer-cpu-offload"}, what) for what in sorted(layout.offload)),
+        _of(_MEGATRON_AGAIN, layout.recompute, "recompute"),
+        _of(_MEGATRON_PRECISION, layout.precision, "precision"),
+        _of(_MEGATRON_OPTIMIZER, layout.optimizer, "optimizer"),
+        *(_of({"states": "--optimizer-cpu-offload"}, what, "offload") for what in sorted(layout.offload)),
     ):
         if option:
             yield option
@@ -90,14 +100,18 @@ def _megatron(layout: Layout, job: Job) -> Iterator[str]:
 def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
     if plan.pipeline > 1 and plan.order not in ("1f1b", "interleaved"):
-        raise NoOptionError
+        raise NoOptionError(f"schedule {plan.order}")
     if plan.interleave > 1:
         yield f"--num-virtual-stages-per-pipeline-rank {plan.interleave}"
     pieces = plan.pipeline * plan.interleave
     if job.layers % pieces:
         if (job.layers + 2) % pieces:
-            raise NoOptionError
+            raise NoOptionError(_uneven(job, pieces))
         yield "--account-for-embedding-in-pipeline-split --account-for-loss-in-pipeline-split"
+
+
+def _uneven(job: Job, pieces: int) -> str:
+    return f"{job.layers} layers in {pieces} pieces"
 
 
 def _megatron_sharding(layout: Layout) -> Iterator[str]:
@@ -106,7 +120,7 @@ def _megatron_sharding(layout: Layout) -> Iterator[str]:
         yield _MEGATRON_ZERO[plan.zero]
     if plan.zero and plan.shards is not None:
         if plan.zero > 1:
-            raise NoOptionError
+            raise NoOptionError(f"ZeRO {plan.zero} over {plan.shards}")
         yield f"--num-distributed-optimizer-instances {plan.data * plan.context // plan.shards}"
 
 
@@ -125,7 +139,7 @@ _TITAN_SCHEDULES = {"1f1b": "1F1B", "interleaved": "Interleaved1F1B", "zero-bubb
 def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
     if job.experts and plan.expert_cut > 1:
-        raise NoOptionError
+        raise NoOptionError(f"ETP {plan.expert_cut}")
     replicas, shards = _titan_shards(layout)
     for name, degree in (
         ("tensor_parallel", plan.tensor),
@@ -139,28 +153,30 @@ def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
     if plan.zero == 2:
         yield "--parallelism.fsdp_reshard_after_forward never"
     if plan.pipeline > 1:
-        yield f"--parallelism.pipeline_parallel_schedule {_of(_TITAN_SCHEDULES, plan.order)}"
+        yield f"--parallelism.pipeline_parallel_schedule {_of(_TITAN_SCHEDULES, plan.order, 'schedule')}"
         yield f"--parallelism.pipeline_parallel_layers_per_stage {-(-job.layers // (plan.pipeline * plan.interleave))}"
         yield f"--parallelism.pipeline_parallel_microbatch_size {layout.micro_batch}"
     each = job.batch // plan.data if plan.pipeline > 1 else layout.micro_batch
     yield f"--training.local_batch_size {each} --training.global_batch_size {job.batch} --training.seq_len {job.context}"
-    yield _of(_TITAN_AGAIN, layout.recompute)
+    yield _of(_TITAN_AGAIN, layout.recompute, "recompute")
     if layout.offload:
-        raise NoOptionError
-    _of({"bf16": "", "fp32-master": ""}, layout.precision)
-    _of({"adamw": "", "adamw-fp32": ""}, layout.optimizer)
+        raise NoOptionError("offload")
+    _of({"bf16": "", "fp32-master": ""}, layout.precision, "precision")
+    _of({"adamw": "", "adamw-fp32": ""}, layout.optimizer, "optimizer")
 
 
 def _titan_shards(layout: Layout) -> tuple[int, int]:
     """Copies that replicate and that shard; it has no stage of ZeRO that keeps gradients whole."""
     plan = layout.plan
-    if plan.zero == 1 or (plan.tensor > 1 and not plan.sequence):
-        raise NoOptionError
+    if plan.zero == 1:
+        raise NoOptionError("ZeRO 1")
+    if plan.tensor > 1 and not plan.sequence:
+        raise NoOptionError("TP without SP")
     if plan.zero == 0:
         return plan.data, 1
     sharing = plan.sharing
     if sharing % plan.context:
-        raise NoOptionError
+        raise NoOptionError(f"{sharing} shards with CP {plan.context}")
     return plan.data * plan.context // sharing, sharing // plan.context
 
 
@@ -177,8 +193,14 @@ _NEMO_AGAIN = {
 
 def _nemo(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
-    if plan.zero > 1 or plan.shards is not None or layout.offload or plan.order not in ("1f1b", "interleaved"):
-        raise NoOptionError
+    lacks = [
+        *([f"ZeRO {plan.zero}"] if plan.zero > 1 else []),
+        *(["shards"] if plan.shards is not None else []),
+        *(["offload"] if layout.offload else []),
+        *([f"schedule {plan.order}"] if plan.order not in ("1f1b", "interleaved") else []),
+    ]
+    if lacks:
+        raise NoOptionError(", ".join(lacks))
     nodes = max(plan.devices // job.per_node, 1)
     yield f"trainer.num_nodes={nodes} trainer.devices={plan.devices // nodes}"
     for name, value in (
@@ -193,17 +215,17 @@ def _nemo(layout: Layout, job: Job) -> Iterator[str]:
         if value is not None:
             yield f"trainer.strategy.{name}={value}"
     if job.layers % (plan.pipeline * plan.interleave):
-        raise NoOptionError
+        raise NoOptionError(_uneven(job, plan.pipeline * plan.interleave))
     yield f"data.micro_batch_size={layout.micro_batch} data.global_batch_size={job.batch} data.seq_length={job.context}"
     yield f"optim.config.use_distributed_optimizer={plan.zero == 1}"
-    if _of(_NEMO_AGAIN, layout.recompute):
+    if _of(_NEMO_AGAIN, layout.recompute, "recompute"):
         yield _NEMO_AGAIN[layout.recompute]
-    _of({"bf16": "", "bf16-fp32-gradients": ""}, layout.precision)
-    _of({"adamw": "", "adamw-fp32": ""}, layout.optimizer)
+    _of({"bf16": "", "bf16-fp32-gradients": ""}, layout.precision, "precision")
+    _of({"adamw": "", "adamw-fp32": ""}, layout.optimizer, "optimizer")
 
 
-def _of(options: dict[str, str], name: str) -> str:
-    """The option of a name. Raises `NoOptionError` where there is none."""
+def _of(options: dict[str, str], name: str, axis: str) -> str:
+    """The option of a name on an axis. Raises `NoOptionError` where there is none."""
     if name not in options:
-        raise NoOptionError
+        raise NoOptionError(f"{axis} {name}")
     return options[name]

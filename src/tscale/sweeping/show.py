@@ -170,7 +170,7 @@ def _datum(column: Column, value: Any) -> Figure | Missing | str | bool | None:
 
 def plot_of(sweep: Sweep, wanted: str) -> Plot:
     """Two columns against one another, a series for each value of a third. Raises `RequestError`."""
-    places = _drawn(sweep, wanted)
+    places = drawn_columns(sweep, wanted)
     x, y = (sweep.columns[place] for place in places[:2])
     series: dict[str, list[Point]] = {}
     for row in rows_of(sweep, sweep.job.rows):
@@ -193,7 +193,7 @@ def _unit(column: Column) -> Unit:
     return COUNT._replace(name="") if column.axis else column.unit
 
 
-def _drawn(sweep: Sweep, wanted: str) -> list[int]:
+def drawn_columns(sweep: Sweep, wanted: str) -> list[int]:
     """The places of the columns of a picture. Raises `RequestError`."""
     names = [name.strip() for name in wanted.split(",")]
     if len(names) not in (2, 3) or not all(names):
