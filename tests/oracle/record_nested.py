@@ -72,6 +72,7 @@ FAMILIES = [
     "step3p7",
     "minimax_m3_vl",
     "phi4_multimodal",
+    "mllama",
 ]
 CLASSES = {
     **modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,

@@ -88,6 +88,7 @@ SEEING: Final[dict[str, Nested]] = {
         "merged_hidden_size", ties_whole=True,
         classes=("MiniMaxM3SparseForConditionalGeneration",),
     ),
+    "mllama": _sees("Mllama", "mllama_text_model", False, retied=False),
     "phi4_multimodal": _sees(
         "Phi4Multimodal", "phi3", False, "audio_config", "original_max_position_embeddings", flat=True, defaults=_PHI4,
         classes=("Phi4MultimodalForCausalLM",),
