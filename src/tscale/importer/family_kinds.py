@@ -33,7 +33,7 @@ Kind = TypeVar("Kind", bound=Hashable)
 
 def _by_kind(config: Config, kinds: Sequence[Kind], blocks: Mapping[Kind, B]) -> B | tuple[B, ...]:
     """A block for the layers of each kind: the most frequent takes what the others leave."""
-    there = sorted(set(kinds), key=kinds.count, reverse=True)
+    there = sorted(dict.fromkeys(kinds), key=kinds.count, reverse=True)
     first, *others = there
     depth = layers_told_apart(config)
     claims = [[layer for layer, kind in enumerate(kinds) if kind == other] for other in others]
