@@ -26,6 +26,7 @@ TOWER = {
     "part": "vision_tower",
     "pieces": [{"kind": "layers", "layers": 2, "d_model": 8, "attention": {"heads": 2, "on": {"first": 1}}}],
 }
+INDEXED = {"kind": "indexed", "index_heads": 2, "index_dim": 16, "index_block": 8, "index_top_blocks": 2}
 EXPERTS = {"kind": "experts", "experts": 8, "top_k": 2, "d_ff": 64}
 
 REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
@@ -47,6 +48,9 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("gpt2", {"attention.chunked": True}, "attention.chunked: a chunk needs its length: set window"),
     ("gpt2", {"attention.borrows_keys": True}, "attention: keys are borrowed and no layer has any: drop borrows_keys from one of the blocks"),
     # other mixers
+    ("gpt2", {"attention": INDEXED | {"attention": {"heads": 12, "window": 8}}}, "attention.attention.window: the indexer says which keys a query sees: drop window"),
+    ("gpt2", {"attention": INDEXED | {"attention": {"heads": 12, "on": {"first": 1}}}}, "attention.attention.on: the indexer stands in the same layers: say which outside of the two"),
+    ("gpt2", {"embedding.more_rows": 8}, "embedding.more_rows: a head that is the table has as many rows: drop it, or set tied to false"),
     ("deepseek-v3", {"attention.index_heads": 8}, "attention.index_heads: an indexer needs both index_heads and index_dim: set both, or neither"),
     ("deepseek-v3", {"attention.index_heads": 8, "attention.index_dim": 8}, "attention.index_top_k: an indexer picks keys for the queries: set index_top_k to how many"),
     ("deepseek-v3", {"attention.index_heads": 8, "attention.index_dim": 8, "attention.index_top_k": 8, "attention.q_rank": DROP}, "attention.index_heads: an indexer reads the latent of the queries: set q_rank"),

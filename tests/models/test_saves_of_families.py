@@ -31,6 +31,7 @@ REFUSED: dict[str, str] = {
     "deepseek_v32": INDEXER,
     "glm_moe_dsa": INDEXER,
     "minimax_m3_vl_text": "attention's indexer of keys",
+    "mllama_text_model": "image_layer, which attends to images,",
     "longformer": "attention with projections of its own for tokens that see all others",
 }
 """Families that are refused, and what of them."""

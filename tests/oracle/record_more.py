@@ -45,9 +45,11 @@ FAMILIES = [
     "sarvam_moe",
     "sarvam_mla",
     "minimax_m3_vl_text",
+    "mllama_text_model",
 ]
 SLIDES, PICKED = "sliding_attention", "minimax_m3_sparse"
 record.BASE |= {
+    "mllama_text_model": {"cross_attention_layers": [1]},
     "glm4v_moe_text": {"head_dim": 128},  # the class's own heads do not divide its width
     "gemma4_text": {"num_hidden_layers": 6},
     "step3p5": {"sliding_window": 32, "num_hidden_layers": 4, "n_routed_experts": 8},
@@ -90,6 +92,7 @@ record.LISTS |= {
     ),
 }
 NAMES = {
+    "mllama_text_model": ["MllamaForCausalLM"],
     "step3p5": ["Step3p7TextModel"],
     "mistral4": ["Mistral4ForCausalLM", "Mistral4Model"],
     "paddleocr_vl_text": ["PaddleOCRTextModel"],
@@ -106,6 +109,7 @@ EXTRA = {
         {"index_topk_freq": 2},
         {"index_topk_freq": 2, "index_skip_topk_offset": 1},
     ],
+    "mllama_text_model": [{"cross_attention_layers": layers} for layers in ([], [0, 2], [1, 3], [2, 9])],
     "minimax_m3_vl_text": [
         {"layer_types": None, "mlp_layer_types": None, "moe_layer_freq": [0, 1, 0, 1]},
         {

@@ -71,8 +71,11 @@ FAMILIES = [
     "granite_speech",
     "step3p7",
     "minimax_m3_vl",
+    "phi4_multimodal",
+    "mllama",
 ]
 CLASSES = {
+    **modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 }
@@ -106,8 +109,11 @@ INSIDE = {
     ),
 }
 """Changes of the text model inside."""
+FLAT = ("phi4_multimodal",)
+"""Families whose files have the keys of the text model beside the others, and never inside."""
 OLDER = ("qwen2_vl", "qwen2_5_vl")
 OWN = ("model.language_model.", "model.text_model.", "language_model.", "lm_head.")
+OF_FLAT = ("lm_head.", "model.layers.", "model.embed_tokens.", "model.norm.")
 DEPTH = {"num_hidden_layers": 4}
 
 
@@ -124,6 +130,9 @@ def main() -> None:
 
 def changes(family: str) -> Iterator[tuple[str, dict]]:
     """The changes of one family."""
+    if family in FLAT:
+        yield from flat_changes(family)
+        return
     inner = CONFIG_MAPPING[family]().to_dict()["text_config"]["model_type"]
     text = {"model_type": inner, **DEPTH, **TEXT.get(family, {})}
     base = {"model_type": family, "architectures": [CLASSES[family]], **MORE.get(family, {}), "text_config": text}
@@ -144,13 +153,35 @@ def changes(family: str) -> Iterator[tuple[str, dict]]:
         yield "flat", {"model_type": family, "architectures": [CLASSES[family]], **flat}
 
 
+def flat_changes(family: str) -> Iterator[tuple[str, dict]]:
+    """Each size of the text model changed alone, and the file as the class saves it."""
+    base = {"model_type": family, "architectures": [CLASSES[family]], **DEPTH}
+    yield "nothing", base
+    yield "nothing, saved", {**CONFIG_MAPPING[family].from_dict(copy.deepcopy(base)).to_dict(), **base}
+    for key in ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"):
+        usual = getattr(CONFIG_MAPPING[family](), key)
+        for value in (usual // 2, 2 * usual):
+            yield key, {**base, key: value}
+    for more in (
+        {"tie_word_embeddings": True},
+        {"num_key_value_heads": None},
+        {"sliding_window": 16},
+        {"max_position_embeddings": 4096},
+    ):
+        yield ", ".join(more), {**base, **more}
+
+
 def write(changed: str, config: dict) -> None:
     """One configuration, counted."""
     config = json.loads(json.dumps(config, default=str).replace("Infinity", "1e9"))
     with torch.device("meta"):
         (name,) = config["architectures"]
         model = getattr(transformers, name)(CONFIG_MAPPING[config["model_type"]].from_dict(copy.deepcopy(config)))
-    total = sum(p.numel() for name, p in model.named_parameters() if name.startswith(OWN))
+    total = sum(
+        p.numel()
+        for name, p in model.named_parameters()
+        if name.startswith(OF_FLAT if config["model_type"] in FLAT else OWN)
+    )
     line = {"changed": changed, "config": config, "total": total, "flops": flops(model.eval(), config["model_type"])}
     print(json.dumps(line), flush=True)
 

@@ -58,18 +58,10 @@ def flops_of_tower(spec: TowerSpec, media: Media, about_text: dict[str, object])
 
     Raises `RequestError` for options about text, and for a sound without a length.
     """
-    named = [option for option, value in about_text.items() if value is not None]
-    if named:
-        raise RequestError(f"{named[0]} is about text, and {spec.label} reads {spec.reads} alone: drop it")
-    if not media.any and spec.reads == "sounds":
-        raise RequestError(f"{spec.label} reads sounds: --audio-seconds says how long one is, such as 10")
+    _check(spec, media, about_text)
     asked = media if media.any else media._replace(images=1)
-    reading = spec.towers[0].input
-    fixed = reading is not None and reading.kind == "fixed"
-    if fixed and media.sized:
-        raise RequestError(f"--image-size: every image that {spec.label} reads is brought to one size: drop it")
     costs = media_costs(spec, asked)
-    if fixed:  # the size in its name is none that it was asked for
+    if _is_fixed(spec):  # the size in its name is none that it was asked for
         costs = tuple(cost._replace(name=cost.name.partition(" of ")[0]) for cost in costs)
     total = sum(cost.flops.total for cost in costs)
     what = " and ".join(cost.name for cost in costs)
@@ -89,6 +81,22 @@ def flops_of_tower(spec: TowerSpec, media: Media, about_text: dict[str, object])
         "training_flops": Figure(3 * total, FLOPS),
     }
     return Report(title, (table,), data, (*_notes(spec), *_how(spec, asked), _LEFT_OUT))
+
+
+def _check(spec: TowerSpec, media: Media, about_text: dict[str, object]) -> None:
+    """Raises `RequestError` for what a tower cannot be asked."""
+    named = [option for option, value in about_text.items() if value is not None]
+    if named:
+        raise RequestError(f"{named[0]} is about text, and {spec.label} reads {spec.reads} alone: drop it")
+    if not media.any and spec.reads == "sounds":
+        raise RequestError(f"{spec.label} reads sounds: --audio-seconds says how long one is, such as 10")
+    if media.sized and _is_fixed(spec):
+        raise RequestError(f"--image-size: every image that {spec.label} reads is brought to one size: drop it")
+
+
+def _is_fixed(spec: TowerSpec) -> bool:
+    reading = spec.towers[0].input
+    return reading is not None and reading.kind == "fixed"
 
 
 _LEFT_OUT = "Training takes the forward pass three times. Not counted: softmax, norms, activations, biases and other elementwise work."

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tscale.blocks.experts import Experts
     from tscale.blocks.feed_forward import FeedForward
     from tscale.blocks.hybrid_heads import HybridHeads
+    from tscale.blocks.image_layer import ImageLayer
     from tscale.blocks.indexed import IndexedAttention
     from tscale.blocks.kimi_delta import KimiDelta
     from tscale.blocks.latent import LatentAttention
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         | Rwkv
         | Mlstm
         | HybridHeads
+        | ImageLayer
         | SharedBlock
     )
     Mlp = FeedForward | Experts | ChannelMixing
@@ -99,6 +101,7 @@ __all__ = [
     "FeedForward",
     "GatedDeltaNet",
     "HybridHeads",
+    "ImageLayer",
     "IndexedAttention",
     "KimiDelta",
     "LatentAttention",

@@ -13,7 +13,7 @@ from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scores, Subset, Vect
 
 @dataclass(frozen=True, kw_only=True)
 class IndexedAttention:
-    """Attention whose keys an indexer picks in blocks: the best-scored key of a block speaks for all of it.
+    """Attention to keys that an indexer picks in blocks: the best-scored key of a block speaks for all of it.
 
     The indexer has no values, and its heads' scores are not summed: each picks for the query heads of one group. A query is
     counted with the most keys that it can see; of its own block it sees those before it, half a block fewer on average.

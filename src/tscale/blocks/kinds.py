@@ -56,6 +56,7 @@ MIXERS: Final = Kinds(
         "rwkv": "blocks.rwkv.Rwkv",
         "mlstm": "blocks.mlstm.Mlstm",
         "side-by-side": "blocks.hybrid_heads.HybridHeads",
+        "image-layer": "blocks.image_layer.ImageLayer",
         "shared-block": "blocks.shared.SharedBlock",
     }
 )

@@ -10,10 +10,12 @@ from typing import Final
 from tscale.blocks import Computed, Norm
 from tscale.importer import expert_rules as experts
 from tscale.importer import family_kinds as kinds
+from tscale.importer import family_rules as rules
 from tscale.importer.expert_rules import Routed
 from tscale.importer.families_mixers import row
 from tscale.importer.family import Family, Keys
 from tscale.importer.family_rows import causal, modern
+from tscale.models.spec import Embedding
 
 _LATENT: Final[dict[str, object]] = {
     "kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_head_dim": None, "attention_bias": False,
@@ -58,6 +60,12 @@ SEVERAL: Final[dict[str, Family]] = {
                "use_routing_bias": True, "n_shared_experts": 1},
         experts=Routed(d_ff="intermediate_size", shared_d_ff="shared_intermediate_size", selection_bias="buffer",
                        sparse=kinds.minimax_m3_experts),
+    ),
+    "mllama_text_model": modern(
+        "Mllama", (128256, 4096, 40, 32, 14336, 131072), {"num_key_value_heads": 8, "cross_attention_layers": None},
+        classes=causal("Mllama", model="MllamaTextModel"), head_dim=rules.exact_head_dim, embedding=Embedding(more_rows=8),
+        fixed={"tie_word_embeddings": False}, attention=kinds.mllama, feed_forward=kinds.mllama_feed_forward,
+        notes=kinds.mllama_notes,
     ),
     "flint": modern(
         "Flint", (150144, 2048, 49, 32, 6144, 262144),

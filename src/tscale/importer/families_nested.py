@@ -64,6 +64,9 @@ _GLMASR: Final[dict[str, object]] = {
     "vocab_size": 59264, "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28,
     "num_attention_heads": 16, "num_key_value_heads": 4, "max_position_embeddings": 8192,
 }  # fmt: skip
+_PHI4: Final[dict[str, object]] = {
+    "vocab_size": 200064, "num_key_value_heads": 8, "max_position_embeddings": 131072,
+}  # fmt: skip
 _VOXTRAL: Final[dict[str, object]] = {
     "vocab_size": 131072, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 30,
     "num_key_value_heads": 8, "max_position_embeddings": 131072, "head_dim": 128,
@@ -84,6 +87,11 @@ SEEING: Final[dict[str, Nested]] = {
         "MiniMaxM3VL", "minimax_m3_vl_text", False, "img_token_compression_config", "process_image_mode",
         "merged_hidden_size", ties_whole=True,
         classes=("MiniMaxM3SparseForConditionalGeneration",),
+    ),
+    "mllama": _sees("Mllama", "mllama_text_model", False, retied=False),
+    "phi4_multimodal": _sees(
+        "Phi4Multimodal", "phi3", False, "audio_config", "original_max_position_embeddings", flat=True, defaults=_PHI4,
+        classes=("Phi4MultimodalForCausalLM",),
     ),
     "step3p7": Nested(
         classes=("Step3p7ForConditionalGeneration", "Step3p7FlashForCausalLM"), text=("step3p5",), tied=False,

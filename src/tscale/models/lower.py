@@ -333,8 +333,10 @@ def _embeddings(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     tokens, added = spec.embedding_widths()
     two_stacks = spec.kind == "encoder-decoder"
     tables = 2 if two_stacks and not spec.embedding.shared else 1
-    by_row = Cut(spec.vocabulary, otherwise="padded")
-    yield Lookup("embedding.tokens", "embedding", "embedding", spec.vocabulary, tokens, by_row, stored=tables)
+    rows = spec.vocabulary if spec.embedding.more_rows is None else spec.vocabulary + spec.embedding.more_rows
+    yield Lookup(
+        "embedding.tokens", "embedding", "embedding", rows, tokens, Cut(rows, otherwise="padded"), stored=tables
+    )
     if spec.embedding.segments is not None:
         yield Lookup("embedding.segments", "segments", "embedding", spec.embedding.segments, added)
     if spec.embedding.mask:

@@ -186,6 +186,8 @@ def _of_tables(spec: ModelSpec) -> Iterator[Problem]:
         yield ("head",), "a head is tied to the embedding or it is not: set tied to true or false"
     if not _on_vocabulary(spec) and spec.tied is not None:
         yield ("tied",), "there is no head to tie: drop tied, or give the head a kind"
+    if spec.embedding.more_rows is not None and spec.tied:
+        yield ("embedding", "more_rows"), "a head that is the table has as many rows: drop it, or set tied to false"
     if not spec.embedding.shared and spec.kind != "encoder-decoder":
         yield ("embedding", "shared"), "there is one stack only to have a table: drop it"
 

@@ -146,6 +146,8 @@ class Embedding:
 
     shared: bool = True
     """Whether encoder and decoder share one table."""
+    more_rows: Size | None = None
+    """Rows of the table beyond the vocabulary, of tokens that the head does not predict (8 in Llama 3.2 Vision)."""
     segments: Size | None = None
     """Rows of a table of segments added to the embedding (BERT has 2); of all such tables, where there are several."""
     mask: bool = False
