@@ -91,6 +91,7 @@ def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
     if plan.pipeline > 1 and plan.order not in ("1f1b", "interleaved"):
         raise NoOptionError
+    _refuse_partial_rounds(layout, job)
     if plan.interleave > 1:
         yield f"--num-virtual-stages-per-pipeline-rank {plan.interleave}"
     pieces = plan.pipeline * plan.interleave
@@ -98,6 +99,13 @@ def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
         if (job.layers + 2) % pieces:
             raise NoOptionError
         yield "--account-for-embedding-in-pipeline-split --account-for-loss-in-pipeline-split"
+
+
+def _refuse_partial_rounds(layout: Layout, job: Job) -> None:
+    """Raises `NoOptionError` where Megatron's interleaved schedule stops: its micro-batches come in rounds of as many as stages."""
+    plan = layout.plan
+    if plan.interleave > 1 and job.batch // (plan.data * layout.micro_batch) % plan.pipeline:
+        raise NoOptionError
 
 
 def _megatron_sharding(layout: Layout) -> Iterator[str]:
@@ -179,6 +187,7 @@ def _nemo(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
     if plan.zero > 1 or plan.shards is not None or layout.offload or plan.order not in ("1f1b", "interleaved"):
         raise NoOptionError
+    _refuse_partial_rounds(layout, job)
     nodes = max(plan.devices // job.per_node, 1)
     yield f"trainer.num_nodes={nodes} trainer.devices={plan.devices // nodes}"
     for name, value in (
