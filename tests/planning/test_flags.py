@@ -34,11 +34,11 @@ def test_fsdp_as_torchtitan_is_told_of_it() -> None:
 
 def test_a_pipeline_as_nemo_is_told_of_it() -> None:
     plan = Parallelism(tensor=8, sequence=True, pipeline=9, interleave=2, context=4, data=2, zero=1)
-    assert flags_of(LAYOUT._replace(plan=plan), JOB)["nemo"] == (
+    assert flags_of(LAYOUT._replace(plan=plan), JOB._replace(batch=2016))["nemo"] == (
         "trainer.num_nodes=72 trainer.devices=8 trainer.strategy.tensor_model_parallel_size=8 "
         "trainer.strategy.sequence_parallel=True trainer.strategy.pipeline_model_parallel_size=9 "
         "trainer.strategy.virtual_pipeline_model_parallel_size=2 trainer.strategy.context_parallel_size=4 "
-        "data.micro_batch_size=1 data.global_batch_size=2048 data.seq_length=8192 optim.config.use_distributed_optimizer=True"
+        "data.micro_batch_size=1 data.global_batch_size=2016 data.seq_length=8192 optim.config.use_distributed_optimizer=True"
     )
 
 
@@ -48,3 +48,11 @@ def test_what_a_framework_has_no_option_for_is_none() -> None:
     assert flags_of(LAYOUT._replace(optimizer="muon"), JOB)["nemo"] is None
     assert lacks_of(LAYOUT._replace(recompute="op"), JOB)["megatron_lm"] == "recompute op"
     assert lacks_of(LAYOUT, JOB) == {"torchtitan": "ZeRO 1", "nemo": "126 layers in 16 pieces"}
+
+
+def test_megatron_interleaves_whole_rounds_of_micro_batches_alone() -> None:
+    """Its schedule raises where they are no multiple of the stages (core/pipeline_parallel/schedules.py)."""
+    plan = Parallelism(tensor=8, sequence=True, pipeline=16, interleave=8, zero=1)
+    for copies, given in ((128, True), (256, False)):  # 16 micro-batches, and 8
+        found = flags_of(LAYOUT._replace(plan=plan._replace(data=copies)), JOB)
+        assert (found["megatron_lm"] is not None) == given

@@ -132,8 +132,9 @@ def _whole(name: str) -> Ledger:
 
 def _base(asked: Asked, sized: Sized) -> Training:
     return Training(
-        PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), sized.subject.run, attention=asked.attention
-    )
+        PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), sized.subject.run, attention=asked.attention,
+        batch=asked.batch,
+    )  # fmt: skip
 
 
 def _training(asked: Asked, sized: Sized, layout: Layout) -> Training:

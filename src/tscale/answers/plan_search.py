@@ -159,8 +159,9 @@ class Sized:
     def found(self) -> Found:
         """All that fit, the fastest first but for bounds."""
         base = Training(
-            PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), self.subject.run, attention=self.ask.attention
-        )
+            PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), self.subject.run, attention=self.ask.attention,
+            batch=self.ask.batch,
+        )  # fmt: skip
         for precision in self.axes.precision:
             refuse(self.subject.spec, MemoryAsk(PRECISIONS[precision]))
         self._check_range(base)

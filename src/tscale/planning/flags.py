@@ -101,6 +101,7 @@ def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
     if plan.pipeline > 1 and plan.order not in ("1f1b", "interleaved"):
         raise NoOptionError(f"schedule {plan.order}")
+    _refuse_partial_rounds(layout, job)
     if plan.interleave > 1:
         yield f"--num-virtual-stages-per-pipeline-rank {plan.interleave}"
     pieces = plan.pipeline * plan.interleave
@@ -112,6 +113,14 @@ def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
 
 def _uneven(job: Job, pieces: int) -> str:
     return f"{job.layers} layers in {pieces} pieces"
+
+
+def _refuse_partial_rounds(layout: Layout, job: Job) -> None:
+    """Raises `NoOptionError` where Megatron's interleaved schedule stops: its micro-batches come in rounds of as many as stages."""
+    plan = layout.plan
+    micro_batches = job.batch // (plan.data * layout.micro_batch)
+    if plan.interleave > 1 and micro_batches % plan.pipeline:
+        raise NoOptionError(f"{micro_batches} micro-batches over {plan.pipeline} interleaved stages")
 
 
 def _megatron_sharding(layout: Layout) -> Iterator[str]:
@@ -201,6 +210,7 @@ def _nemo(layout: Layout, job: Job) -> Iterator[str]:
     ]
     if lacks:
         raise NoOptionError(", ".join(lacks))
+    _refuse_partial_rounds(layout, job)
     nodes = max(plan.devices // job.per_node, 1)
     yield f"trainer.num_nodes={nodes} trainer.devices={plan.devices // nodes}"
     for name, value in (
