@@ -108,3 +108,12 @@ def test_python_gives_axes_as_lists() -> None:
     ).to_dict()
     assert {row["sequence"] for row in found["rows"] if row["tensor"] == 2} <= {True}
     assert found["evaluated"] < _plan(ARGS)["evaluated"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "says"), [([], "--batch is missing"), (["--batch", "8,16"], "--batch has several values")]
+)
+def test_a_plan_is_of_steps_of_one_size(batch: list[str], says: str) -> None:
+    done = run("plan", "gpt2", "--train", "--gpu", "h100", "--gpus", "8", *batch)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err

@@ -301,6 +301,14 @@ def test_what_carries_most_on_all_devices_is_found_whatever_is_looked_at_first(m
     assert [choice.load for choice in found] == [100, 90, 80][:most]
 
 
+@pytest.mark.parametrize(("users", "devices"), [(20, 2), (21, 3), (100, 8), (101, None)])
+def test_as_many_copies_as_there_are_devices_may_be(users: int, devices: int | None) -> None:
+    """Units of one device for 10 users and of eight for 100, of which there are 8: 10 of the first would be too many for 100."""
+    wanted = Wanted("users", users, 8, Targets(ttft=1.0, tpot=1.0))
+    found = chosen([made(1, 10), made(8, 100)], wanted, 1)
+    assert [choice.devices for choice in found] == ([] if devices is None else [devices])
+
+
 def test_the_nearest_miss_is_the_least_times_over_the_worse_of_its_targets() -> None:
     """Three times over in the first token, or five times over in each further one."""
 
@@ -309,7 +317,9 @@ def test_the_nearest_miss_is_the_least_times_over_the_worse_of_its_targets() -> 
 
     late, halting = slow(3.0, 0.01), slow(0.5, 0.05)
     found = nearest_miss([halting, late], Targets(ttft=1.0, tpot=0.01))
-    assert found == (late, pytest.approx(3))
+    assert found is not None
+    assert found.unit is late
+    assert found.times == pytest.approx(3)
 
 
 def test_pools_of_any_speeds_are_tried_with_as_many_workers_as_keep_up() -> None:
