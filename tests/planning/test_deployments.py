@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from itertools import product
+from itertools import pairwise, product
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,8 +22,8 @@ from tscale.answers.plan_serve_search import _bases, room_of, rows_of, searched
 from tscale.calibration.serving_calibration import predict_held, shipped
 from tscale.calibration.serving_cases import Pool
 from tscale.errors import RequestError
-from tscale.planning.deployment_curves import Unit, unit_of, with_pools
-from tscale.planning.deployment_layouts import layouts
+from tscale.planning.deployment_curves import Unit, _grid, unit_of, with_pools
+from tscale.planning.deployment_layouts import layouts, powers
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_pools import _workers
 from tscale.planning.deployment_search import Wanted, chosen, nearest_miss
@@ -326,3 +326,15 @@ def test_pools_of_any_speeds_are_tried_with_as_many_workers_as_keep_up() -> None
     """A worker that prefills a request a second for one that decodes ten, and the other way round; one of each in any case."""
     assert {(1, 1), (10, 1)} <= set(_workers(1.0, 10.0))
     assert {(1, 1), (1, 10)} <= set(_workers(10.0, 1.0))
+
+
+@pytest.mark.parametrize("most", [1, 5, 64, 65, 200, 5000])
+def test_a_curve_has_each_number_of_requests_up_to_64_and_then_some_3_percent_apart(most: int) -> None:
+    points = _grid(most).tolist()
+    assert points[: min(most, 64)] == list(range(1, min(most, 64) + 1))
+    assert points[-1] == most
+    assert all(1 < after / before < 1.04 for before, after in pairwise(points[63:]))
+
+
+def test_powers_of_two_go_up_to_a_number() -> None:
+    assert [powers(most) for most in (1, 2, 7, 8)] == [(1,), (1, 2), (1, 2, 4), (1, 2, 4, 8)]
