@@ -5,7 +5,10 @@ exchanged. For each of a seeded sample, the tests that reach the function are ru
 mutant is killed) or none is left (it survives). What reaches what is recorded once, by a run of the tests with `--record`.
 
 Each mutant is tried in a process of its own, forked from one that has imported everything: the code of the function is
-replaced where it stands, so that nothing is written and nothing is imported twice. Constants of modules are not mutated.
+replaced where it stands, so that nothing is written and nothing is imported twice. Constants of modules are not mutated, nor
+is what `equivalent_mutants.txt` lists, with the reason why no answer changes.
+
+A mutant on which time is up before a test has failed counts as not killed: on a busy machine, give more of it with `--seconds`.
 """
 
 from __future__ import annotations

@@ -168,3 +168,12 @@ def test_each_framework_has_the_best_layout_that_it_has_options_for() -> None:
         assert found["step_seconds"]["middle"] >= best
         same = [row for row in plan["rows"] if row["command"] == found["command"]]
         assert all(row["flags"][framework] == found["flags"] for row in same)
+
+
+@pytest.mark.parametrize(
+    ("batch", "says"), [([], "--batch is missing"), (["--batch", "8,16"], "--batch has several values")]
+)
+def test_a_plan_is_of_steps_of_one_size(batch: list[str], says: str) -> None:
+    done = run("plan", "gpt2", "--train", "--gpu", "h100", "--gpus", "8", *batch)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err

@@ -73,3 +73,9 @@ def test_what_makes_no_sense_is_refused_in_a_line(words: tuple[str, ...], said: 
     assert found.code == 2
     assert said in found.err
     assert found.err.count("\n") == 1
+
+
+def test_devices_and_days_are_a_budget_of_experts_too() -> None:
+    """64 H100 of 989.4 TFLOP/s at half of that for 10 days."""
+    found = answer("optimal", "--experts", "8", "--gpu", "h100", "--gpus", "64", "--days", "10", "--mfu", "50%")
+    assert found["flops"] == 64 * 10 * 86_400 * 9_894 * 10**11 // 2

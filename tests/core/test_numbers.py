@@ -69,6 +69,14 @@ def test_a_formula_gives_the_same_on_ints_and_on_ints_that_remember(name: str, a
 
 
 @pytest.mark.parametrize("name", FORMULAS)
+def test_what_is_remembered_holds_for_other_numbers(name: str) -> None:
+    """Also where another one of two is the smaller then: no choice is frozen."""
+    made = FORMULAS[name](TracedInt(7, label="a"), TracedInt(3, label="b"), TracedInt(2, label="c"))
+    for a, b, c in ((1000, 64, 128), (3, 999, 5), (64, 64, 1)):
+        assert function_of(made)(a=a, b=b, c=c) == FORMULAS[name](a, b, c)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
 def test_a_formula_gives_the_same_on_arrays(name: str) -> None:
     triples = [(a, b, c) for a in (1, 7, 64, 1000) for b in (1, 3, 64, 999) for c in (1, 2, 128)]
     arrays = [np.array(column, dtype=np.float64) for column in zip(*triples, strict=True)]

@@ -80,9 +80,9 @@ def test_what_is_computed_again_is_of_the_layers_that_are() -> None:
     """Three of six layers: half of the scores, and half of the kernel's time."""
     six, three = (lower(gpt(layers, 1024, 16)) for layers in (6, 3))
     layers = replace(three, groups=tuple(group for group in three.groups if group.stack == "decoder"))
-    for again, fused in (("selective", False), ("full", True)):
-        all_of_them = step_work([six], Parallelism(), case(again=again, fused=fused), A100).stages[0]
-        some = step_work([six], Parallelism(), case(again=again, fused=fused), A100, [layers]).stages[0]
+    for how in (case(again="selective"), case(again="full", fused=True)):
+        all_of_them = step_work([six], Parallelism(), how, A100).stages[0]
+        some = step_work([six], Parallelism(), how, A100, [layers]).stages[0]
         assert some.attention == all_of_them.attention
         assert some.attention_again == all_of_them.attention_again / 2
         assert [one.times(2) for one in some.scores_again] == list(all_of_them.scores_again)
@@ -136,8 +136,9 @@ def test_a_stage_hands_on_what_its_devices_have_of_a_micro_batch() -> None:
     whole = 2 * 3 * 2048 * 1024 * 2
     near = handed_of(Parallelism(2, pipeline=2, context=2), case(micro=3), cluster)
     far = handed_of(Parallelism(8, pipeline=2), case(micro=3), cluster)
-    assert near == (0, pytest.approx(whole / 4 / (300e9 * 0.64)), 0)
-    assert far == (0, 0, pytest.approx(8 * whole / 8 / (8 * 25e9)))
+    assert (near.start, near.network, far.start, far.link) == (0, 0, 0, 0)
+    assert near.link == pytest.approx(whole / 4 / (300e9 * 0.64))
+    assert far.network == pytest.approx(8 * whole / 8 / (8 * 25e9))
     assert handed_of(Parallelism(8), case(micro=3), cluster) == (0, 0, 0)
 
 
@@ -170,6 +171,25 @@ def test_sums_over_tensors_are_of_a_part_of_the_sequence() -> None:
         sent = 2 * 1 / 2 * (2 * 6 * 3 * 2048 // context * 1024 * 2)
         assert sums.link == pytest.approx(sent / (300e9 * 0.64))
         assert sums.start == pytest.approx(2 * 6 * (36e-6 + 2 * 6e-6))
+
+
+def test_recurrences_take_three_times_their_forward_pass() -> None:
+    """Mamba 130M, 24 layers of 1,536 channels: scans of 16 numbers each, convolutions of 4 over 2,048 positions and 3 padded ones;
+    four sequences, each over two devices."""
+    work = step_work([lower(tscale.load("mamba-130m"))], Parallelism(context=2), case(micro=4), A100).stages[0]
+    found = [product for product in work.products if product.traffic == 0]
+    convolved, scanned = 2 * 24 * 1536 * 4 * (2048 + 3), 2 * 24 * 1536 * 16 * 2048
+    assert sorted(product.computing * PEAK for product in found) == pytest.approx(
+        sorted(3 * 4 * flops / 2 for flops in (convolved, scanned))
+    )
+
+
+def test_without_expert_parallelism_or_experts_nothing_is_dispatched() -> None:
+    for name, plan in (
+        ("qwen3-30b-a3b", Parallelism(2, data=4, expert_tensor=1)),
+        ("gpt2", Parallelism(data=4, expert=4)),
+    ):
+        assert dispatches_of(lower(tscale.load(name)), plan, case(), A100) == (0, 0, 0)
 
 
 def test_experts_have_no_sums_over_tensors_and_selection_biases_none() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from itertools import product
+from itertools import pairwise, product
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,8 +22,8 @@ from tscale.answers.plan_serve_search import _bases, room_of, rows_of, searched
 from tscale.calibration.serving_calibration import predict_held, shipped
 from tscale.calibration.serving_cases import Pool
 from tscale.errors import RequestError
-from tscale.planning.deployment_curves import Unit, unit_of, with_pools
-from tscale.planning.deployment_layouts import layouts
+from tscale.planning.deployment_curves import Unit, _grid, unit_of, with_pools
+from tscale.planning.deployment_layouts import layouts, powers
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_pools import _workers
 from tscale.planning.deployment_search import Wanted, chosen, nearest_miss
@@ -301,6 +301,14 @@ def test_what_carries_most_on_all_devices_is_found_whatever_is_looked_at_first(m
     assert [choice.load for choice in found] == [100, 90, 80][:most]
 
 
+@pytest.mark.parametrize(("users", "devices"), [(20, 2), (21, 3), (100, 8), (101, None)])
+def test_as_many_copies_as_there_are_devices_may_be(users: int, devices: int | None) -> None:
+    """Units of one device for 10 users and of eight for 100, of which there are 8: 10 of the first would be too many for 100."""
+    wanted = Wanted("users", users, 8, Targets(ttft=1.0, tpot=1.0))
+    found = chosen([made(1, 10), made(8, 100)], wanted, 1)
+    assert [choice.devices for choice in found] == ([] if devices is None else [devices])
+
+
 def test_the_nearest_miss_is_the_least_times_over_the_worse_of_its_targets() -> None:
     """Three times over in the first token, or five times over in each further one."""
 
@@ -309,10 +317,24 @@ def test_the_nearest_miss_is_the_least_times_over_the_worse_of_its_targets() -> 
 
     late, halting = slow(3.0, 0.01), slow(0.5, 0.05)
     found = nearest_miss([halting, late], Targets(ttft=1.0, tpot=0.01))
-    assert found == (late, pytest.approx(3))
+    assert found is not None
+    assert found.unit is late
+    assert found.times == pytest.approx(3)
 
 
 def test_pools_of_any_speeds_are_tried_with_as_many_workers_as_keep_up() -> None:
     """A worker that prefills a request a second for one that decodes ten, and the other way round; one of each in any case."""
     assert {(1, 1), (10, 1)} <= set(_workers(1.0, 10.0))
     assert {(1, 1), (1, 10)} <= set(_workers(10.0, 1.0))
+
+
+@pytest.mark.parametrize("most", [1, 5, 64, 65, 200, 5000])
+def test_a_curve_has_each_number_of_requests_up_to_64_and_then_some_3_percent_apart(most: int) -> None:
+    points = _grid(most).tolist()
+    assert points[: min(most, 64)] == list(range(1, min(most, 64) + 1))
+    assert points[-1] == most
+    assert all(1 < after / before < 1.04 for before, after in pairwise(points[63:]))
+
+
+def test_powers_of_two_go_up_to_a_number() -> None:
+    assert [powers(most) for most in (1, 2, 7, 8)] == [(1,), (1, 2), (1, 2, 4), (1, 2, 4, 8)]

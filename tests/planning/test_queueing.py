@@ -52,6 +52,15 @@ def test_states_between_two_points_are_a_geometric_sum() -> None:
     assert _geometric(ratios, np.ones(3)).tolist() == pytest.approx([1, 1, 1])
 
 
+def test_thousands_of_places_are_no_more_than_floats_hold() -> None:
+    """Of 8,000 places a rate near the most is behind the first thousands: the weights of the states reach e^1,000 and more."""
+    at_once = np.arange(1.0, 8001.0)
+    curve = Curve(at_once, 60 * at_once / (at_once + 960), 0.05 + 0.0 * at_once, 0.01 + 0.0 * at_once)
+    assert np.cumsum(np.log(52 / curve.throughput)).max() > 1000
+    found = mean_ttft(curve, 52.0)[-1]
+    assert 0.05 <= found < 0.1
+
+
 def test_a_curve_with_few_points_says_nearly_what_one_with_all_does() -> None:
     every = np.arange(1.0, 1001.0)
     some = np.unique(np.concatenate((np.arange(1.0, 65.0), np.rint(64 * 1.03 ** np.arange(1, 93)), [1000.0])))

@@ -1,0 +1,25 @@
+"""The list of mutants that change no answer is of mutants that there are, each with a reason."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import pytest
+
+from tests.mutation import SOURCE, batches, equivalent, mutants
+
+
+@pytest.mark.parametrize("name", equivalent())
+def test_a_mutant_that_is_listed_is_one_that_there_is(name: str) -> None:
+    """What was renamed or written anew is judged anew."""
+    assert equivalent()[name]
+    file = SOURCE / name.partition(" ")[0]
+    assert sum(mutant.name == name for mutant in mutants(file)) == 1
+
+
+def test_a_case_of_each_test_comes_before_another_of_any() -> None:
+    tests = [f"a[{case}]" for case in range(8)] + ["b", "c[x]", "c[y]"]
+    tried = list(batches(tests, whole=True))
+    assert tried[0][:5] == ["a[0]", "b", "c[x]", "a[1]", "c[y]"]
+    assert tried[-1] == ["a"]
+    assert sorted(chain.from_iterable(tried[:-1])) == sorted(tests)
