@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.helpers import answer, run
+from tscale.catalogue.models import configs
 
 
 def test_a_number_of_experts_has_its_optimum() -> None:
@@ -73,3 +76,15 @@ def test_what_makes_no_sense_is_refused_in_a_line(words: tuple[str, ...], said: 
     assert found.code == 2
     assert said in found.err
     assert found.err.count("\n") == 1
+
+
+def test_a_law_whose_loss_rises_with_parameters_has_no_optimum() -> None:
+    text = (configs() / "laws" / "ludziejewski2025.yaml").read_text(encoding="utf-8")
+    rising = re.sub(r"(alpha: \{value:) -0\.1889", r"\1 1.0", text)
+    assert rising != text
+    done = run("optimal", "--flops", "1e22", "--law", "-", stdin=rising)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "tscale: --flops of 1e22 has no meaningful optimum by ludziejewski2025: ask for an amount nearer to what is trained\n"
+    )
+    assert run("optimal", "--flops", "1e22", "--experts", "8", "--law", "-", stdin=rising).code == 0
