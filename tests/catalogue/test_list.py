@@ -65,7 +65,7 @@ def test_the_title_says_what_was_asked_and_how_many_there_are() -> None:
 def test_nothing_that_is_so_is_said() -> None:
     done = run("list", "--family", "zzz")
     assert done.code == 0
-    assert "None is so: `tscale list` names all." in done.out
+    assert "Nothing matches: `tscale list` names all." in done.out
 
 
 def test_hardware_and_laws_are_filtered_too() -> None:

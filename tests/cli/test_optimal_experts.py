@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.helpers import answer, run
+from tscale.catalogue.models import configs
 
 
 def test_a_number_of_experts_has_its_optimum() -> None:
@@ -79,3 +82,15 @@ def test_devices_and_days_are_a_budget_of_experts_too() -> None:
     """64 H100 of 989.4 TFLOP/s at half of that for 10 days."""
     found = answer("optimal", "--experts", "8", "--gpu", "h100", "--gpus", "64", "--days", "10", "--mfu", "50%")
     assert found["flops"] == 64 * 10 * 86_400 * 9_894 * 10**11 // 2
+
+
+def test_a_law_whose_loss_rises_with_parameters_has_no_optimum() -> None:
+    text = (configs() / "laws" / "ludziejewski2025.yaml").read_text(encoding="utf-8")
+    rising = re.sub(r"(alpha: \{value:) -0\.1889", r"\1 1.0", text)
+    assert rising != text
+    done = run("optimal", "--flops", "1e22", "--law", "-", stdin=rising)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "tscale: --flops of 1e22 has no meaningful optimum by ludziejewski2025: ask for an amount nearer to what is trained\n"
+    )
+    assert run("optimal", "--flops", "1e22", "--experts", "8", "--law", "-", stdin=rising).code == 0

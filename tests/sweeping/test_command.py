@@ -90,6 +90,15 @@ def test_a_picture_that_cannot_be_drawn_leaves_no_file(tmp_path: Path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_cluster_is_of_what_is_written() -> None:
+    pytest.importorskip("distributed")
+    done = run(
+        "sweep", "params", "gpt3", "--vary", "set.layers=1,2", "--engine", "dask", "--scheduler", "tcp://127.0.0.1:1"
+    )
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "tscale: --engine dask computes what -o writes: add -o FILE.parquet or -o FILE.csv\n"
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_question_has_figures_to_show_first(question: str) -> None:
     words = {

@@ -179,3 +179,31 @@ def test_a_command_that_is_stopped_says_how_to_go_on(tmp_path: Path, monkeypatch
     done = run("sweep", "params", "gpt2", "--vary", "set.layers=1..3", "-o", str(tmp_path / "a.parquet"))
     assert done.code == 130
     assert "the same command goes on from there" in done.err
+
+
+@pytest.mark.parametrize("left", [b"", b"PAR1", b"cut short"])
+def test_a_part_that_is_not_whole_is_named_and_written_anew_once_it_is_gone(
+    left: bytes, small: Sweep, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.parquet"
+    write(path, small, Where(), lambda _: None)
+    part = path / "part-00003.parquet"
+    part.write_bytes(left)
+    with pytest.raises(SpecError, match=r"part-00003.parquet: is no whole part of this sweep: delete it"):
+        write(path, small, Where(), lambda _: None)
+    part.unlink()
+    write(path, small, Where(), lambda _: None)
+    assert totals(path) == wanted()
+
+
+@pytest.mark.parametrize("parts", ['"x"', "-1", "null", "99", "[]"])
+def test_a_note_that_says_no_number_of_parts_is_refused(parts: str, small: Sweep, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with pytest.raises(KeyboardInterrupt):
+        write(path, small, Where(), stopped_after(2))
+    note = tmp_path / "a.csv.sweep.json"
+    said = note.read_text(encoding="utf-8")
+    note.write_text(said.replace('"written_parts": 2', f'"written_parts": {parts}'), encoding="utf-8")
+    with pytest.raises(SpecError, match=r"a.csv.sweep.json: does not say how much of a.csv.partial is written"):
+        write(path, small, Where(), lambda _: None)
+    assert not path.exists()

@@ -63,7 +63,7 @@ def models_report(wanted: Wanted = ALL) -> Report:
     return Report(title, (Table(title, columns, rows),), data, () if models else (_NOTHING,))
 
 
-_NOTHING: Final = "None is so: `tscale list` names all."
+_NOTHING: Final = "Nothing matches: `tscale list` names all."
 
 
 def _size(params: int | None) -> Figure | Missing:

@@ -85,7 +85,7 @@ class Trial(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Forms that were fitted to the same runs; the best foretells sizes that were held out with the least error."""
+    """Forms that were fitted to the same runs; the best predicts sizes that were held out with the least error."""
 
     trials: tuple[Trial, ...]
 
@@ -204,7 +204,7 @@ def _comparison_report(answer: Comparison, written: Path | None) -> Report:
     inner = forms_report(best, written)
     name = next(one.name for one in answer.trials if one.found is best)
     assert best.held is not None
-    title = f"Of {len(rows)} forms, {name} foretells sizes held out best: within {100 * best.held.rms:.2g}% (root mean square)"
+    title = f"Of {len(rows)} forms, {name} predicts held-out sizes best: within {100 * best.held.rms:.2g}% (root mean square)"
     data = inner.data
     assert isinstance(data, dict)
     reasons = [f"{one.name} is not fitted: {one.reason}." for one in answer.trials if one.found is None]
@@ -213,7 +213,7 @@ def _comparison_report(answer: Comparison, written: Path | None) -> Report:
         (Table(title, _COMPARED, tuple(tuple(row.values()) for row in rows)), *inner.tables),
         {**data, "form": name, "forms": [_compared_data(one, best) for one in answer.trials]},
         (
-            "Held out: each size in turn, foretold by a fit to the runs of all others; an error is that of ln L.",
+            "Held out: each size in turn, predicted by a fit to the runs of all others; an error is that of ln L.",
             *reasons,
             *inner.notes,
         ),
@@ -377,7 +377,7 @@ def _notes(answer: FormFitting, written: Path | None) -> Iterator[str]:
     left_out = f"; left out: {', '.join(shown(name, 30) for name in read.unread[:12])}" if read.unread else ""
     yield f"Read from {read.name}: {columns_text(read)}{left_out}."
     if len(read.runs) < _SURE * len(law.constants):
-        yield f"{len(read.runs)} runs are few for {len(law.constants)} constants: --holdout says how well they foretell others."
+        yield f"{len(read.runs)} runs are few for {len(law.constants)} constants: --holdout says how well they predict others."
     if answer.fit.at_end:
         yield f"{', '.join(answer.fit.at_end)}: at an end of what is sought, so that these runs do not determine it."
     if written is not None:

@@ -177,10 +177,18 @@ def _cells(row: _Row) -> tuple[Cell, ...]:
     return (row.law.name, *(figure or "" for figure in figures.values()), mark)
 
 
+def _dense_ratio(formula: Joint, loss: float, flops: float, law: Law) -> Figure | None:
+    """The FLOPs of the dense model of equal loss over those of the mixture; None where no dense model has it."""
+    try:
+        return predicted(dense_flops(formula, loss) / flops, RATIO, law)
+    except OverflowError:
+        return None
+
+
 def _figures(row: _Row) -> dict[str, Figure | Missing | None]:
     law, (run, loss, held, _) = row.law, row.best
     formula = law.experts
-    ratio = predicted(dense_flops(formula, loss) / run.flops, RATIO, law) if isinstance(formula, Joint) else None
+    ratio = _dense_ratio(formula, loss, run.flops, law) if isinstance(formula, Joint) else None
     return {
         "experts": Figure(run.mixture.experts, COUNT._replace(reading="given")),
         "active_experts": Figure(run.mixture.active, COUNT._replace(reading="given")),

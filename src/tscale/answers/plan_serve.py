@@ -45,7 +45,7 @@ def plan_serve_report(plan: ServingPlan) -> Report:
     tables = (
         rows_table(title, plan, found),
         *cost_tables(plan, found, best, cost, without),
-        *relax_tables(plan, relaxed),
+        *relax_tables(plan, relaxed, best),
         front_table(plan, found),
     )
     data: dict[str, Data] = {

@@ -76,8 +76,12 @@ def cost_tables(
     yield Table("", tuple(columns), tuple(rows), subject=plan.spec.name)
 
 
-def relax_tables(plan: ServingPlan, relaxed: tuple[Change, ...]) -> Iterator[Table]:
-    """What would change with one target, or one format, changed."""
+def _devices(row: Deployed) -> tuple[str, int]:
+    return row.case.hardware.name, row.case.devices
+
+
+def relax_tables(plan: ServingPlan, relaxed: tuple[Change, ...], best: Deployed) -> Iterator[Table]:
+    """What would change with one target, or one format, changed; of a load, only what takes other devices than the best."""
     of_load = plan.load is None
     columns = (
         Column("what would change it", "option", numeric=False),
@@ -87,7 +91,7 @@ def relax_tables(plan: ServingPlan, relaxed: tuple[Change, ...]) -> Iterator[Tab
     rows: list[tuple[Cell, ...]] = []
     for change in relaxed:
         row = change.best
-        if row is None:
+        if row is None or (not of_load and _devices(row) == _devices(best)):
             continue
         found = load_figure(plan, row.load) if of_load else Figure(row.case.devices, COUNT)
         rows.append((Label(change.option, change.option), found, deployment_words(row.case)))

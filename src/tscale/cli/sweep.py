@@ -82,6 +82,7 @@ def sweep(
     import gc
 
     from tscale.cli.sweep_words import read_words
+    from tscale.errors import RequestError
     from tscale.sweeping import need
     from tscale.sweeping.job import job_of
 
@@ -93,6 +94,8 @@ def sweep(
         words, engine = [*(words or []), "--engine", str(engine)], None
     question, fixed = read_words(words or [])
     where = _where(engine, scheduler, workers)
+    if where.engine == "dask" and output is None:
+        raise RequestError("--engine dask computes what -o writes: add -o FILE.parquet or -o FILE.csv")
     job = job_of(question, fixed, vary, tuple(_names(columns)))
     made = prepared(job, yes=yes)
     _check_plot(made, format, plot)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from tscale.errors import RequestError, SpecError, called
+from tscale.sweeping.grid import rows_of
 from tscale.sweeping.sweep import Sweep
 
 _ABOUT: Final = "_sweep.json"
@@ -74,7 +75,10 @@ class ParquetFolder:
         _check_same(about, sweep, self.path)
         self.digits = max(len(str(sweep.parts.length - 1)), 5)
         self.finish()
-        return {part for part in range(sweep.parts.length) if self.file(part).exists()}
+        found = {part for part in range(sweep.parts.length) if self.file(part).exists()}
+        for part in found:
+            _check_whole(self.file(part), rows_of(sweep.parts.at(part)))
+        return found
 
     def write(self, part: int, data: Any) -> None:
         write_whole(self.file(part), data)
@@ -112,6 +116,8 @@ class CsvFile:
         if self.path.exists():
             raise SpecError("exists already: choose another name", where=called(str(self.path)))
         self.about = _text(sweep)
+        with _writing(self.path):
+            self.path.parent.stat()  # a folder that is not there is told of by the name that was given
         if not self.note.exists():
             if self.partial.exists():
                 raise SpecError(
@@ -120,7 +126,12 @@ class CsvFile:
                 )
             self._note()
         said = _check_same(self.note, sweep, self.path)
-        self.parts, self.size = int(said.get("written_parts", 0)), int(said.get("written_bytes", 0))
+        self.parts, self.size = (said.get(key, 0) for key in ("written_parts", "written_bytes"))
+        if not all(type(one) is int and one >= 0 for one in (self.parts, self.size)) or self.parts > sweep.parts.length:
+            raise SpecError(
+                f"does not say how much of {self.partial.name} is written: delete both, and the sweep begins anew",
+                where=called(str(self.note)),
+            )
         with _writing(self.partial), self.partial.open("ab") as file:
             if file.tell() < self.size:
                 raise SpecError(
@@ -156,6 +167,21 @@ class CsvFile:
     def _note(self) -> None:
         said = {**json.loads(self.about), "written_parts": self.parts, "written_bytes": self.size}
         write_whole(self.note, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+
+
+def _check_whole(file: Path, rows: int) -> None:
+    """Raises `SpecError` for a part that is not what was written: cut short by a copy, or another file."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_metadata
+
+    try:
+        whole = read_metadata(file).num_rows == rows
+    except (OSError, ArrowException):
+        whole = False
+    if not whole:
+        raise SpecError(
+            "is no whole part of this sweep: delete it, and the same command writes it anew", where=called(str(file))
+        )
 
 
 def _text(sweep: Sweep) -> str:

@@ -28,19 +28,30 @@ class Parametric(NamedTuple):
 
     def at_flops(self, flops: float) -> Point:
         """Equation 4: N = G·(C/6)^a and D = (C/6)^b/G, with G = (alpha·A/(beta·B))^(1/(alpha + beta))."""
+        self._check_falls()
         g = (self.alpha * self.A / (self.beta * self.B)) ** (1 / (self.alpha + self.beta))
         params, tokens = g * (flops / 6) ** self.exponent, (flops / 6) ** (1 - self.exponent) / g
         return Point(params, tokens, flops, self.loss(params, tokens))
 
     def at_params(self, params: float) -> Point:
         """The run for which so many parameters are optimal: alpha·A/N^alpha = beta·B/D^beta, solved for D."""
+        self._check_falls()
         tokens = (self.beta * self.B / (self.alpha * self.A) * params**self.alpha) ** (1 / self.beta)
         return Point(params, tokens, 6 * params * tokens, self.loss(params, tokens))
 
     def at_tokens(self, tokens: float) -> Point:
         """The run for which so many tokens are optimal: the same, solved for N."""
+        self._check_falls()
         params = (self.alpha * self.A / (self.beta * self.B) * tokens**self.beta) ** (1 / self.alpha)
         return Point(params, tokens, 6 * params * tokens, self.loss(params, tokens))
+
+    def _check_falls(self) -> None:
+        """Raises `OverflowError` where more parameters or tokens lower no loss: then no finite run is an optimum.
+
+        The joint laws of experts come to such exponents far from where they were fitted.
+        """
+        if min(self.A, self.B, self.alpha, self.beta) <= 0:
+            raise OverflowError("the loss does not fall with parameters and tokens")
 
     def at_loss(self, loss: float) -> Point:
         """The run that reaches a loss above E with the least training FLOPs: at an optimum alpha·A/N^alpha = beta·B/D^beta."""
