@@ -126,7 +126,9 @@ def _sent(one: Deployed, tokens: float) -> tuple[float, float]:
     summed, summed_away = _reduced(wide * WIDTH, t, one.node)
     if one.copies == 1:
         return 2 * structure.layers * summed, 2 * structure.layers * summed_away
-    gathered = one.expert_tensor > 1 or one.expert == 1 or sum(_dispatched(one, 1.0)) > sum(_gathered(one, 1.0))
+    gathered = (
+        one.expert_tensor > 1 or one.expert == 1 or in_order(_dispatched(one, 1.0)) > in_order(_gathered(one, 1.0))
+    )
     exchanged, exchanged_away = _gathered(one, wide) if gathered else _dispatched(one, wide)
     alone = 2 * structure.layers - structure.routed
     return alone * summed + structure.routed * exchanged, alone * summed_away + structure.routed * exchanged_away
