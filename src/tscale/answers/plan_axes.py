@@ -50,16 +50,9 @@ def axes_of(
         "shards": divisors(gpus),
         "zero": range(4),
     }
-    usual: dict[str, Sequence[int]] = {
-        "tensor": [number for number in legal["tensor"] if number <= per_node],
-        "pipeline": ways,
-        "context_parallel": [n for n in _of_two(divisors(gpus)) if n <= _MOST_RING] if length >= _LONG else [1],
-        "interleave": [1] if gpus == 1 else _PIECES_OF_EXPERTS if counts else _PIECES,
-        "expert": _of_two(legal["expert"]),
-        "expert_tensor": [1],
-        "micro_batch": [number for number in _of_two(legal["micro_batch"]) if number <= _MOST_MICRO],
-        "zero": range(4),
-    }
+    usual = _usual(legal, gpus, per_node, counts)
+    if length >= _LONG:
+        usual["context_parallel"] = [number for number in _of_two(divisors(gpus)) if number <= _MOST_RING]
     taken = {name: _values(name, given.get(name), legal[name], usual[name]) for name in usual}
     data, shards = given.get("data"), given.get("shards")
     return Axes(
@@ -76,6 +69,20 @@ def axes_of(
         uneven=given.get("interleave") is not None,
         **_policies(given, unfused=unfused),
     )
+
+
+def _usual(legal: Mapping[str, Sequence[int]], gpus: int, per_node: int, counts: set[int]) -> dict[str, Sequence[int]]:
+    """The degrees that are tried where none are given."""
+    return {
+        "tensor": [number for number in legal["tensor"] if number <= per_node],
+        "pipeline": legal["pipeline"],
+        "context_parallel": [1],
+        "interleave": [1] if gpus == 1 else _PIECES_OF_EXPERTS if counts else _PIECES,
+        "expert": _of_two(legal["expert"]),
+        "expert_tensor": [1],
+        "micro_batch": [number for number in _of_two(legal["micro_batch"]) if number <= _MOST_MICRO],
+        "zero": range(4),
+    }
 
 
 def _policies(given: Given, *, unfused: bool) -> dict[str, Any]:

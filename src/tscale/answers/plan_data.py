@@ -46,7 +46,7 @@ def plan_data(planned: Planned) -> dict[str, Data]:
         "pareto": [] if first is None else [_point(planned, *one) for one in pareto(search_of(planned, first))],
         "sizes": [_size_data(planned, *one) for one in sizes_of(planned)] if len(sizes) > 1 else [],
         "nearest": None if nearest is None else _nearest_data(nearest),
-        "frameworks": {} if first is None else dict(_frameworks(planned)),
+        "frameworks": dict(_frameworks(planned)),
         "tokens": _tokens_data(planned, first),
         "command": None if first is None else command_of(ask, first),
     }
@@ -85,8 +85,8 @@ def _best_data(planned: Planned, best: Best) -> dict[str, Data]:
 
 
 def _frameworks(planned: Planned) -> Iterator[tuple[str, Data]]:
-    """The best layout of each framework, with its options; null where it has options for none."""
-    for name, best in of_frameworks(planned).items():
+    """The best layout of each framework, with its options; null where it has options for none. Of no layout, nothing."""
+    for name, best in of_frameworks(planned).items() if planned.best else ():
         yield name, None if best is None else {**_best_data(planned, best), "flags": flags_of_best(planned, best)[name]}
 
 
