@@ -66,8 +66,16 @@ def test_rows_are_the_answers_of_serve(model: str, gpu: str, asked: dict[str, An
         assert answer.get("devices", row["gpus"]) == row["gpus"]
         for key in ("ttft_seconds", "tpot_seconds"):
             assert answer[key] == pytest.approx(row[key], rel=1e-12), row["command"]
-        for key in ("tokens_per_second_per_gpu", "tokens_per_second_per_user"):
-            assert answer[f"predicted_{key}"] == pytest.approx(row[key], rel=1e-12)
+        key = "tokens_per_second_per_user"
+        assert answer[f"predicted_{key}"] == pytest.approx(row[key], rel=1e-12)
+
+
+@pytest.mark.parametrize(("load", "asked"), [("rate", 6), ("users", 40)])
+def test_as_many_tokens_are_written_as_requests_come(load: str, asked: int) -> None:
+    """6 requests a second of 512 tokens of answers, whatever the deployment could do; users wait for their own."""
+    for row in plan("llama-3.1-8b", **{load: asked})["rows"]:
+        assert row["tokens_per_second_per_gpu"] == pytest.approx(row["requests_per_second"] * 512 / row["gpus"])
+        assert (row["requests_per_second"] == asked) == (load == "rate")
 
 
 def test_the_slow_side_of_each_row_meets_the_targets() -> None:

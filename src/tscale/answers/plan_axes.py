@@ -17,7 +17,7 @@ from tscale.planning.layouts import Axes
 
 MOST_VALUES: Final = 1_000
 """Values that one axis is varied over."""
-_PIECES: Final = (1, 2, 3, 4, 6, 8)
+_PIECES: Final = (1, 2, 3, 4, 5, 6, 8, 10)
 _PIECES_OF_EXPERTS: Final = (1, 2, 4)
 _LONG, _MOST_RING = 32_768, 16
 """Tokens of a sequence from which it is cut over devices by default, and over how many at the most."""

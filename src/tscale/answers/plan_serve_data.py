@@ -43,9 +43,8 @@ def cost_of(plan: ServingPlan, found: Found, row: Deployed) -> Cost | None:
     rent = found.base_of(row.case).chip.rent
     if rent is None:
         return None
-    answered = row.load if plan.arrivals == "rate" else row.requests_per_second
     hour = row.case.devices * float(rent.middle)
-    request = hour / 3600 / answered
+    request = hour / 3600 / answered_per_second(plan, row)
     share = prompt_share(row.case, found.calibration)
     million = 10**6 * request
     return Cost(
@@ -70,8 +69,8 @@ def row_data(plan: ServingPlan, found: Found, row: Deployed) -> dict[str, Data]:
         "waiting_seconds": Figure(row.waiting, SECONDS, "predicted", "chandy1975"),
         "ttft_seconds": interval_data(times.ttft),
         "tpot_seconds": interval_data(times.tpot),
-        "requests_per_second": Figure(row.requests_per_second, REQUESTS_PER_SECOND, "predicted"),
-        "tokens_per_second_per_gpu": Figure(tokens_per_device(row), TOKENS_PER_SECOND, "predicted"),
+        "requests_per_second": Figure(answered_per_second(plan, row), REQUESTS_PER_SECOND, "predicted"),
+        "tokens_per_second_per_gpu": Figure(tokens_per_device(plan, row), TOKENS_PER_SECOND, "predicted"),
         "tokens_per_second_per_user": Figure(1 / times.tpot.middle, TOKENS_PER_SECOND, "predicted"),
         "usd_per_hour": None if cost is None else cost.figure("hour"),
         "usd_per_request": None if cost is None else cost.figure("request"),
@@ -96,9 +95,14 @@ def verdict_of(plan: ServingPlan, row: Deployed) -> str:
     return "misses_ttft" if row.ttft_at_most > plan.targets.ttft else "misses_tpot"
 
 
-def tokens_per_device(row: Deployed) -> float:
-    """Tokens of answers a second of a device, by the middle of the interval, as `serve` says."""
-    return row.requests_per_second * row.case.output / row.case.devices
+def answered_per_second(plan: ServingPlan, row: Deployed) -> float:
+    """Requests that are answered a second: as many as come; or of users, as many as those in progress come to."""
+    return row.load if plan.arrivals == "rate" else row.requests_per_second
+
+
+def tokens_per_device(plan: ServingPlan, row: Deployed) -> float:
+    """Tokens of answers a second of a device under the load."""
+    return answered_per_second(plan, row) * row.case.output / row.case.devices
 
 
 def interval_data(found: Interval) -> Data:

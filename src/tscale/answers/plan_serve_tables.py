@@ -48,7 +48,7 @@ def _row_cells(plan: ServingPlan, found: Found, row: Deployed) -> tuple[Cell, ..
         Figure(row.case.concurrency, COUNT, "predicted"),
         Figure(1000 * row.ttft_at_most, MILLISECONDS, "predicted"),
         Figure(1000 * row.times.tpot.high, MILLISECONDS, "predicted"),
-        Figure(tokens_per_device(row), TOKENS_PER_SECOND, "predicted"),
+        Figure(tokens_per_device(plan, row), TOKENS_PER_SECOND, "predicted"),
         load_figure(plan, row.most),
         Missing("needs --price") if cost is None else cost.figure("hour"),
     )
