@@ -1,92 +1,46 @@
-"""Images, videos and sounds in a sequence: their tokens, FLOPs and cache, through every door that takes them."""
+"""Images in a sequence: their tokens, their part of the cache, and what a tower computes of them."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-import tscale
-from tests.helpers import run
-from tests.importer.recorded import recorded, spec_of
-from tscale.errors import TscaleError
+from tests.helpers import answer, run
+from tscale.analysis.media import image_size
+from tscale.errors import RequestError
 
-CONFIGS = {line["config"]["model_type"]: line["config"] for line in recorded("tower_tensors.jsonl")}
-
-
-def test_images_of_gemma_3_take_256_tokens_each_whatever_their_size() -> None:
-    """Gemma Team 2025, section 2.1: 256 vectors an image."""
-    done = json.loads(run("flops", "gemma-3-4b", "--images", "3", "--image-size", "480x640", "--format", "json").out)
-    (media,) = done["media"]
-    assert media["tokens"] == 3 * 256
-    linear = 27 * (4 * 1152 * 1152 + 2 * 1152 * 4304) * 4096 + 588 * 1152 * 4096
-    scores = 27 * 2 * 1152 * 4096**2
-    assert media["flops"]["vision_tower"] == 3 * 2 * (linear + scores)
-    assert media["flops"]["projector"] == 3 * 2 * 1152 * 2560 * 256
+GEMMA = ("gemma-3-4b", "--images", "3")
 
 
-def test_the_cache_of_image_tokens_is_that_of_as_many_tokens() -> None:
-    """Qwen3.6: 1,024 tokens of an image of 1,024x1,024 in the 10 layers that cache 2·2·256 numbers of 2 bytes a token."""
-    done = json.loads(run("memory", "qwen3.6", "--images", "1", "--context", "8k", "--format", "json").out)
-    (media,) = done["media"]
-    assert (media["tokens"], media["kv_cache_bytes"]) == (1024, 1024 * 10 * 2 * 2 * 256 * 2)
+@pytest.mark.parametrize(("context", "layers"), [("8k", 5), ("1024", 34)])
+def test_images_are_cached_where_they_are_seen(context: str, layers: int) -> None:
+    """Gemma 3 4B: 256 tokens an image, 4 heads of 256; past a window of 1,024 its 5 global layers of 34 alone keep them."""
+    (images,) = answer("memory", *GEMMA, "--context", context)["media"]
+    assert (images["count"], images["tokens"]) == (3, 3 * 256)
+    assert images["kv_cache_bytes"] == 3 * 256 * layers * 2 * 4 * 256 * 2
 
 
-def test_a_prompt_with_images_has_their_tower_before_its_prefill() -> None:
-    done = json.loads(run("serve", "gemma-3-4b", "--gpu", "h100", "--images", "1", "--format", "json").out)
-    (media,) = done["media"]
-    assert done["tower_seconds"] == pytest.approx(
-        (media["flops"]["vision_tower"] + media["flops"]["projector"]) / 989.4e12, rel=0.01
-    )
+def test_a_tower_computes_all_patches_of_each_image() -> None:
+    """SigLIP of 27 layers: 64 by 64 patches of 14 by 14 by 3, a width of 1,152, 4,304 inside; 256 tokens are projected to 2,560."""
+    (images,) = answer("flops", *GEMMA)["media"]
+    patches, d = 64 * 64, 1152
+    layer = 2 * patches * (4 * d * d + 2 * d * 4304) + 4 * patches * patches * d
+    assert images["flops"]["vision_tower"] == 3 * (27 * layer + 2 * patches * 14 * 14 * 3 * d)
+    assert images["flops"]["projector"] == 3 * 2 * 256 * d * 2560
+    assert images["flops"]["audio_tower"] == 0
 
 
-def test_frames_of_a_video_go_in_pairs_where_patches_take_two() -> None:
-    """Qwen2-VL: 10 frames of 784x784 are 5 pairs of 28x28 groups (Wang 2024, section 2.1)."""
-    spec = spec_of(CONFIGS["qwen2_vl"])
-    report = tscale.flops(spec, tokens="1e9", context=32768, video_frames=10, image_size="784x784")
-    (media,) = report.to_dict()["media"]
-    assert media["tokens"] == 5 * 28 * 28
+def test_sizes_are_of_images() -> None:
+    done = run("memory", "gemma-3-4b", "--image-size", "448x448")
+    assert (done.code, done.out) == (2, "")
+    assert "add --images or --video-frames" in done.err
 
 
-def test_sounds_are_read_by_models_that_hear() -> None:
-    report = tscale.memory(spec_of(CONFIGS["voxtral"]), audio_seconds=60)
-    assert report.to_dict()["media"][0]["tokens"] == 750
+def test_a_size_is_a_height_and_a_width() -> None:
+    assert image_size("768x1024", "--image-size") == (768, 1024)
+    assert image_size("1x100000", "--image-size") == (1, 100_000)
 
 
-def test_towers_add_to_the_weights_in_16_bits_whatever_the_language_model_is_in() -> None:
-    """416,866,032 + 2,950,272 parameters of 2 bytes, whole on each of two devices."""
-    with_towers, without = (
-        json.loads(run("memory", "gemma-3-4b", "--dtype", "nf4", "--gpus", "2", *more, "--format", "json").out)
-        for more in ((), ("--set", "towers=null"))
-    )
-    more = with_towers["per_device_bytes"]["weights"] - without["per_device_bytes"]["weights"]
-    assert more == 2 * (416_866_032 + 2_950_272)
-
-
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("flops gpt3 --images 1", "--images: GPT-3 175B has no tower that reads images: drop it"),
-        ("memory gemma-3-4b --audio-seconds 5", "--audio-seconds: Gemma 3 4B has no tower that reads sounds: drop it"),
-        ("memory gemma-3-4b --image-size 9x9", "--image-size is of images: add --images or --video-frames, or drop it"),
-        ("memory gemma-3-4b --images 1 --image-size 9", '--image-size takes a height and a width in pixels, such as 768x1024, not "9"'),
-        ("memory gemma-3-4b --images 33", "images and sounds take 8,448 tokens, and sequences of 8,192 hold no more: raise --context, or ask for fewer"),
-        ("memory gemma-3-4b --images 1 --train", "--images is of serving: drop it, or drop --train"),
-        ("params gemma-3-4b --set towers.0.pieces.9.width=3", "--set towers.0.pieces.9.width: no item 9: there are 4, counted from 0"),
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_is_refused_in_one_line(line: str, says: str) -> None:
-    done = run(*line.split())
-    assert done.err.strip() == f"tscale: {says}"
-
-
-def test_a_tower_whose_rule_is_not_known_is_refused_and_says_what_to_write() -> None:
-    spec = spec_of(CONFIGS["lfm2_vl"])
-    with pytest.raises(TscaleError, match="how x reads images is not known"):
-        tscale.memory(spec, images=1)
-
-
-def test_a_list_is_changed_by_place() -> None:
-    done = json.loads(run("params", "gemma-3-4b", "--set", "towers.0.pieces.2.layers=26", "--format", "json").out)
-    layer = 4 * (1152 * 1152 + 1152) + 2 * 1152 * 4304 + 1152 + 4304 + 4 * 1152
-    assert done["params"]["vision_tower"] == 416_866_032 - layer
+@pytest.mark.parametrize("text", ["768", "0x5", "5x0", "100001x1", "-1x5", "768x1024x3", ""])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match="takes a height and a width in pixels"):
+        image_size(text, "--image-size")
