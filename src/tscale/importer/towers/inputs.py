@@ -106,33 +106,26 @@ def _intern(ends: Ends) -> Reading:
 
 
 def _cohere(ends: Ends) -> Reading:
-    grid, classes = _patches(ends)
-    side, _ = ends.tower.sides("image_size")
-    outputs = grid // ends.file.own.size("downsample_factor") ** 2
-    return TiledImage(
-        kind="tiles",
-        tile=side,
-        max_tiles=12,
-        patches=grid,
-        classes=classes,
-        outputs=outputs,
-        each=1,
-        markers=2,
-        fit="scale",
-    )
+    shrunk = ends.file.own.size("downsample_factor") ** 2
+    return _scaled_tiles(ends, 12, lambda grid: grid // shrunk)
 
 
 def _llama4(ends: Ends) -> Reading:
+    kept = ends.tower.real("pixel_shuffle_ratio") ** 2
+    return _scaled_tiles(ends, 16, lambda grid: int(grid * kept))
+
+
+def _scaled_tiles(ends: Ends, most: int, outputs_of: Callable[[int], int]) -> Reading:
+    """Up to so many tiles that an image is scaled to, each with outputs by its number of patches."""
     grid, classes = _patches(ends)
     side, _ = ends.tower.sides("image_size")
-    outputs = int(grid * ends.tower.real("pixel_shuffle_ratio") ** 2)
     return TiledImage(
         kind="tiles",
         tile=side,
-        max_tiles=16,
+        max_tiles=most,
         patches=grid,
         classes=classes,
-        outputs=outputs,
+        outputs=outputs_of(grid),
         each=1,
         markers=2,
         fit="scale",
