@@ -73,7 +73,8 @@ def test_rows_are_the_answers_of_serve(model: str, gpu: str, asked: dict[str, An
 @pytest.mark.parametrize(("load", "asked"), [("rate", 6), ("users", 40)])
 def test_as_many_tokens_are_written_as_requests_come(load: str, asked: int) -> None:
     """6 requests a second of 512 tokens of answers, whatever the deployment could do; users wait for their own."""
-    for row in plan("llama-3.1-8b", **{load: asked})["rows"]:
+    given: dict[str, Any] = {load: asked}
+    for row in plan("llama-3.1-8b", **given)["rows"]:
         assert row["tokens_per_second_per_gpu"] == pytest.approx(row["requests_per_second"] * 512 / row["gpus"])
         assert (row["requests_per_second"] == asked) == (load == "rate")
 
