@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.helpers import answer, run
+from tscale.catalogue.models import configs
 
 
 def test_a_mixture_is_judged_by_the_laws_of_such() -> None:
@@ -74,3 +77,15 @@ def test_explain_says_what_each_law_is_told_of_the_experts() -> None:
     e = 1 / (1 / (3 + 1 / (1 / 2.0732 - 1 / 290.4521)) + 1 / 290.4521)
     assert f"E 4, Ê {e:.6g}, a 35.91" in out
     assert "S 0.75, a 16612.5" in out
+
+
+def test_a_law_of_experts_that_comes_to_no_number_is_refused_in_one_line() -> None:
+    text = (configs() / "laws" / "abnar2025.yaml").read_text(encoding="utf-8")
+    wild = re.sub(r"value: [-0-9.e]+", "value: 900", text)
+    assert wild != text
+    done = run("loss", "mixtral-8x7b", "--tokens", "1e12", "--law", "-", stdin=wild)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "tscale: abnar2025 predicts no meaningful loss of 46,702,792,704 parameters on 1,000,000,000,000 tokens: "
+        "give more realistic --tokens\n"
+    )

@@ -35,20 +35,20 @@ _MOST_SAVED: Final = 1e39
 """An end that passes it is no amount that a file can hold; the rows that are kept are extrapolated along straight lines."""
 _FEW: Final = 20
 _DIGITS: Final = 8
-_PLAIN: Final = Unit("", "", "full")
-_BEYOND: Final = (1, 10, 100, 1000)
+PLAIN: Final = Unit("", "", "full")
+BEYOND: Final = (1, 10, 100, 1000)
 _ALIKE: Final = 0.95
 _CHANCE: Final = 13
 """Nats a token of a guess among 440,000 tokens: a model that learned anything is below."""
 
-_CONSTANTS = (
+CONSTANTS = (
     Column("constant", "constant", numeric=False),
     Column("value", "value"),
     Column("low", "low"),
     Column("high", "high"),
     Column("meaning", "meaning", drop=1, numeric=False),
 )
-_OPTIMA = (
+OPTIMA = (
     Column("optimum at FLOPs", "flops"),
     Column("params", "params"),
     Column("tokens", "tokens"),
@@ -120,11 +120,11 @@ def fitted(
 def fit_report(answer: Fitting, written: Path | None = None) -> Report:
     """The constants with their intervals, the exponents, the optimum at and past the runs' budgets, and how well it fits."""
     rows = list(_constant_rows(answer))
-    optima = [_optimum(answer, times) for times in _BEYOND]
+    optima = [_optimum(answer, times) for times in BEYOND]
     title = f"L(N, D) = E + A/N^alpha + B/D^beta, fitted to the {len(answer.runs):,} runs of {answer.read.name}"
     tables = (
-        Table(title, _CONSTANTS, tuple((name, *figures, _MEANINGS[name]) for name, *figures in rows)),
-        Table("", _OPTIMA, tuple(_cells(one, _OPTIMA) for one in optima), aside=True),
+        Table(title, CONSTANTS, tuple((name, *figures, _MEANINGS[name]) for name, *figures in rows)),
+        Table("", OPTIMA, tuple(_cells(one, OPTIMA) for one in optima), aside=True),
         Table("", _INTERVALS, tuple(_cells(one, _INTERVALS) for one in optima), aside=True),
         _quality(answer),
     )
@@ -141,7 +141,7 @@ def fit_report(answer: Fitting, written: Path | None = None) -> Report:
         "bootstraps": answer.bootstraps,
         "bootstraps_lost": answer.fit.lost,
         "seed": answer.seed,
-        "huber_delta": _figure(DELTA, _PLAIN),
+        "huber_delta": _figure(DELTA, PLAIN),
         "objective": _objective(answer),
         "residuals": {name: cell for name, _, cell in _residuals(answer)},
         "held_out": {name: cell for name, _, cell in held_rows(answer.held)} or None,
@@ -238,7 +238,7 @@ def _constant_rows(answer: Fitting) -> Iterator[tuple[str, Figure, Figure, Figur
         assert one.low is not None
         assert one.high is not None
         unit = {"E": NATS, "alpha": EXPONENT._replace(reading="full"), "beta": EXPONENT._replace(reading="full")}
-        value, low, high = (_figure(end, unit.get(name, _PLAIN)) for end in (one.value, one.low, one.high))
+        value, low, high = (_figure(end, unit.get(name, PLAIN)) for end in (one.value, one.low, one.high))
         yield name, value, low, high
     exponent = law.exponent
     assert exponent is not None
@@ -324,7 +324,7 @@ def _quality(answer: Fitting) -> Table:
 
 
 def _objective(answer: Fitting) -> Figure:
-    return _figure(_kept(answer.fit.objective), _PLAIN)
+    return _figure(_kept(answer.fit.objective), PLAIN)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -394,7 +394,7 @@ def _steps(answer: Fitting, optimum: _Optimum) -> Iterator[Step]:
         "G",
         "(alpha·A/(beta·B))^(1/(alpha + beta))",
         f"({f.alpha:.5g}·{f.A:.5g}/({f.beta:.5g}·{f.B:.5g}))^(1/{total})",
-        Figure(_kept(g), _PLAIN, "convention", source),
+        Figure(_kept(g), PLAIN, "convention", source),
     )
     yield Step(
         "params",

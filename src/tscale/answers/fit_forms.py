@@ -9,7 +9,7 @@ from shlex import quote
 from statistics import fmean
 from typing import Final, NamedTuple
 
-from tscale.answers.fit import Fitting, columns_text, fit_report, fitted, held_rows
+from tscale.answers.fit import BEYOND, CONSTANTS, OPTIMA, PLAIN, Fitting, columns_text, fit_report, fitted, held_rows
 from tscale.answers.laws import LEVEL, Bound, extrapolated, law_data, loss_figure, per_param, percentiles, predicted
 from tscale.calibration.forms import FORMS, Held, Name, fit_form, held_out
 from tscale.calibration.forms import Fitted as FittedForm
@@ -23,27 +23,10 @@ from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Repor
 from tscale.core.units import COUNT, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, Unit
 from tscale.errors import SpecError, shown
 
-_PLAIN: Final = Unit("", "", "full")
 _DIGITS: Final = 8
-_BEYOND: Final = (1, 10, 100, 1000)
 _SURE: Final = 3
 """Runs for each constant, with fewer of which a form is little more than drawn through them."""
-_CONSTANTS = (
-    Column("constant", "constant", numeric=False),
-    Column("value", "value"),
-    Column("low", "low"),
-    Column("high", "high"),
-    Column("meaning", "meaning", drop=1, numeric=False),
-)
-_OPTIMA = (
-    Column("optimum at FLOPs", "flops"),
-    Column("experts", "experts"),
-    Column("params", "params"),
-    Column("tokens", "tokens"),
-    Column("tokens/param", "tokens_per_param"),
-    Column("loss", "loss"),
-    Column("range of runs", "extrapolated", drop=1, numeric=False),
-)
+_OF_EXPERTS = (OPTIMA[0], Column("experts", "experts"), *OPTIMA[1:])
 _COMPARED = (
     Column("form", "form", numeric=False),
     Column("constants", "constants"),
@@ -262,10 +245,10 @@ def _form_report(answer: FormFitting, written: Path | None) -> Report:
     rows = list(_constant_rows(answer))
     optima = list(_optima(answer))
     title = f"{form.formula}, fitted to the {len(answer.runs):,} runs of {answer.read.name}"
-    columns = _OPTIMA if form.name == "moe-joint" else tuple(column for column in _OPTIMA if column.key != "experts")
+    columns = _OF_EXPERTS if form.name == "moe-joint" else OPTIMA
     quality = [*_residuals(answer), *held_rows(answer.held)]
     tables = (
-        Table(title, _CONSTANTS, tuple((name, *figures, form.constants[name]) for name, *figures in rows)),
+        Table(title, CONSTANTS, tuple((name, *figures, form.constants[name]) for name, *figures in rows)),
         Table("", columns, tuple(tuple(one[column.key] for column in columns) for one in optima), aside=True),
         Table(
             "",
@@ -284,8 +267,8 @@ def _form_report(answer: FormFitting, written: Path | None) -> Report:
         "level": LEVEL,
         "bootstraps": answer.bootstraps,
         "seed": answer.seed,
-        "huber_delta": _figure(DELTA, _PLAIN),
-        "objective": _figure(_kept(answer.fit.objective), _PLAIN),
+        "huber_delta": _figure(DELTA, PLAIN),
+        "objective": _figure(_kept(answer.fit.objective), PLAIN),
         "residuals": {name: cell for name, _, cell in _residuals(answer)},
         "held_out": {name: cell for name, _, cell in held_rows(answer.held)} or None,
         "optima": [_optimum_data(one) for one in optima],
@@ -297,7 +280,7 @@ def _form_report(answer: FormFitting, written: Path | None) -> Report:
         "objective",
         f"Σ Huber(ln L(N, D) − ln L), delta {DELTA:g}, with {form.formula}",
         f"{constants}, over {len(answer.runs):,} runs",
-        _figure(_kept(answer.fit.objective), _PLAIN, form.source),
+        _figure(_kept(answer.fit.objective), PLAIN, form.source),
     )
     return Report("A fitted scaling law", tables, data, tuple(_notes(answer, written)), (step,))
 
@@ -306,7 +289,7 @@ def _constant_rows(answer: FormFitting) -> Iterator[tuple[str, Figure, Figure, F
     for name, one in answer.law.constants.items():
         assert one.low is not None
         assert one.high is not None
-        value, low, high = (_figure(end, _PLAIN, answer.fit.form.source) for end in (one.value, one.low, one.high))
+        value, low, high = (_figure(end, PLAIN, answer.fit.form.source) for end in (one.value, one.low, one.high))
         yield name, value, low, high
 
 
@@ -334,7 +317,7 @@ def _optima(answer: FormFitting) -> Iterator[dict[str, Cell]]:
     """The best run at and past the runs' largest budget, for each number of experts."""
     largest, law = max(run.flops for run in answer.runs), answer.law
     for experts, formula in formulas(answer):
-        for times in _BEYOND:
+        for times in BEYOND:
             try:
                 point = formula.at_flops(times * largest)
             except (OverflowError, ZeroDivisionError):

@@ -118,9 +118,7 @@ def experts_by_laws(model: TracedModel, run: Run, names: Sequence[str], unique: 
         if isinstance(formula, Joint):
             found = _judged(Bound(law, formula.of(run.mixture.expansion)), int(run.active), int(run.tokens))
         else:
-            found = Judged(
-                law, None, Point(counted_by(law, run), run.tokens, run.flops, formula.loss(run)), extrapolated=False
-            )
+            found = Judged(law, None, _mixture_point(law, formula, run), extrapolated=False)
         judged.append(found._replace(extrapolated=not inside(law, run), mixture=run.mixture))
     return judged
 

@@ -54,11 +54,6 @@ def media_costs(spec: ModelSpec | TowerSpec, media: Media) -> tuple[MediaCost, .
     return tuple(_costs(spec, media))
 
 
-def media_tokens(spec: ModelSpec, media: Media) -> int:
-    """Tokens of a sequence that media take."""
-    return sum(cost.tokens for cost in media_costs(spec, media))
-
-
 def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
     size = f"{media.height:,}x{media.width:,}"
     if media.images:

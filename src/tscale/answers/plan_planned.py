@@ -101,4 +101,5 @@ def of_frameworks(planned: Planned) -> dict[str, Best | None]:
     """For each framework the best layout that it has options for, on the devices of the first."""
     first = planned.best[0]
     flags, search = flags_of_best(planned, first), search_of(planned, first)
-    return {name: first if flags[name] is not None else search.best_of(name) for name in FRAMEWORKS}
+    others = {} if all(flags.values()) else search.best_of_frameworks
+    return {name: first if flags[name] is not None else others.get(name) for name in FRAMEWORKS}

@@ -259,12 +259,17 @@ class Sized:
         own: Layouts = self.found.layouts
         return [(own.one(int(row)), float(self.found.seconds[row]), int(self.found.total[row])) for row in rows]
 
-    def best_of(self, framework: str) -> Best | None:
-        """The fastest layout, by predictions without bounds, that a framework has options for; None where it has for none."""
+    @cached_property
+    def best_of_frameworks(self) -> dict[str, Best]:
+        """The fastest layout, by predictions without bounds, that each framework has options for; one that has for none is absent."""
+        found: dict[str, Best] = {}
         for row in range(min(self.found.size, _MOST_TRIED)):
-            if self.flags(self.found.layouts.one(row))[framework] is not None:
-                return self._exactly(row)
-        return None
+            flags = self.flags(self.found.layouts.one(row))
+            new = [name for name, line in flags.items() if line is not None and name not in found]
+            found |= dict.fromkeys(new, self._exactly(row)) if new else {}
+            if len(found) == len(flags):
+                break
+        return found
 
     def flags(self, layout: Layout) -> dict[str, str | None]:
         """A layout as options of training frameworks."""

@@ -47,12 +47,8 @@ def depth_of(spec: ModelSpec) -> int:
     return max(int(spec.layers), int(encoder or 0))
 
 
-def by_part(spec: ModelSpec, layers: int) -> dict[str, int]:
-    """Parameters of the first so many layers, with the embedding, and with the head where these are all of them."""
-    return _by_part(lower(spec), layers, depth_of(spec))
-
-
 def _by_part(ledger: Ledger, layers: int, depth: int) -> dict[str, int]:
+    """Parameters of the first so many layers, with the embedding, and with the head where these are all of them."""
     within = stage(ledger, [Stretch(0, layers)], "within", first=True, last=layers == depth)
     sums = dict.fromkeys((*_PARTS, _OTHER), 0)
     for entry in within.entries:

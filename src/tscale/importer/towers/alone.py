@@ -102,11 +102,6 @@ KINDS: Final[dict[str, Alone]] = {
 """The towers that are models by themselves, by `model_type`."""
 
 
-def is_tower(config: Mapping[str, object]) -> bool:
-    """Whether a file is of a tower alone."""
-    return config.get("model_type") in KINDS
-
-
 def tower_spec(config: Mapping[str, object], *, name: str, where: str, strict: bool = False) -> TowerSpec:
     """The spec of a tower alone.
 
