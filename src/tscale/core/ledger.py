@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, Literal, NamedTuple, assert_never
+from typing import Any, Final, Literal, NamedTuple, assert_never
 
 from tscale.core.layers import Layers
 from tscale.core.roles import Role
@@ -329,6 +329,11 @@ class Ledger:
     def whole(self) -> Ledger:
         """The model with its towers, before the first layer of the language model and in one ledger with it."""
         return replace(self, groups=self.groups + self.towers, towers=()) if self.towers else self
+
+    @cached_property
+    def made(self) -> dict[Any, Any]:
+        """What was made of this very ledger (`tscale.core.kept`): its shares, and what those cost."""
+        return {}
 
     @staticmethod
     def of(model: str, entries: Iterable[Entry]) -> Ledger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
+from tscale.core.kept import is_plain
 from tscale.core.tracing import is_array, maximum
 from tscale.errors import RequestError
 
@@ -68,6 +69,18 @@ class Parallelism(NamedTuple):
     def trained(self) -> Parallelism:
         """The plan as a trainer reads it: routed experts are cut only where that is asked for."""
         return self if self.expert_tensor is not None else self._replace(expert_tensor=1)
+
+    @property
+    def cuts(self) -> Parallelism | None:
+        """What it says about cutting a model, for whoever keeps the pieces; None of degrees that remember, or of arrays.
+
+        What copies, ZeRO and a cut sequence change is no ledger, unless experts are spread over them.
+        """
+        if not is_plain(self):
+            return None
+        return self if self.expert > 1 else Parallelism(
+            self.tensor, False, self.pipeline, self.interleave, expert_tensor=self.expert_tensor, stages=self.stages, schedule=self.schedule
+        )
 
     @property
     def expert_cut(self) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from math import gcd
 from typing import assert_never
 
+from tscale.core.kept import keep
 from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.serving_layout import ServingLayout
@@ -40,9 +41,15 @@ def shares_of(stages: Iterable[Ledger], plan: Parallelism) -> tuple[Ledger, ...]
     for stage in stages:
         key = tuple((id(group.entries), group.layers, group.copies) for group in stage.groups)
         if key not in found:
-            found[key] = shard(stage, plan)
+            found[key] = kept_shard(stage, plan)
         shares.append(found[key])
     return tuple(shares)
+
+
+def kept_shard(ledger: Ledger, plan: Parallelism) -> Ledger:
+    """The same, kept with the ledger for all plans that cut it alike."""
+    cuts = plan.cuts
+    return shard(ledger, plan) if cuts is None else keep(ledger.made, cuts, lambda: shard(ledger, plan))
 
 
 def share_of(ledger: Ledger, plan: Parallelism) -> Ledger:

@@ -12,6 +12,7 @@ from typing import Final
 from tscale.blocks import Attention
 from tscale.blocks.fields import telling_layers
 from tscale.core.costs.recompute import Again
+from tscale.core.kept import keep
 from tscale.core.ledger import Ledger, Stack
 from tscale.core.parallelism import MOST_PIECES, MOST_STAGES, Parallelism
 from tscale.core.partition import Stretch, given_stretches, interleaved_sizes, one_layer, stage, stretches
@@ -31,6 +32,14 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     pieces, or layers read what another stage has.
     """
     whole = lower(spec) if whole is None else whole
+    cuts = plan.cuts
+    if cuts is None:
+        return _made_stages(spec, plan, whole)
+    # the ledger is kept beside its stages, so that no other takes its place in memory
+    return keep(spec.made, (cuts, id(whole)), lambda: (_made_stages(spec, plan, whole), whole))[0]
+
+
+def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Ledger, ...]:
     check_expert(whole, plan)
     check_tensor(whole, plan)
     if is_mixture(whole):

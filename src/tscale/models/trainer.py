@@ -8,6 +8,7 @@ from tscale.core.costs.recompute import saved_under
 from tscale.core.costs.states import States
 from tscale.core.costs.training_memory import loss_of, needs, states_of, totals
 from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
+from tscale.core.kept import keep
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import LossBytes
 from tscale.core.parallelism import Parallelism
@@ -115,28 +116,10 @@ class _Pieces(NamedTuple):
     alike: tuple[int, ...]
 
 
-_MOST_KEPT: Final = 64
-"""Plans of one model whose pieces are kept: a search of layouts has about as many that differ in more than their copies."""
-
-
 def _pieces_of(spec: ModelSpec, plan: Parallelism) -> _Pieces:
-    """The pieces of a model, kept with its spec for all plans that cut the same ledgers.
-
-    What copies, ZeRO and a cut sequence change is no ledger, unless experts are spread over them. A plan of numbers that
-    remember, or of arrays, has its own pieces.
-    """
-    if any(type(degree) not in _PLAIN for degree in plan):
-        return _made_pieces(spec, plan)
-    cuts = plan if plan.expert > 1 else plan._replace(sequence=False, data=1, zero=0, shards=None, context=1)
-    found: _Pieces | None = spec.made.get(cuts)
-    if found is None:
-        if len(spec.made) >= _MOST_KEPT:
-            spec.made.clear()
-        found = spec.made[cuts] = _made_pieces(spec, plan)
-    return found
-
-
-_PLAIN: Final = (int, bool, str, tuple, type(None))
+    """The pieces of a model, kept with its spec for all plans that cut the same ledgers; others have their own."""
+    cuts = plan.cuts
+    return _made_pieces(spec, plan) if cuts is None else keep(spec.made, cuts, lambda: _made_pieces(spec, plan))
 
 
 def _made_pieces(spec: ModelSpec, plan: Parallelism) -> _Pieces:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from tscale.core.costs.params import size
 from tscale.core.costs.states import shards
+from tscale.core.kept import keep
 from tscale.core.ledger import Block, Entry, Ledger, Matmul
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
@@ -36,7 +37,7 @@ def all_reduce(size_in_bytes: int, devices: int) -> int:
     return ceil_div(2 * (devices - 1) * size_in_bytes, devices)
 
 
-def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, parallel_block: bool = False) -> Quantity:
+def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, parallel_block: bool = False) -> Quantity:
     """Bytes that are summed over tensor-parallel devices for one sequence's forward pass.
 
     One sum for each sub-layer of each layer, at each position of its own stack: routed and shared experts are added up
@@ -47,13 +48,13 @@ def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, parallel_block
     return _sums(ledger.entries, run, width_in_bytes, parallel_block=parallel_block)
 
 
-def dense_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, parallel_block: bool = False) -> Quantity:
+def dense_sums(ledger: Ledger, run: Run, width_in_bytes: int, parallel_block: bool = False) -> Quantity:
     """The same without routed experts, where these are cut over other devices than the rest."""
     dense = (entry for entry in ledger.entries if not is_routed(entry))
     return _sums(dense, run, width_in_bytes, parallel_block=parallel_block)
 
 
-def expert_sums(ledger: Ledger, run: Run, width_in_bytes: int) -> Quantity:
+def expert_sums(ledger: Ledger, run: Run, width_in_bytes: int, parallel_block: bool = False) -> Quantity:
     """Bytes of what routed experts yield for one sequence, each token once: what is summed or gathered behind them."""
     return _sums(filter(is_routed, ledger.entries), run, width_in_bytes, parallel_block=False)
 
@@ -84,6 +85,11 @@ class Exchanged(NamedTuple):
     apart: int = 1
     group: int = 0
 
+    @property
+    def sent(self) -> int:
+        """Bytes that each of the copies sends for it, around a ring."""
+        return ceil_div((self.copies - 1) * (self.scattered + self.gathered), self.copies)
+
     def more(self, other: Exchanged) -> Exchanged:
         """Both, which are exchanged among the same devices."""
         scattered, gathered = self.scattered + other.scattered, self.gathered + other.gathered
@@ -104,13 +110,14 @@ def gradients(
     """
     whole = plan.zero < 2 if is_one(plan.pipeline) else plan.zero < 3
     scatters = where(whole, 1, micro_batches)
-    for entry in ledger.entries:
-        weights = getattr(entry, "stored", 0) * size(entry)
-        copies, apart = copies_of(entry, plan)
-        among = is_routed(entry) + is_expert(entry)
-        if is_nothing(weights) or is_one(copies) or is_nothing(copies):
+    of_kinds: dict[int, tuple[int, int, int]] = {}
+    for entry, weights, among in keep(ledger.made, _owners, lambda: tuple(_owners(ledger))):
+        if among not in of_kinds:
+            copies, apart = copies_of(entry, plan)
+            of_kinds[among] = copies, apart, where(plan.zero > 0, shards(entry, plan), copies)
+        copies, apart, sharing = of_kinds[among]
+        if is_one(copies) or is_nothing(copies):
             continue
-        sharing = where(plan.zero > 0, shards(entry, plan), copies)
         gathered = where(plan.zero == 3, micro_batches * (2 * weights - _whole(entry, weights)), weights)
         if is_array(sharing) or sharing > 1:
             yield Exchanged(
@@ -124,6 +131,14 @@ def gradients(
         if plan.shards is not None and (is_array(sharing) or is_array(copies) or sharing < copies):
             part = ceil_div(weights * bits, 8 * sharing)
             yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing, among + _BEYOND)
+
+
+def _owners(ledger: Ledger) -> Iterator[tuple[Entry, int, int]]:
+    """Each entry that has weights, how many, and whether it is an expert's (1), or of those that tokens are routed to (2)."""
+    for entry in ledger.entries:
+        weights = getattr(entry, "stored", 0) * size(entry)
+        if not is_nothing(weights):
+            yield entry, weights, is_routed(entry) + is_expert(entry)
 
 
 _BEYOND: Final = 3
@@ -152,11 +167,3 @@ def _whole(entry: Entry, weights: int) -> int:
     layers = getattr(entry, "stored", 0) // experts
     return weights // layers
 
-
-def gradient_bytes(ledger: Ledger, plan: Parallelism, micro_batches: int, bits: int, gathered_bits: int) -> Quantity:
-    """Bytes that each data-parallel device sends in a step, around a ring, for the gradients of what one device holds."""
-    lines = (
-        Line(one.name, ceil_div((one.copies - 1) * (one.scattered + one.gathered), one.copies))
-        for one in gradients(ledger, plan, micro_batches, bits, gathered_bits)
-    )
-    return Quantity("sent for gradients", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)

@@ -14,7 +14,7 @@ Of p stages, m micro-batches and v pieces a stage, with a backward pass that is 
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import accumulate
+from itertools import groupby
 
 from tscale.core.parallelism import Parallelism
 from tscale.core.tracing import maximum, minimum, ratio, where
@@ -102,5 +102,9 @@ def pipelined(computing: list[Fraction], pieces: int) -> Fraction:
     `pieces`: micro-batches by pieces of a stage. Stage j begins when the first of them has gone forward through the stages
     before it, and these have the last one's backward pass to do when it has ended.
     """
-    before = accumulate(computing[:-1], initial=Fraction())
-    return max(own + passed / pieces for own, passed in zip(computing, before, strict=True))
+    longest = passed = Fraction()
+    for own, alike in groupby(computing):  # of stages that compute the same, the last one waits longest
+        many = len(list(alike))
+        longest = max(longest, own + (passed + (many - 1) * own) / pieces)
+        passed += many * own
+    return longest

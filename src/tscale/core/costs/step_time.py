@@ -18,10 +18,11 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.collectives import NOTHING, Least, Level, all_to_all, exchange, group, link_of, nics_of
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
-from tscale.core.costs.communication import dense_sums, expert_sums, gradient_bytes, gradients, tensor_sums
+from tscale.core.costs.communication import dense_sums, expert_sums, gradients, tensor_sums
 from tscale.core.costs.schedules import runs, with_bubble
 from tscale.core.costs.wall_time import Recompute, last_products, least_flops
 from tscale.core.device import Cluster
+from tscale.core.kept import is_plain, keep
 from tscale.core.ledger import Entry, Ledger, Matmul
 from tscale.core.metric import Quantity
 from tscale.core.parallelism import Parallelism
@@ -134,19 +135,17 @@ def step_of(stages: tuple[Ledger, ...], plan: Parallelism, work: Workload, clust
     plan = plan.trained
     many = work.batch.micro_batches(plan)
     shares = shares_of(stages, plan)
-    alike = {id(share): share for share in shares}
-    parts_of = {key: tuple(_sent(share, plan, work, cluster)) for key, share in alike.items()}
-    sent = [_in_pipeline(stage, parts_of[id(share)], plan, work, cluster) for stage, share in enumerate(shares)]
+    sent = _sent_by_kinds(shares, plan, work, cluster)
     sequences = Fraction(work.batch.runs(plan), plan.context)
     again = shares if work.again is None else shares_of(work.again, plan)
     kinds = {(id(share), id(redone)): (share, redone) for share, redone in zip(shares, again, strict=True)}
     of_each = {key: _flops(share, plan, work, redone) * sequences / peak for key, (share, redone) in kinds.items()}
     computing = [of_each[id(share), id(redone)] for share, redone in zip(shares, again, strict=True)]
-    whole = with_bubble(computing, many, plan)
-    parts = [Part("computing", max(computing))]
+    longest, whole = max(of_each.values()), with_bubble(computing, many, plan)
+    parts = [Part("computing", longest)]
     if plan.pipeline > 1:
-        parts.append(Part("pipeline bubble", whole - max(computing)))
-    parts += [max(same, key=lambda part: (part.seconds, part.sent)) for same in zip(*sent, strict=True)]
+        parts.append(Part("pipeline bubble", whole - longest))
+    parts += [_longest(same) for same in zip(*sent, strict=True)]
     seconds: dict[Resource, Fraction] = {
         "computing": whole,
         "link": max(sum((part.least.link.seconds for part in stage), Fraction()) for stage in sent),
@@ -155,16 +154,39 @@ def step_of(stages: tuple[Ledger, ...], plan: Parallelism, work: Workload, clust
     return Step(tuple(parts), seconds)
 
 
+def _longest(same: tuple[Part, ...]) -> Part:
+    """Of what several stages do alike, the one that takes longest."""
+    return same[0] if len(same) == 1 else max(same, key=lambda part: (part.seconds, part.sent))
+
+
+_Count = Callable[[Ledger, Workload, Ledger], int]
+
+
 def _flops(share: Ledger, plan: Parallelism, work: Workload, again: Ledger) -> Fraction:
     """The least FLOPs of a device for a sequence that tensor-parallel devices read together.
 
     Of the tokens that routed experts are sent, in balance, it computes as many as these devices have for each other.
     """
-    flops = Fraction(least_flops(share, work.run, work.recompute, [again]))
-    if plan.expert_cut == plan.tensor:
-        return flops
-    twice = least_flops(share.each(_twice), work.run, work.recompute, [again.each(_twice)])
-    return flops + (twice - flops) * (Fraction(plan.expert_cut, plan.tensor) - 1)
+    every, routed = (_kept_flops(count, share, work, again) for count in (_all_flops, _routed_flops))
+    return every + routed * (Fraction(plan.expert_cut, plan.tensor) - 1)
+
+
+def _kept_flops(count: _Count, share: Ledger, work: Workload, again: Ledger) -> int:
+    """What is counted, kept with the share where all of its layers are computed again, or none."""
+    if again is share and is_plain(work.run):
+        return keep(share.made, (count, work.run, work.recompute), lambda: count(share, work, again))
+    return count(share, work, again)
+
+
+def _all_flops(share: Ledger, work: Workload, again: Ledger) -> int:
+    return least_flops(share, work.run, work.recompute, [again])
+
+
+def _routed_flops(share: Ledger, work: Workload, again: Ledger) -> int:
+    """Those of routed experts alone: what they would take more, were they used by twice as many tokens."""
+    if not any(map(is_routed, share.entries)):
+        return 0
+    return _all_flops(share.each(_twice), work, again.each(_twice)) - _all_flops(share, work, again)
 
 
 def _twice(entry: Entry) -> Entry:
@@ -172,16 +194,23 @@ def _twice(entry: Entry) -> Entry:
     return entry._replace(used=2 * entry.used) if isinstance(entry, Matmul) and is_routed(entry) else entry
 
 
-def _in_pipeline(
-    stage: int, parts: tuple[Part, ...], plan: Parallelism, work: Workload, cluster: Cluster
-) -> tuple[Part, ...]:
-    """What a device of a stage sends in a step, to its neighbours in the pipeline too, which comes before gradients."""
+def _sent_by_kinds(
+    shares: tuple[Ledger, ...], plan: Parallelism, work: Workload, cluster: Cluster
+) -> list[tuple[Part, ...]]:
+    """What a device of each kind of stage sends in a step, to its neighbours in the pipeline too, which comes before gradients."""
+    alike = {id(share): share for share in shares}
+    parts_of = {key: tuple(_sent(share, plan, work, cluster)) for key, share in alike.items()}
     if plan.pipeline == 1:
-        return parts
+        return list(parts_of.values())
     numbers = work.batch.micro_batches(plan) * work.batch.micro * work.run.tokens * int(work.d_model)
-    handed = _hand_over(stage, plan, cluster, ceil_div(numbers * BITS, 8 * plan.tensor * plan.context))
-    before = len(parts) - _sums_gradients(plan)
-    return (*parts[:before], handed, *parts[before:])
+    size = ceil_div(numbers * BITS, 8 * plan.tensor * plan.context)
+    handing = [_handing(stage, plan, cluster.devices_per_node) for stage in range(plan.pipeline)]
+    kinds = dict.fromkeys((id(share), handed) for share, handed in zip(shares, handing, strict=True))
+    handed_over = {handed: _hand_over(handed, plan, cluster, size) for handed in dict.fromkeys(handing)}
+    before = len(parts_of[id(shares[0])]) - _sums_gradients(plan)
+    return [
+        (*parts_of[key][:before], handed_over[handed], *parts_of[key][before:]) for key, handed in kinds
+    ]
 
 
 def _sums_gradients(plan: Parallelism) -> bool:
@@ -207,11 +236,8 @@ def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
     own tokens, without it what comes back to one of them is gathered by all.
     """
     together = plan.expert_cut == plan.tensor
-    sums = tensor_sums if together else dense_sums
-    summed = _passes(share, work, lambda of: sums(of, work.run, BITS // 8, parallel_block=work.parallel_block))
-    alone = 0
-    if not together and not plan.sequence:
-        alone = _passes(share, work, lambda of: expert_sums(of, work.run, BITS // 8))
+    summed = _passes(share, work, tensor_sums if together else dense_sums)
+    alone = 0 if together or plan.sequence else _passes(share, work, expert_sums)
     sequences = work.batch.runs(plan)
     scattered = ceil_div(summed * sequences, plan.context)
     gathered = ceil_div(ceil_div((summed + alone) * sequences, plan.context) * work.gathered_bits, BITS)
@@ -224,13 +250,23 @@ def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
     )
 
 
-def _passes(share: Ledger, work: Workload, bytes_of: Callable[[Ledger], Quantity]) -> int:
+_Sums = Callable[[Ledger, Run, int, bool], Quantity]
+
+
+def _passes(share: Ledger, work: Workload, sums: _Sums) -> int:
     """What is sent forward, as much backward, and again where all layers are computed again, but for a layer's last product."""
-    passes = 2 * bytes_of(share).total
-    if work.recompute == "full" and work.again is None:
-        last = set(last_products(share))
-        passes += bytes_of(Ledger.of(share.model, (entry for entry in share.entries if entry not in last))).total
-    return passes
+    again = work.recompute == "full" and work.again is None
+    side_by_side = work.parallel_block
+
+    def sent() -> int:
+        passes = 2 * sums(share, work.run, BITS // 8, side_by_side).total
+        if again:
+            last = set(last_products(share))
+            others = Ledger.of(share.model, (entry for entry in share.entries if entry not in last))
+            passes += sums(others, work.run, BITS // 8, side_by_side).total
+        return passes
+
+    return keep(share.made, (sums, work.run, side_by_side, again), sent) if is_plain(work.run) else sent()
 
 
 def _expert_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
@@ -238,7 +274,7 @@ def _expert_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
 
     They gather the tokens that each of them was sent, and scatter what comes out: each token once at the least.
     """
-    summed = _passes(share, work, lambda of: expert_sums(of, work.run, BITS // 8))
+    summed = _passes(share, work, expert_sums)
     scattered = ceil_div(summed * work.batch.runs(plan) * plan.expert_cut, plan.context * plan.tensor)
     gathered = ceil_div(scattered * work.gathered_bits, BITS)
     least = exchange(cluster, group(cluster, plan.expert_cut), scattered, gathered)
@@ -268,11 +304,12 @@ def _gradients(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluste
     """Gradients over the copies of a stage, experts' over those of each expert; in hybrid sharding in two steps."""
     many = runs(work.batch.micro_batches(plan), plan)
     by_group: dict[tuple[int, int], tuple[int, int]] = {}
+    sent = 0
     for one in gradients(share, plan, many, BITS, work.gathered_bits):
         scattered, gathered = by_group.get((one.copies, one.apart), (0, 0))
         by_group[one.copies, one.apart] = (scattered + one.scattered, gathered + one.gathered)
+        sent += one.sent
     each = [exchange(cluster, group(cluster, copies, apart), *sizes) for (copies, apart), sizes in by_group.items()]
-    sent = gradient_bytes(share, plan, many, BITS, work.gathered_bits).total
     return Part("gradients", least=_together(each or [Least()]), sent=sent, source=COLLECTIVES)
 
 
@@ -298,12 +335,23 @@ class _Crossings(NamedTuple):
     beyond: int
 
 
-def _hand_over(stage: int, plan: Parallelism, cluster: Cluster, sent: int) -> Part:
+class _Handing(NamedTuple):
+    """How often a device of a stage hands on in all, and over what."""
+
+    times: int
+    over: _Crossings
+
+
+def _handing(stage: int, plan: Parallelism, per_node: int) -> _Handing:
+    return _Handing(_hand_overs(stage, plan), _crossings(stage, plan, per_node))
+
+
+def _hand_over(handing: _Handing, plan: Parallelism, cluster: Cluster, sent: int) -> Part:
     """Activations handed on to the next stage and their gradients to the one before, by each device its part of them.
 
     A device of tensor parallelism sends its part (Narayanan 2021, section 4.1), `sent` bytes each time for all micro-batches.
     """
-    within, beyond = _crossings(stage, plan, cluster.devices_per_node)
+    within, beyond = handing.over
     link = network = NOTHING
     if within:
         rate = link_of(cluster, plan.devices)
@@ -311,7 +359,7 @@ def _hand_over(stage: int, plan: Parallelism, cluster: Cluster, sent: int) -> Pa
     if beyond:
         rate = nics_of(cluster, plan.devices)
         network = Level(Fraction(beyond * sent), rate, "times_of_all_devices·sent", f"{beyond}·{sent}")
-    return Part("pipeline send/receive", least=Least(link, network), sent=_hand_overs(stage, plan) * sent)
+    return Part("pipeline send/receive", least=Least(link, network), sent=handing.times * sent)
 
 
 def _crossings(stage: int, plan: Parallelism, per_node: int) -> _Crossings:
