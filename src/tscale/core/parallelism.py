@@ -78,8 +78,18 @@ class Parallelism(NamedTuple):
         """
         if not is_plain(self):
             return None
-        return self if self.expert > 1 else Parallelism(
-            self.tensor, False, self.pipeline, self.interleave, expert_tensor=self.expert_tensor, stages=self.stages, schedule=self.schedule
+        return (
+            self
+            if self.expert > 1
+            else Parallelism(
+                self.tensor,
+                False,
+                self.pipeline,
+                self.interleave,
+                expert_tensor=self.expert_tensor,
+                stages=self.stages,
+                schedule=self.schedule,
+            )
         )
 
     @property

@@ -205,6 +205,8 @@ def _arrays(a: object, b: object) -> Any:
 
 def ceil_div(a: int, b: int) -> int:
     """The quotient a / b rounded up, exactly, for any of the three kinds of number."""
+    if type(a) is int and type(b) is int:  # most of them, in a third of the time
+        return -(-a // b)
     if not is_array(b) and _is_literal(b, 1):
         return a
     value = -(-a // b)

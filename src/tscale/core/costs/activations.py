@@ -96,8 +96,12 @@ def saved_by(kept: Iterable[Saved], passes: Passes) -> Iterator[Saved]:
 
 def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Parallelism | None = None) -> Quantity:
     """Bytes that the forward pass of one micro-batch keeps on one device, one line for each thing that is kept."""
-    plan = plan or Parallelism()
-    lines = [Line(saved.name, _bytes(saved, run, passes, plan)) for saved in saved_by(kept, passes)]
+    return saved_bytes(saved_by(kept, passes), run, passes, plan or Parallelism())
+
+
+def saved_bytes(saved: Iterable[Saved], run: Run, passes: Passes, plan: Parallelism) -> Quantity:
+    """The same of what is known to be kept (`saved_by`)."""
+    lines = [Line(one.name, _bytes(one, one.used, run, passes, plan)) for one in saved]
     return Quantity("activations", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
 
@@ -105,16 +109,16 @@ def widest_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Parallel
     """Bytes of the largest single array that the forward pass of one micro-batch keeps, of one layer; 0 of none."""
     most: int | None = None
     for saved in saved_by(kept, passes):
-        size = _bytes(saved._replace(used=1) if saved.used else saved, run, passes, plan)
+        size = _bytes(saved, 1 if saved.used else 0, run, passes, plan)
         most = size if most is None else maximum(most, size)
     return 0 if most is None else most
 
 
-def _bytes(saved: Saved, run: Run, passes: Passes, plan: Parallelism) -> int:
-    """Bytes of one line."""
+def _bytes(saved: Saved, used: int, run: Run, passes: Passes, plan: Parallelism) -> int:
+    """Bytes of one line, in so many layers."""
     devices = plan.expert_cut if saved.routed else plan.tensor
     width = saved.width if saved.cut is None else cut_width(saved.width, saved.cut, devices)
-    each = saved.used * _positions(saved, run, plan) * width * number_bytes(saved.number, passes)
+    each = used * _positions(saved, run, plan) * width * number_bytes(saved.number, passes)
     if not saved.shared:
         each *= passes.micro_batch
     if saved.keys is None:

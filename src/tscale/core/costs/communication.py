@@ -166,4 +166,3 @@ def _whole(entry: Entry, weights: int) -> int:
     experts = entry.experts if isinstance(entry, Matmul) else 1
     layers = getattr(entry, "stored", 0) // experts
     return weights // layers
-

@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 from tscale.core.costs.params import size
 from tscale.core.costs.weights import is_linear, kept_in, weight_bytes
 from tscale.core.dtypes import FORMATS, Format
+from tscale.core.kept import keep
 from tscale.core.ledger import Buffer, Conv, Entry, Ledger, Lookup, Matmul, Saved, Vector
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
@@ -47,21 +48,16 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
     before it scatters them, so that ZeRO's second stage keeps them whole, as torchtitan does with FSDP. Weights that are gathered from
     the master copy are kept by nobody in ZeRO's third stage.
     """
-    owners = [entry for entry in ledger.entries if isinstance(entry, (Matmul, Lookup, Vector, Conv))]
-    owners = [entry for entry in owners if not isinstance(entry, (Lookup, Vector)) or entry.trained]
-
-    def divided(entry: Entry, amount: int, stage: int) -> int:
-        return _divided(entry, amount, stage, plan)
-
+    key = (training_states, optimizer, recipe.states)
+    owned = keep(ledger.made, key, lambda: tuple(_owned(ledger, optimizer, recipe.states)))
     scattered = 2 if is_one(plan.pipeline) else 3
     gradients, master, states = [], [], []
-    for entry in owners:
-        numbers = entry.stored * size(entry)
-        gradients.append(Line(entry.name, divided(entry, numbers * recipe.gradients, scattered)))
+    for entry, numbers, kept in owned:
+        among = shards(entry, plan)
+        gradients.append(Line(entry.name, _divided(numbers * recipe.gradients, plan.zero, scattered, among)))
         if recipe.master:
-            master.append(Line(entry.name, divided(entry, numbers * recipe.master, 1)))
-        kept = entry.stored * state_bytes(entry, optimizer, recipe.states)
-        states.append(Line(entry.name, divided(entry, kept, 1)))
+            master.append(Line(entry.name, _divided(numbers * recipe.master, plan.zero, 1, among)))
+        states.append(Line(entry.name, _divided(kept, plan.zero, 1, among)))
     weights = weights_on_device(ledger, FORMATS[recipe.weights], plan)
     if is_gathered(recipe, plan):
         weights = weights._replace(lines=tuple(_buffers(ledger, weights)))
@@ -73,12 +69,19 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
     )
 
 
-def _divided(entry: Entry, amount: int, stage: int, plan: Parallelism) -> int:
-    """Bytes of an entry on one device, where ZeRO divides them from a stage on."""
-    if is_array(plan.zero):
-        divided: int = where(plan.zero >= stage, ceil_div(amount, shards(entry, plan)), amount)
+def _owned(ledger: Ledger, optimizer: Optimizer, number: int) -> Iterator[tuple[Entry, int, int]]:
+    """Each entry that is trained, with its numbers, and bytes of an optimizer's states of `number` bytes each, on all devices."""
+    for entry in ledger.entries:
+        if isinstance(entry, (Matmul, Conv)) or (isinstance(entry, (Lookup, Vector)) and entry.trained):
+            yield entry, entry.stored * size(entry), entry.stored * state_bytes(entry, optimizer, number)
+
+
+def _divided(amount: int, zero: int, stage: int, among: int) -> int:
+    """Bytes of an entry on one device, where ZeRO divides them among so many from a stage on."""
+    if is_array(zero):
+        divided: int = where(zero >= stage, ceil_div(amount, among), amount)
         return divided
-    return ceil_div(amount, shards(entry, plan)) if plan.zero >= stage else amount
+    return ceil_div(amount, among) if zero >= stage else amount
 
 
 def is_gathered(recipe: Precision, plan: Parallelism) -> bool:
@@ -136,12 +139,12 @@ def _away(quantity: Quantity) -> Quantity:
 
 def weights_on_device(ledger: Ledger, format: Format, plan: Parallelism) -> Quantity:
     """Bytes of the weights that one device keeps between the steps; ZeRO's third stage divides all that is trained."""
-    whole = weight_bytes(ledger, format)
+    whole = keep(ledger.made, (weight_bytes, format), lambda: weight_bytes(ledger, format))
     if not is_array(plan.zero) and plan.zero < 3:
         return whole
     entries = [kept.entry for kept in kept_in(ledger, format)]
     lines = tuple(
-        line if isinstance(entry, Buffer) else Line(line.name, _divided(entry, line.value, 3, plan))
+        line if isinstance(entry, Buffer) else Line(line.name, _divided(line.value, plan.zero, 3, shards(entry, plan)))
         for entry, line in zip(entries, whole.lines, strict=True)
     )
     return whole._replace(lines=lines)

@@ -208,9 +208,7 @@ def _sent_by_kinds(
     kinds = dict.fromkeys((id(share), handed) for share, handed in zip(shares, handing, strict=True))
     handed_over = {handed: _hand_over(handed, plan, cluster, size) for handed in dict.fromkeys(handing)}
     before = len(parts_of[id(shares[0])]) - _sums_gradients(plan)
-    return [
-        (*parts_of[key][:before], handed_over[handed], *parts_of[key][before:]) for key, handed in kinds
-    ]
+    return [(*parts_of[key][:before], handed_over[handed], *parts_of[key][before:]) for key, handed in kinds]
 
 
 def _sums_gradients(plan: Parallelism) -> bool:

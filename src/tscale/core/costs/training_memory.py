@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from tscale.core.costs.activations import activation_bytes, saved_by
+from tscale.core.costs.activations import activation_bytes, saved_by, saved_bytes
 from tscale.core.costs.schedules import embeddings_in_flight, in_flight
 from tscale.core.costs.states import (
     States,
@@ -109,9 +109,12 @@ def _pass(share: Ledger, kept: tuple[Saved, ...], layers: tuple[Layer, ...], sta
     kept = _with_adapters(_without_frozen_head(kept, training), share, training)
     if training.rank is not None:
         layers = tuple(layer._replace(kept=_with_adapters(layer.kept, layer.share, training)) for layer in layers)
-    lines = activation_bytes(kept, training.run, training.passes, plan)
-    saved = tuple(saved_by(kept, training.passes))
-    every = [_of_all_passes(line, of.part, stage, training) for line, of in zip(lines.lines, saved, strict=True)]
+    passes = training.passes
+    saved = tuple(saved_by(kept, passes))
+    lines = saved_bytes(saved, training.run, passes, plan)
+    flying = in_flight(stage, plan, training.micro_batches)
+    embeddings = embeddings_in_flight(stage, plan, training.micro_batches)
+    every = [_of_all_passes(line, of.part, flying, embeddings) for line, of in zip(lines.lines, saved, strict=True)]
     ends = [of.role == "logits" for of in saved]
     activations = tuple(line for line, end in zip(every, ends, strict=True) if not end)
     if "activations" in training.offload:
@@ -140,14 +143,13 @@ def _left_on_device(
     yield Line("layer_on_its_way", layer_bytes(layers, training))
 
 
-def _of_all_passes(line: Line, part: Part, stage: int, training: Training) -> Line:
+def _of_all_passes(line: Line, part: Part, in_flight: tuple[int, int], embeddings: int) -> Line:
     """What a stage keeps of all micro-batches that it has in flight, by what it keeps of one."""
-    many = training.micro_batches
-    flying, pieces = in_flight(stage, training.plan, many)
     if part == "head":  # the last stage's backward pass follows at once
         return line
     if part == "embedding":
-        return Line(line.name, line.value * embeddings_in_flight(stage, training.plan, many))
+        return Line(line.name, line.value * embeddings)
+    flying, pieces = in_flight
     return Line(line.name, ceil_div(line.value * flying, pieces))
 
 

@@ -17,7 +17,7 @@ from tscale.core.costs.states import shards
 from tscale.core.costs.training_setup import Layer, Peak, Training
 from tscale.core.costs.weights import is_linear
 from tscale.core.dtypes import FORMATS, bytes_of
-from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul
+from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul, Number
 from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
 from tscale.core.tracing import is_array, is_never, is_one, maximum, where
@@ -179,12 +179,13 @@ def of_layer(layer: Layer, training: Training, passes: Passes | None = None) -> 
     return activation_bytes(layer.kept, training.run, passes or training.passes, training.plan).total
 
 
+_OF_ACTIVATIONS: Final = frozenset[Number]({"activation", "residual", "product"})
+
+
 def _widest(layers: tuple[Layer, ...], training: Training) -> int:
     """Bytes of the largest single array of activations in a layer, scores of attention in steps included."""
     passes = training.passes._replace(keeping=keeping(training.attention, "none"))
-    arrays = dict.fromkeys(
-        saved for layer in layers for saved in layer.kept if saved.number in ("activation", "residual", "product")
-    )
+    arrays = (saved for layer in layers for saved in layer.kept if saved.number in _OF_ACTIVATIONS)
     return widest_bytes(arrays, training.run, passes, training.plan)
 
 
