@@ -234,7 +234,7 @@ def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
     own tokens, without it what comes back to one of them is gathered by all.
     """
     together = plan.expert_cut == plan.tensor
-    summed = _passes(share, work, tensor_sums if together else dense_sums)
+    summed = _passes(share, work, tensor_sums if together else dense_sums, parallel_block=work.parallel_block)
     alone = 0 if together or plan.sequence else _passes(share, work, expert_sums)
     sequences = work.batch.runs(plan)
     scattered = ceil_div(summed * sequences, plan.context)
@@ -248,23 +248,19 @@ def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
     )
 
 
-_Sums = Callable[[Ledger, Run, int, bool], Quantity]
-
-
-def _passes(share: Ledger, work: Workload, sums: _Sums) -> int:
+def _passes(share: Ledger, work: Workload, sums: Callable[..., Quantity], **how: bool) -> int:
     """What is sent forward, as much backward, and again where all layers are computed again, but for a layer's last product."""
     again = work.recompute == "full" and work.again is None
-    side_by_side = work.parallel_block
 
     def sent() -> int:
-        passes = 2 * sums(share, work.run, BITS // 8, side_by_side).total
+        passes = 2 * sums(share, work.run, BITS // 8, **how).total
         if again:
             last = set(last_products(share))
             others = Ledger.of(share.model, (entry for entry in share.entries if entry not in last))
-            passes += sums(others, work.run, BITS // 8, side_by_side).total
+            passes += sums(others, work.run, BITS // 8, **how).total
         return passes
 
-    return keep(share.made, (sums, work.run, side_by_side, again), sent) if is_plain(work.run) else sent()
+    return keep(share.made, (sums, work.run, again, *how.values()), sent) if is_plain(work.run) else sent()
 
 
 def _expert_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
