@@ -21,7 +21,7 @@ from tscale.answers.explaining import (
 )
 from tscale.answers.params_lines import COLUMNS, line_data, row
 from tscale.answers.params_towers import PARTS, total_of, tower_rows, tower_sums, tower_table
-from tscale.answers.release import release_note
+from tscale.answers.release_words import release_note
 from tscale.core.costs.params import (
     LEAVES_OUT,
     active_params,
@@ -29,7 +29,6 @@ from tscale.core.costs.params import (
     embedding_params,
     params,
 )
-from tscale.core.costs.states import adapters
 from tscale.core.ledger import Buffer, Cache, Ledger, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Report, Table
 from tscale.core.tracing import named
@@ -134,6 +133,8 @@ def _summary(model: TracedModel) -> dict[str, Figure]:
         summary["buffers"] = Figure(kept, PARAMETERS)
     adapter = model.spec.adapter
     if adapter is not None:
+        from tscale.core.costs.states import adapters
+
         trained = summed(params(adapters(ledger, adapter.rank, adapter.roles)).lines)
         summary["adapters"] = Figure(trained, PARAMETERS)
     return summary

@@ -1,20 +1,16 @@
-"""What weights and cache are kept in where a model says it itself, and the words about it that begin an answer."""
+"""What weights and cache are kept in where a model says it itself, and the lines about it that begin an answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from tscale.answers.release_words import method, words
 from tscale.core.costs.weights import Mixture
 from tscale.core.dtypes import FORMATS, Format, find_format
 from tscale.core.metric import Data, Known
 from tscale.models.gguf import gguf_mixture
 from tscale.models.release import released
 from tscale.models.spec import ModelSpec
-
-if TYPE_CHECKING:
-    from tscale.models.weights_spec import Release, WeightRule
-
-_MOST_LAYERS = 6
 
 
 def format_of(spec: ModelSpec, asked: Format | None) -> Format | Mixture:
@@ -58,16 +54,6 @@ def training_note(spec: ModelSpec, precision: str) -> str:
     return f"{spec.label} is released in {mixed.name}; training is counted in {precision}, as --precision says."
 
 
-def release_note(spec: ModelSpec) -> str:
-    """What a model is released in, and what of that was not read; nothing of one in plain 16 bits."""
-    said = spec.weights
-    if said is None:
-        return ""
-    unread = "".join(f" Not read: {text}." for text in said.unread)
-    placed = said.format is not None or said.rules
-    return (f"{spec.label} is released{_method(said)} with {words(said)}" if placed else f"{spec.label}:") + unread
-
-
 class Asked(NamedTuple):
     """What was asked of a model that says what it is released in: formats of weights and of the cache, or neither."""
 
@@ -96,7 +82,7 @@ class Asked(NamedTuple):
                 f"--dtype {self.weights.name} overrides the release, whose weights are in {mixed.name}{cached}."
             )
         elif placed:
-            lines.append(f"Weights as released{_method(said)}: {words(said)} --dtype overrides that.")
+            lines.append(f"Weights as released{method(said)}: {words(said)} --dtype overrides that.")
         if self.weights is None:
             lines += [f"Not read, and counted in {said.rest} as if it were not there: {text}." for text in said.unread]
         if self.weights is None and said.cache is not None:
@@ -115,26 +101,3 @@ class Asked(NamedTuple):
             "dtype_method": None if said is None or self.weights is not None else said.method,
             "dtype_unread": [] if said is None or self.weights is not None else list(said.unread),
         }
-
-
-def _method(said: Release) -> str:
-    return f" ({said.method})" if said.method else ""
-
-
-def words(said: Release) -> str:
-    """What a release keeps in which format, in a sentence."""
-    parts = [] if said.format is None else [f"matrices of layers in {said.format}"]
-    parts += [f"{rule.format} in {_about(rule)}" for rule in said.rules if rule.format != said.rest]
-    left = [_about(rule) for rule in said.rules if rule.format == said.rest]
-    unconverted = f" but for {', '.join(left)}" if left else ""
-    return f"{', '.join(parts)}{unconverted}; all else in {said.rest}."
-
-
-def _about(rule: WeightRule) -> str:
-    """The weights that a rule is about."""
-    names = ", ".join(rule.parts)
-    if rule.layers is None:
-        return names
-    some = ", ".join(map(str, rule.layers[:_MOST_LAYERS]))
-    more = f" and {len(rule.layers) - _MOST_LAYERS:,} more" if len(rule.layers) > _MOST_LAYERS else ""
-    return f"{names} of {'layer' if len(rule.layers) == 1 else 'layers'} {some}{more}"

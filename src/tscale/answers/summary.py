@@ -14,7 +14,8 @@ from tscale.answers.memory import server_of
 from tscale.answers.memory_held import held
 from tscale.answers.metrics import COMPARED, Subject, shown_figure, subject_of
 from tscale.answers.params import undisclosed
-from tscale.answers.release import format_of, release_note
+from tscale.answers.release import format_of
+from tscale.answers.release_words import release_note
 from tscale.answers.serve_prediction import prediction_of
 from tscale.answers.serve_times import Ask as ServeAsk
 from tscale.answers.serve_times import served
