@@ -1140,7 +1140,7 @@ def hardware(gpu: Gpu, *, gpu_set: Changes = ()) -> Hardware:
         >>> hardware("h100").memory_gb
         80
     """
-    from tscale.analysis.of_model import hardware_of
+    from tscale.analysis.found import hardware_of
     from tscale.analysis.options import GPU_SET
 
     with Respelled():

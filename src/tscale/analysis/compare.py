@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options
-from tscale.analysis.of_model import specs_of
+from tscale.analysis.found import specs_of
 from tscale.analysis.request import Option, Request, asked
 from tscale.errors import RequestError, nearest, shown
 

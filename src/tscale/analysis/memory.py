@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tscale.analysis import completion, options
+from tscale.analysis.found import hardware_of, spec_of
 from tscale.analysis.layout import WAYS, layout_of
 from tscale.analysis.media import WithMedia
-from tscale.analysis.of_model import OfModel, hardware_of, spec_of
+from tscale.analysis.of_model import OfModel
 from tscale.analysis.request import Option, asked, spelled
 from tscale.analysis.spread import DEGREES, POLICIES, Spread
 from tscale.errors import RequestError

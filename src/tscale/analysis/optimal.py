@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options
-from tscale.analysis.of_model import hardware_of
+from tscale.analysis.found import hardware_of
 from tscale.analysis.request import Option, Request, asked, spelled
 from tscale.core.tracing import parse_count
 from tscale.errors import RequestError

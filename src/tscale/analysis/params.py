@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
-from tscale.analysis.of_model import specs_of
+from tscale.analysis.found import specs_of
 from tscale.analysis.request import Request, asked
 
 if TYPE_CHECKING:

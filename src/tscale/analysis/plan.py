@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options
 from tscale.analysis.axes import varied
-from tscale.analysis.of_model import OfModel, hardware_of
+from tscale.analysis.found import hardware_of
+from tscale.analysis.of_model import OfModel
 from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_plan
 from tscale.analysis.plan_training import TrainingAxes
 from tscale.analysis.request import Option, asked, file_name, spelled

@@ -8,10 +8,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import completion, options
+from tscale.analysis.found import spec_of
 from tscale.analysis.layout import WAYS, layout_of, pool_of
 from tscale.analysis.media import WithMedia
 from tscale.analysis.memory import GUESSES, cache_format, weights_format
-from tscale.analysis.of_model import OnHardware, spec_of
+from tscale.analysis.of_model import OnHardware
 from tscale.analysis.request import Option, asked
 from tscale.core.tracing import parse_count, parse_fraction
 from tscale.errors import RequestError, shown

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
-from tscale.analysis.of_model import OfModel, hardware_of
+from tscale.analysis.found import hardware_of
+from tscale.analysis.of_model import OfModel
 from tscale.analysis.request import asked
 from tscale.errors import RequestError
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from tscale.blocks.mamba2 import Mamba2
     from tscale.blocks.mlstm import Mlstm
     from tscale.blocks.norm import Norm
-    from tscale.blocks.positions import Computed, Learned, Relative, RelativeBias
+    from tscale.blocks.positions import Computed, Learned
+    from tscale.blocks.relative import Relative, RelativeBias
     from tscale.blocks.rg_lru import RgLru
     from tscale.blocks.rwkv import ChannelMixing, Rwkv
     from tscale.blocks.shared import SharedBlock

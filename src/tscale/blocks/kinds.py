@@ -71,8 +71,8 @@ POSITIONS: Final = Kinds(
     {
         "learned": "blocks.positions.Learned",
         **dict.fromkeys(("sinusoidal", "rotary", "alibi", "none"), "blocks.positions.Computed"),
-        "relative-bias": "blocks.positions.RelativeBias",
-        "relative": "blocks.positions.Relative",
+        "relative-bias": "blocks.relative.RelativeBias",
+        "relative": "blocks.relative.Relative",
         "disentangled": "blocks.disentangled.Disentangled",
     }
 )

@@ -8,8 +8,6 @@ all layers is stored once and used by each of them. Names are for printing only.
 Widths and multiplicities may be any of the three kinds of number (`tscale.core.tracing`); they are typed as int.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -326,7 +324,7 @@ class Ledger:
     towers: tuple[Group, ...] = ()
 
     @cached_property
-    def whole(self) -> Ledger:
+    def whole(self) -> "Ledger":
         """The model with its towers, before the first layer of the language model and in one ledger with it."""
         return replace(self, groups=self.groups + self.towers, towers=()) if self.towers else self
 
@@ -336,7 +334,7 @@ class Ledger:
         return {}
 
     @staticmethod
-    def of(model: str, entries: Iterable[Entry]) -> Ledger:
+    def of(model: str, entries: Iterable[Entry]) -> "Ledger":
         """A ledger of entries that are counted as they stand, in no layers."""
         return Ledger(model, (Group("start", "none", 1, None, tuple(entries)),))
 
@@ -361,7 +359,7 @@ class Ledger:
             for saved in group.saved
         )
 
-    def each(self, change: Callable[[Entry], Entry]) -> Ledger:
+    def each(self, change: Callable[[Entry], Entry]) -> "Ledger":
         """The ledger with every entry changed alike."""
         groups = (group._replace(entries=tuple(map(change, group.entries))) for group in self.groups)
         return Ledger(self.model, tuple(groups), self.audio_frames, self.assumed, self.towers)

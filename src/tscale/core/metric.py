@@ -3,8 +3,6 @@
 Renderers take a `Report` and decide how it looks; nothing before them rounds or formats.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
@@ -190,7 +188,7 @@ class Report(NamedTuple):
     notes: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     exit_code: int = 0
-    parts: tuple[Report, ...] = ()
+    parts: "tuple[Report, ...]" = ()
     lead: tuple[str, ...] = ()
 
 

@@ -70,7 +70,7 @@ def _spec_of(given: Mapping[str, object]) -> Spec:
 
 def _find(model: object, changes: tuple[str, ...], assume: Any, strict: bool) -> Spec | TscaleError:
     """A spec with some changes, or why there is none."""
-    from tscale.analysis.of_model import spec_of
+    from tscale.analysis.found import spec_of
     from tscale.models.resolve import disclosed
 
     try:

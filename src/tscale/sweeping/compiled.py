@@ -167,7 +167,7 @@ def _unchecked(job: Job, places: Places) -> ModelSpec | None:
 
 
 def _spec_without_changes(given: Mapping[str, Any]) -> Any:
-    from tscale.analysis.of_model import spec_of
+    from tscale.analysis.found import spec_of
 
     return spec_of(given["model"], (), given.get("assume"), strict=bool(given.get("strict")))
 

@@ -109,7 +109,7 @@ def job_of(name: str, fixed: Mapping[str, object], vary: object, wanted: Sequenc
 
 def _with_model(given: dict[str, object]) -> dict[str, object]:
     """What is given, with the model of a file read once: standard input has it once, and other machines do not have it."""
-    from tscale.analysis.of_model import spec_of
+    from tscale.analysis.found import spec_of
     from tscale.catalogue.models import known_name
     from tscale.models.made import trusted
     from tscale.models.spec import ModelSpec
@@ -147,7 +147,7 @@ def _needed(name: str) -> set[str]:
 
 def _check_keys(model: object, axes: tuple[Axis, ...]) -> None:
     """Raises `RequestError` for an axis of the spec that no spec has."""
-    from tscale.analysis.of_model import spec_of
+    from tscale.analysis.found import spec_of
     from tscale.models.resolve import check_key
 
     first: Any = next((axis.values[0] for axis in axes if axis.name == "model"), model)
