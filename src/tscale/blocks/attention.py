@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size, unrecorded
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.tracing import ceil_div, label_beside, minimum
 
@@ -24,7 +24,7 @@ class Widths(NamedTuple):
     head_dim: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Attention:
     """Softmax attention. kv_heads below heads is grouped-query attention, 1 is multi-query attention."""
 

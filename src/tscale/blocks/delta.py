@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 
 _CHUNKS = (16, 32, 64)  # lengths that the kernel takes
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class GatedDeltaNet:
     """A gated DeltaNet layer (Yang 2024, section 3) as Qwen3-Next has it: a convolution before, a gated norm behind."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Number, Saved, Scores, Subset, Vector
 
 Term = Literal["c2p", "p2c"]
@@ -15,7 +15,7 @@ Term = Literal["c2p", "p2c"]
 _DROPPED: Final[tuple[tuple[str, Number], ...]] = (("dropout", "mask"), ("dropped", "activation"))
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Disentangled:
     """A table of 2·span distances for the stack, projected to keys (c2p) and to queries (p2c) in every layer, as in DeBERTa.
 

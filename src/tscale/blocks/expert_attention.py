@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths, core_saves
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Number, Saved, Scores, Vector
 from tscale.core.roles import Role
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class ExpertAttention:
     """A mixture of attention heads (Shen 2024, section 2.2): each token queries with the heads of top_k experts."""
 

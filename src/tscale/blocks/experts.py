@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.feed_forward import inner_saves
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Vector
 from tscale.core.roles import Role
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Experts:
     """Routed experts, of which each token uses top_k, and shared ones that every token uses."""
 

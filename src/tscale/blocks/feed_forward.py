@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cut, Entry, Matmul, Saved, Vector
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class FeedForward:
     """A dense feed-forward: up to d_ff and down again; gated with a third matrix next to the one up."""
 

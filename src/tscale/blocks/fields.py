@@ -7,10 +7,11 @@ catalogue is made, and answers without paying for the validator again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from math import lcm
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, get_args, get_type_hints
 
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Stream
 from tscale.core.tracing import ceil_div, minimum, parse_count
 from tscale.errors import RequestError, shown
@@ -214,7 +215,7 @@ class LayerContext(NamedTuple):
     causal: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class LayerSelector:
     """Which layers of a stack a block stands in, counted from 0: one of these ways."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem
 from tscale.blocks.mamba2 import Mamba2
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Entry, Saved, Subset
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class HybridHeads:
     """Both mixers run over every token of the layers that this stands in."""
 

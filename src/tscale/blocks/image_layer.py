@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
 from tscale.blocks.feed_forward import FeedForward
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, unrecorded
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Entry, Matmul, Saved, Subset, Vector
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class ImageLayer:
     """Attention to an image and a feed-forward, each behind a gate: stored, and skipped where a sequence has no image (Dubey 2024)."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scores, Subset, Vector
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class IndexedAttention:
     """Attention to keys that an indexer picks in blocks: the best-scored key of a block speaks for all of it.
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import WHOLE, Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 from tscale.core.roles import Role
 
 _CHUNKS = (32, 64)  # lengths that the kernel takes
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class KimiDelta:
     """A layer of Kimi Linear (Kimi Team 2025, section 3): convolved queries, keys and values, a gate behind."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths, core_saves
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
 from tscale.core.roles import Role
 from tscale.core.tracing import label_beside
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class LatentAttention:
     """Latent attention of DeepSeek-V2 (section 2.1), counted expanded, as training and prefill compute it."""
 

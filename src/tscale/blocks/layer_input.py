@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from tscale.blocks.fields import CONFIG, LayerContext, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Subset, Vector
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class LayerInput:
     """Per-layer embeddings (Gemma 3n): one table for all layers, and a gate in each that lets its vector in."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scan, Vector
 
 _WHOLE = (32, 64, 128)  # widths of a head that the authors' kernel takes as they are
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Lightning:
     """A layer of lightning attention (Qin 2024) as MiniMax-01 has it: a norm and a gate behind."""
 

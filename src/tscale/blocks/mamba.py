@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 from tscale.core.tracing import ceil_div, named
 
@@ -14,7 +14,7 @@ _SCANNED: Final = 2048
 """Positions that the kernel's blocks scan before they keep their states (`n_chunks` in selective_scan.cpp)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Mamba:
     """A Mamba layer (Gu & Dao 2023, section 3.4): convolution, selective scan and a gate, in one block."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Mamba2:
     """A Mamba-2 layer (Dao & Gu 2024, section 7): one projection in, a convolution, the heads' recurrence, one out."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.roles import Role
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Mlstm:
     """An mLSTM layer (Beck 2024, section 2.3) as xLSTM 7B has it: no convolution, the block is d_model wide."""
 

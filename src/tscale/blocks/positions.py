@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, LayerContext, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Entry, Lookup, Subset
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Learned:
     """A learned vector for each position, added to the embedding; an encoder-decoder has a table for each stack."""
 
@@ -30,7 +30,7 @@ class Learned:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Computed:
     """Positions that are computed and own nothing.
 

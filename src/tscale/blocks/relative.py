@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, LayerContext, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Saved, Scores, Subset, Vector
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class RelativeBias:
     """A learned bias on scores for each bucket of distances and each head, as in T5."""
 
@@ -35,7 +35,7 @@ class RelativeBias:
         yield table if self.per_layer else Subset((table,), once=True)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Relative:
     """Relative positions as in Transformer-XL: distances are projected to keys that queries score (Dai 2019).
 

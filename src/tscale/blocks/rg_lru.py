@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.tracing import label_beside
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class RgLru:
     """The real-gated linear recurrent unit within its block (De 2024, sections 2.3 and 2.4)."""
 

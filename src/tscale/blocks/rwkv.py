@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.roles import Role
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Rwkv:
     """Time mixing (Peng 2023, section 3.1.2): receptance, key, value and output, and a recurrence of each channel."""
 
@@ -62,7 +62,7 @@ class Rwkv:
             yield Saved(f"{site.name}.{step}", "mixer", site.stream, width, cut=Cut(width))
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class ChannelMixing:
     """Channel mixing (Peng 2023, section 3.1.3): a feed-forward behind a gate, each token mixed with the one before."""
 

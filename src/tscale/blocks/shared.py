@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.attention import Attention, Widths
@@ -12,12 +11,13 @@ from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, S
 from tscale.blocks.kinds import STATE_SPACES
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import WHOLE, Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.roles import Role
 from tscale.core.tracing import label_beside, minimum
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class SharedBlock:
     """Attention and a feed-forward of which a few copies take turns in the layers that this stands in (Glorioso 2024).
 

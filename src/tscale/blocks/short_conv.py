@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Saved
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class ShortConv:
     """A convolution between two gates, as in LFM2 (Liquid AI 2025): three projections in, one out."""
 

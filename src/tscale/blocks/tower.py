@@ -7,11 +7,11 @@ A tower is a list of pieces in reading order. Its lines are parts of the whole m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Problem, Tagged
 from tscale.blocks.kinds import TOWER_INPUTS, TOWER_PIECES
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.tower_inputs import Reading, Sound
 from tscale.blocks.tower_pieces import Piece, TowerLayers
 from tscale.core.ledger import Block, Entry, Group, Matmul, Scores, TowerPart
@@ -19,7 +19,7 @@ from tscale.core.ledger import Block, Entry, Group, Matmul, Scores, TowerPart
 _IN_TOWER: Final = Block("tower", "none")
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Tower:
     """A tower, or a projector between one and the language model."""
 

@@ -6,12 +6,12 @@ outputs) and how many tokens of the sequence it takes, markers of the image incl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor, isqrt, sqrt
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, Size, Whole
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.workload import TowerRun
 
 Few = Annotated[int, Whole(0, 1_000)]
@@ -30,7 +30,7 @@ def _tile(patches: int, classes: int, outputs: int) -> TowerRun:
     return TowerRun(patches + classes, outputs, classes)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class FixedImage:
     """Every image is resized to one size."""
 
@@ -49,7 +49,7 @@ class FixedImage:
         return Seen(((1, _tile(self.patches, self.classes, self.outputs)),), self.outputs)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class NativeImage:
     """An image keeps its own size, rounded to whole groups of patches and brought between two numbers of pixels (Qwen2-VL)."""
 
@@ -82,7 +82,7 @@ class NativeImage:
         return Seen(((1, TowerRun(groups * self.merge**2, groups)),), groups)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class PaddedImage:
     """An image keeps its own size up to so many patches in all and to a side, padded to whole groups of patches (Kimi-VL)."""
 
@@ -110,7 +110,7 @@ class PaddedImage:
         return Seen(((1, TowerRun(groups * self.merge**2, groups)),), groups)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class RowsOfImage:
     """An image keeps its own size up to a longest side, and a token ends each row (Pixtral)."""
 
@@ -134,7 +134,7 @@ class RowsOfImage:
         return Seen(((1, TowerRun(groups * self.merge**2, groups)),), groups + rows)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class BudgetImage:
     """An image is brought to as many groups of patches as a budget allows, its shape kept (Gemma 4)."""
 
@@ -161,7 +161,7 @@ class BudgetImage:
         return Seen(((1, TowerRun(groups * self.merge**2, groups)),), groups)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class TiledImage:
     """An image is cut into a grid of tiles, and seen whole besides (InternVL, Llama 4)."""
 
@@ -220,7 +220,7 @@ class TiledImage:
         return best
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class SplitImage:
     """An image is enlarged to a longest side and split into tiles, with a marker each, and seen whole besides (Idefics3)."""
 
@@ -255,7 +255,7 @@ class SplitImage:
         return ceil(height / self.tile), ceil(width / self.tile)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class AnyResolution:
     """An image is fitted into the best of several grids of tiles, its padding cut off again, and seen whole besides (LLaVA-NeXT)."""
 
@@ -310,7 +310,7 @@ _SHRINKS = 1.1
 """LLaVA-OneVision shrinks an image only where it is larger than allowed by this much."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Sound:
     """A sound is cut into frames, of which the tower yields fewer, padded to whole pieces where it reads such."""
 

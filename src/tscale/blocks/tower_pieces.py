@@ -7,12 +7,12 @@ class tokens, or frames of a sound), over what the language model is handed (`ou
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size, Tagged
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, SIMPLE_PIECES
 from tscale.blocks.norm import Norm
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Conv, Entry, Lookup, Matmul, Scores, Stream, Vector
 from tscale.core.roles import Role
 
@@ -30,7 +30,7 @@ STREAMS: Final[dict[RunsOver, Stream]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Linear:
     """A matrix, or a convolution as one: `d_in` is then the kernel's size times its input channels."""
 
@@ -60,7 +60,7 @@ class Linear:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Table:
     """A table of learned vectors that are added or appended: positions, tiles, queries, latents."""
 
@@ -82,7 +82,7 @@ class Table:
         yield Lookup(name, "positions", "vision_tower", self.rows, self.width, trained=self.trained)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Gains:
     """Weights that are applied elementwise: a norm's gains and biases, a class token, gates, scales."""
 
@@ -102,7 +102,7 @@ class Gains:
         yield Vector(f"{prefix}.{self.name}", role, "vision_tower", self.width, stored=self.copies)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Depthwise:
     """A convolution that filters each channel by weights of its own."""
 
@@ -126,7 +126,7 @@ class Depthwise:
         yield Conv(name, "conv", "vision_tower", stream, self.channels, self.kernel, self.bias)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Attend:
     """Attention scores of queries against keys that run over another stream: a pooling head, a Q-Former, a resampler."""
 
@@ -155,7 +155,7 @@ class Attend:
 Simple = Linear | Table | Gains | Depthwise | Attend
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class TowerLayers:
     """A stack of equal layers: attention, a feed-forward, their norms, and what else each layer has."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from tscale.blocks.fields import CONFIG, Problem, Size, of_one_line
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.costs.states import TARGETS
 from tscale.core.roles import Role
 from tscale.errors import nearest, shown
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Adapter:
     """Low-rank adapters (LoRA) that are trained on a model, which is frozen."""
 

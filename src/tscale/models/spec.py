@@ -7,7 +7,7 @@ models, checked when it was made, builds them directly.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
@@ -25,6 +25,7 @@ from tscale.blocks.fields import (
     Whole,
 )
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, TOWER_INPUTS, TOWER_PIECES, Kinds
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.tracing import MOST_TOKENS, trace
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ PublishedName = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Corrected:
     """What is right where a source has a slip, and where that stands."""
 
@@ -73,7 +74,7 @@ class Corrected:
     source: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Published:
     """A figure as its source prints it."""
 
@@ -95,7 +96,7 @@ MOST_ASSUMED: Final = 8_192
 """Tokens of a sequence in training that are assumed at most: contexts beyond it are nearly always extended later."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Stage:
     """A stretch of training in sequences of one length; a model's context is often extended in a short last one."""
 
@@ -112,7 +113,7 @@ class Stage:
     note: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Training:
     """What the model was trained on: in stages, or `tokens` alone where the length of the sequences was not published."""
 
@@ -138,7 +139,7 @@ class Training:
         return None if stages[0].tokens is None else sum(stage.tokens or 0 for stage in stages)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Embedding:
     """The token embedding."""
 
@@ -159,7 +160,7 @@ class Embedding:
     without biases (OPT-350m). sum: with positions and segments and after the norm, with a bias (ELECTRA, ALBERT)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Head:
     """What stands on the last layer."""
 
@@ -187,7 +188,7 @@ class Head:
     """Whether every position is classified, and not a sequence once."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Encoder:
     """Where the encoder of an encoder-decoder differs from its decoder; what is absent is the same."""
 
@@ -202,7 +203,7 @@ class Encoder:
     """With `mel_bins`: its positions behind the convolutions, in a table of sines; they are its length, whatever is asked."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class ModelSpec:
     """A model with a shape that is known."""
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, Problem, Whole
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.tower import Tower
 from tscale.core.ledger import Ledger
 from tscale.models.spec import Evidence, named_tower
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class TowerSpec:
     """A model of towers alone: it has no vocabulary, no tokens of text and no cache."""
 

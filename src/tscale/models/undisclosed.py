@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, Whole
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.models.spec import Evidence
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Estimate:
     """What a third party estimates of a model that was not disclosed."""
 
@@ -20,7 +20,7 @@ class Estimate:
     evidence: Evidence = "unconfirmed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class UndisclosedSpec:
     """A model with a shape that was not published: what was published, and the estimates of others."""
 

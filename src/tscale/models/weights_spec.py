@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, MOST_SIZE, Problem, Whole, of_one_line
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.dtypes import find_format
 from tscale.errors import RequestError, shown
 from tscale.models.spec import MOST_LAYERS
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class WeightRule:
     """Weights that a release keeps in a format of their own."""
 
@@ -36,7 +36,7 @@ class WeightRule:
             yield ("layers",), "layers are each listed once; leave it out for all of them"
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Release:
     """What weights are kept in as they are released: one format, and rules for what is kept in another."""
 
@@ -104,7 +104,7 @@ def _unshowable(field: str, texts: tuple[str, ...]) -> Iterator[Problem]:
             yield (field, place), message
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class AssumedFamily:
     """A family that a file of an unknown one is counted like (--assume)."""
 

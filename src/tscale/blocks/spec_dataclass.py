@@ -1,0 +1,81 @@
+"""How spec classes are made: frozen dataclasses whose methods are written once, for all of them.
+
+`dataclass` writes and compiles six methods for each class, which took a seventh of the time until an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, FrozenInstanceError, dataclass, fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar, dataclass_transform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from inspect import Signature
+
+Made = TypeVar("Made")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def spec_dataclass(cls: type[Made]) -> type[Made]:
+    """The class as a dataclass whose fields are given by keyword and never change; two are equal if all fields are."""
+    made: Any = dataclass(init=False, repr=False, eq=False, kw_only=True)(cls)
+    every = fields(made)
+    made.field_names = frozenset(field.name for field in every)
+    made.field_values = attrgetter(*(field.name for field in every))
+    made.field_defaults = {field.name: field.default for field in every if field.default is not MISSING}
+    for name in _SHARED:
+        setattr(made, name, vars(_Methods)[name])
+    return cls
+
+
+class _Signed:
+    """The signature of a class, for `help`, made when it is asked for."""
+
+    def __get__(self, one: object, cls: Any) -> Signature:
+        from inspect import Parameter, Signature
+
+        parameters = []
+        for field in fields(cls):
+            default = cls.field_defaults.get(field.name, Parameter.empty)
+            parameters.append(Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=field.type))
+        return Signature(parameters)
+
+
+class _Methods:
+    """What every spec class has."""
+
+    field_names: ClassVar[frozenset[str]]
+    field_values: ClassVar[Callable[[object], object]]
+    field_defaults: ClassVar[dict[str, object]]
+
+    __signature__ = _Signed()
+
+    def __init__(self, **given: object) -> None:
+        found = {**self.field_defaults, **given}
+        if found.keys() != self.field_names:
+            unknown, missing = found.keys() - self.field_names, self.field_names - found.keys()
+            wrong = f"has no {', '.join(sorted(unknown))}" if unknown else f"needs {', '.join(sorted(missing))}"
+            raise TypeError(f"{type(self).__name__} {wrong}")
+        self.__dict__.update(found)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return bool(type(self).field_values(self) == type(self).field_values(other))
+
+    def __hash__(self) -> int:
+        return hash(type(self).field_values(self))
+
+    def __repr__(self) -> str:
+        said = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__qualname__}({', '.join(said)})"
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+
+_SHARED: Final = ("__init__", "__eq__", "__hash__", "__repr__", "__setattr__", "__delattr__", "__signature__")
