@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole, dotted, of_one_line
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import compiled, everything
 from tscale.catalogue.models import normalised
 from tscale.catalogue.shipped import built, shipped_names, shipped_text
@@ -35,7 +36,7 @@ _LEAST_REPORTED, _MOST_REPORTED = 0.9, 1.1
 """How far what a device reports may be from what its vendor writes: GiB are 1.074 GB."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Peaks:
     """Dense peaks in 10^12 operations a second, by the format of the operands."""
 
@@ -49,7 +50,7 @@ class Peaks:
     fp4: Rate | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Grades:
     """How each kind of figure was confirmed."""
 
@@ -63,7 +64,7 @@ class Grades:
     reported: Evidence = "unconfirmed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Hardware:
     """An accelerator, one device of it: a GPU, a chip."""
 
