@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -48,6 +48,19 @@ def reports(name: str) -> Iterator[Report]:
     yield compare_report([spec, built_in("gpt3")], None)
 
 
+class Explained(NamedTuple):
+    """A model's name and every report about it."""
+
+    name: str
+    reports: tuple[Report, ...]
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def explained(request: pytest.FixtureRequest) -> Explained:
+    """Each model in turn, its reports made once for all that is asked of them."""
+    return Explained(request.param, tuple(reports(request.param)))
+
+
 def leaves(number: int) -> Iterator[tuple[str, int]]:
     """The names in a derivation with the numbers that they stand for."""
     if isinstance(number, TracedInt):
@@ -75,9 +88,8 @@ def holds(step: Step) -> None:
         assert evaluated(text, **scope) == value, step.name
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_derivation_of_every_model_evaluates_to_its_figure(name: str) -> None:
-    for report in reports(name):
+def test_every_derivation_of_every_model_evaluates_to_its_figure(explained: Explained) -> None:
+    for report in explained.reports:
         assert report.steps
         for step in report.steps:
             holds(step)
@@ -115,10 +127,9 @@ def parts(number: int) -> Iterator[tuple[str, int, bool]]:
                 yield from parts(argument)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_one_name_means_one_number_wherever_it_is_printed(name: str) -> None:
+def test_one_name_means_one_number_wherever_it_is_printed(explained: Explained) -> None:
     """Within a subject (a model, a context) no name is explained as one number and used as another."""
-    for report in [*reports(name), compare_report([built_in("gpt2"), built_in(name)], None)]:
+    for report in [*explained.reports, compare_report([built_in("gpt2"), built_in(explained.name)], None)]:
         meanings: dict[tuple[str, str], int] = {}
         for step in report.steps:
             assert meanings.setdefault((step.subject, step.name), int(step.figure.value)) == int(step.figure.value)
@@ -134,24 +145,22 @@ def leaves_of(step: Step) -> list[tuple[str, int, bool]]:
     return list(parts(value.args[0] if value.op == "name" and value.args else value))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_derived_name_is_explained_before_it_is_used(name: str) -> None:
-    for report in reports(name):
-        explained: set[tuple[str, str]] = set()
+def test_a_derived_name_is_explained_before_it_is_used(explained: Explained) -> None:
+    for report in explained.reports:
+        known: set[tuple[str, str]] = set()
         for step in report.steps:
             if isinstance(step.figure.value, TracedInt):
                 for label, _, derived in leaves_of(step):
-                    assert not derived or (step.subject, label) in explained, (step.name, label)
-            explained.add((step.subject, step.name))
+                    assert not derived or (step.subject, label) in known, (step.name, label)
+            known.add((step.subject, step.name))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_names_stand_for_sizes_and_literals_for_rules(name: str) -> None:
+def test_names_stand_for_sizes_and_literals_for_rules(explained: Explained) -> None:
     """In a formula with names there is no number that belongs to the model: 2 and 3, bits of a format, nothing large.
 
     The 2,048 positions after which a scan keeps its states belong to its kernel.
     """
-    for report in reports(name):
+    for report in explained.reports:
         for step in report.steps:
             if isinstance(step.figure.value, TracedInt) and not step.name.startswith("pf_days"):
                 literals = [int(text) for text in re.findall(r"(?<![\w.])\d+(?![\w.])", step.names)]
