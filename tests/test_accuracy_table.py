@@ -22,6 +22,7 @@ def allowed(before: float, what: str) -> float:
     return before + max(part * before, points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", STEP)
 def test_no_group_is_worse_by_more_than_a_step(what: str) -> None:
     """`python -m tests.accuracy_table` records the groups anew; a group that is worse is told in the changelog."""

@@ -151,6 +151,7 @@ def test_more_values_than_a_spec_could_have(tmp_path: Path) -> None:
     assert refused(run("params", str(many))).endswith(": more than 10,000 keys and values: a spec takes a hundred")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["flops", "train --gpu h100 --gpus 64", "flops --explain", "params --explain"])
 def test_more_stages_of_training_than_functions_may_be_nested(tmp_path: Path, command: str) -> None:
     """Their sum is a derivation that is as deep as they are many."""
@@ -168,6 +169,7 @@ def test_a_version_is_told_alone() -> None:
     assert (alone.code, alone.out) == (0, run("--version", "params", "gpt2", "--format", "json").out)
 
 
+@pytest.mark.slow
 def test_thousands_of_errors_are_not_all_told(tmp_path: Path) -> None:
     """Nor is there a long wait for them."""
     many = tmp_path / "many.yaml"
@@ -343,6 +345,7 @@ def test_a_pipe_that_is_written_to_in_pieces(pipe: Path, monkeypatch: pytest.Mon
     writer.join()
 
 
+@pytest.mark.slow
 @unix
 def test_process_substitution() -> None:
     done = shell(
@@ -355,6 +358,7 @@ def test_process_substitution() -> None:
     assert "is larger than 16384 KiB" in endless.stderr
 
 
+@pytest.mark.slow
 @unix
 @pytest.mark.parametrize("command", ["list", "schema", "--help", "params gpt3", "show gpt3"])
 def test_a_closed_pipe_ends_quietly(command: str) -> None:
@@ -372,6 +376,7 @@ def test_head_reads_as_much_as_it_wants() -> None:
     assert done.returncode in (0, 141)
 
 
+@pytest.mark.slow
 @unix
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize(
@@ -384,6 +389,7 @@ def test_an_output_that_cannot_be_written(command: str) -> None:
     assert done.stderr == "tscale: the answer cannot be written: No space left on device\n"
 
 
+@pytest.mark.slow
 @unix
 @pytest.mark.parametrize(
     "script, code, said",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from radon.complexity import cc_visit
 from radon.visitors import Function
 
@@ -30,6 +31,7 @@ def complex_functions() -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 def test_no_function_is_too_complex() -> None:
     """Split it into parts with names. A waiver says why one is left as it is, and goes when it is split."""
     found = complex_functions()

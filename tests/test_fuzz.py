@@ -18,6 +18,7 @@ from tscale.models.writing import plain, to_yaml
 from tscale.models.yaml_file import parse_document
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*PROPERTIES, *FILES])
 def test_holds_of_any_input(name: str) -> None:
     one = (PROPERTIES | FILES)[name]

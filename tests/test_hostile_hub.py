@@ -173,6 +173,7 @@ def test_a_config_of_a_hostile_hub_is_one_clear_error(
     assert said in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

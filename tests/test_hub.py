@@ -106,6 +106,7 @@ def _tscale(endpoint: str, folder: Path, *args: str, **more: str) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.slow
 def test_parameters_of_a_repository_take_its_config_and_nothing_else(hub: Hub, tmp_path: Path) -> None:
     done = _tscale(hub.endpoint, tmp_path, "params", "tiny/llama-untied", "--format", "json")
     assert (done.code, done.err) == (0, "")
@@ -114,11 +115,13 @@ def test_parameters_of_a_repository_take_its_config_and_nothing_else(hub: Hub, t
     assert [file for file, _ in hub.asked] == ["config.json"]
 
 
+@pytest.mark.slow
 def test_import_writes_the_spec_of_a_repository(hub: Hub, tmp_path: Path) -> None:
     done = _tscale(hub.endpoint, tmp_path, "import", "tiny/gpt2")
     assert done == run("import", str(CHECKPOINTS / "gpt2"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "llama-sharded"])
 def test_verify_reads_headers_alone(hub: Hub, tmp_path: Path, name: str) -> None:
     done = _tscale(hub.endpoint, tmp_path, "verify", f"tiny/{name}", "--format", "json")
@@ -129,6 +132,7 @@ def test_verify_reads_headers_alone(hub: Hub, tmp_path: Path, name: str) -> None
     assert all(range_.startswith("bytes=0-") for _, range_ in hub.asked)
 
 
+@pytest.mark.slow
 def test_of_a_large_file_no_more_is_fetched_than_its_header(hub: Hub, tmp_path: Path) -> None:
     """A header longer than the first part is fetched in two; the data behind it never."""
     tensors = {
@@ -143,6 +147,7 @@ def test_of_a_large_file_no_more_is_fetched_than_its_header(hub: Hub, tmp_path: 
     assert ranges == ["bytes=0-131071", f"bytes=131072-{8 + len(raw) - 1}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "repository, message",
     [
@@ -164,12 +169,14 @@ def test_a_repository_that_does_not_answer_is_one_clear_line(
     assert _tscale(hub.endpoint, tmp_path, "params", repository) == (1, "", f"tscale: {message}\n")
 
 
+@pytest.mark.slow
 def test_a_repository_without_weights_is_one_clear_line(hub: Hub, tmp_path: Path) -> None:
     (hub.root / "tiny" / "gpt2" / "model.safetensors").unlink()
     message = "tiny/gpt2: the repository has neither model.safetensors nor model.safetensors.index.json"
     assert _tscale(hub.endpoint, tmp_path, "verify", "tiny/gpt2") == (1, "", f"tscale: {message}\n")
 
 
+@pytest.mark.slow
 def test_an_unreachable_hub_is_one_clear_line(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -180,6 +187,7 @@ def test_an_unreachable_hub_is_one_clear_line(tmp_path: Path) -> None:
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_offline_mode_is_honoured(hub: Hub, tmp_path: Path) -> None:
     done = _tscale(hub.endpoint, tmp_path, "params", "tiny/gpt2", HF_HUB_OFFLINE="1")
     assert done.code == 1

@@ -10,6 +10,7 @@ REQUESTS = 64
 SLICES = 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(SLICES))
 def test_invariants_hold(part: int) -> None:
     found = {str(draw(seed)): holds(seed) for seed in range(part, REQUESTS, SLICES)}

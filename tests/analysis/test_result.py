@@ -41,6 +41,7 @@ def test_to_dict_is_the_json_of_the_command(name: str) -> None:
     assert (result.exit_code, result.to_dict()) == (done.code, json.loads(done.out))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["params", "compare"])
 def test_several_models_are_those_of_the_command(name: str) -> None:
     done = run(name, "gpt2", "bert-base", "--set", "layers=6", "--format", "json")
@@ -151,6 +152,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert done.stdout.strip() == "['tscale']"
 
 
+@pytest.mark.slow
 def test_a_plot_is_shown_or_written(tmp_path: Path) -> None:
     result = tscale.attention("gpt3", context="2k,8k")
     shown = result.plot()

@@ -67,6 +67,7 @@ def answers(name: str) -> Iterator[Any]:
                 continue
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_schema_holds_of_other_answers(name: str) -> None:
     found = {fault for answer in answers(name) for fault in faults(answer, schema_of(name))}

@@ -232,6 +232,7 @@ MAY_FIT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MAY_FIT)
 def test_what_may_fit_is_neither_yes_nor_no_and_each_change_makes_it_fit(case: str) -> None:
     found = memory(case)

@@ -174,6 +174,7 @@ def test_a_misprint_is_told_apart_from_what_is_right(
     assert verdict(tmp_path, f"subject: {subject}, quantity: {quantity}, claimed: {right}")["verdict"] == "holds"
 
 
+@pytest.mark.slow
 def test_every_published_figure_holds_unless_it_is_known_to_be_wrong(tmp_path: Path) -> None:
     figures = [
         (spec.name, name, figure)

@@ -98,6 +98,7 @@ def ratios(measured: Measured, key: str) -> list[float]:
     return [float(plan[key].value) / seconds for _, plan, seconds in measured()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 def test_no_measured_step_beats_its_bound(source: str) -> None:
     beaten = [row for (row, _, _), ratio in zip(SOURCES[source](), ratios(SOURCES[source], "step_seconds_at_least"), strict=True) if ratio > 1]  # fmt: skip

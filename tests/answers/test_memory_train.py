@@ -38,6 +38,7 @@ def total(args: str, option: str, value: int) -> int:
     return int(memory(f"{args} {option} {value}")["per_device_bytes"]["total"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_largest_micro_batch_and_the_longest_context_are_that(case: str) -> None:
     """What fits does, and one more does not."""
@@ -61,6 +62,7 @@ TOO_LARGE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TOO_LARGE)
 def test_each_change_alone_makes_it_fit(case: str) -> None:
     """The option is taken at its word: given to the command, the last one of its kind counts, and it fits."""

@@ -20,6 +20,7 @@ def _plan(args: str) -> Any:
     return json.loads(done.out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "args",
     [
@@ -84,6 +85,7 @@ def test_dollars_are_spent_on_tokens() -> None:
     assert hours * 2 == pytest.approx(1e5, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_table_over_sizes_has_the_efficiency_of_each() -> None:
     found = _plan("llama-3.2-1b --train --gpu h100,a100 --gpus 8..32 --batch 64 --top 1")
     assert [one["gpus"] for one in found["sizes"]] == [8, 16, 32] * 2
@@ -94,6 +96,7 @@ def test_a_table_over_sizes_has_the_efficiency_of_each() -> None:
         assert other["scaling_efficiency"] == pytest.approx(ratio)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [("h100", "64..1024*4"), ("h100,h200", "1024,2048")])
 def test_its_tables_are_whole_at_80_columns(where: tuple[str, str]) -> None:
     gpu, gpus = where
@@ -145,11 +148,13 @@ def test_context_parallelism_is_varied_where_it_is_listed() -> None:
     assert {row["context_parallel"] for row in found["rows"]} == {1, 2}
 
 
+@pytest.mark.slow
 def test_by_default_tensor_parallelism_stays_within_a_node() -> None:
     rows = tscale.plan("llama-3.1-70b", train=True, gpu="h100", gpus=64, batch=128, top=100).to_dict()["rows"]
     assert {row["tensor"] for row in rows} <= {1, 2, 4, 8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("context", "ways"), [(8192, {1}), (65_536, {1, 2, 4, 8, 16})])
 def test_long_sequences_are_cut_over_devices(context: int, ways: set[int]) -> None:
     plan = tscale.plan("llama-3.1-8b", train=True, gpu="h100", gpus=64, batch=64, context=context, top=100).to_dict()

@@ -141,6 +141,7 @@ def advised(plan: Parallelism, says: str) -> Iterator[Parallelism]:
     raise AssertionError(says)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_advice_can_be_followed(name: str) -> None:
     """No number that a refusal names is refused for the same reason, and who follows it comes to a plan that is taken."""
@@ -158,6 +159,7 @@ def test_advice_can_be_followed(name: str) -> None:
             assert len(reasons) < 12, reasons
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama-3-8b", "deepseek-v3", "qwen3-30b-a3b", "jetmoe-8b", "falcon-h1-0.5b"])
 def test_each_number_of_an_advice_is_taken(name: str) -> None:
     """Of plans that are taken, one number is changed to one that is not: every number that the refusal names is taken."""

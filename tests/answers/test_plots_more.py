@@ -119,6 +119,7 @@ def test_compare_draws_any_quantity_by_any_other() -> None:
     assert plot.notes == ("Not drawn, for its KV cache per token or training tokens is not known: GPT-2 small.",)
 
 
+@pytest.mark.slow
 def test_compare_takes_the_names_of_its_table(tmp_path: Path) -> None:
     target = tmp_path / "one.svg"
     done = run("compare", "gpt2", "gpt3", "--x", "parameters", "--y", "KV cache per token", "--plot", str(target))

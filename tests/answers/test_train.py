@@ -374,6 +374,7 @@ def test_deepseek_v3_is_below_its_peak() -> None:
 # ---- what has no room ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plan", "held"),
     [

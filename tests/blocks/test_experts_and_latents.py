@@ -49,6 +49,7 @@ def spec(text: str) -> ModelSpec:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text, total, active, forward_512, cache",
     [

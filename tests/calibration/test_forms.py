@@ -58,6 +58,7 @@ def test_the_joint_law_of_experts_comes_back_where_the_runs_are() -> None:
     assert found.values["alpha"] == pytest.approx(truth.alpha, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, truth",
     [("chinchilla", lambda n, d, _: BESIROGLU.loss(n, d)), ("kaplan", lambda n, d, _: KAPLAN.loss(n, d))],
@@ -71,6 +72,7 @@ def test_a_form_foretells_what_was_held_out_of_its_own_runs_and_another_does_not
     assert held_out(runs, other).rms > 5 * own.rms
 
 
+@pytest.mark.slow
 def test_farseer_foretells_its_own_runs_best() -> None:
     runs = grid(lambda n, d, _: FARSEER.loss(n, d))
     assert held_out(runs, "farseer").rms < 2 * NOISE < held_out(runs, "chinchilla").rms

@@ -29,6 +29,7 @@ def as_written(law: Parametric, runs: list[Run]) -> float:
     return total
 
 
+@pytest.mark.slow
 @TRUTHS
 def test_without_noise_it_finds_the_truth(truth: Parametric) -> None:
     found = fit(runs_of(truth, 60, 0, 1), 1, 0)
@@ -36,6 +37,7 @@ def test_without_noise_it_finds_the_truth(truth: Parametric) -> None:
     assert found.objective < 1e-15
 
 
+@pytest.mark.slow
 @TRUTHS
 @pytest.mark.parametrize("noise", [0.002, 0.01])
 def test_the_truth_lies_within_its_intervals(truth: Parametric, noise: float) -> None:
@@ -49,6 +51,7 @@ def test_the_truth_lies_within_its_intervals(truth: Parametric, noise: float) ->
     assert max(misses.values()) <= 1, misses
 
 
+@pytest.mark.slow
 def test_a_few_runs_that_went_wrong_hardly_move_it() -> None:
     """What the Huber loss is for: with squares, three runs of 250 that are a tenth off would."""
     runs = runs_of(BESIROGLU, 250, 0.002, 3)
@@ -58,6 +61,7 @@ def test_a_few_runs_that_went_wrong_hardly_move_it() -> None:
     assert low < robust.alpha < high
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_answer_and_another_gives_another() -> None:
     runs = runs_of(HOFFMANN, 40, 0.005, 5)
     assert fit(runs, 20, 7) == fit(runs, 20, 7)
@@ -99,6 +103,7 @@ def test_the_starts_are_hoffmanns() -> None:
     }
 
 
+@pytest.mark.slow
 def test_25_starts_find_what_all_4500_would() -> None:
     """From every 60th of them, whatever its exponents, nothing better is found; and many find the same."""
     runs = runs_of(STEEP, 40, 0.01, 11)
@@ -127,6 +132,7 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
             assert slope[index] == pytest.approx(rise / 2e-7, rel=1e-4, abs=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["Nelder-Mead", "Powell"])
 def test_minimisers_that_see_no_gradient_find_nothing_better(method: Any) -> None:
     """From the fit and from beside it."""
@@ -144,6 +150,7 @@ def test_minimisers_that_see_no_gradient_find_nothing_better(method: Any) -> Non
         assert other.fun >= 1e6 * best.objective * (1 - 1e-7)
 
 
+@pytest.mark.slow
 def test_brute_force_over_the_exponents_finds_nothing_better() -> None:
     """For each pair of exponents on a grid, E, A and B by linear least squares, reweighted as the Huber loss asks."""
     runs = runs_of(BESIROGLU, 60, 0.005, 10)

@@ -40,6 +40,7 @@ def judged() -> list[list[Judged]]:
     return [judge(row) for row in table()]
 
 
+@pytest.mark.slow
 def test_no_measured_run_beats_its_bound() -> None:
     broken = [one for row in judged() for one in row if one.bound_broken]
     assert not broken

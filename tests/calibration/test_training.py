@@ -20,6 +20,7 @@ from tscale.errors import RequestError
 RECIPES = {recipe.name: recipe for recipe in (NODE, CLUSTER, CURRENT)}
 
 
+@pytest.mark.slow
 def test_the_shipped_constants_are_those_that_the_script_fits() -> None:
     node, shipped = calibration(NODE.name), calibration(CLUSTER.name)
     held = {**CLUSTER.held, **{name: node.value(name) for name in FROM_NODE}}

@@ -14,6 +14,7 @@ from tscale.catalogue.index import KINDS, Kind
 from tscale.models.spec import ModelSpec
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_index_is_current(kind: Kind) -> None:
     """Stale? `python -m tscale.catalogue` makes it anew."""
@@ -29,6 +30,7 @@ def test_one_entry_is_read_as_it_stands_among_all(kind: Kind) -> None:
     assert index.compiled(kind, "no-such-name") is None
 
 
+@pytest.mark.slow
 def test_index_says_what_the_yaml_says() -> None:
     for name in models.names():
         assert models.built_in(name) == models.from_yaml(name)
@@ -69,6 +71,7 @@ ANSWERS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "unused"), ANSWERS, ids=lambda words: f"{words[0]}-{len(words)}")
 def test_an_answer_about_what_is_shipped_imports_no_reader(command: tuple[str, ...], unused: tuple[str, ...]) -> None:
     code = (

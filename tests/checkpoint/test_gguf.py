@@ -55,6 +55,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_the_package_wrote_is_what_the_spec_predicts(spec: str, file: Path) -> None:
     done = run("verify", spec, str(file), "--format", "json")
     data = json.loads(done.out)
@@ -162,6 +163,7 @@ def test_tensors_that_cannot_be_are_refused(infos: bytes, said: str, spec: str, 
     assert run("verify", spec, str(path)) == (1, "", f"tscale: {path}: {said}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [0, 8])
 def test_lists_are_passed_over_without_an_object_an_item(kind: int, tmp_path: Path) -> None:
     """A million numbers of a byte, or a hundred thousand empty texts: memory follows the bytes, read in one piece."""

@@ -25,6 +25,7 @@ def table(*rows: str, heading: str = HEADING) -> str:
     return "steps.csv"
 
 
+@pytest.mark.slow
 def test_its_json_has_the_keys_that_programs_read() -> None:
     data = answer("accuracy", table(*ROWS[::40]))
     assert data["kind"] == "training"

@@ -113,6 +113,7 @@ def test_marks_and_line_ends_of_other_machines_are_read() -> None:
     assert plain == other
 
 
+@pytest.mark.slow
 def test_runs_past_the_number_of_folds_are_judged_without_their_own() -> None:
     """Half of the runs take thrice as long: judged by a calibration that knows each of them, nearly all would be right."""
     rows = list(csv.DictReader([SERVING[0], *SERVING[1:61]]))

@@ -41,6 +41,7 @@ def test_of_ten_million_with_a_vocabulary_that_leaves_room_for_layers(like: str)
     assert params(lower(made)).total == pytest.approx(10e6, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("like", ["llama-3.1-8b", "qwen3", "gemma-2", "falcon-7b"])
 @pytest.mark.parametrize("size", ["3e9", "30e9", "1e12"])
 def test_of_grouped_heads_tables_and_norms_too(size: str, like: str) -> None:
@@ -123,6 +124,7 @@ def test_explain_counts_the_parts_of_what_was_found() -> None:
     assert "embedding.tokens + attention.q" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("like", ["mixtral-8x7b", "qwen3-30b-a3b", "gpt-oss-20b", "llama-4-scout"])
 @pytest.mark.parametrize("size", ["3e9", "30e9", "1e12"])
 def test_of_mixtures_of_experts_within_one_per_cent(size: str, like: str) -> None:
@@ -167,6 +169,7 @@ def test_a_dense_model_is_not_designed_by_a_law_of_sparsity() -> None:
     assert "says nothing of a dense model" in found.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("like", ["deepseek-v3", "kimi-k2", "glm-4.5", "glm-4.5-air"])
 def test_a_mixture_with_dense_layers_first_is_found_again_by_its_own_size(like: str) -> None:
     """Of latent attention too: layers, widths, heads and the dense layers that lead are those of the published model."""

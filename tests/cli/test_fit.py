@@ -95,6 +95,7 @@ def test_the_law_that_it_writes_is_read_by_optimal() -> None:
     assert row["extrapolated"] is True
 
 
+@pytest.mark.slow
 def test_a_written_law_is_small_and_keeps_its_intervals_between_the_budgets_that_it_holds() -> None:
     """Against the percentiles of the samples themselves: along a law's optima the logarithms are straight lines."""
     answer(*FIT, "-o", "mine.yaml")
@@ -111,6 +112,7 @@ def test_a_written_law_is_small_and_keeps_its_intervals_between_the_budgets_that
         assert row["interval"]["high"] == pytest.approx(high, rel=0.01)
 
 
+@pytest.mark.slow
 def test_columns_are_found_by_the_names_that_loggers_give_them() -> None:
     """A validation loss is read before one of training, and the answer says which."""
     runs = runs_of(BESIROGLU, 40, 0.003, 1)
@@ -122,6 +124,7 @@ def test_columns_are_found_by_the_names_that_loggers_give_them() -> None:
     assert "loss (eval/loss)" in run("fit", "wandb.csv", "--bootstraps", "100").out
 
 
+@pytest.mark.slow
 def test_the_same_answer_twice() -> None:
     assert run(*FIT, "--seed", "5").out == run(*FIT, "--seed", "5").out
     assert run(*FIT, "--seed", "5").out != run(*FIT, "--seed", "6").out
@@ -171,6 +174,7 @@ def test_explain_shows_what_is_sought_and_what_follows() -> None:
     assert "https://arxiv.org/abs/2203.15556" in out
 
 
+@pytest.mark.slow
 def test_what_makes_it_less_sure_is_said() -> None:
     runs = runs_of(BESIROGLU, 15, 0.003, 1)
     Path("runs.csv").write_text(csv_of(runs), encoding="utf-8")
@@ -180,6 +184,7 @@ def test_what_makes_it_less_sure_is_said() -> None:
     assert "are these perplexities" in run(*FIT).out.replace("\n", " ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["csv", "markdown"])
 def test_other_formats_have_a_row_a_constant(format: str) -> None:
     lines = run(*FIT, "--format", format).out.splitlines()
@@ -193,6 +198,7 @@ def test_nothing_but_fit_imports_numpy() -> None:
     assert json.loads(done.stdout) == []
 
 
+@pytest.mark.slow
 def test_a_law_whose_samples_run_away_is_read_back() -> None:
     """Intervals of a dozen noisy runs pass what a file holds far from them: those rows are left out."""
     runs = (

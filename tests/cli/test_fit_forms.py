@@ -20,6 +20,7 @@ def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs.csv").write_text(csv_of(grid(lambda n, d, _: BESIROGLU.loss(n, d))), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_forms_are_compared_by_sizes_held_out_and_the_best_is_written() -> None:
     data = answer("fit", "runs.csv", "--form", "kaplan", "--form", "chinchilla", *FEW, "-o", "best.yaml")
     assert data["form"] == "chinchilla"
@@ -31,6 +32,7 @@ def test_forms_are_compared_by_sizes_held_out_and_the_best_is_written() -> None:
     assert set(data["constants"]) == {"E", "A", "B", "alpha", "beta"}
 
 
+@pytest.mark.slow
 def test_a_form_that_the_runs_do_not_tell_is_named_and_the_others_compared() -> None:
     few = grid(lambda n, d, _: BESIROGLU.loss(n, d))[:16]
     Path("few.csv").write_text(csv_of(few), encoding="utf-8")
@@ -40,6 +42,7 @@ def test_a_form_that_the_runs_do_not_tell_is_named_and_the_others_compared() -> 
     assert any("farseer is not fitted" in note for note in data["notes"])
 
 
+@pytest.mark.slow
 def test_a_written_form_is_read_by_optimal_and_by_loss() -> None:
     written = answer("fit", "runs.csv", "--form", "kaplan", *FEW, "--holdout", "-o", "mine.yaml")
     assert written["held_out"]["held_out_rms"] > 0
@@ -49,6 +52,7 @@ def test_a_written_form_is_read_by_optimal_and_by_loss() -> None:
     assert row["best_with_flops"]["loss"] <= row["loss"]
 
 
+@pytest.mark.slow
 def test_a_law_of_experts_is_fitted_and_read() -> None:
     lines = [f"{one.params!r},{one.tokens!r},{one.experts},{one.loss!r}" for one in grid(_of_experts, (1, 4, 16))]
     Path("moe.csv").write_text("\n".join(["params,tokens,experts,loss", *lines]), encoding="utf-8")
@@ -70,6 +74,7 @@ def test_hoffmanns_form_says_how_well_it_foretells_too() -> None:
     assert data["held_out"]["held_out_rms"] < 0.005
 
 
+@pytest.mark.slow
 def test_the_picture_has_a_colour_for_each_size() -> None:
     assert run("fit", "runs.csv", *FEW, "--plot", "fit.svg").code == 0
     text = Path("fit.svg").read_text(encoding="utf-8")

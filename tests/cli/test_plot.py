@@ -54,6 +54,7 @@ def test_plot_may_stand_alone(given: list[str], read: list[str]) -> None:
     assert plot_with_value(given) == read
 
 
+@pytest.mark.slow
 @BY_WORDS
 def test_an_svg_is_well_formed_and_its_text_is_text(command: list[str], tmp_path: Path) -> None:
     file = tmp_path / "a.svg"
@@ -66,6 +67,7 @@ def test_an_svg_is_well_formed_and_its_text_is_text(command: list[str], tmp_path
     assert words & {"context (tokens)", "year", "parameters", "batch size (sequences)"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command, ending", [(COMMANDS[0], ".png"), (COMMANDS[-1], ".svg")])
 def test_the_same_picture_is_the_same_bytes(command: list[str], ending: str, tmp_path: Path) -> None:
     first, second = (tmp_path / f"{name}{ending}" for name in "ab")
@@ -140,6 +142,7 @@ print([name for name in ("matplotlib", "plotext", "numpy", "tscale.render.plot")
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_ascii_where_the_encoding_has_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     for command in (COMMANDS[0], COMMANDS[-1]):
@@ -159,6 +162,7 @@ def test_a_point_without_room_for_its_name_gets_a_letter() -> None:
     assert re.search(r"^a: ", picture, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("term, coloured", [("xterm-256color", True), ("dumb", False)])
 def test_a_terminal_gets_colours_and_no_background(term: str, coloured: bool) -> None:
     shown = in_terminal(["attention", "gpt3", "--plot"], {"TERM": term})
@@ -186,6 +190,7 @@ def in_terminal(command: list[str], environment: dict[str, str]) -> str:
     return read.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", ["costs $5 and \\\\$6", "模型", "_a^b{", "x" * 200])
 def test_a_title_is_text_whatever_it_holds(title: str, tmp_path: Path) -> None:
     for command, file in ((("attention", "gpt2"), "a.svg"), (("compare", "gpt2", "gpt3"), "a.png")):
@@ -194,6 +199,7 @@ def test_a_title_is_text_whatever_it_holds(title: str, tmp_path: Path) -> None:
     assert run("attention", "gpt2", "--set", f"title='{title}'", "--plot").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

@@ -121,6 +121,7 @@ def test_arguments_and_options_are_helped_by_whole_sentences(command: str) -> No
         assert re.fullmatch(r"(?:[A-Z][a-z]+ .*\.|Show this message and exit\.)", parameter.help or ""), parameter.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
 def test_an_example_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On files as a user would have them; those of a checkpoint that is not there end in an error about it alone."""

@@ -81,6 +81,7 @@ def test_a_single_sequence_reads_each_active_parameter_once(name: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_experts_that_a_batch_meets_are_those_of_a_simulation() -> None:
     rng = np.random.default_rng(7)
     for experts, top_k, tokens in ((8, 2, 1), (8, 2, 5), (64, 6, 16), (256, 8, 64), (128, 4, 3)):

@@ -56,6 +56,7 @@ def every_shape(wanted: Proportions, grid: Grid, widest: int) -> list[Shape]:
     return shapes
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     st.integers(400_000, 2_000_000),
@@ -97,6 +98,7 @@ def test_a_published_model_is_found_by_its_own_proportions(name: str) -> None:
     assert (best.shape.layers, best.shape.d_model) == (spec.layers, spec.d_model)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.integers(5_000, 400_000), st.fractions(Fraction(1, 20), Fraction(60), max_denominator=20))
 def test_where_none_is_near_the_budget_the_one_that_misses_it_least_is_found(budget: int, aspect: Fraction) -> None:

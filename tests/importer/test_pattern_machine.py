@@ -30,6 +30,7 @@ REGEXES = st.tuples(
 GLOBS = st.lists(st.sampled_from(["a", "b", "*", "?", ".", "[ab]", "[!a]", "[a-c]", "[", "1"]), max_size=6).map("".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(REGEXES, st.lists(NAMES, min_size=1, max_size=4))
 def test_a_regular_expression_matches_as_pythons_does(text: str, names: list[str]) -> None:
@@ -39,6 +40,7 @@ def test_a_regular_expression_matches_as_pythons_does(text: str, names: list[str
         assert machine.matches(name, Budget(10**9)) == (re.match(text, name) is not None)
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(GLOBS, st.lists(NAMES, min_size=1, max_size=4))
 def test_a_name_with_stars_matches_as_pythons_does(text: str, names: list[str]) -> None:
@@ -77,6 +79,7 @@ BOMBS: dict[str, list[str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_no_list_of_patterns_takes_more_than_a_moment(name: str) -> None:
     """As many as a quarter of a megabyte holds; files may be larger, and what is matched in all is bounded."""

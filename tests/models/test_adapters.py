@@ -57,6 +57,7 @@ def test_memory_of_training_is_that_of_the_file_s_adapters(tmp_path: Path) -> No
     assert other["per_device_bytes"] == answer("memory", str(tmp_path / "base"), "--train", "--lora-rank", "16", "--lora-targets", "mlp")["per_device_bytes"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_built_in_model_may_be_the_base(tmp_path: Path) -> None:
     """LoRA of rank 8 on q and v of Llama 2 7B: 4,194,304, as peft prints it."""
     folder = folder_of(LINES[0], tmp_path, base_model_name_or_path="llama2-7b")

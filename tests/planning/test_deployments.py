@@ -56,6 +56,7 @@ ASKED: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "gpu", "asked"), ASKED, ids=[model for model, _, _ in ASKED])
 def test_rows_are_the_answers_of_serve(model: str, gpu: str, asked: dict[str, Any]) -> None:
     rows = plan(model, gpu, **asked)["rows"]
@@ -130,6 +131,7 @@ def test_pools_are_as_good_as_the_best_of_all_pairs_of_layouts() -> None:
     assert searched(search).rows[0].case.devices <= fewest
 
 
+@pytest.mark.slow
 def test_what_devices_carry_is_what_as_many_are_needed_for() -> None:
     most = plan("llama-3.1-70b", gpus=32)
     load = most["rows"][0]["load"]
@@ -237,6 +239,7 @@ def test_arrays_of_loads_are_predicted_as_one_load_is() -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "least"), [("as shipped", 0.95), ("by the formula alone", 0.8)])
 def test_the_deployment_that_ranks_first_is_near_the_best_measured(what: str, least: float) -> None:
     """Within 10% of the best measured throughput in 8 of 10 groups; the formula alone knows nothing of single builds."""

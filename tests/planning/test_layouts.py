@@ -153,6 +153,7 @@ def _rows(count: int, size: int, seed: int) -> Iterator[int]:
     yield from random.Random(seed).sample(range(size), min(count, size))  # noqa: S311 (a sample to test)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ASKED)
 def test_memory_is_that_of_memory_train(name: str) -> None:
     both = _of(name)

@@ -104,6 +104,7 @@ def simulated(curve: Curve, rate: float, places: int, work: Callable[[Generator]
     return total / arrivals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "places"), [(3.0, 8), (4.5, 40), (3.6, 12)])
 def test_it_is_what_a_simulation_comes_to_where_work_is_exponential(rate: float, places: int) -> None:
     curve = saturating()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.planning.rankings import LLAMA, groups, of_row, ranked, rows_of, sized
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.axis import Axis
 from tscale.models.resolve import resolve
 
 
+@pytest.mark.slow
 def test_what_ranks_first_was_measured_to_be_fast() -> None:
     """Across nodes the first is within 5% of the fastest in all groups but one; on one node the best of three is in 90%."""
     found = groups()

@@ -88,6 +88,7 @@ def test_every_command_with_answers_has_a_page() -> None:
     assert having == set(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS, ids=" ".join)
 def test_a_page_is_valid_and_says_all_that_the_terminal_says(call: list[str]) -> None:
     text = page(*call)
@@ -134,6 +135,7 @@ def check_alone(text: str, root: Element) -> None:
     assert re.findall(r"url\((?!#ts-hatch\d\))|@import|@font-face", text) == []
 
 
+@pytest.mark.slow
 def test_the_same_answer_is_the_same_page_in_another_process() -> None:
     """Sets and dictionaries of text are ordered by a seed that each process draws."""
     command = [sys.executable, "-m", "tscale", "compare", "gpt2", "gpt3", "--format", "html"]

@@ -94,6 +94,7 @@ def test_a_narrow_terminal_says_what_it_leaves_out(command: list[str]) -> None:
         assert not missing or "Left out at this width" in narrow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_ascii_is_enough(command: list[str]) -> None:
     done = subprocess.run(
@@ -115,6 +116,7 @@ def test_a_pipe_gets_no_escape_codes_and_no_trailing_spaces(command: list[str]) 
     assert all(line == line.rstrip() for line in out.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("no_color, escapes", [(None, True), ("1", False)])
 def test_a_terminal_gets_styles_unless_it_asks_for_none(no_color: str | None, *, escapes: bool) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")}

@@ -73,6 +73,7 @@ def test_an_existing_file_is_refused_before_anything_is_computed() -> None:
             show_with_plot(computed, computed, target, "html", output=None if output is None else Path(output))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_picture_and_an_answer_in_two_files(format: Format, capsys: pytest.CaptureFixture[str]) -> None:
     show_with_plot(report, lambda: [PLOT], "a.svg", format, output=Path("answer"))
@@ -89,6 +90,7 @@ def test_a_page_has_the_picture_whether_it_is_asked_for_or_not(capsys: pytest.Ca
         assert capsys.readouterr().out == to_html(report(), [PLOT])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending, begins", [(".pdf", b"%PDF-1."), (".png", b"\x89PNG\r\n"), (".svg", b"<?xml")])
 def test_a_picture_is_written_over_only_if_forced(
     ending: str, begins: bytes, capsys: pytest.CaptureFixture[str]

@@ -97,6 +97,7 @@ def test_what_is_not_installed_is_named(
     assert (done.code, done.out, done.err) == (2, "", f"tscale: {said}\n")
 
 
+@pytest.mark.slow
 def test_a_worker_writes_its_part_and_one_of_another_version_is_refused(tmp_path: Path) -> None:
     sweep = prepared(job_of("params", {"model": "gpt2"}, ["set.layers=1..3"]))
     file = tmp_path / "part-00000.parquet"

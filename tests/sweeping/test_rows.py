@@ -47,6 +47,7 @@ def at(data: Any, path: str) -> Any:
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "question, model, vary",
     [

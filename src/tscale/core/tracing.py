@@ -272,8 +272,16 @@ def _innermost_first(number: int, arguments: Callable[[int], tuple[int, ...]]) -
 def _made_from(number: int, arguments: Callable[[int], tuple[int, ...]], make: Callable[[int, list[T]], T]) -> T:
     """What `make` gives for a number, given what it gave for each of its arguments."""
     made: dict[int, T] = {}
-    for one in _innermost_first(number, arguments):
-        made[id(one)] = make(one, [made[id(argument)] for argument in arguments(one)])
+    waiting = [number]
+    while waiting:
+        one = waiting[-1]
+        inside = arguments(one)
+        missing = [argument for argument in inside if id(argument) not in made]
+        if missing:
+            waiting += missing
+            continue
+        waiting.pop()
+        made[id(one)] = make(one, [made[id(argument)] for argument in inside])
     return made[id(number)]
 
 
