@@ -10,6 +10,7 @@ import pytest
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.schedules import pipelined
 from tscale.core.costs.step_time import Batch, Workload, step_of
+from tscale.core.costs.wall_time import Recompute
 from tscale.core.kept import MOST_KEPT, is_plain, keep
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shares_of
@@ -17,6 +18,8 @@ from tscale.core.tracing import trace
 from tscale.models.lower import lower, run_of
 from tscale.models.resolve import disclosed, resolve
 from tscale.models.stages import stages
+
+BOTH: tuple[Recompute, ...] = ("none", "full")
 
 
 def test_a_thing_is_made_once_and_no_more_are_kept_than_said() -> None:
@@ -53,13 +56,13 @@ def test_a_step_asked_after_others_is_that_of_a_fresh_model(name: str) -> None:
         Parallelism(tensor=8, pipeline=4, data=16),
     ]
 
-    def answer(plan: Parallelism, length: int, recompute: str) -> object:
+    def answer(plan: Parallelism, length: int, recompute: Recompute) -> object:
         work = Workload(
             run_of(spec, length), Batch(2048, 1), spec.d_model, recompute, parallel_block=spec.parallel_block
-        )  # type: ignore[arg-type]
+        )
         return step_of(stages(spec, plan), plan, work, cluster, peak)
 
-    asked = [(plan, length, how) for plan in plans for length in (1024, 2048) for how in ("none", "full")]
+    asked = [(plan, length, how) for plan in plans for length in (1024, 2048) for how in BOTH]
     spec = disclosed(resolve(name))
     together = [answer(*one) for one in asked]
     for one, found in zip(asked, together, strict=True):
