@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from tscale.answers.capacity import Capacity, serving_capacity, training_capacity
+from tscale.answers.capacity import Capacity, Verdict, serving_capacity, training_capacity
 from tscale.answers.memory import Ask as Serving
 from tscale.answers.memory import server_of
 from tscale.answers.memory_held import Server, held_at
@@ -174,16 +174,30 @@ def _server(spec: ModelSpec, ask: Ask, longest: int) -> Server:
 
 
 class Held(NamedTuple):
-    """What a device holds in a phase, line by line; `generates`: whether it is a device that only does so."""
+    """What a device holds in a phase, line by line; `generates`: whether it is a device that only does so.
+
+    `spare`: bytes that an allocator may give back where it runs out of memory, as `memory --train` counts them.
+    """
 
     phase: Phase
     lines: tuple[Line, ...]
     capacity: Capacity | None
     generates: bool = False
+    spare: int = 0
 
     @property
     def total(self) -> int:
         return sum(line.value for line in self.lines)
+
+    @property
+    def least(self) -> int:
+        """The total at the least."""
+        return self.total - self.spare
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether it fits; None without a device."""
+        return None if self.capacity is None else self.capacity.verdict(self.total, self.least)
 
 
 def fullest(models: Models) -> tuple[int, tuple[Held, ...]]:
@@ -210,8 +224,17 @@ def held(models: Models, stage: int) -> tuple[Held, ...]:
         alone = rollout and ask.apart is not None
         others = tuple(each for each in residents if (each.owner == "rollout") == alone or ask.apart is None)
         lines = tuple(line for line in held_in(one, others, ask.asleep) if int(line.value))
-        found.append(Held(one.phase, lines, generating if rollout else training, alone))
+        spare = _spare(models, one.phase, stage)
+        found.append(Held(one.phase, lines, generating if rollout else training, alone, spare))
     return tuple(found)
+
+
+def _spare(models: Models, phase: Phase, stage: int) -> int:
+    """Bytes that an allocator has reserved for the loss of a training phase and does not use."""
+    if phase not in ("training", "value training"):
+        return 0
+    trained = models.policy if phase == "training" or models.value is None else models.value
+    return int(trained.model.needs(stage).total - trained.model.needs(stage, "live").total)
 
 
 def _capacity(models: Models, *, generates: bool) -> Capacity | None:

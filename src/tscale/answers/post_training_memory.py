@@ -61,7 +61,7 @@ def post_training_memory_report(spec: ModelSpec, ask: Ask) -> Report:
         _data(models, stage, phases, worst, known, room, changes),
         notes_of(spec, models.policy.context.note, *_notes(models, phases, decisive, changes)),
         _steps(spec, ask, stage),
-        exit_code=0 if decisive.capacity is None else exit_code(decisive.capacity, decisive.total),
+        exit_code=0 if decisive.capacity is None else exit_code(decisive.capacity, decisive.total, decisive.least),
     )
 
 
@@ -84,7 +84,7 @@ def _title(models: Models, worst: Held, decisive: Held) -> str:
     if hardware is None or decisive.capacity is None:
         return f"{what}, {where}" + ("" if devices == 1 else f" on {which} of {devices:,} devices")
     on = hardware.label if devices == 1 else f"{which} of {devices:,} × {hardware.label}"
-    verdict = verdict_text(decisive.capacity, decisive.total)
+    verdict = verdict_text(decisive.capacity, decisive.total, decisive.least)
     least = "" if decisive.phase == worst.phase or verdict == "fits" else f" ({NAMES[decisive.phase]})"
     return f"{what}, {where} on {on}: {verdict}{least}"
 
@@ -121,10 +121,11 @@ def _tables(
     )
     if room is not None and worst.capacity is not None:
         limits = ("the most rollouts that an engine decodes at once", "the longest sequence")
-        yield room.table(*limits, worst.capacity, _none(worst.capacity, worst))
+        table = room.table(*limits, worst.capacity, _none(worst.capacity, worst))
+        yield table if models.ask.online else table._replace(rows=table.rows[1:])
     if changes:
         assert worst.capacity is not None
-        yield changes_table(changes, worst.capacity.verdict(worst.total))
+        yield changes_table(changes, worst.capacity.verdict(worst.total, worst.least))
     if len(phases) > 1:
         yield _lines_table(phases, known)
     if worst.capacity is not None and worst.capacity.share is None:
@@ -132,7 +133,7 @@ def _tables(
 
 
 def _none(capacity: Capacity, worst: Held) -> OfOne:
-    return OfOne(lambda: capacity.verdict(worst.total), lambda: capacity.verdict(worst.total))
+    return OfOne(lambda: capacity.verdict(worst.total, worst.least), lambda: capacity.verdict(worst.total, worst.least))
 
 
 def _phases_table(models: Models, phases: tuple[Held, ...], worst: Held, known: Known, title: str) -> Table:
@@ -157,7 +158,7 @@ def _phases_table(models: Models, phases: tuple[Held, ...], worst: Held, known: 
                 Figure(one.total, BYTES, known),
                 part,
                 part,
-                *((VERDICTS[one.capacity.verdict(one.total)],) if one.capacity is not None else ()),
+                *((VERDICTS[one.verdict],) if one.verdict is not None else ()),
             )
         )
     return Table(title, columns, tuple(rows), subject=models.spec.name, totals=frozenset({len(rows) - 1}))
@@ -232,7 +233,7 @@ def _data(
         "stage": stage + 1,
         "peak": {"phase": worst.phase, "per_device_bytes": Figure(worst.total, BYTES, known)},
         "phases": [phase_data(one, known) for one in phases],
-        **capacity_data(decisive.capacity, models.ask.training.hardware, decisive.total, known),
+        **capacity_data(decisive.capacity, models.ask.training.hardware, decisive.total, known, decisive.least),
         "max_rollout_batch": limits.data()["max_batch"],
         "max_context": limits.data()["max_context"],
         "changes": [change.data() for change in changes],
@@ -248,7 +249,7 @@ def phase_data(one: Held, known: Known) -> Data:
             **{line.name.lower().replace(" ", "_"): Figure(line.value, BYTES, known) for line in one.lines},
             "total": Figure(one.total, BYTES, known),
         },
-        "verdict": None if one.capacity is None else one.capacity.verdict(one.total),
+        "verdict": one.verdict,
     }
 
 
@@ -256,9 +257,9 @@ def _notes(models: Models, phases: tuple[Held, ...], decisive: Held, changes: tu
     """Why it fits or does not, what stands where, and what is left out."""
     ask, hardware = models.ask, models.ask.training.hardware
     if hardware is not None and decisive.capacity is not None:
-        yield from capacity_notes(decisive.capacity, hardware, decisive.total)
+        yield from capacity_notes(decisive.capacity, hardware, decisive.total, decisive.least)
         if not fitting(phases) and not changes:
-            yield no_change_note(decisive.capacity.verdict(decisive.total))
+            yield no_change_note(decisive.capacity.verdict(decisive.total, decisive.least))
     yield from method_notes(models)
     if ask.online:
         yield (
@@ -313,7 +314,9 @@ def _steps(spec: ModelSpec, ask: Ask, stage: int) -> tuple[Step, ...]:
         if ask.training.micro_batch > 1
         else ask.training.micro_batch
     )
-    models = models_of(remembered(spec), ask._replace(training=training))
+    policy = remembered(spec)
+    own = {name: policy for name in ("reference", "reward", "value") if getattr(ask, name) is spec}
+    models = models_of(policy, ask._replace(training=training, **own))
     figures: list[tuple[str, Figure]] = []
     for one in held(models, stage):
         tag = one.phase.replace(" ", "_").replace("-", "_")

@@ -16,7 +16,7 @@ from tscale.core.metric import Line
 from tscale.core.tracing import ceil_div
 
 Method = Literal["sft", "dpo", "grpo", "ppo"]
-Phase = Literal["rollout", "old log-probs", "reference", "reward", "value", "training", "value training"]
+Phase = Literal["rollout", "old log-probs", "reference", "reward", "value", "training", "value training", "moving weights"]
 Sleeper = Literal["rollout", "weights", "optimizer", "reference", "reward", "value"]
 
 METHODS: Final[tuple[Method, ...]] = ("sft", "dpo", "grpo", "ppo")
@@ -103,3 +103,28 @@ def passes(method: Method, sequences: int, prompt: int, response: int, group: in
     if method not in ONLINE:
         return Passes(0, 0, both, both * epochs)
     return Passes(sequences * response, ceil_div(sequences, group) * prompt, both, both * epochs)
+
+
+class StepConstants(NamedTuple):
+    """What a step takes beside its passes as they are predicted alone, fitted to measured steps. The defaults change nothing."""
+
+    passes: float = 1.0
+    """How many times as long rollouts, forward passes and training take within a step."""
+    moved_colocated: float = 0.0
+    """Seconds for each byte of weights that a device of an engine is given, where it trains too: states go to the host and back."""
+    moved_apart: float = 0.0
+    """The same of devices that only generate."""
+
+    def moved(self, size: float, *, colocated: bool) -> float:
+        """Seconds in which so many bytes of weights reach each device of the engines, and what goes with that."""
+        return size * (self.moved_colocated if colocated else self.moved_apart)
+
+
+def joined(rollout: float, others: float, *, overlapped: bool) -> float:
+    """Seconds of rollouts and of all other phases: one after the other, or the longer where devices apart generate meanwhile.
+
+    Example:
+        >>> joined(30.0, 40.0, overlapped=False), joined(30.0, 40.0, overlapped=True)
+        (70.0, 40.0)
+    """
+    return max(rollout, others) if overlapped else rollout + others
