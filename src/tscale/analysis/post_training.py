@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from shlex import join
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tscale.analysis import options
@@ -210,6 +211,10 @@ class PostTraining(Request):
             )
         return response, longest
 
+    def longest(self, context: int | None) -> int | None:
+        """The tokens of the longest sequence. Raises `RequestError` for lengths that contradict one another."""
+        return self._lengths(context)[1]
+
     def _rollouts(self) -> tuple[int, int]:
         """Responses to a prompt, and prompts of a step; of methods without rollouts one and none."""
         if self.method not in ONLINE:
@@ -247,6 +252,12 @@ _READ: Final[dict[Method, frozenset[str]]] = {
     "grpo": _OF_PAIRS | _OF_ROLLOUTS,
     "ppo": _OF_PAIRS | _OF_ROLLOUTS | {"value"},
 }
+
+
+def method_words(request: Request) -> str:
+    """The options of a method as they were given, to be pasted into another command line."""
+    given = ((name, request.given[name]) for name in ("method", *_own(request)) if name != "rollout_tensor")
+    return join([word for name, value in given for word in (spelled(name), str(value))])
 
 
 def _own(request: Request) -> list[str]:

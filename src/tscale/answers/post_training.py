@@ -14,6 +14,7 @@ from tscale.answers.memory_train import Ask as Training
 from tscale.answers.memory_train import Weighed, weighed
 from tscale.answers.trainer import Trainer
 from tscale.core.costs.post_training import ONLINE, Method, Phase, Resident, Sleeper, Stage, held_in, scoring_bytes
+from tscale.core.costs.rollout import Lengths, fullest_tokens
 from tscale.core.costs.states import frozen_states
 from tscale.core.costs.training_memory import logits_of
 from tscale.core.costs.workspace import activation_bytes
@@ -100,6 +101,10 @@ class Ask(NamedTuple):
         """Devices that share each layer in rollouts."""
         return self.rollout_tensor or self.training.plan.tensor
 
+    def cached(self, longest: int) -> int:
+        """Tokens of a sequence in an engine's cache at the moment when it holds the most."""
+        return fullest_tokens(Lengths(self.response, longest - self.prompt), self.prompt)
+
     @property
     def waiting(self) -> tuple[int, int]:
         """Sequences that an engine decodes at once, and those that wait for it meanwhile."""
@@ -164,13 +169,14 @@ def _frozen(spec: ModelSpec, training: Training) -> Trainer:
 
 
 def _server(spec: ModelSpec, ask: Ask, longest: int) -> Server:
-    """The policy as it generates, each engine with the sequences that it decodes at once at their longest."""
+    """The policy as it generates, each engine with the sequences that it decodes at once, when their cache is the largest."""
     tensor, engines = ask.tensor, ask.engines
     layout = ServingLayout(tensor=tensor, expert_tensor=tensor, replicas=engines)
+    tokens = ask.cached(longest)
     asked = Serving(
-        dtype=ask.rollout_dtype or FORMATS["bf16"], batch=ask.waiting[0] * engines, context=longest, layout=layout
+        dtype=ask.rollout_dtype or FORMATS["bf16"], batch=ask.waiting[0] * engines, context=tokens, layout=layout
     )
-    return server_of(spec, asked, longest)
+    return server_of(spec, asked, tokens)
 
 
 class Held(NamedTuple):

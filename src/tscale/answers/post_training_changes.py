@@ -50,9 +50,8 @@ def single_changes(models: Models) -> Iterator[Change]:
 
 def _candidates(models: Models) -> Iterator[tuple[str, Ask, str]]:
     ask, training = models.ask, models.ask.training
-    if ask.online or ask.method == "dpo":
-        if ask.asleep != frozenset(SLEEPERS):
-            yield "--sleep all", ask._replace(asleep=frozenset(SLEEPERS)), "models and states go to the host and back"
+    if (ask.online or ask.method == "dpo") and ask.asleep != frozenset(SLEEPERS):
+        yield "--sleep all", ask._replace(asleep=frozenset(SLEEPERS)), "models and states go to the host and back"
     if ask.online:
         yield from _of_rollouts(ask)
     if training.micro_batch > 1:

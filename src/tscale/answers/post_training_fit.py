@@ -16,12 +16,12 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from tscale.answers.memory_train import train_ask
 from tscale.answers.post_training import Ask, models_of
 from tscale.answers.post_training_step import How, StepTime, step_time
 from tscale.calibration.interval import factors
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.post_training_calibration import FILE, NAME
-from tscale.answers.memory_train import train_ask
 from tscale.catalogue.index import configs
 from tscale.core.costs.post_training import StepConstants
 from tscale.core.parallelism import Parallelism

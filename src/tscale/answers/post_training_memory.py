@@ -22,7 +22,8 @@ from tscale.answers.post_training import Ask, Held, Models, fullest, held, model
 from tscale.answers.post_training_changes import fitting, room_of, single_changes
 from tscale.answers.release import training_note
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
-from tscale.core.costs.post_training import SOURCES, Phase
+from tscale.core.costs.post_training import SOURCES, Method, Phase, key_of
+from tscale.core.costs.rollout import SOURCE as LENGTHS
 from tscale.core.costs.training_memory import LEAVES_OUT
 from tscale.core.metric import Cell, Column, Data, Detail, Figure, Known, Report, Step, Table
 from tscale.core.number_text import number_text
@@ -39,8 +40,10 @@ NAMES: Final[dict[Phase, str]] = {
     "value": "value model",
     "training": "training",
     "value training": "training the value model",
+    "moving weights": "weights to the engines, sleep and wake",
 }
 """Phases, as people read them."""
+METHOD_NAMES: Final[dict[Method, str]] = {"sft": "Supervised fine-tuning", "dpo": "DPO", "grpo": "GRPO", "ppo": "PPO"}
 
 
 def post_training_memory_report(spec: ModelSpec, ask: Ask) -> Report:
@@ -48,24 +51,24 @@ def post_training_memory_report(spec: ModelSpec, ask: Ask) -> Report:
     models = models_of(spec, ask)
     stage, phases = fullest(models)
     worst = peak(phases)
-    decisive = _decisive(phases)
+    tightest = decisive(phases)
     known: Known = "assumed" if models.policy.context.known == "assumed" else "convention"
     fits = all(one.capacity is None or one.capacity.fits(one.total) for one in phases)
     room = None if worst.capacity is None else room_of(models)
     changes = () if fits or worst.capacity is None else tuple(single_changes(models))
-    title = _title(models, worst, decisive)
+    title = _title(models, worst, tightest)
     tables = tuple(_tables(models, phases, worst, known, room, changes, title))
     return Report(
         title,
         tables,
         _data(models, stage, phases, worst, known, room, changes),
-        notes_of(spec, models.policy.context.note, *_notes(models, phases, decisive, changes)),
+        notes_of(spec, models.policy.context.note, *_notes(models, phases, tightest, changes)),
         _steps(spec, ask, stage),
-        exit_code=0 if decisive.capacity is None else exit_code(decisive.capacity, decisive.total, decisive.least),
+        exit_code=0 if tightest.capacity is None else exit_code(tightest.capacity, tightest.total, tightest.least),
     )
 
 
-def _decisive(phases: tuple[Held, ...]) -> Held:
+def decisive(phases: tuple[Held, ...]) -> Held:
     """The phase that the verdict is of: the one with least room; without a device the peak."""
 
     def missing(one: Held) -> int:
@@ -74,23 +77,23 @@ def _decisive(phases: tuple[Held, ...]) -> Held:
     return max(phases, key=missing)
 
 
-def _title(models: Models, worst: Held, decisive: Held) -> str:
+def _title(models: Models, worst: Held, tightest: Held) -> str:
     ask, spec = models.ask, models.spec
     trained = spec.label if ask.training.rank is None else f"adapters of rank {ask.training.rank} for {spec.label}"
     what = f"{_method(ask)} of {trained} in {ask.training.recipe.name}, {sequences_text(models)}"
     where = f"peaks at {number_text(worst.total, 'decimal', 'B')} in {NAMES[worst.phase]}"
     hardware, devices = ask.training.hardware, ask.devices
     which = "each" if ask.training.plan.pipeline == 1 and ask.apart is None else "the fullest"
-    if hardware is None or decisive.capacity is None:
+    if hardware is None or tightest.capacity is None:
         return f"{what}, {where}" + ("" if devices == 1 else f" on {which} of {devices:,} devices")
     on = hardware.label if devices == 1 else f"{which} of {devices:,} × {hardware.label}"
-    verdict = verdict_text(decisive.capacity, decisive.total, decisive.least)
-    least = "" if decisive.phase == worst.phase or verdict == "fits" else f" ({NAMES[decisive.phase]})"
+    verdict = verdict_text(tightest.capacity, tightest.total, tightest.least)
+    least = "" if tightest.phase == worst.phase or verdict == "fits" else f" ({NAMES[tightest.phase]})"
     return f"{what}, {where} on {on}: {verdict}{least}"
 
 
 def _method(ask: Ask) -> str:
-    return {"sft": "Supervised fine-tuning", "dpo": "DPO", "grpo": "GRPO", "ppo": "PPO"}[ask.method]
+    return METHOD_NAMES[ask.method]
 
 
 def sequences_text(models: Models) -> str:
@@ -199,6 +202,7 @@ def step_data(models: Models) -> dict[str, Data]:
         "prompt_tokens": Figure(ask.prompt, TOKENS) if ask.method != "sft" else None,
         "response_tokens": Figure(ask.response, TOKENS) if ask.method != "sft" else None,
         "context": models.policy.context,
+        "rollout_cache_tokens": Figure(ask.cached(models.longest), TOKENS, "convention") if ask.online else None,
         "micro_batch": ask.training.micro_batch,
         "precision": ask.training.recipe.name,
         "optimizer": ask.training.optimizer.name,
@@ -226,14 +230,14 @@ def _data(
     changes: tuple[Change, ...],
 ) -> dict[str, Data]:
     limits = Room(None, None) if room is None else room
-    decisive = _decisive(phases)
+    tightest = decisive(phases)
     return {
         **step_data(models),
         "mode": "train",
         "stage": stage + 1,
-        "peak": {"phase": worst.phase, "per_device_bytes": Figure(worst.total, BYTES, known)},
+        "peak": {"phase": key_of(worst.phase), "per_device_bytes": Figure(worst.total, BYTES, known)},
         "phases": [phase_data(one, known) for one in phases],
-        **capacity_data(decisive.capacity, models.ask.training.hardware, decisive.total, known, decisive.least),
+        **capacity_data(tightest.capacity, models.ask.training.hardware, tightest.total, known, tightest.least),
         "max_rollout_batch": limits.data()["max_batch"],
         "max_context": limits.data()["max_context"],
         "changes": [change.data() for change in changes],
@@ -243,7 +247,7 @@ def _data(
 def phase_data(one: Held, known: Known) -> Data:
     """A phase for programs: its lines, their sum, and whether that fits."""
     return {
-        "phase": one.phase,
+        "phase": key_of(one.phase),
         "devices": "generate" if one.generates else "train",
         "per_device_bytes": {
             **{line.name.lower().replace(" ", "_"): Figure(line.value, BYTES, known) for line in one.lines},
@@ -253,18 +257,18 @@ def phase_data(one: Held, known: Known) -> Data:
     }
 
 
-def _notes(models: Models, phases: tuple[Held, ...], decisive: Held, changes: tuple[Change, ...]) -> Iterator[str]:
+def _notes(models: Models, phases: tuple[Held, ...], tightest: Held, changes: tuple[Change, ...]) -> Iterator[str]:
     """Why it fits or does not, what stands where, and what is left out."""
     ask, hardware = models.ask, models.ask.training.hardware
-    if hardware is not None and decisive.capacity is not None:
-        yield from capacity_notes(decisive.capacity, hardware, decisive.total, decisive.least)
+    if hardware is not None and tightest.capacity is not None:
+        yield from capacity_notes(tightest.capacity, hardware, tightest.total, tightest.least)
         if not fitting(phases) and not changes:
-            yield no_change_note(decisive.capacity.verdict(decisive.total, decisive.least))
+            yield no_change_note(tightest.capacity.verdict(tightest.total, tightest.least))
     yield from method_notes(models)
     if ask.online:
         yield (
             f"Each of {ask.engines:,} rollout engine{'s' if ask.engines > 1 else ''} has weights and cache of its own for "
-            f"{ask.waiting[0]:,} sequences at their longest; an engine that is given a share of the memory, as vLLM is, takes all of it."
+            f"{ask.waiting[0]:,} sequences, {_cached(models)}; an engine that is given a share of the memory, as vLLM is, takes all of it."
         )
     if ask.online and ask.apart is None:
         yield _sleeping(models)
@@ -274,7 +278,7 @@ def _notes(models: Models, phases: tuple[Held, ...], decisive: Held, changes: tu
         "projection to the vocabulary; its own head, of one number a position, is left out."
     )
     yield Detail(ACTIVATIONS_LEAVE_OUT)
-    yield left_out(decisive.capacity, LEAVES_OUT)
+    yield left_out(tightest.capacity, LEAVES_OUT)
     yield training_note(models.spec, ask.training.recipe.name)
 
 
@@ -298,6 +302,17 @@ def method_notes(models: Models) -> Iterator[str]:
         yield f"The reference, {models.reference.spec.label}, is frozen in 16 bits and sharded as the policy's weights are."
 
 
+def _cached(models: Models) -> str:
+    """How many tokens of a sequence are counted, and why."""
+    ask, tokens = models.ask, models.ask.cached(models.longest)
+    if ask.prompt + ask.response >= models.longest:
+        return f"{tokens:,} tokens each"
+    return (
+        f"{tokens:,} tokens each when the cache is the fullest, of responses of {ask.response:,} tokens on average that are spread as widely as "
+        f"these allow (the largest entropy, {cited(LENGTHS)})"
+    )
+
+
 def _sleeping(models: Models) -> str:
     """What leaves a device between phases."""
     ask = models.ask
@@ -319,7 +334,7 @@ def _steps(spec: ModelSpec, ask: Ask, stage: int) -> tuple[Step, ...]:
     models = models_of(policy, ask._replace(training=training, **own))
     figures: list[tuple[str, Figure]] = []
     for one in held(models, stage):
-        tag = one.phase.replace(" ", "_").replace("-", "_")
+        tag = key_of(one.phase)
         lines = [(f"{tag}.{line.name.replace(' ', '_')}", line.value) for line in one.lines]
         figures += [(name, Figure(value, BYTES)) for name, value in lines]
         figures.append((tag, Figure(sum(named(name, value) for name, value in lines), BYTES)))

@@ -168,9 +168,7 @@ def _rollout(models: Models, case: ServingCase, at_once: int, how: How) -> Timed
     first = _predicted(case._replace(concurrency=ask.engines))
     scaled = 1 / (first.prompts_per_second / ask.engines)
     spread = first.ttft
-    prefill = Interval(
-        *(prompts * scaled * end / spread.middle for end in (spread.low, spread.middle, spread.high))
-    )
+    prefill = Interval(*(prompts * scaled * end / spread.middle for end in (spread.low, spread.middle, spread.high)))
     total, bound = list(prefill), prompts * first.ttft_bound
     for piece in pieces(lengths, at_once, max(each - at_once, 0), ask.rollouts):
         step = _decoded(case, piece, ask)
@@ -270,7 +268,7 @@ class _Trained:
 
     def _passed(self, spec: ModelSpec, sequences: int, *, forward: bool) -> _Passed:
         """A step of so many sequences, or its forward passes alone."""
-        ask, training = self.models.ask, self.models.ask.training
+        training = self.models.ask.training
         model, plan = counted(spec), training.plan
         batch, share = packed(sequences, plan.data, training.micro_batch, self._mean, self.models.longest)
         redone = Recomputed() if forward else self._redone(model)

@@ -16,7 +16,9 @@ from tscale.core.metric import Line
 from tscale.core.tracing import ceil_div
 
 Method = Literal["sft", "dpo", "grpo", "ppo"]
-Phase = Literal["rollout", "old log-probs", "reference", "reward", "value", "training", "value training", "moving weights"]
+Phase = Literal[
+    "rollout", "old log-probs", "reference", "reward", "value", "training", "value training", "moving weights"
+]
 Sleeper = Literal["rollout", "weights", "optimizer", "reference", "reward", "value"]
 
 METHODS: Final[tuple[Method, ...]] = ("sft", "dpo", "grpo", "ppo")
@@ -25,6 +27,16 @@ ONLINE: Final = frozenset({"grpo", "ppo"})
 SLEEPERS: Final[tuple[Sleeper, ...]] = ("rollout", "weights", "optimizer", "reference", "reward", "value")
 """What may leave a device: the engine of rollouts with its cache, the policy's weights and optimizer states, and other models."""
 SOURCES: Final[dict[str, str]] = {"sft": "", "dpo": "rafailov2023", "grpo": "shao2024", "ppo": "ouyang2022"}
+
+
+def key_of(phase: Phase) -> str:
+    """A phase as programs read it.
+
+    Example:
+        >>> key_of("old log-probs")
+        'old_log_probs'
+    """
+    return phase.replace(" ", "_").replace("-", "_")
 
 
 class Resident(NamedTuple):

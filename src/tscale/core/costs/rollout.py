@@ -15,7 +15,7 @@ its batch until no request waits, so that all but the last b are decoded at the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import exp, expm1, log1p
+from math import ceil, exp, expm1, log1p
 from typing import Final, NamedTuple
 
 SOURCE: Final = "jaynes1957"
@@ -118,3 +118,24 @@ def decode_seconds(
 ) -> float:
     """Seconds of the decoding; `step`: seconds of a step of so many sequences, after so many tokens of their responses."""
     return sum(piece.steps * step(piece.sequences, piece.tokens) for piece in pieces(lengths, batch, waiting, everyone))
+
+
+def fullest_tokens(lengths: Lengths, prompt: int) -> int:
+    """Tokens in the cache, for each sequence that began, at the moment when a batch has the most: S(t)·(prompt + t) at its largest.
+
+    Of responses of one length that is the whole of it; where some end early, their part of the cache is free before others fill it.
+
+    Example:
+        >>> fullest_tokens(Lengths(100, 100), prompt=28)
+        128
+        >>> fullest_tokens(Lengths(50, 100), prompt=0)
+        25
+    """
+    if lengths.fixed:
+        return prompt + ceil(lengths.most)
+    rate = lengths.rate
+    moments = (lengths.most * place / _MOMENTS for place in range(_MOMENTS))
+    return ceil(max(longer_than(lengths, rate, tokens) * (prompt + tokens) for tokens in moments))
+
+
+_MOMENTS: Final = 1024
