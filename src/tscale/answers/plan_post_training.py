@@ -128,9 +128,9 @@ def plan_post_training_report(spec: ModelSpec, planned: Planned, step: Ask, how:
     context = planned.subject.context
     name = METHOD_NAMES[step.method]
     if not found.ranked:
-        lead = (_none(found),)
         title = f"No layout of {name} of {spec.label} can be: none of {found.tried:,} tried"
-        return Report(title, (), _data(spec, planned, found), notes_of(spec, context.note), exit_code=3, lead=lead)
+        notes = notes_of(spec, context.note)
+        return Report(title, (), _data(spec, planned, found), notes, exit_code=3, lead=(_none(found),))
     first = found.ranked[0]
     low, middle, high = map(Fraction, first.seconds)
     may = "" if first.verdict == "fits" else " (may fit)"

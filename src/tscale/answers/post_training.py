@@ -260,7 +260,8 @@ _POLICY: Final[frozenset[Phase]] = frozenset({"old log-probs", "training"})
 def _residents(models: Models, stage: int) -> Iterator[Resident]:
     """What stands on a device of a stage from step to step; of a rollout engine its weights and its cache."""
     ask, needs = models.ask, models.policy.model.needs(stage)
-    uses = _POLICY | ({"reference"} if ask.shares_reference or ask.method == "dpo" else set())
+    shared: frozenset[Phase] = frozenset(("reference",) if ask.shares_reference or ask.method == "dpo" else ())
+    uses = _POLICY | shared
     yield Resident("policy weights", needs.weights.total, uses, "weights")
     trains: frozenset[Phase] = frozenset({"training", *(("reference",) if ask.method == "dpo" else ())})
     yield Resident("policy master weights", needs.master.total, trains, "optimizer")

@@ -23,7 +23,7 @@ from tscale.calibration.interval import factors
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.post_training_calibration import FILE, NAME
 from tscale.catalogue.index import configs
-from tscale.core.costs.post_training import StepConstants
+from tscale.core.costs.post_training import SLEEPERS, StepConstants
 from tscale.core.parallelism import Parallelism
 
 _PASSES: Final = [1 + step / 40 for step in range(41)]
@@ -61,7 +61,7 @@ def _measured(row: Mapping[str, str]) -> Measured:
 
 
 def ask_of(row: Mapping[str, str]) -> Ask:
-    """What a row asks: a step of GRPO with a reference of the policy's size and a reward by rule."""
+    """What a row asks: a step of GRPO with a reference of the policy's size and a reward by rule; what a phase does not use is away."""
     number = {name: int(value) for name, value in row.items() if value and value.isdigit()}
     one = number["tensor"] * number["context_parallel"] * number["pipeline"]
     plan = Parallelism(
@@ -95,6 +95,7 @@ def ask_of(row: Mapping[str, str]) -> Ask:
         longest=number["longest"],
         apart=number.get("rollout_gpus"),
         rollout_tensor=number["rollout_tensor"],
+        asleep=frozenset(SLEEPERS),
     )
 
 

@@ -19,7 +19,7 @@ from tscale.answers.explaining import notes_of, share, steps_of
 from tscale.answers.memory_changes import Change, changes_table, no_change_note
 from tscale.answers.memory_tables import OfOne, Room, parts_table
 from tscale.answers.post_training import Ask, Held, Models, fullest, held, models_of, peak
-from tscale.answers.post_training_changes import fitting, room_of, single_changes
+from tscale.answers.post_training_changes import changes_of, fitting, room_of
 from tscale.answers.release import training_note
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.post_training import SOURCES, Method, Phase, key_of
@@ -55,7 +55,7 @@ def post_training_memory_report(spec: ModelSpec, ask: Ask) -> Report:
     known: Known = "assumed" if models.policy.context.known == "assumed" else "convention"
     fits = all(one.capacity is None or one.capacity.fits(one.total) for one in phases)
     room = None if worst.capacity is None else room_of(models)
-    changes = () if fits or worst.capacity is None else tuple(single_changes(models))
+    changes = () if fits or worst.capacity is None else tuple(changes_of(models))
     title = _title(models, worst, tightest)
     tables = tuple(_tables(models, phases, worst, known, room, changes, title))
     return Report(
@@ -330,8 +330,13 @@ def _steps(spec: ModelSpec, ask: Ask, stage: int) -> tuple[Step, ...]:
         else ask.training.micro_batch
     )
     policy = remembered(spec)
-    own = {name: policy for name in ("reference", "reward", "value") if getattr(ask, name) is spec}
-    models = models_of(policy, ask._replace(training=training, **own))
+    own = ask._replace(
+        training=training,
+        reference=policy if ask.reference is spec else ask.reference,
+        reward=policy if ask.reward is spec else ask.reward,
+        value=policy if ask.value is spec else ask.value,
+    )
+    models = models_of(policy, own)
     figures: list[tuple[str, Figure]] = []
     for one in held(models, stage):
         tag = key_of(one.phase)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from tscale.answers.deployment import Deployment
 from tscale.answers.explaining import TracedModel, counted
 from tscale.answers.peak import peak_of, products_of
-from tscale.answers.post_training import PAIR, Ask, Models, headless
+from tscale.answers.post_training import PAIR, Ask, Models, fullest, headless, models_of
 from tscale.answers.recomputed import Recomputed, recomputed
 from tscale.answers.serve_prediction import case_of_ask
 from tscale.answers.serve_times import Ask as Serving
@@ -22,6 +22,7 @@ from tscale.calibration.serving_calibration import shipped as serving_calibratio
 from tscale.calibration.serving_cases import Pool, ServingCase, cache_room
 from tscale.calibration.training_case import CURRENT
 from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.largest import largest
 from tscale.core.costs.post_training import Phase, StepConstants, joined
 from tscale.core.costs.rollout import Lengths, Piece, pieces
 from tscale.core.costs.step_time import Batch
@@ -144,15 +145,27 @@ def _rollout_case(models: Models, hardware: Hardware) -> ServingCase:
 
 
 def _at_once(models: Models, case: ServingCase) -> int:
-    """Sequences that an engine decodes at once: no more than its cache holds at their mean length. Raises `RequestError` for none."""
+    """Sequences that an engine decodes at once: no more than its cache holds beside all else. Raises `RequestError` for none."""
     ask = models.ask
     room, each = cache_room(case._replace(output=float(ask.response)))
     if room < each:
+        assert ask.training.hardware is not None
         raise RequestError(
-            f"a rollout engine of {ask.tensor} {models.ask.training.hardware.label if models.ask.training.hardware else ''} has no "
-            f"room for a sequence beside the weights of {models.spec.label}: give more of --rollout-tensor"
+            f"a rollout engine of {ask.tensor} × {ask.training.hardware.label} has no room for a sequence beside the weights of "
+            f"{models.spec.label}: give more of --rollout-tensor"
         )
-    return max(1, min(ask.waiting[0], int(room / each)))
+    most = max(1, min(ask.waiting[0], int(room / each)))
+    return _fitting(models, most) or most
+
+
+def _fitting(models: Models, most: int) -> int:
+    """The most sequences of an engine with which what a device holds in rollouts fits for certain; 0 where none does."""
+
+    def fits(batch: int) -> bool:
+        found = fullest(models_of(models.spec, models.ask._replace(rollout_batch=batch)))[1]
+        return all(one.capacity is None or one.capacity.fits(one.total) for one in found if one.phase == "rollout")
+
+    return most if fits(most) else min(largest(fits, most) or 0, most)
 
 
 def _predicted(case: ServingCase) -> Prediction:

@@ -84,7 +84,7 @@ class _Answered(NamedTuple):
 def post_training_report(spec: ModelSpec, asked: Asked) -> Report:
     """Seconds of a step by phase, its tokens a second, GPU-hours and dollars. Raises `RequestError` for what cannot be timed."""
     one = _answered(spec, asked)
-    phases = fullest(one.models)[1]
+    phases = fullest(_held(one))[1]
     worst, tightest = peak(phases), decisive(phases)
     assert tightest.verdict is not None
     verdict = "" if tightest.verdict == "fits" else f"; memory {VERDICTS[tightest.verdict]}"
@@ -109,6 +109,14 @@ def post_training_report(spec: ModelSpec, asked: Asked) -> Report:
         code,
         lead=tuple(filter(None, (room, said))),
     )
+
+
+def _held(one: _Answered) -> Models:
+    """The models with as many sequences in an engine's cache as it decodes at once."""
+    ask, at_once = one.models.ask, one.time.at_once
+    if not at_once or at_once == ask.waiting[0]:
+        return one.models
+    return models_of(one.models.spec, ask._replace(rollout_batch=at_once))
 
 
 def _answered(spec: ModelSpec, asked: Asked) -> _Answered:
