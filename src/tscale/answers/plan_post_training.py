@@ -12,9 +12,9 @@ from tscale.answers.explaining import notes_of
 from tscale.answers.plan_planned import Planned
 from tscale.answers.plan_search import Best
 from tscale.answers.plan_words import layout_data, layout_options, layout_text
-from tscale.answers.post_training import Ask, Held, fullest, models_of, peak
+from tscale.answers.post_training import Ask, Held, Models, fullest, models_of, peak
 from tscale.answers.post_training_memory import METHOD_NAMES, NAMES, decisive
-from tscale.answers.post_training_step import How, StepTime, step_time
+from tscale.answers.post_training_step import Generated, How, Passed, StepTime, generation, together, trained
 from tscale.calibration.interval import Interval
 from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import key_of
@@ -70,29 +70,58 @@ class Found(NamedTuple):
 
 def candidates(spec: ModelSpec, planned: Planned, step: Ask, how: How) -> Found:
     """Layouts of training, the fastest first, each with every way of generating."""
-    found: list[Candidate] = []
-    tried, nearest, why = 0, None, ""
+    tried = _Trials(spec, how)
     for search in planned.searches:
         for best in search.best(TRIED):
             for ask in _asked(spec, best, step):
-                tried += 1
-                try:
-                    models = models_of(spec, ask)
-                    phases = fullest(models)[1]
-                    tightest = decisive(phases)
-                    if tightest.verdict == "does_not_fit":
-                        nearest = tightest if nearest is None else min(nearest, tightest, key=lambda one: one.total)
-                        continue
-                    time = step_time(models, how)
-                except TscaleError as error:
-                    why = why or str(error)
-                    continue
-                seconds = time.seconds(shipped())
-                if seconds is not None and tightest.verdict is not None:
-                    found.append(Candidate(best, ask, time, seconds, peak(phases), tightest.verdict))
+                tried.add(best, ask)
     by = planned.ask.rank
-    found.sort(key=lambda one: (one.rank(by), one.peak.total))
-    return Found(tuple(found[: planned.ask.top]), tried, nearest, why)
+    tried.found.sort(key=lambda one: (one.rank(by), one.peak.total))
+    return Found(tuple(tried.found[: planned.ask.top]), tried.count, tried.nearest, tried.why)
+
+
+class _Trials:
+    """What was tried: rollouts of as many engines take the same whatever trains, and training the same whatever generates."""
+
+    def __init__(self, spec: ModelSpec, how: How) -> None:
+        self.spec, self.how = spec, how
+        self.found: list[Candidate] = []
+        self.count, self.why = 0, ""
+        self.nearest: Held | None = None
+        self._generated: dict[object, Generated] = {}
+        self._passed: dict[object, Passed] = {}
+
+    def add(self, best: Best, ask: Ask) -> None:
+        """Tries a layout of training with a way of generating."""
+        self.count += 1
+        try:
+            models = models_of(self.spec, ask)
+            phases = fullest(models)[1]
+            tightest = decisive(phases)
+            if tightest.verdict == "does_not_fit":
+                nearer = self.nearest is None or tightest.total < self.nearest.total
+                self.nearest = tightest if nearer else self.nearest
+                return
+            time = self._time(models, best)
+        except TscaleError as error:
+            self.why = self.why or str(error)
+            return
+        seconds = time.seconds(shipped())
+        if seconds is not None and tightest.verdict is not None:
+            self.found.append(Candidate(best, ask, time, seconds, peak(phases), tightest.verdict))
+
+    def _time(self, models: Models, best: Best) -> StepTime:
+        """The time of a step, of which each side is predicted once."""
+        layout, ask = (best.hardware.name, best.layout), models.ask
+        if layout not in self._passed:
+            self._passed[layout] = trained(models, self.how)
+        generated = None
+        if ask.online:
+            engines = (best.hardware.name, ask.tensor, ask.engines)
+            generated = self._generated.get(engines) or generation(models, self.how)
+            if generated.at_once == ask.waiting[0]:  # fewer fit beside what trains: another layout may leave more room
+                self._generated[engines] = generated
+        return together(models, self.how, generated, self._passed[layout])
 
 
 def _asked(spec: ModelSpec, best: Best, step: Ask) -> Iterator[Ask]:

@@ -107,26 +107,60 @@ class StepTime(NamedTuple):
         return joined(rollout, sum(seconds) - rollout, overlapped=self.overlapped)
 
 
+class Generated(NamedTuple):
+    """The rollouts of a step, and the sequences that an engine decodes at once."""
+
+    timed: Timed
+    at_once: int
+
+
+class Passed(NamedTuple):
+    """The forward passes and the training of a step, and why they are not predicted, if they are not."""
+
+    phases: tuple[Timed, ...]
+    why: str
+
+
 def step_time(models: Models, how: How = How()) -> StepTime:
     """The time of a step. Raises `RequestError` for what cannot be timed: adapters, and a plan or a layout that cannot be."""
-    ask, hardware = models.ask, models.ask.training.hardware
+    generated = generation(models, how) if models.ask.online else None
+    return together(models, how, generated, trained(models, how))
+
+
+def together(models: Models, how: How, generated: Generated | None, passed: Passed) -> StepTime:
+    """The time of a step of its rollouts and its other phases."""
+    ask = models.ask
+    why = "bounds alone are asked for" if how.bound_only else passed.why
+    return StepTime(
+        (*(() if generated is None else (generated.timed,)), *passed.phases),
+        ask.apart is not None and how.steps_off > 0,
+        ask.apart is None,
+        0 if generated is None else generated.at_once,
+        ceil_div(ask.rollouts, ask.engines) if ask.online else 0,
+        0 if models.server is None else int(models.server.weights().total),
+        why,
+    )
+
+
+def generation(models: Models, how: How) -> Generated:
+    """The rollouts of a step. Raises `RequestError` for an engine that cannot be."""
+    hardware = models.ask.training.hardware
     assert hardware is not None
-    if ask.training.rank is not None:
+    case = _rollout_case(models, hardware)
+    at_once = _at_once(models, case)
+    return Generated(_rollout(models, case, at_once, how), at_once)
+
+
+def trained(models: Models, how: How) -> Passed:
+    """The phases on the devices that train. Raises `RequestError` for adapters, and a plan that cannot be."""
+    hardware = models.ask.training.hardware
+    assert hardware is not None
+    if models.ask.training.rank is not None:
         raise RequestError(
             "no step of adapters is timed, for times are those of full training: drop --lora-rank or --qlora, or ask `tscale memory`"
         )
-    case = None if not ask.online else _rollout_case(models, hardware)
-    at_once = 0 if case is None else _at_once(models, case)
-    trained = _Trained(models, hardware, how)
-    phases = (
-        *(() if case is None else (_rollout(models, case, at_once, how),)),
-        *trained.phases(),
-    )
-    why = "bounds alone are asked for" if how.bound_only else trained.why
-    overlapped = ask.apart is not None and how.steps_off > 0
-    moved = 0 if models.server is None else int(models.server.weights().total)
-    each = ceil_div(ask.rollouts, ask.engines) if ask.online else 0
-    return StepTime(phases, overlapped, ask.apart is None, at_once, each, moved, why)
+    one = _Trained(models, hardware, how)
+    return Passed(tuple(one.phases()), one.why)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -162,7 +196,8 @@ def _fitting(models: Models, most: int) -> int:
     """The most sequences of an engine with which what a device holds in rollouts fits for certain; 0 where none does."""
 
     def fits(batch: int) -> bool:
-        found = fullest(models_of(models.spec, models.ask._replace(rollout_batch=batch)))[1]
+        same = batch == models.ask.waiting[0]
+        found = fullest(models if same else models_of(models.spec, models.ask._replace(rollout_batch=batch)))[1]
         return all(one.capacity is None or one.capacity.fits(one.total) for one in found if one.phase == "rollout")
 
     return most if fits(most) else min(largest(fits, most) or 0, most)
@@ -227,6 +262,7 @@ class _Trained:
     def __init__(self, models: Models, hardware: Hardware, how: How) -> None:
         self.models, self.hardware, self.how = models, hardware, how
         self.why = ""
+        self._forwards: dict[int, _Passed] = {}
 
     def phases(self) -> Iterator[Timed]:
         """The forward passes over all sequences of a step, and the steps of the optimizer."""
@@ -268,7 +304,8 @@ class _Trained:
         return ask.batch if ask.online and ask.batch is not None else self._sequences
 
     def _forward(self, phase: Phase, spec: ModelSpec, sequences: int, tokens: int) -> Timed:
-        one = self._passed(spec, sequences, forward=True)
+        one = self._forwards.get(id(spec)) or self._passed(spec, sequences, forward=True)
+        self._forwards[id(spec)] = one
         return Timed(phase, one.bound, one.seconds, tokens)
 
     def _updates(self, phase: Phase, spec: ModelSpec, tokens: int) -> Timed:
