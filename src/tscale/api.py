@@ -205,14 +205,14 @@ def flops(
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response; context bounds prompt and longest response
-            together. By default 1,024.
+        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
+            response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
         rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
             in training.
-        rollout_batch: Set the sequences that each rollout engine decodes at once; by default all that fall on
-            it.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
         rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
         sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
             optimizer, reference, reward, value, all, none (default: rollout).
@@ -370,14 +370,14 @@ def memory(
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response; context bounds prompt and longest response
-            together. By default 1,024.
+        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
+            response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
         rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
             in training.
-        rollout_batch: Set the sequences that each rollout engine decodes at once; by default all that fall on
-            it.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
         rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
         sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
             optimizer, reference, reward, value, all, none (default: rollout).
@@ -545,14 +545,14 @@ def train(
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response; context bounds prompt and longest response
-            together. By default 1,024.
+        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
+            response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
         rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
             in training.
-        rollout_batch: Set the sequences that each rollout engine decodes at once; by default all that fall on
-            it.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
         rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
         sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
             optimizer, reference, reward, value, all, none (default: rollout).
@@ -835,14 +835,14 @@ def plan(
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response; context bounds prompt and longest response
-            together. By default 1,024.
+        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
+            response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
         rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
             in training.
-        rollout_batch: Set the sequences that each rollout engine decodes at once; by default all that fall on
-            it.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
         rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
         sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
             optimizer, reference, reward, value, all, none (default: rollout).

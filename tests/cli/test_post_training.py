@@ -24,7 +24,7 @@ REFUSED = {
     f"memory gpt2 {GRPO} --context 512": "--context 512 leaves nothing for a response to a prompt of 512 tokens",
     f"memory gpt2 {GRPO} --context 600 --response-tokens 200": "are longer than --context 600",
     f"memory bert-base {GRPO}": "is an encoder: --method grpo is of decoders, which write responses",
-    f"memory gpt2 {GRPO} --reference bert-base": "is an encoder: models beside the policy read its responses as decoders do",
+    f"memory gpt2 {GRPO} --reference bert-base": "is an encoder: a model that scores reads responses as decoders do",
     f"memory gpt2 {GRPO} --reference gtp2": 'no model "gtp2": did you mean gpt2?',
     "train gpt2 --gpu h100 --gpus 8 --method dpo": "a step of --method dpo needs --batch, its pairs",
     "train gpt2 --gpu h100 --method grpo": "a step of --method grpo needs --gpus, the devices that train",

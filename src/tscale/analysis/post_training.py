@@ -86,7 +86,7 @@ class PostTraining(Request):
     prompt_tokens: int = asked(Option("Set the tokens of a prompt.", "N", options.context, heading=HEADING), PROMPT)
     response_tokens: int | None = asked(
         Option(
-            "Set the mean tokens of a response; --context bounds prompt and longest response together. By default 1,024.",
+            "Set the mean tokens of a response (default: 1024); --context is prompt and longest response.",
             "N",
             options.context,
             heading=HEADING,
@@ -109,7 +109,7 @@ class PostTraining(Request):
     )
     rollout_batch: int | None = asked(
         Option(
-            "Set the sequences that each rollout engine decodes at once; by default all that fall on it.",
+            "Set the sequences that each rollout engine decodes concurrently; by default all of its own.",
             "N",
             options.degree,
             heading=HEADING,

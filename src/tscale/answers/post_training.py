@@ -162,9 +162,7 @@ def headless(spec: ModelSpec) -> ModelSpec:
 def _frozen(spec: ModelSpec, training: Training) -> Trainer:
     """A model that is only read, spread as the policy is."""
     if spec.kind != "decoder":
-        raise RequestError(
-            f"{spec.label} is an {spec.kind}: models beside the policy read its responses as decoders do"
-        )
+        raise RequestError(f"{spec.label} is an {spec.kind}: a model that scores reads responses as decoders do")
     return weighed(spec, training._replace(loss=training.loss if spec.head.kind != "none" else None)).model
 
 

@@ -96,7 +96,7 @@ def _candidates(spec: ModelSpec, ask: Ask) -> Iterator[_Tried]:
         yield _Tried("--recompute full", again, "a third more FLOPs of training")
     if training.loss != "fused-linear" and training.plan.tensor == 1:
         yield _Tried(
-            "--loss fused-linear", _trained(ask, loss="fused-linear"), "another kernel: head and loss in pieces"
+            "--loss fused-linear", _trained(ask, loss="fused-linear"), "another kernel: head and loss in chunks"
         )
     if training.plan.sharing > 1:
         for stage in range(training.plan.zero + 1, 4):

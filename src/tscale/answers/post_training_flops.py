@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tscale.answers.explaining import TracedModel, counted, notes_of, share, steps_of
 from tscale.answers.post_training import Ask, headless
 from tscale.answers.post_training_memory import METHOD_NAMES, NAMES
 from tscale.answers.trained import training_length
 from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
-from tscale.core.costs.post_training import Phase, key_of, passes
+from tscale.core.costs.post_training import Method, Phase, key_of, passes
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.tracing import TracedInt, ceil_div, named
@@ -30,7 +30,7 @@ class Counted(NamedTuple):
 
 
 def post_training_flops_report(spec: ModelSpec, ask: Ask) -> Report:
-    """The FLOPs of a step by phase. Raises `RequestError` for pairs or sequences that there are none of."""
+    """The FLOPs of a step by phase; of methods without rollouts those of a sequence or a pair. Raises `RequestError`."""
     if ask.method != "sft" and spec.kind != "decoder":
         raise RequestError(
             f"{spec.label} is an {spec.kind}: --method {ask.method} is of decoders, which write responses"
@@ -42,9 +42,8 @@ def post_training_flops_report(spec: ModelSpec, ask: Ask) -> Report:
     full, causal = (
         sum(named(f"{key_of(one.phase)}{tag}", getattr(one, kind)) for one in phases) for kind, tag in _KINDS
     )
-    what = "step" if ask.online else "sequence" if ask.method == "sft" else "pair"
     title = (
-        f"{METHOD_NAMES[ask.method]} of {spec.label} takes {number_text(int(causal), 'power')} FLOPs a {what}"
+        f"{METHOD_NAMES[ask.method]} of {spec.label} takes {number_text(int(causal), 'power')} FLOPs a {_OF[ask.method]}"
         f"{_generated(ask, phases, int(causal))}"
     )
     rows: list[tuple[Cell, ...]] = [
@@ -59,23 +58,9 @@ def post_training_flops_report(spec: ModelSpec, ask: Ask) -> Report:
     rows.append(("total", "", *_figures(full, causal, known), share(causal, causal)))
     table = Table(title, _COLUMNS, tuple(rows), subject=spec.name, totals=frozenset({len(rows) - 1}))
     data: Data = {
-        "model": spec.name,
-        "title": spec.label,
-        "method": ask.method,
-        "of": what,
-        "prompts": ask.prompts or None,
-        "group": ask.group if ask.online else None,
-        "prompt_tokens": Figure(ask.prompt, TOKENS) if ask.method != "sft" else None,
-        "response_tokens": Figure(ask.response, TOKENS) if ask.method != "sft" else None,
-        "phases": [
-            {
-                "phase": key_of(one.phase),
-                "tokens": Figure(one.tokens, TOKENS, known),
-                "flops": {"full": Figure(one.full, FLOPS, known), "causal": Figure(one.causal, FLOPS, known)},
-            }
-            for one in phases
-        ],
-        "flops": {"full": Figure(full, FLOPS, known), "causal": Figure(causal, FLOPS, known)},
+        **_asked_data(model.spec, ask),
+        "phases": [_phase_data(one, known) for one in phases],
+        "flops": _both(full, causal, known),
     }
     figures = [
         (f"{key_of(one.phase)}{tag}", Figure(getattr(one, kind), FLOPS, known))
@@ -84,6 +69,36 @@ def post_training_flops_report(spec: ModelSpec, ask: Ask) -> Report:
     ]
     steps = steps_of([*figures, ("full", Figure(full, FLOPS)), ("causal", Figure(causal, FLOPS))], spec.name)
     return Report(title, (table,), data, notes_of(spec, length.note, *_notes(model, ask)), tuple(steps))
+
+
+_OF: Final[dict[Method, str]] = {"sft": "sequence", "dpo": "pair", "grpo": "step", "ppo": "step"}
+"""What the FLOPs of a method are of."""
+
+
+def _asked_data(spec: ModelSpec, ask: Ask) -> dict[str, Data]:
+    """What is counted, for programs."""
+    return {
+        "model": spec.name,
+        "title": spec.label,
+        "method": ask.method,
+        "of": _OF[ask.method],
+        "prompts": ask.prompts or None,
+        "group": ask.group if ask.online else None,
+        "prompt_tokens": Figure(ask.prompt, TOKENS) if ask.method != "sft" else None,
+        "response_tokens": Figure(ask.response, TOKENS) if ask.method != "sft" else None,
+    }
+
+
+def _phase_data(one: Counted, known: Known) -> Data:
+    return {
+        "phase": key_of(one.phase),
+        "tokens": Figure(one.tokens, TOKENS, known),
+        "flops": _both(one.full, one.causal, known),
+    }
+
+
+def _both(full: int, causal: int, known: Known) -> Data:
+    return {"full": Figure(full, FLOPS, known), "causal": Figure(causal, FLOPS, known)}
 
 
 _KINDS = (("full", ""), ("causal", ".causal"))

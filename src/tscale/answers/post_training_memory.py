@@ -123,7 +123,7 @@ def _tables(
         aside=True
     )
     if room is not None and worst.capacity is not None:
-        limits = ("the most rollouts that an engine decodes at once", "the longest sequence")
+        limits = ("the most rollouts that an engine decodes concurrently", "the longest sequence")
         table = room.table(*limits, worst.capacity, _none(worst.capacity, worst))
         yield table if models.ask.online else table._replace(rows=table.rows[1:])
     if changes:
@@ -287,10 +287,10 @@ def method_notes(models: Models) -> Iterator[str]:
     ask = models.ask
     said = {
         "sft": "",
-        "dpo": f"DPO runs both responses of a pair at once: a micro-batch of {ask.training.micro_batch:,} is "
+        "dpo": f"DPO runs both responses of a pair in one pass: a micro-batch of {ask.training.micro_batch:,} is "
         f"{models.policy.model.training.micro_batch:,} sequences.",
         "grpo": f"GRPO compares the {ask.group:,} responses of a prompt and has no value model.",
-        "ppo": "PPO trains a value model beside the policy.",
+        "ppo": "PPO trains a value model next to the policy.",
     }[ask.method]
     if said:
         yield Detail(f"{said} Source: {cited(SOURCES[ask.method])}.")

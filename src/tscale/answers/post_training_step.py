@@ -185,7 +185,7 @@ def _at_once(models: Models, case: ServingCase) -> int:
     if room < each:
         assert ask.training.hardware is not None
         raise RequestError(
-            f"a rollout engine of {ask.tensor} × {ask.training.hardware.label} has no room for a sequence beside the weights of "
+            f"a rollout engine of {ask.tensor} × {ask.training.hardware.label} has no room for a sequence next to the weights of "
             f"{models.spec.label}: give more of --rollout-tensor"
         )
     most = max(1, min(ask.waiting[0], int(room / each)))

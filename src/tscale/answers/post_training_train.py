@@ -182,7 +182,7 @@ def _phases_table(one: _Answered, title: str) -> Table:
         rows.append((NAMES["moving weights"], "", "", _seconds(one.moving, one.known), share))
     first = len(rows)
     predicted: Cell = Missing("no prediction") if one.seconds is None else _seconds(one.seconds.middle, one.known)
-    name = "a step, rollouts beside the rest" if one.time.overlapped else "a step"
+    name = "a step, rollouts overlapped" if one.time.overlapped else "a step"
     rows.append((Label(name, "step"), "", _seconds(one.time.bound, "bound"), predicted, ""))
     if one.seconds is not None:
         rows.append((Label("  low end of 80%", "low"), "", "", _seconds(one.seconds.low, one.known), ""))
@@ -365,10 +365,8 @@ def _rollout_notes(one: _Answered) -> Iterator[str]:
         )
     if time.at_once < time.each:
         why = "as --rollout-batch says" if ask.rollout_batch == time.at_once else "which its cache holds"
-        yield f"An engine decodes {time.at_once:,} of its {time.each:,} sequences at once, {why}; the others wait."
-    yield Detail(
-        "A prompt is read once for its group, whose responses share its cache. Rewards by rule take no time here."
-    )
+        yield f"An engine decodes {time.at_once:,} of its {time.each:,} sequences concurrently, {why}; the others wait."
+    yield Detail("Each prompt is prefilled once for its group (prefix caching). Rewards by rule take no time here.")
 
 
 def _steps(one: _Answered) -> Iterator[Step]:
