@@ -10,7 +10,7 @@ import pytest
 
 from tscale.core.costs.rollout import Lengths, any_left, decode_seconds, fullest_tokens, longer_than, mean_share, pieces
 
-CASES = [Lengths(100, 1000), Lengths(500, 1000), Lengths(800, 1000)]
+CASES = [Lengths(10, 1000), Lengths(100, 1000), Lengths(500, 1000), Lengths(800, 1000), Lengths(990, 1000)]
 
 
 def drawn(lengths: Lengths, dice: Random, many: int) -> list[float]:
@@ -48,12 +48,19 @@ def test_decoding_is_that_of_drawn_responses(lengths: Lengths) -> None:
 
 @pytest.mark.parametrize("lengths", CASES)
 def test_the_cache_is_the_fullest_when_drawn_responses_have_the_most(lengths: Lengths) -> None:
-    """2,000 responses to prompts of 50 tokens, at each hundredth of the longest."""
-    dice, many, prompt = Random(3), 2_000, 50  # noqa: S311
+    """5,000 responses to prompts of 50 tokens, at each thousandth of the longest."""
+    dice, many, prompt = Random(3), 5_000, 50  # noqa: S311
     responses = drawn(lengths, dice, many)
-    moments = [lengths.most * place / 100 for place in range(100)]
+    moments = [lengths.most * place / 1000 for place in range(1000)]
     most = max(sum(prompt + t for length in responses if length > t) for t in moments) / many
     assert fullest_tokens(lengths, prompt) == pytest.approx(most, rel=0.05)
+
+
+@pytest.mark.parametrize("mean", [0.01, 1, 999.99])
+def test_means_far_from_the_middle_have_a_rate(mean: float) -> None:
+    lengths = Lengths(mean, 1000)
+    assert mean_share(lengths.rate) == pytest.approx(mean / 1000, rel=1e-6)
+    assert 0 <= longer_than(lengths, lengths.rate, 500) <= 1
 
 
 def test_responses_of_one_length_end_together() -> None:

@@ -16,8 +16,10 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from tscale.answers.capacity import Verdict
 from tscale.answers.memory_train import train_ask
-from tscale.answers.post_training import Ask, models_of
+from tscale.answers.post_training import Ask, fullest, models_of
+from tscale.answers.post_training_memory import decisive
 from tscale.answers.post_training_step import How, StepTime, step_time
 from tscale.calibration.interval import factors
 from tscale.calibration.names import hardware_of, model_of
@@ -32,12 +34,13 @@ _MOVED: Final = [step / 40 * 1e-9 for step in range(161)]
 
 
 class Measured(NamedTuple):
-    """A measured step: its model and chip, its seconds, and its passes as they are predicted alone."""
+    """A measured step: its model and chip, its seconds, its passes as they are predicted alone, and whether it is said to fit."""
 
     model: str
     chip: str
     seconds: float
     time: StepTime
+    verdict: Verdict | None
 
     def ratio(self, constants: StepConstants) -> float:
         """Measured over predicted."""
@@ -56,8 +59,10 @@ def measured(path: Path | None = None) -> list[Measured]:
 
 def _measured(row: Mapping[str, str]) -> Measured:
     spec, hardware = model_of(row["model"]), hardware_of(row["gpu"])
-    time = step_time(models_of(spec, ask_of(row)), How(steps_off=int(row["steps_off"])))
-    return Measured(spec.name, hardware.name, float(row["step_seconds"]), time)
+    models = models_of(spec, ask_of(row))
+    time = step_time(models, How(steps_off=int(row["steps_off"])))
+    phases = fullest(models_of(spec, models.ask._replace(rollout_batch=time.at_once)))[1]
+    return Measured(spec.name, hardware.name, float(row["step_seconds"]), time, decisive(phases).verdict)
 
 
 def ask_of(row: Mapping[str, str]) -> Ask:

@@ -100,7 +100,9 @@ def sequences_text(models: Models) -> str:
     """The sequences of a step in words."""
     ask, length = models.ask, f"{models.longest:,} tokens"
     if ask.online:
-        each = f"{ask.prompts:,} prompts of {ask.group:,} rollouts" if ask.group > 1 else f"{ask.prompts:,} rollouts"
+        prompts = "one prompt" if ask.prompts == 1 else f"{ask.prompts:,} prompts"
+        alone = "one rollout" if ask.prompts == 1 else f"{ask.prompts:,} rollouts"
+        each = f"{prompts} of {ask.group:,} rollouts" if ask.group > 1 else alone
         return f"{each} of up to {length}"
     what = "pair" if ask.method == "dpo" else "sequence"
     many = ask.training.micro_batch

@@ -15,16 +15,19 @@ its batch until no request waits, so that all but the last b are decoded at the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from math import ceil, exp, expm1, log1p
 from typing import Final, NamedTuple
 
 SOURCE: Final = "jaynes1957"
 
 PIECES: Final = 32
-"""Pieces of equal length that the decoding of a batch is divided into."""
-_STEEPEST: Final = 500.0
-"""The most that k comes to: a mean of 1/500 of the most."""
+"""Pieces that the decoding of a batch is divided into, the i-th from (i/n)^2 of the longest on: responses end fastest at the start."""
+_STEEPEST: Final = 1e6
+"""The most that k comes to: a mean of a millionth of the most."""
 _FLAT: Final = 1e-6
+_LARGE: Final = 700.0
+"""Above it e^k has no float."""
 
 
 class Lengths(NamedTuple):
@@ -58,6 +61,8 @@ def mean_share(rate: float) -> float:
     """
     if abs(rate) < _FLAT:
         return 0.5 - rate / 12
+    if rate > _LARGE:
+        return 1 / rate
     return 1 / rate - 1 / expm1(rate)
 
 
@@ -72,7 +77,9 @@ def longer_than(lengths: Lengths, rate: float, tokens: float) -> float:
     share = min(tokens / lengths.most, 1.0)
     if abs(rate) < _FLAT:
         return 1 - share
-    return (exp(-rate * share) - exp(-rate)) / -expm1(-rate)
+    if rate < 0:
+        return expm1(rate * (1 - share)) / expm1(rate)
+    return exp(-rate * share) * expm1(-rate * (1 - share)) / expm1(-rate)
 
 
 class Piece(NamedTuple):
@@ -95,13 +102,13 @@ def pieces(lengths: Lengths, batch: float, waiting: float, everyone: float) -> I
     if waiting > 0:
         yield Piece(lengths.mean / 2, waiting * lengths.mean / batch, batch)
     rate = 0.0 if lengths.fixed else lengths.rate
-    each = lengths.most / PIECES
-    for place in range(PIECES):
-        tokens = (place + 0.5) * each
+    edges = [lengths.most * (place / PIECES) ** 2 for place in range(PIECES + 1)]
+    for first, last in pairwise(edges):
+        tokens = (first + last) / 2
         share = longer_than(lengths, rate, tokens)
         left = any_left(share, everyone)
         if left > 0:
-            yield Piece(tokens, each * left, max(batch * share / left, 1.0))
+            yield Piece(tokens, (last - first) * left, max(batch * share / left, 1.0))
 
 
 def any_left(share: float, many: float) -> float:
@@ -134,7 +141,7 @@ def fullest_tokens(lengths: Lengths, prompt: int) -> int:
     if lengths.fixed:
         return prompt + ceil(lengths.most)
     rate = lengths.rate
-    moments = (lengths.most * place / _MOMENTS for place in range(_MOMENTS))
+    moments = (lengths.most * (place / _MOMENTS) ** 2 for place in range(_MOMENTS))
     return ceil(max(longer_than(lengths, rate, tokens) * (prompt + tokens) for tokens in moments))
 
 
