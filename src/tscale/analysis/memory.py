@@ -243,7 +243,11 @@ def analyze(ask: Ask) -> Report:
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """What a device holds over the context, and its memory."""
+    """What a device holds over the context, and its memory; of a method, in each phase."""
+    if ask.method is not None:
+        from tscale.answers.plots.post_training import phases_plot
+
+        return [phases_plot(ask.spec, ask.post_training(ask.spec, ask.training, ask.context, ask.batch))]
     from tscale.answers.plots.memory import memory_plot, memory_train_plot
 
     return [memory_train_plot(ask.spec, ask.training) if ask.train else memory_plot(ask.spec, ask.serving)]

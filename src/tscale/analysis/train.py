@@ -262,9 +262,11 @@ def analyze(ask: Ask) -> Report:
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """Days by the number of devices; of a method, nothing."""
+    """Days by the number of devices; of a method, seconds of a step by phase."""
     if ask.method is not None:
-        return []
+        from tscale.answers.plots.post_training import seconds_plot
+
+        return [seconds_plot(ask.spec, ask.step.step, ask.step.how)]
     from tscale.answers.plots.train import train_plot
 
     return [train_plot(ask.spec, ask.hardware, ask.asked)]

@@ -40,7 +40,7 @@ NAMES: Final[dict[Phase, str]] = {
     "value": "value model",
     "training": "training",
     "value training": "training the value model",
-    "moving weights": "weights to the engines, sleep and wake",
+    "moving weights": "moving weights",
 }
 """Phases, as people read them."""
 METHOD_NAMES: Final[dict[Method, str]] = {"sft": "Supervised fine-tuning", "dpo": "DPO", "grpo": "GRPO", "ppo": "PPO"}

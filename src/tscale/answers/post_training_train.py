@@ -332,8 +332,8 @@ def _notes(one: _Answered) -> Iterator[str]:
     elif time.moved:
         yield (
             f"Rollouts are predicted as `tscale serve` does, forward passes and training as `tscale train` does; a step then takes "
-            f"{found.constants.passes:g} times as long, and {1e9 * found.constants.moved(1.0, colocated=time.colocated):.2g} s for each GB of "
-            f"weights that a device of an engine is given (calibration {found.name}: {found.title}, {found.runs} runs; within "
+            f"{found.constants.passes:g} times as long, and {1e9 * found.constants.moved(1.0, colocated=time.colocated):.2g} s more for each GB of "
+            f"weights that reaches a device of an engine, sleep and wake included (calibration {found.name}: {found.title}, {found.runs} runs; within "
             f"{found.median_error:.0%} (median) of models that it was not fitted to)."
         )
         outside = _outside(one)
