@@ -240,7 +240,7 @@ def analyze(ask: Ask) -> Report:
         return compared(ask.compare, file_name(ask.model, "model"), asked_for)
     if ask.train and ask.method is not None:
         from tscale.answers.plan_post_training import plan_post_training_report
-        from tscale.answers.post_training_step import How
+        from tscale.answers.post_training_rollout import How
 
         how = How(ask.stack, ask.attention_kernel)
         return ask.assumed(plan_post_training_report(ask.spec, ask.layouts, ask.step, how, method_words(ask)))

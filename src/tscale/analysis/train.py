@@ -16,7 +16,7 @@ from tscale.analysis.spread import DEGREES, POLICIES, Spread
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.answers.post_training_train import Asked as Stepped
+    from tscale.answers.post_training_answered import Asked as Stepped
     from tscale.answers.train import Ask as Training
     from tscale.core.costs.training import Count
     from tscale.core.metric import Report
@@ -196,8 +196,8 @@ class Ask(Spread, PostTraining, OnHardware):
     @property
     def step(self) -> Stepped:
         """What is asked of a step after pre-training."""
-        from tscale.answers.post_training_step import How
-        from tscale.answers.post_training_train import Asked
+        from tscale.answers.post_training_answered import Asked
+        from tscale.answers.post_training_rollout import How
 
         memory = self.memory
         assert memory is not None

@@ -14,7 +14,8 @@ from tscale.answers.plan_search import Best
 from tscale.answers.plan_words import layout_data, layout_options, layout_text
 from tscale.answers.post_training import Ask, Held, Models, fullest, models_of, peak
 from tscale.answers.post_training_memory import METHOD_NAMES, NAMES, decisive
-from tscale.answers.post_training_step import Generated, How, Passed, StepTime, generation, together, trained
+from tscale.answers.post_training_rollout import Generated, How, generation
+from tscale.answers.post_training_step import Passed, StepTime, together, trained
 from tscale.calibration.interval import Interval
 from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import key_of

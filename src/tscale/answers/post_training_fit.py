@@ -20,7 +20,8 @@ from tscale.answers.capacity import Verdict
 from tscale.answers.memory_train import train_ask
 from tscale.answers.post_training import Ask, fullest, models_of
 from tscale.answers.post_training_memory import decisive
-from tscale.answers.post_training_step import How, StepTime, step_time
+from tscale.answers.post_training_rollout import How
+from tscale.answers.post_training_step import StepTime, step_time
 from tscale.calibration.interval import factors
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.post_training_calibration import FILE, NAME

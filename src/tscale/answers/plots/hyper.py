@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tscale.answers.hyper import LEARNING_RATE, learning_rates
+from tscale.core.number_text import number_text
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import TOKENS
 from tscale.models.spec import ModelSpec
@@ -29,5 +30,5 @@ def hyper_plot(spec: ModelSpec, asked: int | None, context: int | None, names: S
         Axis("training tokens", TOKENS),
         Axis("peak learning rate", LEARNING_RATE),
         tuple(Series(law, tuple(points)) for law, points in lines.items()),
-        (Rule("x", tokens, f"{tokens:,} tokens"),),
+        (Rule("x", tokens, f"{number_text(tokens, 'short')} tokens"),),
     )

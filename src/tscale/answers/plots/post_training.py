@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from tscale.answers.post_training import Ask, fullest, models_of
 from tscale.answers.post_training_memory import METHOD_NAMES, NAMES
-from tscale.answers.post_training_step import How, step_time
+from tscale.answers.post_training_rollout import How
+from tscale.answers.post_training_step import StepTime, step_time
 from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import Phase
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
@@ -51,25 +53,14 @@ def seconds_plot(spec: ModelSpec, ask: Ask, how: How) -> Plot:
     """Seconds of a step, phase on phase, by the tokens of a response on average; of what is given, by those of a sequence."""
     models = models_of(spec, ask)
     given = models.longest if ask.method == "sft" else ask.response
-    constants = shipped().constants
-    names: list[Phase] = []
-    tops: dict[int, list[float]] = {}
+    tops: dict[int, dict[Phase, float]] = {}
     for place in range(1, 2 * _PLACES + 1):
         part = max(1, given * place // _PLACES)
         length = part if ask.method == "sft" else ask.prompt + -(-(models.longest - ask.prompt) * place // _PLACES)
-        changed = ask._replace(longest=length) if ask.method == "sft" else ask._replace(longest=length, response=part)
-        time = step_time(models_of(spec, changed), how)
-        names = [one.phase for one in time.phases]
-        factor = constants.passes if time.moved else 1.0
-        seconds = [one.bound if one.seconds is None else factor * one.seconds.middle for one in time.phases]
-        if time.moved and not how.bound_only:
-            names.append("moving weights")
-            seconds.append(constants.moved(time.moved, colocated=time.colocated))
-        tops[part] = [sum(seconds[: count + 1]) for count in range(len(seconds))]
-    areas = [
-        Series(NAMES[name], tuple(Point(part, top[place]) for part, top in tops.items()), "area")
-        for place, name in enumerate(names)
-    ]
+        changed = ask._replace(longest=length, response=0 if ask.method == "sft" else part)
+        tops[part] = dict(_tops(step_time(models_of(spec, changed), how), bound_only=how.bound_only))
+    names = tuple(next(iter(tops.values())))
+    areas = [Series(NAMES[name], tuple(Point(part, top[name]) for part, top in tops.items()), "area") for name in names]
     axis = "sequence" if ask.method == "sft" else "mean response"
     return Plot(
         f"{METHOD_NAMES[ask.method]} of {spec.label}: seconds of a step by phase",
@@ -79,3 +70,14 @@ def seconds_plot(spec: ModelSpec, ask: Ask, how: How) -> Plot:
         (Rule("x", given, f"{given:,} tokens"),),
         notes=("Phases are drawn one after the other, whether or not rollouts overlap the rest.",) if ask.apart else (),
     )
+
+
+def _tops(time: StepTime, *, bound_only: bool) -> Iterator[tuple[Phase, float]]:
+    """Each phase with the seconds up to its end, one phase after the other."""
+    constants, top = shipped().constants, 0.0
+    factor = constants.passes if time.moved else 1.0
+    for one in time.phases:
+        top += one.bound if one.seconds is None else factor * one.seconds.middle
+        yield one.phase, top
+    if time.moved and not bound_only:
+        yield "moving weights", top + constants.moved(time.moved, colocated=time.colocated)
