@@ -160,6 +160,21 @@ def flops(
     image_size: Number | None = None,
     video_frames: Number | None = None,
     audio_seconds: Number | None = None,
+    method: str | None = None,
+    reference: Model | None = None,
+    reward: Model | None = None,
+    value: Model | None = None,
+    group: Number | None = None,
+    prompts: Number | None = None,
+    prompt_tokens: Number | None = None,
+    response_tokens: Number | None = None,
+    rollout: str | None = None,
+    rollout_gpus: Number | None = None,
+    rollout_tensor: Number | None = None,
+    rollout_batch: Number | None = None,
+    rollout_dtype: str | None = None,
+    sleep: Number | None = None,
+    epochs: Number | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     source: Number | None = None,
@@ -180,6 +195,28 @@ def flops(
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
         audio_seconds: Set the seconds of sound in a sequence.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
+            prompt (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
+            training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
+            PPO.
+        value: Name the value model of PPO, or same (the policy's size, default).
+        group: Set the responses per prompt; by default 8 with GRPO.
+        prompts: Set the prompts of a step; by default those of 512 rollouts.
+        prompt_tokens: Set the tokens of a prompt (default: 512).
+        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
+            response.
+        rollout: Generate on the devices that train, or on others (default: colocated).
+        rollout_gpus: Set the devices that only generate, with rollout apart.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
+            in training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
+        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
+            optimizer, reference, reward, value, all, none (default: rollout).
+        epochs: Set how often the sequences of a step are trained on (default: 1).
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         source: Set the encoder tokens of a sequence; k is 1,024.
@@ -245,6 +282,21 @@ def memory(
     image_size: Number | None = None,
     video_frames: Number | None = None,
     audio_seconds: Number | None = None,
+    method: str | None = None,
+    reference: Model | None = None,
+    reward: Model | None = None,
+    value: Model | None = None,
+    group: Number | None = None,
+    prompts: Number | None = None,
+    prompt_tokens: Number | None = None,
+    response_tokens: Number | None = None,
+    rollout: str | None = None,
+    rollout_gpus: Number | None = None,
+    rollout_tensor: Number | None = None,
+    rollout_batch: Number | None = None,
+    rollout_dtype: str | None = None,
+    sleep: Number | None = None,
+    epochs: Number | None = None,
     gpus: Number | None = None,
     precision: str | None = None,
     optimizer: str | None = None,
@@ -308,6 +360,28 @@ def memory(
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
         audio_seconds: Set the seconds of sound in a sequence.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
+            prompt (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
+            training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
+            PPO.
+        value: Name the value model of PPO, or same (the policy's size, default).
+        group: Set the responses per prompt; by default 8 with GRPO.
+        prompts: Set the prompts of a step; by default those of 512 rollouts.
+        prompt_tokens: Set the tokens of a prompt (default: 512).
+        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
+            response.
+        rollout: Generate on the devices that train, or on others (default: colocated).
+        rollout_gpus: Set the devices that only generate, with rollout apart.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
+            in training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
+        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
+            optimizer, reference, reward, value, all, none (default: rollout).
+        epochs: Set how often the sequences of a step are trained on (default: 1).
         gpus: Set the number of devices, such as 8 or 1024.
         precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
         optimizer: Set the optimizer (default: adamw).
@@ -390,6 +464,21 @@ def train(
     strict: bool | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
+    method: str | None = None,
+    reference: Model | None = None,
+    reward: Model | None = None,
+    value: Model | None = None,
+    group: Number | None = None,
+    prompts: Number | None = None,
+    prompt_tokens: Number | None = None,
+    response_tokens: Number | None = None,
+    rollout: str | None = None,
+    rollout_gpus: Number | None = None,
+    rollout_tensor: Number | None = None,
+    rollout_batch: Number | None = None,
+    rollout_dtype: str | None = None,
+    sleep: Number | None = None,
+    epochs: Number | None = None,
     gpus: Number | None = None,
     precision: str | None = None,
     optimizer: str | None = None,
@@ -429,6 +518,8 @@ def train(
     watts: Number | None = None,
     pue: Number | None = None,
     grid: Number | None = None,
+    steps: Number | None = None,
+    steps_off: Number | None = None,
     system: File | None = None,
 ) -> Result:
     """Estimate the time, cost and energy of training.
@@ -444,6 +535,28 @@ def train(
         gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
             has the names.
         gpu_set: Change a field of the hardware; repeatable.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
+            prompt (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
+            training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
+            PPO.
+        value: Name the value model of PPO, or same (the policy's size, default).
+        group: Set the responses per prompt; by default 8 with GRPO.
+        prompts: Set the prompts of a step; by default those of 512 rollouts.
+        prompt_tokens: Set the tokens of a prompt (default: 512).
+        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
+            response.
+        rollout: Generate on the devices that train, or on others (default: colocated).
+        rollout_gpus: Set the devices that only generate, with rollout apart.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
+            in training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
+        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
+            optimizer, reference, reward, value, all, none (default: rollout).
+        epochs: Set how often the sequences of a step are trained on (default: 1).
         gpus: Set the number of devices, such as 8 or 1024.
         precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
         optimizer: Set the optimizer (default: adamw).
@@ -495,6 +608,9 @@ def train(
         pue: Set the power usage effectiveness: energy of the data centre over that of its devices (default:
             1).
         grid: Set the grams of CO2e per kWh, or a country: 400, france.
+        steps: Set the steps of a run with method, for its GPU-hours and dollars.
+        steps_off: Let devices that only generate be so many steps ahead of those that train: 1 overlaps them
+            (default: 0).
         system: Read what is not given from a file that save wrote.
 
     Returns:
@@ -630,6 +746,21 @@ def plan(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    method: str | None = None,
+    reference: Model | None = None,
+    reward: Model | None = None,
+    value: Model | None = None,
+    group: Number | None = None,
+    prompts: Number | None = None,
+    prompt_tokens: Number | None = None,
+    response_tokens: Number | None = None,
+    rollout: str | None = None,
+    rollout_gpus: Number | None = None,
+    rollout_tensor: Number | None = None,
+    rollout_batch: Number | None = None,
+    rollout_dtype: str | None = None,
+    sleep: Number | None = None,
+    epochs: Number | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     days: Number | None = None,
@@ -694,6 +825,28 @@ def plan(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
+            prompt (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
+            training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
+            PPO.
+        value: Name the value model of PPO, or same (the policy's size, default).
+        group: Set the responses per prompt; by default 8 with GRPO.
+        prompts: Set the prompts of a step; by default those of 512 rollouts.
+        prompt_tokens: Set the tokens of a prompt (default: 512).
+        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
+            response.
+        rollout: Generate on the devices that train, or on others (default: colocated).
+        rollout_gpus: Set the devices that only generate, with rollout apart.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
+            in training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
+        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
+            optimizer, reference, reward, value, all, none (default: rollout).
+        epochs: Set how often the sequences of a step are trained on (default: 1).
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         days: Find the fewest devices that train in so many days.

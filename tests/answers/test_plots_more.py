@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import answer, run
+from tscale.analysis.memory import Ask as Requested
+from tscale.analysis.train import Ask as TrainRequested
 from tscale.answers.attention import Ask as Attended
 from tscale.answers.conventions import CONVENTIONS
 from tscale.answers.plots.attention import versus_plot
 from tscale.answers.plots.compare import compare_plot
 from tscale.answers.plots.flops import flops_plot
+from tscale.answers.plots.hyper import hyper_plot
 from tscale.answers.plots.params import params_plot
+from tscale.answers.plots.post_training import phases_plot, seconds_plot
 from tscale.answers.plots.train import train_plot
 from tscale.answers.train import Ask as Trained
 from tscale.catalogue.hardware import find_hardware
@@ -157,3 +161,33 @@ def test_each_is_drawn_in_the_terminal(command: list[str]) -> None:
     assert (drawn.code, drawn.err) == (plain.code, "")
     assert drawn.out.startswith(plain.out)
     assert "┌" in drawn.out[len(plain.out) :]
+
+
+def test_learning_rates_are_drawn_as_they_are_answered() -> None:
+    plot = hyper_plot(model("gpt2"), 10**10, None, ["li2025", "kaplan2020-hyper"])
+    rows = {row["law"]: row["learning_rate"] for row in answer("hyper", "gpt2", "--tokens", "1e10")["rows"]}
+    for law in ("li2025", "kaplan2020-hyper"):
+        assert heights(series(plot, law).points)[10**10] == pytest.approx(rows[law])
+    step = heights(series(plot, "li2025").points)
+    assert step[max(step)] / step[10**10] == pytest.approx((max(step) / 10**10) ** 0.307)  # Li 2025, Table 1
+    assert len({float(point.y) for point in series(plot, "kaplan2020-hyper").points}) == 1  # of parameters alone
+
+
+def test_phases_are_drawn_as_they_are_held() -> None:
+    ask = Requested.made({"model": "gpt2", "train": True, "method": "grpo", "gpu": "h100", "context": 768})
+    plot = phases_plot(ask.spec, ask.post_training(ask.spec, ask.training, ask.context, ask.batch))
+    held = answer("memory", "gpt2", "--train", "--method", "grpo", "--gpu", "h100", "--context", "768")["phases"]
+    drawn = [heights(one.points)[768] for one in plot.series]
+    assert drawn == [one["per_device_bytes"]["total"] for one in held]
+
+
+@pytest.mark.parametrize("method", ["grpo", "sft"])
+def test_seconds_of_phases_are_stacked_up_to_the_step(method: str) -> None:
+    words = ["--gpu", "h100", "--gpus", "8", "--batch", "64", "--zero", "2", "--context", "640", "--method", method]
+    found = answer("train", "gpt2", *words)
+    ask = TrainRequested.made(
+        {"model": "gpt2", "gpu": "h100", "gpus": 8, "batch": 64, "zero": 2, "context": 640, "method": method}
+    )
+    plot = seconds_plot(ask.spec, ask.step.step, ask.step.how)
+    at = 640 if method == "sft" else 128
+    assert heights(plot.series[-1].points)[at] == pytest.approx(found["step_seconds"]["middle"])

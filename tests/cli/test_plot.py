@@ -26,6 +26,8 @@ COMMANDS = [
     ["serve", "llama-3.1-8b", "--gpu", "h100", "--context", "128"],
     ["memory", "llama-3.1-8b", "--gpu", "h100", "--batch", "4", "--context", "8k"],
     ["memory", "llama-3.1-8b", "--train"],
+    ["memory", "gpt2", "--train", "--method", "ppo", "--gpu", "h100"],
+    ["hyper", "gpt2", "--tokens", "1e10"],
     ["optimal", "--flops", "5.76e23"],
     ["optimal", "--params", "70e9", "--unique-tokens", "1e11", "--inference-tokens", "1e13"],
 ]
@@ -64,7 +66,7 @@ def test_an_svg_is_well_formed_and_its_text_is_text(command: list[str], tmp_path
     assert done.out.removesuffix(f"{file} is written\n") == run(*command).out
     root = ET.fromstring(file.read_text(encoding="utf-8"))  # noqa: S314 (we wrote it)
     words = {element.text for element in root.iter(f"{SVG}text")}
-    assert words & {"context (tokens)", "year", "parameters", "batch size (sequences)"}
+    assert words & {"context (tokens)", "training tokens", "year", "parameters", "batch size (sequences)"}
 
 
 @pytest.mark.slow

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from tscale.analysis import options
 from tscale.analysis.media import WithMedia
 from tscale.analysis.of_model import OfModel
-from tscale.analysis.request import Option, asked
+from tscale.analysis.post_training import PostTraining
+from tscale.analysis.request import Option, asked, spelled
+from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
@@ -20,7 +22,7 @@ _DEFAULT: Final = "gpt3"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(WithMedia, OfModel):
+class Ask(PostTraining, WithMedia, OfModel):
     """Count training FLOPs, exactly and by each convention.
 
     The conventions are those of published papers, as they print them.
@@ -36,14 +38,31 @@ class Ask(WithMedia, OfModel):
     source: int | None = asked(Option("Set the encoder tokens of a sequence; k is 1,024.", "N", options.context))
     target: int | None = asked(Option("Set the decoder tokens of a sequence; k is 1,024.", "N", options.context))
 
+    def check(self) -> None:
+        """What is of devices is not of FLOPs."""
+        for name in _OF_DEVICES:
+            if name in self.given:
+                raise RequestError(f"{spelled(name)} changes no FLOPs: drop it")
+        self.check_method(others=_NOT_OF_STEPS)
+
+
+_NOT_OF_STEPS: Final = ("tokens", "source", "target", "images", "image_size", "video_frames", "audio_seconds")
+_OF_DEVICES: Final = ("rollout", "rollout_gpus", "rollout_tensor", "rollout_batch", "rollout_dtype", "sleep")
+
 
 def analyze(ask: Ask) -> Report:
-    """FLOPs of a token, of a sequence and of training."""
+    """FLOPs of a token, of a sequence and of training; of a method, those of a step."""
     if ask.found.kind == "tower":
         from tscale.answers.tower_alone import flops_of_tower
 
         text = {"--tokens": ask.tokens, "--context": ask.context, "--source": ask.source, "--target": ask.target}
         return flops_of_tower(ask.found, ask.media, dict(text))
+    if ask.method is not None:
+        from tscale.answers.memory_train import Ask as Training
+        from tscale.answers.post_training_flops import post_training_flops_report
+
+        step = ask.post_training(ask.spec, Training(), ask.context, None)
+        return ask.assumed(post_training_flops_report(ask.spec, step))
     from tscale.answers.flops import flops_report
 
     report = flops_report(
@@ -59,7 +78,9 @@ def analyze(ask: Ask) -> Report:
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """FLOPs of a token by each convention over the length of a sequence."""
+    """FLOPs of a token by each convention over the length of a sequence; of a method, nothing."""
+    if ask.method is not None:
+        return []
     from tscale.answers.plots.flops import flops_plot
 
     return [flops_plot(ask.spec, ask.context)]

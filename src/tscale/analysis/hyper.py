@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from tscale.analysis.request import Option, asked
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
+    from tscale.core.plot import Plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,13 @@ class Ask(OfModel):
         ),
         (),
     )
+
+
+def plots(ask: Ask) -> Sequence[Plot]:
+    """The learning rate of each law by the training tokens."""
+    from tscale.answers.plots.hyper import hyper_plot
+
+    return [hyper_plot(ask.spec, ask.tokens, ask.context, list(ask.law))]
 
 
 def analyze(ask: Ask) -> Report:

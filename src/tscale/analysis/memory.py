@@ -13,6 +13,7 @@ from tscale.analysis.found import hardware_of, spec_of
 from tscale.analysis.layout import WAYS, layout_of
 from tscale.analysis.media import WithMedia
 from tscale.analysis.of_model import OfModel
+from tscale.analysis.post_training import NAMES, PostTraining
 from tscale.analysis.request import Option, asked, spelled
 from tscale.analysis.spread import DEGREES, POLICIES, Spread
 from tscale.errors import RequestError
@@ -55,6 +56,8 @@ _TRAINING: Final = (
     "lora_rank",
     "lora_targets",
     "qlora",
+    "method",
+    *NAMES,
 )
 _INSTEAD: Final = {"dtype": ", or give --precision"}
 """What training has in the place of an option of serving."""
@@ -77,7 +80,7 @@ def cache_format(text: str, what: str) -> Format:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(Spread, WithMedia, OfModel):
+class Ask(Spread, PostTraining, WithMedia, OfModel):
     """Show the memory of serving or training on each device.
 
     With --gpu, it says whether the model fits, and the largest batch and context that would.
@@ -159,6 +162,7 @@ class Ask(Spread, WithMedia, OfModel):
             raise RequestError(f"{spelled(name)} is of training: add --train, or drop it")
         if "lora_targets" in self.given and self.lora_rank is None and not self.qlora:
             raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
+        self.check_method()
 
     @cached_property
     def hardware(self) -> Hardware | None:
@@ -229,13 +233,22 @@ def analyze(ask: Ask) -> Report:
         from tscale.answers.memory import memory_report
 
         return ask.assumed(memory_report(ask.spec, ask.serving))
+    if ask.method is not None:
+        from tscale.answers.post_training_memory import post_training_memory_report
+
+        step = ask.post_training(ask.spec, ask.training, ask.context, ask.batch)
+        return ask.assumed(post_training_memory_report(ask.spec, step))
     from tscale.answers.memory_train import memory_train_report
 
     return ask.assumed(memory_train_report(ask.spec, ask.training, ask.batch))
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """What a device holds over the context, and its memory."""
+    """What a device holds over the context, and its memory; of a method, in each phase."""
+    if ask.method is not None:
+        from tscale.answers.plots.post_training import phases_plot
+
+        return [phases_plot(ask.spec, ask.post_training(ask.spec, ask.training, ask.context, ask.batch))]
     from tscale.answers.plots.memory import memory_plot, memory_train_plot
 
     return [memory_train_plot(ask.spec, ask.training) if ask.train else memory_plot(ask.spec, ask.serving)]

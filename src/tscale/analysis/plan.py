@@ -15,6 +15,7 @@ from tscale.analysis.found import hardware_of
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_plan
 from tscale.analysis.plan_training import TrainingAxes
+from tscale.analysis.post_training import method_words
 from tscale.analysis.request import Option, asked, file_name, spelled
 from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tscale.answers.plan_planned import Planned
     from tscale.answers.plan_search import Ask as Training
     from tscale.answers.plan_serve_search import ServingPlan
+    from tscale.answers.post_training import Ask as Step
     from tscale.catalogue.hardware import Hardware
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
@@ -105,6 +107,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
                 )
         if self.serve:
             check_serving(self)
+        self.check_method(others=("tokens", "days", "dollars"))
 
     def _check_compared(self) -> None:
         """Raises `RequestError` where more is given than two systems and the question."""
@@ -123,6 +126,15 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
 
         require()
         return serving_plan(self)
+
+    @property
+    def step(self) -> Step:
+        """What is asked of a step after pre-training, but for its layout. Raises `RequestError`."""
+        from tscale.answers.memory_train import Ask as Training
+
+        assert self.batch is not None
+        training = Training(memory_share=self.memory_share, attention=self.training.attention)
+        return self.post_training(self.spec, training, self.context, self.batch.only)
 
     @cached_property
     def layouts(self) -> Planned:
@@ -147,7 +159,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             tuple((name, hardware) for name, hardware in zip(self.chip_names, self.chips, strict=True)),
             {name: getattr(self, name) for name in _VARIED},
             self.tokens,
-            self.context,
+            self.context if self.method is None else self.longest(self.context),
             self.days,
             self.dollars,
             self.rank or ("dollars" if self.dollars is not None else "time"),
@@ -227,6 +239,12 @@ def analyze(ask: Ask) -> Report:
 
         asked_for = "train" if ask.train else "serve" if ask.serve else None
         return compared(ask.compare, file_name(ask.model, "model"), asked_for)
+    if ask.train and ask.method is not None:
+        from tscale.answers.plan_post_training import plan_post_training_report
+        from tscale.answers.post_training_rollout import How
+
+        how = How(ask.stack, ask.attention_kernel)
+        return ask.assumed(plan_post_training_report(ask.spec, ask.layouts, ask.step, how, method_words(ask)))
     if ask.train:
         from tscale.answers.plan_train import plan_train_report
 
@@ -237,8 +255,8 @@ def analyze(ask: Ask) -> Report:
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """Of training, step time against memory; of serving, tokens/s of a device against those of a user; of a comparison, nothing."""
-    if ask.compare is not None:
+    """Of training, step time against memory; of serving, tokens/s of a device against those of a user; else nothing."""
+    if ask.compare is not None or ask.method is not None:
         return ()
     if ask.train:
         from tscale.answers.plots.plan import layouts_plot

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from tscale.analysis import options
 from tscale.analysis.axes import varied
-from tscale.analysis.request import Option, Request, asked
+from tscale.analysis.post_training import PostTraining
+from tscale.analysis.request import Option, asked
 
 if TYPE_CHECKING:
     from tscale.core.axis import Axis
@@ -21,7 +22,7 @@ def _offload(text: str, what: str) -> frozenset[Offload]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingAxes(Request):
+class TrainingAxes(PostTraining):
     """The run, and the axes of its layouts; one that is None varies as it does by default."""
 
     tokens: int | None = asked(options.TOKENS._replace(heading=options.TRAINING))

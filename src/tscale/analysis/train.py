@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Final
 from tscale.analysis import options
 from tscale.analysis.memory import Ask as MemoryAsk
 from tscale.analysis.of_model import OnHardware
+from tscale.analysis.post_training import HEADING, PostTraining
 from tscale.analysis.request import Option, asked, spelled
 from tscale.analysis.spread import DEGREES, POLICIES, Spread
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
+    from tscale.answers.post_training_answered import Asked as Stepped
     from tscale.answers.train import Ask as Training
     from tscale.core.costs.training import Count
     from tscale.core.metric import Report
     from tscale.core.parallelism import Parallelism
     from tscale.core.plot import Plot
 
+_OF_RUNS: Final = (
+    "tokens", "days", "mfu", "count", "tokens_per_second", "goodput", "watts", "pue", "grid", "dtype",
+)  # fmt: skip
+"""What is of a run of tokens, and not of a step after pre-training."""
 _OF_PLAN: Final = tuple(name for name in (*POLICIES, *DEGREES) if name != "recompute")
 
 
@@ -33,6 +39,11 @@ def grid(text: str, what: str) -> tuple[Fraction | None, str]:
     return grid_of(text)
 
 
+def steps_off(text: str, what: str) -> int:
+    """By how many steps rollouts may be stale: 0 and up."""
+    return 0 if text.strip() == "0" else options.degree(text, what)
+
+
 def pue(text: str, what: str) -> Fraction:
     """The energy of a data centre over that of its devices."""
     value = options.number(10, "1.1")(text, what)
@@ -42,7 +53,7 @@ def pue(text: str, what: str) -> Fraction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(Spread, OnHardware):
+class Ask(Spread, PostTraining, OnHardware):
     """Estimate the time, cost and energy of training.
 
     With --days, it estimates how many GPUs finish in time.
@@ -120,9 +131,30 @@ class Ask(Spread, OnHardware):
     grid: tuple[Fraction | None, str] = asked(
         Option("Set the grams of CO2e per kWh, or a country: 400, france.", "G", grid, heading=options.COST), (None, "")
     )
+    steps: int | None = asked(
+        Option(
+            "Set the steps of a run with --method, for its GPU-hours and dollars.", "N", options.degree, heading=HEADING
+        )
+    )
+    steps_off: int = asked(
+        Option(
+            "Let devices that only generate be so many steps ahead of those that train: 1 overlaps them.",
+            "N",
+            steps_off,
+            heading=HEADING,
+        ),
+        0,
+    )
 
     def check(self) -> None:
-        """A plan is of devices and of a batch."""
+        """A plan is of devices and of a batch; a method of a step."""
+        self.check_method(others=_OF_RUNS)
+        if self.method is not None:
+            self._check_step()
+            return
+        for name in ("steps", "steps_off"):
+            if name in self.given:
+                raise RequestError(f"{spelled(name)} is of training after pre-training: add --method, or drop it")
         given = [name for name in _OF_PLAN if name in self.given and self.given[name] is not False]
         if self.batch is None and given:
             raise RequestError(
@@ -130,6 +162,16 @@ class Ask(Spread, OnHardware):
             )
         if self.batch is not None and self.gpus is None:
             raise RequestError("a parallel plan needs --gpus, the devices that it is spread over")
+
+    def _check_step(self) -> None:
+        """A step is of devices; of sequences or pairs that are given, it is of so many."""
+        if self.gpus is None:
+            raise RequestError(f"a step of --method {self.method} needs --gpus, the devices that train")
+        if self.batch is None and self.method in ("sft", "dpo"):
+            what = "pairs" if self.method == "dpo" else "sequences"
+            raise RequestError(f"a step of --method {self.method} needs --batch, its {what}")
+        if self.steps_off and self.rollout != "apart":
+            raise RequestError("--steps-off is of devices that only generate: add --rollout apart, or drop it")
 
     @property
     def products(self) -> str | None:
@@ -141,7 +183,7 @@ class Ask(Spread, OnHardware):
     @property
     def memory(self) -> MemoryAsk | None:
         """The question of `memory --train` about the same plan; None where there is none."""
-        if self.batch is None:
+        if self.batch is None and self.method is None:
             return None
         from tscale.answers.peak import precision_of
 
@@ -150,6 +192,18 @@ class Ask(Spread, OnHardware):
         if "precision" not in given and self.dtype is not None:
             given["precision"] = precision_of(self.dtype)
         return MemoryAsk.made({**given, "train": True})
+
+    @property
+    def step(self) -> Stepped:
+        """What is asked of a step after pre-training."""
+        from tscale.answers.post_training_answered import Asked
+        from tscale.answers.post_training_rollout import How
+
+        memory = self.memory
+        assert memory is not None
+        step = self.post_training(self.spec, memory.training, self.context, self.batch)
+        how = How(self.stack, self.attention_kernel, self.bound, self.steps_off)
+        return Asked(step, how, self.price, self.steps)
 
     @property
     def asked(self) -> Training:
@@ -197,14 +251,22 @@ def _options_of(memory: MemoryAsk) -> str:
 
 
 def analyze(ask: Ask) -> Report:
-    """Time, GPU-hours, cost and energy; of a plan, its bounds and whether it fits."""
+    """Time, GPU-hours, cost and energy; of a plan, its bounds and whether it fits; of a method, a step by phase."""
+    if ask.method is not None:
+        from tscale.answers.post_training_train import post_training_report
+
+        return ask.assumed(post_training_report(ask.spec, ask.step))
     from tscale.answers.train import train_report
 
     return ask.assumed(train_report(ask.spec, ask.hardware, ask.asked))
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """Days by the number of devices."""
+    """Days by the number of devices; of a method, seconds of a step by phase."""
+    if ask.method is not None:
+        from tscale.answers.plots.post_training import seconds_plot
+
+        return [seconds_plot(ask.spec, ask.step.step, ask.step.how)]
     from tscale.answers.plots.train import train_plot
 
     return [train_plot(ask.spec, ask.hardware, ask.asked)]

@@ -108,6 +108,19 @@ def hyper_report(
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(_steps(rows)), lead=training.lead)
 
 
+def learning_rates(
+    spec: ModelSpec, asked: int | None, context: int | None, names: Sequence[str]
+) -> tuple[int, dict[str, float]]:
+    """The training tokens, and the peak learning rate by each law that has one. Raises as `hyper_report` does."""
+    if spec.kind != "decoder":
+        raise NotPublishedError(f"{spec.label}: the laws here are for decoders, and this is an {spec.kind}")
+    model, training, mixture = counted(spec), trained(spec, asked, context), mixture_of(spec)
+    tokens = int(training.tokens.value)
+    run = run_of(model, mixture or Mixture(), tokens)
+    rows = (_row(law, run, _bare_flops(model, training)) for law in _picked(names, mixture))
+    return tokens, {row.law.name: row.learning_rate for row in rows if row.learning_rate is not None}
+
+
 class _Vocabulary(NamedTuple):
     """The best vocabulary by one approach of a law, and its parameters."""
 

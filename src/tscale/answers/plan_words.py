@@ -89,14 +89,15 @@ def command_of(ask: Ask, best: Best) -> str:
     tokens = _ANY_TOKENS if ask.any_tokens else ask.tokens
     for name, number in (("tokens", tokens), ("context", ask.context)):
         words += [f"--{name}", str(number)] if number is not None else []
-    words += [*_options(best.layout)]
+    words += [*layout_options(best.layout)]
     words += ["--stack", ask.stack] if ask.stack != CURRENT else []
     words += ["--attention-kernel", ask.kernel] if ask.kernel else []
     words += ["--attention", ask.attention] if ask.attention != "flash" else []
     return f"tscale train {ask.words} {join(words)}"
 
 
-def _options(layout: Layout) -> list[str]:
+def layout_options(layout: Layout) -> list[str]:
+    """The options of a layout, as the command line takes them."""
     words: list[str] = []
     data = {**layout_data(layout), "schedule": layout.plan.schedule, "offload": ",".join(sorted(layout.offload))}
     for name, value in data.items():

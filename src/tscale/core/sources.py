@@ -141,6 +141,9 @@ SOURCES: dict[str, Source] = {
     "hoffmann2022": _arxiv("Hoffmann 2022", "Training Compute-Optimal Large Language Models", "2203.15556"),
     "hu2021": _arxiv("Hu 2021", "LoRA: Low-Rank Adaptation of Large Language Models", "2106.09685"),
     "huggingface2025": Source("Hugging Face 2025", "smollm", "https://github.com/huggingface/smollm"),
+    "jaynes1957": Source(
+        "Jaynes 1957", "Information Theory and Statistical Mechanics", "https://doi.org/10.1103/PhysRev.106.620"
+    ),
     "jiang2023": _arxiv("Jiang 2023", "Mistral 7B", "2310.06825"),
     "jiang2024": _arxiv("Jiang 2024", "Mixtral of Experts", "2401.04088"),
     "jordan2024": Source(
@@ -266,6 +269,9 @@ SOURCES: dict[str, Source] = {
         "OpenAI 2023b", "GPT-4V(ision) System Card", "https://cdn.openai.com/papers/GPTV_System_Card.pdf"
     ),
     "openai2025": _arxiv("OpenAI 2025", "gpt-oss-120b & gpt-oss-20b Model Card", "2508.10925"),
+    "ouyang2022": _arxiv(
+        "Ouyang 2022", "Training language models to follow instructions with human feedback", "2203.02155"
+    ),
     "parmar2024": _arxiv("NVIDIA 2024", "Nemotron-4 340B Technical Report", "2406.11704"),
     "patarasuk2009": Source(
         "Patarasuk & Yuan 2009",
@@ -304,6 +310,11 @@ SOURCES: dict[str, Source] = {
     "rae2021": _arxiv(
         "Rae 2021", "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", "2112.11446"
     ),
+    "rafailov2023": _arxiv(
+        "Rafailov 2023",
+        "Direct Preference Optimization: Your Language Model is Secretly a Reward Model",
+        "2305.18290",
+    ),
     "raffel2019": _arxiv("Raffel 2019", "Exploring the Limits of Transfer Learning with T5", "1910.10683"),
     "rajbhandari2019": _arxiv(
         "Rajbhandari 2019", "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", "1910.02054"
@@ -318,6 +329,11 @@ SOURCES: dict[str, Source] = {
         "2401.00448",
     ),
     "scao2022": _arxiv("Le Scao 2022", "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model", "2211.05100"),
+    "shao2024": _arxiv(
+        "Shao 2024",
+        "DeepSeekMath: Pushing the Limits of Mathematical Reasoning in Open Language Models",
+        "2402.03300",
+    ),
     "shazeer2018": _arxiv(
         "Shazeer & Stern 2018", "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", "1804.04235"
     ),

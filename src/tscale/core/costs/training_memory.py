@@ -36,7 +36,7 @@ from tscale.core.tracing import ceil_div, is_nothing
 from tscale.core.units import BYTES
 
 __all__ = [
-    "LEAVES_OUT", "SOURCE", "Layer", "Needs", "Peak", "Training", "in_flight", "layer_bytes", "loss_of", "needs", "states_of",
+    "LEAVES_OUT", "SOURCE", "Layer", "Needs", "Peak", "Training", "in_flight", "layer_bytes", "logits_of", "loss_of", "needs", "states_of",
 ]  # fmt: skip
 
 LEAVES_OUT: Final = "what an optimizer that is not fused needs for its step"
@@ -119,7 +119,7 @@ def _pass(share: Ledger, kept: tuple[Saved, ...], layers: tuple[Layer, ...], sta
     activations = tuple(line for line, end in zip(every, ends, strict=True) if not end)
     if "activations" in training.offload:
         activations = tuple(_left_on_device(activations, saved, layers, training))
-    made = _logits(share, kept, training)
+    made = logits_of(share, kept, training)
     loss = None if made is None else loss_bytes(training.loss_kernel, made)
     logits = [line for line, end in zip(every, ends, strict=True) if end]
     if loss is not None:
@@ -174,7 +174,7 @@ def _asked_for(kept: tuple[Saved, ...], targets: frozenset[Role] | None) -> tupl
 
 def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossBytes | None:
     """What a stage's loss over a vocabulary takes; None for a stage, or a model, that has none."""
-    logits = _logits(share, kept, training)
+    logits = logits_of(share, kept, training)
     return None if logits is None else loss_bytes(training.loss_kernel, logits)
 
 
@@ -187,7 +187,7 @@ def _at_peak(logits: Logits | None, taken: LossBytes | None, training: Training,
     return taken.reserved if peak == "reserved" else taken.live
 
 
-def _logits(share: Ledger, kept: tuple[Saved, ...], training: Training) -> Logits | None:
+def logits_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> Logits | None:
     """The logits that a device of a stage makes of one micro-batch; None for a stage, or a model, that has none."""
     saved = next((saved for saved in kept if saved.role == "logits" and saved.cut is not None), None)
     head = next((entry for entry in share.entries if isinstance(entry, Matmul) and entry.role == "head"), None)

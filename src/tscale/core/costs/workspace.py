@@ -38,13 +38,13 @@ def workspace_bytes(
     a step of decoding takes: more than one where those that a draft guesses are verified.
     """
     lines = (
-        Line("activations", _activation_bytes(share, run, batch * verified, chunk, d_model, bits)),
+        Line("activations", activation_bytes(share, run, batch * verified, chunk, d_model, bits)),
         Line("logits", _logit_bytes(whole, run, batch * verified)),
     )
     return Quantity("workspace", lines, BYTES, "convention", leaves_out=f"Not counted: {LEAVES_OUT}.")
 
 
-def _activation_bytes(ledger: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int) -> int:
+def activation_bytes(ledger: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int) -> int:
     """The largest over all blocks of tokens·(2·d_model + outputs), with what goes into a matrix down among the outputs."""
     sizes = []
     for (_, stream), (first, outputs) in _outputs(ledger).items():
