@@ -206,7 +206,7 @@ def _alone(spec: ModelSpec, ask: Ask, context: int) -> Server:
         spec,
         keeping.kept(lower(spec)),
         weights,
-        cache_format_of(spec, ask.cache_dtype, weights),
+        cache_format_of(ask.cache_dtype, weights),
         ask.batch,
         context,
         ask.page,

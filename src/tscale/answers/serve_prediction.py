@@ -102,7 +102,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
     weights = format_of(spec, ask.weights)
     layout = deployment.layout or ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus)
     decode = _pool(layout)
-    cache = ask.cache or (cache_format_of(spec, None, weights) if isinstance(weights, Mixture) else FORMATS["bf16"])
+    cache = ask.cache or (cache_format_of(None, weights) if isinstance(weights, Mixture) else FORMATS["bf16"])
     attention, experts = _words(ledger, weights)
     case = ServingCase(
         spec,

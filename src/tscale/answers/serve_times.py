@@ -131,7 +131,7 @@ class Served(NamedTuple):
         setup = self.setup._replace(
             whole=whole, share=_shared(whole, self.ask.gpus), parallel_block=spec.parallel_block
         )
-        if self.ask.weights is None or self.ask.weights.mixture:
+        if isinstance(setup.formats.weights, Mixture):
             setup = setup._replace(formats=setup.formats._replace(weights=format_of(spec, self.ask.weights)))
         return Served(spec, setup, self.ask)
 
@@ -142,7 +142,7 @@ def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
     weights = format_of(spec, ask.weights)
     cache = FORMATS["bf16"] if ask.cache is None else ask.cache
     if ask.cache is None and isinstance(weights, Mixture):
-        cache = cache_format_of(spec, None, weights)
+        cache = cache_format_of(None, weights)
     check_rows(whole, cache)
     formats = _formats(cluster.device, hardware, weights, cache)._replace(states=_states(spec, weights).bits)
     share = _shared(whole, ask.gpus)

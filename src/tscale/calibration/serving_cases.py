@@ -178,7 +178,7 @@ def _number(row: Mapping[str, str], column: str, default: int | None = None) -> 
 
 def kind_of(name: str) -> Kind:
     """What kernels make of a format by its name in a table."""
-    if name in ("nvfp4", "mxfp4", "fp4") or "mxfp4" in name:
+    if name.startswith(("nvfp4", "fp4")) or "mxfp4" in name:
         return "fp4"
     if name.startswith("fp8") or name == "mxfp8":
         return "fp8"

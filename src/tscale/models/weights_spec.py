@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, MOST_SIZE, Problem, Whole, of_one_line
-from tscale.core.dtypes import find_format
+from tscale.core.dtypes import FORMATS, find_format
 from tscale.errors import RequestError, shown
-from tscale.models.spec import MOST_LAYERS
+from tscale.models.spec import MOST_LAYERS, Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,42 @@ def _unshowable(field: str, texts: tuple[str, ...]) -> Iterator[Problem]:
     for place, text in enumerate(texts):
         for _, message in of_one_line(text=text):
             yield (field, place), message
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedRelease:
+    """A release of a model beside its first: in which formats, who made it, and where that was read."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    name: str
+    """What its repository is called: meta-llama/Llama-3.1-405B-Instruct-FP8."""
+    dtype: str
+    """The format that means it where weights are asked for in one: a name of `tscale list formats`."""
+    weights: Release
+    source: str
+    """Where its formats were read."""
+    evidence: Evidence
+
+    def problems(self) -> Iterator[Problem]:
+        """A name of a format that is not known, or that is spelled out and so means itself alone, and what is wrong with its weights."""
+        yield from _format_problems("dtype", self.dtype)
+        if self.dtype not in FORMATS:
+            yield ("dtype",), f"a release is meant by a name that `tscale list formats` has, not {shown(self.dtype)}"
+        yield from of_one_line(name=self.name, source=self.source)
+        for path, message in self.weights.problems():
+            yield ("weights", *path), message
+
+
+def releases_problems(releases: tuple[NamedRelease, ...], layers: int, *, apart: bool) -> Iterator[Problem]:
+    """What is wrong with several releases, two of one format among it."""
+    for place, release in enumerate(releases):
+        if release.dtype in (before.dtype for before in releases[:place]):
+            yield ("releases", place, "dtype"), f"{release.dtype} means one release: there are two in it"
+        for path, message in release.problems():
+            yield ("releases", place, *path), message
+        for path, message in release.weights.layer_problems(layers, apart=apart):
+            yield ("releases", place, "weights", *path), message
 
 
 @dataclass(frozen=True, kw_only=True)
