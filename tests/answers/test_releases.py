@@ -29,7 +29,9 @@ def test_fp8_of_llama_405b_is_what_meta_released() -> None:
     d, h, kv, d_ff = 16384, 16384, 1024, 53248
     attention, feed_forward = 2 * d * h + 2 * d * kv, 3 * d * d_ff
     cut = 2 * (126 * attention + 2 * feed_forward + 2 * 128256 * d) + 124 * (feed_forward + 4 * 2 * d_ff)
-    whole = 124 * 4 * d + 2 * (2 * 126 + 1) * d  # the scales of rows of the matrix down, of which each device has a part; norms
+    whole = (
+        124 * 4 * d + 2 * (2 * 126 + 1) * d
+    )  # the scales of rows of the matrix down, of which each device has a part; norms
     assert size == cut // 8 + whole
 
 

@@ -28,7 +28,13 @@ TOWER = {
 }
 INDEXED = {"kind": "indexed", "index_heads": 2, "index_dim": 16, "index_block": 8, "index_top_blocks": 2}
 EXPERTS = {"kind": "experts", "experts": 8, "top_k": 2, "d_ff": 64}
-RELEASE = {"name": "a/b-FP8", "dtype": "fp8", "weights": {"format": "fp8-row"}, "source": "config.json", "evidence": "primary"}
+RELEASE = {
+    "name": "a/b-FP8",
+    "dtype": "fp8",
+    "weights": {"format": "fp8-row"},
+    "source": "config.json",
+    "evidence": "primary",
+}
 
 REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     # towers

@@ -22,7 +22,7 @@ from tscale.core.dtypes import FORMATS, Format, computed_in, find_format
 from tscale.core.elementwise import larger
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.serving_layout import ServingLayout
-from tscale.errors import RequestError, TscaleError, shown
+from tscale.errors import RequestError, TscaleError, field, shown
 from tscale.models.lower import lower
 from tscale.models.release import released
 from tscale.models.spec import ModelSpec
@@ -310,7 +310,9 @@ def formats_of(case: ServingCase, ledger: Ledger) -> Formats:
     peaks = cluster_of(case.hardware).device.flops_per_second
     rest = max((peaks[name] for name in ("bf16", "fp16") if name in peaks), default=None)
     if rest is None:
-        raise RequestError(f"{case.hardware.label}: its vendor states no 16-bit peak: --gpu-set bf16=TFLOPS gives one")
+        raise RequestError(
+            f"{case.hardware.label}: its vendor states no 16-bit peak: {field('gpu_set', 'bf16=TFLOPS')} gives one"
+        )
     kept = _kept_in(case.spec, ledger, case.weights, case.experts) if case.kept is None else case.kept
     names = [kept.name] if isinstance(kept, Format) else [format.name for format in kept.formats()]
     own = {name: peaks[peak] for name in names if (peak := computed_in(name)) in peaks and peak is not None}

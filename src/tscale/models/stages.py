@@ -16,7 +16,7 @@ from tscale.core.ledger import Ledger, Stack
 from tscale.core.parallelism import MOST_PIECES, MOST_STAGES, Parallelism
 from tscale.core.partition import Stretch, given_stretches, interleaved_sizes, one_layer, stage, stretches
 from tscale.core.sharding import check_expert, check_experts, check_tensor, is_mixture
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
@@ -61,11 +61,11 @@ def recomputed_stages(
     """
     if spec.kind == "encoder-decoder":
         raise RequestError(
-            f"{spec.name} has two stacks, of which --recompute can name no layers: give the policy alone"
+            f"{spec.name} has two stacks, of which {field('recompute')} can name no layers: give the policy alone"
         )
     depth = int(spec.layers)
     if again.layers is not None and again.layers and max(again.layers) >= depth:
-        raise RequestError(f"{spec.name} has layers 0 to {depth - 1}: --recompute names {max(again.layers)}")
+        raise RequestError(f"{spec.name} has layers 0 to {depth - 1}: {field('recompute')} names {max(again.layers)}")
     return tuple(
         _split(whole, pieces, again, first=place == 0, last=place == plan.pipeline - 1)
         for place, pieces in enumerate(pieces_of(spec, plan))
@@ -155,9 +155,9 @@ def _check_sizes(spec: ModelSpec, plan: Parallelism) -> None:
         return
     pieces = plan.pipeline * plan.interleave
     even = ",".join(str(piece.size) for piece in stretches(spec.layers, pieces)) if pieces <= spec.layers else ""
-    advice = f"such as {even}" if even and pieces <= _MOST_SHOWN else "or leave --stages out"
+    advice = f"such as {even}" if even and pieces <= _MOST_SHOWN else f"or leave {field('stages')} out"
     raise RequestError(
-        f"--stages has {sum(plan.stages)} layers, and {spec.name} has {spec.layers}: let them add up to that, {advice}"
+        f"{field('stages')} has {sum(plan.stages)} layers, and {spec.name} has {spec.layers}: let them add up to that, {advice}"
     )
 
 
@@ -174,19 +174,23 @@ def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
     """Raises `RequestError` for a model that has no such stages: fewer layers than pieces, or layers that read what others have."""
     if spec.kind == "encoder-decoder":
         raise RequestError(
-            f"tscale does not know how {spec.name}'s two stacks are assigned to stages: use --pipeline 1"
+            f"tscale does not know how {spec.name}'s two stacks are assigned to stages: use {field('pipeline', 1)}"
         )
     if spec.unique_layers is not None and spec.unique_layers > 1:
         raise RequestError(
             f"{spec.name} has {spec.unique_layers} layers that stand in several places, and tscale does not know which of them a "
-            "stage has: use --pipeline 1"
+            f"stage has: use {field('pipeline', 1)}"
         )
     if spec.positions.kind == "disentangled":
-        raise RequestError(f"{spec.name}'s layers all read one table of distances: use --pipeline 1")
+        raise RequestError(f"{spec.name}'s layers all read one table of distances: use {field('pipeline', 1)}")
     if spec.layer_input is not None:
-        raise RequestError(f"{spec.name}'s layers look up an input of their own in one table: use --pipeline 1")
+        raise RequestError(
+            f"{spec.name}'s layers look up an input of their own in one table: use {field('pipeline', 1)}"
+        )
     if any(isinstance(mixer, Attention) and mixer.borrows_keys for mixer in spec.mixers):
-        raise RequestError(f"{spec.name}'s last layers borrow keys, which another stage may have: use --pipeline 1")
+        raise RequestError(
+            f"{spec.name}'s last layers borrow keys, which another stage may have: use {field('pipeline', 1)}"
+        )
     if plan.pipeline > MOST_STAGES:
         raise RequestError(f"{plan.pipeline:,} pipeline stages are more than are counted: use at most {MOST_STAGES}")
     if plan.pipeline * plan.interleave > MOST_PIECES:

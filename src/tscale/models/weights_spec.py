@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, MOST_SIZE, Problem, Whole, of_one_line
 from tscale.core.dtypes import FORMATS, find_format
-from tscale.errors import RequestError, shown
+from tscale.errors import RequestError, field, shown
 from tscale.models.spec import MOST_LAYERS, Evidence
 
 
@@ -57,9 +57,9 @@ class Release:
 
     def problems(self) -> Iterator[Problem]:
         """Formats that are not known, and texts that no table could show."""
-        for field, name in (("format", self.format), ("cache", self.cache)):
+        for key, name in (("format", self.format), ("cache", self.cache)):
             if name is not None:
-                yield from _format_problems(field, name, cache=field == "cache")
+                yield from _format_problems(key, name, cache=key == "cache")
         yield from of_one_line(method=self.method)
         yield from _unshowable("unread", self.unread)
         for place, rule in enumerate(self.rules):
@@ -84,24 +84,27 @@ class Release:
             yield ("rules", place, "layers"), message
 
 
-def _format_problems(field: str, name: str, *, cache: bool = False) -> Iterator[Problem]:
+def _format_problems(key: str, name: str, *, cache: bool = False) -> Iterator[Problem]:
     """What is wrong with the name of a format: a file is held to it as it is written."""
     try:
-        found = find_format(name, what=field, cache=cache)
+        found = find_format(name, what=key, cache=cache)
     except RequestError as error:
-        yield (field,), str(error).removeprefix(f"{field}: ")
+        yield (key,), str(error).removeprefix(f"{key}: ")
         return
     if found.is_mixture:
-        yield (field,), f"{shown(name)} mixes types, tensor by tensor: --dtype asks for it; name a type, such as q4_k"
+        yield (
+            (key,),
+            f"{shown(name)} mixes types, tensor by tensor: {field('dtype')} asks for it; name a type, such as q4_k",
+        )
     if name != name.strip():
-        yield (field,), f"{shown(name)} has blanks around it: write {shown(name.strip())}"
+        yield (key,), f"{shown(name)} has blanks around it: write {shown(name.strip())}"
 
 
-def _unshowable(field: str, texts: tuple[str, ...]) -> Iterator[Problem]:
+def _unshowable(key: str, texts: tuple[str, ...]) -> Iterator[Problem]:
     """Those of several texts that no table could show."""
     for place, text in enumerate(texts):
         for _, message in of_one_line(text=text):
-            yield (field, place), message
+            yield (key, place), message
 
 
 @dataclass(frozen=True, kw_only=True)

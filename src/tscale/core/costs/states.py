@@ -21,7 +21,7 @@ from tscale.core.roles import Role
 from tscale.core.sharding import is_expert, is_routed
 from tscale.core.tracing import ceil_div, is_array, is_one, maximum, minimum, where
 from tscale.core.units import BYTES
-from tscale.errors import RequestError, shown
+from tscale.errors import RequestError, field, shown
 
 SOURCE: Final = "rajbhandari2019 section 5"
 
@@ -117,7 +117,7 @@ def find_offload(text: str) -> frozenset[Offload]:
     found = frozenset(part for part in OFFLOADS if part in words)
     for word in words:
         if word not in OFFLOADS:
-            raise RequestError(f"--offload names weights, states or activations, not {shown(word)}")
+            raise RequestError(f"{field('offload')} names weights, states or activations, not {shown(word)}")
     return found
 
 
@@ -190,7 +190,7 @@ def find_targets(text: str) -> frozenset[Role] | None:
             return None
         if name not in TARGETS:
             raise RequestError(
-                f"--lora-targets names matrices, such as q,v or attention,mlp, or all, not {shown(word)}"
+                f"{field('lora_targets')} names matrices, such as q,v or attention,mlp, or all, not {shown(word)}"
             )
         roles |= TARGETS[name]
     return frozenset(roles)
