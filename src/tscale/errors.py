@@ -23,19 +23,22 @@ _CLOSE: Final = 0.65  # the least likeness of a name that is suggested
 
 
 class TscaleError(Exception):
-    """A mistake of the user's, told in one line. Everything tscale raises on purpose is one of these."""
+    """A mistake of the user's, told in one line. Everything tscale raises on purpose is one of these.
+
+    `text`: the line with its fields marked, of which another error can be made; the error itself is the command line's.
+    """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, where: str = "") -> None:
-        self._text = _line(f"{where}: {message}" if where else message, marks=True)
+        self.text = _line(f"{where}: {message}" if where else message, marks=True)
         self._where = where
-        super().__init__(self._text)
+        super().__init__(self.text)
         self.respell(_as_option)
 
     def respell(self, spell: Callable[[str, str | None], str]) -> None:
         """Writes each field of a request in the text as `spell` does: of its name, and of its value where it has one."""
-        self.args = (_spelled(self._text, spell),)
+        self.args = (_spelled(self.text, spell),)
         self.where = _spelled(self._where, spell)
 
 
@@ -49,7 +52,7 @@ class SpecErrors(TscaleError):  # noqa: N818 (it holds several errors)
     def __init__(self, errors: Iterable[TscaleError], hint: str = "") -> None:
         self.errors = tuple(errors)
         first, more = self.errors[0], len(self.errors) - 1
-        text = first._text  # noqa: SLF001 (of its own class)
+        text = first.text
         super().__init__(f"{text} (and {more} more{hint})" if more else text)
         self._where, self.where = first._where, first.where  # noqa: SLF001
 

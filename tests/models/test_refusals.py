@@ -209,7 +209,8 @@ def test_every_refusal_of_a_spec_has_a_case() -> None:
 
 
 ELSEWHERE = {
-    " mixes types, tensor by tensor: --dtype asks for it; name a type, such as q4_k": "tests/bad/weights-format-mixture.yaml",
+    " mixes types, tensor by tensor: ": "tests/bad/weights-format-mixture.yaml",
+    " asks for it; name a type, such as q4_k": "tests/bad/weights-format-mixture.yaml",
     "formats by layer are known up to ": "tests/bad/weights-rule-by-layer-too-deep.yaml",
     "must be one line of printable text, not ": "tests/bad/name-of-two-lines.yaml",
     " is no known family: ": "the case of an assumed family",

@@ -171,7 +171,7 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
     except (SpecErrors, SpecError) as error:
         first = error.errors[0] if isinstance(error, SpecErrors) else error
         raise RequestError(
-            str(first).removeprefix("set:1:1: "), where=f"{field('set')} {called(', '.join(changes), 80)}"
+            first.text.removeprefix("set:1:1: "), where=f"{field('set')} {called(', '.join(changes), 80)}"
         ) from None
 
 
@@ -228,7 +228,7 @@ def _value(text: str, change: str) -> object:
     try:
         return parse_document(text, "set").data if text.strip() else None
     except SpecError as error:
-        raise RequestError(str(error).split(": ", 1)[-1], where=f"{field('set')} {called(change, 80)}") from None
+        raise RequestError(error.text.split(": ", 1)[-1], where=f"{field('set')} {called(change, 80)}") from None
 
 
 def _set(data: dict[str, Any], path: list[str], value: object) -> None:

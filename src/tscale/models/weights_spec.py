@@ -89,7 +89,7 @@ def _format_problems(key: str, name: str, *, cache: bool = False) -> Iterator[Pr
     try:
         found = find_format(name, what=key, cache=cache)
     except RequestError as error:
-        yield (key,), str(error).removeprefix(f"{key}: ")
+        yield (key,), error.text.removeprefix(f"{key}: ")
         return
     if found.is_mixture:
         yield (
