@@ -20,6 +20,7 @@ from tscale.core.costs.collectives import NOTHING, Least, Level, all_to_all, exc
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.costs.communication import dense_sums, expert_sums, gradient_bytes, gradients, tensor_sums
 from tscale.core.costs.schedules import runs, with_bubble
+from tscale.core.costs.step_sent import handed_tokens
 from tscale.core.costs.wall_time import Recompute, last_products, least_flops
 from tscale.core.device import Cluster
 from tscale.core.ledger import Entry, Ledger, Matmul
@@ -136,7 +137,11 @@ def step_of(stages: tuple[Ledger, ...], plan: Parallelism, work: Workload, clust
     shares = shares_of(stages, plan)
     alike = {id(share): share for share in shares}
     parts_of = {key: tuple(_sent(share, plan, work, cluster)) for key, share in alike.items()}
-    sent = [_in_pipeline(stage, parts_of[id(share)], plan, work, cluster) for stage, share in enumerate(shares)]
+    handed = [handed_tokens(share, work.run) for share in shares]
+    sent = [
+        _in_pipeline(stage, min(handed[max(stage - 1, 0)], handed[stage]), parts_of[id(share)], plan, work, cluster)
+        for stage, share in enumerate(shares)
+    ]
     sequences = Fraction(work.batch.runs(plan), plan.context)
     again = shares if work.again is None else shares_of(work.again, plan)
     kinds = {(id(share), id(redone)): (share, redone) for share, redone in zip(shares, again, strict=True)}
@@ -173,12 +178,15 @@ def _twice(entry: Entry) -> Entry:
 
 
 def _in_pipeline(
-    stage: int, parts: tuple[Part, ...], plan: Parallelism, work: Workload, cluster: Cluster
+    stage: int, tokens: int, parts: tuple[Part, ...], plan: Parallelism, work: Workload, cluster: Cluster
 ) -> tuple[Part, ...]:
-    """What a device of a stage sends in a step, to its neighbours in the pipeline too, which comes before gradients."""
+    """What a device of a stage sends in a step, to its neighbours in the pipeline too, which comes before gradients.
+
+    `tokens`: of a sequence, that it hands on at the least.
+    """
     if plan.pipeline == 1:
         return parts
-    numbers = work.batch.micro_batches(plan) * work.batch.micro * work.run.tokens * int(work.d_model)
+    numbers = work.batch.micro_batches(plan) * work.batch.micro * tokens * int(work.d_model)
     handed = _hand_over(stage, plan, cluster, ceil_div(numbers * BITS, 8 * plan.tensor * plan.context))
     before = len(parts) - _sums_gradients(plan)
     return (*parts[:before], handed, *parts[before:])
