@@ -103,7 +103,7 @@ def test_stages_of_two_stacks_are_asked_for_in_one_list() -> None:
     assert [of_layers(part) // of_layers(found[1]) for part in found[1:]] == [1, 2]
     with pytest.raises(RequestError, match="let the first come to 6 layers"):
         stages(spec_of("t5-small"), Parallelism(pipeline=3, stages=(4, 4, 4)))
-    with pytest.raises(RequestError, match="order of 1F1B"):
+    with pytest.raises(RequestError, match="in one piece each: drop --interleave"):
         stages(spec_of("t5-small"), Parallelism(pipeline=2, interleave=2))
     with pytest.raises(RequestError, match="use at most 12"):
         stages(spec_of("t5-small"), Parallelism(pipeline=13))

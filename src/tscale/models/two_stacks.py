@@ -7,7 +7,7 @@ decoder get what the encoder gave, pass it on, and keep it for the cross-attenti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tscale.core.ledger import Entry, Group, Ledger, Lookup, Matmul, Stack, Vector
@@ -47,10 +47,13 @@ def parts_of(spec: ModelSpec, plan: Parallelism) -> tuple[Part, ...]:
 def check_two_stacks(spec: ModelSpec, plan: Parallelism) -> None:
     """Raises `RequestError` for an order of micro-batches, or for more stages, than two stacks can have."""
     encoder, decoder = int(spec.encoder_layers()), int(spec.layers)
-    if plan.interleave > 1 or plan.order != "1f1b":
+    if plan.schedule not in (None, "1f1b"):
         raise RequestError(
-            f"the stages of {spec.name}'s two stacks are known in the order of 1F1B, one piece each: drop {field('interleave')} "
-            f"and {field('schedule')}"
+            f"the stages of {spec.name}'s two stacks are known in the order of 1F1B: drop {field('schedule')}"
+        )
+    if plan.interleave > 1:
+        raise RequestError(
+            f"the stages of {spec.name}'s two stacks are known in one piece each: drop {field('interleave')}"
         )
     if plan.stages is None and plan.pipeline > min(encoder, decoder) * 2:
         raise RequestError(
@@ -73,34 +76,56 @@ def _split(spec: ModelSpec, sizes: tuple[int, ...]) -> int:
 
 def stages_of_two(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> Iterator[Ledger]:
     """The ledger of each stage, the first one first."""
-    parts = parts_of(spec, plan)
-    for place, part in enumerate(parts):
-        groups = tuple(_groups(spec, whole, part, ends=place == len(parts) - 1))
-        yield Ledger(f"{spec.name}, stage {place + 1} of {plan.pipeline}", groups, whole.audio_frames)
+    for place, part in enumerate(parts_of(spec, plan)):
+        ends = place == plan.pipeline - 1
+        one = stage_of_part(
+            spec, whole, part.stack, counts_of(whole, part), first=part.first, last=part.last, ends=ends
+        )
+        yield Ledger(f"{spec.name}, stage {place + 1} of {plan.pipeline}", one.groups, whole.audio_frames)
 
 
-def _groups(spec: ModelSpec, whole: Ledger, part: Part, *, ends: bool) -> Iterator[Group]:
-    """What a stage has; `ends`: whether the head is there."""
-    for group in whole.groups:
+def counts_of(whole: Ledger, part: Part) -> tuple[int | None, ...]:
+    """How many layers a part has of each group of a model; None where it has none, and of what is in no layer."""
+    return tuple(
+        None if isinstance(group.where, str) or group.stack != part.stack else part.own.count(group) or None
+        for group in whole.groups
+    )
+
+
+def stage_of_part(
+    spec: ModelSpec,
+    whole: Ledger,
+    stack: Stack,
+    counts: Sequence[int | None],
+    *,
+    first: bool,
+    last: bool,
+    ends: bool,
+) -> Ledger:
+    """What a stage has that has so many layers of each group of one stack, which may be arrays.
+
+    `first`, `last`: whether it has the first or the last layer of the stack; `ends`: whether the head is there.
+    """
+    groups: list[Group] = []
+    for group, count in zip(whole.groups, counts, strict=True):
+        alone = Ledger(whole.model, (group,))
         if group.stack == "none" and group.where == "start":
-            if group.entries:
-                yield from _embedding(spec, group, part)
-            elif _is_here(group, part):
-                yield group
-        elif group.stack == "none":
-            # beside the first layers of its stack is the table that the head may be
-            alone = Ledger(whole.model, (group,))
-            yield from stage_of_counts(alone, (None,), first=part.first, last=True).groups if ends else ()
-        elif group.stack == part.stack:
-            counts = None if isinstance(group.where, str) else part.own.count(group) or None
-            alone = Ledger(whole.model, (group,))
-            yield from stage_of_counts(alone, (counts,), first=part.first, last=part.last).groups
+            groups += _before(spec, group, stack, first=first)
+        elif group.stack == "none" and ends:
+            groups += stage_of_counts(alone, (None,), first=first, last=True).groups
+        elif group.stack == stack:
+            groups += stage_of_counts(alone, (count,), first=first, last=last).groups
+    return Ledger(whole.model, tuple(groups), whole.audio_frames)
 
 
-def _embedding(spec: ModelSpec, group: Group, part: Part) -> Iterator[Group]:
-    """The tables of a stack, on its first stage: of two that were counted together, one; a stack that reads sounds has none."""
-    reads_sounds = part.stack == "encoder" and spec.encoder is not None and spec.encoder.mel_bins is not None
-    if part.first and not reads_sounds:
+def _before(spec: ModelSpec, group: Group, stack: Stack, *, first: bool) -> Iterator[Group]:
+    """What stands before the stacks: tables, and what is saved there."""
+    if not group.entries:
+        if _is_kept(group, stack, first=first):
+            yield group
+        return
+    reads_sounds = stack == "encoder" and spec.encoder is not None and spec.encoder.mel_bins is not None
+    if first and not reads_sounds:  # of two tables that were counted together, one
         yield group._replace(entries=tuple(map(_alone, group.entries)))
 
 
@@ -108,9 +133,9 @@ def _alone(entry: Entry) -> Entry:
     return entry._replace(stored=1) if isinstance(entry, (Lookup, Vector, Matmul)) and entry.stored else entry
 
 
-def _is_here(group: Group, part: Part) -> bool:
-    """Whether a stage keeps what is saved before a stack: of its embedding, or what the encoder gave, on each of the decoder's."""
-    stream = "source" if part.stack == "encoder" else "target"
+def _is_kept(group: Group, stack: Stack, *, first: bool) -> bool:
+    """Whether a stage keeps what is saved before the stacks: of its embedding, or what the encoder gave, on each of the decoder's."""
+    stream = "source" if stack == "encoder" else "target"
     if all(saved.part == "embedding" for saved in group.saved):
-        return part.first and all(saved.stream == stream for saved in group.saved)
-    return part.stack == "decoder"
+        return first and all(saved.stream == stream for saved in group.saved)
+    return stack == "decoder"

@@ -107,9 +107,7 @@ def _orders(model: Model, layouts: Layouts) -> tuple[Orders, Callable[[Layouts],
 
     def has_stages(pipeline: int, interleave: int, place: int) -> bool:
         plan = Parallelism(pipeline=pipeline, interleave=interleave, schedule=axes.schedule[place])
-        if pipeline > 1 and (
-            model.spec.kind == "encoder-decoder" or not _passes(lambda: check_stages(model.spec, plan))
-        ):
+        if pipeline > 1 and not _passes(lambda: check_stages(model.spec, plan)):
             return False
         if not (axes.uneven or _has_even_pieces(model, plan)):
             return False
