@@ -1,8 +1,8 @@
 """The stages of an encoder-decoder: those of its encoder first, then those of its decoder, as Megatron-LM splits its T5.
 
 No stage has layers of both. Each stack's first stage has its embedding, a copy where both read one table; all stages of the
-decoder get what the encoder gave, pass it on, and keep it for the cross-attention of their layers (`get_tensor_shapes`,
-`pipeline_model_parallel_split_rank` of Megatron-LM core 0.8).
+decoder get what the encoder gave, pass it on, and keep it for the cross-attention of their layers (`get_tensor_shapes`
+of its schedules, as long as it split a pipeline at a rank).
 """
 
 from __future__ import annotations
