@@ -8,7 +8,7 @@ second, weights in its third (Rajbhandari 2019, section 5; FSDP is the third): o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeGuard
 
 from tscale.core.costs.params import size
 from tscale.core.costs.weights import is_linear, kept_in, weight_bytes
@@ -40,24 +40,27 @@ class States(NamedTuple):
         return States(*(_together(one, two) for one, two in zip(self, other, strict=True)))
 
 
-def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, plan: Parallelism) -> States:
+def training_states(
+    ledger: Ledger, recipe: Precision, optimizer: Optimizer, plan: Parallelism, micro_batches: int | None = None
+) -> States:
     """Bytes of all that is kept of every parameter of one device's ledger, one line for each entry.
 
     A parameter that is not trained is kept as a weight alone. In a pipeline a stage adds up the gradients of all micro-batches
-    before it scatters them, so that ZeRO's second stage keeps them whole, as torchtitan does with FSDP. Weights that are gathered from
-    the master copy are kept by nobody in ZeRO's third stage.
+    before it scatters them, so that ZeRO's second stage keeps them whole, as torchtitan does with FSDP; of an interleaved schedule
+    with no more `micro_batches` than stages, those of one piece at a time (`_of_a_piece`). Weights that are gathered from the
+    master copy are kept by nobody in ZeRO's third stage.
     """
-    owners = [entry for entry in ledger.entries if isinstance(entry, (Matmul, Lookup, Vector, Conv))]
-    owners = [entry for entry in owners if not isinstance(entry, (Lookup, Vector)) or entry.trained]
+    owners = [(entry, layers) for entry, layers in _with_layers(ledger) if _is_trained(entry)]
 
     def divided(entry: Entry, amount: int, stage: int) -> int:
         return _divided(entry, amount, stage, plan)
 
     scattered = 2 if is_one(plan.pipeline) else 3
     gradients, master, states = [], [], []
-    for entry in owners:
+    for entry, layers in owners:
         numbers = entry.stored * size(entry)
-        gradients.append(Line(entry.name, divided(entry, numbers * recipe.gradients, scattered)))
+        own = divided(entry, numbers * recipe.gradients, scattered)
+        gradients.append(Line(entry.name, _of_a_piece(entry, own, layers, plan, micro_batches)))
         if recipe.master:
             master.append(Line(entry.name, divided(entry, numbers * recipe.master, 1)))
         kept = entry.stored * state_bytes(entry, optimizer, recipe.states)
@@ -71,6 +74,36 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
         Quantity("master weights", tuple(master), BYTES, source=recipe.source),
         Quantity("optimizer states", tuple(states), BYTES, source=optimizer.source),
     )
+
+
+def _with_layers(ledger: Ledger) -> Iterator[tuple[Entry, int | None]]:
+    """Each entry with how many layers have weights of their own of it; None outside of layers, and of what layers share."""
+    layers = (
+        None if isinstance(group.where, str) or group.copies is not None else group.layers
+        for group in ledger.groups
+        for _ in group.entries
+    )
+    yield from zip(ledger.entries, layers, strict=True)
+
+
+def _is_trained(entry: Entry) -> TypeGuard[Matmul | Lookup | Vector | Conv]:
+    return isinstance(entry, (Matmul, Conv)) or (isinstance(entry, (Lookup, Vector)) and entry.trained)
+
+
+def _of_a_piece(entry: Entry, whole: int, layers: int | None, plan: Parallelism, micro_batches: int | None) -> int:
+    """Bytes of an entry's gradients that a device keeps beside the most activations, of `whole` that add up over a step.
+
+    With no more micro-batches than stages an interleaved schedule runs the backward passes of a piece of the stack one after
+    another, and while activations are at their most those of the last piece: its gradients are scattered before those of the
+    next begin, for FSDP reduces them at each piece's own last backward pass (`last_backward` of
+    torch/distributed/pipelining/schedules.py).
+    """
+    if is_one(plan.pipeline) or plan.order != "interleaved" or micro_batches is None or layers is None:
+        return whole
+    piece = ceil_div(whole * ceil_div(layers, plan.interleave), layers)
+    apart = (plan.zero >= 2) & (plan.zero < 3) & (micro_batches <= plan.pipeline)
+    kept: int = where(apart, piece + ceil_div(whole, shards(entry, plan)), whole)
+    return minimum(kept, whole)
 
 
 def _divided(entry: Entry, amount: int, stage: int, plan: Parallelism) -> int:
