@@ -88,6 +88,8 @@ class ServingCase(NamedTuple):
     draft: ServingCase | None = None
     """The model that guesses, on the same devices; None where guesses cost nothing."""
     host: float = 0.0
+    tower_seconds: float = 0.0
+    """What the images and sounds of a prompt take of one device, before its prefill, at its 16-bit peak."""
     """Bytes a second at which a device reads a cached prefix of its host's memory; 0 where it has that itself."""
 
     @property
@@ -220,6 +222,9 @@ def _passes(case: ServingCase, keys: int, prompt: int) -> Passes:
     alone = prefilling(prefiller, prompt, case.prefix)
     if case.host and case.prefix:
         alone = alone._replace(loaded=prefiller.sequence_bytes(case.prefix))
+    if case.tower_seconds:
+        more = case.tower_seconds * alone.dense.peak / case.prefill.layout.ranks
+        alone = alone._replace(dense=alone.dense._replace(flops=alone.dense.flops + more))
     beside = alone if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
     return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, alone)
 
