@@ -227,8 +227,8 @@ def times_of(one: Served) -> Times:
     towers = one.tower_seconds
     prefill = one.pass_seconds(one.prompt) + towers
     if ask.draft is None:
-        ends = [one.decoding(one.start, 1), one.decoding(one.start + ask.steps - 1, 1)]
-        return Times(prefill, one.decoding(one.start, ask.steps) / ask.steps, *ends, towers=towers)
+        first, last = one.decoding(one.start, 1), one.decoding(one.start + ask.steps - 1, 1)
+        return Times(prefill, one.decoding(one.start, ask.steps) / ask.steps, first, last, towers=towers)
     guessing = None if ask.draft.spec is None else one.of(ask.draft.spec)
     contexts = (ask.context + ask.steps // 2, ask.context, ask.context + ask.steps - 1)
     middle, first, last = (_round_seconds(one, guessing, ask.draft, n) / ask.draft.expected for n in contexts)
