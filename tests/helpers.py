@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from tscale.blocks import Computed, FeedForward, Mixer, Norm, SharedBlock
 from tscale.catalogue.models import built_in, names
 from tscale.cli import app
-from tscale.core.ledger import Saved
+from tscale.core.costs.params import params
+from tscale.core.ledger import Ledger, Saved
 from tscale.core.parallelism import Parallelism
 from tscale.models.lower import lower
 from tscale.models.spec import Head, ModelSpec
@@ -81,7 +82,13 @@ def saves_of_stages(spec: ModelSpec, plan: Parallelism) -> tuple[tuple[Saved, ..
 def has_stages(spec: ModelSpec) -> bool:
     """Whether layers can be assigned to the stages of a pipeline: one stack, of which no layers read what another stage has."""
     mixed = spec.unique_layers is not None and spec.unique_layers > 1
-    return spec.kind != "encoder-decoder" and not mixed and spec.positions.kind != "disentangled"
+    return spec.kind != "encoder-decoder" and not mixed
+
+
+def table_of_all(spec: ModelSpec) -> int:
+    """Numbers of the tables that all layers of a stack read, of which each stage of a pipeline has a copy."""
+    tables = tuple(group for group in lower(spec).groups if group.where == "stack")
+    return params(Ledger(spec.name, tables)).total
 
 
 def shares_weights(spec: ModelSpec) -> bool:

@@ -7,7 +7,6 @@ or lengths at once. Where a ledger is asked for, a spec is taken too. Everything
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from math import isfinite
@@ -24,7 +23,7 @@ from tscale.core.dtypes import find_format
 from tscale.core.ledger import Entry, Group, Ledger, Stream
 from tscale.core.metric import Quantity
 from tscale.core.tracing import MOST_CONTEXT, MOST_TOKENS
-from tscale.errors import RequestError, SpecErrors, TscaleError, nearest, shown
+from tscale.errors import RequestError, SpecErrors, TscaleError, as_keyword, nearest, shown
 from tscale.models.made import (
     a_kind_of,
     an_array,
@@ -98,12 +97,12 @@ def _call_arguments(error: TscaleError) -> None:
     """Lets an error speak of the arguments of `load` where a command's speaks of its options."""
     errors = error.errors if isinstance(error, SpecErrors) else ()
     for one in (error, *errors):
-        text = _CHANGE.sub("changes", str(one)).replace("--assume FAMILY", "assume=FAMILY")
-        one.args = (text.replace("--assume", "assume"),)
-        one.where = _CHANGE.sub("changes", one.where)
+        one.respell(_argument)
 
 
-_CHANGE: Final = re.compile(r"--set\b")
+def _argument(name: str, value: str | None) -> str:
+    """A field as an argument of `load`."""
+    return as_keyword("changes" if name == "set" else name, value)
 
 
 def _changes(changes: object) -> tuple[str, ...]:

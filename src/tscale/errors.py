@@ -2,26 +2,44 @@
 
 An error's text is one line, `where: what is wrong: what to do`, because the command line prints it as it stands.
 The class decides the exit code: 1 for a file or a spec, 2 for the command line, 3 for an honest "no".
+Who asks names a field of a request in their own way, --lora-targets or lora_targets: a text has it as `field`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final
 
+_BEGIN, _EQUALS, _END = (
+    "\ue000",
+    "\ue001",
+    "\ue002",
+)  # of a private area of Unicode: no file's text has them, once it is one line
+_FIELD: Final = re.compile(f"{_BEGIN}(?P<name>[a-z_]+)(?:{_EQUALS}(?P<value>[^{_END}]*))?{_END}")
 _LONGEST_LINE: Final = 1000
 _CLOSE: Final = 0.65  # the least likeness of a name that is suggested
 
 
 class TscaleError(Exception):
-    """A mistake of the user's, told in one line. Everything tscale raises on purpose is one of these."""
+    """A mistake of the user's, told in one line. Everything tscale raises on purpose is one of these.
+
+    `text`: the line with its fields marked, of which another error can be made; the error itself is the command line's.
+    """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, where: str = "") -> None:
-        super().__init__(one_line(f"{where}: {message}" if where else message))
-        self.where = where
+        self.text = _line(f"{where}: {message}" if where else message, marks=True)
+        self._where = where
+        super().__init__(self.text)
+        self.respell(_as_option)
+
+    def respell(self, spell: Callable[[str, str | None], str]) -> None:
+        """Writes each field of a request in the text as `spell` does: of its name, and of its value where it has one."""
+        self.args = (_spelled(self.text, spell),)
+        self.where = _spelled(self._where, spell)
 
 
 class SpecError(TscaleError):
@@ -34,8 +52,9 @@ class SpecErrors(TscaleError):  # noqa: N818 (it holds several errors)
     def __init__(self, errors: Iterable[TscaleError], hint: str = "") -> None:
         self.errors = tuple(errors)
         first, more = self.errors[0], len(self.errors) - 1
-        super().__init__(f"{first} (and {more} more{hint})" if more else str(first))
-        self.where = first.where
+        text = first.text
+        super().__init__(f"{text} (and {more} more{hint})" if more else text)
+        self._where, self.where = first._where, first.where  # noqa: SLF001
 
 
 class RequestError(TscaleError):
@@ -54,11 +73,40 @@ class NotPublishedError(TscaleError):
     exit_code = 3
 
 
+def field(name: str, value: object = None) -> str:
+    """A field of a request in an error's text, with the value that it has or should have.
+
+    The command line spells it --lora-targets, and --tensor 8; Python lora_targets, and tensor=8.
+    """
+    return f"{_BEGIN}{name}{_END}" if value is None else f"{_BEGIN}{name}{_EQUALS}{value}{_END}"
+
+
+def as_keyword(name: str, value: str | None) -> str:
+    """A field as Python writes it."""
+    return name if value is None else f"{name}={value}"
+
+
+def _as_option(name: str, value: str | None) -> str:
+    """A field as the command line writes it."""
+    option = f"--{name.replace('_', '-')}"
+    return option if value is None else f"{option} {value}"
+
+
+def _spelled(text: str, spell: Callable[[str, str | None], str]) -> str:
+    return _FIELD.sub(lambda found: spell(found["name"], found["value"]), text)
+
+
 def one_line(text: str) -> str:
     """`text` without line breaks and control characters, which a file's own content could bring in, and not endless."""
+    return _line(text, marks=False)
+
+
+def _line(text: str, *, marks: bool) -> str:
+    """The same; `marks`: whether those of fields stay."""
     if len(text) > _LONGEST_LINE:
         text = f"{text[: _LONGEST_LINE // 2]} ... {text[-_LONGEST_LINE // 2 :]}"
-    return "".join(character if character.isprintable() else " " for character in text)
+    kept = _BEGIN + _EQUALS + _END if marks else ""
+    return "".join(character if character.isprintable() or character in kept else " " for character in text)
 
 
 def called(name: str, limit: int = 300) -> str:

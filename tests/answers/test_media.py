@@ -90,3 +90,35 @@ def test_a_list_is_changed_by_place() -> None:
     done = json.loads(run("params", "gemma-3-4b", "--set", "towers.0.pieces.2.layers=26", "--format", "json").out)
     layer = 4 * (1152 * 1152 + 1152) + 2 * 1152 * 4304 + 1152 + 4304 + 4 * 1152
     assert done["params"]["vision_tower"] == 416_866_032 - layer
+
+
+def test_the_time_to_the_first_token_has_that_of_towers() -> None:
+    """At best both prompts' towers on both devices, at half the rate; as predicted no more than the prefill's share of the peak."""
+    asked = (
+        "serve",
+        "gemma-3-27b",
+        "--gpu",
+        "h100",
+        "--gpus",
+        "2",
+        "--batch",
+        "2",
+        "--efficiency",
+        "0.5",
+        "--format",
+        "json",
+    )
+    plain, media = (json.loads(run(*asked, *words).out) for words in ((), ("--images", "4")))
+    towers = media["tower_seconds"]  # of a prompt, on both devices
+    assert media["prefill_seconds"] - plain["prefill_seconds"] == pytest.approx(2 * towers / 0.5)
+    assert media["seconds_per_answer"] - plain["seconds_per_answer"] == pytest.approx(2 * towers / 0.5)
+    assert media["seconds_per_token"] == plain["seconds_per_token"]
+    least, first = (media[key] for key in ("ttft_seconds_at_least", "ttft_seconds"))
+    before = plain
+    assert least - before["ttft_seconds_at_least"] == pytest.approx(towers, rel=0.01)
+    assert first["middle"] - before["ttft_seconds"]["middle"] > towers
+
+
+def test_the_first_token_s_derivation_has_the_towers() -> None:
+    said = run("serve", "gemma-3-4b", "--gpu", "h100", "--images", "1", "--explain").out
+    assert "towers, time" in said

@@ -20,7 +20,7 @@ from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Product
 from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, link_share, sums_of
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
-from tscale.core.ledger import Matmul
+from tscale.core.ledger import Ledger, Matmul
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.workload import Run
@@ -132,14 +132,14 @@ def test_what_is_computed_again_is_written_again(again: Again, times: int) -> No
 def test_a_stage_hands_on_what_its_devices_have_of_a_micro_batch() -> None:
     """Forward and back 3 sequences of 2,048 tokens of 1,024 numbers of 2 bytes: a fourth by each of four devices in a node of eight,
     an eighth by each of eight, which fill one and share its NICs."""
-    cluster = A100._replace(network_bytes_per_second=25 * 10**9)
+    cluster, whole_of = A100._replace(network_bytes_per_second=25 * 10**9), Ledger.of("any", ())
     whole = 2 * 3 * 2048 * 1024 * 2
-    near = handed_of(Parallelism(2, pipeline=2, context=2), case(micro=3), cluster)
-    far = handed_of(Parallelism(8, pipeline=2), case(micro=3), cluster)
+    near = handed_of(whole_of, Parallelism(2, pipeline=2, context=2), case(micro=3), cluster)
+    far = handed_of(whole_of, Parallelism(8, pipeline=2), case(micro=3), cluster)
     assert (near.start, near.network, far.start, far.link) == (0, 0, 0, 0)
     assert near.link == pytest.approx(whole / 4 / (300e9 * 0.64))
     assert far.network == pytest.approx(8 * whole / 8 / (8 * 25e9))
-    assert handed_of(Parallelism(8), case(micro=3), cluster) == (0, 0, 0)
+    assert handed_of(whole_of, Parallelism(8), case(micro=3), cluster) == (0, 0, 0)
 
 
 def test_what_comes_once_a_step_is_told_by_degrees() -> None:

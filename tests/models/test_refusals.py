@@ -28,6 +28,13 @@ TOWER = {
 }
 INDEXED = {"kind": "indexed", "index_heads": 2, "index_dim": 16, "index_block": 8, "index_top_blocks": 2}
 EXPERTS = {"kind": "experts", "experts": 8, "top_k": 2, "d_ff": 64}
+RELEASE = {
+    "name": "a/b-FP8",
+    "dtype": "fp8",
+    "weights": {"format": "fp8-row"},
+    "source": "config.json",
+    "evidence": "primary",
+}
 
 REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     # towers
@@ -124,6 +131,9 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("gpt2", {"weights": {"rules": [{"format": "fp8", "parts": []}]}}, "weights.rules.0.parts: an empty list is about nothing: name parts, such as attention or head"),
     ("gpt2", {"weights": {"rules": [{"format": "fp8", "parts": ["head", "head"]}]}}, "weights.rules.0.parts: parts are each listed once"),
     ("gpt2", {"weights": {"rules": [{"format": "fp8", "parts": ["attention"], "layers": []}]}}, "weights.rules.0.layers: layers are each listed once; leave it out for all of them"),
+    ("gpt2", {"releases": [RELEASE | {"dtype": "fp8-row"}]}, 'releases.0.dtype: a release is meant by a name that `tscale list formats` has, not "fp8-row"'),
+    ("gpt2", {"releases": [RELEASE, RELEASE]}, "releases.1.dtype: fp8 means one release: there are two in it"),
+    ("gpt2", {"releases": [RELEASE | {"weights": {"rules": [{"format": "fp8", "parts": ["attention"], "layers": [99]}]}}]}, "releases.0.weights.rules.0.layers: layers are counted from 0, here to 11, and 99 is past the last"),
     ("gpt2", {"weights": {"rules": [{"format": "fp8", "parts": ["attention"], "layers": [12]}]}}, "weights.rules.0.layers: layers are counted from 0, here to 11, and 12 is past the last"),
     ("albert-base", {"weights": {"rules": [{"format": "fp8", "parts": ["attention"], "layers": [1]}]}}, "weights.rules.0.layers: formats by layer are known in a single stack of layers with weights of their own: leave layers out"),
     ("gpt2", {"weights": {"unread": ["a\nb"]}}, 'weights.unread.0: must be one line of printable text, not "a b"'),
@@ -199,7 +209,8 @@ def test_every_refusal_of_a_spec_has_a_case() -> None:
 
 
 ELSEWHERE = {
-    " mixes types, tensor by tensor: --dtype asks for it; name a type, such as q4_k": "tests/bad/weights-format-mixture.yaml",
+    " mixes types, tensor by tensor: ": "tests/bad/weights-format-mixture.yaml",
+    " asks for it; name a type, such as q4_k": "tests/bad/weights-format-mixture.yaml",
     "formats by layer are known up to ": "tests/bad/weights-rule-by-layer-too-deep.yaml",
     "must be one line of printable text, not ": "tests/bad/name-of-two-lines.yaml",
     " is no known family: ": "the case of an assumed family",

@@ -1,11 +1,14 @@
-"""Errors as Python hears them: of keywords, where those of a command speak of its options."""
+"""Errors as Python hears them: of keywords, where those of a command speak of its options.
+
+Formulas and models name fields (`errors.field`); answers and requests, which are of a command, spell options.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from tscale.errors import SpecErrors, TscaleError
+from tscale.errors import SpecErrors, TscaleError, as_keyword
 
 
 class Respelled:
@@ -18,6 +21,7 @@ class Respelled:
         """Spells the options of an error as keywords."""
         for one in (error, *(error.errors if isinstance(error, SpecErrors) else ())):
             if isinstance(one, TscaleError):
+                one.respell(as_keyword)
                 one.args = (_NOWHERE.sub(r"\1: ", _OPTION.sub(_keyword, str(one))),)
                 one.where = _OPTION.sub(_keyword, one.where)
 

@@ -216,7 +216,7 @@ class Result:
         return self._text().rstrip("\n")
 
     def _text(self) -> str:
-        from tscale.core.metric import brief
+        from tscale.render.brief import brief
         from tscale.render.terminal import to_text
 
         return to_text(brief(self._report))

@@ -231,12 +231,13 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.serve import serve_report
 
     asked_for, media = ask.asked, ask.media
-    report = serve_report(ask.spec, ask.hardware, asked_for)
-    if media.any:
-        from tscale.answers.serve_media import with_media
+    if not media.any:
+        return ask.assumed(serve_report(ask.spec, ask.hardware, asked_for))
+    from tscale.answers.serve_media import tower_flops, with_media
 
-        report = with_media(report, ask.spec, ask.hardware, media, asked_for.context, asked_for.gpus)
-    return ask.assumed(report)
+    asked_for = asked_for._replace(tower_flops=tower_flops(ask.spec, media))
+    report = serve_report(ask.spec, ask.hardware, asked_for)
+    return ask.assumed(with_media(report, ask.spec, ask.hardware, media, asked_for.context, asked_for.gpus))
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

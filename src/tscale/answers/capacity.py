@@ -93,6 +93,8 @@ def groups_of(plan: Parallelism) -> int:
     return sum(degree > 1 for degree in ways) + own
 
 
+_ASKED: Final = "--memory-share"
+"""Where a reserve is from that no source gives."""
 _OWN_KIND: Final = ("apple", "tpu", "trainium", "gaudi")
 
 
@@ -165,8 +167,8 @@ def capacity_data(
         [
             {
                 "name": part.name,
-                "low": Figure(part.low, BYTES, "cited", part.source),
-                "high": Figure(part.high, BYTES, "cited", part.source),
+                "low": Figure(part.low, BYTES, "cited", part.source or _ASKED),
+                "high": Figure(part.high, BYTES, "cited", part.source or _ASKED),
             }
             for part in reserve.parts
         ],

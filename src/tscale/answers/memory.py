@@ -185,11 +185,11 @@ def server_of(spec: ModelSpec, ask: Ask, context: int) -> Server:
     try:
         check_rows(alone.whole, alone.cache_format)
     except RequestError as error:
-        raise RequestError(f"--cache-dtype: {error}") from None
+        raise RequestError(f"--cache-dtype: {error.text}") from None
     try:
         return alone.on(ask.spread)
     except RequestError as error:
-        said = f"--gpus: {error}" if ask.layout is None else _advised(str(error), alone, ask.layout)
+        said = f"--gpus: {error.text}" if ask.layout is None else _advised(error.text, alone, ask.layout)
         raise RequestError(said) from None
 
 
@@ -206,7 +206,7 @@ def _alone(spec: ModelSpec, ask: Ask, context: int) -> Server:
         spec,
         keeping.kept(lower(spec)),
         weights,
-        cache_format_of(spec, ask.cache_dtype, weights),
+        cache_format_of(ask.cache_dtype, weights),
         ask.batch,
         context,
         ask.page,

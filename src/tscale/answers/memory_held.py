@@ -25,9 +25,10 @@ from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import serving_share
 from tscale.core.tracing import ceil_div, minimum
 from tscale.core.workload import Run
+from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
-from tscale.models.stages import stages
+from tscale.models.stages import pieces_of, stages
 
 
 class Keeping(NamedTuple):
@@ -192,9 +193,13 @@ def _stages(spec: ModelSpec, whole: Ledger, layout: ServingLayout) -> Iterator[S
     if layout.pipeline == 1:
         yield Stage(whole, serving_share(whole, layout))
         return
-    stages(spec, Parallelism(pipeline=layout.pipeline), whole)  # refuses what no stage has alone
+    if spec.kind == "encoder-decoder":
+        raise RequestError(f"no engine is known that serves the two stacks of {spec.name} in stages: use --pipeline 1")
+    layout.stretches(int(spec.layers))  # refuses stages that are not those of the stack
+    plan = Parallelism(pipeline=layout.pipeline, stages=layout.layers or None)
+    stages(spec, plan, whole)  # refuses what no stage has alone
     last = layout.pipeline - 1
-    for place, own in enumerate(layout.stretches(int(spec.layers))):
+    for place, (own,) in enumerate(pieces_of(spec, plan)):
         name = f"{spec.name}, stage {place + 1} of {layout.pipeline}"
         at = stage(whole, (own,), name, first=place == 0, last=place == last)
         yield Stage(at, serving_share(at, layout), (own,), place == 0, place == last)

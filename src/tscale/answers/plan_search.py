@@ -283,7 +283,7 @@ class Sized:
     def _job(self) -> Job:
         return Job(
             int(self.subject.spec.layers), self.subject.experts, self.ask.batch, int(self.subject.context.value),
-            self._cluster.devices_per_node,
+            self._cluster.devices_per_node, self.subject.spec.kind == "encoder-decoder",
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.plan_serve_search import Found, ServingPlan, again, rows_of
+from tscale.answers.release import format_of
 from tscale.core.dtypes import FORMATS, Format
 from tscale.planning.deployment_curves import Unit, unit_of
 from tscale.planning.deployment_loads import Targets
@@ -82,7 +83,12 @@ def _narrower(plan: ServingPlan, found: Found) -> Iterator[Change]:
     case = found.units[0].case
     fast, best = case.hardware.dense_tflops.fp8 is not None, ranking(found.rows[0], plan.wanted)
     if plan.weights == (None,) and isinstance(case.kept, Format) and case.kept.bits > eight.bits and fast:
-        yield from _better("--dtype fp8", again(plan, found, kept=eight, weights="fp8", experts="fp8"), best, plan)
+        yield from _better(
+            "--dtype fp8",
+            again(plan, found, kept=format_of(plan.spec, eight), weights="fp8", experts="fp8"),
+            best,
+            plan,
+        )
     if plan.caches == (None,) and case.cache is not None and case.cache.bits > eight.bits:
         yield from _better("--cache-dtype fp8", again(plan, found, cache=eight), best, plan)
 

@@ -12,6 +12,7 @@ from tscale.calibration.serving_cases import ServingCase
 from tscale.core.dtypes import Format
 from tscale.core.number_text import duration, estimate
 from tscale.core.serving_layout import ServingLayout
+from tscale.models.release import release_in
 from tscale.planning.deployment_rows import Deployed
 
 _DEGREES = (("TP", "tensor"), ("PP", "pipeline"), ("DP", "attention_data"), ("EP", "expert"))
@@ -118,7 +119,9 @@ def _checkpoint(plan: ServingPlan) -> str:
 
 def _workers(plan: ServingPlan, base: Base, row: Deployed) -> Iterator[Launch]:
     unit = row.choice.unit.case
-    weights = "" if base.weights is None else base.weights.name
+    named = None if base.weights is None else release_in(plan.spec, base.weights)
+    model = _checkpoint(plan) if named is None else named.name
+    weights = "" if base.weights is None or named is not None else base.weights.name
     cache = "" if unit.cache is None else unit.cache.name
     pools: list[tuple[Role, ServingLayout, int]] = [("", unit.decode.layout, unit.decode.workers)]
     if unit.disaggregated:
@@ -128,4 +131,4 @@ def _workers(plan: ServingPlan, base: Base, row: Deployed) -> Iterator[Launch]:
         ]
     for role, layout, workers in pools:
         at_once = 0 if role == "prefill" else -(-row.places // workers)
-        yield Launch(_checkpoint(plan), layout, at_once, plan.context + plan.output, weights, cache, role)
+        yield Launch(model, layout, at_once, plan.context + plan.output, weights, cache, role)

@@ -45,6 +45,8 @@ def of_passes(
     ask, subject = one.ask, one.spec.name
     for name, lines in works.items():
         parts = {f"{line.name}, time": one.seconds(line) for line in lines}
+        if name == "prefill" and times.towers:
+            parts["towers, time"] = times.towers
         seconds = Figure(in_order(parts.values()), SECONDS, speed_known(one), SOURCE)
         yield from summed(f"{name}_seconds", parts, seconds, f"{subject}, {_PASSES[name]}")
     numbers = {

@@ -5,16 +5,22 @@ from __future__ import annotations
 from fractions import Fraction
 
 from tscale.answers.media import Media, MediaCost, check_fits, media_costs, media_data, media_notes
+from tscale.answers.serve_times import sixteen_bit_peak
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Column, Figure, Report, Table
 from tscale.core.units import FLOPS, SECONDS, TOKENS
-from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
 
-_LEFT_OUT = (
-    "The time of towers is no part of the times above: it comes before the prefill of a prompt that has images or sounds, at the "
-    "least that of their products on all devices at the 16-bit peak."
+_BEFORE = (
+    "The time of towers is part of the time to the first token: it comes before the prefill of a prompt that has images or sounds. "
+    "At best it is that of their products on all devices at the 16-bit peak; as predicted they reach the share of it that the "
+    "products of a prefill do, which was not measured of towers."
 )
+
+
+def tower_flops(spec: ModelSpec, media: Media) -> int:
+    """FLOPs of towers and projectors for the media of a prompt."""
+    return sum(int(cost.flops.total) for cost in media_costs(spec, media))
 
 
 def with_media(report: Report, spec: ModelSpec, hardware: Hardware, media: Media, context: int, devices: int) -> Report:
@@ -23,20 +29,11 @@ def with_media(report: Report, spec: ModelSpec, hardware: Hardware, media: Media
     if not costs:
         return report
     check_fits(costs, context)
-    peak = _peak(hardware) * devices
+    peak = sixteen_bit_peak(hardware.device()) * devices
     assert isinstance(report.data, dict)
     data = {**report.data, "media": media_data(spec, costs, context), "tower_seconds": _seconds(costs, peak)}
     tables = (report.tables[0], _table(costs, peak), *report.tables[1:])
-    return report._replace(tables=tables, data=data, notes=(*report.notes, _LEFT_OUT, *media_notes(media, costs)))
-
-
-def _peak(hardware: Hardware) -> int:
-    """FLOP/s of a device in 16 bits."""
-    peaks = hardware.device().flops_per_second
-    found = max((peaks[name] for name in ("bf16", "fp16") if name in peaks), default=None)
-    if found is None:
-        raise RequestError(f"{hardware.label}: its vendor states no 16-bit peak, so no tower can be timed")
-    return found
+    return report._replace(tables=tables, data=data, notes=(*report.notes, _BEFORE, *media_notes(media, costs)))
 
 
 def _seconds(costs: tuple[MediaCost, ...], peak: int) -> Figure:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from tscale.answers.deployment import Deployment, Engine
 from tscale.answers.release import cache_format_of, format_of
-from tscale.answers.serve_times import Ask, Draft
+from tscale.answers.serve_times import Ask, Draft, sixteen_bit_peak
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Calibration, Measured, Prediction, predict, shipped, spread_of
 from tscale.calibration.serving_cases import OverCapacityError, Pool, ServingCase
@@ -102,7 +102,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
     weights = format_of(spec, ask.weights)
     layout = deployment.layout or ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus)
     decode = _pool(layout)
-    cache = ask.cache or (cache_format_of(spec, None, weights) if isinstance(weights, Mixture) else FORMATS["bf16"])
+    cache = ask.cache or (cache_format_of(None, weights) if isinstance(weights, Mixture) else FORMATS["bf16"])
     attention, experts = _words(ledger, weights)
     case = ServingCase(
         spec,
@@ -121,6 +121,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
         kept=weights,
         cache=cache,
         host=0.0 if ask.host is None else 1e9 * float(ask.host),
+        tower_seconds=ask.tower_flops / sixteen_bit_peak(hardware.device()) if ask.tower_flops else 0.0,
     )
     return case if ask.draft is None else _with_guesses(case, ask, ask.draft, deployment.engine)
 

@@ -65,11 +65,22 @@ class Ask(NamedTuple):
     """How it runs in steady state, for a prediction."""
     host: Fraction | None = None
     """GB/s at which a device reads the cached prefix of its host's memory; None where it has that itself."""
+    tower_flops: int = 0
+    """What towers do for the images and sounds of each prompt."""
 
     @property
     def steps(self) -> int:
         """Tokens of an answer after the first; of an answer of one, that which would follow."""
         return max(self.output - 1, 1)
+
+
+def sixteen_bit_peak(device: Device) -> int:
+    """FLOP/s of a device in 16 bits. Raises `RequestError` where its vendor states none."""
+    peaks = device.flops_per_second
+    found = max((peaks[name] for name in ("bf16", "fp16") if name in peaks), default=None)
+    if found is None:
+        raise RequestError(f"{device.name}: its vendor states no 16-bit peak, so no tower can be timed")
+    return found
 
 
 class Served(NamedTuple):
@@ -118,6 +129,15 @@ class Served(NamedTuple):
         """The time of lines one after the other, at the efficiency that is given."""
         return pass_seconds(self.setup, list(lines)) / float(self.ask.efficiency)
 
+    @property
+    def tower_seconds(self) -> float:
+        """The time of towers for the prompts of a batch: their products on all devices, at the 16-bit peak."""
+        ask = self.ask
+        if not ask.tower_flops:
+            return 0.0
+        rate = ask.gpus * sixteen_bit_peak(self.device) * ask.efficiency
+        return float(ask.batch * ask.tower_flops / rate)
+
     def pass_seconds(self, run: Pass) -> float:
         return self.seconds(*self.works(run))
 
@@ -131,7 +151,7 @@ class Served(NamedTuple):
         setup = self.setup._replace(
             whole=whole, share=_shared(whole, self.ask.gpus), parallel_block=spec.parallel_block
         )
-        if self.ask.weights is None or self.ask.weights.mixture:
+        if isinstance(setup.formats.weights, Mixture):
             setup = setup._replace(formats=setup.formats._replace(weights=format_of(spec, self.ask.weights)))
         return Served(spec, setup, self.ask)
 
@@ -142,7 +162,7 @@ def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
     weights = format_of(spec, ask.weights)
     cache = FORMATS["bf16"] if ask.cache is None else ask.cache
     if ask.cache is None and isinstance(weights, Mixture):
-        cache = cache_format_of(spec, None, weights)
+        cache = cache_format_of(None, weights)
     check_rows(whole, cache)
     formats = _formats(cluster.device, hardware, weights, cache)._replace(states=_states(spec, weights).bits)
     share = _shared(whole, ask.gpus)
@@ -185,7 +205,8 @@ def format_names(weights: Format | Mixture) -> list[str]:
 class Times(NamedTuple):
     """Seconds to the first token of each answer, and of each further one: on average, the first and the last.
 
-    `drafting`: what the draft takes for its own prefill, before it can guess.
+    `drafting`: what the draft takes for its own prefill, before it can guess. `towers`: what images and sounds take before the
+    prefill, which is in the seconds to the first token.
     """
 
     prefill: float
@@ -193,6 +214,7 @@ class Times(NamedTuple):
     first: float
     last: float
     drafting: float = 0
+    towers: float = 0
 
     def answer(self, output: int) -> float:
         """Seconds of a whole answer."""
@@ -202,14 +224,16 @@ class Times(NamedTuple):
 def times_of(one: Served) -> Times:
     """The times of one answer."""
     ask = one.ask
-    prefill = one.pass_seconds(one.prompt)
+    towers = one.tower_seconds
+    prefill = one.pass_seconds(one.prompt) + towers
     if ask.draft is None:
-        ends = [one.decoding(one.start, 1), one.decoding(one.start + ask.steps - 1, 1)]
-        return Times(prefill, one.decoding(one.start, ask.steps) / ask.steps, *ends)
+        first, last = one.decoding(one.start, 1), one.decoding(one.start + ask.steps - 1, 1)
+        return Times(prefill, one.decoding(one.start, ask.steps) / ask.steps, first, last, towers=towers)
     guessing = None if ask.draft.spec is None else one.of(ask.draft.spec)
     contexts = (ask.context + ask.steps // 2, ask.context, ask.context + ask.steps - 1)
     middle, first, last = (_round_seconds(one, guessing, ask.draft, n) / ask.draft.expected for n in contexts)
-    return Times(prefill, middle, first, last, 0 if guessing is None else guessing.pass_seconds(guessing.prompt))
+    drafting = 0 if guessing is None else guessing.pass_seconds(guessing.prompt)
+    return Times(prefill, middle, first, last, drafting, towers)
 
 
 def _round_seconds(one: Served, guessing: Served | None, draft: Draft, context: int) -> float:

@@ -59,7 +59,10 @@ class Disentangled:
         assert widths is not None, "the spec's own check asks for heads"
         d, table = site.d_model, 2 * self.span
         width, by_head = widths.heads * widths.head_dim, Cut(widths.heads)
-        yield Subset(tuple(self._tables(site)), once=True)
+        if self.rows is not None:
+            rows = Lookup(f"{site.name}embedding.positions", "positions", "positions", self.rows, site.d_model)
+            yield Subset((rows,), once=True)
+        yield Subset(tuple(self._tables(site)), once=True, throughout=True)
         for term in self.terms:
             name, stored = f"{site.name}distances.{term}", 0 if self.shared else 1
             biased = term in self.biases and not self.shared
@@ -98,10 +101,8 @@ class Disentangled:
             yield Subset((conv, Vector(f"{site.name}norm.convolution", "norm", "norm", 2 * d)), once=True)
 
     def _tables(self, site: LayerContext) -> Iterator[Entry]:
-        """What all layers read: the table of distances, its norm, and a table of positions where there is one."""
+        """What all layers read: the table of distances, and its norm."""
         d = site.d_model
-        if self.rows is not None:
-            yield Lookup(f"{site.name}embedding.positions", "positions", "positions", self.rows, d)
         yield Lookup(f"{site.name}embedding.distances", "positions", "positions", 2 * self.span, d)
         if self.normed:
             yield Vector(f"{site.name}norm.distances", "norm", "norm", 2 * d)
@@ -135,7 +136,7 @@ class Disentangled:
             normed = Saved(f"{site.name}embedding.distances", "embedding", "once", table * d, keeping=ALWAYS)
             normed = normed._replace(shared=True)
             statistics = normed._replace(name=f"{normed.name}.statistics", width=2 * table, number="fp32")
-            yield Subset((normed, statistics), once=True)
+            yield Subset((normed, statistics), once=True, throughout=True)
         if self.conv is not None:
             yield Subset(tuple(self._convolved(site)), once=True)
 

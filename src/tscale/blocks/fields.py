@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, g
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Stream
 from tscale.core.tracing import ceil_div, minimum, parse_count
-from tscale.errors import RequestError, shown
+from tscale.errors import RequestError, field, shown
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -178,7 +178,7 @@ def _wholes_of(cls: Any) -> tuple[tuple[str, Whole | None], ...]:
     """The fields of a spec class, each with the marker of the whole numbers that it may hold; found once for each class."""
     if cls not in _WHOLES:
         hints = get_type_hints(cls, include_extras=True)
-        _WHOLES[cls] = tuple((field.name, _whole_in(hints[field.name])) for field in fields(cls))
+        _WHOLES[cls] = tuple((one.name, _whole_in(hints[one.name])) for one in fields(cls))
     return _WHOLES[cls]
 
 
@@ -278,4 +278,4 @@ def telling_layers(ons: list[LayerSelector], start: int, end: int) -> Iterator[i
 
 def unrecorded(what: str) -> RequestError:
     """The refusal to guess at the activations of something of which nobody has recorded what autograd keeps."""
-    return RequestError(f"tscale does not know what {what} keeps for the backward pass: leave out --train")
+    return RequestError(f"tscale does not know what {what} keeps for the backward pass: leave out {field('train')}")

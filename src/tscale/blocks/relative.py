@@ -32,7 +32,7 @@ class RelativeBias:
             rows = Lookup(f"{site.name}embedding.positions", "positions", "positions", self.rows, site.d_model)
             yield Subset((rows,), once=True)
         table = Lookup(f"{site.name}relative_bias", "positions", "positions", self.buckets, widths.heads)
-        yield table if self.per_layer else Subset((table,), once=True)
+        yield table if self.per_layer else Subset((table,), once=True, throughout=True)
 
 
 @spec_dataclass

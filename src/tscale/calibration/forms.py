@@ -17,7 +17,7 @@ from scipy.optimize import least_squares
 
 from tscale.calibration.parametric import DELTA, fit_without
 from tscale.calibration.runs import Run
-from tscale.errors import SpecError
+from tscale.errors import SpecError, field
 
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -310,7 +310,9 @@ def _refuse_few(runs: Sequence[Run], form: Form) -> None:
                 f"the runs have only {found} numbers of {what}, and the form {form.name} cannot be told from fewer than {least}"
             )
     if form.name == "moe-joint" and len({run.experts for run in runs}) < 2:
-        raise SpecError("every run has as many experts: what more of them bring cannot be told; use --form chinchilla")
+        raise SpecError(
+            f"every run has as many experts: what more of them bring cannot be told; use {field('form', 'chinchilla')}"
+        )
 
 
 def _best(form: Form, data: Logs) -> tuple[float, Array]:

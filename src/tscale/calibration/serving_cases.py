@@ -22,7 +22,7 @@ from tscale.core.dtypes import FORMATS, Format, computed_in, find_format
 from tscale.core.elementwise import larger
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.serving_layout import ServingLayout
-from tscale.errors import RequestError, TscaleError, shown
+from tscale.errors import RequestError, TscaleError, field, shown
 from tscale.models.lower import lower
 from tscale.models.release import released
 from tscale.models.spec import ModelSpec
@@ -88,6 +88,8 @@ class ServingCase(NamedTuple):
     draft: ServingCase | None = None
     """The model that guesses, on the same devices; None where guesses cost nothing."""
     host: float = 0.0
+    tower_seconds: float = 0.0
+    """What the images and sounds of a prompt take of one device, before its prefill, at its 16-bit peak."""
     """Bytes a second at which a device reads a cached prefix of its host's memory; 0 where it has that itself."""
 
     @property
@@ -178,7 +180,7 @@ def _number(row: Mapping[str, str], column: str, default: int | None = None) -> 
 
 def kind_of(name: str) -> Kind:
     """What kernels make of a format by its name in a table."""
-    if name in ("nvfp4", "mxfp4", "fp4") or "mxfp4" in name:
+    if name.startswith(("nvfp4", "fp4")) or "mxfp4" in name:
         return "fp4"
     if name.startswith("fp8") or name == "mxfp8":
         return "fp8"
@@ -220,6 +222,9 @@ def _passes(case: ServingCase, keys: int, prompt: int) -> Passes:
     alone = prefilling(prefiller, prompt, case.prefix)
     if case.host and case.prefix:
         alone = alone._replace(loaded=prefiller.sequence_bytes(case.prefix))
+    if case.tower_seconds:
+        more = case.tower_seconds * alone.dense.peak / case.prefill.layout.ranks
+        alone = alone._replace(dense=alone.dense._replace(flops=alone.dense.flops + more))
     beside = alone if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
     return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, alone)
 
@@ -310,7 +315,9 @@ def formats_of(case: ServingCase, ledger: Ledger) -> Formats:
     peaks = cluster_of(case.hardware).device.flops_per_second
     rest = max((peaks[name] for name in ("bf16", "fp16") if name in peaks), default=None)
     if rest is None:
-        raise RequestError(f"{case.hardware.label}: its vendor states no 16-bit peak: --gpu-set bf16=TFLOPS gives one")
+        raise RequestError(
+            f"{case.hardware.label}: its vendor states no 16-bit peak: {field('gpu_set', 'bf16=TFLOPS')} gives one"
+        )
     kept = _kept_in(case.spec, ledger, case.weights, case.experts) if case.kept is None else case.kept
     names = [kept.name] if isinstance(kept, Format) else [format.name for format in kept.formats()]
     own = {name: peaks[peak] for name in names if (peak := computed_in(name)) in peaks and peak is not None}

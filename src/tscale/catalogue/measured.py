@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 from tscale.blocks.fields import CONFIG, Number, Size, Whole
 from tscale.catalogue.index import compiled, configs
 from tscale.catalogue.shipped import built
-from tscale.errors import RequestError, nearest, shown
+from tscale.errors import RequestError, field, nearest, shown
 from tscale.models.spec import Evidence
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def grid_of(region: str) -> tuple[Fraction, str]:
     name = _ALSO.get(region.strip().lower(), region.strip().lower().replace(" ", "-"))
     if name not in known.grams_per_kwh:
         raise RequestError(
-            f"--grid takes grams of CO2e for a kWh, such as 400, or a country, not {shown(region)}: "
+            f"{field('grid')} takes grams of CO2e for a kWh, such as 400, or a country, not {shown(region)}: "
             f"{nearest(name, known.grams_per_kwh)}"
         )
     return Fraction(str(known.grams_per_kwh[name])), f"{name}: {known.source}"

@@ -14,9 +14,9 @@ from typer.models import OptionInfo
 from tscale.analysis.questions import Question, question
 from tscale.analysis.request import Option, spelled
 from tscale.analysis.system import ABOUT
-from tscale.core.metric import brief
 from tscale.errors import RequestError, called
 from tscale.render import Format
+from tscale.render.brief import brief
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report

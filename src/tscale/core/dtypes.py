@@ -144,7 +144,8 @@ FORMATS: Final[dict[str, Format]] = {**_TYPES, **{format.name: format for format
 """Every format by its name, mixtures of GGUF last."""
 
 _PURE: Final = "-pure"
-"""Behind the name of a mixture: all matrices in its type, as llama.cpp's --pure makes them."""
+"""Behind the name of a mixture: all matrices in its type, as llama.cpp's --pure makes them; of another format: whatever a model's
+release in it leaves out."""
 
 _ALIASES: Final = {
     "f32": "fp32",
@@ -232,10 +233,10 @@ def computed_in(name: str) -> str | None:
 
     Scales of rows, blocks or matrices are applied outside of the products; those of groups of integers inside.
     """
-    kind, _, over = name.partition("-")
+    kind, _, over = name.removesuffix(_PURE).partition("-")
     if kind == "fp8" or (kind == "int8" and over in ("", "row", "row-sym", "tensor", "tensor-sym")):
         return kind
-    return _COMPUTED_IN.get(name)
+    return _COMPUTED_IN.get(name.removesuffix(_PURE))
 
 
 _SHIPPED: Final = "tensors of the method's own checkpoints"
@@ -260,8 +261,10 @@ def find_format(name: str, *, what: str, cache: bool = False) -> Format:
 
 
 def _pure(wanted: str) -> Format | None:
-    """The type that a mixture is called after, for all matrices alike (q4_0-pure); None for other names."""
+    """The type that a mixture is called after, or a format, for all matrices alike (q4_0-pure, fp8-pure); None for other names."""
     found = FORMATS.get(wanted.removesuffix(_PURE)) if wanted.endswith(_PURE) else None
+    if found is not None and found.scope in ("linear", "experts"):
+        return found._replace(name=wanted, caches=False)
     if found is None or not found.mixture or MIXES[found.mixture].experts:
         return None
     return FORMATS[MIXES[found.mixture].base]._replace(name=wanted, mixture="", caches=False)

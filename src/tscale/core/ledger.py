@@ -282,7 +282,8 @@ class Subset(NamedTuple):
     """Entries of a block, or what it saves, that do not stand once in each of its layers.
 
     `places`: in `layers` of its layers alone, those that have one of these places in a `period`. `copies`: so many copies take
-    turns in all of its layers. `once`: one for the whole stack, before its first layer.
+    turns in all of its layers. `once`: one for the whole stack, before its first layer; `throughout`: and all of its layers
+    read it, so that each stage of a pipeline has one.
     """
 
     items: tuple[Entry | Saved, ...]
@@ -291,16 +292,17 @@ class Subset(NamedTuple):
     layers: int | None = None
     copies: int | None = None
     once: bool = False
+    throughout: bool = False
 
 
 class Group(NamedTuple):
     """Entries that stand in the same layers of a stack, each as one layer has it, and what a layer of them saves.
 
-    `where`: which layers, or before the first one or behind the last. `layers`: how many of them. `copies`: how many copies of
+    `where`: which layers, or before the first one or behind the last; stack: once, and read by all layers. `layers`: how many of them. `copies`: how many copies of
     their weights there are, where several layers share one; None where each has its own.
     """
 
-    where: Layers | Literal["start", "end"]
+    where: Layers | Literal["start", "end", "stack"]
     stack: Stack
     layers: int
     copies: int | None

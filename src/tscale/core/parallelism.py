@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from tscale.core.kept import is_plain
 from tscale.core.tracing import is_array, maximum
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 Schedule = Literal["1f1b", "interleaved", "zero-bubble", "dualpipe"]
 """In which order the stages of a pipeline run micro-batches (`tscale.core.costs.schedules`)."""
@@ -137,20 +137,22 @@ class Parallelism(NamedTuple):
             and not (self.sequence and self.tensor == 1)
         )
 
-    def advice(self, field: str, numbers: list[int], fits: Fits) -> str:
+    def advice(self, name: str, numbers: list[int], fits: Fits) -> str:
         """Those of some numbers for a field with which the plan can be; all of them where another field is wrong too."""
-        plans = [(number, self._with(field, number)) for number in numbers]
+        plans = [(number, self._with(name, number)) for number in numbers]
         return or_list([number for number, plan in plans if plan.is_divided and fits(plan)] or numbers)
 
-    def _with(self, field: str, number: Any) -> Parallelism:
-        return self._replace(**{field: number})
+    def _with(self, name: str, number: Any) -> Parallelism:
+        return self._replace(**{name: number})
 
     def check(self, fits: Fits = _any) -> None:
         """Raises `RequestError` for degrees that contradict one another; `fits`: whether a model can be shared by a plan."""
         if self.interleave > 1 and self.pipeline == 1:
-            raise RequestError("an interleaved schedule needs pipeline stages: set --pipeline, or drop --interleave")
+            raise RequestError(
+                f"an interleaved schedule needs pipeline stages: set {field('pipeline')}, or drop {field('interleave')}"
+            )
         if self.sequence and self.tensor == 1:
-            raise RequestError("sequence parallelism is over the devices of tensor parallelism: set --tensor")
+            raise RequestError(f"sequence parallelism is over the devices of tensor parallelism: set {field('tensor')}")
         self._check_schedule()
         self._check_stages()
         self._check_experts(fits)
@@ -165,17 +167,21 @@ class Parallelism(NamedTuple):
         if self.schedule is None:
             return
         if self.pipeline == 1:
-            raise RequestError(f"a {self.schedule} schedule needs pipeline stages: set --pipeline, or drop --schedule")
+            raise RequestError(
+                f"a {self.schedule} schedule needs pipeline stages: set {field('pipeline')}, or drop {field('schedule')}"
+            )
         if self.schedule == "interleaved" and self.interleave == 1:
-            raise RequestError("an interleaved schedule has several pieces a stage: set --interleave to 2 or more")
+            raise RequestError(
+                f"an interleaved schedule has several pieces a stage: set {field('interleave')} to 2 or more"
+            )
         if self.schedule != "interleaved" and self.interleave > 1:
             raise RequestError(
-                f"a {self.schedule} schedule has one piece of the stack a stage: drop --interleave, or use --schedule interleaved"
+                f"a {self.schedule} schedule has one piece of the stack a stage: drop {field('interleave')}, or use {field('schedule', 'interleaved')}"
             )
         if self.schedule == "dualpipe" and self.pipeline % 2:
             raise RequestError(
                 f"dualpipe sends micro-batches in from both ends of an even number of stages, not {self.pipeline}: use "
-                f"--pipeline {self.pipeline - 1} or {self.pipeline + 1}"
+                f"{field('pipeline', self.pipeline - 1)} or {self.pipeline + 1}"
             )
 
     def _check_stages(self) -> None:
@@ -186,17 +192,17 @@ class Parallelism(NamedTuple):
             wanted = (
                 f"{self.pipeline}" if pieces == self.pipeline else f"{self.pipeline} (or {pieces}, one for each piece)"
             )
-            raise RequestError(f"--stages has {count} numbers for {self.pipeline} stages: give it {wanted}")
+            raise RequestError(f"{field('stages')} has {count} numbers for {self.pipeline} stages: give it {wanted}")
         inner = self.stages[1:-1] if count == pieces else self.stages
         if min(self.stages) < 0 or 0 in inner:
             raise RequestError(
                 "a stage without layers is the first or the last one, with the embedding or the head alone: give each other one "
-                "1 layer or more in --stages"
+                f"1 layer or more in {field('stages')}"
             )
 
         if count < pieces and min(self.stages) < self.interleave:
             raise RequestError(
-                f"a stage of {min(self.stages)} layers has not {self.interleave} pieces: leave --stages out, or give each stage "
+                f"a stage of {min(self.stages)} layers has not {self.interleave} pieces: leave {field('stages')} out, or give each stage "
                 f"{self.interleave} layers or more"
             )
 
@@ -209,7 +215,7 @@ class Parallelism(NamedTuple):
         if ranks % cut:
             raise RequestError(
                 f"experts that are cut over {cut} are over the {ranks} devices of {what}, which that does not divide: use "
-                f"--expert-tensor {self.advice('expert_tensor', divisors(ranks), fits)}"
+                f"{field('expert_tensor', self.advice('expert_tensor', divisors(ranks), fits))}"
             )
         if ranks % (self.expert * cut):
             by = f"{self.expert}" if cut == 1 else f"{self.expert}, each cut over {cut},"

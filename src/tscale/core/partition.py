@@ -69,7 +69,7 @@ def stage(ledger: Ledger, own: Sequence[Stretch], name: str, *, first: bool, las
 def has_group(group: Group, own: Sequence[Stretch], *, first: bool, last: bool) -> bool:
     """Whether a stage of some stretches has anything of a group."""
     if isinstance(group.where, str):
-        return first if group.where == "start" else last
+        return {"start": first, "end": last, "stack": True}[group.where]
     return any(stretch.count(group) for stretch in own)
 
 
@@ -123,6 +123,8 @@ def _of_counts(ledger: Ledger, counts: Sequence[int | None], *, first: bool, las
             case "start":
                 if first:
                     yield group
+            case "stack":  # what all layers read is on each stage, and its gradients are summed over them
+                yield group
             case "end":
                 if last:
                     yield group if first else group._replace(entries=tuple(map(_with_head, group.entries)))

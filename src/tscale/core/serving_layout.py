@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tscale.core.parallelism import divisors, or_list
 from tscale.core.partition import Stretch, stretches
 from tscale.core.tracing import ceil_div
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 
 class ServingLayout(NamedTuple):
@@ -59,14 +59,16 @@ class ServingLayout(NamedTuple):
         """Raises `RequestError` for degrees that contradict one another."""
         if self.expert * self.expert_tensor != self.ranks:
             raise RequestError(
-                f"--expert {self.expert} and --expert-tensor {self.expert_tensor} do not come to the {self.ranks} ranks of a "
-                f"stage: use --expert {self.expert} --expert-tensor {self.ranks // self.expert}"
+                f"{field('expert', self.expert)} and {field('expert_tensor', self.expert_tensor)} do not come to the {self.ranks} ranks of a "
+                f"stage: use {field('expert', self.expert)} {field('expert_tensor', self.ranks // self.expert)}"
                 if self.ranks % self.expert == 0
-                else f"--expert {self.expert} does not divide the {self.ranks} ranks of a stage: use --expert "
-                f"{or_list(divisors(self.ranks))}"
+                else f"{field('expert', self.expert)} does not divide the {self.ranks} ranks of a stage: use "
+                f"{field('expert', or_list(divisors(self.ranks)))}"
             )
         if self.layers and len(self.layers) != self.pipeline:
-            raise RequestError(f"--stages names {len(self.layers)} stages: use --pipeline {len(self.layers)}")
+            raise RequestError(
+                f"{field('stages')} names {len(self.layers)} stages: use {field('pipeline', len(self.layers))}"
+            )
 
     def stretches(self, layers: int) -> tuple[Stretch, ...]:
         """The layers of each stage. Raises `RequestError` where the stages that are named have not as many as the stack."""
@@ -74,7 +76,7 @@ class ServingLayout(NamedTuple):
             return stretches(layers, self.pipeline)
         if sum(self.layers) != layers or min(self.layers) < 1:
             raise RequestError(
-                f"--stages names {sum(self.layers)} layers, and there are {layers}: let the stages come to {layers}, each of 1 or more"
+                f"{field('stages')} names {sum(self.layers)} layers, and there are {layers}: let the stages come to {layers}, each of 1 or more"
             )
         starts = (sum(self.layers[:place]) for place in range(len(self.layers)))
         return tuple(map(Stretch, starts, self.layers))
@@ -96,22 +98,20 @@ def serving_layout(
     Raises `RequestError` for degrees that do not come to `gpus`, or contradict one another.
     """
     pipeline = len(stages) or 1 if pipeline is None else pipeline
-    given = {"--pipeline": pipeline, "--attention-data": attention_data or 1, "--replicas": replicas or 1}
+    given = {"pipeline": pipeline, "attention_data": attention_data or 1, "replicas": replicas or 1}
     others = prod(given.values())
     if tensor is None:
         tensor = _left(gpus, given, others)
     elif gpus is not None and tensor * others != gpus:
         raise RequestError(
-            f"--gpus {gpus}: {_spelled({'--tensor': tensor, **given})} take {tensor * others}: use --gpus {tensor * others}"
+            f"{field('gpus', gpus)}: {_named({'tensor': tensor, **given})} take {tensor * others}: use {field('gpus', tensor * others)}"
         )
-    ranks = tensor * given["--attention-data"]
+    ranks = tensor * given["attention_data"]
     if expert is None:
         expert = 1 if expert_tensor is None or ranks % expert_tensor else ranks // expert_tensor
     if expert_tensor is None:
         expert_tensor = max(ranks // expert, 1)
-    layout = ServingLayout(
-        tensor, pipeline, expert, expert_tensor, given["--attention-data"], given["--replicas"], stages
-    )
+    layout = ServingLayout(tensor, pipeline, expert, expert_tensor, given["attention_data"], given["replicas"], stages)
     layout.check()
     return layout
 
@@ -122,9 +122,11 @@ def _left(gpus: int | None, given: dict[str, int], others: int) -> int:
         return 1
     if gpus % others:
         nearest = max(gpus // others, 1) * others
-        raise RequestError(f"--gpus {gpus}: {_spelled(given)} take a multiple of {others}: use --gpus {nearest}")
+        raise RequestError(
+            f"{field('gpus', gpus)}: {_named(given)} take a multiple of {others}: use {field('gpus', nearest)}"
+        )
     return gpus // others
 
 
-def _spelled(degrees: dict[str, int]) -> str:
-    return " ".join(f"{option} {degree}" for option, degree in degrees.items() if degree > 1)
+def _named(degrees: dict[str, int]) -> str:
+    return " ".join(field(name, degree) for name, degree in degrees.items() if degree > 1)

@@ -18,7 +18,7 @@ from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Lookup, 
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import ceil_div, is_one, minimum
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 
 def shard(ledger: Ledger, plan: Parallelism) -> Ledger:
@@ -147,9 +147,9 @@ def tensor_degrees(ledger: Ledger, *, experts: bool = True) -> list[int]:
     return _degrees(cut for entry in entries if (cut := _cut_of(entry)) is not None)
 
 
-def _advice(ledger: Ledger, plan: Parallelism, field: str, numbers: list[int]) -> str:
+def _advice(ledger: Ledger, plan: Parallelism, name: str, numbers: list[int]) -> str:
     """Those of some numbers with which the plan can share the model."""
-    return plan.advice(field, numbers, lambda other: fits(ledger, other))
+    return plan.advice(name, numbers, lambda other: fits(ledger, other))
 
 
 def _degrees(cuts: Iterable[Cut]) -> list[int]:
@@ -171,11 +171,12 @@ def check_experts(ledger: Ledger, plan: Parallelism) -> None:
         )
     cuts = [entry.cut for entry in ledger.entries if isinstance(entry, Matmul) and is_routed(entry) and entry.cut]
     if not all(_fits(cut, plan.expert_cut) for cut in cuts):
-        way, field = ("", "tensor") if plan.expert_tensor is None else ("--expert-tensor ", "expert_tensor")
+        name = "tensor" if plan.expert_tensor is None else "expert_tensor"
+        advice = _advice(ledger, plan, name, _degrees(cuts))
         raise RequestError(
             f"{plan.expert_cut} devices cannot share an expert of {ledger.model}, which is cut into "
             f"{' and '.join(f'{int(pieces):,}' for pieces in sorted({cut.pieces for cut in cuts}))} pieces: "
-            f"use {way}{_advice(ledger, plan, field, _degrees(cuts))}"
+            f"use {advice if plan.expert_tensor is None else field(name, advice)}"
         )
 
 
@@ -185,7 +186,9 @@ def check_expert(ledger: Ledger, plan: Parallelism) -> None:
     if devices == 1:
         return
     if not counts:
-        raise RequestError(f"{ledger.model} has no routed experts to assign to {devices} devices: drop --expert")
+        raise RequestError(
+            f"{ledger.model} has no routed experts to assign to {devices} devices: drop {field('expert')}"
+        )
     if any(count % devices for count in counts):
         raise RequestError(
             f"{devices} devices cannot share {' and '.join(map(str, sorted(counts)))} experts of {ledger.model} evenly: "

@@ -58,7 +58,7 @@ def config_spec(
 
 def _located(error: SpecError, text: str, where: str) -> SpecError:
     """An error with the line of the key that it is about, where it names one that stands in the file once."""
-    message = str(error).removeprefix(f"{where}: ")
+    message = error.text.removeprefix(f"{where}: ")
     named = re.match(r'(?:key )?"?([A-Za-z_][\w.]*)', message)
     start = None if named is None or error.where != where else _place_of(named[1].rstrip(".").split("."), text)
     if start is None:

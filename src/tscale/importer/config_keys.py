@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NoReturn, TypeVar, cast
 
 from tscale.blocks.fields import MOST_SIZE
-from tscale.errors import SpecError, shown
+from tscale.errors import SpecError, field, shown
 from tscale.importer.family import Family, Keys
 from tscale.importer.family_rows import NEEDED
 from tscale.importer.harmless import is_harmless
@@ -232,7 +232,9 @@ class Config:
             return
         told = [f"{key} (perhaps its {' or '.join(others)})" if others else key for key, others in alike.items()]
         hint = "rename the keys that hold them" if any(alike.values()) else "add them to the file"
-        raise self.wrong(f"--assume {self.family_name} needs {', '.join(told)}, and the file has no such key: {hint}")
+        raise self.wrong(
+            f"{field('assume', self.family_name)} needs {', '.join(told)}, and the file has no such key: {hint}"
+        )
 
     def _is_harmless(self, key: str) -> bool:
         return key in self.family.harmless or is_harmless(key)

@@ -410,6 +410,7 @@ _ALGORITHMS: Final = {
     "FP8_PB_WO": "fp8-128x128",
     "NVFP4": "nvfp4",
     "NVFP4_AWQ": "nvfp4",
+    "W4A16_NVFP4": "nvfp4",
     "MXFP8": "mxfp8",
     "MXFP4": "mxfp4",
     "W4A8_MXFP4_FP8": "mxfp4",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
 from tscale.blocks import Attention, FeedForward, Mixer, Mlp, Positions
 from tscale.blocks.attention import Projection
 from tscale.blocks.fields import dotted, out_of_range
-from tscale.errors import RequestError, SpecError, called, nearest, shown
+from tscale.errors import RequestError, SpecError, called, field, nearest, shown
 from tscale.importer.classes import class_note, head_of, is_decoder_alone, is_encoder_alone
 from tscale.importer.config_keys import Config, is_size
 from tscale.importer.expert_rules import Routed, dealt_out
@@ -46,7 +46,7 @@ def imported(
     other = _other_format(config)
     if assume is not None:
         if other is not None:
-            raise RequestError(f"{where} is {other.title}, which is known: drop --assume")
+            raise RequestError(f"{where} is {other.title}, which is known: drop {field('assume')}")
         return _assumed(config, assume, name, where)
     if other is not None:
         return _of_format(config, other, name, where)
@@ -163,10 +163,12 @@ def _checked(spec: ModelSpec, where: str) -> ModelSpec:
 def _assumed(config: dict[str, object], family_name: str, name: str, where: str) -> ModelSpec:
     """The spec of a file whose family is not known, read as one that is; the notes say what was not read."""
     if family_name not in FAMILIES:
-        raise RequestError(f"--assume {shown(family_name)} is not a known family: {nearest(family_name, FAMILIES)}")
+        raise RequestError(
+            f"{field('assume', shown(family_name))} is not a known family: {nearest(family_name, FAMILIES)}"
+        )
     own = config.get("model_type")
     if isinstance(own, str) and (own in FAMILIES or own in NESTED or own in ALSO):
-        raise RequestError(f"{where} says model_type {shown(own)}, which is known: drop --assume")
+        raise RequestError(f"{where} says model_type {shown(own)}, which is known: drop {field('assume')}")
     read, unread = _read_as(config, family_name, where)
     title = f"{name}, counted as a {family_name}"
     spec = replace(_spec(read, name), title=title, notes=_notes(read))
@@ -233,7 +235,7 @@ def _like(config: Mapping[str, object]) -> str:
     """What may be done about a file of an unknown family: which known ones have its keys."""
     found = alike(config)
     like = f"its keys are most like those of {' or '.join(found)}" if found else "no known family has its keys"
-    return f"{like} (--assume FAMILY counts it as one of a known family)"
+    return f"{like} ({field('assume', 'FAMILY')} counts it as one of a known family)"
 
 
 def _notes(config: Config) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ _PLAIN: Final[Mapping[str, object]] = {
 
 
 _ELSEWHERE: Final = (
-    "Its adapters are counted by params and by memory --train; every other answer is that of the model without them, "
+    "Its adapters are counted by params and by `tscale memory --train`; every other answer is that of the model without them, "
     "into which they can be merged."
 )
 

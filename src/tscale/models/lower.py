@@ -98,7 +98,7 @@ _FIRST: Final[dict[Part, tuple[Role, ...]]] = {
 class _Place(NamedTuple):
     """Where in a model things stand: the layers, how many of them, and the copies of weights that these share."""
 
-    where: Layers | Literal["start", "end"] = "start"
+    where: Layers | Literal["start", "end", "stack"] = "start"
     layers: int = 1
     copies: int | None = None
     block: Block = OUTSIDE
@@ -119,7 +119,7 @@ class _Place(NamedTuple):
     def subset(self, part: Subset) -> _Place:
         """Where a part of what stands here stands."""
         if part.once:
-            return _Place("start", block=self.block)
+            return _Place("stack" if part.throughout else "start", block=self.block)
         where, layers = self.where, self.layers if part.layers is None else part.layers
         if part.places:
             assert not isinstance(where, str)

@@ -207,7 +207,7 @@ def _validate(spec: ModelSpec) -> None:
     try:
         read = validated(Document(plain(spec), name, {}, {}))
     except SpecErrors as found:
-        errors = [SpecError(str(error).removeprefix(f"{name}:1:1: "), where=name) for error in found.errors]
+        errors = [SpecError(error.text.removeprefix(f"{name}:1:1: "), where=name) for error in found.errors]
         raise SpecErrors(errors) from None
     if read != spec:
         raise SpecError(_misplaced(spec, read), where=name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tscale.errors import RequestError, SpecError, called
+from tscale.errors import RequestError, SpecError, called, field
 from tscale.importer.config_file import MOST_BYTES, config_spec, looks_like_config, spec_of_keys
 from tscale.importer.json_file import parse_object
 from tscale.models.yaml_file import MOST_BYTES as MOST_OF_A_SPEC
@@ -163,5 +163,7 @@ def _of_weights(path: Path, assume: str | None, *, strict: bool) -> ModelSpec | 
             return described(str(beside), assume, strict=strict)
         raise shapes_told(path)
     if assume is not None:
-        raise RequestError(f"--assume is about a config.json, and {called(str(path))} is a file of weights: drop it")
+        raise RequestError(
+            f"{field('assume')} is about a config.json, and {called(str(path))} is a file of weights: drop it"
+        )
     return gguf_spec(path)

@@ -130,10 +130,14 @@ def _claimed_twice(ons: list[LayerSelector], layers: int) -> int | None:
 
 def _of_weights(spec: ModelSpec) -> Iterator[Problem]:
     """What is wrong with the formats of a release, with the family that was assumed, and with adapters."""
+    apart = spec.kind != "encoder-decoder" and spec.unique_layers is None
     if spec.weights is not None:
-        apart = spec.kind != "encoder-decoder" and spec.unique_layers is None
         for path, message in (*spec.weights.problems(), *spec.weights.layer_problems(spec.layers, apart=apart)):
             yield ("weights", *path), message
+    if spec.releases is not None:
+        from tscale.models.weights_spec import releases_problems
+
+        yield from releases_problems(spec.releases, int(spec.layers), apart=apart)
     if spec.assumed is not None:
         for path, message in spec.assumed.problems():
             yield ("assumed", *path), message

@@ -15,19 +15,28 @@ from tscale.models.lower import lower
 from tscale.models.spec import MOST_LAYERS, ModelSpec
 
 if TYPE_CHECKING:
-    from tscale.models.weights_spec import WeightRule
+    from tscale.models.weights_spec import NamedRelease, Release, WeightRule
 
 
-def released(spec: ModelSpec) -> Mixture | None:
-    """The formats of a release, matrix by matrix; None where the spec says none, so that weights are in 16 bits."""
-    said = spec.weights
+def release_in(spec: ModelSpec, format: Format) -> NamedRelease | None:
+    """The release of a model that a format means by its name; None where no such release is known."""
+    return next((release for release in spec.releases or () if release.dtype == format.name), None)
+
+
+def released(spec: ModelSpec, said: Release | None = None) -> Mixture | None:
+    """The formats of a release, matrix by matrix; None where the spec says none, so that weights are in 16 bits.
+
+    `said`: which release; that of `weights` where it is left out.
+    """
+    said = spec.weights if said is None else said
     if said is None:
         return None
     ledger = lower(spec)
     rules = [Rule(_format(rule.format), _entries(rule, ledger), _layers(rule.layers)) for rule in said.rules]
     by_layer = any(rule.layers is not None for rule in rules)
     standing = standing_of(spec, ledger) if by_layer else {}
-    return mixture(ledger, None if said.format is None else _format(said.format), rules, said.rest, standing)
+    made = mixture(ledger, None if said.format is None else _format(said.format), rules, said.rest, standing)
+    return made._replace(cache=said.cache)
 
 
 def _format(name: str) -> Format:
@@ -41,14 +50,17 @@ def _layers(layers: tuple[int, ...] | None) -> frozenset[int] | None:
 
 def unknown_parts(spec: ModelSpec) -> Iterator[Problem]:
     """The parts in a release's rules that are about nothing that the model has."""
-    rules = () if spec.weights is None else spec.weights.rules
-    names = _names(lower(spec)).values() if rules else ()
-    for place, rule in enumerate(rules):
-        for number, part in enumerate(rule.parts):
-            if not any(_is_about(part, name) for name in names):
-                outer = dict.fromkeys(name.rpartition(".")[0] for name in names if "." in name)
-                message = f"no matrix or table of the model is called {shown(part)}: {nearest(part, [*names, *outer])}"
-                yield ("weights", "rules", place, "parts", number), message
+    said: list[tuple[tuple[str | int, ...], Release]] = [] if spec.weights is None else [(("weights",), spec.weights)]
+    said += [(("releases", place, "weights"), release.weights) for place, release in enumerate(spec.releases or ())]
+    names = _names(lower(spec)).values() if any(release.rules for _, release in said) else ()
+    for path, release in said:
+        for place, rule in enumerate(release.rules):
+            for number, part in enumerate(rule.parts):
+                if not any(_is_about(part, name) for name in names):
+                    outer = dict.fromkeys(name.rpartition(".")[0] for name in names if "." in name)
+                    hint = nearest(part, [*names, *outer])
+                    message = f"no matrix or table of the model is called {shown(part)}: {hint}"
+                    yield (*path, "rules", place, "parts", number), message
 
 
 def _names(ledger: Ledger) -> dict[int, str]:

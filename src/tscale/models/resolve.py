@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.catalogue.models import built_in, known_name, no_such_model
-from tscale.errors import NotPublishedError, RequestError, SpecError, SpecErrors, called, nearest, shown
+from tscale.errors import NotPublishedError, RequestError, SpecError, SpecErrors, called, field, nearest, shown
 from tscale.models.spec import ModelSpec, Spec
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def find(model: str, changes: Iterable[str] = (), assume: str | None = None, *, 
     changes = tuple(changes)
     name = known_name(model)
     if assume is not None and name is not None:
-        raise RequestError(f"--assume is about a config.json, and {model} is a built-in model: drop it")
+        raise RequestError(f"{field('assume')} is about a config.json, and {model} is a built-in model: drop it")
     spec = built_in(name) if name is not None else _from_file(model, assume, strict)
     return changed(spec, changes)
 
@@ -107,7 +107,9 @@ def read_spec(file: str, assume: str | None = None, *, strict: bool = False) -> 
     if not isinstance(found, Document):
         return found
     if assume is not None:
-        raise RequestError(f"--assume is about a config.json, and {found.name} is a spec of tscale's own: drop it")
+        raise RequestError(
+            f"{field('assume')} is about a config.json, and {found.name} is a spec of tscale's own: drop it"
+        )
     return validated(found)
 
 
@@ -139,7 +141,7 @@ def with_changes(spec: Spec, changes: tuple[str, ...]) -> dict[str, Any]:
         path = key.strip().split(".")
         if not equals or not all(path):
             raise RequestError(
-                f"--set: write KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}"
+                f"{field('set')}: write KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}"
             )
         path, value = _full(path, spec, data), _value(text, change)
         if value is None:
@@ -159,17 +161,17 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
         return spec
     # What was published and noted is about the model as it was: the changed one has a title of its own and no sources.
     data["title"] = data["title"] if "title" in _keys(changes) else f"{spec.label} with {', '.join(changes)}"
-    for key in ("aliases", "published", "sources", "evidence", "notes", "notes_on"):
+    for key in ("aliases", "releases", "published", "sources", "evidence", "notes", "notes_on"):
         if key not in _keys(changes):
             data.pop(key, None)
     if "context" in _keys(changes) and "training" not in _keys(changes):
         _cut_stages(data)
     try:
-        return validated(Document(data, "--set", {}, {}))
+        return validated(Document(data, "set", {}, {}))
     except (SpecErrors, SpecError) as error:
         first = error.errors[0] if isinstance(error, SpecErrors) else error
         raise RequestError(
-            str(first).removeprefix("--set:1:1: "), where=called("--set " + ", ".join(changes), 80)
+            first.text.removeprefix("set:1:1: "), where=f"{field('set')} {called(', '.join(changes), 80)}"
         ) from None
 
 
@@ -198,7 +200,7 @@ def _check_key(path: list[str], data: dict[str, Any], change: str) -> None:
         keys = keys_of(path[0], data.get(path[0]))
         if path[1] not in keys:
             hint = nearest(path[1], keys)
-            raise RequestError(f"--set {called(change, 80)}: unknown key {shown(path[1])}: {hint}")
+            raise RequestError(f"{field('set')} {called(change, 80)}: unknown key {shown(path[1])}: {hint}")
 
 
 def _cut_stages(data: dict[str, Any]) -> None:
@@ -224,9 +226,9 @@ def _value(text: str, change: str) -> object:
     from tscale.models.yaml_file import parse_document
 
     try:
-        return parse_document(text, "--set").data if text.strip() else None
+        return parse_document(text, "set").data if text.strip() else None
     except SpecError as error:
-        raise RequestError(str(error).split(": ", 1)[-1], where=called(f"--set {change}", 80)) from None
+        raise RequestError(error.text.split(": ", 1)[-1], where=f"{field('set')} {called(change, 80)}") from None
 
 
 def _set(data: dict[str, Any], path: list[str], value: object) -> None:
@@ -236,9 +238,9 @@ def _set(data: dict[str, Any], path: list[str], value: object) -> None:
         inner = _item(holder, part, path) if isinstance(holder, list) else holder.setdefault(part, {})
         if isinstance(inner, list) and not path[place + 1].isdecimal():
             text = f"{part} is a list: `tscale show NAME > my.yaml` begins a file to change it in"
-            raise RequestError(f"--set {called('.'.join(path), 80)}: {text}")
+            raise RequestError(f"{field('set')} {called('.'.join(path), 80)}: {text}")
         if not isinstance(inner, dict | list):
-            raise RequestError(f"--set {called('.'.join(path), 80)}: {part} holds no keys")
+            raise RequestError(f"{field('set')} {called('.'.join(path), 80)}: {part} holds no keys")
         holder = inner
     if isinstance(holder, list):
         _item(holder, path[-1], path)
@@ -253,7 +255,7 @@ def _item(listed: list[Any], part: str, path: list[str]) -> Any:
     """What stands at a place of a list. Raises `RequestError` where the list has no such place."""
     if int(part) >= len(listed):
         many = f"there are {len(listed):,}, counted from 0" if listed else "the list is empty"
-        raise RequestError(f"--set {called('.'.join(path), 80)}: no item {part}: {many}")
+        raise RequestError(f"{field('set')} {called('.'.join(path), 80)}: no item {part}: {many}")
     return listed[int(part)]
 
 
@@ -266,7 +268,7 @@ def _full(path: list[str], spec: Spec, data: dict[str, Any]) -> list[str]:
 
     from tscale.models.validation import keys_of
 
-    own, key = [field.name for field in fields(spec)], ".".join(path)
+    own, key = [one.name for one in fields(spec)], ".".join(path)
     if path[0] in own and len(path) <= _DEEPEST:
         return path
     blocks = {block: keys_of(block, data.get(block)) for block in _BLOCKS if block in own}
@@ -274,10 +276,10 @@ def _full(path: list[str], spec: Spec, data: dict[str, Any]) -> list[str]:
     if len(found) == 1:
         return [found[0], key]
     if found:
-        raise RequestError(f"--set {key}: which one? " + " or ".join(f"{block}.{key}" for block in found))
+        raise RequestError(f"{field('set')} {key}: which one? " + " or ".join(f"{block}.{key}" for block in found))
     known = [*own, *(f"{block}.{name}" for block, keys in blocks.items() for name in keys)]
     bare = [*known, *(name for keys in blocks.values() for name in keys)]
-    raise RequestError(f"--set: unknown key {shown(key)}: {nearest(key, bare)}")
+    raise RequestError(f"{field('set')}: unknown key {shown(key)}: {nearest(key, bare)}")
 
 
 _DEEPEST: Final = 7  # towers.0.pieces.2.attention.heads has six parts

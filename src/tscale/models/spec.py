@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from tscale.models.adapter_spec import Adapter
     from tscale.models.tower_spec import TowerSpec
     from tscale.models.undisclosed import UndisclosedSpec
-    from tscale.models.weights_spec import AssumedFamily, Release
+    from tscale.models.weights_spec import AssumedFamily, NamedRelease, Release
 else:  # the markers of the fields say which classes they hold, and import those that are asked for
-    Adapter = AssumedFamily = LayerInput = Mixer = Mlp = Positions = Release = Tower = object
+    Adapter = AssumedFamily = LayerInput = Mixer = Mlp = NamedRelease = Positions = Release = Tower = object
 
 Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
 """How a published figure was confirmed: read in the source itself, quoted by others, calculated, or recalled."""
@@ -249,6 +249,8 @@ class ModelSpec:
     """Whether a decoder's layers hold attention to an encoder that it does without: stored, and never run (BartForCausalLM)."""
     weights: Annotated[Release | None, Elsewhere("models.weights_spec.Release")] = None
     """What its weights are kept in as they are released, where that is no plain 16 bits."""
+    releases: Annotated[tuple[NamedRelease, ...] | None, SeveralElsewhere("models.weights_spec.NamedRelease")] = None
+    """Other releases of it in formats of their own, which `--dtype` means by the names of these formats."""
     states: Literal["fp32", "bf16", "fp16"] | None = None
     """What recurrent states are kept in while decoding, where its file says so; absent: as the cache, in 16 bits at the least."""
     assumed: Annotated[AssumedFamily | None, Elsewhere("models.weights_spec.AssumedFamily")] = None
@@ -347,6 +349,7 @@ NESTED: Final[Mapping[str, Mapping[str, type]]] = {
     "each": TOWER_PIECES,
     "training": {"": Training},
     "weights": Kinds({"": "models.weights_spec.Release"}),
+    "releases": Kinds({"": "models.weights_spec.NamedRelease"}),
     "rules": Kinds({"": "models.weights_spec.WeightRule"}),
     "assumed": Kinds({"": "models.weights_spec.AssumedFamily"}),
     "adapter": Kinds({"": "models.adapter_spec.Adapter"}),

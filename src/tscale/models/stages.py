@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.blocks import Attention
 from tscale.blocks.fields import telling_layers
 from tscale.core.costs.recompute import Again
 from tscale.core.kept import keep
@@ -17,9 +16,11 @@ from tscale.core.ledger import Ledger, Stack
 from tscale.core.parallelism import MOST_PIECES, MOST_STAGES, Parallelism
 from tscale.core.partition import Stretch, given_stretches, interleaved_sizes, one_layer, stage, stretches
 from tscale.core.sharding import check_expert, check_experts, check_tensor, is_mixture
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
+from tscale.models.lenders import has_borrowers, kept_together
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
+from tscale.models.two_stacks import parts_of, stages_of_two
 
 
 def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> tuple[Ledger, ...]:
@@ -29,7 +30,7 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     section 2.2). Under DualPipe, where micro-batches come in from both ends, a device has the i-th stage and the i-th from the
     end. What several layers share, a block or a table that is the head too, each stage that needs it has a copy of, as Megatron-LM has
     it of tied embeddings. `whole`: the model's ledger, where it is at hand. Raises `RequestError` where there are fewer layers than
-    pieces, or layers read what another stage has.
+    pieces, or layers read what another stage has and does not send.
     """
     whole = lower(spec) if whole is None else whole
     cuts = plan.cuts
@@ -48,6 +49,8 @@ def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Led
     if plan.pipeline == 1:
         return (whole,)
     check_stages(spec, plan)
+    if spec.kind == "encoder-decoder":
+        return tuple(stages_of_two(spec, plan, whole))
     last, both = plan.pipeline - 1, plan.order == "dualpipe"
     return tuple(
         stage(
@@ -70,11 +73,11 @@ def recomputed_stages(
     """
     if spec.kind == "encoder-decoder":
         raise RequestError(
-            f"{spec.name} has two stacks, of which --recompute can name no layers: give the policy alone"
+            f"{spec.name} has two stacks, of which {field('recompute')} can name no layers: give the policy alone"
         )
     depth = int(spec.layers)
     if again.layers is not None and again.layers and max(again.layers) >= depth:
-        raise RequestError(f"{spec.name} has layers 0 to {depth - 1}: --recompute names {max(again.layers)}")
+        raise RequestError(f"{spec.name} has layers 0 to {depth - 1}: {field('recompute')} names {max(again.layers)}")
     return tuple(
         _split(whole, pieces, again, first=place == 0, last=place == plan.pipeline - 1)
         for place, pieces in enumerate(pieces_of(spec, plan))
@@ -115,6 +118,8 @@ def _chosen(pieces: tuple[Stretch, ...], again: Again) -> tuple[list[Stretch], l
 
 def kinds_of_layers(spec: ModelSpec, whole: Ledger, plan: Parallelism) -> tuple[tuple[Ledger, ...], ...]:
     """For each pipeline stage one layer of each kind that it holds; of two stacks, of both."""
+    if spec.kind == "encoder-decoder" and plan.pipeline > 1:
+        return tuple(tuple(_kinds(spec, whole, part.stack, (part.own,))) for part in parts_of(spec, plan))
     if spec.kind == "encoder-decoder":
         encoder = _kinds(spec, whole, "encoder", (Stretch(0, spec.encoder_layers()),))
         return ((*encoder, *_kinds(spec, whole, "decoder", (Stretch(0, spec.layers),))),)
@@ -134,9 +139,13 @@ def _stretches(spec: ModelSpec, plan: Parallelism) -> tuple[Stretch, ...]:
     """The pieces of the stack, in its order: of the sizes that the plan says, or as even as can be."""
     pieces = plan.pipeline * plan.interleave
     if plan.stages is None:
-        return stretches(spec.layers, pieces, ends=plan.interleave > 1)
-    sizes = plan.stages if len(plan.stages) == pieces else interleaved_sizes(plan.stages, plan.interleave)
-    return given_stretches(sizes)
+        found = stretches(spec.layers, pieces, ends=plan.interleave > 1)
+    else:
+        sizes = plan.stages if len(plan.stages) == pieces else interleaved_sizes(plan.stages, plan.interleave)
+        found = given_stretches(sizes)
+    return (
+        found if pieces == 1 or not has_borrowers(spec) else kept_together(spec, found, asked=plan.stages is not None)
+    )
 
 
 def _kinds(spec: ModelSpec, whole: Ledger, stack: Stack, pieces: tuple[Stretch, ...]) -> Iterator[Ledger]:
@@ -160,13 +169,13 @@ def _behind_first(spec: ModelSpec, start: int, end: int) -> Iterator[int]:
 
 def _check_sizes(spec: ModelSpec, plan: Parallelism) -> None:
     """Raises `RequestError` where the layers that a plan gives its stages are not those of the model."""
-    if plan.stages is None or sum(plan.stages) == spec.layers:
+    if plan.stages is None or sum(plan.stages) == spec.layers or spec.kind == "encoder-decoder":
         return
     pieces = plan.pipeline * plan.interleave
     even = ",".join(str(piece.size) for piece in stretches(spec.layers, pieces)) if pieces <= spec.layers else ""
-    advice = f"such as {even}" if even and pieces <= _MOST_SHOWN else "or leave --stages out"
+    advice = f"such as {even}" if even and pieces <= _MOST_SHOWN else f"or leave {field('stages')} out"
     raise RequestError(
-        f"--stages has {sum(plan.stages)} layers, and {spec.name} has {spec.layers}: let them add up to that, {advice}"
+        f"{field('stages')} has {sum(plan.stages)} layers, and {spec.name} has {spec.layers}: let them add up to that, {advice}"
     )
 
 
@@ -182,20 +191,17 @@ def _has_bare_ends(spec: ModelSpec, plan: Parallelism) -> bool:
 def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
     """Raises `RequestError` for a model that has no such stages: fewer layers than pieces, or layers that read what others have."""
     if spec.kind == "encoder-decoder":
-        raise RequestError(
-            f"tscale does not know how {spec.name}'s two stacks are assigned to stages: use --pipeline 1"
-        )
+        parts_of(spec, plan)
+        return
     if spec.unique_layers is not None and spec.unique_layers > 1:
         raise RequestError(
             f"{spec.name} has {spec.unique_layers} layers that stand in several places, and tscale does not know which of them a "
-            "stage has: use --pipeline 1"
+            f"stage has: use {field('pipeline', 1)}"
         )
-    if spec.positions.kind == "disentangled":
-        raise RequestError(f"{spec.name}'s layers all read one table of distances: use --pipeline 1")
     if spec.layer_input is not None:
-        raise RequestError(f"{spec.name}'s layers look up an input of their own in one table: use --pipeline 1")
-    if any(isinstance(mixer, Attention) and mixer.borrows_keys for mixer in spec.mixers):
-        raise RequestError(f"{spec.name}'s last layers borrow keys, which another stage may have: use --pipeline 1")
+        raise RequestError(
+            f"{spec.name}'s layers look up an input of their own in one table: use {field('pipeline', 1)}"
+        )
     if plan.pipeline > MOST_STAGES:
         raise RequestError(f"{plan.pipeline:,} pipeline stages are more than are counted: use at most {MOST_STAGES}")
     if plan.pipeline * plan.interleave > MOST_PIECES:
@@ -209,3 +215,5 @@ def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
             f"{spec.layers} layers are fewer than {plan.pipeline} stages{pieces}: use at most "
             f"{spec.layers // plan.interleave or 1} stages"
         )
+    if has_borrowers(spec):
+        _stretches(spec, plan)

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, MOST_SIZE, Problem, Whole, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.dtypes import find_format
-from tscale.errors import RequestError, shown
-from tscale.models.spec import MOST_LAYERS
+from tscale.core.dtypes import FORMATS, find_format
+from tscale.errors import RequestError, field, shown
+from tscale.models.spec import MOST_LAYERS, Evidence
 
 
 @spec_dataclass
@@ -57,9 +57,9 @@ class Release:
 
     def problems(self) -> Iterator[Problem]:
         """Formats that are not known, and texts that no table could show."""
-        for field, name in (("format", self.format), ("cache", self.cache)):
+        for key, name in (("format", self.format), ("cache", self.cache)):
             if name is not None:
-                yield from _format_problems(field, name, cache=field == "cache")
+                yield from _format_problems(key, name, cache=key == "cache")
         yield from of_one_line(method=self.method)
         yield from _unshowable("unread", self.unread)
         for place, rule in enumerate(self.rules):
@@ -84,24 +84,63 @@ class Release:
             yield ("rules", place, "layers"), message
 
 
-def _format_problems(field: str, name: str, *, cache: bool = False) -> Iterator[Problem]:
+def _format_problems(key: str, name: str, *, cache: bool = False) -> Iterator[Problem]:
     """What is wrong with the name of a format: a file is held to it as it is written."""
     try:
-        found = find_format(name, what=field, cache=cache)
+        found = find_format(name, what=key, cache=cache)
     except RequestError as error:
-        yield (field,), str(error).removeprefix(f"{field}: ")
+        yield (key,), error.text.removeprefix(f"{key}: ")
         return
     if found.is_mixture:
-        yield (field,), f"{shown(name)} mixes types, tensor by tensor: --dtype asks for it; name a type, such as q4_k"
+        yield (
+            (key,),
+            f"{shown(name)} mixes types, tensor by tensor: {field('dtype')} asks for it; name a type, such as q4_k",
+        )
     if name != name.strip():
-        yield (field,), f"{shown(name)} has blanks around it: write {shown(name.strip())}"
+        yield (key,), f"{shown(name)} has blanks around it: write {shown(name.strip())}"
 
 
-def _unshowable(field: str, texts: tuple[str, ...]) -> Iterator[Problem]:
+def _unshowable(key: str, texts: tuple[str, ...]) -> Iterator[Problem]:
     """Those of several texts that no table could show."""
     for place, text in enumerate(texts):
         for _, message in of_one_line(text=text):
-            yield (field, place), message
+            yield (key, place), message
+
+
+@spec_dataclass
+class NamedRelease:
+    """A release of a model beside its first: in which formats, who made it, and where that was read."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    name: str
+    """What its repository is called: meta-llama/Llama-3.1-405B-Instruct-FP8."""
+    dtype: str
+    """The format that means it where weights are asked for in one: a name of `tscale list formats`."""
+    weights: Release
+    source: str
+    """Where its formats were read."""
+    evidence: Evidence
+
+    def problems(self) -> Iterator[Problem]:
+        """A name of a format that is not known, or that is spelled out and so means itself alone, and what is wrong with its weights."""
+        yield from _format_problems("dtype", self.dtype)
+        if self.dtype not in FORMATS:
+            yield ("dtype",), f"a release is meant by a name that `tscale list formats` has, not {shown(self.dtype)}"
+        yield from of_one_line(name=self.name, source=self.source)
+        for path, message in self.weights.problems():
+            yield ("weights", *path), message
+
+
+def releases_problems(releases: tuple[NamedRelease, ...], layers: int, *, apart: bool) -> Iterator[Problem]:
+    """What is wrong with several releases, two of one format among it."""
+    for place, release in enumerate(releases):
+        if release.dtype in (before.dtype for before in releases[:place]):
+            yield ("releases", place, "dtype"), f"{release.dtype} means one release: there are two in it"
+        for path, message in release.problems():
+            yield ("releases", place, *path), message
+        for path, message in release.weights.layer_problems(layers, apart=apart):
+            yield ("releases", place, "weights", *path), message
 
 
 @spec_dataclass

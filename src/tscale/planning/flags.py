@@ -13,13 +13,18 @@ from tscale.planning.layouts import Layout
 
 
 class Job(NamedTuple):
-    """What a layout is of: layers and routed experts of the model, sequences of a step and their tokens, devices of a node."""
+    """What a layout is of: layers and routed experts of the model, sequences of a step and their tokens, devices of a node.
+
+    `two_stacks`: whether it is of an encoder-decoder, whose stages no framework has options for today, though Megatron-LM once split
+    a pipeline at a rank.
+    """
 
     layers: int
     experts: int
     batch: int
     context: int
     per_node: int
+    two_stacks: bool = False
 
 
 class NoOptionError(Exception):
@@ -38,6 +43,8 @@ def lacks_of(layout: Layout, job: Job) -> dict[str, str]:
 
 def _lines(layout: Layout, job: Job) -> dict[str, tuple[str, str]]:
     makers = {"megatron_lm": _megatron, "torchtitan": _torchtitan, "nemo": _nemo}
+    if job.two_stacks and layout.plan.pipeline > 1:
+        return dict.fromkeys(makers, ("", "stages of two stacks"))
     return {name: _line(maker(layout, job)) for name, maker in makers.items()}
 
 

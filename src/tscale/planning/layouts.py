@@ -16,7 +16,7 @@ import numpy as np
 from tscale.core.costs.activations import Recompute
 from tscale.core.costs.states import Offload
 from tscale.core.parallelism import Parallelism, Schedule
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 Columns = Mapping[str, Any]
 """Arrays of whole numbers of one length, by name."""
@@ -112,7 +112,7 @@ def grid(axes: Axes, gpus: int, most: int = MOST_LAYOUTS) -> Layouts:
     sizes = [len(values) for _, values in joint]
     if prod(sizes) > most:
         raise RequestError(
-            f"plan would try {prod(sizes):,} layouts of {gpus:,} devices: at most {most:,} here; fix some axes, such as --tensor 8 or --zero 1"
+            f"plan would try {prod(sizes):,} layouts of {gpus:,} devices: at most {most:,} here; fix some axes, such as {field('tensor', 8)} or {field('zero', 1)}"
         )
     places = np.unravel_index(np.arange(prod(sizes)), sizes)
     columns: dict[str, Any] = {}

@@ -14,7 +14,8 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.partition import Stretch, layers_of_groups, one_layer
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
-from tscale.models.stages import kinds_of_layers, pieces_of
+from tscale.models.stages import pieces_of
+from tscale.models.two_stacks import counts_of, parts_of
 
 MOST_LAYERS: Final = 10_000
 """Layers of a model whose pipelines are searched."""
@@ -28,6 +29,10 @@ class Kind(NamedTuple):
     groups: tuple[int, ...]
     layers: tuple[int, ...]
     """Places of the kinds of layer in `Model.layers`."""
+    stack: Stack | None = None
+    """Which of two stacks its layers are of; `first` is about that stack, `last` about the head."""
+    closes: bool = False
+    """Whether it has the last layer of that stack."""
 
 
 class Stages(NamedTuple):
@@ -51,6 +56,8 @@ class Model(NamedTuple):
         """The stages of a plan that has such; each distinct one once, in their order."""
         if plan.pipeline == 1:
             return (self._alone(),)
+        if self.spec.kind == "encoder-decoder":
+            return tuple(self._parts(plan))
         found: dict[tuple[Kind, tuple[int, ...]], Stages] = {}
         last, both = plan.pipeline - 1, plan.order == "dualpipe"
         for place, pieces in enumerate(pieces_of(self.spec, plan)):
@@ -68,6 +75,15 @@ class Model(NamedTuple):
         )
         return Stages(Kind(first, last, tuple(own), tuple(layers)), tuple(own.values()), place, 1)
 
+    def _parts(self, plan: Parallelism) -> Iterator[Stages]:
+        """The stages of two stacks, each by itself."""
+        for place, part in enumerate(parts_of(self.spec, plan)):
+            own = {number: count for number, count in enumerate(counts_of(self.whole, part)) if count is not None}
+            begin = int(part.own.start) + (int(self.spec.encoder_layers()) if part.stack == "decoder" else 0)
+            layers = tuple(dict.fromkeys(self.of_layer[begin : begin + int(part.own.size)]))
+            kind = Kind(part.first, place == plan.pipeline - 1, tuple(own), layers, part.stack, part.last)
+            yield Stages(kind, tuple(map(int, own.values())), place, 1)
+
     def _alone(self) -> Stages:
         own = {
             number: int(group.layers)
@@ -81,13 +97,10 @@ def model_of(spec: ModelSpec, whole: Ledger) -> Model:
     """A model with its kinds of layer. Raises `RequestError` for one of more layers than are searched."""
     if int(spec.layers) > MOST_LAYERS:
         raise RequestError(f"{spec.name} has {int(spec.layers):,} layers: plan takes models of up to {MOST_LAYERS:,}")
-    if spec.kind == "encoder-decoder":
-        return Model(spec, whole, kinds_of_layers(spec, whole, Parallelism())[0], ())
-    stack: Stack = "decoder" if spec.kind == "decoder" else "encoder"
     kinds: dict[tuple[int, ...], int] = {}
     layers: list[Ledger] = []
     of_layer: list[int] = []
-    for alone in _single_layers(spec, whole, stack):
+    for alone in _single_layers(spec, whole):
         key = tuple(id(group.entries) for group in alone.groups)
         if key not in kinds:
             kinds[key] = len(layers)
@@ -96,6 +109,10 @@ def model_of(spec: ModelSpec, whole: Ledger) -> Model:
     return Model(spec, whole, tuple(layers), tuple(of_layer))
 
 
-def _single_layers(spec: ModelSpec, whole: Ledger, stack: Stack) -> Iterator[Ledger]:
-    for layer in range(int(spec.layers)):
-        yield one_layer(whole, stack, layer)
+def _single_layers(spec: ModelSpec, whole: Ledger) -> Iterator[Ledger]:
+    """Each layer by itself, those of an encoder first."""
+    encoder = 0 if spec.kind == "decoder" else int(spec.encoder_layers())
+    for layer in range(encoder):
+        yield one_layer(whole, "encoder", layer)
+    for layer in range(0 if spec.kind == "encoder" else int(spec.layers)):
+        yield one_layer(whole, "decoder", layer)

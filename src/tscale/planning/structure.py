@@ -14,6 +14,7 @@ import numpy as np
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.partition import stage_of_counts
+from tscale.models.two_stacks import stage_of_part
 from tscale.planning.layouts import Columns
 from tscale.planning.stage_kinds import Kind, Model, Stages
 
@@ -106,4 +107,9 @@ def ledger_of(model: Model, stage: StageRows) -> Ledger:
     counts: list[Any] = [None] * len(model.whole.groups)
     for place, count in zip(stage.kind.groups, stage.counts, strict=True):
         counts[place] = plain(count)
-    return stage_of_counts(model.whole, counts, first=stage.kind.first, last=stage.kind.last)
+    kind = stage.kind
+    if kind.stack is None:
+        return stage_of_counts(model.whole, counts, first=kind.first, last=kind.last)
+    return stage_of_part(
+        model.spec, model.whole, kind.stack, counts, first=kind.first, last=kind.closes, ends=kind.last
+    )

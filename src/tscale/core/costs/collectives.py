@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from tscale.core.device import Cluster
 from tscale.core.tracing import as_plain, ceil_div, is_array, maximum, minimum, ratio, where
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 SOURCE: Final = "patarasuk2009"
 
@@ -161,4 +161,4 @@ def nics_of(cluster: Cluster, devices: int) -> int:
 
 def _unknown(cluster: Cluster, devices: int, what: str, key: str) -> RequestError:
     nodes = f"{cluster.device.name}s in nodes of {cluster.devices_per_node}"
-    return RequestError(f"the {what} between {devices} {nodes} is not known: --gpu-set {key}=N gives it")
+    return RequestError(f"the {what} between {devices} {nodes} is not known: {field('gpu_set', f'{key}=N')} gives it")

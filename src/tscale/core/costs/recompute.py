@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from tscale.core.costs.activations import Attention, Recompute, keeping
 from tscale.core.ledger import ALWAYS, Block, Group, Ledger, Matmul, Saved, Scores, Stack, SubLayer
-from tscale.errors import RequestError, shown
+from tscale.errors import RequestError, field, shown
 
 POLICIES: Final[dict[str, Recompute]] = {"none": "none", "selective": "selective", "op": "op", "full": "full"}
 
@@ -58,7 +58,7 @@ def find_again(text: str) -> Again:
         colon and (name == "none" or not re.fullmatch(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", of))
     ):
         raise RequestError(
-            f"--recompute takes none, selective, op or full, for some layers full:8 (the first 8 of each stage) or full:0-3,9, not {shown(text)}"
+            f"{field('recompute')} takes none, selective, op or full, for some layers full:8 (the first 8 of each stage) or full:0-3,9, not {shown(text)}"
         )
     if not colon:
         return Again(policy)
@@ -68,7 +68,9 @@ def find_again(text: str) -> Again:
     ranges = [range(int(start), int(end or start) + 1) for start, _, end in parts]
     named = sum(map(len, ranges))
     if named > MOST_LAYERS:
-        raise RequestError(f"--recompute names {named:,} layers: at most {MOST_LAYERS:,}; {name}:N is the first N")
+        raise RequestError(
+            f"{field('recompute')} names {named:,} layers: at most {MOST_LAYERS:,}; {name}:N is the first N"
+        )
     layers = {layer for one in ranges for layer in one}
     return Again(policy, layers=tuple(sorted(layers)))
 

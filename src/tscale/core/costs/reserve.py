@@ -121,4 +121,4 @@ def shared_reserve(memory: int) -> Reserve:
 def share_reserve(memory: int, share: Fraction) -> Reserve:
     """What is left where only a share of the memory may be used, whatever it is needed for."""
     left = memory - int(memory * share)
-    return Reserve((Part("all but the share that may be used", left, left, "--memory-share"),))
+    return Reserve((Part("all but the share that may be used", left, left, ""),))

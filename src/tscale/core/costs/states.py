@@ -22,7 +22,7 @@ from tscale.core.roles import Role
 from tscale.core.sharding import is_expert, is_routed
 from tscale.core.tracing import ceil_div, is_array, is_one, maximum, minimum, where
 from tscale.core.units import BYTES
-from tscale.errors import RequestError, shown
+from tscale.errors import RequestError, field, shown
 
 SOURCE: Final = "rajbhandari2019 section 5"
 
@@ -41,20 +41,24 @@ class States(NamedTuple):
         return States(*(_together(one, two) for one, two in zip(self, other, strict=True)))
 
 
-def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, plan: Parallelism) -> States:
+def training_states(
+    ledger: Ledger, recipe: Precision, optimizer: Optimizer, plan: Parallelism, micro_batches: int | None = None
+) -> States:
     """Bytes of all that is kept of every parameter of one device's ledger, one line for each entry.
 
     A parameter that is not trained is kept as a weight alone. In a pipeline a stage adds up the gradients of all micro-batches
-    before it scatters them, so that ZeRO's second stage keeps them whole, as torchtitan does with FSDP. Weights that are gathered from
-    the master copy are kept by nobody in ZeRO's third stage.
+    before it scatters them, so that ZeRO's second stage keeps them whole, as torchtitan does with FSDP; of an interleaved schedule
+    with no more `micro_batches` than stages, those of one piece at a time (`_of_a_piece`). Weights that are gathered from the
+    master copy are kept by nobody in ZeRO's third stage.
     """
     key = (training_states, optimizer, recipe.states)
     owned = keep(ledger.made, key, lambda: tuple(_owned(ledger, optimizer, recipe.states)))
     scattered = 2 if is_one(plan.pipeline) else 3
     gradients, master, states = [], [], []
-    for entry, numbers, kept in owned:
+    for entry, layers, numbers, kept in owned:
         among = shards(entry, plan)
-        gradients.append(Line(entry.name, _divided(numbers * recipe.gradients, plan.zero, scattered, among)))
+        own = _divided(numbers * recipe.gradients, plan.zero, scattered, among)
+        gradients.append(Line(entry.name, _of_a_piece(own, among, layers, plan, micro_batches)))
         if recipe.master:
             master.append(Line(entry.name, _divided(numbers * recipe.master, plan.zero, 1, among)))
         states.append(Line(entry.name, _divided(kept, plan.zero, 1, among)))
@@ -69,11 +73,35 @@ def training_states(ledger: Ledger, recipe: Precision, optimizer: Optimizer, pla
     )
 
 
-def _owned(ledger: Ledger, optimizer: Optimizer, number: int) -> Iterator[tuple[Entry, int, int]]:
-    """Each entry that is trained, with its numbers, and bytes of an optimizer's states of `number` bytes each, on all devices."""
-    for entry in ledger.entries:
+def _owned(ledger: Ledger, optimizer: Optimizer, number: int) -> Iterator[tuple[Entry, int | None, int, int]]:
+    """Each entry that is trained, with how many layers have one of their own, its numbers, and bytes of an optimizer's states.
+
+    The states are of `number` bytes each, on all devices. Layers are None outside of them, and of what they share.
+    """
+    layers = (
+        None if isinstance(group.where, str) or group.copies is not None else group.layers
+        for group in ledger.groups
+        for _ in group.entries
+    )
+    for entry, many in zip(ledger.entries, layers, strict=True):
         if isinstance(entry, (Matmul, Conv)) or (isinstance(entry, (Lookup, Vector)) and entry.trained):
-            yield entry, entry.stored * size(entry), entry.stored * state_bytes(entry, optimizer, number)
+            yield entry, many, entry.stored * size(entry), entry.stored * state_bytes(entry, optimizer, number)
+
+
+def _of_a_piece(whole: int, among: int, layers: int | None, plan: Parallelism, micro_batches: int | None) -> int:
+    """Bytes of an entry's gradients that a device keeps beside the most activations, of `whole` that add up over a step.
+
+    With no more micro-batches than stages an interleaved schedule runs the backward passes of a piece of the stack one after
+    another, and while activations are at their most those of the last piece: its gradients are scattered before those of the
+    next begin, for FSDP reduces them at each piece's own last backward pass (`last_backward` of
+    torch/distributed/pipelining/schedules.py). `among`: the devices that they are scattered to.
+    """
+    if is_one(plan.pipeline) or plan.order != "interleaved" or micro_batches is None or layers is None:
+        return whole
+    piece = ceil_div(whole * ceil_div(layers, plan.interleave), layers)
+    apart = (plan.zero >= 2) & (plan.zero < 3) & (micro_batches <= plan.pipeline)
+    kept: int = where(apart, piece + ceil_div(whole, among), whole)
+    return minimum(kept, whole)
 
 
 def _divided(amount: int, zero: int, stage: int, among: int) -> int:
@@ -120,7 +148,7 @@ def find_offload(text: str) -> frozenset[Offload]:
     found = frozenset(part for part in OFFLOADS if part in words)
     for word in words:
         if word not in OFFLOADS:
-            raise RequestError(f"--offload names weights, states or activations, not {shown(word)}")
+            raise RequestError(f"{field('offload')} names weights, states or activations, not {shown(word)}")
     return found
 
 
@@ -193,7 +221,7 @@ def find_targets(text: str) -> frozenset[Role] | None:
             return None
         if name not in TARGETS:
             raise RequestError(
-                f"--lora-targets names matrices, such as q,v or attention,mlp, or all, not {shown(word)}"
+                f"{field('lora_targets')} names matrices, such as q,v or attention,mlp, or all, not {shown(word)}"
             )
         roles |= TARGETS[name]
     return frozenset(roles)

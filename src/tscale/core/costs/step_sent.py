@@ -19,6 +19,7 @@ from tscale.core.ledger import Cache, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, as_plain, is_array, is_one, where, whole
+from tscale.core.workload import Run
 
 _IN_ALL: Final = 2
 """Activations are handed on forward, and their gradients back."""
@@ -143,11 +144,17 @@ def _other_nodes(ranks: Group, copies: float) -> float:
     return cast("float", (nodes - 1) * (1 - as_float((1 - 1 / nodes) ** copies)))
 
 
-def handed_of(plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
+def handed_tokens(share: Ledger, run: Run) -> int:
+    """Tokens of a sequence whose vectors a stage hands on: a decoder's passes on what an encoder gave, too."""
+    encodes = any(group.stack == "encoder" and not isinstance(group.where, str) for group in share.groups)
+    return run.source if encodes else run.tokens
+
+
+def handed_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
     """Activations handed to the next stage and their gradients back, by each device its part of them."""
     if is_one(plan.pipeline):
         return Sent()
-    tokens = case.micro * int(case.run.tokens) / plan.context
+    tokens = case.micro * int(handed_tokens(share, case.run)) / plan.context
     handed = _IN_ALL * plan.interleave * tokens * case.d_model * WIDTH / plan.tensor
     within = plan.devices // plan.pipeline < cluster.devices_per_node
     link = network = 0.0

@@ -20,6 +20,7 @@ from tscale.core.costs.collectives import NOTHING, Least, Level, all_to_all, exc
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.costs.communication import dense_sums, expert_sums, gradients, tensor_sums
 from tscale.core.costs.schedules import runs, with_bubble
+from tscale.core.costs.step_sent import handed_tokens
 from tscale.core.costs.wall_time import Recompute, last_products, least_flops
 from tscale.core.device import Cluster
 from tscale.core.kept import is_plain, keep
@@ -197,18 +198,28 @@ def _twice(entry: Entry) -> Entry:
 def _sent_by_kinds(
     shares: tuple[Ledger, ...], plan: Parallelism, work: Workload, cluster: Cluster
 ) -> list[tuple[Part, ...]]:
-    """What a device of each kind of stage sends in a step, to its neighbours in the pipeline too, which comes before gradients."""
+    """What a device of each kind of stage sends in a step, to its neighbours in the pipeline too, which comes before gradients.
+
+    Of two neighbours, it hands on at the least what the one of fewer tokens does.
+    """
     alike = {id(share): share for share in shares}
     parts_of = {key: tuple(_sent(share, plan, work, cluster)) for key, share in alike.items()}
     if plan.pipeline == 1:
         return list(parts_of.values())
-    numbers = work.batch.micro_batches(plan) * work.batch.micro * work.run.tokens * int(work.d_model)
-    size = ceil_div(numbers * BITS, 8 * plan.tensor * plan.context)
+    tokens_of = {key: handed_tokens(share, work.run) for key, share in alike.items()}
+    tokens = [tokens_of[id(share)] for share in shares]
+    least = [min(before, own) for before, own in zip((tokens[0], *tokens), tokens, strict=False)]
     handing = [_handing(stage, plan, cluster.devices_per_node) for stage in range(plan.pipeline)]
-    kinds = dict.fromkeys((id(share), handed) for share, handed in zip(shares, handing, strict=True))
-    handed_over = {handed: _hand_over(handed, plan, cluster, size) for handed in dict.fromkeys(handing)}
+    kinds = dict.fromkeys((id(share), one, few) for share, one, few in zip(shares, handing, least, strict=True))
+    handed_over = {(one, few): _hand_over(one, plan, cluster, _handed_bytes(few, plan, work)) for _, one, few in kinds}
     before = len(parts_of[id(shares[0])]) - _sums_gradients(plan)
-    return [(*parts_of[key][:before], handed_over[handed], *parts_of[key][before:]) for key, handed in kinds]
+    return [(*parts_of[key][:before], handed_over[one, few], *parts_of[key][before:]) for key, one, few in kinds]
+
+
+def _handed_bytes(tokens: int, plan: Parallelism, work: Workload) -> int:
+    """What a device hands to its neighbour in a step, of so many tokens of a sequence."""
+    numbers = work.batch.micro_batches(plan) * work.batch.micro * tokens * int(work.d_model)
+    return ceil_div(numbers * BITS, 8 * plan.tensor * plan.context)
 
 
 def _sums_gradients(plan: Parallelism) -> bool:

@@ -185,7 +185,7 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
         if is_nothing(repeated.layers)
         else sums_of(redone, plan, case, cluster).times(repeated.layers),
         dispatches=dispatches_of(share, plan, case, cluster),
-        handed=handed_of(plan, case, cluster),
+        handed=handed_of(share, plan, case, cluster),
         keys=keys_of(share, plan, case, cluster),
     )
 

@@ -205,7 +205,7 @@ def logits_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> Log
 def states_of(share: Ledger, training: Training) -> States:
     """What a device keeps of the parameters: of all of them, or of adapters beside a frozen model."""
     trained = share if training.rank is None else adapters(share, training.rank, training.lora_targets)
-    own = training_states(trained, training.recipe, training.optimizer, training.plan)
+    own = training_states(trained, training.recipe, training.optimizer, training.plan, training.micro_batches)
     if training.optimizer_in_backward:
         own = in_backward(own, trained, training.recipe, training.plan)
     if training.rank is not None:

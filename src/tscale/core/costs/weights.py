@@ -39,6 +39,7 @@ class Mixture(NamedTuple):
     `placed`: for each entry that is not all in `rest`, by its place in the ledger, its formats, each with how many of the layers
     that it stands in. `by_layer`: the format in each of its layers by number, of entries whose layers differ. `base`: the type of
     most tensors of a GGUF file; None for a release. `scope`: which weights its formats hold.
+    `cache`: what a release says that its cache is kept in; None: in 16 bits.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Mixture(NamedTuple):
     by_layer: Mapping[int, Mapping[int, Format]] = {}
     base: Format | None = None
     scope: Scope = "linear"
+    cache: str | None = None
 
     @property
     def bits(self) -> Fraction:
