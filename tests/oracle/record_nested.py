@@ -73,8 +73,17 @@ FAMILIES = [
     "minimax_m3_vl",
     "phi4_multimodal",
     "mllama",
+    "qwen2_5_omni_thinker",
+    "qwen3_omni_moe_thinker",
+    "florence2",
+    "fast_vlm",
+    "perception_lm",
+    "instructblipvideo",
+    "audioflamingo3",
+    "musicflamingo",
 ]
 CLASSES = {
+    **modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,

@@ -1,0 +1,82 @@
+"""Counts further encoders and encoder-decoders as `record_encoders.py` does.
+
+`python tests/oracle/record_encoders_2026.py [FAMILY ...] > tests/oracle/variations_encoders_2026.jsonl` needs `transformers`
+5.24.0 and `torch` 2.13.0 or later. Every class of the family's module that classifies or answers is counted on the defaults too.
+"""
+
+# mypy: ignore-errors
+# transformers and torch are installed only where this is run
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Iterator
+
+import record
+import record_encoders
+from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+
+FAMILIES = {
+    AutoModelForMaskedLM: "layoutlm tapas flaubert xlm jina_embeddings_v3 yoso",
+    AutoModelForSeq2SeqLM: "led bigbird_pegasus",
+}
+EXTRA = {
+    "tapas": [{"type_vocab_sizes": [3, 10, 10]}],
+    "flaubert": [{"n_langs": 4}, {"n_langs": 4, "use_lang_emb": False}, {"pre_norm": True, "n_langs": 2}],
+    "xlm": [{"n_langs": 15}, {"n_langs": 15, "use_lang_emb": False}],
+    "yoso": [{"conv_window": 33}, {"use_expectation": False}],
+    "led": [
+        {"encoder_layers": 2, "decoder_layers": 3, "attention_window": [64, 64]},
+        {"encoder_layers": 2, "decoder_layers": 2, "attention_window": [64, 128]},
+        {"encoder_attention_heads": 8, "encoder_ffn_dim": 64},
+    ],
+    "bigbird_pegasus": [
+        {"attention_type": "original_full"},
+        {"attention_type": "original_full", "use_bias": True, "encoder_attention_heads": 8},
+        {"attention_type": "original_full", "encoder_layers": 2, "decoder_layers": 3, "encoder_ffn_dim": 64},
+    ],
+}
+record_encoders.ON_CPU |= {"layoutlm", "tapas", "flaubert", "xlm", "yoso", "bigbird_pegasus"}
+CLASSIFIES = ("Classification", "QuestionAnswering", "QuestionAnsweringSimple", "MultipleChoice", "CausalLM")
+SMALL = {"vocab_size": 1000, "hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256}
+TWO = {"vocab_size": 1000, "d_model": 128, "encoder_ffn_dim": 256, "decoder_ffn_dim": 192,
+       "encoder_attention_heads": 8, "decoder_attention_heads": 4}  # fmt: skip
+XLM = {"vocab_size": 1000, "emb_dim": 128, "n_heads": 4}
+record.BASE |= {
+    "layoutlm": SMALL,
+    "tapas": SMALL,
+    "yoso": SMALL,
+    "jina_embeddings_v3": SMALL,
+    "flaubert": XLM,
+    "xlm": XLM,
+    "bigbird_pegasus": TWO | {"attention_type": "original_full"},
+    "led": TWO | {"attention_window": 64},
+}
+"""Small models, because most of these classes run only where there is memory behind them."""
+
+
+def main() -> None:
+    """Writes one line for each change that the class accepts."""
+    logging.disable(logging.WARNING)
+    record_encoders.EXTRA |= EXTRA
+    for usual, families in FAMILIES.items():
+        for family in families.split():
+            if not sys.argv[1:] or family in sys.argv[1:]:
+                for changed, config in (*record_encoders.every(family, usual), *heads(family)):
+                    try:
+                        record_encoders.write(changed, config)
+                    except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
+                        print(f"{family} {changed}: {error!r}"[:150], file=sys.stderr)
+
+
+def heads(family: str) -> Iterator[tuple[str, dict]]:
+    """The other heads that the module of a family has."""
+    module = importlib.import_module(CONFIG_MAPPING[family].__module__.replace(".configuration_", ".modeling_"))
+    for name in module.__all__:
+        if name.endswith(CLASSIFIES):
+            yield f"head {name}", {"model_type": family, **record.BASE.get(family, {}), "architectures": [name]}
+
+
+if __name__ == "__main__":
+    main()
