@@ -15,17 +15,25 @@ from collections.abc import Iterator
 
 import record
 import record_encoders
-from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 FAMILIES = {
     AutoModelForMaskedLM: "layoutlm tapas flaubert xlm jina_embeddings_v3 yoso",
     AutoModelForSeq2SeqLM: "led bigbird_pegasus",
+    AutoModelForCausalLM: "qwen2_5_omni_text qwen3_omni_moe_text",
 }
+record.UNLISTED |= {
+    "qwen2_5_omni_text": "Qwen2_5OmniThinkerTextModel",
+    "qwen3_omni_moe_text": "Qwen3OmniMoeThinkerTextModel",
+}
+INSIDE = frozenset(["qwen2_5_omni_text", "qwen3_omni_moe_text"])
+"""Text models of wholes, whose modules' other classes are of these."""
 EXTRA = {
     "tapas": [{"type_vocab_sizes": [3, 10, 10]}],
     "flaubert": [{"n_langs": 4}, {"n_langs": 4, "use_lang_emb": False}, {"pre_norm": True, "n_langs": 2}],
     "xlm": [{"n_langs": 15}, {"n_langs": 15, "use_lang_emb": False}],
     "yoso": [{"conv_window": 33}, {"use_expectation": False}],
+    "qwen3_omni_moe_text": [{"decoder_sparse_step": 2}, {"mlp_only_layers": [0, 2]}, {"head_dim": 48}],
     "led": [
         {"encoder_layers": 2, "decoder_layers": 3, "attention_window": [64, 64]},
         {"encoder_layers": 2, "decoder_layers": 2, "attention_window": [64, 128]},
@@ -42,12 +50,16 @@ CLASSIFIES = ("Classification", "QuestionAnswering", "QuestionAnsweringSimple", 
 SMALL = {"vocab_size": 1000, "hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256}
 TWO = {"vocab_size": 1000, "d_model": 128, "encoder_ffn_dim": 256, "decoder_ffn_dim": 192,
        "encoder_attention_heads": 8, "decoder_attention_heads": 4}  # fmt: skip
+GROUPED = SMALL | {"num_key_value_heads": 2}
+EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48}
 XLM = {"vocab_size": 1000, "emb_dim": 128, "n_heads": 4}
 record.BASE |= {
     "layoutlm": SMALL,
     "tapas": SMALL,
     "yoso": SMALL,
     "jina_embeddings_v3": SMALL,
+    "qwen2_5_omni_text": GROUPED,
+    "qwen3_omni_moe_text": GROUPED | EXPERTS,
     "flaubert": XLM,
     "xlm": XLM,
     "bigbird_pegasus": TWO | {"attention_type": "original_full"},
@@ -63,7 +75,10 @@ def main() -> None:
     for usual, families in FAMILIES.items():
         for family in families.split():
             if not sys.argv[1:] or family in sys.argv[1:]:
-                for changed, config in (*record_encoders.every(family, usual), *heads(family)):
+                for changed, config in (
+                    *record_encoders.every(family, usual),
+                    *(() if family in INSIDE else heads(family)),
+                ):
                     try:
                         record_encoders.write(changed, config)
                     except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with

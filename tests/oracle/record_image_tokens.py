@@ -102,7 +102,12 @@ def main() -> None:
     clip = {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"}
     record("llava", image={"crop_size": {"height": 336, "width": 336}}, own=clip)
     record("llava_next", image={"size": {"shortest_edge": 336}, "image_grid_pinpoints": GRIDS}, own=clip)
-    record("llava_next_video", of="llava_next", image={"size": {"shortest_edge": 336}, "image_grid_pinpoints": GRIDS}, own=clip)
+    record(
+        "llava_next_video",
+        of="llava_next",
+        image={"size": {"shortest_edge": 336}, "image_grid_pinpoints": GRIDS},
+        own=clip,
+    )
     siglip = {"num_image_tokens": 729, "vision_feature_select_strategy": "full", "vision_aspect_ratio": "anyres_max_9"}
     record("llava_onevision", own=siglip)
     record("idefics3", own={"image_seq_len": 169}, sizes={"image_size": 364, "patch_size": 14})

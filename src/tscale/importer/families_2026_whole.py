@@ -30,9 +30,7 @@ _OF_TIMM: Final = (
     "Left out: the vision tower and its projection: timm builds the tower by the name of its architecture "
     "(vision_config), and no file gives its shape: the text model alone is counted."
 )
-_QFORMER: Final = (
-    "Left out: the vision tower, the Q-Former and its projection (vision_config, qformer_config): the text model alone is counted."
-)
+_QFORMER: Final = "Left out: the vision tower, the Q-Former and its projection (vision_config, qformer_config): the text model alone is counted."
 
 
 def _whole(cls: str, text: str, *own: str, tied: bool = False, **columns: Any) -> Nested:
@@ -49,9 +47,9 @@ WHOLE: Final[dict[str, Nested]] = {
         "Qwen3OmniMoeThinkerForConditionalGeneration", "qwen3_omni_moe_text", *_IMAGES, *_SOUNDS, *_OMNI, left_out=_NO_TOWERS,
     ),
     "florence2": _whole("Florence2ForConditionalGeneration", "bart", *_IMAGES, "is_encoder_decoder", tied=True, retied=False),
-    "fast_vlm": _whole("FastVlmForConditionalGeneration", "qwen2", *_IMAGES, *_FEATURES, left_out=_OF_TIMM),
+    "fast_vlm": _whole("FastVlmForConditionalGeneration", "qwen2", *_IMAGES, *_FEATURES, ties_whole=True, left_out=_OF_TIMM),
     "perception_lm": _whole(
-        "PerceptionLMForConditionalGeneration", "llama", *_IMAGES, "vision_use_cls_token", "projector_pooling_ratio",
+        "PerceptionLMForConditionalGeneration", "llama", *_IMAGES, "vision_use_cls_token", "projector_pooling_ratio", ties_whole=True,
         left_out=_OF_TIMM,
     ),
     "instructblipvideo": Nested(
@@ -60,12 +58,12 @@ WHOLE: Final[dict[str, Nested]] = {
     ),
     "audioflamingo3": _whole(
         "AudioFlamingo3ForConditionalGeneration", "qwen2", *_IMAGES, *_SOUNDS, "projector_hidden_act", "projector_bias",
-        left_out=_NO_SOUND,
+        retied=False, left_out=_NO_SOUND,
     ),
     "musicflamingo": _whole(
         "MusicFlamingoForConditionalGeneration", "qwen2", *_IMAGES, *_SOUNDS, "projector_hidden_act", "projector_bias",
         "audio_bos_token_id", "audio_eos_token_id", "audio_frame_step", "max_position_embeddings", "head_dim",
-        left_out=_NO_SOUND,
+        retied=False, left_out=_NO_SOUND,
     ),
 }
 
@@ -93,10 +91,10 @@ _SPEAKS: Final = {"qwen2_5_omni": "token2wav_config", "qwen3_omni_moe": "code2wa
 def thinker(config: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
     """Of a model that speaks, the part that reads and thinks, and what is said of the rest; any other file as it is."""
     kind, inner = config.get("model_type"), config.get("thinker_config")
-    if kind not in _SPEAKS or not isinstance(inner, dict):
+    if not isinstance(kind, str) or kind not in _SPEAKS or not isinstance(inner, dict):
         return config, ()
     named = {"model_type": f"{kind}_thinker", "architectures": None}
     left_out = (
-        f"Left out: what speaks (talker_config, {_SPEAKS[str(kind)]}): the thinker alone, with its towers, is counted."
+        f"Left out: what speaks (talker_config, {_SPEAKS[kind]}): the thinker alone, with its towers, is counted."
     )
     return {**inner, **named}, (left_out,)

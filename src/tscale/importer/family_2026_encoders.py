@@ -58,7 +58,9 @@ def four_times(config: Config) -> FeedForward:
 
 def yoso_notes(_: Config) -> tuple[str, ...]:
     """What full attention means for keys that are sampled by their hashes."""
-    return ("Its keys are weighted by how often their hashes agree with a query's (YOSO): full attention counts all of them.",)
+    return (
+        "Its keys are weighted by how often their hashes agree with a query's (YOSO): full attention counts all of them.",
+    )
 
 
 # ---- encoder-decoders that read long texts ----

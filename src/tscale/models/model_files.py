@@ -53,19 +53,26 @@ def _of_text(
     text: str, path: Path, where: str, assume: str | None, *, strict: bool
 ) -> ModelSpec | TowerSpec | Document:
     if path.suffix.lower() not in _YAML and looks_like_config(text, path):
-        if path.name == "model_index.json":
-            raise _of_parts(text, path, where)
-        if path.name == "adapter_config.json":
-            from tscale.models.adapter_file import adapted
-
-            return adapted(text, path, where)
-        return config_spec(text, path, where, assume, strict=strict)
+        return described_text(text, path, where, assume, strict=strict)
     if len(text) > MOST_OF_A_SPEC:
         raise SpecError(f"is larger than {MOST_OF_A_SPEC // 1024} KiB: a spec takes two or three", where=where)
     document = parse_document(text, where)
     if isinstance(document.data, dict) and _is_foreign(document.data):
         return spec_of_keys(dict(document.data), path, where, assume, strict=strict)
     return document
+
+
+def described_text(
+    text: str, path: Path, where: str, assume: str | None = None, *, strict: bool = False
+) -> ModelSpec | TowerSpec:
+    """The spec that a JSON file describes, by its name: of a model, of adapters on one; a pipeline is several. Raises `TscaleError`."""
+    if path.name == "model_index.json":
+        raise _of_parts(text, path, where)
+    if path.name == "adapter_config.json":
+        from tscale.models.adapter_file import adapted
+
+        return adapted(text, path, where)
+    return config_spec(text, path, where, assume, strict=strict)
 
 
 def _text(file: str, path: Path) -> str:
@@ -117,16 +124,27 @@ def exists(path: Path) -> bool:
 
 
 def _of_parts(text: str, path: Path, where: str) -> SpecError:
-    """That a pipeline is several models: which of its parts may be named."""
-    parts = {name: said for name, said in parse_object(text, where, what="a model_index.json").items()
-             if isinstance(said, list) and len(said) == 2 and exists(path.parent / name / "config.json")}  # fmt: skip
-    texts = [f"{called(str(path.parent / name), 120)} ({called(str(said[1]), 60)})" for name, said in parts.items()]
+    """That a pipeline is several models: which of its parts may be named, and of which the shape is missing."""
+    said = parse_object(text, where, what="a model_index.json")
+    parts = {name: str(pair[1]) for name, pair in said.items() if isinstance(pair, list) and len(pair) == 2 and pair[1]}
+    models = {name: cls for name, cls in parts.items() if not cls.endswith(_NO_MODELS)}
+    if not exists(path):  # of the hub: its parts are not there to be named
+        listed = ", ".join(f"{called(name, 60)} ({called(cls, 60)})" for name, cls in models.items()) or "none"
+        return SpecError(f"is a pipeline of several models: {listed}: download one, and name its folder", where=where)
+    found = {name: exists(path.parent / name / "config.json") for name in models}
+    texts = [f"{called(str(path.parent / name), 120)} ({called(models[name], 60)})" for name in models if found[name]]
+    bare = ", ".join(called(name, 60) for name in models if not found[name])
     hint = (
         f"name the folder of one that reads text: {', '.join(texts)}"
         if texts
         else "none of them has a config.json here"
     )
-    return SpecError(f"is a pipeline of several models: {hint}", where=where)
+    missing = f"; no config.json of {bare}: download it, because it gives the shape" if bare and texts else ""
+    return SpecError(f"is a pipeline of several models: {hint}{missing}", where=where)
+
+
+_NO_MODELS: Final = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "ProcessorFast", "Extractor")
+"""What the names of classes of parts end with that have no weights."""
 
 
 # ---- weights ----

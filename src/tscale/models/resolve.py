@@ -114,13 +114,12 @@ def read_spec(file: str, assume: str | None = None, *, strict: bool = False) -> 
 def read_config(file: str, assume: str | None = None, *, strict: bool = False) -> ModelSpec | TowerSpec:
     """The spec that a file of another program describes: in a folder, on standard input or on the hub. Raises `TscaleError`."""
     from tscale import hub
-    from tscale.importer.config_file import config_spec
-    from tscale.models.model_files import described
+    from tscale.models.model_files import described, described_text
     from tscale.models.yaml_file import Document
 
     if hub.is_repository(file):
-        path, where = Path(file, "config.json"), f"{file}/config.json"
-        return config_spec(hub.config_text(file), path, where, assume, strict=strict)
+        name, text = hub.description(file)
+        return described_text(text, Path(file, name), f"{file}/{name}", assume, strict=strict)
     found = described(file, assume, strict=strict)
     if isinstance(found, Document):
         raise SpecError(

@@ -20,7 +20,11 @@ def omni_ears(a: Sizes) -> Pieces:
     yield linear("conv_1", 3 * a.size("num_mel_bins"), d, times=2)
     yield linear("conv_2", 3 * d, d)
     yield layers(
-        a.size("encoder_layers"), d, a.size("encoder_attention_heads"), a.size("encoder_ffn_dim"), bias=("q", "v", "o"),
+        a.size("encoder_layers"),
+        d,
+        a.size("encoder_attention_heads"),
+        a.size("encoder_ffn_dim"),
+        bias=("q", "v", "o"),
         window=a.size("n_window"),
     )
     yield norm("norm.post", d)
