@@ -125,11 +125,6 @@ def _aya(ends: Ends) -> Reading:
     )
 
 
-def _got(ends: Ends) -> int:
-    """Two convolutions quarter the patches twice."""
-    return _patches(ends)[0] // 16
-
-
 def _aria(ends: Ends) -> Reading | None:
     """As many queries as the file has for the tower's own number of patches; not known where it has none for it."""
     grid, classes = _patches(ends)
@@ -211,7 +206,6 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "blip-2": _fixed(_queries),
     "instructblip": _fixed(_queries),
     "instructblipvideo": _fixed(_queries),
-    "got_ocr2": _fixed(_got),
     "aria": _aria,
     "aya_vision": _aya,
     "exaone4_5": _native(56 * 56, 28 * 28 * 1280),
