@@ -305,6 +305,8 @@ _REASONS: Final = {
     "its kind of token mixing is not supported": "mobilebert convbert squeezebert nystromformer",
     "its layers have adapters": "xmod",
     "some of its layers attend to images": "idefics",
+    "each of its layers attends to images": "blip",
+    "it is two models of any kind in one": "vision-encoder-decoder encoder-decoder speech-encoder-decoder",
     "it mixes several copies of its residual stream": "gemma3n gemma3n_text deepseek_v4 hy_v4 qwen4_exp",
     "how many of its experts have weights varies by token": "longcat_flash",
     "its layers read an encoder of bytes": "blt",

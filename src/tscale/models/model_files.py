@@ -125,24 +125,35 @@ def exists(path: Path) -> bool:
 
 def _of_parts(text: str, path: Path, where: str) -> SpecError:
     """That a pipeline is several models: which of its parts may be named, and of which the shape is missing."""
-    said = parse_object(text, where, what="a model_index.json")
-    parts = {name: str(pair[1]) for name, pair in said.items() if isinstance(pair, list) and len(pair) == 2 and pair[1]}
-    models = {name: cls for name, cls in parts.items() if not cls.endswith(_NO_MODELS)}
-    if not exists(path):  # of the hub: its parts are not there to be named
-        listed = ", ".join(f"{called(name, 60)} ({called(cls, 60)})" for name, cls in models.items()) or "none"
-        return SpecError(f"is a pipeline of several models: {listed}: download one, and name its folder", where=where)
-    found = {name: exists(path.parent / name / "config.json") for name in models}
-    texts = [f"{called(str(path.parent / name), 120)} ({called(models[name], 60)})" for name in models if found[name]]
-    bare = ", ".join(called(name, 60) for name in models if not found[name])
-    hint = (
-        f"name the folder of one that reads text: {', '.join(texts)}"
-        if texts
-        else "none of them has a config.json here"
-    )
-    missing = f"; no config.json of {bare}: download it, because it gives the shape" if bare and texts else ""
-    return SpecError(f"is a pipeline of several models: {hint}{missing}", where=where)
+    models = _models_of(parse_object(text, where, what="a model_index.json"))
+    here = exists(path)  # of the hub, its parts are not there to be named
+    hint = _parts_here(models, path) if here else f"{_listed(models)}: download one, and name its folder"
+    return SpecError(f"is a pipeline of several models: {hint}", where=where)
 
 
+def _models_of(said: Mapping[str, object]) -> dict[str, str]:
+    """The parts of a pipeline that have weights, with their classes."""
+    pairs = {name: pair for name, pair in said.items() if isinstance(pair, list) and len(pair) == _PAIR}
+    classes = {name: str(pair[1]) for name, pair in pairs.items() if pair[1]}
+    return {name: cls for name, cls in classes.items() if not cls.endswith(_NO_MODELS)}
+
+
+def _listed(models: Mapping[str, str]) -> str:
+    return ", ".join(f"{called(name, 60)} ({called(cls, 60)})" for name, cls in models.items()) or "none"
+
+
+def _parts_here(models: Mapping[str, str], path: Path) -> str:
+    """What may be named of a pipeline in a folder."""
+    found = {name: cls for name, cls in models.items() if exists(path.parent / name / "config.json")}
+    if not found:
+        return "none of them has a config.json here"
+    texts = ", ".join(f"{called(str(path.parent / name), 120)} ({called(cls, 60)})" for name, cls in found.items())
+    bare = ", ".join(called(name, 60) for name in models if name not in found)
+    missing = f"; no config.json of {bare}: download it, because it gives the shape" if bare else ""
+    return f"name the folder of one that reads text: {texts}{missing}"
+
+
+_PAIR: Final = 2
 _NO_MODELS: Final = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "ProcessorFast", "Extractor")
 """What the names of classes of parts end with that have no weights."""
 
