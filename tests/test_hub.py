@@ -115,6 +115,49 @@ def test_parameters_of_a_repository_take_its_config_and_nothing_else(hub: Hub, t
     assert [file for file, _ in hub.asked] == ["config.json"]
 
 
+def _moved(hub: Hub, name: str, files: dict[str, Any]) -> None:
+    (hub.root / "tiny" / name).mkdir()
+    for file, data in files.items():
+        (hub.root / "tiny" / name / file).write_text(json.dumps(data), encoding="utf-8")
+
+
+def test_a_repository_of_meta_s_files_is_read_by_its_params_json(hub: Hub, tmp_path: Path) -> None:
+    """Llama 3.1 8B as Meta published it: 8,030,261,248 parameters."""
+    meta = {"dim": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 8, "vocab_size": 128256, "ffn_dim_multiplier": 1.3,
+            "multiple_of": 1024, "norm_eps": 1e-05, "rope_theta": 500000.0, "use_scaled_rope": True}  # fmt: skip
+    _moved(hub, "meta", {"params.json": meta})
+    done = _tscale(hub.endpoint, tmp_path, "params", "tiny/meta", "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["params"]["total"] == 8_030_261_248
+    assert [file for file, _ in hub.asked] == ["config.json", "params.json"]
+
+
+def test_a_repository_of_adapters_is_read_with_the_one_that_they_are_for(hub: Hub, tmp_path: Path) -> None:
+    adapter = {
+        "peft_type": "LORA",
+        "r": 2,
+        "target_modules": ["q_proj"],
+        "base_model_name_or_path": "tiny/llama-untied",
+    }
+    _moved(hub, "adapters", {"adapter_config.json": adapter})
+    done = _tscale(hub.endpoint, tmp_path, "params", "tiny/adapters", "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    base = json.loads(run("params", str(CHECKPOINTS / "llama-untied"), "--format", "json").out)
+    assert json.loads(done.out)["params"]["total"] == base["params"]["total"]
+    assert json.loads(done.out)["params"]["adapters"] > 0
+
+
+def test_a_repository_of_a_pipeline_says_its_parts(hub: Hub, tmp_path: Path) -> None:
+    parts = {"_class_name": "FluxPipeline", "text_encoder": ["transformers", "CLIPTextModel"],
+             "tokenizer": ["transformers", "CLIPTokenizer"], "transformer": ["diffusers", "FluxTransformer2DModel"]}  # fmt: skip
+    _moved(hub, "pipeline", {"model_index.json": parts})
+    message = (
+        "tiny/pipeline/model_index.json: is a pipeline of several models: text_encoder (CLIPTextModel), transformer "
+        "(FluxTransformer2DModel): download one, and name its folder"
+    )
+    assert _tscale(hub.endpoint, tmp_path, "params", "tiny/pipeline") == (1, "", f"tscale: {message}\n")
+
+
 @pytest.mark.slow
 def test_import_writes_the_spec_of_a_repository(hub: Hub, tmp_path: Path) -> None:
     done = _tscale(hub.endpoint, tmp_path, "import", "tiny/gpt2")

@@ -18,6 +18,8 @@ import tscale
 from tests.helpers import answer, run
 from tscale.cli import app
 from tscale.importer.families import ENCODER_DECODERS, ENCODERS, FAMILIES, MODERN, NESTED, OTHERS
+from tscale.importer.families_2026_encoders import LONG, READERS
+from tscale.importer.families_2026_whole import INNER
 from tscale.importer.families_encoders import FURTHER, TO_TEXT
 from tscale.importer.families_experts import EXPERTS, NORMED
 from tscale.importer.families_hybrids import HYBRIDS
@@ -41,9 +43,9 @@ KINDS = {
     "with experts or latent attention": EXPERTS | MORE_EXPERTS,
     "with recurrences or convolutions, and hybrids": MIXED | HYBRIDS,
     "with several kinds of attention": SEVERAL,
-    "text models of families that read more than text": INSIDE,
-    "encoders": ENCODERS | FURTHER,
-    "encoder-decoders": ENCODER_DECODERS | TO_TEXT,
+    "text models of families that read more than text": INSIDE | INNER,
+    "encoders": ENCODERS | FURTHER | READERS,
+    "encoder-decoders": ENCODER_DECODERS | TO_TEXT | LONG,
     "whose code stands in their repositories": REMOTE,
 }
 """The families of the README's table, as the importer's own tables divide them."""

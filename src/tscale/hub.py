@@ -1,4 +1,4 @@
-"""A repository of the Hugging Face hub as a MODEL: its config.json, and the headers of its weights; never more.
+"""A repository of the Hugging Face hub as a MODEL: the file that describes it, and the headers of its weights; never more.
 
 The client is the package `huggingface_hub`, which knows the address (HF_ENDPOINT), the user's token and HF_HUB_OFFLINE;
 it comes with `tscale[hub]`. Nothing is written to disk.
@@ -72,12 +72,34 @@ def _deadline() -> _Deadline:
     return _within.get() or _Deadline(monotonic() + DEADLINE_SECONDS, DEADLINE_SECONDS)
 
 
+_DESCRIBING: Final = ("config.json", "params.json", "adapter_config.json", "model_index.json")
+"""What describes the model of a repository, the first that is there."""
+
+
+def description(repository: str) -> tuple[str, str]:
+    """The file that describes a repository's model, by its name, and its text. Raises `SpecError`."""
+    until = _deadline()
+    missing: SpecError | None = None
+    for file in _DESCRIBING:
+        try:
+            return file, _text_of(repository, file, until)
+        except _NoSuchFileError as error:
+            missing = missing or error
+    assert missing is not None, "there are files to ask for"
+    raise missing
+
+
 def config_text(repository: str) -> str:
     """The text of a repository's config.json. Raises `SpecError`."""
+    return _text_of(repository, "config.json", _deadline())
+
+
+def _text_of(repository: str, file: str, until: _Deadline) -> str:
+    """The text of a file of a repository. Raises `SpecError`."""
     from tscale.importer.config_file import MOST_BYTES
 
-    where = _called(repository, "config.json")
-    raw, size = _fetched(repository, "config.json", 0, MOST_BYTES, _deadline())
+    where = _called(repository, file)
+    raw, size = _fetched(repository, file, 0, MOST_BYTES, until)
     if size > MOST_BYTES:
         raise SpecError(f"is larger than {MOST_BYTES // 1024} KiB: a config.json takes two or three", where=where)
     try:

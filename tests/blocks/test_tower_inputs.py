@@ -107,5 +107,29 @@ def test_an_image_takes_the_flops_that_the_framework_counts(family: str) -> None
     assert spec.towers
     reading: Any = spec.towers[0].input
     ((_, run),) = reading.read(*line["image"]).passes
-    towers = [(tower.part, tuple(tower.groups())) for tower in spec.towers]
+    towers = [(tower.part, tuple(tower.groups())) for tower in spec.towers if tower.reads == "images"]
     assert tower_flops("x", towers, ((1, run),)).total == line["flops"]
+
+
+HEARD = {line["config"]["model_type"]: line for line in recorded("sound_flops.jsonl")}
+
+
+@pytest.mark.parametrize("family", HEARD)
+def test_a_sound_takes_the_flops_that_the_framework_counts(family: str) -> None:
+    """Of one pass: Whisper's convolutions and layers, in pieces that are always whole or in chunks that see themselves."""
+    line = HEARD[family]
+    towers = [tower for tower in spec_of(line["config"]).towers or () if tower.reads == "sounds"]
+    reading: Any = towers[0].input
+    groups = [(tower.part, tuple(tower.groups())) for tower in towers]
+    assert tower_flops("x", groups, reading.hear(line["seconds"]).passes).total == line["flops"]
+
+
+@pytest.mark.parametrize(
+    ("family", "seconds", "tokens"),
+    [("qwen2_5_omni_thinker", 7, 175), ("audioflamingo3", 7, 175), ("audioflamingo3", 61, 1525), ("glmasr", 7, 87)],
+)
+def test_a_sound_takes_as_many_tokens_as_the_processor_counts(family: str, seconds: int, tokens: int) -> None:
+    """As their `_get_audio_token_length` says of 100 frames a second: 7 s are 700 frames, 350 positions, 175 tokens of two, 87 of four."""
+    towers = [tower for tower in spec_of(HEARD[family]["config"]).towers or () if tower.part == "audio_tower"]
+    reading: Any = towers[0].input
+    assert reading.hear(seconds).tokens == tokens

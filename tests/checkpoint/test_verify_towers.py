@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tests.importer.recorded import recorded, spec_of
+from tscale.answers.verify import verify_report
 from tscale.checkpoint.matching import compared
-from tscale.checkpoint.tensors import Tensor
+from tscale.checkpoint.tensors import Tensor, Weights
+from tscale.importer.towers.alone import tower_spec
 from tscale.models.lower import lower
 
 RECORDED = {line["config"]["model_type"]: line for line in recorded("tower_tensors.jsonl")}
@@ -28,6 +30,20 @@ def test_what_the_class_saves_agrees(family: str) -> None:
     line = RECORDED[family]
     result = compared(lower(spec_of(line["config"])), _tensors(line))
     assert result.agrees, ([piece.name for piece in result.pieces if piece.missing], result.unexpected)
+
+
+ALONE = {line["config"]["architectures"][0]: line for line in recorded("tower_alone_tensors.jsonl")}
+
+
+@pytest.mark.parametrize("cls", ALONE)
+def test_a_tower_that_is_a_model_by_itself_agrees_with_what_its_class_saves(cls: str) -> None:
+    """A tensor that holds nothing (DINOv3 without registers) is no difference."""
+    line = ALONE[cls]
+    spec = tower_spec(line["config"], name="it", where="config.json")
+    report = verify_report(spec, Weights(tuple(_tensors(line)), 1, 0), "it")
+    assert report.exit_code == 0
+    less = verify_report(spec, Weights(tuple(_tensors(line)[:-1]), 1, 0), "it")
+    assert less.exit_code == 3
 
 
 def test_a_tower_that_lacks_a_layer_is_missing_there_and_nowhere_else() -> None:

@@ -69,12 +69,27 @@ def test_a_built_in_model_may_be_the_base(tmp_path: Path) -> None:
     assert "and trains 4,194,304 in adapters of rank 8 on q, v" in headline
 
 
+def test_magnitudes_and_whole_modules_are_said_and_their_training_is_refused(tmp_path: Path) -> None:
+    """DoRA on q and v of Llama 2 7B adds a length for each of 4,096 outputs; an lm_head 32,000 rows as wide."""
+    llama = {"base_model_name_or_path": "llama2-7b"}
+    folder = folder_of(LINES[0], tmp_path, **llama, use_dora=True, modules_to_save=["lm_head"])
+    low_rank = 2 * 32 * 8 * (4096 + 4096)
+    assert answer("params", str(folder))["params"]["adapters"] == low_rank + 2 * 32 * 4096 + 32000 * 4096
+    assert "adapters of rank 8 on q, v with magnitudes (DoRA) and a copy of the head" in run("params", str(folder)).out
+    done = run("memory", str(folder), "--train")
+    assert (done.code, done.out) == (2, "")
+    assert "does not know what adapters with magnitudes (DoRA) keep for the backward pass" in done.err
+    plain = ("--set", "adapter.magnitudes=false", "--set", "adapter.whole=[]")
+    assert answer("memory", str(folder), "--train", *plain)["lora_rank"] == 8
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"peft_type": "IA3"}, 'peft_type "IA3" is not known yet: only LORA is'),
-        ({"use_dora": True}, "use_dora: true is not known yet: only false is"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save: a list is not known yet: only null is"),
+        ({"use_dora": 1}, "use_dora must be true or false, not 1"),
+        ({"modules_to_save": ["score"]}, 'modules_to_save: "score" is not known yet: only lm_head and embed_tokens are'),
+        ({"modules_to_save": "lm_head"}, 'modules_to_save must be a list of names, such as lm_head, not "lm_head"'),
         ({"r": 0}, "r must be a whole number above 0, not 0"),
         ({"r": 1000}, "rank: a rank of 1,000 is no low one: the model is 256 wide"),
         ({"target_modules": "all-linear"},

@@ -33,6 +33,7 @@ REFUSED: dict[str, str] = {
     "minimax_m3_vl_text": "attention's indexer of keys",
     "mllama_text_model": "image_layer, which attends to images,",
     "longformer": "attention with projections of its own for tokens that see all others",
+    "led": "attention with projections of its own for tokens that see all others",
 }
 """Families that are refused, and what of them."""
 

@@ -208,10 +208,13 @@ def test_a_pipeline_names_its_parts(tmp_path: Path) -> None:
     (tmp_path / "text_encoder").mkdir()
     (tmp_path / "text_encoder/config.json").write_text(json.dumps({"model_type": "clip_text_model"}))
     parts = {"_class_name": "StableDiffusionPipeline", "text_encoder": ["transformers", "CLIPTextModel"],
-             "unet": ["diffusers", "UNet2DConditionModel"]}  # fmt: skip
+             "unet": ["diffusers", "UNet2DConditionModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
+             "scheduler": ["diffusers", "PNDMScheduler"], "safety_checker": [None, None]}  # fmt: skip
     (tmp_path / "model_index.json").write_text(json.dumps(parts))
     refused = run("params", str(tmp_path))
     assert refused.code == 1
     assert "is a pipeline of several models: name the folder of one that reads text: " in refused.err
-    assert refused.err.endswith("text_encoder (CLIPTextModel)\n")
+    assert refused.err.endswith(
+        "text_encoder (CLIPTextModel); no config.json of unet: download it, because it gives the shape\n"
+    )
     assert _total(tmp_path / "text_encoder") > 0

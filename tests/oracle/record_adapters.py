@@ -34,17 +34,34 @@ CASES = [
     ("opt", {"ffn_dim": 320, "word_embed_proj_dim": 256}, 8, ["q_proj", "v_proj", "out_proj", "fc1", "fc2"]),
     ("qwen3_moe", {"head_dim": 48, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 96}, 8, ["q_proj", "v_proj"]),
 ]  # fmt: skip
+EVERY = [*ATTENTION, *MLP]
+MORE = [
+    ("llama", {}, 8, ["q_proj", "v_proj"], {"use_dora": True}),
+    ("llama", {}, 8, EVERY, {"use_dora": True}),
+    ("qwen3", {"head_dim": 48}, 16, EVERY, {"use_dora": True}),
+    ("opt", {"ffn_dim": 320, "word_embed_proj_dim": 256}, 8, ["q_proj", "out_proj", "fc1", "fc2"], {"use_dora": True}),
+    ("llama", {}, 8, ["q_proj", "v_proj"], {"modules_to_save": ["lm_head"]}),
+    ("llama", {}, 8, ["q_proj", "v_proj"], {"modules_to_save": ["embed_tokens"]}),
+    ("llama", {}, 8, EVERY, {"modules_to_save": ["embed_tokens", "lm_head"]}),
+    ("llama", {}, 8, EVERY, {"modules_to_save": ["embed_tokens", "lm_head"], "use_dora": True}),
+    ("qwen2", {"tie_word_embeddings": True}, 8, ["q_proj"], {"modules_to_save": ["embed_tokens"]}),
+    ("qwen2", {"tie_word_embeddings": True}, 8, ["q_proj"], {"modules_to_save": ["embed_tokens", "lm_head"]}),
+    ("qwen2", {"tie_word_embeddings": True}, 8, ["q_proj"], {"modules_to_save": ["lm_head"]}),
+]  # fmt: skip
+"""With magnitudes (DoRA), and with modules that are trained whole."""
 
 
 def main() -> None:
     """Prints a line a case."""
-    for family, change, rank, targets in CASES:
+    for family, change, rank, targets, *more in [*CASES, *MORE]:
         own = transformers.CONFIG_MAPPING[family]()
         values = {key: value for key, value in SMALL.items() if hasattr(own, key)} | change
         config = transformers.CONFIG_MAPPING[family](**values)
         with torch.device("meta"):
             model = transformers.AutoModelForCausalLM.from_config(config)
-        model = get_peft_model(model, LoraConfig(r=rank, target_modules=targets, task_type="CAUSAL_LM"))
+        model = get_peft_model(
+            model, LoraConfig(r=rank, target_modules=targets, task_type="CAUSAL_LM", **(more[0] if more else {}))
+        )
         trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
         with tempfile.TemporaryDirectory() as folder:
             model.peft_config["default"].save_pretrained(folder)

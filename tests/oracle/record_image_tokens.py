@@ -81,6 +81,9 @@ def main() -> None:
     record(
         "qwen3_vl", of="qwen2_vl", image={"patch_size": 16, "size": {"shortest_edge": 65536, "longest_edge": 16777216}}
     )
+    record("exaone4_5", of="qwen2_vl")
+    record("hyperclovax_vision_v2", of="qwen2_vl")
+    record("qwen2_5_omni_thinker", code="qwen2_5_omni", of="qwen2_vl")
     record("glm4v")
     record("kimi_k25")
     record("video_llama_3", sizes={"patch_size": 14})
@@ -92,9 +95,19 @@ def main() -> None:
     tiles = {"size": {"height": 448, "width": 448}, "crop_to_patches": True, "min_patches": 1, "max_patches": 12}
     record("internvl", of="got_ocr2", image=tiles, own={"image_seq_length": 256})
     record("cohere2_vision", own={"patch_size": 16})
+    aya = tiles | {"size": {"height": 364, "width": 364}}
+    record("aya_vision", of="got_ocr2", image=aya, own={"patch_size": 28, "img_size": 364},
+           sizes={"image_size": 364, "patch_size": 14})  # fmt: skip
+    record("aria", own={"size_conversion": {490: 128, 980: 256}}, sizes={"image_size": 980, "patch_size": 14})
     clip = {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"}
     record("llava", image={"crop_size": {"height": 336, "width": 336}}, own=clip)
     record("llava_next", image={"size": {"shortest_edge": 336}, "image_grid_pinpoints": GRIDS}, own=clip)
+    record(
+        "llava_next_video",
+        of="llava_next",
+        image={"size": {"shortest_edge": 336}, "image_grid_pinpoints": GRIDS},
+        own=clip,
+    )
     siglip = {"num_image_tokens": 729, "vision_feature_select_strategy": "full", "vision_aspect_ratio": "anyres_max_9"}
     record("llava_onevision", own=siglip)
     record("idefics3", own={"image_seq_len": 169}, sizes={"image_size": 364, "patch_size": 14})

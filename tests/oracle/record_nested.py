@@ -73,14 +73,32 @@ FAMILIES = [
     "minimax_m3_vl",
     "phi4_multimodal",
     "mllama",
+    "qwen2_5_omni_thinker",
+    "qwen3_omni_moe_thinker",
+    "florence2",
+    "fast_vlm",
+    "perception_lm",
+    "instructblipvideo",
+    "audioflamingo3",
+    "musicflamingo",
 ]
 CLASSES = {
+    **modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 }
-MORE = {"aya_vision": {"vision_config": {"model_type": "siglip_vision_model", "num_attention_heads": 16}}}
-TEXT = {"glm4v_moe": {"head_dim": 128}}
+MORE = {
+    "perception_lm": {
+        "vision_config": {
+            "model_type": "timm_wrapper",
+            "architecture": "vit_pe_core_large_patch14_336",
+            "model_args": {"embed_dim": 1024},
+        }
+    },
+    "aya_vision": {"vision_config": {"model_type": "siglip_vision_model", "num_attention_heads": 16}},
+}
+TEXT = {"glm4v_moe": {"head_dim": 128}, "qwen3_omni_moe_thinker": {"head_dim": 128}}
 OTHERS = {
     "llava": ("mistral", "qwen2", "phi3"),
     "llava_next": ("mistral", "qwen2"),

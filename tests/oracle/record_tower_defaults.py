@@ -19,7 +19,8 @@ from tscale.importer.towers import FAMILIES
 
 BASE = set(PreTrainedConfig().to_dict()) | {"initializer_range", "initializer_factor", "transformers_version"}
 ALONE = ("clip_vision_model", "siglip_vision_model", "siglip2_vision_model", "pixtral",
-         "vit", "dinov2", "dinov3_vit", "wav2vec2", "hubert")  # fmt: skip
+         "vit", "dinov2", "dinov3_vit", "wav2vec2", "hubert", "deit", "dinov2_with_registers",
+         "vit_msn", "ijepa", "whisper")  # fmt: skip
 """Types that families put into classes which build whatever a file names, and towers that are models by themselves."""
 TEXT = {"text_config", "talker_config", "code2wav_config"}
 

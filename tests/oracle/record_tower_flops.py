@@ -21,8 +21,17 @@ from transformers import CONFIG_MAPPING
 
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 2, "vocab_size": 512, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
-FIXED = {"llava": 336, "gemma3": 224, "paligemma": 224, "internvl": 448, "llama4": 448}
-NATIVE = {"qwen2_vl": 28, "qwen2_5_vl": 28, "qwen3_vl": 32, "qwen3_5": 32, "glm4v": 28}
+FIXED = {"llava": 336, "gemma3": 224, "paligemma": 224, "internvl": 448, "llama4": 448, "aya_vision": 364, "aria": 224}
+NATIVE = {
+    "qwen2_vl": 28,
+    "qwen2_5_vl": 28,
+    "qwen3_vl": 32,
+    "qwen3_5": 32,
+    "glm4v": 28,
+    "exaone4_5": 28,
+    "hyperclovax_vision_v2": 28,
+    "qwen2_5_omni_thinker": 28,
+}
 """Families that are told the patches of an image, each with the pixels of a group's side."""
 MORE = {
     "llama4": {"text_config": {"num_local_experts": 2, "intermediate_size_mlp": 128, "head_dim": 16}},
@@ -55,7 +64,7 @@ def features(family: str, model: Any, config: Any) -> tuple[int, tuple[int, int]
 
 
 def main() -> None:
-    for family in (*FIXED, *NATIVE):
+    for family in sys.argv[1:] or (*FIXED, *NATIVE):
         file = base(family)
         more = MORE.get(family, {}).get("text_config", {})
         file["text_config"] = file["text_config"] | SMALL | more
@@ -63,6 +72,11 @@ def main() -> None:
             file["vision_config"]["out_hidden_size"] = 64
         if family == "qwen2_vl":
             file["vision_config"]["hidden_size"] = 64
+        if family == "aya_vision":
+            file["vision_config"]["image_size"] = FIXED[family]
+        if family == "aria":  # 7 by 7 patches
+            file["projector_patch_to_query_dict"] = {"49": 16}
+            file["max_value_projector_patch_to_query_dict"] = 16
         if family == "paligemma":
             file["projection_dim"] = 64
         if family == "gemma3":

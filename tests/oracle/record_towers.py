@@ -27,6 +27,7 @@ from tscale.importer.families import NESTED
 from tscale.importer.towers import FAMILIES
 
 CLASSES = {
+    **modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
@@ -49,6 +50,7 @@ TEXTS = {
     "glm_ocr": {"head_dim": 128},
     "minicpmv4_6": {"num_hidden_layers": 4},
     "lfm2_vl": {"num_hidden_layers": 4},
+    "qwen3_omni_moe_thinker": {"num_attention_heads": 16},
 }
 """What the text models of some families need to be small."""
 DEEP = (

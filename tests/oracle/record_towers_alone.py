@@ -3,7 +3,7 @@
 `python tests/oracle/record_towers_alone.py [TYPE ...] > tests/oracle/towers_alone.jsonl` needs `transformers` 5.24.0 and `torch`
 2.13.0 or later. `total` is `sum(p.numel())` of the class on the meta device; `flops` are those of `torch.utils.flop_counter` for
 one image of the configuration's own size, or for ten seconds of sound at 16,000 samples a second, and `positions` how many
-the last layer yields for it; null where the class was not run.
+the last layer yields for it; null where the class was not run. With the word `tensors` it writes tower_alone_tensors.jsonl instead.
 """
 
 # mypy: ignore-errors
@@ -13,7 +13,9 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +34,11 @@ CLASSES = {
     "siglip_vision_model": ("SiglipVisionModel",),
     "wav2vec2": ("Wav2Vec2Model", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining"),
     "hubert": ("HubertModel", "HubertForCTC"),
+    "vit_msn": ("ViTMSNModel", "ViTMSNForImageClassification"),
+    "deit": ("DeiTModel", "DeiTForImageClassification", "DeiTForImageClassificationWithTeacher"),
+    "ijepa": ("IJepaModel", "IJepaForImageClassification"),
+    "dinov2_with_registers": ("Dinov2WithRegistersModel", "Dinov2WithRegistersForImageClassification"),
+    "whisper": ("WhisperForAudioClassification",),
 }
 MORE = {
     "vit": ({"id2label": {str(label): f"label {label}" for label in range(7)}}, {"pooler_output_size": 96}),
@@ -48,19 +55,23 @@ MORE = {
     ),
 }
 """Changes of several keys, or to values that are not of the same kind as the defaults."""
-SOUNDS = ("wav2vec2", "hubert")
+SOUNDS = ("wav2vec2", "hubert", "whisper")
 SAMPLES = 160_000
 
 
 def changes(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each class, each of its keys changed alone, and those of `MORE`."""
     for cls in CLASSES[kind]:
-        file = {"model_type": kind, "architectures": [cls], "num_hidden_layers": 3}
+        file = {
+            "model_type": kind,
+            "architectures": [cls],
+            "encoder_layers" if kind == "whisper" else "num_hidden_layers": 3,
+        }
         yield "", file
         for key, value in plain(CONFIG_MAPPING[kind]()).items():
             if key == "pooler_output_size" or "token_id" in key or key.startswith("_"):
                 continue
-            for new in other(key, 3 if key == "num_hidden_layers" else value):
+            for new in other(key, 3 if key in ("num_hidden_layers", "encoder_layers") else value):
                 yield key, file | {key: new}
         for more in MORE.get(kind, ()):
             yield ", ".join(more), file | more
@@ -89,7 +100,9 @@ def run(kind: str, model: Any, config: Any) -> tuple[int | None, int | None]:
     hook = [module for name, module in model.named_modules() if name.endswith(("layers", "layer"))][-1][-1]
     hook.register_forward_hook(lambda _, __, out: seen.append((out[0] if isinstance(out, tuple) else out).shape[-2]))
     with torch.device("meta"):
-        if kind in SOUNDS:
+        if kind == "whisper":
+            inputs = {"input_features": torch.zeros(1, config.num_mel_bins, 2 * config.max_source_positions)}
+        elif kind in SOUNDS:
             inputs = {"input_values": torch.zeros(1, SAMPLES)}
         else:
             side = config.image_size
@@ -103,6 +116,19 @@ def run(kind: str, model: Any, config: Any) -> tuple[int | None, int | None]:
     return counter.get_total_flops(), seen[-1]
 
 
+def tensors() -> None:
+    """Writes the names and shapes that each class saves, as `record_tower_tensors.py` does."""
+    for kind, classes in CLASSES.items():
+        for cls in classes:
+            depth = "encoder_layers" if kind == "whisper" else "num_hidden_layers"
+            file = {"model_type": kind, "architectures": [cls], depth: 2}
+            with torch.device("meta"):
+                model = getattr(transformers, cls)(CONFIG_MAPPING[kind].from_dict(dict(file)))
+            saved = model.named_parameters(remove_duplicate=False)
+            shapes = Counter((re.sub(r"\d+", "#", name), tuple(p.shape)) for name, p in saved)
+            print(json.dumps({"config": file, "shapes": [[*key, count] for key, count in shapes.items()]}))
+
+
 def main(kinds: list[str]) -> None:
     """Writes one line for each change that the class accepts."""
     for kind in kinds:
@@ -113,4 +139,7 @@ def main(kinds: list[str]) -> None:
 if __name__ == "__main__":
     logging.disable(logging.ERROR)
     transformers.logging.set_verbosity_error()
-    main(sys.argv[1:] or list(CLASSES))
+    if sys.argv[1:] == ["tensors"]:
+        tensors()
+    else:
+        main(sys.argv[1:] or list(CLASSES))

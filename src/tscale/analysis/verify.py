@@ -39,5 +39,5 @@ def analyze(ask: Ask) -> Report:
     path = ask.path or ask.model
     if not isinstance(path, str):
         raise RequestError("path is missing: name the file or the folder of the weights")
-    spec = ask.spec
+    spec = ask.found if ask.found.kind == "tower" else ask.spec
     return ask.assumed(verify_report(spec, read_weights(path), path))

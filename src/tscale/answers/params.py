@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from tscale.answers.assumed import as_assumed
@@ -30,7 +30,7 @@ from tscale.core.costs.params import (
     params,
 )
 from tscale.core.ledger import Buffer, Cache, Ledger, Scan, Scores
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Report, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Label, Line, Report, Table
 from tscale.core.tracing import named
 from tscale.core.units import PARAMETERS, SHARE
 from tscale.models.spec import ModelSpec, PublishedName, Spec
@@ -135,9 +135,18 @@ def _summary(model: TracedModel) -> dict[str, Figure]:
     if adapter is not None:
         from tscale.core.costs.states import adapters
 
-        trained = summed(params(adapters(ledger, adapter.rank, adapter.roles)).lines)
+        own_adapters = adapters(ledger, adapter.rank, adapter.roles, magnitudes=adapter.magnitudes)
+        trained = summed((*params(own_adapters).lines, *_trained_whole(model.spec)))
         summary["adapters"] = Figure(trained, PARAMETERS)
     return summary
+
+
+def _trained_whole(spec: ModelSpec) -> Iterator[Line]:
+    """Parameters of the modules of which adapters train a copy: as wide as the token embedding, a row a word."""
+    width, _ = spec.embedding_widths()
+    for module in () if spec.adapter is None else spec.adapter.whole:
+        rows = spec.vocabulary + (spec.embedding.more_rows or 0) if module == "embedding" else spec.vocabulary
+        yield Line(f"{module}.trained", rows * width)
 
 
 def _trained(spec: ModelSpec, summary: dict[str, Figure]) -> str:
@@ -145,7 +154,10 @@ def _trained(spec: ModelSpec, summary: dict[str, Figure]) -> str:
     if spec.adapter is None:
         return ""
     rank, targets = int(spec.adapter.rank), ", ".join(spec.adapter.targets)
-    return f", and trains {int(summary['adapters'].value):,} in adapters of rank {rank} on {targets}"
+    lengths = " with magnitudes (DoRA)" if spec.adapter.magnitudes else ""
+    whole = "".join(f" and a copy of the {module}" for module in spec.adapter.whole)
+    trained = f"{int(summary['adapters'].value):,}"
+    return f", and trains {trained} in adapters of rank {rank} on {targets}{lengths}{whole}"
 
 
 def _wanted(summary: dict[str, Figure]) -> list[tuple[PublishedName, int]]:

@@ -13,6 +13,7 @@ from tscale.core.units import BYTES, COUNT, PARAMETERS
 from tscale.errors import one_line
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
+from tscale.models.tower_spec import TowerSpec
 
 MOST_NAMES: Final = 3
 MOST_ROWS: Final = 20
@@ -41,9 +42,9 @@ _TOTALS = (
 )
 
 
-def verify_report(spec: ModelSpec, weights: Weights, path: str) -> Report:
+def verify_report(spec: ModelSpec | TowerSpec, weights: Weights, path: str) -> Report:
     """Whether a checkpoint holds what a spec predicts, line by line: exit code 3 where it does not."""
-    ledger = lower(spec)
+    ledger = spec.ledger() if spec.kind == "tower" else lower(spec)
     result = compared(ledger, weights.tensors)
     wanted = int(params(ledger.whole).total)
     found = sum(tensor.numbers for tensor in weights.tensors) - _beside(result) - _copied(result)

@@ -20,10 +20,14 @@ class Learned:
     kind: Literal["learned"] = "learned"
     rows: Size | None = None
     """Rows of the table; by default the model's context."""
+    encoder_rows: Size | None = None
+    """Rows of the encoder's table in an encoder-decoder, where they are not as many (LED)."""
 
     def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """The table."""
         rows = context if self.rows is None else self.rows
+        if self.encoder_rows is not None and not site.causal:
+            rows = self.encoder_rows
         assert rows is not None, "the spec's own check asks for rows or a context"
         yield Subset(
             (Lookup(f"{site.name}embedding.positions", "positions", "positions", rows, site.d_model),), once=True

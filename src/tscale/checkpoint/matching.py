@@ -203,7 +203,9 @@ def compared(ledger: Ledger, tensors: Sequence[Tensor]) -> Comparison:
     """The tensors of a checkpoint beside those that a ledger predicts.
 
     Where a model has towers, their tensors are told from the language model's by their names, and each are compared for themselves.
+    A tensor that holds no numbers says nothing (DINOv3 without registers).
     """
+    tensors = [tensor for tensor in tensors if tensor.numbers]
     if not ledger.towers:
         return _compared(ledger, tensors)
     towers = Ledger(ledger.model, ledger.towers)

@@ -39,10 +39,10 @@ def _classifier(config: Config) -> Head | None:
     """
     named, classes = config.architectures(), config.family.classes
     ending = str(named).removeprefix(_prefix(config)).removeprefix("Text")
-    if named is None or named in classes or ending not in _CLASSIFIERS:
-        return None
     if named in _OF_THEIR_OWN:
         raise config.wrong(f"architectures: {named} is not known yet: its head is unlike those of other families")
+    if named is None or named in classes or ending not in _CLASSIFIERS:
+        return None
     usual = next(iter(classes.values()))
     return _CLASSIFIERS[ending](config, usual)
 
@@ -90,8 +90,8 @@ def _classes(config: Config, usual: Head, *, pooler: bool, biased: bool, per_tok
 
 
 _OF_THEIR_OWN: Final = frozenset({
-    "BigBirdForQuestionAnswering", "BigBirdForSequenceClassification", "BigBirdForTokenClassification",
-    "RoFormerForMultipleChoice", "XLNetForQuestionAnswering",
+    "BigBirdPegasusForCausalLM", "BigBirdForQuestionAnswering", "BigBirdForSequenceClassification", "BigBirdForTokenClassification",
+    "RoFormerForMultipleChoice", "TapasForQuestionAnswering", "XLNetForQuestionAnswering",
 })  # fmt: skip
 _ENDS: Final = 2
 _CLASSIFIERS: Final[Mapping[str, Callable[[Config, Head], Head]]] = {

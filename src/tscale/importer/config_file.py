@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -102,14 +103,22 @@ def spec_of_keys(
     stem = path.stem if path.stem not in _UNTELLING else path.parent.resolve().name
     name = stem.lower().replace("_", "-").replace(" ", "-") or "config"
     name = str(config.get("model_type", name)) if where == "standard input" else name
-    if assume is None and str(config.get("model_type")) in TOWERS_ALONE:
+    if assume is None and _is_tower(config):
         from tscale.importer.towers.alone import tower_spec
 
         return tower_spec(config, name=name, where=where, strict=strict)
     return imported(config, name=name, where=where, assume=assume, strict=strict)
 
 
-TOWERS_ALONE: Final = frozenset(
-    {"vit", "dinov2", "dinov3_vit", "clip_vision_model", "siglip_vision_model", "wav2vec2", "hubert"}
-)
+def _is_tower(config: Mapping[str, object]) -> bool:
+    """Whether a file is of a tower alone; of Whisper, the class that has its encoder alone says so."""
+    kind = str(config.get("model_type"))
+    return kind in TOWERS_ALONE and (kind != "whisper" or config.get("architectures") == [_ENCODER_OF_WHISPER])
+
+
+_ENCODER_OF_WHISPER: Final = "WhisperForAudioClassification"
+TOWERS_ALONE: Final = frozenset({
+    "vit", "vit_msn", "deit", "ijepa", "dinov2", "dinov2_with_registers", "dinov3_vit", "clip_vision_model",
+    "siglip_vision_model", "wav2vec2", "hubert", "whisper",
+})  # fmt: skip
 """The rows of `importer.towers.alone`, which is imported where a file is of one of them."""

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from tscale.blocks import Computed, Learned, Norm
 from tscale.importer import family_rules as rules
+from tscale.importer.families_2026_encoders import LONG, READERS
+from tscale.importer.families_2026_whole import INNER, WHOLE
 from tscale.importer.families_encoders import FURTHER, TO_TEXT
 from tscale.importer.families_experts import EXPERTS, NORMED
 from tscale.importer.families_experts import NESTED as _FIRST_NESTED
@@ -292,18 +294,19 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
 MORE: Final[dict[str, Family]] = DECODERS | MORE_EXPERTS | INSIDE | HYBRIDS | SEVERAL
 FAMILIES: Final[dict[str, Family]] = (
     MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE | FURTHER | TO_TEXT | REMOTE
-)
-NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING | BOTH
+) | (READERS | LONG | INNER)
+NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING | BOTH | WHOLE
 
 ALSO: Final = {"kimi_k2": "deepseek_v3"}
 """Names that the release does not know but in one place, where it reads them as another family's."""
 
 _REASONS: Final = {
-    "its kind of attention is not supported": "led prophetnet bigbird_pegasus longt5 pegasus_x funnel",
-    "its kind of token mixing is not supported": "mobilebert convbert squeezebert nystromformer yoso",
+    "its kind of attention is not supported": "prophetnet longt5 pegasus_x funnel",
+    "its kind of token mixing is not supported": "mobilebert convbert squeezebert nystromformer",
     "its layers have adapters": "xmod",
-    "it reads more than text": "layoutlm",
     "some of its layers attend to images": "idefics",
+    "each of its layers attends to images": "blip",
+    "it is two models of any kind in one": "vision-encoder-decoder encoder-decoder speech-encoder-decoder",
     "it mixes several copies of its residual stream": "gemma3n gemma3n_text deepseek_v4 hy_v4 qwen4_exp",
     "how many of its experts have weights varies by token": "longcat_flash",
     "its layers read an encoder of bytes": "blt",

@@ -20,6 +20,7 @@ from tscale.importer.classes import class_note, head_of, is_decoder_alone, is_en
 from tscale.importer.config_keys import Config, is_size
 from tscale.importer.expert_rules import Routed, dealt_out
 from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
+from tscale.importer.families_2026_whole import thinker
 from tscale.importer.family_rules import AttentionMask
 from tscale.importer.known_keys import read_by, release, unread_note
 from tscale.importer.shapes import alike
@@ -42,7 +43,7 @@ def imported(
     where that is asked for by `strict`.
     `assume`: the family that a file of an unknown one counts like, on the user's word, which the spec's notes repeat.
     """
-    config = _inner(config)
+    config, spoken = thinker(_inner(config))
     other = _other_format(config)
     if assume is not None:
         if other is not None:
@@ -58,7 +59,7 @@ def imported(
     passed_over, spec = read.passed_over(), _spec(read, name)
     whole = with_towers(spec, file, text, read.size, where)
     unread = unread_note((*text.unread, *passed_over, *whole.unread), own_code=_own_code(file))
-    notes = whole.notes + _named_otherwise(file) + class_note(read) + unread + _notes(read)
+    notes = spoken + whole.notes + _named_otherwise(file) + class_note(read) + unread + _notes(read)
     spec = replace(whole.spec, notes=notes)
     spec = replace(spec, training=_pre_training(text.config, spec.context))
     return _checked(_with_release(_in_range(spec, where), file, family_name, where), where)

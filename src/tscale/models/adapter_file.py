@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from tscale.errors import SpecError, TscaleError, called, shown
 from tscale.importer.config_keys import is_size
@@ -23,7 +23,7 @@ _TARGETS: Final = {
 }  # fmt: skip
 """Modules of transformers that hold one matrix each, by the names of adapters' targets."""
 _PLAIN: Final[Mapping[str, object]] = {
-    "bias": "none", "use_dora": False, "lora_bias": False, "modules_to_save": None, "layers_to_transform": None, "rank_pattern": {},
+    "bias": "none", "lora_bias": False, "layers_to_transform": None, "rank_pattern": {},
     "exclude_modules": None, "trainable_token_indices": None, "target_parameters": None, "megatron_config": None,
     "layer_replication": None, "use_qalora": False, "alora_invocation_tokens": None,
     "use_bdlora": None, "arrow_config": None, "kasa_config": None, "monteclora_config": None, "velora_config": None,
@@ -54,6 +54,8 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
         adapter=adapter,
         notes=(*base.notes, _ELSEWHERE),
     )
+    if "head" in adapter.whole and base.head.kind != "language-model":
+        raise SpecError(f"modules_to_save: {base.label} has no lm_head", where=where)
     for problem_path, message in adapter.problems(spec.d_model):
         raise SpecError(f"{'.'.join(map(str, problem_path))}: {message}", where=where)
     return spec
@@ -70,9 +72,33 @@ def _adapter(config: Mapping[str, object], where: str) -> Adapter:
     rank, base = config.get("r", 8), config.get("base_model_name_or_path")
     if not is_size(rank) or not isinstance(rank, int):
         raise SpecError(f"r must be a whole number above 0, not {shown(rank)}", where=where)
+    dora = config.get("use_dora") or False
+    if not isinstance(dora, bool):
+        raise SpecError(f"use_dora must be true or false, not {shown(dora)}", where=where)
     return Adapter(
-        rank=rank, targets=_targets(config.get("target_modules"), where), base=base if isinstance(base, str) else None
+        rank=rank,
+        targets=_targets(config.get("target_modules"), where),
+        magnitudes=dora,
+        whole=_whole(config.get("modules_to_save"), where),
+        base=base if isinstance(base, str) else None,
     )
+
+
+_MODULES: Final[Mapping[str, Literal["head", "embedding"]]] = {"lm_head": "head", "embed_tokens": "embedding"}
+
+
+def _whole(said: object, where: str) -> tuple[Literal["head", "embedding"], ...]:
+    """The modules that are trained whole, each in a copy of its own, tied or not."""
+    if said is None or said == []:
+        return ()
+    if not isinstance(said, list) or not all(isinstance(name, str) for name in said):
+        raise SpecError(f"modules_to_save must be a list of names, such as lm_head, not {shown(said)}", where=where)
+    for name in said:
+        if name not in _MODULES:
+            raise SpecError(
+                f"modules_to_save: {shown(name)} is not known yet: only {' and '.join(_MODULES)} are", where=where
+            )
+    return tuple(dict.fromkeys(_MODULES[name] for name in said))
 
 
 def _targets(said: object, where: str) -> tuple[str, ...]:

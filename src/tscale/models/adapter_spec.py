@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, Problem, Size, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
@@ -22,6 +22,10 @@ class Adapter:
     """What lies between the two matrices of an adapter."""
     targets: tuple[str, ...]
     """The matrices that have one: q, k, v, o, up, gate, down, or attention or mlp for all of them."""
+    magnitudes: bool = False
+    """Whether each output of those matrices has a learned length as well (DoRA)."""
+    whole: tuple[Literal["head", "embedding"], ...] = ()
+    """Modules of which a copy is trained whole: the projection to the vocabulary, the token embedding."""
     base: str | None = None
     """The model that they were made for, as their file calls it."""
 
@@ -42,6 +46,8 @@ class Adapter:
             yield ("targets",), "an empty list has no adapters: name matrices, such as q and v"
         if len(set(self.targets)) < len(self.targets):
             yield ("targets",), "targets are each listed once"
+        if len(set(self.whole)) < len(self.whole):
+            yield ("whole",), "modules are each listed once"
         if self.rank > d_model:
             yield ("rank",), f"a rank of {self.rank:,} is no low one: the model is {d_model:,} wide"
         yield from of_one_line(base=self.base)

@@ -53,19 +53,26 @@ def _of_text(
     text: str, path: Path, where: str, assume: str | None, *, strict: bool
 ) -> ModelSpec | TowerSpec | Document:
     if path.suffix.lower() not in _YAML and looks_like_config(text, path):
-        if path.name == "model_index.json":
-            raise _of_parts(text, path, where)
-        if path.name == "adapter_config.json":
-            from tscale.models.adapter_file import adapted
-
-            return adapted(text, path, where)
-        return config_spec(text, path, where, assume, strict=strict)
+        return described_text(text, path, where, assume, strict=strict)
     if len(text) > MOST_OF_A_SPEC:
         raise SpecError(f"is larger than {MOST_OF_A_SPEC // 1024} KiB: a spec takes two or three", where=where)
     document = parse_document(text, where)
     if isinstance(document.data, dict) and _is_foreign(document.data):
         return spec_of_keys(dict(document.data), path, where, assume, strict=strict)
     return document
+
+
+def described_text(
+    text: str, path: Path, where: str, assume: str | None = None, *, strict: bool = False
+) -> ModelSpec | TowerSpec:
+    """The spec that a JSON file describes, by its name: of a model, of adapters on one; a pipeline is several. Raises `TscaleError`."""
+    if path.name == "model_index.json":
+        raise _of_parts(text, path, where)
+    if path.name == "adapter_config.json":
+        from tscale.models.adapter_file import adapted
+
+        return adapted(text, path, where)
+    return config_spec(text, path, where, assume, strict=strict)
 
 
 def _text(file: str, path: Path) -> str:
@@ -117,16 +124,38 @@ def exists(path: Path) -> bool:
 
 
 def _of_parts(text: str, path: Path, where: str) -> SpecError:
-    """That a pipeline is several models: which of its parts may be named."""
-    parts = {name: said for name, said in parse_object(text, where, what="a model_index.json").items()
-             if isinstance(said, list) and len(said) == 2 and exists(path.parent / name / "config.json")}  # fmt: skip
-    texts = [f"{called(str(path.parent / name), 120)} ({called(str(said[1]), 60)})" for name, said in parts.items()]
-    hint = (
-        f"name the folder of one that reads text: {', '.join(texts)}"
-        if texts
-        else "none of them has a config.json here"
-    )
+    """That a pipeline is several models: which of its parts may be named, and of which the shape is missing."""
+    models = _models_of(parse_object(text, where, what="a model_index.json"))
+    here = exists(path)  # of the hub, its parts are not there to be named
+    hint = _parts_here(models, path) if here else f"{_listed(models)}: download one, and name its folder"
     return SpecError(f"is a pipeline of several models: {hint}", where=where)
+
+
+def _models_of(said: Mapping[str, object]) -> dict[str, str]:
+    """The parts of a pipeline that have weights, with their classes."""
+    pairs = {name: pair for name, pair in said.items() if isinstance(pair, list) and len(pair) == _PAIR}
+    classes = {name: str(pair[1]) for name, pair in pairs.items() if pair[1]}
+    return {name: cls for name, cls in classes.items() if not cls.endswith(_NO_MODELS)}
+
+
+def _listed(models: Mapping[str, str]) -> str:
+    return ", ".join(f"{called(name, 60)} ({called(cls, 60)})" for name, cls in models.items()) or "none"
+
+
+def _parts_here(models: Mapping[str, str], path: Path) -> str:
+    """What may be named of a pipeline in a folder."""
+    found = {name: cls for name, cls in models.items() if exists(path.parent / name / "config.json")}
+    if not found:
+        return "none of them has a config.json here"
+    texts = ", ".join(f"{called(str(path.parent / name), 120)} ({called(cls, 60)})" for name, cls in found.items())
+    bare = ", ".join(called(name, 60) for name in models if name not in found)
+    missing = f"; no config.json of {bare}: download it, because it gives the shape" if bare else ""
+    return f"name the folder of one that reads text: {texts}{missing}"
+
+
+_PAIR: Final = 2
+_NO_MODELS: Final = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "ProcessorFast", "Extractor")
+"""What the names of classes of parts end with that have no weights."""
 
 
 # ---- weights ----

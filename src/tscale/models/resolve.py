@@ -68,7 +68,7 @@ def disclosed(spec: Spec) -> ModelSpec:
         return spec
     if spec.kind == "tower":
         raise RequestError(
-            f"{spec.label} has no text model: only params, flops, show and import answer about what reads {spec.reads} alone"
+            f"{spec.label} has no text model: only params, flops, verify, show and import answer about what reads {spec.reads} alone"
         )
     raise NotPublishedError(
         f"{spec.label}: its shape was never published, so it cannot be counted: `tscale params {spec.name}` shows what is known"
@@ -116,13 +116,12 @@ def read_spec(file: str, assume: str | None = None, *, strict: bool = False) -> 
 def read_config(file: str, assume: str | None = None, *, strict: bool = False) -> ModelSpec | TowerSpec:
     """The spec that a file of another program describes: in a folder, on standard input or on the hub. Raises `TscaleError`."""
     from tscale import hub
-    from tscale.importer.config_file import config_spec
-    from tscale.models.model_files import described
+    from tscale.models.model_files import described, described_text
     from tscale.models.yaml_file import Document
 
     if hub.is_repository(file):
-        path, where = Path(file, "config.json"), f"{file}/config.json"
-        return config_spec(hub.config_text(file), path, where, assume, strict=strict)
+        name, text = hub.description(file)
+        return described_text(text, Path(file, name), f"{file}/{name}", assume, strict=strict)
     found = described(file, assume, strict=strict)
     if isinstance(found, Document):
         raise SpecError(

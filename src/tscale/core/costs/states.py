@@ -232,10 +232,11 @@ def _is_target(entry: Entry, targets: frozenset[Role] | None) -> bool:
     return isinstance(entry, Matmul) and is_linear(entry) and (targets is None or entry.role in targets)
 
 
-def adapters(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None) -> Ledger:
+def adapters(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None, *, magnitudes: bool = False) -> Ledger:
     """The ledger of low-rank adapters on matrices of the layers, routers excepted (Hu 2021; all of them as in QLoRA).
 
-    `targets`: the roles of those that have one, None for all. Each adds a matrix [d_in, rank] and one [rank, d_out]; on one device's ledger they have that device's widths.
+    `targets`: the roles of those that have one, None for all. `magnitudes`: whether each output of theirs has a learned length
+    as well (DoRA: Liu 2024, section 4.1). Each adds a matrix [d_in, rank] and one [rank, d_out]; on one device's ledger they have that device's widths.
     """
     entries: list[Entry] = []
     for entry in ledger.entries:
@@ -243,6 +244,9 @@ def adapters(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None) 
             plain = entry._replace(bias=False, cut=None)
             entries.append(plain._replace(name=f"{entry.name}.lora_a", d_out=rank))
             entries.append(plain._replace(name=f"{entry.name}.lora_b", d_in=rank))
+            if magnitudes:
+                name = f"{entry.name}.magnitude"
+                entries.append(Vector(name, "scale", entry.part, entry.d_out, stored=entry.stored))
     return Ledger.of(f"{ledger.model}'s adapters", entries)
 
 

@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from tscale.blocks.tower import Tower
-from tscale.importer.towers import audio, inputs, projectors, vision
+from tscale.importer.towers import audio, further, inputs, projectors, vision
 from tscale.importer.towers.sizes import File
 
-FAMILIES: Final = tuple(sorted({*projectors.PROJECTORS, *audio.PROJECTORS}))
+_BEHIND_VISION: Final = projectors.PROJECTORS | further.BEHIND_VISION
+_BEHIND_AUDIO: Final = audio.PROJECTORS | further.BEHIND_AUDIO
+_VISION: Final = vision.KINDS | further.VISION
+_AUDIO: Final = audio.KINDS | further.AUDIO
+FAMILIES: Final = tuple(sorted({*_BEHIND_VISION, *_BEHIND_AUDIO}))
 """Families that are counted whole."""
 
 _IMAGES: Final = "vision_config"
@@ -46,15 +50,15 @@ def towers_of(
 
 def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:
     """The vision tower and its projector; none where the file has no images, None where the tower is not known."""
-    if file.family not in projectors.PROJECTORS:
+    if file.family not in _BEHIND_VISION:
         return ()
     v = file.inside(_IMAGES)
     if v is None:
         return ()
-    build = vision.KINDS.get(v.kind)
+    build = _VISION.get(v.kind)
     if build is None:
         return None
-    between = projectors.PROJECTORS[file.family]
+    between = _BEHIND_VISION[file.family]
     own = tuple(build(v))
     ends = projectors.Ends(file, v, d_model, own)
     reading = inputs.IMAGES.get(file.family)
@@ -71,16 +75,16 @@ def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:
 
 def _of_sounds(file: File, d_model: int) -> tuple[Tower, ...] | None:
     """The audio tower and its projector; none where the file has no sounds, None where the tower is not known."""
-    if file.family not in audio.PROJECTORS:
+    if file.family not in _BEHIND_AUDIO:
         return ()
     a = file.inside(_SOUNDS.get(file.family, "audio_config"))
     if a is None:
         return ()
-    build = audio.KINDS.get(a.kind)
+    build = _AUDIO.get(a.kind)
     if build is None:
         return None
-    seen = file.family in projectors.PROJECTORS
-    between = tuple(audio.PROJECTORS[file.family](projectors.Ends(file, a, d_model)))
+    seen = file.family in _BEHIND_VISION
+    between = tuple(_BEHIND_AUDIO[file.family](projectors.Ends(file, a, d_model)))
     return (
         Tower(part="audio_tower", reads="sounds", input=inputs.SOUNDS.get(file.family), pieces=tuple(build(a))),
         Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between),

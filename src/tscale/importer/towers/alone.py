@@ -14,7 +14,7 @@ from tscale.blocks.tower_inputs import FixedImage, Reading, Sound
 from tscale.blocks.tower_pieces import Piece
 from tscale.errors import SpecError, shown
 from tscale.importer.known_keys import unread_note
-from tscale.importer.towers import audio_alone, vision, vision_alone
+from tscale.importer.towers import audio, audio_alone, vision, vision_alone
 from tscale.importer.towers.parts import linear
 from tscale.importer.towers.sizes import Sizes, recorded
 from tscale.models.tower_spec import TowerSpec
@@ -57,7 +57,16 @@ def _of_waves(a: Sizes) -> Sound | None:
     return Sound(kind="sound", positions_per_second=_SAMPLES // step)
 
 
+def _of_pieces(a: Sizes) -> Sound | None:
+    """Whisper's pieces, always whole, of 50 positions a second; None where they are no whole seconds."""
+    seconds, rest = divmod(a.size("max_source_positions"), _POSITIONS)
+    if rest or not seconds:
+        return None
+    return Sound(kind="sound", positions_per_second=_POSITIONS, piece_seconds=seconds, padded=True)
+
+
 _SAMPLES: Final = 16_000
+_POSITIONS: Final = 50
 
 KINDS: Final[dict[str, Alone]] = {
     "vit": Alone(
@@ -69,6 +78,30 @@ KINDS: Final[dict[str, Alone]] = {
         vision_alone.dinov2,
         {"Dinov2Model": _none, "Dinov2ForImageClassification": vision_alone.wide_classifier},
         lambda v: _one_size(v, 1),
+    ),
+    "vit_msn": Alone(
+        vision_alone.vit,
+        {"ViTMSNModel": _none, "ViTMSNForImageClassification": vision_alone.classifier},
+        lambda v: _one_size(v, 1),
+    ),
+    "deit": Alone(
+        vision_alone.deit,
+        {
+            "DeiTModel": vision_alone.vit_pooler,
+            "DeiTForImageClassification": vision_alone.classifier,
+            "DeiTForImageClassificationWithTeacher": vision_alone.two_classifiers,
+        },
+        lambda v: _one_size(v, 2),
+    ),
+    "ijepa": Alone(
+        vision_alone.ijepa,
+        {"IJepaModel": _none, "IJepaForImageClassification": vision_alone.classifier},
+        lambda v: _one_size(v, 0),
+    ),
+    "dinov2_with_registers": Alone(
+        vision_alone.dinov2_with_registers,
+        {"Dinov2WithRegistersModel": _none, "Dinov2WithRegistersForImageClassification": vision_alone.wide_classifier},
+        lambda v: _one_size(v, 1 + v.whole("num_register_tokens")),
     ),
     "dinov3_vit": Alone(
         vision_alone.dinov3,
@@ -94,6 +127,9 @@ KINDS: Final[dict[str, Alone]] = {
         },
         _of_waves,
         sounds=True,
+    ),
+    "whisper": Alone(
+        audio.whisper, {"WhisperForAudioClassification": audio_alone.whisper_classifier}, _of_pieces, sounds=True
     ),
     "hubert": Alone(
         audio_alone.hubert, {"HubertModel": _none, "HubertForCTC": audio_alone.ctc}, _of_waves, sounds=True

@@ -1,4 +1,4 @@
-"""Encoders of sounds that are published as models by themselves, and their heads: wav2vec 2.0 and HuBERT."""
+"""Encoders of sounds that are published as models by themselves, and their heads: wav2vec 2.0, HuBERT, and Whisper's without its decoder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from math import prod
 from tscale.blocks.tower_pieces import Piece
 from tscale.importer.towers.parts import layers, linear, norm, table, vector
 from tscale.importer.towers.sizes import Sizes
+from tscale.importer.towers.vision_alone import labels
 
 Pieces = Iterator[Piece]
 
@@ -97,3 +98,12 @@ def quantizer(a: Sizes) -> Pieces:
     yield linear("codes.scores", _widths(a)[-1], groups * entries)
     yield linear("codes.positions", a.size("hidden_size"), a.size("proj_codevector_dim"))
     yield linear("codes.projection", width, a.size("proj_codevector_dim"))
+
+
+def whisper_classifier(a: Sizes) -> Pieces:
+    """A matrix on each position, and one number for each label from their average."""
+    inner = a.size("classifier_proj_size")
+    if a.flag("use_weighted_layer_sum"):
+        yield vector("layer_weights", a.size("encoder_layers") + 1)
+    yield linear("projector", a.size("d_model"), inner)
+    yield linear("classifier", inner, labels(a), at="once")

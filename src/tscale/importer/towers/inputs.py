@@ -115,6 +115,32 @@ def _llama4(ends: Ends) -> Reading:
     return _scaled_tiles(ends, 16, lambda grid: int(grid * kept))
 
 
+def _aya(ends: Ends) -> Reading:
+    """As InternVL's tiles, with a marker each and two for the image."""
+    grid, classes = _patches(ends)
+    side, _ = ends.tower.sides("image_size")
+    outputs = grid // ends.file.own.size("downsample_factor") ** 2
+    return TiledImage(
+        kind="tiles", tile=side, max_tiles=12, patches=grid, classes=classes, outputs=outputs, each=1, markers=2
+    )
+
+
+def _aria(ends: Ends) -> Reading | None:
+    """As many queries as the file has for the tower's own number of patches; not known where it has none for it."""
+    grid, classes = _patches(ends)
+    listed = ends.file.own.value("projector_patch_to_query_dict")
+    queries = {str(key): value for key, value in listed.items()} if isinstance(listed, dict) else {}
+    number = queries.get(str(grid))
+    if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
+        return None
+    return FixedImage(kind="fixed", patches=grid, classes=classes, outputs=number)
+
+
+def _queries(ends: Ends) -> int:
+    """One token for each query of a Q-Former."""
+    return ends.file.own.size("num_query_tokens")
+
+
 def _scaled_tiles(ends: Ends, most: int, outputs_of: Callable[[int], int]) -> Reading:
     """Up to so many tiles that an image is scaled to, each with outputs by its number of patches."""
     grid, classes = _patches(ends)
@@ -166,7 +192,7 @@ def _one_vision(ends: Ends) -> Reading:
 
 _QWEN3: Final = _native(65_536, 16_777_216)
 _GLM: Final = _native(112 * 112 // 2, 28 * 28 * 15_000 // 2)
-IMAGES: Final[dict[str, Callable[[Ends], Reading]]] = {
+IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "clip": _compared,
     "siglip": _compared,
     "llava": _whole,
@@ -177,8 +203,14 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading]]] = {
     "paligemma": _whole,
     "gemma3": _fixed(_tokens_of),
     "shieldgemma2": _fixed(_tokens_of),
-    "blip-2": _fixed(lambda ends: ends.file.own.size("num_query_tokens")),
-    "instructblip": _fixed(lambda ends: ends.file.own.size("num_query_tokens")),
+    "blip-2": _fixed(_queries),
+    "instructblip": _fixed(_queries),
+    "instructblipvideo": _fixed(_queries),
+    "aria": _aria,
+    "aya_vision": _aya,
+    "exaone4_5": _native(56 * 56, 28 * 28 * 1280),
+    "hyperclovax_vision_v2": _native(56 * 56, 28 * 28 * 1280),
+    "qwen2_5_omni_thinker": _native(56 * 56, 28 * 28 * 1280),
     "qwen2_vl": _native(56 * 56, 28 * 28 * 1280),
     "qwen2_5_vl": _native(56 * 56, 28 * 28 * 1280),
     "qwen3_vl": _QWEN3,
@@ -203,6 +235,7 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading]]] = {
     "idefics3": _idefics3,
     "smolvlm": _idefics3,
     "llava_next": _llava_next,
+    "llava_next_video": _llava_next,
     "llava_onevision": _one_vision,
 }
 """How each family reads an image; of others it is not known here."""
@@ -216,5 +249,8 @@ SOUNDS: Final[dict[str, Sound]] = {
     "qwen2_audio": _sound(50, 2, 30),
     "voxtral": _sound(50, 4, 30, padded=True),
     "gemma4": _sound(25, 1),
+    "qwen2_5_omni_thinker": _sound(50, 2),
+    "audioflamingo3": _sound(50, 2, 30),
+    "glmasr": _sound(50, 4, 30),
 }
 """How each family reads a sound; of others it is not known here."""

@@ -33,6 +33,42 @@ def vit(v: Sizes) -> Pieces:
     yield norm("norm.post", d)
 
 
+def deit(v: Sizes) -> Pieces:
+    """DeiT: a ViT with a token that learns from a teacher next to the class token (Touvron 2020)."""
+    d = v.size("hidden_size")
+    yield vector("class_embedding", d)
+    yield vector("distillation_token", d)
+    yield _patches(v, d)
+    yield table("positions", v.grid() + 2, d)
+    heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
+    yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_biased(v))
+    yield norm("norm.post", d)
+
+
+def two_classifiers(v: Sizes) -> Pieces:
+    """A classifier on the class token, and one on the token that learns from a teacher."""
+    yield from classifier(v)
+    yield linear("classifier.distillation", v.size("hidden_size"), labels(v), at="once")
+
+
+def ijepa(v: Sizes) -> Pieces:
+    """I-JEPA: a ViT without a class token (Assran 2023)."""
+    d = v.size("hidden_size")
+    yield _patches(v, d)
+    yield table("positions", v.grid(), d)
+    heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
+    yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_biased(v))
+    yield norm("norm.post", d)
+
+
+def dinov2_with_registers(v: Sizes) -> Pieces:
+    """DINOv2 with registers next to the class token (Darcet 2023)."""
+    registers = v.whole("num_register_tokens")
+    if registers:
+        yield vector("register_tokens", registers * v.size("hidden_size"))
+    yield from dinov2(v, masked=True)
+
+
 def vit_pooler(v: Sizes) -> Pieces:
     """A layer on the class token."""
     d = v.size("hidden_size")
@@ -57,14 +93,14 @@ def labels(v: Sizes) -> int:
     return v.size("num_labels") if v.says("num_labels") else 2
 
 
-def dinov2(v: Sizes) -> Pieces:
+def dinov2(v: Sizes, *, masked: bool | None = None) -> Pieces:
     """DINOv2: a ViT with scales behind both halves of a layer, and in its largest a gate (Oquab 2023)."""
     d, gated = v.size("hidden_size"), v.flag("use_swiglu_ffn")
     d_ff = int(d * v.real("mlp_ratio"))
     if gated:  # two thirds, rounded up to eights
         d_ff = -(-int(d_ff * 2 / 3) // 8) * 8
     yield vector("class_embedding", d)
-    if v.flag("use_mask_token"):
+    if v.flag("use_mask_token") if masked is None else masked:
         yield vector("mask_token", d)
     yield _patches(v, d)
     yield table("positions", v.grid() + 1, d)

@@ -1,0 +1,45 @@
+"""Counts the FLOPs of one sound through the towers and projectors of small models.
+
+`python tests/oracle/record_sound_flops.py > tests/oracle/sound_flops.jsonl` needs what `record_towers.py` needs. `flops` are those of
+`torch.utils.flop_counter` over `get_audio_features` of 100 frames a second; `seconds`: the sound's length.
+"""
+
+# mypy: ignore-errors
+# transformers and torch are installed only where this is run
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+import torch
+import transformers
+from record_tower_flops import SMALL
+from record_towers import base
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CONFIG_MAPPING
+
+SECONDS = {"qwen2_5_omni_thinker": 8, "audioflamingo3": 30, "glmasr": 30}
+MASKS = {"qwen2_5_omni_thinker": "feature_attention_mask"}
+
+
+def main() -> None:
+    for family, seconds in SECONDS.items():
+        file = base(family)
+        file["text_config"] |= SMALL
+        if "omni" in family:
+            file["audio_config"]["output_dim"] = file["vision_config"]["out_hidden_size"] = SMALL["hidden_size"]
+        config = CONFIG_MAPPING[family].from_dict(json.loads(json.dumps(file)))
+        config._attn_implementation = "eager"
+        model = getattr(transformers, file["architectures"][0])(config).eval()
+        frames = 100 * seconds
+        mask = {MASKS.get(family, "input_features_mask"): torch.ones(1, frames, dtype=torch.long)}
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model.get_audio_features(input_features=torch.zeros(1, config.audio_config.num_mel_bins, frames), **mask)
+        print(json.dumps({"config": file, "seconds": seconds, "flops": counter.get_total_flops()}))
+
+
+if __name__ == "__main__":
+    logging.disable(logging.ERROR)
+    transformers.logging.set_verbosity_error()
+    sys.exit(main())
