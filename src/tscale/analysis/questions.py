@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tscale.analysis.request import Request
 
 if TYPE_CHECKING:
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
 
 NAMES: Final = (
@@ -47,6 +47,8 @@ class Question(NamedTuple):
     plots: Callable[[Any], Sequence[Plot]] | None
     text: Callable[[Any], str | None] | None
     """What is printed in place of the answer, where that is asked for."""
+    figures: Callable[[Any], Data]
+    """The figures of its answer, of which a question that has them without its tables and lists makes no more."""
 
     @property
     def explains(self) -> bool:
@@ -61,4 +63,9 @@ class Question(NamedTuple):
 def question(name: str) -> Question:
     """The question of a command, imported when it is first asked."""
     module = import_module(f"tscale.analysis.{name}")
-    return Question(name, module.Ask, module.analyze, getattr(module, "plots", None), getattr(module, "text", None))
+    more = (getattr(module, kind, None) for kind in ("plots", "text"))
+    return Question(name, module.Ask, module.analyze, *more, getattr(module, "figures", _of_report(module.analyze)))
+
+
+def _of_report(analyze: Callable[[Any], Report]) -> Callable[[Any], Data]:
+    return lambda ask: analyze(ask).data

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tscale.answers.serve_times import Ask as Serving
     from tscale.answers.serve_times import Draft
     from tscale.core.dtypes import Format
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
     from tscale.core.serving_layout import ServingLayout
     from tscale.models.spec import ModelSpec
@@ -236,6 +236,15 @@ def analyze(ask: Ask) -> Report:
 
         report = with_media(report, ask.spec, ask.hardware, media, asked_for.context, asked_for.gpus)
     return ask.assumed(report)
+
+
+def figures(ask: Ask) -> Data:
+    """The figures of the answer by their keys, without its lists: what a row of a sweep holds."""
+    if ask.media.any:
+        return analyze(ask).data
+    from tscale.answers.serve import serve_figures
+
+    return serve_figures(ask.spec, ask.hardware, ask.asked)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

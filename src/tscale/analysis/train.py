@@ -17,7 +17,7 @@ from tscale.errors import RequestError
 if TYPE_CHECKING:
     from tscale.answers.train import Ask as Training
     from tscale.core.costs.training import Count
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
     from tscale.core.parallelism import Parallelism
     from tscale.core.plot import Plot
 
@@ -201,6 +201,13 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.train import train_report
 
     return ask.assumed(train_report(ask.spec, ask.hardware, ask.asked))
+
+
+def figures(ask: Ask) -> Data:
+    """The figures of the answer by their keys: what a row of a sweep holds."""
+    from tscale.answers.train import train_figures
+
+    return train_figures(ask.spec, ask.hardware, ask.asked)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

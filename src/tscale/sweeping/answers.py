@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from tscale.analysis.request import Request
-from tscale.core.metric import Data, Figure, Missing, Report
+from tscale.core.metric import Data, Figure, Missing
 from tscale.errors import TscaleError
 from tscale.models.spec import Spec
 from tscale.sweeping.job import Job, asked
@@ -33,10 +33,10 @@ class Answer(NamedTuple):
 def answer_of(job: Job, places: tuple[int, ...]) -> Answer:
     """The answer to the row at some places of the axes."""
     try:
-        report = asked(job.question).analyze(request_of(job, places))
+        data = asked(job.question).figures(request_of(job, places))
     except TscaleError as error:
         return Answer({}, reason(error))
-    return Answer({name: value for name, value in figures_of(report, job).items() if job.wants(name)})
+    return Answer({name: value for name, value in figures_of(data, job).items() if job.wants(name)})
 
 
 def request_of(job: Job, places: tuple[int, ...], model: object = None) -> Request:
@@ -91,10 +91,10 @@ def reason(error: TscaleError) -> str:
     return text
 
 
-def figures_of(report: Report, job: Job) -> dict[str, Figure | Value]:
+def figures_of(data: Data, job: Job) -> dict[str, Figure | Value]:
     """The scalar figures of an answer by their keys in JSON with dots; those that are axes are left out."""
     axes = {axis.name for axis in job.axes}
-    return {name: value for name, value in _flat(report.data, "") if name not in axes}
+    return {name: value for name, value in _flat(data, "") if name not in axes}
 
 
 def _flat(data: Data, path: str) -> Iterator[tuple[str, Figure | Value]]:

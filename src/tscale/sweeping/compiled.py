@@ -82,7 +82,7 @@ def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:
         request = request_of(job, places, trusted(guarded))
         fields = {axis.name: numbers[axis.name] for axis, _ in axes if axis.field != "set"}
         try:
-            figures = figures_of(asked(job.question).analyze(with_numbers(request, fields)), job)
+            figures = figures_of(asked(job.question).figures(with_numbers(request, fields)), job)
         except TscaleError:
             return None
     return _compiled(job, figures, known, trail, ranges)
