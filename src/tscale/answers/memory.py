@@ -10,7 +10,7 @@ from tscale.answers.capacity import Capacity, capacity_data, exit_code, reserve_
 from tscale.answers.explaining import context_of, notes_of
 from tscale.answers.media import Media, check_fits, media_costs
 from tscale.answers.memory_changes import Change, changes_table, single_changes
-from tscale.answers.memory_held import Held, Keeping, Server, fullest, held, held_at
+from tscale.answers.memory_held import Held, Keeping, Server, fullest, held, held_at, most_held
 from tscale.answers.memory_layout import accepted, in_words, layout_data, spelled
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
 from tscale.answers.memory_media import media_held
@@ -308,8 +308,8 @@ def _capacity(ask: Ask) -> Capacity | None:
 
 def _room(server: Server, usable: int) -> Room:
     return Room(
-        largest(lambda batch: held(server._replace(batch=batch)).total <= usable, MOST_BATCH),
-        largest(lambda context: held(server._replace(context=context)).total <= usable, MOST_CONTEXT),
+        largest(lambda batch: most_held(server._replace(batch=batch)) <= usable, MOST_BATCH),
+        largest(lambda context: most_held(server._replace(context=context)) <= usable, MOST_CONTEXT),
     )
 
 

@@ -382,8 +382,8 @@ def _training(ask: Ask) -> Training:
 
 def _room(model: Trainer, usable: int) -> Room:
     return Room(
-        largest(lambda batch: model.with_(micro_batch=batch).worst()[1].total <= usable, MOST_MICRO_BATCH),
-        largest(lambda context: model.of_length(context).worst()[1].total <= usable, MOST_CONTEXT),
+        largest(lambda batch: model.with_(micro_batch=batch).totals()[0] <= usable, MOST_MICRO_BATCH),
+        largest(lambda context: model.of_length(context).totals()[0] <= usable, MOST_CONTEXT),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from tscale.analysis.request import Request
 from tscale.core.metric import Data, Figure, Missing
+from tscale.core.tracing import Recordable
 from tscale.errors import TscaleError
 from tscale.models.spec import Spec
 from tscale.sweeping.job import Job, asked
@@ -107,7 +108,7 @@ def _flat(data: Data, path: str) -> Iterator[tuple[str, Figure | Value]]:
             for key, value in data.items():
                 if key not in _NOT_OURS:
                     yield from _flat(value, f"{path}.{key}" if path else key)
-        case str() | int() | None:
+        case str() | int() | Recordable() | None:
             yield path, data
         case _:
             yield from _flat_rows(data, path)

@@ -12,10 +12,11 @@ import numpy as np
 
 from tscale.sweeping.answers import Answer, answer_of
 from tscale.sweeping.columns import OTHER, REFUSED, Column, Part, as_column, as_text, plain, put
-from tscale.sweeping.compiled import Path, Places, Ratio, path_of, sizes_of
+from tscale.sweeping.compiled import path_of, sizes_of
 from tscale.sweeping.exact import as_ints, holds
 from tscale.sweeping.grid import Block, places_of, rows_of
 from tscale.sweeping.job import Job
+from tscale.sweeping.path import Path, Places, Ratio
 from tscale.sweeping.wide import Wide
 
 MOST_PATHS: Final = 64
@@ -32,6 +33,8 @@ class Structure:
     paths: list[Path] = field(default_factory=list)
     checked: set[int] = field(default_factory=set)
     by_row: bool = False
+    why: str = ""
+    """Why its rows are answered one by one."""
 
 
 @dataclass
@@ -91,8 +94,8 @@ class Evaluator:
             self._take(out, rows, structure, number, path, axes, pending, fixed)
         while pending.any() and not structure.by_row and len(structure.paths) < MOST_PATHS:
             found = path_of(self.job, _places(fixed, int(pending.argmax())), self.sizes)
-            if found is None:
-                structure.by_row = True
+            if isinstance(found, str):
+                structure.by_row, structure.why = True, found
                 break
             structure.paths.append(found)
             self._take(out, rows, structure, len(structure.paths) - 1, found, axes, pending, fixed)
@@ -128,7 +131,7 @@ class Evaluator:
         if not mask.any():
             return
         if number not in structure.checked and not self._agrees(path, axes, mask, fixed):
-            structure.by_row = True
+            structure.by_row, structure.why = True, "what was compiled is not what the question answers"
             return
         structure.checked.add(number)
         chosen: Any = None if mask.all() and mask.size == out.rows else rows[mask.reshape(-1)]
