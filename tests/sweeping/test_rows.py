@@ -14,6 +14,7 @@ from tests.helpers import answer, run
 from tscale.sweeping import compiled, evaluate
 from tscale.sweeping.evaluate import Evaluator
 from tscale.sweeping.job import Job, job_of
+from tscale.sweeping.quotients import quotients
 from tscale.sweeping.sweep import Sweep, prepared
 
 SHAPES = ["set.layers=4..64+4", "set.d_model=256..4096+256", "set.heads=4..32+4"]
@@ -209,5 +210,5 @@ def test_quotients_are_the_nearest_doubles() -> None:
     from fractions import Fraction
 
     numbers = np.array([random.Random(1).randrange(2**62) for _ in range(2000)], dtype=np.int64)  # noqa: S311
-    found = evaluate._quotients(numbers, 86_400 * 10**15)
+    found = quotients(numbers, 86_400 * 10**15)
     assert list(found) == [float(Fraction(int(one), 86_400 * 10**15)) for one in numbers]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -149,7 +149,10 @@ class Ask(Spread, OnHardware):
         given = {name: value for name, value in self.given.items() if name in own and name != "dtype"}
         if "precision" not in given and self.dtype is not None:
             given["precision"] = precision_of(self.dtype)
-        return MemoryAsk.made({**given, "train": True})
+        made = MemoryAsk.made({**given, "train": True})
+        made = replace(made, **{name: getattr(self, name) for name in ("gpus", "batch", "micro_batch", "context")})
+        made.__dict__["found"], made.__dict__["hardware"] = self.found, self.hardware  # which need not be found again
+        return made
 
     @property
     def asked(self) -> Training:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import product
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from tscale.sweeping.compiled import path_of, sizes_of
 from tscale.sweeping.exact import as_ints, holds
 from tscale.sweeping.grid import Block, places_of, rows_of
 from tscale.sweeping.job import Job
+from tscale.sweeping.quotients import quotients
 from tscale.sweeping.path import Path, Places, Ratio
 from tscale.sweeping.wide import Wide
 
@@ -239,29 +239,8 @@ def _values(path: Path, axes: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of the rows that take a way."""
     found = dict(zip(path.names, path.program.run(axes), strict=True))
     for name, other in path.others.items():
-        found[name] = _quotients(found[other.of], other.over) if isinstance(other, Ratio) else plain(other)
+        found[name] = quotients(found[other.of], other.over) if isinstance(other, Ratio) else plain(other)
     return found
-
-
-def _quotients(value: Any, over: int) -> Any:
-    """Numbers over a whole number, as the nearest doubles."""
-    if not isinstance(value, (np.ndarray, Wide)):
-        return float(Fraction(int(value), over))
-    if isinstance(value, Wide):
-        numbers = np.asarray(value.high).astype(np.longdouble) * 2.0**64 + np.asarray(value.low).astype(np.longdouble)
-    else:
-        numbers = value.astype(np.longdouble)
-    least, most = (numbers / np.longdouble(over) * (1 + sign * _SLACK) for sign in (-1, 1))
-    found = np.asarray(least.astype(np.float64))
-    unsure = np.nonzero(found != most.astype(np.float64))
-    if unsure[0].size:
-        exact = as_ints(_chosen(value, found.shape, unsure))
-        found[unsure] = [float(Fraction(one, over)) for one in exact]
-    return found
-
-
-_SLACK: Final = np.longdouble(8 * np.finfo(np.longdouble).eps)
-"""How far a quotient may be off, several times over: where both ends round to one double, that is the nearest."""
 
 
 def _texts(path: Path, axes: Mapping[str, Any]) -> Any:
