@@ -16,7 +16,7 @@ from tscale.sweeping.exact import as_ints, holds
 from tscale.sweeping.grid import Block, places_of, rows_of
 from tscale.sweeping.job import Job
 from tscale.sweeping.quotients import quotients
-from tscale.sweeping.path import Path, Places, Ratio
+from tscale.sweeping.path import Path, Places, Ratio, Text
 from tscale.sweeping.wide import Wide
 
 MOST_PATHS: Final = 64
@@ -239,24 +239,37 @@ def _values(path: Path, axes: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of the rows that take a way."""
     found = dict(zip(path.names, path.program.run(axes), strict=True))
     for name, other in path.others.items():
-        found[name] = quotients(found[other.of], other.over) if isinstance(other, Ratio) else plain(other)
-    return found
+        if isinstance(other, Ratio):
+            found[name] = quotients(found[other.of], other.over)
+        elif isinstance(other, Text):
+            found[name] = _filled([one if isinstance(one, str) else (found[one[0]], one[1]) for one in other.pieces])
+        else:
+            found[name] = plain(other)
+    return {name: value for name, value in found.items() if name not in path.hidden}
 
 
 def _texts(path: Path, axes: Mapping[str, Any]) -> Any:
     """Why rows are refused, spread as far as the numbers in the message vary."""
     assert path.refused is not None
     numbers = iter(path.program.run(axes))
-    pieces = [piece if isinstance(piece, str) else (next(numbers), piece[1]) for piece in path.refused]
+    return _filled([piece if isinstance(piece, str) else (next(numbers), piece[1]) for piece in path.refused])
+
+
+def _filled(pieces: list[Any]) -> Any:
+    """Texts of what stands between numbers and of these, each with its format, spread as far as the numbers vary."""
     arrays = [as_ints(piece[0]) for piece in pieces if not isinstance(piece, str)]
-    shape = np.broadcast_shapes(*(np.shape(array) for array in arrays)) if arrays else ()
-    found = np.empty(shape, dtype=object)
-    for place in np.ndindex(shape):
-        found[place] = "".join(
-            piece if isinstance(piece, str) else format(int(np.broadcast_to(piece[0], shape)[place]), piece[1])
-            for piece in pieces
-        )
-    return found
+    shape = np.broadcast_shapes(*map(np.shape, arrays)) if arrays else ()
+    numbers = [np.broadcast_to(np.asarray(array, dtype=object), shape).reshape(-1) for array in arrays]
+    formats = [piece[1] for piece in pieces if not isinstance(piece, str)]
+    form = "".join(_escaped(piece) if isinstance(piece, str) else "{}" for piece in pieces)
+    texts = [form.format(*map(format, row, formats)) for row in zip(*numbers, strict=True)] if arrays else [form.format()]
+    found = np.empty(len(texts), dtype=object)
+    found[:] = texts
+    return found.reshape(shape)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _one(value: Any, row: int) -> Any:

@@ -22,11 +22,17 @@ class Ratio(NamedTuple):
     over: int
 
 
+class Text(NamedTuple):
+    """A column of texts with numbers in them: what stands between them, and each number's column with its format."""
+
+    pieces: tuple[str | tuple[str, str], ...]
+
+
 class Path(NamedTuple):
     """What rows that compare alike have in common.
 
     `holds`: the program of both sides of each comparison in turn, with how they came out in `ops`. `program`: that of the
-    columns `names`, or of the numbers in the message `refused`. `others`: columns that are alike in all rows, or ratios.
+    columns `names`, or of the numbers in the message `refused`. `others`: columns that are alike in all rows, ratios or texts.
     """
 
     holds: Runs
@@ -35,3 +41,5 @@ class Path(NamedTuple):
     names: tuple[str, ...] = ()
     others: Mapping[str, Any] = {}
     refused: tuple[str | tuple[Any, str], ...] | None = None
+    hidden: frozenset[str] = frozenset()
+    """Of `names` those of numbers in texts, which are no columns."""

@@ -79,14 +79,12 @@ class Guard(NamedTuple):
 class Record:
     """What was done on the way of one row; equal operations on the same numbers are one.
 
-    `texts`: numbers that were written into texts, and how; `writes`: whether they leave a mark there, so that a message can be
-    filled for other rows.
+    `texts`: numbers that were written into texts, and how; each leaves a mark there, so that a text can be filled for other rows.
     """
 
     guards: dict[int, Guard] = field(default_factory=dict)
     known: dict[Any, Recorded] = field(default_factory=dict)
     texts: list[tuple[Recorded, str]] = field(default_factory=list)
-    writes: bool = False
 
 
 _RECORD: ContextVar[Record | None] = ContextVar("record", default=None)
@@ -294,10 +292,8 @@ class Recorded(Recordable):
 
     def __format__(self, spec: str) -> str:
         record = _RECORD.get()
-        if record is None or not record.writes:
+        if record is None:
             return format(self.value, spec)
-        if not isinstance(self.value, int):
-            raise LostError("a recorded number is rounded in a text")
         record.texts.append((self, spec))
         return f"{OPEN}{len(record.texts) - 1}{CLOSE}"
 

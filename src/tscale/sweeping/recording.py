@@ -10,7 +10,7 @@ from tscale.errors import TscaleError
 from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
 from tscale.sweeping.conversions import recording_conversions
 from tscale.sweeping.job import Job, asked
-from tscale.sweeping.path import Path, Places
+from tscale.sweeping.path import Path, Places, Text
 from tscale.sweeping.recorded import CLOSE, OPEN, LostError, Record, Recorded, recording
 from tscale.sweeping.replay import Conditions, Replay
 
@@ -30,7 +30,7 @@ def recorded_path(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | s
         for axis, place, size in zip(job.axes, places, sizes, strict=True)
         if size
     }
-    record = Record(writes=known.refused is not None)
+    record = Record()
     try:
         with recording(record), recording_conversions():
             figures = _figures(job, places, numbers)
@@ -64,19 +64,33 @@ def _answered(job: Job, record: Record, figures: Mapping[str, Any], known: Answe
     wanted = [name for name in figures if job.wants(name)]
     if known.refused is not None or wanted != list(known.figures):
         return "its figures are others on recorded numbers"
-    cells = {name: figures[name].value if isinstance(figures[name], Figure) else figures[name] for name in wanted}
-    names = tuple(name for name, cell in cells.items() if isinstance(cell, Recorded))
-    others = {name: figures[name] for name, cell in cells.items() if not isinstance(cell, Recorded)}
-    return Path(*_conditions(record), Replay([cells[name] for name in names]), names, others)
+    numbers: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    hidden: dict[str, Any] = {}
+    for name in wanted:
+        cell = figures[name]
+        value = cell.value if isinstance(cell, Figure) else cell
+        if isinstance(value, Recorded):
+            numbers[name] = value
+        elif isinstance(value, str) and OPEN in value:
+            pieces = list(_pieces(value, record))
+            own = {f"{name} {place}": piece[0] for place, piece in enumerate(pieces) if not isinstance(piece, str)}
+            hidden |= own
+            labels = iter(own)
+            others[name] = Text(tuple(one if isinstance(one, str) else (next(labels), one[1]) for one in pieces))
+        else:
+            others[name] = cell
+    every = {**numbers, **hidden}
+    return Path(*_conditions(record), Replay(list(every.values())), tuple(every), others, hidden=frozenset(hidden))
 
 
 def _refused(record: Record, said: str, known: Answer) -> Path | str:
-    pieces = list(_pieces(said, record))
+    pieces = tuple(_pieces(said, record))
     written = [piece[0] for piece in pieces if not isinstance(piece, str)]
     told = "".join(piece if isinstance(piece, str) else format(piece[0].value, piece[1]) for piece in pieces)
     if told != known.refused:
         return "it is refused in other words on recorded numbers"
-    return Path(*_conditions(record), Replay(written), refused=tuple(pieces))
+    return Path(*_conditions(record), Replay(written), refused=pieces)
 
 
 def _pieces(text: str, record: Record) -> Iterator[str | tuple[Recorded, str]]:
