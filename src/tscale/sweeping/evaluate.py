@@ -127,7 +127,7 @@ class Evaluator:
         """Answers those of the rows that take a way, and strikes them off."""
         if structure.by_row or not pending.any():
             return
-        mask = pending & holds(path.ops, path.holds.run(axes))
+        mask = _taking(path, axes, pending)
         if not mask.any():
             return
         if number not in structure.checked and not self._agrees(path, axes, mask, fixed):
@@ -201,6 +201,16 @@ class Evaluator:
                 left[name] = value
         if left:
             put(out, self.known[OTHER], row, as_text(left))
+
+
+def _taking(path: Path, axes: Mapping[str, Any], pending: Any) -> Any:
+    """Which of the rows that are left take a way; where few are left, no others are looked at."""
+    if 2 * np.count_nonzero(pending) > pending.size:
+        return pending & holds(path.ops, path.holds.run(axes))
+    found = np.zeros(pending.shape, dtype=bool)
+    left = {name: np.broadcast_to(array, pending.shape)[pending] for name, array in axes.items()}
+    found[pending] = holds(path.ops, path.holds.run(left))
+    return found
 
 
 def _shape(block: Block) -> tuple[int, ...]:

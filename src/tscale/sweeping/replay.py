@@ -18,6 +18,7 @@ from tscale.sweeping.values import (
     Whole,
     as_column,
     by_number,
+    counted,
     is_array,
     exactly,
     of_quotients,
@@ -79,6 +80,8 @@ def _done(one: Recorded, values: Mapping[int, Value]) -> Value:
         return _searched(one.how, frontier)
     if one.how is not None:
         return _called(one.how, args[0])
+    if one.op in ("+", "-", "*"):
+        args = [counted(arg) for arg in args]
     if not any(map(is_array, args)):
         return OPERATIONS[one.op](*args)
     found = where(args) if one.op == "where" else None

@@ -7,8 +7,10 @@ numpy, which rounds them as Python does; powers and logarithms are not.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from fractions import Fraction
+from math import gcd, lcm
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -48,6 +50,13 @@ def is_array(value: Value) -> bool:
 def is_whole(value: Value) -> bool:
     """Whether it is a whole number, or an array of them."""
     return isinstance(value, Whole) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def counted(value: Value) -> Value:
+    """Conditions as the numbers 0 and 1 that they are in sums and products; all else as it is."""
+    if isinstance(value, np.ndarray) and value.dtype == bool:
+        return Whole(value.astype(np.int64), 0, 1)
+    return value
 
 
 def _bounds(value: Value) -> Bounds:
@@ -122,6 +131,10 @@ def _as_double(op: str, args: list[Value], *, words: bool) -> Value | None:
 
 def _one_by_one(op: str, arrays: list[Any]) -> Any:
     objects = [array.astype(object) if isinstance(array, np.ndarray) else array for array in arrays]
+    try:
+        return np.asarray({**_ON_WORDS, **_COMPARISONS, "neg": operator.neg}[op](*objects), dtype=object)
+    except (ArithmeticError, TypeError):  # of rows of another way
+        pass
     return np.asarray(np.frompyfunc(safe(OPERATIONS[op]), len(objects), 1)(*objects), dtype=object)
 
 
@@ -162,6 +175,10 @@ def of_quotients(op: str, args: list[Value]) -> Value | None:
         return _BY_PARTS[op](*found)
     if op in _COMPARISONS or op in ("min", "max"):
         a, b = found
+        same = _over_the_same(a, b)
+        if same is not None:
+            result = _int(op, *same[:2])
+            return result if op in _COMPARISONS else Quotient(result, same[2])
         sides = _int("*", a.over, b.under), _int("*", b.over, a.under)
         if op in _COMPARISONS:
             return _int(op, *sides)
@@ -189,9 +206,18 @@ def exactly(array: Any) -> Any:
     return Quotient(*map(_whole_of, parts))
 
 
+def _over_the_same(a: Quotient, b: Quotient) -> tuple[Value, Value, int] | None:
+    """What two fractions are over their common denominator, where both have one for all rows."""
+    if not isinstance(a.under, int) or not isinstance(b.under, int):
+        return None
+    common = lcm(a.under, b.under)
+    return _int("*", a.over, common // a.under), _int("*", b.over, common // b.under), common
+
+
 def _add(a: Quotient, b: Quotient) -> Quotient:
-    if isinstance(a.under, int) and a.under == b.under:
-        return Quotient(_int("+", a.over, b.over), a.under)
+    same = _over_the_same(a, b)
+    if same is not None:
+        return Quotient(_int("+", *same[:2]), same[2])
     return Quotient(_int("+", _int("*", a.over, b.under), _int("*", b.over, a.under)), _int("*", a.under, b.under))
 
 
@@ -200,13 +226,24 @@ def _negative(a: Quotient) -> Quotient:
 
 
 def _times(a: Quotient, b: Quotient) -> Quotient:
+    a, b = _cancelled(a, b), _cancelled(b, a)
     return Quotient(_int("*", a.over, b.over), _int("*", a.under, b.under))
+
+
+def _cancelled(a: Quotient, b: Quotient) -> Quotient:
+    """A factor without what the other one's denominator and it have in common, and its denominator without what the other's numerator has."""
+    over, under = a.over, a.under
+    if isinstance(over, int) and isinstance(b.under, int):
+        over //= gcd(over, b.under)
+    if isinstance(under, int) and isinstance(b.over, int) and b.over:
+        under //= gcd(under, b.over)
+    return Quotient(over, under)
 
 
 def _divided(a: Quotient, b: Quotient) -> Quotient | None:
     if not _is_positive(b.over):
         return None  # what a quotient is over is above 0
-    return Quotient(_int("*", a.over, b.under), _int("*", a.under, b.over))
+    return _times(a, Quotient(b.under, b.over))
 
 
 def _is_positive(value: Whole | int) -> bool:
