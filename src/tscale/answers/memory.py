@@ -107,7 +107,9 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         **media.data,
         "lines": lines_data(lines),
     }
-    notes = notes_of(spec, *serving_notes(server, ask.hardware, found.context.note, capacity, room, options), *media.notes)
+    notes = notes_of(
+        spec, *serving_notes(server, ask.hardware, found.context.note, capacity, room, options), *media.notes
+    )
     steps = serving_steps(server, place)
     code = exit_code(capacity, one.total)
     return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=found.asked.lead())

@@ -89,7 +89,9 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
 def serve_figures(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Data:
     """The figures of `serve_report` by their keys, without its lists: what a row of a sweep holds."""
     check_served(spec, ask)
-    return deployment_figures(spec, hardware, ask) if ask.deployment.is_laid_out else _data(_reached(spec, hardware, ask))
+    return (
+        deployment_figures(spec, hardware, ask) if ask.deployment.is_laid_out else _data(_reached(spec, hardware, ask))
+    )
 
 
 class _Reached(NamedTuple):

@@ -26,10 +26,19 @@ from tscale.sweeping.recording import RECORDED, recorded_path
 
 COMPILED: Final[Mapping[str, frozenset[str]]] = {"params": frozenset(), "flops": frozenset({"tokens", "context"})}
 """The questions that compile, each with those of its fields that are numbers of its formulas."""
+BY_ROW: Final[Mapping[str, str]] = {
+    "summary": "it takes a model and hardware, and no number",
+    "attention": "its contexts are a list of its own, which is its table",
+    "optimal": "a law is searched for its best size, in steps that depend on every number",
+    "design": "shapes are tried one by one, and which are depends on every number",
+}
+"""The questions whose rows are answered one by one, and why."""
 _RATIOS: Final = {("flops", "pf_days"): "training_flops.six_nd"}
 """Figures that are another divided by a constant."""
 WORTH_COMPILING: Final = 16
 """Rows of one structure: of fewer, each is answered sooner by itself."""
+
+
 def sizes_of(job: Job) -> tuple[bool, ...]:
     """Which axes are sizes, whose values may be arrays; the others are structure, compiled value by value."""
     found = tuple(axis.is_whole and axis.bounds[1] < SMALL and _is_size(axis, job) for axis in job.axes)
@@ -212,4 +221,4 @@ def _number(cell: Any) -> int:
     return value
 
 
-__all__ = ["COMPILED", "Axis", "Path", "Ratio", "path_of", "reason", "sizes_of"]
+__all__ = ["BY_ROW", "COMPILED", "RECORDED", "Axis", "Path", "Ratio", "path_of", "reason", "sizes_of"]

@@ -18,7 +18,13 @@ from typing import Any, Final
 from tscale.core.tracing import TracedInt
 from tscale.sweeping.recorded import Recorded, record_of
 
-_ROOMS: Final = ("tscale.core.", "tscale.answers.", "tscale.calibration.", "tscale.models.stages", "tscale.models.trainer")
+_ROOMS: Final = (
+    "tscale.core.",
+    "tscale.answers.",
+    "tscale.calibration.",
+    "tscale.models.stages",
+    "tscale.models.trainer",
+)
 _NOT: Final = ("tscale.core.number_text", "tscale.core.metric", "tscale.core.plot")
 """Modules that only write numbers."""
 
@@ -114,7 +120,5 @@ def recording_conversions() -> Iterator[None]:
 
 def _modules() -> list[ModuleType]:
     return [
-        module
-        for name, module in sys.modules.items()
-        if name.startswith(_ROOMS) and name != _OURS and name not in _NOT
+        module for name, module in sys.modules.items() if name.startswith(_ROOMS) and name != _OURS and name not in _NOT
     ]

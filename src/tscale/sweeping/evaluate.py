@@ -272,7 +272,9 @@ def _filled(pieces: list[Any]) -> Any:
     numbers = [np.broadcast_to(np.asarray(array, dtype=object), shape).reshape(-1) for array in arrays]
     formats = [piece[1] for piece in pieces if not isinstance(piece, str)]
     form = "".join(_escaped(piece) if isinstance(piece, str) else "{}" for piece in pieces)
-    texts = [form.format(*map(format, row, formats)) for row in zip(*numbers, strict=True)] if arrays else [form.format()]
+    texts = (
+        [form.format(*map(format, row, formats)) for row in zip(*numbers, strict=True)] if arrays else [form.format()]
+    )
     found = np.empty(len(texts), dtype=object)
     found[:] = texts
     return found.reshape(shape)

@@ -28,7 +28,9 @@ def quotients(value: Any, over: Any) -> Any:
     found = np.asarray(least.astype(np.float64))
     unsure = np.nonzero(found != most.astype(np.float64))
     if unsure[0].size:
-        found[unsure] = [_quotient(a, b) for a, b in zip(*(_at(one, found.shape, unsure) for one in (value, over)), strict=True)]
+        found[unsure] = [
+            _quotient(a, b) for a, b in zip(*(_at(one, found.shape, unsure) for one in (value, over)), strict=True)
+        ]
     return found
 
 

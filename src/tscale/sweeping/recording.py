@@ -18,6 +18,7 @@ RECORDED: Final[Mapping[str, frozenset[str]]] = {
     "memory": frozenset({"batch", "context", "micro_batch", "page", "chunk", "prefix"}),
     "train": frozenset({"tokens", "context", "batch", "micro_batch", "gpus"}),
     "serve": frozenset({"batch", "concurrency", "context", "input", "output", "prefix"}),
+    "loss": frozenset({"tokens", "unique_tokens", "inference_tokens"}),
 }
 """The questions whose rows are recorded, each with those of its fields that are numbers of its formulas."""
 

@@ -250,7 +250,11 @@ def _is_positive(value: Whole | int) -> bool:
     """Whether all numbers are above 0; bounds may say less than the numbers themselves."""
     if _bounds(value).least > 0 or isinstance(value, int):
         return _bounds(value).least > 0
-    return all(one is not None and one > 0 for one in value.array.flat) if value.array.dtype == object else bool((value.array > 0).all())
+    return (
+        all(one is not None and one > 0 for one in value.array.flat)
+        if value.array.dtype == object
+        else bool((value.array > 0).all())
+    )
 
 
 def _floor(a: Quotient) -> Value:
@@ -393,9 +397,10 @@ def safe(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def found(*args: Any) -> Any:
         try:
-            return function(*args)
+            value = function(*args)
         except (ArithmeticError, TypeError, ValueError):
             return None
+        return None if isinstance(value, complex) else value
 
     return found
 
