@@ -225,14 +225,30 @@ def analyze(ask: Ask) -> Report:
         from tscale.analysis.plan_compare import compared
 
         asked_for = "train" if ask.train else "serve" if ask.serve else None
-        return compared(ask.compare, file_name(ask.model, "model"), asked_for)
+        return compared(ask.compare, file_name(ask.model, "model"), asked_for, explain=ask.explain)
+    return ask.assumed(_explained(_found(ask), ask) if ask.explain else _found(ask))
+
+
+def _found(ask: Ask) -> Report:
+    """The layouts or deployments ranked."""
     if ask.train:
         from tscale.answers.plan_train import plan_train_report
 
-        return ask.assumed(plan_train_report(ask.layouts))
+        return plan_train_report(ask.layouts)
     from tscale.answers.plan_serve import plan_serve_report
 
-    return ask.assumed(plan_serve_report(ask.deployments))
+    return plan_serve_report(ask.deployments)
+
+
+def _explained(report: Report, ask: Ask) -> Report:
+    """The answer with the derivations of its first row; of none, as it is."""
+    from tscale.analysis.plan_explained import serve_steps, train_steps
+
+    data: Any = report.data
+    if not data["rows"] or not data["command"]:
+        return report
+    steps = train_steps if ask.train else serve_steps
+    return report._replace(steps=tuple(steps(data, data["command"])))
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

@@ -34,7 +34,7 @@ NAMES: Final = (
     "list",
 )
 """In the order in which help lists them."""
-UNEXPLAINED: Final = frozenset({"calibrate", "plan", "summary", "accuracy", "check", "verify", "list"})
+UNEXPLAINED: Final = frozenset({"calibrate", "summary", "accuracy", "check", "verify", "list"})
 """Questions whose answers are made of other answers, or of nothing that was derived."""
 
 

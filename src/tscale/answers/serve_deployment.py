@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
+from tscale.answers.serve_derived import of_request
 from tscale.answers.serve_prediction import (
     Predicted,
     answered,
@@ -47,7 +48,8 @@ def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     notes = notes_of(spec, *_notes(found), *notes_of_prediction(found), *priced)
     lead = tuple(filter(None, (found.refused, *asked.lead())))
     code = 0 if found.times is not None else 3
-    return Report(title, tuple(tables), _data(spec, hardware, ask, deployed), notes, (), code, lead=lead)
+    steps = tuple(of_request(found, f"{spec.name}, in steady state"))
+    return Report(title, tuple(tables), _data(spec, hardware, ask, deployed), notes, steps, code, lead=lead)
 
 
 def deployment_figures(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Data:
