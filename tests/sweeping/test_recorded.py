@@ -23,11 +23,11 @@ from tscale.sweeping.recorded import LostError, Record, Recorded, recording
 from tscale.sweeping.replay import Replay
 from tscale.sweeping.sweep import Sweep, prepared
 
-H100 = {"gpu": "h100"}
-LLAMA = {"model": "llama-3.1-8b", **H100}
+H100: dict[str, object] = {"gpu": "h100"}
+LLAMA: dict[str, object] = {"model": "llama-3.1-8b", **H100}
 SERVED = ["context=1024..32768+512", "batch=1..64+3"]
-PIPELINE = {"train": True, "gpus": "64", "tensor": "8", "pipeline": "2"}
-PLAN = {"model": "gpt3", **H100, "gpus": "1024", "tensor": "8", "pipeline": "8"}
+PIPELINE: dict[str, object] = {"train": True, "gpus": "64", "tensor": "8", "pipeline": "2"}
+PLAN: dict[str, object] = {"model": "gpt3", **H100, "gpus": "1024", "tensor": "8", "pipeline": "8"}
 SWEEPS: list[tuple[str, dict[str, object], list[str]]] = [
     ("memory", LLAMA, SERVED),
     ("memory", {"model": "deepseek-v3", "gpu": "h200", "gpus": "16", "page": "64"}, SERVED),
@@ -127,7 +127,8 @@ def recorded(record: Record, **numbers: int) -> dict[str, Any]:
 
 def again(number: Any, **axes: list[int]) -> list[Any]:
     (found,) = Replay([number]).run({name: np.array(values) for name, values in axes.items()})
-    return np.asarray(found).tolist()
+    listed: list[Any] = np.asarray(found).tolist()
+    return listed
 
 
 def test_numbers_are_computed_again_to_the_last_digit() -> None:

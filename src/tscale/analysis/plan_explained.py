@@ -70,8 +70,8 @@ _OF_LAYOUT: Final = {
     "days": "tokens/(batch·context)·step_seconds/86400",
 }
 _OF_DEPLOYMENT: Final = {
-    "usd_per_million_output": "1000000·usd_per_request·share_of_answers/output",
-    "usd_per_million_input": "1000000·usd_per_request·(1 - share_of_answers)/input",
+    "usd_per_million_output": "1000000·usd_per_request·(1 - prompt_share)/output",
+    "usd_per_million_input": "1000000·usd_per_request·prompt_share/input",
     "usd_per_request": "usd_per_hour/3600/requests_per_second",
     "usd_per_hour": "gpus·price",
     "tokens_per_second_per_gpu": "requests_per_second·output/gpus",
@@ -85,10 +85,8 @@ def serve_steps(data: Data, command: str) -> Iterator[Step]:
     row = _first_row(data)
     assert isinstance(data, Mapping)
     numbers = _numbers(row) | _numbers(data)
-    if {"usd_per_hour", "usd_per_million_output", "usd_per_request"} <= numbers.keys():
+    if "usd_per_hour" in numbers:
         numbers["price"] = numbers["usd_per_hour"] / numbers["gpus"]
-        million = 10**6 * numbers["usd_per_request"]
-        numbers["share_of_answers"] = numbers["usd_per_million_output"] * numbers["output"] / million
     yield from _of_row(row, numbers, _OF_DEPLOYMENT)
     name, given = given_by(command)
     asked = question(name)

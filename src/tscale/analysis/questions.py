@@ -63,8 +63,9 @@ class Question(NamedTuple):
 def question(name: str) -> Question:
     """The question of a command, imported when it is first asked."""
     module = import_module(f"tscale.analysis.{name}")
-    more = (getattr(module, kind, None) for kind in ("plots", "text"))
-    return Question(name, module.Ask, module.analyze, *more, getattr(module, "figures", _of_report(module.analyze)))
+    plots, text = (getattr(module, kind, None) for kind in ("plots", "text"))
+    figures = getattr(module, "figures", None) or _of_report(module.analyze)
+    return Question(name, module.Ask, module.analyze, plots, text, figures)
 
 
 def _of_report(analyze: Callable[[Any], Report]) -> Callable[[Any], Data]:

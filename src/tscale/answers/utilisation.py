@@ -204,9 +204,9 @@ def _of_each_size(case: Case, gpus: Recordable, peak: int, runs: tuple[Measured,
     def at(size: int) -> Utilisation:
         return assumed_utilisation(case._replace(gpus=size), peak, runs)
 
-    low, middle, high = (
-        gpus.called(end, lambda size, end=end: getattr(at(size), end)) for end in ("low", "middle", "high")
-    )
+    low = gpus.called("low", lambda size: at(size).low)
+    middle = gpus.called("middle", lambda size: at(size).middle)
+    high = gpus.called("high", lambda size: at(size).high)
     return Utilisation(low, middle, high, (), (), Fraction(1))
 
 

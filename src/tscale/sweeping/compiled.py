@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from math import prod
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from tscale.core.metric import Figure
 from tscale.core.tracing import TracedInt

@@ -15,8 +15,8 @@ from tscale.sweeping.compiled import path_of, sizes_of
 from tscale.sweeping.exact import as_ints, holds
 from tscale.sweeping.grid import Block, places_of, rows_of
 from tscale.sweeping.job import Job
-from tscale.sweeping.quotients import quotients
 from tscale.sweeping.path import Path, Places, Ratio, Text
+from tscale.sweeping.quotients import quotients
 from tscale.sweeping.wide import Wide
 
 MOST_PATHS: Final = 64

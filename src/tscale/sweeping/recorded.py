@@ -27,7 +27,7 @@ class LostError(Exception):
     """The record of a number would be lost; the message says where."""
 
 
-def _where(condition: bool, yes: Number, no: Number) -> Number:  # noqa: FBT001 (an operand)
+def _where(condition: bool, yes: Number, no: Number) -> Number:
     return yes if condition else no
 
 
@@ -275,11 +275,7 @@ class Recorded(Recordable):
 
     def called(self, name: str, function: Callable[[Any], Any]) -> Number:
         """What a function that cannot be recorded gives, called for each number by itself; `name`: which of its results it is."""
-        known = _open().known
-        key = ("call", name, function.__code__, id(self))
-        if key not in known:
-            known[key] = Recorded(function(self.value), "call", (self,), how=function)
-        return known[key]
+        return Recorded(function(self.value), "call", (self,), label=name, how=function)
 
     def __int__(self) -> int:
         raise LostError("int() of a recorded number")

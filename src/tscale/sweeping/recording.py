@@ -47,7 +47,7 @@ def recorded_path(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | s
 def _figures(job: Job, places: Places, numbers: Mapping[str, Recorded]) -> dict[str, Any] | str:
     """The figures of a row on recorded numbers, or why it is refused."""
     request = request_of(job, places)
-    kept = {name: request.__dict__[name] for name in ("found", "spec", "hardware") if name in request.__dict__}
+    kept = {name: value for name, value in vars(request).items() if name in ("found", "spec", "hardware")}
     request = with_numbers(request, numbers)  # type: ignore[arg-type]
     request.__dict__.update(kept)
     try:

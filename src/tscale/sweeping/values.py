@@ -105,9 +105,7 @@ def of_wholes(op: str, args: list[Value]) -> Value | None:
         return None
     bounds = [_bounds(arg) for arg in args]
     arrays = [_array(arg) for arg in args]
-    words = all(one.kind == "small" for one in bounds) and not any(
-        getattr(one, "dtype", None) == object for one in arrays
-    )
+    words = all(one.kind == "small" for one in bounds) and not any(map(_is_of_objects, arrays))
     if op in _COMPARISONS:
         return _COMPARISONS[op](*arrays) if words else _one_by_one(op, arrays) == True  # noqa: E712 (of an array)
     if op == "neg":
@@ -118,6 +116,10 @@ def of_wholes(op: str, args: list[Value]) -> Value | None:
             return Whole(_ON_WORDS[op](*arrays), *result)
         return _within(_one_by_one(op, arrays), result)
     return _as_double(op, args, words=words and all(_is_exact(one) for one in bounds))
+
+
+def _is_of_objects(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype.kind == "O"
 
 
 def _as_double(op: str, args: list[Value], *, words: bool) -> Value | None:
@@ -364,11 +366,10 @@ def where(args: list[Value]) -> Value | None:
         least, most = min(one.least for one in bounds), max(one.most for one in bounds)
         if all(one.kind == "small" for one in bounds):
             return Whole(np.where(condition, _array(yes), _array(no)), least, most)
-        parts = (np.asarray(_array(one), dtype=object) for one in (yes, no))
-        return Whole(np.where(condition, *parts), least, most)
+        return Whole(np.where(condition, *(np.asarray(_array(one), dtype=object) for one in (yes, no))), least, most)
     if isinstance(yes, Quotient) and isinstance(no, Quotient):
-        parts = (where([condition, *sides]) for sides in zip(yes, no, strict=True))
-        return Quotient(*parts)
+        over, under = (where([condition, *sides]) for sides in zip(yes, no, strict=True))
+        return None if over is None or under is None else Quotient(over, under)
     doubles = all(isinstance(one, float) or (_is_real(one) and isinstance(one, np.ndarray)) for one in (yes, no))
     return np.where(condition, yes, no) if doubles else None
 

@@ -20,7 +20,7 @@ from tscale.core.dtypes import FORMATS, bytes_of
 from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul
 from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import is_array, is_never, is_one, maximum, where
+from tscale.core.tracing import is_never, is_one, maximum, where
 
 SOURCE: Final = "korthikanti2022 section 4"
 
