@@ -47,8 +47,12 @@ class Question(NamedTuple):
     plots: Callable[[Any], Sequence[Plot]] | None
     text: Callable[[Any], str | None] | None
     """What is printed in place of the answer, where that is asked for."""
-    figures: Callable[[Any], Data]
-    """The figures of its answer, of which a question that has them without its tables and lists makes no more."""
+    figures_alone: Callable[[Any], Data] | None
+    """The figures of its answer without tables, lists and derivations, where they can be had so."""
+
+    def figures(self, ask: Any) -> Data:
+        """The figures of its answer by their keys. Raises `TscaleError`."""
+        return self.analyze(ask).data if self.figures_alone is None else self.figures_alone(ask)
 
     @property
     def explains(self) -> bool:
@@ -63,10 +67,5 @@ class Question(NamedTuple):
 def question(name: str) -> Question:
     """The question of a command, imported when it is first asked."""
     module = import_module(f"tscale.analysis.{name}")
-    plots, text = (getattr(module, kind, None) for kind in ("plots", "text"))
-    figures = getattr(module, "figures", None) or _of_report(module.analyze)
+    plots, text, figures = (getattr(module, kind, None) for kind in ("plots", "text", "figures"))
     return Question(name, module.Ask, module.analyze, plots, text, figures)
-
-
-def _of_report(analyze: Callable[[Any], Report]) -> Callable[[Any], Data]:
-    return lambda ask: analyze(ask).data

@@ -31,10 +31,12 @@ class Answer(NamedTuple):
     refused: str | None = None
 
 
-def answer_of(job: Job, places: tuple[int, ...]) -> Answer:
-    """The answer to the row at some places of the axes."""
+def answer_of(job: Job, places: tuple[int, ...], *, whole: bool = False) -> Answer:
+    """The answer to the row at some places of the axes; `whole`: as the command gives it, which says how each figure is known."""
+    own = asked(job.question)
     try:
-        data = asked(job.question).figures(request_of(job, places))
+        request = request_of(job, places)
+        data = own.analyze(request).data if whole else own.figures(request)
     except TscaleError as error:
         return Answer({}, reason(error))
     return Answer({name: value for name, value in figures_of(data, job).items() if job.wants(name)})

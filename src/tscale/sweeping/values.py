@@ -362,16 +362,23 @@ def where(args: list[Value]) -> Value | None:
     if not isinstance(condition, np.ndarray) or condition.dtype != bool:
         return None
     if is_whole(yes) and is_whole(no):
-        bounds = _bounds(yes), _bounds(no)
-        least, most = min(one.least for one in bounds), max(one.most for one in bounds)
-        if all(one.kind == "small" for one in bounds):
-            return Whole(np.where(condition, _array(yes), _array(no)), least, most)
-        return Whole(np.where(condition, *(np.asarray(_array(one), dtype=object) for one in (yes, no))), least, most)
+        return _where_whole(condition, yes, no)
     if isinstance(yes, Quotient) and isinstance(no, Quotient):
         over, under = (where([condition, *sides]) for sides in zip(yes, no, strict=True))
         return None if over is None or under is None else Quotient(over, under)
-    doubles = all(isinstance(one, float) or (_is_real(one) and isinstance(one, np.ndarray)) for one in (yes, no))
-    return np.where(condition, yes, no) if doubles else None
+    return np.where(condition, yes, no) if _is_double(yes) and _is_double(no) else None
+
+
+def _where_whole(condition: Any, yes: Value, no: Value) -> Whole:
+    bounds = _bounds(yes), _bounds(no)
+    least, most = min(one.least for one in bounds), max(one.most for one in bounds)
+    if all(one.kind == "small" for one in bounds):
+        return Whole(np.where(condition, _array(yes), _array(no)), least, most)
+    return Whole(np.where(condition, *(np.asarray(_array(one), dtype=object) for one in (yes, no))), least, most)
+
+
+def _is_double(value: Value) -> bool:
+    return isinstance(value, float) or (isinstance(value, np.ndarray) and value.dtype == np.float64)
 
 
 def by_number(one: Recorded, args: list[Value]) -> Value:
