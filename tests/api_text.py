@@ -12,7 +12,7 @@ from textwrap import fill
 from tscale.analysis.options import CONTEXT, again, file, offload
 from tscale.analysis.questions import NAMES, question
 from tscale.analysis.request import Option, as_text
-from tscale.analysis.system import ABOUT
+from tscale.analysis.system import READ_BY
 
 FILE = Path(__file__).parents[1] / "src" / "tscale" / "api.py"
 
@@ -138,7 +138,7 @@ def function(name: str) -> str:
     signature += [
         f"{key}: {hint(key, options[key])} = {'()' if options[key].kind == 'list' else 'None'}" for key in named
     ]
-    system = name in ABOUT
+    system = name in READ_BY
     signature += ["system: File | None = None"] if system else []
     signature = [one for one in signature if one != "*" or signature[-1] != "*"]
     told = [

@@ -814,6 +814,7 @@ def plan(
     pipeline: Number | Sequence[Number] | None = None,
     expert: Number | Sequence[Number] | None = None,
     expert_tensor: Number | Sequence[Number] | None = None,
+    system: File | None = None,
 ) -> Result:
     """Find the best layout for training, or for serving.
 
@@ -903,6 +904,7 @@ def plan(
         pipeline: Vary the stages that share the layers (pipeline parallelism).
         expert: Vary the devices that routed experts are divided over (expert parallelism).
         expert_tensor: Vary the devices that share each routed expert (expert tensor parallelism).
+        system: Read what is not given from a file that save wrote.
 
     Returns:
         The answer of `tscale plan`: `to_dict` is its JSON, with units and sources under `figures`.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
     from tscale.core.costs.kernel_padding import Kernel
     from tscale.core.dtypes import Format
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
     from tscale.core.roles import Role
     from tscale.models.spec import ModelSpec
@@ -247,6 +247,17 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.memory_train import memory_train_report
 
     return ask.assumed(memory_train_report(ask.spec, ask.training, ask.batch))
+
+
+def figures(ask: Ask) -> Data:
+    """The figures of the answer by their keys, without its lists: what a row of a sweep holds."""
+    if not ask.train:
+        from tscale.answers.memory import memory_figures
+
+        return memory_figures(ask.spec, ask.serving)
+    from tscale.answers.memory_train import memory_train_figures
+
+    return memory_train_figures(ask.spec, ask.training, ask.batch)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

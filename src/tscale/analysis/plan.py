@@ -87,6 +87,29 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         varied(options.EXPERT_TENSOR, "Vary the devices that share each routed expert (expert tensor parallelism).")
     )
 
+    @property
+    def kept(self) -> Mapping[str, object] | None:
+        """What --save keeps: the best system that was found, as `train` or `serve` asks it; None where none was."""
+        from tscale.analysis.plan_explained import given_by
+
+        data: Any = {"rows": ()} if self.compare is not None else self.ranked.data
+        return given_by(data["command"])[1] if data["rows"] and data["command"] else None
+
+    @classmethod
+    def of_system(cls, system: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
+        """What a system in a file fixes: its degrees and policies; of serving its prompt, and the requests at once as its users."""
+        serving = bool(given.get("serve"))
+        other = TrainingAxes if serving else ServingAxes
+        foreign = {one.name for one in fields(other) if "option" in one.metadata} | {"compare", "rank"}
+        if serving and "context" in system:
+            system = {"input": system["context"], **system}
+        loads = [system[name] for name in ("concurrency", "batch") if name in system]
+        if serving and loads and not {"rate", "users", "gpus"} & given.keys() and "rate" not in system:
+            system = {"users": loads[0], **system}
+        if serving:
+            foreign |= {"batch"}
+        return {name: value for name, value in super().of_system(system, given).items() if name not in foreign}
+
     def check(self) -> None:
         """One of both is searched, and nothing is given that is of the other."""
         if self.compare is not None:
@@ -145,6 +168,23 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         from tscale.answers.plan_train import planned_layouts
 
         return planned_layouts(self.spec, self.training)
+
+    @cached_property
+    def ranked(self) -> Report:
+        """The layouts or deployments ranked, and why others are not among them. Raises `TscaleError`."""
+        if self.train and self.method is not None:
+            from tscale.answers.plan_post_training import plan_post_training_report
+            from tscale.answers.post_training_rollout import How
+
+            how = How(self.stack, self.attention_kernel)
+            return plan_post_training_report(self.spec, self.layouts, self.step, how, method_words(self))
+        if self.train:
+            from tscale.answers.plan_train import plan_train_report
+
+            return plan_train_report(self.layouts)
+        from tscale.answers.plan_serve import plan_serve_report
+
+        return plan_serve_report(self.deployments)
 
     @property
     def training(self) -> Training:
@@ -238,20 +278,19 @@ def analyze(ask: Ask) -> Report:
         from tscale.analysis.plan_compare import compared
 
         asked_for = "train" if ask.train else "serve" if ask.serve else None
-        return compared(ask.compare, file_name(ask.model, "model"), asked_for)
-    if ask.train and ask.method is not None:
-        from tscale.answers.plan_post_training import plan_post_training_report
-        from tscale.answers.post_training_rollout import How
+        return compared(ask.compare, file_name(ask.model, "model"), asked_for, explain=ask.explain)
+    return ask.assumed(_explained(ask.ranked, ask) if ask.explain else ask.ranked)
 
-        how = How(ask.stack, ask.attention_kernel)
-        return ask.assumed(plan_post_training_report(ask.spec, ask.layouts, ask.step, how, method_words(ask)))
-    if ask.train:
-        from tscale.answers.plan_train import plan_train_report
 
-        return ask.assumed(plan_train_report(ask.layouts))
-    from tscale.answers.plan_serve import plan_serve_report
+def _explained(report: Report, ask: Ask) -> Report:
+    """The answer with the derivations of its first row; of none, as it is."""
+    from tscale.analysis.plan_explained import serve_steps, train_steps
 
-    return ask.assumed(plan_serve_report(ask.deployments))
+    data: Any = report.data
+    if not data["rows"] or not data["command"]:
+        return report
+    steps = train_steps if ask.train else serve_steps
+    return report._replace(steps=tuple(steps(data, data["command"])))
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

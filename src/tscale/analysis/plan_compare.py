@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tscale.analysis.plan_explained import compare_steps
 from tscale.analysis.questions import question
 from tscale.analysis.request import Request
 from tscale.analysis.system import read_system
@@ -15,10 +16,10 @@ from tscale.errors import RequestError, TscaleError, called
 MOST_DIFFERENCES: Final = 100
 
 
-def compared(first: str, second: str, asked: str | None) -> Report:
+def compared(first: str, second: str, asked: str | None, *, explain: bool = False) -> Report:
     """The figures of both systems, and of the first with one field of the second at a time.
 
-    `asked`: the question, None where the fields of both say which it is.
+    `asked`: the question, None where the fields of both say which it is. `explain`: whether both are to have their derivations.
 
     Raises:
         TscaleError: for a file that is no system, two of which nothing differs or that no one question is about, and where
@@ -37,7 +38,11 @@ def compared(first: str, second: str, asked: str | None) -> Report:
         before, after = (_said(system.get(field)) for system in systems)
         steps.append(Asked(field, before, after, _changed(name, systems[0], field, systems[1].get(field))))
     steps.append(Asked(second, "", "", _asked(name, systems[1])))
-    return compare_report(name, tuple(steps))
+    report = compare_report(name, tuple(steps))
+    if not explain:
+        return report
+    both = {step.name: step.answer for step in (steps[0], steps[-1]) if isinstance(step.answer, Report)}
+    return report._replace(steps=tuple(compare_steps(both)))
 
 
 def _question_of(*systems: Mapping[str, object]) -> str:

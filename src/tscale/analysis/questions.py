@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tscale.analysis.request import Request
 
 if TYPE_CHECKING:
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
 
 NAMES: Final = (
@@ -34,7 +34,7 @@ NAMES: Final = (
     "list",
 )
 """In the order in which help lists them."""
-UNEXPLAINED: Final = frozenset({"calibrate", "plan", "summary", "accuracy", "check", "verify", "list"})
+UNEXPLAINED: Final = frozenset({"calibrate", "summary", "accuracy", "check", "verify", "list"})
 """Questions whose answers are made of other answers, or of nothing that was derived."""
 
 
@@ -47,6 +47,12 @@ class Question(NamedTuple):
     plots: Callable[[Any], Sequence[Plot]] | None
     text: Callable[[Any], str | None] | None
     """What is printed in place of the answer, where that is asked for."""
+    figures_alone: Callable[[Any], Data] | None
+    """The figures of its answer without tables, lists and derivations, where they can be had so."""
+
+    def figures(self, ask: Any) -> Data:
+        """The figures of its answer by their keys. Raises `TscaleError`."""
+        return self.analyze(ask).data if self.figures_alone is None else self.figures_alone(ask)
 
     @property
     def explains(self) -> bool:
@@ -61,4 +67,5 @@ class Question(NamedTuple):
 def question(name: str) -> Question:
     """The question of a command, imported when it is first asked."""
     module = import_module(f"tscale.analysis.{name}")
-    return Question(name, module.Ask, module.analyze, getattr(module, "plots", None), getattr(module, "text", None))
+    plots, text, figures = (getattr(module, kind, None) for kind in ("plots", "text", "figures"))
+    return Question(name, module.Ask, module.analyze, plots, text, figures)

@@ -94,6 +94,18 @@ class Request:
     command: ClassVar[str]
     """The command that asks it."""
 
+    @property
+    def kept(self) -> Mapping[str, object] | None:
+        """What --save keeps of it: the fields that were given, as they were written; None where there is nothing to keep."""
+        return self.given
+
+    @classmethod
+    def of_system(cls, system: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
+        """What a system in a file says of it, beside what is `given`; what it does not ask is passed over."""
+        del given
+        options = cls.options()
+        return {name: value for name, value in system.items() if name in options}
+
     @classmethod
     def options(cls) -> dict[str, Option]:
         """Its options by the names of their fields, in order."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tscale.answers.serve_times import Ask as Serving
     from tscale.answers.serve_times import Draft
     from tscale.core.dtypes import Format
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
     from tscale.core.serving_layout import ServingLayout
     from tscale.models.spec import ModelSpec
@@ -238,6 +238,15 @@ def analyze(ask: Ask) -> Report:
     asked_for = asked_for._replace(tower_flops=tower_flops(ask.spec, media))
     report = serve_report(ask.spec, ask.hardware, asked_for)
     return ask.assumed(with_media(report, ask.spec, ask.hardware, media, asked_for.context, asked_for.gpus))
+
+
+def figures(ask: Ask) -> Data:
+    """The figures of the answer by their keys, without its lists: what a row of a sweep holds."""
+    if ask.media.any:
+        return analyze(ask).data
+    from tscale.answers.serve import serve_figures
+
+    return serve_figures(ask.spec, ask.hardware, ask.asked)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

@@ -13,6 +13,8 @@ from tscale.errors import RequestError, SpecError, called, nearest, shown
 
 ABOUT: Final = ("summary", "params", "attention", "flops", "memory", "train", "serve", "loss", "verify")
 """Questions about a system, which read one from a file and write it to one."""
+READ_BY: Final = (*ABOUT, "plan")
+"""Those, and the one that finds a system: what a file says fixes its axes, and it writes the best that it finds."""
 _NEVER: Final = frozenset({"train", "serve"})
 """What `memory` is asked about, which is no property of a system."""
 
@@ -28,15 +30,18 @@ def fields() -> dict[str, Option]:
     } | {"model": question("memory").ask.options()["model"]}
 
 
-def saved(request: Request) -> str:
-    """A request's system as YAML: the fields that were given, as they were written.
+def saved(request: Request) -> str | None:
+    """A request's system as YAML: the fields that were given, as they were written; None where there is none to keep.
 
     Raises:
         RequestError: for a model or hardware that was made in Python, which a file cannot name.
     """
     from tscale.models.writing import yaml_of
 
-    plain = {name: _plain(name, value) for name, value in request.given.items() if name not in _NEVER}
+    kept = request.kept
+    if kept is None:
+        return None
+    plain = {name: _plain(name, value) for name, value in kept.items() if name not in _NEVER}
     models = plain.pop("models", None)
     if isinstance(models, list):
         if len(models) != 1:
@@ -77,7 +82,7 @@ def with_system(asked: type[Request], given: Mapping[str, object], file: str) ->
     if "models" in options and "model" in system:
         system["models"] = [system.pop("model")]
     named = {name: value for name, value in given.items() if not is_absent(value)}
-    return {**{name: value for name, value in system.items() if name in options}, **named}
+    return {**asked.of_system(system, named), **named}
 
 
 def read_system(file: str) -> dict[str, Any]:

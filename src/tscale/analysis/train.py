@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tscale.answers.post_training_answered import Asked as Stepped
     from tscale.answers.train import Ask as Training
     from tscale.core.costs.training import Count
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
     from tscale.core.parallelism import Parallelism
     from tscale.core.plot import Plot
 
@@ -191,7 +191,10 @@ class Ask(Spread, PostTraining, OnHardware):
         given = {name: value for name, value in self.given.items() if name in own and name != "dtype"}
         if "precision" not in given and self.dtype is not None:
             given["precision"] = precision_of(self.dtype)
-        return MemoryAsk.made({**given, "train": True})
+        made = MemoryAsk.made({**given, "train": True})
+        made = replace(made, **{name: getattr(self, name) for name in ("gpus", "batch", "micro_batch", "context")})
+        made.__dict__["found"], made.__dict__["hardware"] = self.found, self.hardware  # which need not be found again
+        return made
 
     @property
     def step(self) -> Stepped:
@@ -259,6 +262,13 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.train import train_report
 
     return ask.assumed(train_report(ask.spec, ask.hardware, ask.asked))
+
+
+def figures(ask: Ask) -> Data:
+    """The figures of the answer by their keys: what a row of a sweep holds."""
+    from tscale.answers.train import train_figures
+
+    return train_figures(ask.spec, ask.hardware, ask.asked)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

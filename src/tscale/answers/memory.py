@@ -8,9 +8,9 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.answers.capacity import Capacity, capacity_data, exit_code, reserve_table, serving_capacity, verdict_text
 from tscale.answers.explaining import context_of, notes_of
-from tscale.answers.media import Media
+from tscale.answers.media import Media, check_fits, media_costs
 from tscale.answers.memory_changes import Change, changes_table, single_changes
-from tscale.answers.memory_held import Held, Keeping, Server, fullest, held, held_at
+from tscale.answers.memory_held import Held, Keeping, Server, fullest, held, held_at, most_held
 from tscale.answers.memory_layout import accepted, in_words, layout_data, spelled
 from tscale.answers.memory_lines import held_lines, lines_data, lines_table
 from tscale.answers.memory_media import media_held
@@ -37,7 +37,7 @@ from tscale.core.metric import Data, Figure, Known, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import is_routed
-from tscale.core.tracing import MOST_CONTEXT, TracedInt
+from tscale.core.tracing import MOST_CONTEXT, TracedInt, as_plain
 from tscale.core.units import BYTES
 from tscale.errors import RequestError
 from tscale.models.lower import lower
@@ -83,22 +83,15 @@ class Ask(NamedTuple):
 
 def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     """Weights, cache and workspace of one device, whether they fit, and what else would. Exit code 3 where they do not."""
-    context = serving_context(spec, ask.context)
-    server = server_of(spec, ask, int(context.value))
-    place = fullest(server)
-    one = held_at(server, place)
-    capacity = _capacity(ask)
-    asked = Asked(spec, ask.dtype, ask.cache_dtype)
-    known: Known = "assumed" if context.known == "assumed" or asked.known == "assumed" else "convention"
-    room = None if capacity is None else _room(server, capacity.usable)
+    found = _answered(spec, ask)
+    server, place, one, capacity, room = found.server, found.place, found.one, found.capacity, found.room
     options = _options(server, ask, capacity, room, one.total)
     title = _title(spec, server, ask, one.total, None if capacity is None else verdict_text(capacity, one.total))
-    total = Figure(one.total, BYTES, known)
-    contexts = tuple(at_contexts(server, capacity, known)) if ask.context is None else ()
+    contexts = tuple(at_contexts(server, capacity, found.known)) if ask.context is None else ()
     lines = held_lines(server, place)
     media = media_held(server, place, ask.media)
     tables = [
-        parts_table(title, spec.name, _parts(server, one, known, asked.known), total, capacity),
+        parts_table(title, spec.name, _parts(server, one, found.known, found.asked.known), found.total, capacity),
         *_room_tables(server, capacity, room, options, one.total),
         *([contexts_table(contexts)] if contexts else []),
         *media.tables,
@@ -108,29 +101,79 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     data: Data = {
         "model": spec.name,
         "title": spec.label,
-        "mode": "serve",
-        "gpu": None if ask.hardware is None else ask.hardware.name,
-        "devices": ask.devices,
-        "layout": layout_data(server.layout, place),
-        "dtype": server.format.name,
-        **asked.data(),
-        "cache_dtype": server.cache_format.name,
-        "batch": ask.batch,
-        "context": context,
-        "page": ask.page,
-        **_keeping_data(ask),
-        "per_device_bytes": {**_bytes_by_part(one, known, asked.known), "total": total},
-        **capacity_data(capacity, ask.hardware, one.total, known),
-        **(Room(None, None) if room is None else room).data(),
+        **_figures(found),
         "contexts": [at.data() for at in contexts],
         "changes": [change.data() for change in options],
         **media.data,
         "lines": lines_data(lines),
     }
-    notes = notes_of(spec, *serving_notes(server, ask.hardware, context.note, capacity, room, options), *media.notes)
+    notes = notes_of(
+        spec, *serving_notes(server, ask.hardware, found.context.note, capacity, room, options), *media.notes
+    )
     steps = serving_steps(server, place)
     code = exit_code(capacity, one.total)
-    return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=asked.lead())
+    return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=found.asked.lead())
+
+
+class _Answered(NamedTuple):
+    """What a device of the fullest stage holds, of what it was asked, and what else would fit."""
+
+    ask: Ask
+    context: Figure
+    server: Server
+    place: int
+    one: Held
+    capacity: Capacity | None
+    asked: Asked
+    room: Room | None
+
+    @property
+    def known(self) -> Known:
+        """How the total is known."""
+        return "assumed" if "assumed" in (self.context.known, self.asked.known) else "convention"
+
+    @property
+    def total(self) -> Figure:
+        """All that it holds."""
+        return Figure(self.one.total, BYTES, self.known)
+
+
+def _answered(spec: ModelSpec, ask: Ask) -> _Answered:
+    context = serving_context(spec, ask.context)
+    server = server_of(spec, ask, as_plain(context.value))
+    place = fullest(server)
+    capacity = _capacity(ask)
+    room = None if capacity is None else _room(server, capacity.usable)
+    asked = Asked(spec, ask.dtype, ask.cache_dtype)
+    return _Answered(ask, context, server, place, held_at(server, place), capacity, asked, room)
+
+
+def memory_figures(spec: ModelSpec, ask: Ask) -> Data:
+    """The figures of `memory_report` by their keys, without its lists: what a row of a sweep holds."""
+    found = _answered(spec, ask)
+    check_fits(media_costs(spec, ask.media), found.server.context)
+    return _figures(found)
+
+
+def _figures(found: _Answered) -> dict[str, Data]:
+    """All that is no list."""
+    ask, server, one = found.ask, found.server, found.one
+    return {
+        "mode": "serve",
+        "gpu": None if ask.hardware is None else ask.hardware.name,
+        "devices": ask.devices,
+        "layout": layout_data(server.layout, found.place),
+        "dtype": server.format.name,
+        **found.asked.data(),
+        "cache_dtype": server.cache_format.name,
+        "batch": ask.batch,
+        "context": found.context,
+        "page": ask.page,
+        **_keeping_data(ask),
+        "per_device_bytes": {**_bytes_by_part(one, found.known, found.asked.known), "total": found.total},
+        **capacity_data(found.capacity, ask.hardware, one.total, found.known),
+        **(Room(None, None) if found.room is None else found.room).data(),
+    }
 
 
 def _options(server: Server, ask: Ask, capacity: Capacity | None, room: Room | None, total: int) -> tuple[Change, ...]:
@@ -267,8 +310,8 @@ def _capacity(ask: Ask) -> Capacity | None:
 
 def _room(server: Server, usable: int) -> Room:
     return Room(
-        largest(lambda batch: held(server._replace(batch=batch)).total <= usable, MOST_BATCH),
-        largest(lambda context: held(server._replace(context=context)).total <= usable, MOST_CONTEXT),
+        largest(lambda batch: most_held(server._replace(batch=batch)) <= usable, MOST_BATCH),
+        largest(lambda context: most_held(server._replace(context=context)) <= usable, MOST_CONTEXT),
     )
 
 

@@ -261,6 +261,29 @@ def _data(held: _Held) -> dict[str, Data]:
     return {
         "model": spec.name,
         "title": spec.label,
+        **_figures(held),
+        "changes": [change.data() for change in held.options],
+        "stages": [Figure(model.needs(place).total, BYTES, held.one.known) for place in range(ask.plan.pipeline)],
+        "shortcut": None if held.shortcut is None else held.shortcut.data(),
+        "lines": [*owned_data(model, held.one.stage), *kept_data(model, held.one.stage)],
+    }
+
+
+def memory_train_figures(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Data:
+    """The figures of `memory_train_report` by their keys, without its lists: what a row of a sweep holds."""
+    one = weighed(spec, ask)
+    step = None if batch is None else _step(spec, ask, one.context, batch)
+    room = Room(None, None) if one.capacity is None else _room(one.model, one.capacity.usable)
+    held = _Held(one, room, (), shortcut_of(one.model, one.stage))
+    shortcut = None if held.shortcut is None else held.shortcut.data()
+    timed: dict[str, Data] = {} if batch is None else {"step": None if step is None else step.data}
+    return {**_figures(held), "shortcut": shortcut, **timed}
+
+
+def _figures(held: _Held) -> dict[str, Data]:
+    """All that is no list."""
+    ask, model = held.one.ask, held.one.model
+    return {
         "mode": "train",
         "gpu": None if ask.hardware is None else ask.hardware.name,
         "devices": ask.plan.devices,
@@ -280,10 +303,6 @@ def _data(held: _Held) -> dict[str, Data]:
         "stage": held.one.stage + 1,
         **held.one.data,
         **held.room.data(),
-        "changes": [change.data() for change in held.options],
-        "stages": [Figure(model.needs(place).total, BYTES, held.one.known) for place in range(ask.plan.pipeline)],
-        "shortcut": None if held.shortcut is None else held.shortcut.data(),
-        "lines": [*owned_data(model, held.one.stage), *kept_data(model, held.one.stage)],
     }
 
 
@@ -363,8 +382,8 @@ def _training(ask: Ask) -> Training:
 
 def _room(model: Trainer, usable: int) -> Room:
     return Room(
-        largest(lambda batch: model.with_(micro_batch=batch).worst()[1].total <= usable, MOST_MICRO_BATCH),
-        largest(lambda context: model.of_length(context).worst()[1].total <= usable, MOST_CONTEXT),
+        largest(lambda batch: model.with_(micro_batch=batch).totals()[0] <= usable, MOST_MICRO_BATCH),
+        largest(lambda context: model.of_length(context).totals()[0] <= usable, MOST_CONTEXT),
     )
 
 

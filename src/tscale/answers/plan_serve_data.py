@@ -13,7 +13,7 @@ from tscale.calibration.serving_calibration import prompt_share
 from tscale.calibration.serving_cases import Pool, ServingCase
 from tscale.core.costs.weights import Mixture
 from tscale.core.metric import Data, Figure, Known, weakest
-from tscale.core.units import BYTES_PER_SECOND, COUNT, REQUESTS_PER_SECOND, SECONDS, TOKENS_PER_SECOND, USD
+from tscale.core.units import BYTES_PER_SECOND, COUNT, REQUESTS_PER_SECOND, SECONDS, SHARE, TOKENS_PER_SECOND, USD
 from tscale.planning.deployment_curves import Unit
 from tscale.planning.deployment_rows import Deployed
 from tscale.planning.pareto import front
@@ -31,6 +31,8 @@ class Cost(NamedTuple):
     output: float
     known: Known
     hour_known: Known
+    prompts: float
+    """The share of it that prompts take."""
 
     def figure(self, name: str) -> Figure:
         """One of them as a figure; an hour's are those of the devices alone."""
@@ -54,6 +56,7 @@ def cost_of(plan: ServingPlan, found: Found, row: Deployed) -> Cost | None:
         million * (1 - share) / plan.output,
         weakest("predicted", rent.known),
         rent.known,
+        share,
     )
 
 
@@ -74,6 +77,7 @@ def row_data(plan: ServingPlan, found: Found, row: Deployed) -> dict[str, Data]:
         "tokens_per_second_per_user": Figure(1 / times.tpot.middle, TOKENS_PER_SECOND, "predicted"),
         "usd_per_hour": None if cost is None else cost.figure("hour"),
         "usd_per_request": None if cost is None else cost.figure("request"),
+        "prompt_share": None if cost is None else Figure(cost.prompts, SHARE, "predicted"),
         "usd_per_million_input": None if cost is None else cost.figure("input"),
         "usd_per_million_output": None if cost is None else cost.figure("output"),
         "verdict": verdict_of(plan, row),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from tscale.answers.capacity import capacity_data, device_figure, exit_code, verdict_note, verdict_text
 from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
-from tscale.answers.serve_deployment import deployment_report
+from tscale.answers.serve_deployment import deployment_figures, deployment_report
 from tscale.answers.serve_derived import of_passes, of_request
 from tscale.answers.serve_parts import (
     bound,
@@ -58,60 +58,92 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     check_served(spec, ask)
     if ask.deployment.is_laid_out:
         return deployment_report(spec, hardware, ask)
-    steady = prediction_of(spec, hardware, ask)
-    rent = rent_of(hardware, ask.price)
-    one = served(spec, hardware, ask)
-    ask, prompt = one.ask, one.prompt
-    asked = Asked(spec, ask.weights, ask.cache)
-    prefill, decode = one.works(prompt), one.works(one.step(one.middle))
-    memory = memory_of(one)
-    times = times_of(one)
-    figures = {**_figures(one, times, memory, rent), "device_bytes": device_figure(hardware)}
-    room = capacity_data(memory.capacity, hardware, memory.total, "convention")
+    found = _reached(spec, hardware, ask)
+    one, ask, prompt = found.one, found.one.ask, found.one.prompt
+    steady, rent, memory, figures = found.steady, found.rent, found.memory, found.figures
     verdict = "" if memory.fits else verdict_text(memory.capacity, memory.total)
     title = f"{_title(spec, hardware, ask)}: {verdict or _answered(figures, steady)}"
     tables = (
         _summary(title, spec, ask, figures, rent),
         *tables_of(steady, spec.name),
         _held_table(spec, ask, figures),
-        parts_table(one, f"decoding, {one.middle:,} cached", decode, spec.name),
-        parts_table(one, f"prefill, {prompt.batch * (prompt.read or prompt.new):,} tokens", prefill, spec.name),
+        parts_table(one, f"decoding, {one.middle:,} cached", found.decode, spec.name),
+        parts_table(one, f"prefill, {prompt.batch * (prompt.read or prompt.new):,} tokens", found.prefill, spec.name),
     )
-    data: dict[str, Data] = {
-        "model": spec.name,
-        "gpu": hardware.name,
+    data = {**_data(found), "decode": lines_data(one, found.decode), "prefill": lines_data(one, found.prefill)}
+    said = (*_notes(one, hardware, memory, found.decode), *notes_of_prediction(steady))
+    notes = notes_of(spec, *said, *(() if rent is None else rent.notes()))
+    passes = {"prefill": found.prefill, "decode_step": found.decode}
+    steps = (
+        *of_request(steady, f"{spec.name}, in steady state"),
+        *of_passes(one, found.times, passes, figures, rent),
+        *steps_of_passes(one),
+    )
+    code = exit_code(memory.capacity, memory.total)
+    priced = "" if rent is None else rent.said()
+    room_note = "" if memory.fits else verdict_note(memory.capacity, memory.total)
+    lead = tuple(filter(None, (room_note, *found.asked.lead(), priced)))
+    return Report(title, tables, data, notes, steps, code, lead=lead)
+
+
+def serve_figures(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Data:
+    """The figures of `serve_report` by their keys, without its lists: what a row of a sweep holds."""
+    check_served(spec, ask)
+    return (
+        deployment_figures(spec, hardware, ask) if ask.deployment.is_laid_out else _data(_reached(spec, hardware, ask))
+    )
+
+
+class _Reached(NamedTuple):
+    """A batch that is served at once: its passes and their times, what a device holds, and what is predicted of a steady state."""
+
+    hardware: Hardware
+    one: Served
+    asked: Asked
+    steady: Predicted | str
+    rent: Rent | None
+    prefill: list[Work]
+    decode: list[Work]
+    memory: Memory
+    times: Times
+    figures: dict[str, Figure | None]
+
+
+def _reached(spec: ModelSpec, hardware: Hardware, ask: Ask) -> _Reached:
+    steady = prediction_of(spec, hardware, ask)
+    rent = rent_of(hardware, ask.price)
+    one = served(spec, hardware, ask)
+    passes = one.works(one.prompt), one.works(one.step(one.middle))
+    memory, times = memory_of(one), times_of(one)
+    figures = {**_figures(one, times, memory, rent), "device_bytes": device_figure(hardware)}
+    asked = Asked(spec, one.ask.weights, one.ask.cache)
+    return _Reached(hardware, one, asked, steady, rent, *passes, memory, times, figures)
+
+
+def _data(found: _Reached) -> dict[str, Data]:
+    """All that is no list of lines."""
+    one, ask, figures, rent = found.one, found.one.ask, found.figures, found.rent
+    room = capacity_data(found.memory.capacity, found.hardware, found.memory.total, "convention")
+    return {
+        "model": one.spec.name,
+        "gpu": found.hardware.name,
         "gpus": ask.gpus,
         "batch": ask.batch,
         "context": ask.context,
         "output": ask.output,
         "prefix": ask.prefix,
         "dtype": one.setup.formats.weights.name,
-        **asked.data(),
+        **found.asked.data(),
         "cache_dtype": one.setup.formats.cache.name,
-        "bound": bound(one, decode),
+        "bound": bound(one, found.decode),
         **figures,
-        **_price_ranges(one, times, rent),
-        **data_of(steady),
+        **_price_ranges(one, found.times, rent),
+        **data_of(found.steady),
         "usd_per_gpu_hour": None if rent is None else rent.data(),
         **{key: value for key, value in room.items() if key not in figures},
-        "decode_shares": _shares(one, decode),
-        "prefill_shares": _shares(one, prefill),
-        "decode": lines_data(one, decode),
-        "prefill": lines_data(one, prefill),
+        "decode_shares": _shares(one, found.decode),
+        "prefill_shares": _shares(one, found.prefill),
     }
-    said = (*_notes(one, hardware, memory, decode), *notes_of_prediction(steady))
-    notes = notes_of(spec, *said, *(() if rent is None else rent.notes()))
-    passes = {"prefill": prefill, "decode_step": decode}
-    steps = (
-        *of_request(steady, f"{spec.name}, in steady state"),
-        *of_passes(one, times, passes, figures, rent),
-        *steps_of_passes(one),
-    )
-    code = exit_code(memory.capacity, memory.total)
-    priced = "" if rent is None else rent.said()
-    room_note = "" if memory.fits else verdict_note(memory.capacity, memory.total)
-    lead = tuple(filter(None, (room_note, *asked.lead(), priced)))
-    return Report(title, tables, data, notes, steps, code, lead=lead)
 
 
 def check_served(spec: ModelSpec, ask: Ask) -> None:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
+from tscale.answers.serve_derived import of_request
 from tscale.answers.serve_prediction import (
     Predicted,
     answered,
@@ -32,23 +33,54 @@ def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
 
     Raises `RequestError` for a layout that does not go together, or a model that the calibration does not know.
     """
-    found = predicted(spec, hardware, ask, ask.deployment)
+    deployed = _deployed(spec, hardware, ask)
+    found, rent, held, asked = deployed.found, deployed.rent, deployed.held, deployed.asked
     case = found.case
-    rent = rent_of(hardware, ask.price)
     one = "request" if case.concurrency == 1 else "requests"
     load = load_text(ask.deployment, f"{case.concurrency:,} concurrent {one}")
     title = (
         f"{spec.label} on {case.devices:,} × {hardware.label}, {load}, {ask.context:,} input and {ask.output:,} output tokens: "
         f"{answered(found)}"
     )
+    tables = [*tables_of(found, spec.name), *(_memory(name, figures, spec.name) for name, figures in held.items())]
+    tables[0] = _with_rows(tables[0], deployed.dollars, deployed.moved)._replace(title=title)
+    priced = () if rent is None else tuple(rent.notes())
+    notes = notes_of(spec, *_notes(found), *notes_of_prediction(found), *priced)
+    lead = tuple(filter(None, (found.refused, *asked.lead())))
+    code = 0 if found.times is not None else 3
+    steps = tuple(of_request(found, f"{spec.name}, in steady state"))
+    return Report(title, tuple(tables), _data(spec, hardware, ask, deployed), notes, steps, code, lead=lead)
+
+
+def deployment_figures(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Data:
+    """The figures of `deployment_report` by their keys: what a row of a sweep holds."""
+    return _data(spec, hardware, ask, _deployed(spec, hardware, ask))
+
+
+class _Deployed(NamedTuple):
+    """A deployment: what is predicted of it, what each pool holds, and what tokens cost."""
+
+    found: Predicted
+    asked: Asked
+    rent: Rent | None
+    held: dict[str, dict[str, Figure]]
+    dollars: dict[str, Figure]
+    moved: _Transfer | None
+
+
+def _deployed(spec: ModelSpec, hardware: Hardware, ask: Ask) -> _Deployed:
+    found = predicted(spec, hardware, ask, ask.deployment)
+    case, rent = found.case, rent_of(hardware, ask.price)
     pools = {"prefill": case.prefill, "decode": case.decode} if case.disaggregated else {"": case.decode}
     held = {name: _held(found, pool) for name, pool in pools.items()}
-    asked = Asked(spec, ask.weights, ask.cache)
-    tables = [*tables_of(found, spec.name), *(_memory(name, figures, spec.name) for name, figures in held.items())]
-    dollars = dict(_dollars(found, rent))
     moved = _transfer(case) if case.disaggregated else None
-    tables[0] = _with_rows(tables[0], dollars, moved)._replace(title=title)
-    data: dict[str, Data] = {
+    return _Deployed(found, Asked(spec, ask.weights, ask.cache), rent, held, dict(_dollars(found, rent)), moved)
+
+
+def _data(spec: ModelSpec, hardware: Hardware, ask: Ask, one: _Deployed) -> dict[str, Data]:
+    """All of it for programs."""
+    case = one.found.case
+    return {
         "model": spec.name,
         "gpu": hardware.name,
         "gpus": case.devices,
@@ -56,16 +88,12 @@ def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         "context": ask.context,
         "output": ask.output,
         "prefix": ask.prefix,
-        **asked.data(),
-        **data_of(found),
-        **{key: dollars.get(key) for key in _DOLLARS},
-        "cache_transfer": None if moved is None else moved.data(),
-        "pools": {name or "all": dict(figures) for name, figures in held.items()},
+        **one.asked.data(),
+        **data_of(one.found),
+        **{key: one.dollars.get(key) for key in _DOLLARS},
+        "cache_transfer": None if one.moved is None else one.moved.data(),
+        "pools": {name or "all": dict(figures) for name, figures in one.held.items()},
     }
-    priced = () if rent is None else tuple(rent.notes())
-    notes = notes_of(spec, *_notes(found), *notes_of_prediction(found), *priced)
-    lead = tuple(filter(None, (found.refused, *asked.lead())))
-    return Report(title, tuple(tables), data, notes, (), 0 if found.times is not None else 3, lead=lead)
 
 
 _DOLLARS: Final = {

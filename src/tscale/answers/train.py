@@ -170,6 +170,11 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     return Report(title, _tables(one, title), _data(one), tuple(_all_notes(one)), steps, fit.exit_code, lead=lead)
 
 
+def train_figures(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Data:
+    """The figures of `train_report` by their keys: what a row of a sweep holds."""
+    return _data(_answered(spec, hardware, ask))
+
+
 class _Answered(NamedTuple):
     """A run: what is given, and what follows from it."""
 

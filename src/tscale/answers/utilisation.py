@@ -38,6 +38,7 @@ from tscale.core.costs.wall_time import mfu_of
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.metric import Column, Data, Detail, Figure, Table
 from tscale.core.sources import cited
+from tscale.core.tracing import Recordable
 from tscale.core.units import COUNT, MFU, SHARE, TOKENS, TOKENS_PER_SECOND
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -177,6 +178,8 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
     >>> found.low < found.middle < found.high
     True
     """
+    if isinstance(case.gpus, Recordable):
+        return _of_each_size(case, case.gpus, peak, runs)
     published = measured_runs() if runs is None else runs
     nearest = sorted(((distance(case, one.case), one) for one in published), key=lambda pair: pair[0])[:NEAREST]
     weighed = [(_weight(far), one) for far, one in nearest]
@@ -192,6 +195,19 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
         tuple(weight / total for weight, _ in weighed),
         of,
     )
+
+
+def _of_each_size(case: Case, gpus: Recordable, peak: int, runs: tuple[Measured, ...] | None) -> Utilisation:
+    """The same of devices whose number a sweep records: the runs that are nearest are found anew for each number of them."""
+
+    @cache
+    def at(size: int) -> Utilisation:
+        return assumed_utilisation(case._replace(gpus=size), peak, runs)
+
+    low = gpus.called("low", lambda size: at(size).low)
+    middle = gpus.called("middle", lambda size: at(size).middle)
+    high = gpus.called("high", lambda size: at(size).high)
+    return Utilisation(low, middle, high, (), (), Fraction(1))
 
 
 def distance(asked: Case, published: Case) -> float:

@@ -12,8 +12,8 @@ import typer
 from typer.models import OptionInfo
 
 from tscale.analysis.questions import Question, question
-from tscale.analysis.request import Option, spelled
-from tscale.analysis.system import ABOUT
+from tscale.analysis.request import Option, Request, spelled
+from tscale.analysis.system import READ_BY
 from tscale.errors import RequestError, called
 from tscale.render import Format
 from tscale.render.brief import brief
@@ -123,10 +123,7 @@ def _answer(
         answer = asked.analyze(request)
         code = answer.exit_code
         if system_file is not None:
-            from tscale.analysis.system import saved
-            from tscale.models.writing import write_new
-
-            write_new(system_file, saved(request))
+            answer = _kept(answer, request, system_file)
         return answer if details or explain or format not in _BRIEF else brief(answer)
 
     draw = asked.plots or _no_plots
@@ -141,6 +138,20 @@ def _answer(
     )
     if code:
         raise typer.Exit(code)
+
+
+def _kept(answer: Report, request: Request, file: Path) -> Report:
+    """Writes the system of a request to a new file; of none, the answer says that nothing was written."""
+    from tscale.analysis.system import saved
+    from tscale.models.writing import write_new
+
+    text = saved(request)
+    if text is None:
+        return answer._replace(
+            lead=(*answer.lead, f"--save: no system was found, and {called(str(file))} is not written.")
+        )
+    write_new(file, text)
+    return answer
 
 
 def _check_files(answer: Path | None, system: Path | None, *, force: bool) -> None:
@@ -200,7 +211,7 @@ def _help(name: str, option: Option, asked: Question) -> str:
 def _shown(asked: Question) -> list[Parameter]:
     """The parameters that say how the answer is shown and what is kept of the question."""
     chosen: list[tuple[str, Any, Any]] = []
-    if asked.name in ABOUT:
+    if asked.name in READ_BY:
         chosen += [("system", _SYSTEM, None), ("save", _SAVE, None)]
     if asked.plots is not None:
         chosen.append(("plot", _PLOT, None))

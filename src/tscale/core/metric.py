@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
-from tscale.core.tracing import TracedInt
+from tscale.core.tracing import Recordable, TracedInt
 from tscale.core.units import Unit
 
 Known = Literal["exact", "convention", "cited", "measured", "bound", "predicted", "assumed"]
@@ -151,7 +151,7 @@ def known_at_best(data: Data, known: Known, units: Sequence[Unit]) -> Data:
             return data._replace(known=weakest(data.known, known)) if data.unit in units else data
         case Mapping():
             return {key: known_at_best(value, known, units) for key, value in data.items()}
-        case Missing() | str() | int() | None:
+        case Missing() | str() | int() | Recordable() | None:
             return data
         case _:
             return [known_at_best(item, known, units) for item in data]

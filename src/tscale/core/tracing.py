@@ -88,8 +88,8 @@ class TracedInt(int):
 
 
 def trace(value: int, label: str) -> int:
-    """A number that remembers, under a label; one that remembers already, as it is."""
-    return value if isinstance(value, TracedInt) else TracedInt(value, label=label)
+    """A number that remembers, under a label; one that remembers or records already, as it is."""
+    return value if isinstance(value, (TracedInt, Recordable)) else TracedInt(value, label=label)
 
 
 def _remembering(value: int, op: str, args: tuple[int, ...], label: str = "") -> TracedInt:
@@ -135,9 +135,43 @@ _PLAIN: Final = frozenset({int, float, bool, str, tuple, type(None), Fraction, T
 """Types that are no arrays: most numbers, of which `hasattr` would take three times as long to say so."""
 
 
+class Recordable:
+    """A plain number of a sweep that records what is done with it (`tscale.sweeping.recorded`); it brings its own library."""
+
+    __slots__ = ()
+
+    def as_float(self) -> Any:
+        """The same as a float."""
+        raise NotImplementedError
+
+    def as_fraction(self) -> Any:
+        """The same as a fraction."""
+        raise NotImplementedError
+
+    def as_int(self) -> Any:
+        """The same as a whole number, cut towards 0."""
+        raise NotImplementedError
+
+    def power_of_two(self) -> Any:
+        """The smallest power of two that is not below."""
+        raise NotImplementedError
+
+    def largest(self, fits: Callable[[int], bool], most: int) -> Any:
+        """The largest number that fits, where this is whether 1 does (`tscale.core.costs.largest`)."""
+        raise NotImplementedError
+
+    def called(self, name: str, function: Callable[[Any], Any]) -> Any:
+        """What a function that cannot be recorded gives, called for each number by itself; `name`: which of its results it is."""
+        raise NotImplementedError
+
+
 def is_array(number: object) -> bool:
     """Whether this is an array of numbers."""
-    return type(number) not in _PLAIN and hasattr(number, "__array_namespace__")
+    return type(number) not in _PLAIN and _has_library(number) and not isinstance(number, Recordable)
+
+
+def _has_library(number: object) -> bool:
+    return hasattr(number, "__array_namespace__")
 
 
 def is_one(number: int | None) -> bool:
@@ -150,8 +184,8 @@ def is_one(number: int | None) -> bool:
 
 
 def is_nothing(number: float) -> bool:
-    """Whether this is 0, of a plain number; an array is something, whatever it holds."""
-    return not is_array(number) and number == 0
+    """Whether this is 0, of a plain number; an array is something, whatever it holds, and so is a number that is recorded."""
+    return not is_array(number) and not isinstance(number, Recordable) and number == 0
 
 
 def is_never(condition: Any) -> bool:
@@ -161,7 +195,7 @@ def is_never(condition: Any) -> bool:
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
     """One of two numbers, by a condition; of arrays, one for each of them."""
-    if is_array(condition):
+    if type(condition) is not bool and _has_library(condition):
         return condition.__array_namespace__().where(condition, yes, no)
     return yes if condition else no
 
@@ -170,7 +204,14 @@ def ratio(a: int, b: int) -> Fraction:
     """The quotient of two whole numbers: an exact fraction, or an array of floats."""
     if is_array(a) or is_array(b):
         return cast("Fraction", a / b)
+    if isinstance(a, Recordable) or isinstance(b, Recordable):
+        return as_fraction(a) / as_fraction(b)
     return Fraction(int(a), int(b))
+
+
+def as_fraction(number: Any) -> Fraction:
+    """A plain number as a fraction."""
+    return cast("Fraction", number.as_fraction()) if isinstance(number, Recordable) else Fraction(number)
 
 
 def whole(number: Any) -> Any:
@@ -185,11 +226,15 @@ def rounded_up(number: Any) -> Any:
 
 def as_float(number: Any) -> Any:
     """A number as a float, an array as an array of them."""
+    if isinstance(number, Recordable):
+        return number.as_float()
     return number * 1.0 if is_array(number) else float(number)
 
 
 def as_plain(number: Any) -> Any:
     """A whole number that remembers nothing; an array as it is."""
+    if isinstance(number, Recordable):
+        return number.as_int()
     return number if is_array(number) else int(number)
 
 
@@ -199,7 +244,7 @@ def _chosen(op: str, a: int, b: int, value: int) -> int:
 
 def _arrays(a: object, b: object) -> Any:
     """The library of the one of two that is an array."""
-    array: Any = a if is_array(a) else b
+    array: Any = a if _has_library(a) else b
     return array.__array_namespace__()
 
 
@@ -220,6 +265,8 @@ def power_of_two(number: int) -> int:
     if isinstance(number, int):
         value = 1 << (int(number) - 1).bit_length()
         return _remembering(value, "power_of_two", (number,)) if isinstance(number, TracedInt) else value
+    if isinstance(number, Recordable):
+        return cast("int", number.power_of_two())
     library = _arrays(number, number)
     return cast("int", 2.0 ** library.ceil(library.log2(number)))
 
@@ -316,7 +363,7 @@ def _made(op: str, left: int, right: int, value: int) -> int:
 
 
 def _is_literal(number: int, value: int) -> bool:
-    return not isinstance(number, TracedInt) and number == value
+    return not isinstance(number, (TracedInt, Recordable)) and number == value
 
 
 def _written(number: int, *, with_names: bool) -> str:

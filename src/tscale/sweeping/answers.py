@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from tscale.analysis.request import Request
-from tscale.core.metric import Data, Figure, Missing, Report
+from tscale.core.metric import Data, Figure, Missing
+from tscale.core.tracing import Recordable
 from tscale.errors import TscaleError
 from tscale.models.spec import Spec
 from tscale.sweeping.job import Job, asked
@@ -30,13 +31,15 @@ class Answer(NamedTuple):
     refused: str | None = None
 
 
-def answer_of(job: Job, places: tuple[int, ...]) -> Answer:
-    """The answer to the row at some places of the axes."""
+def answer_of(job: Job, places: tuple[int, ...], *, whole: bool = False) -> Answer:
+    """The answer to the row at some places of the axes; `whole`: as the command gives it, which says how each figure is known."""
+    own = asked(job.question)
     try:
-        report = asked(job.question).analyze(request_of(job, places))
+        request = request_of(job, places)
+        data = own.analyze(request).data if whole else own.figures(request)
     except TscaleError as error:
         return Answer({}, reason(error))
-    return Answer({name: value for name, value in figures_of(report, job).items() if job.wants(name)})
+    return Answer({name: value for name, value in figures_of(data, job).items() if job.wants(name)})
 
 
 def request_of(job: Job, places: tuple[int, ...], model: object = None) -> Request:
@@ -91,10 +94,10 @@ def reason(error: TscaleError) -> str:
     return text
 
 
-def figures_of(report: Report, job: Job) -> dict[str, Figure | Value]:
+def figures_of(data: Data, job: Job) -> dict[str, Figure | Value]:
     """The scalar figures of an answer by their keys in JSON with dots; those that are axes are left out."""
     axes = {axis.name for axis in job.axes}
-    return {name: value for name, value in _flat(report.data, "") if name not in axes}
+    return {name: value for name, value in _flat(data, "") if name not in axes}
 
 
 def _flat(data: Data, path: str) -> Iterator[tuple[str, Figure | Value]]:
@@ -107,7 +110,7 @@ def _flat(data: Data, path: str) -> Iterator[tuple[str, Figure | Value]]:
             for key, value in data.items():
                 if key not in _NOT_OURS:
                     yield from _flat(value, f"{path}.{key}" if path else key)
-        case str() | int() | None:
+        case str() | int() | Recordable() | None:
             yield path, data
         case _:
             yield from _flat_rows(data, path)

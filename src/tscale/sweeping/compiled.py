@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from math import prod
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from tscale.core.metric import Figure
 from tscale.core.tracing import TracedInt
@@ -21,52 +21,47 @@ from tscale.sweeping.axes import Axis
 from tscale.sweeping.exact import SMALL, Program
 from tscale.sweeping.guarded import Condition, Guarded, Trail, following, pieces_of
 from tscale.sweeping.job import Job, asked
+from tscale.sweeping.path import Path, Places, Ratio
+from tscale.sweeping.recording import RECORDED, recorded_path
 
 COMPILED: Final[Mapping[str, frozenset[str]]] = {"params": frozenset(), "flops": frozenset({"tokens", "context"})}
 """The questions that compile, each with those of its fields that are numbers of its formulas."""
+BY_ROW: Final[Mapping[str, str]] = {
+    "summary": "it takes a model and hardware, and no number",
+    "attention": "its contexts are a list of its own, which is its table",
+    "optimal": "a law is searched for its best size, in steps that depend on every number",
+    "design": "shapes are tried one by one, and which are depends on every number",
+}
+"""The questions whose rows are answered one by one, and why."""
 _RATIOS: Final = {("flops", "pf_days"): "training_flops.six_nd"}
 """Figures that are another divided by a constant."""
 WORTH_COMPILING: Final = 16
 """Rows of one structure: of fewer, each is answered sooner by itself."""
-Places = tuple[int, ...]
-
-
-class Ratio(NamedTuple):
-    """A column that is another one over a whole number."""
-
-    of: str
-    over: int
-
-
-class Path(NamedTuple):
-    """What rows that compare alike have in common.
-
-    `holds`: the program of both sides of each comparison in turn, with how they came out in `ops`. `program`: that of the
-    columns `names`, or of the numbers in the message `refused`. `others`: columns that are alike in all rows, or ratios.
-    """
-
-    holds: Program
-    ops: tuple[tuple[str, bool], ...]
-    program: Program
-    names: tuple[str, ...] = ()
-    others: Mapping[str, Any] = {}
-    refused: tuple[str | tuple[int, str], ...] | None = None
 
 
 def sizes_of(job: Job) -> tuple[bool, ...]:
     """Which axes are sizes, whose values may be arrays; the others are structure, compiled value by value."""
-    fields = COMPILED.get(job.question)
-    if fields is None:
-        return (False,) * len(job.axes)
-    found = tuple(
-        axis.is_whole and axis.bounds[1] < SMALL and (axis.field == "set" or axis.name in fields) for axis in job.axes
-    )
+    found = tuple(axis.is_whole and axis.bounds[1] < SMALL and _is_size(axis, job) for axis in job.axes)
     rows = prod(len(axis.values) for axis, size in zip(job.axes, found, strict=True) if size)
     return found if rows >= WORTH_COMPILING else (False,) * len(job.axes)
 
 
-def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:
-    """The way that a row takes; None where it has to be answered by itself."""
+def _is_size(axis: Axis, job: Job) -> bool:
+    """Whether an axis is of a number of the question's formulas."""
+    if job.question in RECORDED:
+        return axis.name in RECORDED[job.question]
+    return job.question in COMPILED and (axis.field == "set" or axis.name in COMPILED[job.question])
+
+
+def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | str:
+    """The way that a row takes; or why it has to be answered by itself."""
+    if job.question in RECORDED:
+        return recorded_path(job, places, sizes)
+    found = _path_of(job, places, sizes)
+    return "a comparison or a figure is not known of other rows" if found is None else found
+
+
+def _path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:
     axes = [(axis, int(axis.values[place])) for axis, place, size in zip(job.axes, places, sizes, strict=True) if size]
     numbers = {axis.name: Guarded(value, label=axis.name) for axis, value in axes}
     ranges = {axis.name: axis.bounds for axis, _ in axes}
@@ -82,7 +77,7 @@ def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:
         request = request_of(job, places, trusted(guarded))
         fields = {axis.name: numbers[axis.name] for axis, _ in axes if axis.field != "set"}
         try:
-            figures = figures_of(asked(job.question).analyze(with_numbers(request, fields)), job)
+            figures = figures_of(asked(job.question).figures(with_numbers(request, fields)), job)
         except TscaleError:
             return None
     return _compiled(job, figures, known, trail, ranges)
@@ -226,4 +221,4 @@ def _number(cell: Any) -> int:
     return value
 
 
-__all__ = ["COMPILED", "Axis", "Path", "Ratio", "path_of", "reason", "sizes_of"]
+__all__ = ["BY_ROW", "COMPILED", "RECORDED", "Axis", "Path", "Ratio", "path_of", "reason", "sizes_of"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import product
 from typing import Any, Final
 
@@ -12,10 +11,12 @@ import numpy as np
 
 from tscale.sweeping.answers import Answer, answer_of
 from tscale.sweeping.columns import OTHER, REFUSED, Column, Part, as_column, as_text, plain, put
-from tscale.sweeping.compiled import Path, Places, Ratio, path_of, sizes_of
+from tscale.sweeping.compiled import path_of, sizes_of
 from tscale.sweeping.exact import as_ints, holds
 from tscale.sweeping.grid import Block, places_of, rows_of
 from tscale.sweeping.job import Job
+from tscale.sweeping.path import Path, Places, Ratio, Text
+from tscale.sweeping.quotients import quotients
 from tscale.sweeping.wide import Wide
 
 MOST_PATHS: Final = 64
@@ -32,6 +33,8 @@ class Structure:
     paths: list[Path] = field(default_factory=list)
     checked: set[int] = field(default_factory=set)
     by_row: bool = False
+    why: str = ""
+    """Why its rows are answered one by one."""
 
 
 @dataclass
@@ -91,8 +94,8 @@ class Evaluator:
             self._take(out, rows, structure, number, path, axes, pending, fixed)
         while pending.any() and not structure.by_row and len(structure.paths) < MOST_PATHS:
             found = path_of(self.job, _places(fixed, int(pending.argmax())), self.sizes)
-            if found is None:
-                structure.by_row = True
+            if isinstance(found, str):
+                structure.by_row, structure.why = True, found
                 break
             structure.paths.append(found)
             self._take(out, rows, structure, len(structure.paths) - 1, found, axes, pending, fixed)
@@ -124,11 +127,11 @@ class Evaluator:
         """Answers those of the rows that take a way, and strikes them off."""
         if structure.by_row or not pending.any():
             return
-        mask = pending & holds(path.ops, path.holds.run(axes))
+        mask = _taking(path, axes, pending)
         if not mask.any():
             return
         if number not in structure.checked and not self._agrees(path, axes, mask, fixed):
-            structure.by_row = True
+            structure.by_row, structure.why = True, "what was compiled is not what the question answers"
             return
         structure.checked.add(number)
         chosen: Any = None if mask.all() and mask.size == out.rows else rows[mask.reshape(-1)]
@@ -200,6 +203,16 @@ class Evaluator:
             put(out, self.known[OTHER], row, as_text(left))
 
 
+def _taking(path: Path, axes: Mapping[str, Any], pending: Any) -> Any:
+    """Which of the rows that are left take a way; where few are left, no others are looked at."""
+    if 2 * np.count_nonzero(pending) > pending.size:
+        return pending & holds(path.ops, path.holds.run(axes))
+    found = np.zeros(pending.shape, dtype=bool)
+    left = {name: np.broadcast_to(array, pending.shape)[pending] for name, array in axes.items()}
+    found[pending] = holds(path.ops, path.holds.run(left))
+    return found
+
+
 def _shape(block: Block) -> tuple[int, ...]:
     return tuple(stop - start for start, stop in block)
 
@@ -236,45 +249,39 @@ def _values(path: Path, axes: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of the rows that take a way."""
     found = dict(zip(path.names, path.program.run(axes), strict=True))
     for name, other in path.others.items():
-        found[name] = _quotients(found[other.of], other.over) if isinstance(other, Ratio) else plain(other)
-    return found
-
-
-def _quotients(value: Any, over: int) -> Any:
-    """Numbers over a whole number, as the nearest doubles."""
-    if not isinstance(value, (np.ndarray, Wide)):
-        return float(Fraction(int(value), over))
-    if isinstance(value, Wide):
-        numbers = np.asarray(value.high).astype(np.longdouble) * 2.0**64 + np.asarray(value.low).astype(np.longdouble)
-    else:
-        numbers = value.astype(np.longdouble)
-    least, most = (numbers / np.longdouble(over) * (1 + sign * _SLACK) for sign in (-1, 1))
-    found = np.asarray(least.astype(np.float64))
-    unsure = np.nonzero(found != most.astype(np.float64))
-    if unsure[0].size:
-        exact = as_ints(_chosen(value, found.shape, unsure))
-        found[unsure] = [float(Fraction(one, over)) for one in exact]
-    return found
-
-
-_SLACK: Final = np.longdouble(8 * np.finfo(np.longdouble).eps)
-"""How far a quotient may be off, several times over: where both ends round to one double, that is the nearest."""
+        if isinstance(other, Ratio):
+            found[name] = quotients(found[other.of], other.over)
+        elif isinstance(other, Text):
+            found[name] = _filled([one if isinstance(one, str) else (found[one[0]], one[1]) for one in other.pieces])
+        else:
+            found[name] = plain(other)
+    return {name: value for name, value in found.items() if name not in path.hidden}
 
 
 def _texts(path: Path, axes: Mapping[str, Any]) -> Any:
     """Why rows are refused, spread as far as the numbers in the message vary."""
     assert path.refused is not None
     numbers = iter(path.program.run(axes))
-    pieces = [piece if isinstance(piece, str) else (next(numbers), piece[1]) for piece in path.refused]
+    return _filled([piece if isinstance(piece, str) else (next(numbers), piece[1]) for piece in path.refused])
+
+
+def _filled(pieces: list[Any]) -> Any:
+    """Texts of what stands between numbers and of these, each with its format, spread as far as the numbers vary."""
     arrays = [as_ints(piece[0]) for piece in pieces if not isinstance(piece, str)]
-    shape = np.broadcast_shapes(*(np.shape(array) for array in arrays)) if arrays else ()
-    found = np.empty(shape, dtype=object)
-    for place in np.ndindex(shape):
-        found[place] = "".join(
-            piece if isinstance(piece, str) else format(int(np.broadcast_to(piece[0], shape)[place]), piece[1])
-            for piece in pieces
-        )
-    return found
+    shape = np.broadcast_shapes(*map(np.shape, arrays)) if arrays else ()
+    numbers = [np.broadcast_to(np.asarray(array, dtype=object), shape).reshape(-1) for array in arrays]
+    formats = [piece[1] for piece in pieces if not isinstance(piece, str)]
+    form = "".join(_escaped(piece) if isinstance(piece, str) else "{}" for piece in pieces)
+    texts = (
+        [form.format(*map(format, row, formats)) for row in zip(*numbers, strict=True)] if arrays else [form.format()]
+    )
+    found = np.empty(len(texts), dtype=object)
+    found[:] = texts
+    return found.reshape(shape)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _one(value: Any, row: int) -> Any:

@@ -19,7 +19,7 @@ SMALL: Final = 2**63
 _WIDE: Final = 2**126
 
 
-class _Bounds(NamedTuple):
+class Bounds(NamedTuple):
     """The least and the most that a number can be."""
 
     least: int
@@ -46,7 +46,7 @@ class Program:
 
     def __init__(self, numbers: Sequence[int], ranges: Mapping[str, tuple[int, int]]) -> None:
         self._slots: dict[Any, int] = {}
-        self._bounds: list[_Bounds] = []
+        self._bounds: list[Bounds] = []
         self._first: list[Value] = []
         self._axes: list[tuple[int, str]] = []
         self._steps: list[_Step | None] = []
@@ -81,7 +81,7 @@ class Program:
         if not isinstance(number, TracedInt) or (number.op == "name" and not number.args):
             label = number.label if isinstance(number, TracedInt) else ""
             if label in self._ranges:
-                return self._new(("axis", label), _Bounds(*self._ranges[label]), axis=label)
+                return self._new(("axis", label), Bounds(*self._ranges[label]), axis=label)
             return self._constant(int(number))
         args = tuple(places[id(arg)] for arg in number.args)
         if number.op == "name":
@@ -89,14 +89,14 @@ class Program:
         if all(self._steps[arg] is None and self._first[arg] is not None for arg in args):
             return self._constant(int(number))
         bounds = [self._bounds[arg] for arg in args]
-        result = _BOUNDS[number.op](*bounds)
+        result = BOUNDS[number.op](*bounds)
         step = _Step(_function(number.op, [*bounds, result]), args)
         return self._new((number.op, *args), result, step=step)
 
     def _constant(self, value: int) -> int:
-        return self._new(("constant", value), _Bounds(value, value), first=value)
+        return self._new(("constant", value), Bounds(value, value), first=value)
 
-    def _new(self, key: Any, bounds: _Bounds, *, first: Value = None, axis: str = "", step: _Step | None = None) -> int:
+    def _new(self, key: Any, bounds: Bounds, *, first: Value = None, axis: str = "", step: _Step | None = None) -> int:
         if key in self._slots:
             return self._slots[key]
         slot = self._slots[key] = len(self._bounds)
@@ -120,41 +120,41 @@ class Program:
                 self._steps[slot] = step._replace(frees=(*step.frees, arg))
 
 
-def _corners(of: Callable[[int, int], int]) -> Callable[[_Bounds, _Bounds], _Bounds]:
-    def bounds(a: _Bounds, b: _Bounds) -> _Bounds:
+def _corners(of: Callable[[int, int], int]) -> Callable[[Bounds, Bounds], Bounds]:
+    def bounds(a: Bounds, b: Bounds) -> Bounds:
         values = [of(x, y) for x in a for y in b]
-        return _Bounds(min(values), max(values))
+        return Bounds(min(values), max(values))
 
     return bounds
 
 
-def _square(a: _Bounds) -> _Bounds:
+def _square(a: Bounds) -> Bounds:
     most = max(a.least**2, a.most**2)
-    return _Bounds(0 if a.least <= 0 <= a.most else min(a.least**2, a.most**2), most)
+    return Bounds(0 if a.least <= 0 <= a.most else min(a.least**2, a.most**2), most)
 
 
-def _divided(ceiling: int) -> Callable[[_Bounds, _Bounds], _Bounds]:
+def _divided(ceiling: int) -> Callable[[Bounds, Bounds], Bounds]:
     """Of quotients; a divisor that can be 0 is refused by whoever compares it, and counts as 1 for its bounds."""
 
-    def bounds(a: _Bounds, b: _Bounds) -> _Bounds:
+    def bounds(a: Bounds, b: Bounds) -> Bounds:
         divisors = [max(b.least, 1), max(b.most, 1)]
         values = [-(-x // y) if ceiling else x // y for x in a for y in divisors]
-        return _Bounds(min(values), max(values))
+        return Bounds(min(values), max(values))
 
     return bounds
 
 
-_BOUNDS: Final[dict[str, Callable[..., _Bounds]]] = {
-    "+": lambda a, b: _Bounds(a.least + b.least, a.most + b.most),
-    "-": lambda a, b: _Bounds(a.least - b.most, a.most - b.least),
+BOUNDS: Final[dict[str, Callable[..., Bounds]]] = {
+    "+": lambda a, b: Bounds(a.least + b.least, a.most + b.most),
+    "-": lambda a, b: Bounds(a.least - b.most, a.most - b.least),
     "*": _corners(lambda x, y: x * y),
     "/": _divided(0),
     "ceil": _divided(1),
     "^2": _square,
-    "%": lambda _, b: _Bounds(0, max(b.most - 1, 0)),
-    "min": lambda a, b: _Bounds(min(a.least, b.least), min(a.most, b.most)),
-    "max": lambda a, b: _Bounds(max(a.least, b.least), max(a.most, b.most)),
-    "power_of_two": lambda a: _Bounds(1, 2 * max(a.most, 1)),
+    "%": lambda _, b: Bounds(0, max(b.most - 1, 0)),
+    "min": lambda a, b: Bounds(min(a.least, b.least), min(a.most, b.most)),
+    "max": lambda a, b: Bounds(max(a.least, b.least), max(a.most, b.most)),
+    "power_of_two": lambda a: Bounds(1, 2 * max(a.most, 1)),
 }
 
 
@@ -183,7 +183,7 @@ _ON_WORDS: Final[dict[str, Callable[..., Value]]] = {
 }
 
 
-def _function(op: str, bounds: list[_Bounds]) -> Callable[..., Value]:
+def _function(op: str, bounds: list[Bounds]) -> Callable[..., Value]:
     """How an operation is computed, given the bounds of its arguments and of its result."""
     kinds = [one.kind for one in bounds]
     if all(kind == "small" for kind in kinds) and op != "power_of_two":
@@ -200,7 +200,7 @@ def _exactly(op: str) -> Callable[..., int]:
     return {"min": min, "max": max}.get(op) or _PLAIN[op]
 
 
-def _fits_words(op: str, bounds: list[_Bounds]) -> bool:
+def _fits_words(op: str, bounds: list[Bounds]) -> bool:
     """Whether an operation of two words is one that we have: of nothing negative, of at most one factor that is wide."""
     *args, _ = bounds
     if any(one.least < 0 for one in bounds):

@@ -24,7 +24,7 @@ Places = tuple[int, ...]
 def samples(job: Job) -> list[tuple[Places, Answer]]:
     """Some rows and their answers: the first and the last, each axis at several values, and others by chance."""
     chosen = dict.fromkeys(_chosen(job))
-    return [(places, answer_of(job, places)) for places in list(chosen)[:LOOKED_AT]]
+    return [(places, answer_of(job, places, whole=True)) for places in list(chosen)[:LOOKED_AT]]
 
 
 def _chosen(job: Job) -> Iterator[Places]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from tscale.errors import RequestError, UnknownNameError, nearest
 from tscale.sweeping.answers import Answer, answer_of
 from tscale.sweeping.columns import OTHER, REFUSED, Column, plain
-from tscale.sweeping.compiled import COMPILED
+from tscale.sweeping.compiled import sizes_of
 from tscale.sweeping.evaluate import Evaluator
 from tscale.sweeping.grid import Blocks, whole
 from tscale.sweeping.job import MOST_ROWS, Job
@@ -113,7 +113,7 @@ def _check_wanted(job: Job, columns: Sequence[Column]) -> None:
 
 
 def _rows_of_a_part(job: Job, seconds: float) -> int:
-    if job.question in COMPILED:
+    if any(sizes_of(job)):
         return MOST_IN_A_PART
     rows = int(_SECONDS_OF_A_PART / max(seconds, 1e-6))
     return max(_FEWEST_IN_A_PART, min(1 << max(rows, 1).bit_length() - 1, MOST_IN_A_PART))

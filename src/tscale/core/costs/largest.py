@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
+
+from tscale.core.tracing import Recordable
 
 
 def largest(fits: Callable[[int], bool], most: int) -> int | None:
@@ -10,7 +13,10 @@ def largest(fits: Callable[[int], bool], most: int) -> int | None:
 
     `fits` must stay false once it is: memory grows with batch and with context. Takes twice log2 of the answer in calls.
     """
-    if not fits(1):
+    one = fits(1)
+    if isinstance(one, Recordable):
+        return cast("int | None", one.largest(fits, most))
+    if not one:
         return 0
     low, high = 1, 2
     while high < most and fits(high):

@@ -20,7 +20,7 @@ from tscale.core.dtypes import FORMATS, bytes_of
 from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul, Number
 from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import is_array, is_never, is_one, maximum, where
+from tscale.core.tracing import is_never, is_one, maximum, where
 
 SOURCE: Final = "korthikanti2022 section 4"
 
@@ -57,13 +57,11 @@ def largest_moment(
     ]
     backward = [*of_layer, *both]
     loss_is_more = sum(line.value for line in [*logits, *at_loss]) >= sum(line.value for line in backward)
-    if is_array(loss_is_more):
-        return _scaled(logits, loss_is_more), [*_scaled(at_loss, loss_is_more), *_scaled(backward, ~loss_is_more)]
-    return (logits, at_loss) if loss_is_more else ([], backward)
-
-
-def _scaled(lines: Iterable[Line], by: int) -> list[Line]:
-    return [Line(line.name, line.value * by) for line in lines]
+    if isinstance(loss_is_more, bool):
+        return (logits, at_loss) if loss_is_more else ([], backward)
+    held_then = [Line(line.name, where(loss_is_more, line.value, 0)) for line in logits]
+    needed = [Line(line.name, where(loss_is_more, line.value, 0)) for line in at_loss]
+    return held_then, needed + [Line(line.name, where(loss_is_more, 0, line.value)) for line in backward]
 
 
 def backward_lines(share: Ledger, layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:

@@ -1,0 +1,498 @@
+"""Numbers that record what is done with them: whole ones, fractions and floats, so that a question's row is computed again as arrays.
+
+A row is answered once on such numbers. What came of it is a graph of operations, each the very one that the answer took, in its
+order, so that doing them again on other sizes gives the same digits; each comparison that the answer branched on is noted, and
+rows that compare alike take the same way. Whatever would lose the record (a conversion, a hash of a value, a loop so many times)
+raises `LostError`, and the rows are answered one by one instead: nothing is ever taken for a constant that is none.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final, NamedTuple
+
+from tscale.core.tracing import Recordable, power_of_two
+
+Number = Any
+"""A plain number, or one that is recorded."""
+
+
+class LostError(Exception):
+    """The record of a number would be lost; the message says where."""
+
+
+def _where(condition: bool, yes: Number, no: Number) -> Number:
+    return yes if condition else no
+
+
+OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "true": operator.truediv,
+    "/": operator.floordiv,
+    "%": operator.mod,
+    "pow": operator.pow,
+    "neg": operator.neg,
+    "abs": abs,
+    "min": min,
+    "max": max,
+    "round": round,
+    "ceil": math.ceil,
+    "floor": math.floor,
+    "int": int,
+    "float": float,
+    "fraction": Fraction,
+    "exp": math.exp,
+    "expm1": math.expm1,
+    "log": math.log,
+    "log2": math.log2,
+    "log10": math.log10,
+    "power_of_two": power_of_two,
+    "where": _where,
+    "numerator": operator.attrgetter("numerator"),
+    "denominator": operator.attrgetter("denominator"),
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+"""What each operation is on plain numbers."""
+
+
+class Guard(NamedTuple):
+    """A condition that an answer branched on, and how it came out."""
+
+    condition: Recorded
+    outcome: bool
+
+
+@dataclass
+class Record:
+    """What was done on the way of one row; equal operations on the same numbers are one.
+
+    `texts`: numbers that were written into texts, and how; each leaves a mark there, so that a text can be filled for other rows.
+    """
+
+    guards: dict[int, Guard] = field(default_factory=dict)
+    known: dict[Any, Recorded] = field(default_factory=dict)
+    texts: list[tuple[Recorded, str]] = field(default_factory=list)
+
+
+_RECORD: ContextVar[Record | None] = ContextVar("record", default=None)
+
+
+@contextmanager
+def recording(record: Record) -> Iterator[Record]:
+    """Notes in a record whatever is done meanwhile."""
+    token = _RECORD.set(record)
+    try:
+        yield record
+    finally:
+        _RECORD.reset(token)
+
+
+def record_of(op: str, *args: Number) -> Number:
+    """The result of an operation, recorded where one of its arguments is."""
+    values = [plain_of(arg) for arg in args]
+    value = OPERATIONS[op](*values)
+    if not any(isinstance(arg, Recorded) for arg in args):
+        return value
+    record = _RECORD.get()
+    if record is None:
+        raise LostError("a recorded number outside of its record")
+    kept = tuple(arg if isinstance(arg, Recorded) else plain for arg, plain in zip(args, values, strict=True))
+    key = (op, *((id(arg),) if isinstance(arg, Recorded) else (type(arg), arg) for arg in kept))
+    if key not in record.known:
+        record.known[key] = Recorded(value, op, kept)
+    return record.known[key]
+
+
+def plain_of(number: Number) -> Any:
+    """The plain number of a row."""
+    if isinstance(number, Recorded):
+        return number.value
+    return int(number) if isinstance(number, int) and type(number) not in (int, bool) else number
+
+
+class Recorded(Recordable):
+    """A number, or a condition, that is recorded: `value` is that of the row, `op` and `args` how it was made.
+
+    An axis has its name as its `label`. `how`: of what is no operation, the search, or the function that is called for each number.
+    """
+
+    __slots__ = ("args", "how", "label", "op", "value")
+
+    def __init__(
+        self,
+        value: Any,
+        op: str = "axis",
+        args: tuple[Number, ...] = (),
+        label: str = "",
+        how: Search | Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.value, self.op, self.args, self.label, self.how = value, op, args, label, how
+
+    def __array_namespace__(self) -> type[Library]:
+        return Library
+
+    def __bool__(self) -> bool:
+        condition = self if isinstance(self.value, bool) else record_of("!=", self, 0)
+        if is_settled(condition):
+            return bool(self.value)
+        record = _open()
+        record.guards.setdefault(id(condition), Guard(condition, bool(self.value)))
+        return bool(self.value)
+
+    def __eq__(self, other: object) -> Any:
+        return True if self is other else _compared("==", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return False if self is other else _compared("!=", self, other)
+
+    def __lt__(self, other: object) -> Any:
+        return _compared("<", self, other)
+
+    def __le__(self, other: object) -> Any:
+        return _compared("<=", self, other)
+
+    def __gt__(self, other: object) -> Any:
+        return _compared(">", self, other)
+
+    def __ge__(self, other: object) -> Any:
+        return _compared(">=", self, other)
+
+    def __hash__(self) -> int:
+        return 0  # so that a dictionary compares recorded numbers with one another, which is noted
+
+    def __add__(self, other: Number) -> Number:
+        return _result("+", self, other)
+
+    def __radd__(self, other: Number) -> Number:
+        return _result("+", other, self)
+
+    def __sub__(self, other: Number) -> Number:
+        return _result("-", self, other)
+
+    def __rsub__(self, other: Number) -> Number:
+        return _result("-", other, self)
+
+    def __mul__(self, other: Number) -> Number:
+        return _result("*", self, other)
+
+    def __rmul__(self, other: Number) -> Number:
+        return _result("*", other, self)
+
+    def __truediv__(self, other: Number) -> Number:
+        return _result("true", self, other)
+
+    def __rtruediv__(self, other: Number) -> Number:
+        return _result("true", other, self)
+
+    def __floordiv__(self, other: Number) -> Number:
+        return _result("/", self, other)
+
+    def __rfloordiv__(self, other: Number) -> Number:
+        return _result("/", other, self)
+
+    def __mod__(self, other: Number) -> Number:
+        return _result("%", self, other)
+
+    def __rmod__(self, other: Number) -> Number:
+        return _result("%", other, self)
+
+    def __pow__(self, other: Number) -> Number:
+        return _result("pow", self, other)
+
+    def __rpow__(self, other: Number) -> Number:
+        return _result("pow", other, self)
+
+    def __neg__(self) -> Number:
+        return record_of("neg", self)
+
+    def __pos__(self) -> Number:
+        return self
+
+    def __abs__(self) -> Number:
+        return record_of("abs", self)
+
+    def __and__(self, other: Number) -> bool:
+        return bool(self) and bool(other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Number) -> bool:
+        return bool(self) or bool(other)
+
+    __ror__ = __or__
+
+    def __round__(self, digits: int | None = None) -> Number:
+        return record_of("round", self) if digits is None else record_of("round", self, digits)
+
+    def __ceil__(self) -> Number:
+        return record_of("ceil", self)
+
+    def __floor__(self) -> Number:
+        return record_of("floor", self)
+
+    @property
+    def numerator(self) -> Number:
+        """Of a fraction, in lowest terms."""
+        return self if isinstance(self.value, int) else record_of("numerator", self)
+
+    @property
+    def denominator(self) -> Number:
+        """Of a fraction, in lowest terms."""
+        return 1 if isinstance(self.value, int) else record_of("denominator", self)
+
+    def as_float(self) -> Number:
+        """As a float."""
+        return self if isinstance(self.value, float) else record_of("float", self)
+
+    def as_fraction(self) -> Number:
+        """As a fraction."""
+        return self if isinstance(self.value, Fraction) else record_of("fraction", self)
+
+    def as_int(self) -> Number:
+        """As a whole number, cut towards 0."""
+        return self if isinstance(self.value, int) else record_of("int", self)
+
+    def power_of_two(self) -> Number:
+        """The smallest power of two that is not below."""
+        return record_of("power_of_two", self)
+
+    def largest(self, fits: Callable[[Number], Number], most: int) -> Number | None:
+        """The largest number that fits, where this is whether 1 does (`tscale.core.costs.largest`)."""
+        return searched(fits, most)
+
+    def called(self, name: str, function: Callable[[Any], Any]) -> Number:
+        """What a function that cannot be recorded gives, called for each number by itself; `name`: which of its results it is."""
+        return Recorded(function(self.value), "call", (self,), label=name, how=function)
+
+    def __int__(self) -> int:
+        raise LostError("int() of a recorded number")
+
+    def __float__(self) -> float:
+        raise LostError("float() of a recorded number")
+
+    def __index__(self) -> int:
+        raise LostError("a recorded number counts or indexes something")
+
+    def __format__(self, spec: str) -> str:
+        record = _RECORD.get()
+        if record is None:
+            return format(self.value, spec)
+        record.texts.append((self, spec))
+        return f"{OPEN}{len(record.texts) - 1}{CLOSE}"
+
+    def __str__(self) -> str:
+        return format(self, "")
+
+    __repr__ = __str__
+
+
+def is_settled(condition: Recorded) -> bool:
+    """Whether a comparison with 0 comes out the same for all rows, by the sign of what is compared."""
+    if condition.op not in ("==", "!=", "<", "<=", ">", ">="):
+        return False
+    signs = [sign_of(side) for side in condition.args]
+    return None not in signs and 0 in signs and signs != [0, 0]
+
+
+def sign_of(number: Number) -> int | None:
+    """1 or -1 for numbers above or below 0 in all rows, 0 for 0 itself; None where that is not known. Axes and what is tried are above 0."""
+    if not isinstance(number, Recorded):
+        return None if isinstance(number, bool) else (number > 0) - (number < 0)
+    if number.op in ("axis", "tried"):
+        return 1 if number.value > 0 else None
+    rule = _SIGNS.get(number.op)
+    signs = [sign_of(arg) for arg in number.args] if rule is not None else []
+    return None if rule is None or None in signs else rule(*signs)
+
+
+def _sum_sign(a: int, b: int) -> int | None:
+    return a or b if a * b >= 0 else None
+
+
+def _quotient_sign(a: int, b: int) -> int | None:
+    return -1 if a * b < 0 else None  # a quotient of numbers above 0 may be rounded down to 0
+
+
+_SIGNS: Final[dict[str, Callable[..., int | None]]] = {
+    "+": _sum_sign,
+    "-": lambda a, b: _sum_sign(a, -b),
+    "*": lambda a, b: a * b,
+    "true": lambda a, b: a * b or None,
+    "/": _quotient_sign,
+    "neg": lambda a: -a,
+    "min": min,
+    "max": max,
+    "float": lambda a: a,
+    "fraction": lambda a: a,
+    "expm1": lambda a: a,
+    "exp": lambda _: 1,
+    "ceil": lambda a: a if a > 0 else None,
+}
+"""The sign of a result by those of its arguments."""
+
+
+OPEN, CLOSE = "⟦", "⟧"
+_NUMBERS = (int, float, Fraction, Recorded)
+
+
+def _open() -> Record:
+    record = _RECORD.get()
+    if record is None:
+        raise LostError("a recorded number outside of its record")
+    return record
+
+
+def _result(op: str, left: Number, right: Number) -> Number:
+    if not isinstance(left, _NUMBERS) or not isinstance(right, _NUMBERS):
+        return NotImplemented
+    return record_of(op, left, right)
+
+
+def _compared(op: str, left: Number, right: object) -> Any:
+    if not isinstance(right, _NUMBERS):
+        return op == "!=" if op in ("==", "!=") else NotImplemented
+    return record_of(op, left, right)
+
+
+class Library:
+    """What formulas ask the library of an array for, of recorded numbers (`tscale.core.tracing`, `tscale.core.elementwise`)."""
+
+    @staticmethod
+    def minimum(a: Number, b: Number) -> Number:
+        """The smaller."""
+        return record_of("min", a, b)
+
+    @staticmethod
+    def maximum(a: Number, b: Number) -> Number:
+        """The larger."""
+        return record_of("max", a, b)
+
+    @staticmethod
+    def where(condition: Number, yes: Number, no: Number) -> Number:
+        """One of two."""
+        return record_of("where", condition, yes, no)
+
+    @staticmethod
+    def rint(number: Number) -> Number:
+        """The nearest whole number."""
+        return record_of("round", number)
+
+    @staticmethod
+    def log2(number: Number) -> Number:
+        """The logarithm to base 2."""
+        return record_of("log2", number)
+
+    @staticmethod
+    def log10(number: Number) -> Number:
+        """The logarithm to base 10."""
+        return record_of("log10", number)
+
+    @staticmethod
+    def log(number: Number) -> Number:
+        """The natural logarithm."""
+        return record_of("log", number)
+
+    @staticmethod
+    def exp(number: Number) -> Number:
+        """The exponential."""
+        return record_of("exp", number)
+
+    @staticmethod
+    def expm1(number: Number) -> Number:
+        """The exponential, less 1."""
+        return record_of("expm1", number)
+
+
+class Search(NamedTuple):
+    """The largest number up to `most` for which a condition on `tried` holds, found by doubling and halving."""
+
+    tried: Recorded
+    condition: Recorded
+    most: int
+
+
+NO_LIMIT: Final = -1
+"""What a search comes to where the most fits too."""
+
+
+def searched(fits: Callable[[Number], Number], most: int) -> Number | None:
+    """What `tscale.core.costs.largest.largest` finds, recorded. Raises `LostError` where what fits branches on what is tried."""
+    record = _open()
+    before = dict(record.guards)
+    found = _largest_plain(lambda number: bool(plain_of(fits(number))), most)
+    record.guards = dict(before)
+    tried = Recorded(2, "tried")
+    condition = fits(tried)
+    if not isinstance(condition, Recorded):
+        raise LostError("a search whose condition does not ask for what is tried")
+    branching = [guard.condition for key, guard in record.guards.items() if key not in before]
+    if any(tried in _Identities(reached(one)) for one in branching):
+        raise LostError("what fits branches on the number that is tried")
+    value = NO_LIMIT if found is None else found
+    result = Recorded(value, "search", _frontier(condition, tried), how=Search(tried, condition, most))
+    if record_of("==", result, NO_LIMIT):
+        return None
+    return result
+
+
+def _largest_plain(fits: Callable[[int], bool], most: int) -> int | None:
+    from tscale.core.costs.largest import largest
+
+    return largest(fits, most)
+
+
+class _Identities:
+    """Numbers told apart by what they are, not by what they equal."""
+
+    def __init__(self, numbers: list[Recorded]) -> None:
+        self._ids = {id(number) for number in numbers}
+
+    def __contains__(self, number: Recorded) -> bool:
+        return id(number) in self._ids
+
+
+def reached(number: Recorded) -> list[Recorded]:
+    """A number and all that it was made from, each once and behind its own arguments."""
+    found: dict[int, Recorded] = {}
+    waiting = [number]
+    while waiting:
+        one = waiting[-1]
+        inside = [arg for arg in one.args if isinstance(arg, Recorded) and id(arg) not in found]
+        if inside and id(one) not in found:
+            waiting += inside
+            continue
+        waiting.pop()
+        found.setdefault(id(one), one)
+    return list(found.values())
+
+
+def depending(number: Recorded, tried: Recorded) -> list[Recorded]:
+    """Of what a number was made from, that which what is tried has a part in, in an order in which it can be computed."""
+    ids = {id(tried)}
+    found = []
+    for one in reached(number):
+        if any(isinstance(arg, Recorded) and id(arg) in ids for arg in one.args):
+            ids.add(id(one))
+            found.append(one)
+    return found
+
+
+def _frontier(condition: Recorded, tried: Recorded) -> tuple[Recorded, ...]:
+    """What a condition needs that does not depend on what is tried."""
+    inside = depending(condition, tried)
+    ids = {id(one) for one in (*inside, tried)}
+    needed = {id(arg): arg for one in inside for arg in one.args if isinstance(arg, Recorded) and id(arg) not in ids}
+    return tuple(needed.values())

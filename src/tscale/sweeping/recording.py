@@ -1,0 +1,106 @@
+"""A question compiled from one row of it on recorded numbers: what `sweeping.compiled` does for counts alone, for all of its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from tscale.core.metric import Figure
+from tscale.errors import TscaleError
+from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
+from tscale.sweeping.conversions import recording_conversions
+from tscale.sweeping.job import Job, asked
+from tscale.sweeping.path import Path, Places, Text
+from tscale.sweeping.recorded import CLOSE, OPEN, LostError, Record, Recorded, recording
+from tscale.sweeping.replay import Conditions, Replay
+
+RECORDED: Final[Mapping[str, frozenset[str]]] = {
+    "memory": frozenset({"batch", "context", "micro_batch", "page", "chunk", "prefix"}),
+    "train": frozenset({"tokens", "context", "batch", "micro_batch", "gpus"}),
+    "serve": frozenset({"batch", "concurrency", "context", "input", "output", "prefix"}),
+    "loss": frozenset({"tokens", "unique_tokens", "inference_tokens"}),
+}
+"""The questions whose rows are recorded, each with those of its fields that are numbers of its formulas."""
+
+
+def recorded_path(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | str:
+    """The way that a row takes; or why it has to be answered by itself."""
+    known = answer_of(job, places)
+    numbers = {
+        axis.name: Recorded(int(axis.values[place]), label=axis.name)
+        for axis, place, size in zip(job.axes, places, sizes, strict=True)
+        if size
+    }
+    record = Record()
+    try:
+        with recording(record), recording_conversions():
+            figures = _figures(job, places, numbers)
+    except LostError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 (a formula that takes no recorded number is answered by itself)
+        return f"{type(error).__name__}: {error}"
+    if isinstance(figures, str):
+        return _refused(record, figures, known)
+    return _answered(job, record, figures, known)
+
+
+def _figures(job: Job, places: Places, numbers: Mapping[str, Recorded]) -> dict[str, Any] | str:
+    """The figures of a row on recorded numbers, or why it is refused."""
+    request = request_of(job, places)
+    kept = {name: value for name, value in vars(request).items() if name in ("found", "spec", "hardware")}
+    request = with_numbers(request, numbers)  # type: ignore[arg-type]
+    request.__dict__.update(kept)
+    try:
+        return figures_of(asked(job.question).figures(request), job)
+    except TscaleError as error:
+        return reason(error)
+
+
+def _conditions(record: Record) -> tuple[Conditions, tuple[tuple[str, bool], ...]]:
+    guards = list(record.guards.values())
+    return Conditions([one.condition for one in guards]), tuple(("==", one.outcome) for one in guards)
+
+
+def _answered(job: Job, record: Record, figures: Mapping[str, Any], known: Answer) -> Path | str:
+    wanted = [name for name in figures if job.wants(name)]
+    if known.refused is not None or wanted != list(known.figures):
+        return "its figures are others on recorded numbers"
+    numbers: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    hidden: dict[str, Any] = {}
+    for name in wanted:
+        cell = figures[name]
+        value = cell.value if isinstance(cell, Figure) else cell
+        if isinstance(value, Recorded):
+            numbers[name] = value
+        elif isinstance(value, str) and OPEN in value:
+            pieces = list(_pieces(value, record))
+            own = {f"{name} {place}": piece[0] for place, piece in enumerate(pieces) if not isinstance(piece, str)}
+            hidden |= own
+            labels = iter(own)
+            others[name] = Text(tuple(one if isinstance(one, str) else (next(labels), one[1]) for one in pieces))
+        else:
+            others[name] = cell
+    every = {**numbers, **hidden}
+    return Path(*_conditions(record), Replay(list(every.values())), tuple(every), others, hidden=frozenset(hidden))
+
+
+def _refused(record: Record, said: str, known: Answer) -> Path | str:
+    pieces = tuple(_pieces(said, record))
+    written = [piece[0] for piece in pieces if not isinstance(piece, str)]
+    told = "".join(piece if isinstance(piece, str) else format(piece[0].value, piece[1]) for piece in pieces)
+    if told != known.refused:
+        return "it is refused in other words on recorded numbers"
+    return Path(*_conditions(record), Replay(written), refused=pieces)
+
+
+def _pieces(text: str, record: Record) -> Iterator[str | tuple[Recorded, str]]:
+    """A text taken apart at the numbers that were written into it, each with its format."""
+    first, *rest = text.split(OPEN)
+    if first:
+        yield first
+    for part in rest:
+        index, _, after = part.partition(CLOSE)
+        yield record.texts[int(index)]
+        if after:
+            yield after

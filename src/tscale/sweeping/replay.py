@@ -1,0 +1,135 @@
+"""What was recorded of one row, done again on arrays: the same operations in the same order, to the same digits.
+
+Values are those of `tscale.sweeping.values`; what is neither whole, nor a quotient, nor a double among its like is Python's own, number
+by number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tscale.sweeping.recorded import NO_LIMIT, OPERATIONS, Number, Recorded, Search, depending, plain_of, reached
+from tscale.sweeping.values import (
+    Quotient,
+    Value,
+    Whole,
+    as_column,
+    by_number,
+    counted,
+    exactly,
+    is_array,
+    of_quotients,
+    of_reals,
+    of_wholes,
+    safe,
+    where,
+)
+
+
+class Replay:
+    """Recorded numbers as a program: `run` computes all of them from the arrays of the axes by name."""
+
+    def __init__(self, numbers: Sequence[Number]) -> None:
+        self._outputs = numbers
+        every: dict[int, Recorded] = {}
+        for number in numbers:
+            if isinstance(number, Recorded):
+                every |= {id(one): one for one in reached(number)}
+        self._steps = list(every.values())
+        last = {id(arg): place for place, one in enumerate(self._steps) for arg in one.args}
+        kept = {id(number) for number in numbers}
+        self._frees: list[list[int]] = [[] for _ in self._steps]
+        for key, place in last.items():
+            if key in every and key not in kept:
+                self._frees[place].append(key)
+
+    def run(self, axes: Mapping[str, Any]) -> list[Any]:
+        """The values, as columns hold them: numbers and arrays of numbers."""
+        values: dict[int, Value] = {}
+        with np.errstate(all="ignore"):
+            for one, frees in zip(self._steps, self._frees, strict=True):
+                values[id(one)] = _axis(axes[one.label]) if one.op == "axis" else _done(one, values)
+                for key in frees:
+                    del values[key]
+            return [
+                as_column(values[id(number)]) if isinstance(number, Recorded) else plain_of(number)
+                for number in self._outputs
+            ]
+
+
+class Conditions(Replay):
+    """Conditions as pairs of values that are equal where they hold, as `tscale.sweeping.exact.holds` takes them."""
+
+    def run(self, axes: Mapping[str, Any]) -> list[Any]:
+        """Each condition, and behind it true."""
+        return [side for one in super().run(axes) for side in (one, True)]
+
+
+def _axis(array: Any) -> Whole:
+    return Whole(array, int(array.min()), int(array.max()))
+
+
+def _done(one: Recorded, values: Mapping[int, Value]) -> Value:
+    """The value of an operation, given those of its arguments."""
+    args = [values[id(arg)] if isinstance(arg, Recorded) else arg for arg in one.args]
+    if isinstance(one.how, Search):
+        frontier = {id(arg): value for arg, value in zip(one.args, args, strict=True)}
+        return _searched(one.how, frontier)
+    if one.how is not None:
+        return _called(one.how, args[0])
+    if one.op in ("+", "-", "*"):
+        args = [counted(arg) for arg in args]
+    if not any(map(is_array, args)):
+        return OPERATIONS[one.op](*args)
+    found = where(args) if one.op == "where" else None
+    for kind in (of_wholes, of_quotients, of_reals) if found is None else ():
+        found = kind(one.op, args)
+        if found is not None:
+            break
+    return by_number(one, args) if found is None else found
+
+
+def _called(function: Callable[[Any], Any], value: Value) -> Value:
+    """What a function gives for each number, which is called once for each that differs."""
+    array = np.asarray(value.array if isinstance(value, Whole) else value)
+    own, places = np.unique(array, return_inverse=True)
+    found = np.empty(len(own), dtype=object)
+    for place, number in enumerate(own):
+        found[place] = safe(function)(number.item() if isinstance(number, np.generic) else number)
+    return exactly(found[places].reshape(array.shape))
+
+
+def _searched(search: Search, frontier: Mapping[int, Value]) -> Whole:
+    """What `tscale.core.costs.largest.largest` finds for each row, all of them at once."""
+    inside = depending(search.condition, search.tried)
+    shape = np.broadcast_shapes(*(np.shape(value.array) for value in frontier.values() if isinstance(value, Whole)))
+
+    def fits(number: Any) -> Any:
+        values: dict[int, Value] = {**frontier, id(search.tried): _axis(number)}
+        for one in inside:
+            values[id(one)] = _done(one, values)
+        return np.broadcast_to(values[id(search.condition)], shape)
+
+    every = np.ones(shape, dtype=np.int64)
+    some = fits(every)
+    low, high = every.copy(), 2 * every
+    growing = some & (high < search.most)
+    while growing.any():
+        growing = growing & fits(high)
+        low, high = np.where(growing, high, low), np.where(growing, 2 * high, high)
+        growing = growing & (high < search.most)
+    past = some & (high >= search.most)
+    endless = past & fits(search.most * every) if past.any() else past
+    high = np.where(past, search.most, high)
+    while (narrow := some & ~endless & (high - low > 1)).any():
+        middle = (low + high) // 2
+        fitting = fits(middle)
+        low, high = np.where(narrow & fitting, middle, low), np.where(narrow & ~fitting, middle, high)
+    found = np.where(some, np.where(endless, NO_LIMIT, low), 0)
+    return _axis(found)
+
+
+__all__ = ["Conditions", "Quotient", "Replay", "Whole"]

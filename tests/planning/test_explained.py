@@ -1,0 +1,115 @@
+"""`plan --explain`, and the best plan as a system: the same figures as `train`, `memory` and `serve` give, and how they were made."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tscale
+from tests.helpers import answer, run
+
+TRAIN = ["plan", "gpt3", "--train", "--gpu", "h100", "--gpus", "64", "--batch", "64"]
+SERVE = ["plan", "llama-3.1-8b", "--serve", "--gpu", "h100", "--ttft", "2s", "--tpot", "30ms", "--rate", "5"]
+
+
+def steps(text: str) -> dict[str, tuple[str, float]]:
+    """What is computed with, of each derivation, and what that comes to by Python; of several of a name, the first."""
+    found: dict[str, tuple[str, float]] = {}
+    for name, numbers in re.findall(r"^(\S.*)\n    = .*\n    = ([-\d.()+*/·, ]+)$", text, re.MULTILINE):
+        found.setdefault(name, (numbers, eval(numbers.replace("·", "*"))))  # noqa: S307 (our own text)
+    return found
+
+
+def test_figures_of_the_first_layout_follow_from_their_derivations() -> None:
+    """The seconds are the sum of their parts, and MFU is FLOPs over devices, peak and seconds (Narayanan 2021)."""
+    row = answer(*TRAIN)["rows"][0]
+    found = steps(run(*TRAIN, "--explain").out)
+    assert next(iter(found)) == "step_seconds"
+    assert math.isclose(found["step_seconds"][1], row["step_seconds"]["middle"])
+    assert math.isclose(found["mfu_predicted"][1], row["mfu"])
+    assert math.isclose(found["tokens_per_second_per_gpu"][1], row["tokens_per_second_per_gpu"])
+    assert found["per_device_bytes"][1] == row["per_device_bytes"]
+    assert math.isclose(found["days"][1], row["days"])
+
+
+def test_figures_of_the_first_deployment_follow_from_their_derivations() -> None:
+    row = answer(*SERVE)["rows"][0]
+    found = steps(run(*SERVE, "--explain").out)
+    for name in (
+        "usd_per_million_output", "usd_per_million_input", "usd_per_request", "usd_per_hour", "tokens_per_second_per_gpu",
+        "tokens_per_second_per_user",
+    ):  # fmt: skip
+        assert math.isclose(found[name][1], row[name]), name
+    assert "latency" in found
+
+
+@pytest.mark.parametrize("words", [TRAIN, SERVE])
+def test_derivations_are_of_json_and_of_pages_too(words: list[str]) -> None:
+    data: Any = json.loads(run(*words, "--explain", "--format", "json").out)
+    assert data["explain"]
+    assert "How each number was made" in run(*words, "--explain", "--format", "html").out
+
+
+def test_both_systems_of_a_comparison_are_derived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, tensor in (("a.yaml", 8), ("b.yaml", 4)):
+        plan = f"model: gpt3\ngpu: h100\ngpus: 64\nbatch: 64\npipeline: 8\ntensor: {tensor}\n"
+        Path(name).write_text(plan, encoding="utf-8")
+    text = run("plan", "a.yaml", "--compare", "b.yaml", "--train", "--explain").out
+    assert "How each number was made: a.yaml: gpt3, a step" in text
+    assert "How each number was made: b.yaml: gpt3, a step" in text
+
+
+def test_python_explains_a_plan() -> None:
+    found = tscale.plan("gpt3", train=True, gpu="h100", gpus=64, batch=64, tensor=8, pipeline=8)
+    assert "step_seconds = computing + " in found.explain()
+
+
+def test_the_best_layout_is_kept_as_a_system_that_train_reproduces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = answer(*TRAIN)["rows"][0]
+    assert run(*TRAIN, "--save", "best.yaml").code == 0
+    trained = answer("train", "--system", "best.yaml")
+    assert trained["plan"]["step_seconds"] == row["step_seconds"]
+    assert answer("memory", "--train", "--system", "best.yaml")["per_device_bytes"]["total"] == row["per_device_bytes"]
+    again = answer("plan", "--train", "--system", "best.yaml")
+    assert again["rows"][0]["step_seconds"] == row["step_seconds"]
+    assert again["evaluated"] < 100
+
+
+def test_the_best_deployment_is_kept_as_a_system_that_serve_reproduces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = answer(*SERVE)["rows"][0]
+    assert run(*SERVE, "--save", "best.yaml").code == 0
+    served = answer("serve", "--system", "best.yaml")
+    assert served["tpot_seconds"] == row["tpot_seconds"]
+
+
+def test_a_system_that_serve_kept_gives_a_plan_its_prompt_and_its_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["serve", "llama-3.1-8b", "--gpu", "h100", "--tensor", "2", "--context", "4k", "--concurrency", "16"]
+    assert run(*words, "--save", "s.yaml").code == 0
+    found = answer("plan", "--serve", "--system", "s.yaml", "--ttft", "2s")
+    assert found["input"] == 4096
+    assert {row["tensor"] for row in found["rows"]} == {2}
+    same = answer("plan", "llama-3.1-8b", "--serve", "--gpu", "h100", "--tensor", "2", "--input", "4k", "--users", "16", "--ttft", "2s")  # fmt: skip
+    assert found["rows"] == same["rows"]
+
+
+def test_what_was_not_found_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("plan", "gpt3", "--train", "--gpu", "h100", "--gpus", "1", "--batch", "64", "--save", "none.yaml")
+    assert done.code == 3
+    assert "--save: no system was found, and none.yaml is not written." in done.out
+    assert not Path("none.yaml").exists()

@@ -1,0 +1,190 @@
+"""Rows that are computed as arrays from one that was recorded are what the question answers to each of them alone, to the last digit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tscale.core.costs.largest import largest
+from tscale.core.tracing import ceil_div, maximum, where
+from tscale.sweeping import evaluate
+from tscale.sweeping.answers import answer_of
+from tscale.sweeping.columns import Part, plain
+from tscale.sweeping.compiled import BY_ROW, COMPILED, RECORDED
+from tscale.sweeping.evaluate import Evaluator
+from tscale.sweeping.grid import places_of
+from tscale.sweeping.job import QUESTIONS, job_of
+from tscale.sweeping.recorded import LostError, Record, Recorded, recording
+from tscale.sweeping.replay import Replay
+from tscale.sweeping.sweep import Sweep, prepared
+
+H100: dict[str, object] = {"gpu": "h100"}
+LLAMA: dict[str, object] = {"model": "llama-3.1-8b", **H100}
+SERVED = ["context=1024..32768+512", "batch=1..64+3"]
+PIPELINE: dict[str, object] = {"train": True, "gpus": "64", "tensor": "8", "pipeline": "2"}
+PLAN: dict[str, object] = {"model": "gpt3", **H100, "gpus": "1024", "tensor": "8", "pipeline": "8"}
+SWEEPS: list[tuple[str, dict[str, object], list[str]]] = [
+    ("memory", LLAMA, SERVED),
+    ("memory", {"model": "deepseek-v3", "gpu": "h200", "gpus": "16", "page": "64"}, SERVED),
+    ("memory", {"model": "gemma-3-27b", **H100, "pipeline": "2"}, ["context=2048..8192+1024", "prefix=16..512+16"]),
+    ("memory", {**LLAMA, "train": True}, ["context=1024..8192+128", "micro_batch=1..8"]),
+    ("memory", {**LLAMA, **PIPELINE}, ["context=1024..8192+1024", "batch=64..640+64"]),
+    ("train", {"model": "gpt3", **H100}, ["gpus=1024..2048+16", "tokens=100e9..300e9+50000000000"]),
+    ("train", {"model": "gpt3", **H100, "mfu": "40%"}, ["gpus=8..4096+8", "tokens=1e9,300e9"]),
+    ("train", PLAN, ["context=1024..1536+32", "batch=512,1024"]),
+    (
+        "train",
+        {**PLAN, "batch": "1536", "recompute": "full", "zero": "1"},
+        ["context=1024..1536+32", "micro_batch=1,2"],
+    ),
+    ("serve", LLAMA, ["batch=1..256+5", "context=1024..16384+1024"]),
+    ("serve", {"model": "deepseek-v3", "gpu": "h200", "gpus": "8"}, ["batch=1..64+9", "context=512..4096+512"]),
+    (
+        "serve",
+        {**LLAMA, "tensor": "2", "replicas": "2"},
+        ["concurrency=1..64+7", "input=512..4096+512", "output=64,300"],
+    ),
+    ("loss", {"model": "llama-3.1-8b"}, ["tokens=1e12..15e12+500000000000"]),
+]
+
+
+def swept(question: str, fixed: Mapping[str, object], vary: list[str]) -> tuple[Sweep, Evaluator, Part]:
+    sweep = prepared(job_of(question, fixed, vary))
+    evaluator = Evaluator(sweep.job, sweep.columns)
+    return sweep, evaluator, evaluator.part(tuple((0, length) for length in sweep.job.lengths))
+
+
+@pytest.mark.parametrize(("question", "fixed", "vary"), SWEEPS)
+def test_rows_are_what_the_question_answers(question: str, fixed: Mapping[str, object], vary: list[str]) -> None:
+    sweep, evaluator, part = swept(question, fixed, vary)
+    assert [structure.why for structure in evaluator.structures.values()] == [""]
+    names = [column.name for column in sweep.columns]
+    for row in random.Random(8).sample(range(part.rows), min(part.rows, 12)):  # noqa: S311
+        cells = dict(zip(names, part.cells(row, sweep.columns), strict=True))
+        alone = answer_of(sweep.job, places_of(row, sweep.job.lengths))
+        assert cells["refused"] == alone.refused
+        for name, cell in alone.figures.items():
+            assert cells.get(name) == plain(cell), (name, cells)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("question", "fixed", "vary"), SWEEPS)
+def test_hundreds_of_rows_are_what_the_question_answers(
+    question: str, fixed: Mapping[str, object], vary: list[str]
+) -> None:
+    sweep, _, part = swept(question, fixed, vary)
+    names = [column.name for column in sweep.columns]
+    for row in random.Random(9).sample(range(part.rows), min(part.rows, 300)):  # noqa: S311
+        cells = dict(zip(names, part.cells(row, sweep.columns), strict=True))
+        for name, cell in answer_of(sweep.job, places_of(row, sweep.job.lengths)).figures.items():
+            assert cells.get(name) == plain(cell), (name, cells)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_is_compiled_or_says_why_not(question: str) -> None:
+    """The compiled ones are compared with their answers above, and in `test_rows`."""
+    compared = {"params", "flops"} | {asked for asked, _, _ in SWEEPS}
+    if question in BY_ROW:
+        assert question not in COMPILED
+        assert question not in RECORDED
+        return
+    assert (question in COMPILED) != (question in RECORDED)
+    assert question in compared
+
+
+def test_few_rows_are_answered_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands of rows the question is asked as often as there are ways, and twice for each as a check."""
+    sweep = prepared(job_of("memory", LLAMA, SERVED))
+    asked = []
+
+    def counted(job: Any, places: tuple[int, ...]) -> Any:
+        asked.append(places)
+        return answer_of(job, places)
+
+    monkeypatch.setattr(evaluate, "answer_of", counted)
+    part = Evaluator(sweep.job, sweep.columns).part(tuple((0, length) for length in sweep.job.lengths))
+    assert part.rows > 1000
+    assert len(asked) < 20
+
+
+def test_rows_that_are_refused_say_why_with_their_own_numbers() -> None:
+    sweep, evaluator, part = swept("train", PLAN, ["batch=1000..1100"])
+    assert [structure.by_row for structure in evaluator.structures.values()] == [False]
+    place = [column.name for column in sweep.columns].index("refused")
+    said = part.cells(3, sweep.columns)[place]
+    assert said.startswith("a batch of 1003 is not 16 copies of the model by micro-batches of 1")
+
+
+def recorded(record: Record, **numbers: int) -> dict[str, Any]:
+    with recording(record):
+        return {name: Recorded(value, label=name) for name, value in numbers.items()}
+
+
+def again(number: Any, **axes: list[int]) -> list[Any]:
+    (found,) = Replay([number]).run({name: np.array(values) for name, values in axes.items()})
+    listed: list[Any] = np.asarray(found).tolist()
+    return listed
+
+
+def test_numbers_are_computed_again_to_the_last_digit() -> None:
+    """Whole numbers past 64 bits, fractions, doubles, and what rounds them, against Python's own."""
+    chance = random.Random(3)  # noqa: S311
+    pairs = [(chance.randrange(1, 10**9), chance.randrange(1, 10**6)) for _ in range(200)]
+
+    def figures(a: Any, b: Any) -> list[Any]:
+        exact = Fraction(3, 7) * a / b + b - Fraction(1, 3)
+        real = 1.5 * a / (b * 0.3) + 2
+        return [
+            a * a * a * b, ceil_div(a, b), maximum(a % b, b // 3), exact, round(exact), exact.__ceil__(), real, round(real),
+            real**0.25, where(a > b, a, b), a / b, exact * a * a * a, (a * 2**40) / (b * 2**30), exact + real,
+        ]  # fmt: skip
+
+    record = Record()
+    numbers = recorded(record, a=5, b=3)
+    with recording(record):
+        made = figures(numbers["a"], numbers["b"])
+    for place, number in enumerate(made):
+        own = again(number, a=[a for a, _ in pairs], b=[b for _, b in pairs])
+        assert own == [plain(figures(a, b)[place]) for a, b in pairs], place
+
+
+def test_a_search_is_made_for_each_row() -> None:
+    """Against the search itself, where nothing fits, where some do and where all do."""
+    record = Record()
+    numbers = recorded(record, room=100, each=7)
+    with recording(record):
+        found = largest(lambda many: many * numbers["each"] + 5 <= numbers["room"], 1000)
+    assert isinstance(found, Recorded)
+    rooms = [0, 11, 12, 100, 2000, 7004, 7005, 10**6]
+    expected = [largest(lambda many, room=room: many * 7 + 5 <= room, 1000) for room in rooms]
+    assert again(found, room=rooms, each=[7] * len(rooms)) == [-1 if one is None else one for one in expected]
+
+
+def test_a_search_that_branches_on_what_is_tried_is_refused() -> None:
+    record = Record()
+    numbers = recorded(record, room=100)
+    with recording(record), pytest.raises(LostError, match="branches on the number that is tried"):
+        largest(lambda many: (many if many > 5 else 2 * many) <= numbers["room"], 1000)
+
+
+@pytest.mark.parametrize("lose", [int, float, range, lambda number: [1, 2, 3][number]])
+def test_what_would_lose_the_record_is_refused(lose: Any) -> None:
+    record = Record()
+    number = recorded(record, a=2)["a"]
+    with recording(record), pytest.raises(LostError):
+        lose(number)
+
+
+def test_comparisons_are_noted_unless_signs_settle_them() -> None:
+    record = Record()
+    number = recorded(record, a=5)["a"]
+    with recording(record):
+        assert number > 3
+        assert number * 2 > 0
+        assert number
+    assert [guard.condition.op for guard in record.guards.values()] == [">"]
