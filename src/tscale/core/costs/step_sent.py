@@ -178,6 +178,7 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
     for one in together.values():
         among = group(cluster, one.copies, plan.tensor * (ranks // one.copies))
         more = sent(exchange(cluster, among, one.scattered, one.gathered), among, 0.0)
+        more = more._replace(network=more.network * where(plan.zero > 0, _ring(among, cluster), 1.0))
         found = Sent(*(a + b for a, b in zip(found, more, strict=True)))
     each_time = where(plan.zero == 3, 1.0, 0.0)
     return found.times(1 - each_time), found.times(each_time)
