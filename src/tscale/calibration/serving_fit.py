@@ -1,10 +1,10 @@
 """Constants of a serving prediction fitted to measured runs: the formula of the core over arrays, and robust least squares.
 
 Two stages, first times per output token and then times to first token, so that the wider errors of the second pull nothing of the
-first. Errors are in logarithms, and what disturbs a run makes it slower: a kernel that is compiled at the first request, prompts
-that wait for others to be batched with, a first burst. So the loss is that of a Cauchy distribution where a run is slower than
-predicted, and a square where it is faster; runs of a build weigh min(1, sqrt(15/n)) each, so that builds with many rows do not
-rule. Needs numpy and scipy.
+first. Errors are in logarithms, with losses that grow like |error| beyond their scale. What disturbs a first token makes it slower:
+a kernel that is compiled at the first request, prompts that wait for others to be batched with, a first burst. So the loss of one
+that is slower than predicted is that of a Cauchy distribution, and of one that is faster a square. Runs of a build weigh
+min(1, sqrt(15/n)) each, so that builds with many rows do not rule. Needs numpy and scipy.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from tscale.core.costs.serving_work import PassWork
 Floats = NDArray[np.float64]
 Figure = Literal["tpot", "ttft"]
 
-SCALE: Final = {"tpot": 0.3, "ttft": 0.2}
-"""Errors in logarithms beyond which a run that is slower says less and less."""
+SCALE: Final = {"tpot": 0.2, "ttft": 0.2}
+"""Errors in logarithms beyond which the loss grows more slowly."""
 _FULL: Final = 15
 """Runs of a build that weigh one each."""
 _PASSES: Final = 8
@@ -50,7 +50,7 @@ class Far(NamedTuple):
     faster: float
 
 
-FAR: Final[dict[Figure, Far]] = {"tpot": Far(2.0, 2.0, 0.5), "ttft": Far(1.0, 2.0, 1.0)}
+FAR: Final[dict[Figure, Far]] = {"tpot": Far(2.0, 1.0, 0.5), "ttft": Far(1.0, 2.0, 1.0)}
 """A first token that waited for a start-up, such as 7 s at any load, says next to nothing of the next run's."""
 
 
@@ -225,11 +225,17 @@ def _least(
 
     def errors(parameters: Floats) -> Floats:
         far = (np.log(predicted(runs, figure, constants(parameters))[kept]) - measured) * weight / scale
-        slower = np.sqrt(np.log1p(far**2))
-        return np.concatenate([np.where(far < 0, -slower, far), (parameters - of.start) / of.spread])
+        return np.concatenate([_rooted_loss(far, figure), (parameters - of.start) / of.spread])
 
     found: Floats = least_squares(errors, begin, max_nfev=25, ftol=1e-5, xtol=1e-5).x
     return found
+
+
+def _rooted_loss(far: Floats, figure: Figure) -> Floats:
+    """What is squared and summed up, of errors over their scale; below zero where a run was slower than predicted."""
+    if figure == "ttft":
+        return np.where(far < 0, -np.sqrt(np.log1p(far**2)), far)
+    return np.asarray(np.sign(far) * np.sqrt(2 * (np.sqrt(1 + far**2) - 1)))
 
 
 Deviations = dict[tuple[str, str], Floats]

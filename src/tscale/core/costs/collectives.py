@@ -15,10 +15,10 @@ talk over its link, and nothing has a latency, so that no run takes less.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from tscale.core.device import Cluster
-from tscale.core.tracing import as_plain, ceil_div, is_array, maximum, minimum, ratio, where
+from tscale.core.tracing import as_float, as_plain, ceil_div, is_array, maximum, minimum, ratio, where
 from tscale.errors import RequestError
 
 SOURCE: Final = "patarasuk2009"
@@ -141,6 +141,20 @@ def all_to_all(cluster: Cluster, group: Group, sent: int) -> Least:
         names, numbers = "devices_of_node·(1 - ranks_in_node/ranks)·sent", f"{devices}·(1 - {k}/{n})·{s}"
         network = Level(Fraction(devices * (n - k) * s, n), nics_of(cluster, n), names, numbers)
     return Least(link, network)
+
+
+def other_nodes(nodes: int, chosen: float, groups: tuple[int, int] | None) -> float:
+    """Nodes beside its own that have one of a token's experts, in expectation, where all are as likely.
+
+    Of N nodes, a token's e experts miss each with probability (1 - 1/N)^e. Where they are in M of G groups, no more than the
+    nodes of these are reached, and its own is one of N (node-limited routing, DeepSeek-AI 2024c, section 2.1.2).
+    """
+    reached = as_float(nodes)
+    if groups is not None:
+        of, most = groups
+        reached = as_float(minimum(nodes, most * ceil_div(nodes, of)))
+    met = reached * (1 - as_float((1 - 1 / reached) ** chosen))
+    return cast("float", (1 - 1 / as_float(nodes)) * met)
 
 
 def link_of(cluster: Cluster, devices: int) -> int:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple, cast
 
 from tscale.core.adding import in_order
-from tscale.core.costs.collectives import NOTHING, Group, Least, Level, any_above_one, exchange, group, link_of, nics_of
+from tscale.core.costs.collectives import NOTHING, Group, Least, Level, any_above_one, exchange, group, link_of, nics_of, other_nodes
 from tscale.core.costs.communication import Exchanged, gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
@@ -108,8 +108,7 @@ def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
 def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
     """Tokens sent to their experts and back, forward and backward: over the NICs once to each node that has one of them.
 
-    A node of N is not one of a token's e experts' with probability (1 - 1/N)^e, where all are as likely. Experts are spread over
-    neighbours, whether tensor parallelism cuts them or not.
+    Experts are spread over neighbours, whether tensor parallelism cuts them or not.
     """
     routed = [e for e in share.entries if isinstance(e, Matmul) and is_expert(e) and e.role == "up"]
     if is_one(plan.expert) or not routed:
@@ -121,7 +120,7 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
         copies = as_float(entry.used / layers)
         once = 4 * layers * tokens_of(entry, plan, case) * entry.d_in * WIDTH / plan.tensor
         link += once * copies * (1 - 1 / ranks.ranks)
-        network += once * _other_nodes(ranks, copies)
+        network += once * other_nodes(ranks.nodes, copies, entry.groups)
         times += 4.0 * layers
     within = beyond = NOTHING
     if any_above_one(ranks.inside):
@@ -135,12 +134,6 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
 def _exact(number: float) -> Fraction:
     """A number as the fraction that it is; an array as it is."""
     return cast("Fraction", number) if is_array(number) else Fraction(number)
-
-
-def _other_nodes(ranks: Group, copies: float) -> float:
-    """Nodes beside its own that a token is sent to, in expectation."""
-    nodes = as_float(ranks.nodes)
-    return cast("float", (nodes - 1) * (1 - as_float((1 - 1 / nodes) ** copies)))
 
 
 def handed_of(plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
