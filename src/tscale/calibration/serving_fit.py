@@ -42,6 +42,8 @@ _FULL: Final = 15
 """Runs of a build that weigh one each."""
 _PASSES: Final = 8
 """Times that runs far from their groups are weighed down."""
+
+
 class Far(NamedTuple):
     """From how many times the noise on, and by which power of the squared distance, a run says less of its groups."""
 

@@ -11,7 +11,18 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple, cast
 
 from tscale.core.adding import in_order
-from tscale.core.costs.collectives import NOTHING, Group, Least, Level, any_above_one, exchange, group, link_of, nics_of, other_nodes
+from tscale.core.costs.collectives import (
+    NOTHING,
+    Group,
+    Least,
+    Level,
+    any_above_one,
+    exchange,
+    group,
+    link_of,
+    nics_of,
+    other_nodes,
+)
 from tscale.core.costs.communication import Exchanged, gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
