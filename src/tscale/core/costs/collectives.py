@@ -157,12 +157,11 @@ def other_nodes(nodes: int, chosen: float, groups: tuple[int, int] | None) -> fl
 
 
 def _nodes_of_groups(nodes: float, groups: int, chosen: int) -> float:
-    """On how many of N nodes M of G groups are in expectation: a group is on N/G of them, or a node has G/N, and none of M where the
-    others are drawn."""
-    on_one, none = groups / nodes, 1.0
+    """On how many of N nodes M of G groups are in expectation: a group is on N/G of them, or a node has G/N."""
+    on_one, missed = groups / nodes, 1.0
     for drawn in range(chosen):
-        none = none * larger(groups - on_one - drawn, 0.0) / (groups - drawn)
-    return cast("float", where(nodes > groups, chosen * nodes / groups, nodes * (1 - none)))
+        missed = missed * larger(groups - on_one - drawn, 0.0) / (groups - drawn)
+    return cast("float", where(nodes > groups, chosen * nodes / groups, nodes * (1 - missed)))
 
 
 def link_of(cluster: Cluster, devices: int) -> int:
