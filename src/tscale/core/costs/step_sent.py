@@ -83,8 +83,9 @@ def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
 def _ring(ranks: Group, cluster: Cluster) -> float:
     """How much more a flat ring sends over the NICs than the least: (n - 1)/n of a tensor, of n ranks, not (N - 1)/N, of N nodes.
 
-    Sequence parallelism gathers and reduce-scatters, which NCCL does in rings through all ranks of all nodes; trees are for
-    all-reduces alone (NVIDIA/nccl issues 530, 1413, 1473). Over two nodes of eight that is 15/8 of the least.
+    Sequence parallelism and shards gather and reduce-scatter, which NCCL does in rings through all ranks of all nodes; trees are
+    for all-reduces alone (NVIDIA/nccl src/graph/tuning.cc, and issues 530, 1413, 1473; PAT, of 2.23, is for one rank a node). Over two
+    nodes of eight that is 15/8 of the least.
     """
     if cluster.network_reduces or not any_above_one(ranks.nodes):
         return 1.0
