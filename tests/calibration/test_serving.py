@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tscale.answers.deployment import Deployment, OneRun
 from tscale.answers.serve_prediction import predicted
 from tscale.answers.serve_times import Ask, Draft
 from tscale.calibration.fit_serving import of_rows, table
+from tscale.calibration.interval import SHARE, factors, share_of_others
 from tscale.calibration.measured_kinds import kind_of
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged
@@ -67,6 +70,28 @@ def test_shipped_constants_are_those_of_the_shipped_runs() -> None:
             constant = shipped().constants[name]
             assert constant.value == pytest.approx(value, rel=2e-3)
             assert constant.values == pytest.approx(groups, rel=2e-3)
+
+
+def test_ends_of_intervals_hold_runs_of_groups_that_are_left_out() -> None:
+    """Groups that are each wrong in a way of their own need wider ends than as many runs that have nothing in common."""
+    ratios = [exp((place - 150) / 300) for place in range(300)]
+    assert share_of_others(ratios, [place % 10 for place in range(300)]) == SHARE
+    alike = [exp(place / 20 - 0.2) for place in range(8) for _ in range(30)]  # eight groups, each off by its own
+    wide = share_of_others(alike, [place // 30 for place in range(240)])
+    assert wide > SHARE
+    assert factors(ratios, wide)[0] < factors(ratios)[0] < 1 < factors(ratios)[1] < factors(ratios, wide)[1]
+
+
+def test_first_tokens_that_wait_for_a_start_up_hardly_move_those_of_others() -> None:
+    """Every tenth of vLLM's first tokens made 8 times as late: predictions of nine tenths move by less than 5%."""
+    runs = of_rows(row for row in table() if row["engine"] == "vllm")
+    problems: Any = {figure: problem(runs, figure) for figure in ("tpot", "ttft")}
+    kept = np.ones(len(runs.cases), dtype=bool)
+    late = runs.measured["ttft"].copy()
+    late[::10] *= 8
+    disturbed = replace(runs, measured={**runs.measured, "ttft": late})
+    before, after = (fit(of, problems, kept).seconds["ttft"] for of in (runs, disturbed))
+    assert np.quantile(np.abs(after / before - 1), 0.9) < 0.05
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ def test_a_dense_step_is_its_matrices_and_its_cache() -> None:
     assert work.dense.flops == 2 * 3 * 32 * 3 * d * d_ff / 2
     assert work.head.bytes == 2 * d * 128256 / 2
     assert work.scores.bytes == 3 * 1000 * 32 * 2 * kv * 2 / 2
-    assert work.sent == 2 * 32 * 3 * d * 2  # two all-reduces a layer, of which a ring of 2 sends all once
-    assert work.away == 0
+    assert work.sent.link == 2 * 32 * 3 * d * 2  # two all-reduces a layer, of which a ring of 2 sends all once
+    assert work.sent.away == 0
 
 
 def test_a_prompt_scores_each_pair_once() -> None:
@@ -69,9 +69,30 @@ def test_exchanges_between_nodes_go_over_the_network() -> None:
         decoding(on("deepseek-v3", 1, 32, expert=32), 16, 100),
     )
     each = 58 * 16 * 7168 * 8 * 3
-    assert near.away == 0 and near.sent <= each
-    assert far.sent == pytest.approx(each * 7 / 32)
-    assert far.away == pytest.approx(each * 24 / 32)
+    assert near.sent.away == 0 and near.sent.link <= each
+    assert far.sent.link == pytest.approx(each * 7 / 32)
+    assert far.sent.away == pytest.approx(each * 24 / 32)
+
+
+@pytest.mark.parametrize("nodes", [2, 4, 8])
+def test_a_prompt_is_sent_once_to_each_node_of_its_experts(nodes: int) -> None:
+    """DeepSeek-V3 draws 4 of 8 groups and then 8 of their experts: brute force over draws, against what is counted.
+
+    A copy is sent on to its device in the node, 7 of 8 of them; a step of decoding sends each copy for itself, and no bound does.
+    """
+    draw, tokens = Random(3), 4000  # noqa: S311 (a simulation)
+    reached = 0
+    for _ in range(tokens):
+        experts = [32 * group + expert for group in draw.sample(range(8), 4) for expert in range(32)]
+        own = draw.randrange(nodes)
+        reached += len({expert * nodes // 256 for expert in draw.sample(experts, 8)} - {own})
+    one = on("deepseek-v3", 1, 8 * nodes, expert=8 * nodes)
+    sent, each = prefilling(one, 100).sent, 58 * 100 * 7168 * 3
+    assert sent.away == pytest.approx(each * reached / tokens, rel=0.03)
+    assert sent.link == pytest.approx(each * 8 * 7 / 8)
+    step = decoding(one, 100, 100).sent
+    assert step.least_away == sent.least_away == sent.away < step.away
+    assert step.least_link == sent.least_link == step.link <= sent.link
 
 
 def test_places_that_experts_leave_hold_copies() -> None:

@@ -63,6 +63,17 @@ def test_a_layer_of_gpt_reads_and_writes_as_much_as_its_kernels_do(tensor: int) 
     assert work.traffic * A100.device.memory_bytes_per_second == pytest.approx(expected, rel=1e-9)
 
 
+def test_copies_of_routed_experts_are_put_in_order_and_brought_back() -> None:
+    """Mixtral: of each of a token's two copies 8 bytes a number of what comes out, 4 of what is between; a norm's 11 of attention alone."""
+    d, kv, d_ff, layers, tokens = 4096, 1024, 14336, 32, 2048
+    spec = tscale.load("mixtral-8x7b")
+    work = step_work([lower(spec)], Parallelism(), case(fused=True), A100).stages[0]
+    weights = layers * (2 * d * d + 2 * d * kv + 8 * d + 8 * 3 * d * d_ff) + 32000 * d
+    each = 4 * (d + 2 * kv) + 11 * d + 4 * 8 + 2 * (8 * d + 2 * 4 * d_ff)
+    expected = 3 * tokens * layers * each + 8 * weights
+    assert work.traffic * A100.device.memory_bytes_per_second == pytest.approx(expected, rel=1e-9)
+
+
 def test_computing_again_runs_forward_once_more() -> None:
     """Three products a matrix, and a fourth, of the same sizes as the first; the head is not computed again."""
     spec, plan = gpt(6, 1024, 16), Parallelism()
@@ -362,7 +373,10 @@ def test_tokens_are_sent_to_a_single_expert_as_to_several() -> None:
 
 @pytest.mark.parametrize("expert", [8, 64, 256])
 def test_tokens_are_sent_to_experts_also_where_a_device_has_one_alone(expert: int) -> None:
-    """DeepSeek-V3's 256 experts, 8 a token: forward and backward, there and back, once to each node but its own that has one of them."""
+    """DeepSeek-V3's 256 experts, 8 a token: forward and backward, there and back, once to each node but its own that has one of them.
+
+    They are in 4 of its 8 groups: on 4 of 8 nodes, on 16 of 32.
+    """
     spec, length = tscale.load("deepseek-v3"), 4096
     plan = Parallelism(data=expert, expert=expert)
     asked = Case(Run(target=length), 1, 1, 7168, REPEATED["none"], PEAK, PEAK, False, True, 108)
@@ -370,7 +384,8 @@ def test_tokens_are_sent_to_experts_also_where_a_device_has_one_alone(expert: in
     work = step_work([share], plan, asked, A100).stages[0]
     nodes = expert // 8
     assert A100.network_bytes_per_second is not None
-    met = (nodes - 1) * (1 - (1 - 1 / nodes) ** 8)
+    within = max(nodes / 2, 1)
+    met = (nodes - 1) / nodes * within * (1 - (1 - 1 / within) ** 8)
     expected = 4 * 58 * length * 7168 * 2 * met / A100.network_bytes_per_second
     assert work.dispatches.network == pytest.approx(expected)
     assert work.dispatches.link > 0
@@ -401,3 +416,23 @@ def test_gathers_over_two_nodes_go_round_flat_rings(tensor: int) -> None:
     collectives = 6 * 2 * 2 * 2  # layers, sub-layers, forward and backward, a gather and a scatter
     assert seconds[1] == pytest.approx(collectives * crossed / nics)
     assert seconds[0] == pytest.approx(collectives * 2048 * 4096 * 2 / 2 / nics)
+
+
+@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+def test_shards_over_two_nodes_are_gathered_in_flat_rings(zero: int) -> None:
+    """Of 16 ranks, 15 of 16 parts of all weights leave a node to be gathered, and of gradients as much; a tree sums by halves.
+
+    NCCL has trees for all-reduces alone: its tuning.cc passes over all but rings for what gathers and reduce-scatters.
+    """
+    spec = gpt(6, 4096, 32)
+    weights = 6 * 12 * 4096**2 + (51200 + 2048) * 4096
+    plan = Parallelism(data=16, zero=zero)
+    work = step_work([lower(spec)], plan, case(fused=True), A100)
+    nics = 8 * (A100.network_bytes_per_second or 0)
+    found = (work.gathers.network + work.gradients.network) * nics
+    once = 2 * weights
+    of_all = once / 2 if zero == 0 else once * 15 / 16
+    if zero < 3:
+        assert found == pytest.approx(2 * of_all, rel=0.001)  # gains and biases are thousandths more
+    else:  # gathered forward and backward, but for the last layer and what is in none, and scattered once
+        assert 2.5 * of_all < found < 3.1 * of_all

@@ -78,6 +78,10 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     # feed-forwards
     ("mixtral-8x7b", {"feed_forward.top_k": 99}, "feed_forward.top_k: a token cannot use 99 of 8 experts: set top_k to at most 8"),
     ("mixtral-8x7b", {"feed_forward.shared_gate": True}, "feed_forward.shared_gate: there is no shared expert to gate: set shared_d_ff, or drop it"),
+    ("deepseek-v3", {"feed_forward.1.top_groups": DROP}, "feed_forward.groups: groups and top_groups are said together: set both, or none"),
+    ("deepseek-v3", {"feed_forward.1.groups": 7}, "feed_forward.groups: 256 experts do not make 7 groups of as many each: set a divisor"),
+    ("deepseek-v3", {"feed_forward.1.top_groups": 9}, "feed_forward.top_groups: a token cannot use 9 of 8 groups: set top_groups to at most 8"),
+    ("deepseek-v3", {"feed_forward.1.groups": 128, "feed_forward.1.top_groups": 3}, "feed_forward.top_groups: 3 groups have fewer than the 8 experts of a token: set more"),
     # which layers
     ("gpt2", {"attention.on": {}}, "attention.on: one of first, after, every or layers says which layers, not 0 of them"),
     ("gpt2", {"attention.on": {"first": 1, "at": 3}}, "attention.on.at: the first of every n-th layers is below n, not 3"),

@@ -127,6 +127,7 @@ def test_a_deployment_at_its_largest_load_keeps_its_target_in_a_simulation() -> 
     best = searched(plan).rows[0]
     sparse, every = best.choice.unit.curve, np.arange(1.0, best.places + 1)
     dense = Curve(every, *(np.interp(every, sparse.at_once, values) for values in sparse[1:]))
-    measured = simulated(dense, best.load, best.places, lambda random: random.exponential(1.0), 10_000)
+    # at so high a load, means over 10,000 arrivals differ by half from draw to draw
+    measured = simulated(dense, best.load, best.places, lambda random: random.exponential(1.0), 100_000)
     assert best.ttft_at_most <= plan.targets.ttft
-    assert measured == pytest.approx(best.ttft_at_most, rel=0.15)
+    assert measured == pytest.approx(best.ttft_at_most, rel=0.1)

@@ -284,12 +284,12 @@ def analyze(ask: Ask) -> Report:
 
 def _explained(report: Report, ask: Ask) -> Report:
     """The answer with the derivations of its first row; of none, as it is."""
-    from tscale.analysis.plan_explained import serve_steps, train_steps
+    from tscale.analysis.plan_explained import method_steps, serve_steps, train_steps
 
     data: Any = report.data
     if not data["rows"] or not data["command"]:
         return report
-    steps = train_steps if ask.train else serve_steps
+    steps = serve_steps if ask.serve else train_steps if ask.method is None else method_steps
     return report._replace(steps=tuple(steps(data, data["command"])))
 
 

@@ -50,6 +50,14 @@ def train_steps(data: Data, command: str) -> Iterator[Step]:
     yield from (step for step in steps if step.name not in _FIRST)
 
 
+def method_steps(data: Data, command: str) -> Iterator[Step]:
+    """Of a step after pre-training: as `train --method` derives the first row."""
+    name, given = given_by(command)
+    asked = question(name)
+    ask: Any = asked.made(given, explain=True)
+    yield from asked.analyze(ask).steps
+
+
 def _memory(ask: Any) -> Iterator[Step]:
     """The bytes of a device, as the sum of its parts, and each of these."""
     memory = question("memory")

@@ -160,7 +160,7 @@ def plan_post_training_report(spec: ModelSpec, planned: Planned, step: Ask, how:
     if not found.ranked:
         title = f"No layout of {name} of {spec.label} can be: none of {found.tried:,} tried"
         notes = notes_of(spec, context.note)
-        return Report(title, (), _data(spec, planned, found), notes, exit_code=3, lead=(_none(found),))
+        return Report(title, (), _data(spec, planned, found, words), notes, exit_code=3, lead=(_none(found),))
     first = found.ranked[0]
     low, middle, high = map(Fraction, first.seconds)
     may = "" if first.verdict == "fits" else " (may fit)"
@@ -178,7 +178,7 @@ def plan_post_training_report(spec: ModelSpec, planned: Planned, step: Ask, how:
         context.note,
         Detail("Each layout is timed and weighed as `tscale train --method` and `tscale memory --train --method` do."),
     )
-    return Report(title, (_table(spec, planned, found, title),), _data(spec, planned, found), notes, lead=lead)
+    return Report(title, (_table(spec, planned, found, title),), _data(spec, planned, found, words), notes, lead=lead)
 
 
 def _none(found: Found) -> str:
@@ -248,12 +248,12 @@ def _share(one: Candidate) -> float:
     return 0.0 if rollout is None else shipped().constants.passes * rollout.middle / one.seconds.middle
 
 
-def _data(spec: ModelSpec, planned: Planned, found: Found) -> Data:
+def _data(spec: ModelSpec, planned: Planned, found: Found, words: str) -> Data:
     return {
         "model": spec.name,
         "batch": planned.ask.batch,
-        "tried": found.tried,
-        "layouts": [
+        "evaluated": found.tried,
+        "rows": [
             {
                 "gpu": one.best.hardware.name,
                 "gpus": one.ask.devices,
@@ -279,4 +279,5 @@ def _data(spec: ModelSpec, planned: Planned, found: Found) -> Data:
             "phase": key_of(found.nearest.phase),
             "per_device_bytes": Figure(found.nearest.total, BYTES, "convention"),
         },
+        "command": _command(planned, found.ranked[0], words) if found.ranked else None,
     }

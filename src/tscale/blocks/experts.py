@@ -49,6 +49,10 @@ class Experts:
     """Whether a bias is added to the sum of the experts' outputs (JetMoE)."""
     out_norm: bool = False
     """Whether the sum of the experts' outputs is normalised, with a gain for each channel (A.X K1)."""
+    groups: Size | None = None
+    """Groups of as many experts each, which stand on devices of their own (DeepSeek-AI 2024c, section 2.1.2)."""
+    top_groups: Size | None = None
+    """Groups that a token's experts are in at the most."""
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other feed-forward claims."""
 
@@ -59,13 +63,29 @@ class Experts:
                 ("top_k",),
                 f"a token cannot use {self.top_k} of {self.experts} experts: set top_k to at most {self.experts}",
             )
+        yield from self._problems_of_groups()
         if self.shared_gate and self.shared_d_ff is None:
             yield ("shared_gate",), "there is no shared expert to gate: set shared_d_ff, or drop it"
+
+    def _problems_of_groups(self) -> Iterator[Problem]:
+        """Groups and how many of them a token has are said together, and hold its experts."""
+        groups, top = self.groups, self.top_groups
+        if groups is None and top is None:
+            return
+        if groups is None or top is None:
+            yield ("groups",), "groups and top_groups are said together: set both, or none"
+        elif self.experts % groups:
+            yield ("groups",), f"{self.experts} experts do not make {groups} groups of as many each: set a divisor"
+        elif top > groups:
+            yield ("top_groups",), f"a token cannot use {top} of {groups} groups: set top_groups to at most {groups}"
+        elif self.top_k > top * (self.experts // groups):
+            yield ("top_groups",), f"{top} groups have fewer than the {self.top_k} experts of a token: set more"
 
     def lower(self, site: LayerContext) -> Iterator[Entry]:
         """The router; the experts' matrices, stored for all and used for top_k; the shared experts' matrices."""
         d = site.d_model
         name = site.name
+        among = None if self.groups is None or self.top_groups is None else (self.groups, self.top_groups)
 
         def matmul(role: Role, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
             return Matmul(f"{name}.{role.replace('_', '.')}", role, "feed_forward", site.stream, d_in, d_out, bias, cut)
@@ -84,6 +104,7 @@ class Experts:
                 self.experts,
                 stored=self.experts,
                 used=self.top_k,
+                groups=among,
             )
 
         yield matmul("router", d, self.experts, bias=self.router_bias)

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import yaml
 
-from tscale.calibration.interval import factors
+from tscale.calibration.interval import SHARE, factors, share_of_others
 from tscale.calibration.serving_calibration import NAME
 from tscale.calibration.serving_cases import case_of, deployed_on
 from tscale.calibration.serving_fit import (
@@ -46,10 +46,11 @@ _FEWEST: Final = 10
 
 
 class Left(NamedTuple):
-    """What is predicted of each run by a fit without it: seconds by figure, and what was known of it."""
+    """What is predicted of each run by a fit without it: seconds by figure, what was known of it, and its fold."""
 
     seconds: dict[str, Floats]
     known: tuple[str, ...]
+    folds: Floats
 
 
 def main() -> None:
@@ -112,7 +113,7 @@ def leave_out(runs: Runs, problems: dict[Figure, Problem], whole: Fitted, number
         for place in np.flatnonzero(out):
             known[place] = deviation_level(found["tpot"], runs.keys[place])
     seconds["latency"] = latency_of(runs, seconds)
-    return Left(seconds, tuple(known))
+    return Left(seconds, tuple(known), numbers)
 
 
 def latency_of(runs: Runs, seconds: Mapping[str, Floats]) -> Floats:
@@ -174,23 +175,25 @@ def residuals(runs: Runs, whole: Fitted, left: Mapping[str, Left]) -> dict[str, 
     alone = with_latency(runs, whole.seconds)
     found: dict[str, Any] = {"tpot": {}, "ttft": {}, "latency": {}}
     for known in ("deployment", "build", "model", "family", "elsewhere"):
+        scheme = left[_JUDGED.get(known, "model")]
         if known == "family":
             of, kept = ratios(runs, alone), np.ones(len(ways), dtype=bool)
         else:
-            scheme = left[_JUDGED[known]]
             of = ratios(runs, scheme.seconds)
             kept = np.array([known in (name, "elsewhere") for name in scheme.known])
         for figure, ratio in of.items():
             for way in ("", *sorted(set(ways))):
-                chosen = ratio[kept & ((ways == way) | (way == ""))]
-                if len(chosen) >= _FEWEST:
-                    found[figure][f"{known}, {way}" if way else known] = spread(chosen)
+                chosen = kept & ((ways == way) | (way == ""))
+                if chosen.sum() >= _FEWEST:
+                    kind = f"{known}, {way}" if way else known
+                    found[figure][kind] = spread(ratio[chosen], scheme.folds[chosen])
     return found
 
 
-def spread(of: Floats) -> dict[str, float | int]:
-    """The ends of 80% of ratios, how many they are, and their median error."""
-    low, high = factors([float(ratio) for ratio in of])
+def spread(of: Floats, folds: Floats | None = None) -> dict[str, float | int]:
+    """Ends that hold 80% of ratios, of those of a fold by what the others say; how many ratios, and their median error."""
+    ratios = [float(ratio) for ratio in of]
+    low, high = factors(ratios, SHARE if folds is None else share_of_others(ratios, folds.tolist()))
     return {"low": round(low, 4), "high": round(high, 4), "runs": len(of), "median": errors(of)["median"]}
 
 

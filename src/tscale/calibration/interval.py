@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import exp, log
 from typing import Final, NamedTuple
 
@@ -33,10 +33,10 @@ def interval(predicted: float, low: float, high: float, bound: float | None = No
     return Interval(smaller(larger(predicted * low, least), middle), middle, larger(predicted * high, middle))
 
 
-def factors(ratios: Sequence[float]) -> tuple[float, float]:
-    """What to multiply a prediction by for the ends of an interval that holds 80% of such `ratios` of measured to predicted.
+def factors(ratios: Sequence[float], share: float = SHARE) -> tuple[float, float]:
+    """What to multiply a prediction by for the ends of an interval that holds a share of such `ratios` of measured to predicted.
 
-    Of n ratios, the (n+1)·10% from either end, between two of them in proportion, so that another one lies within with a
+    Of n ratios and 80%, the (n+1)·10% from either end, between two of them in proportion, so that another one lies within with a
     probability of 80% (the order statistics of a sample split its distribution evenly). Of few, as far on either side.
     Never empty: `low` is at the most 1 and `high` at the least.
 
@@ -45,9 +45,9 @@ def factors(ratios: Sequence[float]) -> tuple[float, float]:
     """
     logs = sorted(map(log, ratios))
     if len(logs) < FEW:
-        most = _at(sorted(map(abs, logs)), (len(logs) + 1) * SHARE)
+        most = _at(sorted(map(abs, logs)), (len(logs) + 1) * share)
         return exp(-most), exp(most)
-    rank = (len(logs) + 1) * (1 - SHARE) / 2
+    rank = (len(logs) + 1) * (1 - share) / 2
     return min(exp(_at(logs, rank)), 1.0), max(exp(_at(logs, len(logs) + 1 - rank)), 1.0)
 
 
@@ -57,3 +57,29 @@ def _at(ordered: Sequence[float], rank: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+SHARES: Final = (SHARE, 0.82, 0.84, 0.86, 0.88, 0.9, 0.92, 0.94, 0.96, 0.98)
+"""Shares of all ratios that ends may hold, so that 80% of those of another group lie within."""
+
+
+def share_of_others(ratios: Sequence[float], groups: Sequence[object]) -> float:
+    """The least of `SHARES` whose ends, of all groups but one, hold 80% of the ratios of that one, over all groups.
+
+    Runs that have much in common are wrong alike, so that the ends of some groups hold less of the next group than of their own.
+    """
+    by_group: dict[object, list[float]] = {}
+    for ratio, group in zip(ratios, groups, strict=True):
+        by_group.setdefault(group, []).append(ratio)
+    if len(by_group) == 1:
+        return SHARE
+    return next((share for share in SHARES if _held(by_group, share) >= SHARE * len(ratios)), SHARES[-1])
+
+
+def _held(by_group: Mapping[object, list[float]], share: float) -> int:
+    """How many ratios lie between the ends of the other groups'."""
+    held = 0
+    for own, ratios in by_group.items():
+        low, high = factors([ratio for group, others in by_group.items() if group != own for ratio in others], share)
+        held += sum(low <= ratio <= high for ratio in ratios)
+    return held

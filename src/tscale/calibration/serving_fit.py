@@ -1,8 +1,10 @@
 """Constants of a serving prediction fitted to measured runs: the formula of the core over arrays, and robust least squares.
 
 Two stages, first times per output token and then times to first token, so that the wider errors of the second pull nothing of the
-first. Errors are in logarithms, with a loss that grows like |error| beyond its scale; runs of a build weigh min(1, sqrt(15/n))
-each, so that builds with many rows do not rule. Needs numpy and scipy.
+first. Errors are in logarithms, with losses that grow like |error| beyond their scale. What disturbs a first token makes it slower:
+a kernel that is compiled at the first request, prompts that wait for others to be batched with, a first burst. So the loss of one
+that is slower than predicted is that of a Cauchy distribution, and of one that is faster a square. Runs of a build weigh
+min(1, sqrt(15/n)) each, so that builds with many rows do not rule. Needs numpy and scipy.
 """
 
 from __future__ import annotations
@@ -34,15 +36,24 @@ from tscale.core.costs.serving_work import PassWork
 Floats = NDArray[np.float64]
 Figure = Literal["tpot", "ttft"]
 
-SCALE: Final = {"tpot": 0.1, "ttft": 0.25}
-"""Errors in logarithms beyond which the loss grows no faster than they do."""
+SCALE: Final = {"tpot": 0.2, "ttft": 0.2}
+"""Errors in logarithms beyond which the loss grows more slowly."""
 _FULL: Final = 15
 """Runs of a build that weigh one each."""
 _PASSES: Final = 8
 """Times that runs far from their groups are weighed down."""
-FAR: Final[dict[Figure, tuple[float, float]]] = {"tpot": (2.0, 0.5), "ttft": (1.0, 1.0)}
-"""From how many times the noise on, and by which power of the squared distance, a run says less of its groups. A first token that
-waited for a start-up or for admission, such as 7 s at any load, says next to nothing of the next run's; steps have no such waits."""
+
+
+class Far(NamedTuple):
+    """From how many times the noise on, and by which power of the squared distance, a run says less of its groups."""
+
+    at: float
+    slower: float
+    faster: float
+
+
+FAR: Final[dict[Figure, Far]] = {"tpot": Far(2.0, 1.0, 0.5), "ttft": Far(1.0, 2.0, 1.0)}
+"""A first token that waited for a start-up, such as 7 s at any load, says next to nothing of the next run's."""
 
 
 @dataclass(frozen=True)
@@ -216,11 +227,17 @@ def _least(
 
     def errors(parameters: Floats) -> Floats:
         far = (np.log(predicted(runs, figure, constants(parameters))[kept]) - measured) * weight / scale
-        soft = np.sign(far) * np.sqrt(2 * (np.sqrt(1 + far**2) - 1))
-        return np.concatenate([soft, (parameters - of.start) / of.spread])
+        return np.concatenate([_rooted_loss(far, figure), (parameters - of.start) / of.spread])
 
     found: Floats = least_squares(errors, begin, max_nfev=25, ftol=1e-5, xtol=1e-5).x
     return found
+
+
+def _rooted_loss(far: Floats, figure: Figure) -> Floats:
+    """What is squared and summed up, of errors over their scale; below zero where a run was slower than predicted."""
+    if figure == "ttft":
+        return np.where(far < 0, -np.sqrt(np.log1p(far**2)), far)
+    return np.asarray(np.sign(far) * np.sqrt(2 * (np.sqrt(1 + far**2) - 1)))
 
 
 Deviations = dict[tuple[str, str], Floats]
@@ -256,8 +273,8 @@ def _solved(runs: Runs, figure: Figure, errors: Floats, places: list[int]) -> De
     for _ in range(_PASSES):
         pull = np.linalg.solve(covariance + np.diag(noise), errors)
         rest = (errors - covariance @ pull) / NOISE[figure]
-        at, power = FAR[figure]
-        noise = NOISE[figure] ** 2 * (1 + (rest / at) ** 2) ** power
+        far = FAR[figure]
+        noise = NOISE[figure] ** 2 * (1 + (rest / far.at) ** 2) ** np.where(rest > 0, far.slower, far.faster)
     pull = np.linalg.solve(covariance + np.diag(noise), errors)
     return {
         (level, name): np.square(SPREADS[figure][level]) * (terms.T @ (pull * (group == at)))

@@ -76,7 +76,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
         True,
         "share of the NICs' bandwidth",
         "exchanges between nodes",
-        source="DeepEP README, low-latency kernels: 39 to 48 of 50 GB/s at 32 to 128 devices, as recalled",
+        source="deepseek-ai/DeepEP README: low-latency kernels move 39 to 48 of 50 GB/s at 32 to 256 devices of H800, normal ones as much",
     ),
     "exposed": Meaning(
         0.5,
@@ -115,12 +115,16 @@ SPREADS: Final[dict[str, dict[str, tuple[float, ...]]]] = {
     },
     "ttft": {
         "model": (0.2, 0.1, 0.1, 0.05, 0.1),
-        "build": (0.3, 0.1, 0.1, 0.05, 0.2),
-        "kind": (0.2, 0.15, 0.1, 0.05, 0.2),
+        "build": (0.3, 0.2, 0.1, 0.15, 0.2),
+        "kind": (0.2, 0.25, 0.1, 0.15, 0.2),
         "deployment": (0.1, 0.15, 0.1, 0.02, 0.0),
     },
 }
-"""Standard deviations of groups' deviations in logarithms, by term: what a deviation of few runs is drawn to nothing by."""
+"""Standard deviations of groups' deviations in logarithms, by term: what a deviation of few runs is drawn to nothing by.
+
+Those of first tokens by batch and answer are wide: some engines let prompts wait for others, until so many have come or for so many
+steps (`batch_wait_timeout_iters` and `attention_dp_config` of TensorRT-LLM), by how they were configured, which no table says.
+"""
 
 NOISE: Final = {"tpot": 0.066, "ttft": 0.2}
 """Standard deviation of single runs in logarithms, beyond their groups."""

@@ -70,6 +70,7 @@ class Matmul(NamedTuple):
     `experts`: how many of its copies in a layer are routed experts', of which a token is sent through a few; 1 for all
     else. `cut`: how tensor parallelism divides it; None where every device keeps it whole. `most`: the most positions of a
     sequence that are multiplied by it; None for all of them. `one_of`: whether it is an expert's, where a device has one alone.
+    `groups`: where experts are in groups, how many there are, and in how many of them a token's experts are at the most.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Matmul(NamedTuple):
     experts: int = 1
     most: int | None = None
     one_of: bool = False
+    groups: tuple[int, int] | None = None
     stored: int = 1
     used: int = 1
     block: Block = OUTSIDE

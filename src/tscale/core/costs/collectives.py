@@ -15,10 +15,11 @@ talk over its link, and nothing has a latency, so that no run takes less.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from tscale.core.device import Cluster
-from tscale.core.tracing import as_plain, ceil_div, is_array, maximum, minimum, ratio, where
+from tscale.core.elementwise import larger
+from tscale.core.tracing import as_float, as_plain, ceil_div, is_array, maximum, minimum, ratio, where
 from tscale.errors import RequestError, field
 
 SOURCE: Final = "patarasuk2009"
@@ -141,6 +142,26 @@ def all_to_all(cluster: Cluster, group: Group, sent: int) -> Least:
         names, numbers = "devices_of_node·(1 - ranks_in_node/ranks)·sent", f"{devices}·(1 - {k}/{n})·{s}"
         network = Level(Fraction(devices * (n - k) * s, n), nics_of(cluster, n), names, numbers)
     return Least(link, network)
+
+
+def other_nodes(nodes: int, chosen: float, groups: tuple[int, int] | None) -> float:
+    """Nodes beside its own that have one of a token's experts, in expectation, where all are as likely.
+
+    Of N nodes, a token's e experts miss each with probability (1 - 1/N)^e. Where they are in groups, they are on the nodes of its
+    groups alone (node-limited routing, DeepSeek-AI 2024c, section 2.1.2). A token's own node is one of N.
+    """
+    of_all = as_float(nodes)
+    reached = of_all if groups is None else _nodes_of_groups(of_all, *map(as_plain, groups))
+    met = reached * (1 - as_float((1 - 1 / reached) ** chosen))
+    return cast("float", (1 - 1 / of_all) * met)
+
+
+def _nodes_of_groups(nodes: float, groups: int, chosen: int) -> float:
+    """On how many of N nodes M of G groups are in expectation: a group is on N/G of them, or a node has G/N."""
+    on_one, missed = groups / nodes, 1.0
+    for drawn in range(chosen):
+        missed = missed * larger(groups - on_one - drawn, 0.0) / (groups - drawn)
+    return cast("float", where(nodes > groups, chosen * nodes / groups, nodes * (1 - missed)))
 
 
 def link_of(cluster: Cluster, devices: int) -> int:

@@ -144,7 +144,7 @@ def step_seconds(work: PassWork, structure: Structure, chip: Chip, load: Load, c
 
 def _sending(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:
     """Seconds of sending, level by level; between nodes, what batches that take turns do not hide."""
-    return work.sent / (chip.link * link) + c.exposed * work.away / (chip.network * c.network)
+    return work.sent.link / (chip.link * link) + c.exposed * work.sent.away / (chip.network * c.network)
 
 
 def _computing(work: PassWork, dense: float, experts: float, scores: float, states: float) -> float:
@@ -211,5 +211,5 @@ def least_seconds(work: PassWork, chip: Chip) -> float:
     parts = (work.attention, work.dense, work.experts, work.scores, work.states, work.head)
     computing: float = in_order(part.flops / part.peak for part in parts)
     reading: float = in_order(part.bytes for part in parts) / chip.memory
-    sending = larger(work.sent / (2 * chip.link), work.away / (2 * chip.network))
+    sending = larger(work.sent.least_link / (2 * chip.link), work.sent.least_away / (2 * chip.network))
     return larger(larger(larger(computing, reading), sending), work.loaded / chip.host)

@@ -75,6 +75,8 @@ class Deployed(NamedTuple):
     """Devices that the link joins."""
     tables: float
     """Bytes of tables, vectors and buffers, which a pass hardly reads."""
+    groups: tuple[int, int] | None
+    """Groups that experts stand in, and how many of them a token's are in at the most; None where they are in none."""
 
     @property
     def devices(self) -> int:
@@ -143,6 +145,7 @@ def deployed(
         expert_tensor,
         node,
         tables,
+        None if routed is None else routed.groups,
     )
 
 

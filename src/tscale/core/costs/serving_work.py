@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tscale.core.adding import in_order
+from tscale.core.costs.collectives import other_nodes
 from tscale.core.costs.forward import chunk_pairs, pairs
 from tscale.core.costs.roofline import distinct_experts
 from tscale.core.costs.serving_share import Deployed, MatrixLine
 from tscale.core.elementwise import larger, rounded
+from tscale.core.tracing import ceil_div
 from tscale.core.workload import Run
 
 WIDTH: Final = 2
@@ -31,13 +33,24 @@ class Part(NamedTuple):
     bytes: float = 0.0
 
 
+class Exchanges(NamedTuple):
+    """Bytes that a device sends in a pass, over the link of its node and over the network to other nodes; all may be arrays.
+
+    `least_link`, `least_away`: what no way of sending tokens to their experts goes below, at each level for itself.
+    """
+
+    link: float = 0.0
+    away: float = 0.0
+    least_link: float = 0.0
+    least_away: float = 0.0
+
+
 class PassWork(NamedTuple):
     """What a device does in a pass. All fields may hold arrays, one number a run.
 
     `attention`: projections, and matrices of mixers; `dense`: feed-forwards and shared experts, routers; `scores`: attention over
-    the cache and over an indexer's, `states`: recurrences. `sent`: bytes that a device sends to others over the link of its node,
-    `away`: over the network to other nodes.
-    `residual`: bytes of the residual stream, read or written once. `loaded`: bytes of a cache that come from the host's memory.
+    the cache and over an indexer's, `states`: recurrences. `sent`: what a device sends. `residual`: bytes of the residual stream,
+    read or written once. `loaded`: bytes of a cache that come from the host's memory.
     """
 
     attention: Part
@@ -46,8 +59,7 @@ class PassWork(NamedTuple):
     scores: Part
     states: Part
     head: Part
-    sent: float
-    away: float
+    sent: Exchanges
     residual: float
     loaded: float = 0.0
 
@@ -73,7 +85,7 @@ def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
         Part(scored, one.rest_peak, read),
         Part(scans, one.rest_peak, 2.0 * batch * one.state.bytes),
         _part_of(one.head, tokens),
-        *_sent(one, tokens),
+        _sent(one, tokens, forwarded=False),
         tokens * one.d_model * WIDTH,
     )
 
@@ -98,7 +110,7 @@ def prefilling(one: Deployed, prompt: int, prefix: int = 0) -> PassWork:
         Part(scored, one.rest_peak, read),
         Part(_scan_flops(one, new), one.rest_peak, 2.0 * one.state.bytes),
         _part_of(one.head, 1),
-        *_sent(one, new),
+        _sent(one, new, forwarded=True),
         float(new * one.d_model * WIDTH),
     )
 
@@ -114,24 +126,28 @@ def _scan_flops(one: Deployed, new: int) -> float:
     return total
 
 
-def _sent(one: Deployed, tokens: float) -> tuple[float, float]:
-    """Bytes that a device sends in a pass, over the link and over the network: all-reduces, or dispatch to experts and back.
+def _sent(one: Deployed, tokens: float, *, forwarded: bool) -> Exchanges:
+    """What a device sends in a pass: all-reduces, or tokens to their experts and back.
 
     A ring's all-reduce sends 2·(t-1)/t of what is summed up; over several nodes, each device's part of it between them. With copies
-    of attention, tokens are gathered and sums scattered over all devices of the worker, or sent to their experts, whichever is less;
-    of n devices, n - node are in other nodes.
+    of attention, tokens are gathered and sums scattered over all devices of the worker, or sent to their experts, whichever is less.
     """
     t, structure = one.tensor, one.structure
     wide = tokens * one.d_model
     summed, summed_away = _reduced(wide * WIDTH, t, one.node)
     if one.copies == 1:
-        return 2 * structure.layers * summed, 2 * structure.layers * summed_away
-    gathered = (
-        one.expert_tensor > 1 or one.expert == 1 or in_order(_dispatched(one, 1.0)) > in_order(_gathered(one, 1.0))
-    )
-    exchanged, exchanged_away = _gathered(one, wide) if gathered else _dispatched(one, wide)
+        link, away = 2 * structure.layers * summed, 2 * structure.layers * summed_away
+        return Exchanges(link, away, link, away)
+    direct = _dispatched(one, wide, forwarded=False)
+    gathered = _gathered(one, wide)
     alone = 2 * structure.layers - structure.routed
-    return alone * summed + structure.routed * exchanged, alone * summed_away + structure.routed * exchanged_away
+    if one.expert_tensor > 1 or one.expert == 1 or in_order(_copies(one)) > in_order(_gathered(one, 1.0)):
+        levels = (*gathered, *gathered)
+    else:
+        once = _dispatched(one, wide, forwarded=True)
+        levels = (*(once if forwarded else direct), direct[0], once[1])
+    own = (summed, summed_away, summed, summed_away)
+    return Exchanges(*(alone * a + structure.routed * b for a, b in zip(own, levels, strict=True)))
 
 
 def _gathered(one: Deployed, wide: float) -> tuple[float, float]:
@@ -139,10 +155,24 @@ def _gathered(one: Deployed, wide: float) -> tuple[float, float]:
     return _reduced(wide * one.copies * WIDTH, one.devices, one.node)
 
 
-def _dispatched(one: Deployed, wide: float) -> tuple[float, float]:
-    """The same of tokens that are sent to their experts and back."""
+def _copies(one: Deployed) -> tuple[float, float]:
+    """Bytes of a number of a token that is sent to each of its experts for itself."""
+    return _dispatched(one, 1.0, forwarded=False)
+
+
+def _dispatched(one: Deployed, wide: float, *, forwarded: bool) -> tuple[float, float]:
+    """Bytes over the link and the network of tokens so `wide` that are sent to their experts and back.
+
+    While decoding each of a token's copies goes to its expert for itself, of n devices n - node of them in other nodes; a prompt's
+    tokens go once to each other node that has one of their experts and are sent on there, which takes longer and sends less
+    (DeepSeek-AI 2024c, section 3.2.2; the low-latency and the normal kernels of deepseek-ai/DeepEP).
+    """
     n, inside = one.devices, min(one.devices, one.node)
-    to_experts = wide * one.chosen * (_DISPATCH + WIDTH) / one.tensor
+    numbers = wide * (_DISPATCH + WIDTH) / one.tensor
+    to_experts = numbers * one.chosen
+    if forwarded:
+        elsewhere = other_nodes(ceil_div(n, inside), one.chosen, one.groups)
+        return to_experts * (inside - 1) / inside, numbers * elsewhere
     return to_experts * (inside - 1) / n, to_experts * (n - inside) / n
 
 

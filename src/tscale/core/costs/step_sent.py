@@ -11,7 +11,18 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple, cast
 
 from tscale.core.adding import in_order
-from tscale.core.costs.collectives import NOTHING, Group, Least, Level, any_above_one, exchange, group, link_of, nics_of
+from tscale.core.costs.collectives import (
+    NOTHING,
+    Group,
+    Least,
+    Level,
+    any_above_one,
+    exchange,
+    group,
+    link_of,
+    nics_of,
+    other_nodes,
+)
 from tscale.core.costs.communication import Exchanged, gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
@@ -73,8 +84,9 @@ def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
 def _ring(ranks: Group, cluster: Cluster) -> float:
     """How much more a flat ring sends over the NICs than the least: (n - 1)/n of a tensor, of n ranks, not (N - 1)/N, of N nodes.
 
-    Sequence parallelism gathers and reduce-scatters, which NCCL does in rings through all ranks of all nodes; trees are for
-    all-reduces alone (NVIDIA/nccl issues 530, 1413, 1473). Over two nodes of eight that is 15/8 of the least.
+    Sequence parallelism and shards gather and reduce-scatter, which NCCL does in rings through all ranks of all nodes; trees are
+    for all-reduces alone (NVIDIA/nccl src/graph/tuning.cc, and issues 530, 1413, 1473; PAT, of 2.23, is for one rank a node). Over two
+    nodes of eight that is 15/8 of the least.
     """
     if cluster.network_reduces or not any_above_one(ranks.nodes):
         return 1.0
@@ -109,8 +121,7 @@ def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
 def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
     """Tokens sent to their experts and back, forward and backward: over the NICs once to each node that has one of them.
 
-    A node of N is not one of a token's e experts' with probability (1 - 1/N)^e, where all are as likely. Experts are spread over
-    neighbours, whether tensor parallelism cuts them or not.
+    Experts are spread over neighbours, whether tensor parallelism cuts them or not.
     """
     routed = [e for e in share.entries if isinstance(e, Matmul) and is_expert(e) and e.role == "up"]
     if is_one(plan.expert) or not routed:
@@ -122,7 +133,7 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
         copies = as_float(entry.used / layers)
         once = 4 * layers * tokens_of(entry, plan, case) * entry.d_in * WIDTH / plan.tensor
         link += once * copies * (1 - 1 / ranks.ranks)
-        network += once * _other_nodes(ranks, copies)
+        network += once * other_nodes(ranks.nodes, copies, entry.groups)
         times += 4.0 * layers
     within = beyond = NOTHING
     if any_above_one(ranks.inside):
@@ -136,12 +147,6 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
 def _exact(number: float) -> Fraction:
     """A number as the fraction that it is; an array as it is."""
     return cast("Fraction", number) if is_array(number) else Fraction(number)
-
-
-def _other_nodes(ranks: Group, copies: float) -> float:
-    """Nodes beside its own that a token is sent to, in expectation."""
-    nodes = as_float(ranks.nodes)
-    return cast("float", (nodes - 1) * (1 - as_float((1 - 1 / nodes) ** copies)))
 
 
 def handed_tokens(share: Ledger, run: Run) -> int:
@@ -185,6 +190,7 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
     for one in together.values():
         among = group(cluster, one.copies, plan.tensor * (ranks // one.copies))
         more = sent(exchange(cluster, among, one.scattered, one.gathered), among, 0.0)
+        more = more._replace(network=more.network * where(plan.zero > 0, _ring(among, cluster), 1.0))
         found = Sent(*(a + b for a, b in zip(found, more, strict=True)))
     each_time = where(plan.zero == 3, 1.0, 0.0)
     return found.times(1 - each_time), found.times(each_time)

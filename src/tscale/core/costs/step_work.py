@@ -6,7 +6,8 @@ Times here are in seconds at the dense peak, at the full bandwidth of memory and
 What a layer reads and writes beside its products, in bytes a token of 16-bit eager kernels: 4 for each number that a matrix cut
 along its columns gives out (read and written by what follows: an activation function, a bias, a transpose), 11 for each of
 a sum (dropout, residual and norm). Of a GPT layer that is d·(22 + 28/t), twice as much backward, and once more where the layer
-is computed again.
+is computed again. Of what a routed expert gives out it is 8: a token's copy is read and written when copies are put in the order of
+experts, and once more when they are brought back; dropout, residual and norm are of the tokens.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from tscale.core.tracing import as_float, is_nothing, maximum, where
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
 _WIDE: Final = 8
-_BY_COLUMNS, _OF_A_SUM = 4, 11
+_BY_COLUMNS, _OF_A_SUM, _OF_A_COPY = 4, 11, 8
 _ACCUMULATED: Final = 8
 """Bytes of a weight's gradient in a micro-batch: written, read, added to what was there, which is read and written."""
 
@@ -250,7 +251,8 @@ def _all_written(matrices: Iterable[Matmul], plan: Parallelism, case: Case) -> f
 def _written(entry: Matmul, plan: Parallelism) -> float:
     """Bytes a token that elementwise work reads and writes of what a matrix gives out."""
     if entry.cut is not None and entry.cut.axis == "in":
-        return cast("float", as_float(_OF_A_SUM * entry.d_out) / where(plan.sequence, plan.tensor, 1))
+        each = _OF_A_COPY if is_expert(entry) else _OF_A_SUM
+        return cast("float", as_float(each * entry.d_out) / where(plan.sequence, plan.tensor, 1))
     return cast("float", as_float(_BY_COLUMNS * entry.d_out))
 
 
