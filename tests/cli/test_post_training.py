@@ -92,15 +92,15 @@ def test_a_plan_names_the_layout_that_train_predicts() -> None:
         f"plan llama-3.2-1b --train --gpu h100 --gpus 8 --batch 128 {step} --top 3 --tensor 1 --pipeline 1 --zero 2,3"
     )
     found = answer(*plan.split())
-    seconds = [one["step_seconds"]["middle"] for one in found["layouts"]]
+    seconds = [one["step_seconds"]["middle"] for one in found["rows"]]
     assert seconds == sorted(seconds)
     command = run(*plan.split()).out.split("`")[1].split()
     first = answer(*command[1:])
     assert first["step_seconds"]["middle"] == pytest.approx(seconds[0])
-    assert first["verdict"] == found["layouts"][0]["verdict"]
+    assert first["verdict"] == found["rows"][0]["verdict"]
     assert (
         max(one["per_device_bytes"]["total"] for one in first["memory"]["phases"])
-        == found["layouts"][0]["per_device_bytes"]
+        == found["rows"][0]["per_device_bytes"]
     )
 
 
