@@ -18,10 +18,11 @@ from tscale.blocks.fields import dotted, out_of_range
 from tscale.errors import RequestError, SpecError, called, nearest, shown
 from tscale.importer.classes import class_note, head_of, is_decoder_alone, is_encoder_alone
 from tscale.importer.config_keys import Config, is_size
-from tscale.importer.expert_rules import Routed, dealt_out
+from tscale.importer.experts import dealt_out
 from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
-from tscale.importer.family_rules import AttentionMask
+from tscale.importer.family import Routed
 from tscale.importer.known_keys import read_by, release, unread_note
+from tscale.importer.layer_lists import AttentionMask
 from tscale.importer.shapes import alike
 from tscale.importer.whole_files import OF_BOTH, Text, text_config, with_towers
 from tscale.models.spec import MOST_ASSUMED, Encoder, Head, ModelSpec, Stage, Training
@@ -282,7 +283,7 @@ def _encoder_alone(spec: ModelSpec) -> ModelSpec:
 
 
 def _attention(config: Config) -> Mixer:
-    family, sight = config.family, _sight(config)
+    family, mask = config.family, _mask(config)
     qk_norm = family.qk_norm if family.qk_norm_if is None or config.flag(family.qk_norm_if) else None
     biased = "".join(letters for letters, said in family.biases.items() if _said(said, config))
     projections = cast("tuple[Projection, ...]", tuple(biased))
@@ -298,14 +299,14 @@ def _attention(config: Config) -> Mixer:
         differential=family.differential,
         sinks=family.sinks,
         global_projections=family.global_projections,
-        window=sight.window,
-        chunked=sight.chunked and sight.window is not None,
-        pattern=sight.pattern,
+        window=mask.window,
+        chunked=mask.chunked and mask.window is not None,
+        pattern=mask.pattern,
     )
 
 
-def _sight(config: Config) -> AttentionMask:
-    return AttentionMask() if config.family.sight is None else config.family.sight(config)
+def _mask(config: Config) -> AttentionMask:
+    return AttentionMask() if config.family.window is None else config.family.window(config)
 
 
 def _feed_forward(config: Config) -> Mlp | tuple[Mlp, ...]:

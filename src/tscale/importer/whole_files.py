@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tscale.errors import SpecError, called, shown
 from tscale.importer.classes import plain
 from tscale.importer.config_keys import unknown
-from tscale.importer.family import Nested
 from tscale.importer.harmless import is_harmless
 from tscale.importer.known_keys import read_by, release
+from tscale.importer.nested import Nested
 
 if TYPE_CHECKING:
     from tscale.models.spec import ModelSpec
@@ -58,21 +58,21 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
     """The text model of a file that describes more, tied as the whole says."""
     text = config.get("text_config")
     if nested.flat and text is None:
-        text = {key: value for key, value in config.items() if key not in nested.own and key != "model_type"}
+        text = {key: value for key, value in config.items() if key not in nested.beside and key != "model_type"}
         config = {key: value for key, value in config.items() if key not in text or key in OF_BOTH}
     if not isinstance(text, dict):
         raise SpecError(f"text_config must be an object, not {shown(text)}", where=where)
-    inner = text.get("model_type", nested.text[0])
+    inner = text.get("model_type", nested.texts[0])
     inner = nested.named.get(inner, inner) if isinstance(inner, str) else inner
-    if inner not in nested.text:
+    if inner not in nested.texts:
         raise SpecError(f"text_config.model_type {shown(inner)} is not known for {name}: only "
-                        f"{' and '.join(nested.text)}", where=where)  # fmt: skip
+                        f"{' and '.join(nested.texts)}", where=where)  # fmt: skip
     unread = _outside(config, text, name, nested, where, strict)
     of_class = _class_note(config, name, nested, where, strict)
     tied, said = _tied_whole(config, text, name, nested, where)
     own = {key: value for key, value in text.items() if key not in nested.inside}
     merged = {**nested.defaults, **own, "model_type": inner, "architectures": None, "tie_word_embeddings": tied}
-    return Text(merged, (*of_class, *said), unread, name, nested.left_out)
+    return Text(merged, (*of_class, *said), unread, name, nested.said)
 
 
 def _outside(
@@ -82,7 +82,7 @@ def _outside(
     may_matter, unread = None if strict else read_by(name), list[str]()
     for key, value in config.items():
         repeats = key in text and text[key] == value
-        if not value or repeats or key in nested.own or is_harmless(key):
+        if not value or repeats or key in nested.beside or is_harmless(key):
             continue
         if may_matter is None or key in may_matter:
             raise unknown(key, value, name, where)

@@ -1,0 +1,224 @@
+"""What a file of families may say, held to when the shipped ones are compiled and when a user's is read.
+
+A file holds one row, or several under `families`. Its columns have types, which pydantic holds it to; and a row must list
+every key that its rules and hooks read (`tscale.importer.family_problems`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_type_hints
+
+from tscale.blocks.fields import CONFIG, Problem
+from tscale.catalogue import index
+from tscale.errors import SpecError, SpecErrors, called, nearest, shown
+from tscale.importer.family import Family, Keys, Routed
+from tscale.importer.family_data import rule
+from tscale.importer.family_problems import problems, unknown_rules
+from tscale.importer.nested import Nested
+from tscale.importer.rules import RULES
+from tscale.models.spec import NESTED as BLOCKS
+from tscale.models.spec import spec_class
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, TypeAdapter
+    from pydantic_core import CoreSchema
+
+    from tscale.models.yaml_file import Document, Path_
+
+Row = dict[str, Any]
+"""A row as plain data, whole and valid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookName:
+    """A function for a twist of one lineage."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    hook: str
+    """FILE.NAME, of `tscale.importer.hooks`."""
+
+
+class _RowKind:
+    """Tells the kinds of row apart: one of a family that reads more than text says which text models it may hold."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        choices = {"a family of text": Family, "a family that reads more": Nested}
+        return core_schema.tagged_union_schema(
+            {tag: handler.generate_schema(cls) for tag, cls in choices.items()},
+            discriminator=lambda data: list(choices)[isinstance(data, Mapping) and "text" in data],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Several:
+    """Rows of several families."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    families: tuple[Annotated[Any, _RowKind()], ...]
+
+
+@cache
+def _adapters() -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
+    """Pydantic's validators of one row, and of a file of several."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Annotated[Any, _RowKind()]), TypeAdapter(Several)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a file of families. A row that is like another one needs a name alone."""
+    from pydantic import TypeAdapter
+
+    found = TypeAdapter(Union[Several, Annotated[Any, _RowKind()]]).json_schema()
+    family = found["$defs"]["Family"]
+    family["anyOf"] = [{"required": ["like"]}, {"required": [key for key in family["required"] if key != "name"]}]
+    family["required"] = ["name"]
+    return found
+
+
+def schema_of_column(column: str, plain: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """Pydantic's schema of a column that holds one of its rules, a hook, or a value of the type `plain`."""
+    from pydantic_core import core_schema
+
+    rules = {f"the rule {name}": _class_of(column, name) for name in RULES.get(column, {})}
+    choices = {tag: handler.generate_schema(cls) for tag, cls in (rules | {"a hook": HookName}).items()}
+    if plain is not None:
+        choices["a value"] = handler.generate_schema(plain)
+
+    def which(data: object) -> str | None:
+        if not isinstance(data, Mapping) or not data.keys() & {"rule", "hook"}:
+            return None if plain is None else "a value"
+        return f"the rule {data['rule']}" if "rule" in data else "a hook"
+
+    return core_schema.tagged_union_schema(
+        choices,
+        discriminator=which,
+        custom_error_type="column",
+        custom_error_message=f"must be a mapping with {' or '.join([*(['rule'] if rules else []), 'hook'])}",
+    )
+
+
+@cache
+def _class_of(column: str, name: str) -> type:
+    """What a mapping that names a rule may say: its parameters, as the function declares them."""
+    function = rule(column, name)
+    hints = get_type_hints(function, localns={"Config": object}, include_extras=True)
+    said: list[Any] = [("rule", Literal[name])]
+    for one in inspect.signature(function).parameters.values():
+        if one.kind is one.KEYWORD_ONLY:
+            default = MISSING if one.default is one.empty else one.default
+            said.append((one.name, hints[one.name], field(default=default)))
+    made = make_dataclass(
+        f"{column}_{name}", said, frozen=True, kw_only=True, namespace={"__pydantic_config__": CONFIG}
+    )
+    made.__doc__ = inspect.getdoc(function)
+    return made
+
+
+def family_from_yaml(name: str) -> Row:
+    """The row of a shipped family as its YAML says it, read and validated. Raises `SpecErrors`."""
+    from tscale.models.yaml_file import parse_document
+
+    (found,) = rows_in(parse_document(index.text_of("families", name), f"{name}.yaml"))
+    return found
+
+
+def rows_in(document: Document) -> list[Row]:
+    """The rows in a file of families, each whole and valid. Raises `SpecErrors` with all that is wrong."""
+    data = document.data
+    several = isinstance(data, dict) and "families" in data
+    listed = data["families"] if several and isinstance(data, dict) else [data]
+    known: dict[str, Row] = {}
+    whole = [_whole(one, known, document, ("families", place) if several else ()) for place, one in enumerate(listed)]
+    places: list[Path_] = [("families", place) if several else () for place in range(len(whole))]
+    _hold(document, zip(places, map(unknown_rules, whole), strict=True))
+    from tscale.models.validation import judged
+
+    one, many = _adapters()
+    judged(many if several else one, document._replace(data={"families": whole} if several else whole[0]), _legal_keys)
+    _hold(document, zip(places, map(problems, whole), strict=True))
+    return whole
+
+
+def _hold(document: Document, found: Iterable[tuple[Path_, Iterable[Problem]]]) -> None:
+    """Raises `SpecErrors` where anything is wrong with the rows at some paths."""
+    errors = [
+        SpecError(message, where=document.where((*at, *path))) for at, them in found for path, message in them
+    ]
+    if errors:
+        raise SpecErrors(errors)
+
+
+def _whole(row: Any, known: dict[str, Row], document: Document, at: Path_) -> Any:
+    """A row with what it leaves to the one that it is like; rows before it in its file are known by their names."""
+    if not isinstance(row, dict):
+        return row
+    if "like" in row:
+        base = _base(row["like"], known, document.where((*at, "like")))
+        row = _over(base, {key: value for key, value in row.items() if key != "like"})
+    if isinstance(row.get("name"), str):
+        known[row["name"]] = row
+    return row
+
+
+def _base(name: object, known: Mapping[str, Row], where: str) -> Row:
+    if isinstance(name, str) and name in known:
+        return known[name]
+    found = index.compiled("families", name) if isinstance(name, str) and index.is_compiled("families", name) else None
+    if found is None:
+        hint = nearest(str(name), [*known, *index.names("families")])
+        raise SpecErrors([SpecError(f"like: no family {shown(name)}: {hint}", where=where)])
+    return {key: value for key, value in found.items() if key != "also"}
+
+
+def _over(base: Row, row: Row) -> Row:
+    """One row on top of another: keys are added to those of the base, other columns take the place of its own; null takes away."""
+    merged = dict(base)
+    for column, value in row.items():
+        if value is None:
+            merged.pop(column, None)
+        elif column in ("reads", "fixed", "aliases") and isinstance(value, dict):
+            merged[column] = {**merged.get(column, {}), **value}
+        else:
+            merged[column] = value
+    return merged
+
+
+def _legal_keys(path: Path_, document: Document) -> list[str]:
+    """The keys that may stand in the mapping at a path."""
+    data: Any = document.data
+    if path[:1] == ("families",):
+        data, path = data["families"][path[1]], path[2:] if len(path) > 1 else ()
+    column = str(path[0]) if path else ""
+    for part in path:
+        column, data = (str(part) if isinstance(part, str) else column), data[part]
+    if not path:
+        return [*_fields(Nested if "text" in data else Family), "families"]
+    if isinstance(data, Mapping) and "rule" in data:
+        return _fields(_class_of(column, str(data["rule"])))
+    if isinstance(data, Mapping) and "hook" in data:
+        return _fields(HookName)
+    blocks = {"keys": Keys, "experts": Routed}
+    if column in blocks:
+        return _fields(blocks[column])
+    if path[0] == "classes":
+        return _fields(spec_class("head", None))
+    column = column if column in BLOCKS else str(path[0])
+    return _fields(spec_class(column, data)) if column in BLOCKS else []
+
+
+def _fields(cls: type) -> list[str]:
+    return [one.name for one in fields(cls)]
+
+
+def named(row: Row) -> str:
+    """The name of a row, to print."""
+    return called(row["name"], 60)

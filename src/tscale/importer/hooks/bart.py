@@ -1,0 +1,44 @@
+"""Encoder-decoders like BART with a twist each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tscale.blocks import Experts, FeedForward, Mlp
+from tscale.blocks.fields import LayerSelector
+from tscale.models.spec import Embedding
+
+if TYPE_CHECKING:
+    from tscale.importer.config_keys import Config
+
+
+def fsmt_embedding(config: Config) -> Embedding:
+    """One table for both languages where it is tied, one each where it is not; of as many words each."""
+    source, target = config.size("src_vocab_size"), config.size("tgt_vocab_size")
+    if source != target:
+        raise config.wrong(f"src_vocab_size ({source}) and tgt_vocab_size ({target}) differ: that is not known yet")
+    return Embedding(shared=config.flag("tie_word_embeddings"))
+
+
+def nllb_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
+    """Experts in the last of every n layers of both stacks, two a token (NLLB 2022, section 6.2)."""
+    step, other = config.whole("encoder_sparse_step"), config.whole("decoder_sparse_step")
+    if step != other:
+        raise config.wrong(
+            f"encoder_sparse_step: {step} is known next to a decoder_sparse_step of {step} only, not of {other}"
+        )
+    if not step:
+        return dense
+    if config.size("encoder_ffn_dim") != config.size("decoder_ffn_dim"):
+        raise config.wrong("encoder_ffn_dim and decoder_ffn_dim that differ are not known yet with experts")
+    experts = Experts(
+        kind="experts",
+        experts=config.size("num_experts"),
+        top_k=2,
+        d_ff=dense.d_ff,
+        gated=False,
+        bias=True,
+        router_bias=config.flag("router_bias"),
+        on=None if step == 1 else LayerSelector(every=step, at=step - 1),
+    )
+    return experts if step == 1 else (dense, experts)
