@@ -34,6 +34,14 @@ class Ruled:
         return schema_of_column(self.column, self.plain, handler)
 
 
+Group = Literal[
+    "decoder", "normed", "experts", "hybrid", "several attentions", "inner", "encoder", "encoder-decoder", "repository"
+]
+"""Plain decoders; those with norms on queries and keys; with experts or latent attention; with recurrences or convolutions;
+with several kinds of attention; text models of families that read more; encoders; encoder-decoders; and those whose code
+stands in their repositories."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """How a family's files call the sizes that all of them have. In an encoder-decoder, those of its decoder."""
@@ -98,6 +106,8 @@ class Family:
     """Where the row was read."""
     defaults_of: str | None = None
     """The class whose defaults `reads` holds."""
+    group: Group | None = None
+    """Under which heading lists of families have it."""
     classes: Mapping[str, Head]
     """The head of each class that `architectures` may name; the first is taken where none is named."""
     head: Annotated[Callable[[Config, Head], Head] | None, Ruled("head")] = None

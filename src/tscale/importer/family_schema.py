@@ -150,9 +150,7 @@ def rows_in(document: Document) -> list[Row]:
 
 def _hold(document: Document, found: Iterable[tuple[Path_, Iterable[Problem]]]) -> None:
     """Raises `SpecErrors` where anything is wrong with the rows at some paths."""
-    errors = [
-        SpecError(message, where=document.where((*at, *path))) for at, them in found for path, message in them
-    ]
+    errors = [SpecError(message, where=document.where((*at, *path))) for at, them in found for path, message in them]
     if errors:
         raise SpecErrors(errors)
 

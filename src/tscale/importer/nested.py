@@ -26,10 +26,10 @@ _OWN: Final[Mapping[Medium | None, str]] = {
     "sounds": "text_config audio_config tie_word_embeddings audio_token_index projector_hidden_act",
 }
 """Keys that say how images or sounds are read, and change nothing in the text model."""
-_ANY: Final = """
-    llama mistral qwen2 qwen3 gemma gemma2 phi phi3 granite mixtral opt cohere cohere2 olmo olmo2 smollm3 stablelm gpt_neox
-    qwen3_moe gpt_oss ministral3
-""".split()
+ANY_TEXT: Final = (
+    "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi", "phi3", "granite", "mixtral", "opt", "cohere",
+    "cohere2", "olmo", "olmo2", "smollm3", "stablelm", "gpt_neox", "qwen3_moe", "gpt_oss", "ministral3",
+)  # fmt: skip
 """Text models that files put into classes which build whatever `text_config` names."""
 
 
@@ -75,7 +75,7 @@ class Nested:
     @property
     def texts(self) -> tuple[str, ...]:
         """The families that `text_config` may be of, the usual one first."""
-        more = _ANY if self.any_text else ()
+        more = ANY_TEXT if self.any_text else ()
         return (*self.text, *(name for name in more if name not in self.text))
 
     @property

@@ -30,10 +30,12 @@ def tables(
         projects: What is brought to d_model where that is another width.
         always: Whether it is projected where it is as wide, too.
     """
-    rows = None if segments is None else config.whole(segments) or None
-    if segments is not None and not may_lack_segments:
-        config.size(segments)
+    rows = None if segments is None else _rows(config, segments, may_lack=may_lack_segments)
     wide = None if width is None else config.optional(width)
     if wide is None or (wide == config.size(config.keys.d_model) and not always):
         return Embedding(segments=rows)
     return Embedding(segments=rows, width=wide, projects=projects)
+
+
+def _rows(config: Config, key: str, *, may_lack: bool) -> int | None:
+    return (config.whole(key) or None) if may_lack else config.size(key)
