@@ -26,11 +26,12 @@ class OfModel(Request):
     set: tuple[str, ...] = asked(options.SET, ())
     assume: str | None = asked(options.ASSUME)
     strict: bool = asked(options.STRICT, default=False)
+    families: str | Mapping[str, Any] | None = asked(options.FAMILIES)
 
     @cached_property
     def found(self) -> Spec:
         """The spec, disclosed or not."""
-        return spec_of(self.model, self.set, self.assume, strict=self.strict)
+        return spec_of(self.model, self.set, self.assume, strict=self.strict, families=self.families)
 
     @cached_property
     def spec(self) -> ModelSpec:
@@ -65,6 +66,7 @@ class OnHardware(OfModel):
         words = [_named(self.model, self.found.name)]
         words += [word for change in self.set for word in ("--set", change)]
         words += [] if self.assume is None else ["--assume", self.assume]
+        words += ["--families", self.families] if isinstance(self.families, str) else []
         words += ["--gpu", _named(self.gpu, self.hardware.name)]
         words += [word for change in self.gpu_set for word in ("--gpu-set", change)]
         return join(words)
@@ -74,12 +76,30 @@ def _named(given: object, name: str) -> str:
     return given if isinstance(given, str) else name
 
 
-def spec_of(model: object, changes: tuple[str, ...] = (), assume: str | None = None, *, strict: bool = False) -> Spec:
+def spec_of(
+    model: object,
+    changes: tuple[str, ...] = (),
+    assume: str | None = None,
+    *,
+    strict: bool = False,
+    families: object = None,
+) -> Spec:
     """The spec that is meant: by a name or a file, as on the command line, by a mapping like a file's, or a spec itself.
+
+    `families`: a file of further families, or a mapping like one.
 
     Raises:
         TscaleError: for what is no model, with all that validation finds of a mapping or of a spec.
     """
+    if families is None:
+        return _spec_of(model, changes, assume, strict=strict)
+    from tscale.importer.families import more_families
+
+    with more_families(families):
+        return _spec_of(model, changes, assume, strict=strict)
+
+
+def _spec_of(model: object, changes: tuple[str, ...], assume: str | None, *, strict: bool) -> Spec:
     from tscale.models.made import checked
     from tscale.models.resolve import changed, find
     from tscale.models.spec import ModelSpec
@@ -98,9 +118,19 @@ def spec_of(model: object, changes: tuple[str, ...] = (), assume: str | None = N
 
 
 def specs_of(
-    models: tuple[object, ...], changes: tuple[str, ...], assume: str | None, *, strict: bool = False
+    models: tuple[object, ...],
+    changes: tuple[str, ...],
+    assume: str | None,
+    *,
+    strict: bool = False,
+    families: object = None,
 ) -> list[Spec]:
     """The specs of several models; `assume` is about those that are no built-in ones, if there are any."""
+    if families is not None:
+        from tscale.importer.families import more_families
+
+        with more_families(families):
+            return specs_of(models, changes, assume, strict=strict)
     from tscale.models.resolve import find_all
 
     if all(isinstance(model, str) for model in models):

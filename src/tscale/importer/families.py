@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from tscale.catalogue import index
@@ -31,9 +34,34 @@ def _shipped(name: str) -> Family | Nested | None:
     return row_of(data)
 
 
+_OF_USER: ContextVar[Mapping[str, Family | Nested]] = ContextVar("families of a user", default=MappingProxyType({}))
+
+
+@contextmanager
+def more_families(given: object) -> Iterator[None]:
+    """For as long as it lasts, the families of a user's file are known too, before those that are shipped.
+
+    Args:
+        given: The path of a YAML file; what such a file holds, as a mapping; or None.
+
+    Raises:
+        TscaleError: for what is no file of families, with all that is wrong with it.
+    """
+    if given is None:
+        yield
+        return
+    from tscale.importer.family_schema import rows_of
+
+    token = _OF_USER.set({one["name"]: row_of(one) for one in rows_of(given)})
+    try:
+        yield
+    finally:
+        _OF_USER.reset(token)
+
+
 def row(name: str) -> Family | Nested | None:
     """The row of a family by its name, or None."""
-    return ROWS[name] if name in ROWS else _shipped(name)
+    return _OF_USER.get().get(name) or ROWS.get(name) or _shipped(name)
 
 
 Kind = TypeVar("Kind", Family, Nested)
@@ -53,7 +81,9 @@ class _Table(Mapping[str, Kind]):
 
     def __iter__(self) -> Iterator[str]:
         yield from (name for name, data in index.everything("families") if ("text" in data) == (self._kind is Nested))
-        yield from (name for name, found in ROWS.items() if isinstance(found, self._kind))
+        shipped = set(index.names("families"))
+        own = {**ROWS, **_OF_USER.get()}
+        yield from (name for name, found in own.items() if isinstance(found, self._kind) and name not in shipped)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

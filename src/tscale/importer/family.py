@@ -14,7 +14,7 @@ from tscale.blocks import POSITIONS, Computed, FeedForward, LayerInput, Mixer, M
 from tscale.blocks.fields import CONFIG, Tagged
 from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import AttentionMask
-from tscale.importer.rules import Key, heads
+from tscale.importer.rules import Key
 from tscale.models.spec import Embedding, Encoder, Head
 
 if TYPE_CHECKING:
@@ -172,9 +172,9 @@ class Family:
     """How deep its stack is, where no one key says so."""
     unique_layers: Annotated[Callable[[Config], int | None] | None, Ruled("unique_layers")] = None
     """How many layers have weights of their own, where several share them."""
-    kv_heads: Annotated[Callable[[Config], int | None], Ruled("kv_heads")] = heads.kv_heads
+    kv_heads: Annotated[Callable[[Config], int | None] | None, Ruled("kv_heads")] = None
     """Heads of keys and values: where absent, what `num_key_value_heads` says if the class reads it."""
-    head_dim: Annotated[Callable[[Config], int | None], Ruled("head_dim")] = heads.head_dim
+    head_dim: Annotated[Callable[[Config], int | None] | None, Ruled("head_dim")] = None
     """Width of a head: where absent, what `head_dim` says if the class reads it."""
     attention: Annotated[Callable[[Config], Mixer | tuple[Mixer, ...]] | None, Ruled("attention")] = None
     """The mixers, where they are not all of one softmax attention that the other columns describe."""

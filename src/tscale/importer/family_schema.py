@@ -6,15 +6,16 @@ every key that its rules and hooks read (`tscale.importer.family_problems`).
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hints
 
 from tscale.blocks.fields import CONFIG, Problem
 from tscale.catalogue import index
-from tscale.errors import SpecError, SpecErrors, called, nearest, shown
+from tscale.errors import RequestError, SpecError, SpecErrors, nearest, shown
 from tscale.importer.family import Family, Keys, Routed
 from tscale.importer.family_data import rule
 from tscale.importer.family_problems import problems, unknown_rules
@@ -77,11 +78,16 @@ def schema() -> dict[str, Any]:
     """The JSON Schema of a file of families. A row that is like another one needs a name alone."""
     from pydantic import TypeAdapter
 
-    found = TypeAdapter(Union[Several, Annotated[Any, _RowKind()]]).json_schema()
+    found = TypeAdapter(Several | Annotated[Any, _RowKind()]).json_schema()
     family = found["$defs"]["Family"]
     family["anyOf"] = [{"required": ["like"]}, {"required": [key for key in family["required"] if key != "name"]}]
     family["required"] = ["name"]
+    for kind in ("Family", "Nested"):
+        found["$defs"][kind]["properties"]["like"] = {"type": "string", "description": _LIKE}
     return found
+
+
+_LIKE = "Another family: what this row does not say is said by its row; keys of reads, fixed and aliases are added, null takes away."
 
 
 def schema_of_column(column: str, plain: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -131,13 +137,36 @@ def family_from_yaml(name: str) -> Row:
     return found
 
 
+def rows_of(given: object) -> list[Row]:
+    """The rows in a user's file, by its path, or in a mapping like such a file. Raises `TscaleError`."""
+    from tscale.models.yaml_file import Document, read_document
+
+    if isinstance(given, str):
+        if not given.strip():
+            raise RequestError("--families needs the name of a file")
+        document = read_document(given, "`tscale schema families` says what it may hold")
+    elif isinstance(given, Mapping):
+        document = Document(copy.deepcopy(dict(given)), "families", {}, {})
+    else:
+        raise RequestError(f"families must be a path or a mapping, not {shown(given)}")
+    rows = rows_in(document)
+    for row in rows:
+        if "also" in row:
+            why = f"also: only shipped families have other names: add a row that is like {shown(row['name'])}"
+            raise SpecError(why, where=document.where(("also",), key=True))
+    return rows
+
+
 def rows_in(document: Document) -> list[Row]:
     """The rows in a file of families, each whole and valid. Raises `SpecErrors` with all that is wrong."""
     data = document.data
-    several = isinstance(data, dict) and "families" in data
-    listed = data["families"] if several and isinstance(data, dict) else [data]
+    listed = data["families"] if isinstance(data, dict) and isinstance(data.get("families"), list) else None
+    several = listed is not None
     known: dict[str, Row] = {}
-    whole = [_whole(one, known, document, ("families", place) if several else ()) for place, one in enumerate(listed)]
+    whole = [
+        _whole(one, known, document, ("families", place) if several else ())
+        for place, one in enumerate([data] if listed is None else listed)
+    ]
     places: list[Path_] = [("families", place) if several else () for place in range(len(whole))]
     _hold(document, zip(places, map(unknown_rules, whole), strict=True))
     from tscale.models.validation import judged
@@ -199,7 +228,7 @@ def _legal_keys(path: Path_, document: Document) -> list[str]:
     for part in path:
         column, data = (str(part) if isinstance(part, str) else column), data[part]
     if not path:
-        return [*_fields(Nested if "text" in data else Family), "families"]
+        return [*_fields(Nested if "text" in data else Family), "like", "families"]
     if isinstance(data, Mapping) and "rule" in data:
         return _fields(_class_of(column, str(data["rule"])))
     if isinstance(data, Mapping) and "hook" in data:
@@ -215,8 +244,3 @@ def _legal_keys(path: Path_, document: Document) -> list[str]:
 
 def _fields(cls: type) -> list[str]:
     return [one.name for one in fields(cls)]
-
-
-def named(row: Row) -> str:
-    """The name of a row, to print."""
-    return called(row["name"], 60)

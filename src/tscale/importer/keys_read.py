@@ -33,95 +33,74 @@ class Reads(NamedTuple):
 def reads_of(function: FunctionType) -> Reads:
     """All that a function reads, with whatever it calls in this package; a key that it asks about first may be absent."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    finder = _Finder(function, set(inspect.signature(function).parameters))
-    finder.visit(tree)
-    return finder.found._replace(keys=finder.found.keys - finder.asked)
+    names = _Names(function, frozenset(inspect.signature(function).parameters), _walked(tree))
+    found, asked = Reads(), set[str]()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Attribute(attr="keys", value=holder), attr=size) if _is_config(holder):
+                found |= Reads(sizes=frozenset({size}))
+            case ast.Call(func=ast.Attribute(attr=method, value=holder), args=[key, *_]) if _is_config(holder):
+                found |= names.meant(key) if method in _READERS else Reads()
+                asked |= names.meant(key).keys if method == "reads" else set()
+            case ast.Call(func=ast.Name(id=name)) if (called := names.function(name)) is not None:
+                found |= names.through(called, node)
+            case ast.Name(id=name) if (handed := names.function(name)) is not None:
+                found |= reads_of(handed)._replace(parameters=frozenset())
+    return found._replace(keys=found.keys - asked)
 
 
-class _Finder(ast.NodeVisitor):
-    """Walks the source of one function."""
+def _walked(tree: ast.AST) -> dict[str, frozenset[str]]:
+    """The texts that variables of loops over literal lists take, by the names of the variables."""
+    found = {}
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.For(target=ast.Name(id=name), iter=listed)
+                | ast.comprehension(target=ast.Name(id=name), iter=listed)
+            ) if isinstance(listed, ast.Tuple | ast.List):
+                items = (item.value for item in listed.elts if isinstance(item, ast.Constant))
+                found[name] = frozenset(item for item in items if isinstance(item, str))
+    return found
 
-    def __init__(self, function: FunctionType, parameters: set[str]) -> None:
-        self.function, self.parameters = function, parameters
-        self.found, self.asked = Reads(), set[str]()
-        self.walked: dict[str, list[str]] = {}
 
-    def visit_For(self, node: ast.For) -> None:
-        """Notes what a loop walks."""
-        self._walks(node.target, node.iter)
-        self.generic_visit(node)
+class _Names(NamedTuple):
+    """What names mean inside of a function."""
 
-    def visit_comprehension(self, node: ast.comprehension) -> None:
-        """As loops."""
-        self._walks(node.target, node.iter)
-        self.generic_visit(node)
+    inside: FunctionType
+    parameters: frozenset[str]
+    walked: Mapping[str, frozenset[str]]
 
-    def _walked_first(self, node: Any) -> None:
-        for generator in node.generators:  # what they bind is used before them
-            self.visit(generator)
-        self.generic_visit(node)
-
-    visit_GeneratorExp = visit_ListComp = visit_SetComp = visit_DictComp = _walked_first
-
-    def _walks(self, target: ast.expr, walked: ast.expr) -> None:
-        if isinstance(target, ast.Name) and isinstance(walked, ast.Tuple | ast.List):
-            items = [item.value for item in walked.elts if isinstance(item, ast.Constant)]
-            self.walked[target.id] = [item for item in items if isinstance(item, str)]
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        """Finds `config.keys.heads`."""
-        if isinstance(node.value, ast.Attribute) and node.value.attr == "keys" and _is_config(node.value.value):
-            self.found |= Reads(sizes=frozenset({node.attr}))
-        self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        """Finds `config.size("heads")`, and calls of functions that read."""
-        if isinstance(node.func, ast.Attribute) and _is_config(node.func.value) and node.args:
-            if node.func.attr in _READERS:
-                self.found |= self._named(node.args[0])
-            elif node.func.attr == "reads":
-                self.asked |= self._named(node.args[0]).keys
-        elif isinstance(node.func, ast.Name) and (called := self._ours(node.func.id)) is not None:
-            self.found |= self._through(called, node)
-        self.generic_visit(node)
-
-    def visit_Name(self, node: ast.Name) -> None:
-        """Finds functions that are handed on."""
-        handed = self._ours(node.id)
-        if handed is not None:
-            found = reads_of(handed)
-            self.found |= Reads(found.keys, found.sizes)
-
-    def _ours(self, name: str) -> FunctionType | None:
+    def function(self, name: str) -> FunctionType | None:
         """The function of this package that a name means; None for another thing, and for the function itself."""
-        own = name in self.function.__code__.co_varnames  # a variable of this name hides it
-        found = None if own else self.function.__globals__.get(name)
-        ours = isinstance(found, FunctionType) and found.__module__.startswith(_OURS) and found is not self.function
-        return found if ours else None
+        own = name in self.inside.__code__.co_varnames  # a variable of this name hides it
+        found = None if own else self.inside.__globals__.get(name)
+        if isinstance(found, FunctionType) and found.__module__.startswith(_OURS) and found is not self.inside:
+            return found
+        return None
 
-    def _named(self, argument: ast.expr) -> Reads:
-        """The key that an argument holds, as far as it is told."""
+    def meant(self, argument: ast.expr) -> Reads:
+        """The keys that an argument may hold, as far as they are told."""
         match argument:
             case ast.Constant(value=str(key)):
                 return Reads(keys=frozenset({key}))
             case ast.Name(id=name) if name in self.walked:
-                return Reads(keys=frozenset(self.walked[name]))
+                return Reads(keys=self.walked[name])
             case ast.Name(id=name) if name in self.parameters:
                 return Reads(parameters=frozenset({name}))
         return Reads()
 
-    def _through(self, called: FunctionType, node: ast.Call) -> Reads:
+    def through(self, called: FunctionType, call: ast.Call) -> Reads:
         """What a function reads that is called with these arguments."""
-        theirs = reads_of(called)
-        found = Reads(theirs.keys, theirs.sizes)
-        names = list(inspect.signature(called).parameters.values())
-        given = dict(zip((one.name for one in names), node.args, strict=False))
-        given |= {word.arg: word.value for word in node.keywords if word.arg is not None}
-        for one in names:
-            if one.name in theirs.parameters and one.name in given:
-                found |= self._named(given[one.name])
-            elif one.name in theirs.parameters and isinstance(one.default, str):
-                found |= Reads(keys=frozenset({one.default}))
+        theirs, parameters = reads_of(called), inspect.signature(called).parameters
+        given = dict(zip(parameters, call.args, strict=False))
+        given |= {word.arg: word.value for word in call.keywords if word.arg is not None}
+        found = theirs._replace(parameters=frozenset())
+        for name in theirs.parameters:
+            default = parameters[name].default
+            if name in given:
+                found |= self.meant(given[name])
+            elif isinstance(default, str):
+                found |= Reads(keys=frozenset({default}))
         return found
 
 

@@ -23,6 +23,7 @@ from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
 from tscale.importer.family import Routed
 from tscale.importer.known_keys import read_by, release, unread_note
 from tscale.importer.layer_lists import AttentionMask
+from tscale.importer.rules import heads
 from tscale.importer.shapes import alike
 from tscale.importer.whole_files import OF_BOTH, Text, text_config, with_towers
 from tscale.models.spec import MOST_ASSUMED, Encoder, Head, ModelSpec, Stage, Training
@@ -289,8 +290,8 @@ def _attention(config: Config) -> Mixer:
     projections = cast("tuple[Projection, ...]", tuple(biased))
     return Attention(
         heads=config.size(config.keys.heads),
-        kv_heads=family.kv_heads(config),
-        head_dim=family.head_dim(config),
+        kv_heads=(family.kv_heads or heads.kv_heads)(config),
+        head_dim=(family.head_dim or heads.head_dim)(config),
         bias=True if len(projections) == 4 else projections or False,
         qk_norm=qk_norm,
         qk_norm_bias=family.qk_norm_bias and qk_norm is not None,

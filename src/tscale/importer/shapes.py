@@ -16,8 +16,10 @@ _USED: Final = (*ANY_TEXT, "deepseek_v3", "deepseek_v2", "gpt2", "bert", "t5", "
 
 
 def alike(config: Mapping[str, object]) -> list[str]:
-    """Families whose sizes the file names as they do, the nearest first: least of the file unread, then least missing,
-    then the more used."""
+    """Families whose sizes the file names as they do, the nearest first: least of the file unread, then least missing.
+
+    Of those that are as near, the more used come first.
+    """
     text = config.get("text_config")
     held = {key for key, value in (text if isinstance(text, dict) else config).items() if value is not None}
     telling = {key for key in held if not is_harmless(key) and not key.endswith(("_id", "_ids", "_config"))}

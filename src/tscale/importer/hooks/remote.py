@@ -16,9 +16,11 @@ def baichuan_positions(config: Config) -> Positions:
 
 
 def chatglm_heads(config: Config) -> int | None:
+    """A number of groups where a flag says so, otherwise as many as query heads."""
     return config.size("multi_query_group_num") if config.flag("multi_query_attention") else None
 
 
 def chatglm_norm(config: Config) -> Norm:
+    """Of either kind, with a final one where a flag says so."""
     kind: Norm = Norm(kind="rmsnorm") if config.flag("rmsnorm") else Norm(kind="layernorm")
     return kind if config.flag("post_layer_norm") else Norm(kind=kind.kind, final=False)
