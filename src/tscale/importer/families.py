@@ -71,7 +71,7 @@ class _Table(Mapping[str, Kind]):
     """The rows of one kind by their names."""
 
     def __init__(self, kind: type[Kind]) -> None:
-        self._kind = kind
+        self._kind: type[Kind] = kind
 
     def __getitem__(self, name: str) -> Kind:
         found = row(name)

@@ -25,7 +25,7 @@ class Reads(NamedTuple):
     sizes: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()
 
-    def __or__(self, other: Reads) -> Reads:  # type: ignore[override]
+    def __or__(self, other: Reads) -> Reads:
         return Reads(self.keys | other.keys, self.sizes | other.sizes, self.parameters | other.parameters)
 
 
@@ -66,15 +66,16 @@ def _walked(tree: ast.AST) -> dict[str, frozenset[str]]:
 class _Names(NamedTuple):
     """What names mean inside of a function."""
 
-    inside: FunctionType
+    here: FunctionType
     parameters: frozenset[str]
     walked: Mapping[str, frozenset[str]]
 
     def function(self, name: str) -> FunctionType | None:
         """The function of this package that a name means; None for another thing, and for the function itself."""
-        own = name in self.inside.__code__.co_varnames  # a variable of this name hides it
-        found = None if own else self.inside.__globals__.get(name)
-        if isinstance(found, FunctionType) and found.__module__.startswith(_OURS) and found is not self.inside:
+        here: Any = self.here
+        own = name in here.__code__.co_varnames  # a variable of this name hides it
+        found = None if own else here.__globals__.get(name)
+        if isinstance(found, FunctionType) and found.__module__.startswith(_OURS) and found is not here:
             return found
         return None
 

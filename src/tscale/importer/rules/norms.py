@@ -19,8 +19,11 @@ def by_flag(config: Config, *, key: Key, yes: Norm, no: Norm) -> Norm:
 
 def by_flags(config: Config, *, norm: Norm, bias: Key | None = None, embedding: Key | None = None) -> Norm:
     """A norm of which flags say whether it has a bias, and whether one follows the embedding; null is no."""
-    changes = {name: _said(config, key) for name, key in (("bias", bias), ("embedding", embedding)) if key is not None}
-    return replace(norm, **changes)
+    return replace(
+        norm,
+        bias=norm.bias if bias is None else _said(config, bias),
+        embedding=norm.embedding if embedding is None else _said(config, embedding),
+    )
 
 
 def _said(config: Config, key: str) -> bool:
