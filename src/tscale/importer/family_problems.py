@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from tscale.blocks.fields import Problem
 from tscale.errors import nearest, shown
@@ -21,13 +22,13 @@ Row = Mapping[str, Any]
 _SAID: Final = ("head_bias", "qk_norm_if", "d_ff_bias")
 """Columns that hold a key, or a truth value."""
 _OF_ROUTED: Final = ("experts", "top_k", "d_ff", "shared", "shared_d_ff", "dense_d_ff")
-_HANDED_ON: Final = ("experts", "head")
-"""Columns whose hooks are given something beside the keys of the file."""
 
 
 def problems(row: Row) -> Iterator[Problem]:
     """What contradicts itself: each names a column and says what is wrong and what to do."""
     if "text" in row:
+        if not row["text"]:
+            yield ("text",), "text must name at least one family"
         return
     wrong_hooks = list(_wrong_hooks(row))
     yield from wrong_hooks
@@ -38,10 +39,10 @@ def problems(row: Row) -> Iterator[Problem]:
             yield ("biases",), f"biases: {shown(letters)} must be letters of q, k, v and o"
     if not row["classes"]:
         yield ("classes",), "classes must name at least one"
-    listed = {*row["reads"], *row.get("fixed", {})}
+    listed = dict.fromkeys((*row["reads"], *row.get("fixed", {})))
     for path, key, what in _named(row):
         if key not in listed:
-            yield path, f"{what} reads {shown(key)}, which is not among the keys of reads: {nearest(key, listed)}"
+            yield path, f"{what} {shown(key)}, which is not among the keys of reads: {nearest(key, listed)}"
     for other, key in row.get("aliases", {}).items():
         if key not in listed:
             yield ("aliases", other), f"aliases: {shown(key)} is not among the keys of reads: {nearest(key, listed)}"
@@ -53,7 +54,7 @@ def unknown_rules(row: object) -> Iterator[Problem]:
         if isinstance(value, Mapping) and "rule" in value:
             legal = RULES.get(path[-1], {})
             hint = nearest(str(value["rule"]), legal) if legal else "there are hooks alone"
-            if value["rule"] not in legal:
+            if str(value["rule"]) not in legal:
                 yield (*path, "rule"), f"{'.'.join(path)}: there is no rule {shown(value['rule'])}: {hint}"
 
 
@@ -75,10 +76,26 @@ def _wrong_hooks(row: Row) -> Iterator[Problem]:
     for path, name in _hooks_of(row):
         if name not in known_hooks():
             yield path, f"{'.'.join(path)}: there is no hook {shown(name)}: {nearest(name, known_hooks())}"
-        elif len(inspect.signature(hook(name)).parameters) != (2 if path[-1] in _HANDED_ON else 1):
+        elif not _fits(hook(name), path[-1]):
             yield path, f"{'.'.join(path)}: the hook {name} is for another column"
 
 
+def _fits(function: Callable[..., Any], column: str) -> bool:
+    """Whether a hook takes what its column hands over, and makes nothing that may not stand there."""
+    hints = get_type_hints(Routed if column == "sparse" else Family)
+    called = next(one for one in get_args(hints[column]) if get_origin(one) is Callable)
+    taken, made = get_args(called)
+    own = get_type_hints(function, localns={"Config": object})
+    return len(inspect.signature(function).parameters) == len(taken) and _kinds(own["return"]) <= _kinds(made)
+
+
+def _kinds(hint: Any) -> set[Any]:
+    """The classes that a type is made of, alone or in tuples and lists."""
+    args = get_args(hint)
+    return set().union(*(_kinds(one) for one in args if one is not ...)) if args else {hint}
+
+
+@cache
 def known_hooks() -> list[str]:
     """The names of all hooks, as rows write them."""
     found = []
@@ -98,15 +115,15 @@ def _named(row: Row) -> Iterator[tuple[tuple[str, ...], str, str]]:
     sizes = {one: row.get("keys", {}).get(one, getattr(Keys(), one)) for one in Keys.__dataclass_fields__}
     for size in _sizes_read(row):
         if sizes[size] is not None:
-            yield ("keys",), sizes[size], f"keys.{size}"
+            yield ("keys",), sizes[size], f"keys.{size} is"
     for column in _SAID:
         if isinstance(row.get(column), str):
-            yield (column,), row[column], column
+            yield (column,), row[column], f"{column} is"
     for letters, said in row.get("biases", {}).items():
         if isinstance(said, str):
-            yield ("biases", letters), said, f"biases.{letters}"
+            yield ("biases", letters), said, f"biases.{letters} is"
     for key in row.get("nullable", ()):
-        yield ("nullable",), key, "nullable"
+        yield ("nullable",), key, "nullable has"
     for path, key, what in (*_of_experts(row), *_of_rules(row)):
         name = sizes[key[1:]] if key[:1] == "." else key
         if name is not None:
@@ -131,7 +148,7 @@ def _of_experts(row: Row) -> Iterator[tuple[tuple[str, ...], str, str]]:
     for column in _OF_ROUTED:
         key = experts.get(column, Routed.__dataclass_fields__[column].default)
         if key is not None:
-            yield ("experts", column), key, f"experts.{column}"
+            yield ("experts", column), key, f"experts.{column} is"
 
 
 def _of_rules(row: Row) -> Iterator[tuple[tuple[str, ...], str, str]]:
@@ -147,7 +164,4 @@ def _of_rules(row: Row) -> Iterator[tuple[tuple[str, ...], str, str]]:
             continue
         for key, by in keys_of_call(function, given):
             at = (*path, by) if by in given else path
-            yield at, key, ".".join(path) + (f".{by}" if by in given else f", by {by},")
-
-
-assert set(_SAID) <= set(Family.__dataclass_fields__), "columns of a row"
+            yield at, key, ".".join(path) + (f".{by} is" if by in given else f" ({by}) reads")

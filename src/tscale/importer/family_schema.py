@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hints
@@ -159,22 +159,33 @@ def rows_of(given: object) -> list[Row]:
 
 def rows_in(document: Document) -> list[Row]:
     """The rows in a file of families, each whole and valid. Raises `SpecErrors` with all that is wrong."""
-    data = document.data
-    listed = data["families"] if isinstance(data, dict) and isinstance(data.get("families"), list) else None
-    several = listed is not None
-    known: dict[str, Row] = {}
-    whole = [
-        _whole(one, known, document, ("families", place) if several else ())
-        for place, one in enumerate([data] if listed is None else listed)
-    ]
-    places: list[Path_] = [("families", place) if several else () for place in range(len(whole))]
-    _hold(document, zip(places, map(unknown_rules, whole), strict=True))
     from tscale.models.validation import judged
 
-    one, many = _adapters()
-    judged(many if several else one, document._replace(data={"families": whole} if several else whole[0]), _legal_keys)
-    _hold(document, zip(places, map(problems, whole), strict=True))
-    return whole
+    data, (one, many) = document.data, _adapters()
+    if not isinstance(data, dict) or "families" not in data:
+        whole = _whole(data, {}, document, ())
+        _hold(document, [((), unknown_rules(whole))])
+        judged(one, document._replace(data=whole), _legal_keys)
+        _hold(document, [((), problems(whole))])
+        return [whole]
+    listed, known = data["families"], dict[str, Row]()
+    if not isinstance(listed, list) or not listed:
+        raise SpecError("families must be a list of at least one row", where=document.where(("families",)))
+    rows = [_whole(row, known, document, ("families", place)) for place, row in enumerate(listed)]
+    places: list[Path_] = [("families", place) for place in range(len(rows))]
+    _hold(document, zip(places, map(unknown_rules, rows), strict=True))
+    judged(many, document._replace(data={**data, "families": rows}), _legal_keys)
+    _hold(document, [(("families",), _twice(rows)), *zip(places, map(problems, rows), strict=True)])
+    return rows
+
+
+def _twice(rows: list[Row]) -> Iterator[Problem]:
+    names = [row["name"] for row in rows]
+    yield from (
+        ((place, "name"), f"name: {shown(name)} is given twice")
+        for place, name in enumerate(names)
+        if name in names[:place]
+    )
 
 
 def _hold(document: Document, found: Iterable[tuple[Path_, Iterable[Problem]]]) -> None:
@@ -199,10 +210,10 @@ def _whole(row: Any, known: dict[str, Row], document: Document, at: Path_) -> An
 def _base(name: object, known: Mapping[str, Row], where: str) -> Row:
     if isinstance(name, str) and name in known:
         return known[name]
-    found = index.compiled("families", name) if isinstance(name, str) and index.is_compiled("families", name) else None
-    if found is None:
+    if not isinstance(name, str) or not index.is_compiled("families", name):
         hint = nearest(str(name), [*known, *index.names("families")])
-        raise SpecErrors([SpecError(f"like: no family {shown(name)}: {hint}", where=where)])
+        raise SpecError(f"like: no family {shown(name)}: {hint}", where=where)
+    found = index.compiled("families", name) or family_from_yaml(name)
     return {key: value for key, value in found.items() if key != "also"}
 
 
