@@ -13,7 +13,7 @@ from tscale.catalogue import index
 from tscale.importer.config_keys import NEEDED
 from tscale.importer.family import Family
 from tscale.importer.family_data import row_of
-from tscale.importer.nested import Nested
+from tscale.importer.nested import ANY_TEXT, Nested
 
 __all__ = ["ALSO", "FAMILIES", "NEEDED", "NESTED", "NOT_YET", "ROWS"]
 
@@ -64,6 +64,9 @@ def row(name: str) -> Family | Nested | None:
     return _OF_USER.get().get(name) or ROWS.get(name) or _shipped(name)
 
 
+_USED: Final = (*ANY_TEXT, "deepseek_v3", "deepseek_v2", "gpt2", "bert", "t5", "bart", "falcon", "mamba")
+"""Families that much is derived from: the first where all are listed."""
+
 Kind = TypeVar("Kind", Family, Nested)
 
 
@@ -80,10 +83,11 @@ class _Table(Mapping[str, Kind]):
         return found
 
     def __iter__(self) -> Iterator[str]:
-        yield from (name for name, data in index.everything("families") if ("text" in data) == (self._kind is Nested))
-        shipped = set(index.names("families"))
         own = {**ROWS, **_OF_USER.get()}
-        yield from (name for name, found in own.items() if isinstance(found, self._kind) and name not in shipped)
+        kinds = {name: "text" in data for name, data in index.everything("families")}
+        kinds |= {name: isinstance(found, Nested) for name, found in own.items()}
+        names = [*_USED, *(name for name in kinds if name not in _USED)]
+        yield from (name for name in names if kinds[name] == (self._kind is Nested))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -8,26 +8,23 @@ from typing import Final
 from tscale.importer.families import FAMILIES
 from tscale.importer.family import Family
 from tscale.importer.harmless import is_harmless
-from tscale.importer.nested import ANY_TEXT
 
 _MOST: Final = 3
-_USED: Final = (*ANY_TEXT, "deepseek_v3", "deepseek_v2", "gpt2", "bert", "t5", "bart", "falcon", "mamba")
-"""Families that much is derived from: named before others that are as near."""
 
 
 def alike(config: Mapping[str, object]) -> list[str]:
     """Families whose sizes the file names as they do, the nearest first: least of the file unread, then least missing.
 
-    Of those that are as near, the more used come first.
+    Those that are as near are named in the order of the table: the more used come first.
     """
     text = config.get("text_config")
     held = {key for key, value in (text if isinstance(text, dict) else config).items() if value is not None}
     telling = {key for key in held if not is_harmless(key) and not key.endswith(("_id", "_ids", "_config"))}
-    distances: dict[str, tuple[int, int, int]] = {}
+    distances: dict[str, tuple[int, int]] = {}
     for name, family in FAMILIES.items():
         known, named = {*family.reads, *family.fixed, *family.aliases, *family.harmless}, _renamed(held, family)
         if _sizes(family) <= named:
-            distances[name] = (len(telling - known), len(_counted(family) - named), _rarity(name))
+            distances[name] = (len(telling - known), len(_counted(family) - named))
     ranked = sorted(distances, key=lambda name: distances[name])
     return [name for name in ranked if distances[name][0] == distances[ranked[0]][0]][:_MOST]
 
@@ -35,10 +32,6 @@ def alike(config: Mapping[str, object]) -> list[str]:
 def _counted(family: Family) -> set[str]:
     """The keys for which the class takes a number where they are absent: files of its own have them."""
     return {key for key, value in family.reads.items() if isinstance(value, int) and not isinstance(value, bool)}
-
-
-def _rarity(name: str) -> int:
-    return _USED.index(name) if name in _USED else len(_USED)
 
 
 def _sizes(family: Family) -> set[str]:
