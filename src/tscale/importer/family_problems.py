@@ -164,4 +164,6 @@ def _of_rules(row: Row) -> Iterator[tuple[tuple[str, ...], str, str]]:
             continue
         for key, by in keys_of_call(function, given):
             at = (*path, by) if by in given else path
-            yield at, key, ".".join(path) + (f".{by} is" if by in given else f" ({by}) reads")
+            default = "" if by in given else " by default"
+            what = f" ({by}) reads" if by == function.__name__ else f".{by} is{default}"
+            yield at, key, ".".join(path) + what

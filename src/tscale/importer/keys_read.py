@@ -49,9 +49,9 @@ def reads_of(function: FunctionType) -> Reads:
     return found._replace(keys=found.keys - asked)
 
 
-def _walked(tree: ast.AST) -> dict[str, frozenset[str]]:
-    """The texts that variables of loops over literal lists take, by the names of the variables."""
-    found = {}
+def _walked(tree: ast.AST) -> dict[str, frozenset[str] | str]:
+    """What variables of loops take, by their names: the texts of a literal list, or the name of what is walked."""
+    found: dict[str, frozenset[str] | str] = {}
     for node in ast.walk(tree):
         match node:
             case (
@@ -60,6 +60,8 @@ def _walked(tree: ast.AST) -> dict[str, frozenset[str]]:
             ) if isinstance(listed, ast.Tuple | ast.List):
                 items = (item.value for item in listed.elts if isinstance(item, ast.Constant))
                 found[name] = frozenset(item for item in items if isinstance(item, str))
+            case ast.comprehension(target=ast.Name(id=name), iter=ast.Name(id=listed)):
+                found[name] = listed
     return found
 
 
@@ -68,7 +70,7 @@ class _Names(NamedTuple):
 
     here: FunctionType
     parameters: frozenset[str]
-    walked: Mapping[str, frozenset[str]]
+    walked: Mapping[str, frozenset[str] | str]
 
     def function(self, name: str) -> FunctionType | None:
         """The function of this package that a name means; None for another thing, and for the function itself."""
@@ -84,10 +86,11 @@ class _Names(NamedTuple):
         match argument:
             case ast.Constant(value=str(key)):
                 return Reads(keys=frozenset({key}))
-            case ast.Name(id=name) if name in self.walked:
-                return Reads(keys=self.walked[name])
-            case ast.Name(id=name) if name in self.parameters:
-                return Reads(parameters=frozenset({name}))
+            case ast.Name(id=name) | ast.Subscript(value=ast.Name(id=name)):
+                taken = self.walked.get(name, name)
+                if not isinstance(taken, str):
+                    return Reads(keys=taken)
+                return Reads(parameters=frozenset({taken} & self.parameters))
         return Reads()
 
     def through(self, called: FunctionType, call: ast.Call) -> Reads:
