@@ -240,17 +240,20 @@ def _legal_keys(path: Path_, document: Document) -> list[str]:
         column, data = (str(part) if isinstance(part, str) else column), data[part]
     if not path:
         return [*_fields(Nested if "text" in data else Family), "like", "families"]
+    found = _class_at(column if column in _OURS or column in BLOCKS else str(path[0]), data)
+    return [] if found is None else _fields(found)
+
+
+_OURS = {"keys": Keys, "experts": Routed, "classes": spec_class("head", None)}
+
+
+def _class_at(column: str, data: Any) -> type | None:
+    """What a mapping in a column is one of."""
     if isinstance(data, Mapping) and "rule" in data:
-        return _fields(_class_of(column, str(data["rule"])))
+        return _class_of(column, str(data["rule"]))
     if isinstance(data, Mapping) and "hook" in data:
-        return _fields(HookName)
-    blocks = {"keys": Keys, "experts": Routed}
-    if column in blocks:
-        return _fields(blocks[column])
-    if path[0] == "classes":
-        return _fields(spec_class("head", None))
-    column = column if column in BLOCKS else str(path[0])
-    return _fields(spec_class(column, data)) if column in BLOCKS else []
+        return HookName
+    return _OURS.get(column) or (spec_class(column, data) if column in BLOCKS else None)
 
 
 def _fields(cls: type) -> list[str]:

@@ -67,7 +67,12 @@ def _widths(config: Config, types: Sequence[str]) -> list[tuple[int, int]]:
         few = config.optional("num_global_key_value_heads") if config.flag("attention_k_eq_v") else None
         wide = config.size("global_head_dim"), few or usual[1]
         return [wide if kind == GLOBAL else usual for kind in types]
-    own = {str(layer): dict(zip(_OWN, usual, strict=True)) for layer in range(len(types))}
+    return _widths_listed(config, listed, [usual] * len(types))
+
+
+def _widths_listed(config: Config, listed: object, usual: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same, where `per_layer_config` says what is not usual."""
+    own = {str(layer): dict(zip(_OWN, sizes, strict=True)) for layer, sizes in enumerate(usual)}
     for layer, changes in listed.items() if isinstance(listed, dict) else [("", None)]:
         found = own.get(str(layer).lstrip("0") or "0")
         if found is None or not isinstance(changes, dict) or not set(changes) <= set(_OWN):

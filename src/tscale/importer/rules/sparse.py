@@ -41,14 +41,24 @@ def layers(
         return [_is_sparse(config, listed, kind) for kind in kinds]
     depth = layers_told_apart(config)
     step = 1 if every is None else config.size(every)
-    end = depth - 1 if last is None or config.value(last) == -1 else config.whole(last)
-    dense = [] if but is None else config.listed(but, int) or []
-    named = None if at is None else config.listed(at, int)
-    if unless_none is not None and (config.value(unless_none) is None or not config.whole(unless_none)):
+    dense, named = _numbers(config, but) or [], _numbers(config, at)
+    if unless_none is not None and _is_none(config, unless_none):
         return [False] * depth
-    if named is not None:
-        return [layer in named for layer in range(depth)]
-    return [begin <= layer <= end and (layer + 1) % step == 0 and layer not in dense for layer in range(depth)]
+    end = _last(config, last, depth)
+    usual = range(step - 1, depth, step) if named is None else named
+    return [layer in usual and layer not in dense and begin <= layer <= end for layer in range(depth)]
+
+
+def _last(config: Config, key: str | None, depth: int) -> int:
+    return depth - 1 if key is None or config.value(key) == -1 else config.whole(key)
+
+
+def _is_none(config: Config, key: str) -> bool:
+    return config.value(key) is None or config.whole(key) == 0
+
+
+def _numbers(config: Config, key: str | None) -> list[int] | None:
+    return None if key is None else config.listed(key, int)
 
 
 def _is_sparse(config: Config, key: str, kind: str) -> bool:

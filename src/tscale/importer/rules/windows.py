@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from tscale.importer.layer_lists import AttentionMask, a_layer_each, by_layer_types
+from tscale.importer.layer_lists import MOST_LAYERS, AttentionMask, a_layer_each, by_layer_types
 from tscale.importer.rules import Key
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def windows(
         when: A flag without which there is none.
         listed: A list of what each layer is, which goes before all that follows.
         period: Layers until the pattern comes again, or the key that says how many.
-        global_at: The place in a period of its one global layer.
-        local_at: The place in a period of its one local layer.
+        global_at: The place in a period of its one global layer, the last where neither is said.
+        local_at: The place in a period of its one local layer, which goes before.
         from_layer: The first layer that may be local.
         to_layer: The first layer behind those that may be.
         local: Whether any layer is local where the file lists none.
@@ -47,24 +47,38 @@ def windows(
         repeated_by: A key that may repeat the period, and say nothing else.
         chunked: Whether the window is a chunk, which there must be.
     """
-    window = config.optional(length) if when is None or config.flag(when) else None
-    if chunked and window is None:
-        raise config.wrong(f"{length} must be a whole number from 1 to 10^12, not null")
+    window = _length(config, length, when, needed=chunked)
     if listed is None and period is None and from_layer is None:
         return AttentionMask(window if local else None)
     missed = period is not None and when is None  # a window without which layers in turn cannot be
-    lists = listed is not None and config.value(listed) is not None
-    in_turn = None if lists or period is None else _in_turn(config, period, local_at or global_at, marks, repeated_by)
-    first = 0 if from_layer is None else config.whole(from_layer)
-    end = None if to_layer is None else config.whole(to_layer)
+    in_turn = (
+        None
+        if period is None or _is_listed(config, listed)
+        else _in_turn(config, period, local_at or global_at, marks, repeated_by)
+    )
+    there = range(0 if from_layer is None else config.whole(from_layer), _end(config, to_layer))
+    some = local and (window is not None or missed)
 
     def is_local(layer: int) -> bool:
-        if not local or layer < first or (end is not None and layer >= end) or (window is None and not missed):
-            return False
-        return in_turn is None or in_turn(layer) == (local_at is not None)
+        return some and layer in there and (in_turn is None or in_turn(layer) == (local_at is not None))
 
     found = by_layer_types(config, window, is_local, "chunked_attention" if chunked else "sliding_attention", listed)
     return found._replace(chunked=chunked)
+
+
+def _length(config: Config, key: str, when: str | None, *, needed: bool) -> int | None:
+    window = config.optional(key) if when is None or config.flag(when) else None
+    if needed and window is None:
+        raise config.wrong(f"{key} must be a whole number from 1 to 10^12, not null")
+    return window
+
+
+def _is_listed(config: Config, key: str | None) -> bool:
+    return key is not None and config.value(key) is not None
+
+
+def _end(config: Config, key: str | None) -> int:
+    return MOST_LAYERS if key is None else config.whole(key)
 
 
 def _in_turn(
