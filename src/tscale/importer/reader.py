@@ -1,6 +1,6 @@
 """From a Hugging Face `config.json` to a spec: exact, or refused.
 
-What the file does not say stands in one row a family in `tscale.importer.families`. A key that no row reads is known to be
+What the file does not say stands in one row a family in `configs/families`. A key that no row reads is known to be
 harmless, or empty, or none that the family's classes read, and then it is named; or it is the reason for a refusal: it may
 change a count in a way that is not known here.
 """
