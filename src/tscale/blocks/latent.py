@@ -35,6 +35,10 @@ class LatentAttention:
     """Width of a head's values."""
     bias: bool = False
     """Whether the projections from the residual stream and the one back to it have a bias."""
+    gated: bool = False
+    """Whether a projection as wide as the heads' values gates them before they are projected back (Hy4)."""
+    sinks: bool = False
+    """Whether each head has a learned logit that attends to nothing (Hy4)."""
     index_heads: Size | None = None
     """Heads of an indexer, which scores every key cheaply and picks the ones that a query sees (DeepSeek-V3.2)."""
     index_dim: Size | None = None
@@ -75,6 +79,10 @@ class LatentAttention:
             yield matmul("q_up", self.q_rank, h * d_qk, Cut(h))
         yield matmul("kv_down", d, self.kv_rank + self.rope_dim, bias=self.bias)
         yield Vector(f"{site.name}.kv_norm", "norm", "norm", self.kv_rank)
+        if self.gated:
+            yield matmul("gates", d, h * self.v_dim, Cut(h))
+        if self.sinks:
+            yield Vector(f"{site.name}.sinks", "sinks", "attention", h, Cut(h))
         yield matmul("kv_up", self.kv_rank, h * (self.nope_dim + self.v_dim), Cut(h))
         yield Scores(
             f"{site.name}.scores",
@@ -102,6 +110,8 @@ class LatentAttention:
         in the latent's width (its successor), or nothing, where the indexer is not trained (transformers 5.23).
         """
         h, d_qk = self.heads, self.nope_dim + self.rope_dim
+        if self.gated or self.sinks:
+            raise unrecorded(f"{site.name} with gates or sinks")
         if self.index_top_k is not None:
             raise unrecorded(f"{site.name}'s indexer of keys, which a loss of its own trains,")
         ranks = {"q": self.q_rank, "kv": self.kv_rank}

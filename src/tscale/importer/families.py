@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tscale.blocks import Computed, Learned, Norm
 from tscale.importer import family_rules as rules
+from tscale.importer.families_2026 import NEW, NEW_NESTED
 from tscale.importer.families_encoders import FURTHER, TO_TEXT
 from tscale.importer.families_experts import EXPERTS, NORMED
 from tscale.importer.families_experts import NESTED as _FIRST_NESTED
@@ -291,9 +292,9 @@ ENCODER_DECODERS: Final[dict[str, Family]] = {
 
 MORE: Final[dict[str, Family]] = DECODERS | MORE_EXPERTS | INSIDE | HYBRIDS | SEVERAL
 FAMILIES: Final[dict[str, Family]] = (
-    MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE | FURTHER | TO_TEXT | REMOTE
+    MODERN | NORMED | EXPERTS | OTHERS | ENCODERS | ENCODER_DECODERS | MIXED | MORE | FURTHER | TO_TEXT | REMOTE | NEW
 )
-NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING | BOTH
+NESTED: Final[dict[str, Nested]] = _FIRST_NESTED | SEEING | HEARING | BOTH | NEW_NESTED
 
 ALSO: Final = {"kimi_k2": "deepseek_v3"}
 """Names that the release does not know but in one place, where it reads them as another family's."""
@@ -304,7 +305,7 @@ _REASONS: Final = {
     "its layers have adapters": "xmod",
     "it reads more than text": "layoutlm",
     "some of its layers attend to images": "idefics",
-    "it mixes several copies of its residual stream": "gemma3n gemma3n_text deepseek_v4 hy_v4 qwen4_exp",
+    "its layers look up hashed groups of words": "qwen4_exp qwen4_exp_text",
     "how many of its experts have weights varies by token": "longcat_flash",
     "its layers read an encoder of bytes": "blt",
     "its saved files and its published ones disagree about the width of its heads": "bailing_hybrid",

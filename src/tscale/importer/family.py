@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from tscale.blocks import Computed, FeedForward, LayerInput, Mixer, Mlp, Norm, Positions
+from tscale.blocks import Computed, FeedForward, LayerInput, Mixer, Mlp, Norm, Positions, Streams
 from tscale.importer import family_rules as rules
 from tscale.importer.expert_rules import Routed
 from tscale.models.spec import Embedding, Encoder, Head
@@ -96,6 +96,8 @@ class Family:
     """Which layers see how far; where absent, every layer sees every key."""
     embedding: Embedding | Callable[[Config], Embedding] = Embedding()
     layer_input: Callable[[Config], LayerInput | None] | None = None
+    streams: Callable[[Config], Streams] | None = None
+    """The residual streams, where there are several."""
     encoder: Callable[[Config], Encoder | None] | None = None
     notes: Callable[[Config], tuple[str, ...]] | None = None
     """What the file names and the class leaves out."""
