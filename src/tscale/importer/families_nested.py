@@ -95,7 +95,7 @@ SEEING: Final[dict[str, Nested]] = {
     ),
     "step3p7": Nested(
         classes=("Step3p7ForConditionalGeneration", "Step3p7FlashForCausalLM"), text=("step3p5",), tied=False,
-        own=(*_IMAGES, "image_token_id", "vision_config"), left_out=NO_VISION,
+        own=(*_IMAGES, "image_token_id", "vision_config"), left_out=NO_VISION, unread_flat=True,
     ),
     "llava": _sees("Llava", _first("llama"), False, ties_whole=True),
     "llava_next": _sees("LlavaNext", _first("llama"), False, "use_image_newline_parameter"),

@@ -1,0 +1,122 @@
+"""Counts the families of `tscale.importer.families_2026` as `record_more.py` does, each field changed alone.
+
+`python tests/oracle/record_2026.py [FAMILY ...] > tests/oracle/variations_2026.jsonl` needs `transformers` 5.24.0 and
+`torch` 2.13.0. Every line says what a line of `variations_more.jsonl` does. Of keys that stand for several positions, what a cache
+keeps is measured at two lengths that are one short of a whole number of blocks, so that as much waits as ever does.
+"""
+
+# mypy: ignore-errors
+# transformers and torch are installed only where this is run
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+import record
+import record_more
+import torch
+from record_mixers import FACTORS, counted
+from transformers import AutoModelForCausalLM
+
+SPARSE, HEAVY, SLIDES, FULL = (
+    "compressed_sparse_attention",
+    "heavily_compressed_attention",
+    "sliding_attention",
+    "full_attention",
+)
+FAMILIES = ["deepseek_v4", "hy_v4", "gemma3n_text"]
+record.BASE |= {
+    "deepseek_v4": {
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "num_hash_layers": 1,
+        "hidden_size": 256,
+        "moe_intermediate_size": 64,
+        "compress_rate_hca": 16,
+        "sliding_window": 512,
+        "vocab_size": 500,
+    },
+    "hy_v4": {"n_routed_experts": 8, "num_experts_per_tok": 2, "hidden_size": 256, "vocab_size": 500},
+    "gemma3n_text": {
+        "num_hidden_layers": 10,
+        "num_kv_shared_layers": 5,
+        "vocab_size": 500,
+        "vocab_size_per_layer_input": 400,
+        "hidden_size": 256,
+        "intermediate_size": 512,
+    },
+}
+record.LISTS |= {
+    "layer_types": (
+        [SLIDES] * 4,
+        [HEAVY] * 4,
+        [SPARSE] * 4,
+        [SLIDES, HEAVY, SPARSE, HEAVY],
+        [*[SLIDES] * 9, FULL],
+        [SLIDES, FULL] * 5,
+        [FULL] * 10,
+    ),
+    "mlp_layer_types": (["hash_moe"] * 4, ["moe"] * 4, ["moe", "hash_moe"] * 2, ["dense"] * 4, ["sparse"] * 4),
+    "indexer_types": (["full"] * 4, ["full", "shared"] * 2, ["full", "shared", "shared", "shared"]),
+}
+record_more.EXTRA |= {
+    "deepseek_v4": [
+        {"compress_ratios": [0, 4, 128, 4, 0]},
+        {"compress_rates": {SPARSE: 8, HEAVY: 32}, "compress_rate_hca": None},
+        {"compress_rate_csa": 8},
+        {"qk_rope_head_dim": 32},
+        {"num_hash_layers": 0},
+        {"hidden_size": 512, "o_groups": 4, "num_attention_heads": 16, "head_dim": 64},
+    ],
+    "gemma3n_text": [
+        {"num_kv_shared_layers": 0},
+        {"num_kv_shared_layers": 4, "layer_types": [SLIDES, FULL] * 5},
+        {"intermediate_size": [512, 256] * 5},
+        {"activation_sparsity_pattern": [0.5] * 10},
+        {"num_hidden_layers": 20, "num_kv_shared_layers": 10},
+        {"attention_bias": True, "num_kv_shared_layers": 0},
+    ],
+}
+SHORT, LONG = 63, 127
+
+
+def main() -> None:
+    """Writes one line for each change that the class accepts."""
+    logging.disable(logging.WARNING)
+    usual_values = record.values
+    record.values = lambda key, value: (*usual_values(key, value), *FACTORS.get(key, ()))
+    for family in sys.argv[1:] or FAMILIES:
+        for changed, config in record_more.every(family):
+            try:
+                write(changed, config)
+            except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
+                print(f"{family} {changed}: {error!r}"[:150], file=sys.stderr)
+
+
+def write(changed: str, config: dict) -> None:
+    """One configuration, counted."""
+    model, line = counted(changed, config)
+    print(json.dumps(line | {"active": record_more.active(model), "cache": cache(model)}), flush=True)
+
+
+def cache(model: torch.nn.Module) -> dict[str, int] | None:
+    """Numbers that are kept after `SHORT` and after `LONG` tokens, what shares a storage counted once."""
+    try:
+        return {"short": kept(model, SHORT), "long": kept(model, LONG)}
+    except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
+        print(f"{model.config.model_type}: {error!r}"[:150], file=sys.stderr)
+        return None
+
+
+def kept(model: torch.nn.Module, length: int) -> int:
+    """Numbers in the cache that the class returns after so many tokens."""
+    with torch.no_grad(), torch.device("meta"):
+        found = model(input_ids=torch.zeros(1, length, dtype=torch.long), use_cache=True)
+    layers = (found.get("cache") or found.past_key_values).layers
+    states = list(record_more.tensors([vars(layer) for layer in layers]))
+    return sum(tensor.numel() for tensor in {id(tensor): tensor for tensor in states}.values())
+
+
+if __name__ == "__main__":
+    main()
