@@ -25,7 +25,7 @@ SPARSE, HEAVY, SLIDES, FULL = (
     "sliding_attention",
     "full_attention",
 )
-FAMILIES = ["deepseek_v4", "hy_v4", "gemma3n_text"]
+FAMILIES = ["deepseek_v4", "hy_v4", "gemma3n_text", "mistral_large4_text", "glm5_next_text"]
 record.BASE |= {
     "deepseek_v4": {
         "n_routed_experts": 8,
@@ -37,7 +37,25 @@ record.BASE |= {
         "sliding_window": 512,
         "vocab_size": 500,
     },
-    "hy_v4": {"n_routed_experts": 8, "num_experts_per_tok": 2, "hidden_size": 256, "vocab_size": 500},
+    "hy_v4": {"pad_token_id": 0, "n_routed_experts": 8, "num_experts_per_tok": 2, "hidden_size": 256, "vocab_size": 500},
+    "mistral_large4_text": {
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "hidden_size": 256,
+        "vocab_size": 500,
+        "intermediate_size": 512,
+        "moe_intermediate_size": 128,
+    },
+    "glm5_next_text": {
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "hidden_size": 256,
+        "vocab_size": 500,
+        "pad_token_id": 0,
+        "intermediate_size": 512,
+        "moe_intermediate_size": 128,
+        "index_topk": 256,
+    },
     "gemma3n_text": {
         "num_hidden_layers": 10,
         "num_kv_shared_layers": 5,
@@ -53,6 +71,9 @@ record.LISTS |= {
         [HEAVY] * 4,
         [SPARSE] * 4,
         [SLIDES, HEAVY, SPARSE, HEAVY],
+        ["linear_attention", "indexed_attention"] * 2,
+        ["linear_attention"] * 4,
+        [FULL] * 4,
         [*[SLIDES] * 9, FULL],
         [SLIDES, FULL] * 5,
         [FULL] * 10,
@@ -60,7 +81,25 @@ record.LISTS |= {
     "mlp_layer_types": (["hash_moe"] * 4, ["moe"] * 4, ["moe", "hash_moe"] * 2, ["dense"] * 4, ["sparse"] * 4),
     "indexer_types": (["full"] * 4, ["full", "shared"] * 2, ["full", "shared", "shared", "shared"]),
 }
+record_more.NAMES |= {
+    "mistral_large4_text": ["MistralLarge4TextModel"],
+    "glm5_next_text": ["Glm5NextTextModel"],
+}
 record_more.EXTRA |= {
+    "mistral_large4_text": [
+        {"kv_source_layers": [0, 1, 1, 0]},
+        {"kv_source_layers": [0, 0, 2, 2], "indexer_types": ["full", "shared", "full", "full"]},
+        {"no_rope_layers": [1, 0, 0, 1, 1]},
+        {"no_rope_layer_interval": 2},
+        {"first_k_dense_replace": 2},
+        {"index_topk_freq": 2},
+        {"index_topk_pattern": "FSFS"},
+    ],
+    "glm5_next_text": [
+        {"linear_attn_config": {"head_dim": 64, "num_heads": 8, "short_conv_kernel_size": 3}},
+        {"index_topk_pattern": "FFFS", "layer_types": ["indexed_attention"] * 4},
+        {"index_topk_freq": 2, "layer_types": ["indexed_attention"] * 4},
+    ],
     "deepseek_v4": [
         {"compress_ratios": [0, 4, 128, 4, 0]},
         {"compress_rates": {SPARSE: 8, HEAVY: 32}, "compress_rate_hca": None},
@@ -84,7 +123,8 @@ SHORT, LONG = 63, 127
 def main() -> None:
     """Writes one line for each change that the class accepts."""
     logging.disable(logging.WARNING)
-    usual_values = record.values
+    usual_values, usual_classes = record.values, record.classes
+    record.classes = lambda family, head: record_more.NAMES.get(family) or usual_classes(family, head)
     record.values = lambda key, value: (*usual_values(key, value), *FACTORS.get(key, ()))
     for family in sys.argv[1:] or FAMILIES:
         for changed, config in record_more.every(family):
@@ -114,7 +154,10 @@ def kept(model: torch.nn.Module, length: int) -> int:
     with torch.no_grad(), torch.device("meta"):
         found = model(input_ids=torch.zeros(1, length, dtype=torch.long), use_cache=True)
     layers = (found.get("cache") or found.past_key_values).layers
-    states = list(record_more.tensors([vars(layer) for layer in layers]))
+    held = [dict(vars(layer)) for layer in layers]
+    if model.config.model_type == "deepseek_v4":  # its one key is its value; layers that only slide keep it twice
+        held = [{key: value for key, value in layer.items() if key != "values"} for layer in held]
+    states = list(record_more.tensors(held))
     return sum(tensor.numel() for tensor in {id(tensor): tensor for tensor in states}.values())
 
 

@@ -27,6 +27,8 @@ class HyperConnections:
     kind: Literal["hyper-connections"]
     count: Size
     """Residual streams."""
+    summed: bool = True
+    """Whether they are summed up by weights before the head; otherwise their mean is taken (GLM-5.3)."""
     mixed: bool = True
     """Whether the streams are mixed with one another at each sub-layer (DeepSeek-V4), or each goes on by itself (Hy4)."""
 
@@ -46,6 +48,8 @@ class HyperConnections:
 
     def lower_end(self, site: LayerContext) -> Iterator[Entry]:
         """What sums the streams up before the last norm."""
+        if not self.summed:
+            return
         d, n, name = site.d_model, self.count, f"{site.name}streams.end"
         yield Matmul(name, "streams", "feed_forward", site.stream, n * d, n)
         yield Vector(f"{name}.bias", "bias", "feed_forward", n)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tscale.blocks import Norm
+from tscale.blocks import Computed, Norm
 from tscale.importer import expert_rules as experts
 from tscale.importer import family_2026 as rules
 from tscale.importer.expert_rules import Routed
@@ -46,6 +46,36 @@ NEW: Final[dict[str, Family]] = {
         attention=rules.hy_v4, streams=rules.streams_apart,
         experts=Routed(experts="n_routed_experts", shared="n_shared_experts", selection_bias="buffer",
                        sparse=experts.all_but_first),
+    ),
+    "mistral_large4_text": modern(
+        "MistralLarge4", (204800, 6144, 72, 64, 24576, 1048576),
+        {"num_key_value_heads": 64, "moe_intermediate_size": 6144, "n_routed_experts": 128, "n_shared_experts": 1,
+         "num_experts_per_tok": 4, "kv_lora_rank": 512, "qk_nope_head_dim": 64, "qk_rope_head_dim": 64,
+         "v_head_dim": 128, "qk_head_dim": None, "attention_bias": False, "mlp_layer_types": None,
+         "first_k_dense_replace": 1, "index_topk": 2048, "index_head_dim": 128, "index_n_heads": 32,
+         "indexer_types": None, "index_topk_pattern": None, "index_topk_freq": 1, "index_skip_topk_offset": 2,
+         "no_rope_layers": None, "no_rope_layer_interval": 4, "kv_source_layers": None},
+        classes=causal("MistralLarge4", suffix="ForConditionalGeneration", model="MistralLarge4TextModel"),
+        aliases=_ROUTED_NAMES, null=("num_key_value_heads", "head_dim"), harmless=("layer_types", "indexer_rope_interleave"),
+        fixed={"moe_layer_freq": 1, "q_lora_rank": None, "mlp_bias": False, "norm_topk_prob": True},
+        positions=rules.learned_frequencies, attention=rules.mistral_large4,
+        experts=Routed(experts="n_routed_experts", shared="n_shared_experts", sparse=experts.exaone_moe),
+    ),
+    "glm5_next_text": modern(
+        "Glm5Next", (154880, 4096, 45, 64, 12288, 1048576),
+        {"num_key_value_heads": 64, "head_dim": 0, "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 256,
+         "qk_rope_head_dim": 0, "v_head_dim": 256, "qk_head_dim": None, "attention_bias": False,
+         "moe_intermediate_size": 2048, "num_experts_per_tok": 8, "n_routed_experts": 288, "n_shared_experts": 1,
+         "mlp_layer_types": None, "layer_types": None, "linear_head_dim": 128, "linear_num_heads": 64,
+         "linear_conv_kernel_dim": 4, "linear_attn_config": None, "index_topk": 2048, "index_head_dim": 128,
+         "index_n_heads": 32, "index_kpool": 16, "indexer_types": None, "index_topk_pattern": None, "index_topk_freq": 1,
+         "index_skip_topk_offset": 2, "hc_mult": 4},
+        classes=causal("Glm5Next", suffix="ForConditionalGeneration", model="Glm5NextTextModel"),
+        aliases=_ROUTED_NAMES, null=("num_key_value_heads", "head_dim"), positions=Computed(kind="none"),
+        harmless=("hc_sinkhorn_iters", "hc_eps", "linear_lower_bound", "index_kpool_always_select_tail", "indexer_rope_interleave"),
+        fixed={"moe_layer_freq": 1}, attention=rules.glm5_next, streams=rules.streams_averaged,
+        experts=Routed(experts="n_routed_experts", shared="n_shared_experts", selection_bias="buffer",
+                       sparse=rules.glm5_sparse),
     ),
     "gemma3n_text": modern(
         "Gemma3n", (262400, 2048, 35, 8, 16384, 32768),

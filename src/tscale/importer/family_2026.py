@@ -10,9 +10,11 @@ from tscale.blocks import (
     AltUp,
     Attention,
     CompressedAttention,
+    Computed,
     Experts,
     FeedForward,
     HyperConnections,
+    KimiDelta,
     LatentAttention,
     LayerInput,
     Mixer,
@@ -150,6 +152,123 @@ def hy_v4(config: Config) -> LatentAttention | tuple[LatentAttention, ...]:
     if listed[0] == "shared":
         raise config.wrong("indexer_types: the first layer has no earlier one to share an indexer with: set it to full")
     return by_kind(config, listed, {"full": own, "shared": replace(own, index_heads=None, index_dim=None)})
+
+
+# ---- Mistral Large 4 ----
+
+
+def mistral_large4(config: Config) -> LatentAttention | tuple[LatentAttention, ...]:
+    """Layers that rotate or not, own a latent or borrow one, and pick keys or see those that an earlier layer picked."""
+    depth = layers_told_apart(config)
+    nope, rope = config.size("qk_nope_head_dim"), config.size("qk_rope_head_dim")
+    config.agreed("qk_head_dim", nope + rope, "qk_nope_head_dim + qk_rope_head_dim")
+    interval = config.size("no_rope_layer_interval")
+    rotates = config.listed("no_rope_layers", int) or [int((layer + 1) % interval != 0) for layer in range(depth)]
+    sources = a_layer_each(config, "kv_source_layers", int) or list(range(depth))
+    if len(rotates) < depth:
+        raise config.wrong(f"no_rope_layers has {len(rotates)} entries, and num_hidden_layers is {depth}")
+    if any(at > layer or sources[at] != at for layer, at in enumerate(sources)):
+        raise config.wrong("kv_source_layers: a layer takes its own keys, or those of an earlier one that has its own")
+    picks = [kind == "full" for kind in _picking(config, depth)]
+    each = [(bool(rotates[layer]), sources[layer] != layer, picks[layer]) for layer in range(depth)]
+    blocks = {
+        (rotated, borrows, own): LatentAttention(
+            kind="latent",
+            heads=config.size("num_attention_heads"),
+            kv_rank=config.size("kv_lora_rank"),
+            nope_dim=nope if rotated else nope + rope,
+            rope_dim=rope if rotated else 0,
+            v_dim=config.size("v_head_dim"),
+            bias=config.flag("attention_bias"),
+            borrows_latent=borrows,
+            position_scales=True,
+            index_heads=config.size("index_n_heads") if own else None,
+            index_dim=config.size("index_head_dim") if own else None,
+            index_top_k=config.size("index_topk"),
+        )
+        for rotated, borrows, own in set(each)
+    }
+    return by_kind(config, each, blocks)
+
+
+def learned_frequencies(config: Config) -> Computed:
+    """Rotation whose frequencies are scaled by learned numbers, one for each pair of channels."""
+    return Computed(kind="rotary", frequencies=max(config.size("qk_rope_head_dim") // 2, 1))
+
+
+def _picking(config: Config, depth: int) -> list[str]:
+    """Which layers have an indexer: as `indexer_types` lists them, by a pattern of letters, or every so many."""
+    legal = {"full": "full", "shared": "shared", "F": "full", "S": "shared"}
+    listed, pattern = a_layer_each(config, "indexer_types", str), config.value("index_topk_pattern")
+    if listed is None and pattern is not None:
+        listed = list(pattern) if isinstance(pattern, str) else a_layer_each(config, "index_topk_pattern", str)
+    if listed is None:
+        every, offset = max(config.whole("index_topk_freq"), 1), config.whole("index_skip_topk_offset")
+        return ["shared" if max(layer - offset + 1, 0) % every else "full" for layer in range(depth)]
+    _legal(config, "indexer_types", listed, *legal)
+    if len(listed) != depth:
+        raise config.wrong(f"index_topk_pattern has {len(listed)} entries, and num_hidden_layers is {depth}")
+    if legal[listed[0]] == "shared":
+        raise config.wrong("indexer_types: the first layer has no earlier one to share an indexer with: set it to full")
+    return [legal[kind] for kind in listed]
+
+
+# ---- GLM-5.3 and Ling 3 ----
+
+_LINEAR = "linear_attention"
+
+
+def glm5_next(config: Config) -> Mixer | tuple[Mixer, ...]:
+    """Delta rules, and latent attention without rotation to keys that are picked in pools."""
+    depth = layers_told_apart(config)
+    usual = [_LINEAR if layer % 4 != 3 else _GLOBAL for layer in range(depth)]  # noqa: PLR2004
+    types = a_layer_each(config, "layer_types", str) or usual
+    _legal(config, "layer_types", types, _LINEAR, _GLOBAL, "indexed_attention")
+    if config.whole("qk_rope_head_dim"):
+        raise config.wrong("qk_rope_head_dim: only 0 is known, as in the class")
+    sizes = {"head_dim": "linear_head_dim", "num_heads": "linear_num_heads", "short_conv_kernel_size": "linear_conv_kernel_dim"}
+    inner = config.inner(
+        "linear_attn_config",
+        {name: config.size(key) for name, key in sizes.items()},
+        harmless=("gate_lower_bound", "safe_gate", "full_attn_layers", "kda_layers"),
+    )
+    nope, width = config.size("qk_nope_head_dim"), inner["head_dim"]
+    config.agreed("qk_head_dim", nope, "qk_nope_head_dim")
+    picked = LatentAttention(
+        kind="latent",
+        heads=config.size("num_attention_heads"),
+        q_rank=config.size("q_lora_rank"),
+        kv_rank=config.size("kv_lora_rank"),
+        nope_dim=nope,
+        rope_dim=0,
+        v_dim=config.size("v_head_dim"),
+        bias=config.flag("attention_bias"),
+        index_heads=config.size("index_n_heads"),
+        index_dim=config.size("index_head_dim"),
+        index_top_k=config.size("index_topk"),
+        index_pool=config.size("index_kpool"),
+    )
+    delta = KimiDelta(
+        kind="kimi-delta", heads=inner["num_heads"], head_dim=width, d_conv=inner["short_conv_kernel_size"], gate_rank=width
+    )
+    seeing = replace(picked, index_heads=None, index_dim=None, index_pool=None)
+    blocks: dict[str, Mixer] = {_LINEAR: delta, "full": picked, "shared": seeing}
+    own = _picking(config, depth)
+    return by_kind(config, [_LINEAR if kind == _LINEAR else own[layer] for layer, kind in enumerate(types)], blocks)
+
+
+def glm5_sparse(config: Config) -> list[bool]:
+    """As `mlp_layer_types` lists them; all but the first three where it is absent."""
+    listed = a_layer_each(config, "mlp_layer_types", str)
+    if listed is None:
+        return [layer >= 3 for layer in range(layers_told_apart(config))]  # noqa: PLR2004
+    _legal(config, "mlp_layer_types", listed, "dense", "sparse")
+    return [kind == "sparse" for kind in listed]
+
+
+def streams_averaged(config: Config) -> HyperConnections:
+    """Streams that are mixed, and whose mean the head reads."""
+    return replace(streams_mixed(config), summed=False)
 
 
 # ---- Gemma 3n ----
