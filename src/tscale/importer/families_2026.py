@@ -11,7 +11,7 @@ from tscale.blocks import Computed, Norm
 from tscale.importer import expert_rules as experts
 from tscale.importer import family_2026 as rules
 from tscale.importer.expert_rules import Routed
-from tscale.importer.family import Family, Keys, Nested
+from tscale.importer.family import NO_VISION, Family, Keys, Nested
 from tscale.importer.family_rows import causal, modern
 
 _ROUTED_NAMES: Final[dict[str, str]] = {
@@ -89,6 +89,23 @@ NEW: Final[dict[str, Family]] = {
     ),
 }
 
+_IMAGES: Final = ("text_config", "vision_config", "tie_word_embeddings", "image_token_index", "image_token_id")
+
 NEW_NESTED: Final[dict[str, Nested]] = {
+    "gemma3n": Nested(
+        classes=("Gemma3nForConditionalGeneration",), text=("gemma3n_text",), tied=True,
+        own=(*_IMAGES, "audio_config", "audio_soft_tokens_per_image", "vision_soft_tokens_per_image"),
+        left_out="Left out: the vision and audio towers and their projections (vision_config, audio_config): the text model alone is "
+                 "counted.",
+    ),
+    "mistral_large4": Nested(
+        classes=("MistralLarge4ForConditionalGeneration",), text=("mistral_large4_text",), tied=False,
+        own=(*_IMAGES, "projector_hidden_act", "vision_feature_layer", "multimodal_projector_bias", "spatial_merge_size"),
+        left_out=NO_VISION,
+    ),
+    "glm5_next": Nested(
+        classes=("Glm5NextForConditionalGeneration",), text=("glm5_next_text",), tied=False, own=_IMAGES, flat=True,
+        left_out=NO_VISION,
+    ),
 }
 # fmt: on
