@@ -10,9 +10,8 @@ from tests.importer.recorded import Differences, counted_wrong, is_refused, reco
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params
-from tscale.core.workload import Run
 from tscale.importer.families_2026 import NEW
-from tscale.models.lower import lower
+from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
 LENGTH, SHORT, LONG = 70, 63, 127
@@ -24,12 +23,12 @@ def _differences(spec: ModelSpec, line: dict[str, Any]) -> Differences:
     ledger = lower(spec)
     pairs = {"total": (params(ledger).total, line["total"])}
     if line["flops"] is not None:
-        pairs["flops"] = (forward_flops(ledger, Run(LENGTH)).total, line["flops"])
+        pairs["flops"] = (forward_flops(ledger, run_of(spec, LENGTH)).total, line["flops"])
     if line["active"] is not None:
         pairs["active"] = (active_params(ledger).total, line["active"])
     for length, name in ((SHORT, "short"), (LONG, "long")):
         if line["cache"] is not None:
-            pairs[name] = (cache_bytes(ledger, Run(length), 16).total // 2, line["cache"][name])
+            pairs[name] = (cache_bytes(ledger, run_of(spec, length), 16).total // 2, line["cache"][name])
     return {name: (int(ours), theirs) for name, (ours, theirs) in pairs.items() if ours != theirs}
 
 

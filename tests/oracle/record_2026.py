@@ -25,7 +25,8 @@ SPARSE, HEAVY, SLIDES, FULL = (
     "sliding_attention",
     "full_attention",
 )
-FAMILIES = ["deepseek_v4", "hy_v4", "gemma3n_text", "mistral_large4_text", "glm5_next_text"]
+FAMILIES = ["deepseek_v4", "hy_v4", "gemma3n_text", "mistral_large4_text", "glm5_next_text", "bailing_hybrid",
+            "lfm3", "lara_mini", "gemma4_unified_text", "layoutlm", "jina_embeddings_v3", "bert-generation", "xlm", "flaubert"]  # fmt: skip
 record.BASE |= {
     "deepseek_v4": {
         "n_routed_experts": 8,
@@ -56,6 +57,21 @@ record.BASE |= {
         "moe_intermediate_size": 128,
         "index_topk": 256,
     },
+    "bailing_hybrid": {
+        "num_experts": 8,
+        "num_experts_per_token": 2,
+        "num_expert_group": 2,
+        "topk_group": 1,
+        "hidden_size": 256,
+        "vocab_size": 500,
+        "pad_token_id": 0,
+        "intermediate_size": 512,
+        "moe_intermediate_size": 128,
+        "layer_group_size": 2,
+    },
+    "lfm3": {"hidden_size": 256, "vocab_size": 500, "pad_token_id": 0, "intermediate_size": 512, "num_hidden_layers": 6},
+    "lara_mini": {"hidden_size": 256, "vocab_size": 500, "num_experts": 8, "num_experts_per_tok": 2, "num_hidden_layers": 5},
+    "gemma4_unified_text": {"hidden_size": 256, "vocab_size": 500, "intermediate_size": 512, "num_hidden_layers": 6},
     "gemma3n_text": {
         "num_hidden_layers": 10,
         "num_kv_shared_layers": 5,
@@ -84,6 +100,11 @@ record.LISTS |= {
 record_more.NAMES |= {
     "mistral_large4_text": ["MistralLarge4TextModel"],
     "glm5_next_text": ["Glm5NextTextModel"],
+    "xlm": ["XLMWithLMHeadModel", "XLMModel"],
+    "flaubert": ["FlaubertWithLMHeadModel", "FlaubertModel"],
+    "layoutlm": ["LayoutLMForMaskedLM", "LayoutLMModel"],
+    "jina_embeddings_v3": ["JinaEmbeddingsV3ForMaskedLM", "JinaEmbeddingsV3Model"],
+    "bert-generation": ["BertGenerationDecoder", "BertGenerationEncoder"],
 }
 record_more.EXTRA |= {
     "mistral_large4_text": [
@@ -95,6 +116,16 @@ record_more.EXTRA |= {
         {"index_topk_freq": 2},
         {"index_topk_pattern": "FSFS"},
     ],
+    "bailing_hybrid": [{"layer_group_size": 3}, {"first_k_dense_replace": 0}],
+    "lfm3": [{"layer_types": ["conv", SLIDES, FULL, "conv", "conv", SLIDES], "num_hidden_layers": 6}],
+    "lara_mini": [{"layer_types": ["linear_attention", SLIDES, FULL], "num_hidden_layers": 3}],
+    "gemma4_unified_text": [
+        {"num_kv_shared_layers": 4, "num_hidden_layers": 12},
+        {"num_kv_shared_layers": 4, "num_hidden_layers": 12, "use_double_wide_mlp": True},
+        {"num_global_key_value_heads": 2, "attention_k_eq_v": True},
+    ],
+    "xlm": [{"n_langs": 5, "use_lang_emb": True}, {"n_langs": 5, "use_lang_emb": False}],
+    "flaubert": [{"n_langs": 5}],
     "glm5_next_text": [
         {"linear_attn_config": {"head_dim": 64, "num_heads": 8, "short_conv_kernel_size": 3}},
         {"index_topk_pattern": "FFFS", "layer_types": ["indexed_attention"] * 4},

@@ -303,12 +303,10 @@ _REASONS: Final = {
     "its kind of attention is not supported": "led prophetnet bigbird_pegasus longt5 pegasus_x funnel",
     "its kind of token mixing is not supported": "mobilebert convbert squeezebert nystromformer yoso",
     "its layers have adapters": "xmod",
-    "it reads more than text": "layoutlm",
     "some of its layers attend to images": "idefics",
     "its layers look up hashed groups of words": "qwen4_exp qwen4_exp_text",
-    "how many of its experts have weights varies by token": "longcat_flash",
+    "its class builds matrices for experts that compute nothing, which published files do not have": "longcat_flash",
     "its layers read an encoder of bytes": "blt",
-    "its saved files and its published ones disagree about the width of its heads": "bailing_hybrid",
     "its head and its text model take their sizes from different keys": "ovis2",
 }
 NOT_YET: Final = {name: reason for reason, names in _REASONS.items() for name in names.split()}

@@ -13,18 +13,24 @@ from tscale.blocks import (
     Computed,
     Experts,
     FeedForward,
+    GatedDeltaNet,
     HyperConnections,
     KimiDelta,
     LatentAttention,
     LayerInput,
     Mixer,
     Mlp,
+    Norm,
+    ShortConv,
 )
 from tscale.blocks.fields import MOST_SIZE
 from tscale.errors import shown
+from tscale.importer import expert_rules as experts
 from tscale.importer import family_kinds as kinds
+from tscale.importer import family_mixers as mixers
 from tscale.importer.family_mixers import on
 from tscale.importer.family_rules import a_layer_each, layers_told_apart
+from tscale.models.spec import Embedding
 
 if TYPE_CHECKING:
     from tscale.importer.config_keys import Config
@@ -271,7 +277,104 @@ def streams_averaged(config: Config) -> HyperConnections:
     return replace(streams_mixed(config), summed=False)
 
 
-# ---- Gemma 3n ----
+def bailing_hybrid(config: Config) -> Mixer | tuple[Mixer, ...]:
+    """Delta rules, and at the end of each group of layers latent attention whose heads a number each gates.
+
+    A file that the class saved says the widths of delta rules under keys of their own, and the rotated width as that of a head.
+    """
+    depth, group = layers_told_apart(config), config.size("layer_group_size")
+    usual = [_LINEAR if (layer + 1) % group else _GLOBAL for layer in range(depth)]
+    types = a_layer_each(config, "layer_types", str) or usual
+    _legal(config, "layer_types", types, _LINEAR, _GLOBAL)
+    delta = KimiDelta(
+        kind="kimi-delta",
+        heads=config.optional("linear_num_heads") or config.size("num_attention_heads"),
+        head_dim=config.optional("linear_head_dim") or config.size("head_dim"),
+        d_conv=config.optional("linear_conv_kernel_dim") or config.size("short_conv_kernel_size"),
+    )
+    blocks: dict[str, Mixer] = {_LINEAR: delta, _GLOBAL: replace(experts.latent(config), head_gates=True)}
+    return by_kind(config, types, blocks)
+
+
+# ---- LFM 3 and Lara ----
+
+
+def lfm3(config: Config) -> Mixer | tuple[Mixer, ...]:
+    """Short convolutions between layers of local and of global attention, whose heads a number each gates."""
+    depth = layers_told_apart(config)
+    kinds_of_four = ("conv", "conv", _GLOBAL, "conv")
+    usual = [_LOCAL if layer and layer % 4 == 0 else kinds_of_four[layer % 4] for layer in range(depth)]
+    types = a_layer_each(config, "layer_types", str) or usual
+    _legal(config, "layer_types", types, "conv", _LOCAL, _GLOBAL)
+    seeing = mixers.attention_of(config, qk_norm="head", head_gates=config.flag("use_attention_gate"))
+    seeing = replace(seeing, bias=config.flag("attention_bias"))
+    blocks: dict[str, Mixer] = {
+        "conv": ShortConv(kind="short-conv", d_conv=config.size("conv_L_cache"), bias=config.flag("conv_bias")),
+        _GLOBAL: seeing,
+        _LOCAL: replace(seeing, window=_window(config, types)),
+    }
+    return by_kind(config, types, blocks)
+
+
+def lfm3_norm(config: Config) -> Norm:
+    """Norms on both sides of sub-layers, or before them alone."""
+    return Norm(kind="rmsnorm", place="sandwich" if config.flag("use_sandwich_norm") else "pre")
+
+
+def lara_mini(config: Config) -> Mixer | tuple[Mixer, ...]:
+    """Gated delta rules between layers of local and of global attention."""
+    depth = layers_told_apart(config)
+    period = (_LINEAR, _LOCAL, _LINEAR, _GLOBAL, _LOCAL)
+    types = a_layer_each(config, "layer_types", str) or [period[layer % len(period)] for layer in range(depth)]
+    _legal(config, "layer_types", types, *set(period))
+    delta = GatedDeltaNet(
+        kind="gated-delta-net",
+        key_heads=config.size("linear_num_key_heads"),
+        value_heads=config.size("linear_num_value_heads"),
+        key_dim=config.size("linear_key_head_dim"),
+        value_dim=config.size("linear_value_head_dim"),
+        d_conv=config.size("linear_conv_kernel_dim"),
+    )
+    seeing = replace(mixers.attention_of(config, qk_norm="head"), bias=config.flag("attention_bias"))
+    blocks: dict[str, Mixer] = {_LINEAR: delta, _GLOBAL: seeing, _LOCAL: replace(seeing, window=_window(config, types))}
+    return by_kind(config, types, blocks)
+
+
+def _window(config: Config, types: Sequence[str]) -> int | None:
+    """The window of layers that slide. Raises `SpecError` where some do and there is none."""
+    window = config.optional("sliding_window")
+    if window is None and _LOCAL in types:
+        raise config.wrong(
+            "some layers slide, but there is no sliding_window: set it, or layer_types to full_attention"
+        )
+    return window
+
+
+# ---- encoders ----
+
+
+def layoutlm_embedding(config: Config) -> Embedding:
+    """Tables of segments, and of where on a page a word begins, how wide and how high it is."""
+    return Embedding(segments=config.size("type_vocab_size") + 4 * config.size("max_2d_position_embeddings"))
+
+
+def xlm_embedding(config: Config) -> Embedding:
+    """A table of languages, where there are several."""
+    several = config.size("n_langs") > 1 and config.flag("use_lang_emb")
+    return Embedding(segments=config.size("n_langs") if several else None)
+
+
+# ---- Gemma ----
+
+
+def gemma4_unified_feed_forward(config: Config, dense: FeedForward) -> FeedForward | tuple[FeedForward, ...]:
+    """Twice as wide in layers that borrow keys, where the file says so."""
+    depth, wide = layers_told_apart(config), config.flag("use_double_wide_mlp")
+    first = depth - config.whole("num_kv_shared_layers")
+    each = [wide and layer >= first for layer in range(depth)]
+    return by_kind(config, each, {False: dense, True: replace(dense, d_ff=2 * dense.d_ff)})
+
+
 
 
 def gemma3n(config: Config) -> Attention | tuple[Attention, ...]:
