@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.importer.recorded import Differences, counted_wrong, is_refused, recorded, spec_of
+from tests.importer.recorded import Differences, counted_wrong, is_refused, recorded
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params

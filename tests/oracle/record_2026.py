@@ -17,7 +17,6 @@ import record
 import record_more
 import torch
 from record_mixers import FACTORS, counted
-from transformers import AutoModelForCausalLM
 
 SPARSE, HEAVY, SLIDES, FULL = (
     "compressed_sparse_attention",
@@ -38,7 +37,13 @@ record.BASE |= {
         "sliding_window": 512,
         "vocab_size": 500,
     },
-    "hy_v4": {"pad_token_id": 0, "n_routed_experts": 8, "num_experts_per_tok": 2, "hidden_size": 256, "vocab_size": 500},
+    "hy_v4": {
+        "pad_token_id": 0,
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "hidden_size": 256,
+        "vocab_size": 500,
+    },
     "mistral_large4_text": {
         "n_routed_experts": 8,
         "num_experts_per_tok": 2,
@@ -69,8 +74,20 @@ record.BASE |= {
         "moe_intermediate_size": 128,
         "layer_group_size": 2,
     },
-    "lfm3": {"hidden_size": 256, "vocab_size": 500, "pad_token_id": 0, "intermediate_size": 512, "num_hidden_layers": 6},
-    "lara_mini": {"hidden_size": 256, "vocab_size": 500, "num_experts": 8, "num_experts_per_tok": 2, "num_hidden_layers": 5},
+    "lfm3": {
+        "hidden_size": 256,
+        "vocab_size": 500,
+        "pad_token_id": 0,
+        "intermediate_size": 512,
+        "num_hidden_layers": 6,
+    },
+    "lara_mini": {
+        "hidden_size": 256,
+        "vocab_size": 500,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "num_hidden_layers": 5,
+    },
     "gemma4_unified_text": {"hidden_size": 256, "vocab_size": 500, "intermediate_size": 512, "num_hidden_layers": 6},
     "gemma3n_text": {
         "num_hidden_layers": 10,

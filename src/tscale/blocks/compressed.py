@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size, unrecorded
 from tscale.core.ledger import WHOLE, Cache, Cut, Entry, Matmul, Saved, Scores, Subset, Vector
+from tscale.core.roles import Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,16 @@ class CompressedAttention:
     def _scores(self, site: LayerContext, name: str, window: int | None, slot: int) -> Scores:
         h, width = self.heads, self.head_dim
         return Scores(
-            name, site.stream, site.keys, h, width, width, site.causal, window, cut=Cut(h, otherwise="refused"), cache=slot
+            name,
+            site.stream,
+            site.keys,
+            h,
+            width,
+            width,
+            site.causal,
+            window,
+            cut=Cut(h, otherwise="refused"),
+            cache=slot,
         )
 
     def _compressed(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
@@ -117,13 +127,13 @@ class CompressedAttention:
         """
         assert self.ratio is not None, "its callers ask"
         m, made = self.ratio, 2 * width if self.overlapping else width
-        role = "k" if slot == 1 else "index_k"
+        role: Role = "k" if slot == 1 else "index_k"
         yield Matmul(f"{name}.kv", role, "attention", site.keys, site.d_model, made, cut=WHOLE)
         yield Matmul(f"{name}.weights", role, "attention", site.keys, site.d_model, made, cut=WHOLE)
         yield Vector(f"{name}.positions", "bias", "attention", m * made)
         yield Vector(f"{name}.norm", "norm", "norm", width)
         if caches:
-            kept = "kv" if slot == 1 else "index"
+            kept: Role = "kv" if slot == 1 else "index"
             yield Cache(f"{name}.cache", kept, site.keys, width, slot=slot, stride=m)
             waiting = 2 * (m - 1) * made + (2 * m * width if self.overlapping else 0)
             yield Cache(f"{name}.waiting", "conv_state", "once", waiting)

@@ -163,7 +163,9 @@ class LatentAttention:
         if m is not None:
             yield Matmul(f"{name}.pool", "index_k", "attention", site.stream, d, width)
             yield Vector(f"{name}.pool.positions", "bias", "attention", m * width)
-        scores = Scores(f"{name}.scores", site.stream, site.keys, h, width, 1, site.causal, cache=1, role="index_scores")
+        scores = Scores(
+            f"{name}.scores", site.stream, site.keys, h, width, 1, site.causal, cache=1, role="index_scores"
+        )
         yield scores._replace(stride=m)
         if caches:
             yield Cache(f"{name}.cache", "index", site.keys, width, slot=1, stride=m)

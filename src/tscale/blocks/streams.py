@@ -130,4 +130,6 @@ class AltUp:
 
     def _square(self, site: LayerContext, name: str) -> Matmul:
         others = self.count - 1
-        return Matmul(name, "streams", "feed_forward", site.stream, site.d_model, site.d_model, stored=others, used=others)
+        return Matmul(
+            name, "streams", "feed_forward", site.stream, site.d_model, site.d_model, stored=others, used=others
+        )

@@ -10,9 +10,9 @@ from typing import Final
 from tscale.blocks import Computed, Norm
 from tscale.importer import expert_rules as experts
 from tscale.importer import family_2026 as rules
+from tscale.importer import family_kinds as kinds
 from tscale.importer.expert_rules import Routed
 from tscale.importer.family import NO_VISION, Family, Keys, Nested
-from tscale.importer import family_kinds as kinds
 from tscale.importer.family_rows import BARE, EVERY, POOLED, SEGMENTS, TIED, causal, encoder, modern
 from tscale.importer.family_rules import segments, table
 from tscale.models.spec import Head

@@ -80,7 +80,7 @@ def _compressed_layers(config: Config) -> list[str]:
         if len(ratios) < depth or not set(ratios) <= set(_BY_RATIO):
             raise config.wrong(f"compress_ratios must list 0, 4 or 128 for each of {depth} layers")
         return [_BY_RATIO[ratio] for ratio in ratios[:depth]]
-    return [_HEAVY if layer < 2 or layer % 2 == 0 else _SPARSE for layer in range(depth)]  # noqa: PLR2004
+    return [_HEAVY if layer < 2 or layer % 2 == 0 else _SPARSE for layer in range(depth)]
 
 
 def _ratios(config: Config) -> dict[str, int]:
@@ -227,12 +227,16 @@ _LINEAR = "linear_attention"
 def glm5_next(config: Config) -> Mixer | tuple[Mixer, ...]:
     """Delta rules, and latent attention without rotation to keys that are picked in pools."""
     depth = layers_told_apart(config)
-    usual = [_LINEAR if layer % 4 != 3 else _GLOBAL for layer in range(depth)]  # noqa: PLR2004
+    usual = [_LINEAR if layer % 4 != 3 else _GLOBAL for layer in range(depth)]
     types = a_layer_each(config, "layer_types", str) or usual
     _legal(config, "layer_types", types, _LINEAR, _GLOBAL, "indexed_attention")
     if config.whole("qk_rope_head_dim"):
         raise config.wrong("qk_rope_head_dim: only 0 is known, as in the class")
-    sizes = {"head_dim": "linear_head_dim", "num_heads": "linear_num_heads", "short_conv_kernel_size": "linear_conv_kernel_dim"}
+    sizes = {
+        "head_dim": "linear_head_dim",
+        "num_heads": "linear_num_heads",
+        "short_conv_kernel_size": "linear_conv_kernel_dim",
+    }
     inner = config.inner(
         "linear_attn_config",
         {name: config.size(key) for name, key in sizes.items()},
@@ -255,7 +259,11 @@ def glm5_next(config: Config) -> Mixer | tuple[Mixer, ...]:
         index_pool=config.size("index_kpool"),
     )
     delta = KimiDelta(
-        kind="kimi-delta", heads=inner["num_heads"], head_dim=width, d_conv=inner["short_conv_kernel_size"], gate_rank=width
+        kind="kimi-delta",
+        heads=inner["num_heads"],
+        head_dim=width,
+        d_conv=inner["short_conv_kernel_size"],
+        gate_rank=width,
     )
     seeing = replace(picked, index_heads=None, index_dim=None, index_pool=None)
     blocks: dict[str, Mixer] = {_LINEAR: delta, "full": picked, "shared": seeing}
@@ -267,7 +275,7 @@ def glm5_sparse(config: Config) -> list[bool]:
     """As `mlp_layer_types` lists them; all but the first three where it is absent."""
     listed = a_layer_each(config, "mlp_layer_types", str)
     if listed is None:
-        return [layer >= 3 for layer in range(layers_told_apart(config))]  # noqa: PLR2004
+        return [layer >= 3 for layer in range(layers_told_apart(config))]
     _legal(config, "mlp_layer_types", listed, "dense", "sparse")
     return [kind == "sparse" for kind in listed]
 
@@ -375,8 +383,6 @@ def gemma4_unified_feed_forward(config: Config, dense: FeedForward) -> FeedForwa
     return by_kind(config, each, {False: dense, True: replace(dense, d_ff=2 * dense.d_ff)})
 
 
-
-
 def gemma3n(config: Config) -> Attention | tuple[Attention, ...]:
     """Local and global layers, the last of which borrow the keys of the last layers of their kind before."""
     depth = layers_told_apart(config)
@@ -385,7 +391,9 @@ def gemma3n(config: Config) -> Attention | tuple[Attention, ...]:
     _legal(config, "layer_types", types, _LOCAL, _GLOBAL)
     first = depth - config.whole("num_kv_shared_layers")
     if first < depth and not (first > 0 and set(types[:first]) == set(types)):
-        raise config.wrong("num_kv_shared_layers: some layers would borrow keys of a kind that no layer before them has")
+        raise config.wrong(
+            "num_kv_shared_layers: some layers would borrow keys of a kind that no layer before them has"
+        )
     blocks = {
         (kind, borrows): Attention(
             heads=config.size("num_attention_heads"),
@@ -407,9 +415,10 @@ def gemma3n_feed_forward(config: Config) -> FeedForward | tuple[FeedForward, ...
     """As wide everywhere, or as wide as the file lists for each layer; how many of its numbers are zero, no product knows."""
     value, depth = config.value("intermediate_size"), layers_told_apart(config)
     listed = value if isinstance(value, list) else [value] * depth
-    if len(listed) != depth or not all(type(d_ff) is int and 0 < d_ff <= MOST_SIZE for d_ff in listed):
+    widths = [d_ff for d_ff in listed if isinstance(d_ff, int) and not isinstance(d_ff, bool) and 0 < d_ff <= MOST_SIZE]
+    if not len(widths) == len(listed) == depth:
         raise config.wrong(f"intermediate_size must be a whole number above 0, or one for each of {depth} layers")
-    return by_kind(config, listed, {d_ff: FeedForward(d_ff=d_ff, gated=True) for d_ff in listed})
+    return by_kind(config, widths, {d_ff: FeedForward(d_ff=d_ff, gated=True) for d_ff in widths})
 
 
 def gemma3n_layer_input(config: Config) -> LayerInput:

@@ -78,7 +78,9 @@ def _of_deepseek_v4(config: Mapping[str, object], said: Said, spec: ModelSpec) -
     Four bits have a scale for 32 numbers: of V4-Pro's files, that alone gives the 862e9 numbers which the hub counts in them, two
     experts' numbers packed in one. transformers 5.24.0 lists what is kept in 16 and in 32 bits (`_keep_in_fp32_modules`).
     """
-    experts = tuple(f"{label}.{matrix}" for label, _ in labelled(spec.feed_forwards) for matrix in ("up", "gate", "down"))
+    experts = tuple(
+        f"{label}.{matrix}" for label, _ in labelled(spec.feed_forwards) for matrix in ("up", "gate", "down")
+    )
     far = [label for label, mixer in labelled(spec.mixers) if getattr(mixer, "ratio", None) is not None]
     picked = [label for label, mixer in labelled(spec.mixers) if getattr(mixer, "index_heads", None) is not None]
     kept = [f"{label}.compressed" for label in far]

@@ -24,7 +24,16 @@ from tscale.blocks.fields import (
     Tagged,
     Whole,
 )
-from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, STREAMS, TOWER_INPUTS, TOWER_PIECES, Kinds
+from tscale.blocks.kinds import (
+    FEED_FORWARDS,
+    MIXERS,
+    POSITIONS,
+    STATE_SPACES,
+    STREAMS,
+    TOWER_INPUTS,
+    TOWER_PIECES,
+    Kinds,
+)
 from tscale.core.tracing import MOST_TOKENS, trace
 
 if TYPE_CHECKING:

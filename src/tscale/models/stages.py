@@ -186,7 +186,9 @@ def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
     if spec.layer_input is not None:
         raise RequestError(f"{spec.name}'s layers look up an input of their own in one table: use --pipeline 1")
     if spec.streams is not None:
-        raise RequestError(f"{spec.name} hands {spec.streams.count} residual streams on, which is not known yet: use --pipeline 1")
+        raise RequestError(
+            f"{spec.name} hands {spec.streams.count} residual streams on, which is not known yet: use --pipeline 1"
+        )
     if any(isinstance(mixer, Attention) and mixer.borrows_keys for mixer in spec.mixers):
         raise RequestError(f"{spec.name}'s last layers borrow keys, which another stage may have: use --pipeline 1")
     if plan.pipeline > MOST_STAGES:
