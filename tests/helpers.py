@@ -85,7 +85,13 @@ def saves_of_stages(spec: ModelSpec, plan: Parallelism) -> tuple[tuple[Saved, ..
 def has_stages(spec: ModelSpec) -> bool:
     """Whether layers can be assigned to the stages of a pipeline: one stack, of which no layers read what another stage has."""
     mixed = spec.unique_layers is not None and spec.unique_layers > 1
-    return spec.kind != "encoder-decoder" and not mixed and spec.positions.kind != "disentangled"
+    apart = spec.streams is None and spec.layer_input is None
+    borrows = any(
+        getattr(mixer, "borrows_keys", False) or getattr(mixer, "borrows_latent", False) for mixer in spec.mixers
+    )
+    return (
+        spec.kind != "encoder-decoder" and not mixed and spec.positions.kind != "disentangled" and apart and not borrows
+    )
 
 
 def shares_weights(spec: ModelSpec) -> bool:

@@ -136,7 +136,7 @@ class CompressedAttention:
             kept: Role = "kv" if slot == 1 else "index"
             yield Cache(f"{name}.cache", kept, site.keys, width, slot=slot, stride=m)
             waiting = 2 * (m - 1) * made + (2 * m * width if self.overlapping else 0)
-            yield Cache(f"{name}.waiting", "conv_state", "once", waiting)
+            yield Cache(f"{name}.waiting_state", "conv_state", "once", waiting)
 
     def _indexer(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Queries from the latent, narrow compressed keys, weights of the heads, and scores that are never summed up."""

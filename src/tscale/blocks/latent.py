@@ -170,4 +170,4 @@ class LatentAttention:
         if caches:
             yield Cache(f"{name}.cache", "index", site.keys, width, slot=1, stride=m)
         if caches and m is not None:
-            yield Cache(f"{name}.waiting", "conv_state", "once", 2 * (m - 1) * width)
+            yield Cache(f"{name}.waiting_state", "conv_state", "once", 2 * (m - 1) * width)

@@ -315,7 +315,7 @@ def _streams(stack: _Stack, sub_layers: Sequence[_SubLayer], *, saves: bool) -> 
     if streams is None:
         return
     if saves:
-        raise unrecorded(f"{stack.spec.name} of its {streams.count} residual streams")
+        raise unrecorded(f"a model with {streams.count} residual streams")
     for part in sub_layers:
         kind: Part = "feed_forward" if part.place.block.sub_layer == "feed-forward" else "attention"
         here = part.place._replace(block=bare.block)
