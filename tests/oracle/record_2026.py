@@ -16,7 +16,9 @@ import sys
 import record
 import record_more
 import torch
-from record_mixers import FACTORS, counted
+import transformers
+from record_mixers import FACTORS, LENGTH, counted
+from torch.utils.flop_counter import FlopCounterMode
 
 SPARSE, HEAVY, SLIDES, FULL = (
     "compressed_sparse_attention",
@@ -166,6 +168,10 @@ record_more.EXTRA |= {
     ],
 }
 SHORT, LONG = 63, 127
+WITH_MEMORY = ("glm5_next_text", "layoutlm", "xlm", "flaubert")
+"""Classes that cannot be run without memory behind them."""
+TRIED_WITH_MEMORY = ("hc_mult", "index_kpool", "max_2d_position_embeddings", "emb_dim")
+"""The changes whose FLOPs are counted with it, which takes long."""
 
 
 def main() -> None:
@@ -185,7 +191,24 @@ def main() -> None:
 def write(changed: str, config: dict) -> None:
     """One configuration, counted."""
     model, line = counted(changed, config)
+    if config["model_type"] in WITH_MEMORY and changed in TRIED_WITH_MEMORY:
+        line["flops"] = flops_with_memory(config)
     print(json.dumps(line | {"active": record_more.active(model), "cache": cache(model)}), flush=True)
+
+
+def flops_with_memory(config: dict) -> int | None:
+    """Forward FLOPs of a sequence of a class that chooses by numbers, and so needs memory behind them."""
+    name = config["architectures"][0]
+    model = getattr(transformers, name)(transformers.CONFIG_MAPPING[config["model_type"]].from_dict(config)).eval()
+    model.config._experts_implementation = "batched_mm"
+    model.config._attn_implementation = "eager"  # the counter knows no fused kernel of a processor
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(input_ids=torch.ones(1, LENGTH, dtype=torch.long), use_cache=False)
+    except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
+        print(f"{config['model_type']}: {error!r}"[:150], file=sys.stderr)
+        return None
+    return counter.get_total_flops()
 
 
 def cache(model: torch.nn.Module) -> dict[str, int] | None:
