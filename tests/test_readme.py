@@ -18,6 +18,7 @@ import tscale
 from tests.helpers import answer, run
 from tscale.cli import app
 from tscale.importer.families import ENCODER_DECODERS, ENCODERS, FAMILIES, MODERN, NESTED, OTHERS
+from tscale.importer.families_2026 import NEW
 from tscale.importer.families_encoders import FURTHER, TO_TEXT
 from tscale.importer.families_experts import EXPERTS, NORMED
 from tscale.importer.families_hybrids import HYBRIDS
@@ -41,6 +42,7 @@ KINDS = {
     "with experts or latent attention": EXPERTS | MORE_EXPERTS,
     "with recurrences or convolutions, and hybrids": MIXED | HYBRIDS,
     "with several kinds of attention": SEVERAL,
+    "with several residual streams, compressed keys and other layers of the years since 2025": NEW,
     "text models of families that read more than text": INSIDE,
     "encoders": ENCODERS | FURTHER,
     "encoder-decoders": ENCODER_DECODERS | TO_TEXT,

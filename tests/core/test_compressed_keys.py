@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 import tscale
+from tests.core.test_roofline import alone
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import pairs
 from tscale.core.costs.roofline import Pass, works
 from tscale.core.ledger import Ledger, Scores
 from tscale.core.workload import Run
-from tests.core.test_roofline import alone
 
 
 @pytest.mark.parametrize("stride", [1, 3, 4, 16])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
 
 import record
 import record_more
@@ -19,6 +20,7 @@ import torch
 import transformers
 from record_mixers import FACTORS, LENGTH, counted
 from torch.utils.flop_counter import FlopCounterMode
+from transformers.models.auto import modeling_auto
 
 SPARSE, HEAVY, SLIDES, FULL = (
     "compressed_sparse_attention",
@@ -181,11 +183,22 @@ def main() -> None:
     record.classes = lambda family, head: record_more.NAMES.get(family) or usual_classes(family, head)
     record.values = lambda key, value: (*usual_values(key, value), *FACTORS.get(key, ()))
     for family in sys.argv[1:] or FAMILIES:
-        for changed, config in record_more.every(family):
+        for changed, config in (*record_more.every(family), *heads(family)):
             try:
                 write(changed, config)
             except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
                 print(f"{family} {changed}: {error!r}"[:150], file=sys.stderr)
+
+
+def heads(family: str) -> Iterator[tuple[str, dict]]:
+    """Every class of the family that the release's own tables name, on a small body; classifiers with three labels."""
+    depths = {key: 4 for key in record.DEPTHS if key in transformers.CONFIG_MAPPING[family]().to_dict()}
+    small = {"model_type": family, **depths, **record.BASE.get(family, {})}
+    tables = (getattr(modeling_auto, name) for name in dir(modeling_auto) if name.endswith("_MAPPING_NAMES"))
+    for name in dict.fromkeys(table[family] for table in tables if isinstance(table.get(family), str)):
+        labels = {"num_labels": 3, "id2label": {"0": "a", "1": "b", "2": "c"}} if "Classification" in name else {}
+        if hasattr(transformers, name) and "Config" not in name:
+            yield name, {**small, "architectures": [name], **labels}
 
 
 def write(changed: str, config: dict) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tscale.blocks.rwkv import ChannelMixing, Rwkv
     from tscale.blocks.shared import SharedBlock
     from tscale.blocks.short_conv import ShortConv
-    from tscale.blocks.streams import AltUp, GatedStreams, HyperConnections
+    from tscale.blocks.streams import AltUp, HyperConnections
 
     Mixer = (
         Attention
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         | SharedBlock
     )
     Mlp = FeedForward | Experts | ChannelMixing
-    Streams = HyperConnections | GatedStreams | AltUp
+    Streams = HyperConnections | AltUp
     Positions = Learned | Computed | RelativeBias | Relative | Disentangled
 else:
     _FAMILIES = {"Mixer": MIXERS, "Mlp": FEED_FORWARDS, "Positions": POSITIONS, "Streams": STREAMS}
@@ -107,7 +107,6 @@ __all__ = [
     "Experts",
     "FeedForward",
     "GatedDeltaNet",
-    "GatedStreams",
     "HybridHeads",
     "HyperConnections",
     "ImageLayer",

@@ -80,7 +80,6 @@ POSITIONS: Final = Kinds(
 STREAMS: Final = Kinds(
     {
         "hyper-connections": "blocks.streams.HyperConnections",
-        "gated": "blocks.streams.GatedStreams",
         "altup": "blocks.streams.AltUp",
     }
 )

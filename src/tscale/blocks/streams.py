@@ -57,39 +57,6 @@ class HyperConnections:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatedStreams:
-    """Streams whose every channel is gated by a low-rank product of all of them (Qwen4-Exp)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
-    kind: Literal["gated"]
-    count: Size
-    """Residual streams."""
-    rank: Size
-    """Width that the streams side by side are brought to, and from which a gate for each of their channels is made."""
-
-    def lower(self, site: LayerContext, sub_layer: str, part: Part) -> Iterator[Entry | Subset]:
-        """The norm of the streams, the gates of a sub-layer's input, and the weights that add its output to the streams."""
-        d, n, name = site.d_model, self.count, f"{site.name}streams.{sub_layer}"
-        yield from self._gates(site, name, part)
-        yield Matmul(f"{name}.inject", "streams", part, site.stream, n * d, n)
-
-    def lower_layer(self, site: LayerContext) -> Iterator[Entry | Subset]:
-        """Nothing beside its sub-layers."""
-        yield from ()
-
-    def lower_end(self, site: LayerContext) -> Iterator[Entry]:
-        """The gates that sum the streams up behind the last layer."""
-        yield from self._gates(site, f"{site.name}streams.end", "feed_forward")
-
-    def _gates(self, site: LayerContext, name: str, part: Part) -> Iterator[Entry]:
-        wide = self.count * site.d_model
-        yield Vector(f"{name}.norm", "norm", "norm", wide)
-        yield Matmul(f"{name}.down", "streams", part, site.stream, wide, self.rank)
-        yield Matmul(f"{name}.up", "streams", part, site.stream, self.rank, wide)
-
-
-@dataclass(frozen=True, kw_only=True)
 class AltUp:
     """Alternating updates (Baykal 2023): a layer computes one of the streams, and corrects predictions of all by it.
 
