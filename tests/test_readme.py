@@ -34,6 +34,7 @@ KINDS = {
     "experts": "with experts or latent attention",
     "hybrid": "with recurrences or convolutions, and hybrids",
     "several attentions": "with several kinds of attention",
+    "new layers": "with several residual streams, compressed keys and other layers of the years since 2025",
     "inner": "text models of families that read more than text",
     "encoder": "encoders",
     "encoder-decoder": "encoder-decoders",

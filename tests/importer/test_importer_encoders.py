@@ -168,7 +168,7 @@ def test_albert_s_layers_are_stored_once_and_run_through_by_all() -> None:
             {"model_type": "camembert", "is_decoder": True},
             'key "is_decoder" (true) is not known for camembert, and may change what is counted',
         ),
-        ({"model_type": "layoutlm"}, 'model_type "layoutlm" is not known yet: it reads more than text'),
+        ({"model_type": "xmod"}, 'model_type "xmod" is not known yet: its layers have adapters'),
     ],
 )
 def test_what_is_refused(config: dict[str, Any], message: str) -> None:

@@ -44,6 +44,8 @@ class Computed:
     rows: Size | None = None
     """Rows of a table of sinusoids that each stack keeps with its parameters and never trains (Marian, Pegasus);
     where queries and keys are rotated, of a head's width (RoFormer)."""
+    frequencies: Size | None = None
+    """Learned numbers that scale the frequencies of rotation, for all layers at once (Mistral Large 4)."""
 
     def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """No weights and no matrix multiplications, but for a table that is stored."""
@@ -51,6 +53,8 @@ class Computed:
             width = widths.head_dim if self.kind == "rotary" and widths is not None else site.d_model
             sines = Lookup(f"{site.name}embedding.sines", "positions", "positions", self.rows, width, trained=False)
             yield Subset((sines,), once=True)
+        if self.frequencies is not None:
+            yield Subset((Vector(f"{site.name}frequencies", "scale", "positions", self.frequencies),), once=True)
 
 
 @dataclass(frozen=True, kw_only=True)

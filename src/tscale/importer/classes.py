@@ -91,7 +91,7 @@ def _classes(config: Config, usual: Head, *, pooler: bool, biased: bool, per_tok
 
 _OF_THEIR_OWN: Final = frozenset({
     "BigBirdForQuestionAnswering", "BigBirdForSequenceClassification", "BigBirdForTokenClassification",
-    "RoFormerForMultipleChoice", "XLNetForQuestionAnswering",
+    "LayoutLMForQuestionAnswering", "LayoutLMForTokenClassification", "RoFormerForMultipleChoice", "XLNetForQuestionAnswering",
 })  # fmt: skip
 _ENDS: Final = 2
 _CLASSIFIERS: Final[Mapping[str, Callable[[Config, Head], Head]]] = {

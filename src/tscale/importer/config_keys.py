@@ -118,6 +118,11 @@ class Config:
         value = self.value(key)
         return None if value is None else self._whole(key, value, 1)
 
+    def optional_whole(self, key: str) -> int | None:
+        """A whole number, 0 allowed, or None where it is absent or null."""
+        value = self.value(key)
+        return None if value is None else self._whole(key, value, 0)
+
     def flag(self, key: str) -> bool:
         """True or false."""
         value = self.value(key)

@@ -84,7 +84,7 @@ class _Table(Mapping[str, Kind]):
 
     def __iter__(self) -> Iterator[str]:
         own = {**ROWS, **_OF_USER.get()}
-        kinds = {name: "text" in data for name, data in index.everything("families")}
+        kinds: dict[str, bool] = {name: "text" in data for name, data in index.everything("families")}
         kinds |= {name: isinstance(found, Nested) for name, found in own.items()}
         names = [*_USED, *(name for name in kinds if name not in _USED)]
         yield from (name for name in names if kinds[name] == (self._kind is Nested))
@@ -122,12 +122,10 @@ _REASONS: Final = {
     "its kind of attention is not supported": "led prophetnet bigbird_pegasus longt5 pegasus_x funnel",
     "its kind of token mixing is not supported": "mobilebert convbert squeezebert nystromformer yoso",
     "its layers have adapters": "xmod",
-    "it reads more than text": "layoutlm",
     "some of its layers attend to images": "idefics",
-    "it mixes several copies of its residual stream": "gemma3n gemma3n_text deepseek_v4 hy_v4 qwen4_exp",
-    "how many of its experts have weights varies by token": "longcat_flash",
+    "its layers look up hashed groups of words": "qwen4_exp qwen4_exp_text",
+    "its class builds matrices for experts that compute nothing, which published files do not have": "longcat_flash",
     "its layers read an encoder of bytes": "blt",
-    "its saved files and its published ones disagree about the width of its heads": "bailing_hybrid",
     "its head and its text model take their sizes from different keys": "ovis2",
 }
 NOT_YET: Final = {name: reason for reason, names in _REASONS.items() for name in names.split()}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from tscale.blocks import POSITIONS, Computed, FeedForward, LayerInput, Mixer, Mlp, Norm, Positions
+from tscale.blocks import POSITIONS, Computed, FeedForward, LayerInput, Mixer, Mlp, Norm, Positions, Streams
 from tscale.blocks.fields import CONFIG, Tagged
 from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import AttentionMask
@@ -35,10 +35,19 @@ class Ruled:
 
 
 Group = Literal[
-    "decoder", "normed", "experts", "hybrid", "several attentions", "inner", "encoder", "encoder-decoder", "repository"
+    "decoder",
+    "normed",
+    "experts",
+    "hybrid",
+    "several attentions",
+    "new layers",
+    "inner",
+    "encoder",
+    "encoder-decoder",
+    "repository",
 ]
 """Plain decoders; those with norms on queries and keys; with experts or latent attention; with recurrences or convolutions;
-with several kinds of attention; text models of families that read more; encoders; encoder-decoders; and those whose code
+with several kinds of attention; with layers of the years since 2025; text models of families that read more; encoders; encoder-decoders; and those whose code
 stands in their repositories."""
 
 
@@ -188,6 +197,8 @@ class Family:
     """Its tables of embeddings; one of tokens where absent."""
     layer_input: Annotated[Callable[[Config], LayerInput | None] | None, Ruled("layer_input")] = None
     """What each layer takes beside what the last one yields."""
+    streams: Annotated[Callable[[Config], Streams] | None, Ruled("streams")] = None
+    """The residual streams, where there are several."""
     encoder: Annotated[Callable[[Config], Encoder | None] | None, Ruled("encoder")] = None
     """How the encoder of an encoder-decoder is unlike its decoder."""
     notes: Annotated[Callable[[Config], tuple[str, ...]] | None, Ruled("notes")] = None

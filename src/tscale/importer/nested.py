@@ -65,6 +65,8 @@ class Nested:
     """What the class takes for keys that the text model lacks, where its own family takes other values."""
     flat: bool = False
     """Whether older files have the keys of the text model beside the others, and no `text_config`."""
+    unread_flat: bool = False
+    """Whether its class builds a text model of its own sizes where there is no `text_config`, whatever stands beside."""
     ties_whole: bool = False
     """Whether a text model that says that it is tied ties the whole where the file is silent, as before release 5."""
     retied: bool = True

@@ -134,7 +134,7 @@ def _states_of(file: Mapping[str, object], spec: ModelSpec, where: str) -> Liter
     return states_of(file, where) if any(mixer.kind not in _WITHOUT_STATES for mixer in spec.mixers) else None
 
 
-_WITHOUT_STATES: Final = frozenset({"multi-head", "latent", "indexed", "image-layer", "expert-attention"})
+_WITHOUT_STATES: Final = frozenset({"multi-head", "latent", "indexed", "compressed", "image-layer", "expert-attention"})
 _FUSED: Final = frozenset({"bloom", "dbrx", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "modernbert", "mpt", "phi3"})
 """Families whose checkpoints hold queries, keys and values in one matrix, in GGUF files too."""
 
@@ -261,6 +261,7 @@ def _spec(config: Config, name: str) -> ModelSpec:
         norm=_settled(family.norm, config),
         embedding=_settled(family.embedding, config),
         layer_input=None if family.layer_input is None else family.layer_input(config),
+        streams=None if family.streams is None else family.streams(config),
         head=head,
         encoder=None if family.encoder is None else family.encoder(config),
     )

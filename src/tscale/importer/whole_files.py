@@ -57,6 +57,10 @@ def with_towers(
 def text_config(config: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool) -> Text:
     """The text model of a file that describes more, tied as the whole says."""
     text = config.get("text_config")
+    ignored: tuple[str, ...] = ()
+    if nested.unread_flat and text is None:
+        config, ignored = _without_flat(config, name, nested, where)
+        text = {}
     if nested.flat and text is None:
         text = {key: value for key, value in config.items() if key not in nested.beside and key != "model_type"}
         config = {key: value for key, value in config.items() if key not in text or key in OF_BOTH}
@@ -72,7 +76,34 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
     tied, said = _tied_whole(config, text, name, nested, where)
     own = {key: value for key, value in text.items() if key not in nested.inside}
     merged = {**nested.defaults, **own, "model_type": inner, "architectures": None, "tie_word_embeddings": tied}
-    return Text(merged, (*of_class, *said), unread, name, nested.said)
+    return Text(merged, (*of_class, *said, *ignored), unread, name, nested.said)
+
+
+def _without_flat(
+    config: Mapping[str, object], name: str, nested: Nested, where: str
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """A file without the sizes that stand where its class reads none of them, and what is said of those it takes otherwise.
+
+    Raises `SpecError` where they tell of another depth, width or kind of layer than the class builds: its count would be of no use.
+    """
+    from tscale.importer.families import FAMILIES
+
+    family = FAMILIES[nested.texts[0]]
+    keys = {family.aliases.get(key, key): key for key in config if key not in nested.beside}
+    read = {key: said for key, said in keys.items() if key in family.reads}
+    others = {said: family.reads[key] for key, said in read.items() if config[said] not in (None, family.reads[key])}
+    light = {family.keys.vocabulary, family.keys.context, "sliding_window", "layer_types", "num_nextn_predict_layers"}
+    for key in sorted(said for key, said in read.items() if said in others and key not in light):
+        raise SpecError(f"{key} stands outside of text_config, where the class of {name} does not read it: put the sizes of the text "
+                        "model into text_config", where=where)  # fmt: skip
+    dropped = {*read.values(), *family.harmless, *family.fixed}
+    kept = {key: value for key, value in config.items() if key not in dropped}
+    if not read:
+        return kept, ()
+    taken = ", ".join(f"{called(key, 40)} {shown(value)}" for key, value in others.items() if value is not None)
+    more = f" It takes {taken}, whatever the file says." if taken else ""
+    return kept, (f"Without text_config, {release()} builds the text model in sizes of its own, and reads none that stand beside: "
+                  f"what the file says of layer_types, windows and the vocabulary changes nothing there.{more}",)  # fmt: skip
 
 
 def _outside(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.blocks import Attention
+from tscale.blocks import Mixer
 from tscale.blocks.fields import telling_layers
 from tscale.core.costs.recompute import Again
 from tscale.core.ledger import Ledger, Stack
@@ -170,6 +170,11 @@ def _has_bare_ends(spec: ModelSpec, plan: Parallelism) -> bool:
     return plan.interleave > 1 and spec.layers + 2 == plan.pipeline * plan.interleave
 
 
+def _borrows(mixer: Mixer) -> bool:
+    """Whether a block reads keys, or a latent of them, that an earlier layer has."""
+    return (mixer.kind == "multi-head" and mixer.borrows_keys) or (mixer.kind == "latent" and mixer.borrows_latent)
+
+
 def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
     """Raises `RequestError` for a model that has no such stages: fewer layers than pieces, or layers that read what others have."""
     if spec.kind == "encoder-decoder":
@@ -185,7 +190,11 @@ def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
         raise RequestError(f"{spec.name}'s layers all read one table of distances: use --pipeline 1")
     if spec.layer_input is not None:
         raise RequestError(f"{spec.name}'s layers look up an input of their own in one table: use --pipeline 1")
-    if any(isinstance(mixer, Attention) and mixer.borrows_keys for mixer in spec.mixers):
+    if spec.streams is not None:
+        raise RequestError(
+            f"{spec.name} hands {spec.streams.count} residual streams on, which is not known yet: use --pipeline 1"
+        )
+    if any(_borrows(mixer) for mixer in spec.mixers):
         raise RequestError(f"{spec.name}'s last layers borrow keys, which another stage may have: use --pipeline 1")
     if plan.pipeline > MOST_STAGES:
         raise RequestError(f"{plan.pipeline:,} pipeline stages are more than are counted: use at most {MOST_STAGES}")
