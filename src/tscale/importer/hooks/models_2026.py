@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -27,7 +27,7 @@ from tscale.blocks.fields import MOST_SIZE
 from tscale.errors import shown
 from tscale.importer.hooks.deepseek import indexed
 from tscale.importer.layer_lists import a_layer_each, layers_told_apart
-from tscale.importer.mixed_layers import attention_of, on
+from tscale.importer.mixed_layers import attention_of, by_kind
 from tscale.importer.rules.attention import latent
 from tscale.models.spec import Embedding
 
@@ -37,15 +37,6 @@ if TYPE_CHECKING:
 B = TypeVar("B", bound=Mixer | Mlp)
 Kind = TypeVar("Kind", bound=Hashable)
 _LOCAL, _GLOBAL = "sliding_attention", "full_attention"
-
-
-def by_kind(config: Config, each: Sequence[Kind], blocks: Mapping[Kind, B]) -> B | tuple[B, ...]:
-    """A block for the layers of each kind: the most frequent takes what the others leave."""
-    first, *others = sorted(dict.fromkeys(each), key=each.count, reverse=True)
-    depth = layers_told_apart(config)
-    claims = [[layer for layer, kind in enumerate(each) if kind == other] for other in others]
-    claimed = [replace(blocks[kind], on=on(at, depth)) for kind, at in zip(others, claims, strict=True)]
-    return (blocks[first], *claimed) if claimed else blocks[first]
 
 
 def _legal(config: Config, key: str, listed: Sequence[str], *legal: str) -> None:
