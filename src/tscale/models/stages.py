@@ -7,9 +7,8 @@ not grow with depth.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tscale.blocks import Mixer
 from tscale.blocks.fields import telling_layers
 from tscale.core.costs.recompute import Again
 from tscale.core.ledger import Ledger, Stack
@@ -19,6 +18,9 @@ from tscale.core.sharding import check_expert, check_experts, check_tensor, is_m
 from tscale.errors import RequestError
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from tscale.blocks import Mixer
 
 
 def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> tuple[Ledger, ...]:
