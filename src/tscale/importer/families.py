@@ -84,7 +84,7 @@ class _Table(Mapping[str, Kind]):
 
     def __iter__(self) -> Iterator[str]:
         own = {**ROWS, **_OF_USER.get()}
-        kinds = {name: "text" in data for name, data in index.everything("families")}
+        kinds: dict[str, bool] = {name: "text" in data for name, data in index.everything("families")}
         kinds |= {name: isinstance(found, Nested) for name, found in own.items()}
         names = [*_USED, *(name for name in kinds if name not in _USED)]
         yield from (name for name in names if kinds[name] == (self._kind is Nested))
