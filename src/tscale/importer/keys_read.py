@@ -14,7 +14,14 @@ from functools import cache
 from types import FunctionType
 from typing import Any, Final, NamedTuple
 
-_READERS: Final = frozenset({"value", "size", "whole", "optional", "flag", "text", "listed", "agreed", "inner"})
+from tscale.importer.config_keys import Config
+
+_READERS: Final = frozenset(
+    name
+    for name, method in inspect.getmembers(Config, inspect.isfunction)
+    if list(inspect.signature(method).parameters)[1:2] == ["key"] and name not in ("reads", "says")
+)
+"""Methods that read the key which they are given; `reads` asks whether there is one, `says` reads the file alone."""
 _OURS: Final = "tscale.importer."
 
 
