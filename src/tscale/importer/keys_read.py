@@ -19,7 +19,7 @@ from tscale.importer.config_keys import Config
 _READERS: Final = frozenset(
     name
     for name, method in inspect.getmembers(Config, inspect.isfunction)
-    if list(inspect.signature(method).parameters)[1:2] == ["key"] and name not in ("reads", "says")
+    if name[0] != "_" and name not in ("reads", "says") and list(inspect.signature(method).parameters)[1:2] == ["key"]
 )
 """Methods that read the key which they are given; `reads` asks whether there is one, `says` reads the file alone."""
 _OURS: Final = "tscale.importer."
