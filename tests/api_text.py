@@ -106,6 +106,8 @@ def hint(name: str, option: Option) -> str:
             return "Changes" if option.metavar == "KEY=VALUE" else "Sequence[str]"
         case "model":
             return "Model | None"
+        case "named" if name == "families":
+            return "File | Mapping[str, Any] | None"
         case "named":
             many = " | Sequence[Gpu]" if option.many else ""
             return f"Gpu{many} | None" if name == "gpu" else "Model | None"

@@ -31,8 +31,12 @@ def disclosed() -> list[str]:
     return [name for name in names() if isinstance(built_in(name), ModelSpec)]
 
 
-UNRECORDED = {"glm-5", "glm-5.2", "deepseek-v3.2"}
-"""Built-in models of which nobody has recorded what they keep for a backward pass: those with an indexer of keys."""
+UNRECORDED = {
+    "glm-5", "glm-5.2", "deepseek-v3.2", "deepseek-v4-flash", "deepseek-v4-pro", "glm-5.3-flash", "mistral-large-4",
+    "gemma-3n-e2b", "gemma-3n-e4b",
+}  # fmt: skip
+"""Built-in models of which nobody has recorded what they keep for a backward pass: those with an indexer of keys, or with several
+residual streams."""
 
 
 def trainable() -> list[str]:
@@ -82,7 +86,9 @@ def saves_of_stages(spec: ModelSpec, plan: Parallelism) -> tuple[tuple[Saved, ..
 def has_stages(spec: ModelSpec) -> bool:
     """Whether layers can be assigned to the stages of a pipeline: one stack, of which no layers read what another stage has."""
     mixed = spec.unique_layers is not None and spec.unique_layers > 1
-    return spec.kind != "encoder-decoder" and not mixed
+    apart = spec.streams is None and spec.layer_input is None
+    borrows = any(getattr(mixer, "borrows_latent", False) for mixer in spec.mixers)
+    return spec.kind != "encoder-decoder" and not mixed and apart and not borrows
 
 
 def table_of_all(spec: ModelSpec) -> int:

@@ -1,8 +1,8 @@
 """Every error has a file that causes it, with the exact text.
 
 `bad/NAME.yaml` (or `.json`, a configuration) has something wrong, and `bad/NAME.txt` beside it is what `tscale validate
-NAME.yaml` says (of `claims-*`, what `tscale check` says, of `law-*` and `hardware-*`, what a command that takes such a
-file says); `fine-*` looks wrong and is not. `bad/command-line-EXIT.txt` holds command lines,
+NAME.yaml` says (of `claims-*`, what `tscale check` says, of `law-*`, `hardware-*` and `families-*`, what a command that takes such
+a file says); `fine-*` looks wrong and is not. `bad/command-line-EXIT.txt` holds command lines,
 each with what it says and its exit code. What is too big, binary or a device is made by the tests below.
 
 `python -m tests.test_bad_input` writes the texts anew: read the difference before it is kept.
@@ -39,6 +39,7 @@ TOLD_BY = {
     "claims": ["check"],
     "law": ["optimal", "--flops", "1e22", "--law"],
     "hardware": ["train", "gpt3", "--gpus", "8", "--gpu"],
+    "families": ["params", "gpt3", "--families"],
 }
 WRONG = [name for name in FILES if not name.startswith("fine-")]
 SPECS = [name for name in WRONG if name.partition("-")[0] not in TOLD_BY]

@@ -153,6 +153,28 @@ TOTALS: dict[str, tuple[int, int]] = {
         + 60 * routed(7168, 384, 2048, 2048)
         + ends(61, 7168, 163840),
     ),
+    "mistral-large-4": (
+        1_050_089_886_752,  # transformers 5.24.0 builds the text model so
+        72 * (6144 * 64 * 128 + 64 * 128 * 6144 + 2 * 64)
+        + 54 * (6144 * (512 + 64) + 512 + 512 * 64 * (64 + 128))
+        + 9 * (6144 * 512 + 512)
+        + 18 * 512 * 64 * (128 + 128)
+        + 72 * (2 * 6144 + 6144 * 32 * 128 + 2 * 32 + 6144 * 128 + 2 * 128 + 6144 * 32)
+        + 32
+        + 3 * 6144 * 24576
+        + 71 * routed(6144, 128, 6144, 6144)
+        + ends(72, 6144, 204800),
+    ),
+    "glm-5.3-flash": (
+        313_326_799_870,  # transformers 5.24.0 builds the text model so
+        34 * (3 * (4096 * 8192 + 8192 * 4) + 2 * (4096 * 128 + 128 * 8192) + 64 + 8192 + 4096 * 64 + 128 + 8192 * 4096)
+        + 11 * (4096 * 1536 + 1536 + 1536 * 64 * 256 + 4096 * 512 + 512 + 512 * 64 * (256 + 256) + 64 * 256 * 4096)
+        + 11 * (1536 * 32 * 128 + 2 * 4096 * 128 + 2 * 128 + 4096 * 32 + 4 * 128)
+        + 2 * 45 * (24 * 4 * 4096 + 24 + 3)
+        + 3 * 3 * 4096 * 12288
+        + 42 * routed(4096, 288, 2048, 2048)
+        + ends(45, 4096, 154880),
+    ),
     "minimax-m2.5": (
         228_689_748_992,
         62 * (2 * 3072 * (48 + 8) * 128 + (48 + 8) * 128 + routed(3072, 256, 1536)) + ends(62, 3072, 200064),
@@ -182,6 +204,14 @@ FAR_FROM_THE_COUNT: dict[tuple[str, str], str] = {
     ("gpt3-2.7b", "brown2020 Table 2.1"): "2.65 billion rounded to 2.7 billion",
     ("kimi-k2", "Kimi K2 README"): "1.03 trillion rounded to 1 trillion",
     ("kimi-k2.5", "Kimi K2.5 model card"): "1.03 trillion rounded to 1 trillion",
+    (
+        "deepseek-v4-pro",
+        "DeepSeek-AI, DeepSeek-V4 (arXiv 2606.19348), abstract",
+    ): "1.573 trillion rounded to 1.6 trillion",
+    (
+        "glm-5.3-flash",
+        "NVIDIA NeMo AutoModel, model coverage of GLM-5.3-Flash",
+    ): "with the layer that predicts further tokens",
     ("phi-4", "Phi-4 report, abstract"): "14.66 billion rounded down to 14 billion",
     ("bert-large", "brown2020 Table D.1"): "a slip of the table: the size of RoBERTa large",
     ("t5-large", "raffel2019 section 3.7"): "high in the paper",

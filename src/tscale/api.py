@@ -39,6 +39,7 @@ def summary(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
     system: File | None = None,
@@ -51,6 +52,8 @@ def summary(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         gpu: Show fit, speed, hours and dollars on it.
         gpu_set: Change a field of the hardware; repeatable.
         system: Read what is not given from a file that save wrote.
@@ -73,6 +76,7 @@ def params(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     system: File | None = None,
 ) -> Result:
     """Count the parameters of each model, part by part.
@@ -88,6 +92,8 @@ def params(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         system: Read what is not given from a file that save wrote.
 
     Returns:
@@ -111,6 +117,7 @@ def attention(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     context: Number | Sequence[Number] | None = None,
     dtype: str | None = None,
     causal: bool | None = None,
@@ -129,6 +136,8 @@ def attention(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         context: Set the context lengths, such as 512,2k,8k; k is 1,024.
         dtype: Set the number format of cache, scores and weights (default: bf16).
         causal: Count the keys that a query may see, or all of them as frameworks do.
@@ -156,6 +165,7 @@ def flops(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     images: Number | None = None,
     image_size: Number | None = None,
     video_frames: Number | None = None,
@@ -191,6 +201,8 @@ def flops(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         images: Set the images in a sequence.
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
@@ -242,6 +254,7 @@ def compare(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     x: Number | None = None,
     y: Number | None = None,
 ) -> Result:
@@ -256,6 +269,8 @@ def compare(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         x: Choose what plot draws across (default: year).
         y: Choose what plot draws upwards (default: params).
 
@@ -278,6 +293,7 @@ def memory(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     images: Number | None = None,
     image_size: Number | None = None,
     video_frames: Number | None = None,
@@ -356,6 +372,8 @@ def memory(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         images: Set the images in a sequence.
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
@@ -462,6 +480,7 @@ def train(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
     method: str | None = None,
@@ -532,6 +551,8 @@ def train(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
             has the names.
         gpu_set: Change a field of the hardware; repeatable.
@@ -632,6 +653,7 @@ def serve(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
     images: Number | None = None,
@@ -681,6 +703,8 @@ def serve(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
             has the names.
         gpu_set: Change a field of the hardware; repeatable.
@@ -746,6 +770,7 @@ def plan(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     method: str | None = None,
     reference: Model | None = None,
     reward: Model | None = None,
@@ -826,6 +851,8 @@ def plan(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
             prompt (grpo) or a value model (ppo).
         reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
@@ -980,6 +1007,7 @@ def loss(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     tokens: Number | None = None,
     unique_tokens: Number | None = None,
     inference_tokens: Number | None = None,
@@ -996,6 +1024,8 @@ def loss(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         unique_tokens: Set the number of unique tokens, such as 100e9: further training tokens repeat them.
         inference_tokens: Set the tokens to be served, such as 1e12, to include the FLOPs of serving.
@@ -1021,6 +1051,7 @@ def hyper(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     law: Sequence[str] = (),
@@ -1035,6 +1066,8 @@ def hyper(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         law: Choose a law by name or file. Repeat it for several; by default all are used.
@@ -1219,6 +1252,7 @@ def verify(
     set: Changes = (),
     assume: str | None = None,
     strict: bool | None = None,
+    families: File | Mapping[str, Any] | None = None,
     system: File | None = None,
 ) -> Result:
     """Compare a checkpoint's tensors with those of a spec.
@@ -1233,6 +1267,8 @@ def verify(
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
+        families: Know further families of config.json, by a YAML file that `tscale schema families`
+            describes.
         system: Read what is not given from a file that save wrote.
 
     Returns:

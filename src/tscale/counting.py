@@ -66,13 +66,16 @@ class Run(tscale.core.workload.Run):
         return run
 
 
-def load(model: str | os.PathLike[str], changes: Iterable[str] = (), assume: str | None = None) -> ModelSpec:
+def load(
+    model: str | os.PathLike[str], changes: Iterable[str] = (), assume: str | None = None, families: object = None
+) -> ModelSpec:
     """The spec that MODEL means on the command line: a built-in name, a file, a folder with a config.json.
 
     Args:
         model: the name or the path.
         changes: fields to set, such as `["layers=24", "attention.kv_heads=8"]`.
         assume: the family that a config.json of an unknown one counts like.
+        families: the path of a YAML file of further families, or a mapping like one.
 
     Raises:
         TscaleError: for what is no model, and for one whose shape was never published.
@@ -87,7 +90,10 @@ def load(model: str | os.PathLike[str], changes: Iterable[str] = (), assume: str
     if not isinstance(assume, str | None):
         raise RequestError(f"assume must be the name of a family, such as llama, not {a_kind_of(assume)}")
     try:
-        return trusted(resolve(name, _changes(changes), assume))
+        from tscale.importer.families import more_families
+
+        with more_families(os.fspath(families) if isinstance(families, os.PathLike) else families):
+            return trusted(resolve(name, _changes(changes), assume))
     except TscaleError as error:
         _call_arguments(error)
         raise

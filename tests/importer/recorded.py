@@ -24,6 +24,11 @@ def recorded(name: str) -> list[Line]:
     return [json.loads(line) for line in (ORACLE / name).read_text(encoding="utf-8").splitlines()]
 
 
+def families_in(lines: Iterable[Line]) -> list[str]:
+    """The families that lines are of."""
+    return sorted({line["config"]["model_type"] for line in lines})
+
+
 def spec_of(config: dict[str, Any]) -> ModelSpec:
     """The spec that a config.json is read as. Raises `SpecError` where it is refused."""
     return imported(config, name="x", where="config.json")

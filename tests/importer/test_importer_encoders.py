@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.importer.recorded import counted_wrong, is_refused, recorded, spec_of
+from tests.importer.recorded import counted_wrong, families_in, is_refused, recorded, spec_of
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params
 from tscale.core.workload import Run
 from tscale.errors import SpecError
-from tscale.importer.families_encoders import FURTHER, TO_TEXT
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.validation import validated
@@ -56,12 +55,12 @@ def _for_nothing(config: dict[str, Any]) -> int:
     return int(2 * (2 * span) * d * d * layers * unused)
 
 
-@pytest.mark.parametrize("family", FURTHER | TO_TEXT)
+@pytest.mark.parametrize("family", families_in(VARIATIONS))
 def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None:
     assert not counted_wrong(_variations(family), _differences)
 
 
-@pytest.mark.parametrize("family", FURTHER | TO_TEXT)
+@pytest.mark.parametrize("family", families_in(VARIATIONS))
 def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
     usual = ("nothing", "nothing, saved", "architectures")
     lines = [line for line in _variations(family) if line["changed"] in usual]
@@ -173,6 +172,7 @@ def test_albert_s_layers_are_stored_once_and_run_through_by_all() -> None:
             {"model_type": "mobilebert"},
             'model_type "mobilebert" is not known yet: its kind of token mixing is not supported',
         ),
+        ({"model_type": "xmod"}, 'model_type "xmod" is not known yet: its layers have adapters'),
     ],
 )
 def test_what_is_refused(config: dict[str, Any], message: str) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.importer.recorded import counted_wrong, is_refused, recorded, spec_of
+from tests.importer.recorded import counted_wrong, families_in, is_refused, recorded, spec_of
 from tests.importer.test_importer_encoders import LENGTH, _differences
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import params
 from tscale.errors import SpecError
-from tscale.importer.families_2026_encoders import LONG, READERS
-from tscale.importer.families_2026_whole import INNER, WHOLE, thinker
+from tscale.importer.families import NESTED
 from tscale.importer.towers import FAMILIES as WITH_TOWERS
+from tscale.importer.whole_files import thinker
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.validation import validated
@@ -23,14 +23,14 @@ from tscale.models.yaml_file import parse_document
 VARIATIONS, INSIDE = recorded("variations_encoders_2026.jsonl"), recorded("nested_2026.jsonl")
 
 
-@pytest.mark.parametrize("family", READERS | LONG | INNER)
+@pytest.mark.parametrize("family", families_in(VARIATIONS))
 def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None:
     lines = [line for line in VARIATIONS if line["config"]["model_type"] == family]
     assert len(lines) > 20
     assert not counted_wrong(lines, _differences)
 
 
-@pytest.mark.parametrize("family", READERS | LONG | INNER)
+@pytest.mark.parametrize("family", families_in(VARIATIONS))
 def test_the_defaults_of_a_class_are_read_and_written(family: str) -> None:
     lines = [line for line in VARIATIONS if line["config"]["model_type"] == family]
     for line in lines:
@@ -47,7 +47,7 @@ def _text_is_counted_otherwise(spec: ModelSpec, line: dict[str, Any]) -> dict[st
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-@pytest.mark.parametrize("family", WHOLE)
+@pytest.mark.parametrize("family", families_in(INSIDE))
 def test_the_text_model_inside_is_counted_right_or_refused(family: str) -> None:
     lines = [line for line in INSIDE if line["config"]["model_type"] == family]
     assert len(lines) > 9
@@ -56,7 +56,7 @@ def test_the_text_model_inside_is_counted_right_or_refused(family: str) -> None:
     assert len(read) > 4
     for spec in map(spec_of, read):
         assert bool(spec.towers) == (family in WITH_TOWERS)
-        assert (WHOLE[family].left_out in spec.notes) == (family not in WITH_TOWERS)
+        assert (NESTED[family].said in spec.notes) == (family not in WITH_TOWERS)
 
 
 def test_of_a_model_that_speaks_the_thinker_is_read_and_the_rest_is_said_to_be_left_out() -> None:

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.importer.recorded import recorded, spec_of
+from tests.importer.recorded import families_in, recorded, spec_of
 from tscale.core.costs.cache import cache_bytes, growing, states
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params
 from tscale.core.workload import Run
 from tscale.errors import SpecError
-from tscale.importer.families_mixers import MIXED
 from tscale.models.lower import lower
 from tscale.models.validation import validated
 from tscale.models.writing import to_yaml
@@ -58,7 +57,7 @@ def test_an_imported_spec_can_be_written_and_read_back(case: dict[str, Any]) -> 
     assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
 
 
-@pytest.mark.parametrize("family", MIXED)
+@pytest.mark.parametrize("family", families_in(VARIATIONS))
 def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None:
     wrong = []
     for line in (line for line in VARIATIONS if line["config"]["model_type"] == family):
@@ -72,7 +71,7 @@ def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None
     assert not wrong
 
 
-@pytest.mark.parametrize("family", MIXED)
+@pytest.mark.parametrize("family", families_in(VARIATIONS))
 def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
     usual = ("nothing", "nothing, saved", "architectures")
     lines = [line for line in VARIATIONS if line["config"]["model_type"] == family and line["changed"] in usual]

@@ -8,7 +8,6 @@ import pytest
 
 from tests.importer.recorded import is_refused, recorded, spec_of
 from tscale.core.costs.params import active_params, params
-from tscale.importer.families_remote import REMOTE
 from tscale.models.lower import lower
 from tscale.models.validation import validated
 from tscale.models.writing import to_yaml
@@ -82,4 +81,3 @@ def test_phi_s_first_files_are_phi() -> None:
                     "n_inner": None, "n_layer": 24, "n_positions": 2048, "rotary_dim": 32, "vocab_size": 51200,
                     "tie_word_embeddings": False, "flash_attn": False, "fused_dense": False})  # fmt: skip
     assert params(lower(spec)).total == 1_418_270_720
-    assert "phi-msft" in REMOTE

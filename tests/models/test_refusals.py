@@ -27,6 +27,15 @@ TOWER = {
     "pieces": [{"kind": "layers", "layers": 2, "d_model": 8, "attention": {"heads": 2, "on": {"first": 1}}}],
 }
 INDEXED = {"kind": "indexed", "index_heads": 2, "index_dim": 16, "index_block": 8, "index_top_blocks": 2}
+COMPRESSED = {
+    "kind": "compressed",
+    "heads": 8,
+    "head_dim": 16,
+    "q_rank": 16,
+    "groups": 2,
+    "group_rank": 8,
+    "window": 32,
+}
 EXPERTS = {"kind": "experts", "experts": 8, "top_k": 2, "d_ff": 64}
 RELEASE = {
     "name": "a/b-FP8",
@@ -60,7 +69,12 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("gpt2", {"embedding.more_rows": 8}, "embedding.more_rows: a head that is the table has as many rows: drop it, or set tied to false"),
     ("deepseek-v3", {"attention.index_heads": 8}, "attention.index_heads: an indexer needs both index_heads and index_dim: set both, or neither"),
     ("deepseek-v3", {"attention.index_heads": 8, "attention.index_dim": 8}, "attention.index_top_k: an indexer picks keys for the queries: set index_top_k to how many"),
-    ("deepseek-v3", {"attention.index_heads": 8, "attention.index_dim": 8, "attention.index_top_k": 8, "attention.q_rank": DROP}, "attention.index_heads: an indexer reads the latent of the queries: set q_rank"),
+    ("deepseek-v3", {"attention.index_pool": 4}, "attention.index_pool: there is no indexer whose keys are pooled: set index_heads, or drop it"),
+    ("gpt2", {"attention": COMPRESSED | {"groups": 7}}, "attention.groups: 7 groups do not divide 8 heads of 16: set groups to a divisor"),
+    ("gpt2", {"attention": COMPRESSED | {"ratio": 4, "index_heads": 2}}, "attention.index_heads: an indexer needs index_heads, index_dim and index_top_k: set all three, or none"),
+    ("gpt2", {"attention": COMPRESSED | {"overlapping": True}}, "attention.ratio: nothing is compressed, so there is nothing to overlap or to pick: set ratio"),
+    ("gpt2", {"streams": {"kind": "hyper-connections", "count": 1}}, "streams.count: one residual stream is what every model has: drop streams, or set count to 2 or more"),
+    ("gpt1", {"streams": {"kind": "hyper-connections", "count": 4}}, "streams: several residual streams are known in a decoder with norms before its sub-layers only: drop it"),
     ("jetmoe-8b", {"attention.top_k": 99}, "attention.top_k: a token cannot use 99 of 8 experts: set top_k to at most 8"),
     ("mamba-130m", {"attention.heads": 7}, "attention.heads: 7 heads do not divide 1536 channels: every head has as many"),
     ("mamba-codestral-7b", {"attention.groups": 7}, "attention.groups: 7 groups do not divide 128 heads: every group serves as many heads"),

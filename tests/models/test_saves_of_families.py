@@ -27,11 +27,18 @@ CONFIGS |= {family: {"model_type": family} for family in UNRECORDED}
 """The plainest configuration of each family."""
 
 INDEXER = "attention's indexer of keys, which a loss of its own trains,"
+HEADS = "attention with gates, sinks, scales of positions or a borrowed latent"
 REFUSED: dict[str, str] = {
     "deepseek_v32": INDEXER,
     "glm_moe_dsa": INDEXER,
     "minimax_m3_vl_text": "attention's indexer of keys",
     "mllama_text_model": "image_layer, which attends to images,",
+    "deepseek_v4": "attention's compressed keys",
+    "hy_v4": HEADS,
+    "mistral_large4_text": HEADS,
+    "bailing_hybrid": HEADS,
+    "glm5_next_text": INDEXER,
+    "gemma3n_text": "a model with 4 residual streams",
     "longformer": "attention with projections of its own for tokens that see all others",
     "led": "attention with projections of its own for tokens that see all others",
 }

@@ -1,4 +1,4 @@
-"""Counts the families of `tscale.importer.families_mixers` as `record.py` does the others, and their FLOPs with it.
+"""Counts the families of `tests/oracle/variations_mixers.jsonl` as `record.py` does the others, and their FLOPs with it.
 
 `python tests/oracle/record_mixers.py > tests/oracle/variations_mixers.jsonl` needs `transformers` 5.23.0 and `torch`
 2.13.0. Each line holds, beside what `record.py` writes, the forward FLOPs of 70 positions: not a multiple of any chunk.

@@ -56,6 +56,7 @@ class Ask(Request):
     set: tuple[str, ...] = asked(options.SET, ())
     assume: str | None = asked(options.ASSUME)
     strict: bool = asked(options.STRICT, default=False)
+    families: str | Mapping[str, Any] | None = asked(options.FAMILIES)
     x: str = asked(Option("Choose what --plot draws across.", "QUANTITY", quantity, complete=quantity_names), "year")
     y: str = asked(Option("Choose what --plot draws upwards.", "QUANTITY", quantity, complete=quantity_names), "params")
 
@@ -69,7 +70,7 @@ class Ask(Request):
     @cached_property
     def specs(self) -> list[Spec]:
         """The models, the first of which is what the others are compared with."""
-        return specs_of(self.models, self.set, self.assume, strict=self.strict)
+        return specs_of(self.models, self.set, self.assume, strict=self.strict, families=self.families)
 
 
 def analyze(ask: Ask) -> Report:

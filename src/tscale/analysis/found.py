@@ -12,12 +12,30 @@ if TYPE_CHECKING:
     from tscale.models.spec import Spec
 
 
-def spec_of(model: object, changes: tuple[str, ...] = (), assume: str | None = None, *, strict: bool = False) -> Spec:
+def spec_of(
+    model: object,
+    changes: tuple[str, ...] = (),
+    assume: str | None = None,
+    *,
+    strict: bool = False,
+    families: object = None,
+) -> Spec:
     """The spec that is meant: by a name or a file, as on the command line, by a mapping like a file's, or a spec itself.
+
+    `families`: a file of further families, or a mapping like one.
 
     Raises:
         TscaleError: for what is no model, with all that validation finds of a mapping or of a spec.
     """
+    if families is None:
+        return _spec_of(model, changes, assume, strict=strict)
+    from tscale.importer.families import more_families
+
+    with more_families(families):
+        return _spec_of(model, changes, assume, strict=strict)
+
+
+def _spec_of(model: object, changes: tuple[str, ...], assume: str | None, *, strict: bool) -> Spec:
     from tscale.models.made import checked
     from tscale.models.resolve import changed, find
     from tscale.models.spec import ModelSpec
@@ -36,9 +54,19 @@ def spec_of(model: object, changes: tuple[str, ...] = (), assume: str | None = N
 
 
 def specs_of(
-    models: tuple[object, ...], changes: tuple[str, ...], assume: str | None, *, strict: bool = False
+    models: tuple[object, ...],
+    changes: tuple[str, ...],
+    assume: str | None,
+    *,
+    strict: bool = False,
+    families: object = None,
 ) -> list[Spec]:
     """The specs of several models; `assume` is about those that are no built-in ones, if there are any."""
+    if families is not None:
+        from tscale.importer.families import more_families
+
+        with more_families(families):
+            return specs_of(models, changes, assume, strict=strict)
     from tscale.models.resolve import find_all
 
     if all(isinstance(model, str) for model in models):

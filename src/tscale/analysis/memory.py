@@ -209,7 +209,7 @@ class Ask(Spread, PostTraining, WithMedia, OfModel):
         from tscale.answers.memory import Ask as Serving
         from tscale.core.dtypes import find_format
 
-        draft = None if self.draft is None else disclosed(spec_of(self.draft))
+        draft = None if self.draft is None else disclosed(spec_of(self.draft, families=self.families))
         return Serving(
             self.dtype,
             self.cache_dtype,

@@ -26,11 +26,12 @@ class OfModel(Request):
     set: tuple[str, ...] = asked(options.SET, ())
     assume: str | None = asked(options.ASSUME)
     strict: bool = asked(options.STRICT, default=False)
+    families: str | Mapping[str, Any] | None = asked(options.FAMILIES)
 
     @cached_property
     def found(self) -> Spec:
         """The spec, disclosed or not."""
-        return spec_of(self.model, self.set, self.assume, strict=self.strict)
+        return spec_of(self.model, self.set, self.assume, strict=self.strict, families=self.families)
 
     @cached_property
     def spec(self) -> ModelSpec:
@@ -65,6 +66,7 @@ class OnHardware(OfModel):
         words = [_named(self.model, self.found.name)]
         words += [word for change in self.set for word in ("--set", change)]
         words += [] if self.assume is None else ["--assume", self.assume]
+        words += ["--families", self.families] if isinstance(self.families, str) else []
         words += ["--gpu", _named(self.gpu, self.hardware.name)]
         words += [word for change in self.gpu_set for word in ("--gpu-set", change)]
         return join(words)

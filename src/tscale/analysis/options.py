@@ -170,6 +170,11 @@ SET: Final = Option(
     "Change a field of the spec. Repeat it to change several.", "KEY=VALUE", kind="list", complete=spec_fields
 )
 ASSUME: Final = Option("Count a config.json of an unknown family as one of this family.", "FAMILY")
+FAMILIES: Final = Option(
+    "Know further families of config.json, by a YAML file that `tscale schema families` describes.",
+    "FILE",
+    kind="named",
+)
 STRICT: Final = Option(
     "Refuse a config.json that has keys its family does not read, rather than name them.", kind="flag"
 )

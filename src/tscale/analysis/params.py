@@ -30,11 +30,12 @@ class Ask(Request):
     set: tuple[str, ...] = asked(options.SET, ())
     assume: str | None = asked(options.ASSUME)
     strict: bool = asked(options.STRICT, default=False)
+    families: str | Mapping[str, Any] | None = asked(options.FAMILIES)
 
     @cached_property
     def specs(self) -> list[Spec]:
         """The models."""
-        return specs_of(self.models, self.set, self.assume, strict=self.strict)
+        return specs_of(self.models, self.set, self.assume, strict=self.strict, families=self.families)
 
 
 def analyze(ask: Ask) -> Report:

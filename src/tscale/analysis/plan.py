@@ -258,6 +258,7 @@ def words(ask: OfModel) -> str:
     found = [ask.model if isinstance(ask.model, str) else ask.found.name]
     found += [word for change in ask.set for word in ("--set", change)]
     found += [] if ask.assume is None else ["--assume", ask.assume]
+    found += ["--families", ask.families] if isinstance(ask.families, str) else []
     return join(found)
 
 

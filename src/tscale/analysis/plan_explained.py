@@ -50,7 +50,7 @@ def train_steps(data: Data, command: str) -> Iterator[Step]:
     yield from (step for step in steps if step.name not in _FIRST)
 
 
-def method_steps(data: Data, command: str) -> Iterator[Step]:
+def method_steps(_: Data, command: str) -> Iterator[Step]:
     """Of a step after pre-training: as `train --method` derives the first row."""
     name, given = given_by(command)
     asked = question(name)

@@ -246,7 +246,9 @@ def _name_of(ask: Ask, hardware: Hardware) -> str:
 def _model_words(ask: Ask) -> tuple[str, ...]:
     model = quote(ask.model) if isinstance(ask.model, str) else ask.found.name
     changes = tuple(word for change in ask.set for word in ("--set", quote(change)))
-    return (model, *changes, *(() if ask.assume is None else ("--assume", quote(ask.assume))))
+    assumed = () if ask.assume is None else ("--assume", quote(ask.assume))
+    families = ("--families", quote(ask.families)) if isinstance(ask.families, str) else ()
+    return (model, *changes, *assumed, *families)
 
 
 def _by_dollars(ask: Ask, chips: tuple[Chip, ...]) -> bool:

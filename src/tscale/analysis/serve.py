@@ -188,7 +188,7 @@ class Ask(WithMedia, OnHardware):
 
         if self.acceptance is None:
             return None
-        guesser = None if self.draft is None else disclosed(spec_of(self.draft))
+        guesser = None if self.draft is None else disclosed(spec_of(self.draft, families=self.families))
         return Draft(guesser, self.draft_tokens or GUESSES, self.acceptance)
 
     @property

@@ -20,6 +20,8 @@ COLUMNS = (
 def row(entry: Entry, figure: Figure, total: int) -> tuple[Cell, ...]:
     """The row of an entry with weights, as a share of a total."""
     assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
+    if not entry.stored and entry.role == "stream_mix":
+        return (entry.name, Figure(0, COUNT), figure, share(0, 1), "numbers of each token, no weights")
     if not entry.stored:
         return (entry.name, Figure(0, COUNT), figure, share(0, 1), "tied to embedding.tokens")
     return (entry.name, Figure(entry.stored, COUNT), figure, share(int(figure.value), total), figure.formula)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 
-def schema_of(what: Literal["models", "hardware", "laws", "claims"]) -> dict[str, Any]:
+def schema_of(what: Literal["models", "families", "hardware", "laws", "claims"]) -> dict[str, Any]:
     """The JSON Schema of the specs of models, or of files of another kind; that of claims lists what can be claimed."""
     if what == "models":
         from tscale.models.validation import schema
@@ -13,6 +13,10 @@ def schema_of(what: Literal["models", "hardware", "laws", "claims"]) -> dict[str
         return schema()
     if what == "claims":
         return _claims()
+    if what == "families":
+        from tscale.importer.family_schema import schema as of_families
+
+        return of_families()
     from tscale.catalogue import hardware, laws
 
     return (hardware.adapter() if what == "hardware" else laws.adapter()).json_schema()

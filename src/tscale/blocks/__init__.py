@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Union, cast
 
-from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, class_at
+from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, STREAMS, class_at
 
 if TYPE_CHECKING:
     from tscale.blocks.attention import Attention
+    from tscale.blocks.compressed import CompressedAttention
     from tscale.blocks.delta import GatedDeltaNet
     from tscale.blocks.disentangled import Disentangled
     from tscale.blocks.expert_attention import ExpertAttention
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     from tscale.blocks.rwkv import ChannelMixing, Rwkv
     from tscale.blocks.shared import SharedBlock
     from tscale.blocks.short_conv import ShortConv
+    from tscale.blocks.streams import AltUp, HyperConnections
 
     Mixer = (
         Attention
         | LatentAttention
         | IndexedAttention
+        | CompressedAttention
         | ExpertAttention
         | Mamba
         | Mamba2
@@ -56,9 +59,10 @@ if TYPE_CHECKING:
         | SharedBlock
     )
     Mlp = FeedForward | Experts | ChannelMixing
+    Streams = HyperConnections | AltUp
     Positions = Learned | Computed | RelativeBias | Relative | Disentangled
 else:
-    _FAMILIES = {"Mixer": MIXERS, "Mlp": FEED_FORWARDS, "Positions": POSITIONS}
+    _FAMILIES = {"Mixer": MIXERS, "Mlp": FEED_FORWARDS, "Positions": POSITIONS, "Streams": STREAMS}
     _ALONE = {"LayerInput": "blocks.layer_input.LayerInput", "Norm": "blocks.norm.Norm"}
 
     def __getattr__(name: str) -> Any:
@@ -93,8 +97,11 @@ __all__ = [
     "MIXERS",
     "POSITIONS",
     "STATE_SPACES",
+    "STREAMS",
+    "AltUp",
     "Attention",
     "ChannelMixing",
+    "CompressedAttention",
     "Computed",
     "Disentangled",
     "ExpertAttention",
@@ -102,6 +109,7 @@ __all__ = [
     "FeedForward",
     "GatedDeltaNet",
     "HybridHeads",
+    "HyperConnections",
     "ImageLayer",
     "IndexedAttention",
     "KimiDelta",
@@ -122,5 +130,6 @@ __all__ = [
     "Rwkv",
     "SharedBlock",
     "ShortConv",
+    "Streams",
     "attentions",
 ]

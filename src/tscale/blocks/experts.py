@@ -34,6 +34,8 @@ class Experts:
     """Whether the router has a bias."""
     selection_bias: Literal["buffer", "parameter"] | None = None
     """A number for each expert that is added when experts are chosen: kept as a buffer, or as a parameter."""
+    routes: Size | None = None
+    """Rows of a fixed table that says which experts each word is sent to, whatever the router's scores (hash routing)."""
     shared_d_ff: Size | None = None
     """Inner width of the shared experts, summed over all of them."""
     shared_gate: bool = False
@@ -114,6 +116,8 @@ class Experts:
             yield Vector(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts, trained=False)
         elif self.selection_bias == "buffer":
             yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts)
+        if self.routes is not None:
+            yield Buffer(f"{name}.routes", "routes", "feed_forward", self.routes * self.top_k)
         width = d if self.latent is None else self.latent
         if self.latent is not None:
             yield matmul("latent_down", d, width)

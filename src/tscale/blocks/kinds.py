@@ -45,6 +45,7 @@ MIXERS: Final = Kinds(
         "multi-head": "blocks.attention.Attention",
         "latent": "blocks.latent.LatentAttention",
         "indexed": "blocks.indexed.IndexedAttention",
+        "compressed": "blocks.compressed.CompressedAttention",
         "expert-attention": "blocks.expert_attention.ExpertAttention",
         "mamba": "blocks.mamba.Mamba",
         "mamba2": "blocks.mamba2.Mamba2",
@@ -74,6 +75,12 @@ POSITIONS: Final = Kinds(
         "relative-bias": "blocks.relative.RelativeBias",
         "relative": "blocks.relative.Relative",
         "disentangled": "blocks.disentangled.Disentangled",
+    }
+)
+STREAMS: Final = Kinds(
+    {
+        "hyper-connections": "blocks.streams.HyperConnections",
+        "altup": "blocks.streams.AltUp",
     }
 )
 STATE_SPACES: Final = Kinds({"mamba2": "blocks.mamba2.Mamba2", "mamba": "blocks.mamba.Mamba"})

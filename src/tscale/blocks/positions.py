@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from tscale.blocks.attention import Widths
 from tscale.blocks.fields import CONFIG, LayerContext, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.ledger import Entry, Lookup, Subset
+from tscale.core.ledger import Entry, Lookup, Subset, Vector
 
 
 @spec_dataclass
@@ -48,6 +48,8 @@ class Computed:
     rows: Size | None = None
     """Rows of a table of sinusoids that each stack keeps with its parameters and never trains (Marian, Pegasus);
     where queries and keys are rotated, of a head's width (RoFormer)."""
+    frequencies: Size | None = None
+    """Learned numbers that scale the frequencies of rotation, for all layers at once (Mistral Large 4)."""
 
     def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """No weights and no matrix multiplications, but for a table that is stored."""
@@ -55,3 +57,5 @@ class Computed:
             width = widths.head_dim if self.kind == "rotary" and widths is not None else site.d_model
             sines = Lookup(f"{site.name}embedding.sines", "positions", "positions", self.rows, width, trained=False)
             yield Subset((sines,), once=True)
+        if self.frequencies is not None:
+            yield Subset((Vector(f"{site.name}frequencies", "scale", "positions", self.frequencies),), once=True)

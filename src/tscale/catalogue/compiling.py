@@ -45,6 +45,12 @@ def _data(kind: Kind, name: str) -> dict[str, Any]:
     match kind:
         case "models":
             read: Any = models.from_yaml(name)
+        case "families":
+            from tscale.importer.family_schema import family_from_yaml
+
+            row = family_from_yaml(name)
+            assert row["name"] == name, f"{name}.yaml describes {row['name']}"
+            return row
         case "hardware":
             read = hardware.from_yaml(name)
         case "laws":

@@ -16,10 +16,10 @@ from zlib import crc32
 
 _HERE: Final = Path(__file__).parent
 
-Kind = Literal["models", "hardware", "laws", "measured", "calibrations"]
+Kind = Literal["models", "families", "hardware", "laws", "measured", "calibrations"]
 """A folder of `configs/`."""
 
-KINDS: Final[tuple[Kind, ...]] = ("models", "hardware", "laws", "measured", "calibrations")
+KINDS: Final[tuple[Kind, ...]] = ("models", "families", "hardware", "laws", "measured", "calibrations")
 
 
 def configs() -> Path:

@@ -2,7 +2,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from tscale.cli.options import Assume, Changes, shown_names
+from tscale.cli.options import Assume, Changes, Families, shown_names
 
 if TYPE_CHECKING:
     from tscale.models.spec import Spec
@@ -19,7 +19,13 @@ _Name = Annotated[
 _ShowFormat = Annotated[Literal["yaml", "json"], typer.Option("--format", help="Set the output format.")]
 
 
-def show(model: _Name, changes: Changes = [], assume: Assume = None, format: _ShowFormat = "yaml") -> None:
+def show(
+    model: _Name,
+    changes: Changes = [],
+    assume: Assume = None,
+    families: Families = None,
+    format: _ShowFormat = "yaml",
+) -> None:
     """Print the file of a model, accelerator, law or claims.
 
     The file has the sources and notes of its figures. The name here is the GPU of this machine.
@@ -34,7 +40,7 @@ def show(model: _Name, changes: Changes = [], assume: Assume = None, format: _Sh
         or _shows_shipped("claims", model, changes, format)
     ):
         return
-    spec = _found(model, changes, assume)
+    spec = _found(model, changes, assume, families)
     if format == "json":
         import json
 
@@ -126,13 +132,18 @@ def _shows_shipped(folder: Literal["laws", "claims"], name: str, changes: list[s
 _ONE: Final = {"laws": "a law", "claims": "claims"}
 
 
-def _found(name: str, changes: list[str], assume: str | None) -> "Spec":
+def _found(name: str, changes: list[str], assume: str | None, families: str | None) -> "Spec":
     """The spec of a model. Raises `UnknownNameError` that suggests the nearest of all that can be shown."""
     from tscale.errors import UnknownNameError, nearest, shown
     from tscale.models.resolve import find
 
     try:
-        return find(name, changes, assume)
+        if families is None:
+            return find(name, changes, assume)
+        from tscale.importer.families import more_families
+
+        with more_families(families):
+            return find(name, changes, assume)
     except UnknownNameError:
         from tscale.catalogue.hardware import hardware_aliases
         from tscale.catalogue.laws import law_aliases

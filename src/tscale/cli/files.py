@@ -7,9 +7,10 @@ _Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Give YAML 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Use lower case letters, digits, dots and dashes.")]
 _Claims = Annotated[bool, typer.Option("--claims", help="Write a file of claims in place of a spec.")]
 _What = Annotated[
-    Literal["models", "hardware", "laws", "claims", "result"],
+    Literal["models", "families", "hardware", "laws", "claims", "result"],
     typer.Argument(
-        metavar="WHAT", help="Choose the files to describe: models, hardware, laws or claims; or result, an answer."
+        metavar="WHAT",
+        help="Choose the files to describe: models, families, hardware, laws or claims; or result, an answer.",
     ),
 ]
 _Question = Annotated[
@@ -59,7 +60,7 @@ def new(name: _Name, claims: _Claims = False) -> None:
 def schema(what: _What = "models", command: _Question = None) -> None:
     """Print the JSON Schema of a kind of file, or of an answer.
 
-    It says what each key of a spec, an accelerator, a law, a file of claims or a command's JSON means, and an editor can
+    It says what each key of a spec, a family, an accelerator, a law, a file of claims or a command's JSON means, and an editor can
     check a file against it.
     """
     import json
@@ -69,7 +70,9 @@ def schema(what: _What = "models", command: _Question = None) -> None:
     print_text(json.dumps(_schema_of(what, command), indent=2) + "\n")
 
 
-def _schema_of(what: Literal["models", "hardware", "laws", "claims", "result"], command: str | None) -> dict[str, Any]:
+def _schema_of(
+    what: Literal["models", "families", "hardware", "laws", "claims", "result"], command: str | None
+) -> dict[str, Any]:
     from tscale.analysis.result_schema import SAMPLES, schema_of_result
     from tscale.answers.schemas import schema_of
     from tscale.errors import RequestError, nearest, shown

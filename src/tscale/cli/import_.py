@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from tscale.cli.options import Assume
+from tscale.cli.options import Assume, Families
 
 _Config = Annotated[
     str,
@@ -17,16 +17,18 @@ _Output = Annotated[
 ]
 
 
-def import_(config: _Config, output: _Output = None, assume: Assume = None) -> None:
+def import_(config: _Config, output: _Output = None, assume: Assume = None, families: Families = None) -> None:
     """Write the YAML spec of a config.json.
 
     The spec has the same counts, and can be edited.
     """
+    from tscale.importer.families import more_families
     from tscale.models.resolve import read_config
     from tscale.models.writing import to_yaml, write_new
     from tscale.render import print_text
 
-    text = to_yaml(read_config(config, assume))
+    with more_families(families):
+        text = to_yaml(read_config(config, assume))
     if output is None:
         print_text(text)
     else:

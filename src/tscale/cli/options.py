@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tscale.analysis.options import ASSUME, SET
+from tscale.analysis.options import ASSUME, FAMILIES, SET
 
 
 def shown_names(incomplete: str) -> list[str]:
@@ -22,3 +22,4 @@ Changes = Annotated[
     typer.Option("--set", metavar=SET.metavar, help=SET.help, autocompletion=SET.complete, show_default=False),
 ]
 Assume = Annotated[str | None, typer.Option("--assume", metavar=ASSUME.metavar, help=ASSUME.help)]
+Families = Annotated[str | None, typer.Option("--families", metavar=FAMILIES.metavar, help=FAMILIES.help)]

@@ -142,7 +142,8 @@ class Scores(NamedTuple):
     of the window's length, and a query sees what came before it in its own. `decoded`: d_qk and d_v while decoding, where a
     cache of latents is scored as it is (DeepSeek-AI 2024b, section 2.1.2) and not spread out to keys and values first.
     `most`: the most keys that there are, however long the stream. `cache`: the `slot` of the cache in its block that holds its
-    keys while decoding; None where they are not of a sequence.
+    keys while decoding; None where they are not of a sequence. `stride`: so many positions are compressed into one key, which a
+    query sees from the last of them on (DeepSeek-V4); None where each position has its own. A window then counts keys.
     """
 
     name: str
@@ -158,6 +159,7 @@ class Scores(NamedTuple):
     decoded: tuple[int, int] | None = None
     most: int | None = None
     cache: int | None = None
+    stride: int | None = None
     role: Role = "scores"
     used: int = 1
     block: Block = OUTSIDE
@@ -207,7 +209,7 @@ class Cache(NamedTuple):
 
     On the stream `once` it is a state that does not grow: so many numbers a sequence, however long.
     A layer that borrows an earlier one's keys stores 0, and reads them all the same. `slot`: which it is of the caches of its
-    block that scores refer to.
+    block that scores refer to. `stride`: so many positions are kept as one, once the last of them is there; None: each by itself.
     """
 
     name: str
@@ -217,6 +219,7 @@ class Cache(NamedTuple):
     window: int | None = None
     cut: Cut | None = None
     slot: int = 0
+    stride: int | None = None
     stored: int = 1
     block: Block = OUTSIDE
 

@@ -33,6 +33,7 @@ Role = Literal[
     # feed-forwards and experts
     "router",
     "selection_bias",
+    "routes",
     "up",
     "gate",
     "down",
@@ -55,6 +56,9 @@ Role = Literal[
     "final_norm",
     "scale",
     "bias",
+    # several residual streams
+    "streams",
+    "stream_mix",
     # on the last layer
     "head",
     "transform",
@@ -70,5 +74,6 @@ Role = Literal[
     "state",
 ]
 """`step`: a state space's step and what it is made of; `projection`: a bridge between two widths; `position_key` and
-`position_scores`: what distances are projected to, and what is scored against their table; `kv`, `latent` and `index`: caches
+`position_scores`: what distances are projected to, and what is scored against their table; `streams`: what weighs residual streams,
+`stream_mix`: their product with these numbers, which owns no weights; `routes`: a fixed table of each token's experts; `kv`, `latent` and `index`: caches
 that grow with the sequence, `conv_state` and `state`: those that do not."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, cast
 
 from tscale.blocks.fields import MOST_SIZE
 from tscale.errors import SpecError, field, shown
-from tscale.importer.family import Family, Keys
-from tscale.importer.family_rows import NEEDED
 from tscale.importer.harmless import is_harmless
 
+if TYPE_CHECKING:
+    from tscale.importer.family import Family, Keys
+
 T = TypeVar("T")
+
+NEEDED: Final = "required"
+"""In place of a default: the class has none that makes sense."""
 
 _LAYER_KEY, _HEAD_KEY = re.compile("layer|depth|block"), re.compile("(?<!kv_)(?<!value_)head(?!_dim)")
 _FEED_FORWARD_KEY = re.compile("ff|feed|intermediate|inner|mlp|hidden_dim")
@@ -93,11 +97,11 @@ class Config:
         """What stands at a key, or what the class takes in its place."""
         default = self.family.reads[key]
         value = self._data.get(key, default)
-        if key not in self._data and default is not NEEDED:
+        if key not in self._data and default != NEEDED:
             self.taken[key] = default
-        if default is NEEDED and value in (None, NEEDED):
+        if default == NEEDED and value in (None, NEEDED):
             raise self.wrong(f'no "{key}": {self.family_name} needs it')
-        if value is None and default is not None and key not in self.family.null:
+        if value is None and default is not None and key not in self.family.nullable:
             self._mistyped(key, self._kind_of(default), None)
         return value
 
@@ -113,6 +117,11 @@ class Config:
         """A whole number above 0, or None where it is absent or null."""
         value = self.value(key)
         return None if value is None else self._whole(key, value, 1)
+
+    def optional_whole(self, key: str) -> int | None:
+        """A whole number, 0 allowed, or None where it is absent or null."""
+        value = self.value(key)
+        return None if value is None else self._whole(key, value, 0)
 
     def flag(self, key: str) -> bool:
         """True or false."""

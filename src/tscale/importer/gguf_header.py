@@ -12,9 +12,8 @@ from typing import Final
 
 from tscale.checkpoint.gguf import Header
 from tscale.errors import SpecError, nearest, shown
-from tscale.importer.expert_rules import Routed
 from tscale.importer.families import FAMILIES
-from tscale.importer.family import Family
+from tscale.importer.family import Family, Routed
 
 ARCHITECTURES: Final = {
     "llama": "llama", "qwen2": "qwen2", "qwen2moe": "qwen2_moe", "qwen3": "qwen3", "qwen3moe": "qwen3_moe",

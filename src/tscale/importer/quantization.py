@@ -12,8 +12,8 @@ from typing import Any, Final
 from tscale.errors import SpecError, called, shown
 from tscale.importer.converted import rules_of
 from tscale.importer.quantization_methods import READERS, Said, cache_of
-from tscale.models.spec import ModelSpec
-from tscale.models.weights_spec import Release
+from tscale.models.spec import ModelSpec, labelled
+from tscale.models.weights_spec import Release, WeightRule
 
 KEYS: Final = ("quantization_config", "compression_config", "quantization", "quant_config")
 """Where it stands: in the file or in its `text_config`; the first that is there."""
@@ -67,7 +67,30 @@ def _release(said: Said, config: Mapping[str, object], spec: ModelSpec, family: 
     if method != "modelopt":
         cache, of_cache = cache_of(said)
         unread += of_cache
+    if family == "deepseek_v4" and method == "fp8":
+        rules = (*_of_deepseek_v4(config, said, spec), *rules)
     return Release(method=method, format=format, rules=rules, rest=rest, cache=cache, unread=unread)
+
+
+def _of_deepseek_v4(config: Mapping[str, object], said: Said, spec: ModelSpec) -> tuple[WeightRule, ...]:
+    """What DeepSeek-V4's files keep otherwise than in 8 bits: experts in 4 where they say so, what makes compressed keys in 16.
+
+    Four bits have a scale for 32 numbers: of V4-Pro's files, that alone gives the 862e9 numbers which the hub counts in them, two
+    experts' numbers packed in one. transformers 5.24.0 lists what is kept in 16 and in 32 bits (`_keep_in_fp32_modules`).
+    """
+    experts = tuple(
+        f"{label}.{matrix}" for label, _ in labelled(spec.feed_forwards) for matrix in ("up", "gate", "down")
+    )
+    far = [label for label, mixer in labelled(spec.mixers) if getattr(mixer, "ratio", None) is not None]
+    picked = [label for label, mixer in labelled(spec.mixers) if getattr(mixer, "index_heads", None) is not None]
+    kept = [f"{label}.compressed" for label in far]
+    kept += [f"{label}.index.{matrix}" for label in picked for matrix in ("kv", "weights", "heads")]
+    found = [WeightRule(format="bf16", parts=tuple(kept))] if kept else []
+    found.append(WeightRule(format="fp32", parts=("streams",)))
+    four = "fp4" in (config.get("expert_dtype"), said.data.get("expert_dtype"))
+    if four and said.data.get("quantized_layers") is None:
+        found.append(WeightRule(format="mxfp4", parts=experts))
+    return tuple(found)
 
 
 def _unread_method(said: Said, method: str) -> str:

@@ -1,6 +1,6 @@
 """From a Hugging Face `config.json` to a spec: exact, or refused.
 
-What the file does not say stands in one row a family in `tscale.importer.families`. A key that no row reads is known to be
+What the file does not say stands in one row a family in `configs/families`. A key that no row reads is known to be
 harmless, or empty, or none that the family's classes read, and then it is named; or it is the reason for a refusal: it may
 change a count in a way that is not known here.
 """
@@ -18,13 +18,14 @@ from tscale.blocks.fields import dotted, out_of_range
 from tscale.errors import RequestError, SpecError, called, field, nearest, shown
 from tscale.importer.classes import class_note, head_of, is_decoder_alone, is_encoder_alone
 from tscale.importer.config_keys import Config, is_size
-from tscale.importer.expert_rules import Routed, dealt_out
+from tscale.importer.experts import dealt_out
 from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
-from tscale.importer.families_2026_whole import thinker
-from tscale.importer.family_rules import AttentionMask
+from tscale.importer.family import Routed
 from tscale.importer.known_keys import read_by, release, unread_note
+from tscale.importer.layer_lists import AttentionMask
+from tscale.importer.rules import heads
 from tscale.importer.shapes import alike
-from tscale.importer.whole_files import OF_BOTH, Text, text_config, with_towers
+from tscale.importer.whole_files import OF_BOTH, Text, text_config, thinker, with_towers
 from tscale.models.spec import MOST_ASSUMED, Encoder, Head, ModelSpec, Stage, Training
 from tscale.models.weights_spec import AssumedFamily
 
@@ -133,7 +134,7 @@ def _states_of(file: Mapping[str, object], spec: ModelSpec, where: str) -> Liter
     return states_of(file, where) if any(mixer.kind not in _WITHOUT_STATES for mixer in spec.mixers) else None
 
 
-_WITHOUT_STATES: Final = frozenset({"multi-head", "latent", "indexed", "image-layer", "expert-attention"})
+_WITHOUT_STATES: Final = frozenset({"multi-head", "latent", "indexed", "compressed", "image-layer", "expert-attention"})
 _FUSED: Final = frozenset({"bloom", "dbrx", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "modernbert", "mpt", "phi3"})
 """Families whose checkpoints hold queries, keys and values in one matrix, in GGUF files too."""
 
@@ -262,6 +263,7 @@ def _spec(config: Config, name: str) -> ModelSpec:
         norm=_settled(family.norm, config),
         embedding=_settled(family.embedding, config),
         layer_input=None if family.layer_input is None else family.layer_input(config),
+        streams=None if family.streams is None else family.streams(config),
         head=head,
         encoder=None if family.encoder is None else family.encoder(config),
     )
@@ -285,14 +287,14 @@ def _encoder_alone(spec: ModelSpec) -> ModelSpec:
 
 
 def _attention(config: Config) -> Mixer:
-    family, sight = config.family, _sight(config)
+    family, mask = config.family, _mask(config)
     qk_norm = family.qk_norm if family.qk_norm_if is None or config.flag(family.qk_norm_if) else None
     biased = "".join(letters for letters, said in family.biases.items() if _said(said, config))
     projections = cast("tuple[Projection, ...]", tuple(biased))
     return Attention(
         heads=config.size(config.keys.heads),
-        kv_heads=family.kv_heads(config),
-        head_dim=family.head_dim(config),
+        kv_heads=(family.kv_heads or heads.kv_heads)(config),
+        head_dim=(family.head_dim or heads.head_dim)(config),
         bias=True if len(projections) == 4 else projections or False,
         qk_norm=qk_norm,
         qk_norm_bias=family.qk_norm_bias and qk_norm is not None,
@@ -301,14 +303,14 @@ def _attention(config: Config) -> Mixer:
         differential=family.differential,
         sinks=family.sinks,
         global_projections=family.global_projections,
-        window=sight.window,
-        chunked=sight.chunked and sight.window is not None,
-        pattern=sight.pattern,
+        window=mask.window,
+        chunked=mask.chunked and mask.window is not None,
+        pattern=mask.pattern,
     )
 
 
-def _sight(config: Config) -> AttentionMask:
-    return AttentionMask() if config.family.sight is None else config.family.sight(config)
+def _mask(config: Config) -> AttentionMask:
+    return AttentionMask() if config.family.window is None else config.family.window(config)
 
 
 def _feed_forward(config: Config) -> Mlp | tuple[Mlp, ...]:

@@ -13,13 +13,16 @@ _MOST: Final = 3
 
 
 def alike(config: Mapping[str, object]) -> list[str]:
-    """Families whose sizes the file names as they do, the nearest first: least of the file unread, then least missing."""
+    """Families whose sizes the file names as they do, the nearest first: least of the file unread, then least missing.
+
+    Those that are as near are named in the order of the table: the more used come first.
+    """
     text = config.get("text_config")
     held = {key for key, value in (text if isinstance(text, dict) else config).items() if value is not None}
     telling = {key for key in held if not is_harmless(key) and not key.endswith(("_id", "_ids", "_config"))}
     distances: dict[str, tuple[int, int]] = {}
     for name, family in FAMILIES.items():
-        known, named = {*family.reads, *family.fixed, *family.aliases}, _renamed(held, family)
+        known, named = {*family.reads, *family.fixed, *family.aliases, *family.harmless}, _renamed(held, family)
         if _sizes(family) <= named:
             distances[name] = (len(telling - known), len(_counted(family) - named))
     ranked = sorted(distances, key=lambda name: distances[name])

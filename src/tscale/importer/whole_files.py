@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tscale.errors import SpecError, called, shown
 from tscale.importer.classes import plain
 from tscale.importer.config_keys import unknown
-from tscale.importer.family import Nested
 from tscale.importer.harmless import is_harmless
 from tscale.importer.known_keys import read_by, release
+from tscale.importer.nested import Nested
 
 if TYPE_CHECKING:
     from tscale.models.spec import ModelSpec
@@ -57,22 +57,53 @@ def with_towers(
 def text_config(config: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool) -> Text:
     """The text model of a file that describes more, tied as the whole says."""
     text = config.get("text_config")
+    ignored: tuple[str, ...] = ()
+    if nested.unread_flat and text is None:
+        config, ignored = _without_flat(config, name, nested, where)
+        text = {}
     if nested.flat and text is None:
-        text = {key: value for key, value in config.items() if key not in nested.own and key != "model_type"}
+        text = {key: value for key, value in config.items() if key not in nested.beside and key != "model_type"}
         config = {key: value for key, value in config.items() if key not in text or key in OF_BOTH}
     if not isinstance(text, dict):
         raise SpecError(f"text_config must be an object, not {shown(text)}", where=where)
-    inner = text.get("model_type", nested.text[0])
+    inner = text.get("model_type", nested.texts[0])
     inner = nested.named.get(inner, inner) if isinstance(inner, str) else inner
-    if inner not in nested.text:
+    if inner not in nested.texts:
         raise SpecError(f"text_config.model_type {shown(inner)} is not known for {name}: only "
-                        f"{' and '.join(nested.text)}", where=where)  # fmt: skip
+                        f"{' and '.join(nested.texts)}", where=where)  # fmt: skip
     unread = _outside(config, text, name, nested, where, strict)
     of_class = _class_note(config, name, nested, where, strict)
     tied, said = _tied_whole(config, text, name, nested, where)
     own = {key: value for key, value in text.items() if key not in nested.inside}
     merged = {**nested.defaults, **own, "model_type": inner, "architectures": None, "tie_word_embeddings": tied}
-    return Text(merged, (*of_class, *said), unread, name, nested.left_out)
+    return Text(merged, (*of_class, *said, *ignored), unread, name, nested.said)
+
+
+def _without_flat(
+    config: Mapping[str, object], name: str, nested: Nested, where: str
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """A file without the sizes that stand where its class reads none of them, and what is said of those it takes otherwise.
+
+    Raises `SpecError` where they tell of another depth, width or kind of layer than the class builds: its count would be of no use.
+    """
+    from tscale.importer.families import FAMILIES
+
+    family = FAMILIES[nested.texts[0]]
+    keys = {family.aliases.get(key, key): key for key in config if key not in nested.beside}
+    read = {key: said for key, said in keys.items() if key in family.reads}
+    others = {said: family.reads[key] for key, said in read.items() if config[said] not in (None, family.reads[key])}
+    light = {family.keys.vocabulary, family.keys.context, "sliding_window", "layer_types", "num_nextn_predict_layers"}
+    for key in sorted(said for key, said in read.items() if said in others and key not in light):
+        raise SpecError(f"{key} stands outside of text_config, where the class of {name} does not read it: put the sizes of the text "
+                        "model into text_config", where=where)  # fmt: skip
+    dropped = {*read.values(), *family.harmless, *family.fixed}
+    kept = {key: value for key, value in config.items() if key not in dropped}
+    if not read:
+        return kept, ()
+    taken = ", ".join(f"{called(key, 40)} {shown(value)}" for key, value in others.items() if value is not None)
+    more = f" It takes {taken}, whatever the file says." if taken else ""
+    return kept, (f"Without text_config, {release()} builds the text model in sizes of its own, and reads none that stand beside: "
+                  f"what the file says of layer_types, windows and the vocabulary changes nothing there.{more}",)  # fmt: skip
 
 
 def _outside(
@@ -82,7 +113,7 @@ def _outside(
     may_matter, unread = None if strict else read_by(name), list[str]()
     for key, value in config.items():
         repeats = key in text and text[key] == value
-        if not value or repeats or key in nested.own or is_harmless(key):
+        if not value or repeats or key in nested.beside or is_harmless(key):
             continue
         if may_matter is None or key in may_matter:
             raise unknown(key, value, name, where)
@@ -126,3 +157,18 @@ def _tied_whole(
             f"{key} is not said next to text_config: {how}, as {release()} takes it; releases before 5 took text_config's.",
         )
     return tied, ()
+
+
+_SPEAKS: Final = {"qwen2_5_omni": "token2wav_config", "qwen3_omni_moe": "code2wav_config"}
+
+
+def thinker(config: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Of a model that speaks, the part that reads and thinks, and what is said of the rest; any other file as it is."""
+    kind, inner = config.get("model_type"), config.get("thinker_config")
+    if not isinstance(kind, str) or kind not in _SPEAKS or not isinstance(inner, dict):
+        return config, ()
+    named = {"model_type": f"{kind}_thinker", "architectures": None}
+    left_out = (
+        f"Left out: what speaks (talker_config, {_SPEAKS[kind]}): the thinker alone, with its towers, is counted."
+    )
+    return {**inner, **named}, (left_out,)

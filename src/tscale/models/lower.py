@@ -295,6 +295,7 @@ def _stack_groups(stack: _Stack, *, saves: bool) -> Iterator[Group]:
     if saves and spec.layer_input is not None:
         yield from bare.groups(spec.layer_input.saves(site))
     norm, behind = spec.norm, _END._replace(block=bare.block)
+    yield from _streams(stack, sub_layers, saves=saves)
     for part in sub_layers:
         here = part.normed(spec)._replace(block=bare.block)
         yield from here.groups(norm.lower(site, part.name))
@@ -306,6 +307,21 @@ def _stack_groups(stack: _Stack, *, saves: bool) -> Iterator[Group]:
     if saves:
         yield from bare.groups(norm.saves_layer(site))
         yield from behind.groups(norm.saves_final(site))
+
+
+def _streams(stack: _Stack, sub_layers: Sequence[_SubLayer], *, saves: bool) -> Iterator[Group]:
+    """What makes each sub-layer's input of several residual streams, and what is left of them behind the last layer."""
+    streams, bare = stack.spec.streams, stack.place()
+    if streams is None:
+        return
+    if saves:
+        raise unrecorded(f"a model with {streams.count} residual streams")
+    for part in sub_layers:
+        kind: Part = "feed_forward" if part.place.block.sub_layer == "feed-forward" else "attention"
+        here = part.place._replace(block=bare.block)
+        yield from here.groups(streams.lower(stack.site, part.name, kind))
+    yield from bare.groups(streams.lower_layer(stack.site))
+    yield from _END._replace(block=bare.block).groups(streams.lower_end(stack.site))
 
 
 def _layer_saves(spec: ModelSpec, site: LayerContext) -> Iterator[Saved]:

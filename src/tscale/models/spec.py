@@ -24,19 +24,28 @@ from tscale.blocks.fields import (
     Tagged,
     Whole,
 )
-from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, TOWER_INPUTS, TOWER_PIECES, Kinds
+from tscale.blocks.kinds import (
+    FEED_FORWARDS,
+    MIXERS,
+    POSITIONS,
+    STATE_SPACES,
+    STREAMS,
+    TOWER_INPUTS,
+    TOWER_PIECES,
+    Kinds,
+)
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.tracing import MOST_TOKENS, trace
 
 if TYPE_CHECKING:
-    from tscale.blocks import LayerInput, Mixer, Mlp, Positions
+    from tscale.blocks import LayerInput, Mixer, Mlp, Positions, Streams
     from tscale.blocks.tower import Tower
     from tscale.models.adapter_spec import Adapter
     from tscale.models.tower_spec import TowerSpec
     from tscale.models.undisclosed import UndisclosedSpec
     from tscale.models.weights_spec import AssumedFamily, NamedRelease, Release
 else:  # the markers of the fields say which classes they hold, and import those that are asked for
-    Adapter = AssumedFamily = LayerInput = Mixer = Mlp = NamedRelease = Positions = Release = Tower = object
+    Adapter = AssumedFamily = LayerInput = Mixer = Mlp = NamedRelease = Positions = Release = Streams = Tower = object
 
 Evidence = Literal["primary", "secondary", "derived", "unconfirmed"]
 """How a published figure was confirmed: read in the source itself, quoted by others, calculated, or recalled."""
@@ -240,6 +249,8 @@ class ModelSpec:
     embedding: Embedding = Embedding()
     layer_input: Annotated[LayerInput | None, Elsewhere("blocks.layer_input.LayerInput")] = None
     """What each layer looks up for itself; absent where none does."""
+    streams: Annotated[Streams | None, Tagged(STREAMS)] = None
+    """How layers meet several residual streams; absent where there is one, as nearly always."""
     head: Head = Head()
     encoder: Encoder | None = None
     """Where an encoder-decoder's encoder differs from its decoder."""
@@ -341,6 +352,7 @@ NESTED: Final[Mapping[str, Mapping[str, type]]] = {
     "norm": {"": Norm},
     "embedding": {"": Embedding},
     "layer_input": Kinds({"": "blocks.layer_input.LayerInput"}),
+    "streams": STREAMS,
     "head": {"": Head},
     "encoder": {"": Encoder},
     "towers": Kinds({"": "blocks.tower.Tower"}),
@@ -398,6 +410,7 @@ def remembered(spec: ModelSpec) -> ModelSpec:
         positions=_with_names(spec.positions),
         embedding=_with_names(spec.embedding),
         layer_input=spec.layer_input and _with_names(spec.layer_input, "layer_input_"),
+        streams=spec.streams and _with_names(spec.streams, "streams_"),
         encoder=spec.encoder and _with_names(spec.encoder, "encoder_"),
         towers=spec.towers and tuple(map(named_tower, spec.towers)),
     )

@@ -7,7 +7,7 @@ not grow with depth.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tscale.blocks.fields import telling_layers
 from tscale.core.costs.recompute import Again
@@ -21,6 +21,9 @@ from tscale.models.lenders import has_borrowers, kept_together
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 from tscale.models.two_stacks import parts_of, stages_of_two
+
+if TYPE_CHECKING:
+    from tscale.blocks import Mixer
 
 
 def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> tuple[Ledger, ...]:
@@ -188,6 +191,11 @@ def _has_bare_ends(spec: ModelSpec, plan: Parallelism) -> bool:
     return plan.interleave > 1 and spec.layers + 2 == plan.pipeline * plan.interleave
 
 
+def _borrows(mixer: Mixer) -> bool:
+    """Whether a block reads keys, or a latent of them, that an earlier layer has."""
+    return (mixer.kind == "multi-head" and mixer.borrows_keys) or (mixer.kind == "latent" and mixer.borrows_latent)
+
+
 def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
     """Raises `RequestError` for a model that has no such stages: fewer layers than pieces, or layers that read what others have."""
     if spec.kind == "encoder-decoder":
@@ -201,6 +209,14 @@ def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
     if spec.layer_input is not None:
         raise RequestError(
             f"{spec.name}'s layers look up an input of their own in one table: use {field('pipeline', 1)}"
+        )
+    if spec.streams is not None:
+        raise RequestError(
+            f"{spec.name} hands {spec.streams.count} residual streams on, which is not known yet: use {field('pipeline', 1)}"
+        )
+    if any(_borrows(mixer) for mixer in spec.mixers):
+        raise RequestError(
+            f"{spec.name}'s last layers borrow latents, which another stage may have: use {field('pipeline', 1)}"
         )
     if plan.pipeline > MOST_STAGES:
         raise RequestError(f"{plan.pipeline:,} pipeline stages are more than are counted: use at most {MOST_STAGES}")

@@ -301,6 +301,7 @@ _ONE_OF: Final = {
     "claims": "claim",
     "draws": "draw",
     "estimates": "estimate",
+    "families": "family",
     "notes": "note",
     "parts": "part",
     "rules": "rule",

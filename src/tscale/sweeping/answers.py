@@ -51,7 +51,9 @@ def request_of(job: Job, places: tuple[int, ...], model: object = None) -> Reque
         spec = model if model is not None else _spec_of(given)
         request: Request = own.made({"models": [spec]})
     elif model is not None:
-        kept = {key: value for key, value in given.items() if key not in ("model", "set", "assume", "strict")}
+        kept = {
+            key: value for key, value in given.items() if key not in ("model", "set", "assume", "strict", "families")
+        }
         request = own.made({**kept, "model": model})
     else:
         request = own.made(given)
@@ -64,20 +66,21 @@ def _spec_of(given: Mapping[str, object]) -> Spec:
     """The spec that a row is about. Raises `TscaleError`."""
     changes: Any = given.get("set") or ()
     model, assume, strict = given["model"], given.get("assume"), bool(given.get("strict"))
-    find = _found if isinstance(model, str) else _find
-    found = find(model, tuple(changes), assume, strict)
+    families = given.get("families")
+    find = _found if isinstance(model, str) and isinstance(families, str | None) else _find
+    found = find(model, tuple(changes), assume, strict, families)
     if isinstance(found, TscaleError):
         raise found
     return found
 
 
-def _find(model: object, changes: tuple[str, ...], assume: Any, strict: bool) -> Spec | TscaleError:
+def _find(model: object, changes: tuple[str, ...], assume: Any, strict: bool, families: object) -> Spec | TscaleError:
     """A spec with some changes, or why there is none."""
     from tscale.analysis.found import spec_of
     from tscale.models.resolve import disclosed
 
     try:
-        return disclosed(spec_of(model, changes, assume, strict=strict))
+        return disclosed(spec_of(model, changes, assume, strict=strict, families=families))
     except TscaleError as error:
         return error
 

@@ -164,7 +164,9 @@ def _unchecked(job: Job, places: Places) -> ModelSpec | None:
 def _spec_without_changes(given: Mapping[str, Any]) -> Any:
     from tscale.analysis.found import spec_of
 
-    return spec_of(given["model"], (), given.get("assume"), strict=bool(given.get("strict")))
+    return spec_of(
+        given["model"], (), given.get("assume"), strict=bool(given.get("strict")), families=given.get("families")
+    )
 
 
 def _conditions(trail: Trail, ranges: Mapping[str, tuple[int, int]]) -> tuple[Program, tuple[tuple[str, bool], ...]]:

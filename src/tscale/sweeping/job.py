@@ -117,8 +117,9 @@ def _with_model(given: dict[str, object]) -> dict[str, object]:
     model, assume = given.get("model"), given.get("assume")
     if not isinstance(model, str) or known_name(model) is not None:
         return given
-    spec = spec_of(model, (), None if assume is None else str(assume), strict=bool(given.get("strict")))
-    rest = {key: value for key, value in given.items() if key not in ("assume", "strict")}
+    assumed, strict = None if assume is None else str(assume), bool(given.get("strict"))
+    spec = spec_of(model, (), assumed, strict=strict, families=given.get("families"))
+    rest = {key: value for key, value in given.items() if key not in ("assume", "strict", "families")}
     return {**rest, "model": trusted(spec) if isinstance(spec, ModelSpec) else spec}
 
 

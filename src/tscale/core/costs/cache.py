@@ -59,6 +59,8 @@ def cache_bytes(
             kept = positions if entry.window is None else minimum(positions, entry.window)
             if page is not None and not is_state(entry):
                 kept = ceil_div(kept, page) * page
+            if entry.stride is not None:
+                kept = kept // entry.stride
             lines.append(Line(entry.name, bytes_of(kept * entry.stored * entry.width, states.of(entry, bits))))
     source, leaves_out = (SOURCE, LEAVES_OUT) if page is None else ("kwon2023 section 4.1", "")
     return Quantity("KV cache", tuple(lines), BYTES, source=source, leaves_out=leaves_out)

@@ -31,6 +31,8 @@ def pairs(scores: Scores, run: Run | TowerRun, sight: AttentionMask) -> int:
     is half of w on either side of the query, and the query itself. In chunks of w, each chunk is a sequence of its own.
     """
     queries, keys = run.length(scores.stream), _at_most(run.length(scores.keys), scores.most)
+    if scores.stride is not None:
+        return _strided(queries, keys // scores.stride, scores.stride, None if sight == "full" else scores)
     if sight == "full":
         return queries * keys
     if scores.causal:
@@ -49,6 +51,18 @@ def pairs(scores: Scores, run: Run | TowerRun, sight: AttentionMask) -> int:
         return whole * scores.window**2 + (queries - whole * scores.window) ** 2
     side = minimum(queries - 1, scores.window // 2)
     return queries * (2 * side + 1) - side * (side + 1)
+
+
+def _strided(queries: int, keys: int, stride: int, seen: Scores | None) -> int:
+    """Pairs with keys that stand for `stride` positions each; all of them where nothing says which are `seen`.
+
+    Causal, the j-th key is seen by the queries from its last position on: S - j·stride + 1 of S. With a window, of the keys that it
+    could see a query takes so many at the most, as if there were no others.
+    """
+    if seen is None or not seen.causal:
+        return queries * keys
+    most = keys if seen.window is None else minimum(keys, seen.window)
+    return most * (queries + 1) - stride * most * (most + 1) // 2
 
 
 def score_flops(scores: Scores, run: Run | TowerRun, sight: AttentionMask) -> int:

@@ -236,7 +236,7 @@ def _spreads(entry: Matmul) -> bool:
 def _touched(entry: Entry, run: Pass) -> Entry:
     """An entry with as many copies as a pass reads: a shared layer's each time, of a table a row for each token."""
     match entry:
-        case Matmul() if entry.experts == 1:
+        case Matmul() if entry.experts == 1 and entry.role != "stream_mix":
             return entry._replace(stored=entry.used)
         case Lookup():
             return entry._replace(rows=minimum(entry.rows, run.batch * _looked_up(entry, run)))
@@ -316,8 +316,12 @@ def _read(scores: Scores, cache: Cache, run: Pass) -> int:
     """
     if scores.keys == "source":
         return (run.source * (run.new if run.in_turn else 1) if run.decoding else 0) * scores.used * cache.width
-    cached = _seen(scores, run._replace(new=1)) - 1 + (run.new if run.decoding else 0)
-    keys = _seen(scores, run) if run.in_turn else cached
+    if run.in_turn:
+        keys = _seen(scores, run)
+    elif scores.stride is not None:  # a key is not there before the last of its positions
+        keys = _seen(scores, run._replace(before=run.before + run.new - 1 if run.decoding else run.before, new=1))
+    else:
+        keys = _seen(scores, run._replace(new=1)) - 1 + (run.new if run.decoding else 0)
     return keys * scores.used * cache.width
 
 

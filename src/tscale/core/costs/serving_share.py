@@ -151,6 +151,8 @@ def deployed(
 
 def _kept(scores: Scores, tokens: int) -> int:
     """Positions that the cache of scores keeps of a sequence: all of them where keys are picked, a window's where they slide."""
+    if scores.stride is not None:
+        return tokens // scores.stride
     return tokens if scores.window is None or scores.decoded is not None else min(tokens, scores.window)
 
 

@@ -100,7 +100,7 @@ def prefilling(one: Deployed, prompt: int, prefix: int = 0) -> PassWork:
         scores = line.scores
         seen = pairs(scores, Run(target=prompt), "causal") - pairs(scores, Run(target=prefix), "causal")
         scored += 2.0 * seen * scores.used * scores.heads * (scores.d_qk + scores.d_v)
-        read += prompt * scores.used * line.key_bytes
+        read += (prompt if scores.stride is None else prompt // scores.stride) * scores.used * line.key_bytes
     anew = one.spread * prefix
     attention = _part_of(one.attention, new)
     return PassWork(

@@ -205,7 +205,7 @@ def _fused(entry: Scores, plan: Parallelism, case: Case) -> Attention:
 def _unfused(entry: Scores, plan: Parallelism, case: Case, make: Products) -> Attention:
     """Two batches of products for all pairs, and what is elementwise on every score."""
     queries = int(case.run.length(entry.stream)) / plan.context
-    keys = float(case.run.length(entry.keys))
+    keys = float(case.run.length(entry.keys) // (entry.stride or 1))
     heads, layers = case.micro * as_float(entry.heads), as_float(entry.used)
     logits = make.of(queries, keys, float(entry.d_qk), layers, case.peak_16, heads)
     values = make.of(queries, float(entry.d_v), keys, layers, case.peak_16, heads)

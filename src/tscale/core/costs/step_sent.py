@@ -110,7 +110,8 @@ def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
             spread = as_float(entry.heads * (entry.d_qk + entry.d_v))
             cached = None if entry.decoded else widths.get((entry.block, entry.cache or 0))
             width = spread if cached is None else cached
-            summed += as_float(entry.used) * case.micro * int(case.run.length(entry.keys)) * width * WIDTH
+            keys = int(case.run.length(entry.keys)) // (entry.stride or 1)
+            summed += as_float(entry.used) * case.micro * keys * width * WIDTH
             times += as_float(entry.used)
     ranks = group(cluster, plan.context, plan.tensor)
     forward = 1 + case.repeated.layers

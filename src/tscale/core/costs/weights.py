@@ -281,7 +281,11 @@ def is_converted(entry: Entry) -> bool:
 
     Neither embeddings nor the head, as in the loaders of Hugging Face and vLLM, nor what weighs experts or an indexer's heads.
     """
-    return isinstance(entry, Matmul) and is_linear(entry) and entry.role not in ("shared_switch", "index_weights")
+    return (
+        isinstance(entry, Matmul)
+        and is_linear(entry)
+        and entry.role not in ("shared_switch", "index_weights", "streams", "stream_mix")
+    )
 
 
 def _is_router(entry: Matmul) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tscale.blocks import Norm
 from tscale.importer.family import Family, Keys
-from tscale.importer.family_rows import BARE
+from tscale.models.spec import Head
 
 if TYPE_CHECKING:
     from tscale.importer.config_keys import Config
@@ -41,7 +41,13 @@ _RMS: Final = Norm(kind="rmsnorm")
 def keys(reads: Mapping[str, object], *, names: Keys = Keys(), harmless: str = "", **fixed: object) -> Family:
     """The row of a format that is translated: its keys alone, each with what its program takes where it is absent."""
     return Family(
-        classes={"model": BARE}, keys=names, reads=reads, fixed=fixed, harmless=tuple(harmless.split()), norm=_RMS
+        name="",
+        classes={"model": Head(kind="none")},
+        keys=names,
+        reads=reads,
+        fixed=fixed,
+        harmless=tuple(harmless.split()),
+        norm=_RMS,
     )
 
 

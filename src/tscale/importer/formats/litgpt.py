@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tscale.blocks import Attention, FeedForward, LatentAttention, Mixer, Mlp, Norm
 from tscale.errors import shown
-from tscale.importer import expert_rules as experts
-from tscale.importer.expert_rules import Routed
-from tscale.importer.family import Family, Keys
-from tscale.importer.family_rules import AttentionMask, layers_told_apart, sight_of
+from tscale.importer.experts import dealt_out
+from tscale.importer.family import Family, Keys, Routed
 from tscale.importer.formats.format import Format
+from tscale.importer.layer_lists import AttentionMask, layers_told_apart, mask_of
 from tscale.models.spec import Head
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def _sight(config: Config) -> AttentionMask:
     layers = layers_told_apart(config)
     if len(listed) < layers or not set(listed) <= {0, 1}:
         raise config.wrong(f"sliding_window_indices must have a 0 or a 1 for each of {layers} layers")
-    return sight_of(tuple("local" if one else "global" for one in listed[:layers]), window)
+    return mask_of(tuple("local" if one else "global" for one in listed[:layers]), window)
 
 
 def _sparse(config: Config) -> list[bool]:
@@ -130,7 +129,7 @@ def _feed_forward(config: Config) -> Mlp | tuple[Mlp, ...]:
     if kind != "LLaMAMoE":
         return dense
     own = "moe_intermediate_size" if config.value("moe_intermediate_size") is not None else "intermediate_size"
-    return experts.dealt_out(config, dense, Routed(
+    return dealt_out(config, dense, Routed(
         experts="n_expert", top_k="n_expert_per_token", d_ff=own, bias=biased, sparse=_sparse,
         shared="n_shared_expert" if config.value("n_shared_expert") else None,
         selection_bias="buffer" if config.value("n_expert_groups") else None,
@@ -149,7 +148,7 @@ LITGPT: Final = Format(
     title="litgpt's model_config.yaml",
     told_by=frozenset({"n_layer", "n_embd", "padded_vocab_size", "mlp_class_name", "norm_class_name"}),
     row=Family(
-        classes={"GPT": Head()}, head_bias="lm_head_bias", keys=_KEYS,
+        name="GPT", classes={"GPT": Head()}, head_bias="lm_head_bias", keys=_KEYS,
         reads=_KEYS.reads((50688, 4096, 16, 32, None, 4096), tie_word_embeddings=False, **_READS), norm=_norm,
         attention=_attention, feed_forward=_feed_forward, notes=_notes,
         harmless=tuple(_HARMLESS.split()),

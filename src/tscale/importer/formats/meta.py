@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tscale.errors import shown
 from tscale.importer.family import Keys
-from tscale.importer.family_rules import layers_told_apart
 from tscale.importer.formats.format import Format, keys, taken_of
+from tscale.importer.layer_lists import layers_told_apart
 
 if TYPE_CHECKING:
     from tscale.importer.config_keys import Config

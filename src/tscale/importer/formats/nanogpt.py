@@ -27,7 +27,7 @@ NANOGPT: Final = Format(
     title="nanoGPT's model_args",
     told_by=frozenset({"n_layer", "n_head", "n_embd", "block_size", "vocab_size"}),
     row=Family(
-        classes={"GPT": Head()}, keys=_KEYS, reads=_KEYS.reads((50304, 768, 12, 12, 1024), bias=True), norm=_norm,
+        name="GPT", classes={"GPT": Head()}, keys=_KEYS, reads=_KEYS.reads((50304, 768, 12, 12, 1024), bias=True), norm=_norm,
         positions=Learned(), biases={"qkvo": "bias"}, d_ff_bias="bias", fixed={"tie_word_embeddings": True},
     ),
 )  # fmt: skip

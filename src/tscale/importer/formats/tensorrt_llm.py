@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tscale.errors import shown
-from tscale.importer.family_rows import NEEDED
+from tscale.importer.config_keys import NEEDED
 from tscale.importer.formats.format import Format, keys, taken_of
 
 if TYPE_CHECKING:

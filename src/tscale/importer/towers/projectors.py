@@ -197,13 +197,24 @@ def glm4v(ends: Ends) -> Pieces:
     """A convolution that merges patches, a matrix, a norm and a gated feed-forward."""
     v = ends.tower
     merge, out = v.size("spatial_merge_size"), v.size("out_hidden_size")
-    inner = v.size("intermediate_size") if v.kind != "glm_ocr_vision" else out * v.size("in_channels")
+    inner = _glm_inner(v, out)
     yield linear("downsample", v.size("hidden_size") * merge**2, out, at="outputs")
     yield linear("linear", out, out, bias=False, at="outputs")
     yield norm("norm", out)
     for name in ("gate", "up"):
         yield linear(name, out, inner, bias=False, at="outputs")
     yield linear("down", inner, out, bias=False, at="outputs")
+
+
+def _glm_inner(v: Sizes, out: int) -> int:
+    """Width of the feed-forward behind merged patches."""
+    match v.kind:
+        case "glm_ocr_vision":
+            return out * v.size("in_channels")
+        case "glm5_next_vision":
+            return v.size("projection_intermediate_size")
+        case _:
+            return v.size("intermediate_size")
 
 
 def kimi(ends: Ends) -> Pieces:
@@ -433,6 +444,7 @@ PROJECTORS: Final[dict[str, Projector]] = {
     "gemma4": gemma4,
     "mistral3": mistral3,
     "lighton_ocr": mistral3,
+    "mistral_large4": mistral3,
     "idefics2": idefics2,
     "idefics3": idefics3,
     "smolvlm": idefics3,
@@ -442,6 +454,7 @@ PROJECTORS: Final[dict[str, Projector]] = {
     "glm46v": glm4v,
     "glm4v_moe": glm4v,
     "glm_ocr": glm4v,
+    "glm5_next": glm4v,
     "kimi_k25": kimi,
     "minimax_m3_vl": minimax,
     "step3p7": step,

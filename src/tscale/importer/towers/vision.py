@@ -349,6 +349,7 @@ KINDS: Final[dict[str, Callable[[Sizes], Pieces]]] = {
     "glm4v_vision": glm4v,
     "glm4v_moe_vision": glm4v,
     "glm_ocr_vision": glm_ocr,
+    "glm5_next_vision": glm_ocr,
     "kimi_k25_vision": kimi,
     "minimax_m3_vl_vision": minimax,
     "step3p5_vision": step,

@@ -1,0 +1,59 @@
+"""Which layers have experts, and which experts, by the columns of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tscale.blocks import Experts, FeedForward, Mlp
+from tscale.blocks.fields import LayerSelector
+
+if TYPE_CHECKING:
+    from tscale.importer.config_keys import Config
+    from tscale.importer.family import Routed
+
+
+def dealt_out(config: Config, dense: FeedForward, row: Routed) -> Mlp | tuple[Mlp, ...]:
+    """The experts alone, the dense feed-forward alone, or both with the layers that they stand in."""
+    sparse = [True] if row.sparse is None else row.sparse(config)
+    if row.dense_d_ff is not None:
+        dense = replace(dense, d_ff=config.optional(row.dense_d_ff) or dense.d_ff)
+    if not any(sparse):
+        return dense
+    routed = _routed(config, row, gated=dense.gated)
+    return routed if all(sparse) else _two(dense, routed, sparse)
+
+
+def _two(dense: FeedForward, routed: Experts, sparse: Sequence[bool]) -> tuple[Mlp, Mlp]:
+    """The shortest way to say which layers have experts: all but the first, every n-th, or by number."""
+    at = [layer for layer, has in enumerate(sparse) if has]
+    if all(sparse[at[0] :]):
+        return replace(dense, on=LayerSelector(first=at[0])), routed
+    every = at[1] - at[0] if len(at) > 1 else len(sparse)
+    if at == list(range(at[0], len(sparse), every)) and at[0] < every:
+        return dense, replace(routed, on=LayerSelector(every=every, at=at[0]))
+    if 2 * len(at) <= len(sparse):
+        return dense, replace(routed, on=LayerSelector(layers=tuple(at)))
+    return replace(dense, on=LayerSelector(layers=tuple(layer for layer, has in enumerate(sparse) if not has))), routed
+
+
+def _routed(config: Config, row: Routed, *, gated: bool) -> Experts:
+    d_ff = config.size(row.d_ff)
+    if row.shared is not None:
+        shared = d_ff * config.whole(row.shared)
+    else:
+        shared = 0 if row.shared_d_ff is None else config.whole(row.shared_d_ff)
+    return Experts(
+        kind="experts",
+        experts=config.size(row.experts),
+        top_k=config.size(row.top_k),
+        d_ff=d_ff,
+        gated=gated,
+        bias=row.bias,
+        router_bias=row.router_bias,
+        selection_bias=row.selection_bias,
+        out_norm=row.out_norm,
+        shared_d_ff=shared or None,
+        shared_gate=row.shared_gate and shared > 0,
+    )

@@ -1,0 +1,78 @@
+"""Flint, MiMo and Laguna, whose local layers are of another shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tscale.blocks import Attention
+from tscale.importer.layer_lists import AttentionMask, a_layer_each, by_layer_types, layers_told_apart, no_window
+from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, layer_types
+
+if TYPE_CHECKING:
+    from tscale.importer.config_keys import Config
+
+
+def flint_window(config: Config) -> AttentionMask:
+    """Global are the first two layers, every fourth from the second on, and the last."""
+    last = layers_told_apart(config) - 1
+    return by_layer_types(
+        config,
+        config.optional("sliding_window"),
+        lambda layer: not (layer < 2 or layer % 4 == 1 or layer == last),
+    )
+
+
+def flint_experts(config: Config) -> list[bool]:
+    """The last of every `decoder_sparse_step` layers, but for those in `mlp_only_layers`: the first two where absent."""
+    step, listed = config.size("decoder_sparse_step"), config.listed("mlp_only_layers", int)
+    dense = [0, 1] if listed is None else listed
+    some = config.whole("num_experts") > 0
+    return [some and layer not in dense and (layer + 1) % step == 0 for layer in range(layers_told_apart(config))]
+
+
+def mimo(config: Config) -> Attention | tuple[Attention, ...]:
+    """Local layers have twice the heads of keys and values, and sinks; global are the first and every sixth."""
+    depth, kv_heads = layers_told_apart(config), config.size("num_key_value_heads")
+    usual = [GLOBAL if layer == 0 or (layer + 1) % 6 == 0 else LOCAL for layer in range(depth)]
+    before = config.optional("sliding_window_size")
+    window = config.optional("sliding_window") if before is None else before + 1
+    kinds = layer_types(config, usual, LOCAL, GLOBAL)
+    if LOCAL in kinds and window is None:
+        raise no_window(config)
+    everywhere = Attention(
+        heads=config.size("num_attention_heads"),
+        kv_heads=kv_heads,
+        head_dim=config.size("head_dim"),
+        v_dim=config.size("v_head_dim"),
+        bias=("q", "k", "v") if config.flag("attention_bias") else False,
+    )
+    nearby = replace(everywhere, kv_heads=2 * kv_heads, sinks=True, window=window)
+    return by_kind(config, kinds, {GLOBAL: everywhere, LOCAL: nearby})
+
+
+def laguna(config: Config) -> Attention | tuple[Attention, ...]:
+    """Each layer says how many heads it has, and whether it slides; heads are gated as `gating` says."""
+    depth = layers_told_apart(config)
+    heads = a_layer_each(config, "num_attention_heads_per_layer", int) or [config.size("num_attention_heads")] * depth
+    kinds = list(zip(layer_types(config, [GLOBAL] * depth, LOCAL, GLOBAL), heads, strict=True))
+    by_head = config.value("gating") in (True, "per-head")
+    biased, window = config.flag("attention_bias"), config.optional("sliding_window")
+    if biased and not by_head:
+        raise config.wrong("attention_bias: true is not known yet with a gate for each channel: only false is")
+    if any(kind == LOCAL for kind, _ in kinds) and window is None:
+        raise no_window(config)
+    blocks = {
+        (kind, many): Attention(
+            heads=many,
+            kv_heads=config.size("num_key_value_heads"),
+            head_dim=config.size("head_dim"),
+            bias=biased,
+            gated=not by_head,
+            head_gates=by_head,
+            qk_norm="head",
+            window=window if kind == LOCAL else None,
+        )
+        for kind, many in kinds
+    }
+    return by_kind(config, kinds, blocks)

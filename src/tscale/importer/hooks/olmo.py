@@ -1,0 +1,33 @@
+"""OLMo's hybrid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tscale.blocks import GatedDeltaNet, Mixer
+from tscale.importer.layer_lists import layers_told_apart
+from tscale.importer.mixed_layers import attention_of, dealt, listed_attention
+
+if TYPE_CHECKING:
+    from tscale.importer.config_keys import Config
+
+
+def hybrid(config: Config) -> Mixer | tuple[Mixer, ...]:
+    """Attention in every fourth layer, or in the last where there are fewer, or where `layer_types` says so."""
+    depth, heads, d_model = layers_told_apart(config), config.size("num_attention_heads"), config.size("hidden_size")
+    found = listed_attention(config, "linear_attention")
+    key_dim = config.optional("linear_key_head_dim")
+    if key_dim is None:
+        key_dim = int(0.75 * d_model / (config.optional("linear_num_key_heads") or heads))
+    usual = GatedDeltaNet(
+        kind="gated-delta-net",
+        key_heads=config.optional("linear_num_key_heads") or heads,
+        value_heads=config.optional("linear_num_value_heads") or heads,
+        key_dim=key_dim,
+        value_dim=config.optional("linear_value_head_dim") or 2 * key_dim,
+        d_conv=config.size("linear_conv_kernel_dim"),
+    )
+    layers = (list(range(3, depth, 4)) or [depth - 1]) if found is None else found
+    if len(layers) in (0, depth):
+        raise config.wrong("layer_types must list both full_attention and linear_attention")
+    return dealt(config, layers, usual, attention_of(config, qk_norm="full"))

@@ -1,0 +1,23 @@
+"""What is said of a model beside its figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tscale.importer.rules import Key
+
+if TYPE_CHECKING:
+    from tscale.importer.config_keys import Config
+
+
+def prediction_layers(config: Config, *, key: Key = "num_nextn_predict_layers") -> tuple[str, ...]:
+    """That the file names layers that predict further tokens, which the class does not build, where it does."""
+    if config.value(key) is None or not config.whole(key):
+        return ()
+    return (f"Left out: the layers that predict further tokens ({key}), as the class does.",)
+
+
+def remark(config: Config, *, text: str) -> tuple[str, ...]:
+    """The same for every file."""
+    del config
+    return (text,)
