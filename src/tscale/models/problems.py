@@ -225,7 +225,7 @@ def _of_streams(spec: ModelSpec) -> Iterator[Problem]:
             ("streams",),
             "several residual streams are known in a decoder with norms before its sub-layers only: drop it",
         )
-    if spec.streams.count < 2:  # noqa: PLR2004
+    if spec.streams.count < 2:
         yield (
             ("streams", "count"),
             "one residual stream is what every model has: drop streams, or set count to 2 or more",
