@@ -66,17 +66,23 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
         config = {key: value for key, value in config.items() if key not in text or key in OF_BOTH}
     if not isinstance(text, dict):
         raise SpecError(f"text_config must be an object, not {shown(text)}", where=where)
-    inner = text.get("model_type", nested.texts[0])
-    inner = nested.named.get(inner, inner) if isinstance(inner, str) else inner
-    if inner not in nested.texts:
-        raise SpecError(f"text_config.model_type {shown(inner)} is not known for {name}: only "
-                        f"{' and '.join(nested.texts)}", where=where)  # fmt: skip
+    inner = _inner_type(text, name, nested, where)
     unread = _outside(config, text, name, nested, where, strict)
     of_class = _class_note(config, name, nested, where, strict)
     tied, said = _tied_whole(config, text, name, nested, where)
     own = {key: value for key, value in text.items() if key not in nested.inside}
     merged = {**nested.defaults, **own, "model_type": inner, "architectures": None, "tie_word_embeddings": tied}
     return Text(merged, (*of_class, *said, *ignored), unread, name, nested.said)
+
+
+def _inner_type(text: Mapping[str, object], name: str, nested: Nested, where: str) -> object:
+    """The family of a text model inside a whole. Raises `SpecError` for one that is not known there."""
+    inner = text.get("model_type", nested.texts[0])
+    inner = nested.named.get(inner, inner) if isinstance(inner, str) else inner
+    if inner not in nested.texts:
+        raise SpecError(f"text_config.model_type {shown(inner)} is not known for {name}: only "
+                        f"{' and '.join(nested.texts)}", where=where)  # fmt: skip
+    return inner
 
 
 def _without_flat(
@@ -98,11 +104,14 @@ def _without_flat(
                         "model into text_config", where=where)  # fmt: skip
     dropped = {*read.values(), *family.harmless, *family.fixed}
     kept = {key: value for key, value in config.items() if key not in dropped}
-    if not read:
-        return kept, ()
+    return kept, _told_of_flat(others) if read else ()
+
+
+def _told_of_flat(others: Mapping[str, object]) -> tuple[str, ...]:
+    """What is said of a file whose class reads no size of it; `others`: what it takes in place of what the file says."""
     taken = ", ".join(f"{called(key, 40)} {shown(value)}" for key, value in others.items() if value is not None)
     more = f" It takes {taken}, whatever the file says." if taken else ""
-    return kept, (f"Without text_config, {release()} builds the text model in sizes of its own, and reads none that stand beside: "
+    return (f"Without text_config, {release()} builds the text model in sizes of its own, and reads none that stand beside: "
                   f"what the file says of layer_types, windows and the vocabulary changes nothing there.{more}",)  # fmt: skip
 
 

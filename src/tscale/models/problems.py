@@ -220,6 +220,22 @@ def _of_head(spec: ModelSpec) -> Iterator[Problem]:
         yield ("head", "width"), "a head of another width has a table and a transform of its own: set tied to false"
 
 
+def _of_streams(spec: ModelSpec) -> Iterator[Problem]:
+    """Where several residual streams are known, and how many are several."""
+    if spec.streams is None:
+        return
+    if spec.kind != "decoder" or spec.norm.place in ("post", "parallel"):
+        yield (
+            ("streams",),
+            "several residual streams are known in a decoder with norms before its sub-layers only: drop it",
+        )
+    if spec.streams.count < 2:
+        yield (
+            ("streams", "count"),
+            "one residual stream is what every model has: drop streams, or set count to 2 or more",
+        )
+
+
 def _of_stacks(spec: ModelSpec) -> Iterator[Problem]:
     """What is known in one kind of stack alone."""
     two, encoder = spec.kind == "encoder-decoder", spec.encoder
@@ -231,16 +247,7 @@ def _of_stacks(spec: ModelSpec) -> Iterator[Problem]:
         yield ("embedding", "projects"), "nothing is projected without a width of its own: set embedding.width"
     if spec.layer_input is not None and spec.kind != "decoder":
         yield ("layer_input",), "an input for every layer is known in a decoder only: drop it"
-    if spec.streams is not None and (spec.kind != "decoder" or spec.norm.place in ("post", "parallel")):
-        yield (
-            ("streams",),
-            "several residual streams are known in a decoder with norms before its sub-layers only: drop it",
-        )
-    if spec.streams is not None and spec.streams.count < 2:
-        yield (
-            ("streams", "count"),
-            "one residual stream is what every model has: drop streams, or set count to 2 or more",
-        )
+    yield from _of_streams(spec)
     if spec.embedding.width is not None and two:
         yield ("embedding", "width"), "an embedding of a width of its own is known in a single stack only: drop it"
     yield from _of_idle_attention(spec)
