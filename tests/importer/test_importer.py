@@ -107,6 +107,8 @@ def test_every_family_was_counted_by_other_software() -> None:
         "variations_encoders",
         "variations_mixers",
         "variations_more",
+        "variations_2026",
+        "variations_encoders_2026",
         "remote",
     )
     found = {family for name in files for family in families_in(recorded(f"{name}.jsonl"))}
