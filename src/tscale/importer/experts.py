@@ -44,10 +44,14 @@ def _routed(config: Config, row: Routed, *, gated: bool) -> Experts:
         shared = d_ff * config.whole(row.shared)
     else:
         shared = 0 if row.shared_d_ff is None else config.whole(row.shared_d_ff)
+    experts, top_k = config.size(row.experts), config.size(row.top_k)
+    groups, top_groups = _groups(config, experts, top_k)
     return Experts(
         kind="experts",
-        experts=config.size(row.experts),
-        top_k=config.size(row.top_k),
+        experts=experts,
+        top_k=top_k,
+        groups=groups,
+        top_groups=top_groups,
         d_ff=d_ff,
         gated=gated,
         bias=row.bias,
@@ -57,3 +61,15 @@ def _routed(config: Config, row: Routed, *, gated: bool) -> Experts:
         shared_d_ff=shared or None,
         shared_gate=row.shared_gate and shared > 0,
     )
+
+
+def _groups(config: Config, experts: int, top_k: int) -> tuple[int | None, int | None]:
+    """Groups of experts, and to how many of them those of a token are limited; None where a file limits none, or cannot mean it.
+
+    Where experts stand changes what devices send each other, and nothing that is counted: no value is refused.
+    """
+    groups, top = config.says("n_group"), config.says("topk_group")
+    if type(groups) is not int or type(top) is not int or config.says("topk_method") == "greedy":
+        return None, None
+    fits = 0 < top < groups and experts % groups == 0 and top_k <= top * (experts // groups)
+    return (groups, top) if fits else (None, None)
