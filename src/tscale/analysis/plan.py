@@ -197,7 +197,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             self.batch.only,
             () if self.gpus is None else _sizes(self.gpus),
             tuple((name, hardware) for name, hardware in zip(self.chip_names, self.chips, strict=True)),
-            {name: getattr(self, name) for name in _VARIED},
+            {name: getattr(self, name) for name in _VARIED} | {"stages": _fixed(self.stages)},
             self.tokens,
             self.context if self.method is None else self.longest(self.context),
             self.days,
@@ -260,6 +260,11 @@ def words(ask: OfModel) -> str:
     found += [] if ask.assume is None else ["--assume", ask.assume]
     found += ["--families", ask.families] if isinstance(ask.families, str) else []
     return join(found)
+
+
+def _fixed(stages: tuple[int, ...] | None) -> Axis | None:
+    """Layers of stages as an axis of one value."""
+    return None if stages is None else Axis(",".join(map(str, stages)), (stages,))
 
 
 def _sizes(gpus: Axis) -> tuple[int, ...]:

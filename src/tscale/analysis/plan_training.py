@@ -61,6 +61,13 @@ class TrainingAxes(PostTraining):
         varied(options.CONTEXT_PARALLEL, "Vary the devices that share a sequence (context parallelism).")
     )
     interleave: Axis | None = asked(varied(options.INTERLEAVE, "Vary the model chunks of each stage."))
+    stages: tuple[int, ...] | None = asked(
+        options.STAGES._replace(
+            help="Set the layers of each pipeline stage, or of each piece with --interleave, such as 31,32,32,31; by default as even as "
+            "possible, and some that relieve the first and last stage.",
+            heading=options.TRAINING,
+        )
+    )
     schedule: Axis | None = asked(
         varied(options.SCHEDULE, "Vary the order of a pipeline: 1f1b, interleaved, zero-bubble, dualpipe.")
     )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, Final
 
 from tscale.core.axis import Axis
 from tscale.core.costs.recompute import Again
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.loss_kernels import find_kernel
-from tscale.core.parallelism import divisors
+from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.sharding import is_expert, tensor_degrees
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
 from tscale.planning.layouts import Axes
+from tscale.planning.legal import check_given
+from tscale.planning.uneven import head_layers, uneven_stages
 
 MOST_VALUES: Final = 1_000
 """Values that one axis is varied over."""
@@ -50,11 +53,12 @@ def axes_of(
         "shards": divisors(gpus),
         "zero": range(4),
     }
-    usual = _usual(legal, gpus, per_node, counts)
+    usual = _usual(legal, gpus, per_node, counts) | _of_given_stages(given)
     if length >= _LONG:
         usual["context_parallel"] = [number for number in _of_two(divisors(gpus)) if number <= _MOST_RING]
     taken = {name: _values(name, given.get(name), legal[name], usual[name]) for name in usual}
     data, shards = given.get("data"), given.get("shards")
+    sizes = _stages(spec, whole, given, taken)
     return Axes(
         tensor=taken["tensor"],
         pipeline=taken["pipeline"],
@@ -66,7 +70,9 @@ def axes_of(
         zero=taken["zero"],
         data=None if data is None else _among("data", data, legal["data"]),
         shards=(0,) if shards is None else _among("shards", shards, legal["shards"]),
-        uneven=given.get("interleave") is not None,
+        uneven=given.get("interleave") is not None or given.get("stages") is not None,
+        stages=sizes,
+        of_pieces=given.get("stages") is None,
         **_policies(given, unfused=unfused),
     )
 
@@ -83,6 +89,44 @@ def _usual(legal: Mapping[str, Sequence[int]], gpus: int, per_node: int, counts:
         "micro_batch": [number for number in _of_two(legal["micro_batch"]) if number <= _MOST_MICRO],
         "zero": range(4),
     }
+
+
+def _of_given_stages(given: Given) -> dict[str, Sequence[int]]:
+    """The stages that have so many numbers of layers, or such pieces of them, where those are given and the others are not."""
+    axis, pipeline, interleave = given.get("stages"), given.get("pipeline"), given.get("interleave")
+    if axis is None:
+        return {}
+    count = len(axis.only)
+    each = [count] if pipeline is None else [number for number in divisors(count) if number in pipeline.among([count])]
+    return {
+        "pipeline": [count] if interleave is None else divisors(count),
+        "interleave": [count // number for number in each] or [1],
+    }
+
+
+def _stages(
+    spec: ModelSpec, whole: Ledger, given: Given, taken: Mapping[str, tuple[int, ...]]
+) -> tuple[tuple[int, ...] | None, ...]:
+    """Layers of stages: those given; by default as even as can be, and some that relieve the first and the last stage.
+
+    Raises `RequestError` for given ones that no pipeline of the search can have.
+    """
+    axis = given.get("stages")
+    if axis is None:
+        if spec.kind != "decoder":
+            return (None,)
+        layers = int(spec.layers)
+        head = head_layers(whole, layers)
+        return (None, *uneven_stages(layers, taken["pipeline"], taken["interleave"], head))
+    problems: list[RequestError] = []
+    for pipeline, interleave in product(taken["pipeline"], taken["interleave"]):
+        try:
+            check_given(spec, Parallelism(pipeline=pipeline, interleave=interleave, stages=axis.only))
+        except RequestError as error:
+            problems.append(error)
+        else:
+            return (axis.only,)
+    raise next((one for one in problems if "add up" in str(one)), problems[0])
 
 
 def _policies(given: Given, *, unfused: bool) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tscale.answers.plan_search import (
     total_rejected,
 )
 from tscale.answers.plan_tables import plan_tables
-from tscale.answers.plan_words import command_of, layout_data, layout_text
+from tscale.answers.plan_words import option_text, command_of, layout_data, layout_text
 from tscale.answers.rent import rent_of
 from tscale.core.axis import Axis
 from tscale.core.metric import Detail, Report
@@ -157,7 +157,7 @@ def _difference(one: Layout, other: Layout) -> str:
     """The options that make one layout another."""
     before, after = (layout_data(layout) for layout in (one, other))
     changed = {key: value for key, value in after.items() if value != before[key] and key != "data"}
-    return " ".join(f"--{key.replace('_', '-')} {str(value).lower()}" for key, value in changed.items())
+    return " ".join(f"--{key.replace('_', '-')} {option_text(value).lower()}" for key, value in changed.items())
 
 
 _REMEDIES: Final = (

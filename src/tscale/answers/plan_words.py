@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from shlex import join
 from typing import Final
 
@@ -29,6 +30,7 @@ def layout_text(layout: Layout) -> str:
         if getattr(plan, field) > 1
     ]
     words += [f"ETP {plan.expert_cut}"] if plan.expert_cut > 1 else []
+    words += [f"stages {stages_text(plan.stages)}"] if plan.stages else []
     words += [plan.schedule] if plan.schedule else []
     if plan.zero:
         words.append(f"ZeRO {plan.zero}" + ("" if plan.shards is None else f" over {plan.shards}"))
@@ -41,6 +43,12 @@ def layout_text(layout: Layout) -> str:
     return ", ".join(words)
 
 
+def stages_text(stages: tuple[int, ...]) -> str:
+    """Layers of stages, those alike that follow one another together: `7+14×8+6`."""
+    runs = ((size, len(list(alike))) for size, alike in groupby(stages))
+    return "+".join(f"{many}×{size}" if many > 1 else str(size) for size, many in runs)
+
+
 def layout_data(layout: Layout) -> dict[str, Data]:
     """The axes of a layout by the names that `train` has for them."""
     plan = layout.plan
@@ -50,6 +58,7 @@ def layout_data(layout: Layout) -> dict[str, Data]:
         "context_parallel": plan.context,
         "pipeline": plan.pipeline,
         "interleave": plan.interleave,
+        "stages": None if plan.stages is None else list(plan.stages),
         "schedule": plan.order if plan.pipeline > 1 else None,
         "data": plan.data,
         "zero": plan.zero,
@@ -104,5 +113,10 @@ def layout_options(layout: Layout) -> list[str]:
         if value in (None, "", False) or _USUAL.get(name) == value:
             continue
         words.append("--" + name.replace("_", "-"))
-        words += [] if value is True else [str(value)]
+        words += [] if value is True else [option_text(value)]
     return words
+
+
+def option_text(value: Data) -> str:
+    """A value as the command line takes it."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

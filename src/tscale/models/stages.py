@@ -48,7 +48,7 @@ def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Led
     check_tensor(whole, plan)
     if is_mixture(whole):
         check_experts(whole, plan)
-    _check_sizes(spec, plan)
+    check_sizes(spec, plan)
     if plan.pipeline == 1:
         return (whole,)
     check_stages(spec, plan)
@@ -170,7 +170,7 @@ def _behind_first(spec: ModelSpec, start: int, end: int) -> Iterator[int]:
         yield 1
 
 
-def _check_sizes(spec: ModelSpec, plan: Parallelism) -> None:
+def check_sizes(spec: ModelSpec, plan: Parallelism) -> None:
     """Raises `RequestError` where the layers that a plan gives its stages are not those of the model."""
     if plan.stages is None or sum(plan.stages) == spec.layers or spec.kind == "encoder-decoder":
         return

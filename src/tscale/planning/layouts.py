@@ -6,7 +6,7 @@ and sequence parallelism; ZeRO and its shards) are one axis of pairs, so that no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from typing import Any, Final, NamedTuple
@@ -53,6 +53,10 @@ class Axes(NamedTuple):
     offload: tuple[frozenset[Offload], ...] = (frozenset(),)
     uneven: bool = True
     """Whether the pieces of a stage may be of unequal depth."""
+    stages: tuple[tuple[int, ...] | None, ...] = (None,)
+    """Layers of each stage, or of each piece in the order of the stack; None for as even as possible."""
+    of_pieces: bool = True
+    """Whether those numbers are of pieces alone, not of stages that have several too."""
 
 
 class Layout(NamedTuple):
@@ -98,6 +102,7 @@ class Layouts(NamedTuple):
             context=at["context"],
             expert=at["expert"],
             expert_tensor=at["expert_tensor"],
+            stages=axes.stages[at["stages"]],
             schedule=axes.schedule[at["schedule"]],
         )
         named = (axes.recompute, axes.precision, axes.optimizer, axes.loss, axes.offload)
@@ -137,18 +142,22 @@ def _joint(axes: Axes) -> list[tuple[tuple[str, ...], Sequence[tuple[int, ...]]]
     )
     return [
         (("tensor", "sequence"), [(t, int(s)) for t, s in cuts]),
-        (("pipeline", "interleave", "schedule"), _pipelines(axes)),
+        (("pipeline", "interleave", "schedule", "stages"), list(_pipelines(axes))),
         (("zero", "shards"), shards),
         *(((name,), [(int(value),) for value in values]) for name, values in plain),
     ]
 
 
-def _pipelines(axes: Axes) -> list[tuple[int, int, int]]:
-    """Stages with their pieces and their order; a single stage has one piece, unless only others were asked for."""
-    every = product(axes.pipeline, axes.interleave, range(len(axes.schedule)))
+def _pipelines(axes: Axes) -> Iterator[tuple[int, int, int, int]]:
+    """Stages with their pieces, their order and their layers; a single stage has one piece, unless only others were asked for."""
     fixed = 1 not in axes.interleave
-    return [
-        (p, v, place)
-        for p, v, place in every
-        if (p > 1 or v == 1 or fixed) and (p > 1 or axes.schedule[place] is None or None not in axes.schedule)
-    ]
+    for p, v, place in product(axes.pipeline, axes.interleave, range(len(axes.schedule))):
+        if (p > 1 or v == 1 or fixed) and (p > 1 or axes.schedule[place] is None or None not in axes.schedule):
+            yield from ((p, v, place, number) for number, sizes in enumerate(axes.stages) if _are_of(sizes, p, v, axes))
+
+
+def _are_of(sizes: tuple[int, ...] | None, pipeline: int, interleave: int, axes: Axes) -> bool:
+    """Whether numbers of layers are of so many stages of so many pieces; None is of any."""
+    if sizes is None:
+        return True
+    return len(sizes) == pipeline * interleave or (not axes.of_pieces and len(sizes) == pipeline)

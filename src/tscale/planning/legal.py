@@ -15,10 +15,11 @@ from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import check_tensor, fits, is_expert, is_routed
 from tscale.errors import RequestError
-from tscale.models.stages import check_stages, pieces_of
+from tscale.models.spec import ModelSpec
+from tscale.models.stages import check_sizes, check_stages, pieces_of
 from tscale.planning.layouts import Columns, Layouts
 from tscale.planning.stage_kinds import Model
-from tscale.planning.structure import Orders
+from tscale.planning.structure import PIPELINES, Orders
 
 REASONS: Final = {
     "devices": "the degrees do not make up the devices",
@@ -105,16 +106,25 @@ def _orders(model: Model, layouts: Layouts) -> tuple[Orders, Callable[[Layouts],
     """The stages of each pipeline that there can be, and the test whether a layout's is one of them."""
     axes, orders = layouts.axes, Orders()
 
-    def has_stages(pipeline: int, interleave: int, place: int) -> bool:
-        plan = Parallelism(pipeline=pipeline, interleave=interleave, schedule=axes.schedule[place])
+    def has_stages(pipeline: int, interleave: int, place: int, number: int) -> bool:
+        sizes = axes.stages[number]
+        plan = Parallelism(pipeline=pipeline, interleave=interleave, schedule=axes.schedule[place], stages=sizes)
+        if sizes is not None and not _passes(lambda: check_given(model.spec, plan)):
+            return False
         if pipeline > 1 and not _passes(lambda: check_stages(model.spec, plan)):
             return False
         if not (axes.uneven or _has_even_pieces(model, plan)):
             return False
-        orders[pipeline, interleave, place] = model.stages(plan)
+        orders[pipeline, interleave, place, number] = model.stages(plan)
         return True
 
-    return orders, lambda of: _of_each(of.columns, ("pipeline", "interleave", "schedule"), has_stages)
+    return orders, lambda of: _of_each(of.columns, PIPELINES, has_stages)
+
+
+def check_given(spec: ModelSpec, plan: Parallelism) -> None:
+    """Raises `RequestError` for numbers of layers that a pipeline cannot have, or that are not those of the model."""
+    plan.check()
+    check_sizes(spec, plan)
 
 
 def _has_even_pieces(model: Model, plan: Parallelism) -> bool:

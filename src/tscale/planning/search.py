@@ -125,7 +125,7 @@ def _nearest(layouts: Layouts, least: Any, most: Any, out: Any, found: Found) ->
     return TooLarge(layouts.one(row), int(least[row]), int(most[row]), change)
 
 
-_TOGETHER = (("zero", "shards"), ("tensor", "sequence"), ("pipeline", "interleave", "schedule"), ("context",), ("expert",),
+_TOGETHER = (("zero", "shards"), ("tensor", "sequence"), ("pipeline", "interleave", "schedule", "stages"), ("context",), ("expert",),
              ("expert_tensor",), ("micro_batch",), ("recompute",), ("precision",), ("optimizer",), ("loss",), ("offload",))  # fmt: skip
 """Columns that one change may be of; copies follow from the others."""
 

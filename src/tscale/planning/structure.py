@@ -18,8 +18,11 @@ from tscale.models.two_stacks import stage_of_part
 from tscale.planning.layouts import Columns
 from tscale.planning.stage_kinds import Kind, Model, Stages
 
-Orders = dict[tuple[int, int, int], tuple[Stages, ...]]
-"""The stages of each pipeline, by stages, pieces and schedule."""
+PIPELINES: Final = ("pipeline", "interleave", "schedule", "stages")
+"""Columns that say what the stages of a pipeline are."""
+
+Orders = dict[tuple[int, int, int, int], tuple[Stages, ...]]
+"""The stages of each pipeline, by stages, pieces, schedule and numbers of layers."""
 
 
 class StageRows(NamedTuple):
@@ -86,10 +89,10 @@ def stage_rows(columns: Columns, orders: Orders) -> Iterator[StageRows]:
 
 def pipelines(columns: Columns, orders: Orders) -> Iterator[tuple[Any, tuple[Stages, ...]]]:
     """The rows of each pipeline, and its stages."""
-    code = (columns["pipeline"] * 2**14 + columns["interleave"]) * 8 + columns["schedule"]
-    for value, rows in split(code):
-        key = (int(value) // 2**17, int(value) // 8 % 2**14, int(value) % 8)
-        yield rows, orders[key]
+    code = ((columns["pipeline"] * 2**14 + columns["interleave"]) * 8 + columns["schedule"]) * 2**16 + columns["stages"]
+    for _, rows in split(code):
+        pipeline, interleave, schedule, stages = (int(columns[name][rows[0]]) for name in PIPELINES)
+        yield rows, orders[pipeline, interleave, schedule, stages]
 
 
 def split(code: Any) -> Iterator[tuple[Any, Any]]:
