@@ -13,12 +13,20 @@ from tscale.analysis.request import Option, asked
 
 if TYPE_CHECKING:
     from tscale.core.axis import Axis
+    from tscale.core.costs.recompute import Again
     from tscale.core.costs.states import Offload
 
 
 def _offload(text: str, what: str) -> frozenset[Offload]:
     """What the host keeps: nothing, or parts joined by +."""
     return frozenset() if text == "none" else options.offload(text.replace("+", ","), what)
+
+
+def _again(text: str, what: str) -> Again:
+    """What is computed again; full:K stands for the first layers of each stage, as few as fit."""
+    from tscale.core.costs.recompute import FEWEST, Again
+
+    return Again("full", FEWEST) if text.strip() == "full:K" else options.again(text, what)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +84,11 @@ class TrainingAxes(PostTraining):
     shards: Axis | None = asked(varied(options.SHARDS, "Vary the devices that ZeRO shards over (hybrid sharding)."))
     micro_batch: Axis | None = asked(varied(options.MICRO_BATCH, "Vary the sequences of a micro-batch."))
     recompute: Axis | None = asked(
-        varied(options.RECOMPUTE, "Vary what the backward pass recomputes: none, selective, full.")
+        varied(
+            options.RECOMPUTE._replace(read=_again),
+            "Vary what the backward pass recomputes: none, selective, op, full; full:8 is the first 8 layers of each stage, full:K as few "
+            "as fit.",
+        )
     )
     loss: Axis | None = asked(varied(options.LOSS, "Vary how the loss is computed; see `tscale train -h`."))
     precision: Axis | None = asked(varied(options.PRECISION, "Vary the formats: bf16, fp8, and others of `train`."))

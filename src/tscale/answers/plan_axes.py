@@ -13,7 +13,9 @@ from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.sharding import is_expert, tensor_degrees
 from tscale.errors import RequestError
+from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
+from tscale.models.stages import recomputed_stages
 from tscale.planning.layouts import Axes
 from tscale.planning.legal import check_given
 from tscale.planning.uneven import head_layers, uneven_stages
@@ -73,7 +75,7 @@ def axes_of(
         uneven=given.get("interleave") is not None or given.get("stages") is not None,
         stages=sizes,
         of_pieces=given.get("stages") is None,
-        **_policies(given, unfused=unfused),
+        **_policies(spec, given, unfused=unfused),
     )
 
 
@@ -129,7 +131,7 @@ def _stages(
     raise next((one for one in problems if "add up" in str(one)), problems[0])
 
 
-def _policies(given: Given, *, unfused: bool) -> dict[str, Any]:
+def _policies(spec: ModelSpec, given: Given, *, unfused: bool) -> dict[str, Any]:
     """The axes of names."""
 
     def named(name: str, usual: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -141,7 +143,7 @@ def _policies(given: Given, *, unfused: bool) -> dict[str, Any]:
     return {
         "sequence": named("sequence", (False, True)),
         "schedule": named("schedule", (None,)),
-        "recompute": usual if again is None else tuple(map(_whole_policy, _among("recompute", again, ()))),
+        **_recomputation(spec, usual, again),
         "precision": named("precision", ("bf16",)),
         "optimizer": named("optimizer", ("adamw",)),
         "loss": tuple(loss and find_kernel(loss).name for loss in named("loss", (None,))),
@@ -149,12 +151,27 @@ def _policies(given: Given, *, unfused: bool) -> dict[str, Any]:
     }
 
 
-def _whole_policy(again: Again) -> str:
-    if again.of_some:
+def _recomputation(spec: ModelSpec, usual: tuple[str, ...], given: Axis | None) -> dict[str, Any]:
+    """The policies of recomputation, of all layers and of the first ones of each stage."""
+    if given is None:
+        return {"recompute": usual, "partial": spec.kind != "encoder-decoder"}
+    every = _among("recompute", given, ())
+    return {
+        "recompute": tuple(again.policy for again in every if not again.of_some),
+        "again": tuple((again.policy, _first(spec, again)) for again in every if again.of_some),
+    }
+
+
+def _first(spec: ModelSpec, again: Again) -> int:
+    """The first layers of each stage that a policy is about. Raises `RequestError` where it is about others."""
+    if spec.kind == "encoder-decoder":
+        recomputed_stages(spec, Parallelism(), again, lower(spec))
+    if again.first is None or again.policy != "full":
         raise RequestError(
-            f"--recompute {again.text} is about some layers: plan varies policies of all, none, selective, op and full"
+            f"--recompute {again.text} is about some layers: plan varies policies of all, none, selective, op and full, and full:K "
+            "(as few of the first layers of each stage as fit) or full:8"
         )
-    return again.policy
+    return again.first
 
 
 def _values(name: str, axis: Axis | None, legal: Sequence[int], usual: Sequence[int]) -> tuple[int, ...]:

@@ -134,6 +134,7 @@ def _asked(spec: ModelSpec, best: Best, step: Ask) -> Iterator[Ask]:
         plan=layout.plan,
         micro_batch=layout.micro_batch,
         recompute=layout.recompute,
+        again=layout.again if layout.again.of_some else None,
         loss=layout.loss,
         offload=layout.offload,
         hardware=best.hardware,

@@ -13,6 +13,7 @@ from tscale.answers.memory_train import Ask as MemoryAsk
 from tscale.answers.memory_train import refuse, refuse_loss
 from tscale.answers.peak import peak_of, products_of
 from tscale.answers.plan_axes import axes_of
+from tscale.answers.recomputed import recomputed
 from tscale.answers.rent import Rent
 from tscale.answers.trained import training_length
 from tscale.calibration.training_case import CURRENT, Prediction, TrainingCase, as_cut, bound_of, prediction
@@ -245,13 +246,14 @@ class Sized:
         case = self._case(layout.precision)
         assert case is not None, "layouts in formats that the device has no peak in are rejected"
         of_stages = stages(self.subject.spec, plan, self.subject.model.whole)
-        again: Any = layout.recompute
+        redone = recomputed(self.subject.spec, self.subject.model.whole, layout.recompute, layout.again, plan)
         return case._replace(
             stages=of_stages,
             shares=shares_of(of_stages, plan),
             plan=plan,
             batch=Batch(self.ask.batch, layout.micro_batch),
-            again=again,
+            again=redone.policy,
+            redone=redone.stages,
         )
 
     def points(self, rows: Any) -> list[tuple[Layout, float, int]]:

@@ -87,7 +87,7 @@ def _row(planned: Planned, best: Best, fields: list[str], *, cut: bool) -> Itera
     if cut:
         yield Label("yes" if layout.plan.sequence else "", layout.plan.sequence)
     yield Figure(layout.micro_batch, COUNT)
-    yield layout.recompute
+    yield layout.again.text
     yield Figure(best.seconds, SECONDS, planned.known)
     yield Figure(best.mfu(planned.subject.flops * planned.ask.batch), MFU, planned.known)
     yield Figure(best.total, BYTES, "convention")

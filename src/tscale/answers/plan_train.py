@@ -22,7 +22,7 @@ from tscale.answers.plan_search import (
     total_rejected,
 )
 from tscale.answers.plan_tables import plan_tables
-from tscale.answers.plan_words import option_text, command_of, layout_data, layout_text
+from tscale.answers.plan_words import command_of, layout_data, layout_text, option_text
 from tscale.answers.rent import rent_of
 from tscale.core.axis import Axis
 from tscale.core.metric import Detail, Report

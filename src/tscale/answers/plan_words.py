@@ -35,7 +35,7 @@ def layout_text(layout: Layout) -> str:
     if plan.zero:
         words.append(f"ZeRO {plan.zero}" + ("" if plan.shards is None else f" over {plan.shards}"))
     words += [f"micro-batch {layout.micro_batch}"]
-    words += [f"recompute {layout.recompute}"] if layout.recompute != "none" else []
+    words += [f"recompute {layout.again.text}"] if layout.recompute != "none" else []
     words += [layout.precision] if layout.precision != "bf16" else []
     words += [layout.optimizer] if layout.optimizer != "adamw" else []
     words += [f"loss {layout.loss}"] if layout.loss else []
@@ -66,7 +66,7 @@ def layout_data(layout: Layout) -> dict[str, Data]:
         "expert": plan.expert,
         "expert_tensor": plan.expert_cut,
         "micro_batch": layout.micro_batch,
-        "recompute": layout.recompute,
+        "recompute": layout.again.text,
         "precision": layout.precision,
         "optimizer": layout.optimizer,
         "loss": layout.loss,

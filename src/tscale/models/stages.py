@@ -81,8 +81,15 @@ def recomputed_stages(
     depth = int(spec.layers)
     if again.layers is not None and again.layers and max(again.layers) >= depth:
         raise RequestError(f"{spec.name} has layers 0 to {depth - 1}: {field('recompute')} names {max(again.layers)}")
+    last, both = plan.pipeline - 1, plan.order == "dualpipe"
     return tuple(
-        _split(whole, pieces, again, first=place == 0, last=place == plan.pipeline - 1)
+        _split(
+            whole,
+            pieces,
+            again,
+            first=place == 0 or (both and place == last),
+            last=place == last or (both and place == 0),
+        )
         for place, pieces in enumerate(pieces_of(spec, plan))
     )
 

@@ -7,8 +7,11 @@ NeMo 2's recipes (collections/llm/recipes, commit 00aa2e1).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 from typing import NamedTuple
 
+from tscale.core.parallelism import Parallelism
+from tscale.core.partition import interleaved_sizes
 from tscale.planning.layouts import Layout
 
 
@@ -82,6 +85,20 @@ _MEGATRON_PRECISION = {
 _MEGATRON_OPTIMIZER = {"adamw": "", "adamw-fp32": "", "sgd": "--optimizer sgd"}
 
 
+def _megatron_again(layout: Layout) -> str:
+    """Recomputation; of some layers it is of the first ones of each piece of a stage, which of a single one are the stage's."""
+    if not layout.first:
+        return _of(_MEGATRON_AGAIN, layout.recompute, "recompute")
+    _refuse_some_of_pieces(layout)
+    return f"--recompute-granularity full --recompute-method block --recompute-num-layers {layout.first}"
+
+
+def _refuse_some_of_pieces(layout: Layout) -> None:
+    """Raises `NoOptionError` for the first layers of stages of several pieces."""
+    if layout.plan.interleave > 1:
+        raise NoOptionError(f"recompute {layout.again.text} of stages of {layout.plan.interleave} pieces")
+
+
 def _megatron(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
     yield f"--tensor-model-parallel-size {plan.tensor} --pipeline-model-parallel-size {plan.pipeline}"
@@ -95,7 +112,7 @@ def _megatron(layout: Layout, job: Job) -> Iterator[str]:
     yield f"--micro-batch-size {layout.micro_batch} --global-batch-size {job.batch}"
     yield from _megatron_sharding(layout)
     for option in (
-        _of(_MEGATRON_AGAIN, layout.recompute, "recompute"),
+        _megatron_again(layout),
         _of(_MEGATRON_PRECISION, layout.precision, "precision"),
         _of(_MEGATRON_OPTIMIZER, layout.optimizer, "optimizer"),
         *(_of({"states": "--optimizer-cpu-offload"}, what, "offload") for what in sorted(layout.offload)),
@@ -109,6 +126,9 @@ def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
     if plan.pipeline > 1 and plan.order not in ("1f1b", "interleaved"):
         raise NoOptionError(f"schedule {plan.order}")
     _refuse_partial_rounds(layout, job)
+    if plan.stages is not None:
+        yield from _megatron_stages(plan)
+        return
     if plan.interleave > 1:
         yield f"--num-virtual-stages-per-pipeline-rank {plan.interleave}"
     pieces = plan.pipeline * plan.interleave
@@ -116,6 +136,28 @@ def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
         if (job.layers + 2) % pieces:
             raise NoOptionError(_uneven(job, pieces))
         yield "--account-for-embedding-in-pipeline-split --account-for-loss-in-pipeline-split"
+
+
+def _megatron_stages(plan: Parallelism) -> Iterator[str]:
+    """Stages of given sizes: by the first and the last where the others are alike, else piece by piece, which says how many there are."""
+    assert plan.stages is not None
+    ends = _ends(plan)
+    if ends is not None:
+        yield f"--decoder-first-pipeline-num-layers {ends[0]} --decoder-last-pipeline-num-layers {ends[1]}"
+        return
+    sizes = list(plan.stages)
+    if len(sizes) < plan.pipeline * plan.interleave:
+        sizes = interleaved_sizes(sizes, plan.interleave)
+    pieces = ["t" if size == 1 else f"t*{size}" if size else "" for size in sizes]
+    yield f"--pipeline-model-parallel-layout {quote('E' + '|'.join(pieces) + 'L')}"
+
+
+def _ends(plan: Parallelism) -> tuple[int, int] | None:
+    """Layers of the first and the last of given stages of one piece, where all others have as many as one another."""
+    sizes = plan.stages
+    if sizes is None or plan.interleave > 1 or len(set(sizes[1:-1])) != 1 or not min(sizes):
+        return None
+    return sizes[0], sizes[-1]
 
 
 def _uneven(job: Job, pieces: int) -> str:
@@ -168,13 +210,15 @@ def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
         yield f"--parallelism.{name}_degree {degree}"
     if plan.zero == 2:
         yield "--parallelism.fsdp_reshard_after_forward never"
+    if plan.stages is not None:
+        raise NoOptionError("stages of such layers")
     if plan.pipeline > 1:
         yield f"--parallelism.pipeline_parallel_schedule {_of(_TITAN_SCHEDULES, plan.order, 'schedule')}"
         yield f"--parallelism.pipeline_parallel_layers_per_stage {-(-job.layers // (plan.pipeline * plan.interleave))}"
         yield f"--parallelism.pipeline_parallel_microbatch_size {layout.micro_batch}"
     each = job.batch // plan.data if plan.pipeline > 1 else layout.micro_batch
     yield f"--training.local_batch_size {each} --training.global_batch_size {job.batch} --training.seq_len {job.context}"
-    yield _of(_TITAN_AGAIN, layout.recompute, "recompute")
+    yield _of(_TITAN_AGAIN, layout.again.text, "recompute")
     if layout.offload:
         raise NoOptionError("offload")
     _of({"bf16": "", "fp32-master": ""}, layout.precision, "precision")
@@ -207,6 +251,28 @@ _NEMO_AGAIN = {
 }
 
 
+def _nemo_again(layout: Layout) -> str:
+    if not layout.first:
+        return _of(_NEMO_AGAIN, layout.recompute, "recompute")
+    _refuse_some_of_pieces(layout)
+    return (
+        "model.config.recompute_granularity=full model.config.recompute_method=block "
+        f"model.config.recompute_num_layers={layout.first}"
+    )
+
+
+def _nemo_stages(layout: Layout, job: Job) -> Iterator[str]:
+    plan = layout.plan
+    ends = _ends(plan)
+    if plan.stages is not None and ends is None:
+        raise NoOptionError("stages of such layers")
+    if ends is not None:
+        yield f"model.config.num_layers_in_first_pipeline_stage={ends[0]}"
+        yield f"model.config.num_layers_in_last_pipeline_stage={ends[1]}"
+    elif job.layers % (plan.pipeline * plan.interleave):
+        raise NoOptionError(_uneven(job, plan.pipeline * plan.interleave))
+
+
 def _nemo(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
     lacks = [
@@ -231,12 +297,11 @@ def _nemo(layout: Layout, job: Job) -> Iterator[str]:
     ):
         if value is not None:
             yield f"trainer.strategy.{name}={value}"
-    if job.layers % (plan.pipeline * plan.interleave):
-        raise NoOptionError(_uneven(job, plan.pipeline * plan.interleave))
+    yield from _nemo_stages(layout, job)
     yield f"data.micro_batch_size={layout.micro_batch} data.global_batch_size={job.batch} data.seq_length={job.context}"
     yield f"optim.config.use_distributed_optimizer={plan.zero == 1}"
-    if _of(_NEMO_AGAIN, layout.recompute, "recompute"):
-        yield _NEMO_AGAIN[layout.recompute]
+    if again := _nemo_again(layout):
+        yield again
     _of({"bf16": "", "bf16-fp32-gradients": ""}, layout.precision, "precision")
     _of({"adamw": "", "adamw-fp32": ""}, layout.optimizer, "optimizer")
 

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tscale.core.costs.activations import Recompute
+from tscale.core.costs.recompute import Again
 from tscale.core.costs.states import Offload
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.errors import RequestError, field
@@ -53,10 +54,20 @@ class Axes(NamedTuple):
     offload: tuple[frozenset[Offload], ...] = (frozenset(),)
     uneven: bool = True
     """Whether the pieces of a stage may be of unequal depth."""
+    again: tuple[tuple[Recompute, int], ...] = ()
+    """Policies of the first layers of each stage, and how many these are: `FEWEST` for as few as fit."""
+    partial: bool = False
+    """Whether `full` of as few layers as fit is tried too, where `none` does not fit and `full` does."""
     stages: tuple[tuple[int, ...] | None, ...] = (None,)
     """Layers of each stage, or of each piece in the order of the stack; None for as even as possible."""
     of_pieces: bool = True
     """Whether those numbers are of pieces alone, not of stages that have several too."""
+
+    @property
+    def policies(self) -> tuple[Recompute, ...]:
+        """The policies of recomputation, of all layers or of some, each once."""
+        searched: tuple[Recompute, ...] = ("full",) if self.partial else ()
+        return tuple(dict.fromkeys((*self.recompute, *(policy for policy, _ in self.again), *searched)))
 
 
 class Layout(NamedTuple):
@@ -69,6 +80,13 @@ class Layout(NamedTuple):
     optimizer: str
     loss: str | None
     offload: frozenset[Offload]
+    first: int = 0
+    """The first layers of each stage that are computed again; 0 for all."""
+
+    @property
+    def again(self) -> Again:
+        """What the backward pass computes again, and in which layers."""
+        return Again(self.recompute, self.first or None)
 
 
 class Layouts(NamedTuple):
@@ -105,10 +123,15 @@ class Layouts(NamedTuple):
             stages=axes.stages[at["stages"]],
             schedule=axes.schedule[at["schedule"]],
         )
-        named = (axes.recompute, axes.precision, axes.optimizer, axes.loss, axes.offload)
+        named = (axes.policies, axes.precision, axes.optimizer, axes.loss, axes.offload)
         places = (at[name] for name in POLICIES[1:])
         values: list[Any] = [names[place] for names, place in zip(named, places, strict=True)]
-        return Layout(plan, at["micro_batch"], *values)
+        return Layout(plan, at["micro_batch"], *values, at["first"])
+
+    def with_(self, others: Layouts) -> Layouts:
+        """These and others of the same axes."""
+        columns = {name: np.concatenate([column, others.columns[name]]) for name, column in self.columns.items()}
+        return self._replace(columns=columns)
 
 
 def grid(axes: Axes, gpus: int, most: int = MOST_LAYOUTS) -> Layouts:
@@ -138,14 +161,21 @@ def _joint(axes: Axes) -> list[tuple[tuple[str, ...], Sequence[tuple[int, ...]]]
         ("expert", axes.expert),
         ("expert_tensor", axes.expert_tensor),
         ("micro_batch", axes.micro_batch),
-        *((name, range(len(getattr(axes, name)))) for name in POLICIES[1:]),
+        *((name, range(len(getattr(axes, name)))) for name in POLICIES[2:]),
     )
     return [
         (("tensor", "sequence"), [(t, int(s)) for t, s in cuts]),
         (("pipeline", "interleave", "schedule", "stages"), list(_pipelines(axes))),
         (("zero", "shards"), shards),
+        (("recompute", "first"), _again(axes)),
         *(((name,), [(int(value),) for value in values]) for name, values in plain),
     ]
+
+
+def _again(axes: Axes) -> list[tuple[int, int]]:
+    """Policies by their places, of all layers, and those of the first layers of each stage."""
+    whole = [(place, 0) for place in range(len(axes.recompute))]
+    return whole + [(axes.policies.index(policy), first) for policy, first in axes.again]
 
 
 def _pipelines(axes: Axes) -> Iterator[tuple[int, int, int, int]]:

@@ -105,6 +105,7 @@ def _shares(whole: Ledger, tensor: int, expert: int, expert_tensor: int) -> bool
 def _orders(model: Model, layouts: Layouts) -> tuple[Orders, Callable[[Layouts], Any]]:
     """The stages of each pipeline that there can be, and the test whether a layout's is one of them."""
     axes, orders = layouts.axes, Orders()
+    ordered = axes.partial or bool(axes.again)
 
     def has_stages(pipeline: int, interleave: int, place: int, number: int) -> bool:
         sizes = axes.stages[number]
@@ -115,7 +116,7 @@ def _orders(model: Model, layouts: Layouts) -> tuple[Orders, Callable[[Layouts],
             return False
         if not (axes.uneven or _has_even_pieces(model, plan)):
             return False
-        orders[pipeline, interleave, place, number] = model.stages(plan)
+        orders[pipeline, interleave, place, number] = model.stages(plan, ordered=ordered)
         return True
 
     return orders, lambda of: _of_each(of.columns, PIPELINES, has_stages)

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tscale.core.costs.recompute import saved_under
+from tscale.core.costs.recompute import Again, saved_under
 from tscale.core.costs.states import States
 from tscale.core.costs.training_memory import states_of, totals
 from tscale.core.costs.training_setup import Layer, Training
@@ -26,6 +26,7 @@ from tscale.planning.structure import (
     Orders,
     StageRows,
     ledger_of,
+    parts_of,
     plain,
     plan_of,
     split,
@@ -55,10 +56,10 @@ def held(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Held
     layouts = layouts._replace(columns=_with_kernels(layouts, base))
     found = Held(*(np.zeros(layouts.size, dtype=np.int64) for _ in range(2)))
     columns = layouts.columns
-    flags = [columns["sharing"] == 1, columns["interleave"] == 1]
+    flags = [columns["sharing"] == 1, columns["interleave"] == 1, columns["first"] > 0]
     of_states = structures(columns, flags[:1], _OF_STATES)
     of_pass = structures(columns, flags, _OF_PASS)
-    for stages in stage_rows(columns, orders):
+    for stages in stage_rows(model, columns, orders):
         kept = np.zeros(len(stages.rows), dtype=np.int64)
         for _, places in split(of_states[stages.rows]):
             kept[places] = _states(model, layouts, stages.only(places), base)
@@ -110,8 +111,16 @@ def _pass(model: Model, layouts: Layouts, stages: StageRows, base: Training) -> 
     ledger = ledger_of(model, stages)
     kinds = [model.layers[place] for place in stages.kind.layers]
     layers = tuple(Layer(share_of(kind, training.plan), kind.saved, _laid_out(kind, training)) for kind in kinds)
-    kept = _laid_out(ledger, training) if training.is_laid_out else ledger.saved
+    kept = _kept(model, ledger, stages, training) if training.is_laid_out else ledger.saved
     return totals(share_of(ledger, training.plan), kept, _NOTHING, layers, plain(stages.place), training)
+
+
+def _kept(model: Model, ledger: Ledger, stages: StageRows, training: Training) -> tuple[Saved, ...]:
+    """What stages save under a policy that goes layer by layer or product by product."""
+    if training.again is None or not training.again.of_some:
+        return _laid_out(ledger, training)
+    again, rest = parts_of(model, stages)
+    return (*_laid_out(again, training), *_laid_out(rest, training._replace(recompute="none")))
 
 
 def _training(layouts: Layouts, stages: StageRows, base: Training) -> Training:
@@ -126,10 +135,12 @@ def _training(layouts: Layouts, stages: StageRows, base: Training) -> Training:
 
 def training_of(axes: Axes, at: dict[str, int], base: Training) -> Training:
     """How a layout is trained, its plan and its loss apart."""
+    policy = axes.policies[at["recompute"]]
     return base._replace(
         recipe=PRECISIONS[axes.precision[at["precision"]]],
         optimizer=OPTIMIZERS[axes.optimizer[at["optimizer"]]],
-        recompute=axes.recompute[at["recompute"]],
+        recompute=policy,
+        again=Again(policy, at["first"]) if at["first"] else None,
         offload=axes.offload[at["offload"]],
     )
 

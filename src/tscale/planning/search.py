@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tscale.calibration.training_case import TrainingCase
+from tscale.core.costs.recompute import FEWEST
 from tscale.core.costs.training_setup import Training
 from tscale.planning import memory, step
 from tscale.planning.layouts import MOST_LAYOUTS, Axes, Columns, Layout, Layouts, grid
 from tscale.planning.legal import legal
+from tscale.planning.partial import Weighed, between, with_fewest
 from tscale.planning.stage_kinds import Model
+from tscale.planning.structure import Orders
 
 Rooms = Callable[[int], tuple[int, int]]
 """Bytes that are a model's next to the largest and the least reserve, of a device that sends to so many groups of others."""
@@ -69,25 +72,45 @@ def search(run: Run, axes: Axes, gpus: int, batch: int, most: int = MOST_LAYOUTS
     known = np.array([case is not None for case in run.cases], dtype=bool)[can.layouts.columns["precision"]]
     rejected["precision"] = int((~known).sum())
     layouts, micro_batches = can.layouts.only(known), can.micro_batches[known]
-    held = memory.held(run.model, layouts, can.orders, run.base)
-    usable, room = _rooms(layouts.columns, run.rooms)
-    fits = held.total <= usable
-    may = fits | (held.least <= room)
+    weighed = _weighed(run, layouts, micro_batches, can.orders)
+    may, more = weighed.may, weighed.layouts.size - layouts.size
     rejected["memory"] = int((~may).sum())
-    fitting = layouts.only(may)
-    seconds = _seconds(run, fitting, can.orders, micro_batches[may])
-    order = np.lexsort((held.least[may], seconds))
+    fitting = weighed.only(may)
+    seconds = _seconds(run, fitting.layouts, can.orders, fitting.micro_batches)
+    order = np.lexsort((fitting.held.least, seconds))
+    fitting = fitting.only(order)
     found = Found(
-        fitting.only(order),
-        held.total[may][order],
-        held.least[may][order],
-        fits[may][order],
+        fitting.layouts,
+        fitting.held.total,
+        fitting.held.least,
+        fitting.fits,
         seconds[order],
-        every.size,
+        every.size + more,
         {reason: count for reason, count in rejected.items() if count},
         None,
     )
-    return found._replace(nearest=_nearest(layouts, held.least, room, ~may, found))
+    return found._replace(nearest=_nearest(weighed.layouts, weighed.held.least, weighed.room, ~may, found))
+
+
+def _weighed(run: Run, layouts: Layouts, micro_batches: Any, orders: Orders) -> Weighed:
+    """Layouts with what a device holds; those whose recomputed layers are searched too, with the fewest that fit."""
+
+    def weigh(some: Layouts) -> memory.Held:
+        return memory.held(run.model, some, orders, run.base)
+
+    def of(rows: Any) -> Weighed:
+        own = layouts.only(rows)
+        nothing = memory.Held(*(np.zeros(own.size, dtype=np.int64) for _ in range(2)))
+        return Weighed(own, micro_batches[rows], nothing, *_rooms(own.columns, run.rooms))
+
+    searched = layouts.columns["first"] == FEWEST
+    known = of(~searched)
+    known = known._replace(held=weigh(known.layouts))
+    open_ = [of(searched)] if searched.any() else []
+    open_ += [between(known)] if layouts.axes.partial else []
+    for one in open_:
+        known = known.with_(with_fewest(one, orders, weigh))
+    return known
 
 
 def _rooms(columns: Columns, rooms: Rooms) -> tuple[Any, Any]:
@@ -126,7 +149,7 @@ def _nearest(layouts: Layouts, least: Any, most: Any, out: Any, found: Found) ->
 
 
 _TOGETHER = (("zero", "shards"), ("tensor", "sequence"), ("pipeline", "interleave", "schedule", "stages"), ("context",), ("expert",),
-             ("expert_tensor",), ("micro_batch",), ("recompute",), ("precision",), ("optimizer",), ("loss",), ("offload",))  # fmt: skip
+             ("expert_tensor",), ("micro_batch",), ("recompute", "first"), ("precision",), ("optimizer",), ("loss",), ("offload",))  # fmt: skip
 """Columns that one change may be of; copies follow from the others."""
 
 

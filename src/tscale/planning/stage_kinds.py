@@ -7,8 +7,10 @@ for no schedule keeps more micro-batches in flight behind it; all of them take a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final, NamedTuple
 
+from tscale.core.layers import layers_of
 from tscale.core.ledger import Ledger, Stack
 from tscale.core.parallelism import Parallelism
 from tscale.core.partition import Stretch, layers_of_groups, one_layer
@@ -42,6 +44,8 @@ class Stages(NamedTuple):
     counts: tuple[int, ...]
     place: int
     many: int
+    order: tuple[frozenset[int], ...] = ()
+    """The places of the groups that each of its layers is in, in their order; nothing where that is not asked for."""
 
 
 class Model(NamedTuple):
@@ -51,21 +55,36 @@ class Model(NamedTuple):
     whole: Ledger
     layers: tuple[Ledger, ...]
     of_layer: tuple[int, ...]
+    groups_of: tuple[frozenset[int], ...] = ()
+    """The places of the groups that each layer is in; of two stacks, nothing."""
 
-    def stages(self, plan: Parallelism) -> tuple[Stages, ...]:
-        """The stages of a plan that has such; each distinct one once, in their order."""
+    def stages(self, plan: Parallelism, *, ordered: bool = False) -> tuple[Stages, ...]:
+        """The stages of a plan that has such; each distinct one once, in their order.
+
+        `ordered`: whether stages are told apart by the order of their layers too.
+        """
         if plan.pipeline == 1:
-            return (self._alone(),)
+            return (self._alone()._replace(order=self.groups_of if ordered else ()),)
         if self.spec.kind == "encoder-decoder":
             return tuple(self._parts(plan))
-        found: dict[tuple[Kind, tuple[int, ...]], Stages] = {}
+        found: dict[object, Stages] = {}
         last, both = plan.pipeline - 1, plan.order == "dualpipe"
         for place, pieces in enumerate(pieces_of(self.spec, plan)):
             ends = (place == 0 or (both and place == last), place == last or (both and place == 0))
             one = self._stage(pieces, place, *ends)
-            key = one.kind, one.counts
+            one = one._replace(order=self._order(pieces)) if ordered else one
+            key = one.kind, one.counts, one.order
             found[key] = found[key]._replace(many=found[key].many + 1) if key in found else one
         return tuple(found.values())
+
+    def _order(self, pieces: tuple[Stretch, ...]) -> tuple[frozenset[int], ...]:
+        return tuple(
+            own for piece in pieces for own in self.groups_of[int(piece.start) : int(piece.start) + int(piece.size)]
+        )
+
+    def firsts(self, stages: Stages) -> list[list[int]]:
+        """Of each group of a stage, how many layers are among its first 0, 1, 2 and so on."""
+        return [list(accumulate((place in own for own in stages.order), initial=0)) for place in stages.kind.groups]
 
     def _stage(self, pieces: tuple[Stretch, ...], place: int, first: bool, last: bool) -> Stages:
         counts = layers_of_groups(self.whole, pieces)
@@ -106,7 +125,20 @@ def model_of(spec: ModelSpec, whole: Ledger) -> Model:
             kinds[key] = len(layers)
             layers.append(alone)
         of_layer.append(kinds[key])
-    return Model(spec, whole, tuple(layers), tuple(of_layer))
+    return Model(spec, whole, tuple(layers), tuple(of_layer), _groups_of(spec, whole))
+
+
+def _groups_of(spec: ModelSpec, whole: Ledger) -> tuple[frozenset[int], ...]:
+    """The places of the groups that each layer of a single stack is in."""
+    if spec.kind == "encoder-decoder":
+        return ()
+    depth = int(spec.layers)
+    own = [() if isinstance(group.where, str) else tuple(layers_of(group.where, depth)) for group in whole.groups]
+    found: list[set[int]] = [set() for _ in range(depth)]
+    for place, layers in enumerate(own):
+        for layer in layers:
+            found[layer].add(place)
+    return tuple(map(frozenset, found))
 
 
 def _single_layers(spec: ModelSpec, whole: Ledger) -> Iterator[Ledger]:

@@ -12,6 +12,8 @@ from tscale.core.costs.schedules import runs
 from tscale.core.costs.step_prediction import predict
 from tscale.core.costs.step_products import REPEATED, Repeated
 from tscale.core.costs.step_work import work_of_kinds
+from tscale.core.ledger import Ledger
+from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import share_of
 from tscale.planning.layouts import Columns, Layouts
 from tscale.planning.memory import order_of
@@ -20,9 +22,11 @@ from tscale.planning.structure import (
     Orders,
     StageRows,
     ledger_of,
+    parts_of,
     pipelines,
     plain,
     plan_of,
+    rows_of,
     split,
     structures,
 )
@@ -35,14 +39,14 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     """
     columns = _as_cut(layouts.columns)
     found = np.zeros(layouts.size)
-    code = structures(columns, (), ("schedule",))
+    code = structures(columns, (columns["first"] > 0,), ("schedule",))
     by_kinds: dict[object, list[tuple[Any, tuple[Stages, ...]]]] = {}
     for rows, stages in pipelines(columns, orders):
         by_kinds.setdefault(tuple(one.kind for one in stages), []).append((rows, stages))
     for parts in by_kinds.values():
         rows = np.concatenate([rows for rows, _ in parts])
-        each = _each_stage(parts)
-        for _, places in split(code[rows]):
+        each = _each_stage(model, parts, columns)
+        for _, places in split(_with_presence(code[rows], each)):
             own, of_stages = rows[places], [stage.only(places) for stage in each]
             found[own] = _of_structure(
                 model, layouts._replace(columns=columns), own, of_stages, case, micro_batches[own]
@@ -50,17 +54,22 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     return found
 
 
-def _each_stage(parts: Sequence[tuple[Any, tuple[Stages, ...]]]) -> list[StageRows]:
+def _each_stage(model: Model, parts: Sequence[tuple[Any, tuple[Stages, ...]]], columns: Columns) -> list[StageRows]:
     """Of pipelines of the same kinds of stage, the stages one after the other, in arrays over all of their rows."""
-    rows = np.concatenate([rows for rows, _ in parts])
-    sizes = [len(rows) for rows, _ in parts]
-    found = []
-    for number, first in enumerate(parts[0][1]):
-        own = [stages[number] for _, stages in parts]
-        counts = tuple(np.repeat([one.counts[place] for one in own], sizes) for place in range(len(first.counts)))
-        place, many = (np.repeat([getattr(one, name) for one in own], sizes) for name in ("place", "many"))
-        found.append(StageRows(first.kind, rows, counts, place, many))
-    return found
+    return [
+        rows_of(model, first.kind, [(rows, stages[number]) for rows, stages in parts], columns)
+        for number, first in enumerate(parts[0][1])
+    ]
+
+
+def _with_presence(code: Any, each: Sequence[StageRows]) -> Any:
+    """Numbers of structures, which tell apart too which groups have layers that are computed again: work divides by their number."""
+    for stage in each:
+        for count in stage.first:
+            code = 2 * code + (count > 0)
+        if stage.first:
+            code = np.unique(code, return_inverse=True)[1]
+    return code
 
 
 def _as_cut(columns: Columns) -> Columns:
@@ -76,9 +85,17 @@ def _of_structure(
     plan = plan_of(columns, rows, order_of(layouts.axes, columns, int(rows[0])))._replace(expert_tensor=None)
     run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), runs(_floats(micro_batches), plan))
     run = run._replace(repeated=_repeated(layouts, rows))
-    shares = ((share_of(ledger_of(model, stage), plan), _floats(stage.many)) for stage in stages)
-    work = work_of_kinds(((share, share, many) for share, many in shares), plan, run, case.cluster)
+    some = bool(columns["first"][rows[0]])
+    kinds = (_shares(model, stage, plan, some=some) for stage in stages)
+    work = work_of_kinds(kinds, plan, run, case.cluster)
     return predict(work, constants_for(case, chosen(case))).seconds
+
+
+def _shares(model: Model, stage: StageRows, plan: Parallelism, *, some: bool) -> tuple[Ledger, Ledger, Any]:
+    """What a device of stages of a kind has, what of it may be computed again, and how many stages are alike."""
+    share = share_of(ledger_of(model, stage), plan)
+    again = share_of(parts_of(model, stage)[0], plan) if some else share
+    return share, again, _floats(stage.many)
 
 
 def _floats(column: Any) -> Any:
@@ -89,7 +106,7 @@ def _floats(column: Any) -> Any:
 
 def _repeated(layouts: Layouts, rows: Any) -> Repeated:
     """What the backward pass computes again, of each row."""
-    policies = [REPEATED[name] for name in layouts.axes.recompute]
+    policies = [REPEATED[name] for name in layouts.axes.policies]
     which = layouts.columns["recompute"][rows]
     return Repeated(*(_one(np.array(values)[which]) for values in zip(*policies, strict=True)))
 

@@ -33,11 +33,13 @@ class StageRows(NamedTuple):
     counts: tuple[Any, ...]
     place: Any
     many: Any
+    first: tuple[Any, ...] = ()
+    """Of layers that are computed again those of each group, where these are the first of a stage; nothing where none are of some."""
 
     def only(self, which: Any) -> StageRows:
         """Those that a mask chooses."""
-        counts = tuple(count[which] for count in self.counts)
-        return StageRows(self.kind, self.rows[which], counts, self.place[which], self.many[which])
+        counts, first = (tuple(count[which] for count in every) for every in (self.counts, self.first))
+        return StageRows(self.kind, self.rows[which], counts, self.place[which], self.many[which], first)
 
 
 def plain(column: Any) -> Any:
@@ -69,22 +71,33 @@ def structures(columns: Columns, flags: Sequence[Any], names: Sequence[str]) -> 
     return code
 
 
-def stage_rows(columns: Columns, orders: Orders) -> Iterator[StageRows]:
+def stage_rows(model: Model, columns: Columns, orders: Orders) -> Iterator[StageRows]:
     """All stages of all layouts by kind."""
     by_kind: dict[Kind, list[tuple[Any, Stages]]] = {}
     for rows, stages in pipelines(columns, orders):
         for one in stages:
             by_kind.setdefault(one.kind, []).append((rows, one))
     for kind, parts in by_kind.items():
-        sizes = [len(rows) for rows, _ in parts]
-        counts = tuple(np.repeat([one.counts[number] for _, one in parts], sizes) for number in range(len(kind.groups)))
-        yield StageRows(
-            kind,
-            np.concatenate([rows for rows, _ in parts]),
-            counts,
-            np.repeat([one.place for _, one in parts], sizes),
-            np.repeat([one.many for _, one in parts], sizes),
-        )
+        yield rows_of(model, kind, parts, columns)
+
+
+def rows_of(model: Model, kind: Kind, parts: Sequence[tuple[Any, Stages]], columns: Columns) -> StageRows:
+    """Stages of a kind in arrays, each with the rows that have it."""
+    sizes = [len(rows) for rows, _ in parts]
+    counts = tuple(np.repeat([one.counts[number] for _, one in parts], sizes) for number in range(len(kind.groups)))
+    place, many = (np.repeat([getattr(one, name) for _, one in parts], sizes) for name in ("place", "many"))
+    rows = np.concatenate([rows for rows, _ in parts])
+    first = _first(model, parts, columns["first"]) if columns["first"][rows].any() else ()
+    return StageRows(kind, rows, counts, place, many, first)
+
+
+def _first(model: Model, parts: Sequence[tuple[Any, Stages]], first: Any) -> tuple[Any, ...]:
+    """How many layers of each group are among the first ones of a stage that are computed again."""
+    found = []
+    for rows, one in parts:
+        table = np.array(model.firsts(one), dtype=np.int64)
+        found.append(table[:, np.minimum(first[rows], table.shape[1] - 1)])
+    return tuple(np.concatenate(found, axis=1))
 
 
 def pipelines(columns: Columns, orders: Orders) -> Iterator[tuple[Any, tuple[Stages, ...]]]:
@@ -105,11 +118,27 @@ def split(code: Any) -> Iterator[tuple[Any, Any]]:
         yield code[part[0]], part
 
 
+def parts_of(model: Model, stage: StageRows) -> tuple[Ledger, Ledger]:
+    """The ledgers of the first layers of stages, which are computed again, and of all the rest of them."""
+    again = _counts(model, stage, stage.first)
+    rest = _counts(model, stage, [count - first for count, first in zip(stage.counts, stage.first, strict=True)])
+    return (
+        stage_of_counts(model.whole, again, first=False, last=False),
+        stage_of_counts(model.whole, rest, first=stage.kind.first, last=stage.kind.last),
+    )
+
+
+def _counts(model: Model, stage: StageRows, layers: Sequence[Any]) -> list[Any]:
+    """Numbers of layers of a kind's groups, of each group of the model; None for those that there are none of."""
+    counts: list[Any] = [None] * len(model.whole.groups)
+    for place, count in zip(stage.kind.groups, layers, strict=True):
+        counts[place] = plain(count) or None if isinstance(plain(count), int) else count
+    return counts
+
+
 def ledger_of(model: Model, stage: StageRows) -> Ledger:
     """The ledger of stages of one kind, its numbers of layers in arrays."""
-    counts: list[Any] = [None] * len(model.whole.groups)
-    for place, count in zip(stage.kind.groups, stage.counts, strict=True):
-        counts[place] = plain(count)
+    counts = _counts(model, stage, stage.counts)
     kind = stage.kind
     if kind.stack is None:
         return stage_of_counts(model.whole, counts, first=kind.first, last=kind.last)

@@ -19,6 +19,10 @@ from tscale.errors import RequestError, field, shown
 POLICIES: Final[dict[str, Recompute]] = {"none": "none", "selective": "selective", "op": "op", "full": "full"}
 
 
+FEWEST: Final = -1
+"""Stands for the first layers of each stage, as few as make a layout fit: a search finds their number."""
+
+
 class Again(NamedTuple):
     """A policy, and the layers that it is about: the first `first` of each stage, or those with these numbers; all, with neither."""
 
