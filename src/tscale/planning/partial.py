@@ -52,38 +52,58 @@ class Weighed(NamedTuple):
         return Weighed(self.layouts.with_(others.layouts), micro_batches, held, usable, room)
 
 
-def between(weighed: Weighed) -> Weighed:
+class Guess(NamedTuple):
+    """Of layouts whether all layers computed again make each fit surely, and the share of them that may be enough."""
+
+    sure: Any
+    share: Any
+
+
+def between(weighed: Weighed) -> tuple[Weighed, Guess]:
     """Layouts in full recomputation that fit, or may, where without any they do not surely: those that can do with less of it.
 
-    Rows of one policy stand in the order of those of another, for nothing that makes a layout legal asks for it.
+    Rows of one policy stand in the order of those of another, for nothing that makes a layout legal asks for it. The guess is where a
+    straight line between the two comes to what there is.
     """
     columns, policies = weighed.layouts.columns, weighed.layouts.axes.policies
     none, full = (
-        np.flatnonzero((columns["recompute"] == policies.index(name)) & (columns["first"] == 0))
+        weighed.only((columns["recompute"] == policies.index(name)) & (columns["first"] == 0))
         for name in ("none", "full")
     )
-    return weighed.only(full[~weighed.fits[none] & weighed.may[full]])
+    rows = np.flatnonzero(~none.fits & full.may)
+    none, full = none.only(rows), full.only(rows)
+    room = np.where(full.fits, full.usable, full.room)
+    before, after = (np.where(full.fits, one.held.total, one.held.least) for one in (none, full))
+    return full, Guess(full.fits, (before - room) / np.maximum(before - after, 1))
 
 
-def with_fewest(weighed: Weighed, orders: Orders, weigh: Weigh) -> Weighed:
+def with_fewest(weighed: Weighed, orders: Orders, weigh: Weigh, guess: Guess | None = None) -> Weighed:
     """The same with the fewest layers of each stage that make a layout fit: surely, or where all do not, perhaps.
 
     Those that fit with none at all have one layer; those that do not fit with all have all.
     """
-    high = _most_layers(weighed.layouts, orders)
-    low = np.zeros_like(high)  # a layout does not fit with `low`, and does with `high` if at all
-    held = weigh(_with_first(weighed.layouts, high))
-    sure = held.total <= weighed.usable
-    rows = np.flatnonzero(high > 1)
+    most = _most_layers(weighed.layouts, orders)
+    if guess is None:
+        every = weigh(_with_first(weighed.layouts, most))
+        guess = Guess(every.total <= weighed.usable, 0.5)
+    high, low = most.copy(), np.zeros_like(most)  # a layout does not fit with `low`, and does with `high` if at all
+    tried = np.clip(np.ceil(most * guess.share), 1, most).astype(np.int64)
+    held = Held(*(np.zeros_like(most) for _ in range(2)))
+    rows, step = np.flatnonzero(high > 1), 1
     while len(rows):
-        middle = (low[rows] + high[rows]) // 2
-        own = weigh(_with_first(weighed.layouts.only(rows), middle))
-        fits = np.where(sure[rows], own.total <= weighed.usable[rows], own.least <= weighed.room[rows])
-        low[rows], high[rows] = np.where(fits, low[rows], middle), np.where(fits, middle, high[rows])
-        for every, new in zip(held, own, strict=True):
-            every[rows] = np.where(fits, new, every[rows])
-        rows = rows[high[rows] - low[rows] > 1]
-    return weighed._replace(layouts=_with_first(weighed.layouts, high), held=held)
+        own = weighed.only(rows)._replace(held=weigh(_with_first(weighed.layouts.only(rows), tried[rows])))
+        fits = np.where(guess.sure[rows], own.fits, own.may)
+        low[rows], high[rows] = np.where(fits, low[rows], tried[rows]), np.where(fits, tried[rows], high[rows])
+        for total, one in zip(held, own.held, strict=True):
+            total[rows] = np.where(fits, one, total[rows])
+        near = np.where(tried == high, high - step, low + step)  # around the guess first, then by halves
+        tried = np.where(2 * step < high - low, near, (low + high) // 2)
+        rows, step = rows[high[rows] - low[rows] > 1], 2 * step
+    layouts = _with_first(weighed.layouts, high)
+    left = np.flatnonzero(held.total == 0)  # of which none that was tried fits
+    for total, one in zip(held, weigh(layouts.only(left)), strict=True):
+        total[left] = one
+    return weighed._replace(layouts=layouts, held=held)
 
 
 def _with_first(layouts: Layouts, first: Any) -> Layouts:

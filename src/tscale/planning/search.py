@@ -106,10 +106,11 @@ def _weighed(run: Run, layouts: Layouts, micro_batches: Any, orders: Orders) -> 
     searched = layouts.columns["first"] == FEWEST
     known = of(~searched)
     known = known._replace(held=weigh(known.layouts))
-    open_ = [of(searched)] if searched.any() else []
-    open_ += [between(known)] if layouts.axes.partial else []
-    for one in open_:
-        known = known.with_(with_fewest(one, orders, weigh))
+    if searched.any():
+        known = known.with_(with_fewest(of(searched), orders, weigh))
+    if layouts.axes.partial:
+        less, guess = between(known)
+        known = known.with_(with_fewest(less, orders, weigh, guess))
     return known
 
 
