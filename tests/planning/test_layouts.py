@@ -85,6 +85,34 @@ ASKED = {
     "few experts": Asked("mixtral-8x7b", 64, 256, _axes(expert=(1, 8), expert_tensor=(1, 4), context=(1,), zero=(0, 1), recompute=("none", "full"))),
     "attention experts": Asked("jetmoe-8b", 16, 64, _axes(tensor=(1, 2), expert=(1, 2), zero=(0, 3))),
     "recurrent": Asked("jamba", 64, 64, _axes(tensor=(1, 2), expert=(1, 4), zero=(0, 3), shards=(0,), recompute=("none", "full"))),
+    "few micro-batches": Asked(
+        "llama-3.1-8b", 64, 32, _axes(
+            tensor=(2, 8), pipeline=(2, 4, 8), context=(1,), interleave=(1, 2, 4), micro_batch=(1,), zero=(1, 2), shards=(0,), recompute=("none", "full"),
+        ),
+    ),
+    "uneven": Asked(
+        "llama-3.1-8b", 64, 128, _axes(
+            context=(1,), stages=(None, (9, 9, 8, 6), (7, 9, 9, 7), (17, 15), (3, 4, 4, 5, 4, 4, 4, 4), (0, 16, 16, 0)),
+            of_pieces=False, zero=(0, 1, 3), shards=(0,),
+        ),
+    ),
+    "some layers": Asked(
+        "llama-3.1-8b", 64, 128, _axes(
+            context=(1,), stages=(None, (9, 9, 8, 6)), recompute=("none", "full"), zero=(0, 1, 3), shards=(0,),
+            again=(("full", 1), ("full", 5), ("full", 100)), schedule=(None, "zero-bubble", "dualpipe"),
+        ),
+    ),
+    "some layers of kinds": Asked(
+        "jamba", 64, 64, _axes(
+            tensor=(1, 2), expert=(1, 4), zero=(0, 3), shards=(0,), recompute=("none",), again=(("full", 1), ("full", 3), ("full", 9)),
+        ),
+    ),
+    "some layers of experts": Asked(
+        "deepseek-v3", 256, 1024, _axes(
+            tensor=(1, 4), pipeline=(4, 16), context=(1,), interleave=(1, 3), expert=(8, 256), expert_tensor=(1, 2),
+            recompute=("none",), micro_batch=(1, 4), zero=(0, 1), shards=(0,), again=(("full", 2), ("full", 7)),
+        ),
+    ),
     "two stacks": Asked("t5-small", 8, 32, _axes(tensor=(1, 2, 4), pipeline=(1, 2))),
     "encoder": Asked("bert-base", 8, 64, _axes(tensor=(1, 2, 3))),
 }  # fmt: skip
@@ -144,6 +172,7 @@ def _training(asked: Asked, sized: Sized, layout: Layout) -> Training:
         plan=layout.plan,
         micro_batch=layout.micro_batch,
         recompute=layout.recompute,
+        again=layout.again if layout.again.of_some else None,
         loss=layout.loss,
         offload=layout.offload,
     )

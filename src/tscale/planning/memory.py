@@ -34,8 +34,8 @@ from tscale.planning.structure import (
     structures,
 )
 
-_OF_STATES: Final = ("recipe_zero", "precision", "optimizer", "offload")
-_OF_PASS: Final = (*_OF_STATES, "schedule", "recompute")
+_OF_STATES: Final = ("recipe_zero", "precision", "optimizer", "offload", "schedule")
+_OF_PASS: Final = (*_OF_STATES, "recompute")
 """Columns by which structures differ, beside degrees of 1; of a stage with a head its loss too."""
 _NOTHING: Final = States(*(Quantity("nothing", (), BYTES) for _ in range(4)))
 _KERNELS: Final = tuple(KERNELS)
@@ -57,7 +57,7 @@ def held(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Held
     found = Held(*(np.zeros(layouts.size, dtype=np.int64) for _ in range(2)))
     columns = layouts.columns
     flags = [columns["sharing"] == 1, columns["interleave"] == 1, columns["first"] > 0]
-    of_states = structures(columns, flags[:1], _OF_STATES)
+    of_states = structures(columns, flags[:2], _OF_STATES)
     of_pass = structures(columns, flags, _OF_PASS)
     for stages in stage_rows(model, columns, orders):
         kept = np.zeros(len(stages.rows), dtype=np.int64)

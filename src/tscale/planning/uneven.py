@@ -20,7 +20,7 @@ _EMBEDDING = (0, 1)
 def uneven_stages(
     layers: int, pipelines: Iterable[int], interleaves: Iterable[int], head: float
 ) -> tuple[tuple[int, ...], ...]:
-    """Layers of each piece of pipelines of so many stages and pieces, for what relieves a stage of those that are as even as can be.
+    """Layers of each piece of pipelines of so many stages and pieces, where these relieve a stage of those that are as even as can be.
 
     Args:
         layers: layers of the stack.
@@ -40,9 +40,10 @@ def uneven_stages(
 
 
 def _of(layers: int, pieces: int, of_stage: int, head: float) -> Iterator[tuple[int, ...]]:
-    """What relieves a stage, of so many pieces. Where a stage has several, all between the ends are of one size, and none waits."""
+    """What relieves a stage, of so many pieces. Where a stage has several, all between the ends are of one size, so that none waits."""
     even = tuple(int(one.size) for one in stretches(layers, pieces, ends=of_stage > 1))
-    for first, last in product(_EMBEDDING, sorted({1, max(round(head), 1)})):
+    whole = max(min(round(head), layers // pieces - 1), 1)  # which leaves the last piece a layer
+    for first, last in product(_EMBEDDING, sorted({1, whole})):
         inner, more = divmod(layers + first + last, pieces)
         sizes = [inner] * pieces
         for place in _late(pieces)[:more]:

@@ -1,0 +1,107 @@
+"""Recomputation of as few of the first layers of each stage as make a layout fit."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tscale.answers.capacity import groups_of
+from tscale.answers.plan_search import Ask, Sized, subject_of
+from tscale.calibration.training_case import as_cut, prediction
+from tscale.catalogue.hardware import find_hardware
+from tscale.core.axis import Axis
+from tscale.core.costs.recompute import FEWEST, Again
+from tscale.core.costs.training_setup import Training
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.models.resolve import resolve
+from tscale.models.trainer import trainer
+from tscale.planning.layouts import Layout
+
+CONTEXT = 8192
+
+
+@cache
+def _sized(model: str, gpus: int, batch: int, *, listed: bool = False) -> Sized:
+    chip = ("h100", find_hardware("h100", ()))
+    given: dict[str, Any] = {"recompute": Axis("full:K", (Again("full", FEWEST),))} if listed else {}
+    subject = subject_of(resolve(model), CONTEXT)
+    return Sized(subject, Ask(batch, (gpus,), (chip,), given), chip, gpus, None)
+
+
+def _bytes(sized: Sized, layout: Layout, again: Again) -> tuple[int, int]:
+    """By `memory --train`: what the fullest device holds at the most, and at the least."""
+    training = Training(
+        PRECISIONS["bf16"], OPTIMIZERS["adamw"], layout.plan, sized.subject.run, micro_batch=layout.micro_batch,
+        recompute=again.policy, again=again if again.of_some else None, batch=sized.ask.batch,
+    )  # fmt: skip
+    return trainer(sized.subject.spec, training, CONTEXT).totals()
+
+
+@pytest.mark.parametrize(
+    ("model", "gpus", "batch"), [("llama-3.1-8b", 16, 64), ("mixtral-8x7b", 64, 64), ("jamba", 64, 64)]
+)
+def test_one_layer_less_does_not_fit(model: str, gpus: int, batch: int) -> None:
+    sized = _sized(model, gpus, batch)
+    found = sized.found
+    rows = np.flatnonzero(found.layouts.columns["first"] > 0).tolist()
+    assert len(rows) > 20
+    for row in random.Random(4).sample(rows, 12):  # noqa: S311 (a sample to test)
+        layout = found.layouts.one(row)
+        usable, room = sized._rooms(groups_of(layout.plan))
+        at = (int(found.total[row]), int(found.least[row]))
+        assert _bytes(sized, layout, layout.again) == at
+        less = Again("full", layout.first - 1) if layout.first > 1 else Again()
+        total, least = _bytes(sized, layout, less)
+        if found.fits[row]:
+            assert at[0] <= usable < total
+        else:
+            assert at[1] <= room < least
+
+
+def test_each_layer_more_takes_longer() -> None:
+    sized = _sized("llama-3.1-8b", 16, 64)
+    layouts = sized.found.layouts.only(sized.found.layouts.columns["first"] > 0)
+    for row in range(0, layouts.size, 40):
+        layout = layouts.one(row)
+        own, more = (
+            prediction(sized.case_of(layout._replace(first=first), as_cut(layout.plan))).seconds.middle
+            for first in (layout.first, layout.first + 1)
+        )
+        assert own <= more
+
+
+def test_what_is_listed_is_all_that_is_tried() -> None:
+    sized = _sized("llama-3.1-8b", 16, 64, listed=True)
+    found = sized.found
+    assert (found.layouts.columns["first"] >= 1).all()
+    assert {found.layouts.one(row).recompute for row in range(20)} == {"full"}
+    assert found.evaluated == found.size + sum(found.rejected.values())
+
+
+def test_a_layout_that_fits_without_needs_none() -> None:
+    """Layouts that surely fit without recomputation are not tried with some of it."""
+    found = _sized("llama-3.1-8b", 16, 64).found
+    columns, names = found.layouts.columns, found.layouts.axes.policies
+    degrees = ("tensor", "sequence", "pipeline", "interleave", "stages", "zero", "micro_batch", "context", "expert")
+    keys = list(zip(*(columns[name].tolist() for name in degrees), strict=True))
+    none = {
+        key
+        for key, at, fits in zip(keys, columns["recompute"], found.fits, strict=True)
+        if names[at] == "none" and fits
+    }
+    some = {key for key, first in zip(keys, columns["first"], strict=True) if first}
+    assert some
+    assert not none & some
+
+
+def test_a_stage_of_dualpipe_has_its_table_and_its_head_whatever_is_recomputed() -> None:
+    """The first device has the first stage and the last: with no layer of either computed again it keeps what it does without."""
+    sized = _sized("llama-3.1-8b", 16, 64)
+    plan = Parallelism(pipeline=4, data=4, schedule="dualpipe")
+    layout = sized.found.layouts.one(0)._replace(plan=plan, micro_batch=1)
+    assert _bytes(sized, layout, Again("full", layers=())) == _bytes(sized, layout, Again())
