@@ -796,6 +796,7 @@ def plan(
     sequence: bool | str | Sequence[bool] | None = None,
     context_parallel: Number | Sequence[Number] | None = None,
     interleave: Number | Sequence[Number] | None = None,
+    stages: Number | Sequence[Number] | None = None,
     schedule: str | Sequence[str] | None = None,
     data: Number | Sequence[Number] | None = None,
     zero: Number | Sequence[Number] | None = None,
@@ -886,12 +887,15 @@ def plan(
         sequence: Vary sequence parallelism: true, false or both; by default both.
         context_parallel: Vary the devices that share a sequence (context parallelism).
         interleave: Vary the model chunks of each stage.
+        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
+            by default as even as possible, and some that relieve the first and last stage.
         schedule: Vary the order of a pipeline: 1f1b, interleaved, zero-bubble, dualpipe.
         data: Vary the copies of the model (data parallelism).
         zero: Vary the ZeRO stage, 0 to 3; 3 is FSDP.
         shards: Vary the devices that ZeRO shards over (hybrid sharding).
         micro_batch: Vary the sequences of a micro-batch.
-        recompute: Vary what the backward pass recomputes: none, selective, full.
+        recompute: Vary what the backward pass recomputes: none, selective, op, full; full:8 is the first 8
+            layers of each stage, full:K as few as fit.
         loss: Vary how the loss is computed; see `tscale train -h`.
         precision: Vary the formats: bf16, fp8, and others of `train`.
         optimizer: Vary the optimizer: adamw, muon, and others of `train`.

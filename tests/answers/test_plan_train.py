@@ -26,6 +26,8 @@ def _plan(args: str) -> Any:
     [
         f"{ARGS} --top 3",
         f"{ARGS} --top 2 --precision fp8 --recompute op,full --zero 2,3 --shards 8 --context 4k --tokens 1e12",
+        f"{ARGS} --top 2 --pipeline 4 --interleave 2 --stages 2,2,3,2,2,2,2,1 --micro-batch 4 --recompute full:K",
+        f"{ARGS} --top 2 --pipeline 2 --stages 9,7 --recompute full:3 --micro-batch 2",
         "mixtral-8x7b --train --gpu h100 --gpus 64 --batch 64 --top 2 --expert 2..8 --tensor 2 --expert-tensor 2",
         "llama-3.1-8b --train --gpu a100 --gpus 64 --batch 256 --top 1 --pipeline 4 --schedule zero-bubble --attention naive "
         "--stack megatron-deepspeed --attention-kernel unfused --loss in-place --offload states",
@@ -49,7 +51,7 @@ def test_the_keys_are_those_that_were_asked_for() -> None:
     assert keys <= found.keys()
     row = {
         "tensor", "sequence", "context_parallel", "pipeline", "interleave", "data", "zero", "expert", "expert_tensor", "micro_batch",
-        "recompute", "step_seconds", "step_seconds_at_least", "tokens_per_second_per_gpu", "mfu", "per_device_bytes", "verdict", "flags",
+        "recompute", "stages", "step_seconds", "step_seconds_at_least", "tokens_per_second_per_gpu", "mfu", "per_device_bytes", "verdict", "flags",
     }  # fmt: skip
     assert row <= found["rows"][0].keys()
     assert found["rows"][0]["flags"].keys() == {"megatron_lm", "torchtitan", "nemo"}
@@ -68,6 +70,24 @@ def test_a_fixed_axis_is_kept_and_a_listed_one_varied() -> None:
     assert {row["tensor"] for row in found["rows"]} == {2}
     assert {row["zero"] for row in found["rows"]} == {1, 3}
     assert {row["recompute"] for row in found["rows"]} == {"full"}
+
+
+def test_given_stages_are_in_every_row() -> None:
+    rows = _plan(f"{ARGS} --stages 5,4,4,3 --top 100")["rows"]
+    assert {(row["pipeline"], row["interleave"], *row["stages"]) for row in rows} == {(4, 1, 5, 4, 4, 3)}
+
+
+def test_stages_of_the_wrong_layers_are_refused_as_train_does() -> None:
+    said = [
+        run(*f"{command} --stages 5,4,4,4".split())
+        for command in (f"plan {ARGS}", "train llama-3.2-1b --tokens 1e9 --gpu h100 --gpus 4 --batch 64 --pipeline 4")
+    ]
+    assert said[0].code == said[1].code == 2
+    assert (
+        said[0].err
+        == said[1].err
+        == "tscale: --stages has 17 layers, and llama-3.2-1b has 16: let them add up to that, such as 4,4,4,4\n"
+    )
 
 
 def test_the_fewest_devices_for_a_time_are_too_slow_where_they_are_fewer() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from tscale.core.parallelism import Parallelism
 from tscale.planning.flags import Job, flags_of, lacks_of
 from tscale.planning.layouts import Layout
@@ -40,6 +42,47 @@ def test_a_pipeline_as_nemo_is_told_of_it() -> None:
         "trainer.strategy.virtual_pipeline_model_parallel_size=2 trainer.strategy.context_parallel_size=4 "
         "data.micro_batch_size=1 data.global_batch_size=2016 data.seq_length=8192 optim.config.use_distributed_optimizer=True"
     )
+
+
+def test_uneven_stages_are_those_of_the_ends_or_piece_by_piece() -> None:
+    """Megatron-LM's options of the first and the last stage, where all others are alike; else its layout string."""
+    job = JOB._replace(layers=32, batch=128)
+    plan = Parallelism(pipeline=4, data=8, stages=(7, 9, 9, 7))
+    assert _megatron(plan, job)[4:8] == [
+        "--decoder-first-pipeline-num-layers",
+        "7",
+        "--decoder-last-pipeline-num-layers",
+        "7",
+    ]
+    assert _megatron(plan._replace(stages=(9, 9, 8, 6)), job)[4:6] == [
+        "--pipeline-model-parallel-layout",
+        "Et*9|t*9|t*8|t*6L",
+    ]
+    two = Parallelism(pipeline=2, interleave=2, data=8, stages=(16, 16))
+    assert _megatron(two, job)[4:6] == ["--pipeline-model-parallel-layout", "Et*8|t*8|t*8|t*8L"]
+    assert "model.config.num_layers_in_first_pipeline_stage=7" in (
+        flags_of(LAYOUT._replace(plan=plan), job)["nemo"] or ""
+    )
+    assert lacks_of(LAYOUT._replace(plan=two), job)["nemo"] == "stages of such layers"
+
+
+def test_the_first_layers_are_recomputed_by_blocks_of_megatron() -> None:
+    """Of a stage of one piece; of several, its option is about the first layers of each."""
+    layout = LAYOUT._replace(plan=Parallelism(pipeline=2, data=8), recompute="full", first=6)
+    job = JOB._replace(layers=32, batch=128)
+    assert "--recompute-granularity full --recompute-method block --recompute-num-layers 6" in (
+        flags_of(layout, job)["megatron_lm"] or ""
+    )
+    assert "recompute_method=block model.config.recompute_num_layers=6" in (flags_of(layout, job)["nemo"] or "")
+    assert (
+        lacks_of(layout._replace(plan=layout.plan._replace(interleave=2)), job)["megatron_lm"]
+        == "recompute full:6 of stages of 2 pieces"
+    )
+    assert lacks_of(layout, job)["torchtitan"] == "recompute full:6"
+
+
+def _megatron(plan: Parallelism, job: Job) -> list[str]:
+    return shlex.split(flags_of(LAYOUT._replace(plan=plan), job)["megatron_lm"] or "")
 
 
 def test_what_a_framework_has_no_option_for_is_none() -> None:

@@ -137,7 +137,8 @@ def _notes(planned: Planned) -> Iterator[str]:
     yield Detail(
         "Each layout is predicted and weighed as `tscale train` and `tscale memory --train` do, by the same formulas. Axes that are "
         "not given vary by default: degrees, pieces, micro-batch, ZeRO and recomputation; tensor parallelism within a node, context "
-        "parallelism of sequences of 32,768 tokens and more. Precision, optimizer, loss, offload, shards and expert tensor "
+        "parallelism of sequences of 32,768 tokens and more; stages as even as possible, and some that relieve the first and last one. "
+        "Full recomputation of the first layers of each stage, as few as fit, is tried where none does not fit and full does. Precision, optimizer, loss, offload, shards and expert tensor "
         "parallelism vary where they are listed."
     )
     yield Detail(f"The search took {planned.seconds:.2g} s.")
