@@ -814,6 +814,7 @@ def plan(
     rate: Number | None = None,
     users: Number | None = None,
     ttft: Number | None = None,
+    ttft_percentile: str | None = None,
     tpot: Number | None = None,
     attention_data: Number | Sequence[Number] | None = None,
     replicas: Number | Sequence[Number] | None = None,
@@ -907,7 +908,9 @@ def plan(
             cache offloading).
         rate: Set the requests per second that arrive at random.
         users: Set the users who each send a request when the last was answered.
-        ttft: Set the longest mean time to first token, such as 2s.
+        ttft: Set the longest mean time to first token, such as 2s; ttft_percentile is about others.
+        ttft_percentile: Hold ttft for this percentile of the requests that arrive at random, rather than on
+            average.
         tpot: Set the longest time per output token, such as 30ms.
         attention_data: Vary the groups that have attention of their own sequences (data-parallel attention).
         replicas: Vary the copies of the whole deployment.

@@ -69,7 +69,19 @@ class ServingAxes(Request):
         Option("Set the users who each send a request when the last was answered.", "N", options.degree, heading=LOAD)
     )
     ttft: Fraction | None = asked(
-        Option("Set the longest mean time to first token, such as 2s.", "TIME", seconds, heading=LOAD)
+        Option(
+            "Set the longest mean time to first token, such as 2s; --ttft-percentile is about others.",
+            "TIME",
+            seconds,
+            heading=LOAD,
+        )
+    )
+    ttft_percentile: str | None = asked(
+        Option(
+            "Hold --ttft for this percentile of the requests that arrive at random, rather than on average.",
+            choices=("50", "90", "95", "99"),
+            heading=LOAD,
+        )
     )
     tpot: Fraction | None = asked(
         Option("Set the longest time per output token, such as 30ms.", "TIME", seconds, heading=LOAD)
@@ -109,6 +121,10 @@ def check_serving(ask: Ask) -> None:
     """Raises `RequestError` for a load that is said twice or not at all, and for what contradicts itself."""
     if ask.rate is not None and ask.users is not None:
         raise RequestError("--rate and --users say how requests come in two ways: give one of them")
+    if ask.users is not None and ask.ttft_percentile is not None:
+        raise RequestError(
+            "--ttft-percentile is of requests that arrive at random: give --rate, or drop it with --users"
+        )
     if ask.host_bandwidth is not None and not ask.prefix:
         raise RequestError("--host-bandwidth is that of a cached prefix: --prefix gives its tokens, such as 50%")
     if ask.ttft is None:
@@ -155,7 +171,10 @@ def serving_plan(ask: Ask) -> ServingPlan:
         "users" if ask.users is not None else "rate",
         _load(ask),
         _one(ask.gpus),
-        Targets(*(inf if target is None else float(target) for target in (ask.ttft, ask.tpot))),
+        Targets(
+            *(inf if target is None else float(target) for target in (ask.ttft, ask.tpot)),
+            share=None if ask.ttft_percentile is None else int(ask.ttft_percentile) / 100,
+        ),
         _axes(ask),
         ask.pools,  # type: ignore[arg-type]
         formats,

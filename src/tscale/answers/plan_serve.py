@@ -92,7 +92,13 @@ def _lead(plan: ServingPlan, found: Found) -> tuple[str, ...]:
     """What must be known before the figures are read."""
     base = found.base_of(found.rows[0].case)
     rent = base.chip.rent
-    slow = "Times are the slow end of their 80% intervals, with the wait for a place."
+    share = plan.targets.share
+    of = (
+        ""
+        if share is None
+        else f"; times to the first token are those that {round(100 * share)}% of the requests stay within"
+    )
+    slow = f"Times are the slow end of their 80% intervals, with the wait for a place{of}."
     return tuple(
         filter(None, (slow, *Asked(plan.spec, base.weights, base.cache).lead(), "" if rent is None else rent.said()))
     )

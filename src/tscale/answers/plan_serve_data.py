@@ -191,7 +191,7 @@ def point_data(point: Point) -> dict[str, Data]:
 
 def asked_data(plan: ServingPlan) -> dict[str, Data]:
     """What was asked."""
-    ttft, tpot = (None if value == float("inf") else Figure(value, SECONDS, "exact") for value in plan.targets)
+    ttft, tpot = (None if value == float("inf") else Figure(value, SECONDS, "exact") for value in plan.targets[:2])
     return {
         "model": plan.spec.name,
         "gpu": [chip.hardware.name for chip in plan.chips],
@@ -206,6 +206,7 @@ def asked_data(plan: ServingPlan) -> dict[str, Data]:
         "load": None if plan.load is None else load_figure(plan, plan.load),
         "target_ttft_seconds": ttft,
         "target_tpot_seconds": tpot,
+        "ttft_percentile": None if plan.targets.share is None else round(100 * plan.targets.share),
     }
 
 

@@ -55,9 +55,13 @@ def load_words(plan: ServingPlan, load: float) -> str:
 
 
 def target_words(plan: ServingPlan) -> str:
-    """The targets in words: 2 s and 30 ms."""
-    both = [Fraction(seconds).limit_denominator(10**9) for seconds in plan.targets if seconds < inf]
-    return " and ".join(map(duration, both))
+    """The targets in words: 2 s and 30 ms, or 2 s (p90) and 30 ms."""
+    ttft, tpot, share = plan.targets
+    of = "" if share is None else f" (p{round(100 * share)})"
+    both = ((ttft, of), (tpot, ""))
+    return " and ".join(
+        duration(Fraction(seconds).limit_denominator(10**9)) + word for seconds, word in both if seconds < inf
+    )
 
 
 def serve_command(plan: ServingPlan, base: Base, case: ServingCase) -> str:

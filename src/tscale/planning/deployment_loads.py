@@ -7,14 +7,18 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from tscale.planning.queueing import Curve, mean_ttft
+from tscale.planning.queueing import Curve, Floats, mean_ttft, ttft_within
 
 
 class Targets(NamedTuple):
-    """Seconds to the first token on average, and of an output token; infinite where none is set."""
+    """Seconds to the first token, and of an output token; infinite where none is set.
+
+    `share`: of the requests that stay within the first, where they arrive at random; None where it is a mean.
+    """
 
     ttft: float = inf
     tpot: float = inf
+    share: float | None = None
 
 
 class Carried(NamedTuple):
@@ -33,6 +37,13 @@ def within(curve: Curve, targets: Targets) -> Curve:
     return curve.upto(int(slow[0]) if len(slow) else len(curve.tpot))
 
 
+def ttft_at(curve: Curve, targets: Targets, rate: float) -> Floats:
+    """Seconds to the first token of random arrivals by how many places there are, on average or of a share of them, as targets have it."""
+    if targets.share is None:
+        return mean_ttft(curve, rate)
+    return ttft_within(curve, rate, targets.share)
+
+
 def at_most(curve: Curve, targets: Targets) -> float:
     """More requests a second than a unit carries within its targets: those that it answers where none of them waits."""
     points = within(curve, targets)
@@ -47,14 +58,14 @@ def largest_rate(curve: Curve, targets: Targets) -> Carried | None:
         return None
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if mean_ttft(points, middle).min() <= targets.ttft else (low, middle)
+        low, high = (middle, high) if ttft_at(points, targets, middle).min() <= targets.ttft else (low, middle)
     return Carried(low, places(curve, targets, low)) if low > 0 else None
 
 
 def places(curve: Curve, targets: Targets, rate: float) -> float:
     """The number of requests that a unit takes up at once with which those that arrive wait least for their first token."""
     points = within(curve, targets)
-    return float(points.at_once[int(mean_ttft(points, rate).argmin())])
+    return float(points.at_once[int(ttft_at(points, targets, rate).argmin())])
 
 
 def largest_users(curve: Curve, targets: Targets) -> Carried | None:

@@ -10,9 +10,9 @@ import numpy as np
 from tscale.calibration.serving_calibration import Calibration, Prediction, predict_held
 from tscale.calibration.serving_cases import ServingCase
 from tscale.planning.deployment_curves import copied
-from tscale.planning.deployment_loads import Targets, places, within
+from tscale.planning.deployment_loads import Targets, places, ttft_at, within
 from tscale.planning.deployment_search import Choice, Wanted, least_at_once
-from tscale.planning.queueing import Curve, mean_ttft
+from tscale.planning.queueing import Curve
 
 
 class Deployed(NamedTuple):
@@ -90,9 +90,13 @@ def _at_rate(choice: Choice, wanted: Wanted, calibration: Calibration, load: flo
 
 
 def _waiting(curve: Curve, targets: Targets, rate: float, at_once: float) -> float:
-    """Seconds that random arrivals add to the first token of a unit that has so many requests in progress on average."""
+    """Seconds that random arrivals add to the first token of a unit that has so many requests in progress on average.
+
+    Half of the requests may find fewer than these: of a share of them it may be less than nothing.
+    """
     steady = float(np.interp(at_once, curve.at_once, curve.ttft))
-    return max(0.0, float(mean_ttft(within(curve, targets), rate).min()) - steady)
+    more = float(ttft_at(within(curve, targets), targets, rate).min()) - steady
+    return more if targets.share is not None else max(0.0, more)
 
 
 def _of_users(choice: Choice, wanted: Wanted, calibration: Calibration, load: float) -> Deployed | None:

@@ -126,7 +126,8 @@ class Layouts(NamedTuple):
         named = (axes.policies, axes.precision, axes.optimizer, axes.loss, axes.offload)
         places = (at[name] for name in POLICIES[1:])
         values: list[Any] = [names[place] for names, place in zip(named, places, strict=True)]
-        return Layout(plan, at["micro_batch"], *values, at["first"])
+        values.append(at["first"])
+        return Layout(plan, at["micro_batch"], *values)
 
     def with_(self, others: Layouts) -> Layouts:
         """These and others of the same axes."""

@@ -38,6 +38,26 @@ class Curve(NamedTuple):
         return Curve(*(values[:count] for values in self))
 
 
+class _States(NamedTuple):
+    """How likely a request finds a unit in each state, by how many places there are, up to a factor of that.
+
+    `below`: at a point of the curve, which it then takes up; `queued`: where all places are taken. `used`: the rate over what all places
+    answer.
+    """
+
+    below: Floats
+    queued: Floats
+    used: Floats
+
+
+def _found(curve: Curve, rate: float) -> _States:
+    used, states = rate / curve.throughput, np.diff(curve.at_once, prepend=0.0)
+    logs = np.concatenate(([0.0], np.cumsum(states * np.log(used))))
+    each = np.exp(logs - logs.max())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _States(each[:-1] * _geometric(used, states), each[1:] / (1 - used), used)
+
+
 def mean_ttft(curve: Curve, rate: float) -> Floats:
     """Mean seconds to the first token of requests that arrive at `rate` a second, by how many places there are (as `at_once`).
 
@@ -45,15 +65,42 @@ def mean_ttft(curve: Curve, rate: float) -> Floats:
 
     Source: chandy1975, for the flow-equivalent server; Little's law for the mean wait.
     """
-    used, states = rate / curve.throughput, np.diff(curve.at_once, prepend=0.0)
-    logs = np.concatenate(([0.0], np.cumsum(states * np.log(used))))
-    each = np.exp(logs - logs.max())
-    below = each[:-1] * _geometric(used, states)
+    below, queued, used = _found(curve, rate)
     with np.errstate(divide="ignore", invalid="ignore"):
-        queued = each[1:] / (1 - used)
         waited = queued / (1 - used) / curve.throughput
         total = np.cumsum(below * curve.ttft) + queued * curve.ttft + waited
         found: Floats = total / (np.cumsum(below) + queued)
+    found[~(used < 1) | ~np.isfinite(found)] = np.inf
+    return found
+
+
+def ttft_within(curve: Curve, rate: float, share: float) -> Floats:
+    """Seconds to the first token that so large a share of requests stay within, which arrive at `rate` a second, by how many places.
+
+    A request that finds all places taken waits for as many to end as wait before it and one more, each after an exponentially
+    distributed time of the rate X(B): as the number that wait is geometric, its wait is exponential, of the rate X(B) - R. Infinite
+    where so many places do not keep up.
+
+    Args:
+        curve: the unit, by its requests in progress.
+        rate: requests a second.
+        share: of the requests, above 0 and below 1.
+
+    Source: chandy1975, for the flow-equivalent server; the wait of one that waits is that of M/M/c (Erlang 1917).
+
+    Example:
+        >>> one = Curve(*(np.array([value]) for value in (1.0, 1.0, 0.25, 0.1)))
+        >>> float(ttft_within(one, 0.5, 0.4)[0])  # of M/M/1 half do not wait
+        0.25
+    """
+    below, queued, used = _found(curve, rate)
+    first, reached = np.maximum.accumulate(curve.ttft), np.cumsum(below)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        total = reached + queued
+        at_once = np.minimum(np.searchsorted(reached, share * total), len(first) - 1)
+        waits = np.log(queued / total / (1 - share)) / (curve.throughput - rate)
+        places = np.arange(len(first))
+        found: Floats = np.where(share * total <= reached, first[np.minimum(at_once, places)], first + waits)
     found[~(used < 1) | ~np.isfinite(found)] = np.inf
     return found
 
