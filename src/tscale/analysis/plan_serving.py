@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
     from tscale.core.axis import Axis
     from tscale.planning.deployment_layouts import LayoutAxes
+    from tscale.planning.deployment_loads import Targets
 
 LOAD: Final = "Load and targets"
 MOST_VARIED: Final = 64
@@ -151,10 +152,17 @@ def _check_varied(ask: Ask) -> None:
         raise RequestError(f"{name} is of training: drop it")
 
 
+def _targets(ask: Ask) -> Targets:
+    """The seconds that requests may take, on average or of a share of them."""
+    from tscale.planning.deployment_loads import Targets
+
+    ttft, tpot = (inf if target is None else float(target) for target in (ask.ttft, ask.tpot))
+    return Targets(ttft, tpot, None if ask.ttft_percentile is None else int(ask.ttft_percentile) / 100)
+
+
 def serving_plan(ask: Ask) -> ServingPlan:
     """What is searched. Raises `TscaleError` for what is none, and `RequestError` where too much varies."""
     from tscale.answers.plan_serve_search import ServingPlan
-    from tscale.planning.deployment_loads import Targets
 
     chips, formats, caches = _chips(ask), _values(ask, "dtype"), _values(ask, "cache_dtype")
     engines, drafts = _values(ask, "engine", "vllm"), _drafts(ask)
@@ -171,10 +179,7 @@ def serving_plan(ask: Ask) -> ServingPlan:
         "users" if ask.users is not None else "rate",
         _load(ask),
         _one(ask.gpus),
-        Targets(
-            *(inf if target is None else float(target) for target in (ask.ttft, ask.tpot)),
-            share=None if ask.ttft_percentile is None else int(ask.ttft_percentile) / 100,
-        ),
+        _targets(ask),
         _axes(ask),
         ask.pools,  # type: ignore[arg-type]
         formats,
