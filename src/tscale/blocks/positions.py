@@ -58,4 +58,6 @@ class Computed:
             sines = Lookup(f"{site.name}embedding.sines", "positions", "positions", self.rows, width, trained=False)
             yield Subset((sines,), once=True)
         if self.frequencies is not None:
-            yield Subset((Vector(f"{site.name}frequencies", "scale", "positions", self.frequencies),), once=True)
+            yield Subset(
+                (Vector(f"{site.name}embedding.frequencies", "scale", "positions", self.frequencies),), once=True
+            )

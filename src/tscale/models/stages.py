@@ -191,9 +191,9 @@ def _has_bare_ends(spec: ModelSpec, plan: Parallelism) -> bool:
     return plan.interleave > 1 and spec.layers + 2 == plan.pipeline * plan.interleave
 
 
-def _borrows(mixer: Mixer) -> bool:
-    """Whether a block reads keys, or a latent of them, that an earlier layer has."""
-    return (mixer.kind == "multi-head" and mixer.borrows_keys) or (mixer.kind == "latent" and mixer.borrows_latent)
+def _borrows_latents(mixer: Mixer) -> bool:
+    """Whether a block reads a latent of keys that an earlier layer has."""
+    return mixer.kind == "latent" and mixer.borrows_latent
 
 
 def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
@@ -214,7 +214,7 @@ def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
         raise RequestError(
             f"{spec.name} hands {spec.streams.count} residual streams on, which is not known yet: use {field('pipeline', 1)}"
         )
-    if any(_borrows(mixer) for mixer in spec.mixers):
+    if any(_borrows_latents(mixer) for mixer in spec.mixers):
         raise RequestError(
             f"{spec.name}'s last layers borrow latents, which another stage may have: use {field('pipeline', 1)}"
         )
