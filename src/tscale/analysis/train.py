@@ -17,7 +17,7 @@ from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.answers.post_training_answered import Asked as Stepped
-    from tscale.answers.train import Ask as Training
+    from tscale.answers.train_ask import Ask as Training
     from tscale.core.costs.training import Count
     from tscale.core.metric import Data, Report
     from tscale.core.parallelism import Parallelism
@@ -211,7 +211,7 @@ class Ask(Spread, PostTraining, OnHardware):
     @property
     def asked(self) -> Training:
         """What is asked of the run."""
-        from tscale.answers.train import Ask as Training
+        from tscale.answers.train_ask import Ask as Training
         from tscale.core.costs.step_time import Batch
 
         plan: Parallelism | None = None if self.batch is None else self.plan
