@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.memory_train import Ask as MemoryAsk
+from tscale.answers.memory_train_ask import Ask as MemoryAsk
 from tscale.calibration.training_case import CURRENT
 from tscale.core.costs.recompute import Again
 from tscale.core.costs.step_time import Batch

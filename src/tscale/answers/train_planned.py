@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from tscale.answers.explaining import TracedModel
-from tscale.answers.memory_train import Ask as MemoryAsk
+from tscale.answers.memory_train_ask import Ask as MemoryAsk
 from tscale.answers.peak import precision_of
 from tscale.answers.recomputed import Recomputed
 from tscale.answers.train_ask import Ask
