@@ -10,7 +10,7 @@ from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.serve_deployment import deployment_figures, deployment_report
 from tscale.answers.serve_derived import of_passes, of_request
-from tscale.answers.serve_notes import serve_notes
+from tscale.answers.serve_notes import percent, serve_notes
 from tscale.answers.serve_parts import bound, causes, lines_data, parts_table, speed_known, steps_of_passes
 from tscale.answers.serve_prediction import (
     Predicted,
@@ -264,7 +264,7 @@ def _summary(title: str, spec: ModelSpec, ask: Ask, figures: dict[str, Figure | 
 
 def _columns(ask: Ask, of: str = "") -> tuple[Column, Column]:
     """The columns of what is told of a pass, or of a device."""
-    at = "best case" if ask.efficiency == 1 else f"at {_percent(float(ask.efficiency))} of the best case"
+    at = "best case" if ask.efficiency == 1 else f"at {percent(float(ask.efficiency))} of the best case"
     return Column(of or at, "quantity", numeric=False), Column("value", "value")
 
 
@@ -272,7 +272,3 @@ def _held_table(spec: ModelSpec, ask: Ask, figures: dict[str, Figure | None]) ->
     """What a device holds, and its memory."""
     rows = tuple((name, figures[key] or "") for key, name in _HELD)
     return Table("", _columns(ask, "memory per device"), rows, subject=spec.name)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g}%"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tscale.answers.serve import _percent
 from tscale.answers.serve_parts import bound, causes, routed
 from tscale.answers.serve_times import Memory, Served, format_names
 from tscale.catalogue.hardware import Hardware
@@ -16,20 +15,20 @@ from tscale.models.spec import ModelSpec
 
 
 def serve_notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) -> Iterator[str]:
-    """What must be said of the answer, the caveats of the model last."""
+    """What bounds decoding, what products are computed in, and what the answer counts and leaves out."""
     ask = one.ask
     if not memory.fits:
         yield "`tscale memory` shows what a device holds in parts, and what would make it fit."
     spent = causes(one, decode)
-    sent = f", {_percent(spent['communication'])} communicates" if ask.gpus > 1 else ""
+    sent = f", {percent(spent['communication'])} communicates" if ask.gpus > 1 else ""
     yield (
-        f"Decoding is bound by {bound(one, decode)}: {_percent(spent['weights'])} of its time reads weights, "
-        f"{_percent(spent['cache'])} the cache, {_percent(spent['compute'])} computes{sent}."
+        f"Decoding is bound by {bound(one, decode)}: {percent(spent['weights'])} of its time reads weights, "
+        f"{percent(spent['cache'])} the cache, {percent(spent['compute'])} computes{sent}."
     )
     if ask.efficiency == 1:
         yield "A bound: each part at the device's dense peak or full bandwidth. --efficiency scales it to a measured machine."
     else:
-        yield f"At {_percent(float(ask.efficiency))} of the peak and of the bandwidths, as --efficiency says."
+        yield f"At {percent(float(ask.efficiency))} of the peak and of the bandwidths, as --efficiency says."
     yield _products_note(one, hardware)
     if ask.gpus > 1:
         yield from _sharing_notes(one)
@@ -118,3 +117,8 @@ def _draft_notes(one: Served) -> Iterator[str]:
                 f"Their vocabularies differ ({draft.spec.vocabulary:,} and {one.spec.vocabulary:,} tokens): guesses can be "
                 "verified only where the tokens are the same."
             )
+
+
+def percent(share: float) -> str:
+    """A share in text, by the hundred."""
+    return f"{100 * share:.3g}%"
