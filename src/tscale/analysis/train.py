@@ -83,21 +83,8 @@ class Ask(Spread, PostTraining, OnHardware):
             heading=options.TRAINING,
         )
     )
-    stack: str = asked(
-        Option(
-            "Choose the training stack that a plan's step is predicted on.",
-            choices=("current", "megatron-deepspeed"),
-            heading=options.TRAINING,
-        ),
-        "current",
-    )
-    attention_kernel: str | None = asked(
-        Option(
-            "Name the attention kernel of the prediction; by default that which is usual on the chip.",
-            choices=("unfused", "flash-1", "flash-2", "cudnn"),
-            heading=options.TRAINING,
-        )
-    )
+    stack: str = asked(options.STACK, "current")
+    attention_kernel: str | None = asked(options.ATTENTION_KERNEL)
     bound: bool = asked(
         Option("Give a plan its bounds alone, without a prediction.", kind="flag", heading=options.TRAINING), False
     )
