@@ -18,8 +18,9 @@ import numpy as np
 
 from tscale.sweeping.columns import plain
 from tscale.sweeping.exact import BOUNDS, SMALL, Bounds
+from tscale.sweeping.operations import OPERATIONS
 from tscale.sweeping.quotients import quotients
-from tscale.sweeping.recorded import OPERATIONS, Recorded
+from tscale.sweeping.recorded import Recorded
 
 Value = Any
 """A plain number, `Whole`, `Quotient`, or an array: of doubles, of conditions, or of Python's numbers."""
