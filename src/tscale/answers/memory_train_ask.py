@@ -82,22 +82,7 @@ def capacity_of(ask: Ask) -> Capacity | None:
 
 def training_of(ask: Ask) -> Training:
     """What is asked about, without the run, which the context gives."""
-    return Training(
-        ask.recipe,
-        ask.optimizer,
-        ask.plan,
-        Run(target=0),
-        ask.micro_batch,
-        ask.attention,
-        ask.recompute,
-        ask.dropout,
-        ask.rank,
-        ask.base,
-        ask.loss,
-        ask.kernels,
-        ask.again,
-        ask.optimizer_in_backward,
-        ask.offload,
-        ask.lora_targets,
-        ask.batch,
-    )
+    given = ask._asdict()
+    for apart in ("context", "memory_share", "hardware"):
+        del given[apart]
+    return Training(run=Run(target=0), **given)

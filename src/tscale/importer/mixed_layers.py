@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tscale.blocks import Attention, Experts, FeedForward, Mixer, Mlp
+from tscale.blocks import Attention, Experts, FeedForward, GatedDeltaNet, Mixer, Mlp
 from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
 from tscale.importer.layer_lists import a_layer_each, layers_told_apart, no_window
@@ -75,6 +75,18 @@ def attention_of(config: Config, **columns: object) -> Attention:
         "bias": config.reads("attention_bias") and config.flag("attention_bias"),
     }
     return Attention(**(usual | columns))  # type: ignore[arg-type]
+
+
+def gated_delta_of(config: Config) -> GatedDeltaNet:
+    """The gated delta rule of linear attention, by the keys that Qwen3-Next's file has."""
+    return GatedDeltaNet(
+        kind="gated-delta-net",
+        key_heads=config.size("linear_num_key_heads"),
+        value_heads=config.size("linear_num_value_heads"),
+        key_dim=config.size("linear_key_head_dim"),
+        value_dim=config.size("linear_value_head_dim"),
+        d_conv=config.size("linear_conv_kernel_dim"),
+    )
 
 
 def with_experts(config: Config, dense: FeedForward, routed: Experts, layers: Sequence[int]) -> Mlp | tuple[Mlp, ...]:

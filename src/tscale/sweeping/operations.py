@@ -18,6 +18,14 @@ def _where(condition: bool, yes: Number, no: Number) -> Number:
     return yes if condition else no
 
 
+COMPARISONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -45,11 +53,6 @@ OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "where": _where,
     "numerator": operator.attrgetter("numerator"),
     "denominator": operator.attrgetter("denominator"),
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
+    **COMPARISONS,
 }
 """What each operation is on plain numbers."""
