@@ -21,7 +21,7 @@ from tscale.models.resolve import disclosed
 
 if TYPE_CHECKING:
     from tscale.answers.memory import Ask as Serving
-    from tscale.answers.memory_train import Ask as Training
+    from tscale.answers.memory_train_ask import Ask as Training
     from tscale.catalogue.hardware import Hardware
     from tscale.core.costs.kernel_padding import Kernel
     from tscale.core.dtypes import Format
@@ -172,7 +172,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     @property
     def training(self) -> Training:
         """How it is trained."""
-        from tscale.answers.memory_train import train_ask
+        from tscale.answers.memory_train_ask import train_ask
 
         own = self.spec.adapter
         if own is not None and (own.magnitudes or own.whole):

@@ -356,6 +356,16 @@ LORA_TARGETS: Final = Option(
 ATTENTION: Final = Option(
     "Choose a fused kernel, or unfused attention that saves every score.", choices=("flash", "naive"), heading=TRAINING
 )
+STACK: Final = Option(
+    "Choose the training stack that a plan's step is predicted on.",
+    choices=("current", "megatron-deepspeed"),
+    heading=TRAINING,
+)
+ATTENTION_KERNEL: Final = Option(
+    "Name the attention kernel of the prediction; by default that which is usual on the chip.",
+    choices=("unfused", "flash-1", "flash-2", "cudnn"),
+    heading=TRAINING,
+)
 LOSS: Final = Option(
     "Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan does, in-place as "
     "Megatron-LM does, fused-linear (or fused) as Liger does; by default as the common trainer of the plan does.",

@@ -153,7 +153,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @property
     def step(self) -> Step:
         """What is asked of a step after pre-training, but for its layout. Raises `RequestError`."""
-        from tscale.answers.memory_train import Ask as Training
+        from tscale.answers.memory_train_ask import Ask as Training
 
         assert self.batch is not None
         training = Training(memory_share=self.memory_share, attention=self.training.attention)

@@ -16,7 +16,7 @@ from tscale.errors import RequestError, nearest, shown
 from tscale.models.resolve import disclosed
 
 if TYPE_CHECKING:
-    from tscale.answers.memory_train import Ask as Training
+    from tscale.answers.memory_train_ask import Ask as Training
     from tscale.answers.post_training import Ask as Answered
     from tscale.core.dtypes import Format
     from tscale.models.spec import ModelSpec

@@ -17,7 +17,7 @@ from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.answers.post_training_answered import Asked as Stepped
-    from tscale.answers.train import Ask as Training
+    from tscale.answers.train_ask import Ask as Training
     from tscale.core.costs.training import Count
     from tscale.core.metric import Data, Report
     from tscale.core.parallelism import Parallelism
@@ -83,21 +83,8 @@ class Ask(PostTraining, Spread, OnHardware):
             heading=options.TRAINING,
         )
     )
-    stack: str = asked(
-        Option(
-            "Choose the training stack that a plan's step is predicted on.",
-            choices=("current", "megatron-deepspeed"),
-            heading=options.TRAINING,
-        ),
-        "current",
-    )
-    attention_kernel: str | None = asked(
-        Option(
-            "Name the attention kernel of the prediction; by default that which is usual on the chip.",
-            choices=("unfused", "flash-1", "flash-2", "cudnn"),
-            heading=options.TRAINING,
-        )
-    )
+    stack: str = asked(options.STACK, "current")
+    attention_kernel: str | None = asked(options.ATTENTION_KERNEL)
     bound: bool = asked(
         Option("Give a plan its bounds alone, without a prediction.", kind="flag", heading=options.TRAINING), False
     )
@@ -211,7 +198,7 @@ class Ask(PostTraining, Spread, OnHardware):
     @property
     def asked(self) -> Training:
         """What is asked of the run."""
-        from tscale.answers.train import Ask as Training
+        from tscale.answers.train_ask import Ask as Training
         from tscale.core.costs.step_time import Batch
 
         plan: Parallelism | None = None if self.batch is None else self.plan

@@ -89,6 +89,9 @@ class Experts:
         name = site.name
         among = None if self.groups is None or self.top_groups is None else (self.groups, self.top_groups)
 
+        def matmul(role: Role, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
+            return Matmul(f"{name}.{role.replace('_', '.')}", role, "feed_forward", site.stream, d_in, d_out, bias, cut)
+
         def expert(matrix: Role, d_in: int, d_out: int, cut: Cut) -> Matmul:
             full = f"{name}.{matrix}"
             return Matmul(
@@ -106,28 +109,34 @@ class Experts:
                 groups=among,
             )
 
-        yield from self._router(site)
+        yield matmul("router", d, self.experts, bias=self.router_bias)
+        yield from self._selection(site)
         width = d if self.latent is None else self.latent
         if self.latent is not None:
-            yield _matmul(site, "latent_down", d, width)
+            yield matmul("latent_down", d, width)
         yield expert("up", width, self.d_ff, Cut(self.d_ff))
         if self.gated:
             yield expert("gate", width, self.d_ff, Cut(self.d_ff))
         yield expert("down", self.d_ff, width, Cut(self.d_ff, "in"))
         if self.latent is not None:
-            yield _matmul(site, "latent_up", width, d)
+            yield matmul("latent_up", width, d)
         if self.out_bias:
             yield Vector(f"{name}.bias", "bias", "feed_forward", d)
-        yield from self._shared(site)
+        if self.shared_d_ff is not None:
+            yield matmul("shared_up", d, self.shared_d_ff, Cut(self.shared_d_ff))
+            if self.gated:
+                yield matmul("shared_gate", d, self.shared_d_ff, Cut(self.shared_d_ff))
+            yield matmul("shared_down", self.shared_d_ff, d, Cut(self.shared_d_ff, "in"))
+            if self.shared_gate:
+                yield matmul("shared_switch", d, 1)
         if self.out_norm:
             yield Vector(f"{name}.out_norm", "norm", "norm", d)
         if self.norms:
             yield Vector(f"{name}.norms", "norm", "norm", 3 * d)
 
-    def _router(self, site: LayerContext) -> Iterator[Entry]:
-        """What chooses experts: its matrix, scales, what is added to its scores, and a table where words choose."""
+    def _selection(self, site: LayerContext) -> Iterator[Entry]:
+        """What the choice of experts has beside the router: scales, biases, and a table of words that are sent to fixed ones."""
         name = site.name
-        yield _matmul(site, "router", site.d_model, self.experts, bias=self.router_bias)
         if self.scaled:
             yield Vector(f"{name}.scales", "scale", "feed_forward", site.d_model + self.experts)
         if self.selection_bias == "parameter":
@@ -136,18 +145,6 @@ class Experts:
             yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts)
         if self.routes is not None:
             yield Buffer(f"{name}.routes", "routes", "feed_forward", self.routes * self.top_k)
-
-    def _shared(self, site: LayerContext) -> Iterator[Entry]:
-        """The matrices of shared experts, where there are any."""
-        d, d_ff = site.d_model, self.shared_d_ff
-        if d_ff is None:
-            return
-        yield _matmul(site, "shared_up", d, d_ff, Cut(d_ff))
-        if self.gated:
-            yield _matmul(site, "shared_gate", d, d_ff, Cut(d_ff))
-        yield _matmul(site, "shared_down", d_ff, d, Cut(d_ff, "in"))
-        if self.shared_gate:
-            yield _matmul(site, "shared_switch", d, 1)
 
     def saves(self, site: LayerContext) -> Iterator[Saved]:
         """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.
@@ -187,11 +184,3 @@ class Experts:
         ):
             yield saved(f"{norm}.input", d)
             yield saved(f"{norm}.statistics", 1, "fp32")
-
-
-def _matmul(
-    site: LayerContext, role: Role, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False
-) -> Matmul:
-    """A matrix that every token runs through."""
-    name = f"{site.name}.{role.replace('_', '.')}"
-    return Matmul(name, role, "feed_forward", site.stream, d_in, d_out, bias, cut)
