@@ -217,8 +217,8 @@ def flops(
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
-            response.
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
+            context is prompt and longest response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
         rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
@@ -419,8 +419,8 @@ def memory(
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
-            response.
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
+            context is prompt and longest response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
         rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
@@ -597,8 +597,8 @@ def train(
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
-            response.
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
+            context is prompt and longest response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
         rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
@@ -863,8 +863,8 @@ def plan(
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
-            response.
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
+            context is prompt and longest response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
         rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as

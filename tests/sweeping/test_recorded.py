@@ -85,6 +85,25 @@ def test_hundreds_of_rows_are_what_the_question_answers(
             assert cells.get(name) == plain(cell), (name, cells)
 
 
+DPO: dict[str, object] = {"model": "qwen3-8b", "gpu": "h100", "gpus": "8", "zero": "3", "method": "dpo"}
+
+
+@pytest.mark.parametrize(
+    ("question", "fixed"),
+    [
+        ("memory", {**DPO, "train": True}),
+        ("train", {**DPO, "method": "grpo", "prompts": "8"}),
+    ],
+)
+def test_a_row_of_a_method_is_the_answer_to_that_method(question: str, fixed: Mapping[str, object]) -> None:
+    """As the command gives it: a step after pre-training holds other figures than one of pre-training."""
+    sweep, _, part = swept(question, fixed, ["context=1024,2048"])
+    cells = dict(zip([column.name for column in sweep.columns], part.cells(1, sweep.columns), strict=True))
+    alone = answer_of(sweep.job, (1,), whole=True).figures
+    assert cells["method"] == fixed["method"]
+    assert {name: cells.get(name) for name in alone} == {name: plain(cell) for name, cell in alone.items()}
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_every_question_is_compiled_or_says_why_not(question: str) -> None:
     """The compiled ones are compared with their answers above, and in `test_rows`."""

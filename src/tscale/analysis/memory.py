@@ -255,6 +255,8 @@ def figures(ask: Ask) -> Data:
         from tscale.answers.memory import memory_figures
 
         return memory_figures(ask.spec, ask.serving)
+    if ask.method is not None:
+        return analyze(ask).data
     from tscale.answers.memory_train import memory_train_figures
 
     return memory_train_figures(ask.spec, ask.training, ask.batch)

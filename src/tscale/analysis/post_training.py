@@ -86,7 +86,7 @@ class PostTraining(Request):
     prompt_tokens: int = asked(Option("Set the tokens of a prompt.", "N", options.context, heading=HEADING), PROMPT)
     response_tokens: int | None = asked(
         Option(
-            "Set the mean tokens of a response (default: 1024); --context is prompt and longest response.",
+            "Set the mean tokens of a response (default: 1024, or all that --context leaves); --context is prompt and longest response.",
             "N",
             options.context,
             heading=HEADING,

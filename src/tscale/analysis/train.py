@@ -253,6 +253,8 @@ def analyze(ask: Ask) -> Report:
 
 def figures(ask: Ask) -> Data:
     """The figures of the answer by their keys: what a row of a sweep holds."""
+    if ask.method is not None:
+        return analyze(ask).data
     from tscale.answers.train import train_figures
 
     return train_figures(ask.spec, ask.hardware, ask.asked)

@@ -138,7 +138,7 @@ def _figures(one: Answered) -> dict[str, Figure | None]:
 
 
 _ROWS: Final = (
-    ("tokens_per_second", "tokens/s, prompts and responses"),
+    ("tokens_per_second", "tokens/s"),
     ("tokens_per_second_per_gpu", "tokens/s per device"),
     ("samples_per_second", "samples/s"),
     ("gpu_hours", "GPU-hours"),
@@ -157,7 +157,8 @@ def _costs_table(one: Answered) -> Table:
         figure = figures[key]
         cell: Cell = Missing("needs --price") if figure is None else figure
         every: Cell = "" if figure is None or key not in _SUMMED else _times(figure, steps or 1)
-        rows.append((name, cell, *((every,) if steps is not None else ())))
+        of = ", prompts and responses" if key == "tokens_per_second" and one.asked.step.method != "sft" else ""
+        rows.append((f"{name}{of}", cell, *((every,) if steps is not None else ())))
     if steps is not None:
         days = Figure(one.middle * steps / DAY, DAYS, "bound" if one.seconds is None else one.known)
         rows.append(("days", "", days))

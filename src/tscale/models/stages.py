@@ -39,8 +39,10 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     cuts = plan.cuts
     if cuts is None:
         return _made_stages(spec, plan, whole)
-    # the ledger is kept beside its stages, so that no other takes its place in memory
-    return keep(spec.made, (cuts, id(whole)), lambda: (_made_stages(spec, plan, whole), whole))[0]
+    # the ledger is kept beside its stages, so that no other takes its place in memory; a copy of a spec, as another process
+    # gets one, may have stages whose ledger stood where this one stands
+    found, of = keep(spec.made, (cuts, id(whole)), lambda: (_made_stages(spec, plan, whole), whole))
+    return found if of is whole else _made_stages(spec, plan, whole)
 
 
 def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Ledger, ...]:
