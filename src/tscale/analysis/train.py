@@ -266,6 +266,10 @@ def analyze(ask: Ask) -> Report:
 
 def figures(ask: Ask) -> Data:
     """The figures of the answer by their keys: what a row of a sweep holds."""
+    if ask.method is not None:
+        from tscale.answers.post_training_train import post_training_report
+
+        return post_training_report(ask.spec, ask.step).data
     from tscale.answers.train import train_figures
 
     return train_figures(ask.spec, ask.hardware, ask.asked)
