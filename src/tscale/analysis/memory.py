@@ -240,13 +240,18 @@ def analyze(ask: Ask) -> Report:
 
         return ask.assumed(memory_report(ask.spec, ask.serving))
     if ask.method is not None:
-        from tscale.answers.post_training_memory import post_training_memory_report
-
-        step = ask.post_training(ask.spec, ask.training, ask.context, ask.batch)
-        return ask.assumed(post_training_memory_report(ask.spec, step))
+        return ask.assumed(_method_report(ask))
     from tscale.answers.memory_train import memory_train_report
 
     return ask.assumed(memory_train_report(ask.spec, ask.training, ask.batch))
+
+
+def _method_report(ask: Ask) -> Report:
+    """Of a step after pre-training, phase by phase."""
+    from tscale.answers.post_training_memory import post_training_memory_report
+
+    step = ask.post_training(ask.spec, ask.training, ask.context, ask.batch)
+    return post_training_memory_report(ask.spec, step)
 
 
 def figures(ask: Ask) -> Data:

@@ -227,7 +227,10 @@ class PostTraining(Request):
         given = getattr(self, name)
         given = default if given is None else given
         if not isinstance(given, str) or given not in _WORDS[name]:
-            return disclosed(spec_of(given))
+            spec = disclosed(spec_of(given))
+            if spec.kind != "decoder":
+                raise RequestError(f"{spec.label} is an {spec.kind}: a model that scores reads responses as decoders do")
+            return spec
         return policy if given == "same" else None
 
 

@@ -35,7 +35,9 @@ class Span:
     factor: int | Fraction | None = None
     stepped: bool = True
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many numbers there are, which may be more than a length of Python's can say."""
         if self.factor is None:
             return int((self.high - self.low) / Fraction(self.step)) + 1
         return _powers(self)
@@ -60,12 +62,12 @@ class Axis(NamedTuple):
     @property
     def size(self) -> int:
         """How many values there are, each as often as it is written."""
-        return sum(len(part) if isinstance(part, Span) else 1 for part in self.parts)
+        return sum(part.count if isinstance(part, Span) else 1 for part in self.parts)
 
     @property
     def stepped_size(self) -> int:
         """The same, but for ranges without a step, of which what is legal is meant."""
-        return sum((len(part) if part.stepped else 0) if isinstance(part, Span) else 1 for part in self.parts)
+        return sum((part.count if part.stepped else 0) if isinstance(part, Span) else 1 for part in self.parts)
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -136,10 +138,10 @@ def _span(text: str, what: str, read: Callable[[str, str], Any]) -> Span:
 def _refuse_end(span: Span, text: str, what: str) -> None:
     """Raises `RequestError` for a range whose steps pass over its end, which would be among them."""
     if span.factor is None:
-        last: Any = span.low + (len(span) - 1) * span.step
+        last: Any = span.low + (span.count - 1) * span.step
         after = last + span.step
     else:
-        last = span.low * span.factor ** (len(span) - 1)
+        last = span.low * span.factor ** (span.count - 1)
         after = last * span.factor
     if last != span.high:
         raise RequestError(
