@@ -172,6 +172,9 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @cached_property
     def ranked(self) -> Report:
         """The layouts or deployments ranked, and why others are not among them. Raises `TscaleError`."""
+        from tscale.planning import require
+
+        require()
         if self.train and self.method is not None:
             from tscale.answers.plan_post_training import plan_post_training_report
             from tscale.answers.post_training_rollout import How
