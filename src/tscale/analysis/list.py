@@ -33,13 +33,15 @@ class Ask(Request):
     command = "list"
 
     what: str = asked(
-        Option("Choose what to list.", "[models|hardware|families|formats|laws|claims]", choices=_KINDS, kind="argument"),
+        Option(
+            "Choose what to list.", "[models|hardware|families|formats|laws|claims]", choices=_KINDS, kind="argument"
+        ),
         "models",
     )
     newer_than: int | None = asked(Option("List what is of a later year, such as 2024.", "YEAR", options.year))
     older_than: int | None = asked(Option("List what is of an earlier year, such as 2020.", "YEAR", options.year))
     family: str | None = asked(
-        Option("List the names that begin so: qwen, llama-3, rtx.", "NAME", complete=completion.model_names)
+        Option("List names that begin with this: qwen, llama-3, rtx.", "NAME", complete=completion.model_names)
     )
     larger_than: int | None = asked(Option("List models of more parameters, such as 100B.", "N", options.parameters))
     smaller_than: int | None = asked(Option("List models of fewer parameters, such as 1B.", "N", options.parameters))

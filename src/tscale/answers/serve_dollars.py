@@ -28,7 +28,9 @@ def dollars_of(found: Predicted | str, rent: Rent | None) -> Iterator[tuple[str,
         prompts = float(case.prefill.layout.devices * case.prefill.workers)
     else:
         prompts = case.devices * min(requests / found.times.prompts_per_second, 1.0)
-    for key, devices, tokens in zip(DOLLARS, (prompts, case.devices - prompts), (case.prompt, case.output), strict=True):
+    for key, devices, tokens in zip(
+        DOLLARS, (prompts, case.devices - prompts), (case.prompt, case.output), strict=True
+    ):
         hours = devices / 3600 / (requests * tokens)
         yield key, Figure(hours * 10**6 * float(rent.middle), USD, "predicted")
 
