@@ -56,7 +56,7 @@ def test_a_prediction_is_that_of_the_table() -> None:
     first, *rows = run("serve", "llama-3.1-8b", "--gpu", "h100", columns=400).out.splitlines()
     at = next(place for place, row in enumerate(rows) if row.startswith("steady state"))
     ttft, tpot = (
-        next(row for row in rows[at:] if row.startswith(f"time {name}")).split("ms")[1].split()[1]
+        next(row for row in rows[at:] if row.startswith(f"time {name}")).split("ms")[1].split()[0]
         for name in ("to first", "per output")
     )
     assert first.endswith(f": {ttft} ms to the first token, then {tpot} ms per output token, as predicted")

@@ -133,7 +133,7 @@ def _with_rows(table: Table, deployed: _Deployed) -> Table:
     rows: list[tuple[Cell, ...]] = list(dollar_rows(deployed.dollars, deployed.rent))
     if moved is not None and moved.seconds is not None:
         seconds = moved.seconds._replace(value=1000 * moved.seconds.value, unit=MILLISECONDS)
-        rows.append(("sending a prompt's cache, ms", seconds, "", "", ""))
+        rows.append(("sending a prompt's cache, ms", "", "", "", seconds))
     return table._replace(rows=(*table.rows, *rows))
 
 

@@ -38,8 +38,8 @@ def dollars_of(found: Predicted | str, rent: Rent | None) -> Iterator[tuple[str,
 def dollar_rows(dollars: dict[str, Figure], rent: Rent | None) -> Iterator[tuple[Cell, ...]]:
     """The rows of a prediction's table: each cost, and at the lowest and the highest price where several were published."""
     for key, figure in dollars.items():
-        yield DOLLARS[key], "", figure, "", ""
+        yield DOLLARS[key], figure, "", "", ""
         if rent is not None and rent.ranges:
             for words, price in (("lowest", rent.low), ("highest", rent.high)):
                 scaled = figure.value * float(price / rent.middle)
-                yield f"  at the {words} price", "", figure._replace(value=scaled), "", ""
+                yield f"  at the {words} price", figure._replace(value=scaled), "", "", ""
