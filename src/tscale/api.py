@@ -298,21 +298,6 @@ def memory(
     image_size: Number | None = None,
     video_frames: Number | None = None,
     audio_seconds: Number | None = None,
-    method: str | None = None,
-    reference: Model | None = None,
-    reward: Model | None = None,
-    value: Model | None = None,
-    group: Number | None = None,
-    prompts: Number | None = None,
-    prompt_tokens: Number | None = None,
-    response_tokens: Number | None = None,
-    rollout: str | None = None,
-    rollout_gpus: Number | None = None,
-    rollout_tensor: Number | None = None,
-    rollout_batch: Number | None = None,
-    rollout_dtype: str | None = None,
-    sleep: Number | None = None,
-    epochs: Number | None = None,
     gpus: Number | None = None,
     precision: str | None = None,
     optimizer: str | None = None,
@@ -336,6 +321,21 @@ def memory(
     context_parallel: Number | None = None,
     expert: Number | None = None,
     expert_tensor: Number | None = None,
+    method: str | None = None,
+    reference: Model | None = None,
+    reward: Model | None = None,
+    value: Model | None = None,
+    group: Number | None = None,
+    prompts: Number | None = None,
+    prompt_tokens: Number | None = None,
+    response_tokens: Number | None = None,
+    rollout: str | None = None,
+    rollout_gpus: Number | None = None,
+    rollout_tensor: Number | None = None,
+    rollout_batch: Number | None = None,
+    rollout_dtype: str | None = None,
+    sleep: Number | None = None,
+    epochs: Number | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
     serve: bool | None = None,
@@ -378,28 +378,6 @@ def memory(
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
         audio_seconds: Set the seconds of audio in a sequence.
-        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
-            prompt (grpo) or a value model (ppo).
-        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
-            training.
-        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
-            PPO.
-        value: Name the value model of PPO, or same (the policy's size, default).
-        group: Set the responses per prompt; by default 8 with GRPO.
-        prompts: Set the prompts of a step; by default those of 512 rollouts.
-        prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
-            response.
-        rollout: Generate on the devices that train, or on others (default: colocated).
-        rollout_gpus: Set the devices that only generate, with rollout apart.
-        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
-            in training.
-        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
-            own.
-        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
-        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
-            optimizer, reference, reward, value, all, none (default: rollout).
-        epochs: Set the epochs of training on the sequences of a step (default: 1).
         gpus: Set the number of devices, such as 8 or 1024.
         precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
         optimizer: Set the optimizer (default: adamw).
@@ -431,6 +409,28 @@ def memory(
             (expert parallelism; default: 1).
         expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
             in training, and in serving all that hold it.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
+            prompt (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
+            training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
+            PPO.
+        value: Name the value model of PPO, or same (the policy's size, default).
+        group: Set the responses per prompt; by default 8 with GRPO.
+        prompts: Set the prompts of a step; by default those of 512 rollouts.
+        prompt_tokens: Set the tokens of a prompt (default: 512).
+        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
+            response.
+        rollout: Generate on the devices that train, or on others (default: colocated).
+        rollout_gpus: Set the devices that only generate, with rollout apart.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
+            in training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
+        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
+            optimizer, reference, reward, value, all, none (default: rollout).
+        epochs: Set the epochs of training on the sequences of a step (default: 1).
         gpu: Name the hardware that it must fit on: h100, a YAML file, or here (the GPU of this machine); see
             `tscale list hardware`.
         gpu_set: Change a field of the hardware; repeatable.
@@ -483,21 +483,6 @@ def train(
     families: File | Mapping[str, Any] | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
-    method: str | None = None,
-    reference: Model | None = None,
-    reward: Model | None = None,
-    value: Model | None = None,
-    group: Number | None = None,
-    prompts: Number | None = None,
-    prompt_tokens: Number | None = None,
-    response_tokens: Number | None = None,
-    rollout: str | None = None,
-    rollout_gpus: Number | None = None,
-    rollout_tensor: Number | None = None,
-    rollout_batch: Number | None = None,
-    rollout_dtype: str | None = None,
-    sleep: Number | None = None,
-    epochs: Number | None = None,
     gpus: Number | None = None,
     precision: str | None = None,
     optimizer: str | None = None,
@@ -521,6 +506,21 @@ def train(
     context_parallel: Number | None = None,
     expert: Number | None = None,
     expert_tensor: Number | None = None,
+    method: str | None = None,
+    reference: Model | None = None,
+    reward: Model | None = None,
+    value: Model | None = None,
+    group: Number | None = None,
+    prompts: Number | None = None,
+    prompt_tokens: Number | None = None,
+    response_tokens: Number | None = None,
+    rollout: str | None = None,
+    rollout_gpus: Number | None = None,
+    rollout_tensor: Number | None = None,
+    rollout_batch: Number | None = None,
+    rollout_dtype: str | None = None,
+    sleep: Number | None = None,
+    epochs: Number | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     batch: Number | None = None,
@@ -556,28 +556,6 @@ def train(
         gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
             has the names.
         gpu_set: Change a field of the hardware; repeatable.
-        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
-            prompt (grpo) or a value model (ppo).
-        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
-            training.
-        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
-            PPO.
-        value: Name the value model of PPO, or same (the policy's size, default).
-        group: Set the responses per prompt; by default 8 with GRPO.
-        prompts: Set the prompts of a step; by default those of 512 rollouts.
-        prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
-            response.
-        rollout: Generate on the devices that train, or on others (default: colocated).
-        rollout_gpus: Set the devices that only generate, with rollout apart.
-        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
-            in training.
-        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
-            own.
-        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
-        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
-            optimizer, reference, reward, value, all, none (default: rollout).
-        epochs: Set the epochs of training on the sequences of a step (default: 1).
         gpus: Set the number of devices, such as 8 or 1024.
         precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
         optimizer: Set the optimizer (default: adamw).
@@ -609,6 +587,28 @@ def train(
             (expert parallelism; default: 1).
         expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
             in training, and in serving all that hold it.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
+            prompt (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
+            training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
+            PPO.
+        value: Name the value model of PPO, or same (the policy's size, default).
+        group: Set the responses per prompt; by default 8 with GRPO.
+        prompts: Set the prompts of a step; by default those of 512 rollouts.
+        prompt_tokens: Set the tokens of a prompt (default: 512).
+        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
+            response.
+        rollout: Generate on the devices that train, or on others (default: colocated).
+        rollout_gpus: Set the devices that only generate, with rollout apart.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
+            in training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
+        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
+            optimizer, reference, reward, value, all, none (default: rollout).
+        epochs: Set the epochs of training on the sequences of a step (default: 1).
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         batch: Set the sequences per step (global batch size), to time a parallel plan.

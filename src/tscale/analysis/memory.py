@@ -80,7 +80,7 @@ def cache_format(text: str, what: str) -> Format:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(Spread, PostTraining, WithMedia, OfModel):
+class Ask(PostTraining, Spread, WithMedia, OfModel):
     """Show the memory of serving or training on each device.
 
     With --gpu, it says whether the model fits, and the largest batch and context that would.

@@ -53,7 +53,7 @@ def pue(text: str, what: str) -> Fraction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(Spread, PostTraining, OnHardware):
+class Ask(PostTraining, Spread, OnHardware):
     """Estimate the time, cost and energy of training.
 
     With --days, it estimates how many GPUs finish in time.
