@@ -68,6 +68,7 @@ def test_only_a_fixed_axis_has_one_value() -> None:
         ("1..9*2", "--x 1..9*2 passes over its end: it comes to 8, then 16"),
         ("1..10+2", "--x 1..10+2 passes over its end: it comes to 9, then 11"),
         ("1..8*1", "--x 1..8*1: the factor behind * is 1.01 or more"),
+        ("1-8", "--x 1-8: a range is 1..8"),
         ("1..9+0", "--x 1..9+0: behind + or * stands a number above 0"),
         ("1..9+1e-1", "--x 1..9+1e-1: behind + or * stands a number above 0"),
         ("1..9*2e0", "--x 1..9*2e0: behind + or * stands a number above 0"),

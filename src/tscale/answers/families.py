@@ -86,7 +86,9 @@ def families_report(wanted: Wanted = ALL) -> Report:
         "--assume NAME counts a config.json of an unknown family as one of these; --families FILE adds your own, by a file that "
         "`tscale schema families` describes.",
     )
-    title = titled(f"{len(every)} families of config.json", wanted, len(found), len(every))
+    title = titled("Families of config.json", wanted, len(found), len(every))
+    if wanted == ALL:
+        title = f"{len(every)} families of config.json are read"
     return Report(title, (Table(title, columns, rows),), data, notes if found else (_NOTHING,))
 
 

@@ -111,6 +111,10 @@ def read_axis(text: str, what: str, read: Callable[[str, str], Any]) -> Axis:
         raise RequestError(f"{what} lists {len(parts):,} values: at most {MOST_PARTS:,}; a range is LOW..HIGH")
     if not all(parts):
         raise RequestError(f"{what} has a value that is empty: give one, such as 8, a list 1,2,4 or a range 1..8")
+    for part in parts:
+        low, dash, high = part.partition("-")
+        if dash and low.isdecimal() and high.isdecimal():
+            raise RequestError(f"{what} {_shown(part)}: a range is {_shown(low)}..{_shown(high)}")
     return Axis(text.strip(), tuple(_span(part, what, read) if _DOTS in part else read(part, what) for part in parts))
 
 
