@@ -169,9 +169,11 @@ MODELS: Final = Option(MODEL_HELP, "MODEL...", kind="models", complete=model_nam
 SET: Final = Option(
     "Change a field of the spec. Repeat it to change several.", "KEY=VALUE", kind="list", complete=spec_fields
 )
-ASSUME: Final = Option("Count a config.json of an unknown family as one of this family.", "FAMILY")
+ASSUME: Final = Option(
+    "Count a config.json of an unknown family as one of this family; see `tscale list families`.", "FAMILY"
+)
 FAMILIES: Final = Option(
-    "Know further families of config.json, by a YAML file that `tscale schema families` describes.",
+    "Read further families of config.json from a YAML file, as `tscale schema families` describes it.",
     "FILE",
     kind="named",
 )

@@ -135,7 +135,7 @@ class PostTraining(Request):
         frozenset({"rollout"}),
     )
     epochs: int = asked(
-        Option("Set how often the sequences of a step are trained on.", "N", options.degree, heading=HEADING), 1
+        Option("Set the epochs of training on the sequences of a step.", "N", options.degree, heading=HEADING), 1
     )
 
     def check_method(self, *, others: Iterable[str] = ()) -> None:

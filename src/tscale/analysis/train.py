@@ -125,7 +125,7 @@ class Ask(PostTraining, Spread, OnHardware):
     )
     steps_off: int = asked(
         Option(
-            "Let devices that only generate be so many steps ahead of those that train: 1 overlaps them.",
+            "Let generation run so many steps ahead of training, with --rollout apart: 1 overlaps them.",
             "N",
             steps_off,
             heading=HEADING,

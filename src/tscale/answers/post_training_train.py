@@ -107,7 +107,17 @@ def _phases_table(one: Answered, title: str) -> Table:
     if one.seconds is not None:
         rows.append((Label("  low end of 80%", "low"), "", "", _seconds(one.seconds.low, one.known), ""))
         rows.append((Label("  high end of 80%", "high"), "", "", _seconds(one.seconds.high, one.known), ""))
-    return Table(title, columns, tuple(rows), subject=one.models.spec.name, totals=frozenset({first}))
+    table = Table(title, columns, tuple(rows), subject=one.models.spec.name, totals=frozenset({first}))
+    return table if one.seconds is None else _reordered(table, _PREDICTED_FIRST)
+
+
+_PREDICTED_FIRST: Final = (0, 3, 4, 2, 1)
+"""Columns where there is a prediction: it stands before the bound, as in the headline."""
+
+
+def _reordered(table: Table, order: tuple[int, ...]) -> Table:
+    columns = tuple(table.columns[place] for place in order)
+    return table._replace(columns=columns, rows=tuple(tuple(row[place] for place in order) for row in table.rows))
 
 
 def _phase_row(one: Answered, timed: Timed) -> tuple[Cell, ...]:
@@ -142,7 +152,7 @@ _ROWS: Final = (
     ("tokens_per_second_per_gpu", "tokens/s per device"),
     ("samples_per_second", "samples/s"),
     ("gpu_hours", "GPU-hours"),
-    ("cost_usd", "$"),
+    ("cost_usd", "cost, $"),
 )
 
 

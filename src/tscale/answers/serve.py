@@ -10,6 +10,7 @@ from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.serve_deployment import deployment_figures, deployment_report
 from tscale.answers.serve_derived import of_passes, of_request
+from tscale.answers.serve_dollars import dollar_rows, dollars_of
 from tscale.answers.serve_notes import percent, serve_notes
 from tscale.answers.serve_parts import bound, causes, lines_data, parts_table, speed_known, steps_of_passes
 from tscale.answers.serve_prediction import (
@@ -44,8 +45,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     verdict = "" if memory.fits else verdict_text(memory.capacity, memory.total)
     title = f"{_title(spec, hardware, ask)}: {verdict or _answered(figures, steady)}"
     tables = (
-        _summary(title, spec, ask, figures, rent),
-        *tables_of(steady, spec.name),
+        *_speeds(title, found),
         _held_table(spec, ask, figures),
         parts_table(one, f"decoding, {one.middle:,} cached", found.decode, spec.name),
         parts_table(one, f"prefill, {prompt.batch * (prompt.read or prompt.new):,} tokens", found.prefill, spec.name),
@@ -119,11 +119,17 @@ def _data(found: _Reached) -> dict[str, Data]:
         **figures,
         **_price_ranges(one, found.times, rent),
         **data_of(found.steady),
+        **_predicted_dollars(found),
         "usd_per_gpu_hour": None if rent is None else rent.data(),
         **{key: value for key, value in room.items() if key not in figures},
         "decode_shares": _shares(one, found.decode),
         "prefill_shares": _shares(one, found.prefill),
     }
+
+
+def _predicted_dollars(found: _Reached) -> dict[str, Data]:
+    """What tokens cost as predicted; nothing where no times are."""
+    return {f"predicted_{key}": figure for key, figure in dollars_of(found.steady, found.rent)}
 
 
 def check_served(spec: ModelSpec, ask: Ask) -> None:
@@ -245,7 +251,19 @@ def _answered(figures: dict[str, Figure | None], steady: Predicted | str) -> str
     return f"at least {duration(first)} to the first token, then {duration(further)} per output token"
 
 
-def _summary(title: str, spec: ModelSpec, ask: Ask, figures: dict[str, Figure | None], rent: Rent | None) -> Table:
+def _speeds(title: str, found: _Reached) -> list[Table]:
+    """What is predicted, where it is, before the best case: the CSV is of the latter, which every answer has."""
+    dollars = tuple(dollar_rows(dict(dollars_of(found.steady, found.rent)), found.rent))
+    predicted = [
+        table._replace(rows=(*table.rows, *dollars), aside=True)
+        for table in tables_of(found.steady, found.one.spec.name)
+    ]
+    tables = [*predicted, _best_case(found)]
+    return [tables[0]._replace(title=title), *tables[1:]]
+
+
+def _best_case(found: _Reached) -> Table:
+    figures, rent = found.figures, found.rent
     rows: list[tuple[Cell, ...]] = []
     for key, name in _ROWS:
         figure = figures[key]
@@ -259,12 +277,13 @@ def _summary(title: str, spec: ModelSpec, ask: Ask, figures: dict[str, Figure | 
             for words, price in (("lowest", rent.low), ("highest", rent.high)):
                 scaled = figure.value * float(price / rent.middle)
                 rows.append((f"  at the {words} price", figure._replace(value=scaled)))
-    return Table(title, _columns(ask), tuple(rows), subject=spec.name)
+    return Table("", _columns(found.one.ask), tuple(rows), subject=found.one.spec.name)
 
 
 def _columns(ask: Ask, of: str = "") -> tuple[Column, Column]:
     """The columns of what is told of a pass, or of a device."""
-    at = "best case" if ask.efficiency == 1 else f"at {percent(float(ask.efficiency))} of the best case"
+    share = "" if ask.efficiency == 1 else f"{percent(float(ask.efficiency))} of "
+    at = f"{share}best case, one batch"
     return Column(of or at, "quantity", numeric=False), Column("value", "value")
 
 

@@ -16,7 +16,7 @@ from tscale.core.ledger import Entry, Matmul, Part, Subset, Vector
 
 @dataclass(frozen=True, kw_only=True)
 class HyperConnections:
-    """Hyper-connections whose weights each token computes of its own streams (Xie 2025; Zhu 2024).
+    """Hyper-connections with weights that each token computes of its own streams (Xie 2025; Zhu 2024).
 
     Of the n streams side by side, n·d wide, one product makes n weights that sum them up to the sub-layer's input, n that add its
     output to each of them and, where streams are mixed, n·n that they are mixed with. Before the head they are summed up once more.

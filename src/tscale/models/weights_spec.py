@@ -109,7 +109,7 @@ def _unshowable(key: str, texts: tuple[str, ...]) -> Iterator[Problem]:
 
 @spec_dataclass
 class NamedRelease:
-    """A release of a model beside its first: in which formats, who made it, and where that was read."""
+    """A release of a model after its first: in which formats, who made it, and where that was read."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
