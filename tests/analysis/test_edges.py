@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import tscale
 from tscale.analysis import design, fit, media, optimal, options, plan_serving, serve, train
 from tscale.analysis.questions import question
 from tscale.core.tracing import MOST_CONTEXT, MOST_FLOPS, MOST_TOKENS
@@ -203,6 +205,8 @@ CHECKED: list[tuple[str, dict[str, Any], str | None]] = [
     ("plan", {**_TRAIN, "top": 101}, "--top 101 is too many: at most 100"),
     ("plan", {**_TRAIN, "rate": 2}, "--rate is of serving: drop it, or give --serve instead"),
     ("plan", {**_PLAN, "zero": 1}, "--zero is of training: drop it, or give --train instead"),
+    ("plan", {**_PLAN, "sequence": True}, "--sequence is of training"),
+    ("plan", {**_PLAN, "sequence": False}, None),
     ("plan", _PLAN, None),
     ("plan", {**_PLAN, "rate": 2}, "give one of them"),
     ("plan", {**_SERVE, "serve": True, "users": 1}, "needs --ttft"),
@@ -260,3 +264,38 @@ def test_a_plan_of_training_is_of_one_batch_and_one_budget() -> None:
             assert asked.training.batch == 8
         else:
             _refuses(lambda asked=asked: asked.training, said, given)
+
+
+def test_a_picture_is_drawn_of_one_system_and_not_of_two_that_are_compared() -> None:
+    asked = question("plan")
+    assert asked.plots is not None
+    assert not asked.plots(asked.made({"model": "a.yaml", "compare": "b.yaml"}))
+
+
+def test_what_is_no_picture_is_named() -> None:
+    found = tscale.serve("gpt2", gpu="h100")
+    for file, named in (("", "nothing"), ("a.txt", "a.txt")):
+        _refuses(lambda file=file: found.plot(file), f"pdf file, and {named} is none", file)
+
+
+def test_training_is_ranked_by_time_unless_there_are_dollars() -> None:
+    for given, rank in (({}, "time"), ({"dollars": 10}, "dollars"), ({"rank": "throughput"}, "throughput")):
+        assert question("plan").made({**_TRAIN, **given}).training.rank == rank
+
+
+def test_deployments_are_ranked_by_dollars_where_they_are_to_be_or_chips_with_prices_differ() -> None:
+    """Of the rank that is asked for, and the rents of chips: whether by dollars, or None where it is refused."""
+    cases: list[tuple[str | None, tuple[int | None, ...], bool | None]] = [
+        (None, (2,), False), (None, (2, 3), True), (None, (2, None), False), (None, (None,), False),
+        ("dollars", (2,), True), ("dollars", (2, 3), True), ("dollars", (None,), None), ("dollars", (2, None), None),
+        ("throughput", (2, 3), False),
+    ]  # fmt: skip
+    for rank, rents, by_dollars in cases:
+        chips: Any = tuple(SimpleNamespace(rent=rent, hardware=SimpleNamespace(label="chip")) for rent in rents)
+        ask: Any = SimpleNamespace(rank=rank)
+        if by_dollars is None:
+            _refuses(
+                lambda ask=ask, chips=chips: plan_serving._by_dollars(ask, chips), "no price of chip is known", rents
+            )
+        else:
+            assert plan_serving._by_dollars(ask, chips) == by_dollars, (rank, rents)

@@ -188,6 +188,7 @@ def test_the_least_number_in_progress_is_that_of_trying_each(rate: float) -> Non
 
     assert least_at_once(answered, rate, 90) == next(n for n in range(1, 91) if answered(n) >= rate)
     assert least_at_once(answered, 1.01, 90) is None
+    assert [least_at_once(float, n, 90) for n in (1, 33, 45, 90)] == [1, 33, 45, 90]  # exactly as many as are asked for
 
 
 def test_workers_of_either_pool_are_about_as_many_as_the_other_can_use() -> None:

@@ -77,6 +77,12 @@ TITAN_LINES: list[tuple[Layout, Job, str]] = [
         "--parallelism.pipeline_parallel_layers_per_stage 3 --parallelism.pipeline_parallel_microbatch_size 2 "
         + TRAINED.format(8, "none"),
     ),
+    (
+        _layout({"zero": 3, "pipeline": 2}), JOB,
+        f"{TITAN.format(1, 2, 1, 1, 1, 8)} --parallelism.pipeline_parallel_schedule 1F1B "
+        "--parallelism.pipeline_parallel_layers_per_stage 12 --parallelism.pipeline_parallel_microbatch_size 2 "
+        + TRAINED.format(8, "none"),
+    ),
 ]  # fmt: skip
 
 

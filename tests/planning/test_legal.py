@@ -117,6 +117,25 @@ def test_zero_on_one_copy_alone_may_be_where_nothing_else_was_asked_for() -> Non
     assert _tried(axes._replace(zero=(0, 3)))[1].rejected["sharding"] > 0
 
 
+def test_a_model_that_has_no_stages_is_trained_on_one() -> None:
+    """T5: nobody says how two stacks are assigned to stages."""
+    spec = resolve("t5-small")
+    axes = _axes(
+        tensor=(1, 2), sequence=(False,), interleave=(1,), context=(1,), zero=(0,), shards=(0,), micro_batch=(1,)
+    )
+    found = legal(model_of(spec, lower(spec)), grid(axes, 2), BATCH).layouts.columns
+    assert set(zip(found["tensor"].tolist(), found["pipeline"].tolist(), strict=True)) == {(1, 1), (2, 1)}
+
+
+def test_three_copies_may_each_shard_alone_or_all_together() -> None:
+    """Shards of one device are copies that keep a whole one each; 2 do not divide 3, and 3 are all of them."""
+    axes = _axes(
+        tensor=(8,), pipeline=(1,), context=(1,), interleave=(1,), micro_batch=(1,), sequence=(True,), zero=(1,)
+    )
+    found = legal(_model(), grid(axes, 24), BATCH).layouts.columns
+    assert sorted(found["shards"].tolist()) == [0, 1]
+
+
 def test_a_grid_has_each_combination_that_means_something_once() -> None:
     """Sequence parallelism of several devices, ZeRO before shards, pieces and orders of several stages."""
     axes = _axes(tensor=(1, 2), interleave=(1, 2), schedule=(None, "1f1b"), zero=(0, 1), shards=(0, 4))

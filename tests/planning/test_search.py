@@ -12,7 +12,7 @@ from tscale.catalogue.hardware import find_hardware
 from tscale.core.axis import Axis
 from tscale.errors import RequestError
 from tscale.models.resolve import resolve
-from tscale.planning.layouts import Axes, grid
+from tscale.planning.layouts import Axes, Layout, grid
 from tscale.planning.search import front
 
 
@@ -61,6 +61,26 @@ def test_what_is_nearest_fits_one_change_away() -> None:
     assert nearest is not None
     assert nearest.least > nearest.room
     assert nearest.change is not None
+    layout, seconds = nearest.change
+    assert _axes_apart(nearest.layout, layout) == 1
+    found = _sized().found
+    alike = [row for row in range(found.size) if _axes_apart(nearest.layout, found.layouts.one(row)) == 1]
+    assert seconds == min(found.seconds[alike])
+
+
+def _axes_apart(one: Layout, other: Layout) -> int:
+    """In how many ways two layouts differ: copies follow from the rest, and what goes together is one way."""
+
+    def ways(layout: Layout) -> list[object]:
+        plan = layout.plan
+        together = [
+            (plan.zero, plan.shards),
+            (plan.tensor, plan.sequence),
+            (plan.pipeline, plan.interleave, plan.schedule),
+        ]
+        return [*together, plan.context, plan.expert, plan.expert_tensor, *layout[1:]]
+
+    return sum(mine != yours for mine, yours in zip(ways(one), ways(other), strict=True))
 
 
 def test_hybrid_shards_are_some_of_the_copies() -> None:
