@@ -28,7 +28,7 @@ def _entries(block: Any) -> dict[str, Any]:
 def _flat(entries: Iterable[Any]) -> Iterator[Any]:
     """Entries with those of some layers alone."""
     for entry in entries:
-        yield from _flat(entry.entries) if isinstance(entry, Subset) else (entry,)
+        yield from _flat(entry.items) if isinstance(entry, Subset) else (entry,)
 
 
 def _sizes(block: Any) -> dict[str, tuple[int, ...]]:
