@@ -11,6 +11,7 @@ import pytest
 
 from tscale.core.axis import Axis
 from tscale.core.serving_layout import ServingLayout
+from tscale.planning import deployment_search
 from tscale.planning.deployment_layouts import LayoutAxes, Room, layouts
 from tscale.planning.deployment_loads import (
     Carried,
@@ -177,6 +178,24 @@ def test_a_unit_that_carries_nothing_is_no_choice() -> None:
     assert _choice(_unit(1), wanted) is None
     assert _bound(_unit(1), wanted) == inf
     assert _bound(_unit(1), wanted._replace(arrivals="users")) == inf
+
+
+@pytest.mark.parametrize("load", [9.0, None])
+def test_units_that_cannot_be_among_the_best_are_not_measured(
+    load: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Units of 1 to 32 devices that carry 4 each: those of 1 and 2 take fewest for 9, and carry the most on 16; one has no room."""
+    seen: list[int] = []
+
+    def watched(unit: Any, wanted: Wanted) -> Choice | None:
+        seen.append(unit.devices)
+        return _choice(unit, wanted)
+
+    monkeypatch.setattr(deployment_search, "_choice", watched)
+    units = [_unit(devices) for devices in (8, 1, 16, 4, 2, 32)]
+    found = deployment_search.chosen(units, Wanted("users", load, 16, Targets(ttft=1.0)), 2)
+    assert [choice.unit.devices for choice in found] == [1, 2]
+    assert seen == [1, 2]
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.31, 0.99, 1.0])

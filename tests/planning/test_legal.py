@@ -127,6 +127,32 @@ def test_a_model_that_has_no_stages_is_trained_on_one() -> None:
     assert set(zip(found["tensor"].tolist(), found["pipeline"].tolist(), strict=True)) == {(1, 1), (2, 1)}
 
 
+@pytest.mark.parametrize("name", ["mixtral-8x7b", "jetmoe-8b"])
+def test_experts_are_spread_over_devices_that_they_divide(name: str) -> None:
+    """8 experts a layer, cut or not, over the devices of a stage; JetMoE's experts of attention over the copies of a sequence alone.
+
+    A prediction reads them as spread over those that tensor parallelism leaves: there too they divide.
+    """
+    spec = resolve(name)
+    axes = _axes(
+        tensor=(1, 2, 4), pipeline=(1,), context=(1, 2), interleave=(1,), zero=(0,), shards=(0,), micro_batch=(1,),
+        sequence=(False,), expert=(1, 2, 3, 4, 8, 16), expert_tensor=(1, 2, 4),
+    )  # fmt: skip
+    every = grid(axes, 16)
+    found = legal(model_of(spec, lower(spec)), every, 16)
+    names = ("tensor", "context", "data", "expert", "expert_tensor")
+    rows = [tuple(map(int, row)) for row in zip(*(every.columns[one] for one in names), strict=True)]
+    whole = [row for row in rows if row[0] * row[1] * row[2] == 16]
+
+    def divides(t: int, c: int, d: int, e: int, cut: int) -> bool:
+        spread = (t * c * d) % (e * cut) == 0 and (name != "jetmoe-8b" or (c * d) % e == 0)
+        return spread and 8 % e == 0 and 8 % max(e * cut // t, 1) == 0
+
+    taken = set(zip(*(found.layouts.columns[one].tolist() for one in names), strict=True))
+    assert taken == {row for row in whole if divides(*row)}
+    assert found.rejected["divisibility"] == sum(not divides(*row) for row in whole)
+
+
 def test_three_copies_may_each_shard_alone_or_all_together() -> None:
     """Shards of one device are copies that keep a whole one each; 2 do not divide 3, and 3 are all of them."""
     axes = _axes(
