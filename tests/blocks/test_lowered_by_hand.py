@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import Any
 
 from tests.blocks.test_experts_and_latents import spec
@@ -12,7 +13,10 @@ from tscale.blocks.fields import LayerContext, LayerSelector
 from tscale.blocks.kimi_delta import KimiDelta
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.norm import Norm
+from tscale.blocks.relative import Relative
+from tscale.blocks.rwkv import ChannelMixing, Rwkv
 from tscale.blocks.shared import SharedBlock
+from tscale.blocks.tower_pieces import Gains
 from tscale.core.ledger import Buffer, Cache, Matmul, Scan, Subset, Vector
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import fits
@@ -75,10 +79,44 @@ def test_a_delta_rule_of_channels_in_chunks() -> None:
     assert entries["state"].width == 2 * 8 * 8
 
 
-def test_what_is_read_by_a_gate_in_two_steps_is_gathered() -> None:
-    """The narrow middle of decays and of the gate is whole on each device, whoever has which positions."""
-    block = KimiDelta(kind="kimi-delta", heads=2, head_dim=8, gate_rank=5)
-    assert {saved.name for saved in block.saves(SITE) if saved.gathered} == {"m.decay.down", "m.gate.down"}
+GATHERED: list[tuple[Any, set[str]]] = [
+    (KimiDelta(kind="kimi-delta", heads=2, head_dim=8, gate_rank=5), {"decay.down", "gate.down"}),
+    (Rwkv(kind="rwkv"), {"shifted", "receptance.input", "key.input", "value.input"}),
+    (ChannelMixing(kind="rwkv", d_ff=64), {"shifted", "key.input", "receptance.input"}),
+    (ExpertAttention(kind="expert-attention", experts=8, top_k=3, heads=4, head_dim=16), {"dispatched", "returned"}),
+]
+
+
+def test_what_a_cut_matrix_reads_is_gathered_from_all_devices() -> None:
+    """The narrow middle of gates in two steps; what is mixed with the token before; copies for experts, sorted by these."""
+    for block, names in GATHERED:
+        saved = list(block.saves(SITE))
+        assert {one.name.removeprefix("m.") for one in saved if one.gathered} == names, block.kind
+        assert not any(one.gathered and one.cut is not None for one in saved)
+
+
+def test_distances_keep_their_keys_and_the_queries_of_each_bias() -> None:
+    """4 heads of 8: a key for each distance, twice as many where a stack sees both ways; XLNet's queries of segments too."""
+    widths = Widths(4, 4, 8)
+    for causal, biases, segments in product((True, False), repeat=3):
+        block = Relative(kind="relative", biases=biases, segments=segments)
+        expected = (
+            {"key": 32 if causal else 64} | ({"q": 32} if biases else {}) | ({"segments.q": 32} if segments else {})
+        )
+        saved = block.saves(SITE._replace(causal=causal), widths)
+        assert {one.name.removeprefix("mrelative."): one.width for one in saved} == expected
+        sizes = {one.name: one for one in _flat(block.lower(SITE._replace(causal=causal), widths, 128))}
+        key = sizes["mrelative.key"]
+        assert (key.d_in, key.d_out, key.used) == (32, 32, 1 if causal else 2)
+        vectors = {name.removeprefix("mrelative."): one.width for name, one in sizes.items() if isinstance(one, Vector)}
+        assert vectors == ({"biases": 64} if biases else {}) | ({"segments": 96} if segments else {})
+
+
+def test_a_towers_vectors_are_norms_where_they_are_called_so() -> None:
+    for name, role in (("final_norm", "norm"), ("class_token", "scale")):
+        (entry,) = Gains(kind="vector", name=name, width=8, copies=3).lower("t")
+        assert isinstance(entry, Vector)
+        assert (entry.name, entry.role, entry.width, entry.stored) == (f"t.{name}", role, 8, 3)
 
 
 def test_a_scale_of_a_layer_is_one_number() -> None:
