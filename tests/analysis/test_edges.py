@@ -8,6 +8,7 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tscale
@@ -299,3 +300,14 @@ def test_deployments_are_ranked_by_dollars_where_they_are_to_be_or_chips_with_pr
             )
         else:
             assert plan_serving._by_dollars(ask, chips) == by_dollars, (rank, rents)
+
+
+def test_a_number_of_numpy_is_one_and_an_array_of_one_is_none() -> None:
+    for number in (np.int64(8), np.array(8)):
+        assert question("memory").made({"model": "gpt2", "batch": number}).batch == 8
+    for several in (np.array([8]), np.array([[8]])):
+        _refuses(
+            lambda several=several: question("memory").made({"model": "gpt2", "batch": several}),
+            "not a ndarray|not an ndarray",
+            several,
+        )

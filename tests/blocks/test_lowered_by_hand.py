@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any
 
+import pytest
+
 from tests.blocks.test_experts_and_latents import spec
 from tscale.blocks.attention import Attention, Widths
 from tscale.blocks.expert_attention import ExpertAttention
@@ -19,7 +21,8 @@ from tscale.blocks.shared import SharedBlock
 from tscale.blocks.tower_pieces import Gains
 from tscale.core.ledger import Buffer, Cache, Matmul, Scan, Subset, Vector
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import fits
+from tscale.core.sharding import check_tensor, fits
+from tscale.errors import RequestError
 from tscale.models.lower import lower
 
 SITE = LayerContext("m", 32, 5, "target", "target", True)
@@ -182,6 +185,19 @@ def test_layers_are_said_in_one_way_and_are_those_that_there_are() -> None:
         selector = LayerSelector(**given)  # type: ignore[arg-type]
         assert {layer for layer in range(5) if selector.holds(layer)} == held
         assert selector.count(5) == len(held)
+
+
+def test_advice_about_tensor_parallelism_leaves_out_what_experts_are_cut_over() -> None:
+    """8 heads share among 2, 4 or 8 devices, whatever the 6 columns of an expert do."""
+    ledger = lower(
+        spec(
+            "name: few\nlayers: 2\nd_model: 64\nvocabulary: 512\ncontext: 128\ntied: true\nattention: {heads: 8}\n"
+            "positions: {kind: rotary}\nnorm: {kind: rmsnorm}\nfeed_forward: {kind: experts, experts: 8, top_k: 2, d_ff: 6}\n"
+        )
+    )
+    with pytest.raises(RequestError, match=r"cut into 8 pieces: use 1, 2, 4 or 8$"):
+        check_tensor(ledger, Parallelism(3, expert_tensor=1))
+    check_tensor(ledger, Parallelism(8, expert_tensor=1))
 
 
 def test_experts_of_each_kind_of_layer_divide_over_the_devices() -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from functools import cache
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tscale.core.loss_kernels import default_kernel
 from tscale.core.parallelism import Parallelism
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 from tscale.planning.layouts import Axes, Layout, Layouts, grid
 from tscale.planning.legal import Legal, legal
+from tscale.planning.memory import _KERNELS, _kernels
 from tscale.planning.stage_kinds import Model, model_of
 
 GPUS, BATCH, LAYERS, KV_HEADS = 16, 24, 16, 8
@@ -223,3 +226,18 @@ def test_a_row_is_the_layout_that_its_numbers_and_names_say() -> None:
     assert rows.one(0) == Layout(plan, 9, "full", "fp8", "muon", "plain", states)
     fewer = Layouts(axes, 80, {**rows.columns, "shards": np.array([5])})
     assert fewer.one(0).plan.shards == 5
+
+
+def test_the_loss_of_a_layout_is_that_of_its_plans_common_trainer() -> None:
+    """Whatever ZeRO, copies, tensor parallelism, stages and experts are together; one that is named is itself."""
+    axes = _axes(loss=(None, "chunked"))
+    cases = list(product((0, 1, 3), (1, 2), (1, 4), (1, 2), (1, 2), (0, 1)))
+    names = ("zero", "sharing", "tensor", "pipeline", "expert", "loss")
+    columns = {name: np.array(values) for name, values in zip(names, zip(*cases, strict=True), strict=True)}
+    base: Any = SimpleNamespace(loss=None)
+    found = [_KERNELS[place] for place in _kernels(Layouts(axes, 1, columns), base)]
+    for (zero, data, tensor, pipeline, expert, named), kernel in zip(cases, found, strict=True):
+        plan = Parallelism(tensor, pipeline=pipeline, data=data, zero=zero, expert=expert)
+        assert kernel == ("chunked" if named else default_kernel(plan, adapters=False).name), plan
+    same: Any = SimpleNamespace(loss="plain")
+    assert {_KERNELS[place] for place in _kernels(Layouts(axes, 1, columns), same)} == {"plain", "chunked"}
