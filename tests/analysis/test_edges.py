@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import tscale
-from tscale.analysis import design, fit, media, optimal, options, plan_serving, serve, train
+from tscale.analysis import completion, design, fit, media, optimal, options, plan_serving, serve, train
 from tscale.analysis.questions import question
+from tscale.analysis.result_schema import _typed
+from tscale.core.sources import cited
 from tscale.core.tracing import MOST_CONTEXT, MOST_FLOPS, MOST_TOKENS
 from tscale.errors import RequestError
 
@@ -311,3 +313,40 @@ def test_a_number_of_numpy_is_one_and_an_array_of_one_is_none() -> None:
             "not a ndarray|not an ndarray",
             several,
         )
+
+
+def test_questions_about_a_models_own_numbers_have_derivations() -> None:
+    for name, explained in (("params", True), ("memory", True), ("serve", True), ("list", False), ("plan", False)):
+        assert question(name).explains == explained
+
+
+def test_fields_are_completed_behind_the_dot_of_a_block_alone() -> None:
+    for incomplete, beginning in (("attention.", "attention."), ("norm.", "norm."), ("nor", "norm.")):
+        found = completion.spec_fields(incomplete)
+        assert found
+        assert all(name.startswith(beginning) for name in found)
+    assert completion.spec_fields("norm") == ["norm."]  # no dot yet
+    assert completion.spec_fields("layers") == ["layers="]
+    assert completion.spec_fields("titl") == []  # what is said about a model changes no answer
+    assert completion.spec_fields("layers.") == []  # no block
+
+
+def test_an_explanation_cites_what_a_figure_is_from_and_nothing_where_it_is_from_nowhere() -> None:
+    found = tscale.flops("gpt3")
+    lines = [line for line in found.explain().splitlines() if line.startswith("    = ")]
+    steps = found._explained().steps
+    assert len(lines) == len(steps)
+    for line, one in zip(lines, steps, strict=True):
+        source = one.figure.source
+        assert line == f"    = {one.numbers}" + (f"  ({cited(source)})" if source else "")
+    assert any(one.figure.source for one in steps)
+
+
+def test_a_schema_says_the_types_that_values_have() -> None:
+    cases: list[tuple[list[object], dict[str, object]]] = [
+        ([], {}), ([None], {}), ([None, None], {}), ([1], {"type": "integer"}), ([1, 2.5], {"type": "number"}),
+        ([None, 1], {"type": ["integer", "null"]}), ([True, "a"], {"type": ["boolean", "string"]}),
+        ([{}, []], {"type": ["array", "object"]}),
+    ]  # fmt: skip
+    for values, schema in cases:
+        assert _typed(values) == schema

@@ -62,6 +62,25 @@ def test_attention_with_narrow_values_and_all_that_it_may_have() -> None:
     assert [size for name, size in sizes.items() if "cache" in name] == [(2 * (8 + 6),)]
 
 
+def test_projections_of_tokens_that_see_all_are_cut_as_the_others_are() -> None:
+    """Queries by heads, keys and values by heads of keys."""
+    entries = _entries(Attention(heads=4, kv_heads=2, head_dim=8, global_projections=True))
+    for matrix in ("q", "k", "v"):
+        assert entries[f"{matrix}_global"].cut == entries[matrix].cut
+        assert entries[f"{matrix}_global"].used == 0
+    assert entries["q"].cut != entries["k"].cut
+
+
+def test_layers_see_as_their_place_in_the_pattern_says() -> None:
+    """Of 5 layers: all alike under a pattern of one kind; under local, local, global the third alone sees all."""
+    alike = Attention(heads=4, window=16, pattern=("local", "local"))
+    assert [(name, one.layers, window) for name, one, window in alike.sights(5)] == [("", 5, 16)]
+    mixed = Attention(heads=4, window=16, pattern=("local", "local", "global"))
+    assert [(name, one.places, one.period, one.layers, window) for name, one, window in mixed.sights(5)] == [
+        (".local", (0, 1), 3, 4, 16), (".global", (2,), 3, 1, None),
+    ]  # fmt: skip
+
+
 def test_experts_of_attention_share_their_keys() -> None:
     """A token queries with 3 of 8 experts of 4 heads of 16."""
     block = ExpertAttention(kind="expert-attention", experts=8, top_k=3, heads=4, head_dim=16)

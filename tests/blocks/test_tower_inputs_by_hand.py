@@ -35,6 +35,7 @@ def test_an_image_of_its_own_size_is_brought_between_two_numbers_of_pixels() -> 
     reading = NativeImage(kind="native", patch=14, merge=2, min_pixels=4 * 28**2, max_pixels=16 * 28**2)
     sizes = {
         (56, 56): 4, (112, 112): 16,  # just as few, and just as many as there may be
+        (50, 60): 4, (110, 115): 16,  # rounded to just as few, and as many
         (28, 28): 4,  # twice as high and wide
         (224, 224): 16,  # half as high and wide
         (30, 200): 7,  # rounded to 1 by 7
