@@ -18,7 +18,7 @@ def _where(condition: bool, yes: Number, no: Number) -> Number:
     return yes if condition else no
 
 
-COMPARISONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
+COMPARISONS: Final[dict[str, Callable[..., Any]]] = {
     "==": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
