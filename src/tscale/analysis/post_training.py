@@ -229,7 +229,9 @@ class PostTraining(Request):
         if not isinstance(given, str) or given not in _WORDS[name]:
             spec = disclosed(spec_of(given))
             if spec.kind != "decoder":
-                raise RequestError(f"{spec.label} is an {spec.kind}: a model that scores reads responses as decoders do")
+                raise RequestError(
+                    f"{spec.label} is an {spec.kind}: a model that scores reads responses as decoders do"
+                )
             return spec
         return policy if given == "same" else None
 
