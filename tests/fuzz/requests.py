@@ -42,7 +42,7 @@ def any_sweep(line: list[str], file: str | None) -> None:
     with _elsewhere() as folder:
         target = [] if file is None else ["-o", file]
         done = ran(*line, *target)
-        lawful(tuple(line), done)
+        lawful((*line, *target), done)
         written = [path.name for path in folder.iterdir()]
         assert (written == [file]) == (file is not None and done.code == 0), (written, done)
         if file is not None and done.code == 0:
@@ -78,7 +78,25 @@ def any_description(name: str, text: bytes) -> None:
 
 _MODELS: Final = ["llama-3.1-8b", "gpt2", "gpt3", "t5-small", "bert-base", "mamba-2.8b", "deepseek-v3", "gpt-4"]
 _SMALL: Final = ["1", "2", "4", "8", "64", "512"]
-_ABSURD: Final = ["0", "-1", "3", "7", "1e6", "1e9", "1e12", "1e30", "nan", "inf", "2.5", "1e-9", "", "x", "1,2", "1..4", "٣"]
+_ABSURD: Final = [
+    "0",
+    "-1",
+    "3",
+    "7",
+    "1e6",
+    "1e9",
+    "1e12",
+    "1e30",
+    "nan",
+    "inf",
+    "2.5",
+    "1e-9",
+    "",
+    "x",
+    "1,2",
+    "1..4",
+    "٣",
+]
 _LIKELY: Final[dict[str, list[str]]] = {
     "gpu": ["h100", "a100", "mi300x", "b200", "here"],
     "gpus": ["1", "8", "64", "720", "1024"],
@@ -111,7 +129,9 @@ _LIKELY: Final[dict[str, list[str]]] = {
     "image_size": ["224", "768x1024", "1x1"],
 }
 """What people give; of other options with numbers, small ones."""
-_LEFT_OUT: Final = frozenset({"system", "save", "plot", "output", "output_file", "calibration", "host_bandwidth", "model", "models"})
+_LEFT_OUT: Final = frozenset(
+    {"system", "save", "plot", "output", "output_file", "calibration", "host_bandwidth", "model", "models"}
+)
 """Those that write or read a file, and the model, which is given."""
 
 
@@ -167,7 +187,19 @@ def _request(draw: DrawFn) -> list[str]:
     return [*line, *shown]
 
 
-_RANGES: Final = ["1..4", "1..64", "8..64*2", "1,2,4", "1..1e9", "16..96+8", "1..8*0.5", "4..1", "1..2+0", "1..3+0.5", "1..1000"]
+_RANGES: Final = [
+    "1..4",
+    "1..64",
+    "8..64*2",
+    "1,2,4",
+    "1..1e9",
+    "16..96+8",
+    "1..8*0.5",
+    "4..1",
+    "1..2+0",
+    "1..3+0.5",
+    "1..1000",
+]
 
 
 @st.composite
@@ -184,7 +216,9 @@ def _sweep(draw: DrawFn) -> list[str]:
             st.lists(st.one_of(st.sampled_from(_ABSURD), _text), min_size=1, max_size=3).map(",".join),
         )
         value = draw(text)
-        axis = key if known[key].metavar != "KEY=VALUE" else f"{key}.{draw(st.sampled_from(['layers', 'x', 'd_model']))}"
+        axis = (
+            key if known[key].metavar != "KEY=VALUE" else f"{key}.{draw(st.sampled_from(['layers', 'x', 'd_model']))}"
+        )
         axes += ["--vary", f"{axis}={value}"]
         rows *= 1000 if ".." in value else 3
     base = draw(st.sampled_from(_BASES[name]))
@@ -198,9 +232,24 @@ def _few(name: str) -> SearchStrategy[list[str]]:
 
 _SYSTEMS: Final[list[Any]] = [
     {"model": "llama-3.1-8b", "gpu": "h100", "gpus": 8, "batch": 64, "zero": 3},
-    {"model": "llama-3.1-8b", "gpu": "h100", "gpus": 8, "method": "grpo", "group": 8, "sleep": "all", "rollout_tensor": 2},
+    {
+        "model": "llama-3.1-8b",
+        "gpu": "h100",
+        "gpus": 8,
+        "method": "grpo",
+        "group": 8,
+        "sleep": "all",
+        "rollout_tensor": 2,
+    },
     {"model": "llama-3.1-8b", "gpu": "h100", "gpus": 16, "tensor": 2, "pipeline": 2, "stages": "16,16", "batch": 64},
-    {"model": "gpt2", "gpu": "h100", "set": ["layers=2"], "gpu_set": ["memory_gb=100"], "context": "1k", "dtype": "fp8"},
+    {
+        "model": "gpt2",
+        "gpu": "h100",
+        "set": ["layers=2"],
+        "gpu_set": ["memory_gb=100"],
+        "context": "1k",
+        "dtype": "fp8",
+    },
     {"model": {"name": "x"}, "gpu": {"name": "y"}, "context": 1024, "recompute": ["none", "full"], "train": True},
 ]
 _ADAPTER: Final[Any] = {

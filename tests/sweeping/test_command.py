@@ -179,3 +179,12 @@ def test_a_number_of_thousands_of_digits_is_no_number() -> None:
     done = run("sweep", "params", "gpt2", "--vary", f"set.layers={'9' * 5000}", "--format", "json")
     assert (done.code, done.err) == (0, "")
     assert "too many digits" in json.loads(done.out)["rows"][0]["refused"]
+
+
+@pytest.mark.parametrize("axis", ["assume", "set.title"])
+def test_a_value_that_steers_a_terminal_is_refused(axis: str) -> None:
+    """It would stand in a column of its own, and be printed as it is."""
+    done = run("sweep", "memory", "gpt2", "--vary", f"{axis}=a\x1b[31m")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"tscale: --vary {axis} takes values that can be shown in a row, not ")
+    assert done.err[:-1].isprintable()

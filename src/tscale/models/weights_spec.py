@@ -128,6 +128,8 @@ class NamedRelease:
         if self.dtype not in FORMATS:
             yield ("dtype",), f"a release is meant by a name that `tscale list formats` has, not {shown(self.dtype)}"
         yield from of_one_line(name=self.name, source=self.source)
+        if self.weights.format is None and not self.weights.rules:
+            yield ("weights",), "a release in no format is none: name its format, or rules"
         for path, message in self.weights.problems():
             yield ("weights", *path), message
 

@@ -130,6 +130,9 @@ def _axis(name: str, text: str | tuple[str, ...], options: Mapping[str, Option],
     if dot and not takes_keys:
         raise RequestError(f"--vary {name}: {field} has no fields of its own: write {field}=VALUES")
     what = f"--vary {name}"
+    for one in (text,) if isinstance(text, str) else text:
+        if not one.isprintable():
+            raise RequestError(f"{what} takes values that can be shown in a row, not {shown(one)}")
     read = _reader(option, what)
     return Axis(
         f"{field}.{key}" if dot else field,
