@@ -35,6 +35,11 @@ SWEEPS: list[tuple[str, dict[str, object], list[str]]] = [
     ("memory", {**LLAMA, "train": True}, ["context=1024..8192+128", "micro_batch=1..8"]),
     ("memory", {**LLAMA, **PIPELINE}, ["context=1024..8192+1024", "batch=64..640+64"]),
     ("train", {"model": "gpt3", **H100}, ["gpus=1024..2048+16", "tokens=100e9..300e9+50000000000"]),
+    (
+        "train",
+        LLAMA,
+        ["gpus=2080..2240+10"],
+    ),  # of fewer, the runs that a utilisation is assumed from have their failures in it
     ("train", {"model": "gpt3", **H100, "mfu": "40%"}, ["gpus=8..4096+8", "tokens=1e9,300e9"]),
     ("train", PLAN, ["context=1024..1536+32", "batch=512,1024"]),
     (
