@@ -1292,7 +1292,7 @@ def list(
     larger_than: Number | None = None,
     smaller_than: Number | None = None,
 ) -> Result:
-    """List built-in models, hardware, families, formats, laws or claims.
+    """List models, hardware, families, formats, laws or claims.
 
     Filters narrow a list: by year, by how names begin, and models by their parameters.
 

@@ -105,13 +105,13 @@ def test_what_is_predicted_stands_before_the_best_case() -> None:
     out = run("serve", "llama-3.1-8b", "--gpu", "h100", "--batch", "16", "--price", "3.6", columns=100).out
     assert out.index("steady state") < out.index("best case, one batch")
     held = answer("serve", "llama-3.1-8b", "--gpu", "h100", "--batch", "16", "--price", "3.6")
-    requests = held["requests_per_second"]["value"]
+    requests = held["requests_per_second"]
     per_second = (
         requests
         / 10**6
         * (
-            2048 * held["predicted_usd_per_million_input_tokens"]["value"]
-            + 256 * held["predicted_usd_per_million_output_tokens"]["value"]
+            2048 * held["predicted_usd_per_million_input_tokens"]
+            + 256 * held["predicted_usd_per_million_output_tokens"]
         )
     )
     assert per_second == pytest.approx(3.6 / 3600)

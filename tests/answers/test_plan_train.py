@@ -182,7 +182,7 @@ def test_each_framework_has_the_best_layout_that_it_has_options_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "says"), [([], "--batch is missing"), (["--batch", "8,16"], "--batch has several values")]
+    ("batch", "says"), [([], "needs --batch"), (["--batch", "8,16"], "takes one value of --batch")]
 )
 def test_a_plan_is_of_steps_of_one_size(batch: list[str], says: str) -> None:
     done = run("plan", "gpt2", "--train", "--gpu", "h100", "--gpus", "8", *batch)

@@ -25,7 +25,7 @@ _ABOUT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Ask(Request):
-    """List built-in models, hardware, families, formats, laws or claims.
+    """List models, hardware, families, formats, laws or claims.
 
     Filters narrow a list: by year, by how names begin, and models by their parameters.
     """
