@@ -212,8 +212,9 @@ class Recorder:
         self.file = file
         self.reached: dict[str, list[tuple[float, str]]] = defaultdict(list)
 
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keeps a few cases of each test: enough to say what it reaches, and in a tenth of the time."""
+        """Keeps a few cases of each test that is asked for: enough to say what it reaches, and in a tenth of the time."""
         cases: dict[str, list[pytest.Item]] = defaultdict(list)
         for item in items:
             cases[item.nodeid.split("[")[0]].append(item)
@@ -299,7 +300,7 @@ def batches(tests: list[str], *, whole: bool = False) -> Iterator[list[str]]:
     """Tests in the order in which they are tried: a case of each test, then another of each, a few at first and then more.
 
     What a batch costs is to collect it; most mutants are found by the first. `whole`: at last those of which a map may have left
-    out cases, with all of them.
+    out cases, with all of them: a map of some tests (`--tests`) may have left out any.
     """
     cases: dict[str, int] = defaultdict(int)
     turns: list[tuple[int, str]] = []
@@ -310,7 +311,7 @@ def batches(tests: list[str], *, whole: bool = False) -> Iterator[list[str]]:
     for first, last in ((0, 12), (12, 60), (60, len(turns))):
         if turns[first:last]:
             yield [test for _, test in turns[first:last]]
-    sampled = [test for test, number in cases.items() if number >= _CASES]
+    sampled = [test for test in cases if test not in tests]
     if whole and sampled:
         yield sampled
 
@@ -328,6 +329,9 @@ def main() -> int:
     asked.add_argument(
         "--record", action="store_true", help="run the tests, and record which functions each of them reaches"
     )
+    asked.add_argument(
+        "--tests", default="", help='of those, the ones with this marker (such as "not slow"; default: all)'
+    )
     asked.add_argument("--map", type=Path, default=Path("build/reached.json"), help="where that is written, and read")
     asked.add_argument("--number", type=int, default=100, help="how many mutants are tried (default: 100)")
     asked.add_argument("--seed", type=int, default=0, help="which sample (default: 0)")
@@ -340,7 +344,8 @@ def main() -> int:
     given = asked.parse_args()
     if given.record:
         given.map.parent.mkdir(exist_ok=True)
-        return int(pytest.main(["-q", "-p", "no:xdist"], plugins=[Recorder(given.map)]))
+        asked_for = ["-m", given.tests] if given.tests else []
+        return int(pytest.main(["-q", "-p", "no:xdist", *asked_for], plugins=[Recorder(given.map)]))
     reached = json.loads(given.map.read_text(encoding="utf-8"))
     return _report(_sample(given.rooms, given.number, given.seed), reached, given)
 
@@ -367,14 +372,17 @@ def _report(sample: list[Mutant], reached: dict[str, list[str]], given: argparse
 
 
 class _Collected:
-    """A plugin of pytest that keeps the names of the tests there are: a map may name some that are gone."""
+    """A plugin of pytest that keeps the names of the tests there are: a map may name some that are gone.
+
+    Those with a backslash are left out: pytest finds no test by such a name.
+    """
 
     def __init__(self) -> None:
         self.names: set[str] = set()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keeps them."""
-        self.names.update(item.nodeid for item in items)
+        self.names.update(item.nodeid for item in items if "\\" not in item.nodeid)
 
 
 def _import_all(sample: list[Mutant], reached: dict[str, list[str]]) -> set[str]:

@@ -468,5 +468,7 @@ def test_load_speaks_of_its_arguments(arguments: tuple[Any, ...], said: str) -> 
 
 def test_load_speaks_of_its_arguments_for_a_file_too(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "foo"}', encoding="utf-8")
-    with pytest.raises(tscale.TscaleError, match=r"\(assume=FAMILY counts it as one of a known family\)$"):
+    with pytest.raises(
+        tscale.TscaleError, match=r"\(assume=FAMILY counts it as one of a known family; families=FILE describes it\)$"
+    ):
         tscale.load(tmp_path)

@@ -13,8 +13,6 @@ MOST = 15
 
 WAIVED = {
     "checkpoint/matching.py _packings": "one search with its cuts, not yet taken apart",
-    "importer/converted.py rules_of": "waits for families as data",
-    "importer/quantization_methods.py _of_weights": "waits for families as data",
 }
 """The functions that are more complex for now, and why."""
 

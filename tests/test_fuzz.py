@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.files import FILES
 from tests.fuzz.properties import PROPERTIES
+from tests.fuzz.requests import REQUESTS
 from tests.helpers import run
 from tscale.catalogue.models import built_in, names
 from tscale.models.validation import validated
@@ -19,9 +20,9 @@ from tscale.models.yaml_file import parse_document
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*PROPERTIES, *FILES])
+@pytest.mark.parametrize("name", [*PROPERTIES, *FILES, *REQUESTS])
 def test_holds_of_any_input(name: str) -> None:
-    one = (PROPERTIES | FILES)[name]
+    one = (PROPERTIES | FILES | REQUESTS)[name]
     tried = given(*one.inputs)(one.holds)
     settings(
         max_examples=one.tries,

@@ -147,6 +147,27 @@ def test_a_repository_of_adapters_is_read_with_the_one_that_they_are_for(hub: Hu
     assert json.loads(done.out)["params"]["adapters"] > 0
 
 
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ("tiny/adapters", "tiny/adapters/adapter_config.json: holds adapters, not a model"),
+        ("tiny/others", "tiny/others/adapter_config.json: holds adapters, not a model"),
+        ("/dev/zero", "is a file here, and these adapters are of the hub"),
+        ("-", "is a file here, and these adapters are of the hub"),
+    ],
+)
+def test_adapters_of_the_hub_lead_to_no_circle_and_to_no_file_here(
+    hub: Hub, tmp_path: Path, base: str, said: str
+) -> None:
+    adapter = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+    _moved(hub, "adapters", {"adapter_config.json": {**adapter, "base_model_name_or_path": base}})
+    _moved(hub, "others", {"adapter_config.json": {**adapter, "base_model_name_or_path": "tiny/adapters"}})
+    done = _tscale(hub.endpoint, tmp_path, "params", "tiny/adapters")
+    assert (done.code, done.out) == (1, "")
+    assert said in done.err
+    assert len(hub.asked) <= 6
+
+
 def test_a_repository_of_a_pipeline_says_its_parts(hub: Hub, tmp_path: Path) -> None:
     parts = {"_class_name": "FluxPipeline", "text_encoder": ["transformers", "CLIPTextModel"],
              "tokenizer": ["transformers", "CLIPTokenizer"], "transformer": ["diffusers", "FluxTransformer2DModel"]}  # fmt: skip

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import tscale
 from tests.helpers import answer, run
+from tscale.answers.families import KINDS, listed_families
 from tscale.cli import app
 from tscale.importer.families import FAMILIES, NESTED
 from tscale.models.validation import validated
@@ -28,19 +29,6 @@ MEASURED = README.parent / "configs" / "measured"
 WIDTH = 100
 ORACLE = Path(__file__).parent / "oracle"
 TABLE = re.compile(r"(?<=<!-- families -->\n)(?:.*\n)*?(?=<!-- /families -->)")
-KINDS = {
-    "decoder": "decoders",
-    "normed": "with norms on queries and keys",
-    "experts": "with experts or latent attention",
-    "hybrid": "with recurrences or convolutions, and hybrids",
-    "several attentions": "with several kinds of attention",
-    "new layers": "with several residual streams, compressed keys and other layers of the years since 2025",
-    "inner": "text models of families that read more than text",
-    "encoder": "encoders",
-    "encoder-decoder": "encoder-decoders",
-    "repository": "whose code stands in their repositories",
-}
-"""The families of the README's table, by the group that their rows say."""
 
 
 def examples() -> list[tuple[str, str]]:
@@ -93,34 +81,35 @@ def test_its_spec_is_valid_and_counts() -> None:
 
 
 def families() -> str:
-    """The README's table of families: what is read, and how many recorded counts each kind is held to."""
-    recorded = {name: Counter[str]() for name in ("cases", "variations")}
-    for name, count in recorded.items():
-        for path in ORACLE.glob(f"{name}*.jsonl"):
-            if path.stem != "cases_built_ins":
-                lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-                count.update(line["config"]["model_type"] for line in lines)
+    """The README's table of families: how many are read, and how many recorded counts each kind is held to."""
+    published, variations = (_recorded(name) for name in ("cases", "variations"))
+    towers, alone = _recorded("towers"), _recorded("towers_alone")
+    by_kind = {kind: [one.name for one in listed_families() if one.kind == kind] for kind in KINDS}
     rows = [
-        f"| {kind} | {', '.join(sorted(rows))} | "
-        + " | ".join(f"{sum(count[family] for family in rows):,}" for count in recorded.values())
-        + " |\n"
-        for kind, rows in ((title, _of(group)) for group, title in KINDS.items())
+        f"| {title} | {len(names):,} | {_sum(published, names)} | "
+        f"{_sum(variations if kind not in BUILT else alone if kind == 'tower' else towers, names)} |\n"
+        for (kind, title), names in zip(KINDS.items(), by_kind.values(), strict=True)
     ]
-    counts = _whole_counts()
-    whole = {name: counts[name] for name in sorted(NESTED) if counts[name]}
-    rows.append(f"| whole, with towers and projectors | {', '.join(whole)} | | {sum(whole.values()):,} |\n")
-    rows.append(f"| the text model inside | {', '.join(sorted(NESTED.keys() - whole.keys()))} | | |\n")
-    return "".join(["| kind | `model_type` | published models | variations |\n", "|:---|:---|---:|---:|\n", *rows])
+    return "".join(["| kind | families | published models | variations |\n", "|:---|---:|---:|---:|\n", *rows])
 
 
-def _of(group: str) -> list[str]:
-    return [name for name, family in FAMILIES.items() if family.group == group]
+BUILT = {"whole", "text", "tower"}
+"""Kinds that are held to counts of their towers."""
 
 
-def _whole_counts() -> Counter[str]:
-    """How many recorded counts each family of whole models is held to."""
-    lines = (ORACLE / "towers.jsonl").read_text(encoding="utf-8").splitlines()
-    return Counter(json.loads(line)["config"]["model_type"] for line in lines)
+def _sum(counts: Counter[str], names: list[str]) -> str:
+    """Of so many families, how many counts were recorded; nothing where there are none."""
+    return f"{sum(counts[name] for name in names) or '':,}" if any(counts[name] for name in names) else ""
+
+
+def _recorded(name: str) -> Counter[str]:
+    """How many recorded counts each family is held to."""
+    count = Counter[str]()
+    for path in ORACLE.glob(f"{name}*.jsonl"):
+        if path.stem != "cases_built_ins" and (name == "towers_alone") == path.stem.startswith("towers_alone"):
+            lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+            count.update(line["config"]["model_type"] for line in lines)
+    return count
 
 
 AGREEMENT = re.compile(r"(?<=<!-- agreement -->\n)(?:.*\n)*?(?=<!-- /agreement -->)")
@@ -158,13 +147,21 @@ def test_the_table_of_errors_is_what_the_calibrations_say() -> None:
 
 
 def test_the_table_of_families_is_what_the_importer_reads() -> None:
-    assert {family for group in KINDS for family in _of(group)} == set(FAMILIES)
     assert TABLE.findall(README.read_text(encoding="utf-8")) == [families()]
+
+
+def test_every_family_is_listed_by_its_kind() -> None:
+    """Each row once, by the group that it says; of what reads more than text, those whose towers transformers counts are whole."""
+    kinds = {one.name: one.kind for one in listed_families()}
+    assert len(kinds) == len(listed_families())
+    assert {name: family.group for name, family in FAMILIES.items()}.items() <= kinds.items()
+    assert {name for name, kind in kinds.items() if kind in ("whole", "text")} == set(NESTED)
+    assert {name for name in NESTED if kinds[name] == "whole"} == set(NESTED) & set(_recorded("towers"))
 
 
 def test_the_readme_counts_the_families() -> None:
     text = README.read_text(encoding="utf-8")
-    assert f"a `config.json` of one of {len(FAMILIES)} families" in text
+    assert f"a `config.json` of one of {len(listed_families())} families" in text
 
 
 def test_every_command_is_documented() -> None:

@@ -50,10 +50,10 @@ def summary(
         model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
             on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         gpu: Show fit, speed, hours and dollars on it.
         gpu_set: Change a field of the hardware; repeatable.
         system: Read what is not given from a file that save wrote.
@@ -90,10 +90,10 @@ def params(
         models: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
             on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         system: Read what is not given from a file that save wrote.
 
     Returns:
@@ -134,15 +134,15 @@ def attention(
         model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
             on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         context: Set the context lengths, such as 512,2k,8k; k is 1,024.
         dtype: Set the number format of cache, scores and weights (default: bf16).
         causal: Count the keys that a query may see, or all of them as frameworks do.
         versus: Compare with recurrent, convolutional and restricted layers.
-        kernel: Set the kernel of the convolution, with versus; the default is 3.
+        kernel: Set the kernel size of the convolution, with versus; the default is 3.
         neighbourhood: Set the keys that restricted attention sees, with versus; the default is 256.
         system: Read what is not given from a file that save wrote.
 
@@ -199,14 +199,14 @@ def flops(
         model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
             on the hub, or - for stdin. The default is gpt3.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         images: Set the images in a sequence.
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
-        audio_seconds: Set the seconds of sound in a sequence.
+        audio_seconds: Set the seconds of audio in a sequence.
         method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
             prompt (grpo) or a value model (ppo).
         reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
@@ -217,8 +217,8 @@ def flops(
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
-            response.
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
+            context is prompt and longest response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
         rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
@@ -228,7 +228,7 @@ def flops(
         rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
         sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
             optimizer, reference, reward, value, all, none (default: rollout).
-        epochs: Set how often the sequences of a step are trained on (default: 1).
+        epochs: Set the epochs of training on the sequences of a step (default: 1).
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         source: Set the encoder tokens of a sequence; k is 1,024.
@@ -267,12 +267,12 @@ def compare(
             on the hub, or - for stdin.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
-        x: Choose what plot draws across (default: year).
-        y: Choose what plot draws upwards (default: params).
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
+        x: Choose the quantity on the x axis of plot (default: year).
+        y: Choose the quantity on the y axis of plot (default: params).
 
     Returns:
         The answer of `tscale compare`: `to_dict` is its JSON, with units and sources under `figures`.
@@ -298,21 +298,6 @@ def memory(
     image_size: Number | None = None,
     video_frames: Number | None = None,
     audio_seconds: Number | None = None,
-    method: str | None = None,
-    reference: Model | None = None,
-    reward: Model | None = None,
-    value: Model | None = None,
-    group: Number | None = None,
-    prompts: Number | None = None,
-    prompt_tokens: Number | None = None,
-    response_tokens: Number | None = None,
-    rollout: str | None = None,
-    rollout_gpus: Number | None = None,
-    rollout_tensor: Number | None = None,
-    rollout_batch: Number | None = None,
-    rollout_dtype: str | None = None,
-    sleep: Number | None = None,
-    epochs: Number | None = None,
     gpus: Number | None = None,
     precision: str | None = None,
     optimizer: str | None = None,
@@ -336,6 +321,21 @@ def memory(
     context_parallel: Number | None = None,
     expert: Number | None = None,
     expert_tensor: Number | None = None,
+    method: str | None = None,
+    reference: Model | None = None,
+    reward: Model | None = None,
+    value: Model | None = None,
+    group: Number | None = None,
+    prompts: Number | None = None,
+    prompt_tokens: Number | None = None,
+    response_tokens: Number | None = None,
+    rollout: str | None = None,
+    rollout_gpus: Number | None = None,
+    rollout_tensor: Number | None = None,
+    rollout_batch: Number | None = None,
+    rollout_dtype: str | None = None,
+    sleep: Number | None = None,
+    epochs: Number | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
     serve: bool | None = None,
@@ -370,36 +370,14 @@ def memory(
         model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
             on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         images: Set the images in a sequence.
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
-        audio_seconds: Set the seconds of sound in a sequence.
-        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
-            prompt (grpo) or a value model (ppo).
-        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
-            training.
-        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
-            PPO.
-        value: Name the value model of PPO, or same (the policy's size, default).
-        group: Set the responses per prompt; by default 8 with GRPO.
-        prompts: Set the prompts of a step; by default those of 512 rollouts.
-        prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
-            response.
-        rollout: Generate on the devices that train, or on others (default: colocated).
-        rollout_gpus: Set the devices that only generate, with rollout apart.
-        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
-            in training.
-        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
-            own.
-        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
-        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
-            optimizer, reference, reward, value, all, none (default: rollout).
-        epochs: Set how often the sequences of a step are trained on (default: 1).
+        audio_seconds: Set the seconds of audio in a sequence.
         gpus: Set the number of devices, such as 8 or 1024.
         precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
         optimizer: Set the optimizer (default: adamw).
@@ -431,6 +409,28 @@ def memory(
             (expert parallelism; default: 1).
         expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
             in training, and in serving all that hold it.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
+            prompt (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
+            training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
+            PPO.
+        value: Name the value model of PPO, or same (the policy's size, default).
+        group: Set the responses per prompt; by default 8 with GRPO.
+        prompts: Set the prompts of a step; by default those of 512 rollouts.
+        prompt_tokens: Set the tokens of a prompt (default: 512).
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
+            context is prompt and longest response.
+        rollout: Generate on the devices that train, or on others (default: colocated).
+        rollout_gpus: Set the devices that only generate, with rollout apart.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
+            in training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
+        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
+            optimizer, reference, reward, value, all, none (default: rollout).
+        epochs: Set the epochs of training on the sequences of a step (default: 1).
         gpu: Name the hardware that it must fit on: h100, a YAML file, or here (the GPU of this machine); see
             `tscale list hardware`.
         gpu_set: Change a field of the hardware; repeatable.
@@ -483,21 +483,6 @@ def train(
     families: File | Mapping[str, Any] | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
-    method: str | None = None,
-    reference: Model | None = None,
-    reward: Model | None = None,
-    value: Model | None = None,
-    group: Number | None = None,
-    prompts: Number | None = None,
-    prompt_tokens: Number | None = None,
-    response_tokens: Number | None = None,
-    rollout: str | None = None,
-    rollout_gpus: Number | None = None,
-    rollout_tensor: Number | None = None,
-    rollout_batch: Number | None = None,
-    rollout_dtype: str | None = None,
-    sleep: Number | None = None,
-    epochs: Number | None = None,
     gpus: Number | None = None,
     precision: str | None = None,
     optimizer: str | None = None,
@@ -521,6 +506,21 @@ def train(
     context_parallel: Number | None = None,
     expert: Number | None = None,
     expert_tensor: Number | None = None,
+    method: str | None = None,
+    reference: Model | None = None,
+    reward: Model | None = None,
+    value: Model | None = None,
+    group: Number | None = None,
+    prompts: Number | None = None,
+    prompt_tokens: Number | None = None,
+    response_tokens: Number | None = None,
+    rollout: str | None = None,
+    rollout_gpus: Number | None = None,
+    rollout_tensor: Number | None = None,
+    rollout_batch: Number | None = None,
+    rollout_dtype: str | None = None,
+    sleep: Number | None = None,
+    epochs: Number | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     batch: Number | None = None,
@@ -549,35 +549,13 @@ def train(
         model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
             on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
             has the names.
         gpu_set: Change a field of the hardware; repeatable.
-        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
-            prompt (grpo) or a value model (ppo).
-        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
-            training.
-        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
-            PPO.
-        value: Name the value model of PPO, or same (the policy's size, default).
-        group: Set the responses per prompt; by default 8 with GRPO.
-        prompts: Set the prompts of a step; by default those of 512 rollouts.
-        prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
-            response.
-        rollout: Generate on the devices that train, or on others (default: colocated).
-        rollout_gpus: Set the devices that only generate, with rollout apart.
-        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
-            in training.
-        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
-            own.
-        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
-        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
-            optimizer, reference, reward, value, all, none (default: rollout).
-        epochs: Set how often the sequences of a step are trained on (default: 1).
         gpus: Set the number of devices, such as 8 or 1024.
         precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
         optimizer: Set the optimizer (default: adamw).
@@ -609,6 +587,28 @@ def train(
             (expert parallelism; default: 1).
         expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
             in training, and in serving all that hold it.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
+            prompt (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
+            training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
+            PPO.
+        value: Name the value model of PPO, or same (the policy's size, default).
+        group: Set the responses per prompt; by default 8 with GRPO.
+        prompts: Set the prompts of a step; by default those of 512 rollouts.
+        prompt_tokens: Set the tokens of a prompt (default: 512).
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
+            context is prompt and longest response.
+        rollout: Generate on the devices that train, or on others (default: colocated).
+        rollout_gpus: Set the devices that only generate, with rollout apart.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
+            in training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
+            own.
+        rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
+            optimizer, reference, reward, value, all, none (default: rollout).
+        epochs: Set the epochs of training on the sequences of a step (default: 1).
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         batch: Set the sequences per step (global batch size), to time a parallel plan.
@@ -630,7 +630,7 @@ def train(
             1).
         grid: Set the grams of CO2e per kWh, or a country: 400, france.
         steps: Set the steps of a run with method, for its GPU-hours and dollars.
-        steps_off: Let devices that only generate be so many steps ahead of those that train: 1 overlaps them
+        steps_off: Let generation run so many steps ahead of training, with rollout apart: 1 overlaps them
             (default: 0).
         system: Read what is not given from a file that save wrote.
 
@@ -701,17 +701,17 @@ def serve(
         model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
             on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
             has the names.
         gpu_set: Change a field of the hardware; repeatable.
         images: Set the images in a sequence.
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
-        audio_seconds: Set the seconds of sound in a sequence.
+        audio_seconds: Set the seconds of audio in a sequence.
         gpus: Set the devices that share each layer (tensor parallelism; default: 1).
         batch: Set the batch size: sequences decoded concurrently (default: 1).
         context: Set the tokens of each prompt; 2k is 2048 (default: 2k).
@@ -731,7 +731,7 @@ def serve(
         concurrency: Another name of batch: requests that are served concurrently.
         rate: Set the requests per second that arrive, in place of concurrency.
         engine: Choose the engine that is predicted (default: vllm).
-        engine_version: Give its version, as measured tables write it.
+        engine_version: Set the engine's version, as measured tables write it.
         measured: Give one measured run of this deployment: concurrency, seconds per output token and to the
             first token, such as 32,0.018,0.4.
         calibration: Read the calibration of your own runs, which calibrate wrote.
@@ -747,8 +747,8 @@ def serve(
         attention_data: Set the groups that have attention and cache of their own sequences (data-parallel
             attention; default: 1).
         replicas: Set the copies of the whole deployment (default: 1).
-        prefill: Set the degrees of a pool of its own for prompts, such as tensor=4,replicas=2.
-        decode: Set the degrees of the pool that decodes, with prefill.
+        prefill: Set the parallelism of a separate prefill pool, such as tensor=4,replicas=2.
+        decode: Set the parallelism of the decode pool, with prefill.
         system: Read what is not given from a file that save wrote.
 
     Returns:
@@ -851,10 +851,10 @@ def plan(
         model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
             on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
             prompt (grpo) or a value model (ppo).
         reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
@@ -865,8 +865,8 @@ def plan(
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024); context is prompt and longest
-            response.
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
+            context is prompt and longest response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
         rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
@@ -876,7 +876,7 @@ def plan(
         rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
         sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
             optimizer, reference, reward, value, all, none (default: rollout).
-        epochs: Set how often the sequences of a step are trained on (default: 1).
+        epochs: Set the epochs of training on the sequences of a step (default: 1).
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         days: Find the fewest devices that train in so many days.
@@ -921,7 +921,7 @@ def plan(
         draft_tokens: Vary the draft tokens per round, which cost nothing: 1..5.
         acceptance: Set the probability that a draft token is accepted.
         engine: Vary the engine: vllm, sglang, trtllm (default: vllm).
-        engine_version: Give its version, as measured tables write it.
+        engine_version: Set the engine's version, as measured tables write it.
         calibration: Read the calibration of your own runs, which calibrate wrote.
         train: Search the layouts of training.
         serve: Search the deployments of serving.
@@ -1029,10 +1029,10 @@ def loss(
         model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
             on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         unique_tokens: Set the number of unique tokens, such as 100e9: further training tokens repeat them.
         inference_tokens: Set the tokens to be served, such as 1e12, to include the FLOPs of serving.
@@ -1071,10 +1071,10 @@ def hyper(
         model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
             on the hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         law: Choose a law by name or file. Repeat it for several; by default all are used.
@@ -1272,10 +1272,10 @@ def verify(
         path: Give a safetensors or GGUF file, an index of shards, or a folder of them; the default is MODEL
             itself.
         set: Change a field of the spec. Repeat it to change several.
-        assume: Count a config.json of an unknown family as one of this family.
+        assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Know further families of config.json, by a YAML file that `tscale schema families`
-            describes.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
+            it.
         system: Read what is not given from a file that save wrote.
 
     Returns:
@@ -1299,7 +1299,7 @@ def list(
     larger_than: Number | None = None,
     smaller_than: Number | None = None,
 ) -> Result:
-    """List the built-in models, hardware, formats, laws or claims.
+    """List models, hardware, families, formats, laws or claims.
 
     Filters narrow a list: by year, by how names begin, and models by their parameters.
 
@@ -1307,7 +1307,7 @@ def list(
         what: Choose what to list.
         newer_than: List what is of a later year, such as 2024.
         older_than: List what is of an earlier year, such as 2020.
-        family: List the names that begin so: qwen, llama-3, rtx.
+        family: List names that begin with this: qwen, llama-3, rtx.
         larger_than: List models of more parameters, such as 100B.
         smaller_than: List models of fewer parameters, such as 1B.
 

@@ -84,7 +84,7 @@ def test_a_keyword_is_an_option(name: str) -> None:
         (lambda: tscale.hardware({"name": "mine"}), 'gpu: missing key "memory_gb" (and 2 more)'),
         (lambda: tscale.compare("gpt3"), "compare takes 2 to 8 models, not 1"),
         (lambda: tscale.memory("gpt3", gpu_set={"memory_gb": 96}), "gpu_set and memory_share are read with gpu only"),
-        (lambda: tscale.list("modls"), 'what is one of models, hardware, formats, laws, claims, not "modls"'),
+        (lambda: tscale.list("modls"), 'what is one of models, hardware, families, formats, laws, claims, not "modls"'),
         (lambda: tscale.check("article").explain(), "check has no derivations"),
     ],
 )

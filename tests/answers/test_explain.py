@@ -17,8 +17,8 @@ from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
 from tscale.answers.memory import Ask as MemoryAsk
 from tscale.answers.memory import memory_report
-from tscale.answers.memory_train import Ask as TrainAsk
 from tscale.answers.memory_train import memory_train_report
+from tscale.answers.memory_train_ask import Ask as TrainAsk
 from tscale.answers.params import params_report
 from tscale.catalogue.models import built_in, names
 from tscale.core.dtypes import FORMATS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers import run
+from tests.helpers import answer, run
 from tscale.answers.metrics import claimable
 from tscale.core.number_text import duration, durations
 
@@ -56,7 +56,7 @@ def test_a_prediction_is_that_of_the_table() -> None:
     first, *rows = run("serve", "llama-3.1-8b", "--gpu", "h100", columns=400).out.splitlines()
     at = next(place for place, row in enumerate(rows) if row.startswith("steady state"))
     ttft, tpot = (
-        next(row for row in rows[at:] if row.startswith(f"time {name}")).split("ms")[1].split()[1]
+        next(row for row in rows[at:] if row.startswith(f"time {name}")).split("ms")[1].split()[0]
         for name in ("to first", "per output")
     )
     assert first.endswith(f": {ttft} ms to the first token, then {tpot} ms per output token, as predicted")
@@ -98,3 +98,21 @@ def test_a_claim_may_be_of_a_label_as_it_was(label: str) -> None:
 def test_headline_and_main_table_are_on_a_screen_of_24_by_80(line: str, last: str) -> None:
     screen = run(*line.split(), columns=80).out.splitlines()[:24]
     assert any(row.startswith(last) for row in screen[4:])
+
+
+def test_what_is_predicted_stands_before_the_best_case() -> None:
+    """And its dollars: those of input and output add up to what a second of the devices costs."""
+    out = run("serve", "llama-3.1-8b", "--gpu", "h100", "--batch", "16", "--price", "3.6", columns=100).out
+    assert out.index("steady state") < out.index("best case, one batch")
+    held = answer("serve", "llama-3.1-8b", "--gpu", "h100", "--batch", "16", "--price", "3.6")
+    requests = held["requests_per_second"]
+    per_second = (
+        requests
+        / 10**6
+        * (
+            2048 * held["predicted_usd_per_million_input_tokens"]
+            + 256 * held["predicted_usd_per_million_output_tokens"]
+        )
+    )
+    assert per_second == pytest.approx(3.6 / 3600)
+    assert "predicted_usd_per_million_input_tokens" not in answer("serve", "llama-3.1-8b", "--gpu", "h100", "--bound")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -153,12 +155,16 @@ def test_python_gives_axes_as_lists() -> None:
     assert found["evaluated"] < _plan(ARGS)["evaluated"]
 
 
-def test_without_numpy_one_line_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tscale.planning.find_spec", lambda _: None)
-    done = run("plan", *shlex.split(ARGS))
-    assert (done.code, done.out) == (1, "")
-    assert (
-        done.err == "tscale: plan needs numpy: `pip install '.[plan]'` in the folder of tscale's source installs it\n"
+@pytest.mark.parametrize("asked", [ARGS, "gpt3 --serve --gpu h200 --rate 4 --ttft 2s"])
+def test_without_numpy_one_line_says_what_installs_it(asked: str) -> None:
+    """In a program of its own, where no module has imported numpy before."""
+    code = "import sys; sys.modules['numpy'] = None; from tscale.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plan", *shlex.split(asked)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "tscale: plan needs numpy: `pip install '.[plan]'` in the folder of tscale's source installs it\n"
     )
 
 
@@ -196,7 +202,7 @@ def test_each_framework_has_the_best_layout_that_it_has_options_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "says"), [([], "--batch is missing"), (["--batch", "8,16"], "--batch has several values")]
+    ("batch", "says"), [([], "needs --batch"), (["--batch", "8,16"], "takes one value of --batch")]
 )
 def test_a_plan_is_of_steps_of_one_size(batch: list[str], says: str) -> None:
     done = run("plan", "gpt2", "--train", "--gpu", "h100", "--gpus", "8", *batch)

@@ -13,9 +13,9 @@ from tscale.analysis.optimal import plots as optimal_of_experts
 from tscale.analysis.questions import question
 from tscale.answers.attention import Ask
 from tscale.answers.budget import amount_given
-from tscale.answers.fit import fitted
+from tscale.answers.fit_law import fitted
 from tscale.answers.memory import Ask as Kept
-from tscale.answers.memory_train import train_ask
+from tscale.answers.memory_train_ask import train_ask
 from tscale.answers.plots.attention import attention_plot
 from tscale.answers.plots.compare import compare_plot
 from tscale.answers.plots.fit import fit_plot

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import tscale
 from tests.helpers import answer, run
 from tscale.answers import train_memory
-from tscale.answers.train import Ask, train_report
+from tscale.answers.train import train_report
+from tscale.answers.train_ask import Ask
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
@@ -226,6 +227,17 @@ def test_two_stacks_are_summed_over_their_own_tokens() -> None:
     sent = {part["part"]: part["bytes"] for part in found["plan"]["parts"]}
     forward = (2 * 24 * 512 + 3 * 24 * 512) * 1024 * 2
     assert sent["tensor-parallel all-reduces"] == 2 * 4 * forward * 2 * 7 // 8
+
+
+def test_what_is_computed_again_is_summed_again_but_for_a_layers_last_product() -> None:
+    """T5 11B: 1 sum more in each layer of the encoder, and 2 in each of the decoder."""
+    found = trained(
+        "t5-11b", "--tokens", "1e12", "--gpu", "a100", "--gpus", "8", "--tensor", "8", "--batch", "4", "--mfu", "0.4", "--recompute",
+        "full",
+    )  # fmt: skip
+    sent = {part["part"]: part["bytes"] for part in found["plan"]["parts"]}
+    forward, again = ((in_encoder + in_decoder) * 24 * 512 * 1024 * 2 for in_encoder, in_decoder in ((2, 3), (1, 2)))
+    assert sent["tensor-parallel all-reduces"] == 4 * (2 * forward + again) * 2 * 7 // 8
 
 
 def test_sub_layers_side_by_side_are_summed_at_once() -> None:

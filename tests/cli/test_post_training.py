@@ -48,6 +48,12 @@ def test_what_cannot_be_is_refused_in_one_line(words: str) -> None:
     assert len(done.err.strip().splitlines()) == 1
 
 
+def test_supervised_fine_tuning_has_no_prompts_and_responses() -> None:
+    plan = ("train", "gpt2", "--gpu", "h100", "--gpus", "8", "--batch", "64", "--method")
+    assert "tokens/s, prompts and responses" in run(*plan, "dpo").out
+    assert "prompts and responses" not in run(*plan, "sft").out
+
+
 @pytest.mark.parametrize("method", ["sft", "dpo", "grpo", "ppo"])
 def test_every_answer_is_derived_and_the_same_in_all_formats(method: str) -> None:
     step = ["--method", method, "--gpu", "h100", "--gpus", "8", "--batch", "64", "--zero", "3"]

@@ -64,6 +64,7 @@ TABLES = (
     "list laws",
     "list claims",
     "schema",
+    "schema families",
     "schema hardware",
     "schema laws",
     "schema claims",
@@ -175,7 +176,7 @@ def test_an_example_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("loss gpt3 --law Kaplan", 'no law "Kaplan": did you mean kaplan2020?'),
         (
             "list hardwares",
-            "Invalid value for '[models|hardware|formats|laws|claims]': 'hardwares' is not one of 'models', 'hardware', "
+            "Invalid value for '[models|hardware|families|formats|laws|claims]': 'hardwares' is not one of 'models', 'hardware', 'families', "
             "'formats', 'laws', 'claims': did you mean hardware? See `tscale list -h`",
         ),
         (

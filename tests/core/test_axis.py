@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from tscale.analysis.options import context, degree, number
+from tscale.analysis.options import context, degree, number, tokens
 from tscale.core.axis import read_axis
 from tscale.errors import RequestError
 
@@ -44,6 +44,16 @@ def test_a_long_range_is_counted_and_not_listed() -> None:
     assert read_axis("1..1000000", "--x", degree).stepped_size == 0
 
 
+def test_a_step_is_written_as_the_ends_are() -> None:
+    assert list(read_axis("1e9..3e9+1e9", "--x", tokens).among(range(10**9, 4 * 10**9, 10**9))) == [
+        10**9,
+        2 * 10**9,
+        3 * 10**9,
+    ]
+    assert read_axis("1k..8k+1k", "--x", context).size == 8
+    assert read_axis("1e9..100e9+1e6", "--x", tokens).size == 99_001
+
+
 def test_only_a_fixed_axis_has_one_value() -> None:
     assert read_axis("8", "--x", degree).only == 8
     assert read_axis("8,16", "--x", degree).only is None
@@ -58,7 +68,10 @@ def test_only_a_fixed_axis_has_one_value() -> None:
         ("1..9*2", "--x 1..9*2 passes over its end: it comes to 8, then 16"),
         ("1..10+2", "--x 1..10+2 passes over its end: it comes to 9, then 11"),
         ("1..8*1", "--x 1..8*1: the factor behind * is 1.01 or more"),
+        ("1-8", "--x 1-8: a range is 1..8"),
         ("1..9+0", "--x 1..9+0: behind + or * stands a number above 0"),
+        ("1..9+1e-1", "--x 1..9+1e-1: behind + or * stands a number above 0"),
+        ("1..9*2e0", "--x 1..9*2e0: behind + or * stands a number above 0"),
         ("1..9+x", "--x 1..9+x: behind + or * stands a number above 0"),
         ("1..", "--x 1.. is no range: both ends are numbers"),
         (",".join(map(str, range(1, 2000))), "--x lists 1,999 values: at most 1,000"),

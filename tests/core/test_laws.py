@@ -168,6 +168,7 @@ def test_sardanas_examples(params: float, served: float, better: float, ratio: f
     point = formula.at_params(params)
     assert point.params == pytest.approx(better, rel=0.005)
     assert point.loss == pytest.approx(plain.loss, rel=1e-12)
+    assert point.flops == pytest.approx(6 * point.params * point.tokens, rel=1e-12)
     assert 1 - formula.flops(point) / formula.flops(plain) == pytest.approx(saving, abs=0.005)
     if ratio:
         assert point.tokens / plain.tokens == pytest.approx(ratio, abs=0.005)

@@ -8,19 +8,23 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from typing import Final
 
 from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.files import FILES
-from tests.fuzz.properties import PROPERTIES
+from tests.fuzz.properties import ENDED, PROPERTIES, Property
+from tests.fuzz.requests import REQUESTS
+
+ALL: Final[dict[str, Property]] = PROPERTIES | FILES | REQUESTS
 
 
 def main() -> int:
     """Tries CASES (2000) inputs of each property, or of those that are named."""
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     failed = 0
-    for name in sys.argv[2:] or PROPERTIES | FILES:
-        one = (PROPERTIES | FILES)[name]
+    for name in sys.argv[2:] or ALL:
+        one = ALL[name]
         tried = given(*one.inputs)(one.holds)
         started = time.monotonic()
         try:
@@ -36,7 +40,9 @@ def main() -> int:
                 raise
             traceback.print_exc()
             failed += 1
-        print(f"{name}: {cases} cases in {time.monotonic() - started:.0f} s", flush=True)
+        ended = ", ".join(f"{count:,} with exit code {code}" for code, count in sorted(ENDED.items()))
+        ENDED.clear()
+        print(f"{name}: {cases} cases in {time.monotonic() - started:.0f} s; commands: {ended or 'none'}", flush=True)
     return 1 if failed else 0
 
 

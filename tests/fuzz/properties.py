@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, MutableMapping, MutableSequence, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,10 +64,15 @@ def _no_hang() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+ENDED: Final[Counter[int]] = Counter()
+"""How many commands ended with each exit code: a run of which none is answered tries nothing but refusals."""
+
+
 def ran(*arguments: str, stdin: bytes = b"") -> Answer:
     """A command in this process, of which every exception but the end of a process gets out."""
     with _no_hang():
         result = CliRunner().invoke(app, list(arguments), input=stdin, prog_name="tscale", catch_exceptions=False)
+    ENDED[result.exit_code] += 1
     return Answer(result.exit_code, result.stdout, result.stderr)
 
 

@@ -247,3 +247,25 @@ def test_the_schema_has_every_rule_with_its_parameters() -> None:
     family = schema["$defs"]["Family"]
     assert family["required"] == ["name"]
     assert all(column.get("description") for name, column in family["properties"].items() if "bias" not in name)
+
+
+def test_a_key_that_an_own_family_does_not_know_is_to_be_listed_in_its_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\nlike: llama\n", encoding="utf-8")
+    (tmp_path / "config.json").write_text('{"model_type": "mine", "width_of_gate": 5}', encoding="utf-8")
+    done = run("params", str(tmp_path / "config.json"), "--families", str(tmp_path / "mine.yaml"))
+    assert done.code == 1
+    assert "list it in the family's file, under `harmless` if it changes no count, or under `reads`" in done.err
+
+
+def test_families_are_listed_by_how_their_names_begin() -> None:
+    listed = json.loads(run("list", "families", "--family", "mixtral", "--format", "json").out)["families"]
+    assert listed == [
+        {
+            "name": "mixtral",
+            "kind": "experts",
+            "classes": ["MixtralForCausalLM", "MixtralModel"],
+            "also": [],
+            "source": listed[0]["source"],
+        }
+    ]
+    assert "Nothing matches" in run("list", "families", "--family", "zzz").out

@@ -279,7 +279,7 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
         ({"model_type": 7}, "model_type must be text, not 7"),
         (
             {"model_type": "lama"},
-            'model_type "lama" is not known: no known family has its keys (--assume FAMILY counts it as one of a known family)',
+            'model_type "lama" is not known: no known family has its keys (--assume FAMILY counts it as one of a known family; --families FILE describes it)',
         ),
         (
             {"model_type": "longt5"},
@@ -532,7 +532,7 @@ def test_an_unknown_family_is_told_by_the_keys_that_its_file_has(config: dict[st
     assert said.startswith(
         f'config.json: model_type "qwen9000" is not known: its keys are most like those of {family} '
     )
-    assert said.endswith(" (--assume FAMILY counts it as one of a known family)")
+    assert said.endswith(" (--assume FAMILY counts it as one of a known family; --families FILE describes it)")
 
 
 def test_empty_values_of_unknown_keys_are_ignored() -> None:

@@ -90,7 +90,10 @@ def test_magnitudes_and_whole_modules_are_said_and_their_training_is_refused(tmp
         ({"use_dora": 1}, "use_dora must be true or false, not 1"),
         ({"modules_to_save": ["score"]}, 'modules_to_save: "score" is not known yet: only lm_head and embed_tokens are'),
         ({"modules_to_save": "lm_head"}, 'modules_to_save must be a list of names, such as lm_head, not "lm_head"'),
-        ({"r": 0}, "r must be a whole number above 0, not 0"),
+        ({"r": 0}, "r must be a whole number from 1 to 10^12, not 0"),
+        ({"r": 10**4000}, "r must be a whole number from 1 to 10^12, not a number of over 40 digits"),
+        ({"layers_to_transform": 0}, "layers_to_transform: 0 is not known yet: only null is"),
+        ({"rank_pattern": {"x": 1}}, "rank_pattern: a mapping is not known yet: only an empty one is"),
         ({"r": 1000}, "rank: a rank of 1,000 is no low one: the model is 256 wide"),
         ({"target_modules": "all-linear"},
          'target_modules must be a list of names, such as q_proj, not "all-linear": as peft saves them'),
@@ -104,3 +107,10 @@ def test_what_is_not_known_of_adapters_is_refused(changes: dict[str, Any], said:
     with pytest.raises(TscaleError) as caught:
         resolve(str(folder_of(LINES[0], tmp_path, **changes)))
     assert said in str(caught.value)
+
+
+def test_adapters_of_nothing_that_the_model_has_are_refused(tmp_path: Path) -> None:
+    """Of a Mamba, which has no queries, as many as 0 parameters would be trained."""
+    folder = folder_of(LINES[0], tmp_path, base_model_name_or_path="mamba-2.8b", target_modules=["q_proj"])
+    with pytest.raises(TscaleError, match=r"Mamba 2\.8B has no q to adapt"):
+        resolve(str(folder))

@@ -51,7 +51,7 @@ def test_a_change_that_is_refused_alone_says_why(tmp_path: Path) -> None:
     [
         (FIRST, FIRST, "say the same"),
         (FIRST, {**SECOND, "zero": 3}, "no one question asks all of"),
-        ({"model": "gpt3", "gpu": "h100"}, {"model": "gpt3", "gpu": "h200"}, "could be asked by serve and by train"),
+        ({"model": "gpt3", "gpu": "h100"}, {"model": "gpt3", "gpu": "h200"}, "compared in serving or in training"),
     ],
     ids=["same", "mixed", "any"],
 )

@@ -117,6 +117,21 @@ ASKED = {
     "encoder": Asked("bert-base", 8, 64, _axes(tensor=(1, 2, 3))),
 }  # fmt: skip
 
+SMALL = {
+    "small": Asked(
+        "gpt2", 4, 8, _axes(tensor=(1, 2), pipeline=(1, 2), zero=(0, 1, 2, 3), micro_batch=(1, 2), interleave=(1, 2)),
+    ),
+    "small, of several kinds": Asked(
+        "gpt2", 4, 8,
+        _axes(
+            tensor=(1, 2), pipeline=(1, 2), interleave=(1,), zero=(0, 3), context=(1,), micro_batch=(1,), shards=(0,),
+            recompute=("none", "op"), precision=("bf16", "fp8"), loss=(None, "plain", "chunked"),
+            offload=(frozenset(), HOST),
+        ),
+    ),
+}  # fmt: skip
+"""Few layouts of a small model, of which a good many are looked at in little time."""
+
 
 class Both(NamedTuple):
     """Layouts of a question that can be, and all of them, with what arrays say."""
@@ -132,7 +147,7 @@ class Both(NamedTuple):
 
 @cache
 def _of(name: str) -> Both:
-    asked = ASKED[name]
+    asked = {**ASKED, **SMALL}[name]
     subject = subject_of(_spec(asked.model), CONTEXT)
     chip = ("h100", find_hardware("h100", ()))
     sized = Sized(
@@ -185,8 +200,16 @@ def _rows(count: int, size: int, seed: int) -> Iterator[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ASKED)
 def test_memory_is_that_of_memory_train(name: str) -> None:
-    both = _of(name)
-    for row in _rows(15, both.layouts.size, 1):
+    _has_memory_of_train(_of(name), 15)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_memory_of_many_small_layouts_is_that_of_memory_train(name: str) -> None:
+    _has_memory_of_train(_of(name), 50)
+
+
+def _has_memory_of_train(both: Both, count: int) -> None:
+    for row in _rows(count, both.layouts.size, 1):
         layout = both.layouts.one(row)
         one = trainer(_spec(both.asked.model), _training(both.asked, both.sized, layout), CONTEXT)
         expected = (one.worst()[1].total, one.least_total())

@@ -12,8 +12,8 @@ from tscale.catalogue.hardware import find_hardware
 from tscale.core.axis import Axis
 from tscale.errors import RequestError
 from tscale.models.resolve import resolve
-from tscale.planning.layouts import Axes, grid
-from tscale.planning.search import front
+from tscale.planning.layouts import Axes, Layout, grid
+from tscale.planning.search import _rooms, front
 
 
 @cache
@@ -61,6 +61,26 @@ def test_what_is_nearest_fits_one_change_away() -> None:
     assert nearest is not None
     assert nearest.least > nearest.room
     assert nearest.change is not None
+    layout, seconds = nearest.change
+    assert _axes_apart(nearest.layout, layout) == 1
+    found = _sized().found
+    alike = [row for row in range(found.size) if _axes_apart(nearest.layout, found.layouts.one(row)) == 1]
+    assert seconds == min(found.seconds[alike])
+
+
+def _axes_apart(one: Layout, other: Layout) -> int:
+    """In how many ways two layouts differ: copies follow from the rest, and what goes together is one way."""
+
+    def ways(layout: Layout) -> list[object]:
+        plan = layout.plan
+        together = [
+            (plan.zero, plan.shards),
+            (plan.tensor, plan.sequence),
+            (plan.pipeline, plan.interleave, plan.schedule),
+        ]
+        return [*together, plan.context, plan.expert, plan.expert_tensor, *layout[1:]]
+
+    return sum(mine != yours for mine, yours in zip(ways(one), ways(other), strict=True))
 
 
 def test_hybrid_shards_are_some_of_the_copies() -> None:
@@ -91,3 +111,16 @@ def test_pieces_of_a_stage_are_equally_deep_unless_others_are_asked_for() -> Non
     assert (2, 4) in tried()
     assert (2, 3) not in tried()
     assert (2, 3) in tried(interleave=Axis("3", (3,)))
+
+
+def test_room_is_that_beside_a_reserve_for_each_group_that_a_device_sends_to() -> None:
+    """A group of any degree above 1; cut experts have one of their own where they are not cut over tensor parallelism's devices."""
+    rows: list[tuple[tuple[int, ...], int]] = [
+        ((1, 1, 1, 1, 1, 1), 0), ((2, 1, 1, 1, 1, 1), 1), ((2, 2, 1, 1, 1, 2), 2), ((2, 2, 2, 2, 2, 1), 5),
+        ((1, 1, 2, 1, 2, 2), 3), ((4, 1, 2, 1, 2, 2), 4), ((2, 2, 2, 2, 2, 3), 6),
+    ]  # fmt: skip
+    names = ("tensor", "pipeline", "data", "context", "expert", "expert_tensor")
+    columns = {name: np.array([degrees[place] for degrees, _ in rows]) for place, name in enumerate(names)}
+    usable, room = _rooms(columns, lambda groups: (100 - groups, 1000 - groups))
+    assert usable.tolist() == [100 - groups for _, groups in rows]
+    assert room.tolist() == [1000 - groups for _, groups in rows]

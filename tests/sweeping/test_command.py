@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,42 @@ def test_progress_says_rows_and_their_rate(monkeypatch: pytest.MonkeyPatch, caps
         advance(500)
         advance(500)
     assert "1,000/1,000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["grpo", "dpo"])
+@pytest.mark.parametrize("question", ["memory", "train", "flops"])
+def test_a_row_of_a_method_is_the_answer_of_its_step(question: str, method: str) -> None:
+    """And not that of pre-training with the same options."""
+    words = [question, "gpt2", "--method", method]
+    words += {"memory": ["--train"], "train": ["--gpu", "h100", "--gpus", "8"], "flops": []}[question]
+    words += ["--batch", "64"] if question == "train" else []
+    (row,) = answer("sweep", *words, "--vary", "context=768")["rows"]
+    alone = dict(_leaves(answer(*words, "--context", "768"), ""))
+    assert row["method"] == method
+    compared = [name for name in row if name in alone and name != "context"]
+    assert len(compared) > 3
+    assert [row[name] for name in compared] == [alone[name] for name in compared]
+
+
+def _leaves(data: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def test_a_number_of_thousands_of_digits_is_no_number() -> None:
+    """Python reads none, and a field of the spec refuses it."""
+    done = run("sweep", "params", "gpt2", "--vary", f"set.layers={'9' * 5000}", "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    assert "too many digits" in json.loads(done.out)["rows"][0]["refused"]
+
+
+@pytest.mark.parametrize("axis", ["assume", "set.title"])
+def test_a_value_that_steers_a_terminal_is_refused(axis: str) -> None:
+    """It would stand in a column of its own, and be printed as it is."""
+    done = run("sweep", "memory", "gpt2", "--vary", f"{axis}=a\x1b[31m")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"tscale: --vary {axis} takes values that can be shown in a row, not ")
+    assert done.err[:-1].isprintable()

@@ -35,6 +35,11 @@ SWEEPS: list[tuple[str, dict[str, object], list[str]]] = [
     ("memory", {**LLAMA, "train": True}, ["context=1024..8192+128", "micro_batch=1..8"]),
     ("memory", {**LLAMA, **PIPELINE}, ["context=1024..8192+1024", "batch=64..640+64"]),
     ("train", {"model": "gpt3", **H100}, ["gpus=1024..2048+16", "tokens=100e9..300e9+50000000000"]),
+    (
+        "train",
+        LLAMA,
+        ["gpus=2080..2240+10"],
+    ),  # of fewer, the runs that a utilisation is assumed from have their failures in it
     ("train", {"model": "gpt3", **H100, "mfu": "40%"}, ["gpus=8..4096+8", "tokens=1e9,300e9"]),
     ("train", PLAN, ["context=1024..1536+32", "batch=512,1024"]),
     (
@@ -83,6 +88,25 @@ def test_hundreds_of_rows_are_what_the_question_answers(
         cells = dict(zip(names, part.cells(row, sweep.columns), strict=True))
         for name, cell in answer_of(sweep.job, places_of(row, sweep.job.lengths)).figures.items():
             assert cells.get(name) == plain(cell), (name, cells)
+
+
+DPO: dict[str, object] = {"model": "qwen3-8b", "gpu": "h100", "gpus": "8", "zero": "3", "method": "dpo"}
+
+
+@pytest.mark.parametrize(
+    ("question", "fixed"),
+    [
+        ("memory", {**DPO, "train": True}),
+        ("train", {**DPO, "method": "grpo", "prompts": "8"}),
+    ],
+)
+def test_a_row_of_a_method_is_the_answer_to_that_method(question: str, fixed: Mapping[str, object]) -> None:
+    """As the command gives it: a step after pre-training holds other figures than one of pre-training."""
+    sweep, _, part = swept(question, fixed, ["context=1024,2048"])
+    cells = dict(zip([column.name for column in sweep.columns], part.cells(1, sweep.columns), strict=True))
+    alone = answer_of(sweep.job, (1,), whole=True).figures
+    assert cells["method"] == fixed["method"]
+    assert {name: cells.get(name) for name in alone} == {name: plain(cell) for name, cell in alone.items()}
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

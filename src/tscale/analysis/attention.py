@@ -50,7 +50,7 @@ class Ask(OfModel):
         False,
     )
     kernel: int | None = asked(
-        Option("Set the kernel of the convolution, with --versus; the default is 3.", "K", options.size)
+        Option("Set the kernel size of the convolution, with --versus; the default is 3.", "K", options.size)
     )
     neighbourhood: int | None = asked(
         Option("Set the keys that restricted attention sees, with --versus; the default is 256.", "R", options.size)

@@ -57,8 +57,12 @@ class Ask(Request):
     assume: str | None = asked(options.ASSUME)
     strict: bool = asked(options.STRICT, default=False)
     families: str | Mapping[str, Any] | None = asked(options.FAMILIES)
-    x: str = asked(Option("Choose what --plot draws across.", "QUANTITY", quantity, complete=quantity_names), "year")
-    y: str = asked(Option("Choose what --plot draws upwards.", "QUANTITY", quantity, complete=quantity_names), "params")
+    x: str = asked(
+        Option("Choose the quantity on the x axis of --plot.", "QUANTITY", quantity, complete=quantity_names), "year"
+    )
+    y: str = asked(
+        Option("Choose the quantity on the y axis of --plot.", "QUANTITY", quantity, complete=quantity_names), "params"
+    )
 
     def check(self) -> None:
         """There are so many models that a table has room for."""

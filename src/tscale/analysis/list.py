@@ -12,11 +12,11 @@ from tscale.errors import RequestError
 if TYPE_CHECKING:
     from tscale.core.metric import Report
 
-_KINDS = ("models", "hardware", "formats", "laws", "claims")
+_KINDS = ("models", "hardware", "families", "formats", "laws", "claims")
 _ABOUT = {
     "newer_than": ("models", "hardware", "laws"),
     "older_than": ("models", "hardware", "laws"),
-    "family": ("models", "hardware"),
+    "family": ("models", "hardware", "families"),
     "larger_than": ("models",),
     "smaller_than": ("models",),
 }
@@ -25,7 +25,7 @@ _ABOUT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Ask(Request):
-    """List the built-in models, hardware, formats, laws or claims.
+    """List models, hardware, families, formats, laws or claims.
 
     Filters narrow a list: by year, by how names begin, and models by their parameters.
     """
@@ -33,13 +33,15 @@ class Ask(Request):
     command = "list"
 
     what: str = asked(
-        Option("Choose what to list.", "[models|hardware|formats|laws|claims]", choices=_KINDS, kind="argument"),
+        Option(
+            "Choose what to list.", "[models|hardware|families|formats|laws|claims]", choices=_KINDS, kind="argument"
+        ),
         "models",
     )
     newer_than: int | None = asked(Option("List what is of a later year, such as 2024.", "YEAR", options.year))
     older_than: int | None = asked(Option("List what is of an earlier year, such as 2020.", "YEAR", options.year))
     family: str | None = asked(
-        Option("List the names that begin so: qwen, llama-3, rtx.", "NAME", complete=completion.model_names)
+        Option("List names that begin with this: qwen, llama-3, rtx.", "NAME", complete=completion.model_names)
     )
     larger_than: int | None = asked(Option("List models of more parameters, such as 100B.", "N", options.parameters))
     smaller_than: int | None = asked(Option("List models of fewer parameters, such as 1B.", "N", options.parameters))
@@ -64,6 +66,10 @@ def analyze(ask: Ask) -> Report:
             return catalogue.hardware_report(wanted)
         case "laws":
             return catalogue.laws_report(wanted)
+        case "families":
+            from tscale.answers.families import families_report
+
+            return families_report(wanted)
         case "formats":
             return catalogue.formats_report()
         case _:

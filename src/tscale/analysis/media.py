@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_SIDE: Final = 100_000
 MOST_MEDIA: Final = 10**6
-_HEADING: Final = "Images and sounds"
+_HEADING: Final = "Images, video and audio"
 
 
 def _count(text: str, what: str) -> int:
@@ -39,7 +39,7 @@ class WithMedia(Request):
         Option("Set the size of images and of frames in pixels, such as 768x1024.", "HxW", image_size, heading=_HEADING)
     )
     video_frames: int | None = asked(Option("Set the frames of a video in a sequence.", "N", _count, heading=_HEADING))
-    audio_seconds: int | None = asked(Option("Set the seconds of sound in a sequence.", "N", _count, heading=_HEADING))
+    audio_seconds: int | None = asked(Option("Set the seconds of audio in a sequence.", "N", _count, heading=_HEADING))
 
     @property
     def media(self) -> Media:

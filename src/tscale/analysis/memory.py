@@ -21,7 +21,7 @@ from tscale.models.resolve import disclosed
 
 if TYPE_CHECKING:
     from tscale.answers.memory import Ask as Serving
-    from tscale.answers.memory_train import Ask as Training
+    from tscale.answers.memory_train_ask import Ask as Training
     from tscale.catalogue.hardware import Hardware
     from tscale.core.costs.kernel_padding import Kernel
     from tscale.core.dtypes import Format
@@ -80,7 +80,7 @@ def cache_format(text: str, what: str) -> Format:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(Spread, PostTraining, WithMedia, OfModel):
+class Ask(PostTraining, Spread, WithMedia, OfModel):
     """Show the memory of serving or training on each device.
 
     With --gpu, it says whether the model fits, and the largest batch and context that would.
@@ -172,7 +172,7 @@ class Ask(Spread, PostTraining, WithMedia, OfModel):
     @property
     def training(self) -> Training:
         """How it is trained."""
-        from tscale.answers.memory_train import train_ask
+        from tscale.answers.memory_train_ask import train_ask
 
         own = self.spec.adapter
         if own is not None and (own.magnitudes or own.whole):
@@ -240,13 +240,18 @@ def analyze(ask: Ask) -> Report:
 
         return ask.assumed(memory_report(ask.spec, ask.serving))
     if ask.method is not None:
-        from tscale.answers.post_training_memory import post_training_memory_report
-
-        step = ask.post_training(ask.spec, ask.training, ask.context, ask.batch)
-        return ask.assumed(post_training_memory_report(ask.spec, step))
+        return ask.assumed(_method_report(ask))
     from tscale.answers.memory_train import memory_train_report
 
     return ask.assumed(memory_train_report(ask.spec, ask.training, ask.batch))
+
+
+def _method_report(ask: Ask) -> Report:
+    """Of a step after pre-training, phase by phase."""
+    from tscale.answers.post_training_memory import post_training_memory_report
+
+    step = ask.post_training(ask.spec, ask.training, ask.context, ask.batch)
+    return post_training_memory_report(ask.spec, step)
 
 
 def figures(ask: Ask) -> Data:
@@ -255,6 +260,8 @@ def figures(ask: Ask) -> Data:
         from tscale.answers.memory import memory_figures
 
         return memory_figures(ask.spec, ask.serving)
+    if ask.method is not None:
+        return analyze(ask).data
     from tscale.answers.memory_train import memory_train_figures
 
     return memory_train_figures(ask.spec, ask.training, ask.batch)

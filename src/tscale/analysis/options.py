@@ -169,9 +169,11 @@ MODELS: Final = Option(MODEL_HELP, "MODEL...", kind="models", complete=model_nam
 SET: Final = Option(
     "Change a field of the spec. Repeat it to change several.", "KEY=VALUE", kind="list", complete=spec_fields
 )
-ASSUME: Final = Option("Count a config.json of an unknown family as one of this family.", "FAMILY")
+ASSUME: Final = Option(
+    "Count a config.json of an unknown family as one of this family; see `tscale list families`.", "FAMILY"
+)
 FAMILIES: Final = Option(
-    "Know further families of config.json, by a YAML file that `tscale schema families` describes.",
+    "Read further families of config.json from a YAML file, as `tscale schema families` describes it.",
     "FILE",
     kind="named",
 )
@@ -355,6 +357,16 @@ LORA_TARGETS: Final = Option(
 )
 ATTENTION: Final = Option(
     "Choose a fused kernel, or unfused attention that saves every score.", choices=("flash", "naive"), heading=TRAINING
+)
+STACK: Final = Option(
+    "Choose the training stack that a plan's step is predicted on.",
+    choices=("current", "megatron-deepspeed"),
+    heading=TRAINING,
+)
+ATTENTION_KERNEL: Final = Option(
+    "Name the attention kernel of the prediction; by default that which is usual on the chip.",
+    choices=("unfused", "flash-1", "flash-2", "cudnn"),
+    heading=TRAINING,
 )
 LOSS: Final = Option(
     "Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan does, in-place as "

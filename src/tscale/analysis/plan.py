@@ -153,7 +153,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @property
     def step(self) -> Step:
         """What is asked of a step after pre-training, but for its layout. Raises `RequestError`."""
-        from tscale.answers.memory_train import Ask as Training
+        from tscale.answers.memory_train_ask import Ask as Training
 
         assert self.batch is not None
         training = Training(memory_share=self.memory_share, attention=self.training.attention)
@@ -172,6 +172,9 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @cached_property
     def ranked(self) -> Report:
         """The layouts or deployments ranked, and why others are not among them. Raises `TscaleError`."""
+        from tscale.planning import require
+
+        require()
         if self.train and self.method is not None:
             from tscale.answers.plan_post_training import plan_post_training_report
             from tscale.answers.post_training_rollout import How
@@ -215,10 +218,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
 
     def _check_training(self) -> None:
         if self.batch is None or self.batch.only is None:
-            what = "has several values" if self.batch is not None else "is missing"
-            raise RequestError(
-                f"plan --train is of steps of so many sequences, and --batch {what}: give one, such as --batch 512"
-            )
+            needs = "needs" if self.batch is None else "takes one value of"
+            raise RequestError(f"plan --train {needs} --batch, the sequences of a step, such as --batch 512")
         if self.gpus is None and self.days is None:
             raise RequestError("plan --train needs --gpus, the devices of a run, such as 64 or 64..4096*2; or --days")
         if self.days is not None and self.dollars is not None:

@@ -55,7 +55,7 @@ def _question_of(*systems: Mapping[str, object]) -> str:
         raise RequestError(
             f"no one question asks all of {', '.join(sorted(named))}: give --serve or --train, and systems that were saved by it"
         )
-    raise RequestError(f"these systems could be asked by {' and by '.join(fitting)}: give --serve or --train")
+    raise RequestError("these systems may be compared in serving or in training: give --serve or --train")
 
 
 def _check(name: str, *systems: Mapping[str, object]) -> None:

@@ -46,22 +46,9 @@ class TrainingAxes(PostTraining):
             heading=options.TRAINING,
         )
     )
-    stack: str = asked(
-        Option(
-            "Choose the training stack that steps are predicted on.",
-            choices=("current", "megatron-deepspeed"),
-            heading=options.TRAINING,
-        ),
-        "current",
-    )
+    stack: str = asked(options.STACK._replace(help="Choose the training stack that steps are predicted on."), "current")
     attention: str = asked(options.ATTENTION, "flash")
-    attention_kernel: str | None = asked(
-        Option(
-            "Name the attention kernel of the prediction; by default that which is usual on the chip.",
-            choices=("unfused", "flash-1", "flash-2", "cudnn"),
-            heading=options.TRAINING,
-        )
-    )
+    attention_kernel: str | None = asked(options.ATTENTION_KERNEL)
     sequence: Axis | None = asked(
         varied(options.SEQUENCE, "Vary sequence parallelism: true, false or both; by default both.")
     )

@@ -16,7 +16,7 @@ from tscale.errors import RequestError, nearest, shown
 from tscale.models.resolve import disclosed
 
 if TYPE_CHECKING:
-    from tscale.answers.memory_train import Ask as Training
+    from tscale.answers.memory_train_ask import Ask as Training
     from tscale.answers.post_training import Ask as Answered
     from tscale.core.dtypes import Format
     from tscale.models.spec import ModelSpec
@@ -86,7 +86,7 @@ class PostTraining(Request):
     prompt_tokens: int = asked(Option("Set the tokens of a prompt.", "N", options.context, heading=HEADING), PROMPT)
     response_tokens: int | None = asked(
         Option(
-            "Set the mean tokens of a response (default: 1024); --context is prompt and longest response.",
+            "Set the mean tokens of a response (default: 1024, or all that --context leaves); --context is prompt and longest response.",
             "N",
             options.context,
             heading=HEADING,
@@ -135,7 +135,7 @@ class PostTraining(Request):
         frozenset({"rollout"}),
     )
     epochs: int = asked(
-        Option("Set how often the sequences of a step are trained on.", "N", options.degree, heading=HEADING), 1
+        Option("Set the epochs of training on the sequences of a step.", "N", options.degree, heading=HEADING), 1
     )
 
     def check_method(self, *, others: Iterable[str] = ()) -> None:
@@ -227,7 +227,12 @@ class PostTraining(Request):
         given = getattr(self, name)
         given = default if given is None else given
         if not isinstance(given, str) or given not in _WORDS[name]:
-            return disclosed(spec_of(given))
+            spec = disclosed(spec_of(given))
+            if spec.kind != "decoder":
+                raise RequestError(
+                    f"{spec.label} is an {spec.kind}: a model that scores reads responses as decoders do"
+                )
+            return spec
         return policy if given == "same" else None
 
 

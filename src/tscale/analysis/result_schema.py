@@ -117,7 +117,14 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     ),
     "design": ({"params": "7e9"}, {"flops": "1e22"}, {"flops": "1e21", "like": "mixtral"}),
     "check": ({"claims": "article"},),
-    "list": ({"what": "models"}, {"what": "hardware"}, {"what": "formats"}, {"what": "laws"}, {"what": "claims"}),
+    "list": (
+        {"what": "models"},
+        {"what": "hardware"},
+        {"what": "families"},
+        {"what": "formats"},
+        {"what": "laws"},
+        {"what": "claims"},
+    ),
 }
 """Questions whose answers have all keys that there are, between them; `fit` and `verify` need files of the user's."""
 

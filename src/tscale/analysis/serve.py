@@ -116,7 +116,7 @@ class Ask(WithMedia, OnHardware):
         "vllm",
     )
     engine_version: str | None = asked(
-        Option("Give its version, as measured tables write it.", "TEXT", heading=options.PREDICTION)
+        Option("Set the engine's version, as measured tables write it.", "TEXT", heading=options.PREDICTION)
     )
     measured: OneRun | None = asked(
         Option(
@@ -145,7 +145,7 @@ class Ask(WithMedia, OnHardware):
     replicas: int = asked(options.REPLICAS, 1)
     prefill: ServingLayout | None = asked(
         Option(
-            "Set the degrees of a pool of its own for prompts, such as tensor=4,replicas=2.",
+            "Set the parallelism of a separate prefill pool, such as tensor=4,replicas=2.",
             "DEGREES",
             pool_of,
             heading=options.PARALLELISM,
@@ -153,7 +153,7 @@ class Ask(WithMedia, OnHardware):
     )
     decode: ServingLayout | None = asked(
         Option(
-            "Set the degrees of the pool that decodes, with --prefill.",
+            "Set the parallelism of the decode pool, with --prefill.",
             "DEGREES",
             pool_of,
             heading=options.PARALLELISM,

@@ -17,7 +17,7 @@ from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.answers.post_training_answered import Asked as Stepped
-    from tscale.answers.train import Ask as Training
+    from tscale.answers.train_ask import Ask as Training
     from tscale.core.costs.training import Count
     from tscale.core.metric import Data, Report
     from tscale.core.parallelism import Parallelism
@@ -53,7 +53,7 @@ def pue(text: str, what: str) -> Fraction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(Spread, PostTraining, OnHardware):
+class Ask(PostTraining, Spread, OnHardware):
     """Estimate the time, cost and energy of training.
 
     With --days, it estimates how many GPUs finish in time.
@@ -83,21 +83,8 @@ class Ask(Spread, PostTraining, OnHardware):
             heading=options.TRAINING,
         )
     )
-    stack: str = asked(
-        Option(
-            "Choose the training stack that a plan's step is predicted on.",
-            choices=("current", "megatron-deepspeed"),
-            heading=options.TRAINING,
-        ),
-        "current",
-    )
-    attention_kernel: str | None = asked(
-        Option(
-            "Name the attention kernel of the prediction; by default that which is usual on the chip.",
-            choices=("unfused", "flash-1", "flash-2", "cudnn"),
-            heading=options.TRAINING,
-        )
-    )
+    stack: str = asked(options.STACK, "current")
+    attention_kernel: str | None = asked(options.ATTENTION_KERNEL)
     bound: bool = asked(
         Option("Give a plan its bounds alone, without a prediction.", kind="flag", heading=options.TRAINING), False
     )
@@ -138,7 +125,7 @@ class Ask(Spread, PostTraining, OnHardware):
     )
     steps_off: int = asked(
         Option(
-            "Let devices that only generate be so many steps ahead of those that train: 1 overlaps them.",
+            "Let generation run so many steps ahead of training, with --rollout apart: 1 overlaps them.",
             "N",
             steps_off,
             heading=HEADING,
@@ -211,7 +198,7 @@ class Ask(Spread, PostTraining, OnHardware):
     @property
     def asked(self) -> Training:
         """What is asked of the run."""
-        from tscale.answers.train import Ask as Training
+        from tscale.answers.train_ask import Ask as Training
         from tscale.core.costs.step_time import Batch
 
         plan: Parallelism | None = None if self.batch is None else self.plan
@@ -266,6 +253,8 @@ def analyze(ask: Ask) -> Report:
 
 def figures(ask: Ask) -> Data:
     """The figures of the answer by their keys: what a row of a sweep holds."""
+    if ask.method is not None:
+        return analyze(ask).data
     from tscale.answers.train import train_figures
 
     return train_figures(ask.spec, ask.hardware, ask.asked)

@@ -41,7 +41,15 @@ def summed(lines: Iterable[Line], tag: str = "") -> int:
 
     `tag` begins the names where the same lines are counted in two ways.
     """
-    return sum(named(tag + line.name, line.value) for line in lines)
+    found = [(tag + line.name, line.value) for line in lines]
+    remembers = any(isinstance(value, TracedInt) for _, value in found)
+    return sum(_line(name, value) if remembers else value for name, value in found)
+
+
+def _line(name: str, value: int) -> int:
+    """A line under its name, that of no size of the model too (three numbers in each of the layers of a list), but for none."""
+    plain = value and not isinstance(value, TracedInt)
+    return TracedInt(value, "name", (value,), name) if plain else named(name, value)
 
 
 def line_figures(lines: Iterable[Line], unit: Unit, source: str = "", tag: str = "") -> Iterator[tuple[str, Figure]]:

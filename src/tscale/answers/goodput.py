@@ -114,8 +114,7 @@ def with_elapsed(of_steps: dict[str, Figure | None], goodput: Goodput | None) ->
 
 def in_hours_already(assumed: Utilisation) -> bool:
     """Whether most of the weight of an assumed utilisation is of runs whose published hours have their failures in them."""
-    whole = (weight for one, weight in zip(assumed.runs, assumed.weights, strict=True) if one.case.whole)
-    return sum(whole) > _HALF
+    return bool(assumed.whole > _HALF)
 
 
 def _share(one: Interrupted) -> Fraction:

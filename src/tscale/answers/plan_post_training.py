@@ -171,7 +171,7 @@ def plan_post_training_report(spec: ModelSpec, planned: Planned, step: Ask, how:
     )
     lead = (
         f"{found.tried:,} layouts tried, of the {TRIED} that train fastest with each way of generating.",
-        f"`{_command(planned, first, words)}` has the first in full: {float(middle):.3g} s ({float(low):.3g} to {float(high):.3g}, an 80% "
+        f"`{_command(planned, first, words)}` shows the first in full: {float(middle):.3g} s ({float(low):.3g} to {float(high):.3g}, an 80% "
         "interval).",
     )
     notes = notes_of(

@@ -9,8 +9,9 @@ from heapq import heappush, heappushpop
 from typing import Any, Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, Verdict
-from tscale.answers.memory_train import Ask as MemoryAsk
-from tscale.answers.memory_train import refuse, refuse_loss
+from tscale.answers.memory_train_ask import Ask as MemoryAsk
+from tscale.answers.memory_train_ask import refuse
+from tscale.answers.memory_train_held import refuse_loss
 from tscale.answers.peak import peak_of, products_of
 from tscale.answers.plan_axes import axes_of
 from tscale.answers.recomputed import recomputed

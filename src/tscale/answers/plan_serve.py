@@ -21,7 +21,7 @@ from tscale.answers.plan_serve_text import (
     target_words,
 )
 from tscale.answers.release import Asked
-from tscale.answers.serve import beyond_trained
+from tscale.answers.serve_notes import beyond_trained
 from tscale.answers.serve_prediction import Predicted, notes_of_prediction
 from tscale.core.metric import Data, Detail, Report
 from tscale.core.number_text import estimate

@@ -133,7 +133,7 @@ def _flags_table(planned: Planned) -> Table:
         Column("best layout of", "framework", numeric=False),
         Column("layout", "layout", numeric=False, wraps=40),
         Column("step, s", "step_seconds"),
-        Column("", "flags", numeric=False, below=True),
+        Column("flags", "flags", numeric=False, below=True),
     )
     rows = tuple(tuple(_framework_cells(planned, name, best)) for name, best in of_frameworks(planned).items())
     return Table("", columns, rows, aside=True)

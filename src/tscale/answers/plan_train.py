@@ -32,12 +32,12 @@ from tscale.models.spec import ModelSpec
 from tscale.planning.layouts import MOST_LAYOUTS, Layout
 
 _SHORT: Final = {
-    "devices": "degrees that do not make up the devices",
-    "schedule": "degrees and schedules that contradict one another",
+    "devices": "degrees with a product other than the number of devices",
+    "schedule": "degrees and schedules that contradict each other",
     "divisibility": "heads, matrices or experts that do not divide",
-    "layers": "layers that do not make such pieces",
-    "sharding": "no copies to shard over",
-    "batch": "a batch that does not divide",
+    "layers": "layers that do not split into such stages",
+    "sharding": "ZeRO without data parallelism",
+    "batch": "a batch that is no multiple of copies by micro-batch",
     "precision": "no peak in the format",
     "memory": "too little memory",
 }
@@ -105,10 +105,10 @@ def _lead(planned: Planned) -> Iterator[str]:
     yield _why_not(planned)
     first = planned.best[0]
     low, middle, high = first.prediction.seconds
-    yield f"`{command_of(planned.ask, first)}` has the first in full: {middle:.3g} s ({low:.3g} to {high:.3g}, an 80% interval)."
+    yield f"`{command_of(planned.ask, first)}` shows the first in full: {middle:.3g} s ({low:.3g} to {high:.3g}, an 80% interval)."
     certain = next((best for best in planned.best if best.verdict == "fits"), None)
     if first.verdict != "fits" and certain is not None:
-        yield f"The first that fits whatever software takes: {layout_text(certain.layout)}, {_seconds(certain.seconds)} a step."
+        yield f"The first that certainly fits: {layout_text(certain.layout)}, {_seconds(certain.seconds)} a step."
     if (
         first.rent is not None
         and (planned.ask.rank == "dollars" or planned.ask.dollars is not None)

@@ -10,8 +10,8 @@ from tscale.answers.capacity import Capacity, Verdict, serving_capacity, trainin
 from tscale.answers.memory import Ask as Serving
 from tscale.answers.memory import server_of
 from tscale.answers.memory_held import Server, held_at
-from tscale.answers.memory_train import Ask as Training
-from tscale.answers.memory_train import Weighed, weighed
+from tscale.answers.memory_train_ask import Ask as Training
+from tscale.answers.memory_train_held import Weighed, weighed
 from tscale.answers.trainer import Trainer
 from tscale.core.costs.post_training import ONLINE, Method, Phase, Resident, Sleeper, Stage, held_in, scoring_bytes
 from tscale.core.costs.rollout import Lengths, fullest_tokens

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from tscale.answers.capacity import Verdict
-from tscale.answers.memory_train import train_ask
+from tscale.answers.memory_train_ask import train_ask
 from tscale.answers.post_training import Ask, fullest, models_of
 from tscale.answers.post_training_memory import decisive
 from tscale.answers.post_training_rollout import How

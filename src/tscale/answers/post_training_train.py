@@ -107,7 +107,17 @@ def _phases_table(one: Answered, title: str) -> Table:
     if one.seconds is not None:
         rows.append((Label("  low end of 80%", "low"), "", "", _seconds(one.seconds.low, one.known), ""))
         rows.append((Label("  high end of 80%", "high"), "", "", _seconds(one.seconds.high, one.known), ""))
-    return Table(title, columns, tuple(rows), subject=one.models.spec.name, totals=frozenset({first}))
+    table = Table(title, columns, tuple(rows), subject=one.models.spec.name, totals=frozenset({first}))
+    return table if one.seconds is None else _reordered(table, _PREDICTED_FIRST)
+
+
+_PREDICTED_FIRST: Final = (0, 3, 4, 2, 1)
+"""Columns where there is a prediction: it stands before the bound, as in the headline."""
+
+
+def _reordered(table: Table, order: tuple[int, ...]) -> Table:
+    columns = tuple(table.columns[place] for place in order)
+    return table._replace(columns=columns, rows=tuple(tuple(row[place] for place in order) for row in table.rows))
 
 
 def _phase_row(one: Answered, timed: Timed) -> tuple[Cell, ...]:
@@ -138,11 +148,11 @@ def _figures(one: Answered) -> dict[str, Figure | None]:
 
 
 _ROWS: Final = (
-    ("tokens_per_second", "tokens/s, prompts and responses"),
+    ("tokens_per_second", "tokens/s"),
     ("tokens_per_second_per_gpu", "tokens/s per device"),
     ("samples_per_second", "samples/s"),
     ("gpu_hours", "GPU-hours"),
-    ("cost_usd", "$"),
+    ("cost_usd", "cost, $"),
 )
 
 
@@ -157,7 +167,8 @@ def _costs_table(one: Answered) -> Table:
         figure = figures[key]
         cell: Cell = Missing("needs --price") if figure is None else figure
         every: Cell = "" if figure is None or key not in _SUMMED else _times(figure, steps or 1)
-        rows.append((name, cell, *((every,) if steps is not None else ())))
+        of = ", prompts and responses" if key == "tokens_per_second" and one.asked.step.method != "sft" else ""
+        rows.append((f"{name}{of}", cell, *((every,) if steps is not None else ())))
     if steps is not None:
         days = Figure(one.middle * steps / DAY, DAYS, "bound" if one.seconds is None else one.known)
         rows.append(("days", "", days))

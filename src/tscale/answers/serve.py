@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import capacity_data, device_figure, exit_code, verdict_note, verdict_text
@@ -11,15 +10,9 @@ from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.serve_deployment import deployment_figures, deployment_report
 from tscale.answers.serve_derived import of_passes, of_request
-from tscale.answers.serve_parts import (
-    bound,
-    causes,
-    lines_data,
-    parts_table,
-    routed,
-    speed_known,
-    steps_of_passes,
-)
+from tscale.answers.serve_dollars import dollar_rows, dollars_of
+from tscale.answers.serve_notes import percent, serve_notes
+from tscale.answers.serve_parts import bound, causes, lines_data, parts_table, speed_known, steps_of_passes
 from tscale.answers.serve_prediction import (
     Predicted,
     answered,
@@ -29,22 +22,10 @@ from tscale.answers.serve_prediction import (
     prediction_of,
     tables_of,
 )
-from tscale.answers.serve_times import (
-    Ask,
-    Memory,
-    Served,
-    Times,
-    format_names,
-    memory_of,
-    served,
-    times_of,
-    turning_batch,
-)
+from tscale.answers.serve_times import Ask, Memory, Served, Times, memory_of, served, times_of, turning_batch
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.communication import TWO_SUMS
-from tscale.core.costs.roofline import LEAVES_OUT, SOURCE, Work, distinct_experts, top_k
-from tscale.core.ledger import Cache
-from tscale.core.metric import Cell, Column, Data, Detail, Figure, Missing, Report, Table, weakest
+from tscale.core.costs.roofline import SOURCE, Work
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table, weakest
 from tscale.core.number_text import duration
 from tscale.core.units import BYTES, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, USD
 from tscale.errors import RequestError
@@ -64,14 +45,13 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     verdict = "" if memory.fits else verdict_text(memory.capacity, memory.total)
     title = f"{_title(spec, hardware, ask)}: {verdict or _answered(figures, steady)}"
     tables = (
-        _summary(title, spec, ask, figures, rent),
-        *tables_of(steady, spec.name),
+        *_speeds(title, found),
         _held_table(spec, ask, figures),
         parts_table(one, f"decoding, {one.middle:,} cached", found.decode, spec.name),
         parts_table(one, f"prefill, {prompt.batch * (prompt.read or prompt.new):,} tokens", found.prefill, spec.name),
     )
     data = {**_data(found), "decode": lines_data(one, found.decode), "prefill": lines_data(one, found.prefill)}
-    said = (*_notes(one, hardware, memory, found.decode), *notes_of_prediction(steady))
+    said = (*serve_notes(one, hardware, memory, found.decode), *notes_of_prediction(steady))
     notes = notes_of(spec, *said, *(() if rent is None else rent.notes()))
     passes = {"prefill": found.prefill, "decode_step": found.decode}
     steps = (
@@ -139,11 +119,17 @@ def _data(found: _Reached) -> dict[str, Data]:
         **figures,
         **_price_ranges(one, found.times, rent),
         **data_of(found.steady),
+        **_predicted_dollars(found),
         "usd_per_gpu_hour": None if rent is None else rent.data(),
         **{key: value for key, value in room.items() if key not in figures},
         "decode_shares": _shares(one, found.decode),
         "prefill_shares": _shares(one, found.prefill),
     }
+
+
+def _predicted_dollars(found: _Reached) -> dict[str, Data]:
+    """What tokens cost as predicted; nothing where no times are."""
+    return {f"predicted_{key}": figure for key, figure in dollars_of(found.steady, found.rent)}
 
 
 def check_served(spec: ModelSpec, ask: Ask) -> None:
@@ -265,7 +251,19 @@ def _answered(figures: dict[str, Figure | None], steady: Predicted | str) -> str
     return f"at least {duration(first)} to the first token, then {duration(further)} per output token"
 
 
-def _summary(title: str, spec: ModelSpec, ask: Ask, figures: dict[str, Figure | None], rent: Rent | None) -> Table:
+def _speeds(title: str, found: _Reached) -> list[Table]:
+    """What is predicted, where it is, before the best case: the CSV is of the latter, which every answer has."""
+    dollars = tuple(dollar_rows(dict(dollars_of(found.steady, found.rent)), found.rent))
+    predicted = [
+        table._replace(rows=(*table.rows, *dollars), aside=True)
+        for table in tables_of(found.steady, found.one.spec.name)
+    ]
+    tables = [*predicted, _best_case(found)]
+    return [tables[0]._replace(title=title), *tables[1:]]
+
+
+def _best_case(found: _Reached) -> Table:
+    figures, rent = found.figures, found.rent
     rows: list[tuple[Cell, ...]] = []
     for key, name in _ROWS:
         figure = figures[key]
@@ -279,12 +277,13 @@ def _summary(title: str, spec: ModelSpec, ask: Ask, figures: dict[str, Figure | 
             for words, price in (("lowest", rent.low), ("highest", rent.high)):
                 scaled = figure.value * float(price / rent.middle)
                 rows.append((f"  at the {words} price", figure._replace(value=scaled)))
-    return Table(title, _columns(ask), tuple(rows), subject=spec.name)
+    return Table("", _columns(found.one.ask), tuple(rows), subject=found.one.spec.name)
 
 
 def _columns(ask: Ask, of: str = "") -> tuple[Column, Column]:
     """The columns of what is told of a pass, or of a device."""
-    at = "best case" if ask.efficiency == 1 else f"at {_percent(float(ask.efficiency))} of the best case"
+    share = "" if ask.efficiency == 1 else f"{percent(float(ask.efficiency))} of "
+    at = f"{share}best case, one batch"
     return Column(of or at, "quantity", numeric=False), Column("value", "value")
 
 
@@ -292,111 +291,3 @@ def _held_table(spec: ModelSpec, ask: Ask, figures: dict[str, Figure | None]) ->
     """What a device holds, and its memory."""
     rows = tuple((name, figures[key] or "") for key, name in _HELD)
     return Table("", _columns(ask, "memory per device"), rows, subject=spec.name)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g}%"
-
-
-def _notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Work]) -> Iterator[str]:
-    ask = one.ask
-    if not memory.fits:
-        yield "`tscale memory` shows what a device holds in parts, and what would make it fit."
-    spent = causes(one, decode)
-    sent = f", {_percent(spent['communication'])} communicates" if ask.gpus > 1 else ""
-    yield (
-        f"Decoding is bound by {bound(one, decode)}: {_percent(spent['weights'])} of its time reads weights, "
-        f"{_percent(spent['cache'])} the cache, {_percent(spent['compute'])} computes{sent}."
-    )
-    if ask.efficiency == 1:
-        yield "A bound: each part at the device's dense peak or full bandwidth. --efficiency scales it to a measured machine."
-    else:
-        yield f"At {_percent(float(ask.efficiency))} of the peak and of the bandwidths, as --efficiency says."
-    yield _products_note(one, hardware)
-    if ask.gpus > 1:
-        yield from _sharing_notes(one)
-    yield from _model_notes(one)
-    if ask.draft is not None:
-        yield from _draft_notes(one)
-    if ask.prefix:
-        yield f"Of each prompt, {ask.prefix:,} tokens were cached before: their cost is that of reading them."
-    if ask.host is not None:
-        yield "Reading the prefix of host memory is in the steady state alone, not in the best case."
-    yield Detail(LEAVES_OUT)
-
-
-def _products_note(one: Served, hardware: Hardware) -> str:
-    """What products are computed in, and why, where that is not what weights are kept in."""
-    formats = one.setup.formats
-    weights = formats.weights
-    names = format_names(weights)
-    unpacked = [name for name in names if name not in formats.peaks and name not in ("fp32", "bf16", "fp16")]
-    how = f", since {hardware.label} does not multiply by {' or '.join(unpacked)}: weights are made 16 bits first"
-    peak = max((formats.peak(name) for name in names), default=formats.peak("")) / 1e12
-    said = f"Weights in {weights.name}, cache in {formats.cache.name}; products at {peak:,.1f} TFLOP/s{how if unpacked else ''}."
-    return said if unpacked else Detail(said)
-
-
-def _sharing_notes(one: Served) -> Iterator[str]:
-    """How devices share the model, and what another way would change."""
-    gpus = one.ask.gpus
-    yield (
-        f"{gpus:,} devices share each layer by tensor parallelism (Shoeybi 2019); other ways, such as those that gather "
-        f"weights or assign experts, have bounds of their own. {TWO_SUMS}"
-    )
-    if one.setup.by_sequences:
-        yield "The cache is split by sequences while decoding: queries are sent to it and outputs back (Pope 2022, section 3.3)."
-        return
-    caches = [entry for entry in one.setup.whole.entries if isinstance(entry, Cache) and entry.stream != "once"]
-    if any(cache.cut is None or cache.cut.pieces < gpus for cache in caches):
-        yield (
-            "There are more devices than key-value heads, so that several keep and read the same cache: --split-cache sequences "
-            "gives each its own sequences."
-        )
-
-
-def _model_notes(one: Served) -> Iterator[str]:
-    """What is particular to a model: experts, latents, a context beyond its own."""
-    ask, spec = one.ask, one.spec
-    entry = routed(one.setup.whole.entries)
-    if entry is not None:
-        met = distinct_experts(entry.experts, top_k(entry), ask.batch)
-        tokens = "a token meets" if ask.batch == 1 else f"{ask.batch:,} tokens meet"
-        yield (
-            f"In each layer, {tokens} {met:,.4g} of {entry.experts} experts in expectation, each being as likely: those are "
-            "read."
-        )
-    if any(getattr(entry, "decoded", None) for entry in one.setup.whole.entries):
-        anew = ", those of a cached prefix too" if ask.prefix else ""
-        yield f"Latents are scored as they are while decoding (absorbed), and spread out to keys and values in the prefill{anew}."
-    if one.source:
-        audio_frames = ", of sound, whatever --context says" if spec.audio_frames else ""
-        yield (
-            f"The prefill runs the encoder over {one.source:,} positions{audio_frames}, and the decoder over the token that an answer "
-            "begins with; keys and values of what was read are cached for the decoder's layers."
-        )
-    longest = max(ask.context, ask.output) if one.source else ask.context + ask.output
-    yield from beyond_trained(spec, longest, "prompt or answer is" if one.source else "prompt and answer are")
-
-
-def beyond_trained(spec: ModelSpec, tokens: int, both: str) -> Iterator[str]:
-    """That a request is longer than what a model was trained on; `both`: what of it is."""
-    if spec.context is not None and tokens > spec.context and not spec.audio_frames:
-        yield f"{spec.label} was trained on {spec.context:,} tokens, and {both} longer."
-
-
-def _draft_notes(one: Served) -> Iterator[str]:
-    draft = one.ask.draft
-    assert draft is not None
-    who = "A draft at no cost" if draft.spec is None else draft.spec.label
-    yield (
-        f"{who} guesses {draft.tokens} tokens per round, each accepted with probability {float(draft.acceptance):g}: "
-        f"{draft.expected:.2f} tokens per round in expectation (Leviathan 2023, equation 1). The tables are of a step without."
-    )
-    if draft.spec is not None:
-        yield f"{draft.spec.label} is kept and shared as {one.spec.label} is; its prefill is in the end-to-end latency."
-        if draft.spec.vocabulary != one.spec.vocabulary:
-            yield (
-                f"Their vocabularies differ ({draft.spec.vocabulary:,} and {one.spec.vocabulary:,} tokens): guesses can be "
-                "verified only where the tokens are the same."
-            )

@@ -9,6 +9,7 @@ from tscale.answers.explaining import notes_of
 from tscale.answers.release import Asked
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.serve_derived import of_request
+from tscale.answers.serve_dollars import DOLLARS, dollar_rows, dollars_of
 from tscale.answers.serve_prediction import (
     Predicted,
     answered,
@@ -24,7 +25,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
 from tscale.core.serving_layout import ServingLayout
-from tscale.core.units import BYTES, MILLISECONDS, SECONDS, USD
+from tscale.core.units import BYTES, MILLISECONDS, SECONDS
 from tscale.models.spec import ModelSpec
 
 
@@ -43,7 +44,7 @@ def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         f"{answered(found)}"
     )
     tables = [*tables_of(found, spec.name), *(_memory(name, figures, spec.name) for name, figures in held.items())]
-    tables[0] = _with_rows(tables[0], deployed.dollars, deployed.moved)._replace(title=title)
+    tables[0] = _with_rows(tables[0], deployed)._replace(title=title)
     priced = () if rent is None else tuple(rent.notes())
     notes = notes_of(spec, *_notes(found), *notes_of_prediction(found), *priced)
     lead = tuple(filter(None, (found.refused, *asked.lead())))
@@ -74,7 +75,7 @@ def _deployed(spec: ModelSpec, hardware: Hardware, ask: Ask) -> _Deployed:
     pools = {"prefill": case.prefill, "decode": case.decode} if case.disaggregated else {"": case.decode}
     held = {name: _held(found, pool) for name, pool in pools.items()}
     moved = _transfer(case) if case.disaggregated else None
-    return _Deployed(found, Asked(spec, ask.weights, ask.cache), rent, held, dict(_dollars(found, rent)), moved)
+    return _Deployed(found, Asked(spec, ask.weights, ask.cache), rent, held, dict(dollars_of(found, rent)), moved)
 
 
 def _data(spec: ModelSpec, hardware: Hardware, ask: Ask, one: _Deployed) -> dict[str, Data]:
@@ -90,32 +91,10 @@ def _data(spec: ModelSpec, hardware: Hardware, ask: Ask, one: _Deployed) -> dict
         "prefix": ask.prefix,
         **one.asked.data(),
         **data_of(one.found),
-        **{key: one.dollars.get(key) for key in _DOLLARS},
+        **{key: one.dollars.get(key) for key in DOLLARS},
         "cache_transfer": None if one.moved is None else one.moved.data(),
         "pools": {name or "all": dict(figures) for name, figures in one.held.items()},
     }
-
-
-_DOLLARS: Final = {
-    "usd_per_million_input_tokens": "$ per 1M input tokens",
-    "usd_per_million_output_tokens": "$ per 1M output tokens",
-}
-
-
-def _dollars(found: Predicted, rent: Rent | None) -> Iterator[tuple[str, Figure]]:
-    """What tokens in and out cost, which add up to all devices: each pool's, or the time that prompts take of one pool and the rest."""
-    if rent is None or found.times is None:
-        return
-    case, requests = found.case, found.requests_per_second
-    if case.disaggregated:
-        prompts = float(case.prefill.layout.devices * case.prefill.workers)
-    else:
-        prompts = case.devices * min(requests / found.times.prompts_per_second, 1.0)
-    for key, devices, tokens in zip(
-        _DOLLARS, (prompts, case.devices - prompts), (case.prompt, case.output), strict=True
-    ):
-        hours = devices / 3600 / (requests * tokens)
-        yield key, Figure(hours * 10**6 * float(rent.middle), USD, "predicted")
 
 
 class _Transfer(NamedTuple):
@@ -146,14 +125,15 @@ def _transfer(case: ServingCase) -> _Transfer:
     return _Transfer(Figure(round(whole), BYTES, "convention"), seconds)
 
 
-def _with_rows(table: Table, dollars: dict[str, Figure], moved: _Transfer | None) -> Table:
+def _with_rows(table: Table, deployed: _Deployed) -> Table:
     """The table of a prediction with what tokens cost, and the cache that is sent. Others have no such columns."""
     if len(table.columns) != _PREDICTED_COLUMNS:
         return table
-    rows: list[tuple[Cell, ...]] = [(_DOLLARS[key], "", figure, "", "") for key, figure in dollars.items()]
+    moved = deployed.moved
+    rows: list[tuple[Cell, ...]] = list(dollar_rows(deployed.dollars, deployed.rent))
     if moved is not None and moved.seconds is not None:
         seconds = moved.seconds._replace(value=1000 * moved.seconds.value, unit=MILLISECONDS)
-        rows.append(("sending a prompt's cache, ms", seconds, "", "", ""))
+        rows.append(("sending a prompt's cache, ms", "", "", "", seconds))
     return table._replace(rows=(*table.rows, *rows))
 
 

@@ -275,10 +275,10 @@ def tables_of(found: Predicted | str, subject: str) -> tuple[Table, ...]:
 def _table(found: Predicted, times: Prediction, subject: str) -> Table:
     columns = (
         Column("steady state", "quantity", numeric=False),
-        Column("at least", "bound"),
         Column("predicted", "predicted"),
         Column("80%: from", "low"),
         Column("to", "high"),
+        Column("at least", "bound"),
     )
     rows: list[tuple[Cell, ...]] = []
     for name, words, scale in _ROWS:
@@ -286,9 +286,9 @@ def _table(found: Predicted, times: Prediction, subject: str) -> Table:
         unit = MILLISECONDS if scale > 1 else SECONDS
         bound = getattr(times, f"{name}_bound")
         cells = [Figure(scale * value, unit, "predicted") for value in (of.middle, of.low, of.high)]
-        rows.append((words, Figure(scale * bound, unit, "bound"), *cells))
+        rows.append((words, *cells, Figure(scale * bound, unit, "bound")))
     for words, value, unit in _speeds(found).values():
-        rows.append((words, "", Figure(value, unit, "predicted"), "", ""))
+        rows.append((words, Figure(value, unit, "predicted"), "", "", ""))
     return Table("", columns, tuple(rows), subject=subject)
 
 

@@ -19,8 +19,8 @@ from tscale.answers.release_words import release_note
 from tscale.answers.serve_prediction import prediction_of
 from tscale.answers.serve_times import Ask as ServeAsk
 from tscale.answers.serve_times import served
-from tscale.answers.train import Ask as TrainAsk
 from tscale.answers.train import train_report
+from tscale.answers.train_ask import Ask as TrainAsk
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, tower_bytes, weight_bytes
 from tscale.core.dtypes import FORMATS, Format

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import VERDICTS, Verdict
-from tscale.answers.memory_train import Ask, weighed
+from tscale.answers.memory_train_ask import Ask
+from tscale.answers.memory_train_held import weighed
 from tscale.answers.peak import precision_of
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import trainer

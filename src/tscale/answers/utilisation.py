@@ -94,6 +94,8 @@ class Utilisation(NamedTuple):
     """Of each run, as shares of all of them."""
     peak: Fraction
     """The peak asked about over the 16-bit one, where the runs are compared by speed; 1 otherwise."""
+    whole: float
+    """The weight of whole runs, in whose published hours their failures are."""
 
     def within(self, most: Fraction) -> Utilisation:
         """The same, of which no share is above `most`."""
@@ -187,13 +189,16 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
     of = Fraction(peak, case.peak) if case.narrow and case.peak else Fraction(2 if case.narrow else 1)
     shares = [(one.share_of(of), weight) for weight, one in weighed]
     total = in_order(weight for weight, _ in weighed)
+    weights = tuple(weight / total for weight, _ in weighed)
+    whole = sum(weight for weight, (_, one) in zip(weights, weighed, strict=True) if one.case.whole)
     return Utilisation(
         min(shares)[0] / _MARGIN,
         weighted_median(shares),
         min(max(shares)[0] * _MARGIN, Fraction(1)),
         tuple(one for _, one in weighed),
-        tuple(weight / total for weight, _ in weighed),
+        weights,
         of,
+        whole,
     )
 
 
@@ -207,7 +212,8 @@ def _of_each_size(case: Case, gpus: Recordable, peak: int, runs: tuple[Measured,
     low = gpus.called("low", lambda size: at(size).low)
     middle = gpus.called("middle", lambda size: at(size).middle)
     high = gpus.called("high", lambda size: at(size).high)
-    return Utilisation(low, middle, high, (), (), Fraction(1))
+    whole = gpus.called("whole", lambda size: at(size).whole)
+    return Utilisation(low, middle, high, (), (), Fraction(1), whole)
 
 
 def distance(asked: Case, published: Case) -> float:

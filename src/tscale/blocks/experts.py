@@ -110,14 +110,7 @@ class Experts:
             )
 
         yield matmul("router", d, self.experts, bias=self.router_bias)
-        if self.scaled:
-            yield Vector(f"{name}.scales", "scale", "feed_forward", d + self.experts)
-        if self.selection_bias == "parameter":
-            yield Vector(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts, trained=False)
-        elif self.selection_bias == "buffer":
-            yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts)
-        if self.routes is not None:
-            yield Buffer(f"{name}.routes", "routes", "feed_forward", self.routes * self.top_k)
+        yield from self._selection(site)
         width = d if self.latent is None else self.latent
         if self.latent is not None:
             yield matmul("latent_down", d, width)
@@ -140,6 +133,18 @@ class Experts:
             yield Vector(f"{name}.out_norm", "norm", "norm", d)
         if self.norms:
             yield Vector(f"{name}.norms", "norm", "norm", 3 * d)
+
+    def _selection(self, site: LayerContext) -> Iterator[Entry]:
+        """What the choice of experts has beside the router: scales, biases, and a table of words that are sent to fixed ones."""
+        name = site.name
+        if self.scaled:
+            yield Vector(f"{name}.scales", "scale", "feed_forward", site.d_model + self.experts)
+        if self.selection_bias == "parameter":
+            yield Vector(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts, trained=False)
+        elif self.selection_bias == "buffer":
+            yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts)
+        if self.routes is not None:
+            yield Buffer(f"{name}.routes", "routes", "feed_forward", self.routes * self.top_k)
 
     def saves(self, site: LayerContext) -> Iterator[Saved]:
         """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.

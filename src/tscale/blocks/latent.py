@@ -52,7 +52,7 @@ class LatentAttention:
     index_top_k: Size | None = None
     """The most keys that a query sees: picked by the layer's own indexer, or, without one, by an earlier layer's."""
     index_pool: Size | None = None
-    """Positions whose keys of the indexer are pooled into one by learned weights (GLM-5.3); by default, each has its own."""
+    """Positions with keys of the indexer that are pooled into one by learned weights (GLM-5.3); by default, each has its own."""
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other mixer claims."""
 

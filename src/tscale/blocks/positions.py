@@ -49,7 +49,7 @@ class Computed:
     """Rows of a table of sinusoids that each stack keeps with its parameters and never trains (Marian, Pegasus);
     where queries and keys are rotated, of a head's width (RoFormer)."""
     frequencies: Size | None = None
-    """Learned numbers that scale the frequencies of rotation, for all layers at once (Mistral Large 4)."""
+    """Learned numbers that scale the frequencies of rotation, shared by all layers (Mistral Large 4)."""
 
     def lower(self, site: LayerContext, widths: Widths | None, context: int | None) -> Iterator[Entry | Subset]:
         """No weights and no matrix multiplications, but for a table that is stored."""
@@ -58,4 +58,6 @@ class Computed:
             sines = Lookup(f"{site.name}embedding.sines", "positions", "positions", self.rows, width, trained=False)
             yield Subset((sines,), once=True)
         if self.frequencies is not None:
-            yield Subset((Vector(f"{site.name}frequencies", "scale", "positions", self.frequencies),), once=True)
+            yield Subset(
+                (Vector(f"{site.name}embedding.frequencies", "scale", "positions", self.frequencies),), once=True
+            )

@@ -16,7 +16,7 @@ from tscale.core.ledger import Entry, Matmul, Part, Subset, Vector
 
 @dataclass(frozen=True, kw_only=True)
 class HyperConnections:
-    """Hyper-connections whose weights each token computes of its own streams (Xie 2025; Zhu 2024).
+    """Hyper-connections with weights that each token computes of its own streams (Xie 2025; Zhu 2024).
 
     Of the n streams side by side, n·d wide, one product makes n weights that sum them up to the sub-layer's input, n that add its
     output to each of them and, where streams are mixed, n·n that they are mixed with. Before the head they are summed up once more.
@@ -61,7 +61,7 @@ class AltUp:
     """Alternating updates (Baykal 2023): a layer computes one of the streams, and corrects predictions of all by it.
 
     Streams but the first are made of the embedding by a square matrix each, and brought back by another one before the last norm.
-    The same layers may add a low-rank path beside attention (Laurel, Menghani 2024).
+    The same layers may add a low-rank path next to attention (Laurel, Menghani 2024).
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
@@ -70,7 +70,7 @@ class AltUp:
     count: Size
     """Residual streams."""
     laurel_rank: Size | None = None
-    """Rank of a low-rank path beside attention, with a norm behind it; by default there is none."""
+    """Rank of a low-rank path next to attention, with a norm behind it; by default there is none."""
 
     def lower(self, site: LayerContext, sub_layer: str, part: Part) -> Iterator[Entry | Subset]:
         """Nothing for a sub-layer by itself."""

@@ -30,7 +30,7 @@ _QUESTIONS: Final = {
     "calibrate": "Calibrate predictions of serving to your own runs.",
     "check": "Check claims about models against the right values.",
     "verify": "Compare a checkpoint's tensors with those of a spec.",
-    "list": "List the built-in models, hardware, formats, laws or claims.",
+    "list": "List models, hardware, families, formats, laws or claims.",
 }
 """Commands that are made of questions, each with the first line of its help (a test holds them equal)."""
 _OTHERS: Final = {

@@ -171,17 +171,18 @@ def _show(made: Sweep, format: Format, plot: str | None, *, table: bool) -> None
     """Shows the first rows, or all of them to a program, and the picture below them."""
     from tscale.errors import RequestError
     from tscale.render import print_text, show
-    from tscale.sweeping.show import MOST_SHOWN, SHOWN, plot_of, report_of
+    from tscale.sweeping.show import SHOWN, most_shown, plot_of, report_of
 
     pictures: Any = () if plot is None else [plot_of(made, plot)]
     if table:
         everything = format in ("json", "csv")
-        if everything and made.job.rows > MOST_SHOWN:
+        most = most_shown(made)
+        if everything and made.job.rows > most:
             raise RequestError(
-                f"--format {format} prints at most {MOST_SHOWN:,} rows, and these are {made.job.rows:,}: "
-                "write them with -o FILE.parquet or FILE.csv"
+                f"--format {format} prints at most {most:,} rows of {len(made.columns)} columns, and these are {made.job.rows:,}: "
+                "write them with -o FILE.parquet or FILE.csv, or choose fewer with --columns"
             )
-        show(report_of(made, MOST_SHOWN if everything else SHOWN, brief=not everything), format, plots=pictures)
+        show(report_of(made, most if everything else SHOWN, brief=not everything), format, plots=pictures)
     if pictures and format != "html":
         from tscale.render.plot_terminal import drawn
 

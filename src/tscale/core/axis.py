@@ -7,6 +7,7 @@ before: both ends are among them. Nothing is listed before it is asked for, so t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -35,7 +36,9 @@ class Span:
     factor: int | Fraction | None = None
     stepped: bool = True
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many numbers there are, which may be more than a length of Python's can say."""
         if self.factor is None:
             return int((self.high - self.low) / Fraction(self.step)) + 1
         return _powers(self)
@@ -60,12 +63,12 @@ class Axis(NamedTuple):
     @property
     def size(self) -> int:
         """How many values there are, each as often as it is written."""
-        return sum(len(part) if isinstance(part, Span) else 1 for part in self.parts)
+        return sum(part.count if isinstance(part, Span) else 1 for part in self.parts)
 
     @property
     def stepped_size(self) -> int:
         """The same, but for ranges without a step, of which what is legal is meant."""
-        return sum((len(part) if part.stepped else 0) if isinstance(part, Span) else 1 for part in self.parts)
+        return sum((part.count if part.stepped else 0) if isinstance(part, Span) else 1 for part in self.parts)
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -110,6 +113,10 @@ def read_axis(text: str, what: str, read: Callable[[str, str], Any]) -> Axis:
         raise RequestError(f"{what} lists {len(parts):,} values: at most {MOST_PARTS:,}; a range is LOW..HIGH")
     if not all(parts):
         raise RequestError(f"{what} has a value that is empty: give one, such as 8, a list 1,2,4 or a range 1..8")
+    for part in parts:
+        low, dash, high = part.partition("-")
+        if dash and low.isdecimal() and high.isdecimal():
+            raise RequestError(f"{what} {_shown(part)}: a range is {_shown(low)}..{_shown(high)}")
     return Axis(text.strip(), tuple(_span(part, what, read) if _DOTS in part else read(part, what) for part in parts))
 
 
@@ -123,7 +130,7 @@ def _span(text: str, what: str, read: Callable[[str, str], Any]) -> Span:
         raise RequestError(f"{what} {_shown(text)} is empty: {low_text.strip()} is more than {high_text.strip()}")
     if not sign:
         return Span(low, high, stepped=False)
-    step = _number(by, text, what)
+    step = _number(by, text, what, read if sign == "+" else None)
     if sign == "*" and not low:
         raise RequestError(f"{what} {_shown(text)}: a range that is multiplied begins above 0")
     if sign == "*" and step < _LEAST_FACTOR:
@@ -136,10 +143,10 @@ def _span(text: str, what: str, read: Callable[[str, str], Any]) -> Span:
 def _refuse_end(span: Span, text: str, what: str) -> None:
     """Raises `RequestError` for a range whose steps pass over its end, which would be among them."""
     if span.factor is None:
-        last: Any = span.low + (len(span) - 1) * span.step
+        last: Any = span.low + (span.count - 1) * span.step
         after = last + span.step
     else:
-        last = span.low * span.factor ** (len(span) - 1)
+        last = span.low * span.factor ** (span.count - 1)
         after = last * span.factor
     if last != span.high:
         raise RequestError(
@@ -166,17 +173,27 @@ def _end(text: str, whole: str, what: str, read: Callable[[str, str], Any]) -> i
     return value
 
 
-def _number(text: str, whole: str, what: str) -> int | Fraction:
-    """A step or a factor, above 0."""
-    try:
-        value = Fraction(text.strip()) if len(text) <= _MOST_DIGITS and "e" not in text.lower() else Fraction(0)
-    except (ValueError, ZeroDivisionError):
-        value = Fraction(0)
-    if value <= 0:
+def _number(text: str, whole: str, what: str, read: Callable[[str, str], Any] | None = None) -> int | Fraction:
+    """A factor above 0, or a step, which may be written as the ends are: 1..9e9+1e9, 1k..8k+1k."""
+    value = _plain(text)
+    if value is None and read is not None:
+        with suppress(RequestError):
+            value = read(text.strip(), what)
+    if isinstance(value, bool) or not isinstance(value, (int, Fraction)) or value <= 0:
         raise RequestError(
             f"{what} {_shown(whole)}: behind + or * stands a number above 0, such as 1..9+2 or 8..1024*2"
         )
     return value.numerator if value.denominator == 1 else value
+
+
+def _plain(text: str) -> Fraction | None:
+    """A number in digits alone; None for any other text."""
+    if len(text) > _MOST_DIGITS or "e" in text.lower():
+        return None
+    try:
+        return Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 def _shown(text: str) -> str:

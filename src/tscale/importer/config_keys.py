@@ -40,7 +40,11 @@ def is_size(value: object) -> bool:
 
 def unknown(key: str, value: object, name: str, where: str) -> SpecError:
     """That a key may change what is counted in a way that is not known here."""
+    from tscale.importer.families import is_of_user
+
     why = f'key "{key[:60]}" ({shown(value)}) is not known for {name}, and may change what is counted'
+    if is_of_user(name):
+        why += ": list it in the family's file, under `harmless` if it changes no count, or under `reads`"
     return SpecError(why, where=where)
 
 

@@ -51,19 +51,28 @@ def rules_of(
     several = any(pattern.by_layer for pattern, _ in found.kept)
     standing = standing_of(spec, ledger) if several else {}
     meant = _meant(found, ledger, standing, Matching(family))
-    placed: _Placed = {}
     main = None if found.experts_only else found.main
-    for place, entry in enumerate(ledger.entries):
-        if isinstance(entry, (Matmul, Lookup)) and entry.stored:
-            usual = main if is_converted(entry) else None
-            for format, layers in _formats(entry, found, meant.of_entry(place), standing.get(place)):
-                if format != usual:
-                    placed.setdefault((format or "", layers), []).append(entry.name)
+    placed = _placed(found, ledger, meant, standing, main)
     rules = tuple(
         WeightRule(format=format or rest, parts=_shortened(names, ledger), layers=layers)
         for (format, layers), names in placed.items()
     )
     return main, rules, tuple(_unmatched(spec, found, meant))
+
+
+def _placed(
+    found: Converted, ledger: Ledger, meant: _Meant, standing: Mapping[int, tuple[int, ...]], main: str | None
+) -> _Placed:
+    """The entries that are in another format than the linear layers."""
+    placed: _Placed = {}
+    for place, entry in enumerate(ledger.entries):
+        if not isinstance(entry, (Matmul, Lookup)) or not entry.stored:
+            continue
+        usual = main if is_converted(entry) else None
+        for format, layers in _formats(entry, found, meant.of_entry(place), standing.get(place)):
+            if format != usual:
+                placed.setdefault((format or "", layers), []).append(entry.name)
+    return placed
 
 
 class _Meant(NamedTuple):

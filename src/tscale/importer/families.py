@@ -59,6 +59,11 @@ def more_families(given: object) -> Iterator[None]:
         _OF_USER.reset(token)
 
 
+def is_of_user(name: str) -> bool:
+    """Whether a family stands in the user's own file."""
+    return name in _OF_USER.get()
+
+
 def row(name: str) -> Family | Nested | None:
     """The row of a family by its name, or None."""
     return _OF_USER.get().get(name) or ROWS.get(name) or _shipped(name)

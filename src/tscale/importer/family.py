@@ -98,7 +98,7 @@ class Routed:
     """What is added to scores where experts are chosen, and how it is stored."""
     out_norm: bool = False
     sparse: Annotated[Callable[[Config], list[bool]] | None, Ruled("sparse")] = None
-    """Which layers have experts; where absent, every layer has."""
+    """Which layers have experts; by default every layer has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class Family:
     source: str = ""
     """Where the row was read."""
     defaults_of: str | None = None
-    """The class whose defaults `reads` holds."""
+    """The class with the defaults that `reads` holds."""
     group: Group | None = None
     """Under which heading lists of families have it."""
     classes: Mapping[str, Head]
@@ -133,7 +133,7 @@ class Family:
     nullable: tuple[Key, ...] = ()
     """Keys that may be null although their default is not."""
     fixed: Mapping[str, object] = field(default_factory=dict)
-    """Keys that files hold and whose value the class takes for granted: another value is another architecture."""
+    """Keys that files hold and of which the class takes the value for granted: another value is another architecture."""
     harmless: tuple[str, ...] = ()
     """Keys of this family alone that change no count."""
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -143,7 +143,7 @@ class Family:
     positions: Annotated[
         Positions | Callable[[Config], Positions], Ruled("positions", Annotated[Positions, Tagged(POSITIONS)])
     ] = field(default_factory=lambda: Computed(kind="rotary"))
-    """How it tells positions apart; rotations where absent."""
+    """How it encodes positions; by default rotary."""
     unread_rows: int = 0
     """Rows of the position table that no token reads, so that the context is shorter than the table."""
     biases: Mapping[str, bool | Key] = field(default_factory=dict)
@@ -153,12 +153,12 @@ class Family:
     qk_norm: Literal["head", "full"] | None = None
     """Norms on queries and keys."""
     qk_norm_if: Key | None = None
-    """The key that says whether there are any; where absent, there are."""
+    """The key that says whether there are any; by default there are."""
     qk_norm_bias: bool = False
     out_norm: bool = False
     """Whether a norm stands before the projection out of attention."""
     differential: bool = False
-    """Whether heads work in pairs whose outputs are subtracted."""
+    """Whether heads work in pairs, one output subtracted from the other."""
     gated_heads: bool = False
     """Whether a projection of the width of the queries gates the heads' outputs."""
     sinks: bool = False
@@ -182,21 +182,21 @@ class Family:
     unique_layers: Annotated[Callable[[Config], int | None] | None, Ruled("unique_layers")] = None
     """How many layers have weights of their own, where several share them."""
     kv_heads: Annotated[Callable[[Config], int | None] | None, Ruled("kv_heads")] = None
-    """Heads of keys and values: where absent, what `num_key_value_heads` says if the class reads it."""
+    """Heads of keys and values: by default what `num_key_value_heads` says if the class reads it."""
     head_dim: Annotated[Callable[[Config], int | None] | None, Ruled("head_dim")] = None
-    """Width of a head: where absent, what `head_dim` says if the class reads it."""
+    """Width of a head: by default what `head_dim` says if the class reads it."""
     attention: Annotated[Callable[[Config], Mixer | tuple[Mixer, ...]] | None, Ruled("attention")] = None
     """The mixers, where they are not all of one softmax attention that the other columns describe."""
     feed_forward: Annotated[Callable[[Config], Mlp | tuple[Mlp, ...] | None] | None, Ruled("feed_forward")] = None
     """The feed-forwards, where they are not all of one dense kind that the other columns describe."""
     window: Annotated[Callable[[Config], AttentionMask] | None, Ruled("window")] = None
-    """Which layers see how far; where absent, every layer sees every key."""
+    """Which layers see how far; by default every layer sees every key."""
     embedding: Annotated[Embedding | Callable[[Config], Embedding], Ruled("embedding", Embedding)] = field(
         default_factory=Embedding
     )
-    """Its tables of embeddings; one of tokens where absent."""
+    """Its tables of embeddings; by default one of tokens."""
     layer_input: Annotated[Callable[[Config], LayerInput | None] | None, Ruled("layer_input")] = None
-    """What each layer takes beside what the last one yields."""
+    """What each layer takes in addition to the output of the last one."""
     streams: Annotated[Callable[[Config], Streams] | None, Ruled("streams")] = None
     """The residual streams, where there are several."""
     encoder: Annotated[Callable[[Config], Encoder | None] | None, Ruled("encoder")] = None

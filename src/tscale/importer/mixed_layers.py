@@ -7,17 +7,17 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tscale.blocks import Attention, Experts, FeedForward, Mixer, Mlp
+from tscale.blocks import Attention, Experts, FeedForward, GatedDeltaNet, Mixer, Mlp
 from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
-from tscale.importer.layer_lists import a_layer_each, layers_told_apart
+from tscale.importer.layer_lists import a_layer_each, layers_told_apart, no_window
 
 if TYPE_CHECKING:
     from tscale.importer.config_keys import Config
 
+
 B = TypeVar("B", bound=Mixer | Mlp)
 Kind = TypeVar("Kind", bound=Hashable)
-
 ATTENTION: Final = frozenset({"full_attention", "attention"})
 LOCAL, GLOBAL, LINEAR = "sliding_attention", "full_attention", "linear_attention"
 
@@ -52,9 +52,7 @@ def by_kind(config: Config, kinds: Sequence[Kind], blocks: Mapping[Kind, B]) -> 
 def layer_types(config: Config, usual: Sequence[str], *legal: str) -> list[str]:
     """What each layer is, as `layer_types` lists it."""
     listed = a_layer_each(config, "layer_types", str)
-    for name in listed or ():
-        if name not in legal:
-            raise config.wrong(f"layer_types: {shown(name)} is not known yet: only {' and '.join(legal)} are")
+    refuse_unknown(config, "layer_types", listed or (), *legal)
     return list(usual) if listed is None else listed
 
 
@@ -77,6 +75,18 @@ def attention_of(config: Config, **columns: object) -> Attention:
         "bias": config.reads("attention_bias") and config.flag("attention_bias"),
     }
     return Attention(**(usual | columns))  # type: ignore[arg-type]
+
+
+def gated_delta_of(config: Config) -> GatedDeltaNet:
+    """The gated delta rule of linear attention, by the keys that Qwen3-Next's file has."""
+    return GatedDeltaNet(
+        kind="gated-delta-net",
+        key_heads=config.size("linear_num_key_heads"),
+        value_heads=config.size("linear_num_value_heads"),
+        key_dim=config.size("linear_key_head_dim"),
+        value_dim=config.size("linear_value_head_dim"),
+        d_conv=config.size("linear_conv_kernel_dim"),
+    )
 
 
 def with_experts(config: Config, dense: FeedForward, routed: Experts, layers: Sequence[int]) -> Mlp | tuple[Mlp, ...]:
@@ -117,3 +127,18 @@ def types_of(config: Config, legal: dict[str, str]) -> list[str] | None:
                 f"layers_block_type: {shown(name)} is not known yet: only {' and '.join(sorted(legal))} are"
             )
     return None if listed is None else [legal[name] for name in listed]
+
+
+def refuse_unknown(config: Config, key: str, listed: Sequence[str], *legal: str) -> None:
+    """Raises `SpecError` where the list at `key` has a name that is not legal."""
+    for name in listed:
+        if name not in legal:
+            raise config.wrong(f"{key}: {shown(name)} is not known yet: only {' and '.join(legal)} are")
+
+
+def window_of(config: Config, types: Sequence[str]) -> int | None:
+    """The window of layers that slide. Raises `SpecError` where some do and there is none."""
+    window = config.optional("sliding_window")
+    if window is None and LOCAL in types:
+        raise no_window(config)
+    return window

@@ -56,23 +56,23 @@ class Nested:
     named: Mapping[str, str] = field(default_factory=dict)
     """Other names that files give to one of those families."""
     reads: Medium | None = None
-    """What it reads beside text, of which all such files have some keys in common."""
+    """What it reads besides text, of which all such files have some keys in common."""
     own: tuple[str, ...] = ()
-    """Keys of the file beside those of the text model and those that all such files have."""
+    """Keys of the file other than those of the text model and those that all such files have."""
     inside: tuple[str, ...] = ()
     """Keys of the text model that say how it meets what is left out."""
     defaults: Mapping[str, object] = field(default_factory=dict)
     """What the class takes for keys that the text model lacks, where its own family takes other values."""
     flat: bool = False
-    """Whether older files have the keys of the text model beside the others, and no `text_config`."""
+    """Whether older files have the keys of the text model among the others, and no `text_config`."""
     unread_flat: bool = False
-    """Whether its class builds a text model of its own sizes where there is no `text_config`, whatever stands beside."""
+    """Whether its class builds a text model of its own sizes where there is no `text_config`, whatever else the file holds."""
     ties_whole: bool = False
     """Whether a text model that says that it is tied ties the whole where the file is silent, as before release 5."""
     retied: bool = True
     """Whether the file decides at all whether the head is tied."""
     left_out: str | None = None
-    """What is said where what it reads beside text is not counted, if that is not the usual."""
+    """What is said where what it reads besides text is not counted, if that is not the usual."""
 
     @property
     def texts(self) -> tuple[str, ...]:

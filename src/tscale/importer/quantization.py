@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from tscale.errors import SpecError, called, shown
 from tscale.importer.converted import rules_of
-from tscale.importer.quantization_methods import READERS, Said, cache_of
+from tscale.importer.quantization_methods.modules import cache_of
+from tscale.importer.quantization_methods.readers import READERS
+from tscale.importer.quantization_methods.said import Said
 from tscale.models.spec import ModelSpec, labelled
 from tscale.models.weights_spec import Release, WeightRule
 

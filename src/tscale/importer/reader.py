@@ -237,7 +237,8 @@ def _like(config: Mapping[str, object]) -> str:
     """What may be done about a file of an unknown family: which known ones have its keys."""
     found = alike(config)
     like = f"its keys are most like those of {' or '.join(found)}" if found else "no known family has its keys"
-    return f"{like} ({field('assume', 'FAMILY')} counts it as one of a known family)"
+    assume, own = field("assume", "FAMILY"), field("families", "FILE")
+    return f"{like} ({assume} counts it as one of a known family; {own} describes it)"
 
 
 def _notes(config: Config) -> tuple[str, ...]:

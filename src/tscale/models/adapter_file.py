@@ -6,14 +6,18 @@ Source: https://github.com/huggingface/peft, src/peft/tuners/lora/config.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
+from tscale.blocks.fields import MOST_SIZE
+from tscale.core.costs.states import adapters
 from tscale.errors import SpecError, TscaleError, called, shown
 from tscale.importer.config_keys import is_size
 from tscale.importer.json_file import parse_object
 from tscale.models.adapter_spec import Adapter
+from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
 _TARGETS: Final = {
@@ -39,6 +43,8 @@ _ELSEWHERE: Final = (
 
 def adapted(text: str, path: Path, where: str) -> ModelSpec:
     """The spec of the model that an adapter_config.json names, with its adapters. Raises `TscaleError`."""
+    if _ADAPTED.get():
+        raise SpecError("holds adapters, not a model", where=where)
     config = parse_object(text, where, what="an adapter_config.json", infinite=True)
     adapter = _adapter(config, where)
     base = _base(config, path, where)
@@ -58,6 +64,8 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
         raise SpecError(f"modules_to_save: {base.label} has no lm_head", where=where)
     for problem_path, message in adapter.problems(spec.d_model):
         raise SpecError(f"{'.'.join(map(str, problem_path))}: {message}", where=where)
+    if not adapters(lower(base), adapter.rank, adapter.roles).entries:
+        raise SpecError(f"target_modules: {base.label} has no {' and no '.join(adapter.targets)} to adapt", where=where)
     return spec
 
 
@@ -67,11 +75,12 @@ def _adapter(config: Mapping[str, object], where: str) -> Adapter:
         raise SpecError(f"peft_type {shown(method)} is not known yet: only LORA is", where=where)
     for key, plain in _PLAIN.items():
         value = config.get(key)
-        if value and value != plain:
-            raise SpecError(f"{key}: {shown(value)} is not known yet: only {shown(plain)} is", where=where)
+        if not _is_empty(value) and value != plain:
+            only = "an empty one" if plain == {} else shown(plain)
+            raise SpecError(f"{key}: {shown(value)} is not known yet: only {only} is", where=where)
     rank, base = config.get("r", 8), config.get("base_model_name_or_path")
-    if not is_size(rank) or not isinstance(rank, int):
-        raise SpecError(f"r must be a whole number above 0, not {shown(rank)}", where=where)
+    if not is_size(rank) or not isinstance(rank, int) or rank > MOST_SIZE:
+        raise SpecError(f"r must be a whole number from 1 to 10^12, not {shown(rank)}", where=where)
     dora = config.get("use_dora") or False
     if not isinstance(dora, bool):
         raise SpecError(f"use_dora must be true or false, not {shown(dora)}", where=where)
@@ -82,6 +91,11 @@ def _adapter(config: Mapping[str, object], where: str) -> Adapter:
         whole=_whole(config.get("modules_to_save"), where),
         base=base if isinstance(base, str) else None,
     )
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a key says nothing; 0 says something: of layers_to_transform, the first layer."""
+    return value is None or value is False or value in ("", [], {})
 
 
 _MODULES: Final[Mapping[str, Literal["head", "embedding"]]] = {"lm_head": "head", "embed_tokens": "embedding"}
@@ -128,10 +142,21 @@ def _base(config: Mapping[str, object], path: Path, where: str) -> ModelSpec:
     beside = path.parent / named
     if _is_adapter(beside):
         raise SpecError(f"base_model_name_or_path {shown(named)} is a folder of adapters, not of a model", where=where)
+    if not _is_there(path) and (named == "-" or _is_there(Path(named))):
+        raise SpecError(
+            f"base_model_name_or_path {shown(named)} is a file here, and these adapters are of the hub", where=where
+        )
+    within = _ADAPTED.set(True)
     try:
-        return resolve(str(beside) if _is_there(beside) else named)
+        return resolve(str(beside) if _is_there(path) and _is_there(beside) else named)
     except TscaleError as error:
         raise SpecError(f"base_model_name_or_path {shown(named)}: {called(str(error), 400)}", where=where) from None
+    finally:
+        _ADAPTED.reset(within)
+
+
+_ADAPTED: ContextVar[bool] = ContextVar("_ADAPTED", default=False)
+"""Whether the model of some adapters is being read: one of adapters again would go around in a circle."""
 
 
 def _is_adapter(path: Path) -> bool:

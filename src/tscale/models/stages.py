@@ -39,8 +39,10 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     cuts = plan.cuts
     if cuts is None:
         return _made_stages(spec, plan, whole)
-    # the ledger is kept beside its stages, so that no other takes its place in memory
-    return keep(spec.made, (cuts, id(whole)), lambda: (_made_stages(spec, plan, whole), whole))[0]
+    # the ledger is kept beside its stages, so that no other takes its place in memory; a copy of a spec, as another process
+    # gets one, may have stages whose ledger stood where this one stands
+    found, of = keep(spec.made, (cuts, id(whole)), lambda: (_made_stages(spec, plan, whole), whole))
+    return found if of is whole else _made_stages(spec, plan, whole)
 
 
 def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Ledger, ...]:
@@ -198,9 +200,9 @@ def _has_bare_ends(spec: ModelSpec, plan: Parallelism) -> bool:
     return plan.interleave > 1 and spec.layers + 2 == plan.pipeline * plan.interleave
 
 
-def _borrows(mixer: Mixer) -> bool:
-    """Whether a block reads keys, or a latent of them, that an earlier layer has."""
-    return (mixer.kind == "multi-head" and mixer.borrows_keys) or (mixer.kind == "latent" and mixer.borrows_latent)
+def _borrows_latents(mixer: Mixer) -> bool:
+    """Whether a block reads a latent of keys that an earlier layer has."""
+    return mixer.kind == "latent" and mixer.borrows_latent
 
 
 def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
@@ -221,7 +223,7 @@ def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
         raise RequestError(
             f"{spec.name} hands {spec.streams.count} residual streams on, which is not known yet: use {field('pipeline', 1)}"
         )
-    if any(_borrows(mixer) for mixer in spec.mixers):
+    if any(_borrows_latents(mixer) for mixer in spec.mixers):
         raise RequestError(
             f"{spec.name}'s last layers borrow latents, which another stage may have: use {field('pipeline', 1)}"
         )

@@ -109,7 +109,7 @@ def _unshowable(key: str, texts: tuple[str, ...]) -> Iterator[Problem]:
 
 @spec_dataclass
 class NamedRelease:
-    """A release of a model beside its first: in which formats, who made it, and where that was read."""
+    """A release of a model after its first: in which formats, who made it, and where that was read."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
@@ -128,6 +128,8 @@ class NamedRelease:
         if self.dtype not in FORMATS:
             yield ("dtype",), f"a release is meant by a name that `tscale list formats` has, not {shown(self.dtype)}"
         yield from of_one_line(name=self.name, source=self.source)
+        if self.weights.format is None and not self.weights.rules:
+            yield ("weights",), "a release in no format is none: name its format, or rules"
         for path, message in self.weights.problems():
             yield ("weights", *path), message
 

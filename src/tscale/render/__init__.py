@@ -41,6 +41,10 @@ def show_with_plot(
         _check_output(output, force=force)
     answer = report()
     pictures = plots() if target is not None else _pictures_of(plots)
+    if target is not None and not pictures:
+        from tscale.errors import RequestError
+
+        raise RequestError("there is no plot of this answer: leave out --plot")
     if target == TERMINAL and format != "html":
         from tscale.render.plot_terminal import drawn
 

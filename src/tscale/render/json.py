@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from tscale.core.metric import Data, Figure, Missing, Report, Step
 from tscale.core.sources import cited, reference
@@ -33,14 +33,16 @@ def as_data(report: Report, *, explain: bool = False) -> dict[str, Any] | list[d
 
 
 def _body(report: Report, *, explain: bool) -> dict[str, Any]:
-    told: list[_Told] = []
+    told = _Told()
     digits: dict[str, str] = {}
     data = _plain(report.data, "", "", told, digits)
+    if told.mixed:
+        _plain(report.data, "", "", told, {})
     assert isinstance(data, dict), "a report's data has keys"
     body = {
         **data,
         "schema_version": SCHEMA_VERSION,
-        "figures": _by_column(told),
+        "figures": told.figures,
         "digits": digits,
         "notes": [*report.lead, *report.notes],
     }
@@ -64,26 +66,41 @@ def _explained(step: Step) -> dict[str, Any]:
     }
 
 
-class _Told(NamedTuple):
-    """How the figure at a path is known; `column` is the path without the positions in lists."""
-
-    path: str
-    column: str
-    how: dict[str, str]
+How = tuple[str, str, str, str]
+"""The unit of a figure, how well it is known, its source, and a note."""
 
 
-def _by_column(told: list[_Told]) -> dict[str, dict[str, str]]:
-    """What is said of each path, or of a column at once where it is the same for all of it."""
-    columns: dict[str, list[_Told]] = {}
-    for one in told:
-        columns.setdefault(one.column, []).append(one)
-    return {
-        key: one.how
-        for column, ones in columns.items()
-        for key, one in (
-            [(column, ones[0])] if all(one.how == ones[0].how for one in ones) else [(o.path, o) for o in ones]
-        )
-    }
+class _Told:
+    """How the figures of each column are known: the path without the positions in lists.
+
+    Rows are many and ways few: where a column is known in several, a second walk over the data notes those of its paths.
+    """
+
+    def __init__(self) -> None:
+        self.first: dict[str, How] = {}
+        self.mixed: dict[str, dict[str, How]] = {}
+
+    def note(self, path: str, column: str, how: How) -> None:
+        """Notes how the figure at a path is known."""
+        if column in self.mixed:
+            self.mixed[column][path] = how
+        elif self.first.setdefault(column, how) != how:
+            self.mixed[column] = {}
+
+    @property
+    def figures(self) -> dict[str, dict[str, str]]:
+        """What is said of each path, or of a column at once where it is the same for all of it."""
+        return {
+            path: _named(how)
+            for column, first in self.first.items()
+            for path, how in (self.mixed[column].items() if column in self.mixed else [(column, first)])
+        }
+
+
+def _named(how: How) -> dict[str, str]:
+    unit, known, source, note = how
+    named = {"unit": unit, "known": known, "source": source}
+    return {**named, "note": note} if note else named
 
 
 def number(value: float | Fraction) -> int | float:
@@ -91,18 +108,17 @@ def number(value: float | Fraction) -> int | float:
     return int(value) if value == int(value) else float(value)
 
 
-def _plain(data: Data, path: str, column: str, told: list[_Told], digits: dict[str, str]) -> object:
+def _plain(data: Data, path: str, column: str, told: _Told, digits: dict[str, str]) -> object:
     """Data without our own classes, noting on the way how each figure is known and which need their digits spelled."""
     match data:
         case Figure():
             value = number(data.value)
-            how = {"unit": data.unit.name, "known": data.known, "source": cited(data.source)}
-            told.append(_Told(path, column, {**how, "note": data.note} if data.note else how))
+            told.note(path, column, (data.unit.name, data.known, cited(data.source), data.note))
             if isinstance(value, int) and abs(value) > EXACT_IN_A_DOUBLE:
                 digits[path] = str(value)
             return value
         case Missing():
-            told.append(_Told(path, column, {"unit": "", "known": "missing", "source": "", "note": data.why}))
+            told.note(path, column, ("", "missing", "", data.why))
             return None
         case Mapping():
             dot = "." if path else ""

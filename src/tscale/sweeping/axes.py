@@ -20,6 +20,9 @@ Cell = int | float | str | bool
 MOST_LISTED: Final = 100_000
 """Values of one axis that are kept one by one: ranges by whole steps are not."""
 
+MOST_VALUES: Final = 10**12
+"""Values of one axis, which would take months."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -127,6 +130,9 @@ def _axis(name: str, text: str | tuple[str, ...], options: Mapping[str, Option],
     if dot and not takes_keys:
         raise RequestError(f"--vary {name}: {field} has no fields of its own: write {field}=VALUES")
     what = f"--vary {name}"
+    for one in (text,) if isinstance(text, str) else text:
+        if not one.isprintable():
+            raise RequestError(f"{what} takes values that can be shown in a row, not {shown(one)}")
     read = _reader(option, what)
     return Axis(
         f"{field}.{key}" if dot else field,
@@ -171,10 +177,15 @@ def _plain(text: str) -> Cell | Fraction:
     """A value of a field that is set, as its column holds it."""
     if text in ("true", "false"):
         return text == "true"
-    if re.fullmatch(r"\d[\d_]*(\.\d+)?([eE]\+?\d{1,2})?", text, re.ASCII):
+    if len(text) <= _MOST_DIGITS and _NUMBER.fullmatch(text):
         number = Fraction(text.replace("_", ""))
         return int(number) if number.denominator == 1 else number
     return text
+
+
+_NUMBER: Final = re.compile(r"\d[\d_]*(\.\d+)?([eE]\+?\d{1,2})?", re.ASCII)
+_MOST_DIGITS: Final = 100
+"""Of a number; Python reads none of more than some thousand, and a longer text is one that the field refuses."""
 
 
 def _cell(value: object, text: str) -> Cell:
@@ -193,8 +204,10 @@ def _values(text: str, what: str, read: Any) -> tuple[Sequence[Cell], tuple[str,
         return _listed(text, what)
     found = read_axis(text, what, lambda one, _: read(one))
     alone = _as_range(found.parts[0]) if len(found.parts) == 1 and isinstance(found.parts[0], Span) else None
-    if alone is not None:
+    if alone is not None and found.size <= MOST_VALUES:
         return alone, None
+    if alone is not None:
+        raise RequestError(f"{what} is of {found.size:.3g} values: at most {MOST_VALUES:,}")
     if found.size > MOST_LISTED:
         raise RequestError(
             f"{what} has {found.size:,} values that are no range by whole steps: at most {MOST_LISTED:,}"

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tscale.core.tracing import TracedInt, innermost_first, power_of_two
+from tscale.sweeping.operations import COMPARISONS
 from tscale.sweeping.wide import Wide, wide_add, wide_ceil_div, wide_div, wide_mul, wide_sub
 
 Value = Any
@@ -226,16 +227,6 @@ def holds(ops: Iterable[tuple[str, bool]], sides: Sequence[Value]) -> Value:
         left, right = sides[2 * place], sides[2 * place + 1]
         if isinstance(left, Wide) or isinstance(right, Wide):
             left, right = as_ints(left), as_ints(right)
-        found = _COMPARE[op](left, right)
+        found = COMPARISONS[op](left, right)
         result = result & (found == outcome)
     return result
-
-
-_COMPARE: Final[dict[str, Callable[[Value, Value], Value]]] = {
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}

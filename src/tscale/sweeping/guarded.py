@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from tscale.core.tracing import TracedInt
+from tscale.sweeping.operations import COMPARISONS
 
 
 class Condition(NamedTuple):
@@ -73,7 +74,7 @@ class Guarded(TracedInt):
     def _note(self, op: str, other: object) -> Any:
         if not isinstance(other, int):
             return self._with_float(op, other)
-        outcome = bool(_COMPARE[op](int(self), int(other)))
+        outcome = bool(COMPARISONS[op](int(self), int(other)))
         trail = _TRAIL.get()
         if trail is not None:
             trail.conditions.append(Condition(op, self, other, outcome))
@@ -84,7 +85,7 @@ class Guarded(TracedInt):
         if not hasattr(other, "__float__"):
             return NotImplemented
         self._pin()
-        return _COMPARE[op](int(self), other)
+        return COMPARISONS[op](int(self), other)
 
     def _pin(self) -> None:
         """Notes that what follows holds of this number alone."""
@@ -146,13 +147,3 @@ class Guarded(TracedInt):
         return format(self, "")
 
     __repr__ = __str__
-
-
-_COMPARE: Final[dict[str, Any]] = {
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}

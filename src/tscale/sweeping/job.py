@@ -88,7 +88,7 @@ def options_of(name: str) -> dict[str, Option]:
 def asked(name: str) -> Question:
     """The question of a name. Raises `RequestError` for one that cannot be swept."""
     if name not in QUESTIONS:
-        raise RequestError(f"sweep has no question {name}: {nearest(name, QUESTIONS)}")
+        raise RequestError(f"sweep has no question {name}: {nearest(str(name), QUESTIONS)}")
     return question(name)
 
 

@@ -8,8 +8,6 @@ raises `LostError`, and the rows are answered one by one instead: nothing is eve
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,55 +15,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
-from tscale.core.tracing import Recordable, power_of_two
-
-Number = Any
-"""A plain number, or one that is recorded."""
+from tscale.core.tracing import Recordable
+from tscale.sweeping.operations import OPERATIONS, Number
 
 
 class LostError(Exception):
     """The record of a number would be lost; the message says where."""
-
-
-def _where(condition: bool, yes: Number, no: Number) -> Number:
-    return yes if condition else no
-
-
-OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "true": operator.truediv,
-    "/": operator.floordiv,
-    "%": operator.mod,
-    "pow": operator.pow,
-    "neg": operator.neg,
-    "abs": abs,
-    "min": min,
-    "max": max,
-    "round": round,
-    "ceil": math.ceil,
-    "floor": math.floor,
-    "int": int,
-    "float": float,
-    "fraction": Fraction,
-    "exp": math.exp,
-    "expm1": math.expm1,
-    "log": math.log,
-    "log2": math.log2,
-    "log10": math.log10,
-    "power_of_two": power_of_two,
-    "where": _where,
-    "numerator": operator.attrgetter("numerator"),
-    "denominator": operator.attrgetter("denominator"),
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-"""What each operation is on plain numbers."""
 
 
 class Guard(NamedTuple):
@@ -342,8 +297,6 @@ _SIGNS: Final[dict[str, Callable[..., int | None]]] = {
     "ceil": lambda a: a if a > 0 else None,
 }
 """The sign of a result by those of its arguments."""
-
-
 OPEN, CLOSE = "⟦", "⟧"
 _NUMBERS = (int, float, Fraction, Recorded)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tscale.sweeping.recorded import NO_LIMIT, OPERATIONS, Number, Recorded, Search, depending, plain_of, reached
+from tscale.sweeping.operations import OPERATIONS, Number
+from tscale.sweeping.recorded import NO_LIMIT, Recorded, Search, depending, plain_of, reached
 from tscale.sweeping.values import (
     Quotient,
     Value,

@@ -24,9 +24,9 @@ HEADLINES: Final[dict[str, tuple[str, ...]]] = {
     "summary": ("params", "flops_per_token", "kv_bytes_per_token"),
     "params": ("params.total", "params.active"),
     "attention": ("attention_flops_per_token", "kv_cache_bytes", "attention_share"),
-    "flops": ("training_flops.exact", "training_flops.six_nd", "params"),
-    "memory": ("per_device_bytes.total", "verdict", "max_batch", "max_context"),
-    "train": ("days", "mfu", "gpu_hours", "cost_usd", "memory.verdict", "plan.memory.verdict"),
+    "flops": ("training_flops.exact", "training_flops.six_nd", "params", "flops.full", "flops.causal"),
+    "memory": ("per_device_bytes.total", "peak.per_device_bytes", "verdict", "max_batch", "max_context"),
+    "train": ("days", "mfu", "step_seconds.middle", "gpu_hours", "cost_usd", "memory.verdict", "plan.memory.verdict"),
     "serve": (
         "tpot_seconds.middle",
         "ttft_seconds.middle",
@@ -43,8 +43,15 @@ SHOWN: Final = 12
 """Rows of a table for people."""
 MOST_SHOWN: Final = 100_000
 """Rows of JSON or CSV that are printed: more are written to a folder."""
+MOST_CELLS: Final = 1_000_000
+"""Values in those rows: of a question with many figures fewer rows are printed, so that none takes a gigabyte."""
 MOST_DRAWN: Final = 20_000
 _AT_ONCE: Final = 4096
+
+
+def most_shown(sweep: Sweep) -> int:
+    """Rows of JSON or CSV that are printed of a sweep."""
+    return min(MOST_SHOWN, MOST_CELLS // len(sweep.columns))
 
 
 def rows_of(sweep: Sweep, most: int) -> Iterator[list[Any]]:
@@ -68,7 +75,8 @@ def report_of(sweep: Sweep, most: int, *, brief: bool = False) -> Report:
         (place, one) for place, one in enumerate(sweep.columns) if _is_used(one, wanted, [row[place] for row in rows])
     ]
     headings = tuple(_heading(one, drop) for drop, (_, one) in enumerate(used))
-    cells = tuple(tuple(_cell(one, row[place]) for place, one in used) for row in rows)
+    data_rows = [{one.name: _datum(one, row[place]) for place, one in used} for row in rows]
+    cells = tuple(tuple(map(_cell, row.values())) for row in data_rows)
     over = ", ".join(f"{axis.name} ({len(axis.values):,})" for axis in sweep.job.axes)
     total = sweep.job.rows
     title = f"{_subject(sweep)} over {over}: {total:,} row{'s' if total != 1 else ''}{_headline(sweep, rows)}"
@@ -76,7 +84,7 @@ def report_of(sweep: Sweep, most: int, *, brief: bool = False) -> Report:
         "question": sweep.job.question,
         "axes": {axis.name: len(axis.values) for axis in sweep.job.axes},
         "total_rows": total,
-        "rows": [{one.name: _datum(one, row[place]) for place, one in used} for row in rows],
+        "rows": data_rows,
     }
     return Report(title, (Table(title, headings, cells),), data, tuple(_notes(sweep, rows, wanted)))
 
@@ -155,8 +163,7 @@ def _heading(column: Column, drop: int) -> Heading:
     )
 
 
-def _cell(column: Column, value: Any) -> Cell:
-    datum = _datum(column, value)
+def _cell(datum: Figure | Missing | str | bool | None) -> Cell:
     if isinstance(datum, (Figure, Missing)):
         return datum
     return "" if datum is None else str(datum).lower() if isinstance(datum, bool) else str(datum)

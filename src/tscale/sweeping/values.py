@@ -18,8 +18,9 @@ import numpy as np
 
 from tscale.sweeping.columns import plain
 from tscale.sweeping.exact import BOUNDS, SMALL, Bounds
+from tscale.sweeping.operations import COMPARISONS, OPERATIONS
 from tscale.sweeping.quotients import quotients
-from tscale.sweeping.recorded import OPERATIONS, Recorded
+from tscale.sweeping.recorded import Recorded
 
 Value = Any
 """A plain number, `Whole`, `Quotient`, or an array: of doubles, of conditions, or of Python's numbers."""
@@ -89,14 +90,6 @@ _TO_WHOLE: Final[dict[str, Callable[..., Any]]] = {
     "floor": np.floor,
     "int": np.trunc,
 }
-_COMPARISONS: Final[dict[str, Callable[..., Any]]] = {
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}
 
 
 def of_wholes(op: str, args: list[Value]) -> Value | None:
@@ -106,8 +99,8 @@ def of_wholes(op: str, args: list[Value]) -> Value | None:
     bounds = [_bounds(arg) for arg in args]
     arrays = [_array(arg) for arg in args]
     words = all(one.kind == "small" for one in bounds) and not any(map(_is_of_objects, arrays))
-    if op in _COMPARISONS:
-        return _COMPARISONS[op](*arrays) if words else _one_by_one(op, arrays) == True  # noqa: E712 (of an array)
+    if op in COMPARISONS:
+        return COMPARISONS[op](*arrays) if words else _one_by_one(op, arrays) == True  # noqa: E712 (of an array)
     if op == "neg":
         return Whole(-arrays[0] if words else _one_by_one(op, arrays), -bounds[0].most, -bounds[0].least)
     if op in _ON_WORDS:
@@ -134,7 +127,7 @@ def _as_double(op: str, args: list[Value], *, words: bool) -> Value | None:
 def _one_by_one(op: str, arrays: list[Any]) -> Any:
     objects = [array.astype(object) if isinstance(array, np.ndarray) else array for array in arrays]
     try:
-        return np.asarray({**_ON_WORDS, **_COMPARISONS, "neg": operator.neg}[op](*objects), dtype=object)
+        return np.asarray({**_ON_WORDS, **COMPARISONS, "neg": operator.neg}[op](*objects), dtype=object)
     except (ArithmeticError, TypeError):  # of rows of another way
         pass
     return np.asarray(np.frompyfunc(safe(OPERATIONS[op]), len(objects), 1)(*objects), dtype=object)
@@ -175,14 +168,14 @@ def of_quotients(op: str, args: list[Value]) -> Value | None:
     found = [one for one in map(_as_quotient, args) if one is not None]
     if op in _BY_PARTS:
         return _BY_PARTS[op](*found)
-    if op in _COMPARISONS or op in ("min", "max"):
+    if op in COMPARISONS or op in ("min", "max"):
         a, b = found
         same = _over_the_same(a, b)
         if same is not None:
             result = _int(op, *same[:2])
-            return result if op in _COMPARISONS else Quotient(result, same[2])
+            return result if op in COMPARISONS else Quotient(result, same[2])
         sides = _int("*", a.over, b.under), _int("*", b.over, a.under)
-        if op in _COMPARISONS:
+        if op in COMPARISONS:
             return _int(op, *sides)
         return where([_int("<=" if op == "min" else ">=", *sides), a, b])
     return None
@@ -314,16 +307,16 @@ def _is_real(value: Value) -> bool:
 
 def of_reals(op: str, args: list[Value]) -> Value | None:
     """An operation on doubles, or on doubles and exact numbers; None where numpy does not round it as Python does."""
-    if not all(map(_is_real, args)) or op not in (*_ON_REALS, *_COMPARISONS, *_TO_WHOLE):
+    if not all(map(_is_real, args)) or op not in (*_ON_REALS, *COMPARISONS, *_TO_WHOLE):
         return None
     exact = [arg for arg in args if not isinstance(arg, (float, np.ndarray))]
     if len(exact) == len(args):
         return None
-    if exact and op in ("min", "max", *_COMPARISONS) and not (op in _COMPARISONS and all(map(_is_small, exact))):
+    if exact and op in ("min", "max", *COMPARISONS) and not (op in COMPARISONS and all(map(_is_small, exact))):
         return None  # Python compares exact numbers with doubles exactly, and gives the one or the other as it is
     reals = [_real(arg) for arg in args]
-    if op in _COMPARISONS:
-        return _COMPARISONS[op](*reals)
+    if op in COMPARISONS:
+        return COMPARISONS[op](*reals)
     if op in _TO_WHOLE:
         return _cut(_TO_WHOLE[op](reals[0])) if len(reals) == 1 else None
     return _ON_REALS[op](*reals)

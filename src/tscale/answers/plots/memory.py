@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tscale.answers.memory import Ask, serving_growth
 from tscale.answers.memory_tables import Growth
-from tscale.answers.memory_train import Ask as TrainAsk
 from tscale.answers.memory_train import training_growth
+from tscale.answers.memory_train_ask import Ask as TrainAsk
 from tscale.answers.release import format_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.plot import Axis, Plot, Point, Rule, Series

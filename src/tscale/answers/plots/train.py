@@ -5,7 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from tscale.answers.train import DAY, Ask, Timed, timed
+from tscale.answers.train import timed
+from tscale.answers.train_ask import DAY, Ask
+from tscale.answers.train_cases import Case
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
@@ -41,13 +43,13 @@ def train_plot(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Plot:
     )
 
 
-def _line(case: Timed, low: int, high: int, *, quiet: bool) -> Series:
+def _line(case: Case, low: int, high: int, *, quiet: bool) -> Series:
     points = [2**place for place in range(-_STEPS, _STEPS + 1)]
     gpus = sorted({max(1, round(end * times)) for end in (low, high) for times in points})
     name = f"{case.label}, {float(100 * case.mfu):.3g}% MFU" if case.label else f"{float(100 * case.mfu):.3g}% MFU"
     return Series(name, tuple(Point(count, _days(case, count)) for count in gpus), quiet=quiet)
 
 
-def _days(case: Timed, gpus: int) -> Fraction:
+def _days(case: Case, gpus: int) -> Fraction:
     """Days on so many devices: the seconds of all of them do not change."""
     return Fraction(case.gpus * case.seconds, gpus * DAY)

@@ -80,3 +80,14 @@ def flaubert_norm(config: Config) -> Norm:
     """Behind each half of a layer, or before it, as `pre_norm` says; none behind the last layer either way."""
     pre = config.flag("pre_norm")
     return Norm(kind="layernorm", place="pre" if pre else "post", embedding=True, final=False if pre else None)
+
+
+def layoutlm_embedding(config: Config) -> Embedding:
+    """Tables of segments, and of where on a page a word begins, how wide and how high it is."""
+    return Embedding(segments=config.size("type_vocab_size") + 4 * config.size("max_2d_position_embeddings"))
+
+
+def xlm_embedding(config: Config) -> Embedding:
+    """A table of languages, where there are several."""
+    several = config.size("n_langs") > 1 and config.flag("use_lang_emb")
+    return Embedding(segments=config.size("n_langs") if several else None)

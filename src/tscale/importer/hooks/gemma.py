@@ -14,6 +14,7 @@ from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, layer_types
 if TYPE_CHECKING:
     from tscale.importer.config_keys import Config
 
+
 _OWN: Final = ("head_dim", "num_key_value_heads")
 
 
@@ -106,3 +107,11 @@ def layer_input(config: Config) -> LayerInput | None:
     """A vector for each layer, none where its width is 0."""
     width = config.whole("hidden_size_per_layer_input")
     return LayerInput(vocabulary=config.size("vocab_size_per_layer_input"), width=width) if width else None
+
+
+def gemma4_unified_feed_forward(config: Config, dense: FeedForward) -> FeedForward | tuple[FeedForward, ...]:
+    """Twice as wide in layers that borrow keys, where the file says so."""
+    depth, wide = layers_told_apart(config), config.flag("use_double_wide_mlp")
+    first = depth - config.whole("num_kv_shared_layers")
+    each = [wide and layer >= first for layer in range(depth)]
+    return by_kind(config, each, {False: dense, True: replace(dense, d_ff=2 * dense.d_ff)})

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tscale.blocks import Experts, FeedForward, Mixer, Mlp, ShortConv
+from tscale.blocks import Experts, FeedForward, Mixer, Mlp, Norm, ShortConv
 from tscale.importer.layer_lists import layers_told_apart
-from tscale.importer.mixed_layers import attention_of, dealt, listed_attention, ratio, with_experts
+from tscale.importer.mixed_layers import (
+    GLOBAL,
+    LOCAL,
+    attention_of,
+    by_kind,
+    dealt,
+    layer_types,
+    listed_attention,
+    ratio,
+    window_of,
+    with_experts,
+)
 
 if TYPE_CHECKING:
     from tscale.importer.config_keys import Config
@@ -59,3 +71,24 @@ def lfm2_moe_experts(config: Config) -> Mlp | tuple[Mlp, ...]:
     )
     dense = FeedForward(d_ff=config.size("intermediate_size"), gated=True)
     return with_experts(config, dense, routed, range(min(first, depth), depth))
+
+
+def lfm3(config: Config) -> Mixer | tuple[Mixer, ...]:
+    """Short convolutions between layers of local and of global attention, whose heads a number each gates."""
+    depth = layers_told_apart(config)
+    kinds_of_four = ("conv", "conv", GLOBAL, "conv")
+    usual = [LOCAL if layer and layer % 4 == 0 else kinds_of_four[layer % 4] for layer in range(depth)]
+    types = layer_types(config, usual, "conv", LOCAL, GLOBAL)
+    seeing = attention_of(config, qk_norm="head", head_gates=config.flag("use_attention_gate"))
+    seeing = replace(seeing, bias=config.flag("attention_bias"))
+    blocks: dict[str, Mixer] = {
+        "conv": ShortConv(kind="short-conv", d_conv=config.size("conv_L_cache"), bias=config.flag("conv_bias")),
+        GLOBAL: seeing,
+        LOCAL: replace(seeing, window=window_of(config, types)),
+    }
+    return by_kind(config, types, blocks)
+
+
+def lfm3_norm(config: Config) -> Norm:
+    """Norms on both sides of sub-layers, or before them alone."""
+    return Norm(kind="rmsnorm", place="sandwich" if config.flag("use_sandwich_norm") else "pre")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tscale.blocks import Experts, FeedForward, GatedDeltaNet, Mixer, Mlp
+from tscale.blocks import Experts, FeedForward, Mixer, Mlp
 from tscale.importer.layer_lists import layers_told_apart
-from tscale.importer.mixed_layers import attention_of, dealt, listed_attention, with_experts
+from tscale.importer.mixed_layers import attention_of, dealt, gated_delta_of, listed_attention, with_experts
 
 if TYPE_CHECKING:
     from tscale.importer.config_keys import Config
@@ -24,14 +24,7 @@ def delta_net(config: Config) -> Mixer | tuple[Mixer, ...]:
     """Gated attention in every `full_attention_interval`-th layer, or where `layer_types` says so."""
     depth, interval = layers_told_apart(config), config.size("full_attention_interval")
     found = listed_attention(config, "linear_attention")
-    usual = GatedDeltaNet(
-        kind="gated-delta-net",
-        key_heads=config.size("linear_num_key_heads"),
-        value_heads=config.size("linear_num_value_heads"),
-        key_dim=config.size("linear_key_head_dim"),
-        value_dim=config.size("linear_value_head_dim"),
-        d_conv=config.size("linear_conv_kernel_dim"),
-    )
+    usual = gated_delta_of(config)
     layers = list(range(interval - 1, depth, interval)) if found is None else found
     return dealt(config, layers, usual, attention_of(config, gated=True, qk_norm="head"))
 

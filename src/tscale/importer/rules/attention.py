@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def latent(config: Config) -> LatentAttention:
-    """Latent attention; how many keys and values there are beside the heads, it does not ask."""
+    """Latent attention; it has no heads of keys and values of its own."""
     nope, rope = config.size("qk_nope_head_dim"), config.size("qk_rope_head_dim")
     config.agreed("qk_head_dim", nope + rope, "qk_nope_head_dim + qk_rope_head_dim")
     return LatentAttention(

@@ -23,7 +23,7 @@ def layers(
     at: Key | None = None,
     unless_none: Key | None = None,
 ) -> list[bool]:
-    """For each layer whether it has experts: as listed, or by the other parameters; all layers if nothing is said.
+    """For each layer whether it has experts: as listed, or by the other parameters; by default all layers.
 
     Args:
         config: The keys of the file.

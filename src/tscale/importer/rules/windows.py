@@ -30,7 +30,7 @@ def windows(
     repeated_by: Key | None = None,
     chunked: bool = False,
 ) -> AttentionMask:
-    """Local layers see a window, or a chunk if `chunked`; others see every key. All layers are local if nothing is said.
+    """Local layers see a window, or a chunk if `chunked`; others see every key. By default all layers are local.
 
     Args:
         config: The keys of the file.

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from tscale.blocks.tower import Tower
 from tscale.importer.towers import audio, further, inputs, projectors, vision
+from tscale.importer.towers.ends import Ends
 from tscale.importer.towers.sizes import File
 
 _BEHIND_VISION: Final = projectors.PROJECTORS | further.BEHIND_VISION
@@ -60,7 +61,7 @@ def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:
         return None
     between = _BEHIND_VISION[file.family]
     own = tuple(build(v))
-    ends = projectors.Ends(file, v, d_model, own)
+    ends = Ends(file, v, d_model, own)
     reading = inputs.IMAGES.get(file.family)
     found = [Tower(part="vision_tower", input=None if reading is None else reading(ends), pieces=own)]
     if file.family == "video_llava":
@@ -84,7 +85,7 @@ def _of_sounds(file: File, d_model: int) -> tuple[Tower, ...] | None:
     if build is None:
         return None
     seen = file.family in _BEHIND_VISION
-    between = tuple(_BEHIND_AUDIO[file.family](projectors.Ends(file, a, d_model)))
+    between = tuple(_BEHIND_AUDIO[file.family](Ends(file, a, d_model)))
     return (
         Tower(part="audio_tower", reads="sounds", input=inputs.SOUNDS.get(file.family), pieces=tuple(build(a))),
         Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between),

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from tscale.blocks.tower_pieces import Piece, Simple
+from tscale.importer.towers.ends import Ends, Projector, two_layers
 from tscale.importer.towers.parts import bare_layers, depthwise, layers, linear, norm, scores, table, vector
-from tscale.importer.towers.projectors import Ends, Projector, qformer, two_layers
+from tscale.importer.towers.querying import qformer
 from tscale.importer.towers.sizes import Sizes
 
 Pieces = Iterator[Piece]

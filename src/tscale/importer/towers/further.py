@@ -7,8 +7,10 @@ from typing import Final
 
 from tscale.blocks.tower_pieces import Piece, Simple
 from tscale.importer.towers import audio, vision
+from tscale.importer.towers.ends import Ends, Projector, two_layers
+from tscale.importer.towers.merging import qwen2_5, qwen3
 from tscale.importer.towers.parts import bare_layers, depthwise, layers, linear, norm, table, vector
-from tscale.importer.towers.projectors import Ends, Projector, qformer, qwen2_5, qwen3, two_layers
+from tscale.importer.towers.querying import qformer
 from tscale.importer.towers.sizes import Sizes
 
 Pieces = Iterator[Piece]

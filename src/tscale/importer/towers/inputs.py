@@ -23,7 +23,7 @@ from tscale.blocks.tower_inputs import (
 
 if TYPE_CHECKING:
     from tscale.blocks.tower_inputs import Reading
-    from tscale.importer.towers.projectors import Ends
+    from tscale.importer.towers.ends import Ends
 
 _GRIDS: Final = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
 _MOST_GRIDS: Final = 6

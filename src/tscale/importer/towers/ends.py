@@ -1,0 +1,36 @@
+"""What a projector stands between, and the two matrices that most of them are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from tscale.blocks.tower_pieces import Piece
+from tscale.importer.towers.parts import linear
+from tscale.importer.towers.sizes import File, Sizes
+
+Pieces = Iterator[Piece]
+
+
+class Ends(NamedTuple):
+    """What a projector stands between: the configuration of a tower and its pieces, and the width of the text model."""
+
+    file: File
+    tower: Sizes
+    d_model: int
+    pieces: tuple[Piece, ...] = ()
+
+
+Projector = Callable[[Ends], Pieces]
+
+
+def two_layers(d_in: int, inner: int, d_out: int, *, bias: bool = True) -> Pieces:
+    """Two matrices with an activation between them."""
+    yield linear("linear_1", d_in, inner, bias=bias, at="outputs")
+    yield linear("linear_2", inner, d_out, bias=bias, at="outputs")
+
+
+def chosen_layers(file: File) -> int:
+    """How many of the tower's layers are read, one behind the other."""
+    chosen = file.own.value("vision_feature_layer")
+    return len(chosen) if isinstance(chosen, list) else 1

@@ -1,0 +1,162 @@
+"""What stands before and behind the stacks of a model: tables, convolutions of sounds, and heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from tscale.blocks import attentions
+from tscale.blocks.fields import LayerContext, unrecorded
+from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Stream, Vector
+from tscale.core.roles import Role
+from tscale.models.spec import ModelSpec
+from tscale.models.stack import Stack
+
+
+def embedding_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
+    """Tables of tokens and segments, the norm behind them, and the projection to the width of the stack."""
+    tokens, added = spec.embedding_widths()
+    two_stacks = spec.kind == "encoder-decoder"
+    tables = 2 if two_stacks and not spec.embedding.shared else 1
+    rows = spec.vocabulary if spec.embedding.more_rows is None else spec.vocabulary + spec.embedding.more_rows
+    yield Lookup(
+        "embedding.tokens", "embedding", "embedding", rows, tokens, Cut(rows, otherwise="padded"), stored=tables
+    )
+    if spec.embedding.segments is not None:
+        yield Lookup("embedding.segments", "segments", "embedding", spec.embedding.segments, added)
+    if spec.embedding.mask:
+        yield Vector("embedding.mask", "mask", "embedding", tokens)
+    if spec.norm.embedding:
+        yield Vector("norm.embedding", "norm", "norm", spec.norm.width(added), stored=2 if two_stacks else 1)
+    if spec.embedding.width is not None:
+        biased = spec.embedding.projects == "sum"
+        yield Matmul("embedding.projection", "projection", "embedding", stream, tokens, spec.d_model, biased)
+
+
+def embedding_saves(stack: Stack) -> Iterator[Saved]:
+    """The tokens, what a norm behind the table keeps, the mask of its dropout, and what a projection multiplies."""
+    spec, site = stack.spec, stack.site
+    if stack.own is not None and stack.own.mel_bins is not None:
+        yield from _hearing_saves(site, stack.own.mel_bins)
+        return
+    tokens, added = spec.embedding_widths()
+    kept = Saved(f"{site.name}embedding.tokens", "embedding", site.stream, 1, keeping=ALWAYS)
+    yield kept._replace(number="index", gathered=True)
+    if spec.norm.embedding:
+        yield from spec.norm.saves_one(f"{site.name}norm.embedding", site.stream, added, "embedding")
+    yield kept._replace(name=f"{site.name}embedding.dropout", width=added, number="mask", dropout=True)
+    if spec.embedding.width is not None:
+        yield kept._replace(name=f"{site.name}embedding.projection.input", width=tokens)
+
+
+def hearing_entries(site: LayerContext, mel_bins: int, frames: int) -> Iterator[Entry]:
+    """Whisper's two convolutions of length 3, as matrices (the first yields two frames for each position), and its sines."""
+    d = site.d_model
+    yield Matmul(f"{site.name}conv_1", "conv", "embedding", site.stream, 3 * mel_bins, d, bias=True, used=2)
+    yield Matmul(f"{site.name}conv_2", "conv", "embedding", site.stream, 3 * d, d, bias=True)
+    yield Lookup(f"{site.name}embedding.sines", "positions", "positions", frames, d, trained=False)
+
+
+def _hearing_saves(site: LayerContext, mel_bins: int) -> Iterator[Saved]:
+    """The spectrogram, of two frames a position, and what goes into and comes out of each GELU behind a convolution.
+
+    Every device of tensor parallelism has the convolutions whole, and all that they read.
+    """
+    d, name = site.d_model, f"{site.name}embedding"
+    for what, width in (("spectrogram", 2 * mel_bins), ("conv_1", 2 * d), ("conv_2.input", 2 * d), ("conv_2", d)):
+        yield Saved(f"{name}.{what}", "embedding", site.stream, width, keeping=ALWAYS, gathered=True)
+    yield Saved(f"{name}.dropout", "embedding", site.stream, d, "mask", keeping=ALWAYS, dropout=True)
+
+
+def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
+    """What turns the last layer's output into an answer."""
+    d, head = spec.d_model, spec.head
+    width, _ = spec.embedding_widths()
+    yield from _classifier(spec, stream)
+    if spec.embedding.width is not None and spec.embedding.projects == "tokens":
+        yield Matmul("head.projection", "projection", "head", stream, d, width)
+    match head.kind:
+        case "none":
+            return
+        case "discriminator":
+            yield Matmul("head.transform", "transform", "head", stream, d, d, bias=True)
+            yield Matmul("head.verdict", "classes", "head", stream, d, 1, bias=True)
+            return
+        case "masked":
+            width = width if head.width is None else head.width
+            if head.transform != "none":
+                biased = head.transform == "biased"
+                yield Matmul("head.transform", "transform", "head", stream, d, width, bias=biased)
+                yield Vector("head.norm", "norm", "head", spec.norm.width(width))
+        case "language-model":
+            pass  # the projection alone
+        case _:
+            assert_never(head.kind)
+    by_word = Cut(spec.vocabulary, otherwise="padded")
+    stored = 0 if spec.tied else 1
+    yield Matmul("head", "head", "head", stream, width, spec.vocabulary, cut=by_word, stored=stored)
+    if head.bias:
+        yield Vector("head.bias", "bias", "head", spec.vocabulary, by_word)
+
+
+def _classifier(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
+    """What stands on the last layer beside a projection to the vocabulary: contacts, a pooler, classes behind it or a transform."""
+    d, head = spec.d_model, spec.head
+    if head.contacts:
+        heads = next(attentions(spec.mixers)).widths(d).heads
+        yield Vector("head.contacts", "contacts", "head", spec.layers * heads + 1)
+    if head.pooler:
+        yield Matmul("head.pooler", "pooler", "head", "once", d, d, bias=True)
+    if head.classes is not None:
+        read: Stream = stream if head.per_token else "once"
+        if head.transform == "plain" and head.kind == "none":
+            yield Matmul("head.transform", "transform", "head", read, d, d)
+            yield Vector("head.norm", "norm", "head", spec.norm.width(d))
+        yield Matmul("head.classes", "classes", "head", read, d, head.classes, bias=head.classes_bias)
+
+
+def _transform_saves(spec: ModelSpec, stream: Stream, width: int) -> Iterator[Saved]:
+    """What the transform of a masked head saves before its table."""
+    if spec.head.transform == "none":
+        if spec.embedding.width is not None:
+            raise unrecorded("a masked head without a transform, on an embedding of a width of its own,")
+        return
+    yield Saved("head.transform.input", "head", stream, spec.d_model, keeping=ALWAYS, role="head")
+    yield Saved("head.transform", "head", stream, width, keeping=ALWAYS)
+    yield from spec.norm.saves_one("head.norm", stream, width, "head")
+
+
+def head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
+    """What the head multiplies, and the logarithms of the probabilities, in 32 bits; the loss needs the words too."""
+    d, head = spec.d_model, spec.head
+    width, _ = spec.embedding_widths()
+
+    def saved(what: str, numbers: int) -> Saved:
+        multiplied: Role | None = "head" if what.endswith("input") else None
+        return Saved(f"head.{what}", "head", stream, numbers, keeping=ALWAYS, role=multiplied)
+
+    if head.pooler:
+        yield Saved("head.pooler", "head", "once", d, keeping=ALWAYS)
+    if head.classes is not None and not head.pooler:
+        raise unrecorded("a classifier on the last layer")
+    if head.classes is not None:
+        yield Saved("head.classes", "head", "once", head.classes, "fp32", keeping=ALWAYS)
+    match head.kind:
+        case "none":
+            return
+        case "discriminator":
+            for what, numbers in (("transform.input", d), ("transform", d), ("input", d)):
+                yield saved(what, numbers)
+            yield saved("logits", 1)._replace(number="fp32", role="logits")
+            yield saved("replaced", 1)._replace(number="fp32")  # the loss needs which words were, in its own format
+            return
+        case "masked":
+            width = width if head.width is None else head.width
+            yield from _transform_saves(spec, stream, width)
+        case "language-model":
+            if spec.embedding.width is not None and spec.embedding.projects == "tokens":
+                yield saved("projection.input", d)
+    yield saved("input", width)
+    by_word = Cut(spec.vocabulary, otherwise="padded")
+    yield saved("logits", spec.vocabulary)._replace(number="fp32", cut=by_word, role="logits")
+    yield saved("words", 1)._replace(number="index", gathered=True)

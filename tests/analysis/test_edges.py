@@ -1,0 +1,352 @@
+"""The last value that an option takes and the first that it does not: how texts are read, and what may stand next to what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tscale
+from tscale.analysis import completion, design, fit, media, optimal, options, plan_serving, serve, train
+from tscale.analysis.questions import question
+from tscale.analysis.result_schema import _typed
+from tscale.core.sources import cited
+from tscale.core.tracing import MOST_CONTEXT, MOST_FLOPS, MOST_TOKENS
+from tscale.errors import RequestError
+
+Reader = Callable[[str, str], Any]
+
+TAKEN: list[tuple[Reader, str, Any]] = [
+    (options.context, "2k", 2 * 1024),
+    (options.contexts, "512, 2k,", [512, 2048]),
+    (options.contexts, ",".join(["1"] * 100), [1] * 100),
+    (options.tokens, "2k", 2000),
+    (options.flops, "1e3", 1000),
+    (options.parameters, "7B", 7 * 10**9),
+    (options.devices, "16k", 16_000),
+    (options.size, "1k", 1024),
+    (options.year, " 2024 ", 2024),
+    (options.zero_stage, " 3 ", 3),
+    (options.stages, "16,32", (16, 32)),
+    (options.stages, ",".join(["1"] * 1024), (1,) * 1024),
+    (options.file, " ", None),
+    (options.share(), "1", Fraction(1)),
+    (options.share(), "100%", Fraction(1)),
+    (options.share(), "40 %", Fraction(2, 5)),
+    (options.share(), "0.5%", Fraction(1, 200)),
+    (options.number(10), "10", Fraction(10)),
+    (options.number(10), "10.1", None),
+    (train.pue, "1", Fraction(1)),
+    (train.pue, "10", Fraction(10)),
+    (train.pue, "10.01", None),
+    (train.grid, "400", (Fraction(400), "")),
+    (train.grid, ".5", (Fraction(1, 2), "")),
+    (train.grid, "10000", (Fraction(10_000), "")),
+    (train.grid, "10001", None),
+    (design.multiple, "8", 8),
+    (design.multiple, "65536", 65536),
+    (design.tensor, "1024", 1024),
+    (optimal.experts, " ANY ", "any"),
+    (optimal.experts, "65536", 65536),
+    (optimal.active_share, "1/8", Fraction(1, 8)),
+    (optimal.active_share, "7 / 7", Fraction(1)),
+    (optimal.active_share, "12.5%", Fraction(1, 8)),
+    (fit.bootstraps, "100", 100),
+    (fit.bootstraps, "10000", 10_000),
+    (fit.seed, "0", 0),
+    (fit.seed, "9" * 18, 10**18 - 1),
+    (media.image_size, "100000x1", (100_000, 1)),
+    (media.image_size, "768X1024", (768, 1024)),
+    (serve.prefix, "1k", 1024),
+    (serve.prefix, "50%", Fraction(1, 2)),
+    (serve.one_run, "32,0.018", (32, Fraction(18, 1000), None)),
+    (serve.one_run, "32, 0.018, 0.4", (32, Fraction(18, 1000), Fraction(4, 10))),
+    (plan_serving.seconds, "2s", Fraction(2)),
+    (plan_serving.seconds, "30 ms", Fraction(3, 100)),
+    (plan_serving.seconds, "5us", Fraction(5, 10**6)),
+    (plan_serving.seconds, "1.5min", Fraction(90)),
+]  # fmt: skip
+
+
+def test_a_text_is_read_as_what_it_means() -> None:
+    """None: it means nothing, and is refused."""
+    for read, text, meant in TAKEN:
+        if meant is None:
+            _refuses(lambda read=read, text=text: read(text, "--it"), "--it", text)
+        else:
+            found = read(text, "--it")
+            assert found == meant, text
+            assert type(found) is type(meant) or isinstance(found, tuple), text
+
+
+def _refuses(ask: Callable[[], object], said: str, case: object) -> None:
+    """Whether it is refused in such words; of many cases, which one is not."""
+    try:
+        ask()
+    except RequestError as error:
+        told = str(error)
+    else:
+        pytest.fail(f"{case} is taken")
+    assert re.search(said, told), case
+
+
+MOST: list[tuple[Reader, int]] = [
+        (options.context, MOST_CONTEXT), (options.tokens, MOST_TOKENS), (options.flops, MOST_FLOPS),
+        (options.parameters, 10**18), (options.devices, 10**9), (options.degree, 10**6), (options.batch, 10**6),
+        (options.size, 10**12), (design.multiple, 65536), (design.tensor, 1024), (optimal.experts, 65536),
+        (fit.bootstraps, 10_000), (lambda text, what: options.stages(text, what)[0], 10**6),
+        (lambda text, what: serve.one_run(f"{text},1", what)[0], 10**6),
+        (media.WithMedia.options()["images"].read, 10**6),
+    ]  # fmt: skip
+
+
+def test_the_largest_number_is_taken_and_one_more_is_not() -> None:
+    for read, most in MOST:
+        assert read(str(most), "--it") == most
+        _refuses(lambda read=read, most=most: read(str(most + 1), "--it"), "too large", most)
+
+
+REFUSED: list[tuple[Reader, str, str]] = [
+        (options.contexts, "", "1 to 100 lengths"), (options.contexts, ",".join(["1"] * 101), "1 to 100 lengths"),
+        (options.stages, ",".join(["1"] * 1025), "1,025 stages: at most 1,024"),
+        (options.year, "202", "takes a year"), (options.year, "20245", "takes a year"),
+        (options.year, "20x4", "takes a year"), (options.year, "２０２４", "takes a year"),
+        (options.zero_stage, "4", "is a stage of ZeRO"),
+        (options.share(), "1.99", "at most 1, not 1.99$"), (options.share(), "2", "write 2% if"),
+        (options.share(), "100", "write 100% if"), (options.share(), "101", "not 101$"),
+        (options.share(), "101%", "not 101%$"),
+        (train.pue, "0.99", "at least 1"), (train.grid, "-4", "above 0"), (train.grid, "", "above 0"),
+        (design.multiple, "7", "at least 8"), (fit.bootstraps, "99", "at least 100"), (fit.seed, "9" * 19, "18 digits"),
+        (optimal.active_share, "9/8", "all experts, at most 1"), (optimal.active_share, "0/8", "above 0"),
+        (media.image_size, "100001x1", "height and a width"), (media.image_size, "0x1", "height and a width"),
+        (media.image_size, "1x0", "height and a width"),
+        (serve.one_run, "32", "takes concurrency"), (serve.one_run, "32,1,1,1", "takes concurrency"),
+        (plan_serving.seconds, "2", "has no unit"), (plan_serving.seconds, "2h", 'not "2h"|not 2h'),
+        (plan_serving.seconds, "1000001s", "too large"),
+    ]  # fmt: skip
+
+
+def test_the_first_value_past_the_last_is_refused() -> None:
+    for read, text, said in REFUSED:
+        _refuses(lambda read=read, text=text: read(text, "--it"), said, text)
+
+
+_SERVE = {"model": "gpt2", "gpu": "h100"}
+_PLAN = {**_SERVE, "serve": True, "users": 1, "ttft": "2s"}
+_TRAIN = {**_SERVE, "train": True, "gpus": 8, "batch": 8}
+
+CHECKED: list[tuple[str, dict[str, Any], str | None]] = [
+    ("memory", {"model": "gpt2", "memory_share": "90%"}, "read with --gpu only"),
+    ("memory", {"model": "gpt2", "gpu_set": "memory_gb=80"}, "read with --gpu only"),
+    ("memory", {**_SERVE, "memory_share": "90%", "gpu_set": "memory_gb=80"}, None),
+    ("memory", {"model": "gpt2", "serve": True, "train": True}, "one of them, not both"),
+    ("memory", {"model": "gpt2", "serve": True}, None),
+    ("memory", {"model": "gpt2", "train": True, "page": 16}, "--page is of serving: drop it, or drop --train"),
+    ("memory", {"model": "gpt2", "train": True, "dtype": "fp8"}, "drop it, or give --precision, or drop --train"),
+    ("memory", {"model": "gpt2", "zero": 1}, "--zero is of training: add --train"),
+    ("memory", {"model": "gpt2", "qlora": False, "sequence": False}, None),
+    ("memory", {"model": "gpt2", "train": True, "lora_targets": "q"}, "add --lora-rank or --qlora"),
+    ("memory", {"model": "gpt2", "train": True, "lora_targets": "q", "lora_rank": 8}, None),
+    ("memory", {"model": "gpt2", "train": True, "lora_targets": "q", "qlora": True}, None),
+    ("serve", {**_SERVE, "input": 8, "context": 8}, "--input and --context say the same"),
+    ("serve", {**_SERVE, "concurrency": 8, "batch": 8}, "--concurrency and --batch say the same"),
+    ("serve", {**_SERVE, "rate": 8, "batch": 8}, "--rate and --batch say the same"),
+    ("serve", {**_SERVE, "rate": 8, "concurrency": 8}, "--rate and --concurrency say the same"),
+    ("serve", {**_SERVE, "rate": 8, "input": 8}, None),
+    ("serve", {**_SERVE, "prefill": "tensor=2"}, "are two pools"),
+    ("serve", {**_SERVE, "decode": "tensor=2"}, "are two pools"),
+    ("serve", {**_SERVE, "prefill": "tensor=2", "decode": "tensor=2"}, None),
+    ("serve", {**_SERVE, "prefill": "tensor=2", "decode": "tensor=2", "gpus": 4}, "say all degrees"),
+    ("serve", {**_SERVE, "prefill": "tensor=2", "decode": "tensor=2", "replicas": 2}, "say all degrees"),
+    ("serve", {**_SERVE, "host_bandwidth": 55}, "--prefix gives its tokens"),
+    ("serve", {**_SERVE, "host_bandwidth": 55, "prefix": "50%"}, None),
+    ("serve", {**_SERVE, "acceptance": "80%"}, "--acceptance is that of guesses"),
+    ("serve", {**_SERVE, "draft": "gpt2"}, "^--draft needs --acceptance"),
+    ("serve", {**_SERVE, "draft_tokens": 4}, "^--draft-tokens needs --acceptance"),
+    ("serve", {**_SERVE, "draft_tokens": 4, "acceptance": "80%"}, None),
+    ("serve", {**_SERVE, "draft": "gpt2", "acceptance": "80%"}, None),
+    ("train", {**_SERVE, "zero": 1}, "--zero is of a parallel plan, which needs --batch"),
+    ("train", {**_SERVE, "recompute": "full"}, None),
+    ("train", {**_SERVE, "sequence": False}, None),
+    ("train", {**_SERVE, "batch": 8}, "a parallel plan needs --gpus"),
+    ("train", {**_SERVE, "batch": 8, "gpus": 8}, None),
+    ("design", {}, "such as --params 7e9"),
+    ("design", {"params": "7e9", "flops": "1e22"}, "not both"),
+    ("design", {"params": "7e9", "law": "hoffmann2022-3"}, "--law needs --flops"),
+    ("design", {"flops": "1e22", "law": "hoffmann2022-3"}, None),
+    ("design", {"flops": "1e22", "output": "a.json"}, "names a YAML file"),
+    ("design", {"flops": "1e22", "output": "nowhere.yml"}, None),
+    ("design", {"flops": "1e22", "output": "-"}, None),
+    ("design", {"flops": "1e22", "force": True}, "--force needs --output"),
+    ("optimal", {}, "such as --flops"),
+    ("optimal", {"flops": "1e22", "tokens": "1e9"}, "not --flops and --tokens"),
+    ("optimal", {"days": 3}, "^--days is read with --gpu only: add it"),
+    ("optimal", {"flops": "1e22", "days": 3}, "in place of --flops, or drop it"),
+    ("optimal", {"flops": "1e22", "active_share": "1/8"}, "read with --experts only"),
+    ("optimal", {"flops": "1e22", "memory_gb": 80}, "read with --experts only"),
+    ("optimal", {"params": "1e9", "experts": 8}, "read with --flops or --gpu"),
+    ("optimal", {"gpu": "h100", "gpus": 8, "days": 3, "experts": 8}, None),
+    ("optimal", {"flops": "1e22", "experts": 8, "unique_tokens": "1e9"}, "laws of dense models"),
+    ("optimal", {"flops": "1e22", "experts": "any", "active_share": "1/8"}, "chooses the share of the experts too"),
+    ("optimal", {"flops": "1e22", "experts": 8, "active_share": "1/8"}, None),
+    ("optimal", {"flops": "1e22", "experts": 7, "active_share": "1/8"}, "give at least 1/7"),
+    ("compare", {"models": ["gpt2"]}, "takes 2 to 8 models, not 1"),
+    ("compare", {"models": ["gpt2"] * 8}, None),
+    ("compare", {"models": ["gpt2"] * 9}, "takes 2 to 8 models, not 9"),
+    ("attention", {"model": "gpt2", "kernel": 3}, "need --versus"),
+    ("attention", {"model": "gpt2", "neighbourhood": 3}, "need --versus"),
+    ("attention", {"model": "gpt2", "kernel": 3, "versus": True}, None),
+    ("plan", {"model": "gpt2", "train": True}, "Missing option '--gpu'"),
+    ("plan", _SERVE, "give one of them$"),
+    ("plan", {**_SERVE, "train": True, "serve": True}, "give one of them, not both"),
+    ("plan", {**_TRAIN, "top": 100}, None),
+    ("plan", {**_TRAIN, "top": 101}, "--top 101 is too many: at most 100"),
+    ("plan", {**_TRAIN, "rate": 2}, "--rate is of serving: drop it, or give --serve instead"),
+    ("plan", {**_PLAN, "zero": 1}, "--zero is of training: drop it, or give --train instead"),
+    ("plan", {**_PLAN, "sequence": True}, "--sequence is of training"),
+    ("plan", {**_PLAN, "sequence": False}, None),
+    ("plan", _PLAN, None),
+    ("plan", {**_PLAN, "rate": 2}, "give one of them"),
+    ("plan", {**_SERVE, "serve": True, "users": 1}, "needs --ttft"),
+    ("plan", {**_SERVE, "serve": True, "ttft": "2s"}, "give the load"),
+    ("plan", {**_SERVE, "serve": True, "ttft": "2s", "gpus": 8}, None),
+    ("plan", {**_SERVE, "serve": True, "ttft": "2s", "rate": 1}, None),
+    ("plan", {**_PLAN, "host_bandwidth": 55}, "--prefix gives its tokens"),
+    ("plan", {**_PLAN, "host_bandwidth": 55, "prefix": "50%"}, None),
+    ("plan", {**_PLAN, "draft_tokens": 3}, "need each other"),
+    ("plan", {**_PLAN, "acceptance": "80%"}, "need each other"),
+    ("plan", {**_PLAN, "draft_tokens": 3, "acceptance": "80%"}, None),
+    ("plan", {**_PLAN, "gpus": "8,16"}, "--gpus is one number with --serve"),
+    ("plan", {**_PLAN, "batch": "8,16"}, "--batch is one number with --serve"),
+    ("plan", {**_PLAN, "rank": "time"}, "--rank time is of training"),
+    ("plan", {**_PLAN, "memory_share": "90%"}, "--memory-share is of training"),
+    ("plan", {**_PLAN, "rank": "dollars"}, None),
+    ("plan", {"model": "a.yaml", "compare": "b.yaml", "gpu": "h100"}, "drop --gpu"),
+    ("plan", {"model": "a.yaml", "compare": "b.yaml", "train": True, "serve": True}, "not both"),
+    ("plan", {"model": "a.yaml", "compare": "b.yaml", "train": True, "serve": False}, None),
+]
+
+
+def test_what_belongs_together_is_asked_together() -> None:
+    """None: nothing is wrong."""
+    for name, given, said in CHECKED:
+        if said is None:
+            question(name).made(given)
+        else:
+            _refuses(lambda name=name, given=given: question(name).made(given), said, given)
+
+
+PLANNED: list[tuple[dict[str, Any], str | None]] = [
+    ({**_TRAIN}, None),
+    ({**_TRAIN, "batch": None}, "--batch is missing"),
+    ({**_TRAIN, "batch": "8,16"}, "--batch has several values"),
+    ({**_TRAIN, "gpus": None}, "needs --gpus"),
+    ({**_TRAIN, "gpus": None, "days": 3}, None),
+    ({**_TRAIN, "days": 3, "dollars": 10}, "give one of them"),
+    ({**_TRAIN, "tokens": "1e9", "dollars": 10}, "drop --tokens, or drop --dollars"),
+    ({**_TRAIN, "tokens": "1e9", "days": 3}, None),
+    ({**_TRAIN, "dollars": 10, "rank": "time"}, "ranks by dollars, not by time"),
+    ({**_TRAIN, "dollars": 10, "rank": "dollars"}, None),
+    ({**_TRAIN, "gpus": "1..64"}, None),
+    ({**_TRAIN, "gpus": ",".join(map(str, range(1, 65)))}, None),
+    ({**_TRAIN, "gpus": ",".join(map(str, range(1, 66)))}, "65 numbers of devices: at most 64"),
+    ({**_TRAIN, "gpu": ",".join(["h100"] * 20)}, None),
+    ({**_TRAIN, "gpu": ",".join(["h100"] * 21)}, "21 kinds of hardware: at most 20"),
+]
+
+
+def test_a_plan_of_training_is_of_one_batch_and_one_budget() -> None:
+    for given, said in PLANNED:
+        asked = question("plan").made(given)
+        if said is None:
+            assert asked.training.batch == 8
+        else:
+            _refuses(lambda asked=asked: asked.training, said, given)
+
+
+def test_a_picture_is_drawn_of_one_system_and_not_of_two_that_are_compared() -> None:
+    asked = question("plan")
+    assert asked.plots is not None
+    assert not asked.plots(asked.made({"model": "a.yaml", "compare": "b.yaml"}))
+
+
+def test_what_is_no_picture_is_named() -> None:
+    found = tscale.serve("gpt2", gpu="h100")
+    for file, named in (("", "nothing"), ("a.txt", "a.txt")):
+        _refuses(lambda file=file: found.plot(file), f"pdf file, and {named} is none", file)
+
+
+def test_training_is_ranked_by_time_unless_there_are_dollars() -> None:
+    for given, rank in (({}, "time"), ({"dollars": 10}, "dollars"), ({"rank": "throughput"}, "throughput")):
+        assert question("plan").made({**_TRAIN, **given}).training.rank == rank
+
+
+def test_deployments_are_ranked_by_dollars_where_they_are_to_be_or_chips_with_prices_differ() -> None:
+    """Of the rank that is asked for, and the rents of chips: whether by dollars, or None where it is refused."""
+    cases: list[tuple[str | None, tuple[int | None, ...], bool | None]] = [
+        (None, (2,), False), (None, (2, 3), True), (None, (2, None), False), (None, (None,), False),
+        ("dollars", (2,), True), ("dollars", (2, 3), True), ("dollars", (None,), None), ("dollars", (2, None), None),
+        ("throughput", (2, 3), False),
+    ]  # fmt: skip
+    for rank, rents, by_dollars in cases:
+        chips: Any = tuple(SimpleNamespace(rent=rent, hardware=SimpleNamespace(label="chip")) for rent in rents)
+        ask: Any = SimpleNamespace(rank=rank)
+        if by_dollars is None:
+            _refuses(
+                lambda ask=ask, chips=chips: plan_serving._by_dollars(ask, chips), "no price of chip is known", rents
+            )
+        else:
+            assert plan_serving._by_dollars(ask, chips) == by_dollars, (rank, rents)
+
+
+def test_a_number_of_numpy_is_one_and_an_array_of_one_is_none() -> None:
+    for number in (np.int64(8), np.array(8)):
+        assert question("memory").made({"model": "gpt2", "batch": number}).batch == 8
+    for several in (np.array([8]), np.array([[8]])):
+        _refuses(
+            lambda several=several: question("memory").made({"model": "gpt2", "batch": several}),
+            "not a ndarray|not an ndarray",
+            several,
+        )
+
+
+def test_questions_about_a_models_own_numbers_have_derivations() -> None:
+    for name, explained in (("params", True), ("memory", True), ("serve", True), ("list", False), ("plan", False)):
+        assert question(name).explains == explained
+
+
+def test_fields_are_completed_behind_the_dot_of_a_block_alone() -> None:
+    for incomplete, beginning in (("attention.", "attention."), ("norm.", "norm."), ("nor", "norm.")):
+        found = completion.spec_fields(incomplete)
+        assert found
+        assert all(name.startswith(beginning) for name in found)
+    assert completion.spec_fields("norm") == ["norm."]  # no dot yet
+    assert completion.spec_fields("layers") == ["layers="]
+    assert completion.spec_fields("titl") == []  # what is said about a model changes no answer
+    assert completion.spec_fields("layers.") == []  # no block
+
+
+def test_an_explanation_cites_what_a_figure_is_from_and_nothing_where_it_is_from_nowhere() -> None:
+    found = tscale.flops("gpt3")
+    lines = [line for line in found.explain().splitlines() if line.startswith("    = ")]
+    steps = found._explained().steps
+    assert len(lines) == len(steps)
+    for line, one in zip(lines, steps, strict=True):
+        source = one.figure.source
+        assert line == f"    = {one.numbers}" + (f"  ({cited(source)})" if source else "")
+    assert any(one.figure.source for one in steps)
+
+
+def test_a_schema_says_the_types_that_values_have() -> None:
+    cases: list[tuple[list[object], dict[str, object]]] = [
+        ([], {}), ([None], {}), ([None, None], {}), ([1], {"type": "integer"}), ([1, 2.5], {"type": "number"}),
+        ([None, 1], {"type": ["integer", "null"]}), ([True, "a"], {"type": ["boolean", "string"]}),
+        ([{}, []], {"type": ["array", "object"]}),
+    ]  # fmt: skip
+    for values, schema in cases:
+        assert _typed(values) == schema

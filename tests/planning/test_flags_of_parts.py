@@ -1,0 +1,166 @@
+"""Each part of a layout alone, as each framework is told of it or cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tscale.core.parallelism import Parallelism
+from tscale.planning.flags import Job, flags_of, lacks_of
+from tscale.planning.layouts import Layout
+
+JOB = Job(layers=24, experts=0, batch=64, context=4096, per_node=8)
+PLAIN = Layout(Parallelism(data=8), 2, "none", "bf16", "adamw", None, frozenset())
+MEGATRON = "--tensor-model-parallel-size 1 --pipeline-model-parallel-size 1 "
+BATCH = "--micro-batch-size 2 --global-batch-size 64"
+BF16 = "--bf16 --grad-reduce-in-bf16"
+
+
+def _layout(plan: dict[str, Any], **policies: Any) -> Layout:
+    return PLAIN._replace(plan=PLAIN.plan._replace(**plan), **policies)
+
+
+MEGATRON_LINES: list[tuple[Layout, Job, str]] = [
+    (PLAIN, JOB, f"{MEGATRON}{BATCH} {BF16}"),
+    (_layout({"context": 2}), JOB, f"{MEGATRON}--context-parallel-size 2 {BATCH} {BF16}"),
+    (
+        _layout({"expert": 4, "expert_tensor": 2}), JOB._replace(experts=8),
+        f"{MEGATRON}--expert-model-parallel-size 4 --expert-tensor-parallel-size 2 {BATCH} {BF16}",
+    ),
+    (
+        _layout({"zero": 1, "context": 4, "shards": 8}), JOB,  # 32 devices keep a copy, 8 of them a whole one
+        f"{MEGATRON}--context-parallel-size 4 {BATCH} --use-distributed-optimizer --num-distributed-optimizer-instances 4 {BF16}",
+    ),
+    (
+        _layout({"zero": 3}, recompute="selective", precision="bf16-fp32-gradients"), JOB,
+        f"{MEGATRON}{BATCH} --use-distributed-optimizer --use-megatron-fsdp --data-parallel-sharding-strategy optim_grads_params "
+        "--no-gradient-accumulation-fusion --ckpt-format fsdp_dtensor --recompute-granularity selective --bf16",
+    ),
+    (_layout({}, offload=frozenset({"states"})), JOB, f"{MEGATRON}{BATCH} {BF16} --optimizer-cpu-offload"),
+    (
+        _layout({"pipeline": 4, "interleave": 2, "data": 4}), JOB,  # 24 layers in 8 pieces of 3; 8 micro-batches
+        f"--tensor-model-parallel-size 1 --pipeline-model-parallel-size 4 --num-virtual-stages-per-pipeline-rank 2 {BATCH} {BF16}",
+    ),
+    (
+        _layout({"pipeline": 4}), JOB._replace(layers=22),  # 22 layers, a table and a head
+        "--tensor-model-parallel-size 1 --pipeline-model-parallel-size 4 --account-for-embedding-in-pipeline-split "
+        f"--account-for-loss-in-pipeline-split {BATCH} {BF16}",
+    ),
+]  # fmt: skip
+
+
+def test_megatron_is_told_of_each_part() -> None:
+    for layout, job, line in MEGATRON_LINES:
+        assert flags_of(layout, job)["megatron_lm"] == line
+
+
+TITAN = (
+    "--parallelism.tensor_parallel_degree {} --parallelism.pipeline_parallel_degree {} --parallelism.context_parallel_degree {} "
+    "--parallelism.expert_parallel_degree {} --parallelism.data_parallel_replicate_degree {} --parallelism.data_parallel_shard_degree {}"
+)
+TRAINED = "--training.local_batch_size {} --training.global_batch_size 64 --training.seq_len 4096 --activation_checkpoint.mode {}"
+
+TITAN_LINES: list[tuple[Layout, Job, str]] = [
+    (PLAIN, JOB, TITAN.format(1, 1, 1, 1, 8, 1) + " " + TRAINED.format(2, "none")),
+    (
+        _layout({"zero": 2}, recompute="full"), JOB,
+        f"{TITAN.format(1, 1, 1, 1, 1, 8)} --parallelism.fsdp_reshard_after_forward never {TRAINED.format(2, 'full')}",
+    ),
+    (
+        _layout({"zero": 3, "context": 4, "shards": 8}), JOB,  # 32 devices in 4 groups of 8, of which context parallelism takes 4
+        f"{TITAN.format(1, 1, 4, 1, 4, 2)} {TRAINED.format(2, 'none')}",
+    ),
+    (
+        _layout({"zero": 3, "pipeline": 5, "interleave": 2}), JOB,  # 24 layers in 10 pieces are of 3 at most
+        f"{TITAN.format(1, 5, 1, 1, 1, 8)} --parallelism.pipeline_parallel_schedule Interleaved1F1B "
+        "--parallelism.pipeline_parallel_layers_per_stage 3 --parallelism.pipeline_parallel_microbatch_size 2 "
+        + TRAINED.format(8, "none"),
+    ),
+    (
+        _layout({"zero": 3, "pipeline": 2}), JOB,
+        f"{TITAN.format(1, 2, 1, 1, 1, 8)} --parallelism.pipeline_parallel_schedule 1F1B "
+        "--parallelism.pipeline_parallel_layers_per_stage 12 --parallelism.pipeline_parallel_microbatch_size 2 "
+        + TRAINED.format(8, "none"),
+    ),
+]  # fmt: skip
+
+
+def test_torchtitan_is_told_of_each_part() -> None:
+    for layout, job, line in TITAN_LINES:
+        assert flags_of(layout, job)["torchtitan"] == line
+
+
+NEMO = (
+    "trainer.num_nodes={} trainer.devices={} trainer.strategy.tensor_model_parallel_size=1 trainer.strategy.sequence_parallel=False "
+    "trainer.strategy.pipeline_model_parallel_size=1 trainer.strategy.context_parallel_size=1"
+)
+NEMO_END = (
+    "data.micro_batch_size=2 data.global_batch_size=64 data.seq_length=4096 optim.config.use_distributed_optimizer={}"
+)
+
+NEMO_LINES: list[tuple[Layout, Job, str]] = [
+    (PLAIN, JOB, f"{NEMO.format(1, 8)} {NEMO_END.format('False')}"),
+    (_layout({"data": 4, "zero": 1}), JOB, f"{NEMO.format(1, 4)} {NEMO_END.format('True')}"),  # half of a node
+    (_layout({"data": 32}), JOB._replace(per_node=4), f"{NEMO.format(8, 4)} {NEMO_END.format('False')}"),
+    (
+        _layout({"expert": 8, "expert_tensor": 1}, recompute="selective"), JOB._replace(experts=16),
+        f"{NEMO.format(1, 8)} trainer.strategy.expert_model_parallel_size=8 trainer.strategy.expert_tensor_parallel_size=1 "
+        f"{NEMO_END.format('False')} model.config.recompute_granularity=selective",
+    ),
+]  # fmt: skip
+
+
+def test_nemo_is_told_of_each_part() -> None:
+    for layout, job, line in NEMO_LINES:
+        assert flags_of(layout, job)["nemo"] == line
+
+
+@pytest.mark.parametrize(
+    ("framework", "lacks"),
+    [
+        (
+            "megatron_lm",
+            [
+                (_layout({"pipeline": 2, "schedule": "zero-bubble"}), JOB, "schedule zero-bubble"),
+                (_layout({"pipeline": 4}), JOB._replace(layers=23), "23 layers in 4 pieces"),
+                (_layout({"pipeline": 8, "interleave": 2}), JOB, "4 micro-batches over 8 interleaved stages"),
+                (_layout({"zero": 2, "shards": 4}), JOB, "ZeRO 2 over 4"),
+                (_layout({"zero": 1, "shards": 4}), JOB, None),
+                (_layout({}, offload=frozenset({"activations"})), JOB, "offload activations"),
+                (_layout({}, precision="fp32-master"), JOB, "precision fp32-master"),
+            ],
+        ),
+        (
+            "torchtitan",
+            [
+                (_layout({"expert_tensor": 2}), JOB._replace(experts=8), "ETP 2"),
+                (_layout({"expert_tensor": 2}), JOB, None),
+                (_layout({"zero": 1}), JOB, "ZeRO 1"),
+                (_layout({"tensor": 2}), JOB, "TP without SP"),
+                (_layout({"tensor": 2, "sequence": True}), JOB, None),
+                (_layout({"zero": 3, "context": 4, "shards": 2}), JOB, "2 shards with CP 4"),
+                (_layout({"zero": 3, "context": 4, "shards": 4}), JOB, None),
+                (_layout({"pipeline": 2, "schedule": "dualpipe"}), JOB, "schedule dualpipe"),
+                (_layout({}, offload=frozenset({"states"})), JOB, "offload"),
+            ],
+        ),
+        (
+            "nemo",
+            [
+                (_layout({"zero": 2}), JOB, "ZeRO 2"),
+                (_layout({"zero": 1, "shards": 4}), JOB, "shards"),
+                (_layout({"zero": 3}, offload=frozenset({"states"})), JOB, "ZeRO 3, offload"),
+                (_layout({"pipeline": 2, "schedule": "dualpipe"}), JOB, "schedule dualpipe"),
+                (_layout({"pipeline": 4}), JOB._replace(layers=22), "22 layers in 4 pieces"),
+                (_layout({"pipeline": 4}), JOB, None),
+                (_layout({}, recompute="op"), JOB, "recompute op"),
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_what_there_is_no_option_for_is_named(framework: str, lacks: list[tuple[Layout, Job, str | None]]) -> None:
+    """None: it has options for all of it."""
+    for layout, job, what in lacks:
+        assert lacks_of(layout, job).get(framework) == what
+        assert (flags_of(layout, job)[framework] is None) == (what is not None)
