@@ -60,7 +60,7 @@ COMMANDS: dict[str, list[list[str]]] = {
 }
 PLOTTED = {
     *("attention", "compare", "memory", "serve", "plan", "optimal", "loss"),
-    *("fit", "accuracy", "params", "flops", "train"),
+    *("fit", "accuracy", "params", "flops", "train", "hyper"),
 }
 CALLS = [[command, *arguments] for command, calls in COMMANDS.items() for arguments in calls]
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
