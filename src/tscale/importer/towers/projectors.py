@@ -452,6 +452,7 @@ PROJECTORS: Final[dict[str, Projector]] = {
     "mllama": mllama,
     "glm4v": glm4v,
     "glm46v": glm4v,
+    "glmga": glm4v,
     "glm4v_moe": glm4v,
     "glm_ocr": glm4v,
     "glm5_next": glm4v,
