@@ -120,7 +120,7 @@ ALSO: Final[Mapping[str, str]] = _Also()
 
 _REASONS: Final = {
     "its kind of attention is not supported": "prophetnet longt5 pegasus_x funnel",
-    "its kind of token mixing is not supported": "mobilebert convbert squeezebert nystromformer",
+    "its kind of token mixing is not supported": "convbert",
     "its layers have adapters": "xmod",
     "some of its layers attend to images": "idefics",
     "each of its layers attends to images": "blip",

@@ -134,7 +134,9 @@ def _states_of(file: Mapping[str, object], spec: ModelSpec, where: str) -> Liter
     return states_of(file, where) if any(mixer.kind not in _WITHOUT_STATES for mixer in spec.mixers) else None
 
 
-_WITHOUT_STATES: Final = frozenset({"multi-head", "latent", "indexed", "compressed", "image-layer", "expert-attention"})
+_WITHOUT_STATES: Final = frozenset(
+    {"multi-head", "latent", "indexed", "compressed", "image-layer", "expert-attention", "bottleneck"}
+)
 _FUSED: Final = frozenset({"bloom", "dbrx", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "modernbert", "mpt", "phi3"})
 """Families whose checkpoints hold queries, keys and values in one matrix, in GGUF files too."""
 

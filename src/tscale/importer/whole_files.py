@@ -70,9 +70,9 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
     inner = _inner_type(text, name, nested, where)
     unread = _outside(config, text, name, nested, where, strict)
     of_class = _class_note(config, name, nested, where, strict)
-    tied, said = _tied_whole(config, text, name, nested, where)
-    own = {key: value for key, value in text.items() if key not in nested.inside}
     cls = _headless(str(inner)) if _is_base(config, nested) else None
+    tied, said = (False, ()) if cls is not None else _tied_whole(config, text, name, nested, where)
+    own = {key: value for key, value in text.items() if key not in nested.inside}
     merged = {**nested.defaults, **own, "model_type": inner, "architectures": cls, "tie_word_embeddings": tied}
     return Text(merged, (*of_class, *said, *ignored), unread, name, nested.said)
 

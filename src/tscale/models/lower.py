@@ -360,8 +360,8 @@ def _embeddings(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     if spec.norm.embedding:
         yield Vector("norm.embedding", "norm", "norm", spec.norm.width(added), stored=2 if two_stacks else 1)
     if spec.embedding.width is not None:
-        biased = spec.embedding.projects == "sum"
-        yield Matmul("embedding.projection", "projection", "embedding", stream, tokens, spec.d_model, biased)
+        biased, many = spec.embedding.projects != "tokens", 3 if spec.embedding.projects == "trigrams" else 1
+        yield Matmul("embedding.projection", "projection", "embedding", stream, many * tokens, spec.d_model, biased)
 
 
 def _embedding_saves(stack: _Stack) -> Iterator[Saved]:
@@ -428,6 +428,10 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
                 biased = head.transform == "biased"
                 yield Matmul("head.transform", "transform", "head", stream, d, width, bias=biased)
                 yield Vector("head.norm", "norm", "head", spec.norm.width(width))
+            if head.further is not None:
+                width = spec.embedding_widths()[0]
+                cut = Cut(spec.vocabulary, otherwise="padded")
+                yield Matmul("head.further", "head", "head", stream, head.further, spec.vocabulary, cut=cut)
         case "language-model":
             pass  # the projection alone
         case _:
@@ -491,6 +495,8 @@ def _head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
             yield saved("replaced", 1)._replace(number="fp32")  # the loss needs which words were, in its own format
             return
         case "masked":
+            if head.further is not None or spec.embedding.projects == "trigrams":
+                raise unrecorded("a head that reads more channels than the token embedding has")
             width = width if head.width is None else head.width
             yield from _transform_saves(spec, stream, width)
         case "language-model":

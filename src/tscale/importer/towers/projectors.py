@@ -470,6 +470,7 @@ PROJECTORS: Final[dict[str, Projector]] = {
     "blip-2": blip2,
     "instructblip": blip2,
     "minicpmv4_6": minicpm,
+    "minicpmv4_7": minicpm,
     "phi4_multimodal": phi4,
 }
 """What each family with images has between its tower and the text model."""
