@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
+from tscale.core.ledger import Cache, Conv, Cut, Entry, Lookup, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.tracing import ceil_div, label_beside, minimum
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
@@ -68,6 +68,8 @@ class Attention:
     """Groups of channels within which q, k and v are projected: each projection is as many smaller ones (SqueezeBERT)."""
     value_conv: Size | None = None
     """Length of a filter over each head's values, next to the attention to them (Nystromformer)."""
+    summaries: Size | None = None
+    """Rows of a table of biases by distance to sums of blocks of tokens, which a norm of each layer precedes (LongT5)."""
     window: Length | None = None
     """The most keys that a query sees in a local layer, itself included."""
     chunked: bool = False
@@ -172,6 +174,10 @@ class Attention:
         yield from self._norms(site)
         if self.sinks:
             yield Vector(f"{site.name}.sinks", "sinks", "attention", heads, by_head)
+        if self.summaries is not None:
+            yield Vector(f"{site.name}.summaries", "norm", "norm", d)
+            table = Lookup(f"{site.name}.summary_bias", "positions", "positions", self.summaries, heads)
+            yield Subset((table,), once=True, throughout=True)
         if self.value_conv is not None:
             yield from self._value_filters(site, self.value_conv)
         if self.differential:
@@ -241,8 +247,10 @@ class Attention:
         """
         if self.global_projections:
             raise unrecorded("attention with projections of its own for tokens that see all others")
-        if self.value_conv is not None or self.groups > 1:
-            raise unrecorded("attention with filters over its values, or projections in groups of channels,")
+        if self.value_conv is not None or self.summaries is not None or self.groups > 1:
+            raise unrecorded(
+                "attention with sums of blocks, filters over its values or projections in groups of channels,"
+            )
         heads, _, head_dim = self.widths(site.d_model)
         width = heads * (head_dim if self.v_dim is None else self.v_dim)
         by_head, _ = self._cuts(site.d_model)

@@ -23,6 +23,7 @@ from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
 from tscale.importer.family import Routed
 from tscale.importer.known_keys import read_by, release, unread_note
 from tscale.importer.layer_lists import AttentionMask
+from tscale.importer.paired import one_set
 from tscale.importer.rules import heads
 from tscale.importer.shapes import alike
 from tscale.importer.whole_files import OF_BOTH, Text, text_config, thinker, with_towers
@@ -44,7 +45,7 @@ def imported(
     where that is asked for by `strict`.
     `assume`: the family that a file of an unknown one counts like, on the user's word, which the spec's notes repeat.
     """
-    config, spoken = thinker(_inner(config))
+    config, spoken = thinker(one_set(_inner(config)))
     other = _other_format(config)
     if assume is not None:
         if other is not None:

@@ -425,11 +425,10 @@ def _head(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
         case "masked":
             width = width if head.width is None else head.width
             if head.transform != "none":
-                biased = head.transform == "biased"
-                yield Matmul("head.transform", "transform", "head", stream, d, width, bias=biased)
-                yield Vector("head.norm", "norm", "head", spec.norm.width(width))
+                biased, wide = head.transform == "biased", width if head.further is None else width + head.further
+                yield Matmul("head.transform", "transform", "head", stream, d, wide, bias=biased)
+                yield Vector("head.norm", "norm", "head", spec.norm.width(wide))
             if head.further is not None:
-                width = spec.embedding_widths()[0]
                 cut = Cut(spec.vocabulary, otherwise="padded")
                 yield Matmul("head.further", "head", "head", stream, head.further, spec.vocabulary, cut=cut)
         case "language-model":

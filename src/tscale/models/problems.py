@@ -198,7 +198,7 @@ def _of_tables(spec: ModelSpec) -> Iterator[Problem]:
 
 def _of_classifiers(head: Head) -> Iterator[Problem]:
     """Where a classifier stands, and what is said of one that is not there."""
-    if head.classes is not None and not head.pooler and head.kind != "none":
+    if head.classes is not None and not head.pooler and head.kind != "none" and head.further is None:
         yield ("head", "classes"), "a classifier stands on the pooler or alone: set head.pooler, or head.kind to none"
     if head.classes is None and (head.per_token or not head.classes_bias):
         yield ("head", "classes"), "there is no classifier: set head.classes"

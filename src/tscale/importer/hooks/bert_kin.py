@@ -47,6 +47,7 @@ def nystromformer_notes(config: Config) -> tuple[str, ...]:
 
 def mobilebert(config: Config) -> Bottleneck:
     """Layers that work in a narrow stream."""
+    config.agreed("true_hidden_size", config.size("intra_bottleneck_size"), "intra_bottleneck_size")
     return Bottleneck(
         kind="bottleneck",
         heads=config.size("num_attention_heads"),
@@ -68,8 +69,4 @@ def mobilebert_head(config: Config, head: Head) -> Head:
     """The table of words, and what it lacks to the width of the model; a pooler where its flag says so."""
     pooler = head.pooler and config.flag("classifier_activation")
     further = config.size("hidden_size") - config.size("embedding_size")
-    return (
-        replace(head, pooler=pooler, width=config.size("hidden_size"), further=further)
-        if head.kind == "masked"
-        else replace(head, pooler=pooler)
-    )
+    return replace(head, pooler=pooler, further=further if head.kind == "masked" else None)
