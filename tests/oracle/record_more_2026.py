@@ -8,8 +8,6 @@
 # transformers and torch are installed only where this is run
 from __future__ import annotations
 
-import sys
-
 import record
 import record_2026
 import record_more
@@ -32,7 +30,25 @@ record.BASE |= {
     "nystromformer": {"vocab_size": 500},
     "mra": {"vocab_size": 500},
 }
+GEMMA = {"vocab_size": 500, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+         "head_dim": 64, "intermediate_size": 512, "sliding_window": 16}  # fmt: skip
+record.BASE["t5gemma"] = {"encoder": GEMMA, "decoder": GEMMA, "vocab_size": 500}
+record.BASE["longt5"] = {"vocab_size": 500, "d_model": 256}
+CHANGES = [{"num_hidden_layers": 6}, {"num_attention_heads": 8}, {"num_key_value_heads": 4}, {"head_dim": 32},
+           {"intermediate_size": 1024}, {"hidden_size": 128}, {"vocab_size": 600}, {"attention_bias": True},
+           {"layer_types": ["full_attention"] * 4}, {"sliding_window": 32}]  # fmt: skip
 record_more.EXTRA |= {
+    "t5gemma": [
+        *({"encoder": GEMMA | change} for change in CHANGES),
+        *({"decoder": GEMMA | change} for change in CHANGES),
+        *({"encoder": GEMMA | change, "decoder": GEMMA | change} for change in CHANGES),
+    ],
+    "longt5": [
+        {"encoder_attention_type": "transient-global"},
+        {"encoder_attention_type": "transient-global", "num_decoder_layers": 3, "feed_forward_proj": "gated-gelu"},
+        {"encoder_attention_type": "transient-global", "architectures": ["LongT5EncoderModel"]},
+        {"encoder_attention_type": "transient-global", "relative_attention_num_buckets": 16, "num_heads": 4},
+    ],
     "squeezebert": [{"q_groups": 8, "k_groups": 8, "v_groups": 8}, {"intermediate_groups": 2, "output_groups": 2}],
     "mobilebert": [
         {"num_feedforward_networks": 1},
@@ -51,11 +67,17 @@ usual = record_2026.counted
 
 def counted(changed: str, config: dict) -> tuple:
     """Without FLOPs where its scores are not what a counter of products takes them for."""
+    if (
+        config["model_type"] == "longt5" and "num_hidden_layers" in config
+    ):  # its class takes the decoder's depth before it reads this
+        config["num_layers"] = config.pop("num_hidden_layers")
     model, line = usual(changed, config)
     landmarks = (config.get("num_landmarks", 64), config.get("segment_means_seq_len", 64))
     one_of_all = "CompassTextForSequence" in config["architectures"][0]  # the class scores every token, and takes one
-    if one_of_all or config["model_type"] in OTHERWISE_SCORED or (
-        config["model_type"] == "nystromformer" and len(set(landmarks)) > 1
+    if (
+        one_of_all
+        or config["model_type"] in OTHERWISE_SCORED
+        or (config["model_type"] == "nystromformer" and len(set(landmarks)) > 1)
     ):
         line["flops"] = None
     return model, line

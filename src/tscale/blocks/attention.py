@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.ledger import Cache, Conv, Cut, Entry, Lookup, Matmul, Part, Saved, Scores, Subset, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Lookup, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.tracing import ceil_div, label_beside, minimum
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
@@ -204,12 +204,10 @@ class Attention:
         return whole._replace(d_in=whole.d_in // many, d_out=whole.d_out // many, stored=many, used=many)
 
     def _value_filters(self, site: LayerContext, kernel: int) -> Iterator[Entry]:
-        """One filter a head, by which all channels of its values are convolved: as many products as with a filter each."""
+        """One filter a head, by which every channel of its values is convolved, at the positions of the tokens alone."""
         heads, _, head_dim = self.widths(site.d_model)
-        by_head = self._cuts(site.d_model)[0]
-        yield Conv(
-            f"{site.name}.value_conv", "conv", "attention", site.stream, heads, kernel, cut=by_head, used=head_dim
-        )
+        filters = Matmul(f"{site.name}.value_conv", "conv", "attention", site.stream, kernel, 1)
+        yield filters._replace(stored=heads, used=heads * head_dim)
 
     def _global_keys(self, q: int, k: int, v: int) -> tuple[tuple[Literal["q", "k", "v"], int], ...]:
         """The projections that tokens which see all others have beside the usual ones, and their widths."""

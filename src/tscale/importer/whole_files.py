@@ -151,8 +151,8 @@ _GENERATES: Final = "ForConditionalGeneration"
 
 def _is_base(config: Mapping[str, object], nested: Nested) -> bool:
     """Whether a file names the class of the whole without a head, as the release calls it."""
-    named = config.get("architectures")
-    return named in ([f"{cls.removesuffix(_GENERATES)}Model"] for cls in nested.classes if cls.endswith(_GENERATES))
+    bases = [f"{cls.removesuffix(_GENERATES)}Model" for cls in nested.classes if cls.endswith(_GENERATES)]
+    return any(config.get("architectures") == [base] for base in bases)
 
 
 def _headless(family: str) -> list[str] | None:

@@ -87,7 +87,7 @@ def t5gemma_encoder(config: Config) -> Encoder:
         kv_heads=config.size("encoder_num_key_value_heads"),
         head_dim=config.size("encoder_head_dim"),
         bias=config.flag("encoder_attention_bias"),
-        window=None if window is None else 2 * window - 1,
+        window=None if window is None else 2 * window + 1,
         pattern=None if window is None else ("local", "global"),
     )
     return Encoder(

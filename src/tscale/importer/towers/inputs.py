@@ -219,7 +219,6 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "qwen3_5_moe": _QWEN3,
     "glm4v": _GLM,
     "glm46v": _GLM,
-    "glmga": _GLM,
     "glm4v_moe": _GLM,
     "glm_ocr": _GLM,
     "glm5_next": _GLM,
