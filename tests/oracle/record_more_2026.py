@@ -8,9 +8,15 @@
 # transformers and torch are installed only where this is run
 from __future__ import annotations
 
+import sys
+
 import record
 import record_2026
 import record_more
+import torch
+import transformers
+from record_mixers import LENGTH
+from torch.utils.flop_counter import FlopCounterMode
 
 FAMILIES = ["mobilebert", "squeezebert", "nystromformer", "mra", "cohere_compass_text", "t5gemma", "longt5"]
 OTHERWISE_SCORED = ("mra", "longt5")
@@ -80,7 +86,26 @@ def counted(changed: str, config: dict) -> tuple:
         or (config["model_type"] == "nystromformer" and len(set(landmarks)) > 1)
     ):
         line["flops"] = None
+    if config["model_type"] == "t5gemma" and changed != "nothing, saved":
+        line["flops"] = flops_of_both(config)
     return model, line
+
+
+def flops_of_both(config: dict) -> int | None:
+    """Forward FLOPs of both stacks on as many tokens each, with memory behind them."""
+    model = getattr(transformers, config["architectures"][0])(
+        transformers.CONFIG_MAPPING["t5gemma"].from_dict(config)
+    ).eval()
+    tokens = torch.ones(1, LENGTH, dtype=torch.long)
+    for part in (model.config, model.config.encoder, model.config.decoder):
+        part._attn_implementation = "eager"
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(input_ids=tokens, decoder_input_ids=tokens, use_cache=False)
+    except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
+        print(f"t5gemma: {error!r}"[:150], file=sys.stderr)
+        return None
+    return counter.get_total_flops()
 
 
 if __name__ == "__main__":
