@@ -15,7 +15,7 @@ from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
 LENGTH, SHORT, LONG = 70, 63, 127
-VARIATIONS = recorded("variations_2026.jsonl")
+VARIATIONS = [*recorded("variations_2026.jsonl"), *recorded("variations_more_2026.jsonl")]
 
 
 def _differences(spec: ModelSpec, line: dict[str, Any]) -> Differences:

@@ -169,8 +169,28 @@ def test_albert_s_layers_are_stored_once_and_run_through_by_all() -> None:
             'key "is_decoder" (true) is not known for camembert, and may change what is counted',
         ),
         (
-            {"model_type": "mobilebert"},
-            'model_type "mobilebert" is not known yet: its kind of token mixing is not supported',
+            {"model_type": "convbert"},
+            'model_type "convbert" is not known yet: its kind of token mixing is not supported',
+        ),
+        (
+            {"model_type": "squeezebert", "q_groups": 8},
+            "q_groups, k_groups and v_groups that differ are not known yet",
+        ),
+        (
+            {"model_type": "mobilebert", "embedding_size": 512},
+            "embedding_size must be below hidden_size: the table of the head holds the rest",
+        ),
+        (
+            {"model_type": "longt5", "encoder_attention_type": "global"},
+            'encoder_attention_type: "global" is not known: local or transient-global',
+        ),
+        (
+            {"model_type": "t5gemma", "encoder": {"hidden_size": 64}, "decoder": {"hidden_size": 128}},
+            "encoder_hidden_size: 64 contradicts hidden_size, which makes it 128",
+        ),
+        (
+            {"model_type": "xlm", "architectures": ["XLMForSequenceClassification"], "summary_proj_to_labels": False},
+            "summary_proj_to_labels: false is not known yet with a classifier",
         ),
         ({"model_type": "xmod"}, 'model_type "xmod" is not known yet: its layers have adapters'),
     ],

@@ -49,6 +49,7 @@ TEXTS = {
     "glm4v_moe": {"head_dim": 128},
     "glm_ocr": {"head_dim": 128},
     "minicpmv4_6": {"num_hidden_layers": 4},
+    "minicpmv4_7": {"num_hidden_layers": 4},
     "lfm2_vl": {"num_hidden_layers": 4},
     "qwen3_omni_moe_thinker": {"num_attention_heads": 16},
 }

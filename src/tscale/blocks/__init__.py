@@ -14,6 +14,7 @@ from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, 
 
 if TYPE_CHECKING:
     from tscale.blocks.attention import Attention
+    from tscale.blocks.bottleneck import Bottleneck
     from tscale.blocks.compressed import CompressedAttention
     from tscale.blocks.delta import GatedDeltaNet
     from tscale.blocks.disentangled import Disentangled
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         | Mlstm
         | HybridHeads
         | ImageLayer
+        | Bottleneck
         | SharedBlock
     )
     Mlp = FeedForward | Experts | ChannelMixing
@@ -80,14 +82,16 @@ else:
     _HOMES |= _ALONE
 
 
-_WITH_HEADS: Final = frozenset({"multi-head", "latent", "expert-attention", "shared-block"})
+_WITH_HEADS: Final = frozenset({"multi-head", "latent", "expert-attention", "shared-block", "bottleneck"})
 
 
-def attentions(mixers: Iterable[Mixer]) -> Iterator[Attention | LatentAttention | ExpertAttention | SharedBlock]:
+def attentions(
+    mixers: Iterable[Mixer],
+) -> Iterator[Attention | LatentAttention | ExpertAttention | SharedBlock | Bottleneck]:
     """The mixers that score queries against keys, and so have heads that others ask for."""
     for mixer in mixers:
         if mixer.kind in _WITH_HEADS:
-            yield cast("Attention | LatentAttention | ExpertAttention | SharedBlock", mixer)
+            yield cast("Attention | LatentAttention | ExpertAttention | SharedBlock | Bottleneck", mixer)
         elif mixer.kind in ("side-by-side", "indexed"):
             yield mixer.attention
 
@@ -100,6 +104,7 @@ __all__ = [
     "STREAMS",
     "AltUp",
     "Attention",
+    "Bottleneck",
     "ChannelMixing",
     "CompressedAttention",
     "Computed",

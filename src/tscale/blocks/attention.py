@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.ledger import Cache, Cut, Entry, Matmul, Part, Saved, Scores, Subset, Vector
+from tscale.core.ledger import Cache, Cut, Entry, Lookup, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.tracing import ceil_div, label_beside, minimum
 
 _LONGEST_PATTERN = 256  # a derivation spells every place of it
@@ -64,6 +64,12 @@ class Attention:
     """Whether each head has a learned logit that attends to nothing (gpt-oss)."""
     global_projections: bool = False
     """Whether tokens that see all others have projections q, k and v of their own: stored, and run by none of a plain text (Longformer)."""
+    groups: Size = 1
+    """Groups of channels within which q, k and v are projected: each projection is as many smaller ones (SqueezeBERT)."""
+    value_conv: Size | None = None
+    """Length of a filter over each head's values, next to the attention to them (Nystromformer)."""
+    summaries: Size | None = None
+    """Rows of a table of biases by distance to sums of blocks of tokens, which a norm of each layer precedes (LongT5)."""
     window: Length | None = None
     """The most keys that a query sees in a local layer, itself included."""
     chunked: bool = False
@@ -104,6 +110,16 @@ class Attention:
             yield ("values_are_keys",), "a layer that borrows its keys has no projection to take values from: drop it"
         if self.borrows_keys and self.v_norm:
             yield ("v_norm",), "a layer that borrows its values has them normalised already: drop it"
+        if self.groups > 1 and (self.kv_heads is not None or self.head_dim is not None or d_model % self.groups):
+            yield (
+                ("groups",),
+                f"groups must divide d_model {d_model}, with as many keys as heads: drop it, or kv_heads and head_dim",
+            )
+        if self.groups > 1 and (self.gated or self.global_projections):
+            yield (
+                ("groups",),
+                "groups of channels are known without further projections: drop gated and global_projections",
+            )
         if self.qk_norm_bias and self.qk_norm is None:
             yield ("qk_norm_bias",), "there is no norm to have a bias: set qk_norm, or drop it"
         yield from self._sight_problems()
@@ -144,10 +160,11 @@ class Attention:
         biased: tuple[Projection, ...] = ("q", "k", "v", "o") if self.bias is True else (self.bias or ())
         queries = 2 * heads * head_dim if self.gated else heads * head_dim
         by_head, by_kv_head = self._cuts(site.d_model)
-        yield Matmul(f"{site.name}.q", "q", "attention", site.stream, d, queries, "q" in biased, by_head)
+        yield self._grouped(Matmul(f"{site.name}.q", "q", "attention", site.stream, d, queries, "q" in biased, by_head))
         v_dim = head_dim if self.v_dim is None else self.v_dim
         for name, width in self._own_keys(kv_heads * head_dim, kv_heads * v_dim):
-            yield Matmul(f"{site.name}.{name}", name, "attention", site.keys, d, width, name in biased, by_kv_head)
+            own = Matmul(f"{site.name}.{name}", name, "attention", site.keys, d, width, name in biased, by_kv_head)
+            yield self._grouped(own)
         for wide, width in self._global_keys(queries, kv_heads * head_dim, kv_heads * v_dim):
             cut = by_head if wide == "q" else by_kv_head
             label = f"{site.name}.{wide}_global"
@@ -157,6 +174,12 @@ class Attention:
         yield from self._norms(site)
         if self.sinks:
             yield Vector(f"{site.name}.sinks", "sinks", "attention", heads, by_head)
+        if self.summaries is not None:
+            yield Vector(f"{site.name}.summaries", "norm", "norm", d)
+            table = Lookup(f"{site.name}.summary_bias", "positions", "positions", self.summaries, heads)
+            yield Subset((table,), once=True, throughout=True)
+        if self.value_conv is not None:
+            yield from self._value_filters(site, self.value_conv)
         if self.differential:
             yield Vector(f"{site.name}.lambda", "lambda", "attention", 4 * head_dim)
         yield from self._scores(site, v_dim, caches=caches)
@@ -172,6 +195,19 @@ class Attention:
             "o" in biased,
             by_head._replace(axis="in"),
         )
+
+    def _grouped(self, whole: Matmul) -> Matmul:
+        """A projection as it stands: one matrix, or one for each group of channels."""
+        many = self.groups
+        if many == 1:
+            return whole
+        return whole._replace(d_in=whole.d_in // many, d_out=whole.d_out // many, stored=many, used=many)
+
+    def _value_filters(self, site: LayerContext, kernel: int) -> Iterator[Entry]:
+        """One filter a head, by which every channel of its values is convolved, at the positions of the tokens alone."""
+        heads, _, head_dim = self.widths(site.d_model)
+        filters = Matmul(f"{site.name}.value_conv", "conv", "attention", site.stream, kernel, 1)
+        yield filters._replace(stored=heads, used=heads * head_dim)
 
     def _global_keys(self, q: int, k: int, v: int) -> tuple[tuple[Literal["q", "k", "v"], int], ...]:
         """The projections that tokens which see all others have beside the usual ones, and their widths."""
@@ -209,6 +245,10 @@ class Attention:
         """
         if self.global_projections:
             raise unrecorded("attention with projections of its own for tokens that see all others")
+        if self.value_conv is not None or self.summaries is not None or self.groups > 1:
+            raise unrecorded(
+                "attention with sums of blocks, filters over its values or projections in groups of channels,"
+            )
         heads, _, head_dim = self.widths(site.d_model)
         width = heads * (head_dim if self.v_dim is None else self.v_dim)
         by_head, _ = self._cuts(site.d_model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cut, Entry, Matmul, Saved, Vector
 
@@ -28,17 +28,29 @@ class FeedForward:
     """Whether the matrix down has a bias, where the others have none (GTE)."""
     inner_norm: bool = False
     """Whether the inner activations are normalised, with a gain for each, before the matrix down (BitNet)."""
+    groups: Size = 1
+    """Groups of channels within which both matrices work: each is as many smaller ones (SqueezeBERT)."""
     scalars: Size | None = None
     """Learned numbers of the activation (2 in Apertus's xIELU)."""
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other feed-forward claims."""
 
     def problems(self, d_model: int) -> Iterator[Problem]:
-        """Nothing in this block can contradict itself."""
-        return iter(())
+        """Groups that do not divide both widths."""
+        if d_model % self.groups or self.d_ff % self.groups:
+            yield ("groups",), f"groups must divide d_model {d_model} and d_ff {self.d_ff}: drop it, or set another"
 
     def lower(self, site: LayerContext) -> Iterator[Entry]:
         """One entry a matrix."""
+        for entry in self._whole(site):
+            if isinstance(entry, Matmul) and self.groups > 1:
+                d_in, d_out, many = entry.d_in // self.groups, entry.d_out // self.groups, self.groups
+                yield entry._replace(d_in=d_in, d_out=d_out, stored=many, used=many)
+            else:
+                yield entry
+
+    def _whole(self, site: LayerContext) -> Iterator[Entry]:
+        """One entry a matrix, as if there were no groups."""
         d, columns = site.d_model, Cut(self.d_ff)
         yield Matmul(f"{site.name}.up", "up", "feed_forward", site.stream, d, self.d_ff, self.bias, columns)
         if self.gated:
@@ -63,6 +75,8 @@ class FeedForward:
 
         A learned activation is fused (xIELU: the authors' kernel keeps its input, and its parameters).
         """
+        if self.groups > 1:
+            raise unrecorded("a feed-forward in groups of channels")
         yield from inner_saves(site, site.name, self.d_ff, gated=self.gated)
         if self.inner_norm:
             name = f"{site.name}.inner_norm"

@@ -58,6 +58,7 @@ MIXERS: Final = Kinds(
         "mlstm": "blocks.mlstm.Mlstm",
         "side-by-side": "blocks.hybrid_heads.HybridHeads",
         "image-layer": "blocks.image_layer.ImageLayer",
+        "bottleneck": "blocks.bottleneck.Bottleneck",
         "shared-block": "blocks.shared.SharedBlock",
     }
 )

@@ -49,9 +49,11 @@ def _classifier(config: Config) -> Head | None:
 
 def _of_sequence(config: Config, usual: Head) -> Head:
     """One answer for a sequence; a reward where there is one label."""
-    if config.says("summary_use_proj") is False:
-        raise config.wrong("summary_use_proj: false is not known yet with a classifier")
-    pooled = config.family.kind != "decoder" and usual.transform != "plain"
+    for key in ("summary_use_proj", "summary_proj_to_labels"):
+        if config.says(key) is False and (key == "summary_use_proj" or config.reads(key)):
+            raise config.wrong(f"{key}: false is not known yet with a classifier")
+    summarised = config.reads("summary_proj_to_labels")  # by the classifier itself, without a layer before it
+    pooled = config.family.kind != "decoder" and usual.transform != "plain" and not summarised
     return _classes(config, usual, pooler=pooled, biased=config.family.kind != "decoder", per_token=False)
 
 
@@ -91,7 +93,7 @@ def _classes(config: Config, usual: Head, *, pooler: bool, biased: bool, per_tok
 
 _OF_THEIR_OWN: Final = frozenset({
     "BigBirdPegasusForCausalLM", "BigBirdForQuestionAnswering", "BigBirdForSequenceClassification", "BigBirdForTokenClassification",
-    "RoFormerForMultipleChoice", "TapasForQuestionAnswering", "XLNetForQuestionAnswering",
+    "FlaubertForMultipleChoice", "RoFormerForMultipleChoice", "T5GemmaForSequenceClassification", "T5GemmaForTokenClassification", "TapasForQuestionAnswering", "XLMForMultipleChoice", "XLNetForQuestionAnswering",
 })  # fmt: skip
 _ENDS: Final = 2
 _CLASSIFIERS: Final[Mapping[str, Callable[[Config, Head], Head]]] = {
@@ -107,7 +109,7 @@ _CLASSIFIERS: Final[Mapping[str, Callable[[Config, Head], Head]]] = {
 
 def _prefix(config: Config) -> str:
     """What the names of a family's classes begin with."""
-    return _ENDING.sub("", next(iter(config.family.classes)))
+    return _ENDING.sub("", next(iter(config.family.classes))).removesuffix("With")
 
 
 def _class_of(config: Config) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tscale.blocks import Experts, FeedForward, Mlp
 from tscale.blocks.fields import LayerSelector
@@ -45,7 +45,7 @@ def _routed(config: Config, row: Routed, *, gated: bool) -> Experts:
     else:
         shared = 0 if row.shared_d_ff is None else config.whole(row.shared_d_ff)
     experts, top_k = config.size(row.experts), config.size(row.top_k)
-    groups, top_groups = _groups(config, experts, top_k)
+    groups, top_groups = groups_of(config, experts, top_k)
     return Experts(
         kind="experts",
         experts=experts,
@@ -63,13 +63,23 @@ def _routed(config: Config, row: Routed, *, gated: bool) -> Experts:
     )
 
 
-def _groups(config: Config, experts: int, top_k: int) -> tuple[int | None, int | None]:
+_GROUPS: Final = ("n_group", "num_expert_group", "n_expert_groups")
+_TOP_GROUPS: Final = ("topk_group", "n_limited_groups")
+"""What files call groups of experts, and how many of them a token's experts may be in."""
+
+
+def groups_of(config: Config, experts: int, top_k: int) -> tuple[int | None, int | None]:
     """Groups of experts, and to how many of them those of a token are limited; None where a file limits none, or cannot mean it.
 
     Where experts stand changes what devices send each other, and nothing that is counted: no value is refused.
     """
-    groups, top = config.says("n_group"), config.says("topk_group")
+    groups, top = _said(config, _GROUPS), _said(config, _TOP_GROUPS)
     if type(groups) is not int or type(top) is not int or config.says("topk_method") == "greedy":
         return None, None
     fits = 0 < top < groups and experts % groups == 0 and top_k <= top * (experts // groups)
     return (groups, top) if fits else (None, None)
+
+
+def _said(config: Config, names: Sequence[str]) -> object:
+    """What a file says under the first of these names that it has."""
+    return next((said for name in names if (said := config.says(name)) is not None), None)

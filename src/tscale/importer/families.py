@@ -124,8 +124,8 @@ ALSO: Final[Mapping[str, str]] = _Also()
 """Names that the release does not know but in one place, where it reads them as another family's."""
 
 _REASONS: Final = {
-    "its kind of attention is not supported": "prophetnet longt5 pegasus_x funnel",
-    "its kind of token mixing is not supported": "mobilebert convbert squeezebert nystromformer",
+    "its kind of attention is not supported": "prophetnet pegasus_x funnel",
+    "its kind of token mixing is not supported": "convbert",
     "its layers have adapters": "xmod",
     "some of its layers attend to images": "idefics",
     "each of its layers attends to images": "blip",

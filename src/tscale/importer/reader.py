@@ -23,6 +23,7 @@ from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
 from tscale.importer.family import Routed
 from tscale.importer.known_keys import read_by, release, unread_note
 from tscale.importer.layer_lists import AttentionMask
+from tscale.importer.paired import one_set
 from tscale.importer.rules import heads
 from tscale.importer.shapes import alike
 from tscale.importer.whole_files import OF_BOTH, Text, text_config, thinker, with_towers
@@ -44,7 +45,7 @@ def imported(
     where that is asked for by `strict`.
     `assume`: the family that a file of an unknown one counts like, on the user's word, which the spec's notes repeat.
     """
-    config, spoken = thinker(_inner(config))
+    config, spoken = thinker(one_set(_inner(config)))
     other = _other_format(config)
     if assume is not None:
         if other is not None:
@@ -134,7 +135,9 @@ def _states_of(file: Mapping[str, object], spec: ModelSpec, where: str) -> Liter
     return states_of(file, where) if any(mixer.kind not in _WITHOUT_STATES for mixer in spec.mixers) else None
 
 
-_WITHOUT_STATES: Final = frozenset({"multi-head", "latent", "indexed", "compressed", "image-layer", "expert-attention"})
+_WITHOUT_STATES: Final = frozenset(
+    {"multi-head", "latent", "indexed", "compressed", "image-layer", "expert-attention", "bottleneck"}
+)
 _FUSED: Final = frozenset({"bloom", "dbrx", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "modernbert", "mpt", "phi3"})
 """Families whose checkpoints hold queries, keys and values in one matrix, in GGUF files too."""
 

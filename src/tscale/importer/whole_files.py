@@ -12,6 +12,7 @@ from tscale.importer.config_keys import unknown
 from tscale.importer.harmless import is_harmless
 from tscale.importer.known_keys import read_by, release
 from tscale.importer.nested import Nested
+from tscale.models.spec import Head
 
 if TYPE_CHECKING:
     from tscale.models.spec import ModelSpec
@@ -69,9 +70,10 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
     inner = _inner_type(text, name, nested, where)
     unread = _outside(config, text, name, nested, where, strict)
     of_class = _class_note(config, name, nested, where, strict)
-    tied, said = _tied_whole(config, text, name, nested, where)
+    cls = _headless(str(inner)) if _is_base(config, nested) else None
+    tied, said = (False, ()) if cls is not None else _tied_whole(config, text, name, nested, where)
     own = {key: value for key, value in text.items() if key not in nested.inside}
-    merged = {**nested.defaults, **own, "model_type": inner, "architectures": None, "tie_word_embeddings": tied}
+    merged = {**nested.defaults, **own, "model_type": inner, "architectures": cls, "tie_word_embeddings": tied}
     return Text(merged, (*of_class, *said, *ignored), unread, name, nested.said)
 
 
@@ -136,7 +138,7 @@ def _class_note(config: Mapping[str, object], name: str, nested: Nested, where: 
     if named in (None, []):
         return ()
     cls = named[0] if isinstance(named, list) and len(named) == 1 and isinstance(named[0], str) else ""
-    if plain(cls) in map(plain, nested.classes):
+    if plain(cls) in map(plain, nested.classes) or (_is_base(config, nested) and _headless(nested.texts[0])):
         return ()
     if not strict and cls.endswith(_GENERATES):
         return (f"architectures: {called(cls, 80)} is counted as {nested.classes[0]}, which has the same head.",)
@@ -145,6 +147,21 @@ def _class_note(config: Mapping[str, object], name: str, nested: Nested, where: 
 
 
 _GENERATES: Final = "ForConditionalGeneration"
+
+
+def _is_base(config: Mapping[str, object], nested: Nested) -> bool:
+    """Whether a file names the class of the whole without a head, as the release calls it."""
+    bases = [f"{cls.removesuffix(_GENERATES)}Model" for cls in nested.classes if cls.endswith(_GENERATES)]
+    return any(config.get("architectures") == [base] for base in bases)
+
+
+def _headless(family: str) -> list[str] | None:
+    """The class of a family of text that has no head; None where it has several, or none."""
+    from tscale.importer.families import FAMILIES
+
+    bare = Head(kind="none")
+    found = [name for name, head in FAMILIES[family].classes.items() if head == bare and name.endswith("Model")]
+    return found if len(found) == 1 else None
 
 
 def _tied_whole(

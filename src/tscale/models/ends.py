@@ -29,8 +29,8 @@ def embedding_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     if spec.norm.embedding:
         yield Vector("norm.embedding", "norm", "norm", spec.norm.width(added), stored=2 if two_stacks else 1)
     if spec.embedding.width is not None:
-        biased = spec.embedding.projects == "sum"
-        yield Matmul("embedding.projection", "projection", "embedding", stream, tokens, spec.d_model, biased)
+        biased, many = spec.embedding.projects != "tokens", 3 if spec.embedding.projects == "trigrams" else 1
+        yield Matmul("embedding.projection", "projection", "embedding", stream, many * tokens, spec.d_model, biased)
 
 
 def embedding_saves(stack: Stack) -> Iterator[Saved]:
@@ -85,9 +85,12 @@ def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
         case "masked":
             width = width if head.width is None else head.width
             if head.transform != "none":
-                biased = head.transform == "biased"
-                yield Matmul("head.transform", "transform", "head", stream, d, width, bias=biased)
-                yield Vector("head.norm", "norm", "head", spec.norm.width(width))
+                biased, wide = head.transform == "biased", width if head.further is None else width + head.further
+                yield Matmul("head.transform", "transform", "head", stream, d, wide, bias=biased)
+                yield Vector("head.norm", "norm", "head", spec.norm.width(wide))
+            if head.further is not None:
+                cut = Cut(spec.vocabulary, otherwise="padded")
+                yield Matmul("head.further", "head", "head", stream, head.further, spec.vocabulary, cut=cut)
         case "language-model":
             pass  # the projection alone
         case _:
@@ -151,6 +154,8 @@ def head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
             yield saved("replaced", 1)._replace(number="fp32")  # the loss needs which words were, in its own format
             return
         case "masked":
+            if head.further is not None or spec.embedding.projects == "trigrams":
+                raise unrecorded("a head that reads more channels than the token embedding has")
             width = width if head.width is None else head.width
             yield from _transform_saves(spec, stream, width)
         case "language-model":

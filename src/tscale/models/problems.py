@@ -13,7 +13,7 @@ from tscale.blocks.disentangled import Disentangled
 from tscale.blocks.fields import LayerSelector, Problem, telling_layers
 from tscale.models.spec import Head, ModelSpec, Training
 
-_SEEING_BOTH_WAYS: Final = ("multi-head", "latent")
+_SEEING_BOTH_WAYS: Final = ("multi-head", "bottleneck", "latent")
 """Kinds of mixers that an encoder can have, and a decoder that reads one."""
 
 
@@ -198,7 +198,7 @@ def _of_tables(spec: ModelSpec) -> Iterator[Problem]:
 
 def _of_classifiers(head: Head) -> Iterator[Problem]:
     """Where a classifier stands, and what is said of one that is not there."""
-    if head.classes is not None and not head.pooler and head.kind != "none":
+    if head.classes is not None and not head.pooler and head.kind != "none" and head.further is None:
         yield ("head", "classes"), "a classifier stands on the pooler or alone: set head.pooler, or head.kind to none"
     if head.classes is None and (head.per_token or not head.classes_bias):
         yield ("head", "classes"), "there is no classifier: set head.classes"

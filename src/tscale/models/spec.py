@@ -164,9 +164,10 @@ class Embedding:
     """Whether a vector of its own, in no table, stands for tokens that are to be predicted (XLNet)."""
     width: Size | None = None
     """Width of the token embedding where it is not d_model, and of the head on it: a projection bridges the two."""
-    projects: Literal["tokens", "sum"] = "tokens"
+    projects: Literal["tokens", "sum", "trigrams"] = "tokens"
     """What is brought from `width` to d_model. tokens: the tokens' vectors alone, and the output of the stack back again,
-    without biases (OPT-350m). sum: with positions and segments and after the norm, with a bias (ELECTRA, ALBERT)."""
+    without biases (OPT-350m). sum: with positions and segments and after the norm, with a bias (ELECTRA, ALBERT).
+    trigrams: each token's vector between those of its neighbours, with a bias (MobileBERT)."""
 
 
 @spec_dataclass
@@ -185,6 +186,8 @@ class Head:
     a bias (ModernBERT); or nothing."""
     width: Size | None = None
     """Width of what a masked head projects to the vocabulary, where it is not the token embedding's (RemBERT)."""
+    further: Size | None = None
+    """Channels of what a masked head projects that the token embedding does not have: a table of its own reads them (MobileBERT)."""
     contacts: bool = False
     """Whether a regression on every head's attention map is stored, which no token runs through (ESM)."""
     pooler: bool = False

@@ -35,7 +35,8 @@ def _deepseek(config: Config) -> dict[str, object]:
     family = "deepseek_v32" if indexed else "deepseek_v3" if sigmoid else "deepseek_v2"
     sizes = {new: config.value(old) for old, new in _NAMES.items() if not old.startswith("index_")}
     picked = taken_of(config, {old: new for old, new in _NAMES.items() if old.startswith("index_")})
-    common = {"model_type": family, "q_lora_rank": config.whole("q_lora_rank") or None} | sizes | picked
+    grouped = {"n_group": config.says("n_expert_groups"), "topk_group": config.says("n_limited_groups")}
+    common = grouped | {"model_type": family, "q_lora_rank": config.whole("q_lora_rank") or None} | sizes | picked
     if family != "deepseek_v2":
         common["num_nextn_predict_layers"] = 0
     if config.text("dtype") == "fp8":

@@ -24,8 +24,9 @@ _LATENT: Final = ("q_lora_rank", "kv_lora_rank", "qk_rope_head_dim", "qk_nope_he
 _MOE: Final = {"num_experts": "n_routed_experts", "num_experts_per_tok": "num_experts_per_tok",
                "num_shared_experts": "n_shared_experts", "expert_hidden_dim": "moe_intermediate_size",
                "first_k_dense_replace": "first_k_dense_replace", "route_every_n": "moe_layer_freq"}  # fmt: skip
+_GROUPS: Final = {"num_expert_groups": "n_group", "num_expert_groups_per_tok": "topk_group"}
 _ROUTING: Final = frozenset({
-    "routed_scale", "num_expert_groups", "num_expert_groups_per_tok", "expert_parallel", "expert_model_parallel",
+    "routed_scale", *_GROUPS, "expert_parallel", "expert_model_parallel",
     "renorm_strategy", "use_load_balancing_bias",
 })  # fmt: skip
 """How experts are chosen and where they stand."""
@@ -46,7 +47,7 @@ def _mistral(config: Config) -> dict[str, object]:
         if moe.get(key) is None:
             raise config.wrong(f'no "moe.{key}": experts need it')
     sizes = {key: config.value(key) for key in _LATENT}
-    routed = {new: moe[old] for old, new in _MOE.items() if moe.get(old) is not None}
+    routed = {new: moe[old] for old, new in (_MOE | _GROUPS).items() if moe.get(old) is not None}
     return {"model_type": "deepseek_v3", "num_nextn_predict_layers": 0} | common | sizes | routed | {"head_dim": None}
 
 

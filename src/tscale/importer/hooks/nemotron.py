@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tscale.blocks import Experts, FeedForward, Mamba2, Mixer, Mlp
 from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
+from tscale.importer.experts import groups_of
 from tscale.importer.layer_lists import MOST_LAYERS
 from tscale.importer.mixed_layers import attention_of, on, types_of
 
@@ -89,10 +90,14 @@ def feed_forward(config: Config) -> tuple[Mlp, ...] | None:
     if (layers := _at(config, "moe")) is not None:
         if biased:
             raise config.wrong("mlp_bias: true is not known yet for layers of experts: only false is")
+        experts, top_k = config.size("n_routed_experts"), config.size("num_experts_per_tok")
+        groups, top_groups = groups_of(config, experts, top_k)
         routed = Experts(
             kind="experts",
-            experts=config.size("n_routed_experts"),
-            top_k=config.size("num_experts_per_tok"),
+            experts=experts,
+            top_k=top_k,
+            groups=groups,
+            top_groups=top_groups,
             d_ff=config.size("moe_intermediate_size"),
             gated=False,
             latent=config.optional("moe_latent_size"),

@@ -182,6 +182,7 @@ PROJECTORS: Final[dict[str, Projector]] = {
     "mllama": mllama,
     "glm4v": glm4v,
     "glm46v": glm4v,
+    "glmga": glm4v,
     "glm4v_moe": glm4v,
     "glm_ocr": glm4v,
     "glm5_next": glm4v,
@@ -199,6 +200,7 @@ PROJECTORS: Final[dict[str, Projector]] = {
     "blip-2": blip2,
     "instructblip": blip2,
     "minicpmv4_6": minicpm,
+    "minicpmv4_7": minicpm,
     "phi4_multimodal": phi4,
 }
 """What each family with images has between its tower and the text model."""

@@ -362,5 +362,6 @@ KINDS: Final[dict[str, Callable[[Sizes], Pieces]]] = {
     "sam_vision_model": sam,
     "got_ocr2_vision": sam,
     "minicpmv4_6_vision": minicpm,
+    "minicpmv4_7_vision": minicpm,
 }
 """The pieces of each type of vision tower."""
