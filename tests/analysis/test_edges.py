@@ -350,3 +350,18 @@ def test_a_schema_says_the_types_that_values_have() -> None:
     ]  # fmt: skip
     for values, schema in cases:
         assert _typed(values) == schema
+
+
+def test_sizes_of_other_layers_than_attention_are_those_that_help_says() -> None:
+    plain, given = ({"model": "gpt2", "versus": True, **sizes} for sizes in ({}, {"kernel": 5, "neighbourhood": 9}))
+    assert question("attention").made(plain).asked[-2:] == (3, 256)
+    assert question("attention").made(given).asked[-2:] == (5, 9)
+
+
+def test_as_many_degrees_are_tried_as_may_vary() -> None:
+    for count, said in ((64, None), (65, "65 values: at most 64")):
+        ask = question("plan").made({**_PLAN, "tensor": ",".join(map(str, range(1, count + 1)))})
+        if said is None:
+            assert plan_serving._axes(ask).tensor == ask.tensor
+        else:
+            _refuses(lambda ask=ask: plan_serving._axes(ask), said, count)
