@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_a_text_is_read_as_what_it_means() -> None:
     """None: it means nothing, and is refused."""
     for read, text, meant in TAKEN:
         if meant is None:
-            _refuses(lambda read=read, text=text: read(text, "--it"), "--it", text)
+            _refuses(partial(read, text, "--it"), "--it", text)
         else:
             found = read(text, "--it")
             assert found == meant, text
@@ -108,7 +109,7 @@ MOST: list[tuple[Reader, int]] = [
 def test_the_largest_number_is_taken_and_one_more_is_not() -> None:
     for read, most in MOST:
         assert read(str(most), "--it") == most
-        _refuses(lambda read=read, most=most: read(str(most + 1), "--it"), "too large", most)
+        _refuses(partial(read, str(most + 1), "--it"), "too large", most)
 
 
 REFUSED: list[tuple[Reader, str, str]] = [
@@ -133,7 +134,7 @@ REFUSED: list[tuple[Reader, str, str]] = [
 
 def test_the_first_value_past_the_last_is_refused() -> None:
     for read, text, said in REFUSED:
-        _refuses(lambda read=read, text=text: read(text, "--it"), said, text)
+        _refuses(partial(read, text, "--it"), said, text)
 
 
 _SERVE = {"model": "gpt2", "gpu": "h100"}
@@ -238,7 +239,7 @@ def test_what_belongs_together_is_asked_together() -> None:
         if said is None:
             question(name).made(given)
         else:
-            _refuses(lambda name=name, given=given: question(name).made(given), said, given)
+            _refuses(partial(question(name).made, given), said, given)
 
 
 PLANNED: list[tuple[dict[str, Any], str | None]] = [
@@ -266,7 +267,7 @@ def test_a_plan_of_training_is_of_one_batch_and_one_budget() -> None:
         if said is None:
             assert asked.training.batch == 8
         else:
-            _refuses(lambda asked=asked: asked.training, said, given)
+            _refuses(partial(getattr, asked, "training"), said, given)
 
 
 def test_a_picture_is_drawn_of_one_system_and_not_of_two_that_are_compared() -> None:
@@ -278,7 +279,7 @@ def test_a_picture_is_drawn_of_one_system_and_not_of_two_that_are_compared() -> 
 def test_what_is_no_picture_is_named() -> None:
     found = tscale.serve("gpt2", gpu="h100")
     for file, named in (("", "nothing"), ("a.txt", "a.txt")):
-        _refuses(lambda file=file: found.plot(file), f"pdf file, and {named} is none", file)
+        _refuses(partial(found.plot, file), f"pdf file, and {named} is none", file)
 
 
 def test_training_is_ranked_by_time_unless_there_are_dollars() -> None:
@@ -297,9 +298,7 @@ def test_deployments_are_ranked_by_dollars_where_they_are_to_be_or_chips_with_pr
         chips: Any = tuple(SimpleNamespace(rent=rent, hardware=SimpleNamespace(label="chip")) for rent in rents)
         ask: Any = SimpleNamespace(rank=rank)
         if by_dollars is None:
-            _refuses(
-                lambda ask=ask, chips=chips: plan_serving._by_dollars(ask, chips), "no price of chip is known", rents
-            )
+            _refuses(partial(plan_serving._by_dollars, ask, chips), "no price of chip is known", rents)
         else:
             assert plan_serving._by_dollars(ask, chips) == by_dollars, (rank, rents)
 
@@ -309,7 +308,7 @@ def test_a_number_of_numpy_is_one_and_an_array_of_one_is_none() -> None:
         assert question("memory").made({"model": "gpt2", "batch": number}).batch == 8
     for several in (np.array([8]), np.array([[8]])):
         _refuses(
-            lambda several=several: question("memory").made({"model": "gpt2", "batch": several}),
+            partial(question("memory").made, {"model": "gpt2", "batch": several}),
             "not a ndarray|not an ndarray",
             several,
         )
@@ -350,3 +349,18 @@ def test_a_schema_says_the_types_that_values_have() -> None:
     ]  # fmt: skip
     for values, schema in cases:
         assert _typed(values) == schema
+
+
+def test_sizes_of_other_layers_than_attention_are_those_that_help_says() -> None:
+    plain, given = ({"model": "gpt2", "versus": True, **sizes} for sizes in ({}, {"kernel": 5, "neighbourhood": 9}))
+    assert question("attention").made(plain).asked[-2:] == (3, 256)
+    assert question("attention").made(given).asked[-2:] == (5, 9)
+
+
+def test_as_many_degrees_are_tried_as_may_vary() -> None:
+    for count, said in ((64, None), (65, "65 values: at most 64")):
+        ask = question("plan").made({**_PLAN, "tensor": ",".join(map(str, range(1, count + 1)))})
+        if said is None:
+            assert plan_serving._axes(ask).tensor == ask.tensor
+        else:
+            _refuses(partial(plan_serving._axes, ask), said, count)

@@ -201,7 +201,7 @@ def test_layers_are_said_in_one_way_and_are_those_that_there_are() -> None:
         ({"every": 3, "at": 1}, {1, 4}),
         ({"layers": (0, 4)}, {0, 4}),
     ):
-        selector = LayerSelector(**given)  # type: ignore[arg-type]
+        selector = LayerSelector(**given)
         assert {layer for layer in range(5) if selector.holds(layer)} == held
         assert selector.count(5) == len(held)
 

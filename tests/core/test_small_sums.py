@@ -11,9 +11,10 @@ from tscale.core.ledger import Matmul, Scores, Vector
 from tscale.core.metric import Figure, step
 from tscale.core.partition import stretches
 from tscale.core.precision import OPTIMIZERS, state_bytes
-from tscale.core.tracing import named, trace
+from tscale.core.tracing import named, parse_count, trace
 from tscale.core.units import BYTES
 from tscale.core.workload import Run
+from tscale.errors import RequestError
 
 
 def _sees(query: int, key: int, *, causal: bool, window: int | None, chunked: bool) -> bool:
@@ -76,3 +77,11 @@ def test_a_size_under_its_own_name_is_not_derived() -> None:
     }  # fmt: skip
     for (name, value), expected in derived.items():
         assert (step(name, Figure(value, BYTES)) is not None) == expected, (name, value)
+
+
+def test_a_text_that_is_no_count_is_shown_to_its_fortieth_character() -> None:
+    for text in ("x" * 50, "0" * 39 + ".5" + "0" * 9, "9" * 40 + "0" * 9, "9" * 39 + "e1" + "       "):
+        with pytest.raises(RequestError) as refused:
+            parse_count(text, what="--it", most=10)
+        assert text[:40].strip() in str(refused.value)
+        assert text[:41].strip() not in str(refused.value) or text[40:41].isspace()

@@ -198,6 +198,16 @@ def test_units_that_cannot_be_among_the_best_are_not_measured(
     assert seen == [1, 2]
 
 
+def test_a_unit_is_measured_as_long_as_its_bound_is_below_the_last_of_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds of 1, 2, 3 and 6 whose units come to 1, 5, 3 and 6: the best two are the first and the third."""
+    keys = {1: (1.0, 1.0), 2: (2.0, 5.0), 3: (3.0, 3.0), 6: (6.0, 6.0)}
+    monkeypatch.setattr(deployment_search, "_bound", lambda unit, _: keys[unit.devices][0])
+    monkeypatch.setattr(deployment_search, "_choice", lambda unit, _: Choice(unit, 1, Carried(1.0, 1.0)))
+    monkeypatch.setattr(deployment_search, "_key", lambda choice, _: (keys[choice.unit.devices][1], 0.0))
+    found = deployment_search.chosen(map(_unit, keys), Wanted("rate", 1.0, None, Targets()), 2)
+    assert [choice.unit.devices for choice in found] == [1, 3]
+
+
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.31, 0.99, 1.0])
 def test_the_least_number_in_progress_is_that_of_trying_each(rate: float) -> None:
     """n requests are answered at a rate of n/(n + 9) of what 90 are at the most."""

@@ -125,6 +125,7 @@ def test_nemo_is_told_of_each_part() -> None:
                 (_layout({"pipeline": 2, "schedule": "zero-bubble"}), JOB, "schedule zero-bubble"),
                 (_layout({"pipeline": 4}), JOB._replace(layers=23), "23 layers in 4 pieces"),
                 (_layout({"pipeline": 8, "interleave": 2}), JOB, "4 micro-batches over 8 interleaved stages"),
+                (_layout({"pipeline": 8}), JOB, None),
                 (_layout({"zero": 2, "shards": 4}), JOB, "ZeRO 2 over 4"),
                 (_layout({"zero": 1, "shards": 4}), JOB, None),
                 (_layout({}, offload=frozenset({"activations"})), JOB, "offload activations"),

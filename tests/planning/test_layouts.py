@@ -122,7 +122,7 @@ SMALL = {
         "gpt2", 4, 8, _axes(tensor=(1, 2), pipeline=(1, 2), zero=(0, 1, 2, 3), micro_batch=(1, 2), interleave=(1, 2)),
     ),
     "small, of several kinds": Asked(
-        "gpt2", 4, 8,
+        "llama-3.2-1b", 4, 8,
         _axes(
             tensor=(1, 2), pipeline=(1, 2), interleave=(1,), zero=(0, 3), context=(1,), micro_batch=(1,), shards=(0,),
             recompute=("none", "op"), precision=("bf16", "fp8"), loss=(None, "plain", "chunked"),

@@ -19,6 +19,7 @@ from tscale.planning.layouts import Axes, Layout, Layouts, grid
 from tscale.planning.legal import Legal, legal
 from tscale.planning.memory import _KERNELS, _kernels
 from tscale.planning.stage_kinds import Model, model_of
+from tscale.planning.structure import split
 
 GPUS, BATCH, LAYERS, KV_HEADS = 16, 24, 16, 8
 """Of Llama 3.2 1B: 16 layers, 32 heads, 8 of keys and values; widths of 2048, 8192 and 128,256."""
@@ -241,3 +242,10 @@ def test_the_loss_of_a_layout_is_that_of_its_plans_common_trainer() -> None:
         assert kernel == ("chunked" if named else default_kernel(plan, adapters=False).name), plan
     same: Any = SimpleNamespace(loss="plain")
     assert {_KERNELS[place] for place in _kernels(Layouts(axes, 1, columns), same)} == {"plain", "chunked"}
+
+
+def test_places_are_split_by_their_numbers() -> None:
+    for code in ([3], [3, 4], [4, 3, 3, 5, 3], [7, 7]):
+        found = {int(number): places.tolist() for number, places in split(np.array(code))}
+        assert found == {number: [place for place, own in enumerate(code) if own == number] for number in code}
+    assert not list(split(np.array([], dtype=np.int64)))
