@@ -156,6 +156,10 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("albert-base", {"weights": {"rules": [{"format": "fp8", "parts": ["attention"], "layers": [1]}]}}, "weights.rules.0.layers: formats by layer are known in a single stack of layers with weights of their own: leave layers out"),
     ("gpt2", {"weights": {"unread": ["a\nb"]}}, 'weights.unread.0: must be one line of printable text, not "a b"'),
     ("gpt2", {"assumed": {"family": "gpt2", "defaults": [""]}}, 'assumed.defaults.0: must be one line of printable text, not ""'),
+    ("bert-base", {"feed_forward.groups": 7}, "feed_forward.groups: groups must divide d_model 768 and d_ff 3072: drop it, or set another"),
+    ("bert-base", {"attention.groups": 7}, "attention.groups: groups must divide d_model 768, without kv_heads and head_dim: drop it, or these"),
+    ("bert-base", {"attention.groups": 4, "attention.gated": True}, "attention.groups: groups of channels are known without further projections: drop it, or gated"),
+    ("bert-base", {"attention": {"kind": "bottleneck", "heads": 3, "width": 128, "d_ff": 512}}, "attention.heads: 3 heads do not divide width 128: set heads to a divisor of it"),
     ("gpt2", {"assumed": {"family": "lama"}}, 'assumed.family: "lama" is no known family: did you mean llama?'),
 )  # fmt: skip
 

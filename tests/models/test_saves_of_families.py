@@ -28,6 +28,7 @@ CONFIGS |= {family: {"model_type": family} for family in UNRECORDED}
 
 INDEXER = "attention's indexer of keys, which a loss of its own trains,"
 HEADS = "attention with gates, sinks, scales of positions or a borrowed latent"
+OTHER_PARTS = "attention with sums of blocks, filters over its values or projections in groups of channels,"
 REFUSED: dict[str, str] = {
     "deepseek_v32": INDEXER,
     "glm_moe_dsa": INDEXER,
@@ -40,6 +41,9 @@ REFUSED: dict[str, str] = {
     "glm5_next_text": INDEXER,
     "gemma3n_text": "a model with 4 residual streams",
     "longformer": "attention with projections of its own for tokens that see all others",
+    "mobilebert": "bottleneck, a layer with a bottleneck,",
+    "squeezebert": OTHER_PARTS,
+    "nystromformer": OTHER_PARTS,
     "led": "attention with projections of its own for tokens that see all others",
 }
 """Families that are refused, and what of them."""

@@ -110,19 +110,17 @@ class Attention:
             yield ("values_are_keys",), "a layer that borrows its keys has no projection to take values from: drop it"
         if self.borrows_keys and self.v_norm:
             yield ("v_norm",), "a layer that borrows its values has them normalised already: drop it"
-        if self.groups > 1 and (self.kv_heads is not None or self.head_dim is not None or d_model % self.groups):
-            yield (
-                ("groups",),
-                f"groups must divide d_model {d_model}, with as many keys as heads: drop it, or kv_heads and head_dim",
-            )
-        if self.groups > 1 and (self.gated or self.global_projections):
-            yield (
-                ("groups",),
-                "groups of channels are known without further projections: drop gated and global_projections",
-            )
         if self.qk_norm_bias and self.qk_norm is None:
             yield ("qk_norm_bias",), "there is no norm to have a bias: set qk_norm, or drop it"
         yield from self._sight_problems()
+        yield from self._group_problems(d_model)
+
+    def _group_problems(self, d_model: int) -> Iterator[Problem]:
+        """Groups of channels that the projections cannot be divided into."""
+        if self.groups > 1 and (self.kv_heads, self.head_dim, d_model % self.groups) != (None, None, 0):
+            yield ("groups",), f"groups must divide d_model {d_model}, without kv_heads and head_dim: drop it, or these"
+        if self.groups > 1 and (self.gated or self.global_projections):
+            yield ("groups",), "groups of channels are known without further projections: drop it, or gated"
 
     def _sight_problems(self) -> Iterator[Problem]:
         if self.pattern is not None and "local" in self.pattern and self.window is None:
@@ -243,12 +241,7 @@ class Attention:
         Attention step by step makes copies of grouped keys and values for every head, and keeps those. One number that
         gates a head comes of a softplus in 32 bits, which keeps its input (Laguna).
         """
-        if self.global_projections:
-            raise unrecorded("attention with projections of its own for tokens that see all others")
-        if self.value_conv is not None or self.summaries is not None or self.groups > 1:
-            raise unrecorded(
-                "attention with sums of blocks, filters over its values or projections in groups of channels,"
-            )
+        self._refuse_unrecorded()
         heads, _, head_dim = self.widths(site.d_model)
         width = heads * (head_dim if self.v_dim is None else self.v_dim)
         by_head, _ = self._cuts(site.d_model)
@@ -278,6 +271,14 @@ class Attention:
             yield saved("gates", heads)
         if self.gated or self.head_gates:
             yield saved("gated", width)._replace(number="product", read_by=("o",))
+
+    def _refuse_unrecorded(self) -> None:
+        if self.global_projections:
+            raise unrecorded("attention with projections of its own for tokens that see all others")
+        if (self.value_conv, self.summaries, self.groups) != (None, None, 1):
+            raise unrecorded(
+                "attention with sums of blocks, filters over its values or projections in groups of channels,"
+            )
 
     def _keys_kept(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """Keys and values; borrowed ones are kept where they were made, and once more only where layers are computed again."""

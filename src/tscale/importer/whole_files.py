@@ -70,8 +70,8 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
     inner = _inner_type(text, name, nested, where)
     unread = _outside(config, text, name, nested, where, strict)
     of_class = _class_note(config, name, nested, where, strict)
-    cls = _headless(str(inner)) if _is_base(config, nested) else None
-    tied, said = (False, ()) if cls is not None else _tied_whole(config, text, name, nested, where)
+    cls = _base_of(config, nested, str(inner))
+    tied, said = _tied_whole(config, text, name, nested, where) if cls is None else (False, ())
     own = {key: value for key, value in text.items() if key not in nested.inside}
     merged = {**nested.defaults, **own, "model_type": inner, "architectures": cls, "tie_word_embeddings": tied}
     return Text(merged, (*of_class, *said, *ignored), unread, name, nested.said)
@@ -138,7 +138,7 @@ def _class_note(config: Mapping[str, object], name: str, nested: Nested, where: 
     if named in (None, []):
         return ()
     cls = named[0] if isinstance(named, list) and len(named) == 1 and isinstance(named[0], str) else ""
-    if plain(cls) in map(plain, nested.classes) or (_is_base(config, nested) and _headless(nested.texts[0])):
+    if plain(cls) in map(plain, nested.classes) or _base_of(config, nested, nested.texts[0]):
         return ()
     if not strict and cls.endswith(_GENERATES):
         return (f"architectures: {called(cls, 80)} is counted as {nested.classes[0]}, which has the same head.",)
@@ -153,6 +153,11 @@ def _is_base(config: Mapping[str, object], nested: Nested) -> bool:
     """Whether a file names the class of the whole without a head, as the release calls it."""
     bases = [f"{cls.removesuffix(_GENERATES)}Model" for cls in nested.classes if cls.endswith(_GENERATES)]
     return any(config.get("architectures") == [base] for base in bases)
+
+
+def _base_of(config: Mapping[str, object], nested: Nested, family: str) -> list[str] | None:
+    """The class of a text model where a file names the whole without a head; None where it has one."""
+    return _headless(family) if _is_base(config, nested) else None
 
 
 def _headless(family: str) -> list[str] | None:
