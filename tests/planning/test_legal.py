@@ -212,19 +212,19 @@ def test_a_row_is_the_layout_that_its_numbers_and_names_say() -> None:
     states: frozenset[Any] = frozenset({"states"})
     axes = _axes(
         schedule=(None, "1f1b"), recompute=("none", "full"), precision=("bf16", "fp8"), optimizer=("adamw", "muon"),
-        loss=(None, "plain"), offload=(frozenset(), states),
+        loss=(None, "plain"), offload=(frozenset(), states), stages=(None, (5, 4, 4, 3)),
     )  # fmt: skip
     at = {
         "tensor": 2, "sequence": 1, "pipeline": 4, "interleave": 3, "data": 5, "zero": 1, "shards": 10, "context": 2,
         "expert": 7, "expert_tensor": 6, "micro_batch": 9, "schedule": 1, "recompute": 1, "precision": 1,
-        "optimizer": 1, "loss": 1, "offload": 1,
+        "optimizer": 1, "loss": 1, "offload": 1, "stages": 1, "first": 3,
     }  # fmt: skip
     plan = Parallelism(
         tensor=2, sequence=True, pipeline=4, interleave=3, data=5, zero=1, context=2, expert=7, expert_tensor=6,
-        schedule="1f1b",
+        schedule="1f1b", stages=(5, 4, 4, 3),
     )  # fmt: skip
     rows = Layouts(axes, 80, {name: np.array([value]) for name, value in at.items()})
-    assert rows.one(0) == Layout(plan, 9, "full", "fp8", "muon", "plain", states)
+    assert rows.one(0) == Layout(plan, 9, "full", "fp8", "muon", "plain", states, 3)
     fewer = Layouts(axes, 80, {**rows.columns, "shards": np.array([5])})
     assert fewer.one(0).plan.shards == 5
 
