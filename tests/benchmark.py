@@ -117,7 +117,7 @@ def depth_and_context() -> None:
     ):
 
         def count(asked: tscale.ModelSpec) -> int:
-            return tscale.forward_flops(tscale.lower(asked), tscale.Run(asked.context or 1), "causal").total
+            return tscale.forward_flops(tscale.lower(asked), tscale.SequenceLengths(asked.context or 1), "causal").total
 
         times = [best_of(partial(count, asked), 200) for asked in (deep, shallow)]
         print(f"{what}: {times[0] / times[1]:.2f} times the work")
@@ -125,11 +125,11 @@ def depth_and_context() -> None:
 
 def sweeps(count: int = 1_000_000) -> None:
     """A million random decoders as arrays, and one at a time."""
-    spec = tscale.remembered(tscale.load("gpt3"))
+    spec = tscale.traced(tscale.load("gpt3"))
     ledger = tscale.lower(spec)
     context, tokens = TracedInt(2048, label="context"), TracedInt(300 * 10**9, label="tokens")
     params = function_of(parameters(ledger).total)
-    flops = function_of(tscale.training_flops(ledger, tscale.Run(context), tokens))
+    flops = function_of(tscale.training_flops(ledger, tscale.SequenceLengths(context), tokens))
     random = np.random.default_rng(0)
     heads = random.integers(1, 128, count).astype(float)
     sizes: Any = {

@@ -23,7 +23,7 @@ from tscale import counting as api
 from tscale.blocks import Attention
 from tscale.core.costs import cache, training
 from tscale.core.tracing import TracedInt
-from tscale.core.workload import Run as CoreRun
+from tscale.core.workload import SequenceLengths as CoreRun
 from tscale.models import lower as lowering
 from tscale.models.spec import Embedding
 from tscale.models.validation import validated
@@ -34,7 +34,7 @@ BERT = tscale.load("bert-base")
 T5 = tscale.load("t5-small")
 WHISPER = tscale.load("whisper-tiny")
 LEDGER = tscale.lower(GPT2)
-RUN = tscale.Run(target=1024)
+RUN = tscale.SequenceLengths(target=1024)
 ANY: Any = tscale
 """The package for a caller without a type checker."""
 
@@ -77,12 +77,13 @@ def test_the_examples_run() -> None:
 
 
 def test_numbers_of_each_kind_are_taken() -> None:
-    by_array = tscale.training_flops(GPT2, tscale.Run(target=np.array([512, 1024])), np.array([10**12, 10**12]))  # type: ignore[arg-type]
-    by_int = [tscale.training_flops(GPT2, tscale.Run(target=length), 10**12) for length in (512, 1024)]
+    lengths = tscale.SequenceLengths(target=np.array([512, 1024]))  # type: ignore[arg-type]
+    by_array = tscale.training_flops(GPT2, lengths, np.array([10**12, 10**12]))  # type: ignore[arg-type]
+    by_int = [tscale.training_flops(GPT2, tscale.SequenceLengths(target=length), 10**12) for length in (512, 1024)]
     assert list(by_array) == pytest.approx(by_int, rel=1e-12)  # type: ignore[call-overload]
     assert tscale.training_flops(GPT2, RUN, np.int64(10**12)) == by_int[1]  # type: ignore[arg-type]
     assert tscale.training_flops(GPT2, RUN, 1e12) == by_int[1]  # type: ignore[arg-type]
-    told = tscale.training_flops(tscale.remembered(GPT2), RUN, TracedInt(10**12, label="tokens"))
+    told = tscale.training_flops(tscale.traced(GPT2), RUN, TracedInt(10**12, label="tokens"))
     assert isinstance(told, TracedInt) and told == by_int[1]
 
 
@@ -102,16 +103,18 @@ def test_arrays_of_every_precision_are_counted_in_float64(dtype: str) -> None:
     totals: Any = tscale.params(replace(GPT2, layers=layers)).total  # type: ignore[arg-type]
     assert totals.dtype == np.float64
     assert list(totals) == [tscale.params(replace(GPT2, layers=depth)).total for depth in (12, 48)]
-    run = tscale.Run(target=np.array([512, 1024], dtype=dtype))  # type: ignore[arg-type]
+    run = tscale.SequenceLengths(target=np.array([512, 1024], dtype=dtype))  # type: ignore[arg-type]
     flops: Any = tscale.forward_flops(GPT2, run).total
-    assert list(flops) == [tscale.forward_flops(GPT2, tscale.Run(target=length)).total for length in (512, 1024)]
+    assert list(flops) == [
+        tscale.forward_flops(GPT2, tscale.SequenceLengths(target=length)).total for length in (512, 1024)
+    ]
 
 
 def test_pages_and_windows_are_taken_as_arrays_by_ints_that_remember() -> None:
-    remembered = tscale.remembered(tscale.load("mistral-7b"))
+    traced = tscale.traced(tscale.load("mistral-7b"))
     lengths: Any = np.array([100, 5000])
-    asked = tscale.cache_bytes(remembered, tscale.Run(target=lengths), 16, 16).total
-    each = [tscale.cache_bytes(remembered, tscale.Run(target=int(one)), 16, 16).total for one in lengths]
+    asked = tscale.cache_bytes(traced, tscale.SequenceLengths(target=lengths), 16, 16).total
+    each = [tscale.cache_bytes(traced, tscale.SequenceLengths(target=int(one)), 16, 16).total for one in lengths]
     assert list(asked) == each  # type: ignore[call-overload]
 
 
@@ -145,8 +148,8 @@ def test_a_spec_of_the_catalogue_is_not_validated_again() -> None:
 NO_COUNTS: list[Any] = [1.5, -1, math.nan, math.inf, True, np.bool_(True), None, "512", [512], Fraction(512), 10**30]
 NO_COUNTS += [np.array([5.5]), np.array([1, -1]), np.array([np.nan]), np.array([True]), np.array(["a"]), Decimal(5)]
 COUNTS: dict[str, Callable[[Any], object]] = {
-    "target": lambda value: tscale.Run(target=value),
-    "source": lambda value: tscale.Run(target=5, source=value),
+    "target": lambda value: tscale.SequenceLengths(target=value),
+    "source": lambda value: tscale.SequenceLengths(target=5, source=value),
     "context": lambda value: tscale.run_of(GPT2, value),
     "tokens": lambda value: tscale.training_flops(LEDGER, RUN, value),
 }
@@ -169,36 +172,41 @@ class NoNumber:
 
 
 MISFITS: list[tuple[Callable[[], object], str]] = [
-    (lambda: tscale.Run(target=ANY_ARRAY([])), "target must be a whole number from 0 to 10^12, not an empty array"),
     (
-        lambda: tscale.Run(target=ANY_ARRAY([1 + 2j])),
+        lambda: tscale.SequenceLengths(target=ANY_ARRAY([])),
+        "target must be a whole number from 0 to 10^12, not an empty array",
+    ),
+    (
+        lambda: tscale.SequenceLengths(target=ANY_ARRAY([1 + 2j])),
         "target must be a whole number from 0 to 10^12, not an array of complex128",
     ),
     (
-        lambda: tscale.Run(target=ANY_ARRAY(["2020-01-01"], dtype="datetime64[D]")),
+        lambda: tscale.SequenceLengths(target=ANY_ARRAY(["2020-01-01"], dtype="datetime64[D]")),
         "target must be a whole number from 0 to 10^12, not an array of datetime64[D]",
     ),
     (
-        lambda: ANY.Run(target=np.ma.array([1, 2], mask=[False, True])),
+        lambda: ANY.SequenceLengths(target=np.ma.array([1, 2], mask=[False, True])),
         "target must be a whole number from 0 to 10^12, not a masked array",
     ),
-    (lambda: ANY.Run(target=int), "target must be a whole number from 0 to 10^12, not a type"),
-    (lambda: ANY.Run(target=np.ndarray), "target must be a whole number from 0 to 10^12, not a type"),
-    (lambda: ANY.Run(target=NoNumber()), "target must be a whole number from 0 to 10^12, not a NoNumber"),
+    (lambda: ANY.SequenceLengths(target=int), "target must be a whole number from 0 to 10^12, not a type"),
+    (lambda: ANY.SequenceLengths(target=np.ndarray), "target must be a whole number from 0 to 10^12, not a type"),
+    (lambda: ANY.SequenceLengths(target=NoNumber()), "target must be a whole number from 0 to 10^12, not a NoNumber"),
     (
-        lambda: tscale.Run(target=ANY_ARRAY([1, 2, 3]), source=ANY_ARRAY([1, 2])),
+        lambda: tscale.SequenceLengths(target=ANY_ARRAY([1, 2, 3]), source=ANY_ARRAY([1, 2])),
         "arrays of one shape are wanted, not target of shape (3,) and source of shape (2,)",
     ),
     (
-        lambda: tscale.training_flops(GPT2, tscale.Run(target=ANY_ARRAY([1, 2, 3])), ANY_ARRAY([1, 2])),
+        lambda: tscale.training_flops(GPT2, tscale.SequenceLengths(target=ANY_ARRAY([1, 2, 3])), ANY_ARRAY([1, 2])),
         "arrays of one shape are wanted, not run of shape (3,) and tokens of shape (2,)",
     ),
     (
-        lambda: tscale.cache_bytes(GPT2, tscale.Run(target=ANY_ARRAY([1, 2, 3])), 16, ANY_ARRAY([16, 32])),
+        lambda: tscale.cache_bytes(GPT2, tscale.SequenceLengths(target=ANY_ARRAY([1, 2, 3])), 16, ANY_ARRAY([16, 32])),
         "arrays of one shape are wanted, not run of shape (3,) and page of shape (2,)",
     ),
     (
-        lambda: tscale.forward_flops(replace(GPT2, layers=ANY_ARRAY([1, 2, 3])), tscale.Run(target=ANY_ARRAY([1, 2]))),
+        lambda: tscale.forward_flops(
+            replace(GPT2, layers=ANY_ARRAY([1, 2, 3])), tscale.SequenceLengths(target=ANY_ARRAY([1, 2]))
+        ),
         "arrays of one shape are wanted, not run of shape (2,) and sizes of shape (3,)",
     ),
     (lambda: ANY.load("gpt2", np.array(5)), "changes are texts KEY=VALUE, such as layers=24, not an array"),
@@ -240,7 +248,7 @@ def test_what_is_no_ledger_is_refused(ask: Callable[[Any], object], given: Any) 
         ask(given)
 
 
-@pytest.mark.parametrize("ask", [tscale.lower, tscale.remembered, lambda given: tscale.run_of(given, 512)])
+@pytest.mark.parametrize("ask", [tscale.lower, tscale.traced, lambda given: tscale.run_of(given, 512)])
 @pytest.mark.parametrize("given", [None, "gpt2", 5, RUN, LEDGER], ids=lambda given: type(given).__name__)
 def test_what_is_no_spec_is_refused(ask: Callable[[Any], object], given: Any) -> None:
     with pytest.raises(tscale.TscaleError, match=r"^(a ModelSpec must be given|lower takes a ModelSpec), "):
@@ -248,29 +256,29 @@ def test_what_is_no_spec_is_refused(ask: Callable[[Any], object], given: Any) ->
 
 
 REFUSED: list[tuple[Callable[[], object], str]] = [
-    (lambda: tscale.Run(target=0), "a Run has tokens: give target, or source for an encoder, or both"),
+    (lambda: tscale.SequenceLengths(target=0), "a Run has tokens: give target, or source for an encoder, or both"),
     (
-        lambda: tscale.training_flops(BERT, tscale.Run(target=512), 10**9),
+        lambda: tscale.training_flops(BERT, tscale.SequenceLengths(target=512), 10**9),
         "bert-base reads source tokens alone: give tscale.run_of(spec, 512), or Run(target=0, source=512)",
     ),
     (
-        lambda: tscale.forward_flops(BERT, tscale.Run(target=512, source=512)),
+        lambda: tscale.forward_flops(BERT, tscale.SequenceLengths(target=512, source=512)),
         "bert-base reads source tokens alone: give tscale.run_of(spec, 512), or Run(target=0, source=512)",
     ),
     (
-        lambda: tscale.training_flops(T5, tscale.Run(target=512), 10**9),
+        lambda: tscale.training_flops(T5, tscale.SequenceLengths(target=512), 10**9),
         "t5-small reads source and target tokens: give tscale.run_of(spec, 512), or Run(target=512, source=512)",
     ),
     (
-        lambda: tscale.cache_bytes(T5, tscale.Run(target=512), 16),
+        lambda: tscale.cache_bytes(T5, tscale.SequenceLengths(target=512), 16),
         "t5-small reads source and target tokens: give tscale.run_of(spec, 512), or Run(target=512, source=512)",
     ),
     (
-        lambda: tscale.training_flops(GPT2, tscale.Run(target=512, source=512), 10**9),
+        lambda: tscale.training_flops(GPT2, tscale.SequenceLengths(target=512, source=512), 10**9),
         "gpt2 reads target tokens alone: give tscale.run_of(spec, 512), or Run(target=512, source=0)",
     ),
     (
-        lambda: tscale.forward_flops(WHISPER, tscale.Run(target=448, source=448)),
+        lambda: tscale.forward_flops(WHISPER, tscale.SequenceLengths(target=448, source=448)),
         "whisper-tiny always reads 1500 source positions, not 448: give tscale.run_of(spec, 448)",
     ),
     (
@@ -326,7 +334,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         "a Ledger has groups of entries, as tscale.lower makes them: tscale.Ledger.of(model, entries) makes one of entries",
     ),
     (
-        lambda: tscale.remembered(replace(GPT2, layers=np.array([12]))),  # type: ignore[arg-type]
+        lambda: tscale.traced(replace(GPT2, layers=np.array([12]))),  # type: ignore[arg-type]
         "gpt2 has arrays as sizes, and only ints can be traced: give it one number for each",
     ),
 ]
@@ -365,7 +373,7 @@ WRONG_SPECS: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize("changes, said", WRONG_SPECS)
 def test_a_spec_made_in_python_is_validated_as_a_file_is(changes: dict[str, Any], said: str) -> None:
     spec = replace(GPT2, **changes)
-    for ask in (tscale.lower, tscale.params, tscale.remembered, lambda spec: tscale.run_of(spec, 512)):
+    for ask in (tscale.lower, tscale.params, tscale.traced, lambda spec: tscale.run_of(spec, 512)):
         with pytest.raises(tscale.TscaleError) as caught:
             ask(spec)
         assert str(caught.value) == said

@@ -12,7 +12,7 @@ from tscale.catalogue.models import built_in
 from tscale.core.costs.cache import cache_bytes, growing, states
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
@@ -60,9 +60,11 @@ def test_a_built_in_counts_as_the_framework_does(name: str, case: dict[str, Any]
         assert counted == case["flops"]
     if (measured := case["kv_bytes_per_token"]) is not None:
         per_token = measured.get("architectural_per_token", measured["per_token"])
-        assert cache_bytes(growing(ledger), Run(target=1), 16).total == per_token
+        assert cache_bytes(growing(ledger), SequenceLengths(target=1), 16).total == per_token
         audio_frames = cache_bytes(ledger, run_of(spec, 1)._replace(target=0), 16).total if "whisper" in name else 0
-        assert cache_bytes(states(ledger), Run(target=1), 16).total + audio_frames == measured.get("constant", 0)
+        assert cache_bytes(states(ledger), SequenceLengths(target=1), 16).total + audio_frames == measured.get(
+            "constant", 0
+        )
 
 
 @pytest.mark.parametrize("line", OWN)

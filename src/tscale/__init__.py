@@ -39,15 +39,15 @@ if _typing.TYPE_CHECKING:
     from tscale.api import train as train
     from tscale.api import verify as verify
     from tscale.core.ledger import Ledger as Ledger
-    from tscale.counting import Run as Run
+    from tscale.counting import SequenceLengths as SequenceLengths
     from tscale.counting import active_params as active_params
     from tscale.counting import cache_bytes as cache_bytes
     from tscale.counting import forward_flops as forward_flops
     from tscale.counting import load as load
     from tscale.counting import lower as lower
     from tscale.counting import non_embedding_params as non_embedding_params
-    from tscale.counting import remembered as remembered
     from tscale.counting import run_of as run_of
+    from tscale.counting import traced as traced
     from tscale.counting import training_flops as training_flops
     from tscale.errors import TscaleError as TscaleError
     from tscale.models.spec import ModelSpec as ModelSpec
@@ -82,17 +82,20 @@ _HOMES = {
 }
 _OF_LEDGERS = {
     "Ledger": "core.ledger",
-    "Run": "counting",
+    "SequenceLengths": "counting",
     "active_params": "counting",
     "cache_bytes": "counting",
     "forward_flops": "counting",
     "lower": "counting",
     "non_embedding_params": "counting",
-    "remembered": "counting",
+    "traced": "counting",
     "run_of": "counting",
     "training_flops": "counting",
 }
 """What counts on ledgers, traced ints and arrays: below the questions, and not offered by completion."""
+
+_OLD_NAMES = {"Run": "SequenceLengths", "remembered": "traced"}
+"""Names of the version before, which keep working."""
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 (the names are those of the table above)
 
@@ -108,9 +111,10 @@ def __getattr__(name: str) -> _typing.Any:
 
     if name == "__version__":
         return metadata.version("tscale")
-    home = _HOMES.get(name) or _OF_LEDGERS.get(name)
+    new = _OLD_NAMES.get(name, name)
+    home = _HOMES.get(new) or _OF_LEDGERS.get(new)
     if home is None:
         raise AttributeError(f"module 'tscale' has no attribute '{name}'")
-    found = getattr(import_module(f"tscale.{home}"), name)
+    found = getattr(import_module(f"tscale.{home}"), new)
     globals()[name] = found
     return found

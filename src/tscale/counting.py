@@ -1,6 +1,6 @@
 """The public functions: what they are given is right or refused, and then the core counts.
 
-Numbers may be of three kinds: ints; ints that remember how they were made (`remembered`); float64 arrays, for many models
+Numbers may be of three kinds: ints; ints that remember how they were made (`traced`); float64 arrays, for many models
 or lengths at once. Where a ledger is asked for, a spec is taken too. Everything refused is a `TscaleError` of one line.
 """
 
@@ -42,7 +42,7 @@ _MOST_BITS: Final = 64
 _EXACT: Final = 2**53  # below it, a float that is whole is the number that was written
 
 
-class Run(tscale.core.workload.Run):
+class SequenceLengths(tscale.core.workload.SequenceLengths):
     """One sequence: `target` tokens through a decoder, `source` tokens through an encoder (0 where there is none).
 
     `run_of(spec, context)` is the run of a model of any kind.
@@ -51,13 +51,13 @@ class Run(tscale.core.workload.Run):
         TscaleError: for what is no number of tokens, and where there are none at all.
 
     Example:
-        >>> Run(target=2048)
-        Run(target=2048, source=0)
+        >>> SequenceLengths(target=2048)
+        SequenceLengths(target=2048, source=0)
     """
 
     __slots__ = ()
 
-    def __new__(cls, target: int, source: int = 0) -> Run:
+    def __new__(cls, target: int, source: int = 0) -> SequenceLengths:
         lengths = _length(target, "target"), _length(source, "source")
         _refuse_unlike(None, target=lengths[0], source=lengths[1])
         run = super().__new__(cls, *lengths)
@@ -122,14 +122,14 @@ def _changes(changes: object) -> tuple[str, ...]:
     return listed
 
 
-def remembered(spec: ModelSpec) -> ModelSpec:
+def traced(spec: ModelSpec) -> ModelSpec:
     """The same spec on ints that remember: whatever is counted from it tells how, by `names` and by `numbers`.
 
     Raises:
         TscaleError: for a spec that is not valid, and for one of arrays.
 
     Example:
-        >>> params(remembered(load("gpt2"))).lines[0].value.numbers
+        >>> params(traced(load("gpt2"))).lines[0].value.numbers
         '50257·768'
     """
     valid = checked(spec)
@@ -137,7 +137,7 @@ def remembered(spec: ModelSpec) -> ModelSpec:
         raise RequestError(
             f"{valid.name} has arrays as sizes, and only ints can be traced: give it one number for each"
         )
-    return trusted(tscale.models.spec.remembered(valid))
+    return trusted(tscale.models.spec.traced(valid))
 
 
 def lower(spec: ModelSpec) -> Ledger:
@@ -157,7 +157,7 @@ def lower(spec: ModelSpec) -> Ledger:
     return tscale.models.lower.lower(checked(spec))
 
 
-def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:
+def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> SequenceLengths:
     """The run of one sequence of `context` tokens, each on the stream where a model of its kind reads them.
 
     A decoder's are target tokens, an encoder's source tokens; an encoder-decoder has as many of both. An encoder that
@@ -174,7 +174,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
 
     Example:
         >>> run_of(load("bert-base"), 512)
-        Run(target=0, source=512)
+        SequenceLengths(target=0, source=512)
     """
     valid = checked(spec)
     for stream, given in (("source", source), ("target", target)):
@@ -185,7 +185,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
     lengths = (
         None if given is None else _count(given, name) for name, given in (("source", source), ("target", target))
     )
-    return Run(*tscale.models.lower.run_of(valid, _count(context, "context"), *lengths))
+    return SequenceLengths(*tscale.models.lower.run_of(valid, _count(context, "context"), *lengths))
 
 
 def params(ledger: Ledger | ModelSpec) -> Quantity:
@@ -229,7 +229,9 @@ def non_embedding_params(ledger: Ledger | ModelSpec) -> int:
     return parameters.non_embedding_params(_ledger(ledger))
 
 
-def cache_bytes(ledger: Ledger | ModelSpec, run: Run, bits: int | Fraction | str, page: int | None = None) -> Quantity:
+def cache_bytes(
+    ledger: Ledger | ModelSpec, run: SequenceLengths, bits: int | Fraction | str, page: int | None = None
+) -> Quantity:
     """Bytes that one sequence keeps while decoding, one line for each kind of layer that caches (Pope 2022, section 2.1).
 
     Args:
@@ -242,7 +244,7 @@ def cache_bytes(ledger: Ledger | ModelSpec, run: Run, bits: int | Fraction | str
         TscaleError: for a run of streams that are not the model's, and for a format that its cache cannot be kept in.
 
     Example:
-        >>> cache_bytes(load("gpt3"), Run(target=2048), "bf16").total
+        >>> cache_bytes(load("gpt3"), SequenceLengths(target=2048), "bf16").total
         9663676416
     """
     asked = _ledger(ledger)
@@ -251,7 +253,7 @@ def cache_bytes(ledger: Ledger | ModelSpec, run: Run, bits: int | Fraction | str
     return _known(cache.cache_bytes(asked, lengths, _bits(bits, asked), pages), asked)
 
 
-def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: AttentionMask = "full") -> Quantity:
+def forward_flops(ledger: Ledger | ModelSpec, run: SequenceLengths, sight: AttentionMask = "full") -> Quantity:
     """FLOPs of one sequence's forward pass, one line for each thing that computes, the head at every position.
 
     Args:
@@ -263,14 +265,14 @@ def forward_flops(ledger: Ledger | ModelSpec, run: Run, sight: AttentionMask = "
         TscaleError: for a run of streams that are not the model's, and for another word than full and causal.
 
     Example:
-        >>> forward_flops(load("gpt2"), Run(target=1024)).total
+        >>> forward_flops(load("gpt2"), SequenceLengths(target=1024)).total
         291648307200
     """
     asked = _ledger(ledger)
     return _known(forward.forward_flops(asked, _run(run, asked), _sight(sight)), asked)
 
 
-def training_flops(ledger: Ledger | ModelSpec, run: Run, tokens: int, sight: AttentionMask = "full") -> int:
+def training_flops(ledger: Ledger | ModelSpec, run: SequenceLengths, tokens: int, sight: AttentionMask = "full") -> int:
     """FLOPs to train on `tokens` tokens in sequences like `run`: forward once, backward twice that; no recomputation.
 
     Args:
@@ -316,11 +318,11 @@ def _ledger(asked: object) -> Ledger:
     return asked
 
 
-def _run(run: object, ledger: Ledger) -> Run:
+def _run(run: object, ledger: Ledger) -> SequenceLengths:
     """A run with tokens on those streams that a model reads, and on no other."""
-    if not isinstance(run, tscale.core.workload.Run):
+    if not isinstance(run, tscale.core.workload.SequenceLengths):
         raise RequestError(f"a Run must be given, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
-    lengths = Run(*run)
+    lengths = SequenceLengths(*run)
     _refuse_unlike(ledger, run=lengths.tokens)
     read = _streams(ledger)
     if not read:

@@ -21,7 +21,7 @@ from tscale.answers.memory_train import memory_train_report
 from tscale.answers.memory_train_ask import Ask as TrainAsk
 from tscale.answers.params import params_report
 from tscale.catalogue.models import built_in, names
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.metric import Report, Step
 from tscale.core.parallelism import Parallelism
 from tscale.core.serving_layout import serving_layout
@@ -41,7 +41,7 @@ def reports(name: str) -> Iterator[Report]:
     yield flops_report(spec, 10**9 + 7, 1000)
     yield attention_report(spec, Ask((512, 5000), "full"))
     yield attention_report(spec, Ask((512, 5000), "causal", "int4"))
-    yield memory_report(spec, MemoryAsk(FORMATS["q4_k"], batch=3, context=5000, page=16))
+    yield memory_report(spec, MemoryAsk(DTYPES["q4_k"], batch=3, context=5000, page=16))
     with suppress(RequestError):  # where nobody knows what it keeps
         asked = TrainAsk(plan=Parallelism(data=4, zero=2), micro_batch=3, context=5000, attention="naive", dropout=True)
         yield memory_train_report(spec, asked)
@@ -102,7 +102,7 @@ SERVED = [
         "gpt-oss-20b",
         MemoryAsk(batch=70, layout=serving_layout(8), by_sequences=True, window_cache="whole", padding="marlin"),
     ),
-    ("qwen3-next-80b-a3b", MemoryAsk(FORMATS["q4_k_m"], batch=3, layout=serving_layout(stages=(7, 41)), context=5000)),
+    ("qwen3-next-80b-a3b", MemoryAsk(DTYPES["q4_k_m"], batch=3, layout=serving_layout(stages=(7, 41)), context=5000)),
 ]
 
 

@@ -17,7 +17,7 @@ from tscale.core.costs.recompute import find_again
 from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.spec import ModelSpec
 from tscale.models.trainer import trainer
 
@@ -37,8 +37,8 @@ def test_no_layout_that_ran_is_called_impossible(row: dict[str, str]) -> None:
     assert isinstance(spec, ModelSpec)
     tensor, zero = int(row["tensor"]), ZERO[row["sharding"]]
     plan = Parallelism(tensor=tensor, sequence=tensor > 1, data=int(row["gpus"]) // tensor, zero=zero)
-    recipe = "fp32-master" if "torchtitan" in row["source"] else row["precision"]
-    how = Training(PRECISIONS[recipe], OPTIMIZERS["adamw"], plan, Run(target=0), int(row["micro_batch"]))
+    precision = "fp32-master" if "torchtitan" in row["source"] else row["precision"]
+    how = Training(PRECISIONS[precision], OPTIMIZERS["adamw"], plan, SequenceLengths(target=0), int(row["micro_batch"]))
     model = trainer(spec, how._replace(recompute=find_again(row["recompute"]).policy), int(row["context"]))
     capacity = training_capacity(find_hardware(row["gpu"]).device(), plan)
     assert capacity.verdict(model.worst()[1].total, model.least_total()) in ("fits", "may_fit")
@@ -55,7 +55,14 @@ sequence, gradient checkpointing (unslothai/unsloth README, of Llama 3.1 8B and 
 def qlora(name: str, **given: Any) -> Training:
     ask = train_ask(precision="bf16", optimizer="adamw", rank=32, qlora=True, recompute="full", **given)
     return Training(
-        ask.recipe, ask.optimizer, Parallelism(), Run(target=0), recompute="full", rank=32, base=ask.base, loss=ask.loss
+        ask.precision,
+        ask.optimizer,
+        Parallelism(),
+        SequenceLengths(target=0),
+        recompute="full",
+        rank=32,
+        base=ask.base,
+        loss=ask.loss,
     )
 
 

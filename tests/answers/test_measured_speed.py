@@ -10,8 +10,8 @@ import pytest
 import tscale
 from tests.helpers import run
 from tscale.catalogue.hardware import find_hardware
-from tscale.core.costs.roofline import Formats, Pass, Setup, pass_seconds, works
-from tscale.core.dtypes import FORMATS
+from tscale.core.costs.roofline import Dtypes, Pass, Setup, pass_seconds, works
+from tscale.core.dtypes import DTYPES
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Products: ml-engineering's table of the speeds that matrix products reached, TFLOP/s in bf16
@@ -87,9 +87,9 @@ def test_no_training_run_beats_its_roofline(
     hardware, eight = find_hardware(gpu), changes == "fp8"
     peaks = hardware.device().flops_per_second
     peak = peaks["fp8"] if eight else max(peaks.get("bf16", 0), peaks.get("fp16", 0))
-    formats = Formats(FORMATS["bf16"], FORMATS["bf16"], {"": peak})
+    dtypes = Dtypes(DTYPES["bf16"], DTYPES["bf16"], {"": peak})
     ledger = tscale.lower(tscale.load(name, [] if eight else changes.split()))
-    setup = Setup(ledger, ledger, formats, hardware.cluster())
+    setup = Setup(ledger, ledger, dtypes, hardware.cluster())
     batch = 64
     lines = works(setup, Pass(batch, context, 0, context, decoding=False))
     at_most = batch * context / (3 * pass_seconds(setup, lines))

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers import answer, disclosed, run
 from tscale.answers.memory import Ask, memory_report
 from tscale.catalogue.models import built_in
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.models.spec import ModelSpec
 
 CASES = [
@@ -55,7 +55,7 @@ def test_parts_add_up_for_every_model(name: str) -> None:
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
     for dtype in ("bf16", "q4_k", "int8"):
-        data: Any = memory_report(spec, Ask(FORMATS[dtype], batch=3, context=1000, page=16)).data
+        data: Any = memory_report(spec, Ask(DTYPES[dtype], batch=3, context=1000, page=16)).data
         *parts, whole = (int(figure.value) for figure in data["per_device_bytes"].values())
         assert sum(parts) == whole == sum(int(line["bytes"].value) for line in data["lines"])
 
@@ -148,7 +148,7 @@ def test_pages_round_up() -> None:
 
 def test_formats_are_listed_with_their_bits() -> None:
     listed = {one["name"]: one for one in answer("list", "formats")["formats"]}
-    assert set(listed) == set(FORMATS)
+    assert set(listed) == set(DTYPES)
     assert (listed["q4_k"]["bits"], listed["q4_k"]["block"], listed["q4_k"]["caches"]) == (4.5, 256, False)
     assert (listed["nf4"]["bits"], listed["bf16"]["bits"]) == (4 + 0.126953125, 16)
 

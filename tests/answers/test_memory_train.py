@@ -83,7 +83,7 @@ def test_parts_add_up_for_every_model(name: str) -> None:
     assert isinstance(spec, ModelSpec)
     for ask in (
         Ask(context=500, micro_batch=3),
-        Ask(context=500, recipe=PRECISIONS["fp8"], optimizer=OPTIMIZERS["adam-8bit"], rank=4),
+        Ask(context=500, precision=PRECISIONS["fp8"], optimizer=OPTIMIZERS["adam-8bit"], rank=4),
         Ask(
             context=500, plan=Parallelism(data=4, zero=3), optimizer=OPTIMIZERS["muon"], attention="naive", dropout=True
         ),
@@ -254,14 +254,14 @@ WAYS = {
     "named layers": Ask(context=500, recompute="op", again=find_again("op:0-2,5")),
     "eager": Ask(context=500, kernels="eager"),
     "composite": Ask(context=500, kernels="composite", recompute="full"),
-    "fsdp2": Ask(context=500, recipe=PRECISIONS["fp32-master"], plan=Parallelism(data=8, zero=3)),
+    "fsdp2": Ask(context=500, precision=PRECISIONS["fp32-master"], plan=Parallelism(data=8, zero=3)),
     "fsdp2 in a pipeline": Ask(
         context=512,
-        recipe=PRECISIONS["fp32-master"],
+        precision=PRECISIONS["fp32-master"],
         recompute="full",
         plan=Parallelism(data=2, zero=2, pipeline=2, tensor=2, sequence=True),
     ),
-    "fp8": Ask(context=500, recipe=PRECISIONS["fp8"]),
+    "fp8": Ask(context=500, precision=PRECISIONS["fp8"]),
     "in the backward pass": Ask(context=500, optimizer=OPTIMIZERS["paged-adam-8bit"], optimizer_in_backward=True),
     "offload": Ask(context=500, recompute="full", offload=frozenset({"weights", "states", "activations"})),
     "adapters": Ask(context=500, rank=8, lora_targets=find_targets("q,v")),

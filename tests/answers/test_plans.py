@@ -21,7 +21,7 @@ from tscale.core.costs.training_memory import Training
 from tscale.core.device import Cluster, Device
 from tscale.core.parallelism import Parallelism, Schedule, divisors
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 
 GB = 10**9
@@ -48,7 +48,7 @@ def model(name: str) -> TracedModel:
 
 def memory_says(name: str, plan: Parallelism) -> str:
     """Why `memory --train` refuses a plan; nothing where it takes it."""
-    training = Training(PRECISIONS["bf16"], OPTIMIZERS["adamw"], plan, Run(target=0))
+    training = Training(PRECISIONS["bf16"], OPTIMIZERS["adamw"], plan, SequenceLengths(target=0))
     try:
         trainer(tscale.load(name, MODELS[name]), training, CONTEXT).worst()
     except RequestError as error:
@@ -59,7 +59,7 @@ def memory_says(name: str, plan: Parallelism) -> str:
 def time_says(name: str, plan: Parallelism) -> str:
     """Why `train` refuses it, with a batch of four micro-batches for each copy of the model."""
     batch = Batch(4 * plan.data, 1)
-    run = Run(CONTEXT, CONTEXT) if name.startswith("t5") else Run(CONTEXT)
+    run = SequenceLengths(CONTEXT, CONTEXT) if name.startswith("t5") else SequenceLengths(CONTEXT)
     try:
         planned_step(model(name), run, plan, batch, NODES_OF_8, 10**15, "bf16", Recomputed())
     except RequestError as error:

@@ -9,7 +9,7 @@ import pytest
 import tscale
 from tests.helpers import answer, disclosed, run
 from tscale.core.costs.weights import kept_in
-from tscale.core.dtypes import FORMATS, find_format
+from tscale.core.dtypes import DTYPES, find_format
 from tscale.models.lower import lower
 from tscale.models.release import release_in, released
 from tscale.models.resolve import find
@@ -76,10 +76,10 @@ def test_each_release_of_a_built_in_holds_its_format(name: str) -> None:
     spec = find(name)
     assert isinstance(spec, ModelSpec)
     for release in spec.releases or ():
-        assert release_in(spec, FORMATS[release.dtype]) is release
+        assert release_in(spec, DTYPES[release.dtype]) is release
         mixed = released(spec, release.weights)
         assert mixed is not None
         sizes: dict[int, int] = {}
         for kept in kept_in(lower(spec), mixed):
             sizes[int(kept.format.bits)] = sizes.get(int(kept.format.bits), 0) + kept.bytes
-        assert max(sizes, key=lambda bits: sizes[bits] // bits) == int(FORMATS[release.dtype].bits)
+        assert max(sizes, key=lambda bits: sizes[bits] // bits) == int(DTYPES[release.dtype].bits)

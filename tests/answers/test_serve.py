@@ -15,7 +15,7 @@ from tests.helpers import answer, run
 from tscale.answers.serve import serve_report
 from tscale.answers.serve_times import Ask, Draft
 from tscale.catalogue.hardware import find_hardware
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.tracing import TracedInt
 
 KEYS = {
@@ -155,7 +155,7 @@ def test_every_kind_of_mixer_is_served(name: str) -> None:
 )
 def test_every_derivation_evaluates_to_its_figure(name: str) -> None:
     """FLOPs and bytes exactly, by names and by numbers; experts and seconds, which are no whole numbers, by numbers."""
-    ask = Ask(FORMATS["q4_k"], FORMATS["fp8"], batch=24, context=5000, prefix=1000, efficiency=Fraction(3, 4))
+    ask = Ask(DTYPES["q4_k"], DTYPES["fp8"], batch=24, context=5000, prefix=1000, efficiency=Fraction(3, 4))
     if name != "mamba-2.8b":
         ask = ask._replace(gpus=8, by_sequences=True)
     report = serve_report(tscale.load(name), find_hardware("h100"), ask)

@@ -11,7 +11,7 @@ from tscale.answers.deployment import Deployment
 from tscale.answers.serve import serve_report
 from tscale.answers.serve_times import Ask
 from tscale.catalogue.hardware import find_hardware
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.serving_layout import ServingLayout
 from tscale.errors import RequestError
 from tscale.models.resolve import resolve
@@ -80,7 +80,7 @@ def test_degrees_that_do_not_go_together_are_refused() -> None:
 
 def test_too_many_requests_are_over_capacity() -> None:
     layout = ServingLayout(tensor=4, expert=4, replicas=2)
-    ask = Ask(weights=FORMATS["fp8"], batch=10**5, context=8000, deployment=Deployment(layout=layout))
+    ask = Ask(weights=DTYPES["fp8"], batch=10**5, context=8000, deployment=Deployment(layout=layout))
     report = serve_report(resolve("qwen3-30b-a3b"), find_hardware("h100"), ask)
     assert report.exit_code == 3
     assert "over capacity" in report.lead[0]

@@ -11,7 +11,7 @@ from tscale.answers.memory import Ask, memory_report, server_of
 from tscale.answers.memory_held import Held, Server, fullest, held, held_at
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
-from tscale.core.dtypes import FORMATS, find_format
+from tscale.core.dtypes import DTYPES, find_format
 from tscale.core.serving_layout import ServingLayout, serving_layout
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
@@ -39,7 +39,7 @@ QWEN3_CODER_30B: Final = replace(spec_of("qwen3-30b-a3b"), context=262_144)
 
 def test_stages_of_unequal_layers_keep_their_own_cache() -> None:
     """vllm-project/vllm#34076: 16 and 32 layers on two cards keep 34,736 tokens in 3.18 GiB, both together."""
-    server = served(QWEN3_CODER_30B, 34_736, dtype=FORMATS["fp8"], layout=serving_layout(stages=(16, 32)))
+    server = served(QWEN3_CODER_30B, 34_736, dtype=DTYPES["fp8"], layout=serving_layout(stages=(16, 32)))
     caches = [held_at(server, place).kv_cache for place in range(2)]
     assert 2 * caches[0] == caches[1]
     assert sum(caches) / GIB == pytest.approx(3.18, abs=0.005)
@@ -73,7 +73,7 @@ def test_weights_of_experts_that_all_ranks_cut_as_vllm_loads_them() -> None:
 )
 def test_all_devices_hold_each_expert_once_a_copy(layout: ServingLayout) -> None:
     """DeepSeek-V3's routed experts are 58 layers of 256 matrices of 3·7,168·2,048, however they are spread."""
-    server = served("deepseek-v3", dtype=FORMATS["bf16"], layout=layout)
+    server = served("deepseek-v3", dtype=DTYPES["bf16"], layout=layout)
     experts = sum(
         line.value
         for place in range(layout.pipeline)
@@ -199,13 +199,11 @@ def test_states_are_kept_as_the_file_says() -> None:
     """30 layers of 32 heads of 128 x 128 in fp32, 62.9 MB, whatever the cache is in (noonghunna/club-3090#612)."""
     spec = imported(QWEN3_6, name="qwen3.6-35b", where="config.json")
     assert spec.states == "fp32"
-    state = {line.name: line.value for line in served(spec, cache_dtype=FORMATS["fp8"]).cache().lines}[
-        "delta_net.state"
-    ]
+    state = {line.name: line.value for line in served(spec, cache_dtype=DTYPES["fp8"]).cache().lines}["delta_net.state"]
     assert state == 30 * 32 * 128 * 128 * 4
     silent = imported({**QWEN3_6, "mamba_ssm_dtype": None}, name="x", where="config.json")
-    for asked, bits in ((None, 16), (FORMATS["fp32"], 32)):
-        kept = served(silent, cache_dtype=FORMATS["fp8"], state_dtype=asked).cache().lines
+    for asked, bits in ((None, 16), (DTYPES["fp32"], 32)):
+        kept = served(silent, cache_dtype=DTYPES["fp8"], state_dtype=asked).cache().lines
         assert {line.name: line.value for line in kept}["delta_net.state"] == state * bits // 32
     gguf = served(
         silent, dtype=find_format("q4_k_m", what="--dtype")
@@ -214,9 +212,9 @@ def test_states_are_kept_as_the_file_says() -> None:
 
 
 def test_a_state_is_shown_in_the_format_that_it_is_in() -> None:
-    found: Any = memory_report(spec_of("qwen3-next-80b-a3b"), Ask(cache_dtype=FORMATS["fp8"])).data
-    formats = {line["name"]: line["format"] for line in found["lines"]}
-    assert (formats["attention.cache"], formats["delta_net.state"]) == ("fp8", "bf16")
+    found: Any = memory_report(spec_of("qwen3-next-80b-a3b"), Ask(cache_dtype=DTYPES["fp8"])).data
+    dtypes = {line["name"]: line["format"] for line in found["lines"]}
+    assert (dtypes["attention.cache"], dtypes["delta_net.state"]) == ("fp8", "bf16")
 
 
 @pytest.mark.parametrize(("form", "numbers"), [("latent", 512 + 64), ("full", 128 * (192 + 128))])
@@ -241,7 +239,7 @@ def test_kernels_pad_experts(name: str, measured: float) -> None:
     assert holds(name, padding="marlin").weights / GIB == pytest.approx(measured, rel=0.002)
     assert holds(name).weights / GIB < 0.93 * measured
     with pytest.raises(RequestError, match="routed experts in mxfp4"):
-        holds(name, padding="marlin", dtype=FORMATS["bf16"])
+        holds(name, padding="marlin", dtype=DTYPES["bf16"])
     with pytest.raises(RequestError, match=r"which Llama 3\.1 8B has not"):
         holds("llama-3.1-8b", padding="marlin")
 
@@ -327,8 +325,8 @@ def test_what_ran_fits(
     name: str, dtype: str, gpu: str, tensor: int, data: int, expert: int, batch: int, context: int
 ) -> None:
     layout = serving_layout(tensor=tensor, attention_data=data, expert=expert)
-    cache = FORMATS["fp8"]
-    asked = Ask(FORMATS[dtype], cache, batch, context, hardware=find_hardware(gpu), layout=layout)
+    cache = DTYPES["fp8"]
+    asked = Ask(DTYPES[dtype], cache, batch, context, hardware=find_hardware(gpu), layout=layout)
     report = memory_report(spec_of(name), asked)
     found: Any = report.data
     assert found["verdict"] == "fits" and found["devices"] == tensor * data

@@ -21,19 +21,19 @@ from tscale.core.costs.states import in_backward, training_states
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.tracing import TracedInt, function_of
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, remembered
+from tscale.models.spec import ModelSpec, traced
 
 MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
 
-QUESTIONS: dict[str, Callable[[Ledger, Run], int]] = {
+QUESTIONS: dict[str, Callable[[Ledger, SequenceLengths], int]] = {
     "params": lambda ledger, _: params(ledger).total,
     "active": lambda ledger, _: active_params(ledger).total,
     "embedding": lambda ledger, _: embedding_params(ledger).total,
@@ -41,11 +41,11 @@ QUESTIONS: dict[str, Callable[[Ledger, Run], int]] = {
     "forward, full": lambda ledger, run: forward_flops(ledger, run, "full").total,
     "forward, causal": lambda ledger, run: forward_flops(ledger, run, "causal").total,
     "training": lambda ledger, run: training_flops(ledger, run, 300 * 10**9, "causal"),
-    "weights": lambda ledger, _: weight_bytes(ledger, FORMATS["int8"]).total,
+    "weights": lambda ledger, _: weight_bytes(ledger, DTYPES["int8"]).total,
     "workspace": lambda ledger, run: workspace_bytes(ledger, ledger, run, 7, 2048, 64, 16).total,
     "cache": lambda ledger, run: cache_bytes(ledger, run, 16).total,
 }
-RUN = Run(target=5000, source=700)
+RUN = SequenceLengths(target=5000, source=700)
 
 STATES = {
     "adam-8bit": ("fp8", Parallelism(data=3, zero=3)),
@@ -76,8 +76,8 @@ def test_the_three_kinds_of_number_agree(name: str, question: str) -> None:
     ask = QUESTIONS[question]
     plain = ask(lower(spec), RUN)
     assert type(plain) is int
-    assert ask(lower(remembered(spec)), RUN) == plain
-    arrays = ask(lower(as_arrays(spec)), Run(np.array([5000.0]), np.array([700.0])))  # type: ignore[arg-type]
+    assert ask(lower(traced(spec)), RUN) == plain
+    arrays = ask(lower(as_arrays(spec)), SequenceLengths(np.array([5000.0]), np.array([700.0])))  # type: ignore[arg-type]
     values: Any = arrays
     assert (values if isinstance(values, int) else values.item()) == pytest.approx(plain, rel=1e-12)
 
@@ -86,9 +86,9 @@ def test_the_three_kinds_of_number_agree(name: str, question: str) -> None:
 def test_a_derivation_made_into_a_function_answers_for_the_model_it_came_from(name: str) -> None:
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
-    total = params(lower(remembered(spec))).total
+    total = params(lower(traced(spec))).total
     assert isinstance(total, TracedInt)
-    sizes = dict(_sizes(remembered(spec)))
+    sizes = dict(_sizes(traced(spec)))
     function = function_of(total)
     wanted = function.__kwdefaults__ or function.__code__.co_varnames
     assert function(**{key: sizes[key] for key in wanted}) == total
@@ -110,18 +110,18 @@ def has_the_three_kinds(name: str, ask: Callable[[ModelSpec], int]) -> None:
     assert isinstance(spec, ModelSpec)
     plain = ask(spec)
     assert type(plain) is int
-    assert ask(remembered(spec)) == plain
+    assert ask(traced(spec)) == plain
     assert float(np.squeeze(ask(as_arrays(spec)))) == pytest.approx(plain, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_states_of_the_three_kinds_agree(name: str) -> None:
-    for optimizer, (recipe, plan) in STATES.items():
+    for optimizer, (precision, plan) in STATES.items():
         has_the_three_kinds(
             name,
-            lambda spec, optimizer=optimizer, recipe=recipe, plan=plan: sum(  # type: ignore[misc]
+            lambda spec, optimizer=optimizer, precision=precision, plan=plan: sum(  # type: ignore[misc]
                 quantity.total
-                for quantity in training_states(lower(spec), PRECISIONS[recipe], OPTIMIZERS[optimizer], plan)
+                for quantity in training_states(lower(spec), PRECISIONS[precision], OPTIMIZERS[optimizer], plan)
             ),
         )
 
@@ -141,11 +141,11 @@ def test_what_is_saved_product_by_product_of_the_three_kinds_agrees(name: str) -
         return activation_bytes(saved, RUN, Passes(3, product_bytes=1, norms="eager")).total
 
     has_the_three_kinds(name, kept)
-    recipe, plan = PRECISIONS["fp32-master"], Parallelism(data=4, zero=3)
+    precision, plan = PRECISIONS["fp32-master"], Parallelism(data=4, zero=3)
 
     def largest(spec: ModelSpec) -> int:
         ledger = lower(spec)
-        states = training_states(ledger, recipe, OPTIMIZERS["adamw"], plan)
-        return in_backward(states, ledger, recipe, plan).gradients.total
+        states = training_states(ledger, precision, OPTIMIZERS["adamw"], plan)
+        return in_backward(states, ledger, precision, plan).gradients.total
 
     has_the_three_kinds(name, largest)

@@ -333,14 +333,14 @@ def test_a_measured_speed_in_long_sequences_is_not_refused_for_passing_100_perce
     """At 1,048,576 tokens nearly all is attention, of which half is computed: an MFU of 1.2 is 62% of the peak."""
     args = ["llama-3.1-8b", "--context", "1M", "--gpu", "h100", "--gpus", "8", "--tokens", "1e9"]
     spec = tscale.load("llama-3.1-8b")
-    full = tscale.training_flops(tscale.lower(spec), tscale.Run(2**20), 1)
+    full = tscale.training_flops(tscale.lower(spec), tscale.SequenceLengths(2**20), 1)
     at = {mfu: f"{mfu * 8 * 989.4e12 / full:.6f}" for mfu in (1.2, 2.1)}
     assert trained(*args, "--tokens-per-second", at[1.2])["mfu"] == pytest.approx(1.2, rel=1e-4)
     assert "that is 2.1 times the peak" in run("train", *args, "--tokens-per-second", at[2.1]).err
 
 
 def trained_flops(name: str, sight: Any) -> int:
-    return tscale.training_flops(tscale.lower(tscale.load(name)), tscale.Run(128 * 1024), 128 * 1024, sight)
+    return tscale.training_flops(tscale.lower(tscale.load(name)), tscale.SequenceLengths(128 * 1024), 128 * 1024, sight)
 
 
 @pytest.mark.parametrize(

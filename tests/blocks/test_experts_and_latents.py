@@ -8,7 +8,7 @@ from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops, pairs
 from tscale.core.costs.params import active_params, buffers, params
 from tscale.core.ledger import Cache, Scan, Scores
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 from tscale.models.validation import validated
@@ -62,8 +62,8 @@ def test_counts_of_the_framework(text: str, total: int, active: int, forward_512
     ledger = lower(spec(text))
     assert params(ledger).total == total
     assert active_params(ledger).total == active
-    assert forward_flops(ledger, Run(512)).total == forward_512
-    assert cache_bytes(ledger, Run(1), 16).total == cache
+    assert forward_flops(ledger, SequenceLengths(512)).total == forward_512
+    assert cache_bytes(ledger, SequenceLengths(1), 16).total == cache
 
 
 def test_a_selection_bias_is_a_buffer_that_the_published_total_counts() -> None:
@@ -79,7 +79,7 @@ def test_chunks_equal_a_loop() -> None:
         for w in (1, 2, 5, 8, 40):
             loop = sum(1 for q in range(n) for k in range(q + 1) if q // w == k // w)
             entry = Scores("s", "target", "target", 1, 1, 1, causal=True, window=w, chunked=True)
-            assert pairs(entry, Run(n), "causal") == loop
+            assert pairs(entry, SequenceLengths(n), "causal") == loop
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.params import params
 from tscale.core.ledger import Conv, Scan
 from tscale.core.metric import Missing
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.importer.reader import imported
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, remembered
+from tscale.models.spec import ModelSpec, traced
 
 CASES = Path(__file__).parents[1] / "oracle" / "cases_mixers.jsonl"
 SPECS = {
@@ -44,7 +44,7 @@ def test_published_sizes(name: str, published: int) -> None:
 def test_ints_that_remember_agree_with_ints(name: str, question: str) -> None:
     plain = QUESTIONS[question](lower(SPECS[name]), RUN)
     assert type(plain) is int
-    assert QUESTIONS[question](lower(remembered(SPECS[name])), RUN) == plain
+    assert QUESTIONS[question](lower(traced(SPECS[name])), RUN) == plain
 
 
 @pytest.mark.parametrize("name", UNIFORM)
@@ -53,7 +53,8 @@ def test_arrays_agree_with_ints(name: str, question: str) -> None:
     import numpy as np
 
     plain = QUESTIONS[question](lower(SPECS[name]), RUN)
-    arrays: Any = QUESTIONS[question](lower(as_arrays(SPECS[name])), Run(np.array([5000.0]), np.array([700.0])))  # type: ignore[arg-type]
+    lengths = SequenceLengths(np.array([5000.0]), np.array([700.0]))  # type: ignore[arg-type]
+    arrays: Any = QUESTIONS[question](lower(as_arrays(SPECS[name])), lengths)
     assert (arrays if isinstance(arrays, int) else arrays.item()) == pytest.approx(plain, rel=1e-12)
 
 
@@ -86,10 +87,10 @@ def test_a_recurrent_model_scores_nothing_and_its_state_does_not_grow() -> None:
 
 def test_a_convolution_runs_over_its_padding_and_a_scan_over_its_chunks() -> None:
     conv = Conv("c", "conv", "mixer", "target", channels=6, kernel=4, stored=1, used=2)
-    assert conv_flops(conv, Run(10)) == 2 * 2 * (10 + 3) * 6 * 4
+    assert conv_flops(conv, SequenceLengths(10)) == 2 * 2 * (10 + 3) * 6 * 4
     padded = Scan("s", "target", used=3, per_position=5, chunk=4, per_chunk=7, per_edge_pair=2)
-    assert scan_flops(padded, Run(10)) == 2 * 3 * (10 * 5 + 3 * 7 + 4 * 4 * 2)
-    assert scan_flops(padded._replace(padded=False), Run(10)) == 2 * 3 * (10 * 5 + 2 * 7 + 3 * 3 * 2)
+    assert scan_flops(padded, SequenceLengths(10)) == 2 * 3 * (10 * 5 + 3 * 7 + 4 * 4 * 2)
+    assert scan_flops(padded._replace(padded=False), SequenceLengths(10)) == 2 * 3 * (10 * 5 + 2 * 7 + 3 * 3 * 2)
 
 
 def test_relative_positions_need_heads() -> None:
@@ -109,4 +110,4 @@ def test_pairs_within_chunks_equal_a_loop() -> None:
     scan = Scan("s", "target", used=3, per_position=5, chunk=4, padded=False, per_pair=7)
     pairs = sum(i // 4 == j // 4 for i in range(10) for j in range(10))
     assert pairs == 16 + 16 + 4
-    assert scan_flops(scan, Run(10)) == 2 * 3 * (10 * 5 + pairs * 7)
+    assert scan_flops(scan, SequenceLengths(10)) == 2 * 3 * (10 * 5 + pairs * 7)

@@ -26,7 +26,7 @@ from tscale.calibration.serving_meanings import TERMS
 from tscale.calibration.serving_own import own_calibration, with_groups
 from tscale.calibration.serving_rows import judge
 from tscale.catalogue.hardware import find_hardware
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.serving_layout import ServingLayout
 from tscale.errors import TscaleError
 from tscale.models.resolve import resolve
@@ -210,7 +210,7 @@ def test_requests_by_rate_are_answered_as_fast_as_they_come() -> None:
 
 def test_guesses_that_are_right_make_tokens_cheaper() -> None:
     spec, chip = resolve("llama-3.1-70b"), find_hardware("h200")
-    plain = Ask(weights=FORMATS["fp8"], gpus=4, batch=4, context=1000, output=500)
+    plain = Ask(weights=DTYPES["fp8"], gpus=4, batch=4, context=1000, output=500)
     times = {}
     for chance in ("0", "0.5", "0.9"):
         found = predicted(spec, chip, plain._replace(draft=Draft(None, 3, chance)), Deployment())  # type: ignore[arg-type]
@@ -223,7 +223,7 @@ def test_guesses_that_are_right_make_tokens_cheaper() -> None:
 
 def test_cached_prefixes_shorten_the_time_to_the_first_token() -> None:
     spec, chip = resolve("llama-3.1-70b"), find_hardware("h200")
-    ask = Ask(weights=FORMATS["fp8"], gpus=2, batch=8, context=8000, output=200)
+    ask = Ask(weights=DTYPES["fp8"], gpus=2, batch=8, context=8000, output=200)
     whole, cached = (predicted(spec, chip, ask._replace(prefix=prefix)).times for prefix in (0, 6000))
     assert whole is not None and cached is not None
     assert cached.ttft.middle < whole.ttft.middle / 2

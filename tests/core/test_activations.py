@@ -22,11 +22,11 @@ from tscale.core.costs.activations import (
 )
 from tscale.core.ledger import Saved
 from tscale.core.parallelism import Parallelism
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import run_of
-from tscale.models.spec import Head, ModelSpec, remembered
+from tscale.models.spec import Head, ModelSpec, traced
 
 RECORDED = recorded("activations.jsonl")
 KERNELS: tuple[Kernels, Kernels] = ("fused", "eager")
@@ -63,7 +63,7 @@ def test_a_plain_block_keeps_what_is_counted(record: dict[str, Any]) -> None:
     )
     passes = Passes(record["batch"], shape["attention"], number, shape["dropout"] > 0)
     block = [saved for saved in saves(spec) if saved.part not in ("embedding", "head")]
-    counted = activation_bytes(block, Run(target=record["length"]), passes).total
+    counted = activation_bytes(block, SequenceLengths(target=record["length"]), passes).total
     assert record["bytes"] - counted == sum(block_differences(record, number).values())
 
 
@@ -72,7 +72,7 @@ def test_a_gate_in_one_kernel_keeps_three_arrays(record: dict[str, Any]) -> None
     """Both of its inputs and the product; its activation is made again. Two kernels keep that as well."""
     site = LayerContext("ff", record["d_model"], 1, "target", "target", causal=True)
     block = [*FeedForward(d_ff=record["d_ff"], gated=True).saves(site)]
-    number, run = 2 if record["dtype"] == "bf16" else 4, Run(target=record["length"])
+    number, run = 2 if record["dtype"] == "bf16" else 4, SequenceLengths(target=record["length"])
     fused, eager = (
         activation_bytes(block, run, Passes(record["batch"], activation_bytes=number, kernels=kernels)).total
         for kernels in KERNELS
@@ -350,7 +350,7 @@ def layer(model: str, plan: Parallelism, how: str) -> Fraction:
         if saved.part not in ("embedding", "head") and not saved.name.endswith(("statistics", "logsumexp"))
     ]
     passes = Passes(batch, how, 2, dropout=True)  # type: ignore[arg-type]
-    return Fraction(activation_bytes(inside, Run(target=2048), passes, plan).total, layers)
+    return Fraction(activation_bytes(inside, SequenceLengths(target=2048), passes, plan).total, layers)
 
 
 def paper_model(model: str) -> ModelSpec:
@@ -395,7 +395,7 @@ def test_what_stands_outside_of_the_layers() -> None:
         if saved.part in ("embedding", "head") and saved.number != "index" and not saved.name.endswith("statistics")
     ]
     plan = Parallelism(tensor=t, sequence=True)
-    total = activation_bytes(outside, Run(target=s), Passes(b, "selective", 2, dropout=True), plan).total
+    total = activation_bytes(outside, SequenceLengths(target=s), Passes(b, "selective", 2, dropout=True), plan).total
     assert total == s * b * h // t + 4 * s * b * h // t + 4 * s * b * v // t
 
 
@@ -413,7 +413,7 @@ def test_what_nobody_recorded_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", trainable())
 def test_every_model_answers(name: str) -> None:
     kept = saves(tscale.load(name))
-    run = Run(target=128, source=128)
+    run = SequenceLengths(target=128, source=128)
     totals = [activation_bytes(kept, run, Passes(keeping=how)).total for how in ("naive", "selective", "full")]
     assert totals[0] >= totals[1] > totals[2] > 0
 
@@ -421,7 +421,7 @@ def test_every_model_answers(name: str) -> None:
 def test_what_a_chunk_keeps_is_kept_for_the_last_one_too() -> None:
     kept = [Saved("states", "mixer", "target", 3, used=5, chunk=64)]
     for length, chunks in ((1, 1), (64, 1), (65, 2), (128, 2)):
-        assert activation_bytes(kept, Run(target=length), Passes()).total == 5 * chunks * 3 * 2
+        assert activation_bytes(kept, SequenceLengths(target=length), Passes()).total == 5 * chunks * 3 * 2
 
 
 @pytest.mark.parametrize("name", ["gpt3", "llama31-8b", "deepseek-v3", "mixtral-8x7b", "t5-11b", "gemma2-9b"])
@@ -432,12 +432,12 @@ def test_one_device_and_names_change_nothing(name: str) -> None:
         run = run_of(spec, 1000)
         plain = activation_bytes(saves(spec), run, passes).total
         assert activation_bytes(saves(spec), run, passes, Parallelism()).total == plain
-        assert activation_bytes(saves(remembered(spec)), run, passes).total == plain
+        assert activation_bytes(saves(traced(spec)), run, passes).total == plain
 
 
 def test_context_parallelism_divides_the_queries() -> None:
     """Ring attention (Liu 2023): each device has its queries and meets every key."""
-    kept, run = saves(tscale.load("llama31-8b")), Run(target=8192)
+    kept, run = saves(tscale.load("llama31-8b")), SequenceLengths(target=8192)
     for how in ("naive", "flash"):
         whole = activation_bytes(kept, run, Passes(keeping=how)).total
         assert activation_bytes(kept, run, Passes(keeping=how), Parallelism(context=8)).total * 8 == whole

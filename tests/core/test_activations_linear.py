@@ -20,7 +20,7 @@ from tscale.blocks import (
 )
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.parallelism import Parallelism
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import run_of
@@ -200,7 +200,7 @@ def test_a_layer_of_the_kernels_library_keeps_what_is_counted(record: dict[str, 
             value_dim=shape["expand_v"] * shape["head_dim"],
         )
     kept = [saved for saved in saves(one_layer(block, shape["hidden_size"])) if saved.name.startswith("delta_net.")]
-    counted = activation_bytes(kept, Run(target=record["length"]), passes).total
+    counted = activation_bytes(kept, SequenceLengths(target=record["length"]), passes).total
     named = dict(layer_differences(block, positions, number))
     assert record["bytes"] - counted == sum(named.values()), named
 
@@ -235,7 +235,9 @@ def test_a_delta_rule_keeps_a_row_of_its_chunk_for_each_position(record: dict[st
         names, more = "q. k. v beta decay.sums solved", {}
     starts = tuple(f"delta_net.{name}" for name in names.split())
     kept = [saved for saved in saves(one_layer(block, 64)) if saved.name in starts or saved.name.startswith(starts[:2])]
-    counted = activation_bytes(kept, Run(target=record["length"]), Passes(record["batch"], "flash", number)).total
+    counted = activation_bytes(
+        kept, SequenceLengths(target=record["length"]), Passes(record["batch"], "flash", number)
+    ).total
     assert record["bytes"] - counted == sum(more.values()), more
 
 
@@ -248,7 +250,7 @@ def test_a_recurrence_is_kept_alike_however_scores_are() -> None:
     """The delta rule has no scores; whole layers computed again keep their input alone."""
     kept = [saved for saved in saves(tscale.load("qwen3-next-80b-a3b")) if saved.name.startswith("delta_net.")]
     totals = {
-        how: activation_bytes(kept, Run(target=1000), Passes(keeping=how)).total
+        how: activation_bytes(kept, SequenceLengths(target=1000), Passes(keeping=how)).total
         for how in ("naive", "selective", "flash", "full")
     }
     assert totals["naive"] == totals["selective"] == totals["flash"] > totals["full"] == 0
@@ -257,7 +259,7 @@ def test_a_recurrence_is_kept_alike_however_scores_are() -> None:
 @pytest.mark.parametrize("devices", [2, 4, 16])
 def test_tensor_parallelism_divides_heads(devices: int) -> None:
     """What it does not divide, sequence parallelism does: nothing of a delta rule is left whole."""
-    kept, run = saves(tscale.load("qwen3-next-80b-a3b")), Run(target=1024)
+    kept, run = saves(tscale.load("qwen3-next-80b-a3b")), SequenceLengths(target=1024)
     mixer = [saved for saved in kept if saved.name.startswith("delta_net.")]
     plan = Parallelism(tensor=devices, sequence=True)
     whole = activation_bytes(mixer, run, Passes()).total

@@ -13,10 +13,10 @@ from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Mlstm, RgLru, Rwkv
 from tscale.blocks.fields import LayerContext
 from tscale.core.costs.activations import Passes, activation_bytes
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.importer.reader import imported
 from tscale.models.lower import run_of
-from tscale.models.spec import ModelSpec, remembered
+from tscale.models.spec import ModelSpec, traced
 
 RECORDED = recorded("activations_recur.jsonl")
 
@@ -38,7 +38,7 @@ def test_the_authors_layer_keeps_what_is_counted(record: dict[str, Any]) -> None
     site = LayerContext("rg_lru", mixer.width or 0, 1, "target", "target", causal=True)
     around = {"rg_lru.x", "rg_lru.y", "rg_lru.activation", "rg_lru.product"}
     inside = [saved for saved in mixer.saves(site) if saved.name not in around]
-    counted = activation_bytes(inside, Run(target=length), Passes(batch, "flash", number)).total
+    counted = activation_bytes(inside, SequenceLengths(target=length), Passes(batch, "flash", number)).total
     named = {
         "the parameter of the decays, made positive": (mixer.width or 0) * number,
         "where no document begins, twice": 2 * batch * length,
@@ -146,7 +146,7 @@ def xlstm_differences(record: dict[str, Any], spec: ModelSpec, number: int) -> I
 def test_a_recurrence_has_no_scores_to_compute_again(name: str) -> None:
     """It keeps the same however scores are kept; computed again whole, a layer keeps its input alone."""
     spec = tscale.load(name)
-    for model in (spec, remembered(spec)):
+    for model in (spec, traced(spec)):
         run = run_of(model, 1000)
         totals = [
             activation_bytes(saves(model), run, Passes(keeping=how)).total for how in ("naive", "selective", "flash")

@@ -15,11 +15,11 @@ from tscale.core.ledger import Saved
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.core.tracing import TracedInt
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import lower, run_of
-from tscale.models.spec import ModelSpec, remembered
+from tscale.models.spec import ModelSpec, traced
 
 RECORDED = recorded("activations_rest.jsonl")
 MODELS = [record for record in RECORDED if "config" in record]
@@ -317,7 +317,7 @@ def test_layers_computed_again_need_the_keys_that_they_borrow() -> None:
     assert all(saved.keeping == ("full",) for saved in lent)
     kv_heads, length = 2, 100
     assert (
-        activation_bytes(lent, Run(target=length), Passes(keeping="full")).total
+        activation_bytes(lent, SequenceLengths(target=length), Passes(keeping="full")).total
         == 2 * 2 * kv_heads * (16 + 32) * length
     )
 
@@ -328,11 +328,15 @@ def test_stages_tell_layers_of_two_kinds_apart() -> None:
         "num_hidden_layers": 4, "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"],
         "num_attention_heads_per_layer": [4, 6, 6, 6], "layer_types": ["full_attention", *["sliding_attention"] * 3],
     }  # fmt: skip
-    spec = remembered(imported(config, name="staged", where="recorded"))
+    spec = traced(imported(config, name="staged", where="recorded"))
     stages = [
-        activation_bytes(kept, Run(target=64), Passes()) for kept in saves_of_stages(spec, Parallelism(pipeline=2))
+        activation_bytes(kept, SequenceLengths(target=64), Passes())
+        for kept in saves_of_stages(spec, Parallelism(pipeline=2))
     ]
-    assert sum(stage.total for stage in stages) == activation_bytes(saves(spec), Run(target=64), Passes()).total
+    assert (
+        sum(stage.total for stage in stages)
+        == activation_bytes(saves(spec), SequenceLengths(target=64), Passes()).total
+    )
     for stage in stages:
         told: dict[str, int] = {}
         for name, made in (pair for line in stage.lines for pair in definitions(line.value)):

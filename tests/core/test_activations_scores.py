@@ -15,11 +15,11 @@ from tscale.blocks import Disentangled, ExpertAttention, Experts, FeedForward, R
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.ledger import Keeping
 from tscale.core.parallelism import Parallelism
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import run_of
-from tscale.models.spec import Embedding, ModelSpec, remembered
+from tscale.models.spec import Embedding, ModelSpec, traced
 
 RECORDED = recorded("activations_scores.jsonl")
 
@@ -215,7 +215,7 @@ DIFFERENCES = {
 def test_whisper_keeps_its_spectrogram_and_both_convolutions() -> None:
     """Thirty seconds of Whisper tiny: 3,000 frames of 80 bins, two convolutions of 384 channels, in 16 bits."""
     kept = [saved for saved in saves(tscale.load("whisper-tiny")) if saved.name.startswith("encoder.embedding.")]
-    counted = activation_bytes(kept, Run(target=1, source=1500), Passes()).total
+    counted = activation_bytes(kept, SequenceLengths(target=1, source=1500), Passes()).total
     assert counted == 2 * (3000 * 80 + 2 * 3000 * 384 + 1500 * 384)
 
 
@@ -248,7 +248,7 @@ def test_remembered_numbers_keep_as_much(name: str) -> None:
     for how in ("naive", "selective", "flash", "full"):
         passes = Passes(3, how, 2, dropout=True)
         plain = activation_bytes(saves(spec), run, passes).total
-        assert activation_bytes(saves(remembered(spec)), run, passes).total == plain
+        assert activation_bytes(saves(traced(spec)), run, passes).total == plain
 
 
 def test_a_masked_head_that_nothing_brings_to_its_width_is_refused() -> None:
@@ -264,5 +264,5 @@ def test_distances_of_a_long_sequence_are_as_many_as_the_table_tells_apart() -> 
         spec = tscale.load(name)
         kept = [saved for saved in saves(spec) if saved.name == "distances.c2p"]
         for length, rows in zip((100, 512, 2000), lengths, strict=True):
-            counted = activation_bytes(kept, Run(target=0, source=length), Passes(micro_batch=3)).total
+            counted = activation_bytes(kept, SequenceLengths(target=0, source=length), Passes(micro_batch=3)).total
             assert counted == spec.layers * 2 * rows * spec.d_model * 2  # once for all three sequences

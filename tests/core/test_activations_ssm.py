@@ -13,7 +13,7 @@ from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Experts, HybridHeads, Mamba, Mamba2, SharedBlock
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.parallelism import Parallelism
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import run_of
@@ -68,7 +68,9 @@ def test_a_layer_of_the_authors_keeps_what_is_counted(record: dict[str, Any]) ->
     number, mixer = 2 if record["dtype"] == "bf16" else 4, mixer_of(record)
     spec = one_layer(mixer, record["shape"]["d_model"])
     inside = [saved for saved in saves(spec) if saved.name.startswith(mixer.label)]
-    counted = activation_bytes(inside, Run(target=record["length"]), Passes(record["batch"], "flash", number)).total
+    counted = activation_bytes(
+        inside, SequenceLengths(target=record["length"]), Passes(record["batch"], "flash", number)
+    ).total
     named = dict(made_of_weights(mixer, spec.d_model, 1, wide=number == 2))
     assert record["bytes"] - counted == sum(named.values()), named
 
@@ -198,7 +200,7 @@ def test_a_layer_keeps_16_bytes_a_channel_as_the_paper_says(name: str) -> None:
     per_token = spec.layers * spec.d_model * s
 
     def each(of: list[Any]) -> float:
-        return activation_bytes(of, Run(target=s), Passes()).total / per_token
+        return activation_bytes(of, SequenceLengths(target=s), Passes()).total / per_token
 
     assert each([saved for saved in layers if saved.name in wide]) == 16
     assert each(layers) == pytest.approx(16, abs=0.6)
@@ -207,7 +209,7 @@ def test_a_layer_keeps_16_bytes_a_channel_as_the_paper_says(name: str) -> None:
 @pytest.mark.parametrize("name", ["mamba-130m", "jamba", "mamba-codestral-7b", "zamba2-7b"])
 def test_a_scan_has_every_position_on_each_device(name: str) -> None:
     """What is projected from all channels is whole there; channels, or groups of heads, are divided."""
-    spec, run, passes = tscale.load(name), Run(target=4096), Passes()
+    spec, run, passes = tscale.load(name), SequenceLengths(target=4096), Passes()
     for saved in saves(spec):
         if saved.part == "mixer" and not saved.name.endswith(".input") and "hybrid." not in saved.name:
             one = activation_bytes([saved], run, passes).total

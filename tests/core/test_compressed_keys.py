@@ -10,7 +10,7 @@ from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import pairs
 from tscale.core.costs.roofline import Pass, works
 from tscale.core.ledger import Ledger, Scores
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 
 @pytest.mark.parametrize("stride", [1, 3, 4, 16])
@@ -20,14 +20,14 @@ def test_pairs_are_those_of_a_loop(stride: int, length: int, window: int | None)
     """The query at position t, counted from 1, sees a key of m positions once the last of them is there: t // m keys, or the window."""
     scores = Scores("s", "target", "target", 1, 1, 1, causal=True, window=window, stride=stride)
     seen = sum(min(t // stride, t if window is None else window) for t in range(1, length + 1))
-    assert pairs(scores, Run(length), "causal") == seen
-    assert pairs(scores, Run(length), "full") == length * (length // stride)
+    assert pairs(scores, SequenceLengths(length), "causal") == seen
+    assert pairs(scores, SequenceLengths(length), "full") == length * (length // stride)
 
 
 def test_deepseek_v4_pro_keeps_what_is_published_of_a_million_tokens() -> None:
     """9.62 GiB a sequence in 16 bits (AINews, 2026-04-24), of which the states that wait for their block are left out."""
     spec = tscale.load("deepseek-v4-pro")
-    kept = cache_bytes(tscale.lower(spec), Run(1_048_576), 16)
+    kept = cache_bytes(tscale.lower(spec), SequenceLengths(1_048_576), 16)
     growing = sum(
         line.value for line in kept.lines if "state" not in line.name and not line.name.endswith(".cache.window")
     )

@@ -120,14 +120,14 @@ def test_narayanans_equations_as_printed(billions: float, h: int, layers: int) -
 def test_megatron_equals_the_exact_count_of_a_gpt() -> None:
     """Where a model is what the paper had in mind, its law and the exact count agree to the last FLOP."""
     spec = tscale.load("gpt3")
-    exact = tscale.training_flops(tscale.lower(spec), tscale.Run(target=2048), tokens=2048)
+    exact = tscale.training_flops(tscale.lower(spec), tscale.SequenceLengths(target=2048), tokens=2048)
     assert megatron(2048, 2048, spec.layers, spec.d_model, spec.vocabulary) == exact
 
 
 def test_kaplans_forward_count_is_half_of_ours_in_attention() -> None:
     """Kaplan 2020, equation 2.2: C = 2·N + 2·layers·context·d_attn; with full attention the second term doubles."""
     spec = tscale.load("gpt3")
-    lines = dict(tscale.forward_flops(tscale.lower(spec), tscale.Run(target=2048)).lines)
+    lines = dict(tscale.forward_flops(tscale.lower(spec), tscale.SequenceLengths(target=2048)).lines)
     n = 2 * spec.d_model * spec.layers * (2 * 12288 + spec.feed_forwards[0].d_ff)
     per_token = sum(value for name, value in lines.items() if name != "head") / 2048
     assert per_token == 2 * n + 2 * (2 * spec.layers * 2048 * 12288)

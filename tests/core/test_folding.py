@@ -20,7 +20,7 @@ from tscale.core.device import Cluster, Device
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.sharding import is_routed, shard
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.lower import lower
 from tscale.models.stages import stages
 
@@ -99,7 +99,7 @@ def test_hybrid_sharding_of_experts_as_a_loop_over_the_ranks_says(plan: Parallel
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_tokens_of_experts_are_shared_in_balance(plan: Parallelism) -> None:
     """All ranks of a copy of the batch keep, of each token's copies for its experts, as many as there are slices of each."""
-    run, passes = Run(target=1152), Passes(kernels="fused")
+    run, passes = SequenceLengths(target=1152), Passes(kernels="fused")
     by_name = {saved.name: saved for saved in LEDGER.saved}
     for name, wide in (("experts.dispatched", 8 * 2048), ("experts.up", 8 * 768), ("experts.returned", 8 * 2048)):
         kept = activation_bytes([by_name[name]], run, passes, plan).total
@@ -110,7 +110,7 @@ def test_tokens_of_experts_are_shared_in_balance(plan: Parallelism) -> None:
 
 
 def step(plan: Parallelism, *, context: int = 1024, sequences: int = 96) -> Step:
-    work = Workload(Run(context), Batch(sequences, 1), TINY.d_model, "none")
+    work = Workload(SequenceLengths(context), Batch(sequences, 1), TINY.d_model, "none")
     return step_of(stages(TINY, plan), plan, work, NODES_OF_8, 10**15)
 
 

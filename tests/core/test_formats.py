@@ -12,29 +12,29 @@ import pytest
 from tscale.analysis.attention import Ask
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.weights import weight_bytes
-from tscale.core.dtypes import FORMATS, find_format
+from tscale.core.dtypes import DTYPES, find_format
 from tscale.core.ledger import Cache, Ledger, Matmul
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 
 gguf = pytest.importorskip("gguf")
 ORACLE = Path(__file__).parents[1] / "oracle"
-OF_GGUF = [name for name, format in FORMATS.items() if format.scope == "matrices" and not format.is_mixture]
+OF_GGUF = [name for name, format in DTYPES.items() if format.scope == "matrices" and not format.is_mixture]
 
 
 @pytest.mark.parametrize("name", [*OF_GGUF, "mxfp4", "nvfp4"])
 def test_a_block_is_what_the_gguf_package_says(name: str) -> None:
     """Bits are bytes of a block over its numbers; MXFP4 and NVFP4 are laid out there as their papers lay them out."""
     block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name.upper()]]
-    assert FORMATS[name].bits == Fraction(8 * size, block)
+    assert DTYPES[name].bits == Fraction(8 * size, block)
     if name in OF_GGUF:
-        assert FORMATS[name].multiple == block
+        assert DTYPES[name].multiple == block
 
 
 def test_every_quantised_type_of_gguf_is_known() -> None:
     """But for those that only hold activations (Q8_1, Q8_K), and Q1_0, which older packages do not have."""
     types = {kind.name.lower() for kind, (block, _) in gguf.GGML_QUANT_SIZES.items() if block > 1}
-    assert types - {"q8_1", "q8_k", "q1_0"} <= set(FORMATS)
+    assert types - {"q8_1", "q8_k", "q1_0"} <= set(DTYPES)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_every_quantised_type_of_gguf_is_known() -> None:
     ],
 )
 def test_bits_are_as_published(name: str, bits: str) -> None:
-    assert round(float(FORMATS[name].bits), len(bits.partition(".")[2])) == float(bits)
+    assert round(float(DTYPES[name].bits), len(bits.partition(".")[2])) == float(bits)
 
 
 MEASURED = [json.loads(line) for line in (ORACLE / "formats.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -63,7 +63,7 @@ MEASURED = [json.loads(line) for line in (ORACLE / "formats.jsonl").read_text(en
 @pytest.mark.parametrize("case", MEASURED, ids=lambda case: f"{case['format']}-{case['rows']}x{case['columns']}")
 def test_a_matrix_is_as_large_as_bitsandbytes_makes_it(case: dict[str, Any]) -> None:
     """Numbers and scales to the byte, but for the last group of scales, which is whole; tables are the same for any size."""
-    kept, sizes = FORMATS[case["format"]], dict(case["bytes"])
+    kept, sizes = DTYPES[case["format"]], dict(case["bytes"])
     tables = sum(sizes.pop(name, 0) for name in ("code", "code2", "offset"))
     assert tables == {"nf4": 1092, "nf4-single": 64, "int8": 0}[case["format"]]
     ledger = Ledger.of("x", (Matmul("q", "q", "attention", "target", case["columns"], case["rows"]),))
@@ -74,29 +74,29 @@ def test_a_matrix_is_as_large_as_bitsandbytes_makes_it(case: dict[str, Any]) -> 
 
 def test_what_a_format_refers_to_exists() -> None:
     """A fallback or the format of the rest is one that is known, and no chain of them goes round in circles."""
-    for format in FORMATS.values():
-        assert format.rest in FORMATS
+    for format in DTYPES.values():
+        assert format.rest in DTYPES
         seen = format
         while seen.multiple > 1:
-            assert FORMATS[seen.fallback].multiple < seen.multiple
-            seen = FORMATS[seen.fallback]
+            assert DTYPES[seen.fallback].multiple < seen.multiple
+            seen = DTYPES[seen.fallback]
 
 
 def test_formats_without_blocks_are_those_of_attention() -> None:
-    whole = {name for name, format in FORMATS.items() if format.caches and format.multiple == 1}
+    whole = {name for name, format in DTYPES.items() if format.caches and format.multiple == 1}
     assert whole == set(Ask.options()["dtype"].choices)
 
 
 def test_a_cache_takes_fractions_of_bits() -> None:
     """32 numbers in q8_0 are 34 bytes; what a token keeps is rounded up to a byte once, at the end."""
     ledger = Ledger.of("x", (Cache("k", "kv", "target", 64, stored=2),))
-    assert cache_bytes(ledger, Run(10), FORMATS["q8_0"].bits).total == 10 * 2 * 64 // 32 * 34
-    assert cache_bytes(ledger, Run(1), Fraction(33, 7)).total == -(-2 * 64 * 33 // (7 * 8))
+    assert cache_bytes(ledger, SequenceLengths(10), DTYPES["q8_0"].bits).total == 10 * 2 * 64 // 32 * 34
+    assert cache_bytes(ledger, SequenceLengths(1), Fraction(33, 7)).total == -(-2 * 64 * 33 // (7 * 8))
 
 
 def test_a_recurrent_state_is_not_quantised() -> None:
     ledger = Ledger.of("x", (Cache("state", "state", "once", 64, stored=2),))
-    assert [cache_bytes(ledger, Run(9), FORMATS[name].bits).total for name in ("int4", "bf16", "fp32")] == [
+    assert [cache_bytes(ledger, SequenceLengths(9), DTYPES[name].bits).total for name in ("int4", "bf16", "fp32")] == [
         256,
         256,
         512,
@@ -111,7 +111,7 @@ def test_pages_are_rounded_up_and_states_are_not() -> None:
         Cache("state", "state", "once", 64, stored=2),
     )
     for positions, full, windowed in ((16, 16, 16), (17, 32, 32), (99, 112, 32)):
-        lines = cache_bytes(Ledger.of("x", caches), Run(positions), 16, page=16).lines
+        lines = cache_bytes(Ledger.of("x", caches), SequenceLengths(positions), 16, page=16).lines
         assert [line.value for line in lines] == [256 * full, 256 * windowed, 256]
 
 

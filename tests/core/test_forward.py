@@ -10,7 +10,7 @@ import tscale
 from tscale.catalogue.models import built_in
 from tscale.core.costs.forward import forward_flops, pairs, score_flops
 from tscale.core.ledger import Matmul, Scores
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
@@ -38,8 +38,8 @@ def pairs_by_loop(n: int, *, causal: bool, window: int | None) -> int:
 def test_causal_sums_and_windows_equal_a_loop(window: int | None, *, causal: bool) -> None:
     for n in range(1, 34):
         entry = scores(causal=causal, window=window)
-        assert pairs(entry, Run(n), "causal") == pairs_by_loop(n, causal=causal, window=window), n
-        assert pairs(entry, Run(n), "full") == n * n
+        assert pairs(entry, SequenceLengths(n), "causal") == pairs_by_loop(n, causal=causal, window=window), n
+        assert pairs(entry, SequenceLengths(n), "full") == n * n
 
 
 def matmul_flops_by_loop(m: int, n: int, p: int) -> int:
@@ -53,13 +53,13 @@ def matmul_flops_by_loop(m: int, n: int, p: int) -> int:
 
 def test_a_product_takes_two_flops_a_multiply_add() -> None:
     ledger = tscale.Ledger.of("one", (Matmul("w", "up", "feed_forward", "target", 5, 7, bias=True),))
-    assert forward_flops(ledger, Run(3)).total == matmul_flops_by_loop(3, 5, 7)
+    assert forward_flops(ledger, SequenceLengths(3)).total == matmul_flops_by_loop(3, 5, 7)
 
 
 def test_gpt2_forward_equals_nanogpts() -> None:
     """nanoGPT's transformer_sizing.ipynb counts 291,648,307,200 for a sequence of 1,024."""
     spec = tscale.load("gpt2")
-    assert forward_flops(lower(spec), Run(1024)).total == 291_648_307_200
+    assert forward_flops(lower(spec), SequenceLengths(1024)).total == 291_648_307_200
 
 
 def test_a_stack_of_local_and_global_layers_is_their_sum() -> None:
@@ -90,7 +90,7 @@ def test_the_work_does_not_grow_with_depth() -> None:
 def test_an_encoder_decoder_runs_each_stack_over_its_own_stream() -> None:
     """Twice the source doubles the encoder's products and the cross-attention's keys, and leaves the decoder's alone."""
     spec = tscale.load("t5-small")
-    one, two = (dict(forward_flops(lower(spec), Run(target=128, source=s)).lines) for s in (256, 512))
+    one, two = (dict(forward_flops(lower(spec), SequenceLengths(target=128, source=s)).lines) for s in (256, 512))
     assert two["encoder.feed_forward.up"] == 2 * one["encoder.feed_forward.up"]
     assert two["decoder.cross_attention.k"] == 2 * one["decoder.cross_attention.k"]
     assert two["decoder.cross_attention.scores"] == 2 * one["decoder.cross_attention.scores"]
@@ -101,5 +101,7 @@ def test_an_encoder_decoder_runs_each_stack_over_its_own_stream() -> None:
 def test_heads_in_pairs_sum_values_of_twice_their_width() -> None:
     """Differential attention (Ye 2024, section 2.1) in GPT-2: 12 maps a layer, of queries of 64 channels and values of 128."""
     ledger = lower(tscale.load("gpt2", ["attention.differential=true"]))
-    scores = sum(score_flops(entry, Run(target=100), "full") for entry in ledger.entries if isinstance(entry, Scores))
+    scores = sum(
+        score_flops(entry, SequenceLengths(target=100), "full") for entry in ledger.entries if isinstance(entry, Scores)
+    )
     assert scores == 2 * 100**2 * 12 * 12 * (64 + 128)

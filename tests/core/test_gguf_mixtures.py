@@ -12,7 +12,7 @@ from tscale.answers.release import format_of
 from tscale.catalogue.models import built_in, names
 from tscale.core.costs.params import params
 from tscale.core.costs.weights import Mixture, kept_in, weight_bytes
-from tscale.core.dtypes import FORMATS, find_format
+from tscale.core.dtypes import DTYPES, find_format
 from tscale.core.gguf_mixtures import MIXES, Shape, type_of
 from tscale.importer.reader import imported
 from tscale.models.gguf import is_falcon
@@ -183,5 +183,5 @@ def test_a_pure_type_is_that_alone() -> None:
     spec = spec_of("llama-2-7b")
     kept = format_of(spec, find_format("q4_0-pure", what="--dtype"))
     assert not isinstance(kept, Mixture)
-    assert {one.format.bits for one in kept_in(lower(spec), kept)} == {FORMATS["q4_0"].bits, FORMATS["fp32"].bits}
+    assert {one.format.bits for one in kept_in(lower(spec), kept)} == {DTYPES["q4_0"].bits, DTYPES["fp32"].bits}
     assert floor(size(spec, "q4_0-pure") / 1e7) < floor(size(spec, "q4_0") / 1e7)

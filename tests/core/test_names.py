@@ -18,14 +18,14 @@ from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.communication import tensor_sums
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params
-from tscale.core.costs.roofline import Formats, Pass, Setup, pass_seconds, works
+from tscale.core.costs.roofline import Dtypes, Pass, Setup, pass_seconds, works
 from tscale.core.costs.states import training_states
 from tscale.core.costs.training_memory import Layer, Training, needs, states_of
 from tscale.core.costs.wall_time import hardware_flops_ratio
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.device import Cluster, Device
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Group, Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
@@ -79,7 +79,7 @@ def asked(spec: ModelSpec, whole: Ledger) -> Iterator[Any]:
         yield forward_flops(whole, run, sight).total
     yield cache_bytes(whole, run, 16).total
     for format in ("bf16", "fp8", "q8_0", "mxfp4"):
-        yield weight_bytes(whole, FORMATS[format]).total
+        yield weight_bytes(whole, DTYPES[format]).total
     for recompute in ("full", "selective"):
         yield hardware_flops_ratio(whole, run, recompute)
     degree = tensor_degrees(whole)[-1]
@@ -97,8 +97,8 @@ def asked(spec: ModelSpec, whole: Ledger) -> Iterator[Any]:
         )
         layers = tuple(Layer(kind, kind.saved) for kind in kinds_of_layers(spec, whole, Parallelism())[0])
         yield needs(whole, whole.saved, states_of(whole, training), layers, 0, training).total
-    formats = Formats(FORMATS["fp8"], FORMATS["bf16"], {"": 10**15})
-    setup = Setup(whole, share, formats, CLUSTER, degree, spec.parallel_block, by_sequences=False)
+    dtypes = Dtypes(DTYPES["fp8"], DTYPES["bf16"], {"": 10**15})
+    setup = Setup(whole, share, dtypes, CLUSTER, degree, spec.parallel_block, by_sequences=False)
     for decoding in (False, True):
         work = works(setup, Pass(2, 64, 128, 1, decoding=decoding, source=64 if spec.kind != "decoder" else 0))
         yield Fraction(pass_seconds(setup, work))

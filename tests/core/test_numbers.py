@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tscale.core.number_text import scaled_estimate
-from tscale.core.tracing import TracedInt, ceil_div, function_of, maximum, minimum, named, parse_count, power_of_two
+from tscale.core.tracing import TracedInt, ceil_div, function_of, label, maximum, minimum, parse_count, power_of_two
 from tscale.errors import RequestError
 
 Formula = Callable[[Any, Any, Any], Any]
@@ -31,7 +31,7 @@ FORMULAS: dict[str, Formula] = {
     "rounded up": lambda a, b, c: ceil_div(a * b, c) + a * ceil_div(b, c),
     "window": lambda a, b, c: minimum(a, b) * c + (a - minimum(a, b)),
     "widest": lambda a, b, c: maximum(a * c, b) * c + maximum(b, 7),
-    "named": lambda a, b, c: named("head_dim", a // b) * c,
+    "named": lambda a, b, c: label("head_dim", a // b) * c,
     "a power of two": lambda a, b, c: power_of_two(a) * b + minimum(power_of_two(ceil_div(a, c)), a),
     "from the left": lambda a, b, c: 3 * a - (2 - b) * c,
 }
@@ -60,12 +60,12 @@ def evaluated(text: str, **names: int) -> Fraction:
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_a_formula_gives_the_same_on_ints_and_on_ints_that_remember(name: str, a: int, b: int, c: int) -> None:
     formula = FORMULAS[name]
-    remembered = formula(TracedInt(a, label="a"), TracedInt(b, label="b"), TracedInt(c, label="c"))
-    assert remembered == formula(a, b, c)
-    assert evaluated(remembered.numbers) == remembered
+    traced = formula(TracedInt(a, label="a"), TracedInt(b, label="b"), TracedInt(c, label="c"))
+    assert traced == formula(a, b, c)
+    assert evaluated(traced.numbers) == traced
     head_dim = a // b
-    assert evaluated(remembered.names, a=a, b=b, c=c, head_dim=head_dim) == remembered
-    assert function_of(remembered)(**dict(zip("abc", (a, b, c), strict=True))) == remembered
+    assert evaluated(traced.names, a=a, b=b, c=c, head_dim=head_dim) == traced
+    assert function_of(traced)(**dict(zip("abc", (a, b, c), strict=True))) == traced
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -163,8 +163,8 @@ def test_a_sum_of_thousands_of_terms_is_written_out_and_made_again() -> None:
 
 
 def test_each_definition_is_told_once_and_behind_what_it_uses() -> None:
-    width = named("head_dim", TracedInt(64, label="d") // TracedInt(4, label="h"))
-    twice = named("both", width + width) * width
+    width = label("head_dim", TracedInt(64, label="d") // TracedInt(4, label="h"))
+    twice = label("both", width + width) * width
     assert isinstance(twice, TracedInt)
     assert [label for label, _ in twice.definitions()] == ["head_dim", "both"]
 

@@ -20,7 +20,7 @@ from tscale.core.ledger import ALWAYS, Saved
 from tscale.core.loss_kernels import Logits, loss_bytes
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower
 from tscale.models.spec import Head, ModelSpec
@@ -29,7 +29,7 @@ from tscale.models.trainer import Trainer, trainer
 
 RECORDED = recorded("policies.jsonl")
 POLICIES = [record for record in RECORDED if "policy" in record]
-MIXED = Training(PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), Run(target=0))
+MIXED = Training(PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), SequenceLengths(target=0))
 
 
 def layer_of(record: dict[str, Any]) -> ModelSpec:
@@ -54,7 +54,7 @@ def test_a_layer_saves_what_torch_keeps_alive(record: dict[str, Any]) -> None:
         if saved.part not in ("embedding", "head")
     ]
     own_input = 0 if policy == "none" else 2 * tokens * record["d_model"]
-    counted = activation_bytes(kept, Run(target=record["length"]), passes).total - own_input
+    counted = activation_bytes(kept, SequenceLengths(target=record["length"]), passes).total - own_input
     if policy == "none":  # of a norm in steps the input is kept in 32 bits alone
         assert record["norms"] in ("eager", "composite")
     assert counted == record["bytes"]
@@ -77,7 +77,7 @@ def test_dtensor_has_whole_arrays(record: dict[str, Any]) -> None:
         PRECISIONS["fp32-master"],
         OPTIMIZERS["adamw"],
         plan,
-        Run(target=0),
+        SequenceLengths(target=0),
         record["batch"],
         recompute="full",
         kernels="eager",
@@ -165,7 +165,7 @@ def again(policy: str) -> int:
     """FLOPs of a sequence that are computed again."""
     ledger, how = lower(LLAMA), find_again(policy)
     parts = [ledger] if not how.of_some else [part for part, _ in recomputed_stages(LLAMA, Parallelism(), how, ledger)]
-    return sum(int(recomputed_flops(part, Run(target=POSITIONS), how.policy)) for part in parts)
+    return sum(int(recomputed_flops(part, SequenceLengths(target=POSITIONS), how.policy)) for part in parts)
 
 
 def test_op_computes_every_second_product_again() -> None:
@@ -185,7 +185,7 @@ def test_some_layers_compute_their_part_again() -> None:
 
 def test_the_last_product_of_a_layer_is_never_needed_again() -> None:
     """Under op w2 is saved; of whole layers it is what torch.utils.checkpoint stops before."""
-    run, (d_in, d_out) = Run(target=POSITIONS), LAYER["w2"]
+    run, (d_in, d_out) = SequenceLengths(target=POSITIONS), LAYER["w2"]
     ledger = lower(LLAMA)
     assert least_recomputed_flops(ledger, run, "op") == again("op")
     causal = recomputed_flops(ledger, run, "full", "causal")

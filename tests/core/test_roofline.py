@@ -13,17 +13,17 @@ from tscale.blocks.lightning import Lightning
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, buffers, params, size
-from tscale.core.costs.roofline import Formats, Pass, Setup, decode_seconds, distinct_experts, pass_seconds, works
+from tscale.core.costs.roofline import Dtypes, Pass, Setup, decode_seconds, distinct_experts, pass_seconds, works
 from tscale.core.device import Cluster, Device
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Cache, Conv, Ledger, Lookup, Matmul, Scan
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 H100 = Device("h100", {"bf16": 989_400_000_000_000}, 80 * 10**9, 3_350 * 10**9, 450 * 10**9, 700)
 NODE = Cluster(H100, 8, None)
-BF16 = Formats(FORMATS["bf16"], FORMATS["bf16"], {"": 989_400_000_000_000})
+BF16 = Dtypes(DTYPES["bf16"], DTYPES["bf16"], {"": 989_400_000_000_000})
 DECODERS = [name for name in disclosed() if tscale.load(name).kind == "decoder"]
 
 
@@ -60,7 +60,7 @@ def test_a_prefill_computes_a_forward_pass(name: str) -> None:
     ledger = tscale.lower(tscale.load(name))
     n = 300
     found = sum(line.flops for line in works(alone(ledger), Pass(1, n, 0, n, decoding=False)))
-    assert found == forward_flops(ledger, Run(target=n), "causal").total
+    assert found == forward_flops(ledger, SequenceLengths(target=n), "causal").total
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -80,7 +80,10 @@ def test_a_single_sequence_reads_each_active_parameter_once(name: str) -> None:
     )  # a borrowed cache is read each time
     assert read == pytest.approx(2 * (active_params(ledger).total + buffers(ledger).total - tables + again), rel=1e-9)
     assert sum(line.cache for line in lines if line.group == "cache") == pytest.approx(
-        sum(line.value for line in cache_bytes(each, Run(target=101), 16).lines if "state" not in line.name), rel=1e-9
+        sum(
+            line.value for line in cache_bytes(each, SequenceLengths(target=101), 16).lines if "state" not in line.name
+        ),
+        rel=1e-9,
     )
 
 
@@ -213,7 +216,7 @@ def test_a_prefill_and_its_steps_are_a_forward_pass_of_both_stacks(name: str) ->
     passes = [Pass(1, 1, 0, 1, decoding=False, source=source)]
     passes += [Pass(1, 1, cached, 1, decoding=True, source=source) for cached in range(1, tokens)]
     computed = sum(line.flops for run in passes for line in works(setup, run))
-    assert computed == forward_flops(setup.whole, Run(target=tokens, source=source), "causal").total
+    assert computed == forward_flops(setup.whole, SequenceLengths(target=tokens, source=source), "causal").total
 
 
 @pytest.mark.parametrize("name", STACKS)

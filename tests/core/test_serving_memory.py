@@ -14,11 +14,11 @@ from tscale.core.costs.cache import cache_bytes, check_rows
 from tscale.core.costs.largest import largest
 from tscale.core.costs.params import params
 from tscale.core.costs.workspace import workspace_bytes
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Block, Cache, Cut, Entry, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import lower
@@ -47,7 +47,7 @@ def test_a_cache_is_as_large_as_a_real_one(case: dict[str, Any]) -> None:
     one_less = sum(
         entry.stored * entry.width * case["bits"] // 8 for entry in windowed if case["context"] >= (entry.window or 0)
     )
-    mine = cache_bytes(ledger, Run(case["context"]), case["bits"]).total
+    mine = cache_bytes(ledger, SequenceLengths(case["context"]), case["bits"]).total
     assert case["batch"] * (mine - one_less) == case["cache_bytes"]
     assert params(ledger).total * case["bits"] // 8 == case["weight_bytes"]
 
@@ -58,26 +58,28 @@ def test_a_cache_is_as_large_as_a_real_one(case: dict[str, Any]) -> None:
 )
 def test_published_bytes_of_a_token(name: str, size: int) -> None:
     """Zhao 2025 (arXiv 2505.09343), Table 1, in bf16; DeepSeek-V2's 34,560 numbers (2405.04434, Table 9)."""
-    assert cache_bytes(ledger_of(name), Run(1), FORMATS["bf16"].bits).total == size
+    assert cache_bytes(ledger_of(name), SequenceLengths(1), DTYPES["bf16"].bits).total == size
 
 
 def test_deepseek_v2_keeps_93_per_cent_less_than_its_predecessor() -> None:
     """Its abstract's 93.3% is of numbers in 6 bits (section 3.2.3) beside DeepSeek 67B's 95 layers of 8 heads in 16."""
     before = 2 * 95 * 8 * 128 * 16 // 8
-    after = cache_bytes(ledger_of("deepseek-v2"), Run(1), Fraction(6)).total
+    after = cache_bytes(ledger_of("deepseek-v2"), SequenceLengths(1), Fraction(6)).total
     assert round(1 - after / before, 3) == 0.933
 
 
 def test_the_cache_of_pope_2022() -> None:
     """Section 2.1: a 500B model with multi-head attention keeps 3 TB at a batch of 512 and a context of 2048."""
     ledger = Ledger.of("500B", (Cache("attention.cache", "kv", "target", 2 * 48 * 128, stored=118),))
-    assert round(512 * cache_bytes(ledger, Run(2048), 16).total / 1e12) == 3
+    assert round(512 * cache_bytes(ledger, SequenceLengths(2048), 16).total / 1e12) == 3
 
 
 def test_caches_that_llama_cpp_prints() -> None:
     """Pythia 1.4B, `KV self size = 384.00 MiB` in f16 at 2048; Qwen3 30B, 816.00 MiB of keys in q8_0 at 32,768 cells."""
-    assert cache_bytes(ledger_of("pythia-1.4b"), Run(2048), FORMATS["fp16"].bits).total == 384 * 2**20
-    assert cache_bytes(ledger_of("qwen3-30b-a3b"), Run(32_768), FORMATS["q8_0"].bits).total == 2 * 816 * 2**20
+    assert cache_bytes(ledger_of("pythia-1.4b"), SequenceLengths(2048), DTYPES["fp16"].bits).total == 384 * 2**20
+    assert (
+        cache_bytes(ledger_of("qwen3-30b-a3b"), SequenceLengths(32_768), DTYPES["q8_0"].bits).total == 2 * 816 * 2**20
+    )
 
 
 def test_the_workspace_by_hand() -> None:
@@ -104,7 +106,7 @@ def test_the_workspace_by_hand() -> None:
     widest = 4 + 2 * (16 + 16 + 16 + 8)
     assert widest > 8 + 4 + 4 + 8 + 8
     for batch, context, tokens in ((1, 10, 10), (3, 1000, 3 + 64), (3, 5, 15)):
-        lines = workspace_bytes(ledger, ledger, Run(context), batch, 64, 8, 16).lines
+        lines = workspace_bytes(ledger, ledger, SequenceLengths(context), batch, 64, 8, 16).lines
         assert [line.value for line in lines] == [tokens * (2 * 8 + widest) * 2, batch * 100 * 4]
 
 
@@ -113,7 +115,7 @@ def test_a_device_with_one_expert_runs_as_many_copies_of_a_token(devices: int) -
     """Of DeepSeek-V3, eight a token: 2,048 gates, ups and products, and 7,168 numbers behind each, beside the residual stream."""
     whole = ledger_of("deepseek-v3")
     share = shard(whole, Parallelism(data=devices, expert=devices))
-    activations = workspace_bytes(share, whole, Run(target=4096), 1, 4096, 7168, 16).lines[0].value
+    activations = workspace_bytes(share, whole, SequenceLengths(target=4096), 1, 4096, 7168, 16).lines[0].value
     assert activations >= 4096 * 2 * (2 * 7168 + 8 * (3 * 2048 + 7168))
 
 
@@ -126,7 +128,7 @@ def test_what_vllm_measures_of_a_prompt(chunk: int, gibibytes: float) -> None:
     activations, _ = (
         line.value
         for line in workspace_bytes(
-            ledger_of("llama-3.1-8b"), ledger_of("llama-3.1-8b"), Run(chunk), 1, chunk, 4096, 16
+            ledger_of("llama-3.1-8b"), ledger_of("llama-3.1-8b"), SequenceLengths(chunk), 1, chunk, 4096, 16
         ).lines
     )
     assert activations == chunk * (2 * 4096 + 2 * 14_336 + 14_336 + 4096) * 2
@@ -135,10 +137,10 @@ def test_what_vllm_measures_of_a_prompt(chunk: int, gibibytes: float) -> None:
 
 def test_a_quantised_cache_needs_rows_that_its_blocks_divide() -> None:
     """Phi-2 has heads of 80: q8_0's blocks of 32 would hold numbers of two heads, so llama.cpp refuses too."""
-    check_rows(ledger_of("llama-3.1-8b"), FORMATS["q8_0"])
-    check_rows(ledger_of("deepseek-v3"), FORMATS["q8_0"])  # a latent of 576
+    check_rows(ledger_of("llama-3.1-8b"), DTYPES["q8_0"])
+    check_rows(ledger_of("deepseek-v3"), DTYPES["q8_0"])  # a latent of 576
     with pytest.raises(RequestError, match="keeps rows of 80"):
-        check_rows(ledger_of("phi-2"), FORMATS["q8_0"])
+        check_rows(ledger_of("phi-2"), DTYPES["q8_0"])
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 50, 64, 1000])

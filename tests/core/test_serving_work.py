@@ -6,16 +6,16 @@ from random import Random
 
 import pytest
 
-from tscale.core.costs.roofline import Formats
+from tscale.core.costs.roofline import Dtypes
 from tscale.core.costs.serving_prediction import Chip, least_seconds
 from tscale.core.costs.serving_share import Deployed, deployed
 from tscale.core.costs.serving_work import decoding, prefilling
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 
 PEAK = 10**15
-BF16 = Formats(FORMATS["bf16"], FORMATS["bf16"], {"": PEAK})
+BF16 = Dtypes(DTYPES["bf16"], DTYPES["bf16"], {"": PEAK})
 
 
 def on(model: str, tensor: int = 1, copies: int = 1, expert: int = 1, expert_tensor: int | None = None) -> Deployed:

@@ -15,7 +15,7 @@ from tscale.core.costs.params import params, size
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Matmul, Scores
 from tscale.core.parallelism import Parallelism, divisors, or_list
 from tscale.core.sharding import division, shard, tensor_degrees
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.stages import stages
 
@@ -78,7 +78,7 @@ def test_stages_make_up_the_model(name: str) -> None:
     ledger = replace(ledger, towers=())  # which stages do not divide: they are held beside the first one
     head = next((entry for entry in ledger.entries if entry.name == "head"), None)
     copy = size(head) if isinstance(head, Matmul) and not head.stored else 0
-    run = Run(target=7, source=7)
+    run = SequenceLengths(target=7, source=7)
     for pipeline in divisors(spec.layers)[1:]:
         parts = stages(spec, Parallelism(pipeline=pipeline))
         if not shares_weights(spec):

@@ -11,9 +11,9 @@ from tscale.core.ledger import Matmul, Scores, Vector
 from tscale.core.metric import Figure, step
 from tscale.core.partition import stretches
 from tscale.core.precision import OPTIMIZERS, state_bytes
-from tscale.core.tracing import named, parse_count, trace
+from tscale.core.tracing import label, parse_count, trace
 from tscale.core.units import BYTES
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 
 
@@ -35,8 +35,8 @@ def test_pairs_are_those_of_a_loop_over_queries_and_keys(causal: bool, chunked: 
         one = Scores("s", "target", "target", 1, 1, 1, causal, window=window, chunked=chunked and window is not None)
         how = {"causal": causal, "chunked": chunked}
         seen = sum(_sees(q, k, window=window, **how) for q in range(length) for k in range(length))
-        assert pairs(one, Run(target=length), "causal") == seen, (length, window)
-        assert pairs(one, Run(target=length), "full") == length**2
+        assert pairs(one, SequenceLengths(target=length), "causal") == seen, (length, window)
+        assert pairs(one, SequenceLengths(target=length), "full") == length**2
 
 
 def test_pieces_are_as_even_as_they_can_be_with_the_table_and_the_head_for_a_layer_each() -> None:
@@ -73,7 +73,7 @@ def test_a_size_under_its_own_name_is_not_derived() -> None:
     """What was computed is, and what is shown under another name; a plain number never is."""
     d = trace(8, "d")
     derived = {
-        ("d", d): False, ("width", d): True, ("twice", 2 * d): True, ("twice", named("twice", 2 * d)): True, ("d", 8): False,
+        ("d", d): False, ("width", d): True, ("twice", 2 * d): True, ("twice", label("twice", 2 * d)): True, ("d", 8): False,
     }  # fmt: skip
     for (name, value), expected in derived.items():
         assert (step(name, Figure(value, BYTES)) is not None) == expected, (name, value)

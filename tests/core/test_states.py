@@ -146,11 +146,13 @@ def test_figure_1_of_korthikanti(model: str, pipeline: int, gibibytes: float) ->
 def test_devices_of_zero_share_the_whole(name: str, optimizer: str) -> None:
     """Each line's shares add up to the line, rounded up by less than a byte a device."""
     ledger = lower(tscale.load(name))
-    for recipe in PRECISIONS.values():
-        whole = training_states(ledger, recipe, OPTIMIZERS[optimizer], Parallelism())
-        assert whole == training_states(ledger, recipe, OPTIMIZERS[optimizer], Parallelism(zero=3))
-        part = training_states(ledger, recipe, OPTIMIZERS[optimizer], Parallelism(data=8, zero=3))
-        for one, all_of_it in list(zip(part, whole, strict=True))[recipe.gathered :]:  # weights are there while in use
+    for precision in PRECISIONS.values():
+        whole = training_states(ledger, precision, OPTIMIZERS[optimizer], Parallelism())
+        assert whole == training_states(ledger, precision, OPTIMIZERS[optimizer], Parallelism(zero=3))
+        part = training_states(ledger, precision, OPTIMIZERS[optimizer], Parallelism(data=8, zero=3))
+        for one, all_of_it in list(zip(part, whole, strict=True))[
+            precision.gathered :
+        ]:  # weights are there while in use
             for line, total in zip(one.lines, all_of_it.lines, strict=True):
                 buffer = 7 * total.value if line.value == total.value else 0
                 assert 0 <= 8 * line.value - total.value <= max(7, buffer)
@@ -217,9 +219,9 @@ def test_fsdp2_keeps_16_bytes_a_parameter_in_shards() -> None:
 def test_the_largest_gradient_alone() -> None:
     """Llama 7B: the embedding's, 32,000 by 4,096 in 16 bits; of Mixtral the routed experts of a layer, which are one parameter."""
     for name, numbers in (("llama-7b", 32_000 * 4096), ("mixtral-8x7b", 8 * 4096 * 14_336)):
-        ledger, recipe = lower(tscale.load(name)), PRECISIONS["pure-bf16"]
-        states = training_states(ledger, recipe, OPTIMIZERS["adamw"], Parallelism())
-        assert in_backward(states, ledger, recipe, Parallelism()).gradients.total == 2 * numbers
+        ledger, precision = lower(tscale.load(name)), PRECISIONS["pure-bf16"]
+        states = training_states(ledger, precision, OPTIMIZERS["adamw"], Parallelism())
+        assert in_backward(states, ledger, precision, Parallelism()).gradients.total == 2 * numbers
 
 
 def test_adapters_on_named_matrices() -> None:
@@ -251,9 +253,9 @@ def test_the_host_keeps_what_is_offloaded() -> None:
 @pytest.mark.parametrize(("zero", "devices"), [(1, 1), (2, 8), (3, 8)])
 def test_the_largest_gradient_alone_is_divided_where_gradients_are(zero: int, devices: int) -> None:
     """Llama 7B's embedding: whole until ZeRO's second stage, which divides it among eight devices."""
-    ledger, recipe, plan = lower(tscale.load("llama-7b")), PRECISIONS["pure-bf16"], Parallelism(data=8, zero=zero)
-    states = training_states(ledger, recipe, OPTIMIZERS["adamw"], plan)
-    assert in_backward(states, ledger, recipe, plan).gradients.total == 2 * 32_000 * 4096 // devices
+    ledger, precision, plan = lower(tscale.load("llama-7b")), PRECISIONS["pure-bf16"], Parallelism(data=8, zero=zero)
+    states = training_states(ledger, precision, OPTIMIZERS["adamw"], plan)
+    assert in_backward(states, ledger, precision, plan).gradients.total == 2 * 32_000 * 4096 // devices
 
 
 def test_experts_are_shared_over_context_parallelism_too() -> None:

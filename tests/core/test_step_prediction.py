@@ -23,7 +23,7 @@ from tscale.core.costs.step_work import StageWork, StepWork, step_work
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
@@ -38,7 +38,7 @@ def gpt(layers: int, d_model: int, heads: int) -> ModelSpec:
 
 
 def case(micro: int = 1, again: Again = "none", *, fused: bool = False) -> Case:
-    return Case(Run(target=2048), micro, 1, 1024, REPEATED[again], PEAK, PEAK, False, fused, 108)
+    return Case(SequenceLengths(target=2048), micro, 1, 1024, REPEATED[again], PEAK, PEAK, False, fused, 108)
 
 
 @pytest.mark.parametrize(("m", "n", "batch"), [(1024, 1024, 1), (1024, 3072, 1), (8192, 4096, 1), (100, 100, 7)])
@@ -280,7 +280,7 @@ def test_korthikanti_table_5_is_predicted_by_constants_that_were_not_fitted_to_i
             plan = Parallelism(int(tensor), sequence=sequence, pipeline=int(pipeline), interleave=int(interleave))
             of_stages = stages(spec, plan)
             asked = TrainingCase(
-                of_stages, tuple(shard(one, plan) for one in of_stages), plan, Run(target=2048),
+                of_stages, tuple(shard(one, plan) for one in of_stages), plan, SequenceLengths(target=2048),
                 Batch(int(batch), int(micro)), int(d_model), A100, "fp16", "full" if again == "full" else "selective", MEGATRON,
             )  # fmt: skip
             found = prediction(asked)
@@ -307,7 +307,7 @@ def test_keys_go_round_a_ring(tensor: int, ring: int, again: Again) -> None:
     """A walk: at each turn every device hands on the part that it has, keys and values, until it has met those of all."""
     spec, length = tscale.load("llama-3.1-8b"), 8192
     plan = Parallelism(tensor, context=ring)
-    asked = Case(Run(target=length), 1, 1, 4096, REPEATED[again], PEAK, PEAK, False, True, 108)
+    asked = Case(SequenceLengths(target=length), 1, 1, 4096, REPEATED[again], PEAK, PEAK, False, True, 108)
     work = step_work([shard(lower(spec), plan)], plan, asked, A100).stages[0]
     part = 2 * 8 * 128 // tensor * (length // ring) * 2  # keys and values of 8 heads of 128, in 16 bits
     passed = sum(part for _ in range(ring - 1))
@@ -379,7 +379,7 @@ def test_tokens_are_sent_to_experts_also_where_a_device_has_one_alone(expert: in
     """
     spec, length = tscale.load("deepseek-v3"), 4096
     plan = Parallelism(data=expert, expert=expert)
-    asked = Case(Run(target=length), 1, 1, 7168, REPEATED["none"], PEAK, PEAK, False, True, 108)
+    asked = Case(SequenceLengths(target=length), 1, 1, 7168, REPEATED["none"], PEAK, PEAK, False, True, 108)
     share = shard(lower(spec), plan)
     work = step_work([share], plan, asked, A100).stages[0]
     nodes = expert // 8

@@ -18,7 +18,7 @@ from tscale.core.costs.wall_time import Recompute, last_products, least_recomput
 from tscale.core.device import Cluster, Device
 from tscale.core.ledger import Scores
 from tscale.core.parallelism import Parallelism
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower
 from tscale.models.stages import stages
@@ -87,7 +87,7 @@ def test_uneven_stages_take_no_less_than_the_bound(seed: int) -> None:
 
 def step(plan: Parallelism, *, batch: int, cluster: Cluster = NODES_OF_8, layers: int = 48) -> Step:
     spec = tscale.load("gpt3", [f"layers={layers}"])
-    work = Workload(Run(64), Batch(batch, 1), int(spec.d_model), "none")
+    work = Workload(SequenceLengths(64), Batch(batch, 1), int(spec.d_model), "none")
     return step_of(stages(spec, plan), plan, work, cluster, 10**15)
 
 
@@ -159,7 +159,7 @@ def test_what_is_gathered_for_products_in_8_bits_is_half_as_much() -> None:
     spec = tscale.load("gpt3")
     found = {}
     for bits in (16, 8):
-        work = Workload(Run(64), Batch(16, 1), int(spec.d_model), "none", bits)
+        work = Workload(SequenceLengths(64), Batch(16, 1), int(spec.d_model), "none", bits)
         found[bits] = step_of(stages(spec, plan), plan, work, NODES_OF_8, 10**15).seconds_by["network"]
     parameters = 174_604_259_328
     gathered = 2 * parameters - (50_257 + 2048) * 12_288 - 2 * 12_288 - (12 * 12_288**2 + 13 * 12_288)
@@ -186,7 +186,7 @@ def test_a_checkpoint_does_not_recompute_the_last_product_of_a_layer(recompute: 
     """torch 2.13's FlopCounterMode on transformers 5.23's Llama of three layers, use_reentrant=False: 12,582,912 more FLOPs in
     aten.mm, of 16,515,072 that the layers' forward pass has (and that use_reentrant=True does again)."""
     shape = ["layers=3", "d_model=64", "heads=4", "kv_heads=2", "d_ff=160", "vocabulary=512"]
-    ledger, run = lower(tscale.load("llama-3-8b", shape)), Run(target=64)
+    ledger, run = lower(tscale.load("llama-3-8b", shape)), SequenceLengths(target=64)
     scores = sum(score_flops(entry, run, "causal") for entry in ledger.entries if isinstance(entry, Scores))
     counted = least_recomputed_flops(ledger, run, recompute)
     assert counted - (scores if recompute == "full" else 0) == products
@@ -195,7 +195,7 @@ def test_a_checkpoint_does_not_recompute_the_last_product_of_a_layer(recompute: 
 
 def test_selective_recomputation_makes_no_sum_of_values_again() -> None:
     """Of two equal products, queries by keys and scores by values, the second is the last and is not made again."""
-    ledger, run = lower(tscale.load("gpt2")), Run(target=64)
+    ledger, run = lower(tscale.load("gpt2")), SequenceLengths(target=64)
     assert 2 * least_recomputed_flops(ledger, run, "selective") == recomputed_flops(ledger, run, "selective", "causal")
 
 
@@ -223,7 +223,7 @@ def test_where_a_layer_is_a_mixer_alone_its_product_may_be_the_last() -> None:
 
 def step_with(name: str, plan: Parallelism, context: int = 4096, sequences: int = 64, bits: int = 16) -> Step:
     spec = tscale.load(name)
-    work = Workload(Run(context), Batch(sequences, 1), spec.d_model, "none", bits)
+    work = Workload(SequenceLengths(context), Batch(sequences, 1), spec.d_model, "none", bits)
     return step_of(stages(spec, plan), plan, work, NODES_OF_8, 10**15)
 
 
@@ -291,7 +291,7 @@ def test_how_sequences_are_taken_together_changes_no_time_of_computing_and_sendi
     spec, plan = tscale.load("gpt3", ["layers=8"]), Parallelism(2, pipeline=2, data=2)
     found = []
     for micro in (1, 2):
-        work = Workload(Run(64), Batch(16, micro), int(spec.d_model), "none")
+        work = Workload(SequenceLengths(64), Batch(16, micro), int(spec.d_model), "none")
         parts = step_of(stages(spec, plan), plan, work, NODES_OF_8, 10**15).parts
         found.append({part.name: (part.computing, part.sent) for part in parts if part.name != "pipeline bubble"})
     assert found[0] == found[1]

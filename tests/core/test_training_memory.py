@@ -12,20 +12,20 @@ from tests.helpers import disclosed, has_stages, saves, saves_of_stages, table_o
 from tscale.core.costs.activations import Passes, activation_bytes, keeping
 from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.training_memory import Training, layer_bytes
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.loss_kernels import KERNELS
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import tensor_degrees
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
 from tscale.models.stages import kinds_of_layers
 from tscale.models.trainer import Trainer, trainer
 
-RUN = Run(target=1024)
+RUN = SequenceLengths(target=1024)
 FUSED = Passes(kernels="fused")
-MIXED = Training(PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), Run(target=0))
+MIXED = Training(PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), SequenceLengths(target=0))
 
 FIGURE_1 = {
     "22B": (Parallelism(tensor=8), 59.25, 9.5625),
@@ -173,11 +173,11 @@ def test_qlora_of_65b_on_48_gb() -> None:
     The 780 GB are 12 bytes a parameter, without a master copy: 2 + 2 + 8; its adapters are kept so as well, in bf16 (section
     4.3), with rank 64 on every matrix (appendix B) and each layer computed again (section 2).
     """
-    recipe = PRECISIONS["pure-bf16"]._replace(states=4)
-    plain = one_device("llama-65b", MIXED._replace(recipe=recipe, recompute="full"), 512).needs(0)
+    precision = PRECISIONS["pure-bf16"]._replace(states=4)
+    plain = one_device("llama-65b", MIXED._replace(precision=precision, recompute="full"), 512).needs(0)
     states = plain.weights.total + plain.gradients.total + plain.optimizer.total
     assert 780e9 < states < 790e9
-    lora = MIXED._replace(recipe=recipe, recompute="full", rank=64, base=FORMATS["nf4"])
+    lora = MIXED._replace(precision=precision, recompute="full", rank=64, base=DTYPES["nf4"])
     assert one_device("llama-65b", lora, 512).needs(0).total < 48e9
 
 
@@ -240,7 +240,9 @@ def test_full_recompute_makes_one_layer_anew() -> None:
     assert lines["layer_again"] == layer_bytes(plain.layers[0], plain.training)
     assert lines["layer_again"] * 96 == sum(
         line.value
-        for line in activation_bytes(plain.kept[0], Run(target=2048), Passes(1, keeping("naive", "none"))).lines
+        for line in activation_bytes(
+            plain.kept[0], SequenceLengths(target=2048), Passes(1, keeping("naive", "none"))
+        ).lines
         if not line.name.startswith(("embedding", "norm.final", "head"))
     )
 
@@ -313,18 +315,18 @@ def test_fp8_recipes_keep_inputs_of_products_in_8_bits() -> None:
     d + 5·h·hd/2... in bytes 6·d + 5·h·hd + 4·kv·hd + 5·ff + 4·h + 8, where 16 bits have 8·d + 4·h·hd + 4·kv·hd + 6·ff + 4·h + 8.
     """
     d, heads, kv_heads, head_dim, ff = 8192, 64, 8, 128, 28_672
-    for recipe, expected in (
+    for precision, expected in (
         ("fp8", 6 * d + 5 * heads * head_dim + 4 * kv_heads * head_dim + 5 * ff + 4 * heads + 8),
         ("bf16", 8 * d + 4 * heads * head_dim + 4 * kv_heads * head_dim + 6 * ff + 4 * heads + 8),
     ):
-        one = one_device("llama-3-70b", MIXED._replace(recipe=PRECISIONS[recipe]), 1)
+        one = one_device("llama-3-70b", MIXED._replace(precision=PRECISIONS[precision]), 1)
         assert layer_bytes(one.layers[0], one.training) == expected
 
 
 def test_a_fp8_run_without_recomputation_fits_where_it_ran() -> None:
     """Llama 3 70B on 64 H100 of 80 GB, 1,602 tokens/s a GPU (NVIDIA-NeMo/Megatron-Bridge docs/performance-summary.md)."""
     plan = Parallelism(tensor=4, sequence=True, pipeline=8, interleave=5, data=2, zero=1)
-    one = trainer(tscale.load("llama-3-70b"), MIXED._replace(recipe=PRECISIONS["fp8"], plan=plan), 8192)
+    one = trainer(tscale.load("llama-3-70b"), MIXED._replace(precision=PRECISIONS["fp8"], plan=plan), 8192)
     assert one.worst()[1].total < 81_559 * 2**20 - 8 * 10**9
 
 
@@ -349,7 +351,7 @@ def test_a_base_in_few_bits_has_its_largest_matrix_unpacked() -> None:
     lora = MIXED._replace(recompute="full", rank=64, loss="fused-linear")
     packed, plain = (
         {line.name: line.value for line in one_device("llama-65b", one, 64).needs(0).temporary.lines}
-        for one in (lora._replace(base=FORMATS["nf4"]), lora)
+        for one in (lora._replace(base=DTYPES["nf4"]), lora)
     )
     assert packed["unpacked_matrix"] == 2 * 8192 * 22_016
     assert "unpacked_matrix" not in plain

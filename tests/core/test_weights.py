@@ -8,13 +8,13 @@ from tests.helpers import disclosed
 from tscale.catalogue.models import built_in
 from tscale.core.costs.params import buffers, params
 from tscale.core.costs.weights import kept_in, weight_bytes
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Ledger, Lookup, Matmul, Vector
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, tensor_degrees
 from tscale.core.tracing import TracedInt
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, remembered
+from tscale.models.spec import ModelSpec, traced
 
 
 def ledger_of(name: str) -> Ledger:
@@ -27,8 +27,8 @@ def ledger_of(name: str) -> Ledger:
 def test_without_quantisation_each_number_takes_its_bits(name: str) -> None:
     ledger = ledger_of(name)
     stored = params(ledger).total + buffers(ledger).total
-    assert weight_bytes(ledger, FORMATS["bf16"]).total == 2 * stored
-    assert weight_bytes(ledger, FORMATS["fp32"]).total == 4 * stored
+    assert weight_bytes(ledger, DTYPES["bf16"]).total == 2 * stored
+    assert weight_bytes(ledger, DTYPES["fp32"]).total == 4 * stored
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_without_quantisation_each_number_takes_its_bits(name: str) -> None:
 )
 def test_published_checkpoints_in_mxfp4(name: str, gib: float, size: int) -> None:
     """OpenAI 2025, Table 1: experts in MXFP4 (4.25 bits), the rest in bf16; bytes are the index files' `total_size`."""
-    total = weight_bytes(ledger_of(name), FORMATS["mxfp4"]).total
+    total = weight_bytes(ledger_of(name), DTYPES["mxfp4"]).total
     assert (round(total / 2**30, 1), total) == (gib, size)
 
 
@@ -46,7 +46,7 @@ def test_published_checkpoints_in_mxfp4(name: str, gib: float, size: int) -> Non
 )
 def test_files_in_q8_0_are_as_large_as_llama_cpp_loads_them(name: str, mib: float) -> None:
     """The model buffers that its continuous integration prints (ggml-org/ci), of all tensors."""
-    assert round(weight_bytes(ledger_of(name), FORMATS["q8_0"]).total / 2**20, 2) == mib
+    assert round(weight_bytes(ledger_of(name), DTYPES["q8_0"]).total / 2**20, 2) == mib
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_files_in_q8_0_are_as_large_as_llama_cpp_loads_them(name: str, mib: floa
 def test_bits_of_a_weight_are_as_llama_cpp_prints_them(name: str, gib: float, bits: float) -> None:
     """`model size = 1.40 GiB (8.51 BPW)`: norms and biases in fp32 are in it."""
     ledger = ledger_of(name)
-    total = weight_bytes(ledger, FORMATS["q8_0"]).total
+    total = weight_bytes(ledger, DTYPES["q8_0"]).total
     assert (round(total / 2**30, 2), round(8 * total / params(ledger).total, 2)) == (gib, bits)
 
 
@@ -65,7 +65,7 @@ def test_fp8_of_deepseek_v3_is_about_a_byte_a_parameter() -> None:
     ledger = ledger_of("deepseek-v3")
     stored = params(ledger).total + buffers(ledger).total
     in_two = 2 * 129_280 * 7_168 + 58 * 7_168 * 256
-    above = weight_bytes(ledger, FORMATS["fp8"]).total - stored - in_two
+    above = weight_bytes(ledger, DTYPES["fp8"]).total - stored - in_two
     assert 0 < above < in_two / 1000
 
 
@@ -86,13 +86,13 @@ def test_what_is_quantised_and_what_is_not() -> None:
     embedding, positions, q, bias, router, up, norm, head = (
         100 * 512, 10 * 512, 2 * 512 * 256, 2 * 256, 2 * 512 * 8, 16 * 512 * 128, 5 * 512, 512 * 100
     )  # fmt: skip
-    assert weight_bytes(ledger, FORMATS["q8_0"]).total == (
+    assert weight_bytes(ledger, DTYPES["q8_0"]).total == (
         (embedding + q + up + head) // 32 * 34 + 4 * (positions + bias + router + norm)
     )
-    assert weight_bytes(ledger, FORMATS["int8"]).total == (
+    assert weight_bytes(ledger, DTYPES["int8"]).total == (
         q + 4 * 2 * 256 + up + 4 * 16 * 128 + 2 * (embedding + positions + bias + router + norm + head)
     )
-    assert weight_bytes(ledger, FORMATS["mxfp4"]).total == (
+    assert weight_bytes(ledger, DTYPES["mxfp4"]).total == (
         up // 32 * 17 + 2 * (embedding + positions + q + bias + router + norm + head)
     )
 
@@ -104,19 +104,19 @@ def test_what_is_quantised_and_what_is_not() -> None:
 def test_rows_that_do_not_divide_are_kept_in_what_llama_cpp_falls_back_to(row: int, kept: str) -> None:
     """Of tensor_type_fallback in its quantiser: blocks of 256, then of 32, then F16."""
     ledger = Ledger.of("x", (Matmul("attention.q", "q", "attention", "target", row, 64),))
-    assert [one.format.name for one in kept_in(ledger, FORMATS["q4_k"])] == [kept]
+    assert [one.format.name for one in kept_in(ledger, DTYPES["q4_k"])] == [kept]
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", DTYPES)
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3", "gpt2", "bamba-9b", "t5-small", "bert-base"])
 def test_any_model_is_kept_in_any_format_and_remembers_how(name: str, format: str) -> None:
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
-    plain = weight_bytes(lower(spec), FORMATS[format])
-    told = weight_bytes(lower(remembered(spec)), FORMATS[format])
+    plain = weight_bytes(lower(spec), DTYPES[format])
+    told = weight_bytes(lower(traced(spec)), DTYPES[format])
     assert [tuple(line) for line in plain.lines] == [tuple(line) for line in told.lines]
     assert all(isinstance(line.value, TracedInt) for line in told.lines if line.value)
-    assert plain.total <= weight_bytes(lower(spec), FORMATS["fp32"]).total
+    assert plain.total <= weight_bytes(lower(spec), DTYPES["fp32"]).total
 
 
 @pytest.mark.parametrize("format", ["bf16", "q4_k", "nf4", "int8"])
@@ -124,8 +124,8 @@ def test_any_model_is_kept_in_any_format_and_remembers_how(name: str, format: st
 def test_shares_hold_at_least_the_whole(name: str, format: str) -> None:
     """What is cut adds up; what is not, or is repeated, comes on top; and a cut leaves each matrix in its format."""
     ledger = ledger_of(name)
-    whole = {line.name: line.value for line in weight_bytes(ledger, FORMATS[format]).lines}
+    whole = {line.name: line.value for line in weight_bytes(ledger, DTYPES[format]).lines}
     for devices in tensor_degrees(ledger):
-        share = weight_bytes(shard(ledger, Parallelism(tensor=devices)), FORMATS[format], ledger).lines
+        share = weight_bytes(shard(ledger, Parallelism(tensor=devices)), DTYPES[format], ledger).lines
         assert all(devices * line.value >= whole[line.name] for line in share)
         assert all(line.value <= whole[line.name] for line in share)

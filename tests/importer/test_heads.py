@@ -10,7 +10,7 @@ from tests.importer.recorded import is_refused, recorded, spec_of
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import params
 from tscale.core.ledger import Cache
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, SpecError
 from tscale.importer.reader import imported
 from tscale.models.lower import lower
@@ -91,7 +91,7 @@ def test_classes_of_one_stack_and_of_two_numbers_do_what_pytorch_counts(family: 
     line = next(line for line in LINES if line["config"]["architectures"] == [cls])
     assert line["config"]["model_type"] == family
     ledger = lower(spec_of(line["config"]))
-    assert forward_flops(ledger, Run(70, source=70)).total == flops
+    assert forward_flops(ledger, SequenceLengths(70, source=70)).total == flops
     if cls == "BartForCausalLM":
         assert sum(isinstance(entry, Cache) for entry in ledger.entries) == 1
 

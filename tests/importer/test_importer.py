@@ -13,7 +13,7 @@ from tscale.blocks.fields import LayerSelector
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import SpecError
 from tscale.importer.families import FAMILIES, NOT_YET
 from tscale.importer.harmless import HARMLESS
@@ -82,12 +82,15 @@ def test_a_cached_token_takes_as_many_bytes_as_in_the_framework(case: dict[str, 
     """In bf16. Falcon's new architecture caches more in the framework than the architecture asks: its README says so."""
     ledger, measured = lower(spec_of(case["config"])), case["kv_bytes_per_token"]
     expected = measured.get("architectural_per_token", measured["per_token"])
-    assert cache_bytes(ledger, Run(target=1), 16).total == expected
+    assert cache_bytes(ledger, SequenceLengths(target=1), 16).total == expected
     if "cross_per_encoder_token" in measured:
-        assert cache_bytes(ledger, Run(target=0, source=1), 16).total == measured["cross_per_encoder_token"]
+        assert cache_bytes(ledger, SequenceLengths(target=0, source=1), 16).total == measured["cross_per_encoder_token"]
     if "window" in measured:
         window = measured["window"]
-        beyond = cache_bytes(ledger, Run(window + 1), 16).total - cache_bytes(ledger, Run(window), 16).total
+        beyond = (
+            cache_bytes(ledger, SequenceLengths(window + 1), 16).total
+            - cache_bytes(ledger, SequenceLengths(window), 16).total
+        )
         assert beyond == measured["per_token_beyond_window"]
 
 

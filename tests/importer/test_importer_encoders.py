@@ -11,7 +11,7 @@ from tests.importer.recorded import counted_wrong, families_in, is_refused, reco
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import SpecError
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -95,10 +95,10 @@ def test_the_cache_grows_as_the_framework_s_does(case: dict[str, Any]) -> None:
     """With each token of the decoder, and with each position of the encoder, of which Whisper always has 1500."""
     spec, kept = spec_of(case["config"]), case["kv_bytes_per_token"]
     ledger = lower(spec)
-    assert cache_bytes(ledger, Run(1, 0), 16).total == kept["per_token"]
+    assert cache_bytes(ledger, SequenceLengths(1, 0), 16).total == kept["per_token"]
     read = spec.encoder.frames if spec.encoder is not None else None
     crossed = kept["constant"] if read else kept["cross_per_encoder_token"]
-    assert cache_bytes(ledger, Run(0, read or 1), 16).total == crossed
+    assert cache_bytes(ledger, SequenceLengths(0, read or 1), 16).total == crossed
 
 
 def test_whisper_s_sines_are_a_line_of_their_own() -> None:

@@ -10,7 +10,7 @@ from tests.importer.recorded import families_in, recorded, spec_of
 from tscale.core.costs.cache import cache_bytes, growing, states
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import SpecError
 from tscale.models.lower import lower
 from tscale.models.validation import validated
@@ -31,7 +31,9 @@ def test_parameters_equal_what_the_framework_counts(case: dict[str, Any]) -> Non
 @pytest.mark.parametrize("case", CASES)
 def test_forward_flops_equal_what_the_framework_counts(case: dict[str, Any]) -> None:
     ledger = lower(spec_of(case["config"]))
-    assert {length: forward_flops(ledger, Run(int(length))).total for length in case["flops"]} == case["flops"]
+    assert {length: forward_flops(ledger, SequenceLengths(int(length))).total for length in case["flops"]} == case[
+        "flops"
+    ]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -39,16 +41,16 @@ def test_what_a_token_and_what_a_sequence_keeps_equal_the_framework_s(case: dict
     """In bf16. RecurrentGemma keeps its cache in its layers, where it was not measured."""
     ledger, measured = lower(spec_of(case["config"])), case["kv_bytes_per_token"]
     if measured is not None:
-        assert cache_bytes(growing(ledger), Run(1), 16).total == measured["per_token"]
-        assert cache_bytes(states(ledger), Run(1), 16).total == measured["constant"]
+        assert cache_bytes(growing(ledger), SequenceLengths(1), 16).total == measured["per_token"]
+        assert cache_bytes(states(ledger), SequenceLengths(1), 16).total == measured["constant"]
 
 
 def test_recurrent_gemma_keeps_a_window_and_small_states() -> None:
     """8 layers of one key-value head of 256; 18 of 2560 numbers and the 3 inputs before (De 2024, section 2.4)."""
     (config,) = (case["config"] for case in recorded("cases_mixers.jsonl") if case["name"] == "recurrentgemma-2b")
     ledger = lower(spec_of(config))
-    assert cache_bytes(growing(ledger), Run(9999), 16).total == 8 * 2 * 256 * 2048 * 2
-    assert cache_bytes(states(ledger), Run(9999), 16).total == 18 * (2560 + 3 * 2560) * 2
+    assert cache_bytes(growing(ledger), SequenceLengths(9999), 16).total == 8 * 2 * 256 * 2048 * 2
+    assert cache_bytes(states(ledger), SequenceLengths(9999), 16).total == 18 * (2560 + 3 * 2560) * 2
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -65,7 +67,7 @@ def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None
             ledger = lower(spec_of(line["config"]))
         except SpecError:
             continue
-        counted = (params(ledger).total, line["flops"] and forward_flops(ledger, Run(70)).total)
+        counted = (params(ledger).total, line["flops"] and forward_flops(ledger, SequenceLengths(70)).total)
         if counted != (line["total"] - line["frozen"], line["flops"]):
             wrong.append((line["changed"], line["config"], counted))
     assert not wrong

@@ -12,7 +12,7 @@ from tscale.core.costs.cache import cache_bytes, growing, states
 from tscale.core.costs.forward import forward_flops, pairs
 from tscale.core.costs.params import active_params, params
 from tscale.core.ledger import Cache, Ledger, Scores
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import SpecError
 from tscale.importer.families import NESTED
 from tscale.importer.towers import FAMILIES as WHOLE
@@ -50,19 +50,22 @@ def _differences(spec: ModelSpec, line: dict[str, Any]) -> dict[str, tuple[int, 
     ledger, family = lower(spec), line["config"]["model_type"]
     pairs = {"total": (params(ledger).total, line["total"])}
     if line["flops"] is not None and family not in SCORES_TWICE:
-        pairs["flops"] = (forward_flops(ledger, Run(LENGTH)).total, line["flops"])
+        pairs["flops"] = (forward_flops(ledger, SequenceLengths(LENGTH)).total, line["flops"])
     if line["active"] is not None:
         pairs["active"] = (active_params(ledger).total, line["active"])
     if line["cache"] is not None:
         pairs["per token"] = (_grown(ledger), line["cache"]["per_token"])
         if not _slides_early(ledger):
-            pairs["constant"] = (cache_bytes(states(ledger), Run(1), 16).total // 2, line["cache"]["constant"])
+            pairs["constant"] = (
+                cache_bytes(states(ledger), SequenceLengths(1), 16).total // 2,
+                line["cache"]["constant"],
+            )
     return {name: (int(ours), theirs) for name, (ours, theirs) in pairs.items() if ours != theirs}
 
 
 def _grown(ledger: Ledger) -> int:
     """Numbers that one token adds between 64 and 96 tokens."""
-    short, long = (cache_bytes(growing(ledger), Run(length), 16).total // 2 for length in (64, 96))
+    short, long = (cache_bytes(growing(ledger), SequenceLengths(length), 16).total // 2 for length in (64, 96))
     return int(long - short) // 32
 
 
@@ -100,7 +103,7 @@ def test_differential_attention_scores_once_and_sums_values_of_twice_the_width()
     """Per layer and pair of positions 2·heads·(d + 2·d) FLOPs, where the framework takes 2·2·heads·(d + d)."""
     (line,) = (line for line in _variations("diffllama") if line["changed"] == "nothing")
     spec = spec_of(line["config"])
-    more = line["flops"] - forward_flops(lower(spec), Run(LENGTH)).total
+    more = line["flops"] - forward_flops(lower(spec), SequenceLengths(LENGTH)).total
     assert more == 2 * 16 * 32 * 64 * LENGTH**2
 
 
@@ -114,7 +117,11 @@ def test_layers_that_borrow_keys_store_none_and_read_them() -> None:
 def test_keys_that_are_picked_bound_what_a_query_sees_but_not_what_is_cached() -> None:
     """DeepSeek-V3.2: causal pairs past the 2,048th key stop growing; the indexer scores every key."""
     ledger = lower(spec_of({"model_type": "deepseek_v32"}))
-    seen = {entry.name: pairs(entry, Run(5000), "causal") for entry in ledger.entries if isinstance(entry, Scores)}
+    seen = {
+        entry.name: pairs(entry, SequenceLengths(5000), "causal")
+        for entry in ledger.entries
+        if isinstance(entry, Scores)
+    }
     assert seen == {
         "attention.scores": 2048 * 2049 // 2 + (5000 - 2048) * 2048,
         "attention.index.scores": 5000 * 5001 // 2,
@@ -130,7 +137,11 @@ def test_blocks_of_keys_that_are_picked_bound_what_a_query_sees_but_not_what_is_
         "layer_types": ["full_attention", "minimax_m3_sparse"],
     }
     ledger = lower(spec_of(config))
-    seen = {entry.name: pairs(entry, Run(5000), "causal") for entry in ledger.entries if isinstance(entry, Scores)}
+    seen = {
+        entry.name: pairs(entry, SequenceLengths(5000), "causal")
+        for entry in ledger.entries
+        if isinstance(entry, Scores)
+    }
     assert seen == {
         "attention.scores": 5000 * 5001 // 2,
         "attention_2.scores": 2048 * 2049 // 2 + (5000 - 2048) * 2048,
@@ -153,7 +164,7 @@ def test_the_text_model_inside_is_counted_right_or_refused(family: str) -> None:
             continue
         counted += 1
         assert params(lower(spec)).total == line["total"], line
-        assert line["flops"] is None or forward_flops(lower(spec), Run(LENGTH)).total == line["flops"], line
+        assert line["flops"] is None or forward_flops(lower(spec), SequenceLengths(LENGTH)).total == line["flops"], line
         assert bool(spec.towers) == (family in WHOLE and family not in SAID)
         assert (NESTED[family].said in spec.notes) == (family not in WHOLE)
     assert counted > 3 < len(lines)
@@ -183,9 +194,11 @@ def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]
     """Parameters, those that a token meets, forward FLOPs at each recorded length, and the cache in bf16."""
     ledger = lower(spec_of(case["config"]))
     assert (params(ledger).total, active_params(ledger).total) == (case["params"]["total"], case["params"]["active"])
-    assert {length: forward_flops(ledger, Run(int(length))).total for length in case["flops"]} == case["flops"]
+    assert {length: forward_flops(ledger, SequenceLengths(int(length))).total for length in case["flops"]} == case[
+        "flops"
+    ]
     if case["kv_bytes_per_token"] is not None:
-        assert cache_bytes(growing(ledger), Run(1), 16).total == case["kv_bytes_per_token"]["per_token"]
+        assert cache_bytes(growing(ledger), SequenceLengths(1), 16).total == case["kv_bytes_per_token"]["per_token"]
 
 
 # ---- refusals ----

@@ -11,7 +11,7 @@ import pytest
 from tests.importer.recorded import recorded, spec_of
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.params import params
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import SpecError
 from tscale.importer.config_file import config_spec
 from tscale.importer.families import FAMILIES, NESTED
@@ -105,7 +105,7 @@ def test_nemotron_h_with_a_rank_that_mamba_2_has_no_projection_for() -> None:
     }  # fmt: skip
     ledger = lower(spec_of(config))
     assert params(ledger).total == 8_888_227_328
-    assert round(cache_bytes(ledger, Run(128_000), 16).total / 2**30, 2) == 2.02
+    assert round(cache_bytes(ledger, SequenceLengths(128_000), 16).total / 2**30, 2) == 2.02
     assert _note(config) == "Not read by this family: time_step_rank."
 
 

@@ -14,12 +14,12 @@ from tscale.core.costs.weights import is_linear
 from tscale.core.ledger import ALWAYS, Ledger, Matmul, Stack
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.partition import one_layer, stretches
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import kinds_of_layers, stages
 
-RUN = Run(target=64, source=64)
+RUN = SequenceLengths(target=64, source=64)
 Told = tuple[int, int]
 """Bytes that are kept in layers, and numbers in their matrices."""
 

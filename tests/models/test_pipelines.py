@@ -16,7 +16,7 @@ from tscale.core.costs.params import params
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.partition import one_layer
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lenders import cuts
 from tscale.models.lower import lower
@@ -24,7 +24,7 @@ from tscale.models.resolve import find
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import pieces_of, stages
 
-RUN = Run(target=7, source=11)
+RUN = SequenceLengths(target=7, source=11)
 TWO = [name for name in disclosed() if isinstance(one := find(name), ModelSpec) and one.kind == "encoder-decoder"]
 
 

@@ -19,7 +19,7 @@ from tscale.checkpoint.gguf import Header, read_header
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import params
 from tscale.core.costs.weights import weight_bytes
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import SpecError
 from tscale.models.gguf_release import with_release
 from tscale.models.header_spec import gguf_spec, spec_of_header
@@ -56,7 +56,7 @@ def test_a_header_tells_the_model_that_was_converted(family: str, tmp_path: Path
         assert weight_bytes(ledger, formats).total == sum(tensor.size for tensor in read_header(file).tensors)
         if family != "bert":  # its config.json names a pooler, which the converter leaves out
             there = lower(spec_of(line["config"]))
-            assert forward_flops(ledger, Run(300)).total == forward_flops(there, Run(300)).total
+            assert forward_flops(ledger, SequenceLengths(300)).total == forward_flops(there, SequenceLengths(300)).total
         assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
 
 

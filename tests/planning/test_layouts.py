@@ -182,7 +182,7 @@ def _base(asked: Asked, sized: Sized) -> Training:
 
 def _training(asked: Asked, sized: Sized, layout: Layout) -> Training:
     return _base(asked, sized)._replace(
-        recipe=PRECISIONS[layout.precision],
+        precision=PRECISIONS[layout.precision],
         optimizer=OPTIMIZERS[layout.optimizer],
         plan=layout.plan,
         micro_batch=layout.micro_batch,

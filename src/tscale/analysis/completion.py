@@ -42,16 +42,16 @@ def claims_names(incomplete: str) -> list[str]:
 
 def format_names(incomplete: str) -> list[str]:
     """Formats of weights that begin so."""
-    from tscale.core.dtypes import FORMATS
+    from tscale.core.dtypes import DTYPES
 
-    return _beginning(incomplete, FORMATS)
+    return _beginning(incomplete, DTYPES)
 
 
 def cache_format_names(incomplete: str) -> list[str]:
     """Formats that a cache can be kept in that begin so."""
-    from tscale.core.dtypes import FORMATS
+    from tscale.core.dtypes import DTYPES
 
-    return _beginning(incomplete, (name for name, format in FORMATS.items() if format.caches))
+    return _beginning(incomplete, (name for name, format in DTYPES.items() if format.caches))
 
 
 _ABOUT: Final = frozenset({"name", "title", "aliases", "year", "sources", "evidence", "notes", "notes_on", "published"})

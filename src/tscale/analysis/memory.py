@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tscale.answers.memory_train_ask import Ask as Training
     from tscale.catalogue.hardware import Hardware
     from tscale.core.costs.kernel_padding import Kernel
-    from tscale.core.dtypes import Format
+    from tscale.core.dtypes import Dtype
     from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
     from tscale.core.roles import Role
@@ -65,14 +65,14 @@ GUESSES: Final = 4
 """Tokens that a draft guesses in a round, where nothing is said."""
 
 
-def weights_format(text: str, what: str) -> Format:
+def weights_format(text: str, what: str) -> Dtype:
     """A format of weights: fp8, q4_k, int4-g64."""
     from tscale.core.dtypes import find_format
 
     return find_format(text, what=what)
 
 
-def cache_format(text: str, what: str) -> Format:
+def cache_format(text: str, what: str) -> Dtype:
     """A format that caches are kept in: fp8, q8_0."""
     from tscale.core.dtypes import find_format
 
@@ -107,7 +107,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
             options.share("the memory"),
         )
     )
-    dtype: Format | None = asked(
+    dtype: Dtype | None = asked(
         Option(
             "Set the format of the weights: fp8, q4_k, int4-g64; by default that of the release, or bf16.",
             "FORMAT",
@@ -116,7 +116,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
             complete=completion.format_names,
         )
     )
-    cache_dtype: Format | None = asked(
+    cache_dtype: Dtype | None = asked(
         Option(
             "Set the format of the KV cache, such as fp8; by default that of the release, or 16 bits.",
             "FORMAT",

@@ -164,9 +164,9 @@ def serving_plan(ask: Ask) -> ServingPlan:
     """What is searched. Raises `TscaleError` for what is none, and `RequestError` where too much varies."""
     from tscale.answers.plan_serve_search import ServingPlan
 
-    chips, formats, caches = _chips(ask), _values(ask, "dtype"), _values(ask, "cache_dtype")
+    chips, dtypes, caches = _chips(ask), _values(ask, "dtype"), _values(ask, "cache_dtype")
     engines, drafts = _values(ask, "engine", "vllm"), _drafts(ask)
-    varied = prod(map(len, (chips, formats, caches, engines, drafts)))
+    varied = prod(map(len, (chips, dtypes, caches, engines, drafts)))
     if varied > MOST_VARIED:
         raise RequestError(
             f"{varied:,} combinations of hardware, formats, engines and drafts: at most {MOST_VARIED}; list fewer"
@@ -182,7 +182,7 @@ def serving_plan(ask: Ask) -> ServingPlan:
         _targets(ask),
         _axes(ask),
         ask.pools,  # type: ignore[arg-type]
-        formats,
+        dtypes,
         caches,
         engines,
         ask.engine_version or "",

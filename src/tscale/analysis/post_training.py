@@ -18,7 +18,7 @@ from tscale.models.resolve import disclosed
 if TYPE_CHECKING:
     from tscale.answers.memory_train_ask import Ask as Training
     from tscale.answers.post_training import Ask as Answered
-    from tscale.core.dtypes import Format
+    from tscale.core.dtypes import Dtype
     from tscale.models.spec import ModelSpec
 
 HEADING: Final = "After pre-training"
@@ -45,7 +45,7 @@ def asleep(text: str, what: str) -> frozenset[Sleeper]:
     return frozenset(cast("list[Sleeper]", found))
 
 
-def rollout_format(text: str, what: str) -> Format:
+def rollout_format(text: str, what: str) -> Dtype:
     """The format of the weights of rollouts: bf16, fp8."""
     from tscale.core.dtypes import find_format
 
@@ -115,7 +115,7 @@ class PostTraining(Request):
             heading=HEADING,
         )
     )
-    rollout_dtype: Format | None = asked(
+    rollout_dtype: Dtype | None = asked(
         Option(
             "Set the format of the weights in rollouts, such as fp8; by default 16 bits.",
             "FORMAT",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tscale.answers.deployment import Engine, OneRun
     from tscale.answers.serve_times import Ask as Serving
     from tscale.answers.serve_times import Draft
-    from tscale.core.dtypes import Format
+    from tscale.core.dtypes import Dtype
     from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
     from tscale.core.serving_layout import ServingLayout
@@ -62,7 +62,7 @@ class Ask(WithMedia, OnHardware):
     batch: int = asked(Option("Set the batch size: sequences decoded concurrently.", "N", options.degree), 1)
     context: int = asked(Option("Set the tokens of each prompt; 2k is 2048.", "N", options.context, shown="2k"), 2048)
     output: int = asked(Option("Set the tokens of each answer.", "N", options.size), 256)
-    dtype: Format | None = asked(
+    dtype: Dtype | None = asked(
         Option(
             "Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.",
             "FORMAT",
@@ -70,7 +70,7 @@ class Ask(WithMedia, OnHardware):
             complete=completion.format_names,
         )
     )
-    cache_dtype: Format | None = asked(
+    cache_dtype: Dtype | None = asked(
         Option(
             "Set the format of the KV cache: fp8, q8_0; by default as the file says, or bf16.",
             "FORMAT",

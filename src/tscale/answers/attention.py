@@ -32,13 +32,13 @@ from tscale.core.costs.forward import (
     score_flops,
 )
 from tscale.core.costs.params import params
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Conv, Matmul, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Line, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
-from tscale.core.tracing import TracedInt, ceil_div, named
+from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, RATIO, TOKENS
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -144,7 +144,7 @@ def default_contexts(spec: ModelSpec) -> list[int]:
 def _costs(model: TracedModel, context: int, ask: Ask) -> _Costs:
     length = TracedInt(context, label="context")
     run = run_of(model.spec, length)
-    scores = named("attention_flops_per_sequence", score_total(model, run, ask.sight))
+    scores = label("attention_flops_per_sequence", score_total(model, run, ask.sight))
     cache = cache_bytes(model.ledger, run, _bits(ask.dtype))
     lines = forward_flops(model.ledger, run, ask.sight).lines
     return _Costs(
@@ -161,12 +161,12 @@ def _costs(model: TracedModel, context: int, ask: Ask) -> _Costs:
 _NO_CACHE: Final = Missing("none: an encoder keeps no cache")
 
 
-def score_total(model: TracedModel, run: Run, sight: AttentionMask) -> int:
+def score_total(model: TracedModel, run: SequenceLengths, sight: AttentionMask) -> int:
     """FLOPs of all scores of one sequence."""
     return sum(score_flops(entry, run, sight) for entry in model.ledger.entries if isinstance(entry, Scores))
 
 
-def _matrix_bytes(model: TracedModel, run: Run, dtype: str) -> int:
+def _matrix_bytes(model: TracedModel, run: SequenceLengths, dtype: str) -> int:
     """Bytes of the scores [heads, queries, keys] of the layer with most, stored whole: what flash attention avoids."""
     sizes = (
         entry.heads * run.length(entry.stream) * run.length(entry.keys)
@@ -178,7 +178,7 @@ def _matrix_bytes(model: TracedModel, run: Run, dtype: str) -> int:
 
 def _bits(dtype: str) -> int:
     """Whole bits of a number: the formats that are asked for here share no scales."""
-    bits = FORMATS[dtype].bits
+    bits = DTYPES[dtype].bits
     assert bits.denominator == 1, dtype
     return bits.numerator
 
@@ -255,10 +255,10 @@ def crossovers(model: TracedModel, ask: Ask) -> dict[str, Figure | Missing]:
             return Missing("never: no attention")
         if not entries:
             return Missing("never: no such layers")
-        size = named(
+        size = label(
             f"{name}_weights", sum(entry.used * entry.d_in * entry.d_out for entry in entries if entry.stream != "once")
         )
-        each = named("scores_per_pair", rank)
+        each = label("scores_per_pair", rank)
         closed = ceil_div(size, each) if ask.sight == "full" else ceil_div(2 * size, each) - 1
         return _crossing(first_context(attended, cost, closed), closed)
 
@@ -266,8 +266,8 @@ def crossovers(model: TracedModel, ask: Ask) -> dict[str, Figure | Missing]:
     state = cache_bytes(states(ledger), run_of(model.spec, 1), bits).total
     outweighs: Figure | Missing = Missing("never: the state does not grow") if state else _NO_CACHE
     if cache_per_token:
-        room = named("total", weights) * bits - (8 * named("state_bytes", state) if state else 0)
-        closed = ceil_div(room, named("cache_bits_per_token", 8 * cache_per_token))
+        room = label("total", weights) * bits - (8 * label("state_bytes", state) if state else 0)
+        closed = ceil_div(room, label("cache_bits_per_token", 8 * cache_per_token))
         outweighs = _crossing(first_context(cached, lambda _: ceil_div(weights * bits, 8), closed), closed)
     return {
         "feed_forward": reached(feed_forward, multiplied(feed_forward), "feed_forward"),

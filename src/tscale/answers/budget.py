@@ -14,7 +14,7 @@ from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import MILLION, SOURCE, flops_within
 from tscale.core.metric import Data, Figure, Known, Table, weakest
-from tscale.core.tracing import TracedInt, named
+from tscale.core.tracing import TracedInt, label
 from tscale.core.units import (
     COUNT,
     DAYS,
@@ -69,7 +69,7 @@ def on_machines(hardware: Hardware, asked: Machines) -> Budget:
     how: Known = "exact" if assumed is None else "assumed"
     known = weakest(priced, how)
     least, most = _range(int(flops), assumed, rent)
-    figure = Figure(named("training_flops", flops), FLOPS, known, SOURCE)
+    figure = Figure(label("training_flops", flops), FLOPS, known, SOURCE)
     made_of: dict[str, Data] = {
         "gpu": hardware.name,
         **_asked_data(asked),

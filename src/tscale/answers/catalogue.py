@@ -10,7 +10,7 @@ from tscale.catalogue.claims import listed_claims
 from tscale.catalogue.hardware import Hardware, listed_hardware
 from tscale.catalogue.laws import shipped_laws
 from tscale.catalogue.models import listed
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Table
 from tscale.core.sources import cited
 from tscale.core.units import BITS, BYTES, BYTES_PER_SECOND, COUNT, FLOPS_PER_SECOND, SIZE, WATTS, YEAR, Unit
@@ -189,7 +189,7 @@ def formats_report() -> Report:
         Column("source", "source", drop=3, numeric=False),
     )
     rows: list[tuple[Cell, ...]] = []
-    for format in FORMATS.values():
+    for format in DTYPES.values():
         block: Cell = Label("", "1") if format.multiple == 1 else Figure(format.multiple, COUNT)
         rest = Label("" if format.scope == "all" else format.rest, format.rest)
         held = "all matrices, in a mixture" if format.mixture else _HOLDS[format.scope]
@@ -207,7 +207,7 @@ def formats_report() -> Report:
                 "caches": format.caches,
                 "mixture": bool(format.mixture),
             }
-            for format in FORMATS.values()
+            for format in DTYPES.values()
         ]
     }
     notes = (

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 from tscale.core.ledger import Ledger
 from tscale.core.metric import Data, Figure, Known, Line, Step, step
 from tscale.core.sources import cited
-from tscale.core.tracing import TracedInt, named, trace
+from tscale.core.tracing import TracedInt, label, trace
 from tscale.core.units import SHARE, TOKENS, Unit
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, NoteTopic, Published, PublishedName, remembered
+from tscale.models.spec import ModelSpec, NoteTopic, Published, PublishedName, traced
 
 ASSUMED_CONTEXT: Final = 1024
 """Tokens of a sequence where a model has no trained context and none was given."""
@@ -32,7 +32,7 @@ class TracedModel(NamedTuple):
 
 def counted(spec: ModelSpec) -> TracedModel:
     """A model ready to be asked about."""
-    spec = remembered(spec)
+    spec = traced(spec)
     return TracedModel(spec, lower(spec))
 
 
@@ -49,7 +49,7 @@ def summed(lines: Iterable[Line], tag: str = "") -> int:
 def _line(name: str, value: int) -> int:
     """A line under its name, that of no size of the model too (three numbers in each of the layers of a list), but for none."""
     plain = value and not isinstance(value, TracedInt)
-    return TracedInt(value, "name", (value,), name) if plain else named(name, value)
+    return TracedInt(value, "name", (value,), name) if plain else label(name, value)
 
 
 def line_figures(lines: Iterable[Line], unit: Unit, source: str = "", tag: str = "") -> Iterator[tuple[str, Figure]]:
@@ -63,12 +63,12 @@ def steps_of(figures: Iterable[tuple[str, Figure]], subject: str = "") -> Iterat
     for name, figure in figures:
         if not isinstance(figure.value, TracedInt):
             continue
-        for label, made in (*figure.value.definitions(), (name, figure.value)):
-            if told.get(label) == int(made):
+        for key, made in (*figure.value.definitions(), (name, figure.value)):
+            if told.get(key) == int(made):
                 continue
-            told[label] = int(made)
-            own = figure if label == name else Figure(made, figure.unit._replace(name=""))
-            derived = step(label, own, subject)
+            told[key] = int(made)
+            own = figure if key == name else Figure(made, figure.unit._replace(name=""))
+            derived = step(key, own, subject)
             if derived is not None:
                 yield derived
 

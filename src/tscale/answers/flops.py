@@ -26,9 +26,9 @@ from tscale.core.costs.params import active_params, params
 from tscale.core.costs.training import PF_DAY
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
-from tscale.core.tracing import TracedInt, ceil_div, named
+from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, SHARE, TOKENS
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
@@ -55,7 +55,7 @@ class _Asked(NamedTuple):
     trained: Trained
 
     @property
-    def run(self) -> Run:
+    def run(self) -> SequenceLengths:
         """One sequence of the first stage."""
         return self.trained.first.run
 
@@ -142,7 +142,7 @@ def _asked_run(
     figure = training_length(spec, target if source is not None and target is not None else context)
     length = int(figure.value)
     read = source or int(run_of(spec, length).source)  # of sounds it is the same whatever the context
-    lengths = Run(TracedInt(target or length, label="target"), TracedInt(read, label="source"))
+    lengths = SequenceLengths(TracedInt(target or length, label="target"), TracedInt(read, label="source"))
     one = trained(spec, tokens, length)
     return one._replace(stages=(one.first._replace(context=figure, run=lengths),), notes=(figure.note, *one.notes))
 
@@ -265,7 +265,7 @@ def _count(figure: Figure) -> int:
 def _per_token(asked: _Asked, forward: dict[str, Figure]) -> int:
     once = forward["full"].value
     assert isinstance(once, int)
-    return ceil_div(named("forward_full", once), asked.run.tokens)
+    return ceil_div(label("forward_full", once), asked.run.tokens)
 
 
 def _derived(

@@ -31,7 +31,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.cache import check_rows
 from tscale.core.costs.kernel_padding import PADDED, Kernel, has_padded_experts
 from tscale.core.costs.largest import largest
-from tscale.core.dtypes import Format
+from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Cache
 from tscale.core.metric import Data, Figure, Known, Report, Table
 from tscale.core.number_text import number_text
@@ -49,8 +49,8 @@ MOST_BATCH: Final = 10**9
 class Ask(NamedTuple):
     """How a model is to be served, and on what, where that is given; `dtype` None: as it is released, or in bf16."""
 
-    dtype: Format | None = None
-    cache_dtype: Format | None = None
+    dtype: Dtype | None = None
+    cache_dtype: Dtype | None = None
     batch: int = 1
     context: int | None = None
     page: int | None = None
@@ -60,7 +60,7 @@ class Ask(NamedTuple):
     hardware: Hardware | None = None
     layout: ServingLayout | None = None
     """How devices share the model; None: all `gpus` share each layer."""
-    state_dtype: Format | None = None
+    state_dtype: Dtype | None = None
     cache_form: Literal["latent", "full"] = "latent"
     window_cache: Literal["cut", "whole"] = "cut"
     by_sequences: bool = False

@@ -15,7 +15,7 @@ from tscale.answers.rent import rent_of
 from tscale.catalogue.hardware import Hardware, listed_hardware
 from tscale.core.costs.cache import rows_divide
 from tscale.core.costs.weights import Mixture
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Cache
 from tscale.core.metric import Column, Data, Figure, Table
 from tscale.core.sharding import tensor_degrees
@@ -96,9 +96,9 @@ def no_change_note(verdict: Verdict) -> str:
     return f"No single change that is known here makes it fit{certain}."
 
 
-def _first(formats: Iterable[Format], total: Callable[[Format], int], usable: int) -> tuple[Format, int] | None:
+def _first(dtypes: Iterable[Dtype], total: Callable[[Dtype], int], usable: int) -> tuple[Dtype, int] | None:
     """The first format in which it fits, with what a device then holds."""
-    for format in formats:
+    for format in dtypes:
         size = total(format)
         if size <= usable:
             return format, size
@@ -109,9 +109,9 @@ def _narrower_weights(server: Server, usable: int) -> Iterator[Change]:
     if server.kernel != "none":  # which is of the format of now
         return
     now = server.format
-    ladder = (FORMATS[name] for name in (_GGUF if now.scope == "matrices" else ("bf16", *_NARROWER)))
+    ladder = (DTYPES[name] for name in (_GGUF if now.scope == "matrices" else ("bf16", *_NARROWER)))
     # what the scales of a release take is not what another format would save
-    bits = now.bits if isinstance(now, Format) else floor(now.bits)
+    bits = now.bits if isinstance(now, Dtype) else floor(now.bits)
     narrower = (format for format in ladder if format.bits < bits)
     found = _first(narrower, lambda kept: held(_in_format(server, kept)).total, usable)
     if found is not None:
@@ -119,7 +119,7 @@ def _narrower_weights(server: Server, usable: int) -> Iterator[Change]:
         yield Change(f"--dtype {format.name}", size, f"weights rounded from {_bits(now)} to {_bits(format)} bits")
 
 
-def _in_format(server: Server, format: Format) -> Server:
+def _in_format(server: Server, format: Dtype) -> Server:
     """The same with its weights in another format, and the draft's."""
     draft = None if server.draft is None else _in_format(server.draft, format)
     return server._replace(format=format_of(server.spec, format), draft=draft)
@@ -129,7 +129,7 @@ def _narrower_cache(server: Server, usable: int) -> Iterator[Change]:
     if not any(isinstance(entry, Cache) for entry in server.whole.entries):
         return
     now = server.cache_format
-    ladder = (FORMATS[name] for name in (_CACHES_OF_GGUF if server.format.scope == "matrices" else _CACHES))
+    ladder = (DTYPES[name] for name in (_CACHES_OF_GGUF if server.format.scope == "matrices" else _CACHES))
     narrower = (format for format in ladder if format.bits < now.bits and rows_divide(server.whole, format))
     found = _first(narrower, lambda kept: held(_in_cache_format(server, kept)).total, usable)
     if found is not None:
@@ -138,7 +138,7 @@ def _narrower_cache(server: Server, usable: int) -> Iterator[Change]:
         yield Change(f"--cache-dtype {format.name}", size, text)
 
 
-def _in_cache_format(server: Server, format: Format) -> Server:
+def _in_cache_format(server: Server, format: Dtype) -> Server:
     draft = None if server.draft is None else server.draft._replace(cache_format=format)
     return server._replace(cache_format=format, draft=draft)
 
@@ -202,5 +202,5 @@ def _usd(value: Fraction) -> str:
     return f"{float(f'{float(value):.3g}'):,.12g}"
 
 
-def _bits(format: Format | Mixture) -> str:
+def _bits(format: Dtype | Mixture) -> str:
     return f"{float(format.bits):.4g}"

@@ -17,7 +17,7 @@ from tscale.core.costs.cache import (
 from tscale.core.costs.kernel_padding import Kernel, padded_for
 from tscale.core.costs.weights import Mixture, of_stage, tower_bytes, weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Cache, Ledger
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
@@ -25,7 +25,7 @@ from tscale.core.partition import Stretch, stage
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import serving_share
 from tscale.core.tracing import ceil_div, maximum, minimum
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -41,8 +41,8 @@ class Keeping(NamedTuple):
     by heads.
     """
 
-    state: Format | None = None
-    conv: Format | None = None
+    state: Dtype | None = None
+    conv: Dtype | None = None
     form: Literal["latent", "full"] = "latent"
     window: Literal["cut", "whole"] = "cut"
     by_sequences: bool = False
@@ -58,12 +58,12 @@ class Keeping(NamedTuple):
         ledger = spread_latents(ledger) if self.form == "full" else ledger
         return whole_windows(ledger) if self.window == "whole" else ledger
 
-    def format(self, entry: Cache, cache: Format) -> Format:
+    def format(self, entry: Cache, cache: Dtype) -> Dtype:
         """What an entry is kept in; `cache`: what the cache is."""
         if not is_state(entry):
             return cache
         own = self.conv if entry.role == "conv_state" else self.state
-        return own or (cache if cache.bits >= 16 else FORMATS["bf16"])
+        return own or (cache if cache.bits >= 16 else DTYPES["bf16"])
 
 
 class Stage(NamedTuple):
@@ -87,8 +87,8 @@ class Server(NamedTuple):
 
     spec: ModelSpec
     whole: Ledger
-    format: Format | Mixture
-    cache_format: Format
+    format: Dtype | Mixture
+    cache_format: Dtype
     batch: int
     context: int
     page: int | None
@@ -100,10 +100,10 @@ class Server(NamedTuple):
     prefix: int = 0
     verified: int = 1
     draft: Server | None = None
-    lengths: Run | None = None
+    lengths: SequenceLengths | None = None
 
     @property
-    def run(self) -> Run:
+    def run(self) -> SequenceLengths:
         """One sequence of the context's length."""
         return run_of(self.spec, self.context) if self.lengths is None else self.lengths
 
@@ -112,10 +112,10 @@ class Server(NamedTuple):
         """Sequences of the fullest device."""
         return self.layout.sequences(self.batch)
 
-    def stage_format(self, place: int) -> Format | Mixture:
+    def stage_format(self, place: int) -> Dtype | Mixture:
         """What the weights of a stage are kept in."""
         at = self.stages[place]
-        if isinstance(self.format, Format) or not at.own:
+        if isinstance(self.format, Dtype) or not at.own:
             return self.format
         return of_stage(self.format, self.whole, at.own, first=at.first, last=at.last)
 
@@ -162,7 +162,7 @@ class Server(NamedTuple):
         tokens = minimum(self.prefix, self.context)
         if self.page is not None:
             tokens = tokens // self.page * self.page
-        lines = cache_bytes(alike(ledger), Run(target=tokens), self.cache_format.bits, self.page).lines
+        lines = cache_bytes(alike(ledger), SequenceLengths(target=tokens), self.cache_format.bits, self.page).lines
         return {line.name: line.value for line in lines}
 
     def workspace(self, place: int = 0) -> Quantity:

@@ -17,7 +17,7 @@ from tscale.core.costs.params import params
 from tscale.core.costs.weights import LEAVES_OUT as WEIGHTS_LEAVE_OUT
 from tscale.core.costs.weights import Mixture, kept_in, weight_bytes
 from tscale.core.costs.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
-from tscale.core.dtypes import FORMATS, Format, computed_in
+from tscale.core.dtypes import DTYPES, Dtype, computed_in
 from tscale.core.ledger import Cache
 from tscale.core.metric import Detail
 
@@ -65,7 +65,7 @@ def _device_notes(server: Server, hardware: Hardware, capacity: Capacity, option
     """What a device does not compute in, how many of them a node joins, and that nothing else would fit."""
     format, total = server.format, held(server).total
     peaks = capacity.device.flops_per_second
-    names = [format.name] if isinstance(format, Format) else [each.name for each in format.formats()]
+    names = [format.name] if isinstance(format, Dtype) else [each.name for each in format.dtypes()]
     for own in dict.fromkeys(map(computed_in, names)):
         if own and own not in peaks:
             yield f"{hardware.label} does not compute in {own}: it stores weights so, and dequantises them to 16 bits."
@@ -78,7 +78,7 @@ def _device_notes(server: Server, hardware: Hardware, capacity: Capacity, option
         yield no_change_note(capacity.verdict(total))
 
 
-def _kept_note(format: Format | Mixture) -> str:
+def _kept_note(format: Dtype | Mixture) -> str:
     """What a format is not used for; of a release, that stands above the figures."""
     if isinstance(format, Mixture):
         return ""
@@ -96,9 +96,9 @@ def _kept_note(format: Format | Mixture) -> str:
             )
 
 
-def _mixture_note(server: Server, mixture: Mixture, most: Format) -> str:
+def _mixture_note(server: Server, mixture: Mixture, most: Dtype) -> str:
     """What a mixture of GGUF is made of, and the bits of a weight that it comes to."""
-    others = sorted({format.name for format in mixture.formats()} - {most.name})
+    others = sorted({format.name for format in mixture.dtypes()} - {most.name})
     also = f", others in {', '.join(others)}" if others else ""
     bits = 8 * weight_bytes(server.whole, mixture).total / params(server.whole).total
     return (
@@ -113,21 +113,21 @@ def _format_notes(server: Server) -> list[str]:
     if isinstance(format, Mixture):
         if format.base is not None:
             return [_mixture_note(server, format, format.base)]
-        return [_bits_note(each) for each in format.formats() if each.scope != "all"]
+        return [_bits_note(each) for each in format.dtypes() if each.scope != "all"]
     return [] if format.scope == "all" else [_bits_note(format) + _instead_note(server, format)]
 
 
-def _bits_note(format: Format) -> str:
+def _bits_note(format: Dtype) -> str:
     inside = f" ({format.note})" if format.note else ""
     return f"A weight in {format.name} takes {float(format.bits_with_scales):.6g} bits{inside}."
 
 
-def _instead_note(server: Server, format: Format) -> str:
+def _instead_note(server: Server, format: Dtype) -> str:
     """What rows are kept in that the blocks of a format do not divide, where there are any."""
     instead = {
         kept.format.name
         for kept in kept_in(server.stages[0].share, format, server.stages[0].whole)
-        if kept.format not in (format, FORMATS[format.rest]) or (kept.format.name == format.fallback != format.rest)
+        if kept.format not in (format, DTYPES[format.rest]) or (kept.format.name == format.fallback != format.rest)
     }
     if not instead:
         return ""

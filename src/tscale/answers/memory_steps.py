@@ -7,9 +7,9 @@ from tscale.answers.memory_held import Server
 from tscale.core.costs.weights import kept_in, tower_format
 from tscale.core.metric import Figure, Quantity, Step
 from tscale.core.serving_layout import ServingLayout
-from tscale.core.tracing import TracedInt, named
+from tscale.core.tracing import TracedInt, label
 from tscale.core.units import BYTES
-from tscale.models.spec import remembered
+from tscale.models.spec import traced
 
 
 def serving_steps(server: Server, place: int) -> tuple[Step, ...]:
@@ -28,7 +28,7 @@ def _remembered(server: Server) -> Server:
         chunk=TracedInt(server.chunk, label="chunk"),
         layout=_labelled(server.layout),
     )
-    return told.of(remembered(server.spec))
+    return told.of(traced(server.spec))
 
 
 def _labelled(layout: ServingLayout) -> ServingLayout:
@@ -66,7 +66,7 @@ def _steps(server: Server, place: int, subject: str) -> tuple[Step, ...]:
         *((f"weights.{name}", Figure(value, BYTES, source=kept[name].source)) for name, value in weights.lines),
         *line_figures(cache.lines, BYTES, cache.source),
         *((name, Figure(value, BYTES, source=source)) for name, (value, source) in parts.items()),
-        ("total", Figure(sum(named(name, value) for name, (value, _) in parts.items()), BYTES)),
+        ("total", Figure(sum(label(name, value) for name, (value, _) in parts.items()), BYTES)),
     ]
     return tuple(steps_of(figures, f"{subject}, a device"))
 
@@ -75,4 +75,4 @@ def _all_sequences(server: Server, place: int, cache: Quantity) -> int:
     """Bytes of the caches of all of a device's sequences."""
     if server.prefix or server.keeping.by_sequences:
         return summed(tuple(server.caches(place)))
-    return server.sequences * named("cache_of_a_sequence", summed(cache.lines))
+    return server.sequences * label("cache_of_a_sequence", summed(cache.lines))

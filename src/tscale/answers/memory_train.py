@@ -28,7 +28,7 @@ from tscale.core.metric import Data, Figure, Quantity, Report, Step, Table
 from tscale.core.parallelism import Parallelism
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES
-from tscale.models.spec import ModelSpec, remembered
+from tscale.models.spec import ModelSpec, traced
 
 
 def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Report:
@@ -40,7 +40,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
     step = None if batch is None else step_of(spec, ask, held.one.context, batch)
     tables = (*_tables(held), *(() if step is None else (step.table,)))
     said = (*notes_held(held), *timing_notes(step, ask, batch))
-    notes = notes_of(spec, held.one.context.note, training_note(spec, ask.recipe.name), *said)
+    notes = notes_of(spec, held.one.context.note, training_note(spec, ask.precision.name), *said)
     data = {**_data(held), **({} if batch is None else {"step": None if step is None else step.data})}
     steps = _steps(spec, ask, held.one.context, held.one.stage)
     return Report(
@@ -108,7 +108,7 @@ def _figures(held: Held) -> dict[str, Data]:
         "mode": "train",
         "gpu": None if ask.hardware is None else ask.hardware.name,
         "devices": ask.plan.devices,
-        "precision": ask.recipe.name,
+        "precision": ask.precision.name,
         "optimizer": ask.optimizer.name,
         "plan": _plan_data(ask.plan),
         "micro_batch": ask.micro_batch,
@@ -180,7 +180,7 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
         ),
     )
     length = TracedInt(int(context.value), label="context")
-    one = trainer(remembered(spec), training, length).needs(stage)
+    one = trainer(traced(spec), training, length).needs(stage)
     figures: list[tuple[str, Figure]] = []
     for part in PARTS:
         quantity: Quantity = getattr(one, part)

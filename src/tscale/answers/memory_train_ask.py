@@ -13,13 +13,13 @@ from tscale.core.costs.activations import Attention, Recompute
 from tscale.core.costs.recompute import Again
 from tscale.core.costs.states import Offload
 from tscale.core.costs.training_setup import Training
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.roles import Role
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
 
@@ -27,7 +27,7 @@ from tscale.models.spec import ModelSpec
 class Ask(NamedTuple):
     """How a model is to be trained, and on what, where that is given."""
 
-    recipe: Precision = PRECISIONS["bf16"]
+    precision: Precision = PRECISIONS["bf16"]
     optimizer: Optimizer = OPTIMIZERS["adamw"]
     plan: Parallelism = Parallelism()
     micro_batch: int = 1
@@ -36,7 +36,7 @@ class Ask(NamedTuple):
     recompute: Recompute = "none"
     dropout: bool = False
     rank: int | None = None
-    base: Format | None = None
+    base: Dtype | None = None
     memory_share: Fraction | None = None
     hardware: Hardware | None = None
     loss: str | None = None
@@ -55,10 +55,10 @@ def train_ask(
     """What is asked, by the names of recipe, optimizer and loss; QLoRA is adapters on a model in nf4."""
     return Ask(
         loss=None if loss is None else find_kernel(loss).name,
-        recipe=PRECISIONS[precision],
+        precision=PRECISIONS[precision],
         optimizer=OPTIMIZERS[optimizer],
         rank=rank or (RANK if qlora else None),
-        base=FORMATS["nf4"] if qlora else None,
+        base=DTYPES["nf4"] if qlora else None,
         **given,
     )
 
@@ -69,7 +69,7 @@ def refuse(spec: ModelSpec, ask: Ask) -> None:
         raise RequestError(
             f"a rank of {ask.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for --lora-rank"
         )
-    if ask.recipe.name == "fp16" and any(isinstance(mixer, Rwkv) for mixer in spec.mixers):
+    if ask.precision.name == "fp16" and any(isinstance(mixer, Rwkv) for mixer in spec.mixers):
         raise RequestError(
             f"{spec.label}'s kernel keeps its arrays in 32 bits where the rest is in fp16, which is not counted: use --precision bf16"
         )
@@ -85,4 +85,4 @@ def training_of(ask: Ask) -> Training:
     given = ask._asdict()
     for apart in ("context", "memory_share", "hardware"):
         del given[apart]
-    return Training(run=Run(target=0), **given)
+    return Training(run=SequenceLengths(target=0), **given)

@@ -10,7 +10,7 @@ from tscale.answers.memory_changes import Change, larger_hardware, larger_share
 from tscale.answers.trainer import RANK, Trainer
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import hardware_flops_ratio
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.loss_kernels import KERNELS
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
@@ -108,13 +108,13 @@ def _of_the_formats(model: Trainer) -> Iterator[Change]:
         if name != training.optimizer.name:
             optimizer = OPTIMIZERS[name]
             yield _change(model, f"--optimizer {name}", f"another optimizer: {optimizer.note}", optimizer=optimizer)
-    if training.recipe.master:
-        recipe = PRECISIONS["pure-bf16"]
+    if training.precision.master:
+        precision = PRECISIONS["pure-bf16"]
         costs = "no master weights: updates below bf16's 8 bits are lost"
-        yield _change(model, f"--precision {recipe.name}", costs, recipe=recipe)
+        yield _change(model, f"--precision {precision.name}", costs, precision=precision)
     if training.base is None:
         costs = f"only adapters of rank {training.rank or RANK} are trained, on a model in 4 bits"
-        yield _change(model, "--qlora", costs, rank=training.rank or RANK, base=FORMATS["nf4"])
+        yield _change(model, "--qlora", costs, rank=training.rank or RANK, base=DTYPES["nf4"])
 
 
 def _spread(model: Trainer, option: str, plan: Parallelism, costs: str) -> Iterator[Change]:

@@ -126,7 +126,7 @@ def _title(spec: ModelSpec, model: Trainer, ask: Ask, total: int, verdict: str |
     sequences = "one sequence" if ask.micro_batch == 1 else f"{ask.micro_batch:,} sequences"
     trained = spec.label if ask.rank is None else f"adapters of rank {ask.rank} for {spec.label}"
     length = f"{model.context:,} tokens" + (" (assumed)" if assumed else "")
-    what = f"Training {trained} in {ask.recipe.name} with {ask.optimizer.name}, {sequences} of {length}, takes {number_text(total, 'decimal', 'B')}"
+    what = f"Training {trained} in {ask.precision.name} with {ask.optimizer.name}, {sequences} of {length}, takes {number_text(total, 'decimal', 'B')}"
     devices = ask.plan.devices
     which = "each" if ask.plan.pipeline == 1 else "the fullest"
     if ask.hardware is None:

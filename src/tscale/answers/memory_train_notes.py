@@ -60,7 +60,7 @@ def notes_held(held: Held) -> Iterator[str]:
         )
     if held.one.least < held.one.total:
         yield Detail(_least_note(held.one.model))
-    yield f"{ask.recipe.name}: {ask.recipe.note}. {ask.optimizer.name}: {ask.optimizer.note}."
+    yield f"{ask.precision.name}: {ask.precision.note}. {ask.optimizer.name}: {ask.optimizer.note}."
     yield from _adapter_notes(held.one.model, ask)
     yield from _spread_notes(held)
     yield from _attention_notes(held.one.model, ask)

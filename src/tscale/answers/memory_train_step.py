@@ -56,7 +56,7 @@ def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | 
         )
     if ask.rank is not None:
         return None
-    dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.recipe.name))
+    dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.precision.name))
     model, run, sequences = counted(spec), run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
     redone = recomputed(spec, model.ledger, ask.recompute, ask.again, ask.plan)
     given = (model, run, ask.plan, sequences, ask.hardware.cluster())

@@ -12,13 +12,13 @@ from tscale.core.costs.cache import SOURCE as CACHE_SOURCE
 from tscale.core.costs.cache import cache_bytes, growing
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, non_embedding_params, params
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Cache, Scores
 from tscale.core.metric import Figure, Known, Missing
 from tscale.core.partition import layer_kinds
-from tscale.core.tracing import ceil_div, named
+from tscale.core.tracing import ceil_div, label
 from tscale.core.units import BYTES, COUNT, FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, SHARE, TOKENS, YEAR, Unit
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec, Published, PublishedName
 
@@ -34,7 +34,7 @@ class Subject(NamedTuple):
 
     model: TracedModel
     context: Figure
-    run: Run
+    run: SequenceLengths
     asked: int | None = None
     """The length that was asked for, where one was."""
 
@@ -136,7 +136,7 @@ def _non_embedding(subject: Subject) -> Figure:
 
 
 def _flops_per_token(subject: Subject) -> Figure:
-    forward = named("forward_full", summed(forward_flops(subject.model.ledger, subject.run).lines, FLOPS_OF))
+    forward = label("forward_full", summed(forward_flops(subject.model.ledger, subject.run).lines, FLOPS_OF))
     return Figure(ceil_div(forward, subject.run.tokens), FLOPS_PER_TOKEN, subject.known, "kaplan2020 Table 1")
 
 
@@ -153,8 +153,8 @@ def _cache(subject: Subject) -> Figure | Missing:
     if not any(isinstance(entry, Cache) for entry in growing(ledger).entries):
         stateful = any(isinstance(entry, Cache) for entry in ledger.entries)
         return Missing("none: a state that does not grow" if stateful else "none: no decoder", settled=True)
-    lines = cache_bytes(ledger, subject.run, FORMATS["bf16"].bits).lines
-    kept = named("cache_of_a_sequence", summed(lines, CACHE_OF))
+    lines = cache_bytes(ledger, subject.run, DTYPES["bf16"].bits).lines
+    kept = label("cache_of_a_sequence", summed(lines, CACHE_OF))
     length = subject.context.value
     assert isinstance(length, int)
     one = cache_of_one_token(subject)
@@ -165,7 +165,7 @@ def _cache(subject: Subject) -> Figure | Missing:
 
 def cache_of_one_token(subject: Subject) -> Figure | None:
     """What a token adds to the cache of a sequence that is shorter than all windows; None where nothing grows."""
-    lines = cache_bytes(growing(subject.model.ledger), Run(target=1, source=1), FORMATS["bf16"].bits).lines
+    lines = cache_bytes(growing(subject.model.ledger), SequenceLengths(target=1, source=1), DTYPES["bf16"].bits).lines
     return Figure(sum(line.value for line in lines), BYTES, source=CACHE_SOURCE) if lines else None
 
 

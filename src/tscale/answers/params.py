@@ -31,7 +31,7 @@ from tscale.core.costs.params import (
 )
 from tscale.core.ledger import Buffer, Cache, Ledger, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Line, Report, Table
-from tscale.core.tracing import named
+from tscale.core.tracing import label
 from tscale.core.units import PARAMETERS, SHARE
 from tscale.models.spec import ModelSpec, PublishedName, Spec
 
@@ -125,7 +125,7 @@ def _summary(model: TracedModel) -> dict[str, Figure]:
         "total": Figure(total, PARAMETERS),
         **parts,
         "embedding": Figure(embedding, PARAMETERS),
-        "non_embedding": Figure(named(name, cast("int", language)) - named("embedding", embedding), PARAMETERS),
+        "non_embedding": Figure(label(name, cast("int", language)) - label("embedding", embedding), PARAMETERS),
         "active": Figure(active, PARAMETERS),
     }
     kept = summed(buffers(ledger).lines)

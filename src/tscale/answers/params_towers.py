@@ -9,7 +9,7 @@ from tscale.answers.explaining import share, summed
 from tscale.core.costs.params import params
 from tscale.core.ledger import Ledger, TowerPart
 from tscale.core.metric import Cell, Column, Figure, Label, Line, Table
-from tscale.core.tracing import named
+from tscale.core.tracing import label
 from tscale.core.units import PARAMETERS
 
 PARTS: Final[tuple[TowerPart, ...]] = ("vision_tower", "audio_tower", "projector")
@@ -41,7 +41,7 @@ def total_of(sums: dict[str, Figure], own: Sequence[Line]) -> int:
     """Parameters of the whole: of its parts, or of all its lines where it has no towers."""
     if not sums:
         return summed(own)
-    return sum(named(part, cast("int", figure.value)) for part, figure in sums.items())
+    return sum(label(part, cast("int", figure.value)) for part, figure in sums.items())
 
 
 def tower_rows(sums: dict[str, Figure], total: int) -> list[tuple[Cell, ...]]:

@@ -129,7 +129,7 @@ def _asked(spec: ModelSpec, best: Best, step: Ask) -> Iterator[Ask]:
     """A step in a layout of training, with each degree of tensor parallelism in rollouts that is asked for."""
     layout = best.layout
     training = step.training._replace(
-        recipe=PRECISIONS[layout.precision],
+        precision=PRECISIONS[layout.precision],
         optimizer=OPTIMIZERS[layout.optimizer],
         plan=layout.plan,
         micro_batch=layout.micro_batch,

@@ -29,7 +29,7 @@ from tscale.core.metric import Figure
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import shares_of
-from tscale.core.workload import Run as Lengths
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -81,7 +81,7 @@ class Subject(NamedTuple):
     spec: ModelSpec
     model: Model
     context: Figure
-    run: Lengths
+    run: SequenceLengths
     flops: int
 
     @property

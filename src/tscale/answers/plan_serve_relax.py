@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from tscale.answers.plan_serve_search import Found, ServingPlan, again, rows_of
 from tscale.answers.release import format_of
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.planning.deployment_curves import Unit, unit_of
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_rows import Deployed, ranking
@@ -77,12 +77,12 @@ def _best(rows: tuple[Deployed, ...]) -> Deployed | None:
 
 def _narrower(plan: ServingPlan, found: Found) -> Iterator[Change]:
     """Formats in 8 bits, where nothing was said of them, they are wider, and devices multiply by them."""
-    eight = FORMATS["fp8"]
+    eight = DTYPES["fp8"]
     if not found.units:
         return
     case = found.units[0].case
     fast, best = case.hardware.dense_tflops.fp8 is not None, ranking(found.rows[0], plan.wanted)
-    if plan.weights == (None,) and isinstance(case.kept, Format) and case.kept.bits > eight.bits and fast:
+    if plan.weights == (None,) and isinstance(case.kept, Dtype) and case.kept.bits > eight.bits and fast:
         yield from _better(
             "--dtype fp8",
             again(plan, found, kept=format_of(plan.spec, eight), weights="fp8", experts="fp8"),

@@ -19,7 +19,7 @@ from tscale.blocks.experts import Experts
 from tscale.calibration.serving_calibration import Calibration
 from tscale.calibration.serving_cases import Pool, ServingCase, cluster_of
 from tscale.catalogue.hardware import Hardware
-from tscale.core.dtypes import Format
+from tscale.core.dtypes import Dtype
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
 from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pools
@@ -62,8 +62,8 @@ class ServingPlan(NamedTuple):
     targets: Targets
     axes: LayoutAxes
     pools: Pools = "any"
-    weights: tuple[Format | None, ...] = (None,)
-    caches: tuple[Format | None, ...] = (None,)
+    weights: tuple[Dtype | None, ...] = (None,)
+    caches: tuple[Dtype | None, ...] = (None,)
     engines: tuple[Engine, ...] = ("vllm",)
     version: str = ""
     drafts: tuple[Draft | None, ...] = (None,)
@@ -100,8 +100,8 @@ class Base(NamedTuple):
     """What a row was asked with: the chip, and the formats that were asked for."""
 
     chip: Chip
-    weights: Format | None
-    cache: Format | None
+    weights: Dtype | None
+    cache: Dtype | None
     engine: Engine
     draft: Draft | None
 

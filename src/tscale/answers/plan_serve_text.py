@@ -9,7 +9,7 @@ from math import inf
 from tscale.answers.launch_flags import ENGINES, Launch, Role
 from tscale.answers.plan_serve_search import Base, ServingPlan
 from tscale.calibration.serving_cases import ServingCase
-from tscale.core.dtypes import Format
+from tscale.core.dtypes import Dtype
 from tscale.core.number_text import duration, estimate
 from tscale.core.serving_layout import ServingLayout
 from tscale.models.release import release_in
@@ -45,7 +45,7 @@ def asked_words(base: Base, plan: ServingPlan) -> str:
     return ", ".join(filter(None, words))
 
 
-def _named(format: Format | None) -> str:
+def _named(format: Dtype | None) -> str:
     return "as released" if format is None else format.name
 
 

@@ -18,7 +18,7 @@ from tscale.core.costs.rollout import Lengths, fullest_tokens
 from tscale.core.costs.states import frozen_states
 from tscale.core.costs.training_memory import logits_of
 from tscale.core.costs.workspace import activation_bytes
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.metric import Line
 from tscale.core.parallelism import divisors, or_list
 from tscale.core.serving_layout import ServingLayout
@@ -55,7 +55,7 @@ class Ask(NamedTuple):
     apart: int | None = None
     rollout_tensor: int | None = None
     rollout_batch: int | None = None
-    rollout_dtype: Format | None = None
+    rollout_dtype: Dtype | None = None
     asleep: frozenset[Sleeper] = frozenset({"rollout"})
     epochs: int = 1
 
@@ -172,7 +172,7 @@ def _server(spec: ModelSpec, ask: Ask, longest: int) -> Server:
     layout = ServingLayout(tensor=tensor, expert_tensor=tensor, replicas=engines)
     tokens = ask.cached(longest)
     asked = Serving(
-        dtype=ask.rollout_dtype or FORMATS["bf16"], batch=ask.waiting[0] * engines, context=tokens, layout=layout
+        dtype=ask.rollout_dtype or DTYPES["bf16"], batch=ask.waiting[0] * engines, context=tokens, layout=layout
     )
     return server_of(spec, asked, tokens)
 
@@ -284,9 +284,9 @@ def _residents(models: Models, stage: int) -> Iterator[Resident]:
 
 def _frozen_bytes(model: Trainer, stage: int) -> int:
     """Bytes of a model that is only read: in the narrowest format that the policy is multiplied in, sharded as the policy is."""
-    recipe = model.training.recipe
-    name = recipe.name if recipe.name in ("fp16", "fp32") else "bf16"
-    return frozen_states(model.shares[stage], FORMATS[name], model.training.plan).weights.total
+    precision = model.training.precision
+    name = precision.name if precision.name in ("fp16", "fp32") else "bf16"
+    return frozen_states(model.shares[stage], DTYPES[name], model.training.plan).weights.total
 
 
 def _phases(models: Models, stage: int) -> Iterator[Stage]:
@@ -331,7 +331,7 @@ def _scoring(model: Trainer, stage: int) -> Iterator[Line]:
     training, spec = model.training, model.spec
     tokens = ceil_div(model.context, training.plan.context)
     run, micro = run_of(spec, tokens), training.micro_batch
-    share, bits = model.shares[stage], 8 * training.recipe.activations
+    share, bits = model.shares[stage], 8 * training.precision.activations
     yield Line("forward activations", activation_bytes(share, run, micro, micro * tokens, spec.d_model, bits))
     logits = logits_of(share, model.kept[stage], training)
     yield Line("forward logits", 0 if logits is None else scoring_bytes(training.loss_kernel, logits))

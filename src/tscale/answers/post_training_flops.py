@@ -13,7 +13,7 @@ from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
 from tscale.core.costs.post_training import Method, Phase, key_of, passes
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Report, Table
 from tscale.core.number_text import number_text
-from tscale.core.tracing import TracedInt, ceil_div, named
+from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import FLOPS, TOKENS
 from tscale.errors import RequestError
 from tscale.models.lower import run_of
@@ -40,7 +40,7 @@ def post_training_flops_report(spec: ModelSpec, ask: Ask) -> Report:
     phases = tuple(_phases(model, ask, int(length.value)))
     known: Known = length.known if ask.method == "sft" else "exact"
     full, causal = (
-        sum(named(f"{key_of(one.phase)}{tag}", getattr(one, kind)) for one in phases) for kind, tag in _KINDS
+        sum(label(f"{key_of(one.phase)}{tag}", getattr(one, kind)) for one in phases) for kind, tag in _KINDS
     )
     title = (
         f"{METHOD_NAMES[ask.method]} of {spec.label} takes {number_text(int(causal), 'power')} FLOPs a {_OF[ask.method]}"

@@ -28,9 +28,9 @@ from tscale.core.costs.training_memory import LEAVES_OUT
 from tscale.core.metric import Cell, Column, Data, Detail, Figure, Known, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.sources import cited
-from tscale.core.tracing import TracedInt, named
+from tscale.core.tracing import TracedInt, label
 from tscale.core.units import BYTES, TOKENS
-from tscale.models.spec import ModelSpec, remembered
+from tscale.models.spec import ModelSpec, traced
 
 NAMES: Final[dict[Phase, str]] = {
     "rollout": "rollout",
@@ -80,7 +80,7 @@ def decisive(phases: tuple[Held, ...]) -> Held:
 def _title(models: Models, worst: Held, tightest: Held) -> str:
     ask, spec = models.ask, models.spec
     trained = spec.label if ask.training.rank is None else f"adapters of rank {ask.training.rank} for {spec.label}"
-    what = f"{_method(ask)} of {trained} in {ask.training.recipe.name}, {sequences_text(models)}"
+    what = f"{_method(ask)} of {trained} in {ask.training.precision.name}, {sequences_text(models)}"
     where = f"peaks at {number_text(worst.total, 'decimal', 'B')} in {NAMES[worst.phase]}"
     hardware, devices = ask.training.hardware, ask.devices
     which = "each" if ask.training.plan.pipeline == 1 and ask.apart is None else "the fullest"
@@ -206,7 +206,7 @@ def step_data(models: Models) -> dict[str, Data]:
         "context": models.policy.context,
         "rollout_cache_tokens": Figure(ask.cached(models.longest), TOKENS, "convention") if ask.online else None,
         "micro_batch": ask.training.micro_batch,
-        "precision": ask.training.recipe.name,
+        "precision": ask.training.precision.name,
         "optimizer": ask.training.optimizer.name,
         "lora_rank": ask.training.rank,
         "sleep": sorted(ask.asleep),
@@ -281,7 +281,7 @@ def _notes(models: Models, phases: tuple[Held, ...], tightest: Held, changes: tu
     )
     yield Detail(ACTIVATIONS_LEAVE_OUT)
     yield left_out(tightest.capacity, LEAVES_OUT)
-    yield training_note(models.spec, ask.training.recipe.name)
+    yield training_note(models.spec, ask.training.precision.name)
 
 
 def method_notes(models: Models) -> Iterator[str]:
@@ -331,7 +331,7 @@ def _steps(spec: ModelSpec, ask: Ask, stage: int) -> tuple[Step, ...]:
         if ask.training.micro_batch > 1
         else ask.training.micro_batch
     )
-    policy = remembered(spec)
+    policy = traced(spec)
     own = ask._replace(
         training=training,
         reference=policy if ask.reference is spec else ask.reference,
@@ -344,5 +344,5 @@ def _steps(spec: ModelSpec, ask: Ask, stage: int) -> tuple[Step, ...]:
         tag = key_of(one.phase)
         lines = [(f"{tag}.{line.name.replace(' ', '_')}", line.value) for line in one.lines]
         figures += [(name, Figure(value, BYTES)) for name, value in lines]
-        figures.append((tag, Figure(sum(named(name, value) for name, value in lines), BYTES)))
+        figures.append((tag, Figure(sum(label(name, value) for name, value in lines), BYTES)))
     return tuple(steps_of(figures, f"{spec.name}, a device"))

@@ -194,7 +194,7 @@ class _Trained:
         model, plan = counted(spec), training.plan
         batch, share = packed(sequences, plan.data, training.micro_batch, self._mean, self.models.longest)
         redone = Recomputed() if forward else self._redone(model)
-        dtype, peak = peak_of(self.hardware.device(), self.hardware, products_of(training.recipe.name))
+        dtype, peak = peak_of(self.hardware.device(), self.hardware, products_of(training.precision.name))
         given = (model, run_of(spec, self._mean), plan, batch, self.hardware.cluster())
         least = planned_step(*given, peak, dtype, redone)
         kernel, stack = self.how.kernel, self.how.stack

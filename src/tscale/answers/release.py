@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tscale.answers.release_words import method, words
 from tscale.core.costs.weights import Mixture
-from tscale.core.dtypes import FORMATS, Format, find_format
+from tscale.core.dtypes import DTYPES, Dtype, find_format
 from tscale.core.metric import Data, Known
 from tscale.models.gguf import gguf_mixture
 from tscale.models.release import release_in, released
@@ -17,43 +17,41 @@ if TYPE_CHECKING:
     from tscale.models.weights_spec import NamedRelease, Release
 
 
-def format_of(spec: ModelSpec, asked: Format | None) -> Format | Mixture:
+def format_of(spec: ModelSpec, asked: Dtype | None) -> Dtype | Mixture:
     """What weights are kept in: as asked, as released, or in bf16. Raises `RequestError` as `released` and mixtures do.
 
     A format means the model's release in it where one is known, and all matrices alike where none is, or by its name
     with -pure.
     """
     if asked is None:
-        return released(spec) or FORMATS["bf16"]
+        return released(spec) or DTYPES["bf16"]
     other = release_in(spec, asked)
     if other is not None:
-        return released(spec, other.weights) or FORMATS["bf16"]
+        return released(spec, other.weights) or DTYPES["bf16"]
     return gguf_mixture(spec, asked) if asked.mixture else asked
 
 
-def cache_format_of(asked: Format | None, weights: Format | Mixture) -> Format:
+def cache_format_of(asked: Dtype | None, weights: Dtype | Mixture) -> Dtype:
     """What a cache is kept in: as asked, as the release says, or in 16 bits of the kind that is computed in, or 32."""
     if asked is not None:
         return asked
     if isinstance(weights, Mixture) and weights.cache is not None:
         return find_format(weights.cache, what="weights.cache", cache=True)
-    return FORMATS["fp16"] if weights.scope == "matrices" else FORMATS[weights.rest]
+    return DTYPES["fp16"] if weights.scope == "matrices" else DTYPES[weights.rest]
 
 
-def state_formats(
-    spec: ModelSpec, asked: Format | None, weights: Format | Mixture
-) -> tuple[Format | None, Format | None]:
+def state_formats(spec: ModelSpec, asked: Dtype | None, weights: Dtype | Mixture) -> tuple[Dtype | None, Dtype | None]:
     """What recurrent states are kept in, and what convolutions still need: as asked, as its file or the engine says.
 
     llama.cpp keeps both in fp32 (llama-memory-recurrent.cpp); Kimi's delta rule has its states in fp32 in every engine
     (vLLM, `kda_state_dtype`). None: as the cache.
     """
     if weights.scope == "matrices":
-        return asked or FORMATS["fp32"], FORMATS["fp32"]
+        return asked or DTYPES["fp32"], DTYPES["fp32"]
     if asked is None and spec.states is not None:
-        asked = FORMATS[spec.states]
+        asked = DTYPES[spec.states]
     if asked is None and any(mixer.kind == "kimi-delta" for mixer in spec.mixers):
-        asked = FORMATS["fp32"]
+        asked = DTYPES["fp32"]
     return asked, None
 
 
@@ -69,8 +67,8 @@ class Asked(NamedTuple):
     """What was asked of a model that says what it is released in: formats of weights and of the cache, or neither."""
 
     spec: ModelSpec
-    weights: Format | None
-    cache: Format | None
+    weights: Dtype | None
+    cache: Dtype | None
 
     @property
     def named(self) -> NamedRelease | None:
@@ -118,7 +116,7 @@ class Asked(NamedTuple):
         if self.weights is None:
             return ""
         bits = self.weights.bits.numerator // self.weights.bits.denominator
-        near = [one for one in self.spec.releases or () if int(FORMATS[one.dtype].bits) == bits]
+        near = [one for one in self.spec.releases or () if int(DTYPES[one.dtype].bits) == bits]
         if not near:
             return ""
         return f"All matrices of layers in {self.weights.name}: this is not {near[0].name}, which --dtype {near[0].dtype} means."

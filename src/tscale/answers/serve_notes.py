@@ -44,13 +44,13 @@ def serve_notes(one: Served, hardware: Hardware, memory: Memory, decode: list[Wo
 
 def _products_note(one: Served, hardware: Hardware) -> str:
     """What products are computed in, and why, where that is not what weights are kept in."""
-    formats = one.setup.formats
-    weights = formats.weights
+    dtypes = one.setup.dtypes
+    weights = dtypes.weights
     names = format_names(weights)
-    unpacked = [name for name in names if name not in formats.peaks and name not in ("fp32", "bf16", "fp16")]
+    unpacked = [name for name in names if name not in dtypes.peaks and name not in ("fp32", "bf16", "fp16")]
     how = f", since {hardware.label} does not multiply by {' or '.join(unpacked)}: weights are made 16 bits first"
-    peak = max((formats.peak(name) for name in names), default=formats.peak("")) / 1e12
-    said = f"Weights in {weights.name}, cache in {formats.cache.name}; products at {peak:,.1f} TFLOP/s{how if unpacked else ''}."
+    peak = max((dtypes.peak(name) for name in names), default=dtypes.peak("")) / 1e12
+    said = f"Weights in {weights.name}, cache in {dtypes.cache.name}; products at {peak:,.1f} TFLOP/s{how if unpacked else ''}."
     return said if unpacked else Detail(said)
 
 

@@ -13,7 +13,7 @@ from tscale.core.ledger import Entry, Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES, COUNT, FLOPS, INTENSITY, MILLISECONDS, SECONDS, SHARE
-from tscale.models.spec import remembered
+from tscale.models.spec import traced
 
 Cause = Literal["weights", "cache", "compute", "communication"]
 """What a line waits for: its weights or its cache from memory, its products, or the other devices."""
@@ -122,7 +122,7 @@ def lines_data(one: Served, lines: list[Work]) -> Data:
 
 def steps_of_passes(one: Served) -> Iterator[Step]:
     """How FLOPs, bytes and time of each line were made, in both phases."""
-    ask, made = one.ask, one.of(remembered(one.spec))
+    ask, made = one.ask, one.of(traced(one.spec))
     batch = TracedInt(ask.batch, label="batch")
     source = TracedInt(made.source, label="source") if made.source else 0
     prompt = one.prompt._replace(batch=batch, source=source)

@@ -17,7 +17,7 @@ from tscale.calibration.serving_calibration import Calibration, Measured, Predic
 from tscale.calibration.serving_cases import OverCapacityError, Pool, ServingCase
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, kept_in
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.number_text import duration
@@ -102,7 +102,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
     weights = format_of(spec, ask.weights)
     layout = deployment.layout or ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus)
     decode = _pool(layout)
-    cache = ask.cache or (cache_format_of(None, weights) if isinstance(weights, Mixture) else FORMATS["bf16"])
+    cache = ask.cache or (cache_format_of(None, weights) if isinstance(weights, Mixture) else DTYPES["bf16"])
     attention, experts = _words(ledger, weights)
     case = ServingCase(
         spec,
@@ -148,7 +148,7 @@ def _pool(layout: ServingLayout) -> Pool:
     return Pool(layout._replace(replicas=1), layout.replicas)
 
 
-def _words(ledger: Ledger, weights: Format | Mixture) -> tuple[str, str]:
+def _words(ledger: Ledger, weights: Dtype | Mixture) -> tuple[str, str]:
     """The formats of attention and of routed experts, by the names that groups of constants go by."""
     names = {"attention": "bf16", "experts": ""}
     for kept in kept_in(ledger, weights):

@@ -13,15 +13,15 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.adding import in_order
 from tscale.core.costs.cache import check_rows
 from tscale.core.costs.largest import largest
-from tscale.core.costs.roofline import Formats, Pass, Setup, Work, decode_seconds, pass_seconds, works
+from tscale.core.costs.roofline import Dtypes, Pass, Setup, Work, decode_seconds, pass_seconds, works
 from tscale.core.costs.weights import Mixture
 from tscale.core.device import Device
-from tscale.core.dtypes import FORMATS, Format, computed_in
+from tscale.core.dtypes import DTYPES, Dtype, computed_in
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import shard
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -48,9 +48,9 @@ class Draft(NamedTuple):
 class Ask(NamedTuple):
     """What is served: sequences at once, tokens of each prompt, of them `prefix` cached before, tokens of each answer."""
 
-    weights: Format | None = None
+    weights: Dtype | None = None
     """None: as it is released, or in bf16."""
-    cache: Format | None = None
+    cache: Dtype | None = None
     """None: as the release says, or in 16 bits."""
     gpus: int = 1
     batch: int = 1
@@ -151,8 +151,8 @@ class Served(NamedTuple):
         setup = self.setup._replace(
             whole=whole, share=_shared(whole, self.ask.gpus), parallel_block=spec.parallel_block
         )
-        if isinstance(setup.formats.weights, Mixture):
-            setup = setup._replace(formats=setup.formats._replace(weights=format_of(spec, self.ask.weights)))
+        if isinstance(setup.dtypes.weights, Mixture):
+            setup = setup._replace(dtypes=setup.dtypes._replace(weights=format_of(spec, self.ask.weights)))
         return Served(spec, setup, self.ask)
 
 
@@ -160,18 +160,18 @@ def served(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Served:
     """A model on the hardware that is asked about. Raises `RequestError` where it cannot be served so."""
     cluster, whole = hardware.cluster(), lower(spec)
     weights = format_of(spec, ask.weights)
-    cache = FORMATS["bf16"] if ask.cache is None else ask.cache
+    cache = DTYPES["bf16"] if ask.cache is None else ask.cache
     if ask.cache is None and isinstance(weights, Mixture):
         cache = cache_format_of(None, weights)
     check_rows(whole, cache)
-    formats = _formats(cluster.device, hardware, weights, cache)._replace(states=_states(spec, weights).bits)
+    dtypes = _formats(cluster.device, hardware, weights, cache)._replace(states=_states(spec, weights).bits)
     share = _shared(whole, ask.gpus)
     by_sequences = ask.by_sequences and ask.gpus > 1
     ask = ask._replace(context=spec.audio_frames or ask.context)
-    return Served(spec, Setup(whole, share, formats, cluster, ask.gpus, spec.parallel_block, by_sequences), ask)
+    return Served(spec, Setup(whole, share, dtypes, cluster, ask.gpus, spec.parallel_block, by_sequences), ask)
 
 
-def _states(spec: ModelSpec, weights: Format | Mixture) -> Keeping:
+def _states(spec: ModelSpec, weights: Dtype | Mixture) -> Keeping:
     """How recurrent states are kept."""
     return Keeping(*state_formats(spec, None, weights))
 
@@ -180,7 +180,7 @@ def _shared(whole: Ledger, gpus: int) -> Ledger:
     return shard(whole, Parallelism(tensor=gpus))
 
 
-def _formats(device: Device, hardware: Hardware, weights: Format | Mixture, cache: Format) -> Formats:
+def _formats(device: Device, hardware: Hardware, weights: Dtype | Mixture, cache: Dtype) -> Dtypes:
     """The peaks by format of weights; what a device cannot multiply by is made 16 bits first, and multiplied in those."""
     peaks = device.flops_per_second
     wanted = ("fp32",) if weights.name == "fp32" else ("bf16", "fp16")
@@ -194,12 +194,12 @@ def _formats(device: Device, hardware: Hardware, weights: Format | Mixture, cach
     own = {
         name: peaks[peak] for name in format_names(weights) if (peak := computed_in(name)) in peaks and peak is not None
     }
-    return Formats(weights, cache, {"": rest, **own})
+    return Dtypes(weights, cache, {"": rest, **own})
 
 
-def format_names(weights: Format | Mixture) -> list[str]:
+def format_names(weights: Dtype | Mixture) -> list[str]:
     """The formats that weights are kept in, by name."""
-    return [weights.name] if isinstance(weights, Format) else [format.name for format in weights.formats()]
+    return [weights.name] if isinstance(weights, Dtype) else [format.name for format in weights.dtypes()]
 
 
 class Times(NamedTuple):
@@ -271,20 +271,20 @@ def memory_of(one: Served) -> Memory:
 
 def _held(one: Served) -> tuple[int, int, int]:
     """Weights, cache and workspace of one model."""
-    ask, setup, formats = one.ask, one.setup, one.setup.formats
+    ask, setup, dtypes = one.ask, one.setup, one.setup.dtypes
     server = Server(
         one.spec,
         setup.whole,
-        formats.weights,
-        formats.cache,
+        dtypes.weights,
+        dtypes.cache,
         ask.batch,
         ask.context + ask.output,
         None,
         CHUNK,
-        _states(one.spec, formats.weights)._replace(by_sequences=setup.by_sequences),
+        _states(one.spec, dtypes.weights)._replace(by_sequences=setup.by_sequences),
         layout=ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus),
         stages=(Stage(setup.whole, setup.share),),
-        lengths=Run(target=ask.output + 1, source=one.source) if one.source else None,
+        lengths=SequenceLengths(target=ask.output + 1, source=one.source) if one.source else None,
     )
     parts = held(server)
     return parts.weights, parts.kv_cache, parts.activations + parts.logits

@@ -23,7 +23,7 @@ from tscale.answers.train import train_report
 from tscale.answers.train_ask import Ask as TrainAsk
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, tower_bytes, weight_bytes
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS, TOKENS, TOKENS_PER_SECOND, Unit
@@ -168,12 +168,12 @@ def _weights(spec: ModelSpec) -> Iterator[tuple[str, Figure]]:
     """Bytes of the weights in each format."""
     ledger = counted(spec).ledger
     for name in (*FORMATS_SHOWN, *_FORMATS_OF_JSON):
-        kept = _kept(spec, FORMATS[name])
+        kept = _kept(spec, DTYPES[name])
         size = weight_bytes(ledger, kept).total + tower_bytes(ledger, kept).total
-        yield name, Figure(size, BYTES, source=FORMATS[name].source)
+        yield name, Figure(size, BYTES, source=DTYPES[name].source)
 
 
-def _kept(spec: ModelSpec, format: Format) -> Format | Mixture:
+def _kept(spec: ModelSpec, format: Dtype) -> Dtype | Mixture:
     """What weights are kept in; of a stack too deep to tell its layers apart, the type of most."""
     try:
         return format_of(spec, format)

@@ -20,7 +20,7 @@ from tscale.answers.trained import Trained, trained
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Figure, Known, weakest
-from tscale.core.tracing import named
+from tscale.core.tracing import label
 from tscale.models.spec import ModelSpec
 
 
@@ -64,7 +64,7 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     model = counted(spec)
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained(model.spec, ask.tokens, ask.context)
-    flops = named("training_flops", whole.flops(model))
+    flops = label("training_flops", whole.flops(model))
     redone = recomputed(model.spec, model.ledger, ask.recompute, ask.again, ask.plan)
     ratio = hardware_ratio(model, whole, redone)
     counted_share = counted_share_of(model, whole, ask.flops_count)

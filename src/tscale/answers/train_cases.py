@@ -21,7 +21,7 @@ from tscale.core.costs.wall_time import (
     mfu_of,
     seconds_to_train,
 )
-from tscale.core.tracing import TracedInt, named
+from tscale.core.tracing import TracedInt, label
 from tscale.errors import RequestError
 
 
@@ -73,17 +73,17 @@ def _refuse_unlike(ask: Ask) -> None:
         raise RequestError("--tokens-per-second is that of all devices: --gpus says how many they are")
 
 
-def _case(label: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> Case:
+def _case(name: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> Case:
     """Time from devices, or devices from time, at a utilisation."""
     rated = TracedInt(peak, label="peak")
     millionths = TracedInt(max(round(mfu * MILLION), 1), label="mfu_millionths")
     if ask.gpus is not None:
         gpus = TracedInt(ask.gpus, label="gpus")
-        return Case(label, mfu, gpus, seconds_to_train(flops, gpus, rated, millionths))
+        return Case(name, mfu, gpus, seconds_to_train(flops, gpus, rated, millionths))
     assert ask.days is not None
     allowed = TracedInt(_rounded_up(ask.days * DAY), label="seconds_allowed")
     needed = gpus_to_train(flops, allowed, rated, millionths)
-    return Case(label, mfu, needed, seconds_to_train(flops, named("gpus", needed), rated, millionths))
+    return Case(name, mfu, needed, seconds_to_train(flops, label("gpus", needed), rated, millionths))
 
 
 def check_peak(model: TracedModel, whole: Trained, redone: Recomputed, mfu: Fraction) -> None:

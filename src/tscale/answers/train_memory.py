@@ -15,7 +15,7 @@ from tscale.core.costs.training_memory import Training
 from tscale.core.metric import Data, Figure
 from tscale.core.precision import PRECISIONS
 from tscale.core.units import BYTES
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import TscaleError
 from tscale.models.spec import ModelSpec
 
@@ -62,7 +62,7 @@ class PlanMemory(NamedTuple):
 
 def plan_memory(spec: ModelSpec, hardware: Hardware, ask: Ask, command: str) -> PlanMemory:
     """What `memory --train` says of the same plan; `command` asks it."""
-    precision, optimizer = ask.recipe.name, ask.optimizer.name
+    precision, optimizer = ask.precision.name, ask.optimizer.name
     try:
         one = weighed(spec, ask._replace(hardware=hardware))
     except TscaleError as error:
@@ -113,7 +113,7 @@ class States(NamedTuple):
 def all_states(spec: ModelSpec, hardware: Hardware, gpus: int, dtype: str) -> States | None:
     """What any way to spread a run over so many devices must hold; None where its states cannot be counted."""
     ask, precision = Ask(), precision_of(dtype)
-    training = Training(PRECISIONS[precision], ask.optimizer, ask.plan, Run(target=0))
+    training = Training(PRECISIONS[precision], ask.optimizer, ask.plan, SequenceLengths(target=0))
     try:
         needs = trainer(spec, training, int(training_length(spec, None).value)).worst()[1]
     except TscaleError:

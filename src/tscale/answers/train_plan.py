@@ -19,7 +19,7 @@ from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table, k
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.sharding import check_plan
 from tscale.core.units import BYTES, SECONDS, SHARE
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.stages import stages
 
 _NOT_WHOLE: Final = {2: "gradients", 3: "weights and gradients"}
@@ -89,7 +89,7 @@ def _seconds_on(part: Part, resource: str) -> Fraction:
 
 def planned_step(
     model: TracedModel,
-    run: Run,
+    run: SequenceLengths,
     plan: Parallelism,
     batch: Batch,
     cluster: Cluster,

@@ -19,7 +19,7 @@ from tscale.core.metric import Cell, Data, Figure, Known, Label, Table
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shares_of
 from tscale.core.units import COUNT, SECONDS, SHARE
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.stages import stages
 
@@ -155,7 +155,7 @@ def plan_utilisation(
 
 def predicted_step(
     model: TracedModel,
-    run: Run,
+    run: SequenceLengths,
     plan: Parallelism,
     batch: Batch,
     cluster: Cluster,

@@ -15,9 +15,9 @@ from tscale.core.costs.forward import AttentionMask, forward_flops
 from tscale.core.costs.training import training_flops
 from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.sources import cited
-from tscale.core.tracing import TracedInt, named, trace
+from tscale.core.tracing import TracedInt, label, trace
 from tscale.core.units import FLOPS, TOKENS
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import NotPublishedError
 from tscale.models.lower import run_of
 from tscale.models.spec import MOST_ASSUMED, ModelSpec, Stage
@@ -28,7 +28,7 @@ class TrainedStage(NamedTuple):
 
     tokens: Figure
     context: Figure
-    run: Run
+    run: SequenceLengths
     tag: str = ""
     """What begins the names in its derivation: nothing for the first, `stage_2.` for the second."""
     up_to: bool = False
@@ -80,7 +80,7 @@ class Trained(NamedTuple):
         """Tokens of all stages: as published, or the sum of what was published of each."""
         if len(self.stages) == 1:
             return self.first.tokens
-        total = named("tokens", sum(stage.ran_through for stage in self.stages))
+        total = label("tokens", sum(stage.ran_through for stage in self.stages))
         return _total(total, len(self.stages), self.total_source)
 
     @property
@@ -92,7 +92,7 @@ class Trained(NamedTuple):
         """Training FLOPs: the sum over all stages."""
         if len(self.stages) == 1:
             return self.first.flops(model, sight)
-        return sum(named(f"{stage.tag or 'stage_1.'}{sight}", stage.flops(model, sight)) for stage in self.stages)
+        return sum(label(f"{stage.tag or 'stage_1.'}{sight}", stage.flops(model, sight)) for stage in self.stages)
 
     def lengths_text(self) -> str:
         """The lengths as people read them: `8,192 tokens, then 131,072`; of an assumption that it is one."""
@@ -235,7 +235,7 @@ def _length(spec: ModelSpec, stage: Stage | None, label: str) -> Figure:
     return Figure(TracedInt(length, label=label), TOKENS, "assumed", note=note)
 
 
-def _length_text(run: Run) -> str:
+def _length_text(run: SequenceLengths) -> str:
     if run.source and run.target:
         return f"{int(run.source):,} source and {int(run.target):,} target tokens"
     return f"{int(run.tokens):,} tokens"

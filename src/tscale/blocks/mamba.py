@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
-from tscale.core.tracing import ceil_div, named
+from tscale.core.tracing import ceil_div, label
 
 _SCANNED: Final = 2048
 """Positions that the kernel's blocks scan before they keep their states (`n_chunks` in selective_scan.cpp)."""
@@ -110,6 +110,6 @@ class Mamba:
 
     def _widths(self, d_model: int) -> tuple[int, int]:
         """Channels, and the width that step sizes are expanded from, defaults filled in."""
-        inner = named("d_inner", 2 * d_model) if self.d_inner is None else self.d_inner
-        rank = named("dt_rank", ceil_div(d_model, 16)) if self.dt_rank is None else self.dt_rank
+        inner = label("d_inner", 2 * d_model) if self.d_inner is None else self.d_inner
+        rank = label("dt_rank", ceil_div(d_model, 16)) if self.dt_rank is None else self.dt_rank
         return inner, rank

@@ -12,12 +12,12 @@ from tscale.calibration.names import model_of
 from tscale.core.costs.recompute import find_again
 from tscale.core.costs.states import Offload, find_offload, find_targets
 from tscale.core.costs.training_setup import Training
-from tscale.core.dtypes import FORMATS, Format, find_format
+from tscale.core.dtypes import DTYPES, Dtype, find_format
 from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.spec import ModelSpec
 from tscale.models.weights_spec import Release, WeightRule
@@ -106,19 +106,19 @@ def training_of(row: Row) -> Asked:
     method, rank = _method(row["method"])
     if not method and row["precision"] == "nf4":
         raise RequestError("a model in nf4 is trained by adapters: method says which, such as qlora r16")
-    recipe = _recipe(row, adapters=bool(method), plain=habits.plain_bf16)
-    plan = _plan(row, recipe)
+    precision = _recipe(row, adapters=bool(method), plain=habits.plain_bf16)
+    plan = _plan(row, precision)
     plan.check()
     again = find_again(row["recompute"] or "none")
     training = Training(
-        recipe,
+        precision,
         _optimizer(row["optimizer"] or habits.optimizer),
         plan,
-        Run(target=0),
+        SequenceLengths(target=0),
         row.size("micro_batch") or 1,
         recompute=again.policy,
         rank=rank,
-        base=FORMATS["nf4"] if method == "qlora" else None,
+        base=DTYPES["nf4"] if method == "qlora" else None,
         loss=_loss(row["loss"], compiled=habits.compiled_loss and row["kernels"] in ("", "fused")),
         kernels=_kernels(row["kernels"]),
         again=again if again.of_some else None,
@@ -153,7 +153,7 @@ def _recipe(row: Row, *, adapters: bool, plain: bool) -> Precision:
     return PRECISIONS[name]
 
 
-def _plan(row: Row, recipe: Precision) -> Parallelism:
+def _plan(row: Row, precision: Precision) -> Parallelism:
     """The degrees. Where nothing is said of data, it is what is left of the devices; sequence parallelism goes with torchtitan's."""
     tensor, pipeline, context = (row.size(column) or 1 for column in ("tensor", "pipeline", "context_parallel"))
     gpus, data, one = row.size("gpus"), row.size("data"), tensor * pipeline * context
@@ -162,7 +162,7 @@ def _plan(row: Row, recipe: Precision) -> Parallelism:
     zero = row["zero"] or "0"
     if zero not in ("0", "1", "2", "3"):
         raise RequestError(f"zero is a stage from 0 to 3, not {shown(zero)}")
-    sequence = tensor > 1 and (recipe.gathered or row["loss"] == "parallel" or "sequence" in row["note"].lower())
+    sequence = tensor > 1 and (precision.gathered or row["loss"] == "parallel" or "sequence" in row["note"].lower())
     return Parallelism(
         tensor=tensor,
         sequence=sequence,
@@ -203,7 +203,7 @@ def _offload(text: str) -> frozenset[Offload]:
     return find_offload(",".join(re.findall(r"[a-z]+", text.lower()))) if text else frozenset()
 
 
-def served_model(row: Row) -> tuple[ModelSpec, Format | None]:
+def served_model(row: Row) -> tuple[ModelSpec, Dtype | None]:
     """The model of a row that is served, and the format that its weights are asked in; None for those of its release.
 
     A note that some modules or layers are in bf16 is read as a release that says so.
@@ -214,7 +214,7 @@ def served_model(row: Row) -> tuple[ModelSpec, Format | None]:
     if spec.weights is not None and name in {spec.weights.format, *(rule.format for rule in spec.weights.rules)}:
         return spec, None
     rules = tuple(_apart(row["note"]))
-    if rules and name in FORMATS:
+    if rules and name in DTYPES:
         return replace(spec, weights=Release(format=name, rules=rules)), None
     return spec, find_format(name, what="precision")
 

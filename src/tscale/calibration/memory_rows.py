@@ -20,7 +20,7 @@ from tscale.core.costs.reserve import MOST_IN_FRAGMENTS, Reserve, gpu_reserve
 from tscale.core.costs.training_setup import Peak
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
@@ -181,9 +181,9 @@ def _served(row: Row, what: str, measured: float) -> MemoryJudged:
     if what in ("weights", "file_size"):
         counted = _weights(row, what, share)
     elif what == "cache":
-        format = asked or FORMATS["bf16"]
+        format = asked or DTYPES["bf16"]
         counted = _cache(share, spec, tokens, format)
-        least = None if row["precision"] else _cache(share, spec, tokens, FORMATS["fp8"])
+        least = None if row["precision"] else _cache(share, spec, tokens, DTYPES["fp8"])
     else:
         counted = float(workspace_bytes(share, ledger, run_of(spec, tokens), 1, tokens, spec.d_model, 16).total)
     printed = _half_a_digit(row["value"]) * _unit(row["unit"])
@@ -195,16 +195,16 @@ def _weights(row: Row, what: str, share: Ledger) -> float:
     """Bytes of a file or of what an engine loads; vLLM pads routed experts in mxfp4 for Marlin's kernel on most devices."""
     spec, asked = served_model(row)
     ledger = lower(spec)
-    format = asked or released(spec) or FORMATS["bf16"]
-    if isinstance(format, Format) and format.is_mixture:
+    format = asked or released(spec) or DTYPES["bf16"]
+    if isinstance(format, Dtype) and format.is_mixture:
         format = gguf_mixture(spec, format)
     padded = what == "weights" and "vllm" in row["source"] and has_padded_experts(ledger, format)
     return float(weight_bytes(padded_for(share, "marlin") if padded else share, format, ledger).total)
 
 
-def _cache(share: Ledger, spec: ModelSpec, tokens: int, format: Format) -> float:
+def _cache(share: Ledger, spec: ModelSpec, tokens: int, format: Dtype) -> float:
     """Bytes of one sequence's cache, in the format that precision names; recurrent states as the model's file says."""
-    states = StateBits() if spec.states is None else StateBits(int(FORMATS[spec.states].bits))
+    states = StateBits() if spec.states is None else StateBits(int(DTYPES[spec.states].bits))
     return float(cache_bytes(share, run_of(spec, tokens), format.bits, None, states).total)
 
 

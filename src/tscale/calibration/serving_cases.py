@@ -13,12 +13,12 @@ from typing import Final, Literal, NamedTuple
 from tscale.blocks.experts import Experts
 from tscale.calibration.names import hardware_of, model_of
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.roofline import Formats
+from tscale.core.costs.roofline import Dtypes
 from tscale.core.costs.serving_share import Deployed, deployed
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
 from tscale.core.device import Cluster
-from tscale.core.dtypes import FORMATS, Format, computed_in, find_format
+from tscale.core.dtypes import DTYPES, Dtype, computed_in, find_format
 from tscale.core.elementwise import larger
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.serving_layout import ServingLayout
@@ -77,9 +77,9 @@ class ServingCase(NamedTuple):
     shortest: float = 1.0
     """The least lengths, as a share of the mean: a bound is made of them."""
     prefix: int = 0
-    kept: Format | Mixture | None = None
+    kept: Dtype | Mixture | None = None
     """What weights are kept in, where `weights` and `experts` do not say it all."""
-    cache: Format | None = None
+    cache: Dtype | None = None
     """What the cache is kept in, where it is asked for."""
     guesses: int = 0
     """Tokens that are guessed, and verified, a step."""
@@ -301,12 +301,12 @@ def cluster_of(hardware: Hardware) -> Cluster:
 def _deployed(case: ServingCase, layout: ServingLayout) -> Deployed:
     ledger = lower(case.spec)
     layout.check()
-    formats = formats_of(case, ledger)
+    dtypes = formats_of(case, ledger)
     node = cluster_of(case.hardware).devices_per_node
-    return deployed(ledger, formats, layout.tensor, layout.attention_data, layout.expert, layout.expert_tensor, node)
+    return deployed(ledger, dtypes, layout.tensor, layout.attention_data, layout.expert, layout.expert_tensor, node)
 
 
-def formats_of(case: ServingCase, ledger: Ledger) -> Formats:
+def formats_of(case: ServingCase, ledger: Ledger) -> Dtypes:
     """What weights and cache are kept in, as was asked or by what a table says, and the peaks of products.
 
     Checkpoints of routed experts in 4 bits keep attention in 16; the cache is in 8 bits but with weights in 16 bits or int4, and
@@ -319,15 +319,15 @@ def formats_of(case: ServingCase, ledger: Ledger) -> Formats:
             f"{case.hardware.label}: its vendor states no 16-bit peak: {field('gpu_set', 'bf16=TFLOPS')} gives one"
         )
     kept = _kept_in(case.spec, ledger, case.weights, case.experts) if case.kept is None else case.kept
-    names = [kept.name] if isinstance(kept, Format) else [format.name for format in kept.formats()]
+    names = [kept.name] if isinstance(kept, Dtype) else [format.name for format in kept.dtypes()]
     own = {name: peaks[peak] for name in names if (peak := computed_in(name)) in peaks and peak is not None}
     wide = case.engine == "sglang" and generation_of(case.hardware) != "fp4"
     narrow = kind_of(case.weights) in ("fp8", "fp4") and not wide
-    cache = FORMATS["fp8" if narrow else "bf16"] if case.cache is None else case.cache
-    return Formats(kept, cache, {"": rest, **own})
+    cache = DTYPES["fp8" if narrow else "bf16"] if case.cache is None else case.cache
+    return Dtypes(kept, cache, {"": rest, **own})
 
 
-def _kept_in(spec: ModelSpec, ledger: Ledger, weights: str, experts: str) -> Format | Mixture:
+def _kept_in(spec: ModelSpec, ledger: Ledger, weights: str, experts: str) -> Dtype | Mixture:
     plain, routed = _format(weights), _format(experts)
     if not any(isinstance(entry, Matmul) and entry.experts > 1 for entry in ledger.entries):
         return plain
@@ -336,12 +336,12 @@ def _kept_in(spec: ModelSpec, ledger: Ledger, weights: str, experts: str) -> For
     own = released(spec)
     if own is not None and kind_of(own.name) == kind_of(experts):
         return own  # as its makers converted it: gpt-oss, Kimi K2.5
-    return _mixed(ledger, FORMATS["bf16"], routed, routed if kind_of(experts) == "fp4" else FORMATS["bf16"])
+    return _mixed(ledger, DTYPES["bf16"], routed, routed if kind_of(experts) == "fp4" else DTYPES["bf16"])
 
 
-def _mixed(ledger: Ledger, attention: Format, routed: Format, dense: Format | None = None) -> Mixture:
+def _mixed(ledger: Ledger, attention: Dtype, routed: Dtype, dense: Dtype | None = None) -> Mixture:
     """Formats by part: of attention and mixers, of routed experts, and of other feed-forwards."""
-    groups: dict[Format, set[int]] = {}
+    groups: dict[Dtype, set[int]] = {}
     for place, entry in enumerate(ledger.entries):
         if isinstance(entry, Matmul) and is_converted(entry):
             feeds = entry.part == "feed_forward"
@@ -352,5 +352,5 @@ def _mixed(ledger: Ledger, attention: Format, routed: Format, dense: Format | No
 
 
 @cache
-def _format(name: str) -> Format:
+def _format(name: str) -> Dtype:
     return find_format(_FORMATS.get(name, name), what="weights")

@@ -20,7 +20,7 @@ from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Scan
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_mixture, shares_of
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, nearest, shown
 
 MEGATRON, CURRENT = "megatron-deepspeed", "current"
@@ -50,7 +50,7 @@ class TrainingCase(NamedTuple):
     stages: tuple[Ledger, ...]
     shares: tuple[Ledger, ...]
     plan: Parallelism
-    run: Run
+    run: SequenceLengths
     batch: Batch
     d_model: int
     cluster: Cluster

@@ -24,7 +24,7 @@ experts: the routed experts alone where a model has any, otherwise as linear. ma
 """
 
 
-class Format(NamedTuple):
+class Dtype(NamedTuple):
     """A number format: bits of one number, scales included, and where they were published.
 
     `multiple`: a row must be a multiple of so many numbers, else it is kept in the format `fallback`. `row_bits`: what each row of
@@ -62,22 +62,22 @@ class Format(NamedTuple):
         return self.bits + Fraction(self.block_bits, self.block[0] * self.block[1]) if self.block else self.bits
 
 
-def _plain(name: str, bits: int, source: str, *, caches: bool = True) -> Format:
-    return Format(name, Fraction(bits), source, rest=name, caches=caches)
+def _plain(name: str, bits: int, source: str, *, caches: bool = True) -> Dtype:
+    return Dtype(name, Fraction(bits), source, rest=name, caches=caches)
 
 
 def _linear(
     name: str, bits: Fraction, source: str, multiple: int = 1, row_bits: int = 0, caches: bool = False, note: str = ""
-) -> Format:
+) -> Dtype:
     """Of linear layers only, as bitsandbytes, GPTQ, AWQ and engines that compute in 8 bits do: the rest is in bf16."""
-    return Format(name, bits, source, "linear", multiple, "bf16", "bf16", row_bits, caches, note)
+    return Dtype(name, bits, source, "linear", multiple, "bf16", "bf16", row_bits, caches, note)
 
 
-def _gguf(name: str, block: int, size: int, fallback: str = "fp16", *, caches: bool = False) -> Format:
+def _gguf(name: str, block: int, size: int, fallback: str = "fp16", *, caches: bool = False) -> Dtype:
     """A type of GGUF: blocks of `size` bytes hold `block` numbers. Files that are named after it are mixtures."""
     mixture = name if name in MIXES else ""
     bits = Fraction(8 * size, block)
-    return Format(name, bits, _GGUF, "matrices", block, fallback, "fp32", caches=caches, mixture=mixture)
+    return Dtype(name, bits, _GGUF, "matrices", block, fallback, "fp32", caches=caches, mixture=mixture)
 
 
 _GGUF: Final = "ggml2023 GGML_QUANT_SIZES"
@@ -97,7 +97,7 @@ _ALL: Final = (
     ),
     _linear("mxfp8", Fraction(8 * 32 + 8, 32), _MX, 32),
     _linear("mxfp6", Fraction(6 * 32 + 8, 32), _MX, 32),
-    Format("mxfp4", Fraction(4 * 32 + 8, 32), _MX, "experts", 32, "bf16", "bf16"),
+    Dtype("mxfp4", Fraction(4 * 32 + 8, 32), _MX, "experts", 32, "bf16", "bf16"),
     _linear("nvfp4", Fraction(4 * 16 + 8, 16), "nvidia2025", 16, caches=True),
     _linear(
         "nf4",
@@ -129,10 +129,10 @@ _ALL: Final = (
     _gguf("tq2_0", 256, 66, "q4_0"),
 )
 
-_TYPES: Final[dict[str, Format]] = {format.name: format for format in _ALL}
+_TYPES: Final[dict[str, Dtype]] = {format.name: format for format in _ALL}
 
 
-def _mixtures() -> Iterator[Format]:
+def _mixtures() -> Iterator[Dtype]:
     """Mixtures of GGUF that are not called like one of their types."""
     for name, mix in MIXES.items():
         if name not in _TYPES:
@@ -140,7 +140,7 @@ def _mixtures() -> Iterator[Format]:
             yield most._replace(name=name, source=_MIXTURES, mixture=name, caches=False)
 
 
-FORMATS: Final[dict[str, Format]] = {**_TYPES, **{format.name: format for format in _mixtures()}}
+DTYPES: Final[dict[str, Dtype]] = {**_TYPES, **{format.name: format for format in _mixtures()}}
 """Every format by its name, mixtures of GGUF last."""
 
 _PURE: Final = "-pure"
@@ -172,7 +172,7 @@ _MOST_CODE: Final = 16
 _SCALE, _WIDE_SCALE, _PLACE = 16, 32, 32  # bits of a scale, of one of fp8, and of the group that a column is of
 
 
-def scaled(name: str) -> Format | None:
+def scaled(name: str) -> Dtype | None:
     """The format that a name spells out, such as int4-g64-sym or fp8-128x128; None where it spells none.
 
     `int4-g64`: integers of 4 bits, of which 64 of a row share a scale of 16 bits and a zero point of 4 (GPTQ, AWQ); `-sym`:
@@ -191,7 +191,7 @@ def scaled(name: str) -> Format | None:
     bits = int(found["bits"])
     scale = _WIDE_SCALE if found["kind"] == "fp" else _SCALE
     zero = {"sym": 0, "z16": 16}.get(found["zero"], bits) if found["kind"] == "int" else 0
-    made = Format(name, Fraction(bits), _SHIPPED, "linear", 1, "bf16", "bf16", note=_makeup(scale, zero, found))
+    made = Dtype(name, Fraction(bits), _SHIPPED, "linear", 1, "bf16", "bf16", note=_makeup(scale, zero, found))
     made = made._replace(column_bits=_PLACE if found["order"] else 0)
     if found["group"]:
         return made._replace(block=(1, int(found["group"])), block_bits=scale + zero)
@@ -202,14 +202,14 @@ def scaled(name: str) -> Format | None:
     return made._replace(matrix_bits=scale)
 
 
-def _coded(name: str, books: int, bits: int, group: int) -> Format | None:
+def _coded(name: str, books: int, bits: int, group: int) -> Dtype | None:
     """Codes into books of vectors, with a scale a row (AQLM)."""
     if bits > _MOST_CODE:
         return None
     shared = books * 2**bits * group * _SCALE
     note = "codes into books of vectors, and a scale for each row"
     each = Fraction(books * bits, group)
-    return Format(name, each, _SHIPPED, "linear", 1, "bf16", "bf16", note=note, row_bits=_SCALE, matrix_bits=shared)
+    return Dtype(name, each, _SHIPPED, "linear", 1, "bf16", "bf16", note=note, row_bits=_SCALE, matrix_bits=shared)
 
 
 def _makeup(scale: int, zero: int, found: re.Match[str]) -> str:
@@ -247,11 +247,11 @@ def bytes_of(numbers: int, bits: int | Fraction) -> int:
     return ceil_div(numbers * bits.numerator, 8 * bits.denominator)
 
 
-def find_format(name: str, *, what: str, cache: bool = False) -> Format:
+def find_format(name: str, *, what: str, cache: bool = False) -> Dtype:
     """The format that a name means. `cache`: one that a cache can be kept in. Raises `RequestError`, naming `what`."""
     wanted = name.strip().lower()
     wanted = _ALIASES.get(wanted, wanted)
-    found = FORMATS.get(wanted) or _pure(wanted) or scaled(wanted)
+    found = DTYPES.get(wanted) or _pure(wanted) or scaled(wanted)
     if found is None:
         raise RequestError(f"{what}: {_unknown(wanted, name)}")
     if cache and not found.caches:
@@ -260,22 +260,22 @@ def find_format(name: str, *, what: str, cache: bool = False) -> Format:
     return found
 
 
-def _pure(wanted: str) -> Format | None:
+def _pure(wanted: str) -> Dtype | None:
     """The type that a mixture is called after, or a format, for all matrices alike (q4_0-pure, fp8-pure); None for other names."""
-    found = FORMATS.get(wanted.removesuffix(_PURE)) if wanted.endswith(_PURE) else None
+    found = DTYPES.get(wanted.removesuffix(_PURE)) if wanted.endswith(_PURE) else None
     if found is not None and found.scope in ("linear", "experts"):
         return found._replace(name=wanted, caches=False)
     if found is None or not found.mixture or MIXES[found.mixture].experts:
         return None
-    return FORMATS[MIXES[found.mixture].base]._replace(name=wanted, mixture="", caches=False)
+    return DTYPES[MIXES[found.mixture].base]._replace(name=wanted, mixture="", caches=False)
 
 
 def _unknown(wanted: str, name: str) -> str:
     """What to do about a name of no format; some that are published are made with settings of their own."""
     base = next((wanted.removesuffix(end) for end in _MADE_BY_OTHERS if wanted.endswith(end)), "")
-    if base in FORMATS and f"{base}_m" in FORMATS:
+    if base in DTYPES and f"{base}_m" in DTYPES:
         return (
             f"{shown(name)} is made with settings of its own, tensor by tensor: {base}_m is the nearest that is known"
         )
-    hint = nearest(wanted, FORMATS)
+    hint = nearest(wanted, DTYPES)
     return f"no number format {shown(name)}: {hint if hint.startswith('did') else '`tscale list formats` names them'}"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tscale.core.layers import layers_of
 from tscale.core.ledger import Entry, Group, Ledger, Matmul, Stack
-from tscale.core.tracing import ceil_div, minimum, named
+from tscale.core.tracing import ceil_div, label, minimum
 
 
 class Stretch(NamedTuple):
@@ -39,7 +39,7 @@ def stretches(layers: int, pieces: int, *, ends: bool = False) -> tuple[Stretch,
     layers less.
     """
     if layers % pieces == 0:
-        size = named("piece_layers", layers // pieces)
+        size = label("piece_layers", layers // pieces)
         return tuple(Stretch(int(size) * place, size) for place in range(pieces))
     sizes = [ceil_div(int(layers) + 2 - place, pieces) for place in range(pieces)]
     sizes[0], sizes[-1] = sizes[0] - 1, sizes[-1] - 1

@@ -100,21 +100,21 @@ def _remembering(value: int, op: str, args: tuple[int, ...], label: str = "") ->
     return TracedInt(value, op, args, label)
 
 
-def named(label: str, value: int) -> int:
+def label(name: str, value: int) -> int:
     """`value` under a name of its own, so that derivations read `head_dim` and not how it came about.
 
     A number that does not remember passes through: names cost nothing where nobody asks for them.
     """
-    return _remembering(int(value), "name", (value,), label) if isinstance(value, TracedInt) else value
+    return _remembering(int(value), "name", (value,), name) if isinstance(value, TracedInt) else value
 
 
-def label_beside(label: str, value: int, sibling: int, field: str) -> int:
-    """`value` under `label`, behind what stands before `field` in the name of another number of the same block.
+def label_beside(name: str, value: int, sibling: int, field: str) -> int:
+    """`value` under `name`, behind what stands before `field` in the name of another number of the same block.
 
     So a second block's `attention_2_heads` has an `attention_2_head_dim`, and every name means one number.
     """
     known = sibling.label if isinstance(sibling, TracedInt) else ""
-    return named(known.removesuffix(field) + label if known.endswith(field) else label, value)
+    return label(known.removesuffix(field) + name if known.endswith(field) else name, value)
 
 
 def minimum(a: int, b: int) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never
 from tscale.core.ledger import Stream
 
 
-class Run(NamedTuple):
+class SequenceLengths(NamedTuple):
     """One sequence: `target` tokens through a decoder, `source` tokens through an encoder (0 where there is none)."""
 
     target: int

@@ -8,7 +8,7 @@ from typing import Final
 from tscale.blocks import Attention
 from tscale.blocks import attentions as attention_blocks
 from tscale.core.costs.weights import Mixture, dividing, placed_mixture
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.gguf_mixtures import MIXES, Mix, Shape, Tensor, of_falcon, type_of
 from tscale.core.layers import layers_of
 from tscale.core.ledger import Entry, Group, Ledger, Lookup, Matmul
@@ -37,7 +37,7 @@ _IN_ONE: Final = ("q", "k", "v")
 _FEED_FORWARD: Final = ("up", "gate", "down")
 
 
-def gguf_mixture(spec: ModelSpec, format: Format) -> Mixture:
+def gguf_mixture(spec: ModelSpec, format: Dtype) -> Mixture:
     """The types of a GGUF file of a model, tensor by tensor. `format`: one with the name of a mixture.
 
     Values are counted in their order, and matrices of a feed-forward by their layer where the model has experts, as the quantiser
@@ -54,19 +54,19 @@ def gguf_mixture(spec: ModelSpec, format: Format) -> Mixture:
     fused = any(isinstance(block, Attention) and block.fused for block in attention_blocks(spec.mixers))
     orders = _orders(ledger, standing, by_layer=shape.experts > 1)
 
-    def kept(entry: Entry, _: int, layer: int | None) -> Format:
+    def kept(entry: Entry, _: int, layer: int | None) -> Dtype:
         tensor = _tensor(entry, tied=bool(spec.tied))
         if tensor in _IN_ONE and fused:
             tensor = "qkv"
         if tensor is None:
-            return FORMATS[_REST]
+            return DTYPES[_REST]
         order = 0 if layer is None else orders.get(tensor, {}).get(layer, layer)
         if falcon and tensor == "head" and isinstance(entry, Lookup):
             return _both(_type(entry, "embedding", order, mix, shape), _type(entry, tensor, order, mix, shape))
         return _type(entry, tensor, order, mix, shape)
 
     made = placed_mixture(ledger, _REST, standing, kept)
-    return made._replace(name=format.name, base=FORMATS[mix.most], scope="matrices")
+    return made._replace(name=format.name, base=DTYPES[mix.most], scope="matrices")
 
 
 def is_falcon(spec: ModelSpec) -> bool:
@@ -81,18 +81,18 @@ def is_falcon(spec: ModelSpec) -> bool:
     return grouped and not gated and spec.positions.kind == "rotary" and spec.norm.kind == "layernorm"
 
 
-def _both(table: Format, head: Format) -> Format:
+def _both(table: Dtype, head: Dtype) -> Dtype:
     """What a tied table takes that a file has twice, as a table and as a head: Falcon's checkpoints have both."""
     return table._replace(name=f"{table.name} and {head.name}", bits=table.bits + head.bits)
 
 
-def _type(entry: Entry, tensor: Tensor, order: int, mix: Mix, shape: Shape) -> Format:
+def _type(entry: Entry, tensor: Tensor, order: int, mix: Mix, shape: Shape) -> Dtype:
     """The type of a tensor, or what stands in for it where its blocks do not divide the rows."""
     if mix.experts is not None and isinstance(entry, Matmul) and entry.experts > 1:
-        return dividing(entry, FORMATS[mix.experts])
-    uneven = dividing(entry, FORMATS[mix.base]) != FORMATS[mix.base]
+        return dividing(entry, DTYPES[mix.experts])
+    uneven = dividing(entry, DTYPES[mix.base]) != DTYPES[mix.base]
     name = "q8_0" if tensor == "head" and uneven else type_of(mix, tensor, order, shape)
-    return dividing(entry, FORMATS[name])
+    return dividing(entry, DTYPES[name])
 
 
 def _tensor(entry: Entry, *, tied: bool) -> Tensor | None:

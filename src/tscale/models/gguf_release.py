@@ -10,7 +10,7 @@ from typing import Final
 
 from tscale.checkpoint.tensors import Tensor
 from tscale.core.costs.weights import weight_bytes
-from tscale.core.dtypes import FORMATS
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Ledger, Lookup, Matmul
 from tscale.core.roles import Role
 from tscale.models.lower import lower
@@ -42,8 +42,8 @@ Found = dict[str, dict[int | None, str]]
 def with_release(spec: ModelSpec, tensors: tuple[Tensor, ...]) -> ModelSpec:
     """A spec with the types of its file; without, and with a note, where they are not told to the last byte."""
     own = replace(spec, weights=_release(spec, tensors))
-    formats = released(own)
-    counted = 0 if formats is None else int(weight_bytes(lower(own), formats).total)
+    dtypes = released(own)
+    counted = 0 if dtypes is None else int(weight_bytes(lower(own), dtypes).total)
     size = sum(tensor.size for tensor in tensors)
     if counted == size:
         return own
@@ -56,8 +56,8 @@ def with_release(spec: ModelSpec, tensors: tuple[Tensor, ...]) -> ModelSpec:
 
 def _release(spec: ModelSpec, tensors: Iterable[Tensor]) -> Release | None:
     found = _by_entry(lower(spec), tensors)
-    formats = {format for layers in found.values() for format in layers.values()}
-    if not formats <= FORMATS.keys():
+    dtypes = {format for layers in found.values() for format in layers.values()}
+    if not dtypes <= DTYPES.keys():
         return None
     counts = Counter(format for layers in found.values() for layer, format in layers.items() if layer is not None)
     main = next((format for format, _ in counts.most_common() if format != _REST), None)

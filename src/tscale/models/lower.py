@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from tscale.blocks import attentions
 from tscale.blocks.fields import LayerContext, unrecorded
 from tscale.core.ledger import ALWAYS, Entry, Group, Ledger, Part, Saved, Stream, Subset
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.models.ends import embedding_entries, embedding_saves, head_entries, head_saves, hearing_entries
 from tscale.models.spec import ModelSpec
 from tscale.models.stack import END, START, Stack, StackedBlock
@@ -33,16 +33,16 @@ def lower(spec: ModelSpec, *, saves: bool = False) -> Ledger:
     return found
 
 
-def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> Run:
+def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> SequenceLengths:
     """The run of one sequence: `context` tokens, or in an encoder-decoder `source` and `target` where given."""
     match spec.kind:
         case "decoder":
-            return Run(target=context)
+            return SequenceLengths(target=context)
         case "encoder":
-            return Run(target=0, source=context)
+            return SequenceLengths(target=0, source=context)
         case "encoder-decoder":
             read = spec.audio_frames or (context if source is None else source)
-            return Run(target=context if target is None else target, source=read)
+            return SequenceLengths(target=context if target is None else target, source=read)
 
 
 def _groups(spec: ModelSpec, *, saves: bool) -> Iterator[Group]:

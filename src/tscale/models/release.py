@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tscale.blocks.fields import Problem
 from tscale.core.costs.weights import Mixture, Rule, mixture
-from tscale.core.dtypes import Format, find_format, scaled
+from tscale.core.dtypes import Dtype, find_format, scaled
 from tscale.core.layers import layers_of
 from tscale.core.ledger import Ledger, Lookup, Matmul
 from tscale.errors import RequestError, nearest, shown
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tscale.models.weights_spec import NamedRelease, Release, WeightRule
 
 
-def release_in(spec: ModelSpec, format: Format) -> NamedRelease | None:
+def release_in(spec: ModelSpec, format: Dtype) -> NamedRelease | None:
     """The release of a model that a format means by its name; None where no such release is known."""
     return next((release for release in spec.releases or () if release.dtype == format.name), None)
 
@@ -39,7 +39,7 @@ def released(spec: ModelSpec, said: Release | None = None) -> Mixture | None:
     return made._replace(cache=said.cache)
 
 
-def _format(name: str) -> Format:
+def _format(name: str) -> Dtype:
     """A format that is spelled out is taken as it is: a release was made, whatever its blocks divide."""
     return scaled(name) or find_format(name, what="weights")
 

@@ -399,7 +399,7 @@ def spec_class(key: str, data: Any) -> type:
     return kinds[kind if kind in kinds else next(iter(kinds))]  # type: ignore[index]
 
 
-def remembered(spec: ModelSpec) -> ModelSpec:
+def traced(spec: ModelSpec) -> ModelSpec:
     """The same spec on numbers that remember: every size carries its field's name into whatever is derived from it."""
     return replace(
         spec,

@@ -11,7 +11,7 @@ from tscale.blocks.fields import LayerContext, unrecorded
 from tscale.core.layers import ButFirst, Every, Layers, Places, Rest
 from tscale.core.ledger import OUTSIDE, Block, Entry, Group, Matmul, Part, Saved, SubLayer, Subset, Vector
 from tscale.core.roles import Role
-from tscale.core.tracing import minimum, named
+from tscale.core.tracing import label, minimum
 from tscale.models.spec import Encoder, ModelSpec, labelled
 
 if TYPE_CHECKING:
@@ -118,24 +118,24 @@ class Stack(NamedTuple):
 
     def sub_layers(self) -> Iterator[StackedBlock]:
         """Its sub-layers. A decoder that reads an encoder attends to it between its own attention and feed-forward."""
-        for label, mixer, place in self._dealt(self.mixers, "mixer"):
-            yield StackedBlock("self_attention" if self.two else label, mixer, self.site, place)
+        for name, mixer, place in self._dealt(self.mixers, "mixer"):
+            yield StackedBlock("self_attention" if self.two else name, mixer, self.site, place)
         if self.site.causal and (self.two or self.spec.idle_cross_attention):
             cross = self.site._replace(keys="source", causal=False)
             yield StackedBlock("cross_attention", seeing_all(self.mixers[0]), cross, self.place("cross-attention"))
-        for label, feed_forward, place in self._dealt(self.feed_forwards, "feed-forward"):
-            yield StackedBlock(label, feed_forward, self.site, place)
+        for name, feed_forward, place in self._dealt(self.feed_forwards, "feed-forward"):
+            yield StackedBlock(name, feed_forward, self.site, place)
 
     def _dealt(self, blocks: tuple[Dealt, ...], sub_layer: SubLayer) -> Iterator[tuple[str, Dealt, Place]]:
         """Each block with its name and the layers that it stands in: those it claims, or those that no other does."""
         ons = tuple(block.on for block in blocks if block.on is not None)
-        for number, (label, block) in enumerate(labelled(blocks)):
+        for number, (name, block) in enumerate(labelled(blocks)):
             place = self.place(sub_layer, number)
             if ons:
                 where: Layers = Rest(ons) if block.on is None else block.on
-                layers = named(f"{label}_layers", where.count(self.site.layers))
+                layers = label(f"{name}_layers", where.count(self.site.layers))
                 place = place._replace(where=where, layers=layers, copies=None)
-            yield label, block, place
+            yield name, block, place
 
 
 class StackedBlock(NamedTuple):

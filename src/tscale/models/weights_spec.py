@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.fields import CONFIG, MOST_SIZE, Problem, Whole, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.dtypes import FORMATS, find_format
+from tscale.core.dtypes import DTYPES, find_format
 from tscale.errors import RequestError, field, shown
 from tscale.models.spec import MOST_LAYERS, Evidence
 
@@ -125,7 +125,7 @@ class NamedRelease:
     def problems(self) -> Iterator[Problem]:
         """A name of a format that is not known, or that is spelled out and so means itself alone, and what is wrong with its weights."""
         yield from _format_problems("dtype", self.dtype)
-        if self.dtype not in FORMATS:
+        if self.dtype not in DTYPES:
             yield ("dtype",), f"a release is meant by a name that `tscale list formats` has, not {shown(self.dtype)}"
         yield from of_one_line(name=self.name, source=self.source)
         if self.weights.format is None and not self.weights.rules:

@@ -137,7 +137,7 @@ def training_of(axes: Axes, at: dict[str, int], base: Training) -> Training:
     """How a layout is trained, its plan and its loss apart."""
     policy = axes.policies[at["recompute"]]
     return base._replace(
-        recipe=PRECISIONS[axes.precision[at["precision"]]],
+        precision=PRECISIONS[axes.precision[at["precision"]]],
         optimizer=OPTIMIZERS[axes.optimizer[at["optimizer"]]],
         recompute=policy,
         again=Again(policy, at["first"]) if at["first"] else None,

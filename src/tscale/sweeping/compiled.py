@@ -15,7 +15,7 @@ from tscale.core.metric import Figure
 from tscale.core.tracing import TracedInt
 from tscale.errors import TscaleError
 from tscale.models.made import mapped, trusted
-from tscale.models.spec import ModelSpec, build, remembered
+from tscale.models.spec import ModelSpec, build, traced
 from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
 from tscale.sweeping.axes import Axis
 from tscale.sweeping.exact import SMALL, Program
@@ -107,7 +107,7 @@ def _guard(spec: ModelSpec, job: Job, numbers: Mapping[str, Guarded], trail: Tra
         found.add(path)
         return size
 
-    guarded: ModelSpec = mapped(remembered(spec), change)
+    guarded: ModelSpec = mapped(traced(spec), change)
     for path, number in wanted.items():
         if path not in found:
             trail.conditions.append(Condition("==", number, int(number), True))

@@ -16,7 +16,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import cut_width
 from tscale.core.tracing import ceil_div, is_never, is_one, maximum, minimum, where
 from tscale.core.units import BYTES
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 SOURCE: Final = "korthikanti2022 section 4"
 
@@ -94,18 +94,20 @@ def saved_by(kept: Iterable[Saved], passes: Passes) -> Iterator[Saved]:
             yield saved
 
 
-def activation_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Parallelism | None = None) -> Quantity:
+def activation_bytes(
+    kept: Iterable[Saved], run: SequenceLengths, passes: Passes, plan: Parallelism | None = None
+) -> Quantity:
     """Bytes that the forward pass of one micro-batch keeps on one device, one line for each thing that is kept."""
     return saved_bytes(saved_by(kept, passes), run, passes, plan or Parallelism())
 
 
-def saved_bytes(saved: Iterable[Saved], run: Run, passes: Passes, plan: Parallelism) -> Quantity:
+def saved_bytes(saved: Iterable[Saved], run: SequenceLengths, passes: Passes, plan: Parallelism) -> Quantity:
     """The same of what is known to be kept (`saved_by`)."""
     lines = [Line(one.name, _bytes(one, one.used, run, passes, plan)) for one in saved]
     return Quantity("activations", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
 
 
-def widest_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Parallelism) -> int:
+def widest_bytes(kept: Iterable[Saved], run: SequenceLengths, passes: Passes, plan: Parallelism) -> int:
     """Bytes of the largest single array that the forward pass of one micro-batch keeps, of one layer; 0 of none."""
     most: int | None = None
     for saved in saved_by(kept, passes):
@@ -114,7 +116,7 @@ def widest_bytes(kept: Iterable[Saved], run: Run, passes: Passes, plan: Parallel
     return 0 if most is None else most
 
 
-def _bytes(saved: Saved, used: int, run: Run, passes: Passes, plan: Parallelism) -> int:
+def _bytes(saved: Saved, used: int, run: SequenceLengths, passes: Passes, plan: Parallelism) -> int:
     """Bytes of one line, in so many layers."""
     devices = plan.expert_cut if saved.routed else plan.tensor
     width = saved.width if saved.cut is None else cut_width(saved.width, saved.cut, devices)
@@ -127,7 +129,7 @@ def _bytes(saved: Saved, used: int, run: Run, passes: Passes, plan: Parallelism)
     return each * (keys if saved.most is None else minimum(keys, saved.most))
 
 
-def _positions(saved: Saved, run: Run, plan: Parallelism) -> int:
+def _positions(saved: Saved, run: SequenceLengths, plan: Parallelism) -> int:
     """Positions that a device keeps. Context parallelism divides them, and sequence parallelism those that nothing else divides.
 
     Of the tokens that routed experts are sent, in balance, a device has as many as its own: a part of those that the devices of

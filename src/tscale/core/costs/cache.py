@@ -12,12 +12,12 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.core.dtypes import Format, bytes_of
+from tscale.core.dtypes import Dtype, bytes_of
 from tscale.core.ledger import Cache, Entry, Group, Ledger, Scores
 from tscale.core.metric import Line, Quantity
 from tscale.core.tracing import ceil_div, minimum
 from tscale.core.units import BYTES
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 
 SOURCE = "pope2022 section 2.1"
@@ -46,7 +46,7 @@ class StateBits(NamedTuple):
 
 
 def cache_bytes(
-    ledger: Ledger, run: Run, bits: int | Fraction, page: int | None = None, states: StateBits = StateBits()
+    ledger: Ledger, run: SequenceLengths, bits: int | Fraction, page: int | None = None, states: StateBits = StateBits()
 ) -> Quantity:
     """Bytes that one sequence keeps at so many `bits` a number, one line for each kind of layer that caches.
 
@@ -66,7 +66,7 @@ def cache_bytes(
     return Quantity("KV cache", tuple(lines), BYTES, source=source, leaves_out=leaves_out)
 
 
-def check_rows(ledger: Ledger, format: Format) -> None:
+def check_rows(ledger: Ledger, format: Dtype) -> None:
     """Raises `RequestError` where a format's blocks do not divide what a cache keeps for a head, or for a latent."""
     for entry in ledger.entries:
         if isinstance(entry, Cache) and not _divides(entry, format):
@@ -76,12 +76,12 @@ def check_rows(ledger: Ledger, format: Format) -> None:
             )
 
 
-def rows_divide(ledger: Ledger, format: Format) -> bool:
+def rows_divide(ledger: Ledger, format: Dtype) -> bool:
     """Whether a format's blocks divide what every cache keeps for a head, or for a latent."""
     return all(_divides(entry, format) for entry in ledger.entries if isinstance(entry, Cache))
 
 
-def _divides(cache: Cache, format: Format) -> bool:
+def _divides(cache: Cache, format: Dtype) -> bool:
     return is_state(cache) or _row(cache) % format.multiple == 0
 
 

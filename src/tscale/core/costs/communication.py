@@ -20,7 +20,7 @@ from tscale.core.roles import Role
 from tscale.core.sharding import is_expert, is_routed
 from tscale.core.tracing import ceil_div, is_array, is_nothing, is_one, where
 from tscale.core.units import BYTES
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 SOURCE: Final = "rajbhandari2019 section 7"
 
@@ -37,7 +37,7 @@ def all_reduce(size_in_bytes: int, devices: int) -> int:
     return ceil_div(2 * (devices - 1) * size_in_bytes, devices)
 
 
-def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, parallel_block: bool = False) -> Quantity:
+def tensor_sums(ledger: Ledger, run: SequenceLengths, width_in_bytes: int, *, parallel_block: bool = False) -> Quantity:
     """Bytes that are summed over tensor-parallel devices for one sequence's forward pass.
 
     One sum for each sub-layer of each layer, at each position of its own stack: routed and shared experts are added up
@@ -48,18 +48,18 @@ def tensor_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, parallel_block
     return _sums(ledger.entries, run, width_in_bytes, parallel_block=parallel_block)
 
 
-def dense_sums(ledger: Ledger, run: Run, width_in_bytes: int, *, parallel_block: bool = False) -> Quantity:
+def dense_sums(ledger: Ledger, run: SequenceLengths, width_in_bytes: int, *, parallel_block: bool = False) -> Quantity:
     """The same without routed experts, where these are cut over other devices than the rest."""
     dense = (entry for entry in ledger.entries if not is_routed(entry))
     return _sums(dense, run, width_in_bytes, parallel_block=parallel_block)
 
 
-def expert_sums(ledger: Ledger, run: Run, width_in_bytes: int) -> Quantity:
+def expert_sums(ledger: Ledger, run: SequenceLengths, width_in_bytes: int) -> Quantity:
     """Bytes of what routed experts yield for one sequence, each token once: what is summed or gathered behind them."""
     return _sums(filter(is_routed, ledger.entries), run, width_in_bytes, parallel_block=False)
 
 
-def _sums(entries: Iterable[Entry], run: Run, width_in_bytes: int, *, parallel_block: bool) -> Quantity:
+def _sums(entries: Iterable[Entry], run: SequenceLengths, width_in_bytes: int, *, parallel_block: bool) -> Quantity:
     sums: dict[tuple[Block, Role], Line] = {}
     for entry in entries:
         if isinstance(entry, Matmul) and entry.cut is not None and entry.cut.axis == "in":

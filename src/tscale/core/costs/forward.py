@@ -15,7 +15,7 @@ from tscale.core.ledger import Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan
 from tscale.core.metric import Line, Quantity
 from tscale.core.tracing import ceil_div, minimum
 from tscale.core.units import FLOPS
-from tscale.core.workload import Run, TowerRun
+from tscale.core.workload import SequenceLengths, TowerRun
 
 AttentionMask = Literal["full", "causal"]
 
@@ -24,7 +24,7 @@ LEAVES_OUT = (
 )
 
 
-def pairs(scores: Scores, run: Run | TowerRun, sight: AttentionMask) -> int:
+def pairs(scores: Scores, run: SequenceLengths | TowerRun, sight: AttentionMask) -> int:
     """Query-key pairs of one sequence that one layer scores.
 
     Causal: 1 + 2 + ... up to the window w, then w for each further query. In a stack that sees both ways a window of w
@@ -65,12 +65,12 @@ def _strided(queries: int, keys: int, stride: int, seen: Scores | None) -> int:
     return most * (queries + 1) - stride * most * (most + 1) // 2
 
 
-def score_flops(scores: Scores, run: Run | TowerRun, sight: AttentionMask) -> int:
+def score_flops(scores: Scores, run: SequenceLengths | TowerRun, sight: AttentionMask) -> int:
     """FLOPs of one sequence's attention scores in all layers of an entry: the logits q·k and the weighted sum of v."""
     return 2 * pairs(scores, run, sight) * scores.used * scores.heads * (scores.d_qk + scores.d_v)
 
 
-def matmul_flops(matmul: Matmul, run: Run | TowerRun) -> int:
+def matmul_flops(matmul: Matmul, run: SequenceLengths | TowerRun) -> int:
     """FLOPs of one sequence's products with all copies of a matrix."""
     return 2 * _at_most(run.length(matmul.stream), matmul.most) * matmul.used * matmul.d_in * matmul.d_out
 
@@ -86,13 +86,13 @@ def leaves_out(ledger: Ledger) -> str:
     return f"{LEAVES_OUT} Of recurrences, matrix products are counted and elementwise updates are not."
 
 
-def conv_flops(conv: Conv, run: Run | TowerRun) -> int:
+def conv_flops(conv: Conv, run: SequenceLengths | TowerRun) -> int:
     """FLOPs of one sequence's depthwise convolutions in all layers of an entry, over the padded positions too."""
     positions = run.length(conv.stream) + conv.kernel - 1
     return 2 * positions * conv.used * conv.channels * conv.kernel
 
 
-def scan_flops(scan: Scan, run: Run | TowerRun) -> int:
+def scan_flops(scan: Scan, run: SequenceLengths | TowerRun) -> int:
     """FLOPs of one sequence's recurrences in all layers of an entry."""
     positions = run.length(scan.stream)
     chunks = ceil_div(positions, scan.chunk) if scan.padded else positions // scan.chunk
@@ -108,7 +108,7 @@ def chunk_pairs(scan: Scan, positions: int) -> int:
     return whole * scan.chunk**2 + (positions - whole * scan.chunk) ** 2
 
 
-def forward_flops(ledger: Ledger, run: Run | TowerRun, sight: AttentionMask = "full") -> Quantity:
+def forward_flops(ledger: Ledger, run: SequenceLengths | TowerRun, sight: AttentionMask = "full") -> Quantity:
     """FLOPs of one sequence's forward pass, head at every position, one line for each entry that computes."""
     lines: list[Line] = []
     for entry in ledger.entries:

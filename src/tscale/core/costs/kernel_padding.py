@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.weights import Mixture, kept_in
-from tscale.core.dtypes import Format
+from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Entry, Ledger, Matmul
 from tscale.core.sharding import is_expert, is_routed
 from tscale.core.tracing import ceil_div
@@ -56,6 +56,6 @@ def _up_to(width: int, multiple: int) -> int:
     return width if multiple == 1 else ceil_div(width, multiple) * multiple
 
 
-def has_padded_experts(whole: Ledger, format: Format | Mixture) -> bool:
+def has_padded_experts(whole: Ledger, format: Dtype | Mixture) -> bool:
     """Whether routed experts are in the format whose kernels pad them."""
     return any(kept.format.name == PADDED for kept in kept_in(whole, format) if is_routed(kept.entry))

@@ -24,11 +24,11 @@ from tscale.core.costs.communication import all_reduce, tensor_sums
 from tscale.core.costs.forward import chunk_pairs, pairs
 from tscale.core.costs.weights import Mixture, kept_in
 from tscale.core.device import Cluster
-from tscale.core.dtypes import Format, bytes_of
+from tscale.core.dtypes import Dtype, bytes_of
 from tscale.core.elementwise import expm1_of
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.tracing import ceil_div, minimum
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 SOURCE: Final = "pope2022 section 2"
 TIME_SOURCE: Final = "williams2009"
@@ -44,11 +44,11 @@ Group = Literal["attention", "cache", "mixer", "state", "feed_forward", "head", 
 """What a line is shown under: projections, scores over the cache, recurrences with their states, and so on."""
 
 
-class Formats(NamedTuple):
+class Dtypes(NamedTuple):
     """What weights and cache are kept in, and the peaks of the products by the format of their weights."""
 
-    weights: Format | Mixture
-    cache: Format
+    weights: Dtype | Mixture
+    cache: Dtype
     peaks: dict[str, int]
     """FLOP/s by format of weights; "" is that of all the others, and of scores."""
     states: StateBits = StateBits()
@@ -95,7 +95,7 @@ class Setup(NamedTuple):
 
     whole: Ledger
     share: Ledger
-    formats: Formats
+    dtypes: Dtypes
     cluster: Cluster
     devices: int = 1
     parallel_block: bool = False
@@ -151,7 +151,7 @@ def works(setup: Setup, run: Pass) -> list[Work]:
 def _sent(setup: Setup, run: Pass) -> Iterator[Work]:
     """What each device sends: sums of tensor parallelism, and queries to their sequences' cache and outputs back."""
     devices, all_of_them = setup.devices, group(setup.cluster, setup.devices)
-    each = Run(target=run.new, source=run.read)
+    each = SequenceLengths(target=run.new, source=run.read)
     summed = tensor_sums(setup.share, each, WIDTH, parallel_block=setup.parallel_block).total * run.batch
     least = exchange(setup.cluster, all_of_them, summed, summed)
     yield Work("all-reduces", "communication", 0, 1, 0, 0, all_reduce(summed, devices), least)
@@ -187,9 +187,9 @@ def decode_seconds(setup: Setup, batch: int, start: int, steps: int, source: int
 
 def _products(setup: Setup, run: Pass) -> Iterator[Work]:
     """Matrices, tables and vectors: what is read of them, and what is multiplied."""
-    share, whole, formats = setup.share, setup.whole, setup.formats
+    share, whole, dtypes = setup.share, setup.whole, setup.dtypes
     touched = Ledger.of(share.model, (_touched(entry, run) for entry in share.entries))
-    for kept in kept_in(touched, formats.weights, whole):
+    for kept in kept_in(touched, dtypes.weights, whole):
         entry = share.entries[kept.place]
         match entry:
             case Matmul():
@@ -201,13 +201,13 @@ def _products(setup: Setup, run: Pass) -> Iterator[Work]:
                 used = entry.used if count == layers else entry.used // layers * count
                 flops = 2 * positions * used * entry.d_in * entry.d_out
                 group: Group = "head" if entry.part == "head" else _group(entry)
-                yield Work(kept.name, group, flops, formats.peak(kept.format.name), read, 0)
+                yield Work(kept.name, group, flops, dtypes.peak(kept.format.name), read, 0)
             case Lookup() | Vector() | Buffer():
                 at_rest = entry.block.stack == "encoder" and not run.read
                 yield Work(entry.name, _group(entry), 0, 1, 0 if at_rest else kept.bytes, 0)
             case Conv():
                 flops = 2 * run.tokens * entry.used * entry.channels * entry.kernel
-                yield Work(entry.name, "mixer", flops, formats.peak(""), kept.bytes, 0)
+                yield Work(entry.name, "mixer", flops, dtypes.peak(""), kept.bytes, 0)
             case Scores() | Scan() | Cache():
                 pass  # below; they own nothing
             case _:
@@ -266,11 +266,11 @@ def _group(entry: Matmul | Lookup | Vector | Buffer) -> Group:
 def _mixed(setup: Setup, run: Pass) -> Iterator[Work]:
     """Scores with the cache that they read, and recurrences with their states."""
     yield from _scored(setup, run)
-    formats = setup.formats
+    dtypes = setup.dtypes
     for entry in setup.share.entries:
         match entry:
             case Cache() if entry.stream == "once":
-                bits = formats.states.of(entry, formats.cache.bits)
+                bits = dtypes.states.of(entry, dtypes.cache.bits)
                 yield Work(entry.name, "state", 0, 1, 0, 2 * bytes_of(run.batch * entry.stored * entry.width, bits))
             case Scan():
                 flops = 2 * run.tokens * entry.used * entry.per_position
@@ -278,7 +278,7 @@ def _mixed(setup: Setup, run: Pass) -> Iterator[Work]:
                     flops += 2 * run.batch * (run.new // entry.chunk) * entry.used * entry.per_chunk
                 if not run.decoding and entry.per_pair is not None:
                     flops += 2 * run.batch * chunk_pairs(entry, run.new) * entry.used * entry.per_pair
-                yield Work(entry.name, "mixer", flops, formats.peak(""), 0, 0)
+                yield Work(entry.name, "mixer", flops, dtypes.peak(""), 0, 0)
             case Matmul() | Lookup() | Vector() | Buffer() | Conv() | Scores() | Cache():
                 pass  # read with the products, or with the scores
             case _:
@@ -287,7 +287,7 @@ def _mixed(setup: Setup, run: Pass) -> Iterator[Work]:
 
 def _scored(setup: Setup, run: Pass) -> Iterator[Work]:
     """Scores, each with the cache that it reads."""
-    formats = setup.formats
+    dtypes = setup.dtypes
     split = setup.by_sequences and run.decoding
     held = setup.whole if split else setup.share  # all heads of some sequences, or some heads of all
     sequences = ceil_div(run.batch, setup.devices) if split else run.batch
@@ -300,8 +300,8 @@ def _scored(setup: Setup, run: Pass) -> Iterator[Work]:
         if isinstance(entry, Scores):
             flops = 2 * sequences * _seen(entry, run) * entry.used * entry.heads * sum(_widths(entry, run))
             cache = None if entry.cache is None else caches.get((entry.block, entry.cache))
-            read = 0 if cache is None else bytes_of(sequences * _read(entry, cache, run), formats.cache.bits)
-            yield Work(entry.name, "cache", flops, formats.peak(""), 0, read)
+            read = 0 if cache is None else bytes_of(sequences * _read(entry, cache, run), dtypes.cache.bits)
+            yield Work(entry.name, "cache", flops, dtypes.peak(""), 0, read)
 
 
 def _widths(scores: Scores, run: Pass) -> tuple[int, int]:
@@ -328,6 +328,10 @@ def _read(scores: Scores, cache: Cache, run: Pass) -> int:
 def _seen(scores: Scores, run: Pass) -> int:
     """Query-key pairs of one sequence in one layer: those of the new tokens, what is cached included."""
     if scores.keys == "source":
-        return run.new * run.source if scores.stream == "target" else pairs(scores, Run(0, source=run.read), "causal")
-    after = pairs(scores, Run(target=run.before + run.new), "causal")
-    return after - pairs(scores, Run(target=run.before), "causal")
+        return (
+            run.new * run.source
+            if scores.stream == "target"
+            else pairs(scores, SequenceLengths(0, source=run.read), "causal")
+        )
+    after = pairs(scores, SequenceLengths(target=run.before + run.new), "causal")
+    return after - pairs(scores, SequenceLengths(target=run.before), "causal")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tscale.core.adding import in_order
 from tscale.core.costs.cache import STATE_BITS
-from tscale.core.costs.roofline import Formats, top_k
+from tscale.core.costs.roofline import Dtypes, top_k
 from tscale.core.costs.weights import Kept, kept_in
 from tscale.core.ledger import Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
@@ -97,7 +97,7 @@ class Deployed(NamedTuple):
 
 def deployed(
     ledger: Ledger,
-    formats: Formats,
+    dtypes: Dtypes,
     tensor: int,
     copies: int = 1,
     expert: int = 1,
@@ -111,15 +111,15 @@ def deployed(
     share = shard(ledger.each(_whole_experts), Parallelism(tensor=tensor))
     lines: dict[str, list[MatrixLine]] = {"attention": [], "dense": [], "experts": [], "head": []}
     spread, tables = 0.0, 0.0
-    for kept in kept_in(share, formats.weights, ledger):
-        entry, peak = kept.entry, formats.peak(kept.format.name)
+    for kept in kept_in(share, dtypes.weights, ledger):
+        entry, peak = kept.entry, dtypes.peak(kept.format.name)
         if isinstance(entry, Matmul):
             line = MatrixLine(2.0 * _used(kept, entry) * entry.d_in * entry.d_out, peak, kept.bytes)
             lines[_part(entry)].append(line)
             spread += line.flops if entry.role == "kv_up" else 0.0
         elif isinstance(entry, Conv):
             flops = 2.0 * entry.used * entry.channels * entry.kernel
-            lines["attention"].append(MatrixLine(flops, formats.peak(""), kept.bytes))
+            lines["attention"].append(MatrixLine(flops, dtypes.peak(""), kept.bytes))
         else:
             tables += kept.bytes
     routed = next((entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1), None)
@@ -133,9 +133,9 @@ def deployed(
         tuple(MatrixLine(line.flops / n, line.peak, line.bytes * held) for line in _merged(lines["experts"])),
         _merged(lines["head"]),
         spread,
-        tuple(_attended(share, formats)),
-        _state(share, formats),
-        formats.peak(""),
+        tuple(_attended(share, dtypes)),
+        _state(share, dtypes),
+        dtypes.peak(""),
         experts,
         1 if routed is None else int(top_k(routed)),
         _d_model(ledger),
@@ -183,7 +183,7 @@ def _merged(lines: list[MatrixLine]) -> tuple[MatrixLine, ...]:
     return tuple(peaks.values())
 
 
-def _attended(share: Ledger, formats: Formats) -> Iterator[Attended]:
+def _attended(share: Ledger, dtypes: Dtypes) -> Iterator[Attended]:
     caches = {
         (entry.block, entry.slot): entry
         for entry in share.entries
@@ -192,11 +192,11 @@ def _attended(share: Ledger, formats: Formats) -> Iterator[Attended]:
     for entry in share.entries:
         if isinstance(entry, Scores):
             cache = None if entry.cache is None else caches.get((entry.block, entry.cache))
-            yield Attended(entry, 0.0 if cache is None else float(cache.width * formats.cache.bits / 8))
+            yield Attended(entry, 0.0 if cache is None else float(cache.width * dtypes.cache.bits / 8))
 
 
-def _state(share: Ledger, formats: Formats) -> StateLine:
-    bits = max(float(formats.cache.bits), float(STATE_BITS))
+def _state(share: Ledger, dtypes: Dtypes) -> StateLine:
+    bits = max(float(dtypes.cache.bits), float(STATE_BITS))
     size = in_order(
         float(entry.stored * entry.width) * bits / 8
         for entry in share.entries

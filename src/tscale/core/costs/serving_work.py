@@ -17,7 +17,7 @@ from tscale.core.costs.roofline import distinct_experts
 from tscale.core.costs.serving_share import Deployed, MatrixLine
 from tscale.core.elementwise import larger, rounded
 from tscale.core.tracing import ceil_div
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 WIDTH: Final = 2
 """Bytes of an activation that devices sum up or send."""
@@ -72,8 +72,10 @@ def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
     scored, read = 0.0, 0.0
     for line in one.attended:
         scores = line.scores
-        run = Run(target=keys)
-        seen = pairs(scores, run, "causal") - pairs(scores, Run(target=keys - 1), "causal") if keys > 1 else 1
+        run = SequenceLengths(target=keys)
+        seen = (
+            pairs(scores, run, "causal") - pairs(scores, SequenceLengths(target=keys - 1), "causal") if keys > 1 else 1
+        )
         widths = scores.decoded if scores.decoded is not None else (scores.d_qk, scores.d_v)
         scored += 2.0 * tokens * seen * scores.used * scores.heads * sum(widths)
         read += batch * seen * scores.used * line.key_bytes
@@ -98,7 +100,9 @@ def prefilling(one: Deployed, prompt: int, prefix: int = 0) -> PassWork:
     scored, read = 0.0, 0.0
     for line in one.attended:
         scores = line.scores
-        seen = pairs(scores, Run(target=prompt), "causal") - pairs(scores, Run(target=prefix), "causal")
+        seen = pairs(scores, SequenceLengths(target=prompt), "causal") - pairs(
+            scores, SequenceLengths(target=prefix), "causal"
+        )
         scored += 2.0 * seen * scores.used * scores.heads * (scores.d_qk + scores.d_v)
         read += (prompt if scores.stride is None else prompt // scores.stride) * scores.used * line.key_bytes
     anew = one.spread * prefix

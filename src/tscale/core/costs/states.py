@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.params import size
 from tscale.core.costs.weights import is_linear, kept_in, weight_bytes
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.kept import keep
 from tscale.core.ledger import Buffer, Conv, Entry, Ledger, Lookup, Matmul, Saved, Vector
 from tscale.core.metric import Line, Quantity
@@ -42,7 +42,7 @@ class States(NamedTuple):
 
 
 def training_states(
-    ledger: Ledger, recipe: Precision, optimizer: Optimizer, plan: Parallelism, micro_batches: int | None = None
+    ledger: Ledger, precision: Precision, optimizer: Optimizer, plan: Parallelism, micro_batches: int | None = None
 ) -> States:
     """Bytes of all that is kept of every parameter of one device's ledger, one line for each entry.
 
@@ -51,24 +51,24 @@ def training_states(
     with no more `micro_batches` than stages, those of one piece at a time (`_of_a_piece`). Weights that are gathered from the
     master copy are kept by nobody in ZeRO's third stage.
     """
-    key = (training_states, optimizer, recipe.states)
-    owned = keep(ledger.made, key, lambda: tuple(_owned(ledger, optimizer, recipe.states)))
+    key = (training_states, optimizer, precision.states)
+    owned = keep(ledger.made, key, lambda: tuple(_owned(ledger, optimizer, precision.states)))
     scattered = 2 if is_one(plan.pipeline) else 3
     gradients, master, states = [], [], []
     for entry, layers, numbers, kept in owned:
         among = shards(entry, plan)
-        own = _divided(numbers * recipe.gradients, plan.zero, scattered, among)
+        own = _divided(numbers * precision.gradients, plan.zero, scattered, among)
         gradients.append(Line(entry.name, _of_a_piece(own, among, layers, plan, micro_batches)))
-        if recipe.master:
-            master.append(Line(entry.name, _divided(numbers * recipe.master, plan.zero, 1, among)))
+        if precision.master:
+            master.append(Line(entry.name, _divided(numbers * precision.master, plan.zero, 1, among)))
         states.append(Line(entry.name, _divided(kept, plan.zero, 1, among)))
-    weights = weights_on_device(ledger, FORMATS[recipe.weights], plan)
-    if is_gathered(recipe, plan):
+    weights = weights_on_device(ledger, DTYPES[precision.weights], plan)
+    if is_gathered(precision, plan):
         weights = weights._replace(lines=tuple(_buffers(ledger, weights)))
     return States(
         weights,
-        Quantity("gradients", tuple(gradients), BYTES, source=recipe.source),
-        Quantity("master weights", tuple(master), BYTES, source=recipe.source),
+        Quantity("gradients", tuple(gradients), BYTES, source=precision.source),
+        Quantity("master weights", tuple(master), BYTES, source=precision.source),
         Quantity("optimizer states", tuple(states), BYTES, source=optimizer.source),
     )
 
@@ -112,9 +112,9 @@ def _divided(amount: int, zero: int, stage: int, among: int) -> int:
     return ceil_div(amount, among) if zero >= stage else amount
 
 
-def is_gathered(recipe: Precision, plan: Parallelism) -> bool:
+def is_gathered(precision: Precision, plan: Parallelism) -> bool:
     """Whether weights are in a device's memory only while they are in use, made from its shard of the master copy."""
-    return recipe.gathered and plan.zero == 3 and not is_one(plan.sharing)
+    return precision.gathered and plan.zero == 3 and not is_one(plan.sharing)
 
 
 def _buffers(ledger: Ledger, weights: Quantity) -> Iterator[Line]:
@@ -123,7 +123,7 @@ def _buffers(ledger: Ledger, weights: Quantity) -> Iterator[Line]:
     yield from (line for line in weights.lines if line.name in names)
 
 
-def in_backward(states: States, ledger: Ledger, recipe: Precision, plan: Parallelism) -> States:
+def in_backward(states: States, ledger: Ledger, precision: Precision, plan: Parallelism) -> States:
     """The same where the optimizer's step is taken in the backward pass, parameter by parameter: the largest gradient alone is kept.
 
     Routed experts of a layer are one parameter.
@@ -132,7 +132,7 @@ def in_backward(states: States, ledger: Ledger, recipe: Precision, plan: Paralle
     for entry in ledger.entries:
         if isinstance(entry, (Matmul, Lookup)) and entry.stored:
             copies = entry.experts if isinstance(entry, Matmul) else 1
-            amount = copies * size(entry) * recipe.gradients
+            amount = copies * size(entry) * precision.gradients
             largest = maximum(largest, ceil_div(amount, shards(entry, plan)) if plan.zero >= 2 else amount)
     return states._replace(gradients=states.gradients._replace(lines=(Line("largest_gradient", largest),)))
 
@@ -165,7 +165,7 @@ def _away(quantity: Quantity) -> Quantity:
     return quantity._replace(lines=tuple(Line(line.name, 0) for line in quantity.lines))
 
 
-def weights_on_device(ledger: Ledger, format: Format, plan: Parallelism) -> Quantity:
+def weights_on_device(ledger: Ledger, format: Dtype, plan: Parallelism) -> Quantity:
     """Bytes of the weights that one device keeps between the steps; ZeRO's third stage divides all that is trained."""
     whole = keep(ledger.made, (weight_bytes, format), lambda: weight_bytes(ledger, format))
     if not is_array(plan.zero) and plan.zero < 3:
@@ -178,7 +178,7 @@ def weights_on_device(ledger: Ledger, format: Format, plan: Parallelism) -> Quan
     return whole._replace(lines=lines)
 
 
-def frozen_states(ledger: Ledger, format: Format, plan: Parallelism) -> States:
+def frozen_states(ledger: Ledger, format: Dtype, plan: Parallelism) -> States:
     """Bytes of a model that is not trained itself: its weights alone."""
     nothing = Quantity("nothing", (), BYTES)
     return States(weights_on_device(ledger, format, plan), nothing, nothing, nothing)

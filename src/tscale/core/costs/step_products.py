@@ -18,7 +18,7 @@ from tscale.core.ledger import Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, is_array, is_nothing, maximum, rounded_up, where
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 Again = Literal["none", "selective", "op", "full"]
 """What the backward pass computes again: nothing, the scores, every second product (torchtitan's "op"), or whole layers."""
@@ -71,7 +71,7 @@ class Case(NamedTuple):
     `fused`: whether attention is a fused kernel. `multiprocessors`: None where not known: waves are then not counted.
     """
 
-    run: Run
+    run: SequenceLengths
     micro: int
     micro_batches: int
     d_model: int

@@ -30,7 +30,7 @@ from tscale.core.ledger import Cache, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, as_plain, is_array, is_one, where, whole
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 _IN_ALL: Final = 2
 """Activations are handed on forward, and their gradients back."""
@@ -150,7 +150,7 @@ def _exact(number: float) -> Fraction:
     return cast("Fraction", number) if is_array(number) else Fraction(number)
 
 
-def handed_tokens(share: Ledger, run: Run) -> int:
+def handed_tokens(share: Ledger, run: SequenceLengths) -> int:
     """Tokens of a sequence whose vectors a stage hands on: a decoder's passes on what an encoder gave, too."""
     encodes = any(group.stack == "encoder" and not isinstance(group.where, str) for group in share.groups)
     return run.source if encodes else run.tokens

@@ -29,7 +29,7 @@ from tscale.core.metric import Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_routed, shares_of
 from tscale.core.tracing import ceil_div
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 
 SOURCE: Final = "narayanan2021 sections 2 and 3"
@@ -112,7 +112,7 @@ class Workload(NamedTuple):
     is sent in 16. `side_by_side`: as in `tensor_sums`.
     """
 
-    run: Run
+    run: SequenceLengths
     batch: Batch
     d_model: int
     recompute: Recompute

@@ -8,8 +8,8 @@ from tscale.core.costs.conventions import six_nd
 from tscale.core.costs.forward import AttentionMask, forward_flops
 from tscale.core.costs.params import active_params
 from tscale.core.ledger import Ledger
-from tscale.core.tracing import ceil_div, named
-from tscale.core.workload import Run
+from tscale.core.tracing import ceil_div, label
+from tscale.core.workload import SequenceLengths
 
 Count = Literal["full", "causal", "6nd"]
 """How the FLOPs of a utilisation are counted: matrix products with every pair of positions scored, with those that a query may see
@@ -19,18 +19,20 @@ PF_DAY: Final = 86_400 * 10**15
 """FLOPs of a petaFLOP/s held for a day (GPT-3's Table D.1 uses the same)."""
 
 
-def training_flops(ledger: Ledger, run: Run, tokens: int, sight: AttentionMask = "full", tag: str = "") -> int:
+def training_flops(
+    ledger: Ledger, run: SequenceLengths, tokens: int, sight: AttentionMask = "full", tag: str = ""
+) -> int:
     """FLOPs to train on `tokens` tokens in sequences like `run`, rounded up to a whole FLOP.
 
     Forward once, and twice that for the backward pass, which multiplies by each matrix twice: for the gradients of its
     input and of its weights. A last sequence that is not full counts by its share of one; no recomputation. `tag` begins the
     names in its derivation, where several stages of training are told of.
     """
-    forward = named(f"{tag}forward_{sight}", forward_flops(ledger, run, sight).total)
+    forward = label(f"{tag}forward_{sight}", forward_flops(ledger, run, sight).total)
     return ceil_div(3 * forward * tokens, run.tokens)
 
 
-def counted_flops(ledger: Ledger, run: Run, tokens: int, count: Count) -> int:
+def counted_flops(ledger: Ledger, run: SequenceLengths, tokens: int, count: Count) -> int:
     """Training FLOPs by the count that a utilisation is stated in."""
     match count:
         case "full" | "causal":

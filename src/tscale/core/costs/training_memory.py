@@ -198,16 +198,16 @@ def logits_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> Log
     tokens = activation_bytes(
         (one_byte_each._replace(width=1, cut=None, gathered=True),), training.run, training.passes, training.plan
     ).total
-    number, trained = training.recipe.activations, training.rank is None
+    number, trained = training.precision.activations, training.rank is None
     return Logits(numbers, tokens, head.d_out, head.d_in, number, trained, training.prepared)
 
 
 def states_of(share: Ledger, training: Training) -> States:
     """What a device keeps of the parameters: of all of them, or of adapters beside a frozen model."""
     trained = share if training.rank is None else adapters(share, training.rank, training.lora_targets)
-    own = training_states(trained, training.recipe, training.optimizer, training.plan, training.micro_batches)
+    own = training_states(trained, training.precision, training.optimizer, training.plan, training.micro_batches)
     if training.optimizer_in_backward:
-        own = in_backward(own, trained, training.recipe, training.plan)
+        own = in_backward(own, trained, training.precision, training.plan)
     if training.rank is not None:
         own = frozen_states(share, training.weights_format, training.plan) + own
     return on_device(own, training.offload)

@@ -16,7 +16,7 @@ from tscale.core.costs.params import size
 from tscale.core.costs.states import shards
 from tscale.core.costs.training_setup import Layer, Peak, Training
 from tscale.core.costs.weights import is_linear
-from tscale.core.dtypes import FORMATS, bytes_of
+from tscale.core.dtypes import DTYPES, bytes_of
 from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul, Number
 from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
@@ -127,7 +127,7 @@ def _other_streams(share: Ledger, layers: tuple[Layer, ...], training: Training)
     yield Line("gather_buffer", bytes_of(largest, training.weights_format.bits))
     if not is_one(plan.pipeline) and training.rank is None:
         own = sum(size(entry) * entry.stored for entry in share.entries if isinstance(entry, (Matmul, Lookup)))
-        yield Line("scattered_gradients", own * training.recipe.gradients // plan.sharing)
+        yield Line("scattered_gradients", own * training.precision.gradients // plan.sharing)
 
 
 def _narrow_head(share: Ledger, training: Training) -> list[Line]:
@@ -199,7 +199,7 @@ def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Traini
         return []
     layer = _most(_matrices(layer.share) for layer in layers) if away else _largest_layer(layers, plan)
     tables = _tables(share) if away else _divided_tables(share, plan)
-    whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(tables), FORMATS[format.rest].bits)
+    whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(tables), DTYPES[format.rest].bits)
     return [Line("gathered_weights", whole if away else where(plan.zero == 3, whole, 0))]
 
 
@@ -225,12 +225,14 @@ def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: T
         return []
     layer = _largest_layer(layers, plan)
     if not training.fsdp:
-        return [Line("unscattered_gradients", where(scattered, _most([layer, *tables]) * training.recipe.gradients, 0))]
+        return [
+            Line("unscattered_gradients", where(scattered, _most([layer, *tables]) * training.precision.gradients, 0))
+        ]
     in_pipeline = plan.zero == 2 and not is_one(plan.pipeline)
-    narrow = FORMATS[training.recipe.weights].bits
+    narrow = DTYPES[training.precision.weights].bits
     if in_pipeline:
         return [Line("unscattered_gradients", bytes_of(layer, narrow))]
-    return [Line("unscattered_gradients", bytes_of(layer + sum(tables), narrow) + layer * training.recipe.gradients)]
+    return [Line("unscattered_gradients", bytes_of(layer + sum(tables), narrow) + layer * training.precision.gradients)]
 
 
 def _divided_tables(share: Ledger, plan: Parallelism) -> list[int]:

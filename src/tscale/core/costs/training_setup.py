@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from tscale.core.costs.activations import Attention, Kernels, Passes, Recompute, keeping
 from tscale.core.costs.recompute import Again
 from tscale.core.costs.states import Offload
-from tscale.core.dtypes import FORMATS, Format
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger, NormKernel, Saved
 from tscale.core.loss_kernels import OF_TRANSFORMERS, default_kernel
 from tscale.core.metric import Quantity
@@ -15,7 +15,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision
 from tscale.core.roles import Role
 from tscale.core.tracing import ceil_div, is_one
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 Peak = Literal["reserved", "held", "live"]
 """How a peak is counted: as an allocator reserves memory for it; what is live then, the model's output with it where the loop refers to
@@ -32,16 +32,16 @@ class Training(NamedTuple):
     `batch`: sequences of a step over all copies; None where that is not said.
     """
 
-    recipe: Precision
+    precision: Precision
     optimizer: Optimizer
     plan: Parallelism
-    run: Run
+    run: SequenceLengths
     micro_batch: int = 1
     attention: Attention = "flash"
     recompute: Recompute = "none"
     dropout: bool = False
     rank: int | None = None
-    base: Format | None = None
+    base: Dtype | None = None
     loss: str | None = None
     kernels: NormKernel = "fused"
     again: Again | None = None
@@ -61,9 +61,9 @@ class Training(NamedTuple):
         how = keeping(self.attention, "none" if self.is_laid_out else self.recompute)
         residual = 4 if self.prepared else None
         gates: Kernels = "fused" if self.kernels == "fused" else "eager"
-        products = self.recipe.products or None
+        products = self.precision.products or None
         return Passes(
-            self.micro_batch, how, self.recipe.activations, self.dropout, gates, residual, products, self.kernels
+            self.micro_batch, how, self.precision.activations, self.dropout, gates, residual, products, self.kernels
         )
 
     @property
@@ -85,16 +85,16 @@ class Training(NamedTuple):
         return self.base is not None and self.loss_kernel in OF_TRANSFORMERS
 
     @property
-    def weights_format(self) -> Format:
+    def weights_format(self) -> Dtype:
         """What the model's weights are kept in."""
         if self.base is None:
-            return FORMATS[self.recipe.weights]
+            return DTYPES[self.precision.weights]
         return self.base._replace(rest="fp32") if self.prepared else self.base
 
     @property
     def fsdp(self) -> bool:
         """Whether it is spread as torchtitan does it: by FSDP2, and by DTensor where tensors are cut."""
-        return self.recipe.gathered and self.plan.zero >= 2 and not is_one(self.plan.sharing)
+        return self.precision.gathered and self.plan.zero >= 2 and not is_one(self.plan.sharing)
 
 
 class Needs(NamedTuple):

@@ -16,7 +16,7 @@ from tscale.core.costs.recompute import computed_again
 from tscale.core.layers import Layers, layers_of
 from tscale.core.ledger import Entry, Ledger, Matmul, Scores, SubLayer
 from tscale.core.tracing import ceil_div
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 MILLION: Final = 10**6
 Recompute = Literal["none", "selective", "op", "full"]
@@ -46,7 +46,7 @@ def mfu_of(flops: int, gpus: int, peak: int, seconds: Fraction) -> Fraction:
 
 
 def hardware_flops_ratio(
-    ledger: Ledger, run: Run, recompute: Recompute, parts: Iterable[Ledger] | None = None
+    ledger: Ledger, run: SequenceLengths, recompute: Recompute, parts: Iterable[Ledger] | None = None
 ) -> Fraction:
     """What the devices compute over what the model asks for: HFU / MFU, both in full attention.
 
@@ -56,7 +56,7 @@ def hardware_flops_ratio(
     return 1 + Fraction(again, 3 * int(forward_flops(ledger, run).total))
 
 
-def recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute, sight: AttentionMask = "full") -> int:
+def recomputed_flops(ledger: Ledger, run: SequenceLengths, recompute: Recompute, sight: AttentionMask = "full") -> int:
     """FLOPs of one sequence that go forward a second time.
 
     selective: the attention scores (Korthikanti 2022, section 5, whose equation 8 charges them the backward pass again too:
@@ -77,7 +77,9 @@ def recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute, sight: Atte
             assert_never(recompute)
 
 
-def least_flops(ledger: Ledger, run: Run, recompute: Recompute, parts: Iterable[Ledger] | None = None) -> int:
+def least_flops(
+    ledger: Ledger, run: SequenceLengths, recompute: Recompute, parts: Iterable[Ledger] | None = None
+) -> int:
     """FLOPs that training on one sequence takes at the least: of attention, the pairs of a query and a key that it sees.
 
     `parts`: the layers that the policy is about, where these are not all.
@@ -86,7 +88,7 @@ def least_flops(ledger: Ledger, run: Run, recompute: Recompute, parts: Iterable[
     return sum(again, 3 * forward_flops(ledger, run, "causal").total)
 
 
-def least_recomputed_flops(ledger: Ledger, run: Run, recompute: Recompute) -> int:
+def least_recomputed_flops(ledger: Ledger, run: SequenceLengths, recompute: Recompute) -> int:
     """FLOPs of one sequence that go forward a second time at the least: no product whose result the backward pass does not read.
 
     torch.utils.checkpoint (use_reentrant=False, early_stop=True) stops when all saved tensors are there again: a layer's last

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import NamedTuple, assert_never
 
 from tscale.core.costs.params import TABLES
-from tscale.core.dtypes import FORMATS, Format, Scope, bytes_of
+from tscale.core.dtypes import DTYPES, Dtype, Scope, bytes_of
 from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.metric import Line, Quantity
 from tscale.core.partition import Stretch, has_group, is_within
@@ -27,7 +27,7 @@ LEAVES_OUT = (
 class Rule(NamedTuple):
     """What some of a model's weights are kept in: those of `entries`, in some layers or in all of them."""
 
-    format: Format
+    format: Dtype
     entries: frozenset[int]
     """Places of entries in the model's ledger."""
     layers: frozenset[int] | None = None
@@ -44,9 +44,9 @@ class Mixture(NamedTuple):
 
     name: str
     rest: str
-    placed: dict[int, tuple[tuple[Format, int], ...]]
-    by_layer: Mapping[int, Mapping[int, Format]] = {}
-    base: Format | None = None
+    placed: dict[int, tuple[tuple[Dtype, int], ...]]
+    by_layer: Mapping[int, Mapping[int, Dtype]] = {}
+    base: Dtype | None = None
     scope: Scope = "linear"
     cache: str | None = None
 
@@ -55,9 +55,9 @@ class Mixture(NamedTuple):
         """Bits of a number in the type of most tensors, or in the widest format that matrices were converted to."""
         if self.base is not None:
             return self.base.bits
-        return max((format.bits_with_scales for format in self.formats()), default=FORMATS[self.rest].bits)
+        return max((format.bits_with_scales for format in self.dtypes()), default=DTYPES[self.rest].bits)
 
-    def formats(self) -> tuple[Format, ...]:
+    def dtypes(self) -> tuple[Dtype, ...]:
         """Every format that is in use beside that of the rest, each once."""
         used = (format for counts in self.placed.values() for format, _ in counts)
         return tuple(dict.fromkeys(format for format in used if format.name != self.rest))
@@ -65,7 +65,7 @@ class Mixture(NamedTuple):
 
 def mixture(
     ledger: Ledger,
-    main: Format | None,
+    main: Dtype | None,
     rules: Sequence[Rule],
     rest: str,
     standing: Mapping[int, Sequence[int]],
@@ -76,8 +76,8 @@ def mixture(
     rules alone say what is converted. `rest`: that of all else. `standing`: the layers that each entry stands in.
     """
 
-    def kept(entry: Entry, place: int, layer: int | None) -> Format:
-        format = _of_layer(entry, place, layer, main, rules) or FORMATS[rest]
+    def kept(entry: Entry, place: int, layer: int | None) -> Dtype:
+        format = _of_layer(entry, place, layer, main, rules) or DTYPES[rest]
         return format if format.name == rest else dividing(entry, format)
 
     made = placed_mixture(ledger, rest, standing, kept)
@@ -89,41 +89,41 @@ def placed_mixture(
     ledger: Ledger,
     rest: str,
     standing: Mapping[int, Sequence[int]],
-    kept: Callable[[Entry, int, int | None], Format],
+    kept: Callable[[Entry, int, int | None], Dtype],
 ) -> Mixture:
     """What `kept` says of each matrix and table: of the entry, its place, and one of the layers that it stands in, or None."""
-    placed: dict[int, tuple[tuple[Format, int], ...]] = {}
-    by_layer: dict[int, dict[int, Format]] = {}
+    placed: dict[int, tuple[tuple[Dtype, int], ...]] = {}
+    by_layer: dict[int, dict[int, Dtype]] = {}
     for place, entry in enumerate(ledger.entries):
         if isinstance(entry, (Matmul, Lookup)):
             layers: Sequence[int | None] = standing.get(place, (None,))
-            formats = {layer: kept(entry, place, layer) for layer in layers}
-            counts = Counter(formats.values())
-            if counts and counts.keys() != {FORMATS[rest]}:
+            dtypes = {layer: kept(entry, place, layer) for layer in layers}
+            counts = Counter(dtypes.values())
+            if counts and counts.keys() != {DTYPES[rest]}:
                 placed[place] = tuple(counts.items())
             if len(counts) > 1:
-                by_layer[place] = {layer: format for layer, format in formats.items() if layer is not None}
+                by_layer[place] = {layer: format for layer, format in dtypes.items() if layer is not None}
     return Mixture("", rest, placed, by_layer)
 
 
 def of_stage(mixture: Mixture, whole: Ledger, own: Sequence[Stretch], *, first: bool, last: bool) -> Mixture:
     """The mixture of a pipeline stage of some stretches of a stack, by the places of the stage's own ledger (`partition.stage`)."""
-    placed: dict[int, tuple[tuple[Format, int], ...]] = {}
-    by_layer: dict[int, dict[int, Format]] = {}
+    placed: dict[int, tuple[tuple[Dtype, int], ...]] = {}
+    by_layer: dict[int, dict[int, Dtype]] = {}
     place = at = 0
     for group in whole.groups:
         stays = has_group(group, own, first=first, last=last)
         for _ in group.entries:
             if stays and place in mixture.by_layer:
-                formats = {layer: format for layer, format in mixture.by_layer[place].items() if is_within(layer, own)}
-                placed[at], by_layer[at] = tuple(Counter(formats.values()).items()), formats
+                dtypes = {layer: format for layer, format in mixture.by_layer[place].items() if is_within(layer, own)}
+                placed[at], by_layer[at] = tuple(Counter(dtypes.values()).items()), dtypes
             elif stays and place in mixture.placed:
                 placed[at] = mixture.placed[place]
             place, at = place + 1, at + stays
     return mixture._replace(placed=placed, by_layer=by_layer)
 
 
-def _of_layer(entry: Entry, place: int, layer: int | None, main: Format | None, rules: Sequence[Rule]) -> Format | None:
+def _of_layer(entry: Entry, place: int, layer: int | None, main: Dtype | None, rules: Sequence[Rule]) -> Dtype | None:
     """What an entry is kept in in one layer; None for the rest."""
     for rule in rules:
         if place in rule.entries and (rule.layers is None or layer in rule.layers):
@@ -139,8 +139,8 @@ class Kept(NamedTuple):
 
     place: int
     entry: Matmul | Lookup | Vector | Buffer | Conv
-    format: Format
-    rest: Format
+    format: Dtype
+    rest: Dtype
     layers: tuple[int, int] = (1, 1)
 
     @property
@@ -154,7 +154,7 @@ class Kept(NamedTuple):
         return _bytes(self)
 
 
-def weight_bytes(ledger: Ledger, format: Format | Mixture, whole: Ledger | None = None) -> Quantity:
+def weight_bytes(ledger: Ledger, format: Dtype | Mixture, whole: Ledger | None = None) -> Quantity:
     """Bytes of everything that is stored, buffers included, one line for each entry that owns weights.
 
     `whole`: the model that `ledger` is one device's share of; a matrix is quantised before it is cut, so it decides what
@@ -165,25 +165,25 @@ def weight_bytes(ledger: Ledger, format: Format | Mixture, whole: Ledger | None 
     for kept in kept_in(ledger, format, whole):
         sizes[kept.place] = sizes[kept.place] + kept.bytes if kept.place in sizes else kept.bytes
     lines = tuple(Line(ledger.entries[place].name, size) for place, size in sizes.items())
-    source = format.source if isinstance(format, Format) else ""
+    source = format.source if isinstance(format, Dtype) else ""
     return Quantity("weights", lines, BYTES, source=source, leaves_out=LEAVES_OUT)
 
 
-def tower_format(format: Format | Mixture) -> Format:
+def tower_format(format: Dtype | Mixture) -> Dtype:
     """What towers and projectors are kept in: the format of all weights, or, where weights are quantised, 16 bits.
 
     Releases and engines quantise the language model and leave these as they were trained; llama.cpp keeps them in a file of their own.
     """
-    own = FORMATS[format.rest] if isinstance(format, Mixture) else format
-    return own if own.bits in (16, 32) else FORMATS["bf16"]
+    own = DTYPES[format.rest] if isinstance(format, Mixture) else format
+    return own if own.bits in (16, 32) else DTYPES["bf16"]
 
 
-def tower_bytes(ledger: Ledger, format: Format | Mixture) -> Quantity:
+def tower_bytes(ledger: Ledger, format: Dtype | Mixture) -> Quantity:
     """Bytes of a model's towers and projectors, one line for each entry; nothing of a model that has none."""
     return weight_bytes(Ledger(ledger.model, ledger.towers), tower_format(format))
 
 
-def kept_in(ledger: Ledger, format: Format | Mixture, whole: Ledger | None = None) -> Iterator[Kept]:
+def kept_in(ledger: Ledger, format: Dtype | Mixture, whole: Ledger | None = None) -> Iterator[Kept]:
     """Each entry that owns weights with the format that it is kept in; of several formats, its copies in each of them."""
     whole = ledger if whole is None else whole
     routed = any(isinstance(entry, Matmul) and not is_one(entry.experts) for entry in whole.entries)
@@ -203,7 +203,7 @@ def kept_in(ledger: Ledger, format: Format | Mixture, whole: Ledger | None = Non
 
 
 def _mixed(
-    place: int, entry: Matmul | Lookup | Vector | Buffer | Conv, mixture: Mixture, rest: Format
+    place: int, entry: Matmul | Lookup | Vector | Buffer | Conv, mixture: Mixture, rest: Dtype
 ) -> Iterator[Kept]:
     """The copies of an entry by format."""
     counts = mixture.placed.get(place, ((rest, 1),))
@@ -250,11 +250,11 @@ def _blocks(rows: int, columns: int, block: tuple[int, int]) -> int:
     return (rows if high == 1 else ceil_div(rows, high)) * ceil_div(columns, wide)
 
 
-def _rest(format: Format | Mixture) -> Format:
-    return FORMATS[format.rest]
+def _rest(format: Dtype | Mixture) -> Dtype:
+    return DTYPES[format.rest]
 
 
-def _holds(format: Format, entry: Entry, *, routed: bool) -> bool:
+def _holds(format: Dtype, entry: Entry, *, routed: bool) -> bool:
     """Whether a format is used for an entry; `routed`: whether the model has routed experts."""
     match format.scope:
         case "all":
@@ -292,9 +292,9 @@ def _is_router(entry: Matmul) -> bool:
     return entry.role == "router"
 
 
-def dividing(entry: Entry, format: Format) -> Format:
+def dividing(entry: Entry, format: Dtype) -> Dtype:
     """The format itself, or the first of those that stand in for it whose blocks divide the rows of an entry."""
     row = entry.d_in if isinstance(entry, Matmul) else entry.width if isinstance(entry, Lookup) else 0
     while format.multiple > 1 and row % format.multiple:
-        format = FORMATS[format.fallback]
+        format = DTYPES[format.fallback]
     return format

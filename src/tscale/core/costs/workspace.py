@@ -17,9 +17,9 @@ from tscale.core.ledger import Block, Buffer, Cache, Conv, Ledger, Lookup, Matmu
 from tscale.core.metric import Line, Quantity
 from tscale.core.roles import Role
 from tscale.core.sharding import is_expert
-from tscale.core.tracing import ceil_div, maximum, minimum, named
+from tscale.core.tracing import ceil_div, label, maximum, minimum
 from tscale.core.units import BYTES
-from tscale.core.workload import Run
+from tscale.core.workload import SequenceLengths
 
 LEAVES_OUT: Final = "what sampling adds to the logits"
 """What is no part of the workspace, nor of any reserve."""
@@ -30,7 +30,14 @@ _LOGIT_BITS: Final = 32
 
 
 def workspace_bytes(
-    share: Ledger, whole: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int, verified: int = 1
+    share: Ledger,
+    whole: Ledger,
+    run: SequenceLengths,
+    batch: int,
+    chunk: int,
+    d_model: int,
+    bits: int,
+    verified: int = 1,
 ) -> Quantity:
     """Bytes of one device's activations at their largest, and of the logits, which are gathered whole in fp32.
 
@@ -44,18 +51,18 @@ def workspace_bytes(
     return Quantity("workspace", lines, BYTES, "convention", leaves_out=f"Not counted: {LEAVES_OUT}.")
 
 
-def activation_bytes(ledger: Ledger, run: Run, batch: int, chunk: int, d_model: int, bits: int) -> int:
+def activation_bytes(ledger: Ledger, run: SequenceLengths, batch: int, chunk: int, d_model: int, bits: int) -> int:
     """The largest over all blocks of tokens·(2·d_model + outputs), with what goes into a matrix down among the outputs."""
     sizes = []
     for (_, stream), (first, outputs) in _outputs(ledger).items():
-        tokens = named(f"{stream}_step_tokens", _step_tokens(stream, run, batch, chunk))
+        tokens = label(f"{stream}_step_tokens", _step_tokens(stream, run, batch, chunk))
         block = first.rpartition(".")[0]
         name = block if stream == "target" else f"{block}.{stream}"
-        sizes.append(named(f"{name}.activations", tokens * (2 * d_model + named(f"{name}.outputs", outputs))))
+        sizes.append(label(f"{name}.activations", tokens * (2 * d_model + label(f"{name}.outputs", outputs))))
     return bytes_of(reduce(maximum, sizes), bits) if sizes else 0
 
 
-def _step_tokens(stream: Stream, run: Run, batch: int, chunk: int) -> int:
+def _step_tokens(stream: Stream, run: SequenceLengths, batch: int, chunk: int) -> int:
     """Tokens of a stream, of all sequences together, that a step takes."""
     match stream:
         case "source":
@@ -130,7 +137,7 @@ def _a_token(entry: Matmul) -> int:
     return ceil_div(entry.used * entry.experts, entry.stored) if is_expert(entry) else 1
 
 
-def _logit_bytes(ledger: Ledger, run: Run, batch: int) -> int:
+def _logit_bytes(ledger: Ledger, run: SequenceLengths, batch: int) -> int:
     """One row of logits for each sequence; of an encoder, one for each position."""
     head = next((entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.role == "head"), None)
     if head is None:

@@ -100,14 +100,14 @@ def quark(said: Said) -> Converted:
     if not isinstance(weight, Mapping) or (own is not None and own.data):
         return Converted(None, left, unread=(f"{said.key}: what quark does layer by layer is not read here",))
     kind, scheme, size = weight.get("dtype"), weight.get("qscheme"), weight.get("group_size")
-    formats = {
+    dtypes = {
         ("fp8_e4m3", "per_tensor", ""): "fp8",
         ("fp8_e4m3", "per_channel", ""): "fp8-row",
         ("int8", "per_tensor", ""): "int8-tensor-sym",
         ("int8", "per_channel", ""): "int8-row-sym",
         ("fp4", "per_group", "32"): "mxfp4",
     }
-    format = formats.get((str(kind), str(scheme), str(size) if scheme == "per_group" else ""))
+    format = dtypes.get((str(kind), str(scheme), str(size) if scheme == "per_group" else ""))
     if format is None:
         text = f"weights as {shown(kind)} {shown(scheme)} are not read here"
         return Converted(None, left, unread=(f"{said.key}: {text}", *unread))
