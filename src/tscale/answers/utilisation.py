@@ -183,9 +183,7 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
     if isinstance(case.gpus, Recordable):
         return _of_each_size(case, case.gpus, peak, runs)
     published = measured_runs() if runs is None else runs
-    nearest = sorted(((distance(case, one.case), one) for one in published), key=lambda pair: pair[0])[:NEAREST]
-    weighed = [(_weight(far), one) for far, one in nearest]
-    weighed = [(weight, one) for weight, one in weighed if weight >= _LEAST_WEIGHT * weighed[0][0]]
+    weighed = _weighed(case, published)
     of = Fraction(peak, case.peak) if case.narrow and case.peak else Fraction(2 if case.narrow else 1)
     shares = [(one.share_of(of), weight) for weight, one in weighed]
     total = in_order(weight for weight, _ in weighed)
@@ -200,6 +198,13 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
         of,
         whole,
     )
+
+
+def _weighed(case: Case, published: tuple[Measured, ...]) -> list[tuple[float, Measured]]:
+    """The runs that are nearest to a case, each with its weight, but for those that hardly count."""
+    nearest = sorted(((distance(case, one.case), one) for one in published), key=lambda pair: pair[0])[:NEAREST]
+    weighed = [(_weight(far), one) for far, one in nearest]
+    return [(weight, one) for weight, one in weighed if weight >= _LEAST_WEIGHT * weighed[0][0]]
 
 
 def _of_each_size(case: Case, gpus: Recordable, peak: int, runs: tuple[Measured, ...] | None) -> Utilisation:
