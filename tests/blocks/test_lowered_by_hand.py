@@ -85,6 +85,8 @@ def test_experts_of_attention_share_their_keys() -> None:
     """A token queries with 3 of 8 experts of 4 heads of 16."""
     block = ExpertAttention(kind="expert-attention", experts=8, top_k=3, heads=4, head_dim=16)
     assert block.widths(32) == Widths(12, 4, 16)
+    several = [ExpertAttention(kind="expert-attention", experts=8, top_k=k, heads=4, head_dim=16) for k in (8, 9)]
+    assert [_refused(one, 32) for one in several] == [[], [("top_k",)]]
 
 
 def test_a_delta_rule_of_channels_in_chunks() -> None:
