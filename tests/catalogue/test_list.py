@@ -81,7 +81,7 @@ def test_hardware_and_laws_are_filtered_too() -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("formats", "--family", "q4"), "--family is about models, hardware, not about formats: drop it"),
+        (("formats", "--family", "q4"), "--family is about models, hardware, families, not about formats: drop it"),
         (("hardware", "--larger-than", "1B"), "--larger-than is about models, not about hardware: drop it"),
         (("--newer-than", "next"), '--newer-than takes a year, such as 2024, not "next"'),
         (("--newer-than", "20256"), '--newer-than takes a year, such as 2024, not "20256"'),

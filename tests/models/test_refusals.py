@@ -231,6 +231,7 @@ def test_every_refusal_of_a_spec_has_a_case() -> None:
 
 
 ELSEWHERE = {
+    "a release in no format is none: name its format, or rules": "tests/bad/releases-of-no-format.yaml",
     " mixes types, tensor by tensor: ": "tests/bad/weights-format-mixture.yaml",
     " asks for it; name a type, such as q4_k": "tests/bad/weights-format-mixture.yaml",
     "formats by layer are known up to ": "tests/bad/weights-rule-by-layer-too-deep.yaml",

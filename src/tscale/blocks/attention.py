@@ -64,7 +64,7 @@ class Attention:
     """Whether each head has a learned logit that attends to nothing (gpt-oss)."""
     global_projections: bool = False
     """Whether tokens that see all others have projections q, k and v of their own: stored, and run by none of a plain text (Longformer)."""
-    groups: Size = 1
+    groups: Size | None = None
     """Groups of channels within which q, k and v are projected: each projection is as many smaller ones (SqueezeBERT)."""
     value_conv: Size | None = None
     """Length of a filter over each head's values, next to the attention to them (Nystromformer)."""
@@ -117,9 +117,9 @@ class Attention:
 
     def _group_problems(self, d_model: int) -> Iterator[Problem]:
         """Groups of channels that the projections cannot be divided into."""
-        if self.groups > 1 and (self.kv_heads, self.head_dim, d_model % self.groups) != (None, None, 0):
+        if self.groups is not None and (self.kv_heads, self.head_dim, d_model % self.groups) != (None, None, 0):
             yield ("groups",), f"groups must divide d_model {d_model}, without kv_heads and head_dim: drop it, or these"
-        if self.groups > 1 and (self.gated or self.global_projections):
+        if self.groups is not None and (self.gated or self.global_projections):
             yield ("groups",), "groups of channels are known without further projections: drop it, or gated"
 
     def _sight_problems(self) -> Iterator[Problem]:
@@ -196,7 +196,7 @@ class Attention:
 
     def _grouped(self, whole: Matmul) -> Matmul:
         """A projection as it stands: one matrix, or one for each group of channels."""
-        many = self.groups
+        many = self.groups or 1
         if many == 1:
             return whole
         return whole._replace(d_in=whole.d_in // many, d_out=whole.d_out // many, stored=many, used=many)
@@ -275,7 +275,7 @@ class Attention:
     def _refuse_unrecorded(self) -> None:
         if self.global_projections:
             raise unrecorded("attention with projections of its own for tokens that see all others")
-        if (self.value_conv, self.summaries, self.groups) != (None, None, 1):
+        if (self.value_conv, self.summaries, self.groups or 1) != (None, None, 1):
             raise unrecorded(
                 "attention with sums of blocks, filters over its values or projections in groups of channels,"
             )

@@ -24,7 +24,7 @@ class Bottleneck:
 
     kind: Literal["bottleneck"]
     heads: Size
-    """Heads of attention, which together are as wide as the narrow stream."""
+    """Heads of attention: all of them are as wide as the narrow stream."""
     width: Size
     """Width of the narrow stream."""
     d_ff: Size

@@ -28,7 +28,7 @@ class FeedForward:
     """Whether the matrix down has a bias, where the others have none (GTE)."""
     inner_norm: bool = False
     """Whether the inner activations are normalised, with a gain for each, before the matrix down (BitNet)."""
-    groups: Size = 1
+    groups: Size | None = None
     """Groups of channels within which both matrices work: each is as many smaller ones (SqueezeBERT)."""
     scalars: Size | None = None
     """Learned numbers of the activation (2 in Apertus's xIELU)."""
@@ -37,13 +37,13 @@ class FeedForward:
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Groups that do not divide both widths."""
-        if d_model % self.groups or self.d_ff % self.groups:
+        if self.groups is not None and (d_model % self.groups or self.d_ff % self.groups):
             yield ("groups",), f"groups must divide d_model {d_model} and d_ff {self.d_ff}: drop it, or set another"
 
     def lower(self, site: LayerContext) -> Iterator[Entry]:
         """One entry a matrix."""
         for entry in self._whole(site):
-            if isinstance(entry, Matmul) and self.groups > 1:
+            if isinstance(entry, Matmul) and self.groups is not None:
                 d_in, d_out, many = entry.d_in // self.groups, entry.d_out // self.groups, self.groups
                 yield entry._replace(d_in=d_in, d_out=d_out, stored=many, used=many)
             else:
@@ -75,7 +75,7 @@ class FeedForward:
 
         A learned activation is fused (xIELU: the authors' kernel keeps its input, and its parameters).
         """
-        if self.groups > 1:
+        if self.groups is not None and self.groups > 1:
             raise unrecorded("a feed-forward in groups of channels")
         yield from inner_saves(site, site.name, self.d_ff, gated=self.gated)
         if self.inner_norm:

@@ -93,7 +93,9 @@ def _classes(config: Config, usual: Head, *, pooler: bool, biased: bool, per_tok
 
 _OF_THEIR_OWN: Final = frozenset({
     "BigBirdPegasusForCausalLM", "BigBirdForQuestionAnswering", "BigBirdForSequenceClassification", "BigBirdForTokenClassification",
-    "FlaubertForMultipleChoice", "RoFormerForMultipleChoice", "T5GemmaForSequenceClassification", "T5GemmaForTokenClassification", "TapasForQuestionAnswering", "XLMForMultipleChoice", "XLNetForQuestionAnswering",
+    "FlaubertForMultipleChoice", "FlaubertForQuestionAnswering", "RoFormerForMultipleChoice", "T5GemmaForSequenceClassification",
+    "T5GemmaForTokenClassification", "TapasForQuestionAnswering", "XLMForMultipleChoice", "XLMForQuestionAnswering",
+    "XLNetForQuestionAnswering",
 })  # fmt: skip
 _ENDS: Final = 2
 _CLASSIFIERS: Final[Mapping[str, Callable[[Config, Head], Head]]] = {
