@@ -275,6 +275,11 @@ def test_total_parameters(name: str) -> None:
         ("kimi-k2.5", 1_026_879_353_328),
         ("qwen3.5-397b-a17b", 396_802_360_816),
         ("qwen3.6-35b-a3b", 35_107_181_936),
+        ("qwen3-vl-2b", 2_127_532_032),
+        ("qwen3-vl-4b", 4_437_815_808),
+        ("qwen3-vl-30b-a3b", 31_070_754_032),
+        ("qwen3-vl-235b-a22b", 235_670_022_896),
+        ("minimax-m3", 427_040_132_864),
     ],
 )
 def test_total_parameters_with_towers(name: str, whole: int) -> None:
