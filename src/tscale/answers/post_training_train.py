@@ -46,7 +46,7 @@ def post_training_report(spec: ModelSpec, asked: Asked) -> Report:
         ""
         if tightest.verdict == "fits"
         else f"A device holds {number_text(tightest.total, 'decimal', 'B')} in {NAMES[tightest.phase]}: `tscale memory --train --method "
-        f"{asked.step.method}` shows what would fit."
+        f"{asked.step.method}` with the same options shows what would fit."
     )
     code = 3 if tightest.verdict == "does_not_fit" else 0
     return Report(

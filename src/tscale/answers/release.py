@@ -108,6 +108,8 @@ class Asked(NamedTuple):
         assert mixed is not None
         if not mixed.placed:
             return ""
+        if self.weights.name == own.method:
+            return f"--dtype {self.weights.name} converts weights by the rule of that format: leave it out for the release."
         cached = "" if own.cache is None or self.cache is not None else f", and its cache in {own.cache}"
         return f"--dtype {self.weights.name} overrides the release, whose weights are in {mixed.name}{cached}."
 
