@@ -154,3 +154,9 @@ def nearest(name: str, legal: Iterable[str], aliases: Mapping[str, str] = Mappin
         return f"did you mean {close[0] if close[0] in names else aliases[close[0]]}?"
     listed = ", ".join(names[:12])
     return f"known: {listed}, ..." if len(names) > 12 else f"known: {listed}"
+
+
+def system_said(error: OSError | ValueError) -> str:
+    """What is wrong with a file by the system's own words; of a path that no file can have, in the same words on every Python."""
+    said = getattr(error, "strerror", None) or str(error)
+    return "embedded null byte" if "embedded null" in said else said

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tscale.errors import SpecError, called
+from tscale.errors import SpecError, called, system_said
 
 Read = Callable[[int, int], bytes]
 """Gives the bytes of a file from a place on, as many as are asked for or fewer at its end."""
@@ -24,7 +24,7 @@ def opened(path: Path) -> Iterator[tuple[Read, int]]:
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError) as error:
-        raise SpecError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=where) from error
+        raise SpecError(f"cannot be read: {system_said(error)}", where=where) from error
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):

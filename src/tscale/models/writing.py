@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tscale.errors import SpecError, called
+from tscale.errors import SpecError, called, system_said
 from tscale.models.spec import Spec
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _exists(path: Path, instead: str = _INSTEAD) -> SpecError:
 
 
 def _unwritable(path: Path, error: Exception) -> SpecError:
-    return SpecError(f"cannot be written: {getattr(error, 'strerror', None) or error}", where=called(str(path)))
+    return SpecError(f"cannot be written: {system_said(error)}", where=called(str(path)))
 
 
 def write_over(path: Path, content: str | bytes) -> None:

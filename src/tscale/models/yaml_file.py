@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, NoReturn
 
 import yaml
 
-from tscale.errors import SpecError, called, shown
+from tscale.errors import SpecError, called, shown, system_said
 
 MOST_BYTES: Final = 256 * 1024  # a spec takes two kilobytes
 MOST_DEPTH: Final = 40
@@ -76,7 +76,7 @@ def read_text(path: str, most: int = MOST_BYTES, usual: str = "a spec takes two 
     try:
         raw = _read_stdin(most) if path == "-" else _read_bytes(Path(path), most)
     except (OSError, ValueError) as error:
-        raise SpecError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=name) from error
+        raise SpecError(f"cannot be read: {system_said(error)}", where=name) from error
     if len(raw) > most:
         raise SpecError(f"is larger than {most // 1024} KiB: {usual}", where=name)
     try:
