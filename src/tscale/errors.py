@@ -156,7 +156,7 @@ def nearest(name: str, legal: Iterable[str], aliases: Mapping[str, str] = Mappin
     return f"known: {listed}, ..." if len(names) > 12 else f"known: {listed}"
 
 
-def system_said(error: OSError | ValueError) -> str:
+def system_said(error: Exception) -> str:
     """What is wrong with a file by the system's own words; of a path that no file can have, in the same words on every Python."""
     said = getattr(error, "strerror", None) or str(error)
     return "embedded null byte" if "embedded null" in said else said
