@@ -32,7 +32,7 @@ def disclosed() -> list[str]:
 
 
 UNRECORDED = {
-    "glm-5", "glm-5.2", "deepseek-v3.2", "deepseek-v4-flash", "deepseek-v4-pro", "glm-5.3-flash", "mistral-large-4",
+    "glm-5", "glm-5.2", "deepseek-v3.2", "deepseek-v4-flash", "deepseek-v4-pro", "glm-5.3-flash", "mistral-large-4", "minimax-m3",
     "gemma-3n-e2b", "gemma-3n-e4b",
 }  # fmt: skip
 """Built-in models of which nobody has recorded what they keep for a backward pass: those with an indexer of keys, or with several
