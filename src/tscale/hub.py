@@ -89,11 +89,6 @@ def description(repository: str) -> tuple[str, str]:
     raise missing
 
 
-def config_text(repository: str) -> str:
-    """The text of a repository's config.json. Raises `SpecError`."""
-    return _text_of(repository, "config.json", _deadline())
-
-
 def _text_of(repository: str, file: str, until: _Deadline) -> str:
     """The text of a file of a repository. Raises `SpecError`."""
     from tscale.importer.config_file import MOST_BYTES

@@ -106,7 +106,7 @@ def test_a_table_of_serving_may_have_one_figure_alone() -> None:
 
 def test_a_table_of_memory_never_asks_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name of the hub is that of the built-in model of its shape; others are refused. A context is told in tokens."""
-    monkeypatch.setattr("tscale.hub.config_text", lambda *_, **__: pytest.fail("asked the hub"))
+    monkeypatch.setattr("tscale.hub.description", lambda *_, **__: pytest.fail("asked the hub"))
     heading = "source,model,gpu_gib,gpus,micro_batch,precision,recompute,method,loss,what,value,unit"
     row = "unsloth,{},40,1,1,nf4,full,qlora r32,plain-kept,longest_context,12264,tokens"
     names = ("meta-llama/Meta-Llama-3.1-8B-Instruct", "some/Body")
