@@ -169,7 +169,7 @@ def test_a_config_of_a_hostile_hub_is_one_clear_error(
 ) -> None:
     serve(answer)
     with hub.deadline(SECONDS if said == LATE else None), pytest.raises(SpecError) as caught:
-        hub.config_text("org/name")
+        hub.description("org/name")
     assert said in str(caught.value)
 
 
@@ -198,4 +198,4 @@ def test_one_deadline_holds_for_all_requests_made_inside_it(serve: Callable[[Ans
     with hub.deadline(SECONDS), hub.deadline(1000):
         for _ in range(2):
             with pytest.raises(SpecError, match=LATE):
-                hub.config_text("org/name")
+                hub.description("org/name")
