@@ -15,11 +15,11 @@ from tests.helpers import run
 from tscale.answers.attention import Ask, attention_report
 from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
-from tscale.answers.memory import Ask as MemoryAsk
-from tscale.answers.memory import memory_report
-from tscale.answers.memory_train import memory_train_report
-from tscale.answers.memory_train_ask import Ask as TrainAsk
-from tscale.answers.params import params_report
+from tscale.answers.memory.answer import Ask as MemoryAsk
+from tscale.answers.memory.answer import memory_report
+from tscale.answers.memory_train.answer import memory_train_report
+from tscale.answers.memory_train.ask import Ask as TrainAsk
+from tscale.answers.params.answer import params_report
 from tscale.catalogue.models import built_in, names
 from tscale.core.dtypes import DTYPES
 from tscale.core.metric import Report, Step

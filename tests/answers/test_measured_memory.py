@@ -9,7 +9,7 @@ import pytest
 from tests.answers.test_measured_steps import ZERO, gpt, rows
 from tests.helpers import answer, run
 from tscale.answers.capacity import training_capacity
-from tscale.answers.memory_train_ask import train_ask
+from tscale.answers.memory_train.ask import train_ask
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
 from tscale.core.costs.largest import largest

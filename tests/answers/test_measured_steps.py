@@ -13,8 +13,8 @@ import pytest
 
 import tscale
 from tests.helpers import run
-from tscale.answers.train import train_report
-from tscale.answers.train_ask import Ask
+from tscale.answers.train.answer import train_report
+from tscale.answers.train.ask import Ask
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import configs
 from tscale.core.costs.step_time import Batch

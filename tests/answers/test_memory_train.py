@@ -9,8 +9,8 @@ import pytest
 
 from tests.core.test_training_memory import trainable
 from tests.helpers import answer, run
-from tscale.answers.memory_train import memory_train_report
-from tscale.answers.memory_train_ask import Ask
+from tscale.answers.memory_train.answer import memory_train_report
+from tscale.answers.memory_train.ask import Ask
 from tscale.catalogue.models import built_in
 from tscale.core.costs.recompute import find_again
 from tscale.core.costs.states import find_targets

@@ -14,7 +14,7 @@ import pytest
 import tscale
 from tscale.answers.explaining import TracedModel, counted
 from tscale.answers.recomputed import Recomputed
-from tscale.answers.train_plan import planned_step
+from tscale.answers.train.plan import planned_step
 from tscale.answers.trainer import trainer
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training_memory import Training

@@ -13,9 +13,9 @@ from tscale.analysis.optimal import plots as optimal_of_experts
 from tscale.analysis.questions import question
 from tscale.answers.attention import Ask
 from tscale.answers.budget import amount_given
-from tscale.answers.fit_law import fitted
-from tscale.answers.memory import Ask as Kept
-from tscale.answers.memory_train_ask import train_ask
+from tscale.answers.fit.law import fitted
+from tscale.answers.memory.answer import Ask as Kept
+from tscale.answers.memory_train.ask import train_ask
 from tscale.answers.plots.attention import attention_plot
 from tscale.answers.plots.compare import compare_plot
 from tscale.answers.plots.fit import fit_plot
@@ -23,7 +23,7 @@ from tscale.answers.plots.loss import loss_plot
 from tscale.answers.plots.memory import memory_plot, memory_train_plot
 from tscale.answers.plots.optimal import optimal_plots
 from tscale.answers.plots.serve import serve_plot
-from tscale.answers.serve_times import Ask as Served
+from tscale.answers.serve.times import Ask as Served
 from tscale.calibration.runs import Runs
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in

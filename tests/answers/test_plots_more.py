@@ -19,7 +19,7 @@ from tscale.answers.plots.hyper import hyper_plot
 from tscale.answers.plots.params import params_plot
 from tscale.answers.plots.post_training import phases_plot, seconds_plot
 from tscale.answers.plots.train import train_plot
-from tscale.answers.train_ask import Ask as Trained
+from tscale.answers.train.ask import Ask as Trained
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
 from tscale.core.plot import Plot, Point, Series

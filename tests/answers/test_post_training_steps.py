@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from tests.helpers import answer, run
-from tscale.answers.post_training_fit import Measured, fitted, measured
-from tscale.answers.post_training_step import packed
+from tscale.answers.post_training.fit import Measured, fitted, measured
+from tscale.answers.post_training.step import packed
 from tscale.calibration.post_training_calibration import shipped
 from tscale.catalogue.models import configs
 from tscale.core.costs.post_training import StepConstants, joined

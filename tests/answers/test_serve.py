@@ -12,8 +12,8 @@ import pytest
 import tscale
 from tests.answers.test_explain import holds
 from tests.helpers import answer, run
-from tscale.answers.serve import serve_report
-from tscale.answers.serve_times import Ask, Draft
+from tscale.answers.serve.answer import serve_report
+from tscale.answers.serve.times import Ask, Draft
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
 from tscale.core.tracing import TracedInt

@@ -8,8 +8,8 @@ import pytest
 
 from tests.helpers import answer
 from tscale.answers.deployment import Deployment
-from tscale.answers.serve import serve_report
-from tscale.answers.serve_times import Ask
+from tscale.answers.serve.answer import serve_report
+from tscale.answers.serve.times import Ask
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
 from tscale.core.serving_layout import ServingLayout

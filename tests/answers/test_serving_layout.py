@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from tscale.answers.memory import Ask, memory_report, server_of
-from tscale.answers.memory_held import Held, Server, fullest, held, held_at
+from tscale.answers.memory.answer import Ask, memory_report, server_of
+from tscale.answers.memory.held import Held, Server, fullest, held, held_at
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
 from tscale.core.dtypes import DTYPES, find_format

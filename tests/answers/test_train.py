@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import tscale
 from tests.helpers import answer, run
-from tscale.answers import train_memory
-from tscale.answers.train import train_report
-from tscale.answers.train_ask import Ask
+from tscale.answers.train import memory
+from tscale.answers.train.answer import train_report
+from tscale.answers.train.ask import Ask
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
@@ -471,7 +471,7 @@ def test_a_plan_whose_memory_is_not_known_is_timed_and_says_so(monkeypatch: pyte
     def refused(*_: object) -> None:
         raise RequestError("no kernel of it is known")
 
-    monkeypatch.setattr(train_memory, "weighed", refused)
+    monkeypatch.setattr(memory, "weighed", refused)
     found = trained("gpt3", "--gpu", "h100", "--gpus", "64", "--batch", "64", "--mfu", "0.4")
     assert found["plan"]["memory"] is None and found["days"] > 0
     assert found["notes"][0] == "What a device of the plan holds is not known here: no kernel of it is known."

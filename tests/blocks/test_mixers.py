@@ -13,7 +13,7 @@ from tests.answers.test_three_kinds import QUESTIONS, RUN, as_arrays
 from tscale.answers.attention import Ask, attention_report
 from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
-from tscale.answers.params import params_report
+from tscale.answers.params.answer import params_report
 from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.params import params
 from tscale.core.ledger import Conv, Scan

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tscale.answers.deployment import Deployment, OneRun
-from tscale.answers.serve_prediction import predicted
-from tscale.answers.serve_times import Ask, Draft
+from tscale.answers.serve.prediction import predicted
+from tscale.answers.serve.times import Ask, Draft
 from tscale.calibration.fit_serving import of_rows, table
 from tscale.calibration.interval import SHARE, factors, share_of_others
 from tscale.calibration.measured_kinds import kind_of

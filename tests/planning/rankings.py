@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tscale.answers.plan_search import Ask, Sized, subject_of
-from tscale.answers.plan_words import layout_text
+from tscale.answers.plan.search import Ask, Sized, subject_of
+from tscale.answers.plan.words import layout_text
 from tscale.calibration import training_rows
 from tscale.calibration.training_case import as_cut, prediction
 from tscale.catalogue.hardware import Hardware, find_hardware

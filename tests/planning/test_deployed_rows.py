@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tscale.analysis.questions import question
-from tscale.answers.plan_serve_search import _bases, room_of
+from tscale.answers.plan_serve.search import _bases, room_of
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Prediction, shipped
 from tscale.calibration.serving_cases import Pool, ServingCase, cache_room

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tscale.answers.plan_search import Ask, Sized, subject_of
+from tscale.answers.plan.search import Ask, Sized, subject_of
 from tscale.calibration.training_case import as_cut, prediction
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch

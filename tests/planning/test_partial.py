@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tscale.answers.capacity import groups_of
-from tscale.answers.plan_search import Ask, Sized, subject_of
+from tscale.answers.plan.search import Ask, Sized, subject_of
 from tscale.calibration.training_case import as_cut, prediction
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.axis import Axis

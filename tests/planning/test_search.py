@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tscale.answers.plan_search import Ask, Sized, pareto, subject_of
+from tscale.answers.plan.search import Ask, Sized, pareto, subject_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.axis import Axis
 from tscale.errors import RequestError

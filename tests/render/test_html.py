@@ -18,7 +18,7 @@ from tests.calibration.synthetic import BESIROGLU, csv_of, runs_of
 from tests.helpers import disclosed, run
 from tests.render.html_tree import Element, parse
 from tscale.answers.compare import compare_report
-from tscale.answers.params import params_report
+from tscale.answers.params.answer import params_report
 from tscale.catalogue.index import configs
 from tscale.catalogue.models import built_in, names
 from tscale.cli.examples import EXAMPLES

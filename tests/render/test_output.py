@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from tscale.answers.params import params_report
+from tscale.answers.params.answer import params_report
 from tscale.core.metric import Report
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import BYTES, TOKENS

@@ -14,7 +14,7 @@ from tscale.core.tracing import parse_count
 from tscale.errors import RequestError, nearest, shown
 
 if TYPE_CHECKING:
-    from tscale.answers.fit_forms import Comparison, Found
+    from tscale.answers.fit.forms import Comparison, Found
     from tscale.calibration.forms import Name
     from tscale.catalogue.laws import Law
     from tscale.core.metric import Report
@@ -100,7 +100,7 @@ class Ask(Written):
     @cached_property
     def fitting(self) -> Found | Comparison:
         """The law, fitted; of several forms all."""
-        from tscale.answers.fit_forms import Asked, fitted_forms
+        from tscale.answers.fit.forms import Asked, fitted_forms
         from tscale.calibration.runs import read_runs
         from tscale.render.progress import progress
 
@@ -115,14 +115,14 @@ class Ask(Written):
     @property
     def law(self) -> Law:
         """The law that is written: of several forms, that which foretells held-out sizes best."""
-        from tscale.answers.fit_forms import Comparison
+        from tscale.answers.fit.forms import Comparison
 
         return self.fitting.best.law if isinstance(self.fitting, Comparison) else self.fitting.law
 
 
 def analyze(ask: Ask) -> Report:
     """The constants with their intervals; the law is written where a file is named for it."""
-    from tscale.answers.fit_forms import forms_report
+    from tscale.answers.fit.forms import forms_report
     from tscale.models.writing import law_to_yaml
 
     if ask.file is not None:

@@ -32,7 +32,7 @@ class Ask(OfModel):
 
 def analyze(ask: Ask) -> Report:
     """The loss that each law predicts."""
-    from tscale.answers.loss import loss_report
+    from tscale.answers.loss.answer import loss_report
 
     laws = list(ask.law)
     report = loss_report(ask.spec, ask.tokens, laws, ask.unique_tokens, ask.inference_tokens, explain=ask.explain)

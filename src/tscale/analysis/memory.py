@@ -20,8 +20,8 @@ from tscale.errors import RequestError
 from tscale.models.resolve import disclosed
 
 if TYPE_CHECKING:
-    from tscale.answers.memory import Ask as Serving
-    from tscale.answers.memory_train_ask import Ask as Training
+    from tscale.answers.memory.answer import Ask as Serving
+    from tscale.answers.memory_train.ask import Ask as Training
     from tscale.catalogue.hardware import Hardware
     from tscale.core.costs.kernel_padding import Kernel
     from tscale.core.dtypes import Dtype
@@ -172,7 +172,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     @property
     def training(self) -> Training:
         """How it is trained."""
-        from tscale.answers.memory_train_ask import train_ask
+        from tscale.answers.memory_train.ask import train_ask
 
         own = self.spec.adapter
         if own is not None and (own.magnitudes or own.whole):
@@ -206,7 +206,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     @property
     def serving(self) -> Serving:
         """How it is served."""
-        from tscale.answers.memory import Ask as Serving
+        from tscale.answers.memory.answer import Ask as Serving
         from tscale.core.dtypes import find_format
 
         draft = None if self.draft is None else disclosed(spec_of(self.draft, families=self.families))
@@ -236,19 +236,19 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
 def analyze(ask: Ask) -> Report:
     """What a device holds part by part, whether it fits, and what else would."""
     if not ask.train:
-        from tscale.answers.memory import memory_report
+        from tscale.answers.memory.answer import memory_report
 
         return ask.assumed(memory_report(ask.spec, ask.serving))
     if ask.method is not None:
         return ask.assumed(_method_report(ask))
-    from tscale.answers.memory_train import memory_train_report
+    from tscale.answers.memory_train.answer import memory_train_report
 
     return ask.assumed(memory_train_report(ask.spec, ask.training, ask.batch))
 
 
 def _method_report(ask: Ask) -> Report:
     """Of a step after pre-training, phase by phase."""
-    from tscale.answers.post_training_memory import post_training_memory_report
+    from tscale.answers.post_training.memory import post_training_memory_report
 
     step = ask.post_training(ask.spec, ask.training, ask.context, ask.batch)
     return post_training_memory_report(ask.spec, step)
@@ -257,12 +257,12 @@ def _method_report(ask: Ask) -> Report:
 def figures(ask: Ask) -> Data:
     """The figures of the answer by their keys, without its lists: what a row of a sweep holds."""
     if not ask.train:
-        from tscale.answers.memory import memory_figures
+        from tscale.answers.memory.answer import memory_figures
 
         return memory_figures(ask.spec, ask.serving)
     if ask.method is not None:
         return analyze(ask).data
-    from tscale.answers.memory_train import memory_train_figures
+    from tscale.answers.memory_train.answer import memory_train_figures
 
     return memory_train_figures(ask.spec, ask.training, ask.batch)
 

@@ -16,8 +16,8 @@ from tscale.core.tracing import parse_count
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.answers.optimal import Budget
-    from tscale.answers.optimal_experts import Wanted
+    from tscale.answers.optimal.answer import Budget
+    from tscale.answers.optimal.experts import Wanted
     from tscale.catalogue.hardware import Hardware
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
@@ -134,7 +134,7 @@ class Ask(Request):
     @property
     def mixtures(self) -> Wanted:
         """The experts that are asked for, and what they are to be trained and served within."""
-        from tscale.answers.optimal_experts import Wanted
+        from tscale.answers.optimal.experts import Wanted
         from tscale.core.laws.experts_best import Limits
 
         memory = None if self.memory_gb is None else float(self.memory_gb) * 1e9
@@ -160,10 +160,10 @@ class Ask(Request):
 
 def analyze(ask: Ask) -> Report:
     """The optimum of each law."""
-    from tscale.answers.optimal import optimal_report
+    from tscale.answers.optimal.answer import optimal_report
 
     if ask.experts is not None:
-        from tscale.answers.optimal_experts import optimal_experts_report
+        from tscale.answers.optimal.experts import optimal_experts_report
 
         return optimal_experts_report(ask.budget, list(ask.law), ask.mixtures, explain=ask.explain)
     return optimal_report(ask.budget, list(ask.law), ask.unique_tokens, ask.inference_tokens, explain=ask.explain)
@@ -172,7 +172,7 @@ def analyze(ask: Ask) -> Report:
 def plots(ask: Ask) -> Sequence[Plot]:
     """The loss of each law over the parameters of one budget, and its optima over the budget."""
     if ask.experts is not None:
-        from tscale.answers.optimal_experts import optimal_experts_plot
+        from tscale.answers.optimal.experts import optimal_experts_plot
 
         return [optimal_experts_plot(ask.budget, list(ask.law), ask.mixtures)]
     from tscale.answers.plots.optimal import optimal_plots

@@ -40,7 +40,7 @@ class Ask(Request):
 
 def analyze(ask: Ask) -> Report:
     """Counted and published parameters of each."""
-    from tscale.answers.params import params_report
+    from tscale.answers.params.answer import params_report
 
     return params_report(ask.specs)
 

@@ -21,10 +21,10 @@ from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.answers.plan_planned import Planned
-    from tscale.answers.plan_search import Ask as Training
-    from tscale.answers.plan_serve_search import ServingPlan
-    from tscale.answers.post_training import Ask as Step
+    from tscale.answers.plan.planned import Planned
+    from tscale.answers.plan.search import Ask as Training
+    from tscale.answers.plan_serve.search import ServingPlan
+    from tscale.answers.post_training.answer import Ask as Step
     from tscale.catalogue.hardware import Hardware
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
@@ -153,7 +153,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @property
     def step(self) -> Step:
         """What is asked of a step after pre-training, but for its layout. Raises `RequestError`."""
-        from tscale.answers.memory_train_ask import Ask as Training
+        from tscale.answers.memory_train.ask import Ask as Training
 
         assert self.batch is not None
         training = Training(memory_share=self.memory_share, attention=self.training.attention)
@@ -165,7 +165,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         from tscale.planning import require
 
         require()
-        from tscale.answers.plan_train import planned_layouts
+        from tscale.answers.plan.train import planned_layouts
 
         return planned_layouts(self.spec, self.training)
 
@@ -176,23 +176,23 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
 
         require()
         if self.train and self.method is not None:
-            from tscale.answers.plan_post_training import plan_post_training_report
-            from tscale.answers.post_training_rollout import How
+            from tscale.answers.plan.post_training import plan_post_training_report
+            from tscale.answers.post_training.rollout import How
 
             how = How(self.stack, self.attention_kernel)
             return plan_post_training_report(self.spec, self.layouts, self.step, how, method_words(self))
         if self.train:
-            from tscale.answers.plan_train import plan_train_report
+            from tscale.answers.plan.train import plan_train_report
 
             return plan_train_report(self.layouts)
-        from tscale.answers.plan_serve import plan_serve_report
+        from tscale.answers.plan_serve.answer import plan_serve_report
 
         return plan_serve_report(self.deployments)
 
     @property
     def training(self) -> Training:
         """What is asked of layouts of training. Raises `RequestError` for what contradicts itself."""
-        from tscale.answers.plan_search import Ask as Training
+        from tscale.answers.plan.search import Ask as Training
 
         self._check_training()
         assert self.batch is not None

@@ -9,7 +9,7 @@ from tscale.analysis.plan_explained import compare_steps
 from tscale.analysis.questions import question
 from tscale.analysis.request import Request
 from tscale.analysis.system import read_system
-from tscale.answers.plan_compare import METRICS, Asked, compare_report
+from tscale.answers.plan.compare import METRICS, Asked, compare_report
 from tscale.core.metric import Report
 from tscale.errors import RequestError, TscaleError, called
 

@@ -19,8 +19,8 @@ from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
     from tscale.answers.deployment import Engine, OneRun
-    from tscale.answers.serve_times import Ask as Serving
-    from tscale.answers.serve_times import Draft
+    from tscale.answers.serve.times import Ask as Serving
+    from tscale.answers.serve.times import Draft
     from tscale.core.dtypes import Dtype
     from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
@@ -183,7 +183,7 @@ class Ask(WithMedia, OnHardware):
     @property
     def guesses(self) -> Draft | None:
         """What guesses, and how well; None where nothing does."""
-        from tscale.answers.serve_times import Draft
+        from tscale.answers.serve.times import Draft
         from tscale.models.resolve import disclosed
 
         if self.acceptance is None:
@@ -195,7 +195,7 @@ class Ask(WithMedia, OnHardware):
     def asked(self) -> Serving:
         """How it is served."""
         from tscale.answers.deployment import Deployment
-        from tscale.answers.serve_times import Ask as Serving
+        from tscale.answers.serve.times import Ask as Serving
 
         prompt = self.input or self.context
         cached = self.prefix if isinstance(self.prefix, int) else int(self.prefix * prompt)
@@ -228,12 +228,12 @@ class Ask(WithMedia, OnHardware):
 
 def analyze(ask: Ask) -> Report:
     """Time to first token, time per token, throughput and dollars."""
-    from tscale.answers.serve import serve_report
+    from tscale.answers.serve.answer import serve_report
 
     asked_for, media = ask.asked, ask.media
     if not media.any:
         return ask.assumed(serve_report(ask.spec, ask.hardware, asked_for))
-    from tscale.answers.serve_media import tower_flops, with_media
+    from tscale.answers.serve.media import tower_flops, with_media
 
     asked_for = asked_for._replace(tower_flops=tower_flops(ask.spec, media))
     report = serve_report(ask.spec, ask.hardware, asked_for)
@@ -244,7 +244,7 @@ def figures(ask: Ask) -> Data:
     """The figures of the answer by their keys, without its lists: what a row of a sweep holds."""
     if ask.media.any:
         return analyze(ask).data
-    from tscale.answers.serve import serve_figures
+    from tscale.answers.serve.answer import serve_figures
 
     return serve_figures(ask.spec, ask.hardware, ask.asked)
 

@@ -16,8 +16,8 @@ from tscale.analysis.spread import DEGREES, POLICIES, Spread
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.answers.post_training_answered import Asked as Stepped
-    from tscale.answers.train_ask import Ask as Training
+    from tscale.answers.post_training.answered import Asked as Stepped
+    from tscale.answers.train.ask import Ask as Training
     from tscale.core.costs.training import Count
     from tscale.core.metric import Data, Report
     from tscale.core.parallelism import Parallelism
@@ -163,7 +163,7 @@ class Ask(PostTraining, Spread, OnHardware):
     @property
     def products(self) -> str | None:
         """The format of the products, where one was asked for."""
-        from tscale.answers.peak import products_of
+        from tscale.answers.memory.peak import products_of
 
         return self.dtype or products_of(self.precision)
 
@@ -172,7 +172,7 @@ class Ask(PostTraining, Spread, OnHardware):
         """The question of `memory --train` about the same plan; None where there is none."""
         if self.batch is None and self.method is None:
             return None
-        from tscale.answers.peak import precision_of
+        from tscale.answers.memory.peak import precision_of
 
         own = MemoryAsk.options()
         given = {name: value for name, value in self.given.items() if name in own and name != "dtype"}
@@ -186,8 +186,8 @@ class Ask(PostTraining, Spread, OnHardware):
     @property
     def step(self) -> Stepped:
         """What is asked of a step after pre-training."""
-        from tscale.answers.post_training_answered import Asked
-        from tscale.answers.post_training_rollout import How
+        from tscale.answers.post_training.answered import Asked
+        from tscale.answers.post_training.rollout import How
 
         memory = self.memory
         assert memory is not None
@@ -198,7 +198,7 @@ class Ask(PostTraining, Spread, OnHardware):
     @property
     def asked(self) -> Training:
         """What is asked of the run."""
-        from tscale.answers.train_ask import Ask as Training
+        from tscale.answers.train.ask import Ask as Training
         from tscale.core.costs.step_time import Batch
 
         plan: Parallelism | None = None if self.batch is None else self.plan
@@ -243,10 +243,10 @@ def _options_of(memory: MemoryAsk) -> str:
 def analyze(ask: Ask) -> Report:
     """Time, GPU-hours, cost and energy; of a plan, its bounds and whether it fits; of a method, a step by phase."""
     if ask.method is not None:
-        from tscale.answers.post_training_train import post_training_report
+        from tscale.answers.post_training.train import post_training_report
 
         return ask.assumed(post_training_report(ask.spec, ask.step))
-    from tscale.answers.train import train_report
+    from tscale.answers.train.answer import train_report
 
     return ask.assumed(train_report(ask.spec, ask.hardware, ask.asked))
 
@@ -255,7 +255,7 @@ def figures(ask: Ask) -> Data:
     """The figures of the answer by their keys: what a row of a sweep holds."""
     if ask.method is not None:
         return analyze(ask).data
-    from tscale.answers.train import train_figures
+    from tscale.answers.train.answer import train_figures
 
     return train_figures(ask.spec, ask.hardware, ask.asked)
 

@@ -7,8 +7,8 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.explaining import steps_of
-from tscale.answers.optimal import Asked, Budget
-from tscale.answers.peak import peak_of
+from tscale.answers.memory.peak import peak_of
+from tscale.answers.optimal.answer import Asked, Budget
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.utilisation import Utilisation, assumed_utilisation, case_of, percent_text
 from tscale.catalogue.hardware import Hardware

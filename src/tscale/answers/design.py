@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from tscale.answers.experts import JOINT, inside, mixture_of, run_of
 from tscale.answers.explaining import counted, line_figures, steps_of, summed
 from tscale.answers.laws import Bound, counts_note, extrapolated, law_notes, predicted, refuse_others
-from tscale.answers.optimal import Budget, answered
+from tscale.answers.optimal.answer import Budget, answered
 from tscale.catalogue.laws import read_law
 from tscale.catalogue.models import normalised
 from tscale.core.costs.params import params

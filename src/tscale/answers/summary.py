@@ -9,18 +9,18 @@ from typing import Final, NamedTuple
 from tscale.answers.assumed import as_assumed
 from tscale.answers.capacity import serving_capacity, verdict_text
 from tscale.answers.explaining import counted, published_figure
-from tscale.answers.memory import Ask as MemoryAsk
-from tscale.answers.memory import server_of
-from tscale.answers.memory_held import held
+from tscale.answers.memory.answer import Ask as MemoryAsk
+from tscale.answers.memory.answer import server_of
+from tscale.answers.memory.held import held
 from tscale.answers.metrics import COMPARED, Subject, shown_figure, subject_of
-from tscale.answers.params import undisclosed
+from tscale.answers.params.answer import undisclosed
 from tscale.answers.release import format_of
 from tscale.answers.release_words import release_note
-from tscale.answers.serve_prediction import prediction_of
-from tscale.answers.serve_times import Ask as ServeAsk
-from tscale.answers.serve_times import served
-from tscale.answers.train import train_report
-from tscale.answers.train_ask import Ask as TrainAsk
+from tscale.answers.serve.prediction import prediction_of
+from tscale.answers.serve.times import Ask as ServeAsk
+from tscale.answers.serve.times import served
+from tscale.answers.train.answer import train_report
+from tscale.answers.train.ask import Ask as TrainAsk
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, tower_bytes, weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tscale.answers.explaining import source_text, steps_of, summed
 from tscale.answers.media import ASSUMED_SIDE, Media, MediaCost, media_costs
-from tscale.answers.params_lines import COLUMNS, line_data, row
+from tscale.answers.params.lines import COLUMNS, line_data, row
 from tscale.core.costs.params import params
 from tscale.core.ledger import Buffer, Cache, Scan, Scores
 from tscale.core.metric import Column, Data, Figure, Label, Report, Table

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from math import log
 from typing import Final
 
-from tscale.answers.fit_forms import Comparison, Found, formulas
-from tscale.answers.fit_law import Fitting
+from tscale.answers.fit.forms import Comparison, Found, formulas
+from tscale.answers.fit.law import Fitting
 from tscale.answers.laws import percentiles
 from tscale.calibration.runs import Run
 from tscale.core.laws import Farseer, KaplanJoint, Parametric

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tscale.answers.loss_judged import by_tokens
+from tscale.answers.loss.judged import by_tokens
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import NATS, PREDICTED_TOKENS

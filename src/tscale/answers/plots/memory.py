@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tscale.answers.memory import Ask, serving_growth
-from tscale.answers.memory_tables import Growth
-from tscale.answers.memory_train import training_growth
-from tscale.answers.memory_train_ask import Ask as TrainAsk
+from tscale.answers.memory.answer import Ask, serving_growth
+from tscale.answers.memory.tables import Growth
+from tscale.answers.memory_train.answer import training_growth
+from tscale.answers.memory_train.ask import Ask as TrainAsk
 from tscale.answers.release import format_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.plot import Axis, Plot, Point, Rule, Series

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from tscale.answers.laws import picked
-from tscale.answers.optimal import Answer, Budget, answered
+from tscale.answers.optimal.answer import Answer, Budget, answered
 from tscale.catalogue.models import built_in, names
 from tscale.core.costs.params import params
 from tscale.core.laws import Parametric, Repeated

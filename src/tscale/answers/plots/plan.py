@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tscale.answers.plan_planned import Planned, search_of
-from tscale.answers.plan_search import pareto
+from tscale.answers.plan.planned import Planned, search_of
+from tscale.answers.plan.search import pareto
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import BYTES, SECONDS
 from tscale.errors import NotPublishedError

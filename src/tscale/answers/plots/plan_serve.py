@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tscale.answers.plan_serve_data import Point as FrontPoint
-from tscale.answers.plan_serve_data import pareto
-from tscale.answers.plan_serve_search import Found, ServingPlan, searched
-from tscale.answers.plan_serve_text import deployment_words
+from tscale.answers.plan_serve.data import Point as FrontPoint
+from tscale.answers.plan_serve.data import pareto
+from tscale.answers.plan_serve.search import Found, ServingPlan, searched
+from tscale.answers.plan_serve.text import deployment_words
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import TOKENS_PER_SECOND
 

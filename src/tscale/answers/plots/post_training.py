@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.answers.post_training import Ask, fullest, models_of
-from tscale.answers.post_training_memory import METHOD_NAMES, NAMES
-from tscale.answers.post_training_rollout import How
-from tscale.answers.post_training_step import StepTime, step_time
+from tscale.answers.post_training.answer import Ask, fullest, models_of
+from tscale.answers.post_training.memory import METHOD_NAMES, NAMES
+from tscale.answers.post_training.rollout import How
+from tscale.answers.post_training.step import StepTime, step_time
 from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import Phase
 from tscale.core.plot import Axis, Plot, Point, Rule, Series

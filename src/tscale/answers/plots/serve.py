@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import count, takewhile
 from typing import Final
 
-from tscale.answers.serve_sweep import Sweep, throughputs
-from tscale.answers.serve_times import MOST_BATCH, Ask
+from tscale.answers.serve.sweep import Sweep, throughputs
+from tscale.answers.serve.times import MOST_BATCH, Ask
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series

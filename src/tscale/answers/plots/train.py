@@ -5,9 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from tscale.answers.train import timed
-from tscale.answers.train_ask import DAY, Ask
-from tscale.answers.train_cases import Case
+from tscale.answers.train.answer import timed
+from tscale.answers.train.ask import DAY, Ask
+from tscale.answers.train.cases import Case
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series

@@ -1,0 +1,1 @@
+"""`tscale fit`: scaling laws fitted to runs."""

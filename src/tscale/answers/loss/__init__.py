@@ -1,0 +1,1 @@
+"""`tscale loss`: what laws expect of a model and its tokens."""

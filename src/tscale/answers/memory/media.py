@@ -1,0 +1,77 @@
+"""Of `tscale memory`: what images and sounds take of the cache, and what towers take of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from tscale.answers.media import Media, MediaCost, check_fits, media_costs, media_notes
+from tscale.answers.memory.held import Server
+from tscale.core.costs.weights import tower_format
+from tscale.core.metric import Column, Data, Figure, Table
+from tscale.core.number_text import number_text
+from tscale.core.units import BYTES, COUNT, TOKENS
+
+
+class Cached(NamedTuple):
+    """The tokens of one kind of media in a sequence, and what a device keeps of them for all of its sequences."""
+
+    cost: MediaCost
+    size: int
+
+    def data(self) -> Data:
+        """For JSON."""
+        return {
+            "media": self.cost.key,
+            "count": Figure(self.cost.many, COUNT),
+            "tokens": Figure(self.cost.tokens, TOKENS),
+            "kv_cache_bytes": Figure(self.size, BYTES),
+        }
+
+
+class MediaHeld(NamedTuple):
+    """What an answer about memory says of images and sounds, and of towers."""
+
+    tables: tuple[Table, ...]
+    data: dict[str, Data]
+    notes: tuple[str, ...]
+
+
+def media_held(server: Server, place: int, media: Media) -> MediaHeld:
+    """Of a device of a stage. Raises `RequestError` for media that the model does not read, or its sequences do not hold."""
+    costs = media_costs(server.spec, media)
+    check_fits(costs, server.context)
+    seen = tuple(media_cached(server, place, costs))
+    notes = (*tower_notes(server, place), *media_notes(media, costs))
+    if not seen:
+        return MediaHeld((), {}, notes)
+    return MediaHeld((media_cache_table(seen),), {"media": [one.data() for one in seen]}, notes)
+
+
+def media_cached(server: Server, place: int, costs: Sequence[MediaCost]) -> Iterator[Cached]:
+    """What each kind adds to the cache of a device of a stage: that of the sequence, less that of one without its tokens."""
+    whole = sum(line.value for line in server.caches(place))
+    for cost in costs:
+        shorter = server._replace(context=max(server.context - cost.tokens, 1))
+        yield Cached(cost, whole - sum(line.value for line in shorter.caches(place)))
+
+
+def media_cache_table(cached: Sequence[Cached]) -> Table:
+    """Tokens of images and sounds, and their part of the cache."""
+    columns = (
+        Column("in each sequence", "media", numeric=False),
+        Column("tokens", "tokens"),
+        Column("KV cache, all sequences", "kv_cache_bytes"),
+    )
+    rows = tuple((one.cost.name, Figure(one.cost.tokens, TOKENS), Figure(one.size, BYTES)) for one in cached)
+    return Table("", columns, rows, aside=True)
+
+
+def tower_notes(server: Server, place: int) -> Iterator[str]:
+    """How much of the weights is of towers and projectors, and how these are kept."""
+    size = server.towers(place).total
+    if size:
+        yield (
+            f"Of the weights {number_text(int(size), 'decimal', 'B')} are towers and projectors, in "
+            f"{tower_format(server.format).name} and whole on each device; what they keep while they run is not counted."
+        )

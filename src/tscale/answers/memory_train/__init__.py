@@ -1,0 +1,1 @@
+"""`tscale memory --train`: what a device holds while it trains a model."""

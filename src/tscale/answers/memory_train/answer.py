@@ -1,0 +1,203 @@
+"""`tscale memory --train`: what a device holds while it trains a model, whether that fits, and how much more would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tscale.answers.capacity import Capacity, Verdict, exit_code, reserve_table
+from tscale.answers.explaining import line_figures, notes_of, steps_of, summed
+from tscale.answers.memory.changes import changes_table
+from tscale.answers.memory.tables import Growth, OfOne, Room, growth, parts_table
+from tscale.answers.memory_train.ask import Ask, capacity_of, training_of
+from tscale.answers.memory_train.held import PARTS, Held, all_held, part_of, room_of, weighed
+from tscale.answers.memory_train.lines import (
+    kept_data,
+    kept_table,
+    owned_data,
+    owned_table,
+    shortcut_of,
+    shortcut_table,
+    stages_table,
+)
+from tscale.answers.memory_train.notes import notes_held
+from tscale.answers.memory_train.step import step_of, timing_notes
+from tscale.answers.release import training_note
+from tscale.answers.trained import training_length
+from tscale.answers.trainer import Trainer, trainer
+from tscale.core.metric import Data, Figure, Quantity, Report, Step, Table
+from tscale.core.parallelism import Parallelism
+from tscale.core.tracing import TracedInt
+from tscale.core.units import BYTES
+from tscale.models.spec import ModelSpec, traced
+
+
+def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Report:
+    """What a device of the fullest stage holds, whether it fits, and what else would. Exit code 3 where it does not.
+
+    `batch`: the sequences of a step, whose time is predicted and bounded too.
+    """
+    held = all_held(weighed(spec, ask))
+    step = None if batch is None else step_of(spec, ask, held.one.context, batch)
+    tables = (*_tables(held), *(() if step is None else (step.table,)))
+    said = (*notes_held(held), *timing_notes(step, ask, batch))
+    notes = notes_of(spec, held.one.context.note, training_note(spec, ask.precision.name), *said)
+    data = {**_data(held), **({} if batch is None else {"step": None if step is None else step.data})}
+    steps = _steps(spec, ask, held.one.context, held.one.stage)
+    return Report(
+        held.one.title,
+        tables,
+        data,
+        notes,
+        steps,
+        exit_code=exit_code(held.one.capacity, held.one.total, held.one.least),
+    )
+
+
+def _tables(held: Held) -> Iterator[Table]:
+    """The parts first, then the stages, what fits, what would make it fit, and the lines."""
+    model, capacity = held.one.model, held.one.capacity
+    parts = {name: part_of(held.one.most, part, held.one.known) for part, name in PARTS.items()}
+    total = Figure(held.one.total, BYTES, held.one.known)
+    at_least = Figure(held.one.least, BYTES, held.one.known) if held.one.least < held.one.total else None
+    yield parts_table(held.one.title, model.spec.name, parts, total, capacity, at_least)
+    if held.one.ask.plan.pipeline > 1:
+        yield stages_table(model, held.one.stage)
+    if capacity is not None:
+        of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {held.one.ask.micro_batch:,}"
+        limits = f"the largest micro-batch {of_batch}", f"the longest context {of_context}"
+        yield held.room.table(*limits, capacity, _of_one(model, capacity))
+        if held.options:
+            yield changes_table(held.options, capacity.verdict(held.one.total, held.one.least))
+    if held.shortcut:
+        yield shortcut_table(held.shortcut)
+    yield owned_table(model, held.one.stage)
+    yield kept_table(model, held.one.stage)
+    if capacity is not None and capacity.share is None:
+        yield reserve_table(capacity.reserve)
+
+
+def _data(held: Held) -> dict[str, Data]:
+    """All of it for programs."""
+    ask, model, spec = held.one.ask, held.one.model, held.one.model.spec
+    return {
+        "model": spec.name,
+        "title": spec.label,
+        **_figures(held),
+        "changes": [change.data() for change in held.options],
+        "stages": [Figure(model.needs(place).total, BYTES, held.one.known) for place in range(ask.plan.pipeline)],
+        "shortcut": None if held.shortcut is None else held.shortcut.data(),
+        "lines": [*owned_data(model, held.one.stage), *kept_data(model, held.one.stage)],
+    }
+
+
+def memory_train_figures(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Data:
+    """The figures of `memory_train_report` by their keys, without its lists: what a row of a sweep holds."""
+    one = weighed(spec, ask)
+    step = None if batch is None else step_of(spec, ask, one.context, batch)
+    room = Room(None, None) if one.capacity is None else room_of(one.model, one.capacity.usable)
+    held = Held(one, room, (), shortcut_of(one.model, one.stage))
+    shortcut = None if held.shortcut is None else held.shortcut.data()
+    timed: dict[str, Data] = {} if batch is None else {"step": None if step is None else step.data}
+    return {**_figures(held), "shortcut": shortcut, **timed}
+
+
+def _figures(held: Held) -> dict[str, Data]:
+    """All that is no list."""
+    ask, model = held.one.ask, held.one.model
+    return {
+        "mode": "train",
+        "gpu": None if ask.hardware is None else ask.hardware.name,
+        "devices": ask.plan.devices,
+        "precision": ask.precision.name,
+        "optimizer": ask.optimizer.name,
+        "plan": _plan_data(ask.plan),
+        "micro_batch": ask.micro_batch,
+        "context": held.one.context,
+        "attention": ask.attention,
+        "recompute": ask.again.text if ask.again is not None else ask.recompute,
+        "kernels": ask.kernels,
+        "optimizer_in_backward": ask.optimizer_in_backward,
+        "offload": sorted(ask.offload),
+        "lora_targets": None if ask.lora_targets is None else sorted(ask.lora_targets),
+        **_loss_data(model, ask),
+        "lora_rank": ask.rank,
+        "stage": held.one.stage + 1,
+        **held.one.data,
+        **held.room.data(),
+    }
+
+
+def _of_one(model: Trainer, capacity: Capacity) -> OfOne:
+    def verdict(one: Trainer) -> Verdict:
+        return capacity.verdict(one.worst()[1].total, one.least_total())
+
+    return OfOne(lambda: verdict(model.with_(micro_batch=1)), lambda: verdict(model.of_length(1)))
+
+
+def _plan_data(plan: Parallelism) -> Data:
+    return {
+        "data": plan.data,
+        "tensor": plan.tensor,
+        "sequence": plan.sequence,
+        "pipeline": plan.pipeline,
+        "interleave": plan.interleave,
+        "context": plan.context,
+        "expert": plan.expert,
+        "expert_tensor": plan.trained.expert_tensor,
+        "zero": plan.zero,
+        "shards": plan.shards,
+        "stages": None if plan.stages is None else list(plan.stages),
+        "schedule": plan.order if plan.pipeline > 1 else None,
+    }
+
+
+def _loss_data(model: Trainer, ask: Ask) -> dict[str, Data]:
+    """The loss by name, whether it was asked for, and what it takes on a device of the last stage."""
+    taken = model.loss(ask.plan.pipeline - 1)
+    if taken is None:
+        return {"loss": None, "loss_default": None, "loss_bytes": None}
+    return {
+        "loss": model.training.loss_kernel,
+        "loss_default": ask.loss is None,
+        "loss_bytes": {name: Figure(value, BYTES, "convention") for name, value in taken._asdict().items()},
+    }
+
+
+def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step, ...]:
+    """How each part of the total was made, on numbers that remember."""
+    plan = ask.plan
+
+    def told(value: int, label: str) -> int:
+        return TracedInt(value, label=label) if value > 1 else value
+
+    training = training_of(ask)._replace(
+        micro_batch=told(ask.micro_batch, "micro_batch"),
+        rank=None if ask.rank is None else TracedInt(ask.rank, label="rank"),
+        plan=plan._replace(
+            tensor=told(plan.tensor, "tensor"),
+            data=told(plan.data, "data"),
+            context=told(plan.context, "context_parallel"),
+        ),
+    )
+    length = TracedInt(int(context.value), label="context")
+    one = trainer(traced(spec), training, length).needs(stage)
+    figures: list[tuple[str, Figure]] = []
+    for part in PARTS:
+        quantity: Quantity = getattr(one, part)
+        figures += line_figures(quantity.lines, BYTES, quantity.source, f"{part}.")
+        figures.append((part, Figure(summed(quantity.lines, f"{part}."), BYTES, source=quantity.source)))
+    return tuple(steps_of(figures, f"{spec.name}, a device"))
+
+
+def training_growth(spec: ModelSpec, ask: Ask) -> Growth:
+    """The parts of `memory_train_report` at many contexts, each of the stage that is the fullest there."""
+    model = trainer(spec, training_of(ask), int(training_length(spec, ask.context).value))
+    capacity = capacity_of(ask)
+    usable = None if capacity is None else capacity.usable
+
+    def parts(length: int) -> Mapping[str, Figure]:
+        most = model.of_length(length).worst()[1]
+        return {name: part_of(most, part, "convention") for part, name in PARTS.items()}
+
+    longest = None if usable is None else room_of(model, usable).context
+    return growth(model.context, usable, longest, parts)

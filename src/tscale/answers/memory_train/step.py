@@ -1,0 +1,65 @@
+"""The time of a step that `tscale memory --train --batch` gives beside its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from tscale.answers.explaining import counted
+from tscale.answers.memory.peak import peak_of, products_of
+from tscale.answers.memory_train.ask import Ask
+from tscale.answers.recomputed import recomputed
+from tscale.answers.train.plan import PlannedStep, as_bounds, planned_step
+from tscale.answers.train.prediction import PredictedStep, predicted_step
+from tscale.core.costs.step_time import Batch
+from tscale.core.metric import Data, Figure, Table, weakest
+from tscale.errors import RequestError
+from tscale.models.lower import run_of
+from tscale.models.spec import ModelSpec
+
+
+class _Timed(NamedTuple):
+    """A step: its bound, and what it is predicted to take."""
+
+    least: PlannedStep
+    predicted: PredictedStep
+
+    @property
+    def table(self) -> Table:
+        return self.predicted.on(self.least.table)
+
+    @property
+    def data(self) -> Data:
+        """The keys of a plan's JSON."""
+        assert isinstance(self.least.data, Mapping)
+        return {**self.least.data, **self.predicted.data}
+
+    def notes(self) -> Iterator[str]:
+        """What bounds it, and what the prediction rests on."""
+        yield from self.least.notes(None)
+        yield from self.predicted.notes()
+
+
+def timing_notes(step: _Timed | None, ask: Ask, batch: int | None) -> Iterator[str]:
+    """What bounds a step and what is predicted of it, or why adapters' has no time."""
+    if step is not None:
+        yield from step.notes()
+    elif batch is not None and ask.rank is not None:
+        yield "No step is timed: a frozen model computes no gradients of its own weights, and times are those of full training."
+
+
+def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | None:
+    """The time of a step of so many sequences; None of adapters. Raises `RequestError` without hardware to time it on."""
+    if ask.hardware is None:
+        raise RequestError(
+            "--batch with --train gives the least time of a step, on hardware: add --gpu, or drop --batch"
+        )
+    if ask.rank is not None:
+        return None
+    dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.precision.name))
+    model, run, sequences = counted(spec), run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
+    redone = recomputed(spec, model.ledger, ask.recompute, ask.again, ask.plan)
+    given = (model, run, ask.plan, sequences, ask.hardware.cluster())
+    least = planned_step(*given, peak, dtype, redone)
+    predicted = predicted_step(*given, dtype, redone, least.step.seconds, known=weakest("predicted", context.known))
+    return _Timed(as_bounds(least, weakest("bound", context.known)), predicted)

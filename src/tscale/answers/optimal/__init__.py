@@ -1,0 +1,1 @@
+"""`tscale optimal`: how a budget is best spent."""

@@ -1,0 +1,284 @@
+"""`tscale optimal --experts`: the compute-optimal mixture of experts, of a number of experts or of the best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from tscale.answers.experts import GRANULAR, JOINT, LOSSES, inside
+from tscale.answers.laws import INCOMPARABLE, law_data, law_notes, loss_figure, predicted, range_note
+from tscale.answers.optimal.answer import Budget
+from tscale.catalogue.laws import Law, read_law
+from tscale.core.laws.experts import Granular, Joint, Mixture, Sparse
+from tscale.core.laws.experts_best import Best, Limits, best, dense_flops
+from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
+from tscale.core.number_text import number_text
+from tscale.core.plot import Axis, Plot, Point, Series
+from tscale.core.units import (
+    BYTES,
+    COUNT,
+    FLOPS,
+    NATS,
+    PREDICTED_PARAMETERS,
+    PREDICTED_TOKENS,
+    RATIO,
+    SHARE,
+    TOKENS_PER_PARAMETER,
+)
+from tscale.errors import RequestError
+
+EXPANSIONS: Final = (1, 2, 4, 8, 16, 32)
+"""Those that the joint law was fitted on: one expert a token, of so many."""
+GRANULARITIES: Final = (1, 2, 4, 8, 16, 32, 64)
+_OF_GRANULARITY: Final = 64
+"""The expansion that the law of granularity was fitted on."""
+_MOST: Final = 1e60
+
+_COLUMNS = (
+    Column("law", "law", numeric=False),
+    Column("experts", "experts"),
+    Column("per token", "active_experts"),
+    Column("active", "params"),
+    Column("total", "total_params"),
+    Column("tokens", "tokens"),
+    Column("tokens/active", "tokens_per_param", drop=2),
+    Column("loss", "loss"),
+    Column("memory", "memory_bytes", drop=1),
+    Column("dense FLOPs", "dense_flops_ratio", drop=3),
+    Column("fitted range", "extrapolated", drop=4, numeric=False),
+)
+
+
+class Wanted(NamedTuple):
+    """What is asked: routed experts, or None for the best; the share that a token meets, or None for the best."""
+
+    experts: int | None
+    share: float | None
+    limits: Limits
+
+
+class _Row(NamedTuple):
+    law: Law
+    best: Best
+
+    @property
+    def extrapolated(self) -> bool:
+        return not inside(self.law, self.best.run)
+
+
+def optimal_experts_report(budget: Budget, names: Sequence[str], wanted: Wanted, *, explain: bool = False) -> Report:
+    """The mixtures that reach the least loss with a budget."""
+    rows = list(_rows_of(names, wanted)) if wanted.experts is not None else _by_experts(names, wanted)
+    finer = _by_granularity(wanted) if wanted.experts is None and not names else []
+    tables = (
+        Table(f"{_title(budget, wanted)}: {_headline(rows, wanted)}", _COLUMNS, tuple(map(_cells, rows))),
+        *([Table("", _granular_columns(), tuple(map(_cells, finer)), aside=True)] if finer else []),
+        *budget.tables,
+    )
+    limits = wanted.limits
+    data: Data = {
+        "flops": budget.figure,
+        "given": {"quantity": budget.asked, "value": budget.figure, "of": budget.made_of},
+        "experts": wanted.experts,
+        "active_share": None if wanted.share is None else Figure(wanted.share, SHARE),
+        "inference_tokens": round(limits.served) or None,
+        "memory_bytes": None if limits.memory is None else Figure(round(limits.memory), BYTES),
+        "rows": [_data(row) for row in rows],
+        "granularities": [_data(row) for row in finer],
+    }
+    laws = list({row.law.name: row.law for row in (*rows, *finer)}.values())
+    notes = filter(None, (*budget.notes, *_notes(rows, finer, wanted), *law_notes(laws, explain=explain)))
+    return Report(
+        "Compute-optimal training", tables, data, tuple(notes), (*budget.steps, *_steps(rows)), lead=budget.lead
+    )
+
+
+def _rows_of(names: Sequence[str], wanted: Wanted) -> Iterator[_Row]:
+    """Of a number of experts, the best run by each law; where the share is free, of all numbers that divide the experts."""
+    experts = wanted.experts
+    assert experts is not None
+    for law in map(read_law, dict.fromkeys(names) or LOSSES):
+        met = [wanted.share * experts] if wanted.share is not None else _divisors(experts)
+        near = [one for one in met if names or law.name != GRANULAR or _NEAR[0] <= experts / one <= _NEAR[1]]
+        if near:
+            yield min((_best(law, Mixture(experts, one), wanted.limits) for one in near), key=lambda row: row.best.loss)
+
+
+_NEAR: Final = (32, 128)
+"""Expansions with which the law of an expansion of 64 is asked unasked."""
+
+
+def _divisors(experts: int) -> list[float]:
+    return [one for one in range(1, experts + 1) if experts % one == 0]
+
+
+def _by_experts(names: Sequence[str], wanted: Wanted) -> list[_Row]:
+    """Of each number of experts that the joint law, or the one named, was fitted on, the best run."""
+    if len(names) > 1:
+        raise RequestError("--experts any compares numbers of experts by one law: give one --law")
+    law = read_law(names[0] if names else JOINT)
+    return [_best(law, Mixture(expansion, 1), wanted.limits) for expansion in EXPANSIONS]
+
+
+def _by_granularity(wanted: Wanted) -> list[_Row]:
+    """Of each granularity at an expansion of 64, the best run, routing paid for."""
+    law = read_law(GRANULAR)
+    return [_best(law, Mixture(_OF_GRANULARITY * one, one), wanted.limits) for one in GRANULARITIES]
+
+
+def _best(law: Law, mixture: Mixture, limits: Limits) -> _Row:
+    """The best run by a law. Raises `RequestError` of a law that cannot say, and where there is none that makes sense."""
+    formula = law.experts
+    if not isinstance(formula, (Joint, Granular, Sparse)):
+        said = ", ".join(LOSSES)
+        raise RequestError(f"{law.name} names no optimum of mixtures of experts: choose another --law, such as {said}")
+    try:
+        found = best(formula, mixture, limits)
+        fits = all(1 <= value < _MOST for value in (found.run.active, found.run.tokens))
+    except (OverflowError, ZeroDivisionError, ValueError):
+        fits = False
+    if not fits:
+        raise RequestError(
+            f"no mixture of experts makes sense of that budget by {law.name}: ask nearer to what is trained"
+        )
+    return _Row(law, found)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is shown
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _title(budget: Budget, wanted: Wanted) -> str:
+    digits = 3 if budget.figure.known == "assumed" else 4
+    amount = f"{budget.amount:.{digits}g}".replace("e+", "e")
+    within = "" if wanted.limits.memory is None else f" and {wanted.limits.memory / 1e9:g} GB"
+    return f"Compute-optimal mixture of experts with {amount} training FLOPs{within}"
+
+
+def _headline(rows: Sequence[_Row], wanted: Wanted) -> str:
+    """The best of the rows, or what the first law says of the experts asked for."""
+    row = min(rows, key=lambda one: one.best.loss) if wanted.experts is None else rows[0]
+    run = row.best.run
+    active, total, tokens = (number_text(value, "short") for value in (run.active, run.total, run.tokens))
+    lead = f"{run.mixture.experts:g} experts, " if wanted.experts is None else ""
+    return f"{lead}{active} active of {total} parameters, {tokens} tokens by {row.law.name}"
+
+
+def _granular_columns() -> tuple[Column, ...]:
+    return tuple(
+        column._replace(title="granularity") if column.key == "active_experts" else column for column in _COLUMNS
+    )
+
+
+def _cells(row: _Row) -> tuple[Cell, ...]:
+    figures = _figures(row)
+    mark = Label("extrapolated", value=True) if row.extrapolated else Label("inside", value=False)
+    return (row.law.name, *(figure or "" for figure in figures.values()), mark)
+
+
+def _dense_ratio(formula: Joint, loss: float, flops: float, law: Law) -> Figure | None:
+    """The FLOPs of the dense model of equal loss over those of the mixture; None where no dense model has it."""
+    try:
+        return predicted(dense_flops(formula, loss) / flops, RATIO, law)
+    except OverflowError:
+        return None
+
+
+def _figures(row: _Row) -> dict[str, Figure | Missing | None]:
+    law, (run, loss, held, _) = row.law, row.best
+    formula = law.experts
+    ratio = _dense_ratio(formula, loss, run.flops, law) if isinstance(formula, Joint) else None
+    return {
+        "experts": Figure(run.mixture.experts, COUNT._replace(reading="given")),
+        "active_experts": Figure(run.mixture.active, COUNT._replace(reading="given")),
+        "params": predicted(run.active, PREDICTED_PARAMETERS, law),
+        "total_params": predicted(run.total, PREDICTED_PARAMETERS, law),
+        "tokens": predicted(run.tokens, PREDICTED_TOKENS, law),
+        "tokens_per_param": predicted(round(run.tokens / run.active, 6), TOKENS_PER_PARAMETER, law),
+        "loss": loss_figure(loss, law),
+        "memory_bytes": Figure(round(held), BYTES, "convention", law.source),
+        "dense_flops_ratio": ratio,
+    }
+
+
+def _data(row: _Row) -> Data:
+    return {
+        "law": row.law.name,
+        **_figures(row),
+        "expansion": Figure(round(row.best.run.mixture.expansion, 6), RATIO),
+        "flops": predicted(row.best.run.flops, FLOPS, row.law),
+        "limited_by_memory": row.best.limited,
+        "extrapolated": row.extrapolated,
+        **law_data(row.law),
+    }
+
+
+def _notes(rows: Sequence[_Row], finer: Sequence[_Row], wanted: Wanted) -> Iterator[str]:
+    limits = wanted.limits
+    yield (
+        "Active parameters are those that a token meets, embeddings included; FLOPs are 6 for each and token. Total parameters and "
+        "memory are those of the joint law's own shape: d_model of 64 for each layer, a vocabulary of 50,257, weights and a cache of "
+        f"{limits.cached:,.0f} tokens in bf16."
+    )
+    if wanted.experts is None:
+        yield "Experts are those of a layer, one of which a token meets; finer ones count by what is stored for each that it meets."
+    elif wanted.share is None:
+        yield "--active-share is not given: each law has the share of experts with which its loss is least."
+    if any(isinstance(row.law.experts, Joint) for row in rows):
+        yield "Dense FLOPs are those of the dense model that reaches the same loss with the fewest, over those of the mixture."
+    if any(row.best.limited for row in rows):
+        yield "Where memory is what limits a mixture, it is the largest that fits, trained for longer than is best of the budget."
+    if limits.served:
+        yield f"The budget pays for {limits.served:,.0f} tokens of service too, at 2 FLOPs for each and active parameter."
+    if finer:
+        least = min(finer, key=lambda row: row.best.loss)
+        yield (
+            f"Of granularities at an expansion of {_OF_GRANULARITY}, {least.best.run.mixture.active:g} is best by {least.law.name}, "
+            "with the FLOPs of routing paid for."
+        )
+    marks = {row.law.name: (row.law, False) for row in rows}
+    for row in rows:
+        marks[row.law.name] = (row.law, marks[row.law.name][1] or row.extrapolated)
+    yield range_note(list(marks.values()))
+    if len(marks) > 1 or finer:
+        yield INCOMPARABLE
+
+
+def _steps(rows: Sequence[_Row]) -> Iterator[Step]:
+    for row in rows:
+        run, loss = row.best.run, row.best.loss
+        constants = ", ".join(f"{name} {one.value:g}" for name, one in row.law.constants.items())
+        numbers = f"E {run.mixture.expansion:.4g}, N {run.active:.4g}, N total {run.total:.4g}, D {run.tokens:.4g}, {constants}"
+        yield Step(
+            "loss",
+            f"the least of {row.law.source} with 6·N·D = C",
+            numbers,
+            predicted(loss, NATS, row.law),
+            row.law.name,
+        )
+
+
+def optimal_experts_plot(budget: Budget, names: Sequence[str], wanted: Wanted) -> Plot:
+    """Loss by memory: the best run of each mixture, with its experts beside it, in a line for each law."""
+    rows = list(_rows_of(names, wanted)) if wanted.experts is not None else _by_experts(names, wanted)
+    finer = _by_granularity(wanted) if wanted.experts is None and not names else []
+    kinds = dict.fromkeys(row.law.name for row in (*rows, *finer))
+    return Plot(
+        _title(budget, wanted),
+        Axis("memory", BYTES),
+        Axis("predicted loss", NATS, log=False),
+        tuple(
+            Series(
+                name,
+                tuple(
+                    Point(row.best.bytes, round(row.best.loss, 6), f"{row.best.run.mixture.experts:g} experts")
+                    for row in (*rows, *finer)
+                    if row.law.name == name
+                ),
+                "points",
+            )
+            for name in kinds
+        ),
+        notes=("Each law has its own data and tokenizer: losses of two laws cannot be compared.",),
+    )

@@ -1,0 +1,1 @@
+"""`tscale params`: the parameters of a model, line by line."""

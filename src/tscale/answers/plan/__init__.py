@@ -1,0 +1,1 @@
+"""`tscale plan --train`: layouts of a training run, ranked."""

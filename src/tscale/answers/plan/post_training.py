@@ -1,0 +1,284 @@
+"""`tscale plan --train --method`: the best layouts of a step after pre-training, of its training and of its rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from shlex import join
+from typing import Final, NamedTuple
+
+from tscale.answers.capacity import Verdict
+from tscale.answers.explaining import notes_of
+from tscale.answers.plan.planned import Planned
+from tscale.answers.plan.search import Best
+from tscale.answers.plan.words import layout_data, layout_options, layout_text
+from tscale.answers.post_training.answer import Ask, Held, Models, fullest, models_of, peak
+from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, decisive
+from tscale.answers.post_training.rollout import Generated, How, generation
+from tscale.answers.post_training.step import Passed, StepTime, together, trained
+from tscale.calibration.interval import Interval
+from tscale.calibration.post_training_calibration import shipped
+from tscale.core.costs.post_training import key_of
+from tscale.core.metric import Cell, Column, Data, Detail, Figure, Label, Report, Table
+from tscale.core.number_text import duration
+from tscale.core.parallelism import divisors
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.sharding import tensor_degrees
+from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, USD
+from tscale.errors import TscaleError
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec
+
+TRIED: Final = 32
+"""Layouts of training, the fastest first, that each way of generating is tried with."""
+_WIDEST: Final = 32
+"""Devices that share a layer in rollouts, at most, where nothing is said."""
+
+
+class Candidate(NamedTuple):
+    """A layout of training and of rollouts: the seconds of a step, and what a device holds at its peak."""
+
+    best: Best
+    ask: Ask
+    time: StepTime
+    seconds: Interval
+    peak: Held
+    verdict: Verdict
+
+    @property
+    def usd(self) -> float | None:
+        """Dollars of a step."""
+        rent = self.best.rent
+        return None if rent is None else float(rent.middle) * self.ask.devices * self.seconds.middle / 3600
+
+    def rank(self, by: str) -> float:
+        """What it is ranked by: seconds, or device-seconds, or dollars."""
+        if by == "time":
+            return self.seconds.middle
+        device_seconds = self.ask.devices * self.seconds.middle
+        return (self.usd or device_seconds) if by == "dollars" else device_seconds
+
+
+class Found(NamedTuple):
+    """The candidates that fit or may fit in order, how many were tried, and of those that do not fit the nearest."""
+
+    ranked: tuple[Candidate, ...]
+    tried: int
+    nearest: Held | None
+    why: str
+    """Why one could not be, of those that could not."""
+
+
+def candidates(spec: ModelSpec, planned: Planned, step: Ask, how: How) -> Found:
+    """Layouts of training, the fastest first, each with every way of generating."""
+    tried = _Trials(spec, how)
+    for search in planned.searches:
+        for best in search.best(TRIED):
+            for ask in _asked(spec, best, step):
+                tried.add(best, ask)
+    by = planned.ask.rank
+    tried.found.sort(key=lambda one: (one.rank(by), one.peak.total))
+    return Found(tuple(tried.found[: planned.ask.top]), tried.count, tried.nearest, tried.why)
+
+
+class _Trials:
+    """What was tried: rollouts of as many engines take the same whatever trains, and training the same whatever generates."""
+
+    def __init__(self, spec: ModelSpec, how: How) -> None:
+        self.spec, self.how = spec, how
+        self.found: list[Candidate] = []
+        self.count, self.why = 0, ""
+        self.nearest: Held | None = None
+        self._generated: dict[object, Generated] = {}
+        self._passed: dict[object, Passed] = {}
+
+    def add(self, best: Best, ask: Ask) -> None:
+        """Tries a layout of training with a way of generating."""
+        self.count += 1
+        try:
+            models = models_of(self.spec, ask)
+            phases = fullest(models)[1]
+            tightest = decisive(phases)
+            if tightest.verdict == "does_not_fit":
+                nearer = self.nearest is None or tightest.total < self.nearest.total
+                self.nearest = tightest if nearer else self.nearest
+                return
+            time = self._time(models, best)
+        except TscaleError as error:
+            self.why = self.why or str(error)
+            return
+        seconds = time.seconds(shipped())
+        if seconds is not None and tightest.verdict is not None:
+            self.found.append(Candidate(best, ask, time, seconds, peak(phases), tightest.verdict))
+
+    def _time(self, models: Models, best: Best) -> StepTime:
+        """The time of a step, of which each side is predicted once."""
+        layout, ask = (best.hardware.name, best.layout), models.ask
+        if layout not in self._passed:
+            self._passed[layout] = trained(models, self.how)
+        generated = None
+        if ask.online:
+            engines = (best.hardware.name, ask.tensor, ask.engines)
+            generated = self._generated.get(engines) or generation(models, self.how)
+            if generated.at_once == ask.waiting[0]:  # fewer fit beside what trains: another layout may leave more room
+                self._generated[engines] = generated
+        return together(models, self.how, generated, self._passed[layout])
+
+
+def _asked(spec: ModelSpec, best: Best, step: Ask) -> Iterator[Ask]:
+    """A step in a layout of training, with each degree of tensor parallelism in rollouts that is asked for."""
+    layout = best.layout
+    training = step.training._replace(
+        precision=PRECISIONS[layout.precision],
+        optimizer=OPTIMIZERS[layout.optimizer],
+        plan=layout.plan,
+        micro_batch=layout.micro_batch,
+        recompute=layout.recompute,
+        again=layout.again if layout.again.of_some else None,
+        loss=layout.loss,
+        offload=layout.offload,
+        hardware=best.hardware,
+        batch=step.batch,
+    )
+    ask = step._replace(training=training)
+    if not ask.online or step.rollout_tensor is not None:
+        yield ask
+        return
+    legal = tensor_degrees(lower(spec), experts=False)
+    for tensor in divisors(ask.generating):
+        if tensor in legal and tensor <= _WIDEST:
+            yield ask._replace(rollout_tensor=tensor)
+
+
+def plan_post_training_report(spec: ModelSpec, planned: Planned, step: Ask, how: How, words: str) -> Report:
+    """The best layouts of a step. Exit code 3 where none fits.
+
+    `words`: the options of the method as they were given.
+    """
+    found = candidates(spec, planned, step, how)
+    context = planned.subject.context
+    name = METHOD_NAMES[step.method]
+    if not found.ranked:
+        title = f"No layout of {name} of {spec.label} can be: none of {found.tried:,} tried"
+        notes = notes_of(spec, context.note)
+        return Report(title, (), _data(spec, planned, found, words), notes, exit_code=3, lead=(_none(found),))
+    first = found.ranked[0]
+    low, middle, high = map(Fraction, first.seconds)
+    may = "" if first.verdict == "fits" else " (may fit)"
+    title = (
+        f"The fastest step of {name} of {spec.label} on {first.ask.devices:,} × {first.best.hardware.label}: {_text(first)}{may}, "
+        f"{duration(middle)} a step"
+    )
+    lead = (
+        f"{found.tried:,} layouts tried, of the {TRIED} that train fastest with each way of generating.",
+        f"`{_command(planned, first, words)}` shows the first in full: {float(middle):.3g} s ({float(low):.3g} to {float(high):.3g}, an 80% "
+        "interval).",
+    )
+    notes = notes_of(
+        spec,
+        context.note,
+        Detail("Each layout is timed and weighed as `tscale train --method` and `tscale memory --train --method` do."),
+    )
+    return Report(title, (_table(spec, planned, found, title),), _data(spec, planned, found, words), notes, lead=lead)
+
+
+def _none(found: Found) -> str:
+    if found.nearest is not None:
+        return (
+            f"The nearest holds {found.nearest.total / 1e9:.4g} GB in {NAMES[found.nearest.phase]}: more devices, --sleep all, or a smaller "
+            "--rollout-batch may fit."
+        )
+    return f"Why one could not be: {found.why}." if found.why else "No layout of training fits so few devices."
+
+
+def _text(one: Candidate) -> str:
+    """The layout of training and of rollouts in words."""
+    rollouts = f"; rollouts TP {one.ask.tensor} × {one.ask.engines:,}" if one.ask.online else ""
+    return f"{layout_text(one.best.layout)}{rollouts}"
+
+
+def _command(planned: Planned, one: Candidate, words: str) -> str:
+    """The command that has a candidate in full."""
+    ask, best = planned.ask, one.best
+    options = ["--gpu", best.chip, *ask.changes.split(), "--gpus", str(best.gpus), "--batch", str(ask.batch)]
+    options += ["--context", str(ask.context)] if ask.context is not None else []
+    options += layout_options(best.layout)
+    options += ["--rollout-tensor", str(one.ask.tensor)] if one.ask.online else []
+    return f"tscale train {ask.words} {words} {join(options)}"
+
+
+def _table(spec: ModelSpec, planned: Planned, found: Found, title: str) -> Table:
+    several = planned.several
+    online = found.ranked[0].ask.online
+    columns = (
+        *((Column("GPU", "gpu", drop=5, numeric=False), Column("GPUs", "gpus")) if several else ()),
+        Column("training", "layout", numeric=False, wraps=24),
+        *((Column("rollout TP", "rollout_tensor"),) if online else ()),
+        Column("step, s", "step_seconds"),
+        Column("from", "low", drop=3),
+        Column("to", "high", drop=3),
+        *((Column("rollouts", "rollout_share", drop=2),) if online else ()),
+        Column("peak", "per_device_bytes"),
+        Column("in", "phase", drop=4, numeric=False),
+        Column("fits", "verdict", numeric=False),
+        Column("USD", "usd", drop=1),
+    )
+    rows = tuple(tuple(_row(one, several=several)) for one in found.ranked)
+    return Table(title, columns, rows, subject=spec.name)
+
+
+def _row(one: Candidate, *, several: bool) -> Iterator[Cell]:
+    if several:
+        yield from (one.best.hardware.name, Figure(one.ask.devices, COUNT))
+    yield layout_text(one.best.layout)
+    if one.ask.online:
+        yield Figure(one.ask.tensor, COUNT)
+    low, middle, high = one.seconds
+    yield from (Figure(value, SECONDS, "predicted") for value in (middle, low, high))
+    if one.ask.online:
+        yield Figure(_share(one), SHARE, "predicted")
+    yield Figure(one.peak.total, BYTES, "convention")
+    yield NAMES[one.peak.phase]
+    yield Label("yes" if one.verdict == "fits" else "may", one.verdict)
+    yield "" if one.usd is None else Figure(one.usd, USD, "assumed")
+
+
+def _share(one: Candidate) -> float:
+    """The share of a step that its rollouts take."""
+    rollout = one.time.phases[0].seconds
+    return 0.0 if rollout is None else shipped().constants.passes * rollout.middle / one.seconds.middle
+
+
+def _data(spec: ModelSpec, planned: Planned, found: Found, words: str) -> Data:
+    return {
+        "model": spec.name,
+        "batch": planned.ask.batch,
+        "evaluated": found.tried,
+        "rows": [
+            {
+                "gpu": one.best.hardware.name,
+                "gpus": one.ask.devices,
+                **layout_data(one.best.layout),
+                "rollout_tensor": one.ask.tensor if one.ask.online else None,
+                "rollout_engines": one.ask.engines if one.ask.online else None,
+                "step_seconds": {
+                    name: Figure(value, SECONDS, "predicted") for name, value in one.seconds._asdict().items()
+                },
+                "step_seconds_at_least": Figure(one.time.bound, SECONDS, "bound"),
+                "rollout_share": Figure(_share(one), SHARE, "predicted") if one.ask.online else None,
+                "peak_phase": key_of(one.peak.phase),
+                "per_device_bytes": Figure(one.peak.total, BYTES, "convention"),
+                "verdict": one.verdict,
+                "fits": one.verdict == "fits",
+                "cost_usd": None if one.usd is None else Figure(one.usd, USD, "assumed"),
+            }
+            for one in found.ranked
+        ],
+        "nearest": None
+        if found.nearest is None
+        else {
+            "phase": key_of(found.nearest.phase),
+            "per_device_bytes": Figure(found.nearest.total, BYTES, "convention"),
+        },
+        "command": _command(planned, found.ranked[0], words) if found.ranked else None,
+    }

@@ -1,0 +1,1 @@
+"""`tscale plan --serve`: deployments that meet targets, ranked."""

@@ -1,0 +1,151 @@
+"""`tscale plan --serve`: the deployment that meets targets with the fewest devices or dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tscale.answers.explaining import notes_of
+from tscale.answers.plan_serve.data import Cost, asked_data, cost_of, found_data, load_figure, row_data
+from tscale.answers.plan_serve.miss import miss_report
+from tscale.answers.plan_serve.relax import Change, binding, changes
+from tscale.answers.plan_serve.search import Found, ServingPlan, again, searched
+from tscale.answers.plan_serve.tables import cost_tables, front_table, relax_tables, rows_table
+from tscale.answers.plan_serve.text import (
+    asked_words,
+    deployment_words,
+    launches,
+    layout_words,
+    load_words,
+    serve_command,
+    target_words,
+)
+from tscale.answers.release import Asked
+from tscale.answers.serve.notes import beyond_trained
+from tscale.answers.serve.prediction import Predicted, notes_of_prediction
+from tscale.core.metric import Data, Detail, Report
+from tscale.core.number_text import estimate
+from tscale.planning.deployment_rows import Deployed
+
+
+def plan_serve_report(plan: ServingPlan) -> Report:
+    """The best deployments under a load, or on so many devices. Exit code 3: none meets the targets.
+
+    Raises `RequestError` for a model that `serve` does not predict, and where too many layouts are asked for.
+    """
+    found = searched(plan)
+    if not found.rows:
+        return miss_report(plan, found)
+    best = found.rows[0]
+    cost = cost_of(plan, found, best)
+    relaxed = tuple(changes(plan, found))
+    without = next(iter(again(plan, found, prefix=0)), None) if plan.prefix else None
+    binds = binding(found, plan.wanted)
+    title = f"{plan.spec.label}: {_headline(plan, found, best, cost)}"
+    tables = (
+        rows_table(title, plan, found),
+        *cost_tables(plan, found, best, cost, without),
+        *relax_tables(plan, relaxed, best),
+        front_table(plan, found),
+    )
+    data: dict[str, Data] = {
+        **asked_data(plan),
+        "meets": True,
+        "binds": binds,
+        **found_data(plan, found),
+        "without_prefix": None if without is None else row_data(plan._replace(prefix=0, host=None), found, without),
+        "relaxed": [_change_data(plan, change) for change in relaxed],
+        "nearest": None,
+        "command": serve_command(plan, found.base_of(best.case), best.case),
+    }
+    notes = notes_of(plan.spec, *_notes(plan, found, best, binds))
+    return Report(title, tables, data, notes, lead=_lead(plan, found))
+
+
+def _headline(plan: ServingPlan, found: Found, best: Deployed, cost: Cost | None) -> str:
+    """The answer in a sentence: how many devices, or how much load, and what tokens cost."""
+    devices, words = f"{best.case.devices:,} × {best.case.hardware.label}", deployment_words(best.case)
+    extra = asked_words(found.base_of(best.case), plan)
+    words += f" ({extra})" if extra else ""
+    dollars = (
+        ""
+        if cost is None
+        else f"; ${estimate(cost.input)} per 1M input and ${estimate(cost.output)} per 1M output tokens"
+    )
+    meet = "meets" if best.case.devices == 1 else "meet"
+    if plan.load is not None:
+        return f"{devices} {meet} {target_words(plan)} at {load_words(plan, plan.load)}: {words}{dollars}"
+    carry = "carries" if best.case.devices == 1 else "carry"
+    return f"{devices} {carry} {load_words(plan, best.load)} within {target_words(plan)}: {words}{dollars}"
+
+
+def _change_data(plan: ServingPlan, change: Change) -> Data:
+    row = change.best
+    return {
+        "option": change.option,
+        "gpus": None if row is None else row.case.devices,
+        "load": None if row is None else load_figure(plan, row.load),
+    }
+
+
+def _lead(plan: ServingPlan, found: Found) -> tuple[str, ...]:
+    """What must be known before the figures are read."""
+    base = found.base_of(found.rows[0].case)
+    rent = base.chip.rent
+    share = plan.targets.share
+    of = (
+        ""
+        if share is None
+        else f"; times to the first token are those that {round(100 * share)}% of the requests stay within"
+    )
+    slow = f"Times are the slow end of their 80% intervals, with the wait for a place{of}."
+    return tuple(
+        filter(None, (slow, *Asked(plan.spec, base.weights, base.cache).lead(), "" if rent is None else rent.said()))
+    )
+
+
+def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -> Iterator[str]:
+    base = found.base_of(best.case)
+    yield from beyond_trained(plan.spec, plan.context + plan.output, "prompt and answer are")
+    if binds is not None:
+        more = "a quarter more of it" if binds == "memory" else "relaxing it by a quarter"
+        yield f"{binds[:1].upper()}{binds[1:]} binds the best deployment: {more} raises the largest load the most."
+    yield f"To reproduce its times: {serve_command(plan, base, best.case)}"
+    for engine, lines in launches(plan, base, best).items():
+        for text in _launch_notes(_ENGINES[engine], lines, best):
+            yield text if engine == base.engine else Detail(text)
+    if plan.host is not None:
+        yield (
+            "Prefixes are kept in host memory by vLLM's --kv-offloading-size, SGLang's --enable-hierarchical-cache and TensorRT-LLM's "
+            "kv_cache_config.host_cache_size."
+        )
+    tried = ", ".join(f"{count:,} fell to {reason}" for reason, count in found.reasons.items())
+    yield f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s{f'; {tried}' if tried else ''}."
+    yield Detail(_waits(plan))
+    yield Detail(
+        "DP is data-parallel attention. Chunked prefill is left as the engine has it: the prediction has no term for its size."
+    )
+    yield Detail("Costs are divided between prompts and answers as devices' time is; of pools apart, as devices are.")
+    yield from notes_of_prediction(Predicted(best.case, found.calibration, best.times))
+
+
+def _launch_notes(engine: str, lines: str | None, best: Deployed) -> Iterator[str]:
+    """A note a pool with its command line, or that an engine has no such layout."""
+    if lines is None:
+        yield f"{engine} has no such layout as {layout_words(best.case.decode.layout)}."
+        return
+    roles = (", prefill", ", decode") if best.case.disaggregated else ("",)
+    yield from (f"{engine}{role}: {line}" for role, line in zip(roles, lines.splitlines(), strict=True))
+
+
+_ENGINES: Final = {"vllm": "vLLM", "sglang": "SGLang", "trtllm": "TensorRT-LLM"}
+
+
+def _waits(plan: ServingPlan) -> str:
+    """By what waiting is reckoned."""
+    if plan.arrivals == "users":
+        return "Users send a request when the last was answered; those beyond the places wait by Little's law."
+    return (
+        "Requests arrive at random (Poisson), and each copy has an equal share of them. The wait is that of a flow-equivalent server (Chandy, Herzog and Woo 1975): exact where "
+        "answers' lengths are exponentially distributed, and longer than that of answers that are all as long."
+    )

@@ -1,0 +1,1 @@
+"""`--method` of memory, train, flops and plan: steps after pre-training."""

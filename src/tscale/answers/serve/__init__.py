@@ -1,0 +1,1 @@
+"""`tscale serve`: how fast a deployment answers, and what that costs."""

@@ -1,0 +1,54 @@
+"""Of `tscale serve`: what images and sounds take of each prompt, and the time of towers before its prefill, at best."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from tscale.answers.media import Media, MediaCost, check_fits, media_costs, media_data, media_notes
+from tscale.answers.serve.times import sixteen_bit_peak
+from tscale.catalogue.hardware import Hardware
+from tscale.core.metric import Column, Figure, Report, Table
+from tscale.core.units import FLOPS, SECONDS, TOKENS
+from tscale.models.spec import ModelSpec
+
+_BEFORE = (
+    "The time of towers is part of the time to the first token: it comes before the prefill of a prompt that has images or sounds. "
+    "At best it is that of their products on all devices at the 16-bit peak; as predicted they reach the share of it that the "
+    "products of a prefill do, which was not measured of towers."
+)
+
+
+def tower_flops(spec: ModelSpec, media: Media) -> int:
+    """FLOPs of towers and projectors for the media of a prompt."""
+    return sum(int(cost.flops.total) for cost in media_costs(spec, media))
+
+
+def with_media(report: Report, spec: ModelSpec, hardware: Hardware, media: Media, context: int, devices: int) -> Report:
+    """The answer with what media take of a prompt of `context` tokens. Raises `RequestError` where they do not fit it."""
+    costs = media_costs(spec, media)
+    if not costs:
+        return report
+    check_fits(costs, context)
+    peak = sixteen_bit_peak(hardware.device()) * devices
+    assert isinstance(report.data, dict)
+    data = {**report.data, "media": media_data(spec, costs, context), "tower_seconds": _seconds(costs, peak)}
+    tables = (report.tables[0], _table(costs, peak), *report.tables[1:])
+    return report._replace(tables=tables, data=data, notes=(*report.notes, _BEFORE, *media_notes(media, costs)))
+
+
+def _seconds(costs: tuple[MediaCost, ...], peak: int) -> Figure:
+    return Figure(float(Fraction(sum(cost.flops.total for cost in costs), peak)), SECONDS, "bound")
+
+
+def _table(costs: tuple[MediaCost, ...], peak: int) -> Table:
+    columns = (
+        Column("in each prompt", "media", numeric=False),
+        Column("tokens", "tokens"),
+        Column("tower FLOPs", "tower_flops"),
+        Column("towers at best, s", "tower_seconds"),
+    )
+    rows = tuple(
+        (cost.name, Figure(cost.tokens, TOKENS), Figure(cost.flops.total, FLOPS), _seconds((cost,), peak))
+        for cost in costs
+    )
+    return Table("", columns, rows, aside=True)

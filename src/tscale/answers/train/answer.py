@@ -1,0 +1,132 @@
+"""`tscale train`: how long a training run takes, what it costs, and how much energy it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from tscale.answers.explaining import TracedModel, steps_of
+from tscale.answers.goodput import with_elapsed
+from tscale.answers.train.answered import Answered, answered
+from tscale.answers.train.ask import Ask
+from tscale.answers.train.cases import Case
+from tscale.answers.train.columns import in_range, rent_data, table_of
+from tscale.answers.train.derived import Rates, of_prediction, of_run
+from tscale.answers.train.notes import all_notes, fit_of, headline
+from tscale.answers.trained import Trained
+from tscale.answers.utilisation import Utilisation
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.wall_time import SOURCE
+from tscale.core.metric import Data, Figure, Known, Report, Step, Table
+from tscale.core.units import COUNT, FLOPS, FLOPS_PER_SECOND, SECONDS
+from tscale.models.spec import ModelSpec
+
+
+def timed(spec: ModelSpec, hardware: Hardware, ask: Ask) -> tuple[Case, ...]:
+    """The answers of `train_report` in plain numbers: one, or a range of them. Raises `RequestError` for a run that cannot be."""
+    return tuple(
+        Case(case.label, Fraction(case.mfu), int(case.gpus), int(case.seconds))
+        for case in answered(spec, hardware, ask).cases
+    )
+
+
+def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
+    """Time, GPU-hours, cost and energy of a training run; a range where the utilisation or the price is an assumption."""
+    one = answered(spec, hardware, ask)
+    fit = fit_of(one.planned, one.states)
+    title = f"{headline(one)}, in sequences of {one.whole.lengths_text()}{fit.title}"
+    assumed, rent = one.assumed, one.rent
+    said = (
+        fit.lead,
+        *one.whole.lead,
+        "" if assumed is None else assumed.said(),
+        "" if one.goodput is None else one.goodput.said(),
+        "" if rent is None else rent.said(),
+    )
+    steps = tuple(_all_steps(one))
+    lead = tuple(filter(None, said))
+    return Report(title, _tables(one, title), _data(one), tuple(all_notes(one)), steps, fit.exit_code, lead=lead)
+
+
+def train_figures(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Data:
+    """The figures of `train_report` by their keys: what a row of a sweep holds."""
+    return _data(answered(spec, hardware, ask))
+
+
+def _tables(one: Answered, title: str) -> tuple[Table, ...]:
+    """The run, its plan, and the runs that its utilisation is assumed from."""
+    name = one.model.spec.name
+    told = one.goodput is not None and one.goodput.noticed
+    columns = one.columns if told else [with_elapsed(column, None) for column in one.columns]
+    tables = [table_of(title, name, one.cases, columns, one.rent)]
+    if one.planned is not None:
+        tables.append(one.planned.table)
+    if isinstance(one.assumed, Utilisation):
+        tables.append(one.assumed.table(name))
+    return tuple(tables)
+
+
+def _data(one: Answered) -> dict[str, Data]:
+    """All of it for programs."""
+    several = len(one.cases) > 1
+    return {
+        "model": one.model.spec.name,
+        "tokens": one.whole.tokens,
+        "context": one.whole.first.context,
+        "stages": one.whole.data(),
+        "gpu": one.hardware.name,
+        **one.columns[len(one.columns) // 2],
+        "dtype": one.dtype,
+        "peak_flops_per_second": Figure(one.peak, FLOPS_PER_SECOND, "cited", one.hardware.source),
+        "training_flops": Figure(one.flops, FLOPS, one.whole.known),
+        "count": one.ask.flops_count,
+        "goodput": None if one.goodput is None else one.goodput.data(),
+        **rent_data(one.columns, one.rent),
+        "memory": None if one.states is None else one.states.data(),
+        "assumed": isinstance(one.assumed, Utilisation),
+        "utilisation_runs": one.assumed.data() if isinstance(one.assumed, Utilisation) else [],
+        "range": [in_range(*pair, one.rent) for pair in zip(one.cases, one.columns, strict=True)] if several else [],
+        **({} if one.planned is None else {"plan": one.planned.data}),
+    }
+
+
+def _all_steps(one: Answered) -> Iterator[Step]:
+    """How the answer was made, its headline first: what follows from time and devices, then the time, then a plan's step."""
+    rates = _rates(one)
+    for case, column in zip(one.cases, one.columns, strict=True):
+        yield from of_run(column, rates, _subject(one.model, case))
+    if one.planned is not None and one.planned.predicted is not None:
+        yield from of_prediction(one.planned.predicted, f"{one.model.spec.name}, a step")
+    yield from _steps(one.model, one.whole, one.cases, one.known)
+    if one.planned is not None:
+        yield from one.planned.step.steps
+
+
+def _rates(one: Answered) -> Rates:
+    """What GPU-hours are multiplied with."""
+    ask, watts = one.ask, one.hardware.device().watts
+    drawn = ask.watts if ask.watts is not None else (None if watts is None else Fraction(watts))
+    goodput = None if one.goodput is None else one.goodput.middle
+    return Rates(None if one.rent is None else one.rent.middle, drawn, ask.pue, ask.grid, goodput)
+
+
+def _subject(model: TracedModel, case: Case) -> str:
+    """What the derivations of a case are about."""
+    return f"{model.spec.name}, {case.label}" if case.label else f"{model.spec.name}, the run"
+
+
+def _steps(model: TracedModel, whole: Trained, cases: tuple[Case, ...], known: Known) -> Iterator[Step]:
+    """How the FLOPs, the devices and the seconds were made."""
+    name = model.spec.name
+    derived = [
+        *(figure for stage in whole.stages for figure in stage.derived(model)),
+        ("training_flops", Figure(whole.flops(model), FLOPS, whole.known, "kaplan2020 Table 1")),
+    ]
+    yield from steps_of(derived, name)
+    for case in cases:
+        figures = [
+            ("gpus", Figure(case.gpus, COUNT, known, SOURCE)),
+            ("seconds", Figure(case.seconds, SECONDS, known, SOURCE)),
+        ]
+        told = steps_of(figures, _subject(model, case))
+        yield from (step for step in told if step.name in ("gpus", "seconds"))
