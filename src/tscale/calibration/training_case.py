@@ -145,8 +145,8 @@ def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
         yield "routed experts"
     if _apart(case.d_model, covers.d_model) > log(_TWICE):
         yield f"a width of {int(case.d_model):,}"
-    if case.plan.context > 1:
-        yield "context parallelism"
+    if case.plan.context > covers.context:
+        yield "context parallelism" if covers.context == 1 else f"context parallelism over {case.plan.context} devices"
 
 
 def kernel_of(case: TrainingCase, family: Family) -> str:

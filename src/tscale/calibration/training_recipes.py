@@ -82,24 +82,28 @@ CLUSTER: Final = Recipe(
 
 CURRENT: Final = Recipe(
     "training-current",
-    "published layouts of llm-foundry, torchtitan and Megatron-Bridge on A100 to GB300",
+    "published layouts of llm-foundry, torchtitan, NeMo and Megatron-Bridge on A100 to GB300",
     ("current",),
     "configs/measured/published_layouts.csv",
     "all",
     lambda _: True,
     lambda case: "experts" if case.has_experts else "dense",
-    lambda row: row["source"],
+    lambda row: row["source"].split(" ")[0],
     lambda row: row["model"],
     ("products", "ampere", "products_8bit", "traffic", "experts", "dispatches"),
     {"nics": 0.8, "loss_bytes": 12.0},
     "cauchy",
     0.1,
     (
-        "Qwen3-30B-A3B on 16 H100 with 24 pieces a stage takes 1.8 times as long as predicted: most likely the host, for each "
+        "Qwen3-30B-A3B on 16 H100 with 24 pieces a stage takes twice as long as predicted: most likely the host, for each "
         "piece is a layer of small experts.",
-        "MPT-70B on 64 A100 of 40 GB, two sequences at a time, takes 1.15 times as long as predicted.",
+        "MPT-70B on 64 A100 of 40 GB, two sequences at a time, takes 1.2 times as long as predicted.",
+        "gpt-oss-120b takes 1.2 to 1.5 times as long as predicted on Blackwell, and on H100 it does not.",
+        "GPT-3 on 128 H100, one sequence at a time, takes 0.83 times as long as predicted, on 512 with two 0.98.",
     ),
-    ("mosaicml/llm-foundry, pytorch/torchtitan, NVIDIA-NeMo/Megatron-Bridge: each row's source",),
+    (
+        "mosaicml/llm-foundry, pytorch/torchtitan, NVIDIA/NeMo, NVIDIA-NeMo/Megatron-Bridge and Automodel: each row's source",
+    ),
 )
 
 
@@ -113,6 +117,7 @@ COVERED: Final[Mapping[str, Mapping[str, Any]]] = {
     CURRENT.name: {
         "chips": ["a100-sxm-80gb", "a100-sxm-40gb", "h100-sxm", "b200", "gb200", "gb300"],
         "precisions": ["bf16", "fp16", "fp8"],
-        "d_model": [2048, 8192],
+        "d_model": [2048, 18432],
+        "context": 2,
     },
 }

@@ -78,6 +78,8 @@ class Covers:
     chips: tuple[str, ...]
     precisions: tuple[str, ...]
     d_model: tuple[Size, Size]
+    context: Size = 1
+    """The most devices of context parallelism."""
 
 
 @dataclass(frozen=True, kw_only=True)

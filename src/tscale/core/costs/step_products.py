@@ -46,6 +46,9 @@ WIDTH: Final = 2
 TILE: Final = (128, 256)
 """Rows and columns of a result that a multiprocessor computes at a time."""
 _SCORES_FORWARD, _SCORES_BACKWARD, _SOFTMAX_IN_STEPS = 9, 18, 20
+ACCUMULATED: Final = 8
+"""Bytes of a weight's gradient in a micro-batch: read and written in 32 bits by the product that gives it, where that is fused; else
+written in 16, read, and added to what was there, which is read and written in 16."""
 FUSED_SOFTMAX: Final = 4
 """Heads by sequences must be a multiple of this for Megatron-LM's fused causal softmax (fused_softmax.py, get_batch_per_block
 of rows of 1,024 keys and more); otherwise softmax is taken in steps."""
@@ -68,7 +71,8 @@ class Case(NamedTuple):
     """What is run: sequences of a micro-batch, micro-batches, what is computed again, formats and kernels.
 
     `eight_bit`: whether products of layers are in fp8; `peak` is that of their format and `peak_16` of 16 bits.
-    `fused`: whether attention is a fused kernel. `multiprocessors`: None where not known: waves are then not counted.
+    `fused`: whether kernels are: that of attention, and the product that adds a gradient of weights to what earlier micro-batches
+    gave (Megatron-LM's gradient_accumulation_fusion). `multiprocessors`: None where not known: waves are then not counted.
     """
 
     run: SequenceLengths
@@ -104,6 +108,13 @@ class Products:
         computing = 2 * m * n * k * batch / peak * self.waves(m, n, batch)
         traffic = WIDTH * batch * (m * k + k * n + m * n) / self.bandwidth
         return Product(times * computing, times * traffic)
+
+    def summed(self, m: float, n: float, k: float, times: float, peak: int, batch: float = 1) -> Product:
+        """Products that add what they give to sums in 32 bits, which they read and write where kernels are fused."""
+        one = self.of(m, n, k, times, peak, batch)
+        if not self.case.fused:
+            return one
+        return one._replace(traffic=one.traffic + times * batch * (ACCUMULATED - WIDTH) * m * n / self.bandwidth)
 
     def waves(self, m: float, n: float, batch: float) -> float:
         """How many times as long a product takes for tiles that are cut off and a wave that is not full."""

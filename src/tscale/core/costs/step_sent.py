@@ -157,7 +157,11 @@ def handed_tokens(share: Ledger, run: SequenceLengths) -> int:
 
 
 def handed_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
-    """Activations handed to the next stage and their gradients back, by each device its part of them."""
+    """Activations handed to the next stage and their gradients back, by each device its part of them.
+
+    Stages of several pieces hand them on behind the computing of another piece (Megatron-LM's overlap_p2p_communication, which
+    Megatron-DeepSpeed of 2022 had not).
+    """
     if is_one(plan.pipeline):
         return Sent()
     tokens = case.micro * int(handed_tokens(share, case.run)) / plan.context
@@ -168,7 +172,8 @@ def handed_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
         link = where(within, handed / (link_of(cluster, 2) * link_share(2)), 0.0)
     if not _all(within):
         network = where(within, 0.0, cluster.devices_per_node * handed / nics_of(cluster, plan.devices))
-    return Sent(0.0, link, network)
+    seen = where(plan.interleave > 1, 0.0, 1.0) if case.fused else 1.0
+    return Sent(0.0, link, network).times(seen)
 
 
 def _any(condition: Any) -> bool:

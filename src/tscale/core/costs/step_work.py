@@ -20,6 +20,7 @@ from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.recompute import computed_again
 from tscale.core.costs.schedules import predicted_fill
 from tscale.core.costs.step_products import (
+    ACCUMULATED,
     Case,
     Product,
     Products,
@@ -40,8 +41,6 @@ SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
 _WIDE: Final = 8
 _BY_COLUMNS, _OF_A_SUM, _OF_A_COPY = 4, 11, 8
-_ACCUMULATED: Final = 8
-"""Bytes of a weight's gradient in a micro-batch: written, read, added to what was there, which is read and written."""
 
 
 class StageWork(NamedTuple):
@@ -159,9 +158,10 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
     matrices = [*plain, *routed]
     attention = attention_work(share, plan, case, make)
     attention_again = attention if redone is share else attention_work(redone, plan, case, make)
-    weights = in_order(
-        as_float(maximum(entry.stored, int(entry.part == "head")) * entry.d_in * entry.d_out) for entry in every
-    )
+    weights = 0.0
+    if not case.fused:
+        copies = ((maximum(entry.stored, int(entry.part == "head")), entry) for entry in every)
+        weights = in_order(as_float(many * entry.d_in * entry.d_out) for many, entry in copies)
     repeated = case.repeated
     again = _again(redone, plan, case, make)
     return StageWork(
@@ -178,7 +178,7 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
         head=tuple(_run(heads, plan, case._replace(peak=case.peak_16), make)),
         attention=attention.seconds,
         attention_again=attention_again.seconds_again,
-        traffic=(3 * _all_written(matrices, plan, case) + attention.traffic + _ACCUMULATED * weights) / bandwidth,
+        traffic=(3 * _all_written(matrices, plan, case) + attention.traffic + ACCUMULATED * weights) / bandwidth,
         traffic_again=(again.written + attention_again.traffic_again) / bandwidth,
         logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
         sums=sums_of(share, plan, case, cluster).times(2),
@@ -204,8 +204,9 @@ def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Produc
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))
         m, n, k = shape.sizes
-        for sizes in ((m, n, k), (m, k, n), (k, n, m)):
+        for sizes in ((m, n, k), (m, k, n)):
             yield make.of(*sizes, shape.times, case.peak, shape.batch)
+        yield make.summed(k, n, m, shape.times, case.peak, shape.batch)
 
 
 class _Again(NamedTuple):
