@@ -53,14 +53,23 @@ def test_a_product_takes_as_many_waves_as_its_tiles_are_dealt_in(m: int, n: int,
 
 @pytest.mark.parametrize("tensor", [1, 2, 8])
 def test_a_layer_of_gpt_reads_and_writes_as_much_as_its_kernels_do(tensor: int) -> None:
-    """Two norms, dropouts and residuals of 22·d bytes a token; 28·d/t of bias, activation and transposes; thrice in all."""
+    """Two norms, dropouts and residuals of 22·d bytes a token; 28·d/t of bias, activation and transposes; thrice in all.
+
+    Where kernels are not fused, 27 bytes a score and 8 a weight, for its gradient's sum over micro-batches; else the products write
+    and read that sum in 32 bits, 6 bytes more than the gradient in 16.
+    """
     d, layers, tokens = 1024, 6, 2048
-    spec = gpt(layers, d, 16)
-    plan = Parallelism(tensor)
-    work = step_work([shard(lower(spec), plan)], plan, case(fused=True), A100).stages[0]
+    plan, bandwidth = Parallelism(tensor), A100.device.memory_bytes_per_second
+    share = shard(lower(gpt(layers, d, 16)), plan)
+    fused, eager = (step_work([share], plan, case(fused=one), A100).stages[0] for one in (True, False))
     weights = (12 * d * d * layers + 51200 * d) / tensor
-    expected = 3 * tokens * layers * d * (22 + 28 / tensor) + 8 * weights
-    assert work.traffic * A100.device.memory_bytes_per_second == pytest.approx(expected, rel=1e-9)
+    scores = 16 / tensor * layers * tokens**2
+    expected = 3 * tokens * layers * d * (22 + 28 / tensor)
+    assert fused.traffic * bandwidth == pytest.approx(expected, rel=1e-9)
+    more = 20 * 2 * scores * eager.in_steps
+    assert eager.traffic * bandwidth == pytest.approx(expected + 8 * weights + 27 * scores + more, rel=1e-9)
+    summed, written = (sum(one.traffic for one in (*work.products, *work.head)) for work in (fused, eager))
+    assert (summed - written) * bandwidth == pytest.approx(6 * weights, rel=1e-6)
 
 
 def test_copies_of_routed_experts_are_put_in_order_and_brought_back() -> None:
@@ -68,9 +77,8 @@ def test_copies_of_routed_experts_are_put_in_order_and_brought_back() -> None:
     d, kv, d_ff, layers, tokens = 4096, 1024, 14336, 32, 2048
     spec = tscale.load("mixtral-8x7b")
     work = step_work([lower(spec)], Parallelism(), case(fused=True), A100).stages[0]
-    weights = layers * (2 * d * d + 2 * d * kv + 8 * d + 8 * 3 * d * d_ff) + 32000 * d
     each = 4 * (d + 2 * kv) + 11 * d + 4 * 8 + 2 * (8 * d + 2 * 4 * d_ff)
-    expected = 3 * tokens * layers * each + 8 * weights
+    expected = 3 * tokens * layers * each
     assert work.traffic * A100.device.memory_bytes_per_second == pytest.approx(expected, rel=1e-9)
 
 
@@ -336,14 +344,15 @@ def test_keys_that_are_sent_while_attention_is_computed_take_no_time() -> None:
 def test_deepseek_v3_s_own_run_is_within_the_interval() -> None:
     """2.664e6 H800-hours for 14.8e12 tokens in steps of 15,360 sequences of 4,096 (DeepSeek-AI 2024c, table 1, sections 3.1 and 4.2).
 
-    Without what DualPipe hides, and with both stages of a device counted for all micro-batches, it was three times as long.
+    Without what DualPipe hides, and with both stages of a device counted for all micro-batches, it was three times as long. The
+    hours are all of the run's, with what steps do not take.
     """
     measured = 2.664e6 * 3600 / 2048 * 15_360 * 4096 / 14.8e12
     of = "train deepseek-v3 --gpu h800 --gpus 2048 --batch 15360 --pipeline 16 --expert 64 --zero 1 --precision fp8"
     done = run(*of.split(), "--schedule", "dualpipe", "--format", "json")
     found = json.loads(done.out)["plan"]["step_seconds"]
     assert found["low"] < measured < found["high"]
-    assert found["middle"] == pytest.approx(measured, rel=0.1)
+    assert 0.85 * measured < found["middle"] < measured
 
 
 @pytest.mark.parametrize("stages", [4, 16])
