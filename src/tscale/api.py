@@ -321,6 +321,8 @@ def memory(
     context_parallel: Number | None = None,
     expert: Number | None = None,
     expert_tensor: Number | None = None,
+    lora_rank: Number | None = None,
+    lora_targets: Number | Sequence[Number] | None = None,
     method: str | None = None,
     reference: Model | None = None,
     reward: Model | None = None,
@@ -357,8 +359,6 @@ def memory(
     padding: str | None = None,
     attention_data: Number | None = None,
     replicas: Number | None = None,
-    lora_rank: Number | None = None,
-    lora_targets: Number | Sequence[Number] | None = None,
     qlora: bool | None = None,
     system: File | None = None,
 ) -> Result:
@@ -409,6 +409,8 @@ def memory(
             (expert parallelism; default: 1).
         expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
             in training, and in serving all that hold it.
+        lora_rank: Train adapters of this rank on a frozen model.
+        lora_targets: Choose the matrices that have adapters: q,v or attention,mlp or all.
         method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
             prompt (grpo) or a value model (ppo).
         reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
@@ -456,8 +458,6 @@ def memory(
         attention_data: Set the groups that have attention and cache of their own sequences (data-parallel
             attention; default: 1).
         replicas: Set the copies of the whole deployment (default: 1).
-        lora_rank: Train adapters of this rank on a frozen model.
-        lora_targets: Choose the matrices that have adapters: q,v or attention,mlp or all.
         qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.
         system: Read what is not given from a file that save wrote.
 
@@ -506,6 +506,8 @@ def train(
     context_parallel: Number | None = None,
     expert: Number | None = None,
     expert_tensor: Number | None = None,
+    lora_rank: Number | None = None,
+    lora_targets: Number | Sequence[Number] | None = None,
     method: str | None = None,
     reference: Model | None = None,
     reward: Model | None = None,
@@ -587,6 +589,8 @@ def train(
             (expert parallelism; default: 1).
         expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
             in training, and in serving all that hold it.
+        lora_rank: Train adapters of this rank on a frozen model.
+        lora_targets: Choose the matrices that have adapters: q,v or attention,mlp or all.
         method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
             prompt (grpo) or a value model (ppo).
         reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before

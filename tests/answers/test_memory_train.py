@@ -322,10 +322,17 @@ def test_layers_that_are_computed_again_take_their_time() -> None:
     assert more[1] == pytest.approx(4 * more[0])
 
 
-def test_a_step_of_adapters_is_not_timed_as_one_of_the_model() -> None:
-    done = run(*TIMED, "--lora-rank", "8")
-    assert "No step is timed: a frozen model computes no gradients of its own weights" in done.out
-    assert answer(*TIMED, "--lora-rank", "8")["step"] is None
+def test_a_step_of_adapters_takes_less_than_one_of_the_model() -> None:
+    whole, adapters = (answer(*TIMED, *rank)["step"] for rank in ((), ("--lora-rank", "8")))
+    for key in ("step_seconds_at_least", "computing_seconds"):
+        assert 0.5 * whole[key] < adapters[key] < 0.75 * whole[key]
+    assert adapters["step_seconds"]["middle"] < whole["step_seconds"]["middle"]
+
+
+def test_a_step_of_a_model_in_few_bits_is_not_timed() -> None:
+    done = run(*TIMED, "--qlora")
+    assert "No step is timed: how long a device takes to unpack matrices of few bits is not known." in done.out
+    assert answer(*TIMED, "--qlora")["step"] is None
 
 
 def test_no_more_is_in_flight_than_a_step_has() -> None:

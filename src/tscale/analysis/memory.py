@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tscale.core.dtypes import Dtype
     from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
-    from tscale.core.roles import Role
     from tscale.models.spec import ModelSpec
 
 _SERVING: Final = (
@@ -144,8 +143,6 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     padding: Kernel = asked(options.PADDING, "none")
     attention_data: int = asked(options.ATTENTION_DATA, 1)
     replicas: int = asked(options.REPLICAS, 1)
-    lora_rank: int | None = asked(options.LORA_RANK)
-    lora_targets: frozenset[Role] | None = asked(options.LORA_TARGETS)
     qlora: bool = asked(options.QLORA, False)
 
     def check(self) -> None:
@@ -193,10 +190,10 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
             kernels=self.kernels,
             optimizer_in_backward=self.optimizer_in_backward,
             offload=self.offload,
-            lora_targets=own.roles if own and "lora_targets" not in self.given else self.lora_targets,
+            lora_targets=self.targets_of(own),
             loss=self.loss,
             dropout=self.dropout,
-            rank=self.lora_rank or (own.rank if own else None),
+            rank=self.rank_of(own),
             qlora=self.qlora,
             memory_share=self.memory_share,
             hardware=self.hardware,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tscale.core.costs.states import Offload
     from tscale.core.ledger import NormKernel
     from tscale.core.parallelism import Parallelism, Schedule
+    from tscale.core.roles import Role
+    from tscale.models.adapter_spec import Adapter
 
 DEGREES: Final = (
     "data",
@@ -72,6 +74,16 @@ class Spread(Request):
     context_parallel: int = asked(options.CONTEXT_PARALLEL, 1)
     expert: int = asked(options.EXPERT, 1)
     expert_tensor: int | None = asked(options.EXPERT_TENSOR)
+    lora_rank: int | None = asked(options.LORA_RANK)
+    lora_targets: frozenset[Role] | None = asked(options.LORA_TARGETS)
+
+    def rank_of(self, own: Adapter | None) -> int | None:
+        """The rank of adapters: as asked, or of those that the model is."""
+        return self.lora_rank or (own.rank if own else None)
+
+    def targets_of(self, own: Adapter | None) -> frozenset[Role] | None:
+        """The matrices that have adapters: as asked, or of those that the model is; None for all."""
+        return own.roles if own and "lora_targets" not in self.given else self.lora_targets
 
     @property
     def plan(self) -> Parallelism:

@@ -142,6 +142,12 @@ class Ask(PostTraining, Spread, OnHardware):
         for name in ("steps", "steps_off"):
             if name in self.given:
                 raise RequestError(f"{spelled(name)} is of training after pre-training: add --method, or drop it")
+        if "lora_targets" in self.given and self.rank_of(self.spec.adapter) is None:
+            raise RequestError("--lora-targets is of adapters: add --lora-rank, or drop it")
+        if self.count == "6nd" and self.rank_of(self.spec.adapter) is not None:
+            raise RequestError(
+                "--count 6nd counts gradients of all weights, and of a frozen model there are none: use full or causal"
+            )
         given = [name for name in _OF_PLAN if name in self.given and self.given[name] is not False]
         if self.batch is None and given:
             raise RequestError(
@@ -221,6 +227,8 @@ class Ask(PostTraining, Spread, OnHardware):
             grid=self.grid[0],
             grid_source=self.grid[1],
             plan=plan,
+            rank=self.rank_of(self.spec.adapter),
+            lora_targets=self.targets_of(self.spec.adapter),
             batch=None if self.batch is None else Batch(self.batch, self.micro_batch),
             memory=None if memory is None else memory.training,
             stack=self.stack,
@@ -235,7 +243,7 @@ def _options_of(memory: MemoryAsk) -> str:
     named = (
         (name, value)
         for name, value in memory.given.items()
-        if name in ("gpus", "context", "batch", *POLICIES, *DEGREES)
+        if name in ("gpus", "context", "batch", "lora_rank", *POLICIES, *DEGREES)
     )
     return "".join(f" {spelled(name)}" + ("" if value is True else f" {value}") for name, value in named if value)
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from tscale.core.ledger import Ledger
 from tscale.core.metric import Data, Figure, Known, Line, Step, step
+from tscale.core.roles import Role
 from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label, trace
 from tscale.core.units import SHARE, TOKENS, Unit
@@ -34,6 +35,13 @@ def counted(spec: ModelSpec) -> TracedModel:
     """A model ready to be asked about."""
     spec = traced(spec)
     return TracedModel(spec, lower(spec))
+
+
+def adapting(model: TracedModel, rank: int | None, targets: frozenset[Role] | None) -> TracedModel:
+    """The same model frozen, with adapters of a rank; as it is where there is none."""
+    from tscale.core.costs.states import adapted
+
+    return model if rank is None else model._replace(ledger=adapted(model.ledger, rank, targets))
 
 
 def summed(lines: Iterable[Line], tag: str = "") -> int:

@@ -165,6 +165,13 @@ def _residual(ratios: Sequence[float], how: str, others: Any = ()) -> dict[str, 
     return {"low": _digits(low), "high": _digits(high), "runs": len(ratios), "median_error": _digits(error), "how": how}
 
 
+def _of_adapters(constants: Mapping[str, Mapping[str, Any]], root: Path) -> dict[str, Any]:
+    """How far runs of adapters are from predictions whose constants were fitted to none of them."""
+    runs = runs_of(CURRENT._replace(file="configs/measured/adapters.csv"), root)
+    ratios = Predictor(runs).ratios({name: one["value"] for name, one in constants.items()})
+    return _residual([float(1 / ratio) for ratio in ratios], "fitted to none of them")
+
+
 def _widened(residual: dict[str, Any], other: Mapping[str, Any]) -> None:
     residual["low"], residual["high"] = min(residual["low"], other["low"]), max(residual["high"], other["high"])
     residual["how"] = f"{residual['how']}, and for other chips as those of {CURRENT.name}"
@@ -197,6 +204,7 @@ def main(folder: Path | None = None) -> None:
     hosts = {name: node["constants"][name]["value"] for name in FROM_NODE}
     cluster = calibrated(CLUSTER, runs_of(CLUSTER, root), {**CLUSTER.held, **hosts})
     current = calibrated(CURRENT, runs_of(CURRENT, root), CURRENT.held)
+    current["residuals"]["adapters"] = _of_adapters(current["constants"], root)
     for one in (node, cluster):  # all of one chip: what another one comes to is known of the published layouts alone
         _widened(one["residuals"]["elsewhere"], current["residuals"]["elsewhere"])
     for one in (node, cluster, current):

@@ -17,7 +17,7 @@ from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.step_work import StepWork, step_work
 from tscale.core.device import Cluster
-from tscale.core.ledger import Ledger, Scan
+from tscale.core.ledger import Ledger, Matmul, Scan
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_mixture, shares_of
 from tscale.core.workload import SequenceLengths
@@ -84,6 +84,13 @@ class TrainingCase(NamedTuple):
         """Whether tokens are routed."""
         return any(map(is_mixture, self.stages))
 
+    @property
+    def has_adapters(self) -> bool:
+        """Whether the model is frozen, and adapters are trained."""
+        return any(
+            isinstance(entry, Matmul) and entry.role == "lora_a" for stage in self.stages for entry in stage.entries
+        )
+
 
 class Choice(NamedTuple):
     """The calibration of a case, the kind of case that it is there, and why it is not covered, if it is not."""
@@ -118,6 +125,8 @@ def chosen(case: TrainingCase) -> Choice:
 
 def _kind(case: TrainingCase, found: Calibration) -> str:
     if found.name == "training-current":
+        if case.has_adapters:
+            return "adapters"
         return "experts" if case.has_experts else "dense"
     if found.name == "training-megatron-node":
         return "tensor" if case.plan.tensor > 1 else "no tensor"
@@ -141,6 +150,8 @@ def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
         yield case.dtype
     if any(isinstance(entry, Scan) for stage in case.stages for entry in stage.entries):
         yield "recurrent layers"
+    if case.has_adapters and "adapters" not in found.residuals:
+        yield "adapters on a frozen model"
     if case.has_experts and "experts" not in found.residuals:
         yield "routed experts"
     if _apart(case.d_model, covers.d_model) > log(_TWICE):

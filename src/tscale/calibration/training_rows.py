@@ -15,11 +15,12 @@ from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged, positive
 from tscale.calibration.training_case import CURRENT, MEGATRON, TrainingCase, bound_of, prediction
 from tscale.catalogue.hardware import Hardware, find_hardware
+from tscale.core.costs.states import adapted, find_targets
 from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import shard
+from tscale.core.sharding import shard, shares_of
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.lower import lower, run_of
 from tscale.models.resolve import resolve
@@ -63,6 +64,11 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
     plan, model = _plan(row), _model_of(row)
     hardware = _hardware(row["gpu"], torchtitan="torchtitan" in row.get("source", ""))
     of_stages, shares = _divided(model.key, plan._replace(data=1, zero=0))
+    if row.get("rank"):
+        of_stages = tuple(
+            adapted(one, _whole(row, "rank"), find_targets(row.get("targets") or "all")) for one in of_stages
+        )
+        shares = shares_of(of_stages, plan)
     cluster, dtype = hardware.cluster(), row["precision"]
     if dtype not in cluster.device.flops_per_second:
         raise RequestError(

@@ -71,6 +71,7 @@ class Matmul(NamedTuple):
     else. `cut`: how tensor parallelism divides it; None where every device keeps it whole. `most`: the most positions of a
     sequence that are multiplied by it; None for all of them. `one_of`: whether it is an expert's, where a device has one alone.
     `groups`: where experts are in groups, how many there are, and in how many of them a token's experts are at the most.
+    `trained`: whether it has a gradient; a model that adapters are trained on has none.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Matmul(NamedTuple):
     most: int | None = None
     one_of: bool = False
     groups: tuple[int, int] | None = None
+    trained: bool = True
     stored: int = 1
     used: int = 1
     block: Block = OUTSIDE
@@ -176,6 +178,7 @@ class Conv(NamedTuple):
     kernel: int
     bias: bool = False
     cut: Cut | None = None
+    trained: bool = True
     stored: int = 1
     used: int = 1
     block: Block = OUTSIDE

@@ -44,6 +44,9 @@ Role = Literal[
     "shared_down",
     "shared_switch",
     "adapter",
+    # low-rank adapters on a frozen model
+    "lora_a",
+    "lora_b",
     # recurrences and convolutions
     "in",
     "out",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from tscale.answers.explaining import counted
+from tscale.answers.explaining import adapting, counted
 from tscale.answers.memory.peak import peak_of, products_of
 from tscale.answers.memory_train.ask import Ask
 from tscale.answers.recomputed import recomputed
@@ -41,23 +41,24 @@ class _Timed(NamedTuple):
 
 
 def timing_notes(step: _Timed | None, ask: Ask, batch: int | None) -> Iterator[str]:
-    """What bounds a step and what is predicted of it, or why adapters' has no time."""
+    """What bounds a step and what is predicted of it, or why that of a model in few bits has no time."""
     if step is not None:
         yield from step.notes()
-    elif batch is not None and ask.rank is not None:
-        yield "No step is timed: a frozen model computes no gradients of its own weights, and times are those of full training."
+    elif batch is not None and ask.base is not None:
+        yield "No step is timed: how long a device takes to unpack matrices of few bits is not known."
 
 
 def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | None:
-    """The time of a step of so many sequences; None of adapters. Raises `RequestError` without hardware to time it on."""
+    """The time of a step of so many sequences; None of a model in few bits. Raises `RequestError` without hardware to time it on."""
     if ask.hardware is None:
         raise RequestError(
             "--batch with --train gives the least time of a step, on hardware: add --gpu, or drop --batch"
         )
-    if ask.rank is not None:
+    if ask.base is not None:
         return None
     dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.precision.name))
-    model, run, sequences = counted(spec), run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
+    model = adapting(counted(spec), ask.rank, ask.lora_targets)
+    run, sequences = run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
     redone = recomputed(spec, model.ledger, ask.recompute, ask.again, ask.plan)
     given = (model, run, ask.plan, sequences, ask.hardware.cluster())
     least = planned_step(*given, peak, dtype, redone)

@@ -78,9 +78,8 @@ def decisive(phases: tuple[Held, ...]) -> Held:
 
 
 def _title(models: Models, worst: Held, tightest: Held) -> str:
-    ask, spec = models.ask, models.spec
-    trained = spec.label if ask.training.rank is None else f"adapters of rank {ask.training.rank} for {spec.label}"
-    what = f"{_method(ask)} of {trained} in {ask.training.precision.name}, {sequences_text(models)}"
+    ask = models.ask
+    what = f"{_method(ask)} of {trained_text(models)} in {ask.training.precision.name}, {sequences_text(models)}"
     where = f"peaks at {number_text(worst.total, 'decimal', 'B')} in {NAMES[worst.phase]}"
     hardware, devices = ask.training.hardware, ask.devices
     which = "each" if ask.training.plan.pipeline == 1 and ask.apart is None else "the fullest"
@@ -94,6 +93,12 @@ def _title(models: Models, worst: Held, tightest: Held) -> str:
 
 def _method(ask: Ask) -> str:
     return METHOD_NAMES[ask.method]
+
+
+def trained_text(models: Models) -> str:
+    """What is trained, in words: the policy, or adapters for it."""
+    rank, label = models.ask.training.rank, models.spec.label
+    return label if rank is None else f"adapters of rank {rank} for {label}"
 
 
 def sequences_text(models: Models) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.explaining import TracedModel, counted
+from tscale.answers.explaining import TracedModel, adapting, counted
 from tscale.answers.memory.peak import peak_of, products_of
 from tscale.answers.post_training.answer import PAIR, Models, headless
 from tscale.answers.post_training.rollout import Generated, How, Timed, generation
@@ -88,7 +88,7 @@ class Passed(NamedTuple):
 
 
 def step_time(models: Models, how: How = How()) -> StepTime:
-    """The time of a step. Raises `RequestError` for what cannot be timed: adapters, and a plan or a layout that cannot be."""
+    """The time of a step. Raises `RequestError` for what cannot be timed: a model in few bits, and a plan or a layout that cannot be."""
     generated = generation(models, how) if models.ask.online else None
     return together(models, how, generated, trained(models, how))
 
@@ -109,12 +109,13 @@ def together(models: Models, how: How, generated: Generated | None, passed: Pass
 
 
 def trained(models: Models, how: How) -> Passed:
-    """The phases on the devices that train. Raises `RequestError` for adapters, and a plan that cannot be."""
+    """The phases on the devices that train. Raises `RequestError` for a model in few bits, and a plan that cannot be."""
     hardware = models.ask.training.hardware
     assert hardware is not None
-    if models.ask.training.rank is not None:
+    if models.ask.training.base is not None:
         raise RequestError(
-            "no step of adapters is timed, for times are those of full training: drop --lora-rank or --qlora, or ask `tscale memory`"
+            "no step of a model in few bits is timed, for how long its matrices take to be unpacked is not known: drop --qlora, or "
+            "ask `tscale memory`"
         )
     one = _Trained(models, hardware, how)
     return Passed(tuple(one.phases()), one.why)
@@ -192,6 +193,8 @@ class _Trained:
         """A step of so many sequences, or its forward passes alone."""
         training = self.models.ask.training
         model, plan = counted(spec), training.plan
+        if not forward:
+            model = adapting(model, training.rank, training.lora_targets)
         batch, share = packed(sequences, plan.data, training.micro_batch, self._mean, self.models.longest)
         redone = Recomputed() if forward else self._redone(model)
         dtype, peak = peak_of(self.hardware.device(), self.hardware, products_of(training.precision.name))

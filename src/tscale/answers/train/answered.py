@@ -5,9 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from tscale.answers.explaining import TracedModel, counted
+from tscale.answers.explaining import TracedModel, adapting, counted
 from tscale.answers.goodput import Goodput, goodput_of, in_hours_already, with_elapsed
 from tscale.answers.memory.peak import peak_of
+from tscale.answers.memory_train.ask import Ask as MemoryAsk
+from tscale.answers.memory_train.ask import refuse
 from tscale.answers.recomputed import recomputed
 from tscale.answers.rent import Rent, rent_of
 from tscale.answers.train.ask import Ask
@@ -47,6 +49,12 @@ class Answered(NamedTuple):
     """Of the case in the middle; None where the time has its failures in it."""
 
     @property
+    def label(self) -> str:
+        """What is trained, in words."""
+        label = self.model.spec.label
+        return label if self.ask.rank is None else f"adapters of rank {self.ask.rank} for {label}"
+
+    @property
     def known(self) -> Known:
         """How times and costs are known."""
         return _known_of(self.assumed, self.whole)
@@ -61,7 +69,8 @@ def _known_of(assumed: Utilisation | PlanUtilisation | None, whole: Trained) -> 
 
 def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     """Raises `RequestError` for a run that cannot be."""
-    model = counted(spec)
+    refuse(spec, MemoryAsk(rank=ask.rank))
+    model = adapting(counted(spec), ask.rank, ask.lora_targets)
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained(model.spec, ask.tokens, ask.context)
     flops = label("training_flops", whole.flops(model))
@@ -84,7 +93,9 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
         )
         for case in cases
     ]
-    states = all_states(spec, hardware, max(int(case.gpus) for case in cases), dtype) if planned is None else None
+    states = None
+    if planned is None:
+        states = all_states(spec, hardware, max(int(case.gpus) for case in cases), dtype, ask.rank)
     return Answered(
         model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states, counted_share,
         _goodput(cases[len(cases) // 2].gpus, ask, assumed),

@@ -12,6 +12,7 @@ from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count
 from tscale.core.costs.wall_time import Recompute
 from tscale.core.parallelism import Parallelism
+from tscale.core.roles import Role
 
 DAY: Final = 86_400
 
@@ -36,6 +37,10 @@ class Ask(NamedTuple):
     pue: Fraction = Fraction(1)
     grid: Fraction | None = None
     grid_source: str = ""
+    rank: int | None = None
+    """Of low-rank adapters, where these alone are trained; None where the model itself is."""
+    lora_targets: frozenset[Role] | None = None
+    """The matrices that have adapters; None for all."""
     plan: Parallelism | None = None
     batch: Batch | None = None
     flops_count: Count = "full"

@@ -110,10 +110,10 @@ class States(NamedTuple):
         }
 
 
-def all_states(spec: ModelSpec, hardware: Hardware, gpus: int, dtype: str) -> States | None:
+def all_states(spec: ModelSpec, hardware: Hardware, gpus: int, dtype: str, rank: int | None = None) -> States | None:
     """What any way to spread a run over so many devices must hold; None where its states cannot be counted."""
     ask, precision = Ask(), precision_of(dtype)
-    training = Training(PRECISIONS[precision], ask.optimizer, ask.plan, SequenceLengths(target=0))
+    training = Training(PRECISIONS[precision], ask.optimizer, ask.plan, SequenceLengths(target=0), rank=rank)
     try:
         needs = trainer(spec, training, int(training_length(spec, None).value)).worst()[1]
     except TscaleError:

@@ -39,7 +39,7 @@ def all_notes(one: Answered) -> Iterator[str]:
 
 def headline(one: Answered) -> str:
     """What training takes: the time of so many devices, or the devices of so much time; with its range, and its dollars."""
-    ask, cases, label = one.ask, one.cases, one.model.spec.label
+    ask, cases, label = one.ask, one.cases, one.label
     middle, column = cases[len(cases) // 2], one.columns[len(cases) // 2]
     dollars = _dollars(column["cost_usd"])
     if ask.gpus is None and ask.days is not None:
@@ -99,6 +99,10 @@ def _notes(model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: i
         Detail(f"Of a dense peak of {peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source})."),
         Detail(_COUNTS[ask.flops_count]),
     ]
+    if ask.rank is not None:
+        said.append(
+            Detail("Of frozen matrices no gradients are counted: two products of each, and three of the adapters'.")
+        )
     if ask.watts is None and hardware.tdp_watts is not None:
         said.append(
             Detail(f"Energy is at the TDP of {hardware.tdp_watts} W all the time, times a PUE of {float(ask.pue):g}.")

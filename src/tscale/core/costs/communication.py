@@ -62,7 +62,7 @@ def expert_sums(ledger: Ledger, run: SequenceLengths, width_in_bytes: int) -> Qu
 def _sums(entries: Iterable[Entry], run: SequenceLengths, width_in_bytes: int, *, parallel_block: bool) -> Quantity:
     sums: dict[tuple[Block, Role], Line] = {}
     for entry in entries:
-        if isinstance(entry, Matmul) and entry.cut is not None and entry.cut.axis == "in":
+        if isinstance(entry, Matmul) and entry.cut is not None and entry.cut.axis == "in" and entry.role != "lora_a":
             layers = entry.stored // entry.experts if is_expert(entry) else entry.used
             summed = run.length(entry.stream) * layers * entry.d_out * width_in_bytes
             role: Role = "down" if entry.role == "shared_down" else entry.role  # added up with the routed experts'
@@ -111,34 +111,35 @@ def gradients(
     whole = plan.zero < 2 if is_one(plan.pipeline) else plan.zero < 3
     scatters = where(whole, 1, micro_batches)
     of_kinds: dict[int, tuple[int, int, int]] = {}
-    for entry, weights, among in keep(ledger.made, _owners, lambda: tuple(_owners(ledger))):
+    for entry, weights, trained, among in keep(ledger.made, _owners, lambda: tuple(_owners(ledger))):
         if among not in of_kinds:
             copies, apart = copies_of(entry, plan)
             of_kinds[among] = copies, apart, where(plan.zero > 0, shards(entry, plan), copies)
         copies, apart, sharing = of_kinds[among]
         if is_one(copies) or is_nothing(copies):
             continue
-        gathered = where(plan.zero == 3, micro_batches * (2 * weights - _whole(entry, weights)), weights)
+        updated = weights if trained else 0
+        gathered = where(plan.zero == 3, micro_batches * (2 * weights - _whole(entry, weights)), updated)
         if is_array(sharing) or sharing > 1:
             yield Exchanged(
                 entry.name,
                 sharing,
-                ceil_div(scatters * weights * bits, 8),
+                ceil_div(scatters * updated * bits, 8),
                 ceil_div(gathered * gathered_bits, 8),
                 apart,
                 among,
             )
         if plan.shards is not None and (is_array(sharing) or is_array(copies) or sharing < copies):
-            part = ceil_div(weights * bits, 8 * sharing)
+            part = ceil_div(updated * bits, 8 * sharing)
             yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing, among + _BEYOND)
 
 
-def _owners(ledger: Ledger) -> Iterator[tuple[Entry, int, int]]:
-    """Each entry that has weights, how many, and whether it is an expert's (1), or of those that tokens are routed to (2)."""
+def _owners(ledger: Ledger) -> Iterator[tuple[Entry, int, bool, int]]:
+    """Each entry that has weights, how many, whether they have a gradient, and of whom: an expert (1), one that tokens are routed to (2)."""
     for entry in ledger.entries:
         weights = getattr(entry, "stored", 0) * size(entry)
         if not is_nothing(weights):
-            yield entry, weights, is_routed(entry) + is_expert(entry)
+            yield entry, weights, getattr(entry, "trained", True), is_routed(entry) + is_expert(entry)
 
 
 _BEYOND: Final = 3

@@ -75,6 +75,17 @@ def matmul_flops(matmul: Matmul, run: SequenceLengths | TowerRun) -> int:
     return 2 * _at_most(run.length(matmul.stream), matmul.most) * matmul.used * matmul.d_in * matmul.d_out
 
 
+def untrained_flops(ledger: Ledger, run: SequenceLengths | TowerRun) -> int:
+    """FLOPs that the backward pass of one sequence is spared: the gradients of weights that are not trained."""
+    found = 0
+    for entry in ledger.entries:
+        if isinstance(entry, Matmul) and not entry.trained:
+            found += matmul_flops(entry, run)
+        elif isinstance(entry, Conv) and not entry.trained:
+            found += conv_flops(entry, run)
+    return found
+
+
 def _at_most(length: int, most: int | None) -> int:
     return length if most is None else minimum(length, most)
 

@@ -8,6 +8,7 @@ second, weights in its third (Rajbhandari 2019, section 5; FSDP is the third): o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.params import size
@@ -248,6 +249,29 @@ def adapters(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None, 
                 name = f"{entry.name}.magnitude"
                 entries.append(Vector(name, "scale", entry.part, entry.d_out, stored=entry.stored))
     return Ledger.of(f"{ledger.model}'s adapters", entries)
+
+
+def adapted(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None) -> Ledger:
+    """The model with its adapters beside the matrices that they are on, and with nothing else that has a gradient.
+
+    A device of tensor parallelism has of each adapter's two matrices the one on the side of its own part in part, and the other
+    whole: what the part gives is summed with what the frozen matrix gives.
+    """
+    groups = (
+        group._replace(entries=tuple(_adapted(group.entries, rank, targets)), saved=()) for group in ledger.groups
+    )
+    return replace(ledger, groups=tuple(groups))
+
+
+def _adapted(entries: tuple[Entry, ...], rank: int, targets: frozenset[Role] | None) -> Iterator[Entry]:
+    for entry in entries:
+        yield entry._replace(trained=False) if isinstance(entry, (Matmul, Lookup, Vector, Conv)) else entry
+        if isinstance(entry, Matmul) and _is_target(entry, targets):
+            axis = None if entry.cut is None else entry.cut.axis
+            plain = entry._replace(bias=False)
+            first, second = (entry.cut if axis == side else None for side in ("in", "out"))
+            yield plain._replace(name=f"{entry.name}.lora_a", role="lora_a", d_out=rank, cut=first)
+            yield plain._replace(name=f"{entry.name}.lora_b", role="lora_b", d_in=rank, cut=second)
 
 
 def adapter_saves(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None) -> tuple[Saved, ...]:

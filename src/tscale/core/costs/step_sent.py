@@ -74,7 +74,7 @@ def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
     times = in_order(
         as_float(entry.used)
         for entry in cuts
-        if entry.cut is not None and entry.cut.axis == "in" and not is_expert(entry)
+        if entry.cut is not None and entry.cut.axis == "in" and entry.role != "lora_a" and not is_expert(entry)
     )
     ranks = group(cluster, plan.tensor)
     found = sent(exchange(cluster, ranks, whole(summed), whole(summed)), ranks, times)

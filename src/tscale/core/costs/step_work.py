@@ -40,6 +40,7 @@ from tscale.core.tracing import as_float, is_nothing, maximum, where
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
 _WIDE: Final = 8
+_ADAPTERS: Final = frozenset({"lora_a", "lora_b"})
 _BY_COLUMNS, _OF_A_SUM, _OF_A_COPY = 4, 11, 8
 
 
@@ -160,7 +161,7 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
     attention_again = attention if redone is share else attention_work(redone, plan, case, make)
     weights = 0.0
     if not case.fused:
-        copies = ((maximum(entry.stored, int(entry.part == "head")), entry) for entry in every)
+        copies = ((maximum(entry.stored, int(entry.part == "head")), entry) for entry in every if entry.trained)
         weights = in_order(as_float(many * entry.d_in * entry.d_out) for many, entry in copies)
     repeated = case.repeated
     again = _again(redone, plan, case, make)
@@ -200,13 +201,14 @@ def _matrices(every: tuple[Matmul, ...]) -> tuple[list[Matmul], list[Matmul], li
 
 
 def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Products) -> Iterator[Product]:
-    """Three products a matrix: forward, the gradient of its input and that of its weights."""
+    """Three products a matrix: forward, the gradient of its input and, where it is trained, that of its weights."""
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))
         m, n, k = shape.sizes
         for sizes in ((m, n, k), (m, k, n)):
             yield make.of(*sizes, shape.times, case.peak, shape.batch)
-        yield make.summed(k, n, m, shape.times, case.peak, shape.batch)
+        if entry.trained:
+            yield make.summed(k, n, m, shape.times, case.peak, shape.batch)
 
 
 class _Again(NamedTuple):
@@ -250,7 +252,9 @@ def _all_written(matrices: Iterable[Matmul], plan: Parallelism, case: Case) -> f
 
 
 def _written(entry: Matmul, plan: Parallelism) -> float:
-    """Bytes a token that elementwise work reads and writes of what a matrix gives out."""
+    """Bytes a token that elementwise work reads and writes of what a matrix gives out; of an adapter's nothing, which its products add."""
+    if entry.role in _ADAPTERS:
+        return 0.0
     if entry.cut is not None and entry.cut.axis == "in":
         each = _OF_A_COPY if is_expert(entry) else _OF_A_SUM
         return cast("float", as_float(each * entry.d_out) / where(plan.sequence, plan.tensor, 1))
@@ -270,9 +274,9 @@ def _updated(share: Ledger, plan: Parallelism) -> float:
     total = 0.0
     for entry in share.entries:
         match entry:
-            case Matmul():
+            case Matmul(trained=True):
                 total = total + as_float(entry.stored * entry.d_in * entry.d_out)
-            case Lookup():
+            case Lookup(trained=True):
                 total = total + as_float(entry.stored * entry.rows * entry.width)
             case _:
                 pass  # vectors and the like are thousandths of it

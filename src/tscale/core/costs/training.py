@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final, Literal, assert_never
 
 from tscale.core.costs.conventions import six_nd
-from tscale.core.costs.forward import AttentionMask, forward_flops
+from tscale.core.costs.forward import AttentionMask, forward_flops, untrained_flops
 from tscale.core.costs.params import active_params
 from tscale.core.ledger import Ledger
-from tscale.core.tracing import ceil_div, label
+from tscale.core.tracing import ceil_div, is_nothing, label
 from tscale.core.workload import SequenceLengths
 
 Count = Literal["full", "causal", "6nd"]
@@ -25,11 +25,14 @@ def training_flops(
     """FLOPs to train on `tokens` tokens in sequences like `run`, rounded up to a whole FLOP.
 
     Forward once, and twice that for the backward pass, which multiplies by each matrix twice: for the gradients of its
-    input and of its weights. A last sequence that is not full counts by its share of one; no recomputation. `tag` begins the
+    input and of its weights; of a frozen model by its input's alone. A last sequence that is not full counts by its share of one; no recomputation. `tag` begins the
     names in its derivation, where several stages of training are told of.
     """
     forward = label(f"{tag}forward_{sight}", forward_flops(ledger, run, sight).total)
-    return ceil_div(3 * forward * tokens, run.tokens)
+    spared = untrained_flops(ledger, run)
+    if is_nothing(spared):
+        return ceil_div(3 * forward * tokens, run.tokens)
+    return ceil_div((3 * forward - label(f"{tag}frozen", spared)) * tokens, run.tokens)
 
 
 def counted_flops(ledger: Ledger, run: SequenceLengths, tokens: int, count: Count) -> int:

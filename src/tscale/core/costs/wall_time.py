@@ -8,14 +8,15 @@ Utilisation is in whole millionths, so that all of it is exact.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final, Literal, assert_never
 
-from tscale.core.costs.forward import AttentionMask, forward_flops, matmul_flops, score_flops
+from tscale.core.costs.forward import AttentionMask, forward_flops, matmul_flops, score_flops, untrained_flops
 from tscale.core.costs.recompute import computed_again
 from tscale.core.layers import Layers, layers_of
 from tscale.core.ledger import Entry, Ledger, Matmul, Scores, SubLayer
-from tscale.core.tracing import ceil_div
+from tscale.core.tracing import ceil_div, is_nothing
 from tscale.core.workload import SequenceLengths
 
 MILLION: Final = 10**6
@@ -53,7 +54,7 @@ def hardware_flops_ratio(
     `parts`: the layers that the policy is about, where these are not all.
     """
     again = sum(int(recomputed_flops(part, run, recompute)) for part in ([ledger] if parts is None else parts))
-    return 1 + Fraction(again, 3 * int(forward_flops(ledger, run).total))
+    return 1 + Fraction(again, 3 * int(forward_flops(ledger, run).total) - int(untrained_flops(ledger, run)))
 
 
 def recomputed_flops(ledger: Ledger, run: SequenceLengths, recompute: Recompute, sight: AttentionMask = "full") -> int:
@@ -85,7 +86,19 @@ def least_flops(
     `parts`: the layers that the policy is about, where these are not all.
     """
     again = (least_recomputed_flops(part, run, recompute) for part in ([ledger] if parts is None else parts))
-    return sum(again, 3 * forward_flops(ledger, run, "causal").total)
+    spared = untrained_flops(ledger, run)
+    once = 3 * forward_flops(ledger, run, "causal").total
+    return sum(again, once if is_nothing(spared) else once - spared - _first_backward(ledger, run))
+
+
+def _first_backward(ledger: Ledger, run: SequenceLengths) -> int:
+    """FLOPs at the most that a frozen model is spared besides: no gradient goes back through its first layer, but to its adapters.
+
+    Of one layer, with all kinds of blocks that there are.
+    """
+    groups = (group._replace(layers=1, copies=None) for group in ledger.groups if not isinstance(group.where, str))
+    one = replace(ledger, groups=tuple(groups))
+    return 2 * forward_flops(one, run, "causal").total - untrained_flops(one, run)
 
 
 def least_recomputed_flops(ledger: Ledger, run: SequenceLengths, recompute: Recompute) -> int:
