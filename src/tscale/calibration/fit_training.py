@@ -204,7 +204,12 @@ def main(folder: Path | None = None) -> None:
     hosts = {name: node["constants"][name]["value"] for name in FROM_NODE}
     cluster = calibrated(CLUSTER, runs_of(CLUSTER, root), {**CLUSTER.held, **hosts})
     current = calibrated(CURRENT, runs_of(CURRENT, root), CURRENT.held)
-    current["residuals"]["adapters"] = _of_adapters(current["constants"], root)
+    of_adapters, elsewhere = _of_adapters(current["constants"], root), current["residuals"]["elsewhere"]
+    current["residuals"]["adapters"] = of_adapters
+    elsewhere["low"], elsewhere["high"] = (
+        min(elsewhere["low"], of_adapters["low"]),
+        max(elsewhere["high"], of_adapters["high"]),
+    )
     for one in (node, cluster):  # all of one chip: what another one comes to is known of the published layouts alone
         _widened(one["residuals"]["elsewhere"], current["residuals"]["elsewhere"])
     for one in (node, cluster, current):
