@@ -199,6 +199,7 @@ def load_of(case: ServingCase) -> Load:
         case.output,
         log2(case.decode.layout.ranks),
         0.0 if case.disaggregated else 1.0,
+        case.waited,
     )
 
 

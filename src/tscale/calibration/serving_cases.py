@@ -12,9 +12,11 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.blocks.experts import Experts
 from tscale.calibration.names import hardware_of, model_of
+from tscale.calibration.serving_settings import Run, scheduling_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.roofline import Dtypes
 from tscale.core.costs.serving_share import Deployed, deployed
+from tscale.core.costs.serving_waits import Scheduling, steps_waited
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
 from tscale.core.device import Cluster
@@ -88,9 +90,11 @@ class ServingCase(NamedTuple):
     draft: ServingCase | None = None
     """The model that guesses, on the same devices; None where guesses cost nothing."""
     host: float = 0.0
+    """Bytes a second at which a device reads a cached prefix of its host's memory; 0 where it has that itself."""
     tower_seconds: float = 0.0
     """What the images and sounds of a prompt take of one device, before its prefill, at its 16-bit peak."""
-    """Bytes a second at which a device reads a cached prefix of its host's memory; 0 where it has that itself."""
+    scheduling: Scheduling = Scheduling()
+    """How the engine takes up requests."""
 
     @property
     def devices(self) -> int:
@@ -107,6 +111,15 @@ class ServingCase(NamedTuple):
     def queue(self) -> float:
         """Requests of all that fall on one attention rank that prefills."""
         return larger(1.0, self.concurrency / (self.prefill.workers * self.prefill.layout.attention_data))
+
+    @property
+    def waited(self) -> float:
+        """Steps of decoding that the engine's settings keep a request waiting; none where prompts have a pool of their own."""
+        if self.disaggregated:
+            return 0.0
+        arrivals = self.concurrency / self.decode.workers * self.yielded / self.output
+        copies = self.decode.layout.attention_data
+        return steps_waited(self.scheduling, arrivals, self.batch, self.prompt - self.prefix, copies)
 
 
 class Passes(NamedTuple):
@@ -132,20 +145,24 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
     engine = row["engine"]
     if engine not in ENGINES:
         raise RequestError(f"engine {shown(engine)} is not known: one of {', '.join(ENGINES)}")
+    concurrency, weights = _number(row, "concurrency"), row.get("weights", "")
+    sizes = (prompt, output, concurrency, decode.layout.tensor, decode.layout.attention_data)
+    run = Run(engine, spec.name, hardware.name, kind_of(weights), row.get("measured", ""), sizes)
     return ServingCase(
         spec,
         hardware,
         engine,
         row.get("engine_version", ""),
-        row.get("weights", ""),
-        row.get("experts_weights", "") or row.get("weights", ""),
+        weights,
+        row.get("experts_weights", "") or weights,
         share * prompt,
         share * output,
-        _number(row, "concurrency"),
+        concurrency,
         prefill,
         decode,
         split,
         _LEAST_DRAW / _MEAN_DRAW if drawn else 1.0,
+        scheduling=scheduling_of(row, run),
     )
 
 

@@ -6,7 +6,7 @@ What is summed up is the same work that a bound takes the longest part of (`serv
              and for each collective, what is sent over the link, and passes over the residual stream
     prompt   FLOPs over the peak, at shares of their own
     tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life
-    ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress + waiting·sqrt(batch - 1)
+    ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1)
     latency  ttft + output·tpot
 
 All numbers may be floats or arrays: the constants are fitted by the formula that predicts.
@@ -110,6 +110,7 @@ class Load(NamedTuple):
     """Requests at once on an attention rank that decodes, and on one that prefills; tokens of an answer; all may be arrays.
 
     `doublings`: log2 of the devices of a worker. `together`: 1 where prefill and decoding share devices, 0 where they do not.
+    `waited`: steps of decoding that the engine's settings keep a request waiting (`serving_waits`).
     """
 
     batch: float
@@ -117,6 +118,7 @@ class Load(NamedTuple):
     output: float
     doublings: float
     together: float
+    waited: float = 0.0
 
 
 def _part(part: Part, compute: float, read: float, chip: Chip) -> float:
@@ -192,7 +194,7 @@ def ttft_seconds(
         start
         + larger(prefill, read)
         + c.queue * others * prefill
-        + load.together * c.steps * step
+        + load.together * (c.steps + load.waited) * step
         + c.waiting * sqrt_of(others)
     )
 
