@@ -71,6 +71,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "waiting": Meaning(
         6e-3, False, "seconds", "for each square root of other requests", "engine generation", 0.8, True
     ),
+    "apart": Meaning(30e-3, False, "seconds", "the same of prompts that have a pool of their own", first=True),
     "network": Meaning(
         0.85,
         True,

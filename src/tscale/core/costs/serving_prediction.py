@@ -88,6 +88,8 @@ class ServingConstants:
     """Steps of decoding that a request waits for."""
     waiting: float
     """Seconds that it waits for each square root of the requests before it."""
+    apart: float
+    """The same where prompts have a pool of their own."""
     network: float
     """Share of the network between nodes that exchanges reach."""
     exposed: float
@@ -195,7 +197,7 @@ def ttft_seconds(
         + larger(prefill, read)
         + c.queue * others * prefill
         + load.together * (c.steps + load.waited) * step
-        + c.waiting * sqrt_of(others)
+        + (load.together * c.waiting + (1 - load.together) * c.apart) * sqrt_of(others)
     )
 
 
