@@ -14,7 +14,8 @@ from tscale.answers.release import cache_format_of, format_of
 from tscale.answers.serve_times import Ask, Draft, sixteen_bit_peak
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Calibration, Measured, Prediction, predict, shipped, spread_of
-from tscale.calibration.serving_cases import OverCapacityError, Pool, ServingCase
+from tscale.calibration.serving_case import Pool, ServingCase
+from tscale.calibration.serving_cases import OverCapacityError
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, kept_in
 from tscale.core.dtypes import DTYPES, Dtype
@@ -122,6 +123,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
         cache=cache,
         host=0.0 if ask.host is None else 1e9 * float(ask.host),
         tower_seconds=ask.tower_flops / sixteen_bit_peak(hardware.device()) if ask.tower_flops else 0.0,
+        chunk=deployment.chunk,
     )
     return case if ask.draft is None else _with_guesses(case, ask, ask.draft, deployment.engine)
 
@@ -193,6 +195,7 @@ def data_of(found: Predicted | str) -> dict[str, Data]:
         "engine_version": case.version or None,
         "devices": case.devices,
         "concurrency": case.concurrency,
+        "chunk": case.chunk_tokens,
         "host_bytes_per_second": Figure(round(case.host), BYTES_PER_SECOND, "exact") if case.host else None,
         "layout": _layout(case.decode),
         "prefill_layout": _layout(case.prefill) if case.disaggregated else None,

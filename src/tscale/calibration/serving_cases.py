@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from tscale.blocks.experts import Experts
 from tscale.calibration.names import hardware_of, model_of
+from tscale.calibration.serving_case import Passes, Pool, ServingCase, cluster_of
 from tscale.calibration.serving_settings import Run, scheduling_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.roofline import Dtypes
 from tscale.core.costs.serving_share import Deployed, deployed
-from tscale.core.costs.serving_waits import Scheduling, steps_waited
-from tscale.core.costs.serving_work import PassWork, decoding, prefilling
+from tscale.core.costs.serving_work import decoding, prefilling
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
-from tscale.core.device import Cluster
 from tscale.core.dtypes import DTYPES, Dtype, computed_in, find_format
 from tscale.core.elementwise import larger
 from tscale.core.ledger import Ledger, Matmul
@@ -49,87 +48,6 @@ _DRAWN: Final = {(1024, 1024), (8192, 1024), (1024, 8192)}
 """Lengths of benchmarks that draw between 80% and 100% of both."""
 _MEAN_DRAW: Final = 0.9
 _LEAST_DRAW: Final = 0.8
-
-
-class Pool(NamedTuple):
-    """Workers of one kind and what each has: a layout of one worker."""
-
-    layout: ServingLayout
-    workers: int
-
-
-class ServingCase(NamedTuple):
-    """A deployment in steady state: `concurrency` requests at any time, each of `prompt` tokens in and `output` out.
-
-    `concurrency` may be an array: the deployment is then predicted at each of these loads.
-    """
-
-    spec: ModelSpec
-    hardware: Hardware
-    engine: str
-    version: str
-    weights: str
-    experts: str
-    prompt: float
-    output: float
-    concurrency: int
-    prefill: Pool
-    decode: Pool
-    disaggregated: bool
-    shortest: float = 1.0
-    """The least lengths, as a share of the mean: a bound is made of them."""
-    prefix: int = 0
-    kept: Dtype | Mixture | None = None
-    """What weights are kept in, where `weights` and `experts` do not say it all."""
-    cache: Dtype | None = None
-    """What the cache is kept in, where it is asked for."""
-    guesses: int = 0
-    """Tokens that are guessed, and verified, a step."""
-    yielded: float = 1.0
-    """Tokens that a step yields."""
-    draft: ServingCase | None = None
-    """The model that guesses, on the same devices; None where guesses cost nothing."""
-    host: float = 0.0
-    """Bytes a second at which a device reads a cached prefix of its host's memory; 0 where it has that itself."""
-    tower_seconds: float = 0.0
-    """What the images and sounds of a prompt take of one device, before its prefill, at its 16-bit peak."""
-    scheduling: Scheduling = Scheduling()
-    """How the engine takes up requests."""
-
-    @property
-    def devices(self) -> int:
-        """All devices."""
-        pools = (self.prefill, self.decode) if self.disaggregated else (self.decode,)
-        return sum(pool.layout.devices * pool.workers for pool in pools)
-
-    @property
-    def batch(self) -> float:
-        """Requests that one attention rank decodes at once, over all stages of a pipeline."""
-        return larger(1.0, self.concurrency / (self.decode.workers * self.decode.layout.attention_data))
-
-    @property
-    def queue(self) -> float:
-        """Requests of all that fall on one attention rank that prefills."""
-        return larger(1.0, self.concurrency / (self.prefill.workers * self.prefill.layout.attention_data))
-
-    @property
-    def waited(self) -> float:
-        """Steps of decoding that the engine's settings keep a request waiting; none where prompts have a pool of their own."""
-        if self.disaggregated:
-            return 0.0
-        arrivals = self.concurrency / self.decode.workers * self.yielded / self.output
-        copies = self.decode.layout.attention_data
-        return steps_waited(self.scheduling, arrivals, self.batch, self.prompt - self.prefix, copies)
-
-
-class Passes(NamedTuple):
-    """What the passes of a case do: a step of decoding, a prompt beside others, and one with nothing beside it."""
-
-    decode: PassWork
-    prompt: PassWork
-    """On the devices that decode, where it interferes."""
-    prefill: PassWork
-    """On the devices that prefill."""
 
 
 def case_of(row: Mapping[str, str]) -> ServingCase:
@@ -163,6 +81,7 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
         split,
         _LEAST_DRAW / _MEAN_DRAW if drawn else 1.0,
         scheduling=scheduling_of(row, run),
+        chunk=_number(row, "chunk", 0),
     )
 
 
@@ -301,18 +220,6 @@ def deployed_on(case: ServingCase, layout: ServingLayout) -> Deployed:
     found = _deployed(case, layout)
     _HELD[key] = case, found  # the case keeps its objects, so that no other has their ids
     return found
-
-
-_CLUSTERS: Final[dict[int, tuple[Hardware, Cluster]]] = {}
-
-
-def cluster_of(hardware: Hardware) -> Cluster:
-    """The nodes of a chip, remembered for each object."""
-    if id(hardware) not in _CLUSTERS:
-        if len(_CLUSTERS) >= _MOST_HELD:
-            _CLUSTERS.clear()
-        _CLUSTERS[id(hardware)] = hardware, hardware.cluster()
-    return _CLUSTERS[id(hardware)][1]
 
 
 def _deployed(case: ServingCase, layout: ServingLayout) -> Deployed:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tscale.calibration.serving_calibration import Calibration, predict_held
-from tscale.calibration.serving_cases import Pool, ServingCase
+from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pools
 from tscale.planning.deployment_loads import Targets, within
 
