@@ -60,7 +60,9 @@ def simulated(concurrency: int, prompt: int, output: int, chunk: int) -> Loop:
             answer = int(random.integers(int(0.9 * output), int(1.1 * output) + 1))
             left.append([now, answer, answer])
     half = len(ttfts) // 2
-    return Loop(float(np.mean(decoding[len(decoding) // 2 :])), float(np.mean(tpots[half:])), float(np.mean(ttfts[half:])))
+    return Loop(
+        float(np.mean(decoding[len(decoding) // 2 :])), float(np.mean(tpots[half:])), float(np.mean(ttfts[half:]))
+    )
 
 
 CROWDED = [(64, 4000, 400, 512), (128, 2000, 400, 512), (256, 1000, 200, 1024), (64, 8000, 200, 1024)]

@@ -72,3 +72,12 @@ def test_requests_of_each_copy_of_attention_are_its_part_where_each_has_a_schedu
 def test_an_engine_without_such_a_layout_has_no_line() -> None:
     assert vllm(launch(PARTLY)) is None
     assert trtllm(launch(BOTH)) is None
+
+
+def test_the_tokens_of_a_step_are_given_where_they_were_asked_for() -> None:
+    """SGLang divides them among copies of attention; vLLM and TensorRT-LLM decode no more sequences at once than that."""
+    one = launch(SPREAD, at_once=16 * 2000, chunk=1024)
+    assert degrees(vllm(one), "--max-num-batched-tokens", "--max-num-seqs") == [1024, 1024]
+    assert degrees(trtllm(one), "--max_num_tokens", "--max_batch_size") == [1024, 1024]
+    assert degrees(sglang(one), "--chunked-prefill-size", "--max-running-requests") == [16 * 1024, 32000]
+    assert "--max-num-batched-tokens" not in (vllm(launch(SPREAD)) or "")

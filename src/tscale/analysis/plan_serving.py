@@ -208,7 +208,12 @@ def _chunks(ask: Ask) -> tuple[int, ...]:
         return (0,)
     if ask.chunk.stepped_size > MOST_VARIED:
         raise _too_many("chunk", ask.chunk, ask.chunk.stepped_size, MOST_VARIED)
-    return tuple(int(chunk) for chunk in ask.chunk.among(2**power for power in range(_MOST_POWER)))
+    found = tuple(int(chunk) for chunk in ask.chunk.among(2**power for power in range(_MOST_POWER)))
+    if not found:
+        raise RequestError(
+            f"--chunk {shown(ask.chunk.text)} has no power of two: list values, such as 1024,3072, or give a step, such as 1k..4k+1k"
+        )
+    return found
 
 
 def _lengths(ask: Ask) -> tuple[int, int, int]:
