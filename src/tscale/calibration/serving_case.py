@@ -73,17 +73,17 @@ class ServingCase(NamedTuple):
     @property
     def batch(self) -> float:
         """Requests that one attention rank decodes at once, over all stages of a pipeline."""
-        return self._each if self.most_decoding == inf else smaller(self._each, self.most_decoding)
+        return self.requests if self.most_decoding == inf else smaller(self.requests, self.most_decoding)
 
     @property
-    def _each(self) -> float:
+    def requests(self) -> float:
         """Requests of an attention rank, those that wait for their prompts among them."""
         return larger(1.0, self.concurrency / (self.decode.workers * self.decode.layout.attention_data))
 
     @property
     def crowd(self) -> float:
         """Requests that wait because prompts take up no more of a step than a chunk, over those that decode."""
-        return 0.0 if self.most_decoding == inf else self._each / self.batch - 1
+        return 0.0 if self.most_decoding == inf else self.requests / self.batch - 1
 
     @property
     def most_decoding(self) -> float:

@@ -181,7 +181,7 @@ _HOLDS: Final = 0.95
 def check_capacity(case: ServingCase) -> None:
     """Raises `OverCapacityError` where weights and the caches of all requests do not fit, with how many requests do."""
     room, each = cache_room(case)
-    if case.batch * each > room:
+    if case.requests * each > room:
         pool = case.decode
         most = int(room / each) * pool.layout.attention_data * pool.workers
         raise OverCapacityError(
