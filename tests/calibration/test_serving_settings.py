@@ -7,8 +7,10 @@ from statistics import median
 from typing import Final
 
 import pytest
+from numpy.random import default_rng
 
 from tscale.calibration.fit_serving import table
+from tscale.calibration.serving_calibration import shipped
 from tscale.calibration.serving_cases import case_of
 from tscale.core.costs.serving_waits import Scheduling
 from tscale.errors import RequestError
@@ -84,3 +86,37 @@ def test_measured_first_tokens_are_later_by_the_steps_that_prompts_are_gathered_
             shares.append(later / case_of(row).waited)
     assert len(shares) > 20
     assert median(shares) == pytest.approx(1, abs=0.2)
+
+
+def first_burst(concurrency: int, prompt: float, output: int, seconds_a_token: float) -> float:
+    """Prefills of each other request that a request waits for, on average over a run of ten requests a user, simulated step by step.
+
+    All users send at first at once, and then each when the last was answered; a step decodes and takes in 8,192 tokens. Lengths are
+    from 80% to 100% of the longest. Runs of SemiAnalysisAI/InferenceX are such (`--num-prompts` 10·CONC, `--request-rate inf`).
+    """
+    random, now, step = default_rng(0), 0.0, 10e-3
+    queue = [[0.0, prompt * random.uniform(0.8, 1)] for _ in range(concurrency)]
+    left, waits, sent = list[int](), list[float](), concurrency
+    while len(waits) < 10 * concurrency:
+        room, taken = 8192.0 - len(left), 0.0
+        for one in queue:
+            part = min(one[1], room - taken)
+            one[1], taken = one[1] - part, taken + part
+        now += step + seconds_a_token * taken
+        left = [rest - 1 for rest in left]
+        ended = sum(rest <= 0 for rest in left)
+        started = [one for one in queue if one[1] <= 0]
+        waits += [now - one[0] for one in started]
+        left = [rest for rest in left if rest > 0] + [int(output * random.uniform(0.8, 1)) for _ in started]
+        queue = [one for one in queue if one[1] > 0]
+        for _ in range(min(ended, 10 * concurrency - sent)):
+            queue.append([now, prompt * random.uniform(0.8, 1)])
+            sent += 1
+    alone = 0.9 * prompt * seconds_a_token
+    return (sum(waits) / len(waits) - alone - step / 2) / (concurrency - 1) / alone
+
+
+@pytest.mark.parametrize("concurrency", [32, 128])
+def test_what_runs_wait_behind_others_is_the_burst_that_they_begin_with(concurrency: int) -> None:
+    """A tenth of the requests comes at once, of which each waits for half of the others: 0.05 of each other prefill."""
+    assert shipped().constants["queue"].value == pytest.approx(first_burst(concurrency, 8192, 1024, 4e-5), rel=0.15)

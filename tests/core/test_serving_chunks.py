@@ -143,3 +143,12 @@ def test_prompts_that_are_taken_in_while_nothing_decodes_hold_up_answers_by_a_pa
 
 def test_without_a_chunk_it_is_that_of_the_server() -> None:
     assert served(concurrency=64) == served(concurrency=64, chunk=8192)
+
+
+def test_requests_that_wait_for_their_prompts_are_told() -> None:
+    asked = {"model": "llama-3.1-70b", "gpu": "h100", "tensor": 8, "dtype": "fp8", "input": 8192, "output": 512}
+    serve = question("serve")
+    crowded = "\n".join(map(str, serve.analyze(serve.made({**asked, "concurrency": 64, "chunk": 512})).notes))
+    assert "Steps take 512 tokens at the most (--chunk), so that 34 of 64 requests wait" in crowded
+    usual = "\n".join(map(str, serve.analyze(serve.made({**asked, "concurrency": 64})).notes))
+    assert "--chunk" not in usual

@@ -320,6 +320,8 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
         f"Predicted for {case.engine} by calibration {found.calibration.name}: within {100 * spread.median:.0f}% (median; to the first "
         f"token {100 * first.median:.0f}%) of {spread.runs:,} runs {_KNOWN[times.known]}."
     )
+    if case.chunk or case.crowd > _FELT:
+        yield from _chunk_notes(case)
     if case.decode.layout.pipeline > 1:
         yield "No run with a pipeline was measured: its stages are taken to pass on as collectives do."
     if case.host:
@@ -334,3 +336,19 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
             f"{case.draft.spec.label} guesses {case.guesses} tokens one after the other before each step, on the same devices, and "
             "takes in each prompt before the first; `tscale memory --draft` says what it holds."
         )
+
+
+_FELT: Final = 0.01
+"""Requests that wait, over those that decode, from which on it is said."""
+
+
+def _chunk_notes(case: ServingCase) -> Iterator[str]:
+    """That requests wait because steps take in no more of their prompts, and what the prediction of that rests on."""
+    if case.crowd > _FELT:
+        waiting = round(case.concurrency * case.crowd / (1 + case.crowd))
+        yield (
+            f"Steps take {case.chunk_tokens:,} tokens at the most (--chunk), so that {waiting:,} of {case.concurrency:,} requests wait for "
+            "their prompts to be taken in: output tokens come sooner, first tokens later."
+        )
+    if case.chunk:
+        yield "No run was measured by the tokens of its steps: their effect is that of a model of a closed loop, which a simulation confirms."
