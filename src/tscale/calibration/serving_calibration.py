@@ -224,7 +224,7 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
         first + case.crowd * case.output * tpot,
         least_seconds(least.decode, chip) / yielded,
         least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
-        prefill_seconds(passes.prefill, chip, constants) / case.prefill.layout.pipeline + launches,
+        prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches,
     )
 
 

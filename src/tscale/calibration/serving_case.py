@@ -136,7 +136,9 @@ class Passes(NamedTuple):
     prompt: PassWork
     """On the devices that decode, where it interferes."""
     prefill: PassWork
-    """On the devices that prefill."""
+    """On the devices that prefill, where no more copies of attention have prompts than there are requests."""
+    full: PassWork
+    """The same where all have."""
 
 
 _CLUSTERS: Final[dict[int, tuple[Hardware, Cluster]]] = {}

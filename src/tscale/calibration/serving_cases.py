@@ -17,10 +17,10 @@ from tscale.calibration.serving_settings import Run, scheduling_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.roofline import Dtypes
 from tscale.core.costs.serving_share import Deployed, deployed
-from tscale.core.costs.serving_work import decoding, prefilling
+from tscale.core.costs.serving_work import PassWork, decoding, prefilling
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
 from tscale.core.dtypes import DTYPES, Dtype, computed_in, find_format
-from tscale.core.elementwise import larger
+from tscale.core.elementwise import larger, smaller
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.serving_layout import ServingLayout
 from tscale.errors import RequestError, TscaleError, field, shown
@@ -135,9 +135,10 @@ def passes_of(case: ServingCase) -> Passes:
 
 
 def least_passes(case: ServingCase, mean: Passes) -> Passes:
-    """The same at the shortest lengths, for a bound; `mean` are those at the mean lengths, which may be as short."""
+    """The same at the shortest lengths and with a prompt that is alone, for a bound; `mean`: at the mean lengths, which may be as short."""
     lengths = _least_lengths(case)
-    return mean if lengths == _mean_lengths(case) else _passes(case, *lengths)
+    is_alone = case.prefill.layout.attention_data == 1
+    return mean if is_alone and lengths == _mean_lengths(case) else _passes(case, *lengths, alone=True)
 
 
 def _mean_lengths(case: ServingCase) -> tuple[int, int]:
@@ -150,19 +151,28 @@ def _least_lengths(case: ServingCase) -> tuple[int, int]:
     return max(1, int(prompt + case.output * case.shortest / 2)), int(prompt)
 
 
-def _passes(case: ServingCase, keys: int, prompt: int) -> Passes:
+def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -> Passes:
     batch = larger(1.0, case.batch / case.decode.layout.pipeline)
     decoder = deployed_on(case, case.decode.layout)
     prefiller = deployed_on(case, case.prefill.layout)
     prompt = max(prompt, case.prefix + 1)
-    alone = prefilling(prefiller, prompt, case.prefix)
+    copies = case.prefill.layout.attention_data
+    together = 1.0 if alone else smaller(copies, larger(1.0, case.concurrency / case.prefill.workers))
+    full = _prefill(case, prefiller, prompt)
+    beside = full if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
+    own = full if copies == 1 else _prefill(case, prefiller, prompt, together)
+    return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, own, full)
+
+
+def _prefill(case: ServingCase, prefiller: Deployed, prompt: int, together: float | None = None) -> PassWork:
+    """A pass of prompts, with what comes of the host's memory and what towers do."""
+    work = prefilling(prefiller, prompt, case.prefix, together)
     if case.host and case.prefix:
-        alone = alone._replace(loaded=prefiller.sequence_bytes(case.prefix))
+        work = work._replace(loaded=prefiller.sequence_bytes(case.prefix))
     if case.tower_seconds:
-        more = case.tower_seconds * alone.dense.peak / case.prefill.layout.ranks
-        alone = alone._replace(dense=alone.dense._replace(flops=alone.dense.flops + more))
-    beside = alone if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
-    return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, alone)
+        more = case.tower_seconds * work.dense.peak / case.prefill.layout.ranks
+        work = work._replace(dense=work.dense._replace(flops=work.dense.flops + more))
+    return work
 
 
 _HELD: Final[dict[tuple[object, ...], tuple[ServingCase, Deployed]]] = {}
