@@ -683,6 +683,7 @@ def serve(
     rate: Number | None = None,
     engine: str | None = None,
     engine_version: str | None = None,
+    chunk: Number | None = None,
     measured: Number | None = None,
     calibration: File | None = None,
     bound: bool | None = None,
@@ -736,6 +737,8 @@ def serve(
         rate: Set the requests per second that arrive, in place of concurrency.
         engine: Choose the engine that is predicted (default: vllm).
         engine_version: Set the engine's version, as measured tables write it.
+        chunk: Set the most tokens that a step takes (chunked prefill); by default as the engine's server
+            does.
         measured: Give one measured run of this deployment: concurrency, seconds per output token and to the
             first token, such as 32,0.018,0.4.
         calibration: Read the calibration of your own runs, which calibrate wrote.
@@ -829,6 +832,7 @@ def plan(
     acceptance: Number | None = None,
     engine: str | Sequence[str] | None = None,
     engine_version: str | None = None,
+    chunk: Number | Sequence[Number] | None = None,
     calibration: File | None = None,
     train: bool | None = None,
     serve: bool | None = None,
@@ -926,6 +930,8 @@ def plan(
         acceptance: Set the probability that a draft token is accepted.
         engine: Vary the engine: vllm, sglang, trtllm (default: vllm).
         engine_version: Set the engine's version, as measured tables write it.
+        chunk: Vary the most tokens that a step takes (chunked prefill): 1024..8192; by default as the
+            engine's server does.
         calibration: Read the calibration of your own runs, which calibrate wrote.
         train: Search the layouts of training.
         serve: Search the deployments of serving.

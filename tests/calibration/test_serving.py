@@ -54,7 +54,7 @@ def test_errors_of_runs_that_were_left_out_meet_what_was_asked() -> None:
     """Deployments that no run of was fitted; medians and 90th percentiles that the prediction was to come to."""
     left = shipped().errors["deployment"]
     assert left["tpot"]["median"] <= 0.092 and left["tpot"]["p90"] <= 0.259
-    assert left["ttft"]["median"] <= 0.223
+    assert left["ttft"]["median"] <= 0.223 and left["ttft"]["p90"] <= 0.56
     assert left["latency"]["median"] <= 0.087 and left["latency"]["p90"] <= 0.24
     measured = shipped().errors["measured"]
     assert measured["tpot"]["median"] <= 0.054 and measured["tpot"]["p90"] <= 0.159

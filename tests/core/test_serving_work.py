@@ -106,3 +106,12 @@ def test_a_bound_overlaps_all_of_it() -> None:
     work = decoding(on("llama-3.1-8b"), 1, 1000)
     bytes_read = sum(part.bytes for part in (work.attention, work.dense, work.scores, work.head))
     assert least_seconds(work, Chip(10**12, 10**11, 10**10)) == pytest.approx(bytes_read / 10**12)
+
+
+def test_experts_of_a_prompt_that_is_alone_have_no_tokens_of_others() -> None:
+    """Copies of attention with one prompt among them: the experts do an eighth of what they do with one on each of 8."""
+    one = on("deepseek-v3", 1, 8, expert=8)
+    alone, full = prefilling(one, 1000, together=1), prefilling(one, 1000)
+    assert 8 * alone.experts.flops == pytest.approx(full.experts.flops)
+    assert alone.attention == full.attention and alone.dense == full.dense
+    assert prefilling(one, 1000, together=8) == full

@@ -17,7 +17,8 @@ import numpy as np
 
 from tscale.calibration.fit_serving import FIGURES, folds, leave_out, of_rows, table
 from tscale.calibration.serving_calibration import Calibration, predict_held, shipped
-from tscale.calibration.serving_cases import ServingCase, case_of
+from tscale.calibration.serving_case import ServingCase
+from tscale.calibration.serving_cases import case_of
 from tscale.calibration.serving_fit import Figure, Floats, Problem, Runs, fit, problem
 
 FILE = Path(__file__).parents[2] / "configs" / "measured" / "serving.csv"

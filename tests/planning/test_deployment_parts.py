@@ -223,9 +223,9 @@ def test_the_least_number_in_progress_is_that_of_trying_each(rate: float) -> Non
 def test_workers_of_either_pool_are_about_as_many_as_the_other_can_use() -> None:
     """A worker takes in 2 requests a second where one answers 10: 5 for one, 10 for two, 15 for three; times 0.7, 1, 1.3 and 1.8.
 
-    One that takes in, for 0.2 of one that answers: for one at the least.
+    One that takes in, for 0.2 of one that answers: for one at the least. And up to four for one, whatever they have to do.
     """
-    expected = {(1, 1)}
+    expected = {(1, 1), (2, 1), (3, 1), (4, 1)}
     expected |= {(round(5 * s), 1) for s in (0.7, 1, 1.3, 1.8)}
     expected |= {(7, 2), (13, 2), (9, 1)}  # 7, 10, 13 and 18 for two
     expected |= {(10, 3), (20, 3), (9, 1)}  # 10.5, 15, 19.5 and 27 for three

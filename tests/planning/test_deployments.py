@@ -20,7 +20,7 @@ from tests.planning.measured import groups, slow_side
 from tscale.analysis.questions import question
 from tscale.answers.plan_serve.search import _bases, room_of, rows_of, searched
 from tscale.calibration.serving_calibration import predict_held, shipped
-from tscale.calibration.serving_cases import Pool
+from tscale.calibration.serving_case import Pool
 from tscale.errors import RequestError
 from tscale.planning.deployment_curves import Unit, _grid, unit_of, with_pools
 from tscale.planning.deployment_layouts import layouts, powers

@@ -14,12 +14,13 @@ from tscale.core.serving_layout import ServingLayout
 DOCUMENTED = {
     # docs.vllm.ai: engine arguments, data parallel deployment, NixlConnector usage guide
     "vllm": """--tensor-parallel-size --pipeline-parallel-size --data-parallel-size --enable-expert-parallel --max-num-seqs
-        --max-model-len --quantization --kv-cache-dtype --kv-transfer-config""",
+        --max-model-len --quantization --kv-cache-dtype --kv-transfer-config --max-num-batched-tokens""",
     # sgl-project/sglang: docs/advanced_features/server_arguments.md and pd_disaggregation.md
     "sglang": """--model-path --tp-size --pp-size --dp-size --enable-dp-attention --ep-size --max-running-requests --context-length
-        --quantization --kv-cache-dtype --disaggregation-mode --disaggregation-transfer-backend""",
+        --quantization --kv-cache-dtype --disaggregation-mode --disaggregation-transfer-backend
+        --chunked-prefill-size""",
     # NVIDIA/TensorRT-LLM: tensorrt_llm/commands/serve.py
-    "trtllm": "--tp_size --pp_size --ep_size --max_batch_size --max_seq_len --config",
+    "trtllm": "--tp_size --pp_size --ep_size --max_batch_size --max_seq_len --max_num_tokens --config",
 }
 DENSE = ServingLayout(tensor=8, expert_tensor=8)
 STAGED = ServingLayout(tensor=4, pipeline=2, expert_tensor=4)
@@ -35,7 +36,7 @@ def launch(layout: ServingLayout, **changed: Any) -> Launch:
 @pytest.mark.parametrize("layout", [DENSE, STAGED, SPREAD, BOTH, PARTLY])
 @pytest.mark.parametrize("role", ["", "prefill", "decode"])
 def test_every_option_is_documented(layout: ServingLayout, role: str) -> None:
-    one = launch(layout, role=role, weights="fp8", cache="fp8")
+    one = launch(layout, role=role, weights="fp8", cache="fp8", chunk=4096)
     for name, line in {"vllm": vllm(one), "sglang": sglang(one), "trtllm": trtllm(one)}.items():
         options = set(re.findall(r"(?<=\s)--[a-z_-]+", line or ""))
         assert options <= set(DOCUMENTED[name].split()), line
@@ -71,3 +72,12 @@ def test_requests_of_each_copy_of_attention_are_its_part_where_each_has_a_schedu
 def test_an_engine_without_such_a_layout_has_no_line() -> None:
     assert vllm(launch(PARTLY)) is None
     assert trtllm(launch(BOTH)) is None
+
+
+def test_the_tokens_of_a_step_are_given_where_they_were_asked_for() -> None:
+    """SGLang divides them among copies of attention; vLLM and TensorRT-LLM decode no more sequences at once than that."""
+    one = launch(SPREAD, at_once=16 * 2000, chunk=1024)
+    assert degrees(vllm(one), "--max-num-batched-tokens", "--max-num-seqs") == [1024, 1024]
+    assert degrees(trtllm(one), "--max_num_tokens", "--max_batch_size") == [1024, 1024]
+    assert degrees(sglang(one), "--chunked-prefill-size", "--max-running-requests") == [16 * 1024, 32000]
+    assert "--max-num-batched-tokens" not in (vllm(launch(SPREAD)) or "")

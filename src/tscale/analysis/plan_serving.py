@@ -115,6 +115,11 @@ class ServingAxes(Request):
         "engine", "Vary the engine: vllm, sglang, trtllm (default: vllm).", options.PREDICTION
     )
     engine_version: str | None = asked(_SERVE["engine_version"])
+    chunk: Axis | None = _of_serve(
+        "chunk",
+        "Vary the most tokens that a step takes (chunked prefill): 1024..8192; by default as the engine's server does.",
+        options.PREDICTION,
+    )
     calibration: str | None = asked(_SERVE["calibration"])
 
 
@@ -165,11 +170,11 @@ def serving_plan(ask: Ask) -> ServingPlan:
     from tscale.answers.plan_serve.search import ServingPlan
 
     chips, dtypes, caches = _chips(ask), _values(ask, "dtype"), _values(ask, "cache_dtype")
-    engines, drafts = _values(ask, "engine", "vllm"), _drafts(ask)
-    varied = prod(map(len, (chips, dtypes, caches, engines, drafts)))
+    engines, drafts, chunks = _values(ask, "engine", "vllm"), _drafts(ask), _chunks(ask)
+    varied = prod(map(len, (chips, dtypes, caches, engines, drafts, chunks)))
     if varied > MOST_VARIED:
         raise RequestError(
-            f"{varied:,} combinations of hardware, formats, engines and drafts: at most {MOST_VARIED}; list fewer"
+            f"{varied:,} combinations of hardware, formats, engines, drafts and chunks: at most {MOST_VARIED}; list fewer"
         )
     return ServingPlan(
         ask.spec,
@@ -193,7 +198,22 @@ def serving_plan(ask: Ask) -> ServingPlan:
         ask.top,
         None if ask.replicas is None else tuple(map(int, _few(ask.replicas, "replicas", MOST_COPIES).values)),
         ask.host_bandwidth,
+        chunks,
     )
+
+
+def _chunks(ask: Ask) -> tuple[int, ...]:
+    """The tokens of a step that are tried, powers of two of a range; 0 for the engine's default."""
+    if ask.chunk is None:
+        return (0,)
+    if ask.chunk.stepped_size > MOST_VARIED:
+        raise _too_many("chunk", ask.chunk, ask.chunk.stepped_size, MOST_VARIED)
+    found = tuple(int(chunk) for chunk in ask.chunk.among(2**power for power in range(_MOST_POWER)))
+    if not found:
+        raise RequestError(
+            f"--chunk {shown(ask.chunk.text)} has no power of two: list values, such as 1024,3072, or give a step, such as 1k..4k+1k"
+        )
+    return found
 
 
 def _lengths(ask: Ask) -> tuple[int, int, int]:
@@ -208,6 +228,7 @@ def _one(axis: Axis | None) -> int | None:
     return None if axis is None else int(axis.only)
 
 
+_MOST_POWER: Final = 21
 _DEFAULT: Final = {"context": 2048, "output": 256}
 
 

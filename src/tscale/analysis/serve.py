@@ -118,6 +118,14 @@ class Ask(WithMedia, OnHardware):
     engine_version: str | None = asked(
         Option("Set the engine's version, as measured tables write it.", "TEXT", heading=options.PREDICTION)
     )
+    chunk: int | None = asked(
+        Option(
+            "Set the most tokens that a step takes (chunked prefill); by default as the engine's server does.",
+            "N",
+            options.size,
+            heading=options.PREDICTION,
+        )
+    )
     measured: OneRun | None = asked(
         Option(
             "Give one measured run of this deployment: concurrency, seconds per output token and to the first token, such as "
@@ -221,6 +229,7 @@ class Ask(WithMedia, OnHardware):
                 self.measured,
                 self.bound,
                 self.calibration or "",
+                self.chunk or 0,
             ),
             host=self.host_bandwidth,
         )

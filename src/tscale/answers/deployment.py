@@ -25,6 +25,7 @@ class Deployment(NamedTuple):
 
     `layout`: degrees, None for tensor parallelism over all devices. `prefill`: those of a pool of its own for prompts; then `layout`
     is the pool that decodes. `rate`: requests a second that come, in place of so many at once. `bound`: bounds alone are asked for.
+    `chunk`: tokens that a step takes at most, 0 for the engine's own default.
     """
 
     engine: Engine = USUAL
@@ -36,6 +37,7 @@ class Deployment(NamedTuple):
     bound: bool = False
     calibration: str = ""
     """A file of groups' deviations, made of one's own runs; empty for what is shipped."""
+    chunk: int = 0
 
     @property
     def is_laid_out(self) -> bool:

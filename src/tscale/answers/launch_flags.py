@@ -20,7 +20,8 @@ class Launch(NamedTuple):
     """What one worker of a pool is launched with.
 
     `at_once`: requests that it takes up at once, 0 where the engine's own limit is left. `tokens`: of a prompt with its answer. `weights`: a format that was asked for,
-    "" for that of the checkpoint; `cache`: the format of the cache. `role`: "" of a worker that prefills and decodes.
+    "" for that of the checkpoint; `cache`: the format of the cache. `role`: "" of a worker that prefills and decodes. `chunk`: tokens
+    of a step of each copy of attention, 0 for the engine's default.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Launch(NamedTuple):
     weights: str
     cache: str
     role: Role = ""
+    chunk: int = 0
 
 
 def vllm(launch: Launch) -> str | None:
@@ -41,7 +43,8 @@ def vllm(launch: Launch) -> str | None:
     words += _option("--pipeline-parallel-size", layout.pipeline)
     words += _option("--data-parallel-size", layout.attention_data)
     words += ["--enable-expert-parallel"] if layout.expert > 1 else []
-    words += _option("--max-num-seqs", _each(launch), least=1)
+    words += _option("--max-num-seqs", _within_chunk(launch), least=1)
+    words += _option("--max-num-batched-tokens", launch.chunk)
     words += ["--max-model-len", str(launch.tokens)]
     words += ["--quantization", "fp8"] if _made_on_the_fly(launch) else []
     words += ["--kv-cache-dtype", "fp8"] if launch.cache.startswith("fp8") else []
@@ -58,6 +61,7 @@ def sglang(launch: Launch) -> str | None:
         words += ["--dp-size", str(layout.attention_data), "--enable-dp-attention"]
     words += _option("--ep-size", layout.expert)
     words += _option("--max-running-requests", launch.at_once, least=1)
+    words += _option("--chunked-prefill-size", launch.chunk * layout.attention_data)
     words += ["--context-length", str(launch.tokens)]
     words += ["--quantization", "fp8"] if _made_on_the_fly(launch) else []
     words += ["--kv-cache-dtype", "fp8_e4m3"] if launch.cache.startswith("fp8") else []
@@ -73,7 +77,8 @@ def trtllm(launch: Launch) -> str | None:
     words = ["trtllm-serve", launch.model, "--tp_size", str(layout.ranks)]
     words += _option("--pp_size", layout.pipeline)
     words += _option("--ep_size", layout.expert)
-    words += _option("--max_batch_size", _each(launch), least=1)
+    words += _option("--max_batch_size", _within_chunk(launch), least=1)
+    words += _option("--max_num_tokens", launch.chunk)
     words += ["--max_seq_len", str(launch.tokens)]
     config = "\n".join(_trtllm_config(launch))
     return join(words) + (f" --config <(echo '{config}')" if config else "")
@@ -103,6 +108,11 @@ def _option(name: str, value: int, least: int = 2) -> list[str]:
 def _each(launch: Launch) -> int:
     """Requests at once of each copy of attention, which has a scheduler of its own."""
     return -(-launch.at_once // launch.layout.attention_data)
+
+
+def _within_chunk(launch: Launch) -> int:
+    """The same of engines whose chunks are the tokens of all sequences of a step: no more of them than that."""
+    return min(_each(launch), launch.chunk) if launch.chunk else _each(launch)
 
 
 def _made_on_the_fly(launch: Launch) -> bool:

@@ -51,6 +51,7 @@ KINDS: Final = (
             "attention_data", "expert_tensor", "expert_parallel", "prefill_batch", "prefill_workers", "prefill_tensor",
             "prefill_attention_data", "prefill_expert_parallel", "decode_batch", "decode_workers", "decode_tensor",
             "decode_attention_data", "decode_expert_parallel", "pipeline", "replicas",
+            "chunk", "poll_steps", "gather_steps", "gather_tokens", "balance_steps",
         ),
         "serving_rows",
     ),

@@ -13,15 +13,8 @@ from math import inf, log2
 from typing import Any, Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
-from tscale.calibration.serving_cases import (
-    Passes,
-    ServingCase,
-    check_capacity,
-    cluster_of,
-    deployed_on,
-    least_passes,
-    passes_of,
-)
+from tscale.calibration.serving_case import Passes, ServingCase, cluster_of
+from tscale.calibration.serving_cases import check_capacity, deployed_on, least_passes, passes_of
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
 from tscale.calibration.serving_meanings import MEANINGS, ONE_RUN, TERMS, Group
 from tscale.catalogue.models import configs
@@ -31,6 +24,7 @@ from tscale.core.costs.serving_prediction import (
     Chip,
     Load,
     ServingConstants,
+    launch_seconds,
     least_seconds,
     prefill_seconds,
     prompt_seconds,
@@ -199,6 +193,8 @@ def load_of(case: ServingCase) -> Load:
         case.output,
         log2(case.decode.layout.ranks),
         0.0 if case.disaggregated else 1.0,
+        case.waited,
+        0.0 if case.is_mixing else case.chunks - 1.0,
     )
 
 
@@ -214,24 +210,27 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     """The times of a case by the formula, and its bounds. Raises `RequestError` where a layout does not divide the model.
 
     A pipeline of p stages decodes p parts of the batch in turn: a token passes all stages with one of them, and a prompt keeps each
-    stage for a part of its time. Guessed tokens that are right come with the step that verifies them.
+    stage for a part of its time. Chunks of a prompt beyond the first take a step of decoding each, or a pass of launches. Guessed
+    tokens that are right come with the step that verifies them.
     """
     chip, load, least = chip_of(case), load_of(case), least_passes(case, passes)
     step = _step_seconds(case, passes, structure, constants)
-    prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline
-    yielded = case.yielded
+    yielded, launches = case.yielded, load.launches * launch_seconds(structure, load, constants)
+    prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
+    tpot = tpot_seconds(step / yielded, prompt, load, constants)
+    first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
     return Physics(
-        tpot_seconds(step / yielded, prompt, load, constants),
-        ttft_seconds(passes.prefill, step, structure, chip, load, constants),
+        tpot,
+        first + case.crowd * case.output * tpot,
         least_seconds(least.decode, chip) / yielded,
         least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
-        prefill_seconds(passes.prefill, chip, constants) / case.prefill.layout.pipeline,
+        prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches,
     )
 
 
 def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: ServingConstants) -> Physics:
     """The times with those of a model that guesses one token after the other before each step, and takes in each prompt too."""
-    draft = draft._replace(concurrency=case.concurrency)
+    draft = draft._replace(concurrency=case.concurrency, chunk=case.chunk)
     own = physics(draft, passes_of(draft), deployed_on(draft, draft.decode.layout).structure, constants)
     rounds, first = case.guesses / case.yielded, own.prefill
     return found._replace(

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from tscale.blocks.experts import Experts
 from tscale.calibration.names import hardware_of, model_of
+from tscale.calibration.serving_case import Passes, Pool, ServingCase, cluster_of
+from tscale.calibration.serving_settings import Run, scheduling_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.roofline import Dtypes
 from tscale.core.costs.serving_share import Deployed, deployed
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
-from tscale.core.device import Cluster
 from tscale.core.dtypes import DTYPES, Dtype, computed_in, find_format
-from tscale.core.elementwise import larger
+from tscale.core.elementwise import larger, smaller
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.serving_layout import ServingLayout
 from tscale.errors import RequestError, TscaleError, field, shown
@@ -49,76 +50,6 @@ _MEAN_DRAW: Final = 0.9
 _LEAST_DRAW: Final = 0.8
 
 
-class Pool(NamedTuple):
-    """Workers of one kind and what each has: a layout of one worker."""
-
-    layout: ServingLayout
-    workers: int
-
-
-class ServingCase(NamedTuple):
-    """A deployment in steady state: `concurrency` requests at any time, each of `prompt` tokens in and `output` out.
-
-    `concurrency` may be an array: the deployment is then predicted at each of these loads.
-    """
-
-    spec: ModelSpec
-    hardware: Hardware
-    engine: str
-    version: str
-    weights: str
-    experts: str
-    prompt: float
-    output: float
-    concurrency: int
-    prefill: Pool
-    decode: Pool
-    disaggregated: bool
-    shortest: float = 1.0
-    """The least lengths, as a share of the mean: a bound is made of them."""
-    prefix: int = 0
-    kept: Dtype | Mixture | None = None
-    """What weights are kept in, where `weights` and `experts` do not say it all."""
-    cache: Dtype | None = None
-    """What the cache is kept in, where it is asked for."""
-    guesses: int = 0
-    """Tokens that are guessed, and verified, a step."""
-    yielded: float = 1.0
-    """Tokens that a step yields."""
-    draft: ServingCase | None = None
-    """The model that guesses, on the same devices; None where guesses cost nothing."""
-    host: float = 0.0
-    tower_seconds: float = 0.0
-    """What the images and sounds of a prompt take of one device, before its prefill, at its 16-bit peak."""
-    """Bytes a second at which a device reads a cached prefix of its host's memory; 0 where it has that itself."""
-
-    @property
-    def devices(self) -> int:
-        """All devices."""
-        pools = (self.prefill, self.decode) if self.disaggregated else (self.decode,)
-        return sum(pool.layout.devices * pool.workers for pool in pools)
-
-    @property
-    def batch(self) -> float:
-        """Requests that one attention rank decodes at once, over all stages of a pipeline."""
-        return larger(1.0, self.concurrency / (self.decode.workers * self.decode.layout.attention_data))
-
-    @property
-    def queue(self) -> float:
-        """Requests of all that fall on one attention rank that prefills."""
-        return larger(1.0, self.concurrency / (self.prefill.workers * self.prefill.layout.attention_data))
-
-
-class Passes(NamedTuple):
-    """What the passes of a case do: a step of decoding, a prompt beside others, and one with nothing beside it."""
-
-    decode: PassWork
-    prompt: PassWork
-    """On the devices that decode, where it interferes."""
-    prefill: PassWork
-    """On the devices that prefill."""
-
-
 def case_of(row: Mapping[str, str]) -> ServingCase:
     """The deployment of a row. Raises `TscaleError` for one that is not known, or that cannot be."""
     spec, hardware = model_of(row["model"]), hardware_of(row["gpu"])
@@ -132,20 +63,25 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
     engine = row["engine"]
     if engine not in ENGINES:
         raise RequestError(f"engine {shown(engine)} is not known: one of {', '.join(ENGINES)}")
+    concurrency, weights = _number(row, "concurrency"), row.get("weights", "")
+    sizes = (prompt, output, concurrency, decode.layout.tensor, decode.layout.attention_data)
+    run = Run(engine, spec.name, hardware.name, kind_of(weights), row.get("measured", ""), sizes)
     return ServingCase(
         spec,
         hardware,
         engine,
         row.get("engine_version", ""),
-        row.get("weights", ""),
-        row.get("experts_weights", "") or row.get("weights", ""),
+        weights,
+        row.get("experts_weights", "") or weights,
         share * prompt,
         share * output,
-        _number(row, "concurrency"),
+        concurrency,
         prefill,
         decode,
         split,
         _LEAST_DRAW / _MEAN_DRAW if drawn else 1.0,
+        scheduling=scheduling_of(row, run),
+        chunk=_number(row, "chunk", 0),
     )
 
 
@@ -199,9 +135,10 @@ def passes_of(case: ServingCase) -> Passes:
 
 
 def least_passes(case: ServingCase, mean: Passes) -> Passes:
-    """The same at the shortest lengths, for a bound; `mean` are those at the mean lengths, which may be as short."""
+    """The same at the shortest lengths and with a prompt that is alone, for a bound; `mean`: at the mean lengths, which may be as short."""
     lengths = _least_lengths(case)
-    return mean if lengths == _mean_lengths(case) else _passes(case, *lengths)
+    is_alone = case.prefill.layout.attention_data == 1
+    return mean if is_alone and lengths == _mean_lengths(case) else _passes(case, *lengths, alone=True)
 
 
 def _mean_lengths(case: ServingCase) -> tuple[int, int]:
@@ -214,19 +151,28 @@ def _least_lengths(case: ServingCase) -> tuple[int, int]:
     return max(1, int(prompt + case.output * case.shortest / 2)), int(prompt)
 
 
-def _passes(case: ServingCase, keys: int, prompt: int) -> Passes:
+def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -> Passes:
     batch = larger(1.0, case.batch / case.decode.layout.pipeline)
     decoder = deployed_on(case, case.decode.layout)
     prefiller = deployed_on(case, case.prefill.layout)
     prompt = max(prompt, case.prefix + 1)
-    alone = prefilling(prefiller, prompt, case.prefix)
+    copies = case.prefill.layout.attention_data
+    together = 1.0 if alone else smaller(copies, larger(1.0, case.concurrency / case.prefill.workers))
+    full = _prefill(case, prefiller, prompt)
+    beside = full if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
+    own = full if copies == 1 else _prefill(case, prefiller, prompt, together)
+    return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, own, full)
+
+
+def _prefill(case: ServingCase, prefiller: Deployed, prompt: int, together: float | None = None) -> PassWork:
+    """A pass of prompts, with what comes of the host's memory and what towers do."""
+    work = prefilling(prefiller, prompt, case.prefix, together)
     if case.host and case.prefix:
-        alone = alone._replace(loaded=prefiller.sequence_bytes(case.prefix))
+        work = work._replace(loaded=prefiller.sequence_bytes(case.prefix))
     if case.tower_seconds:
-        more = case.tower_seconds * alone.dense.peak / case.prefill.layout.ranks
-        alone = alone._replace(dense=alone.dense._replace(flops=alone.dense.flops + more))
-    beside = alone if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
-    return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, alone)
+        more = case.tower_seconds * work.dense.peak / case.prefill.layout.ranks
+        work = work._replace(dense=work.dense._replace(flops=work.dense.flops + more))
+    return work
 
 
 _HELD: Final[dict[tuple[object, ...], tuple[ServingCase, Deployed]]] = {}
@@ -245,7 +191,7 @@ _HOLDS: Final = 0.95
 def check_capacity(case: ServingCase) -> None:
     """Raises `OverCapacityError` where weights and the caches of all requests do not fit, with how many requests do."""
     room, each = cache_room(case)
-    if case.batch * each > room:
+    if case.requests * each > room:
         pool = case.decode
         most = int(room / each) * pool.layout.attention_data * pool.workers
         raise OverCapacityError(
@@ -284,18 +230,6 @@ def deployed_on(case: ServingCase, layout: ServingLayout) -> Deployed:
     found = _deployed(case, layout)
     _HELD[key] = case, found  # the case keeps its objects, so that no other has their ids
     return found
-
-
-_CLUSTERS: Final[dict[int, tuple[Hardware, Cluster]]] = {}
-
-
-def cluster_of(hardware: Hardware) -> Cluster:
-    """The nodes of a chip, remembered for each object."""
-    if id(hardware) not in _CLUSTERS:
-        if len(_CLUSTERS) >= _MOST_HELD:
-            _CLUSTERS.clear()
-        _CLUSTERS[id(hardware)] = hardware, hardware.cluster()
-    return _CLUSTERS[id(hardware)][1]
 
 
 def _deployed(case: ServingCase, layout: ServingLayout) -> Deployed:

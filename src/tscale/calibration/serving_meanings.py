@@ -65,12 +65,19 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "first_states": Meaning(0.05, True, _PEAK, "recurrences of a prompt, to its first token", first=True),
     "first_link": Meaning(0.33, True, "share of the link, one direction", "collectives of a prompt", first=True),
     "queue": Meaning(
-        0.066, False, "prefills", "of each other request that a request waits for", "engine generation", 0.5, True
+        0.066,
+        False,
+        "prefills",
+        "of each other request that a request waits for: a run begins with all at once",
+        "engine generation",
+        0.5,
+        True,
     ),
     "steps": Meaning(1.9, False, "steps of decoding", "that a request waits for", first=True),
     "waiting": Meaning(
         6e-3, False, "seconds", "for each square root of other requests", "engine generation", 0.8, True
     ),
+    "apart": Meaning(30e-3, False, "seconds", "the same of prompts that have a pool of their own", first=True),
     "network": Meaning(
         0.85,
         True,

@@ -12,7 +12,8 @@ from typing import Final
 from tscale.calibration.interval import Interval
 from tscale.calibration.rows import Judged, What, positive
 from tscale.calibration.serving_calibration import predict
-from tscale.calibration.serving_cases import ServingCase, case_of
+from tscale.calibration.serving_case import ServingCase
+from tscale.calibration.serving_cases import case_of
 from tscale.errors import RequestError, shown
 
 

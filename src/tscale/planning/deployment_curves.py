@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tscale.calibration.serving_calibration import Calibration, Prediction, predict_held
-from tscale.calibration.serving_cases import OverCapacityError, Pool, ServingCase, cache_room
+from tscale.calibration.serving_case import Pool, ServingCase
+from tscale.calibration.serving_cases import OverCapacityError, cache_room
 from tscale.errors import RequestError
 from tscale.planning.queueing import Curve, Floats
 

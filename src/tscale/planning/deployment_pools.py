@@ -13,13 +13,15 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tscale.calibration.serving_calibration import Calibration, predict_held
-from tscale.calibration.serving_cases import Pool, ServingCase
+from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pools
 from tscale.planning.deployment_loads import Targets, within
 
 _BEST: Final = 4
 """Layouts of a pool that are paired."""
 _MOST_WORKERS: Final = 32
+_MORE: Final = 4
+"""Workers that prefill for one that decodes, which are tried however little they have to do: the wait for a prefill is shorter."""
 _SHARES: Final = (0.7, 1.0, 1.3, 1.8)
 """Workers of one pool that are tried, over those that just do for the other."""
 
@@ -84,7 +86,7 @@ def _workers(takes: float, answers: float) -> Iterator[tuple[int, int]]:
 
     More of them take prompts in sooner, fewer leave those that decode idle.
     """
-    pairs = [(1, 1)]
+    pairs = [(more, 1) for more in range(1, _MORE + 1)]
     for decode in (1, 2, 3):
         needed = decode * answers / takes
         pairs += [(max(round(needed * times), 1), decode) for times in _SHARES]

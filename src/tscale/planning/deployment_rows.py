@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tscale.calibration.serving_calibration import Calibration, Prediction, predict_held
-from tscale.calibration.serving_cases import ServingCase
+from tscale.calibration.serving_case import ServingCase
 from tscale.planning.deployment_curves import copied
 from tscale.planning.deployment_loads import Targets, places, ttft_at, within
 from tscale.planning.deployment_search import Choice, Wanted, least_at_once

@@ -123,7 +123,8 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
     yield f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s{f'; {tried}' if tried else ''}."
     yield Detail(_waits(plan))
     yield Detail(
-        "DP is data-parallel attention. Chunked prefill is left as the engine has it: the prediction has no term for its size."
+        "DP is data-parallel attention. The tokens of a step are those of each of its copies, and by default as the engine's server has them "
+        "(--chunk): fewer keep answers steadier and let prompts wait once more of them come than steps take in."
     )
     yield Detail("Costs are divided between prompts and answers as devices' time is; of pools apart, as devices are.")
     yield from notes_of_prediction(Predicted(best.case, found.calibration, best.times))

@@ -10,7 +10,7 @@ from tscale.answers.plan_serve.search import Found, ServingPlan
 from tscale.answers.plan_serve.text import launches, serve_command
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import prompt_share
-from tscale.calibration.serving_cases import Pool, ServingCase
+from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.core.costs.weights import Mixture
 from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.units import BYTES_PER_SECOND, COUNT, REQUESTS_PER_SECOND, SECONDS, SHARE, TOKENS_PER_SECOND, USD
@@ -175,6 +175,7 @@ def at_load_data(case: ServingCase) -> dict[str, Data]:
         **degrees_data(case),
         **formats_data(case),
         "draft_tokens": case.guesses,
+        "chunk": case.chunk_tokens,
         "batch": case.concurrency,
         "gpus": case.devices,
     }

@@ -9,7 +9,7 @@ from tscale.answers.plan_serve.data import asked_data, at_load_data, found_data,
 from tscale.answers.plan_serve.search import Found, ServingPlan, rows_of
 from tscale.answers.plan_serve.text import deployment_words, load_words, serve_command, target_words
 from tscale.calibration.serving_calibration import Prediction, predict_held
-from tscale.calibration.serving_cases import ServingCase
+from tscale.calibration.serving_case import ServingCase
 from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
 from tscale.core.number_text import duration, estimate
 from tscale.core.units import COUNT, MILLISECONDS

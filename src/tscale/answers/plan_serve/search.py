@@ -17,7 +17,7 @@ from tscale.answers.serve.times import Ask as Serving
 from tscale.answers.serve.times import Draft
 from tscale.blocks.experts import Experts
 from tscale.calibration.serving_calibration import Calibration
-from tscale.calibration.serving_cases import Pool, ServingCase, cluster_of
+from tscale.calibration.serving_case import Pool, ServingCase, cluster_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.dtypes import Dtype
 from tscale.errors import RequestError
@@ -74,6 +74,8 @@ class ServingPlan(NamedTuple):
     copies: tuple[int, ...] | None = None
     host: Fraction | None = None
     """GB/s at which a device reads the cached prefix of its host's memory."""
+    chunks: tuple[int, ...] = (0,)
+    """Tokens that a step takes at most; 0 for the engine's default."""
 
     @property
     def wanted(self) -> Wanted:
@@ -93,7 +95,7 @@ Key = tuple[object, ...]
 
 def key_of(case: ServingCase) -> Key:
     """What cases differ in that differ in more than their layout and load."""
-    return case.engine, id(case.hardware), id(case.kept), case.cache, case.guesses
+    return case.engine, id(case.hardware), id(case.kept), case.cache, case.guesses, case.chunk
 
 
 class Base(NamedTuple):
@@ -104,6 +106,7 @@ class Base(NamedTuple):
     cache: Dtype | None
     engine: Engine
     draft: Draft | None
+    chunk: int
 
 
 class Found(NamedTuple):
@@ -168,7 +171,7 @@ def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: i
 
 def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
     """The cases that differ in something else than their layout."""
-    for base in map(Base._make, product(plan.chips, plan.weights, plan.caches, plan.engines, plan.drafts)):
+    for base in map(Base._make, product(plan.chips, plan.weights, plan.caches, plan.engines, plan.drafts, plan.chunks)):
         ask = Serving(
             base.weights,
             base.cache,
@@ -179,7 +182,7 @@ def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
             host=plan.host,
         )
         check_served(plan.spec, ask)
-        deployment = Deployment(base.engine, plan.version)
+        deployment = Deployment(base.engine, plan.version, chunk=base.chunk)
         yield base, case_of_ask(plan.spec, base.chip.hardware, ask, deployment)
 
 

@@ -8,7 +8,7 @@ from math import inf
 
 from tscale.answers.launch_flags import ENGINES, Launch, Role
 from tscale.answers.plan_serve.search import Base, ServingPlan
-from tscale.calibration.serving_cases import ServingCase
+from tscale.calibration.serving_case import ServingCase
 from tscale.core.dtypes import Dtype
 from tscale.core.number_text import duration, estimate
 from tscale.core.serving_layout import ServingLayout
@@ -41,6 +41,7 @@ def asked_words(base: Base, plan: ServingPlan) -> str:
         f"weights {_named(base.weights)}" if len(plan.weights) > 1 else "",
         f"cache {_named(base.cache)}" if len(plan.caches) > 1 else "",
         f"{base.draft.tokens if base.draft else 0} draft tokens" if len(plan.drafts) > 1 else "",
+        f"chunks of {base.chunk:,}" if len(plan.chunks) > 1 else "",
     ]
     return ", ".join(filter(None, words))
 
@@ -76,6 +77,7 @@ def serve_command(plan: ServingPlan, base: Base, case: ServingCase) -> str:
         words += ["--draft-tokens", str(base.draft.tokens), "--acceptance", f"{float(base.draft.acceptance):g}"]
     words += ["--engine", base.engine]
     words += ["--engine-version", plan.version] if plan.version else []
+    words += ["--chunk", str(base.chunk)] if base.chunk else []
     words += ["--calibration", plan.calibration] if plan.calibration else []
     return " ".join(words)
 
@@ -135,4 +137,4 @@ def _workers(plan: ServingPlan, base: Base, row: Deployed) -> Iterator[Launch]:
         ]
     for role, layout, workers in pools:
         at_once = 0 if role == "prefill" else -(-row.places // workers)
-        yield Launch(model, layout, at_once, plan.context + plan.output, weights, cache, role)
+        yield Launch(model, layout, at_once, plan.context + plan.output, weights, cache, role, base.chunk)

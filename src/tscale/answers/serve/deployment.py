@@ -20,7 +20,8 @@ from tscale.answers.serve.prediction import (
     tables_of,
 )
 from tscale.answers.serve.times import Ask
-from tscale.calibration.serving_cases import Pool, ServingCase, cluster_of, deployed_on
+from tscale.calibration.serving_case import Pool, ServingCase, cluster_of
+from tscale.calibration.serving_cases import deployed_on
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.metric import Cell, Column, Data, Figure, Report, Table

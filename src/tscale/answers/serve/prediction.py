@@ -14,7 +14,8 @@ from tscale.answers.release import cache_format_of, format_of
 from tscale.answers.serve.times import Ask, Draft, sixteen_bit_peak
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Calibration, Measured, Prediction, predict, shipped, spread_of
-from tscale.calibration.serving_cases import OverCapacityError, Pool, ServingCase
+from tscale.calibration.serving_case import Pool, ServingCase
+from tscale.calibration.serving_cases import OverCapacityError
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, kept_in
 from tscale.core.dtypes import DTYPES, Dtype
@@ -122,6 +123,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
         cache=cache,
         host=0.0 if ask.host is None else 1e9 * float(ask.host),
         tower_seconds=ask.tower_flops / sixteen_bit_peak(hardware.device()) if ask.tower_flops else 0.0,
+        chunk=deployment.chunk,
     )
     return case if ask.draft is None else _with_guesses(case, ask, ask.draft, deployment.engine)
 
@@ -193,6 +195,7 @@ def data_of(found: Predicted | str) -> dict[str, Data]:
         "engine_version": case.version or None,
         "devices": case.devices,
         "concurrency": case.concurrency,
+        "chunk": case.chunk_tokens,
         "host_bytes_per_second": Figure(round(case.host), BYTES_PER_SECOND, "exact") if case.host else None,
         "layout": _layout(case.decode),
         "prefill_layout": _layout(case.prefill) if case.disaggregated else None,
@@ -317,6 +320,8 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
         f"Predicted for {case.engine} by calibration {found.calibration.name}: within {100 * spread.median:.0f}% (median; to the first "
         f"token {100 * first.median:.0f}%) of {spread.runs:,} runs {_KNOWN[times.known]}."
     )
+    if case.chunk or case.crowd > _FELT:
+        yield from _chunk_notes(case)
     if case.decode.layout.pipeline > 1:
         yield "No run with a pipeline was measured: its stages are taken to pass on as collectives do."
     if case.host:
@@ -331,3 +336,19 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
             f"{case.draft.spec.label} guesses {case.guesses} tokens one after the other before each step, on the same devices, and "
             "takes in each prompt before the first; `tscale memory --draft` says what it holds."
         )
+
+
+_FELT: Final = 0.01
+"""Requests that wait, over those that decode, from which on it is said."""
+
+
+def _chunk_notes(case: ServingCase) -> Iterator[str]:
+    """That requests wait because steps take in no more of their prompts, and what the prediction of that rests on."""
+    if case.crowd > _FELT:
+        waiting = round(case.concurrency * case.crowd / (1 + case.crowd))
+        yield (
+            f"Steps take {case.chunk_tokens:,} tokens at the most (--chunk), so that {waiting:,} of {case.concurrency:,} requests wait for "
+            "their prompts to be taken in: output tokens come sooner, first tokens later."
+        )
+    if case.chunk:
+        yield "No run was measured by the tokens of its steps: their effect is that of a model of a closed loop, which a simulation confirms."

@@ -6,7 +6,7 @@ What is summed up is the same work that a bound takes the longest part of (`serv
              and for each collective, what is sent over the link, and passes over the residual stream
     prompt   FLOPs over the peak, at shares of their own
     tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life
-    ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress + waiting·sqrt(batch - 1)
+    ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1)
     latency  ttft + output·tpot
 
 All numbers may be floats or arrays: the constants are fitted by the formula that predicts.
@@ -88,6 +88,8 @@ class ServingConstants:
     """Steps of decoding that a request waits for."""
     waiting: float
     """Seconds that it waits for each square root of the requests before it."""
+    apart: float
+    """The same where prompts have a pool of their own."""
     network: float
     """Share of the network between nodes that exchanges reach."""
     exposed: float
@@ -110,6 +112,8 @@ class Load(NamedTuple):
     """Requests at once on an attention rank that decodes, and on one that prefills; tokens of an answer; all may be arrays.
 
     `doublings`: log2 of the devices of a worker. `together`: 1 where prefill and decoding share devices, 0 where they do not.
+    `waited`: steps of decoding that a request waits for by the engine's settings (`serving_waits`), or that its prompt takes beyond
+    the first. `launches`: passes beyond the first that its prompt takes while nothing decodes (`serving_chunks`).
     """
 
     batch: float
@@ -117,6 +121,8 @@ class Load(NamedTuple):
     output: float
     doublings: float
     together: float
+    waited: float = 0.0
+    launches: float = 0.0
 
 
 def _part(part: Part, compute: float, read: float, chip: Chip) -> float:
@@ -132,13 +138,20 @@ def step_seconds(work: PassWork, structure: Structure, chip: Chip, load: Load, c
         + _part(work.scores, c.compute, c.read_cache, chip)
         + _part(work.states, c.compute, c.read_states, chip)
         + _part(work.head, c.compute, c.read_weights, chip)
-        + structure.layers * (c.layer + c.collective * load.doublings)
+        + launch_seconds(structure, load, c)
+        + structure.layers * work.residual * c.elementwise / chip.memory
+        + _sending(work, chip, c.link, c)
+    )
+
+
+def launch_seconds(structure: Structure, load: Load, c: ServingConstants) -> float:
+    """Seconds of a pass that are there whatever it computes: launches, layer by layer."""
+    return (
+        structure.layers * (c.layer + c.collective * load.doublings)
         + structure.routed * c.routed_layer
         + structure.latent * c.latent_layer
         + structure.linear * c.linear_layer
         + structure.indexed * c.indexed_layer
-        + structure.layers * work.residual * c.elementwise / chip.memory
-        + _sending(work, chip, c.link, c)
     )
 
 
@@ -192,8 +205,9 @@ def ttft_seconds(
         start
         + larger(prefill, read)
         + c.queue * others * prefill
-        + load.together * c.steps * step
-        + c.waiting * sqrt_of(others)
+        + load.together * (c.steps + load.waited) * step
+        + load.launches * launch_seconds(structure, load, c)
+        + (load.together * c.waiting + (1 - load.together) * c.apart) * sqrt_of(others)
     )
 
 

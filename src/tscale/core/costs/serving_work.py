@@ -92,10 +92,14 @@ def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
     )
 
 
-def prefilling(one: Deployed, prompt: int, prefix: int = 0) -> PassWork:
-    """A pass that takes one prompt on each attention rank, of which `prefix` tokens were cached before."""
+def prefilling(one: Deployed, prompt: int, prefix: int = 0, together: float | None = None) -> PassWork:
+    """A pass that takes one prompt on each attention rank, of which `prefix` tokens were cached before.
+
+    `together`: copies of attention that have one, all where nothing is said: where fewer requests are sent, their experts have less to
+    do. May be an array.
+    """
     new = prompt - prefix
-    everyone = new * one.copies
+    everyone = new * (one.copies if together is None else together)
     met = distinct_experts(one.experts_of_layer, one.chosen, larger(1, rounded(everyone))) / one.experts_of_layer
     scored, read = 0.0, 0.0
     for line in one.attended:

@@ -1,0 +1,155 @@
+"""A deployment in steady state: its model, chip and engine, pools of workers, and how its requests share their steps."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final, NamedTuple
+
+from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.serving_chunks import MIXING, chunks_of, most_decoding, usual_chunk
+from tscale.core.costs.serving_waits import Scheduling, steps_waited
+from tscale.core.costs.serving_work import PassWork
+from tscale.core.costs.weights import Mixture
+from tscale.core.device import Cluster
+from tscale.core.dtypes import Dtype
+from tscale.core.elementwise import larger, smaller
+from tscale.core.serving_layout import ServingLayout
+from tscale.models.spec import ModelSpec
+
+
+class Pool(NamedTuple):
+    """Workers of one kind and what each has: a layout of one worker."""
+
+    layout: ServingLayout
+    workers: int
+
+
+class ServingCase(NamedTuple):
+    """A deployment in steady state: `concurrency` requests at any time, each of `prompt` tokens in and `output` out.
+
+    `concurrency` may be an array: the deployment is then predicted at each of these loads.
+    """
+
+    spec: ModelSpec
+    hardware: Hardware
+    engine: str
+    version: str
+    weights: str
+    experts: str
+    prompt: float
+    output: float
+    concurrency: int
+    prefill: Pool
+    decode: Pool
+    disaggregated: bool
+    shortest: float = 1.0
+    """The least lengths, as a share of the mean: a bound is made of them."""
+    prefix: int = 0
+    kept: Dtype | Mixture | None = None
+    """What weights are kept in, where `weights` and `experts` do not say it all."""
+    cache: Dtype | None = None
+    """What the cache is kept in, where it is asked for."""
+    guesses: int = 0
+    """Tokens that are guessed, and verified, a step."""
+    yielded: float = 1.0
+    """Tokens that a step yields."""
+    draft: ServingCase | None = None
+    """The model that guesses, on the same devices; None where guesses cost nothing."""
+    host: float = 0.0
+    """Bytes a second at which a device reads a cached prefix of its host's memory; 0 where it has that itself."""
+    tower_seconds: float = 0.0
+    """What the images and sounds of a prompt take of one device, before its prefill, at its 16-bit peak."""
+    scheduling: Scheduling = Scheduling()
+    """How the engine takes up requests."""
+    chunk: int = 0
+    """Tokens of a step that prompts are cut to; 0: as the engine does by default."""
+
+    @property
+    def devices(self) -> int:
+        """All devices."""
+        pools = (self.prefill, self.decode) if self.disaggregated else (self.decode,)
+        return sum(pool.layout.devices * pool.workers for pool in pools)
+
+    @property
+    def batch(self) -> float:
+        """Requests that one attention rank decodes at once, over all stages of a pipeline."""
+        return self.requests if self.most_decoding == inf else smaller(self.requests, self.most_decoding)
+
+    @property
+    def requests(self) -> float:
+        """Requests of an attention rank, those that wait for their prompts among them."""
+        return larger(1.0, self.concurrency / (self.decode.workers * self.decode.layout.attention_data))
+
+    @property
+    def crowd(self) -> float:
+        """Requests that wait because prompts take up no more of a step than a chunk, over those that decode."""
+        return 0.0 if self.most_decoding == inf else self.requests / self.batch - 1
+
+    @property
+    def most_decoding(self) -> float:
+        """Requests that a rank decodes at once at the most, by what its steps take in; infinite where steps do not mix."""
+        if not self.is_mixing:
+            return inf
+        each = most_decoding(self.chunk_tokens, self.prompt - self.prefix, self.output / self.yielded, 1 + self.guesses)
+        return each * self.decode.layout.pipeline
+
+    @property
+    def is_mixing(self) -> bool:
+        """Whether its steps both decode and take in prompts."""
+        return self.engine in MIXING and not self.disaggregated
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens of a step of an attention rank: as asked, or as the engine's server does by default."""
+        memory, copies = cluster_of(self.hardware).device.device_bytes, self.prefill.layout.attention_data
+        older = self.hardware.name.startswith("a100")
+        return self.chunk or usual_chunk(self.engine, memory, copies, older=older)
+
+    @property
+    def chunks(self) -> int:
+        """Steps that a prompt takes."""
+        return chunks_of(self.prompt - self.prefix, self.chunk_tokens)
+
+    @property
+    def queue(self) -> float:
+        """Requests of all that fall on one attention rank that prefills."""
+        return larger(1.0, self.concurrency / (self.prefill.workers * self.prefill.layout.attention_data))
+
+    @property
+    def waited(self) -> float:
+        """Steps of decoding that a request waits by the engine's settings, and that its prompt takes beyond the first.
+
+        None where prompts have a pool of their own.
+        """
+        if self.disaggregated:
+            return 0.0
+        further = self.chunks - 1.0 if self.is_mixing else 0.0
+        arrivals = self.concurrency / self.decode.workers * self.yielded / self.output
+        copies = self.decode.layout.attention_data
+        return further + steps_waited(self.scheduling, arrivals, self.batch, self.prompt - self.prefix, copies)
+
+
+class Passes(NamedTuple):
+    """What the passes of a case do: a step of decoding, a prompt beside others, and one with nothing beside it."""
+
+    decode: PassWork
+    prompt: PassWork
+    """On the devices that decode, where it interferes."""
+    prefill: PassWork
+    """On the devices that prefill, where no more copies of attention have prompts than there are requests."""
+    full: PassWork
+    """The same where all have."""
+
+
+_CLUSTERS: Final[dict[int, tuple[Hardware, Cluster]]] = {}
+_MOST_CLUSTERS: Final = 4096
+"""Chips whose nodes are remembered."""
+
+
+def cluster_of(hardware: Hardware) -> Cluster:
+    """The nodes of a chip, remembered for each object."""
+    if id(hardware) not in _CLUSTERS:
+        if len(_CLUSTERS) >= _MOST_CLUSTERS:
+            _CLUSTERS.clear()
+        _CLUSTERS[id(hardware)] = hardware, hardware.cluster()
+    return _CLUSTERS[id(hardware)][1]

@@ -1,0 +1,71 @@
+"""What a budget of tokens in a step does to requests in steady state: chunked prefill (Agrawal 2023; 2024).
+
+Engines that mix take the tokens of decoding sequences first, and of prompts as many as the budget leaves: a prompt longer than that
+takes several steps, each with the decoding that it has anyway. More prompts than a budget in each step takes in wait, so that fewer
+sequences decode at once: each token comes sooner, and the first one later. Others take in a prompt chunk by chunk while nothing
+decodes, which takes a pass of launches more for each chunk.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Final
+
+GIB: Final = 2**30
+MIXING: Final = ("vllm", "trtllm")
+"""Engines whose steps mix chunks of prompts with decoding by default; SGLang does with --enable-mixed-chunk."""
+
+
+def usual_chunk(engine: str, memory_bytes: float, copies: int = 1, *, older: bool = False) -> int:
+    """Tokens that a step of an attention rank takes at most where nothing is said.
+
+    Args:
+        engine: vllm, sglang or trtllm.
+        memory_bytes: memory of a device.
+        copies: copies of attention, among which SGLang divides them.
+        older: whether the chip is an A100, of which vLLM takes fewer.
+
+    Source: vLLM, `EngineArgs.get_batch_defaults` (server); SGLang, `ServerArgs` by the memory of a GPU; TensorRT-LLM, `max_num_tokens`
+    of its build configuration. Read in 2026.
+
+    Example:
+        >>> usual_chunk("vllm", 80 * 2**30), usual_chunk("sglang", 141e9)
+        (8192, 8192)
+    """
+    if engine == "vllm":
+        return 8192 if memory_bytes >= 70 * GIB and not older else 2048
+    if engine == "sglang":
+        return next((chunk for below, chunk in _SGLANG if memory_bytes < below * GIB), 16384) // copies or 1
+    return 8192
+
+
+_SGLANG: Final = ((35, 2048), (60, 4096), (160, 8192))
+"""GiB of a GPU below which SGLang's chunk is so long."""
+
+
+def chunks_of(prompt: float, chunk: int) -> int:
+    """Steps that a prompt of so many tokens takes.
+
+    >>> chunks_of(8193, 8192)
+    2
+    """
+    return max(1, ceil(prompt / chunk))
+
+
+def most_decoding(chunk: int, prompt: float, steps: float, tokens: int = 1) -> float:
+    """Sequences that decode at once, at the most, where each step takes no more than `chunk` tokens of all kinds.
+
+    Of b sequences that decode for `steps` steps each, b/steps end in a step, and as many prompts come: b/steps·prompt + b·tokens is
+    what a step takes.
+
+    Args:
+        chunk: tokens of a step.
+        prompt: tokens of a prompt that are not cached.
+        steps: steps of an answer.
+        tokens: tokens of a sequence in a step of decoding.
+
+    Example:
+        >>> most_decoding(512, 1024, 512)
+        170.66666666666666
+    """
+    return max(1.0, chunk * steps / (prompt + tokens * steps))

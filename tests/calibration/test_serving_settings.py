@@ -1,0 +1,122 @@
+"""Settings of engines that keep requests waiting: what is published of measured runs, and what their times show of it."""
+
+from __future__ import annotations
+
+from math import inf
+from statistics import median
+from typing import Final
+
+import pytest
+from numpy.random import default_rng
+
+from tscale.calibration.fit_serving import table
+from tscale.calibration.serving_calibration import shipped
+from tscale.calibration.serving_cases import case_of
+from tscale.core.costs.serving_waits import Scheduling
+from tscale.errors import RequestError
+
+ROW: Final = {
+    "mode": "agg", "engine": "sglang", "engine_version": "0.5.9", "measured": "2026-03-25", "model": "deepseek-ai/DeepSeek-R1",
+    "gpu": "b200_sxm", "weights": "nvfp4", "experts_weights": "nvfp4", "isl": "1024", "osl": "1024", "concurrency": "16",
+    "gpus": "8", "tensor": "8", "attention_data": "1", "expert_tensor": "1", "expert_parallel": "8",
+}  # fmt: skip
+LLAMA: Final = {
+    **ROW, "engine": "trtllm", "engine_version": "", "measured": "2025-10-29", "model": "meta-llama/Llama-3.1-70B",
+    "gpu": "h200_sxm", "weights": "fp8", "gpus": "4", "tensor": "4", "expert_parallel": "1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (ROW, Scheduling(polled=30)),
+        ({**ROW, "concurrency": "8"}, Scheduling(polled=10)),
+        ({**ROW, "gpu": "h200_sxm", "weights": "fp8", "experts_weights": "fp8"}, Scheduling()),
+        (LLAMA, Scheduling(gathered=20, gathered_tokens=0.9 * 16384)),
+        ({**LLAMA, "gpus": "8", "tensor": "8"}, Scheduling()),
+        ({**LLAMA, "osl": "8192"}, Scheduling()),
+        ({**ROW, "engine": "trtllm", "tensor": "1", "attention_data": "8"}, Scheduling(balanced=60)),
+    ],
+)
+def test_public_runs_are_set_as_their_scripts_say(row: dict[str, str], found: Scheduling) -> None:
+    assert case_of(row).scheduling == found
+
+
+@pytest.mark.parametrize("day", ["", "2024-01-01", "2027-01-01"])
+def test_runs_of_other_days_are_not_those_of_the_scripts(day: str) -> None:
+    assert case_of({**ROW, "measured": day}).scheduling == Scheduling()
+
+
+def test_a_row_that_says_its_settings_is_taken_at_its_word() -> None:
+    assert case_of({**ROW, "poll_steps": "1"}).scheduling == Scheduling()
+    own = {"gather_steps": "20", "gather_tokens": "9000", "balance_steps": "5"}
+    assert case_of({**ROW, **own}).scheduling == Scheduling(1, 20, 9000, 5)
+    assert case_of({**ROW, "gather_steps": "20"}).scheduling.gathered_tokens == inf
+
+
+def test_settings_are_numbers() -> None:
+    with pytest.raises(RequestError, match='column poll_steps: write a number above 0, not "often"'):
+        case_of({**ROW, "poll_steps": "often"})
+
+
+def test_pools_of_their_own_wait_for_no_step() -> None:
+    pools = {f"{pool}_{name}": "1" for pool in ("prefill", "decode") for name in ("workers", "attention_data")}
+    degrees = {
+        "prefill_tensor": "8",
+        "decode_tensor": "8",
+        "prefill_expert_parallel": "8",
+        "decode_expert_parallel": "8",
+    }
+    assert case_of({**ROW, **pools, **degrees, "mode": "disagg"}).waited == 0
+    assert case_of(ROW).waited == 14.5
+
+
+def test_measured_first_tokens_are_later_by_the_steps_that_prompts_are_gathered_for() -> None:
+    """Runs of the same deployment and prompts at two lengths of answers, one of which has the setting: nothing is fitted here."""
+    runs = {
+        tuple(row[name] for name in ("gpu", "weights", "tensor", "concurrency", "isl", "osl")): row
+        for row in table()
+        if row["engine"] == "trtllm" and row["model"] == "meta-llama/Llama-3.1-70B" and row["tensor"] != "8"
+    }
+    shares = []
+    for key, row in runs.items():
+        other = runs.get((*key[:-1], "8192"))
+        if key[-2:] == ("1024", "1024") and other is not None:
+            later = (float(row["ttft_ms"]) - float(other["ttft_ms"])) / float(row["tpot_ms"])
+            shares.append(later / case_of(row).waited)
+    assert len(shares) > 20
+    assert median(shares) == pytest.approx(1, abs=0.2)
+
+
+def first_burst(concurrency: int, prompt: float, output: int, seconds_a_token: float) -> float:
+    """Prefills of each other request that a request waits for, on average over a run of ten requests a user, simulated step by step.
+
+    All users send at first at once, and then each when the last was answered; a step decodes and takes in 8,192 tokens. Lengths are
+    from 80% to 100% of the longest. Runs of SemiAnalysisAI/InferenceX are such (`--num-prompts` 10·CONC, `--request-rate inf`).
+    """
+    random, now, step = default_rng(0), 0.0, 10e-3
+    queue = [[0.0, prompt * random.uniform(0.8, 1)] for _ in range(concurrency)]
+    left, waits, sent = list[int](), list[float](), concurrency
+    while len(waits) < 10 * concurrency:
+        room, taken = 8192.0 - len(left), 0.0
+        for one in queue:
+            part = min(one[1], room - taken)
+            one[1], taken = one[1] - part, taken + part
+        now += step + seconds_a_token * taken
+        left = [rest - 1 for rest in left]
+        ended = sum(rest <= 0 for rest in left)
+        started = [one for one in queue if one[1] <= 0]
+        waits += [now - one[0] for one in started]
+        left = [rest for rest in left if rest > 0] + [int(output * random.uniform(0.8, 1)) for _ in started]
+        queue = [one for one in queue if one[1] > 0]
+        for _ in range(min(ended, 10 * concurrency - sent)):
+            queue.append([now, prompt * random.uniform(0.8, 1)])
+            sent += 1
+    alone = 0.9 * prompt * seconds_a_token
+    return (sum(waits) / len(waits) - alone - step / 2) / (concurrency - 1) / alone
+
+
+@pytest.mark.parametrize("concurrency", [32, 128])
+def test_what_runs_wait_behind_others_is_the_burst_that_they_begin_with(concurrency: int) -> None:
+    """A tenth of the requests comes at once, of which each waits for half of the others: 0.05 of each other prefill."""
+    assert shipped().constants["queue"].value == pytest.approx(first_burst(concurrency, 8192, 1024, 4e-5), rel=0.15)
