@@ -153,10 +153,11 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @property
     def step(self) -> Step:
         """What is asked of a step after pre-training, but for its layout. Raises `RequestError`."""
-        from tscale.answers.memory_train.ask import Ask as Training
+        from tscale.answers.memory_train.ask import Ask as TrainAsk
+        from tscale.core.costs.training_setup import Training
 
         assert self.batch is not None
-        training = Training(memory_share=self.memory_share, attention=self.training.attention)
+        training = TrainAsk(Training(attention=self.training.attention), memory_share=self.memory_share)
         return self.post_training(self.spec, training, self.context, self.batch.only)
 
     @cached_property

@@ -173,7 +173,9 @@ class PostTraining(Request):
             method=self.method,
             training=training,
             reference=self._model("reference", policy, "none" if self.method == "sft" else "same"),
-            shares_reference=self.reference in (None, "same") and training.rank is not None and self.method != "sft",
+            shares_reference=self.reference in (None, "same")
+            and training.how.rank is not None
+            and self.method != "sft",
             precomputed=self.reference == "precomputed",
             reward=self._model("reward", policy, "same" if self.method == "ppo" else "rule"),
             value=self._model("value", policy, "same") if self.method == "ppo" else None,

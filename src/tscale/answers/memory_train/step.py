@@ -44,7 +44,7 @@ def timing_notes(step: _Timed | None, ask: Ask, batch: int | None) -> Iterator[s
     """What bounds a step and what is predicted of it, or why adapters' has no time."""
     if step is not None:
         yield from step.notes()
-    elif batch is not None and ask.rank is not None:
+    elif batch is not None and ask.how.rank is not None:
         yield "No step is timed: a frozen model computes no gradients of its own weights, and times are those of full training."
 
 
@@ -54,12 +54,12 @@ def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | 
         raise RequestError(
             "--batch with --train gives the least time of a step, on hardware: add --gpu, or drop --batch"
         )
-    if ask.rank is not None:
+    if ask.how.rank is not None:
         return None
-    dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.precision.name))
-    model, run, sequences = counted(spec), run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
-    redone = recomputed(spec, model.ledger, ask.recompute, ask.again, ask.plan)
-    given = (model, run, ask.plan, sequences, ask.hardware.cluster())
+    dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.how.precision.name))
+    model, run, sequences = counted(spec), run_of(spec, int(context.value)), Batch(batch, ask.how.micro_batch)
+    redone = recomputed(spec, model.ledger, ask.how.recompute, ask.how.again, ask.how.plan)
+    given = (model, run, ask.how.plan, sequences, ask.hardware.cluster())
     least = planned_step(*given, peak, dtype, redone)
     predicted = predicted_step(*given, dtype, redone, least.step.seconds, known=weakest("predicted", context.known))
     return _Timed(as_bounds(least, weakest("bound", context.known)), predicted)

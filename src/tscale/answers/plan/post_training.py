@@ -128,7 +128,7 @@ class _Trials:
 def _asked(spec: ModelSpec, best: Best, step: Ask) -> Iterator[Ask]:
     """A step in a layout of training, with each degree of tensor parallelism in rollouts that is asked for."""
     layout = best.layout
-    training = step.training._replace(
+    training = step.training.with_(
         precision=PRECISIONS[layout.precision],
         optimizer=OPTIMIZERS[layout.optimizer],
         plan=layout.plan,
@@ -137,10 +137,9 @@ def _asked(spec: ModelSpec, best: Best, step: Ask) -> Iterator[Ask]:
         again=layout.again if layout.again.of_some else None,
         loss=layout.loss,
         offload=layout.offload,
-        hardware=best.hardware,
         batch=step.batch,
     )
-    ask = step._replace(training=training)
+    ask = step._replace(training=training._replace(hardware=best.hardware))
     if not ask.online or step.rollout_tensor is not None:
         yield ask
         return

@@ -165,7 +165,7 @@ class Sized:
             batch=self.ask.batch,
         )  # fmt: skip
         for precision in self.axes.precision:
-            refuse(self.subject.spec, MemoryAsk(PRECISIONS[precision]))
+            refuse(self.subject.spec, MemoryAsk(Training(PRECISIONS[precision])))
         self._check_range(base)
         cases = tuple(self._case(name) for name in self.axes.precision)
         if not any(cases):

@@ -82,7 +82,7 @@ _MOST_PAIRS: Final = 5
 
 
 def _candidates(spec: ModelSpec, ask: Ask) -> Iterator[_Tried]:
-    training = ask.training
+    training = ask.how
     if (ask.online or ask.method == "dpo") and ask.asleep != frozenset(SLEEPERS):
         yield _Tried(
             "--sleep all", ask._replace(asleep=frozenset(SLEEPERS)), "models and states go to the host and back"
@@ -124,4 +124,4 @@ def _of_rollouts(ask: Ask) -> Iterator[_Tried]:
 
 
 def _trained(ask: Ask, **changes: Any) -> Ask:
-    return ask._replace(training=ask.training._replace(**changes))
+    return ask._replace(training=ask.training.with_(**changes))

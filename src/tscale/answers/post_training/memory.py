@@ -79,11 +79,11 @@ def decisive(phases: tuple[Held, ...]) -> Held:
 
 def _title(models: Models, worst: Held, tightest: Held) -> str:
     ask, spec = models.ask, models.spec
-    trained = spec.label if ask.training.rank is None else f"adapters of rank {ask.training.rank} for {spec.label}"
-    what = f"{_method(ask)} of {trained} in {ask.training.precision.name}, {sequences_text(models)}"
+    trained = spec.label if ask.how.rank is None else f"adapters of rank {ask.how.rank} for {spec.label}"
+    what = f"{_method(ask)} of {trained} in {ask.how.precision.name}, {sequences_text(models)}"
     where = f"peaks at {number_text(worst.total, 'decimal', 'B')} in {NAMES[worst.phase]}"
     hardware, devices = ask.training.hardware, ask.devices
-    which = "each" if ask.training.plan.pipeline == 1 and ask.apart is None else "the fullest"
+    which = "each" if ask.how.plan.pipeline == 1 and ask.apart is None else "the fullest"
     if hardware is None or tightest.capacity is None:
         return f"{what}, {where}" + ("" if devices == 1 else f" on {which} of {devices:,} devices")
     on = hardware.label if devices == 1 else f"{which} of {devices:,} × {hardware.label}"
@@ -105,7 +105,7 @@ def sequences_text(models: Models) -> str:
         each = f"{prompts} of {ask.group:,} rollouts" if ask.group > 1 else alone
         return f"{each} of up to {length}"
     what = "pair" if ask.method == "dpo" else "sequence"
-    many = ask.training.micro_batch
+    many = ask.how.micro_batch
     return f"{'one' if many == 1 else f'{many:,}'} {what}{'' if many == 1 else 's'} of {length}"
 
 
@@ -190,7 +190,7 @@ def step_data(models: Models) -> dict[str, Data]:
         "method": ask.method,
         "gpu": None if ask.training.hardware is None else ask.training.hardware.name,
         "devices": ask.devices,
-        "training_devices": ask.training.plan.devices,
+        "training_devices": ask.how.plan.devices,
         "rollout_devices": ask.generating if ask.online else None,
         "colocated": ask.apart is None,
         "reference": _reference(ask),
@@ -205,10 +205,10 @@ def step_data(models: Models) -> dict[str, Data]:
         "response_tokens": Figure(ask.response, TOKENS) if ask.method != "sft" else None,
         "context": models.policy.context,
         "rollout_cache_tokens": Figure(ask.cached(models.longest), TOKENS, "convention") if ask.online else None,
-        "micro_batch": ask.training.micro_batch,
-        "precision": ask.training.precision.name,
-        "optimizer": ask.training.optimizer.name,
-        "lora_rank": ask.training.rank,
+        "micro_batch": ask.how.micro_batch,
+        "precision": ask.how.precision.name,
+        "optimizer": ask.how.optimizer.name,
+        "lora_rank": ask.how.rank,
         "sleep": sorted(ask.asleep),
         "epochs": ask.epochs,
     }
@@ -281,7 +281,7 @@ def _notes(models: Models, phases: tuple[Held, ...], tightest: Held, changes: tu
     )
     yield Detail(ACTIVATIONS_LEAVE_OUT)
     yield left_out(tightest.capacity, LEAVES_OUT)
-    yield training_note(models.spec, ask.training.precision.name)
+    yield training_note(models.spec, ask.how.precision.name)
 
 
 def method_notes(models: Models) -> Iterator[str]:
@@ -289,7 +289,7 @@ def method_notes(models: Models) -> Iterator[str]:
     ask = models.ask
     said = {
         "sft": "",
-        "dpo": f"DPO runs both responses of a pair in one pass: a micro-batch of {ask.training.micro_batch:,} is "
+        "dpo": f"DPO runs both responses of a pair in one pass: a micro-batch of {ask.how.micro_batch:,} is "
         f"{models.policy.model.training.micro_batch:,} sequences.",
         "grpo": f"GRPO compares the {ask.group:,} responses of a prompt and has no value model.",
         "ppo": "PPO trains a value model next to the policy.",
@@ -326,11 +326,8 @@ def _sleeping(models: Models) -> str:
 
 def _steps(spec: ModelSpec, ask: Ask, stage: int) -> tuple[Step, ...]:
     """How each phase's total was made, on numbers that remember."""
-    training = ask.training._replace(
-        micro_batch=TracedInt(ask.training.micro_batch, label="micro_batch")
-        if ask.training.micro_batch > 1
-        else ask.training.micro_batch
-    )
+    micro = ask.how.micro_batch
+    training = ask.training.with_(micro_batch=TracedInt(micro, label="micro_batch") if micro > 1 else micro)
     policy = traced(spec)
     own = ask._replace(
         training=training,

@@ -112,7 +112,7 @@ def trained(models: Models, how: How) -> Passed:
     """The phases on the devices that train. Raises `RequestError` for adapters, and a plan that cannot be."""
     hardware = models.ask.training.hardware
     assert hardware is not None
-    if models.ask.training.rank is not None:
+    if models.ask.how.rank is not None:
         raise RequestError(
             "no step of adapters is timed, for times are those of full training: drop --lora-rank or --qlora, or ask `tscale memory`"
         )
@@ -190,7 +190,7 @@ class _Trained:
 
     def _passed(self, spec: ModelSpec, sequences: int, *, forward: bool) -> _Passed:
         """A step of so many sequences, or its forward passes alone."""
-        training = self.models.ask.training
+        training = self.models.ask.how
         model, plan = counted(spec), training.plan
         batch, share = packed(sequences, plan.data, training.micro_batch, self._mean, self.models.longest)
         redone = Recomputed() if forward else self._redone(model)
@@ -214,7 +214,7 @@ class _Trained:
         return _Passed(float(bound), Interval(max(ends[0], float(bound)), *ends[1:]), "")
 
     def _redone(self, model: TracedModel) -> Recomputed:
-        training = self.models.ask.training
+        training = self.models.ask.how
         return recomputed(model.spec, model.ledger, training.recompute, training.again, training.plan)
 
 
