@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Table
 from tscale.core.tracing import Recordable
-from tscale.core.units import COUNT
+from tscale.core.units import COUNT, Unit
 
 Record = Mapping[str, Data]
 
@@ -23,6 +23,11 @@ def view(title: str, columns: Iterable[Column | None], records: Iterable[Record]
     """
     shown = tuple(column for column in columns if column is not None)
     return Table(title, shown, tuple(tuple(_cells(record, shown)) for record in records), **how)
+
+
+def interval(found: NamedTuple, unit: Unit, known: Known, source: str = "") -> dict[str, Data]:
+    """The ends of an interval, under their own names."""
+    return {name: Figure(value, unit, known, source) for name, value in found._asdict().items()}
 
 
 def _cells(record: Record, columns: Sequence[Column]) -> Iterator[Cell]:
