@@ -32,7 +32,14 @@ def interval(found: NamedTuple, unit: Unit, known: Known, source: str = "") -> d
 
 def _cells(record: Record, columns: Sequence[Column]) -> Iterator[Cell]:
     for column in columns:
-        yield cell_of(record.get(column.of or column.key), column)
+        yield cell_of(_field(record, column.of or column.key), column)
+
+
+def _field(record: Record, path: str) -> Data:
+    """A field of a record, or of one within it: `step_seconds.low`."""
+    own, _, rest = path.partition(".")
+    value = record.get(own)
+    return _field(value, rest) if rest and isinstance(value, Mapping) else value
 
 
 def cell_of(value: Data, column: Column) -> Cell:
