@@ -25,11 +25,12 @@ from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.post_training import SOURCES, Method, Phase, key_of
 from tscale.core.costs.rollout import SOURCE as LENGTHS
 from tscale.core.costs.training_memory import LEAVES_OUT
-from tscale.core.metric import Cell, Column, Data, Detail, Figure, Known, Report, Step, Table
+from tscale.core.metric import Column, Data, Detail, Figure, Known, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label
 from tscale.core.units import BYTES, TOKENS
+from tscale.core.view import Record, view
 from tscale.models.spec import ModelSpec, traced
 
 NAMES: Final[dict[Phase, str]] = {
@@ -146,27 +147,20 @@ def _phases_table(models: Models, phases: tuple[Held, ...], worst: Held, known: 
     memory = None if worst.capacity is None else worst.capacity.device.device_bytes
     columns = (
         Column("a device holds in", "phase", numeric=False),
-        *((Column("on devices that", "devices", numeric=False),) if models.ask.apart is not None else ()),
-        Column("bytes", "bytes"),
+        Column("on devices that", "devices", numeric=False) if models.ask.apart is not None else None,
+        Column("bytes", "bytes", of="per_device_bytes.total"),
         Column("share", "share"),
-        Column("", "bar", drop=2, numeric=False, bar=True),
-        *((Column("", "verdict", drop=1, numeric=False),) if memory is not None else ()),
+        Column("", "bar", drop=2, numeric=False, bar=True, of="share"),
+        Column("", "verdict", drop=1, numeric=False) if memory is not None else None,
     )
-    rows: list[tuple[Cell, ...]] = []
-    for one in (*phases, worst):
+
+    def row(name: str, one: Held) -> Record:
         part = share(one.total, worst.total if memory is None else memory)
-        name = NAMES[one.phase] if len(rows) < len(phases) else f"peak: {NAMES[worst.phase]}"
-        rows.append(
-            (
-                name,
-                *(("generate" if one.generates else "train",) if models.ask.apart is not None else ()),
-                Figure(one.total, BYTES, known),
-                part,
-                part,
-                *((VERDICTS[one.verdict],) if one.verdict is not None else ()),
-            )
-        )
-    return Table(title, columns, tuple(rows), subject=models.spec.name, totals=frozenset({len(rows) - 1}))
+        verdict = None if one.verdict is None else VERDICTS[one.verdict]
+        return {**phase_data(one, known), "phase": name, "share": part, "verdict": verdict}
+
+    rows = [*(row(NAMES[one.phase], one) for one in phases), row(f"peak: {NAMES[worst.phase]}", worst)]
+    return view(title, columns, rows, subject=models.spec.name, totals=frozenset({len(phases)}))
 
 
 def _lines_table(phases: tuple[Held, ...], known: Known) -> Table:
@@ -246,7 +240,7 @@ def _data(
     }
 
 
-def phase_data(one: Held, known: Known) -> Data:
+def phase_data(one: Held, known: Known) -> Record:
     """A phase for programs: its lines, their sum, and whether that fits."""
     return {
         "phase": key_of(one.phase),
