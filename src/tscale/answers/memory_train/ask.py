@@ -13,7 +13,7 @@ from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import DTYPES
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec
 
 
@@ -58,11 +58,11 @@ def refuse(spec: ModelSpec, ask: Ask) -> None:
     """Raises `RequestError` for what cannot be trained so."""
     if ask.how.rank is not None and ask.how.rank > spec.d_model:
         raise RequestError(
-            f"a rank of {ask.how.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for --lora-rank"
+            f"a rank of {ask.how.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for {field('lora_rank')}"
         )
     if ask.how.precision.name == "fp16" and any(isinstance(mixer, Rwkv) for mixer in spec.mixers):
         raise RequestError(
-            f"{spec.label}'s kernel keeps its arrays in 32 bits where the rest is in fp16, which is not counted: use --precision bf16"
+            f"{spec.label}'s kernel keeps its arrays in 32 bits where the rest is in fp16, which is not counted: use {field('precision')} bf16"
         )
 
 

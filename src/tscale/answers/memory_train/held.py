@@ -18,7 +18,7 @@ from tscale.core.metric import Data, Figure, Known, Quantity
 from tscale.core.number_text import number_text
 from tscale.core.tracing import MOST_CONTEXT
 from tscale.core.units import BYTES
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec
 
 MOST_MICRO_BATCH: Final = 10**6
@@ -91,7 +91,7 @@ def refuse_loss(model: Trainer, loss: str | None) -> None:
     """Raises `RequestError` for a kernel of a loss that a model does not have."""
     if loss is not None and not model.has_loss:
         raise RequestError(
-            f"{model.spec.label} has no loss over a vocabulary that --loss could name a kernel of: drop it"
+            f"{model.spec.label} has no loss over a vocabulary that {field('loss')} could name a kernel of: drop it"
         )
 
 

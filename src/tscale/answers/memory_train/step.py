@@ -13,7 +13,7 @@ from tscale.answers.train.plan import PlannedStep, as_bounds, planned_step
 from tscale.answers.train.prediction import PredictedStep, predicted_step
 from tscale.core.costs.step_time import Batch
 from tscale.core.metric import Data, Figure, Table, weakest
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -52,7 +52,7 @@ def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | 
     """The time of a step of so many sequences; None of adapters. Raises `RequestError` without hardware to time it on."""
     if ask.hardware is None:
         raise RequestError(
-            "--batch with --train gives the least time of a step, on hardware: add --gpu, or drop --batch"
+            f"{field('batch')} with {field('train')} gives the least time of a step, on hardware: add {field('gpu')}, or drop {field('batch')}"
         )
     if ask.how.rank is not None:
         return None

@@ -31,7 +31,7 @@ from tscale.core.laws import Lifetime, Parametric, Point, Repeated, effective
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
-from tscale.errors import RequestError, called
+from tscale.errors import RequestError, called, field
 
 Asked = Literal["flops", "params", "tokens"]
 
@@ -156,7 +156,7 @@ def answered(bound: Bound, budget: Budget) -> Answer:
         name = called(bound.law.name, 40)
         amount = f"{budget.amount:.4g}".replace("e+", "e")
         raise RequestError(
-            f"--{budget.asked} of {amount} has no meaningful optimum by {name}: ask for an amount nearer to what is trained"
+            f"{field(budget.asked)} of {amount} has no meaningful optimum by {name}: ask for an amount nearer to what is trained"
         )
     return Answer(bound, point, ends)
 

@@ -25,7 +25,7 @@ from tscale.core.units import (
     SHARE,
     TOKENS_PER_PARAMETER,
 )
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 EXPANSIONS: Final = (1, 2, 4, 8, 16, 32)
 """Those that the joint law was fitted on: one expert a token, of so many."""
@@ -115,7 +115,7 @@ def _divisors(experts: int) -> list[float]:
 def _by_experts(names: Sequence[str], wanted: Wanted) -> list[_Row]:
     """Of each number of experts that the joint law, or the one named, was fitted on, the best run."""
     if len(names) > 1:
-        raise RequestError("--experts any compares numbers of experts by one law: give one --law")
+        raise RequestError(f"{field('experts')} any compares numbers of experts by one law: give one {field('law')}")
     law = read_law(names[0] if names else JOINT)
     return [_best(law, Mixture(expansion, 1), wanted.limits) for expansion in EXPANSIONS]
 
@@ -131,7 +131,9 @@ def _best(law: Law, mixture: Mixture, limits: Limits) -> _Row:
     formula = law.experts
     if not isinstance(formula, (Joint, Granular, Sparse)):
         said = ", ".join(LOSSES)
-        raise RequestError(f"{law.name} names no optimum of mixtures of experts: choose another --law, such as {said}")
+        raise RequestError(
+            f"{law.name} names no optimum of mixtures of experts: choose another {field('law')}, such as {said}"
+        )
     try:
         found = best(formula, mixture, limits)
         fits = all(1 <= value < _MOST for value in (found.run.active, found.run.tokens))

@@ -14,7 +14,7 @@ from tscale.calibration.serving_cases import ServingCase
 from tscale.core.metric import Column, Report, Table
 from tscale.core.number_text import duration, estimate
 from tscale.core.view import Record, view
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.planning.deployment_curves import Rejected
 from tscale.planning.deployment_search import nearest_miss
 
@@ -102,5 +102,5 @@ def _nothing_fits(plan: ServingPlan, found: Found) -> Report:
 
 def _no_layout(plan: ServingPlan) -> str:
     if plan.devices is not None:
-        return f"no layout of the degrees that are given takes {plan.devices:,} devices or fewer: give --gpus more, or fewer degrees"
-    return "no layout has the degrees that are given: give --tensor, --expert and the others more values"
+        return f"no layout of the degrees that are given takes {plan.devices:,} devices or fewer: give {field('gpus')} more, or fewer degrees"
+    return f"no layout has the degrees that are given: give {field('tensor')}, {field('expert')} and the others more values"

@@ -24,7 +24,7 @@ from tscale.core.metric import Line
 from tscale.core.parallelism import divisors, or_list
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import ceil_div, minimum
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import run_of
 from tscale.models.spec import Head, ModelSpec
 
@@ -95,9 +95,9 @@ class Ask(NamedTuple):
         """Copies of the policy that generate. Raises `RequestError` where their devices are not a multiple of theirs."""
         tensor = self.tensor
         if self.generating % tensor:
-            name = "--rollout-tensor" if self.rollout_tensor is not None else "--tensor"
+            name = "tensor" if self.rollout_tensor is None else "rollout_tensor"
             raise RequestError(
-                f"{name} {tensor} does not divide the {self.generating:,} devices that generate: use --rollout-tensor "
+                f"{field(name, tensor)} does not divide the {self.generating:,} devices that generate: use {field('rollout_tensor')} "
                 f"{or_list(divisors(self.generating))}"
             )
         return self.generating // tensor
@@ -144,7 +144,7 @@ def models_of(spec: ModelSpec, ask: Ask) -> Models:
     """The models of a step. Raises `RequestError` for what cannot be trained so, or cannot generate."""
     if ask.method != "sft" and spec.kind != "decoder":
         raise RequestError(
-            f"{spec.label} is an {spec.kind}: --method {ask.method} is of decoders, which write responses"
+            f"{spec.label} is an {spec.kind}: {field('method', ask.method)} is of decoders, which write responses"
         )
     micro = ask.how.micro_batch * (PAIR if ask.method == "dpo" else 1)
     training = ask.training.with_(micro_batch=micro)._replace(context=ask.longest)

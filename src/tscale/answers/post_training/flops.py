@@ -16,7 +16,7 @@ from tscale.core.number_text import number_text
 from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import FLOPS, TOKENS
 from tscale.core.view import Record, view
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -34,7 +34,7 @@ def post_training_flops_report(spec: ModelSpec, ask: Ask) -> Report:
     """The FLOPs of a step by phase; of methods without rollouts those of a sequence or a pair. Raises `RequestError`."""
     if ask.method != "sft" and spec.kind != "decoder":
         raise RequestError(
-            f"{spec.label} is an {spec.kind}: --method {ask.method} is of decoders, which write responses"
+            f"{spec.label} is an {spec.kind}: {field('method', ask.method)} is of decoders, which write responses"
         )
     model = counted(spec)
     length = training_length(model.spec, ask.longest)

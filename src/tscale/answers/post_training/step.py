@@ -19,7 +19,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.post_training import Phase, StepConstants, joined
 from tscale.core.costs.step_time import Batch
 from tscale.core.tracing import ceil_div
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -114,7 +114,7 @@ def trained(models: Models, how: How) -> Passed:
     assert hardware is not None
     if models.ask.how.rank is not None:
         raise RequestError(
-            "no step of adapters is timed, for times are those of full training: drop --lora-rank or --qlora, or ask `tscale memory`"
+            f"no step of adapters is timed, for times are those of full training: drop {field('lora_rank')} or {field('qlora')}, or ask `tscale memory`"
         )
     one = _Trained(models, hardware, how)
     return Passed(tuple(one.phases()), one.why)
