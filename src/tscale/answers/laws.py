@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from tscale.catalogue.laws import Law, read_law, shipped_laws
 from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.laws import Law as Formula
-from tscale.core.metric import Data, Figure, Known, Missing, Step
+from tscale.core.metric import Data, Figure, Known, Label, Missing, Step
 from tscale.core.units import (
     EXPONENT,
     FLOPS,
@@ -81,6 +81,11 @@ def extrapolated(bound: Bound, point: Point) -> bool:
     """Whether a run lies outside of those that its law was fitted on."""
     unique = bound.formula.unique if isinstance(bound.formula, Repeated) else point.tokens
     return not bound.law.fitted.holds(point.params, point.tokens, point.flops, max(point.tokens / unique, 1))
+
+
+def range_mark(*, beyond: bool) -> Label:
+    """Whether a run lies within what a law was fitted on, in a word."""
+    return Label("extrapolated" if beyond else "inside", value=beyond)
 
 
 class Interval(NamedTuple):
