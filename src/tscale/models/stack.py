@@ -12,7 +12,8 @@ from tscale.core.layers import ButFirst, Every, Layers, Places, Rest
 from tscale.core.ledger import OUTSIDE, Block, Entry, Group, Matmul, Part, Saved, SubLayer, Subset, Vector
 from tscale.core.roles import Role
 from tscale.core.tracing import label, minimum
-from tscale.models.spec import Encoder, ModelSpec, labelled
+from tscale.models.naming import labelled
+from tscale.models.spec import Encoder, ModelSpec
 
 if TYPE_CHECKING:
     from tscale.blocks import Mixer, Mlp

@@ -31,13 +31,14 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.cache import check_rows
 from tscale.core.costs.kernel_padding import PADDED, Kernel, has_padded_experts
 from tscale.core.costs.largest import largest
+from tscale.core.counts import MOST_CONTEXT
 from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Cache
 from tscale.core.metric import Data, Figure, Known, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import is_routed
-from tscale.core.tracing import MOST_CONTEXT, TracedInt, as_plain
+from tscale.core.tracing import TracedInt, as_plain
 from tscale.core.units import BYTES
 from tscale.errors import RequestError, field
 from tscale.models.lower import lower

@@ -28,7 +28,8 @@ from tscale.core.metric import Data, Figure, Quantity, Report, Step, Table
 from tscale.core.parallelism import Parallelism
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES
-from tscale.models.spec import ModelSpec, traced
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec
 
 
 def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Report:

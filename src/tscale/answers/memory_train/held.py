@@ -14,9 +14,9 @@ from tscale.answers.trained import training_length
 from tscale.answers.trainer import Trainer, trainer
 from tscale.core.costs.largest import largest
 from tscale.core.costs.training_setup import Needs
+from tscale.core.counts import MOST_CONTEXT
 from tscale.core.metric import Data, Figure, Known, Quantity
 from tscale.core.number_text import number_text
-from tscale.core.tracing import MOST_CONTEXT
 from tscale.core.units import BYTES
 from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec

@@ -12,9 +12,9 @@ from tscale.answers.post_training.answer import Ask, Held, Models, fullest, mode
 from tscale.answers.trainer import RANK
 from tscale.core.costs.largest import largest
 from tscale.core.costs.post_training import SLEEPERS
+from tscale.core.counts import MOST_CONTEXT
 from tscale.core.parallelism import divisors
 from tscale.core.precision import OPTIMIZERS
-from tscale.core.tracing import MOST_CONTEXT
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
 

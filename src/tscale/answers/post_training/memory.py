@@ -31,7 +31,8 @@ from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label
 from tscale.core.units import BYTES, TOKENS
 from tscale.core.view import Record, view
-from tscale.models.spec import ModelSpec, traced
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec
 
 NAMES: Final[dict[Phase, str]] = {
     "rollout": "rollout",
