@@ -275,10 +275,8 @@ def _best_case(found: _Reached) -> Table:
             rows.append((name, figure._replace(value=figure.value * 1000, unit=MILLISECONDS)))
         else:
             rows.append((name, figure))
-        if figure is not None and figure.unit is USD and rent is not None and rent.ranges:
-            for words, price in (("lowest", rent.low), ("highest", rent.high)):
-                scaled = figure.value * float(price / rent.middle)
-                rows.append((f"  at the {words} price", figure._replace(value=scaled)))
+        if figure is not None and figure.unit is USD and rent is not None:
+            rows += rent.at_ends(figure)
     return Table("", _columns(found.one.ask), tuple(rows), subject=found.one.spec.name)
 
 
